@@ -1,0 +1,2 @@
+//! The `mixpool` command.
+fn main() {}
