@@ -1,1 +1,22 @@
-//! Samples and arithmetic, pure.
+//! Samples and arithmetic: what a frame is, how frames are added, and how a sum becomes 16 bits again.
+//!
+//! Every function here is pure or owns its state: slices in, slices out. Nothing that runs per tick
+//! allocates, and no value of a sample or byte makes anything panic; a panic means that the caller
+//! broke a documented length or shape. Results do not depend on how a stream is cut into blocks.
+//!
+//! This layer knows no clock, thread, socket or file, and imports no other layer.
+//!
+//! - [`format`](mod@format): rate and channel count, and the block lengths they allow
+//! - [`frame`]: the bytes of one frame as a queue message carries them
+//! - [`gain`], [`sum`]: what the mixer does to samples
+//! - [`meter`]: peak and level
+
+pub mod format;
+pub mod frame;
+pub mod gain;
+pub mod meter;
+pub mod sum;
+
+pub use format::{Format, FormatError};
+pub use frame::{Frame, FrameError, FrameMut};
+pub use gain::{Gain, GainError};

@@ -1,0 +1,176 @@
+//! Exact sums of samples in `i32`, and back to 16 bits.
+//!
+//! Up to [`STREAMS_MAX`] full-scale streams at unity gain add without overflow, in any order, so a
+//! tree of partial sums equals the flat sum bit for bit. A gain takes its factor from that headroom:
+//! at the largest gain, [`LINEAR_MAX`](super::gain::LINEAR_MAX), 4,095 full-scale streams fit.
+//!
+//! No function here allocates; all are simple loops that the compiler turns into SSE2 on baseline
+//! x86-64. None divides by the count of streams, and none checks for overflow beyond the bound above.
+
+use super::gain::Gain;
+
+/// Full-scale streams that a sum holds for sure: 65,535 * 32,768 is just below 2^31.
+pub const STREAMS_MAX: usize = 65_535;
+
+/// Samples whose clipping is counted in a `u32` before it is added up: keeps the count in vector lanes.
+const COUNT_RUN: usize = 4_096;
+
+/// Adds `samples` to `sum`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add(sum: &mut [i32], samples: &[i16]) {
+    assert_same_length(sum.len(), samples.len());
+    for (sum, &sample) in sum.iter_mut().zip(samples) {
+        *sum += i32::from(sample);
+    }
+}
+
+/// Adds `samples`, each [gained](Gain::apply) first, to `sum`. Unity adds them untouched.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add_gained(sum: &mut [i32], samples: &[i16], gain: Gain) {
+    if gain.is_unity() {
+        return add(sum, samples);
+    }
+    assert_same_length(sum.len(), samples.len());
+    for (sum, &sample) in sum.iter_mut().zip(samples) {
+        *sum += gain.apply(sample);
+    }
+}
+
+/// Adds the partial sum `other` to `sum`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add_sums(sum: &mut [i32], other: &[i32]) {
+    assert_same_length(sum.len(), other.len());
+    for (sum, &other) in sum.iter_mut().zip(other) {
+        *sum += other;
+    }
+}
+
+/// Writes `sum` to `out`, each value clipped to 16 bits; returns how many samples were clipped.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn saturate(sum: &[i32], out: &mut [i16]) -> usize {
+    assert_same_length(sum.len(), out.len());
+    let mut clipped = 0;
+    for (sum, out) in sum.chunks(COUNT_RUN).zip(out.chunks_mut(COUNT_RUN)) {
+        let mut run = 0u32;
+        for (&sum, out) in sum.iter().zip(out) {
+            *out = sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
+            run += u32::from(i32::from(*out) != sum);
+        }
+        clipped += run as usize;
+    }
+    clipped
+}
+
+#[track_caller]
+fn assert_same_length(sum: usize, samples: usize) {
+    assert!(
+        sum == samples,
+        "a sum of {sum} samples met {samples}: both sides must have one block's length"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_largest_count_of_full_scale_streams_does_not_overflow() {
+        for extreme in [i16::MIN, i16::MAX] {
+            let mut sum = [0];
+            for _ in 0..STREAMS_MAX {
+                add(&mut sum, &[extreme]);
+            }
+            assert_eq!(i64::from(sum[0]), STREAMS_MAX as i64 * i64::from(extreme));
+        }
+    }
+
+    #[test]
+    fn the_largest_gain_leaves_room_for_4095_full_scale_streams() {
+        let gain = Gain::from_linear(super::super::gain::LINEAR_MAX).unwrap();
+        let mut sum = [0];
+        for _ in 0..4_095 {
+            add_gained(&mut sum, &[i16::MIN], gain);
+        }
+        assert_eq!(sum[0], 4_095 * 16 * -32_768);
+    }
+
+    #[test]
+    fn samples_at_the_edge_of_16_bits_are_not_clipped() {
+        let mut out = [0; 6];
+        let clipped = saturate(
+            &[32_767, 32_768, -32_768, -32_769, i32::MAX, i32::MIN],
+            &mut out,
+        );
+        assert_eq!(
+            (clipped, out),
+            (4, [32_767, 32_767, -32_768, -32_768, 32_767, -32_768])
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "a sum of 2 samples met 3")]
+    fn a_block_of_another_length_is_a_bug_of_the_caller() {
+        add(&mut [0; 2], &[0; 3]);
+    }
+
+    fn streams() -> impl Strategy<Value = Vec<Vec<i16>>> {
+        (1usize..200).prop_flat_map(|len| {
+            prop::collection::vec(prop::collection::vec(any::<i16>(), len), 1..12)
+        })
+    }
+
+    fn flat(streams: &[Vec<i16>]) -> Vec<i32> {
+        let mut sum = vec![0; streams[0].len()];
+        for samples in streams {
+            add(&mut sum, samples);
+        }
+        sum
+    }
+
+    proptest! {
+        #[test]
+        fn a_sum_is_the_sum_of_each_column(streams in streams()) {
+            for (index, &sum) in flat(&streams).iter().enumerate() {
+                let column: i64 = streams.iter().map(|samples| i64::from(samples[index])).sum();
+                prop_assert_eq!(i64::from(sum), column);
+            }
+        }
+
+        #[test]
+        fn a_tree_of_partial_sums_equals_the_flat_sum(streams in streams(), cut: prop::sample::Index) {
+            let (left, right) = streams.split_at(cut.index(streams.len()));
+            let mut tree = vec![0; streams[0].len()];
+            for part in [right, left].into_iter().filter(|part| !part.is_empty()) {
+                add_sums(&mut tree, &flat(part));
+            }
+            prop_assert_eq!(tree, flat(&streams));
+        }
+
+        #[test]
+        fn a_gained_sum_adds_each_sample_rounded_to_nearest_even(samples: Vec<i16>, linear in 0f32..=16.0, start in -1_000_000..1_000_000) {
+            let mut sum = vec![start; samples.len()];
+            add_gained(&mut sum, &samples, Gain::from_linear(linear).unwrap());
+            for (&sum, &sample) in sum.iter().zip(&samples) {
+                prop_assert_eq!(sum - start, (f32::from(sample) * linear).round_ties_even() as i32);
+            }
+        }
+
+        #[test]
+        fn saturation_counts_exactly_the_samples_it_changes(sum in prop::collection::vec(-70_000i32..70_000, 0..9_000)) {
+            let mut out = vec![0; sum.len()];
+            let clipped = saturate(&sum, &mut out);
+            let expected: Vec<i16> = sum.iter().map(|&sum| i16::try_from(sum).unwrap_or(if sum < 0 { i16::MIN } else { i16::MAX })).collect();
+            prop_assert_eq!(clipped, sum.iter().filter(|&&sum| i16::try_from(sum).is_err()).count());
+            prop_assert_eq!(out, expected);
+        }
+    }
+}
