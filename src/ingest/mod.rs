@@ -1,1 +1,13 @@
-//! Audio in.
+//! Audio in: one kind of source per file, each behind the [`Source`] trait.
+//!
+//! A source gives samples at the bus format and nothing else: no clock, no queue, no thread of its
+//! own, so whoever reads it decides the pace.
+
+pub mod source;
+pub mod synthetic;
+
+#[cfg(test)]
+mod measure;
+
+pub use source::{Source, SourceError};
+pub use synthetic::{Synthetic, UnknownWaveform, Waveform};
