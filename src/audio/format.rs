@@ -222,7 +222,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_nearest_ptimes_offered_fit(rate_hz in RATE_HZ_MIN..=RATE_HZ_MAX, nanos in 1u64..=NANOS_PER_SECOND) {
+        fn the_nearest_ptimes_offered_fit(
+            rate_hz in RATE_HZ_MIN..=RATE_HZ_MAX,
+            nanos in 1u64..=NANOS_PER_SECOND,
+        ) {
             let format = mono(rate_hz);
             let ptime = Duration::from_nanos(nanos);
             match format.block_samples(ptime) {

@@ -248,7 +248,10 @@ mod tests {
         }
 
         #[test]
-        fn any_flipped_sample_bit_fails_the_checksum(samples in prop::collection::vec(any::<i16>(), 1..400), bit: prop::sample::Index) {
+        fn any_flipped_sample_bit_fails_the_checksum(
+            samples in prop::collection::vec(any::<i16>(), 1..400),
+            bit: prop::sample::Index,
+        ) {
             let (mut memory, len) = sealed(&samples, 0, 0);
             let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut memory)[..len];
             let bit = bit.index(16 * samples.len());

@@ -9,14 +9,20 @@
 //! - [`format`](mod@format): rate and channel count, and the block lengths they allow
 //! - [`frame`]: the bytes of one frame as a queue message carries them
 //! - [`gain`], [`sum`]: what the mixer does to samples
+//! - [`limiter`]: a sum becomes 16 bits without clipping
 //! - [`meter`]: peak and level
+//! - [`resample`]: any rate and channel count becomes a bus's format
 
 pub mod format;
 pub mod frame;
 pub mod gain;
+pub mod limiter;
 pub mod meter;
+pub mod resample;
 pub mod sum;
 
 pub use format::{Format, FormatError};
 pub use frame::{Frame, FrameError, FrameMut};
 pub use gain::{Gain, GainError};
+pub use limiter::{Limited, Limiter};
+pub use resample::{ConvertError, Converter};

@@ -1,0 +1,213 @@
+//! A look-ahead limiter: `i32` sums in, `s16` out, one per output.
+//!
+//! 1. **Transparent.** While every sum fits 16 bits the output is the input, delayed, bit for bit.
+//! 2. **Never over.** No `i32` whatever leaves 16 bits, and no clipping is what keeps it in.
+//! 3. **Smooth.** The gain comes down in equal steps before the peak arrives, the largest step being
+//!    the missing gain over the look-ahead, and climbs back exponentially over the release.
+//! 4. **Exact.** Integers only: the output does not depend on the machine or on the block length.
+//!
+//! All channels of an instant share one gain, so the stereo image does not move. The delay is the
+//! look-ahead; the limiter does not hide it: its owner drops the first
+//! [`delay_samples`](Limiter::delay_samples) and gets the last ones from [`flush`](Limiter::flush).
+//!
+//! # How
+//! The usual scheme of look-ahead limiting: each instant requires the gain that would just fit it;
+//! an envelope takes the minimum over the look-ahead, slows the way back up, and smooths with a
+//! mean as long as the look-ahead; the delayed samples are multiplied with the result.
+//!
+//! # Why nothing passes 16 bits
+//! Let `m` be the folded magnitude of a sum `x`: `x` for `x >= 0`, else `-x - 1`. It fits exactly if
+//! `m <= 32767`, and then any gain up to 1 keeps it fitting. Otherwise the required gain is
+//! `r = floor(32767 * 2^30 / m)`, the envelope gives `g <= r`, and as `|x| <= m + 1`,
+//! `|x| * g / 2^30 <= 32767 + 32767 / m < 32768`; rounding toward zero leaves at most 32767.
+
+mod envelope;
+
+use std::time::Duration;
+
+use self::envelope::{Envelope, ONE};
+use super::format::Format;
+
+/// Long enough that the gain's way down is inaudible as modulation, short against a 20 ms block.
+pub const DEFAULT_LOOKAHEAD: Duration = Duration::from_millis(5);
+/// Time constant of the way back up: fast enough to follow speech, slow against the period of its
+/// lowest tones.
+pub const DEFAULT_RELEASE: Duration = Duration::from_millis(80);
+/// Longer look-aheads and releases are cut to this.
+pub const TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The largest folded magnitude that fits.
+const FITS: u32 = i16::MAX as u32;
+
+/// A look-ahead limiter of one output. See the [module](self) for its laws.
+#[derive(Debug)]
+pub struct Limiter {
+    channels: usize,
+    envelope: Envelope,
+    /// The sums of the last `delay_samples` instants, interleaved; the oldest at `oldest`.
+    delay: Box<[i32]>,
+    /// Multiple of `channels`, below `delay.len()`.
+    oldest: usize,
+}
+
+/// What the limiter did to one block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limited {
+    /// Interleaved output samples whose gain was below one.
+    pub samples: usize,
+    /// The smallest gain applied: 1.0 if none was.
+    pub min_gain: f32,
+}
+
+impl Limiter {
+    /// A limiter at rest, its delay full of silence. Allocates all it will ever need: about 12 bytes
+    /// for each sample of look-ahead and channel, and 16 more for each instant.
+    ///
+    /// `lookahead` and `release` are rounded to whole samples, at least one each, and cut to
+    /// [`TIME_MAX`]. `release` is a time constant: after it, 63 % of the missing gain is back, and after
+    /// seven of them all of it.
+    pub fn new(format: Format, lookahead: Duration, release: Duration) -> Self {
+        let channels = usize::from(format.channels());
+        let delay_samples = samples(lookahead, format.rate_hz());
+        Self {
+            channels,
+            envelope: Envelope::new(
+                delay_samples as usize + 1,
+                samples(release, format.rate_hz()),
+            ),
+            delay: vec![0; delay_samples as usize * channels].into_boxed_slice(),
+            oldest: 0,
+        }
+    }
+
+    /// How many samples per channel the output is behind the input; at least 1.
+    pub fn delay_samples(&self) -> usize {
+        self.delay.len() / self.channels
+    }
+
+    /// Takes a block of sums and gives as many samples, those of `delay_samples` earlier.
+    ///
+    /// Never allocates. Costs a copy while nothing needs limiting; otherwise constant time per sample
+    /// on average.
+    ///
+    /// # Panics
+    /// If the lengths differ or are no multiple of the channel count.
+    pub fn process(&mut self, sum: &[i32], out: &mut [i16]) -> Limited {
+        assert!(
+            sum.len() == out.len() && sum.len().is_multiple_of(self.channels),
+            "limiting {} sums into {} samples of {} channels: both must be one block of whole instants",
+            sum.len(),
+            out.len(),
+            self.channels
+        );
+        if self.envelope.is_idle() && all_fit(sum) {
+            self.copy_delayed(sum, out);
+            return Limited {
+                samples: 0,
+                min_gain: 1.0,
+            };
+        }
+        self.limit(sum, out)
+    }
+
+    /// Pushes [`delay_samples`](Self::delay_samples) of silence, which gives the last delayed samples.
+    ///
+    /// Never allocates. The limiter may go on after it, as after that much silence.
+    ///
+    /// # Panics
+    /// If `out` is not exactly the delay long: `delay_samples` times the channels.
+    pub fn flush(&mut self, out: &mut [i16]) -> Limited {
+        const SILENCE: [i32; 256] = [0; 256];
+        assert!(
+            out.len() == self.delay.len(),
+            "flushing into {} samples: the delay holds {}",
+            out.len(),
+            self.delay.len()
+        );
+        let mut flushed = Limited {
+            samples: 0,
+            min_gain: 1.0,
+        };
+        for out in out.chunks_mut(SILENCE.len()) {
+            let block = self.process(&SILENCE[..out.len()], out);
+            flushed.samples += block.samples;
+            flushed.min_gain = flushed.min_gain.min(block.min_gain);
+        }
+        flushed
+    }
+
+    /// The way of `limit` when every gain is one: runs as long as the delay's ring allows.
+    fn copy_delayed(&mut self, mut sum: &[i32], mut out: &mut [i16]) {
+        while !sum.is_empty() {
+            let run = sum.len().min(self.delay.len() - self.oldest);
+            let (sum_run, sum_rest) = sum.split_at(run);
+            let (out_run, out_rest) = out.split_at_mut(run);
+            let delayed = &mut self.delay[self.oldest..self.oldest + run];
+            for (out, &delayed) in out_run.iter_mut().zip(&*delayed) {
+                *out = delayed as i16;
+            }
+            delayed.copy_from_slice(sum_run);
+            self.oldest = (self.oldest + run) % self.delay.len();
+            (sum, out) = (sum_rest, out_rest);
+        }
+    }
+
+    fn limit(&mut self, sum: &[i32], out: &mut [i16]) -> Limited {
+        let mut limited = 0;
+        let mut min_gain = ONE;
+        for (sum, out) in sum
+            .chunks_exact(self.channels)
+            .zip(out.chunks_exact_mut(self.channels))
+        {
+            let peak = sum.iter().map(|&sum| folded(sum)).max().unwrap_or(0);
+            let gain = self.envelope.next(required(peak));
+            let delayed = &mut self.delay[self.oldest..self.oldest + self.channels];
+            for ((out, delayed), &sum) in out.iter_mut().zip(delayed).zip(sum) {
+                *out = scale(*delayed, gain);
+                *delayed = sum;
+            }
+            self.oldest += self.channels;
+            if self.oldest == self.delay.len() {
+                self.oldest = 0;
+            }
+            limited += if gain < ONE { self.channels } else { 0 };
+            min_gain = min_gain.min(gain);
+        }
+        Limited {
+            samples: limited,
+            min_gain: min_gain as f32 / ONE as f32,
+        }
+    }
+}
+
+/// A time in samples, rounded, within one sample and one second.
+fn samples(time: Duration, rate_hz: u32) -> u32 {
+    let scaled = time.min(TIME_MAX).as_nanos() * u128::from(rate_hz);
+    ((scaled + 500_000_000) / 1_000_000_000).max(1) as u32
+}
+
+/// Magnitude with the asymmetry of two's complement folded away: fits 16 bits if at most [`FITS`].
+fn folded(sum: i32) -> u32 {
+    (sum ^ (sum >> 31)) as u32
+}
+
+fn all_fit(sum: &[i32]) -> bool {
+    // FITS is all ones, so the bits of all samples together pass it if one sample does.
+    sum.iter().fold(0, |bits, &sum| bits | folded(sum)) <= FITS
+}
+
+/// The gain, Q30, that brings this folded magnitude to [`FITS`] or just below.
+fn required(folded: u32) -> u32 {
+    if folded <= FITS {
+        return ONE;
+    }
+    (u64::from(FITS) * u64::from(ONE) / u64::from(folded)) as u32
+}
+
+/// `sum * gain`, rounded toward zero; fits by the proof in the module's docs.
+fn scale(sum: i32, gain: u32) -> i16 {
+    (i64::from(sum) * i64::from(gain) / i64::from(ONE)) as i16
+}
+
+#[cfg(test)]
+mod tests;

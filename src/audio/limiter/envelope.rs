@@ -1,0 +1,162 @@
+//! The gain of the limiter over time: required gains in, smooth gains out.
+//!
+//! Three stages, all in integers of Q30 ([`ONE`] is unity), so the result is the same on every
+//! machine and however the instants are grouped into blocks:
+//!
+//! 1. the minimum of the last `window` required gains, kept in a monotonic queue (D. Lemire,
+//!    "Streaming Maximum-Minimum Filter Using No More than Three Comparisons per Element", 2006);
+//! 2. a release that follows falls at once and climbs back exponentially, reaching [`ONE`] exactly;
+//! 3. the mean of the last `window` gains of stage 2, from a running sum.
+//!
+//! **Guarantee.** The gain at an instant is at most the required gain of each of the last `window`
+//! instants, the oldest of which is the one that leaves the limiter's delay now. For instant `p`,
+//! each of the `window` minima from `p` on covers `p` and so is at most its required gain; the
+//! release only lowers them; and a mean, rounded down, is at most the largest of its terms.
+//!
+//! It allocates in `new` only.
+
+use std::collections::VecDeque;
+
+/// Unity gain.
+pub(super) const ONE: u32 = 1 << 30;
+
+/// How far above [`ONE`] the release aims. An exponential never reaches its target; aiming higher by
+/// 1/1024 makes it cross `ONE` after 6.9 time constants, where the missing gain was 0.1 %.
+const OVERSHOOT: u32 = ONE >> 10;
+
+#[derive(Debug)]
+pub(super) struct Envelope {
+    /// Instants of the minimum and of the mean; at least 1.
+    window: usize,
+    /// Instants seen.
+    now: u64,
+    /// Instant and required gain, both rising from front to back; only gains below `ONE`, only from
+    /// the last `window` instants. The front is the minimum; empty means `ONE`. Never grows: it was
+    /// made with room for `window`.
+    minima: VecDeque<(u64, u32)>,
+    /// Part of the way to the target that the release goes per instant, Q30; at least 1.
+    release: u32,
+    /// The last gain of the release stage.
+    released: u32,
+    /// The last `window` gains of the release stage, oldest at `oldest`.
+    history: Box<[u32]>,
+    oldest: usize,
+    /// Exactly the sum of `history`.
+    sum: u64,
+}
+
+impl Envelope {
+    /// An envelope at rest. `window` is at least 1; `release` is the time constant in instants.
+    pub(super) fn new(window: usize, release: u32) -> Self {
+        Self {
+            window,
+            now: 0,
+            minima: VecDeque::with_capacity(window),
+            release: ONE / release.clamp(1, ONE),
+            released: ONE,
+            history: vec![ONE; window].into_boxed_slice(),
+            oldest: 0,
+            sum: window as u64 * u64::from(ONE),
+        }
+    }
+
+    /// Whether the gain is `ONE`, and stays so as long as `ONE` is required.
+    ///
+    /// A full sum means that the last `window` minima were `ONE`, so no gain below waits in any stage.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sum == self.window as u64 * u64::from(ONE)
+    }
+
+    /// Takes the gain that one instant requires, `0..=ONE`, and gives the smoothed one.
+    ///
+    /// Constant time on average; at most `window` steps.
+    pub(super) fn next(&mut self, required: u32) -> u32 {
+        let minimum = self.slide(required);
+        let missing = u64::from(ONE + OVERSHOOT - self.released);
+        let step = (missing * u64::from(self.release)) >> 30;
+        // At most ONE + OVERSHOOT + 1, so it stays in range.
+        self.released = minimum.min(self.released + (step as u32).max(1));
+        self.mean()
+    }
+
+    fn slide(&mut self, required: u32) -> u32 {
+        if let Some(&(instant, _)) = self.minima.front()
+            && instant + self.window as u64 <= self.now
+        {
+            self.minima.pop_front();
+        }
+        while self
+            .minima
+            .back()
+            .is_some_and(|&(_, gain)| gain >= required)
+        {
+            self.minima.pop_back();
+        }
+        if required < ONE {
+            self.minima.push_back((self.now, required));
+        }
+        self.now += 1;
+        self.minima.front().map_or(ONE, |&(_, gain)| gain)
+    }
+
+    fn mean(&mut self) -> u32 {
+        let oldest = &mut self.history[self.oldest];
+        self.sum = self.sum - u64::from(*oldest) + u64::from(self.released);
+        *oldest = self.released;
+        self.oldest += 1;
+        if self.oldest == self.window {
+            self.oldest = 0;
+        }
+        (self.sum / self.window as u64) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_single_dip_falls_in_equal_steps_and_holds_until_it_leaves() {
+        let window = 4;
+        // Released at once: what remains is the minimum and the mean.
+        let mut envelope = Envelope::new(window, 1);
+        let gains: Vec<u32> = (0..10)
+            .map(|n| envelope.next(if n == 1 { ONE / 2 } else { ONE }))
+            .collect();
+        let eighths: Vec<u32> = gains.iter().map(|gain| gain / (ONE / 8)).collect();
+        assert_eq!(eighths, [8, 7, 6, 5, 4, 5, 6, 7, 8, 8]);
+    }
+
+    #[test]
+    fn the_release_halves_what_is_missing_in_0_7_time_constants_and_ends() {
+        let mut envelope = Envelope::new(1, 1_000);
+        envelope.next(0);
+        let gains: Vec<u32> = (0..8_000).map(|_| envelope.next(ONE)).collect();
+        assert!((f64::from(gains[692]) / f64::from(ONE) - 0.5).abs() < 0.002);
+        let end = gains.iter().position(|&gain| gain == ONE).unwrap();
+        assert!((6_920..6_940).contains(&end), "{end}");
+        assert!(envelope.is_idle());
+    }
+
+    proptest! {
+        #[test]
+        fn the_gain_never_exceeds_what_the_delayed_instant_requires(
+            required in prop::collection::vec(prop_oneof![Just(ONE), 0..=ONE], 1..300),
+            window in 1usize..40,
+            release in 1u32..500,
+        ) {
+            let mut envelope = Envelope::new(window, release);
+            let capacity = envelope.minima.capacity();
+            for (now, &gain) in required.iter().enumerate() {
+                let smooth = envelope.next(gain);
+                let tightest = required[now.saturating_sub(window - 1)..=now].iter().min().unwrap();
+                prop_assert!(envelope.released <= *tightest);
+                if now + 1 >= window {
+                    prop_assert!(smooth <= required[now + 1 - window]);
+                }
+            }
+            prop_assert_eq!(envelope.minima.capacity(), capacity);
+        }
+    }
+}
