@@ -5,9 +5,11 @@
 
 pub mod source;
 pub mod synthetic;
+pub mod wav;
 
 #[cfg(test)]
 mod measure;
 
 pub use source::{Source, SourceError};
 pub use synthetic::{Synthetic, UnknownWaveform, Waveform};
+pub use wav::WavSource;

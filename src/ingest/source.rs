@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use thiserror::Error;
 
 /// Where a stream's samples come from: one kind per file, behind this trait.
@@ -13,18 +14,18 @@ pub trait Source: Send {
     /// Fills `out` with the next samples at the bus format, interleaved, and returns how many it
     /// wrote.
     ///
-    /// The count is a multiple of the channel count; a remainder of `out` too short for all
-    /// channels stays untouched. A count below that comes only just before the end: read on until
-    /// `Ok(0)` or an error, because damage found at the end is told there, after the samples before
+    /// The count is a multiple of the channel count; what `out` holds beyond it is unspecified.
+    /// A count short of `out`, but for a remainder of less than all channels, comes only just before
+    /// the end. Read on until `Ok(0)` or an error: damage is told there, after the samples before
     /// it. From then on every call gives `Ok(0)`.
     ///
     /// # Errors
     /// Why the source ended before its time; it names the file.
     fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError>;
 
-    /// Whole length in samples per channel at the bus rate, from the start, if it is known.
+    /// Whole length in samples per channel at the bus rate, from the first one, if it is known.
     ///
-    /// What a damaged file gives may be shorter, and a resampled one longer or shorter by a sample.
+    /// Of a file cut short, what is there.
     fn length(&self) -> Option<u64>;
 }
 
@@ -33,7 +34,7 @@ pub trait Source: Send {
 #[non_exhaustive]
 pub enum SourceError {
     /// The operating system refused the file.
-    #[error("cannot open {}", path.display())]
+    #[error("cannot open {}{}", path.display(), remedy(source))]
     Open {
         /// The file.
         path: PathBuf,
@@ -86,4 +87,13 @@ pub enum SourceError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+/// What to do about an error that a thousand files bring by their number alone.
+fn remedy(error: &io::Error) -> &'static str {
+    if error.raw_os_error() == Some(Errno::EMFILE as i32) {
+        "; each source keeps one file open, so raise the limit (ulimit -n)"
+    } else {
+        ""
+    }
 }

@@ -65,7 +65,8 @@ fn every_index_of_a_run_gives_other_samples() {
             .collect();
         // A stream of speech may begin in a pause.
         streams.retain(|samples| samples.iter().any(|&s| s != 0));
-        let (before, _) = (streams.len(), streams.sort());
+        let before = streams.len();
+        streams.sort();
         streams.dedup();
         assert_eq!(streams.len(), before, "{kind:?}");
     }
