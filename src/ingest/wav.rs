@@ -28,7 +28,7 @@ const CHUNK_BYTES: usize = 4 * 1024;
 
 /// A WAV file at the bus format, from its first sample to its last.
 ///
-/// Takes one file descriptor and 32 KiB, and 13 KiB more and the resampler where it converts.
+/// Takes one file descriptor and 32 KiB, and where it converts up to 20 KiB more and the resampler.
 pub struct WavSource<R = BufReader<File>> {
     path: PathBuf,
     /// At the next sample of the file.
