@@ -1,2 +1,20 @@
-//! The `mixpool` command.
-fn main() {}
+//! The `mixpool` command: parse, run, exit code.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    cli::log_to_stderr();
+    match cli::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            // The chain in one line: what was tried, on what, and why it failed.
+            eprintln!("mixpool: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Sizes and durations as people write them: `1MiB`, `20ms`, `1min`.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use bytesize::ByteSize;
+
+/// `1MiB`, `64 KiB`, `65536`.
+pub fn bytes(text: &str) -> Result<usize> {
+    // The library calculates in floating point: what it rounds must not become another ring size.
+    if let Ok(bytes) = text.parse() {
+        return Ok(bytes);
+    }
+    let size: ByteSize = text
+        .parse()
+        .map_err(|reason: String| anyhow!("{reason}; write a size as 65536, 64KiB or 1MiB"))?;
+    if size.0 >= 1 << 53 {
+        bail!("no machine has that many bytes; write a size as 65536, 64KiB or 1MiB");
+    }
+    Ok(size.0 as usize)
+}
+
+/// `20ms`, `1min`, `1h 30m`; zero is `0s`.
+pub fn duration(text: &str) -> Result<Duration> {
+    humantime::parse_duration(text)
+        .map_err(|reason| anyhow!("{reason}; write a duration as 250us, 20ms, 10s or 1min"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(bytes("65536").unwrap(), 65536);
+        assert_eq!(bytes("64KiB").unwrap(), 65536);
+        assert_eq!(bytes("1 MiB").unwrap(), 1 << 20);
+        assert_eq!(bytes("1MB").unwrap(), 1_000_000);
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(duration("20ms").unwrap(), Duration::from_millis(20));
+        assert_eq!(duration("1min").unwrap(), Duration::from_secs(60));
+        assert_eq!(duration("1m 30s").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("0s").unwrap(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_no_size_or_duration_is_refused_with_examples() {
+        for text in ["", "one", "-1", "1XiB", "1e400", "NaN"] {
+            assert!(
+                bytes(text).unwrap_err().to_string().contains("1MiB"),
+                "{text}"
+            );
+        }
+        for text in ["", "20", "ms", "-1s", "20 parsecs"] {
+            assert!(
+                duration(text).unwrap_err().to_string().contains("20ms"),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in ".{0,40}") {
+            let _ = bytes(&text);
+            let _ = duration(&text);
+        }
+
+        #[test]
+        fn sizes_in_mebibytes_are_exact(mebibytes in 0_usize..1 << 32) {
+            prop_assert_eq!(bytes(&format!("{mebibytes}MiB")).unwrap(), mebibytes << 20);
+        }
+    }
+}
