@@ -1,12 +1,32 @@
 //! mixpool mixes a thousand live audio streams into one, and accounts for every sample.
 //!
-//! Audio flows down this list; each layer uses only what its line in `docs/architecture.md` allows:
+//! Audio flows down this list; who may use whom is in `docs/architecture.md`, and a test checks it.
 //!
 //! - [`queue`]: bytes between threads. One lock-free ring per producer, from a preallocated pool.
+//! - [`audio`]: samples and arithmetic, pure.
+//! - [`ledger`]: the account of a stream.
+//! - [`ingest`]: audio in. Sources, and the threads that publish their frames.
+//! - [`mixer`]: the one consumer. Playout, sum, one block per tick.
+//! - [`sink`]: audio out. The recording.
+//! - [`server`]: joins the layers. Threads, the epoll loop, start, stop and the report.
 
+#![deny(unsafe_code)]
+
+#[allow(
+    unsafe_code,
+    reason = "the one place where it is needed; each block carries its proof"
+)]
 pub mod queue;
 
 #[cfg(feature = "server")]
 pub mod audio;
 #[cfg(feature = "server")]
 pub mod ingest;
+#[cfg(feature = "server")]
+pub mod ledger;
+#[cfg(feature = "server")]
+pub mod mixer;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod sink;

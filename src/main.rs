@@ -4,10 +4,8 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments = cli::Arguments::from_command_line();
     cli::log_to_stderr();
     match cli::run(arguments) {
         Ok(code) => code,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use bytesize::ByteSize;
+use mixpool::audio::Gain;
 
 /// `1MiB`, `64 KiB`, `65536`.
 pub fn bytes(text: &str) -> Result<usize> {
@@ -24,6 +25,20 @@ pub fn bytes(text: &str) -> Result<usize> {
 pub fn duration(text: &str) -> Result<Duration> {
     humantime::parse_duration(text)
         .map_err(|reason| anyhow!("{reason}; write a duration as 250us, 20ms, 10s or 1min"))
+}
+
+/// `-6`, `-6dB`, `0`: a gain in decibels.
+pub fn gain(text: &str) -> Result<Gain> {
+    Ok(Gain::from_db(decibels(text)? as f32)?)
+}
+
+/// `-20`, `-20dB`: decibels, any number.
+pub fn decibels(text: &str) -> Result<f64> {
+    let number = text.trim().trim_end_matches("dB").trim_end();
+    match number.parse::<f64>() {
+        Ok(db) if db.is_finite() => Ok(db),
+        _ => bail!("`{text}` is no level in decibels; write -6 or -6dB"),
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +64,15 @@ mod tests {
     }
 
     #[test]
+    fn gains_are_decibels_up_to_twenty_four() {
+        assert!((gain("-6dB").unwrap().linear() - 0.501_187).abs() < 1e-5);
+        assert!(gain("0").unwrap().is_unity());
+        for text in ["", "loud", "NaN", "inf", "30"] {
+            assert!(gain(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_size_or_duration_is_refused_with_examples() {
         for text in ["", "one", "-1", "1XiB", "1e400", "NaN"] {
             assert!(
@@ -69,6 +93,7 @@ mod tests {
         fn no_text_makes_the_parsers_panic(text in ".{0,40}") {
             let _ = bytes(&text);
             let _ = duration(&text);
+            let _ = gain(&text);
         }
 
         #[test]

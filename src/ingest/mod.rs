@@ -3,13 +3,21 @@
 //! A source gives samples at the bus format and nothing else: no clock, no queue, no thread of its
 //! own, so whoever reads it decides the pace.
 
+mod feed;
+mod looped;
+mod schedule;
 pub mod source;
+mod stream;
 pub mod synthetic;
 pub mod wav;
 
 #[cfg(test)]
 mod measure;
 
+pub use feed::{Feed, FeedError, Feeders};
+pub use looped::Looped;
+pub use schedule::{Imperfection, Schedule};
 pub use source::{Source, SourceError};
+pub use stream::{Offered, Stream};
 pub use synthetic::{Synthetic, UnknownWaveform, Waveform};
 pub use wav::WavSource;

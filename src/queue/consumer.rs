@@ -175,6 +175,11 @@ impl Consumer {
         }
     }
 
+    /// Rings of the pool.
+    pub fn slots(&self) -> usize {
+        self.shared.slots()
+    }
+
     #[cfg(all(test, loom))]
     pub(super) fn shared_for_models(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
@@ -274,6 +279,15 @@ impl Consumer {
         self.shared.check(lease)?;
         self.shared.wake().keep(lease.slot());
         Ok(())
+    }
+
+    /// Whether the producer closed its ring: nothing will be added to what waits there.
+    ///
+    /// # Errors
+    /// [`StaleLease`].
+    pub fn is_closed(&self, lease: LeaseId) -> Result<bool, StaleLease> {
+        self.shared.check(lease)?;
+        Ok(self.shared.ring(lease.slot()).is_closed())
     }
 
     /// Whether the producer closed its ring and all was acked: nothing will ever come.

@@ -1,0 +1,264 @@
+//! The playout of one stream: which of its samples belong to which block.
+//!
+//! The first frame plays at a tick that the mixer sets. From then on media time decides: each tick
+//! has a window of one block, and the input gives the samples of that window, from one frame, from
+//! parts of several, or silence where there are none. A frame partly used stays in the ring.
+//!
+//! Positions here are in interleaved samples of the stream's media time.
+
+use std::sync::Arc;
+
+use crate::{
+    audio::{Frame, Gain, sum},
+    ledger::{Account, Fate, Incident},
+    queue::{Consumer, LeaseId},
+};
+
+/// After so many ticks without a sample, frames that come late are not late but a new beginning:
+/// the sender's clock stood still or jumped back. Otherwise it would be mute for good.
+const RESTART_AFTER_TICKS: u32 = 25;
+
+/// A frame further ahead than this is a new beginning too: the sender's clock jumped. In blocks.
+const JUMP_BLOCKS: u64 = 500;
+
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) lease: LeaseId,
+    pub(super) account: Arc<Account>,
+    pub(super) gain: Gain,
+    pub(super) muted: bool,
+    channels: u64,
+    /// The tick that plays the window's first block, once a first frame came.
+    starts_at: u64,
+    /// Where the next block begins.
+    window: u64,
+    /// Samples before it are settled: mixed, or late.
+    position: u64,
+    /// Samples of the oldest frame that are accounted for.
+    head_used: u64,
+    /// Whether the oldest frame's sequence and checksum were looked at.
+    head_checked: bool,
+    last_sequence: Option<u32>,
+    /// Ticks in a row that found nothing to mix.
+    empty_ticks: u32,
+    pub(super) ended: bool,
+}
+
+/// What one look at the oldest frame led to.
+enum Step {
+    /// The frame is done: ack it and look at the next.
+    Next,
+    /// The window is served, or the frame's time has not come.
+    Wait,
+    /// The frame begins a new run of media time at this position.
+    Restart(u64),
+}
+
+impl Input {
+    pub(super) fn new(lease: LeaseId, account: Arc<Account>, gain: Gain, channels: u16) -> Self {
+        Self {
+            lease,
+            account,
+            gain,
+            muted: false,
+            channels: u64::from(channels),
+            starts_at: 0,
+            window: 0,
+            position: 0,
+            head_used: 0,
+            head_checked: false,
+            last_sequence: None,
+            empty_ticks: 0,
+            ended: false,
+        }
+    }
+
+    /// Sets the tick at which the oldest frame plays. Returns false if there is no frame yet.
+    pub(super) fn start(&mut self, consumer: &mut Consumer, tick: u64) -> bool {
+        let Some(message) = get(consumer, self.lease) else {
+            return false;
+        };
+        // A malformed frame is counted where frames are consumed; it tells no time.
+        let start = Frame::parse(&message).map_or(0, |frame| self.start_of(&frame));
+        self.begin(start, tick);
+        true
+    }
+
+    fn begin(&mut self, position: u64, tick: u64) {
+        self.starts_at = tick;
+        self.window = position;
+        self.position = position;
+        self.empty_ticks = 0;
+        self.account.note(Incident::Segment, 1);
+    }
+
+    fn start_of(&self, frame: &Frame<'_>) -> u64 {
+        frame.media_time().saturating_mul(self.channels)
+    }
+
+    /// Whether the next block can be served in full, or never better than now: its samples wait in
+    /// the ring, or nothing more will come.
+    pub(super) fn has_window(&self, consumer: &mut Consumer, block: u64) -> bool {
+        let end = self.window.saturating_add(block);
+        // One frame is a block, mostly: look at the rest only where the first does not settle it.
+        [1, usize::MAX].into_iter().any(|frames| {
+            let batch = consumer.get_batch(self.lease, frames).expect(OURS);
+            batch.iter().any(|message| {
+                Frame::parse(message).is_ok_and(|frame| {
+                    self.start_of(&frame)
+                        .saturating_add(frame.samples().len() as u64)
+                        >= end
+                })
+            })
+        }) || consumer.is_closed(self.lease).expect(OURS)
+    }
+
+    /// Adds the next block of the stream to `sums`, and moves the window on. `delay` is how many
+    /// ticks a new beginning waits before it plays. Never allocates, locks or enters the kernel.
+    pub(super) fn play(
+        &mut self,
+        consumer: &mut Consumer,
+        tick: u64,
+        delay: u64,
+        sums: &mut [i32],
+    ) {
+        if tick < self.starts_at {
+            return;
+        }
+        let block = sums.len() as u64;
+        let mut mixed = 0;
+        let drained = loop {
+            let Some(message) = get(consumer, self.lease) else {
+                break true;
+            };
+            let step = match Frame::parse(&message) {
+                Ok(frame) => self.step(&frame, sums, &mut mixed),
+                // A message of our own ingest threads is a frame; samples it would hold cannot be
+                // told, so the ledger's equation will show it.
+                Err(_) => Step::Next,
+            };
+            match step {
+                Step::Next => {
+                    message.ack();
+                    self.head_used = 0;
+                    self.head_checked = false;
+                }
+                Step::Wait => break false,
+                Step::Restart(position) => {
+                    self.begin(position, tick + 1 + delay);
+                    return;
+                }
+            }
+        };
+        if drained && consumer.is_finished(self.lease).expect(OURS) {
+            // Silence after the last sample is the end, not a loss.
+            self.ended = true;
+        } else {
+            self.account.conceal(block - mixed);
+        }
+        self.empty_ticks = if mixed == 0 {
+            self.empty_ticks.saturating_add(1)
+        } else {
+            0
+        };
+        self.window += block;
+        self.position = self.position.max(self.window);
+    }
+
+    /// Serves the window from the oldest frame, as far as it goes.
+    fn step(&mut self, frame: &Frame<'_>, sums: &mut [i32], mixed: &mut u64) -> Step {
+        let samples = frame.samples();
+        let (start, len, block) = (
+            self.start_of(frame),
+            samples.len() as u64,
+            sums.len() as u64,
+        );
+        let (stop, end) = (start.saturating_add(len), self.window + block);
+        if start >= end {
+            let jumped = start - end > JUMP_BLOCKS * block;
+            return if jumped {
+                Step::Restart(start)
+            } else {
+                Step::Wait
+            };
+        }
+        if stop <= self.position && self.empty_ticks >= RESTART_AFTER_TICKS && self.head_used == 0 {
+            return Step::Restart(start);
+        }
+        if !self.head_checked && !self.check(frame) {
+            self.account.count(Fate::Discarded, len);
+            return Step::Next;
+        }
+        // What is not settled yet of this frame: [begin, stop).
+        let begin = start + self.head_used;
+        let late = stop.min(self.position).saturating_sub(begin);
+        self.account.count(Fate::DroppedLate, late);
+        let (from, to) = (begin.max(self.position), stop.min(end));
+        if from < to {
+            let part = &samples[(from - start) as usize..(to - start) as usize];
+            let into = &mut sums[(from - self.window) as usize..(to - self.window) as usize];
+            self.add(part, into);
+            *mixed += to - from;
+            self.position = to;
+        }
+        if stop <= end {
+            Step::Next
+        } else {
+            self.head_used = to.max(begin) - start;
+            Step::Wait
+        }
+    }
+
+    /// Looks at a frame for the first time: sequence and checksum. Returns whether it may be played.
+    fn check(&mut self, frame: &Frame<'_>) -> bool {
+        self.head_checked = true;
+        let sequence = frame.sequence();
+        if self.last_sequence == Some(sequence) {
+            self.account.note(Incident::DuplicateFrame, 1);
+            return false;
+        }
+        if let Some(last) = self.last_sequence {
+            // Ahead by less than half the numbers: a gap. Behind: out of order, which is no loss.
+            let ahead = sequence.wrapping_sub(last);
+            if ahead < u32::MAX / 2 {
+                self.account
+                    .note(Incident::SequenceGap, u64::from(ahead - 1));
+                self.last_sequence = Some(sequence);
+            }
+        } else {
+            self.last_sequence = Some(sequence);
+        }
+        if !frame.checksum_ok() {
+            self.account.note(Incident::ChecksumError, 1);
+            return false;
+        }
+        true
+    }
+
+    fn add(&self, samples: &[i16], sums: &mut [i32]) {
+        if self.muted {
+            self.account.count(Fate::Muted, samples.len() as u64);
+            return;
+        }
+        if self.gain.is_unity() {
+            sum::add(sums, samples);
+        } else {
+            sum::add_gained(sums, samples, self.gain);
+        }
+        self.account.count(Fate::Mixed, samples.len() as u64);
+    }
+
+    /// Samples that wait in the ring and are not accounted for, by the ring's own counters.
+    pub(super) fn in_ring(&self, consumer: &Consumer) -> u64 {
+        let waiting = consumer.waiting(self.lease).expect(OURS);
+        let headers = waiting.messages * crate::audio::frame::HEADER_BYTES as u64;
+        (waiting.payload_bytes - headers) / 2 - self.head_used
+    }
+}
+
+/// The mixer releases leases, and nobody else: those of its inputs are never stale.
+pub(super) const OURS: &str = "an input's lease lives as long as the input";
+
+fn get(consumer: &mut Consumer, lease: LeaseId) -> Option<crate::queue::Message<'_>> {
+    consumer.get(lease).expect(OURS)
+}

@@ -1,0 +1,340 @@
+//! The one consumer: playout of each stream, their sum, one block per tick.
+//!
+//! The mixer is passive. It has no thread, socket, file or clock: its owner waits, says when a tick
+//! is due, and takes the block. Time is the count of ticks.
+//!
+//! # Guarantees
+//! - Each tick gives one block, late or not: the output is as long as the ticks.
+//! - The sum is exact (`i32`, in any order) and limited once, so the output depends on the frames and
+//!   the ticks they are mixed in, never on the order in which inputs are visited.
+//! - A tick allocates nothing, takes no lock, logs nothing and enters the kernel never.
+//! - Every sample taken from a ring is counted in its stream's [`Account`].
+//!
+//! # Between ticks
+//! [`Mixer::collect`] notices streams that begin and returns the slots of those that ended; that
+//! takes the pool's mutex.
+
+mod bus;
+mod input;
+
+use std::{mem, sync::Arc, time::Duration};
+
+pub use self::bus::{Block, Limiting};
+use self::{
+    bus::Bus,
+    input::{Input, OURS},
+};
+use crate::{
+    audio::{Format, Gain, frame::frame_bytes},
+    ledger::{Account, Checked},
+    queue::{Consumer, LeaseId},
+};
+
+/// How far ahead of the input being mixed the next ones are fetched into the cache. The cost of a
+/// thousand cold rings is memory latency; eight in flight hide most of it.
+const PREFETCH_INPUTS: usize = 8;
+
+/// Ledgers checked at each tick, in turn: a thousand streams are through in a second or so.
+const CHECKED_PER_TICK: usize = 16;
+
+/// What a mixer is made for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// The bus's rate and channels.
+    pub format: Format,
+    /// Samples per channel of a block.
+    pub block_samples: usize,
+    /// How a sum beyond 16 bits becomes a sample.
+    pub limiting: Limiting,
+    /// Ticks between the arrival of a stream's first frame and its playout.
+    pub playout_delay_ticks: u64,
+}
+
+impl Settings {
+    /// The playout delay in whole ticks, rounded up.
+    pub fn ticks(delay: Duration, ptime: Duration) -> u64 {
+        delay.as_nanos().div_ceil(ptime.as_nanos().max(1)) as u64
+    }
+}
+
+/// What the mixer is told, between ticks.
+#[derive(Debug)]
+pub enum Command {
+    /// A stream comes: its frames are in this lease's ring, its samples go to this account.
+    Admit {
+        /// The stream's ring.
+        lease: LeaseId,
+        /// The stream's account.
+        account: Arc<Account>,
+        /// Applied to each sample before it is added.
+        gain: Gain,
+    },
+    /// The stream's gain from now on.
+    SetGain(LeaseId, Gain),
+    /// Whether the stream is consumed without being heard.
+    SetMuted(LeaseId, bool),
+}
+
+/// The mixer of one pool.
+#[derive(Debug)]
+pub struct Mixer {
+    settings: Settings,
+    consumer: Consumer,
+    bus: Bus,
+    /// Streams that play. Room for all slots, so it never grows.
+    inputs: Vec<Input>,
+    /// Streams without a first frame, by slot. Their rings are armed, and cost a tick nothing.
+    waiting: Box<[Option<Input>]>,
+    waiting_count: usize,
+    /// Streams that ended, until the next [`collect`](Self::collect).
+    ended: Vec<Input>,
+    tick: u64,
+    /// The next input of the tick under way: [`Mixer::try_tick`] may stop before it.
+    next_input: usize,
+    next_checked: usize,
+    imbalances: u64,
+    checks: u64,
+}
+
+impl Mixer {
+    /// A mixer that reads this pool. Allocates all that it ever will, but for what commands bring.
+    pub fn new(settings: Settings, consumer: Consumer) -> Self {
+        let slots = consumer.slots();
+        let block = settings.block_samples * usize::from(settings.format.channels());
+        Self {
+            settings,
+            consumer,
+            bus: Bus::new(settings.format, block, settings.limiting),
+            inputs: Vec::with_capacity(slots),
+            waiting: (0..slots).map(|_| None).collect(),
+            waiting_count: 0,
+            ended: Vec::with_capacity(slots),
+            tick: 0,
+            next_input: 0,
+            next_checked: 0,
+            imbalances: 0,
+            checks: 0,
+        }
+    }
+
+    /// The consumer, to attach it to an epoll or to wait on it.
+    pub fn consumer_mut(&mut self) -> &mut Consumer {
+        &mut self.consumer
+    }
+
+    /// Ticks run.
+    pub fn ticks(&self) -> u64 {
+        self.tick
+    }
+
+    /// Streams that play.
+    pub fn playing(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Streams that play or wait for their first frame.
+    pub fn streams(&self) -> usize {
+        self.inputs.len() + self.waiting_count
+    }
+
+    /// Checks of the ledger's equation that could tell, and those of them that failed: bugs.
+    pub fn ledger_checks(&self) -> (u64, u64) {
+        (self.checks, self.imbalances)
+    }
+
+    /// Takes a command, effective at the next tick. A command for a stream that ended does nothing.
+    pub fn apply(&mut self, command: Command) {
+        match command {
+            Command::Admit {
+                lease,
+                account,
+                gain,
+            } => {
+                let channels = self.settings.format.channels();
+                let input = Input::new(lease, account, gain, channels);
+                let replaced = self.waiting[lease.slot()].replace(input);
+                debug_assert!(replaced.is_none(), "a slot was admitted twice");
+                self.waiting_count += 1;
+                // Its first frame may have come before this command did.
+                self.consumer.keep_ready(lease).expect(OURS);
+            }
+            Command::SetGain(lease, gain) => {
+                if let Some(input) = self.input_mut(lease) {
+                    input.gain = gain;
+                }
+            }
+            Command::SetMuted(lease, muted) => {
+                if let Some(input) = self.input_mut(lease) {
+                    input.muted = muted;
+                }
+            }
+        }
+    }
+
+    fn input_mut(&mut self, lease: LeaseId) -> Option<&mut Input> {
+        let waiting = self.waiting.get_mut(lease.slot())?.as_mut();
+        waiting
+            .into_iter()
+            .chain(&mut self.inputs)
+            .find(|input| input.lease == lease)
+    }
+
+    /// Between ticks: lets streams begin whose first frame came, and returns the slots of those that
+    /// ended. Takes the pool's mutex for each that ended.
+    pub fn collect(&mut self) {
+        while let Some(lease) = self.consumer.next_ready() {
+            // A stream that plays is visited at each tick; one not admitted yet says so again when
+            // its command comes.
+            let Some(mut input) = self.waiting[lease.slot()].take_if(|input| input.lease == lease)
+            else {
+                continue;
+            };
+            let at = self.tick + self.settings.playout_delay_ticks;
+            if input.start(&mut self.consumer, at) {
+                self.waiting_count -= 1;
+                self.inputs.push(input);
+            } else if self.consumer.is_finished(lease).expect(OURS) {
+                self.waiting_count -= 1;
+                self.ended.push(input);
+            } else {
+                if !self.consumer.arm(lease).expect(OURS) {
+                    self.consumer.keep_ready(lease).expect(OURS);
+                }
+                self.waiting[lease.slot()] = Some(input);
+            }
+        }
+        // Most often there is none; the loop keeps the vector's room.
+        while let Some(input) = self.ended.pop() {
+            self.settle(&input);
+            self.consumer
+                .release(input.lease)
+                .expect("an ended input's ring is closed and empty");
+        }
+    }
+
+    /// Runs one tick and gives its block: every input plays its window, whether or not its samples
+    /// came.
+    pub fn tick(&mut self) -> Block<'_> {
+        let blocked = self.play_inputs(false);
+        debug_assert!(blocked.is_none(), "a live tick waits for nobody");
+        self.end_tick()
+    }
+
+    /// Runs one tick if every stream has its window in its ring or has ended; so the result does not
+    /// depend on when frames come. Otherwise gives a lease whose next frame is missing; the tick goes
+    /// on there when called again.
+    ///
+    /// # Errors
+    /// The lease to wait for.
+    pub fn try_tick(&mut self) -> Result<Block<'_>, LeaseId> {
+        if self.waiting_count > 0 {
+            let missing = self.waiting.iter().flatten().next().expect("one waits");
+            return Err(missing.lease);
+        }
+        match self.play_inputs(true) {
+            Some(blocked) => Err(blocked),
+            None => Ok(self.end_tick()),
+        }
+    }
+
+    /// Plays the inputs from `next_input` on; with `whole`, stops at the first whose window is not
+    /// whole.
+    fn play_inputs(&mut self, whole: bool) -> Option<LeaseId> {
+        let Self {
+            inputs,
+            consumer,
+            bus,
+            ..
+        } = self;
+        if self.next_input == 0 {
+            bus.clear();
+        }
+        let sums = bus.sum_mut();
+        let block = sums.len();
+        for index in self.next_input..inputs.len() {
+            if let Some(ahead) = inputs.get(index + PREFETCH_INPUTS) {
+                consumer.prefetch(ahead.lease, frame_bytes(block));
+            }
+            let input = &mut inputs[index];
+            if whole && !input.has_window(consumer, block as u64) {
+                self.next_input = index;
+                return Some(input.lease);
+            }
+            input.play(consumer, self.tick, self.settings.playout_delay_ticks, sums);
+        }
+        None
+    }
+
+    fn end_tick(&mut self) -> Block<'_> {
+        self.next_input = 0;
+        self.tick += 1;
+        let mut index = 0;
+        while index < self.inputs.len() {
+            if self.inputs[index].ended {
+                self.ended.push(self.inputs.swap_remove(index));
+            } else {
+                index += 1;
+            }
+        }
+        self.check_some();
+        self.bus.finish()
+    }
+
+    /// The limiter's last samples, once no tick will follow.
+    pub fn flush(&mut self) -> Block<'_> {
+        self.bus.flush(usize::from(self.settings.format.channels()))
+    }
+
+    fn check_some(&mut self) {
+        for _ in 0..CHECKED_PER_TICK.min(self.inputs.len()) {
+            self.next_checked = (self.next_checked + 1) % self.inputs.len();
+            self.check(self.next_checked);
+        }
+    }
+
+    /// Checks the ledger of every stream now; exact while the ingest threads rest.
+    pub fn check_all(&mut self) {
+        for index in 0..self.inputs.len() {
+            self.check(index);
+        }
+        let waiting = mem::take(&mut self.waiting);
+        for input in waiting.iter().flatten() {
+            self.settle(input);
+        }
+        self.waiting = waiting;
+    }
+
+    fn check(&mut self, index: usize) {
+        let Self {
+            inputs,
+            consumer,
+            checks,
+            imbalances,
+            ..
+        } = self;
+        settle(&inputs[index], consumer, checks, imbalances);
+    }
+
+    fn settle(&mut self, input: &Input) {
+        settle(
+            input,
+            &self.consumer,
+            &mut self.checks,
+            &mut self.imbalances,
+        );
+    }
+}
+
+/// Brings a stream's account up to date with its ring, and checks it.
+fn settle(input: &Input, consumer: &Consumer, checks: &mut u64, imbalances: &mut u64) {
+    let ring = consumer.lease_stats(input.lease).expect(OURS);
+    input.account.note_high_water(ring.high_water_bytes);
+    match input.account.check(|| input.in_ring(consumer)) {
+        Ok(Checked::Holds) => *checks += 1,
+        Ok(Checked::Moving) => {}
+        Err(_) => {
+            *checks += 1;
+            *imbalances += 1;
+        }
+    }
+}

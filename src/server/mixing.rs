@@ -1,0 +1,249 @@
+//! The mixer thread: waits in epoll, runs ticks, hands blocks to the recording.
+
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        resource::{UsageWho, getrusage},
+        time::TimeSpec,
+        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+    },
+};
+
+use super::{Clock, Settings, stop::Stop, vitals::Vitals};
+use crate::{
+    mixer::{Command, Mixer},
+    queue::LeaseId,
+    sink::Recording,
+};
+
+/// While it catches up, the mixer runs at most this many ticks per period. A machine that stood still
+/// stopped the sources too: they need a moment to bring what is overdue, or it would count as late.
+const CATCH_UP_SPEED: u32 = 4;
+
+/// Longest tick that the histogram tells apart.
+const TICK_NS_MAX: u64 = 60_000_000_000;
+
+/// How the mixer thread ended.
+#[derive(Debug)]
+pub(super) struct MixerEnd {
+    pub(super) mixer: Mixer,
+    pub(super) recording: Option<Recording>,
+    pub(super) status: super::Status,
+    /// Durations of ticks, in nanoseconds.
+    pub(super) tick_ns: Histogram<u64>,
+    /// Processor time of the thread.
+    pub(super) cpu: Duration,
+    /// From the first wait to the last tick.
+    pub(super) elapsed: Duration,
+}
+
+/// What the epoll reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Tick,
+    Pool,
+    Stop,
+}
+
+impl Token {
+    const ALL: [Self; 3] = [Self::Tick, Self::Pool, Self::Stop];
+
+    fn of(event: &EpollEvent) -> Self {
+        Self::ALL[event.data() as usize]
+    }
+}
+
+/// Starts the thread. Everything that can fail is made here, on the caller's thread.
+pub(super) fn spawn(
+    mut mixer: Mixer,
+    recording: Option<Recording>,
+    commands: mpsc::Receiver<Command>,
+    vitals: Arc<Vitals>,
+    stop: Stop,
+    settings: &Settings,
+) -> io::Result<JoinHandle<MixerEnd>> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    mixer.consumer_mut().attach(&epoll, Token::Pool as u64)?;
+    epoll.add(
+        stop.bell(),
+        EpollEvent::new(EpollFlags::EPOLLIN, Token::Stop as u64),
+    )?;
+    let timer = TimerFd::new(
+        ClockId::CLOCK_MONOTONIC,
+        TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+    )?;
+    epoll.add(
+        &timer,
+        EpollEvent::new(EpollFlags::EPOLLIN, Token::Tick as u64),
+    )?;
+    let mut mixing = Mixing {
+        mixer,
+        recording,
+        commands,
+        vitals,
+        stop,
+        epoll,
+        timer,
+        tick_ns: Histogram::new_with_bounds(1, TICK_NS_MAX, 2).expect("constant bounds"),
+    };
+    let (clock, ptime) = (settings.clock, settings.ptime);
+    thread::Builder::new()
+        .name("mixer".to_owned())
+        .spawn(move || {
+            let begun = Instant::now();
+            match clock {
+                Clock::Live { speed, ticks, .. } => mixing.run_live(ptime.div_f64(speed), ticks),
+                Clock::Offline => mixing.run_offline(),
+            }
+            mixing.end(begun)
+        })
+}
+
+struct Mixing {
+    mixer: Mixer,
+    recording: Option<Recording>,
+    commands: mpsc::Receiver<Command>,
+    vitals: Arc<Vitals>,
+    stop: Stop,
+    epoll: Epoll,
+    timer: TimerFd,
+    tick_ns: Histogram<u64>,
+}
+
+impl Mixing {
+    /// A tick each period of the clock. Ticks that are overdue are run, not skipped.
+    fn run_live(&mut self, period: Duration, ticks: Option<u64>) {
+        self.start_timer(period);
+        let pause = period / CATCH_UP_SPEED;
+        let mut due = 0;
+        let mut not_before = Instant::now();
+        while !self.stop.is_requested() && ticks.is_none_or(|ticks| self.mixer.ticks() < ticks) {
+            let wait = (due > 0).then(|| not_before.saturating_duration_since(Instant::now()));
+            due += self.wait(wait);
+            self.housekeep();
+            let now = Instant::now();
+            if due == 0 || now < not_before {
+                continue;
+            }
+            due -= 1;
+            // More are due: this one begins after its successor should have.
+            self.vitals.late(u64::from(due > 0));
+            not_before = now + pause;
+            let block = self.mixer.tick();
+            if let Some(recording) = &mut self.recording {
+                recording.write(block.samples);
+            }
+            self.vitals.tick(&block);
+            self.tick_ns
+                .saturating_record(now.elapsed().as_nanos() as u64);
+        }
+    }
+
+    /// A tick whenever every stream has its window, until all have ended.
+    fn run_offline(&mut self) {
+        self.housekeep();
+        while !self.stop.is_requested() && self.mixer.streams() > 0 {
+            let now = Instant::now();
+            match self.mixer.try_tick() {
+                Ok(block) => {
+                    if let Some(recording) = &mut self.recording {
+                        recording.write_waiting(block.samples);
+                    }
+                    self.vitals.tick(&block);
+                    self.tick_ns
+                        .saturating_record(now.elapsed().as_nanos() as u64);
+                    // Streams end at ticks only.
+                    self.mixer.collect();
+                }
+                Err(missing) => self.wait_for(missing),
+            }
+        }
+    }
+
+    fn wait_for(&mut self, lease: LeaseId) {
+        let consumer = self.mixer.consumer_mut();
+        if consumer.arm(lease).expect("the mixer's own lease") {
+            self.wait(None);
+        }
+        self.housekeep();
+    }
+
+    fn start_timer(&self, period: Duration) {
+        let interval = Expiration::IntervalDelayed(TimeSpec::from(period), TimeSpec::from(period));
+        self.timer
+            .set(interval, TimerSetTimeFlags::empty())
+            .expect("a timer accepts any positive period");
+    }
+
+    /// Sleeps until something happens; returns how many ticks became due.
+    fn wait(&mut self, timeout: Option<Duration>) -> u64 {
+        let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
+            // Up: a wait that ends early would come back here with nothing to do.
+            let millis = timeout.as_nanos().div_ceil(1_000_000);
+            EpollTimeout::try_from(millis as u64).unwrap_or(EpollTimeout::MAX)
+        });
+        let mut events = [EpollEvent::empty(); Token::ALL.len()];
+        let count = match self.epoll.wait(&mut events, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
+        };
+        // Pool and Stop need no more than the wake-up: both are looked at on each turn.
+        let ticked = events[..count]
+            .iter()
+            .any(|event| Token::of(event) == Token::Tick);
+        if ticked { self.expirations() } else { 0 }
+    }
+
+    fn expirations(&self) -> u64 {
+        let mut count = [0; 8];
+        match nix::unistd::read(&self.timer, &mut count) {
+            Ok(_) => u64::from_ne_bytes(count),
+            // Another wake-up took them.
+            Err(_) => 0,
+        }
+    }
+
+    /// Between ticks: commands, streams that begin and that ended.
+    fn housekeep(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            self.mixer.apply(command);
+        }
+        self.mixer.collect();
+        self.vitals.streams(self.mixer.streams());
+    }
+
+    fn end(mut self, begun: Instant) -> MixerEnd {
+        self.housekeep();
+        let rest = self.mixer.flush();
+        if let Some(recording) = &mut self.recording {
+            recording.write_waiting(rest.samples);
+        }
+        self.vitals.block(&rest);
+        let elapsed = begun.elapsed();
+        let cpu = getrusage(UsageWho::RUSAGE_THREAD).map_or(Duration::ZERO, |usage| {
+            [usage.user_time(), usage.system_time()]
+                .into_iter()
+                .map(|time| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000))
+                .sum()
+        });
+        self.vitals.done();
+        MixerEnd {
+            mixer: self.mixer,
+            recording: self.recording,
+            status: self.vitals.status(crate::ledger::Entry::default()),
+            tick_ns: self.tick_ns,
+            cpu,
+            elapsed,
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Joins the layers: a pool, the ingest threads, the mixer thread, a recording, and the report.
+//!
+//! ```text
+//! sources -> ingest threads -> rings of the pool -> mixer thread -> ring -> recording thread -> WAV
+//! ```
+//!
+//! [`Server::new`] builds the pool and tells what does not fit; [`Server::open`] admits streams;
+//! [`Server::start`] starts the mixer thread; [`Running::finish`] ends all and gives the [`Report`].
+
+mod mixing;
+mod report;
+mod stop;
+mod vitals;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, SyncSender},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use self::{mixing::MixerEnd, vitals::Vitals};
+pub use self::{
+    report::{Report, SourceErrorReport, StreamReport, TickReport, Totals},
+    stop::Stop,
+    vitals::Status,
+};
+use crate::{
+    audio::{Format, FormatError, Gain, frame::frame_bytes},
+    ingest::{Feeders, Stream},
+    ledger::{Account, Entry},
+    mixer::{self, Command, Limiting, Mixer},
+    queue::{AcquireError, BuildError, Pool},
+    sink::{Recording, RecordingError},
+};
+
+/// What a server is made for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Rate and channels of the bus.
+    pub format: Format,
+    /// Length of a block and of a frame.
+    pub ptime: Duration,
+    /// Rings of the pool: the most streams at once.
+    pub streams_max: usize,
+    /// Bytes of each ring.
+    pub ring_bytes: usize,
+    /// Whether all memory is made present before the first tick.
+    pub prefault: bool,
+    /// How a sum beyond 16 bits becomes a sample.
+    pub limiting: Limiting,
+    /// What the ticks follow.
+    pub clock: Clock,
+    /// Where the mix is written, if anywhere.
+    pub record: Option<PathBuf>,
+}
+
+/// What the ticks follow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Clock {
+    /// The machine's clock: a tick each `ptime` divided by `speed`, whether or not samples came.
+    Live {
+        /// 1.0 is real time.
+        speed: f64,
+        /// Time from a stream's first frame to its playout.
+        playout_delay: Duration,
+        /// Ticks to run, or until stopped.
+        ticks: Option<u64>,
+    },
+    /// The streams: a tick as soon as each has its window, until all have ended. Nothing is dropped,
+    /// and the result does not depend on threads.
+    Offline,
+}
+
+/// Why a server cannot be made or started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A frame of that length does not exist at that rate.
+    #[error("cannot cut the stream into blocks")]
+    Format(#[from] FormatError),
+    /// Not even one frame fits a ring.
+    #[error(
+        "a frame of {frame_bytes} bytes does not fit a ring of {ring_bytes}: choose larger rings or a shorter ptime"
+    )]
+    FrameTooLarge {
+        /// Ring space of one frame.
+        frame_bytes: usize,
+        /// Capacity of a ring.
+        ring_bytes: usize,
+    },
+    /// The pool cannot be built here.
+    #[error("cannot build the pool")]
+    Pool(#[from] BuildError),
+    /// The recording cannot be made.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// A call that the mixer thread needs was refused.
+    #[error("cannot start the mixer thread")]
+    Mixer(#[source] io::Error),
+}
+
+/// Why a stream is refused. The refusal is counted in the report.
+#[derive(Debug, thiserror::Error)]
+#[error("stream {id} refused: {source}")]
+pub struct Refused {
+    /// The stream.
+    pub id: String,
+    /// Why.
+    pub source: AcquireError,
+}
+
+/// A server before its first tick.
+#[derive(Debug)]
+pub struct Server {
+    settings: Settings,
+    block_samples: usize,
+    mixer: Mixer,
+    recording: Option<Recording>,
+    shared: Shared,
+    commands: mpsc::Receiver<Command>,
+    startup: Duration,
+}
+
+/// What the server's threads share, beside the pool.
+#[derive(Debug)]
+struct Shared {
+    pool: Pool,
+    accounts: Mutex<Vec<Arc<Account>>>,
+    commands: SyncSender<Command>,
+    vitals: Arc<Vitals>,
+    stop: Stop,
+}
+
+/// A server that mixes.
+#[derive(Debug)]
+pub struct Running {
+    settings: Settings,
+    block_samples: usize,
+    shared: Shared,
+    mixer: JoinHandle<MixerEnd>,
+    startup: Duration,
+}
+
+impl Server {
+    /// Builds the pool, opens the recording and sets up the mixer. What does not fit this host, and
+    /// a path that cannot be written, is told here, before the first tick.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn new(settings: Settings) -> Result<Self, ServerError> {
+        let begun = Instant::now();
+        let block_samples = settings.format.block_samples(settings.ptime)?;
+        let block = block_samples * usize::from(settings.format.channels());
+        let (pool, consumer) = Pool::builder()
+            .slots(settings.streams_max)
+            .ring_bytes(settings.ring_bytes)
+            .prefault(settings.prefault)
+            .build()?;
+        let message_max = settings.ring_bytes - 8;
+        if frame_bytes(block) > message_max {
+            return Err(ServerError::FrameTooLarge {
+                frame_bytes: frame_bytes(block),
+                ring_bytes: settings.ring_bytes,
+            });
+        }
+        let recording = match &settings.record {
+            Some(path) => Some(Recording::start(path, settings.format, block)?),
+            None => None,
+        };
+        let playout_delay_ticks = match settings.clock {
+            Clock::Live { playout_delay, .. } => {
+                mixer::Settings::ticks(playout_delay, settings.ptime)
+            }
+            Clock::Offline => 0,
+        };
+        let mixer = Mixer::new(
+            mixer::Settings {
+                format: settings.format,
+                block_samples,
+                limiting: settings.limiting,
+                playout_delay_ticks,
+            },
+            consumer,
+        );
+        let (sender, commands) = mpsc::sync_channel(settings.streams_max);
+        let stop = Stop::new().map_err(ServerError::Mixer)?;
+        let shared = Shared {
+            pool,
+            accounts: Mutex::default(),
+            commands: sender,
+            vitals: Arc::default(),
+            stop,
+        };
+        Ok(Self {
+            settings,
+            block_samples,
+            mixer,
+            recording,
+            shared,
+            commands,
+            startup: begun.elapsed(),
+        })
+    }
+
+    /// Ends the server at its next tick; usable from any thread and more than once.
+    pub fn stop_handle(&self) -> Stop {
+        self.shared.stop.clone()
+    }
+
+    /// Samples per channel of a frame and of a block.
+    pub fn block_samples(&self) -> usize {
+        self.block_samples
+    }
+
+    /// Admits a stream: leases a ring, opens its account, and tells the mixer.
+    ///
+    /// # Errors
+    /// [`Refused`] when all rings are in use.
+    pub fn open(&self, id: &str, gain: Gain) -> Result<Stream, Refused> {
+        let producer = self.shared.pool.acquire().map_err(|source| Refused {
+            id: id.to_owned(),
+            source,
+        })?;
+        let account = Arc::new(Account::new(id));
+        let command = Command::Admit {
+            lease: producer.lease(),
+            account: Arc::clone(&account),
+            gain,
+        };
+        // Room for as many as there are slots, and the receiver lives in this value.
+        self.shared
+            .commands
+            .try_send(command)
+            .expect("room for an admission per slot");
+        self.shared.accounts().push(Arc::clone(&account));
+        Ok(Stream::new(
+            producer,
+            account,
+            self.settings.format,
+            self.block_samples,
+        ))
+    }
+
+    /// Starts the mixer thread.
+    ///
+    /// # Errors
+    /// [`ServerError::Mixer`].
+    pub fn start(self) -> Result<Running, ServerError> {
+        let Self {
+            settings,
+            block_samples,
+            mixer,
+            recording,
+            shared,
+            commands,
+            startup,
+        } = self;
+        let vitals = Arc::clone(&shared.vitals);
+        let stop = shared.stop.clone();
+        let mixer = mixing::spawn(mixer, recording, commands, vitals, stop, &settings)
+            .map_err(ServerError::Mixer)?;
+        Ok(Running {
+            settings,
+            block_samples,
+            shared,
+            mixer,
+            startup,
+        })
+    }
+}
+
+impl Shared {
+    fn accounts(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Account>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    /// Whether the mixer has come to its end: all its ticks run, all streams ended, or stopped.
+    pub fn is_done(&self) -> bool {
+        self.mixer.is_finished()
+    }
+
+    /// Waits until the mixer has come to its end, but no longer than `timeout`.
+    pub fn wait(&self, timeout: Duration) {
+        self.shared.vitals.wait_done(timeout);
+    }
+
+    /// Ticks run so far. Costs one load.
+    pub fn ticks(&self) -> u64 {
+        self.shared.vitals.ticks()
+    }
+
+    /// How the server is, since the last call: peaks start anew. Looks at every account.
+    pub fn status(&self) -> Status {
+        let mut ledger = Entry::default();
+        for account in self.shared.accounts().iter() {
+            ledger.add(&account.read());
+        }
+        // The mixer tells the accounts of high water in turn; the pool knows at once.
+        ledger.ring_high_water_bytes = self.shared.pool.stats().high_water_bytes;
+        self.shared.vitals.status(ledger)
+    }
+
+    /// Ends the server: the mixer at its next tick, the sources, the recording; then takes stock.
+    ///
+    /// # Panics
+    /// If a thread did: a bug.
+    pub fn finish(self, feeders: Feeders) -> Report {
+        let Self {
+            settings,
+            block_samples,
+            shared,
+            mixer,
+            startup,
+        } = self;
+        shared.stop.request();
+        let mut end = mixer.join().expect("the mixer thread panicked");
+        // With the sources at rest the ledger is exact.
+        let errors = feeders.join();
+        end.mixer.check_all();
+        let recorded = end.recording.take().map(Recording::finish);
+        let accounts = shared.accounts();
+        Report::new(
+            &settings,
+            block_samples,
+            startup,
+            &end,
+            recorded,
+            &errors,
+            &accounts,
+            &shared.pool.stats(),
+        )
+    }
+}

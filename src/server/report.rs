@@ -1,0 +1,227 @@
+//! What a run came to: the ledger of every stream, the ticks, the recording.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use super::{Settings, mixing::MixerEnd};
+use crate::{
+    ingest::FeedError,
+    ledger::{Account, Entry},
+    queue::PoolStats,
+    sink::Recorded,
+};
+
+/// The whole report. Its JSON keys are the project's words in `snake_case`, units last.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "each name says what it is and in which unit")]
+pub struct Report {
+    pub rate_hz: u32,
+    pub channels: u16,
+    /// Samples per channel of a block.
+    pub block_samples: usize,
+    pub ticks: u64,
+    pub late_ticks: u64,
+    pub tick_time: TickReport,
+    /// Interleaved samples in the recording.
+    pub recorded_samples: u64,
+    /// Samples of the mix that the disk was too slow for, or failed to take.
+    pub recording_lost_samples: u64,
+    pub recording_error: Option<String>,
+    pub clipped_samples: u64,
+    pub limited_samples: u64,
+    /// Time to build the pool and open the recording.
+    pub startup_ms: f64,
+    pub elapsed_s: f64,
+    /// Processor time of the mixer thread.
+    pub mixer_cpu_s: f64,
+    /// The same per second of the run, in percent of one core.
+    pub mixer_cpu_percent: f64,
+    pub ring_bytes: usize,
+    pub refused_streams: u64,
+    /// Writes to the pool's eventfd: the system calls that waking cost.
+    pub wakes: u64,
+    pub ledger_checks: u64,
+    /// Checks at which a ledger's equation did not hold: bugs.
+    pub ledger_imbalances: u64,
+    /// Sources that failed; their streams' ledgers are below all the same.
+    pub source_errors: Vec<SourceErrorReport>,
+    pub streams: Vec<StreamReport>,
+    pub totals: Totals,
+}
+
+/// A source that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "each name says what it is")]
+pub struct SourceErrorReport {
+    pub id: String,
+    pub error: String,
+}
+
+impl SourceErrorReport {
+    /// Of an error and its causes.
+    pub fn new(id: &str, error: &dyn std::error::Error) -> Self {
+        Self {
+            id: id.to_owned(),
+            error: chain(error),
+        }
+    }
+}
+
+/// How long ticks took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "each name says what it is and in which unit")]
+pub struct TickReport {
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub max_ns: u64,
+}
+
+/// The account of one stream. Samples are interleaved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the words of the ledger")]
+pub struct StreamReport {
+    pub id: String,
+    #[serde(flatten)]
+    pub ledger: LedgerReport,
+}
+
+/// All accounts added up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the words of the ledger")]
+pub struct Totals {
+    pub streams: usize,
+    #[serde(flatten)]
+    pub ledger: LedgerReport,
+}
+
+/// The figures of an account.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the words of the ledger")]
+pub struct LedgerReport {
+    pub offered_samples: u64,
+    pub mixed_samples: u64,
+    pub muted_samples: u64,
+    pub dropped_full_samples: u64,
+    pub dropped_late_samples: u64,
+    pub discarded_samples: u64,
+    pub in_ring_samples: u64,
+    pub concealed_samples: u64,
+    /// Dropped of offered, 0.0 to 1.0.
+    pub drop_rate: f64,
+    pub checksum_errors: u64,
+    /// Frames that never came.
+    pub sequence_gaps: u64,
+    pub duplicate_frames: u64,
+    /// Beginnings of playout: more than one if the stream's clock jumped or stood still.
+    pub segments: u64,
+    pub ring_high_water_bytes: u64,
+}
+
+impl From<&Entry> for LedgerReport {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            offered_samples: entry.offered,
+            mixed_samples: entry.mixed,
+            muted_samples: entry.muted,
+            dropped_full_samples: entry.dropped_full,
+            dropped_late_samples: entry.dropped_late,
+            discarded_samples: entry.discarded,
+            in_ring_samples: entry.in_ring,
+            concealed_samples: entry.concealed,
+            drop_rate: entry.drop_rate(),
+            checksum_errors: entry.checksum_errors,
+            sequence_gaps: entry.sequence_gaps,
+            duplicate_frames: entry.duplicate_frames,
+            segments: entry.segments,
+            ring_high_water_bytes: entry.ring_high_water_bytes,
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn new(
+        settings: &Settings,
+        block_samples: usize,
+        startup: Duration,
+        end: &MixerEnd,
+        recorded: Option<Recorded>,
+        errors: &[FeedError],
+        accounts: &[Arc<Account>],
+        pool: &PoolStats,
+    ) -> Self {
+        let recorded = recorded.unwrap_or_default();
+        let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
+        let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
+        let mut total = Entry::default();
+        let streams: Vec<_> = accounts
+            .iter()
+            .map(|account| {
+                let entry = account.read();
+                total.add(&entry);
+                StreamReport {
+                    id: account.id().to_owned(),
+                    ledger: (&entry).into(),
+                }
+            })
+            .collect();
+        Self {
+            rate_hz: settings.format.rate_hz(),
+            channels: settings.format.channels(),
+            block_samples,
+            ticks: end.mixer.ticks(),
+            late_ticks: end.status.late_ticks,
+            tick_time: TickReport {
+                p50_ns: end.tick_ns.value_at_quantile(0.5),
+                p99_ns: end.tick_ns.value_at_quantile(0.99),
+                max_ns: end.tick_ns.max(),
+            },
+            recorded_samples: recorded.samples,
+            recording_lost_samples: recorded.lost_samples,
+            recording_error: recorded.error.map(|error| chain(&error)),
+            clipped_samples: end.status.clipped_samples,
+            limited_samples: end.status.limited_samples,
+            startup_ms: startup.as_secs_f64() * 1e3,
+            elapsed_s,
+            mixer_cpu_s,
+            mixer_cpu_percent: if elapsed_s > 0.0 {
+                100.0 * mixer_cpu_s / elapsed_s
+            } else {
+                0.0
+            },
+            ring_bytes: settings.ring_bytes,
+            refused_streams: pool.refused_leases,
+            wakes: pool.wakes,
+            ledger_checks,
+            ledger_imbalances,
+            source_errors: errors
+                .iter()
+                .map(|failed| SourceErrorReport::new(&failed.id, &failed.source))
+                .collect(),
+            totals: Totals {
+                streams: streams.len(),
+                ledger: (&total).into(),
+            },
+            streams,
+        }
+    }
+
+    /// Whether the run did what it was asked: every source and the recording are
+    /// whole, and every ledger balances.
+    pub fn is_sound(&self) -> bool {
+        self.recording_error.is_none()
+            && self.recording_lost_samples == 0
+            && self.source_errors.is_empty()
+            && self.ledger_imbalances == 0
+            && self.totals.ledger.checksum_errors == 0
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

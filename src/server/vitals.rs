@@ -1,0 +1,111 @@
+//! What the mixer thread tells of itself as it runs, through atomics alone.
+
+use std::{
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{audio::meter, ledger::Entry, mixer::Block};
+
+/// Written by the mixer thread at the end of each tick.
+#[derive(Debug, Default)]
+pub(super) struct Vitals {
+    ticks: AtomicU64,
+    late_ticks: AtomicU64,
+    clipped_samples: AtomicU64,
+    limited_samples: AtomicU64,
+    streams: AtomicU64,
+    /// Since it was last read.
+    peak: AtomicU32,
+    done: Mutex<bool>,
+    on_done: Condvar,
+}
+
+/// How the server is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Status {
+    /// Ticks run.
+    pub ticks: u64,
+    /// Ticks that began after the next was due.
+    pub late_ticks: u64,
+    /// Streams that play or wait for their first frame.
+    pub streams: u64,
+    /// Largest magnitude of the mix since the last status, in dB of full scale; minus infinity for
+    /// silence.
+    pub peak_dbfs: f32,
+    /// Samples that saturation cut.
+    pub clipped_samples: u64,
+    /// Samples that the limiter turned down.
+    pub limited_samples: u64,
+    /// All accounts added up.
+    pub ledger: Entry,
+}
+
+impl Vitals {
+    pub(super) fn tick(&self, block: &Block<'_>) {
+        add(&self.ticks, 1);
+        self.block(block);
+    }
+
+    /// A block that no tick made: the limiter's last samples.
+    pub(super) fn block(&self, block: &Block<'_>) {
+        add(&self.clipped_samples, block.clipped as u64);
+        add(&self.limited_samples, block.limited as u64);
+        self.peak
+            .fetch_max(u32::from(block.peak), Ordering::Relaxed);
+    }
+
+    pub(super) fn late(&self, ticks: u64) {
+        add(&self.late_ticks, ticks);
+    }
+
+    pub(super) fn streams(&self, streams: usize) {
+        self.streams.store(streams as u64, Ordering::Relaxed);
+    }
+
+    /// The mixer thread ends: wakes who waits for it.
+    pub(super) fn done(&self) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.on_done.notify_all();
+    }
+
+    pub(super) fn wait_done(&self, timeout: Duration) {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .on_done
+            .wait_timeout_while(done, timeout, |done| !*done);
+        drop(waited);
+    }
+
+    pub(super) fn ticks(&self) -> u64 {
+        self.ticks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn late_ticks(&self) -> u64 {
+        self.late_ticks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn status(&self, ledger: Entry) -> Status {
+        let peak = self
+            .peak
+            .swap(0, Ordering::Relaxed)
+            .min(u32::from(u16::MAX)) as u16;
+        Status {
+            ticks: self.ticks(),
+            late_ticks: self.late_ticks(),
+            streams: self.streams.load(Ordering::Relaxed),
+            peak_dbfs: meter::dbfs(peak),
+            clipped_samples: self.clipped_samples.load(Ordering::Relaxed),
+            limited_samples: self.limited_samples.load(Ordering::Relaxed),
+            ledger,
+        }
+    }
+}
+
+/// Adds to a counter that only the mixer thread writes.
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + amount, Ordering::Relaxed);
+}

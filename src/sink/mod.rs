@@ -1,0 +1,8 @@
+//! Audio out: where a bus's blocks go.
+//!
+//! Each sink has a thread and a ring of its own, so what is slow costs itself alone: a disk that
+//! stalls delays no tick, and what does not fit its ring is dropped there and counted.
+
+mod recording;
+
+pub use recording::{Recorded, Recording, RecordingError};
