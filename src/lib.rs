@@ -4,6 +4,9 @@
 //!
 //! - [`queue`]: bytes between threads. One lock-free ring per producer, from a preallocated pool.
 
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code, reason = "mapped memory; each block carries its proof")]
 pub mod queue;
 
 #[cfg(feature = "server")]
