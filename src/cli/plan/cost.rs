@@ -28,7 +28,7 @@ pub struct Cost {
     pub basis: String,
 }
 
-/// Builds the samples and scales them up. Takes about 100 ms and a few MiB for as long.
+/// Builds the samples and scales them up. Takes about 100 ms, and 16 MiB for as long.
 pub fn estimate(plan: &PoolPlan, host: &Host) -> Cost {
     let sample = Sample::of(plan, host);
     let Sample { rings, ring_bytes } = sample;
