@@ -1,12 +1,273 @@
-//! Placeholder until the next commit.
+//! `mixpool plan`: what a pool for so many streams takes, and whether this host has it.
+//!
+//! The figures come from the code that builds the pool. Nothing of the plan's size is allocated;
+//! the start-up cost is scaled up from small pools that are built for a moment.
 
-use std::process::ExitCode;
+mod cost;
+mod report;
 
-use anyhow::Result;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use mixpool::{
+    audio::{Format, FormatError, frame::frame_bytes},
+    queue::{BuildError, Host, PoolPlan},
+};
+
+use super::units;
+use report::Report;
 
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Streams at once; each takes one ring
+    #[arg(
+        long,
+        visible_alias = "streams-max",
+        value_name = "COUNT",
+        default_value_t = 1000
+    )]
+    streams: usize,
 
-pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+    /// Size of each ring: a power of two, at least a page
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::bytes)]
+    ring_size: usize,
+
+    /// Choose the smallest ring that holds so much audio, as 1min
+    #[arg(long = "for", value_name = "DURATION", value_parser = units::duration, conflicts_with = "ring_size")]
+    hold: Option<Duration>,
+
+    /// Samples per second and channel
+    #[arg(long, value_name = "HZ", default_value_t = 8000)]
+    rate: u32,
+
+    /// Audio in each frame
+    #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = units::duration)]
+    ptime: Duration,
+
+    /// Channels: 1 or 2
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    channels: u16,
+
+    /// Ask whether the rings may be locked in RAM too
+    #[arg(long)]
+    lock: bool,
+
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Valid arguments, and the plan that they make.
+#[derive(Debug)]
+struct Request {
+    plan: PoolPlan,
+    audio: Audio,
+    /// The ring was chosen for this much audio.
+    chosen_for: Option<Duration>,
+    lock: bool,
+}
+
+/// What a ring of the plan holds.
+#[derive(Debug, Clone, Copy)]
+struct Audio {
+    format: Format,
+    ptime: Duration,
+    /// Samples per channel in a frame.
+    block_samples: usize,
+}
+
+/// Prints the plan. The code says whether it fits this host.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let request = Request::new(arguments)?;
+    let host = Host::detect();
+    let cost = cost::estimate(&request.plan, &host);
+    let report = Report::new(&request, &host, cost);
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        report.to_string()
+    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .context("writing the plan to the standard output")?;
+    Ok(if report.fits {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Request {
+    fn new(arguments: &Arguments) -> Result<Self> {
+        let audio = Audio::new(arguments)?;
+        let ring_bytes = match arguments.hold {
+            Some(hold) => audio.ring_bytes_for(hold)?,
+            None => arguments.ring_size,
+        };
+        let plan = PoolPlan::new(arguments.streams, ring_bytes).map_err(|error| {
+            let flags = match error {
+                BuildError::NoSlots | BuildError::TooManySlots { .. } => "--streams",
+                BuildError::RingSize { .. } => "--ring-size",
+                _ => "--streams times --ring-size",
+            };
+            anyhow!(error).context(flags)
+        })?;
+        if plan.messages_per_ring(audio.frame_bytes()) == 0 {
+            bail!(
+                "--ring-size: a ring of {ring_bytes} bytes holds no frame of {:?}; make it larger \
+                 or --ptime shorter",
+                audio.ptime
+            );
+        }
+        Ok(Self {
+            plan,
+            audio,
+            chosen_for: arguments.hold,
+            lock: arguments.lock,
+        })
+    }
+}
+
+impl Audio {
+    fn new(arguments: &Arguments) -> Result<Self> {
+        let naming_the_flag = |error| {
+            let flag = match error {
+                FormatError::Rate { .. } => "--rate",
+                FormatError::Channels { .. } => "--channels",
+                _ => "--ptime",
+            };
+            anyhow!(error).context(flag)
+        };
+        let format = Format::new(arguments.rate, arguments.channels).map_err(naming_the_flag)?;
+        let block_samples = format
+            .block_samples(arguments.ptime)
+            .map_err(naming_the_flag)?;
+        Ok(Self {
+            format,
+            ptime: arguments.ptime,
+            block_samples,
+        })
+    }
+
+    /// Bytes of one frame, as a message.
+    fn frame_bytes(&self) -> usize {
+        frame_bytes(self.block_samples * usize::from(self.format.channels()))
+    }
+
+    /// The audio in a ring that is full of whole frames.
+    fn buffered(&self, plan: &PoolPlan) -> Duration {
+        let frames = plan.messages_per_ring(self.frame_bytes());
+        self.format.duration_of(frames * self.block_samples as u64)
+    }
+
+    /// The smallest ring that holds so much audio.
+    fn ring_bytes_for(&self, hold: Duration) -> Result<usize> {
+        if hold.is_zero() {
+            bail!("--for 0s: name the audio that a ring should hold, as 1min");
+        }
+        let frames = hold.as_nanos().div_ceil(self.ptime.as_nanos());
+        u64::try_from(frames)
+            .ok()
+            .and_then(|frames| PoolPlan::ring_bytes_for(frames, self.frame_bytes()))
+            .ok_or_else(|| {
+                anyhow!(
+                    "--for {}: not even the largest ring, 4 GiB, holds so much; ask for less, or \
+                     for a lower --rate or a longer --ptime",
+                    humantime::format_duration(hold)
+                )
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn request(flags: &[&str]) -> Result<Request> {
+        let line = Line::try_parse_from([&["plan"], flags].concat())?;
+        Request::new(&line.arguments)
+    }
+
+    fn ring_for(flags: &[&str]) -> usize {
+        request(flags).unwrap().plan.ring_bytes
+    }
+
+    #[test]
+    fn the_smallest_ring_that_holds_the_audio_is_chosen() {
+        assert_eq!(ring_for(&["--for", "1min"]), 1 << 20);
+        assert_eq!(ring_for(&["--for", "1min", "--ptime", "2500us"]), 1 << 21);
+        assert_eq!(ring_for(&["--for", "1ns"]), 4096);
+        // 3048 frames of 20 ms are full; the next nanosecond takes another.
+        assert_eq!(ring_for(&["--for", "60s 960ms"]), 1 << 20);
+        assert_eq!(ring_for(&["--for", "60s 960ms 1ns"]), 1 << 21);
+    }
+
+    #[test]
+    fn a_ring_that_holds_no_frame_is_refused() {
+        let flags = ["--ring-size", "4096", "--rate", "48000", "--ptime", "100ms"];
+        let error = format!("{:#}", request(&flags).unwrap_err());
+        assert!(error.contains("--ring-size"), "{error}");
+        assert!(error.contains("--ptime"), "{error}");
+    }
+
+    /// Text near what the flags take, so that some of it passes each check.
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            ".{0,20}",
+            any::<u64>().prop_map(|number| number.to_string()),
+            "[0-9]{1,25}(\\.[0-9]{1,5})?(B|kB|KiB|MiB|GiB|EiB)",
+            "[0-9]{1,20}(ns|us|ms|s|min|h|days|years)",
+            "[0-9]{1,5}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_of_any_flag_panics(
+            flags in prop::collection::vec(
+                (
+                    prop::sample::select(vec![
+                        "--streams", "--streams-max", "--ring-size", "--for", "--rate", "--ptime",
+                        "--channels",
+                    ]),
+                    value(),
+                ),
+                0..4,
+            ),
+        ) {
+            let line: Vec<String> =
+                flags.into_iter().map(|(flag, value)| format!("{flag}={value}")).collect();
+            let line: Vec<&str> = line.iter().map(String::as_str).collect();
+            if let Ok(request) = request(&line) {
+                prop_assert!(request.audio.buffered(&request.plan) >= request.audio.ptime);
+            }
+        }
+
+        #[test]
+        fn a_chosen_ring_holds_what_was_asked_and_half_of_it_does_not(
+            seconds in 1_u64..10_000,
+            block in 1_u64..=8000,
+        ) {
+            let (hold, ptime) = (format!("{seconds}s"), format!("{}ns", block * 125_000));
+            let request = request(&["--streams=1", "--for", &hold, "--ptime", &ptime]).unwrap();
+            let hold = Duration::from_secs(seconds);
+            prop_assert!(request.audio.buffered(&request.plan) >= hold);
+            if let Ok(half) = PoolPlan::new(1, request.plan.ring_bytes / 2) {
+                prop_assert!(request.audio.buffered(&half) < hold);
+            }
+        }
+    }
 }

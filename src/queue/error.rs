@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::plan::LimitCheck;
+use super::limit::LimitCheck;
 
 /// Why a pool could not be built. Nothing is left behind: every descriptor and mapping made on the
 /// way is given back.

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use nix::{
+    errno::Errno,
     sys::resource::{RLIM_INFINITY, Resource, getrlimit},
     unistd::{SysconfVar, sysconf},
 };
@@ -16,30 +17,38 @@ pub struct Host {
     pub page_bytes: usize,
     /// Bytes of RAM, or of the cgroup's memory limit where that is lower.
     pub memory_bytes: Option<u64>,
+    /// Bytes of memory the host may still promise, where it promises no more than it has
+    /// (`vm.overcommit_memory` is 2). Beyond it a write to a ring's new page would be a SIGBUS.
+    pub commit_bytes: Option<u64>,
     /// Bytes of address space the process may still map (`RLIMIT_AS`).
     pub address_space_bytes: Option<u64>,
     /// Mappings the process may still make (`vm.max_map_count`).
     pub vmas: Option<u64>,
     /// Descriptors the process may still open (soft `RLIMIT_NOFILE`).
     pub descriptors: Option<u64>,
-    /// Bytes the process may lock (`RLIMIT_MEMLOCK`); no limit with `CAP_IPC_LOCK`.
+    /// Bytes the process may still lock (`RLIMIT_MEMLOCK`); no limit with `CAP_IPC_LOCK`.
     pub locked_bytes: Option<u64>,
     /// Bytes a file, the memory file too, may have (`RLIMIT_FSIZE`).
     pub file_bytes: Option<u64>,
 }
 
 impl Host {
-    /// Reads this host. Opens some ten files under `/proc` and `/sys`; takes a millisecond or so.
+    /// Reads this host. Opens some dozen files under `/proc` and `/sys`; takes a millisecond or so.
     pub fn detect() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let ram = kib_field(
-            &fs::read_to_string("/proc/meminfo").unwrap_or_default(),
-            "MemTotal:",
-        );
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let ram = kib_field(&meminfo, "MemTotal:");
         let less = |limit: Option<u64>, used: u64| limit.map(|limit| limit.saturating_sub(used));
         Self {
             page_bytes: page_bytes(),
             memory_bytes: [ram, cgroup_memory_limit()].into_iter().flatten().min(),
+            commit_bytes: match number("/proc/sys/vm/overcommit_memory") {
+                Some(2) => less(
+                    kib_field(&meminfo, "CommitLimit:"),
+                    kib_field(&meminfo, "Committed_AS:").unwrap_or(0),
+                ),
+                _ => None,
+            },
             address_space_bytes: less(
                 soft_limit(Resource::RLIMIT_AS),
                 kib_field(&status, "VmSize:").unwrap_or(0),
@@ -49,7 +58,10 @@ impl Host {
             locked_bytes: if may_lock_any_memory(&status) {
                 None
             } else {
-                soft_limit(Resource::RLIMIT_MEMLOCK)
+                less(
+                    soft_limit(Resource::RLIMIT_MEMLOCK),
+                    kib_field(&status, "VmLck:").unwrap_or(0),
+                )
             },
             file_bytes: soft_limit(Resource::RLIMIT_FSIZE),
         }
@@ -86,8 +98,13 @@ fn vmas_in_use() -> u64 {
 }
 
 fn descriptors_in_use() -> u64 {
-    // The listing itself holds one descriptor while it counts.
-    fs::read_dir("/proc/self/fd").map_or(0, |entries| (entries.count() as u64).saturating_sub(1))
+    match fs::read_dir("/proc/self/fd") {
+        // The listing itself holds one descriptor while it counts.
+        Ok(entries) => (entries.count() as u64).saturating_sub(1),
+        // No descriptor is left even for the listing.
+        Err(error) if error.raw_os_error() == Some(Errno::EMFILE as i32) => u64::MAX,
+        Err(_) => 0,
+    }
 }
 
 fn may_lock_any_memory(status: &str) -> bool {

@@ -50,6 +50,7 @@ mod consumer;
 mod cursor;
 mod error;
 mod host;
+mod limit;
 #[cfg(loom)]
 #[path = "heap.rs"]
 mod mirror;
@@ -70,7 +71,8 @@ pub use builder::PoolBuilder;
 pub use consumer::{Batch, Consumer, Drained, Message};
 pub use error::{AcquireError, BuildError, PublishError, ReleaseError, ReserveError, StaleLease};
 pub use host::Host;
-pub use plan::{LimitCheck, PoolPlan};
+pub use limit::LimitCheck;
+pub use plan::PoolPlan;
 pub use pool::{LeaseId, Pool};
 pub use producer::{Producer, Reservation};
 pub use stats::{PoolStats, RingStats, Tally, Waiting};

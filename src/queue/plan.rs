@@ -1,11 +1,11 @@
 //! What a pool costs, before it is built: the same figures that building it uses.
 
-use std::fmt;
-
 use super::{
     error::BuildError,
     host::{Host, page_bytes},
+    limit::LimitCheck,
     pool::{self, SLOTS_MAX},
+    ring::record_bytes,
 };
 
 /// The largest ring: a record's length field is 32 bits wide.
@@ -28,9 +28,10 @@ pub struct PoolPlan {
     pub virtual_bytes: u64,
     /// Bytes of heap for positions, counters and bitmaps.
     pub metadata_bytes: u64,
-    /// Bytes of page tables when every page of both views has been touched.
+    /// Bytes of page tables when every page of both views has been touched; those tables that point
+    /// to tables come to a page or two more.
     pub page_table_bytes: u64,
-    /// Mappings.
+    /// Mappings of the rings. The heap that holds the metadata may take one or two of its own.
     pub vmas: u64,
     /// File descriptors while the pool lives.
     pub descriptors: u64,
@@ -65,105 +66,97 @@ impl PoolPlan {
             resident_bytes,
             virtual_bytes,
             metadata_bytes: pool::metadata_bytes(slots) as u64,
-            page_table_bytes: virtual_bytes / page_bytes() as u64 * 8,
+            page_table_bytes: page_table_bytes(virtual_bytes, page_bytes() as u64),
             vmas: slots as u64 + 1,
             descriptors: DESCRIPTORS,
         })
     }
 
+    /// How many messages of `payload_bytes` each one empty ring holds, headers and padding included.
+    pub fn messages_per_ring(&self, payload_bytes: usize) -> u64 {
+        if payload_bytes > self.ring_bytes {
+            return 0;
+        }
+        self.ring_bytes as u64 / record_bytes(payload_bytes as u64)
+    }
+
+    /// The smallest ring that holds so many messages of `payload_bytes` each; `None` if none does.
+    pub fn ring_bytes_for(messages: u64, payload_bytes: usize) -> Option<usize> {
+        if payload_bytes > RING_BYTES_MAX {
+            return None;
+        }
+        let filled = messages.checked_mul(record_bytes(payload_bytes as u64))?;
+        let capacity = filled
+            .max(page_bytes() as u64)
+            .checked_next_power_of_two()?;
+        usize::try_from(capacity)
+            .ok()
+            .filter(|&bytes| bytes <= RING_BYTES_MAX)
+    }
+
     /// Compares the figures with a host's limits, each limit that could stand in the way.
-    /// `lock` asks about locked memory too.
+    /// Without `lock`, no locked memory is needed.
     pub fn check(&self, host: &Host, lock: bool) -> Vec<LimitCheck> {
         let memory = self.resident_bytes + self.metadata_bytes + self.page_table_bytes;
-        let mut checks = vec![
+        vec![
             LimitCheck::new(
                 "memory_bytes",
+                "RAM or the cgroup's limit",
                 memory,
                 host.memory_bytes,
-                "use fewer or smaller rings, or raise the RAM or the cgroup's memory limit",
+                "use fewer or smaller rings, or raise the RAM or the cgroup's memory.max",
+            ),
+            LimitCheck::new(
+                "commit_bytes",
+                "vm.overcommit_memory",
+                self.resident_bytes + self.metadata_bytes,
+                host.commit_bytes,
+                "set it to 0 or 1, or raise vm.overcommit_ratio, with `sysctl -w`",
             ),
             LimitCheck::new(
                 "address_space_bytes",
-                self.virtual_bytes,
+                "RLIMIT_AS",
+                self.virtual_bytes + self.metadata_bytes,
                 host.address_space_bytes,
                 "raise it with `ulimit -v`",
             ),
             LimitCheck::new(
                 "vmas",
+                "vm.max_map_count",
                 self.vmas,
                 host.vmas,
-                "raise it with `sysctl vm.max_map_count=...`",
+                "raise it with `sysctl -w vm.max_map_count=...`",
             ),
             LimitCheck::new(
                 "descriptors",
+                "RLIMIT_NOFILE",
                 self.descriptors,
                 host.descriptors,
                 "raise it with `ulimit -n`",
             ),
             LimitCheck::new(
                 "file_bytes",
+                "RLIMIT_FSIZE",
                 self.resident_bytes,
                 host.file_bytes,
                 "raise it with `ulimit -f`: it bounds memory files too",
             ),
-        ];
-        if lock {
-            checks.push(LimitCheck::new(
+            LimitCheck::new(
                 "locked_bytes",
-                self.virtual_bytes,
+                "RLIMIT_MEMLOCK",
+                // Both views: the kernel counts mapped pages, not pages of memory.
+                if lock { self.virtual_bytes } else { 0 },
                 host.locked_bytes,
                 "raise it with `ulimit -l`, or grant CAP_IPC_LOCK",
-            ));
-        }
-        checks
+            ),
+        ]
     }
 }
 
-/// One limit of a host beside what is needed of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LimitCheck {
-    /// What is limited, with its unit last.
-    pub name: &'static str,
-    /// What is needed of it.
-    pub needed: u64,
-    /// What the host has left; `None` if there is no limit.
-    pub found: Option<u64>,
-    /// Whether it fits.
-    pub ok: bool,
-    /// What to do where it does not.
-    pub remedy: &'static str,
-}
-
-impl LimitCheck {
-    /// Compares what is needed with what was found.
-    pub fn new(name: &'static str, needed: u64, found: Option<u64>, remedy: &'static str) -> Self {
-        Self {
-            name,
-            needed,
-            found,
-            ok: found.is_none_or(|found| needed <= found),
-            remedy,
-        }
-    }
-}
-
-impl fmt::Display for LimitCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            needed,
-            found,
-            ok,
-            remedy,
-        } = *self;
-        write!(f, "{name}: {needed} needed, ")?;
-        match found {
-            Some(found) => write!(f, "{found} left")?,
-            None => write!(f, "no limit")?,
-        }
-        if ok { Ok(()) } else { write!(f, "; {remedy}") }
-    }
+/// Bytes of the page tables that cover so much address space: whole pages of 8-byte entries.
+fn page_table_bytes(virtual_bytes: u64, page: u64) -> u64 {
+    let covered_by_one = page / 8 * page;
+    virtual_bytes.div_ceil(covered_by_one) * page
 }
 
 /// A power of two and a multiple of the page size.
@@ -236,23 +229,36 @@ mod tests {
         assert_eq!(plan.vmas, 1001);
         assert_eq!(plan.resident_bytes, 1_048_576_000);
         assert_eq!(plan.virtual_bytes, 2_097_152_000);
+        assert_eq!(page_table_bytes(plan.virtual_bytes, 4096), 1000 * 4096);
     }
 
     #[test]
-    fn a_limit_that_is_too_low_names_the_figures_and_the_remedy() {
-        let mut host = Host::detect();
-        host.vmas = Some(10);
-        let plan = PoolPlan::new(1000, 1 << 20).unwrap();
-        let failed: Vec<_> = plan
-            .check(&host, false)
-            .into_iter()
-            .filter(|check| !check.ok)
-            .collect();
-        let [vmas] = failed[..] else {
-            panic!("{failed:?}")
+    fn a_ring_holds_whole_records_and_the_smallest_that_holds_them_is_found() {
+        let plan = PoolPlan::new(1, 1 << 20).unwrap();
+        // 336 bytes of payload and 8 of header.
+        assert_eq!(plan.messages_per_ring(336), (1 << 20) / 344);
+        assert_eq!(plan.messages_per_ring((1 << 20) - 8), 1);
+        assert_eq!(plan.messages_per_ring((1 << 20) - 7), 0);
+        assert_eq!(plan.messages_per_ring(usize::MAX), 0);
+        assert_eq!(PoolPlan::ring_bytes_for(3048, 336), Some(1 << 20));
+        assert_eq!(PoolPlan::ring_bytes_for(3049, 336), Some(1 << 21));
+        assert_eq!(PoolPlan::ring_bytes_for(0, 0), Some(page_bytes()));
+        assert_eq!(PoolPlan::ring_bytes_for(1, RING_BYTES_MAX), None);
+        assert_eq!(PoolPlan::ring_bytes_for(u64::MAX, usize::MAX), None);
+        assert_eq!(PoolPlan::ring_bytes_for(u64::MAX, 0), None);
+    }
+
+    #[test]
+    fn locked_memory_is_needed_only_by_a_pool_that_locks() {
+        let plan = PoolPlan::new(2, 1 << 20).unwrap();
+        let needed = |lock| {
+            let checks = plan.check(&Host::detect(), lock);
+            checks
+                .iter()
+                .find(|c| c.name == "locked_bytes")
+                .unwrap()
+                .needed
         };
-        let text = vmas.to_string();
-        assert!(text.contains("1001 needed, 10 left"), "{text}");
-        assert!(text.contains("vm.max_map_count"), "{text}");
+        assert_eq!((needed(false), needed(true)), (0, 4 << 20));
     }
 }

@@ -1,0 +1,249 @@
+//! Who may use whom: the table of the layers, checked on the source; and `unsafe` in the queue alone.
+//!
+//! Paths are found by their roots: `crate::`, `mixpool::` and as many `super::` as climb to the crate
+//! root, in `use` trees and inline. Comments, documentation and literals do not count; tests do.
+
+#[path = "imports/tokens.rs"]
+mod tokens;
+
+use std::{fs, path::Path};
+
+use tokens::tokens;
+
+/// Each top-level module, and the others it may use. Anything absent is forbidden.
+const TABLE: [(&str, &[&str]); 11] = [
+    ("queue", &[]),
+    ("audio", &[]),
+    ("ledger", &[]),
+    ("wire", &["audio"]),
+    ("ingest", &["queue", "audio", "wire", "ledger"]),
+    ("mixer", &["queue", "audio", "ledger"]),
+    ("sink", &["queue", "audio"]),
+    ("control", &["ledger", "mixer"]),
+    (
+        "server",
+        &[
+            "queue", "audio", "ledger", "wire", "ingest", "mixer", "sink", "control",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "queue", "audio", "ledger", "wire", "ingest", "mixer", "sink", "control", "server",
+        ],
+    ),
+    ("main", &["cli"]),
+];
+
+/// The one module that may hold `unsafe`.
+const UNSAFE: &str = "queue";
+
+fn allowed(module: &str) -> Option<&'static [&'static str]> {
+    TABLE
+        .iter()
+        .find(|(name, _)| *name == module)
+        .map(|(_, uses)| *uses)
+}
+
+/// The top-level names that paths of a file reach, for a file whose module lies `depth` below the
+/// crate root.
+fn reached(tokens: &[&str], depth: usize) -> Vec<String> {
+    let mut reached = Vec::new();
+    // The depth outside each open brace; a `mod name {` adds one inside.
+    let (mut depth, mut outside) = (depth, Vec::new());
+    for (at, &token) in tokens.iter().enumerate() {
+        let starts_path = at == 0 || tokens[at - 1] != "::";
+        match token {
+            "{" => {
+                outside.push(depth);
+                let opens_module = at >= 2 && tokens[at - 2] == "mod";
+                depth += usize::from(opens_module);
+            }
+            "}" => depth = outside.pop().unwrap_or(depth),
+            // `crate` alone is `pub(crate)`, `self` alone the receiver.
+            "crate" | "super" | "self" | "mixpool"
+                if starts_path && matches!(tokens.get(at + 1), Some(&("::" | "as"))) =>
+            {
+                walk(&tokens[at..], depth, &mut reached);
+            }
+            _ => {}
+        }
+    }
+    reached
+}
+
+/// Follows one path, or one tree of a `use`, from `depth` below the root; returns what it took.
+fn walk(tokens: &[&str], depth: usize, reached: &mut Vec<String>) -> usize {
+    let next = |depth, reached: &mut Vec<String>| match tokens.get(1) {
+        Some(&"::") => 2 + walk(&tokens[2..], depth, reached),
+        // The root itself under another name: what is used of it cannot be seen.
+        _ if depth == 0 => {
+            reached.push("*".to_owned());
+            1
+        }
+        _ => 1,
+    };
+    match tokens.first() {
+        Some(&"crate" | &"mixpool") => next(0, reached),
+        Some(&"super") => next(depth.saturating_sub(1), reached),
+        Some(&"self") => next(depth, reached),
+        Some(&"{") => {
+            let mut at = 1;
+            while at < tokens.len() && tokens[at] != "}" {
+                at += walk(&tokens[at..], depth, reached).max(1);
+                // The rest of the item, and groups in it, lie below the name that was reached.
+                let mut groups = 0;
+                while at < tokens.len() && (groups > 0 || !matches!(tokens[at], "," | "}")) {
+                    groups += usize::from(tokens[at] == "{");
+                    groups -= usize::from(tokens[at] == "}");
+                    at += 1;
+                }
+                at += usize::from(tokens.get(at) == Some(&","));
+            }
+            at + 1
+        }
+        Some(name) if depth == 0 => {
+            reached.push((*name).to_owned());
+            1
+        }
+        _ => 0,
+    }
+}
+
+/// What a file of a module breaks.
+fn violations(module: &str, depth: usize, source: &str) -> Vec<String> {
+    let Some(allowed) = allowed(module) else {
+        return vec![format!("the table does not know the module {module}")];
+    };
+    let tokens = tokens(source);
+    let mut violations: Vec<_> = reached(&tokens, depth)
+        .into_iter()
+        .filter(|used| used != module && !allowed.contains(&used.as_str()))
+        .map(|used| format!("{module} may not use {used}"))
+        .collect();
+    if module != UNSAFE && tokens.contains(&"unsafe") {
+        violations.push(format!("{module} may not hold unsafe code"));
+    }
+    violations
+}
+
+/// Calls `check` with each file below `src`, as the names of its modules and its text.
+fn for_each_file(dir: &Path, check: &mut impl FnMut(&Path, &[&str], &str)) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            for_each_file(&path, check);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let modules = path.strip_prefix(&source).unwrap().with_extension("");
+            let mut modules: Vec<_> = modules.iter().map(|name| name.to_str().unwrap()).collect();
+            modules.pop_if(|last| *last == "mod");
+            check(&path, &modules, &fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn each_layer_uses_only_what_its_row_of_the_table_allows() {
+    let mut found = Vec::new();
+    let mut files = 0;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for_each_file(&source, &mut |path, modules, text| {
+        files += 1;
+        let depth = if *modules == ["main"] {
+            0
+        } else {
+            modules.len()
+        };
+        // The library's root declares the layers and is none.
+        if *modules != ["lib"] {
+            let broken = violations(modules[0], depth, text);
+            found.extend(
+                broken
+                    .into_iter()
+                    .map(|what| format!("{}: {what}", path.display())),
+            );
+        }
+    });
+    assert!(files > 20, "only {files} files were found");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_crate_denies_unsafe_code_outside_the_queue() {
+    let read = |path| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (lib, main) = (read("src/lib.rs"), read("src/main.rs"));
+    assert!(tokens(&main).join("").contains("forbid(unsafe_code)"));
+    let lib = tokens(&lib);
+    assert!(lib.join("").contains("deny(unsafe_code)"));
+    let named: Vec<_> = (0..lib.len())
+        .filter(|&at| lib[at] == "unsafe_code")
+        .collect();
+    let [_denied, allowed] = named[..] else {
+        panic!("one deny and one allow: {lib:?}")
+    };
+    let exempt = lib[allowed..]
+        .iter()
+        .skip_while(|token| **token != "mod")
+        .nth(1);
+    assert_eq!(exempt, Some(&UNSAFE));
+}
+
+/// What a file `src/<module>/file.rs` with this text breaks.
+fn broken(module: &str, source: &str) -> usize {
+    violations(module, 2, source).len()
+}
+
+#[test]
+fn a_forbidden_path_is_found_however_it_is_written() {
+    for source in [
+        "use crate::mixer::Bus;",
+        "use crate::{audio::{Format, Frame}, mixer};",
+        "fn f() -> crate::mixer::Bus { todo!() }",
+        "pub use mixpool::mixer::*;",
+        "use super::super::mixer::Bus;",
+        "use super::{super::mixer::Bus, other};",
+        "use self::super::super::mixer;",
+        "mod tests { mod inner { use super::super::super::super::mixer; } }",
+        "macro_rules! m { () => { $crate::mixer::run() } }",
+        "use crate::*;",
+        "use crate as root;",
+        "use crate::r#mixer::Bus;",
+        "const S: &str = r#\"\"#; use crate::mixer::Bus;",
+        "const C: char = '\"'; use crate::mixer::Bus; // \"",
+        "use crate::unheard_of::Thing;",
+    ] {
+        assert_eq!(broken("sink", source), 1, "{source}");
+    }
+}
+
+#[test]
+fn an_allowed_path_is_no_violation() {
+    for source in [
+        "use crate::{audio::{Format, mixer}, queue, sink::mixer};",
+        "use super::mixer; use super::{self, mixer::x, y};",
+        "mod tests { use super::super::mixer; } mod more { use super::mixer; }",
+        "// use crate::mixer;\n/* /* crate::mixer */ crate::mixer */ /// mixpool::mixer::Bus",
+        "const S: &str = \"\\\" crate::mixer\"; const R: &str = r##\"\"# crate::mixer\"##;",
+        "pub(crate) fn f<'a>(self: &'a Self, b: u8) -> char { '\\'' }",
+        "use std::crate_like::mixer; use bytes::mixer::super_like;",
+    ] {
+        assert_eq!(violations("sink", 2, source), [""; 0], "{source}");
+    }
+}
+
+#[test]
+fn unsafe_is_found_in_code_and_nowhere_else() {
+    assert_eq!(broken("audio", "fn f() { unsafe { g() } }"), 1);
+    assert_eq!(broken("audio", "unsafe impl Send for X {}"), 1);
+    assert_eq!(broken("queue", "fn f() { unsafe { g() } }"), 0);
+    assert_eq!(
+        broken("audio", "//! No `unsafe`.\nconst S: &str = \"unsafe\";"),
+        0
+    );
+}
+
+#[test]
+fn a_module_that_the_table_lacks_is_a_violation() {
+    assert_eq!(broken("helpers", ""), 1);
+}
