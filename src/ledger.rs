@@ -36,8 +36,9 @@ struct IngestSide {
     dropped_full: AtomicU64,
 }
 
-/// Written by the mixer thread.
+/// Written by the mixer thread. What each tick writes comes first, on one cache line.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct MixerSide {
     mixed: AtomicU64,
     muted: AtomicU64,
@@ -91,6 +92,11 @@ impl Account {
     /// The stream's name.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What the mixer's counting touches at each tick, for prefetching.
+    pub fn hot(&self) -> &impl Sized {
+        &*self.mixer
     }
 
     /// Ingest, before the ring is asked: `samples` are offered.

@@ -27,7 +27,7 @@ use self::{
 use crate::{
     audio::{Format, Gain, frame::frame_bytes},
     ledger::{Account, Checked},
-    queue::{Consumer, LeaseId},
+    queue::{Consumer, LeaseId, prefetch},
 };
 
 /// How far ahead of the input being mixed the next ones are fetched into the cache. The cost of a
@@ -254,6 +254,7 @@ impl Mixer {
         for index in self.next_input..inputs.len() {
             if let Some(ahead) = inputs.get(index + PREFETCH_INPUTS) {
                 consumer.prefetch(ahead.lease, frame_bytes(block));
+                prefetch(ahead.account.hot());
             }
             let input = &mut inputs[index];
             if whole && !input.has_window(consumer, block as u64) {

@@ -10,7 +10,8 @@ use nix::{
 use super::{
     error::{ReleaseError, StaleLease},
     pool::{self, LeaseId, Shared},
-    ring::{Reader, Record, Ring},
+    prefetch,
+    ring::{RECORD_HEADER_BYTES, Reader, Record, Ring},
     stats::{RingStats, Waiting},
     sync::Arc,
     wake,
@@ -332,18 +333,21 @@ impl Consumer {
         Ok(self.shared.ring(lease.slot()).stats(capacity))
     }
 
-    /// Asks the processor to load what the next [`get`](Self::get) of this lease will touch: the
-    /// producer's position and the first `bytes` of the oldest message. A hint: it changes nothing,
+    /// Asks the processor to load what the next [`get`](Self::get) and ack of this lease will touch:
+    /// both sides' positions and the first `bytes` of the oldest message. A hint: it changes nothing,
     /// and a stale lease is fine. Worth it when many rings are visited in turn: the cost of a cold
     /// ring is memory latency.
     pub fn prefetch(&self, lease: LeaseId, bytes: usize) {
-        let (Some(reader), slot) = (self.readers.get(lease.slot()), lease.slot()) else {
+        let Some(reader) = self.readers.get(lease.slot()) else {
             return;
         };
-        prefetch(self.shared.ring(slot).producer_line());
+        for line in self.shared.ring(lease.slot()).lines() {
+            prefetch::line(line);
+        }
         let start = reader.oldest_address();
-        for line in 0..bytes.div_ceil(CACHE_LINE) {
-            prefetch(start.wrapping_add(line * CACHE_LINE));
+        let bytes = bytes + RECORD_HEADER_BYTES as usize;
+        for at in (0..bytes).step_by(prefetch::LINE_BYTES) {
+            prefetch::line(start.wrapping_add(at));
         }
     }
 }
@@ -354,18 +358,6 @@ impl Drop for Consumer {
         self.shared.wake().unwant();
     }
 }
-
-const CACHE_LINE: usize = 64;
-
-#[cfg(all(target_arch = "x86_64", not(loom)))]
-fn prefetch(address: *const u8) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: a prefetch reads nothing architecturally; any address is allowed.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-}
-
-#[cfg(not(all(target_arch = "x86_64", not(loom))))]
-fn prefetch(_address: *const u8) {}
 
 /// A slot of a consumer that somebody has in hand: while it lives, nobody acks.
 #[derive(Debug)]

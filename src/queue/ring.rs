@@ -160,9 +160,12 @@ impl Ring {
         }
     }
 
-    /// The address of the producer's cache line, for prefetching.
-    pub(super) fn producer_line(&self) -> *const u8 {
-        std::ptr::from_ref(&*self.producer).cast()
+    /// The addresses of what a visit of the consumer touches here, for prefetching.
+    pub(super) fn lines(&self) -> [*const u8; 2] {
+        [
+            std::ptr::from_ref(&*self.producer).cast(),
+            std::ptr::from_ref(&*self.consumer).cast(),
+        ]
     }
 }
 
