@@ -58,7 +58,7 @@ pub struct Arguments {
 
     /// Delays of the sweep
     #[arg(long, value_name = "TIME,...", requires = "sweep", value_delimiter = ',',
-          default_value = "0s,5us,10us,20us,50us,100us,200us,500us",
+          default_value = "0s,5us,10us,20us,30us,50us,100us,200us,500us",
           value_parser = units::duration)]
     pub(super) sweep_delays: Vec<Duration>,
 

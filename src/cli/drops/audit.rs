@@ -104,3 +104,59 @@ fn pool_faults(outcome: &Outcome) -> Vec<String> {
     .map(|(what, found, wanted)| format!("pool: {what}: {found}, not {wanted}"))
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroU64, time::Duration};
+
+    use super::*;
+    use crate::cli::drops::{
+        experiment,
+        message::PayloadBlock,
+        plan::{Length, Rate, Setup},
+        sizes::MessageSizes,
+    };
+
+    fn outcome() -> Outcome {
+        let setup = Setup {
+            producers: 2,
+            ring_bytes: 4096,
+            sizes: MessageSizes { min: 16, max: 500 },
+            delay: Duration::from_micros(20),
+            length: Length::Messages(500),
+            rate: Rate::PerSecond(NonZeroU64::new(100_000).unwrap()),
+            seed: 1,
+        };
+        experiment::run(&setup, &PayloadBlock::new(1)).unwrap()
+    }
+
+    #[test]
+    fn a_sound_run_has_no_faults() {
+        assert_eq!(faults(&outcome()), [""; 0]);
+    }
+
+    #[test]
+    fn any_one_wrong_count_is_a_fault() {
+        let wrongs: [fn(&mut Outcome); 13] = [
+            |run| run.offered[0].published_messages += 1,
+            |run| run.offered[1].published_bytes += 1,
+            |run| run.offered[0].dropped_messages += 1,
+            |run| run.leases[1].listener.received_messages -= 1,
+            |run| run.leases[0].listener.received_bytes -= 1,
+            |run| run.leases[1].listener.gap_messages += 1,
+            |run| run.leases[0].listener.checksum_errors = 1,
+            |run| run.leases[1].listener.misplaced_messages = 1,
+            |run| run.leases[0].listener.misannounced_gaps = 1,
+            |run| run.leases[1].stats = None,
+            |run| run.pool.published.messages += 1,
+            |run| run.pool.dropped.messages += 1,
+            |run| run.pool.leases = 1,
+        ];
+        let mut found = outcome();
+        for (at, wrong) in wrongs.into_iter().enumerate() {
+            wrong(&mut found);
+            assert_ne!(faults(&found), [""; 0], "wrong count {at}");
+            found = outcome();
+        }
+    }
+}

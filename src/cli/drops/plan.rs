@@ -86,7 +86,7 @@ impl Setup {
             (Length::Time(time), _) => time,
             (Length::Messages(_), Rate::Max) => times(MESSAGE_TIME_MAX, messages_max),
             (Length::Messages(messages), Rate::PerSecond(rate)) => {
-                Duration::from_secs(messages / rate.get() + 1)
+                Duration::from_secs((messages / rate.get()).saturating_add(1))
             }
         };
         let per_ring = self.ring_bytes as u64 / record_bytes(self.sizes.min as u64);
@@ -168,10 +168,11 @@ impl Plan {
         });
         if time > TIME_MAX {
             bail!(
-                "this may take {} and 24 hours are the limit: publishing, and then serving full \
-                 rings at {delay_flag} per message; lower {delay_flag}, {ring_flag}, --messages or \
-                 --duration",
-                table::time(time),
+                "this may take {}, publishing and then serving full rings at {delay_flag} per \
+                 message; {} is the limit: lower {delay_flag}, {ring_flag}, --producers, \
+                 --messages or --duration",
+                table::time(Duration::from_secs(time.as_secs())),
+                table::time(TIME_MAX),
             );
         }
         Ok(Self {
@@ -205,4 +206,82 @@ fn combinations(one: Setup, ring_sizes: &[usize], delays: &[Duration]) -> Result
     setups.sort_by_key(|setup| (setup.ring_bytes, setup.delay));
     setups.dedup_by_key(|setup| (setup.ring_bytes, setup.delay));
     Ok(setups)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn plan(flags: &str) -> Result<Plan> {
+        let line = ["drops"].into_iter().chain(flags.split_whitespace());
+        Plan::new(&Command::try_parse_from(line)?.arguments)
+    }
+
+    #[test]
+    fn a_run_is_unpaced_unless_told_and_a_sweep_is_paced_unless_told() {
+        assert_eq!(plan("").unwrap().setups[0].rate, Rate::Max);
+        assert_ne!(plan("--sweep").unwrap().setups[0].rate, Rate::Max);
+        let told = plan("--sweep --rate max").unwrap();
+        assert_eq!(told.setups[0].rate, Rate::Max);
+    }
+
+    #[test]
+    fn a_sweep_runs_each_combination_once_in_order() {
+        let plan = plan("--sweep --sweep-delays 5us,0s,5us --sweep-ring-sizes 64KiB,16KiB");
+        let runs: Vec<_> = plan
+            .unwrap()
+            .setups
+            .iter()
+            .map(|setup| (setup.ring_bytes >> 10, setup.delay.as_micros()))
+            .collect();
+        assert_eq!(runs, [(16, 0), (16, 5), (64, 0), (64, 5)]);
+    }
+
+    #[test]
+    fn what_would_not_end_within_a_day_is_refused() {
+        for flags in [
+            "--duration 25h",
+            "--consumer-delay 1h",
+            "--messages 18446744073709551615",
+            "--messages 18446744073709551615 --rate 1",
+            "--messages 100000 --rate 1",
+        ] {
+            let error = plan(flags).unwrap_err().to_string();
+            assert!(error.contains("1day is the limit"), "{flags}: {error}");
+        }
+        assert!(plan("--messages 1 --consumer-delay 1h").is_ok());
+    }
+
+    #[test]
+    fn the_largest_message_of_a_ring_is_its_size_less_the_header() {
+        assert!(plan("--ring-size 64KiB --message-size 65528").is_ok());
+        assert!(plan("--ring-size 64KiB --message-size 65529").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_figures_make_the_plan_panic(
+            producers in 1_u32..=1000,
+            ring_size: usize,
+            messages: u64,
+            rate in 1_u64..=RATE_MAX,
+            delay_seconds: u32,
+        ) {
+            for ring_size in [ring_size, 1 << (ring_size % 40)] {
+                let _ = plan(&format!(
+                    "--producers {producers} --ring-size {ring_size} --messages {messages} \
+                     --rate {rate} --consumer-delay {delay_seconds}s"
+                ));
+            }
+        }
+    }
 }

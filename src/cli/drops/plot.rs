@@ -114,11 +114,13 @@ fn draw_head(reports: &[RunReport], area: &Area) -> Result<()> {
             || "as fast as they may".to_owned(),
             |rate| format!("{rate} messages/s each"),
         );
+        let producers = match run.producers.len() {
+            1 => "1 producer".to_owned(),
+            many => format!("{many} producers"),
+        };
         let about = format!(
-            "{} producers, {rate}, {} to {} bytes a message",
-            run.producers.len(),
-            run.message_min_bytes,
-            run.message_max_bytes,
+            "{producers}, {rate}, {} to {} bytes a message",
+            run.message_min_bytes, run.message_max_bytes,
         );
         area.draw_text(&about, &centred(15, RGBColor(90, 90, 90)), (middle, 42))?;
     }
@@ -134,7 +136,7 @@ fn draw_chart(series: &[Series], area: &Area) -> Result<()> {
         .margin_left(12)
         .margin_right(8)
         .margin_bottom(12)
-        .x_label_area_size(58)
+        .x_label_area_size(52)
         .y_label_area_size(74)
         .build_cartesian_2d(
             Ticked::new(scale.ends(), scale.ticks()),
