@@ -113,21 +113,22 @@ impl Consumer {
     }
 
     /// Sleeps in the pool's own epoll until a ring is ready or the time is over; `None` waits
-    /// without end. It may return early, and does at a signal; `next_ready` tells. If the last pass
-    /// of `next_ready` was not finished, it returns at once.
+    /// without end. It may return early, and does at a signal; `next_ready` tells. It returns at
+    /// once while a ring is ready and not yet named, or the last pass was not finished.
     ///
     /// # Errors
     /// The kernel's reason, or that the consumer is [attached](Self::attach) elsewhere.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if self.pass.is_some() {
-            return Ok(());
-        }
         let Some(epoll) = &self.epoll else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the pool is attached to the application's epoll: wait there",
             ));
         };
+        // An earlier wait may have taken the edge of a ring that no pass has named since.
+        if self.pass.is_some() || !self.shared.wake().want() {
+            return Ok(());
+        }
         let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
             // Up, not down: a wait that ends early would spin. Over 24 days: wait 24 days.
             let millis = timeout.as_nanos().div_ceil(1_000_000);
@@ -266,7 +267,8 @@ impl Consumer {
         }))
     }
 
-    /// Makes the next pass of [`next_ready`](Self::next_ready) name this lease again.
+    /// Makes the next pass of [`next_ready`](Self::next_ready) name this lease again. Enters the
+    /// kernel only after the end of a pass, to report the pool.
     ///
     /// # Errors
     /// [`StaleLease`].
