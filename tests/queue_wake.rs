@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     iter,
+    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -83,6 +84,25 @@ fn a_wait_without_news_sleeps_until_its_timeout() {
     consumer.wait(Some(timeout)).unwrap();
     assert!(start.elapsed() >= timeout);
     assert_eq!(consumer.next_ready(), None);
+}
+
+#[test]
+fn a_drain_that_panics_leaves_its_messages_and_keeps_the_ring_ready() {
+    let (pool, mut consumer) = pool(1, PAGE);
+    let mut producer = pool.acquire().unwrap();
+    let lease = producer.lease();
+    producer.publish(b"one").unwrap();
+    assert_eq!(pass(&mut consumer), [lease]);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _ = consumer.drain(lease, 8, |_| panic!("the application's own bug"));
+    }));
+    assert!(panicked.is_err());
+    assert_wakes_at_once(&mut consumer);
+    assert_eq!(pass(&mut consumer), [lease]);
+    let mut heard = Vec::new();
+    let drained = consumer.drain(lease, 8, |message| heard.push(message.to_vec()));
+    assert_eq!(drained, Ok(Drained::Empty));
+    assert_eq!(heard, [b"one"]);
 }
 
 #[test]

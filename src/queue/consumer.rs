@@ -233,6 +233,8 @@ impl Consumer {
     /// that left it empty. A ring left with messages stays ready, so the next pass of
     /// [`next_ready`](Self::next_ready) names it again: a busy ring cannot starve the others.
     ///
+    /// If `each` panics, nothing is acked and the ring stays ready.
+    ///
     /// # Errors
     /// [`StaleLease`].
     pub fn drain(
@@ -241,9 +243,7 @@ impl Consumer {
         max: usize,
         each: impl FnMut(&[u8]),
     ) -> Result<Drained, StaleLease> {
-        let batch = self.get_batch(lease, max)?;
-        batch.iter().for_each(each);
-        batch.ack();
+        Unread(Some(self.get_batch(lease, max)?)).hand_out(each);
         if self.arm(lease)? {
             return Ok(Drained::Empty);
         }
@@ -453,5 +453,26 @@ impl Batch<'_> {
     /// Gives the space of all its messages back to the producer, by one store. Wait-free.
     pub fn ack(self) {
         self.half.ack(&self.size);
+    }
+}
+
+/// A batch that is being handed out. It is still here when it is dropped only if the application
+/// panicked over a message: then its ring has news and would be neither armed nor ready.
+struct Unread<'a>(Option<Batch<'a>>);
+
+impl Unread<'_> {
+    fn hand_out(mut self, each: impl FnMut(&[u8])) {
+        self.0.iter().flat_map(Batch::iter).for_each(each);
+        if let Some(batch) = self.0.take() {
+            batch.ack();
+        }
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if let Some(Batch { half, .. }) = &self.0 {
+            half.consumer.shared.wake().keep(half.ring);
+        }
     }
 }
