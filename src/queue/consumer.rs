@@ -330,7 +330,8 @@ impl Consumer {
         };
         prefetch(self.shared.ring(slot).producer_line());
         let start = reader.oldest_address();
-        for line in 0..bytes.div_ceil(CACHE_LINE) {
+        let lines = bytes.min(reader.capacity()).div_ceil(CACHE_LINE);
+        for line in 0..lines {
             prefetch(start.wrapping_add(line * CACHE_LINE));
         }
     }
