@@ -22,7 +22,7 @@ pub struct Host {
     pub vmas: Option<u64>,
     /// Descriptors the process may still open (soft `RLIMIT_NOFILE`).
     pub descriptors: Option<u64>,
-    /// Bytes the process may lock (`RLIMIT_MEMLOCK`); no limit with `CAP_IPC_LOCK`.
+    /// Bytes the process may still lock (`RLIMIT_MEMLOCK`); no limit with `CAP_IPC_LOCK`.
     pub locked_bytes: Option<u64>,
     /// Bytes a file, the memory file too, may have (`RLIMIT_FSIZE`).
     pub file_bytes: Option<u64>,
@@ -49,7 +49,10 @@ impl Host {
             locked_bytes: if may_lock_any_memory(&status) {
                 None
             } else {
-                soft_limit(Resource::RLIMIT_MEMLOCK)
+                less(
+                    soft_limit(Resource::RLIMIT_MEMLOCK),
+                    kib_field(&status, "VmLck:").unwrap_or(0),
+                )
             },
             file_bytes: soft_limit(Resource::RLIMIT_FSIZE),
         }
