@@ -95,7 +95,7 @@ fn a_timer_a_pipe_and_the_pool_are_all_served_by_one_wait() {
     }
     publisher.join().unwrap();
     let numbers: Vec<_> = heard.into_iter().map(|(_, message)| message).collect();
-    let published: Vec<_> = (0..100_u32).map(|number| number.to_ne_bytes()).collect();
+    let published: Vec<_> = (0..100_u32).map(u32::to_ne_bytes).collect();
     assert_eq!(numbers, published);
 }
 
