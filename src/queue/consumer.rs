@@ -10,8 +10,7 @@ use nix::{
 use super::{
     error::{ReleaseError, StaleLease},
     pool::{self, LeaseId, Shared},
-    prefetch,
-    ring::{RECORD_HEADER_BYTES, Reader, Record, Ring},
+    ring::{Reader, Record, Ring},
     stats::{RingStats, Waiting},
     sync::Arc,
     wake,
@@ -343,14 +342,7 @@ impl Consumer {
         let Some(reader) = self.readers.get(lease.slot()) else {
             return;
         };
-        for line in self.shared.ring(lease.slot()).lines() {
-            prefetch::line(line);
-        }
-        let start = reader.oldest_address();
-        let bytes = bytes.min(reader.capacity()) + RECORD_HEADER_BYTES as usize;
-        for at in (0..bytes).step_by(prefetch::LINE_BYTES) {
-            prefetch::line(start.wrapping_add(at));
-        }
+        reader.prefetch(self.shared.ring(lease.slot()), bytes);
     }
 }
 
