@@ -30,3 +30,8 @@ pub mod mixer;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod sink;
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
