@@ -17,7 +17,7 @@
 mod bus;
 mod input;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 pub use self::bus::{Block, Limiting};
 use self::{
@@ -295,14 +295,20 @@ impl Mixer {
 
     /// Checks the ledger of every stream now; exact while the ingest threads rest.
     pub fn check_all(&mut self) {
-        for index in 0..self.inputs.len() {
-            self.check(index);
+        let Self {
+            inputs,
+            waiting,
+            ended,
+            consumer,
+            checks,
+            imbalances,
+            ..
+        } = self;
+        // Those that ended since the last `collect` still have their rings, and figures to bring up
+        // to date.
+        for input in inputs.iter().chain(waiting.iter().flatten()).chain(&*ended) {
+            settle(input, consumer, checks, imbalances);
         }
-        let waiting = mem::take(&mut self.waiting);
-        for input in waiting.iter().flatten() {
-            self.settle(input);
-        }
-        self.waiting = waiting;
     }
 
     fn check(&mut self, index: usize) {
