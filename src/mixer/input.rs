@@ -21,6 +21,10 @@ const RESTART_AFTER_TICKS: u32 = 25;
 /// A frame further ahead than this is a new beginning too: the sender's clock jumped. In blocks.
 const JUMP_BLOCKS: u64 = 500;
 
+/// Media time is cut to this, in interleaved samples, so that no window reaches the end of `u64`. A
+/// whole number of samples of all channels, and out of the reach of any clock that counts from zero.
+const POSITION_MAX: u64 = 1 << 62;
+
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) lease: LeaseId,
@@ -93,7 +97,8 @@ impl Input {
     }
 
     fn start_of(&self, frame: &Frame<'_>) -> u64 {
-        frame.media_time().saturating_mul(self.channels)
+        let position = frame.media_time().saturating_mul(self.channels);
+        position.min(POSITION_MAX)
     }
 
     /// Whether the next block can be served in full, or never better than now: its samples wait in
@@ -173,21 +178,19 @@ impl Input {
             samples.len() as u64,
             sums.len() as u64,
         );
-        let (stop, end) = (start.saturating_add(len), self.window + block);
-        if start >= end {
-            let jumped = start - end > JUMP_BLOCKS * block;
-            return if jumped {
-                Step::Restart(start)
-            } else {
-                Step::Wait
-            };
-        }
-        if stop <= self.position && self.empty_ticks >= RESTART_AFTER_TICKS && self.head_used == 0 {
-            return Step::Restart(start);
+        let (stop, end) = (start + len, self.window + block);
+        if start >= end && start - end <= JUMP_BLOCKS * block {
+            return Step::Wait;
         }
         if !self.head_checked && !self.check(frame) {
             self.account.count(Fate::Discarded, len);
             return Step::Next;
+        }
+        let late = start < self.position && stop <= self.position;
+        if start >= end || (late && self.empty_ticks >= RESTART_AFTER_TICKS) {
+            // The sender may have begun to number anew.
+            self.last_sequence = Some(frame.sequence());
+            return Step::Restart(start);
         }
         // What is not settled yet of this frame: [begin, stop).
         let begin = start + self.head_used;
