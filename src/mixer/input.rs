@@ -79,13 +79,23 @@ impl Input {
 
     /// Sets the tick at which the oldest frame plays. Returns false if there is no frame yet.
     pub(super) fn start(&mut self, consumer: &mut Consumer, tick: u64) -> bool {
-        let Some(message) = get(consumer, self.lease) else {
-            return false;
-        };
-        // A malformed frame is counted where frames are consumed; it tells no time.
-        let start = Frame::parse(&message).map_or(0, |frame| self.start_of(&frame));
-        self.begin(start, tick);
-        true
+        while let Some(message) = get(consumer, self.lease) {
+            if let Ok(frame) = Frame::parse(&message) {
+                let start = self.start_of(&frame);
+                self.begin(start, tick);
+                return true;
+            }
+            // It tells no time.
+            self.note_malformed();
+            message.ack();
+        }
+        false
+    }
+
+    /// A message that is no frame is a damaged one. What samples it should have held cannot be told;
+    /// if they were offered, the ledger's equation shows it.
+    fn note_malformed(&self) {
+        self.account.note(Incident::ChecksumError, 1);
     }
 
     fn begin(&mut self, position: u64, tick: u64) {
@@ -138,9 +148,10 @@ impl Input {
             };
             let step = match Frame::parse(&message) {
                 Ok(frame) => self.step(&frame, sums, &mut mixed),
-                // A message of our own ingest threads is a frame; samples it would hold cannot be
-                // told, so the ledger's equation will show it.
-                Err(_) => Step::Next,
+                Err(_) => {
+                    self.note_malformed();
+                    Step::Next
+                }
             };
             match step {
                 Step::Next => {
@@ -155,12 +166,14 @@ impl Input {
                 }
             }
         };
-        if drained && consumer.is_finished(self.lease).expect(OURS) {
-            // Silence after the last sample is the end, not a loss.
-            self.ended = true;
+        self.ended = drained && consumer.is_finished(self.lease).expect(OURS);
+        // Silence after the last sample is the end, not a loss.
+        let served = if self.ended {
+            self.position - self.window
         } else {
-            self.account.conceal(block - mixed);
-        }
+            block
+        };
+        self.account.conceal(served - mixed);
         self.empty_ticks = if mixed == 0 {
             self.empty_ticks.saturating_add(1)
         } else {
@@ -255,7 +268,10 @@ impl Input {
     pub(super) fn in_ring(&self, consumer: &Consumer) -> u64 {
         let waiting = consumer.waiting(self.lease).expect(OURS);
         let headers = waiting.messages * crate::audio::frame::HEADER_BYTES as u64;
-        (waiting.payload_bytes - headers) / 2 - self.head_used
+        // A frame may be published between the looks at the two counters, and a message that is no
+        // frame may be shorter than a header.
+        let samples = waiting.payload_bytes.saturating_sub(headers) / 2;
+        samples.saturating_sub(self.head_used)
     }
 }
 
