@@ -18,7 +18,8 @@ use crate::{
 /// the sender's clock stood still or jumped back. Otherwise it would be mute for good.
 const RESTART_AFTER_TICKS: u32 = 25;
 
-/// A frame further ahead than this is a new beginning too: the sender's clock jumped. In blocks.
+/// A frame further ahead than this is a new beginning too: the sender's clock jumped. In blocks, and
+/// beyond what the ring refused.
 const JUMP_BLOCKS: u64 = 500;
 
 /// Media time is cut to this, in interleaved samples, so that no window reaches the end of `u64`. A
@@ -147,7 +148,7 @@ impl Input {
                 break true;
             };
             let step = match Frame::parse(&message) {
-                Ok(frame) => self.step(&frame, sums, &mut mixed),
+                Ok(frame) => self.step(&frame, message.dropped_before(), sums, &mut mixed),
                 Err(_) => {
                     self.note_malformed();
                     Step::Next
@@ -183,8 +184,9 @@ impl Input {
         self.position = self.position.max(self.window);
     }
 
-    /// Serves the window from the oldest frame, as far as it goes.
-    fn step(&mut self, frame: &Frame<'_>, sums: &mut [i32], mixed: &mut u64) -> Step {
+    /// Serves the window from the oldest frame, as far as it goes. The ring refused `refused` frames
+    /// just before it.
+    fn step(&mut self, frame: &Frame<'_>, refused: u32, sums: &mut [i32], mixed: &mut u64) -> Step {
         let samples = frame.samples();
         let (start, len, block) = (
             self.start_of(frame),
@@ -192,7 +194,9 @@ impl Input {
             sums.len() as u64,
         );
         let (stop, end) = (start + len, self.window + block);
-        if start >= end && start - end <= JUMP_BLOCKS * block {
+        // What the ring refused is a loss with its place in time, however long, and no jump.
+        let ahead = JUMP_BLOCKS * block + u64::from(refused) * len;
+        if start >= end && start - end <= ahead {
             return Step::Wait;
         }
         if !self.head_checked && !self.check(frame) {
