@@ -91,6 +91,8 @@ pub struct Mixer {
     tick: u64,
     /// The next input of the tick under way: [`Mixer::try_tick`] may stop before it.
     next_input: usize,
+    /// Whether an input had anything for the tick under way.
+    sounded: bool,
     next_checked: usize,
     imbalances: u64,
     checks: u64,
@@ -111,6 +113,7 @@ impl Mixer {
             ended: Vec::with_capacity(slots),
             tick: 0,
             next_input: 0,
+            sounded: false,
             next_checked: 0,
             imbalances: 0,
             checks: 0,
@@ -222,19 +225,28 @@ impl Mixer {
 
     /// Runs one tick if every stream has its window in its ring or has ended; so the result does not
     /// depend on when frames come. Otherwise gives a lease whose next frame is missing; the tick goes
-    /// on there when called again.
+    /// on there when called again. No tick is run for streams that have nothing left: it would be there
+    /// or not by how soon their ends are seen.
     ///
     /// # Errors
-    /// The lease to wait for.
+    /// The lease to wait for. Or one that has ended, if all have: [`collect`](Self::collect) it.
     pub fn try_tick(&mut self) -> Result<Block<'_>, LeaseId> {
         if self.waiting_count > 0 {
             let missing = self.waiting.iter().flatten().next().expect("one waits");
             return Err(missing.lease);
         }
-        match self.play_inputs(true) {
-            Some(blocked) => Err(blocked),
-            None => Ok(self.end_tick()),
+        if let Some(blocked) = self.play_inputs(true) {
+            return Err(blocked);
         }
+        if !self.sounded
+            && let Some(ended) = self.inputs.first()
+        {
+            let ended = ended.lease;
+            self.next_input = 0;
+            self.remove_ended();
+            return Err(ended);
+        }
+        Ok(self.end_tick())
     }
 
     /// Plays the inputs from `next_input` on; with `whole`, stops at the first whose window is not
@@ -244,10 +256,12 @@ impl Mixer {
             inputs,
             consumer,
             bus,
+            sounded,
             ..
         } = self;
         if self.next_input == 0 {
             bus.clear();
+            *sounded = false;
         }
         let sums = bus.sum_mut();
         let block = sums.len();
@@ -261,6 +275,11 @@ impl Mixer {
                 self.next_input = index;
                 return Some(input.lease);
             }
+            if whole && consumer.is_finished(input.lease).expect(OURS) {
+                input.ended = true;
+                continue;
+            }
+            *sounded = true;
             input.play(consumer, self.tick, self.settings.playout_delay_ticks, sums);
         }
         None
@@ -269,6 +288,12 @@ impl Mixer {
     fn end_tick(&mut self) -> Block<'_> {
         self.next_input = 0;
         self.tick += 1;
+        self.remove_ended();
+        self.check_some();
+        self.bus.finish()
+    }
+
+    fn remove_ended(&mut self) {
         let mut index = 0;
         while index < self.inputs.len() {
             if self.inputs[index].ended {
@@ -277,8 +302,6 @@ impl Mixer {
                 index += 1;
             }
         }
-        self.check_some();
-        self.bus.finish()
     }
 
     /// The limiter's last samples, once no tick will follow.
