@@ -239,7 +239,7 @@ fn a_muted_stream_goes_on_unheard_and_is_heard_again() {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.stream();
     let frames: Vec<_> = (1..=4).map(frame).collect();
-    frames.iter().for_each(|frame| assert!(stream.say(frame)));
+    stream.say_in_frames(&frames.concat(), BLOCK);
     assert_eq!(rig.tick(), frames[0]);
     rig.mixer.apply(Command::SetMuted(stream.lease(), true));
     assert_eq!(rig.ticks(2), [0; 2 * BLOCK]);

@@ -147,12 +147,11 @@ impl Input {
             let Some(message) = get(consumer, self.lease) else {
                 break true;
             };
-            let step = match Frame::parse(&message) {
-                Ok(frame) => self.step(&frame, message.dropped_before(), sums, &mut mixed),
-                Err(_) => {
-                    self.note_malformed();
-                    Step::Next
-                }
+            let step = if let Ok(frame) = Frame::parse(&message) {
+                self.step(&frame, message.dropped_before(), sums, &mut mixed)
+            } else {
+                self.note_malformed();
+                Step::Next
             };
             match step {
                 Step::Next => {

@@ -146,6 +146,9 @@ impl Mixer {
     }
 
     /// Takes a command, effective at the next tick. A command for a stream that ended does nothing.
+    ///
+    /// # Panics
+    /// If a stream is admitted whose lease is not of this pool, or was released: a bug of the caller.
     pub fn apply(&mut self, command: Command) {
         match command {
             Command::Admit {
@@ -184,6 +187,9 @@ impl Mixer {
 
     /// Between ticks: lets streams begin whose first frame came, and returns the slots of those that
     /// ended. Takes the pool's mutex for each that ended.
+    ///
+    /// # Panics
+    /// If somebody else released a stream's lease: a bug.
     pub fn collect(&mut self) {
         while let Some(lease) = self.consumer.next_ready() {
             // A stream that plays is visited at each tick; one not admitted yet says so again when
@@ -230,6 +236,9 @@ impl Mixer {
     ///
     /// # Errors
     /// The lease to wait for. Or one that has ended, if all have: [`collect`](Self::collect) it.
+    ///
+    /// # Panics
+    /// If the count of waiting streams is wrong: a bug.
     pub fn try_tick(&mut self) -> Result<Block<'_>, LeaseId> {
         if self.waiting_count > 0 {
             let missing = self.waiting.iter().flatten().next().expect("one waits");
