@@ -384,6 +384,10 @@ impl Reader {
         self.cursor.advance(ring_bytes, &ring.consumer.read);
     }
 
+    pub(super) fn capacity(&self) -> usize {
+        self.memory.capacity() as usize
+    }
+
     /// The address of the oldest record, for prefetching.
     pub(super) fn oldest_address(&self) -> *const u8 {
         self.memory.at(self.cursor.position()).as_ptr()
