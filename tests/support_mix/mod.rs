@@ -1,9 +1,10 @@
 //! A mixer driven by hand, so that a scenario reads as a sentence. No thread, no clock, no sleep:
 //! time is the count of ticks, and after each tick every account must balance to the sample.
 
-#![allow(dead_code, reason = "no scenario needs all of it")]
+#![allow(dead_code, unused_imports, reason = "no scenario needs all of it")]
 
 pub mod model;
+mod samples;
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use mixpool::{
     mixer::{Block, Command, Limiting, Mixer, Settings},
     queue::{LeaseId, Pool, Producer},
 };
+
+pub use samples::{cut, noise, reference};
 
 /// Samples per channel of a block: 20 ms at 8 kHz.
 pub const BLOCK: usize = 160;
@@ -274,31 +277,4 @@ impl Talker {
         self.producer.close();
         self.account
     }
-}
-
-/// Samples that look like noise: the same for the same seed, at most `peak` in magnitude.
-pub fn noise(seed: u64, len: usize, peak: i16) -> Vec<i16> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let span = 2 * u64::from(peak.unsigned_abs()) + 1;
-    let sample = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (((state >> 20) % span) as i64 - i64::from(peak)) as i16
-    };
-    (0..len).map(sample).collect()
-}
-
-/// The streams' sum, sample by sample in `i64`, cut to 16 bits: what a bus must give without limiter.
-pub fn reference(streams: &[Vec<i16>], len: usize) -> Vec<i16> {
-    let sum = |index: usize| {
-        let column = streams.iter().filter_map(|stream| stream.get(index));
-        column.map(|&sample| i64::from(sample)).sum::<i64>()
-    };
-    (0..len).map(|index| cut(sum(index))).collect()
-}
-
-/// The nearest 16-bit sample.
-pub fn cut(sum: i64) -> i16 {
-    i16::try_from(sum).unwrap_or(if sum < 0 { i16::MIN } else { i16::MAX })
 }
