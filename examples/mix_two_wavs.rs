@@ -5,8 +5,7 @@
 //! cargo run --example mix_two_wavs a.wav b.wav out.wav
 //! ```
 //!
-//! One thread does it all here, to show the layers; a server has a thread for each side of the pool.
-//! For that, see `mixpool::server` and `mixpool::ingest::Feeders`.
+//! One thread does it all, to show the layers. `mixpool::server` has one for each side of the pool.
 
 use std::{env, error::Error, path::PathBuf, sync::Arc};
 
@@ -19,14 +18,14 @@ use mixpool::{
     sink::Recording,
 };
 
-/// A block and a frame: 20 ms at 8 kHz.
+// A block and a frame: 20 ms at 8 kHz.
 const BLOCK: usize = 160;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let [inputs @ .., output] = &paths()?;
-    // The bus: what is mixed, whatever the files are. Sources convert before they publish.
+    // The bus: sources convert to it before they publish.
     let format = Format::new(8000, 1)?;
-    // One ring per stream, and one consumer of them all: the mixer.
+    // One ring per stream; the mixer consumes them all.
     let (pool, consumer) = Pool::builder().slots(inputs.len()).build()?;
     let settings = Settings {
         format,
@@ -37,8 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut mixer = Mixer::new(settings, consumer);
     let mut recording = Recording::start(output, format, BLOCK)?;
 
-    let mut accounts = Vec::new();
-    let mut feeds = Vec::new();
+    let (mut accounts, mut feeds) = (Vec::new(), Vec::new());
     for path in inputs {
         let producer = pool.acquire()?;
         let account = Arc::new(Account::new(path.to_string_lossy()));
@@ -53,7 +51,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         feeds.push(Some((stream, WavSource::open(path, format)?)));
     }
 
-    // A stream that has ended stays in the mixer until its last sample was mixed.
     while mixer.streams() > 0 {
         for feed in &mut feeds {
             if let Some((stream, source)) = feed
@@ -64,10 +61,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 *feed = None;
             }
         }
-        // Lets streams begin whose first frame came, and returns the rings of those that ended.
+        // Streams begin whose first frame came; the rings of those that ended go back to the pool.
         mixer.collect();
-        // No clock: a tick runs when every stream has its part of the block. A live mixer calls `tick`
-        // on time instead, and counts what is missing.
+        // No clock: a tick runs when every stream has its part. A live mixer calls `tick` on time.
         if let Ok(block) = mixer.try_tick() {
             recording.write_waiting(block.samples);
         }
@@ -89,7 +85,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     recorded.error.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Two files to read and one to write.
 fn paths() -> Result<[PathBuf; 3], Box<dyn Error>> {
     let arguments: Vec<_> = env::args_os().skip(1).map(PathBuf::from).collect();
     if arguments.is_empty() {
