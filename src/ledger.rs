@@ -58,7 +58,7 @@ struct MixerSide {
 pub enum Incident {
     /// Frames whose sequence numbers never came.
     SequenceGap,
-    /// Frames whose samples were not those that were sealed.
+    /// Frames whose samples were not those that were sealed, and messages that were no frames.
     ChecksumError,
     /// Frames that came twice.
     DuplicateFrame,

@@ -163,7 +163,8 @@ fn run_live(feeds: Vec<(Feed, Schedule)>, stop: &AtomicBool) -> Vec<FeedError> {
     {
         let now = begun.elapsed();
         if first > now {
-            thread::sleep((first - now).clamp(WAKE_QUANTUM, STOP_LATENCY));
+            let wait = first.saturating_sub(now);
+            thread::sleep(wait.clamp(WAKE_QUANTUM, STOP_LATENCY));
             continue;
         }
         while let Some(&Reverse((deadline, index))) = due.peek()
@@ -205,4 +206,152 @@ fn run_unpaced(mut feeds: Vec<Feed>, stop: &AtomicBool) -> Vec<FeedError> {
         }
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audio::Format,
+        ingest::schedule::Imperfection,
+        ledger::Account,
+        queue::{Consumer, Drained, Pool},
+    };
+
+    const FRAME: usize = 100;
+
+    /// So many samples, then the end or an error.
+    struct Samples {
+        left: usize,
+        fails: bool,
+    }
+
+    impl Source for Samples {
+        fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError> {
+            let count = out.len().min(self.left);
+            self.left -= count;
+            if count == 0 && self.fails {
+                return Err(SourceError::Empty {
+                    path: "samples".into(),
+                });
+            }
+            Ok(count)
+        }
+
+        fn length(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    fn feeds(sources: Vec<Samples>) -> (Vec<Feed>, Vec<Arc<Account>>, Consumer) {
+        let (pool, consumer) = Pool::builder()
+            .slots(sources.len())
+            .ring_bytes(4096)
+            .build()
+            .unwrap();
+        let accounts: Vec<_> = (0..sources.len())
+            .map(|index| Arc::new(Account::new(format!("stream-{index}"))))
+            .collect();
+        let feeds = sources.into_iter().zip(&accounts).map(|(source, account)| {
+            let format = Format::new(8000, 1).unwrap();
+            let producer = pool.acquire().unwrap();
+            let stream = Stream::new(producer, Arc::clone(account), format, FRAME);
+            Feed::new(stream, Box::new(source))
+        });
+        (feeds.collect(), accounts, consumer)
+    }
+
+    fn done(feeders: &Feeders) {
+        while !feeders.are_done() {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn unpaced_threads_wait_for_room_and_drop_nothing() {
+        let lengths = [0, 1, 12_345, 20_000, 100];
+        for threads in [1, 2, 9] {
+            let source = |left| Samples { left, fails: false };
+            let (feeds, accounts, mut consumer) = feeds(lengths.map(source).into());
+            let feeders = Feeders::unpaced(feeds, threads).unwrap();
+            let mut open = lengths.len();
+            while open > 0 {
+                consumer.wait(None).unwrap();
+                while let Some(lease) = consumer.next_ready() {
+                    let drained = consumer.drain(lease, usize::MAX, |_| {}).unwrap();
+                    if drained == Drained::Closed {
+                        // Or its close might be told again.
+                        consumer.release(lease).unwrap();
+                        open -= 1;
+                    }
+                }
+            }
+            done(&feeders);
+            assert_eq!(feeders.join().len(), 0);
+            for (account, length) in accounts.iter().zip(lengths) {
+                let entry = account.read();
+                assert_eq!((entry.offered, entry.dropped_full), (length as u64, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_that_fails_is_told_by_its_stream_and_ends_no_other() {
+        let (feeds, accounts, _consumer) = feeds(vec![
+            Samples {
+                left: 150,
+                fails: true,
+            },
+            Samples {
+                left: 900,
+                fails: false,
+            },
+        ]);
+        let feeders = Feeders::unpaced(feeds, 1).unwrap();
+        done(&feeders);
+        let errors = feeders.join();
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].id, "stream-0");
+        assert_eq!(accounts[0].read().offered, 150);
+        assert_eq!(accounts[1].read().offered, 900);
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_room_can_be_stopped() {
+        let endless = Samples {
+            left: usize::MAX,
+            fails: false,
+        };
+        let (feeds, accounts, mut consumer) = feeds(vec![endless]);
+        let feeders = Feeders::unpaced(feeds, 1).unwrap();
+        consumer.wait(None).unwrap();
+        let lease = consumer.next_ready().unwrap();
+        assert_eq!(feeders.join().len(), 0);
+        assert!(consumer.is_closed(lease).unwrap());
+        assert_eq!(accounts[0].read().dropped_full, 0);
+    }
+
+    #[test]
+    fn a_live_thread_drops_what_finds_its_ring_full_and_counts_it() {
+        let source = Samples {
+            left: 40 * FRAME,
+            fails: false,
+        };
+        let (feeds, accounts, consumer) = feeds(vec![source]);
+        let ptime = Duration::from_millis(1);
+        let schedule = Schedule::new(ptime, Duration::ZERO, Imperfection::default(), 1);
+        let feeds = feeds
+            .into_iter()
+            .map(|feed| (feed, schedule.clone()))
+            .collect();
+        let feeders = Feeders::live(feeds, 4).unwrap();
+        done(&feeders);
+        feeders.join();
+        // A frame of 100 samples takes 224 bytes of ring.
+        let room = 4096 / 224;
+        let entry = accounts[0].read();
+        assert_eq!(entry.offered, 40 * FRAME as u64);
+        assert_eq!(entry.dropped_full, (40 - room) * FRAME as u64);
+        drop(consumer);
+    }
 }

@@ -74,6 +74,9 @@ impl Stream {
     ///
     /// # Errors
     /// Why the source failed; it has ended then.
+    ///
+    /// # Panics
+    /// Never: a reservation is aligned and as long as its frame.
     pub fn offer(&mut self, source: &mut (impl Source + ?Sized)) -> Result<Offered, SourceError> {
         let Self {
             producer,
@@ -81,8 +84,8 @@ impl Stream {
             refused,
             ..
         } = self;
-        let (samples, offered) = match producer.reserve(frame_bytes(refused.len())) {
-            Ok(mut reservation) => {
+        let (samples, offered) =
+            if let Ok(mut reservation) = producer.reserve(frame_bytes(refused.len())) {
                 let mut frame = FrameMut::new(&mut reservation).expect(ALIGNED);
                 let samples = source.read(frame.samples_mut())?;
                 if samples == 0 {
@@ -95,8 +98,7 @@ impl Stream {
                 reservation.commit();
                 account.settle();
                 (samples, Offered::Published)
-            }
-            Err(_) => {
+            } else {
                 let samples = source.read(refused)?;
                 if samples == 0 {
                     return Ok(Offered::Ended);
@@ -105,8 +107,7 @@ impl Stream {
                 producer.count_drop(frame_bytes(samples));
                 account.settle_dropped(samples as u64);
                 (samples, Offered::Dropped)
-            }
-        };
+            };
         self.media_time += samples as u64 / self.channels;
         self.sequence = self.sequence.wrapping_add(1);
         Ok(offered)
@@ -114,3 +115,138 @@ impl Stream {
 }
 
 const ALIGNED: &str = "a message starts at a multiple of 8 and is as long as its frame";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audio::Frame,
+        queue::{Consumer, Pool},
+    };
+
+    /// Counts up; fails at its end if told to.
+    struct Ramp {
+        next: i16,
+        end: i16,
+        fails: bool,
+    }
+
+    impl Source for Ramp {
+        fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError> {
+            let count = out.len().min((self.end - self.next) as usize);
+            out.iter_mut()
+                .zip(self.next..self.end)
+                .for_each(|(out, sample)| *out = sample);
+            self.next += count as i16;
+            if count == 0 && self.fails {
+                return Err(SourceError::Empty {
+                    path: "ramp".into(),
+                });
+            }
+            Ok(count)
+        }
+
+        fn length(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    fn stream(channels: u16) -> (Stream, Arc<Account>, Consumer) {
+        let (pool, consumer) = Pool::builder().slots(1).ring_bytes(4096).build().unwrap();
+        let account = Arc::new(Account::new("ramp"));
+        let format = Format::new(8000, channels).unwrap();
+        let stream = Stream::new(pool.acquire().unwrap(), Arc::clone(&account), format, 100);
+        (stream, account, consumer)
+    }
+
+    /// Media time, sequence and samples of the oldest frame, which is acked.
+    fn take(consumer: &mut Consumer, lease: LeaseId) -> (u64, u32, Vec<i16>) {
+        let message = consumer.get(lease).unwrap().unwrap();
+        let frame = Frame::parse(&message).unwrap();
+        assert!(frame.checksum_ok());
+        let taken = (
+            frame.media_time(),
+            frame.sequence(),
+            frame.samples().to_vec(),
+        );
+        message.ack();
+        taken
+    }
+
+    #[test]
+    fn frames_follow_each_other_in_time_and_number_and_the_last_is_short() {
+        for channels in [1, 2] {
+            let (mut stream, account, mut consumer) = stream(channels);
+            let len = 100 * channels as i16;
+            let mut ramp = Ramp {
+                next: 0,
+                end: 2 * len + 50,
+                fails: false,
+            };
+            let offered: Vec<_> = (0..5).map(|_| stream.offer(&mut ramp).unwrap()).collect();
+            assert_eq!(offered[..3], [Offered::Published; 3]);
+            assert_eq!(offered[3..], [Offered::Ended; 2]);
+            let lease = stream.lease();
+            assert_eq!(take(&mut consumer, lease), (0, 0, (0..len).collect()));
+            assert_eq!(
+                take(&mut consumer, lease),
+                (100, 1, (len..2 * len).collect())
+            );
+            let last = (2 * len..2 * len + 50).collect();
+            assert_eq!(take(&mut consumer, lease), (200, 2, last));
+            assert_eq!(account.read().offered, 2 * len as u64 + 50);
+        }
+    }
+
+    #[test]
+    fn a_full_ring_costs_the_frame_and_neither_its_time_nor_its_number() {
+        let (mut stream, account, mut consumer) = stream(1);
+        let mut ramp = Ramp {
+            next: 0,
+            end: i16::MAX,
+            fails: false,
+        };
+        let mut published = 0;
+        while stream.has_room() {
+            assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Published);
+            published += 1;
+        }
+        assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Dropped);
+        assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Dropped);
+        let lease = stream.lease();
+        for _ in 0..published {
+            take(&mut consumer, lease);
+        }
+        assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Published);
+        let number = published + 2;
+        let first = number as i16 * 100;
+        let expected = (
+            u64::from(number) * 100,
+            number,
+            (first..first + 100).collect(),
+        );
+        assert_eq!(take(&mut consumer, lease), expected);
+        let entry = account.read();
+        assert_eq!(
+            (entry.offered, entry.dropped_full),
+            (u64::from(number + 1) * 100, 200)
+        );
+    }
+
+    #[test]
+    fn a_source_that_fails_leaves_nothing_half_published() {
+        let (mut stream, account, mut consumer) = stream(1);
+        let mut ramp = Ramp {
+            next: 0,
+            end: 100,
+            fails: true,
+        };
+        assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Published);
+        assert!(stream.offer(&mut ramp).is_err());
+        let lease = stream.lease();
+        take(&mut consumer, lease);
+        assert!(consumer.get(lease).unwrap().is_none());
+        account.count(crate::ledger::Fate::Mixed, 100);
+        assert_eq!(account.check(|| 0), Ok(crate::ledger::Checked::Holds));
+    }
+}

@@ -18,8 +18,13 @@ use crate::{
 /// the sender's clock stood still or jumped back. Otherwise it would be mute for good.
 const RESTART_AFTER_TICKS: u32 = 25;
 
-/// A frame further ahead than this is a new beginning too: the sender's clock jumped. In blocks.
+/// A frame further ahead than this is a new beginning too: the sender's clock jumped. In blocks, and
+/// beyond what the ring refused.
 const JUMP_BLOCKS: u64 = 500;
+
+/// Media time is cut to this, in interleaved samples, so that no window reaches the end of `u64`. A
+/// whole number of samples of all channels, and out of the reach of any clock that counts from zero.
+const POSITION_MAX: u64 = 1 << 62;
 
 #[derive(Debug)]
 pub(super) struct Input {
@@ -75,13 +80,23 @@ impl Input {
 
     /// Sets the tick at which the oldest frame plays. Returns false if there is no frame yet.
     pub(super) fn start(&mut self, consumer: &mut Consumer, tick: u64) -> bool {
-        let Some(message) = get(consumer, self.lease) else {
-            return false;
-        };
-        // A malformed frame is counted where frames are consumed; it tells no time.
-        let start = Frame::parse(&message).map_or(0, |frame| self.start_of(&frame));
-        self.begin(start, tick);
-        true
+        while let Some(message) = get(consumer, self.lease) {
+            if let Ok(frame) = Frame::parse(&message) {
+                let start = self.start_of(&frame);
+                self.begin(start, tick);
+                return true;
+            }
+            // It tells no time.
+            self.note_malformed();
+            message.ack();
+        }
+        false
+    }
+
+    /// A message that is no frame is a damaged one. What samples it should have held cannot be told;
+    /// if they were offered, the ledger's equation shows it.
+    fn note_malformed(&self) {
+        self.account.note(Incident::ChecksumError, 1);
     }
 
     fn begin(&mut self, position: u64, tick: u64) {
@@ -93,7 +108,8 @@ impl Input {
     }
 
     fn start_of(&self, frame: &Frame<'_>) -> u64 {
-        frame.media_time().saturating_mul(self.channels)
+        let position = frame.media_time().saturating_mul(self.channels);
+        position.min(POSITION_MAX)
     }
 
     /// Whether the next block can be served in full, or never better than now: its samples wait in
@@ -131,11 +147,11 @@ impl Input {
             let Some(message) = get(consumer, self.lease) else {
                 break true;
             };
-            let step = match Frame::parse(&message) {
-                Ok(frame) => self.step(&frame, sums, &mut mixed),
-                // A message of our own ingest threads is a frame; samples it would hold cannot be
-                // told, so the ledger's equation will show it.
-                Err(_) => Step::Next,
+            let step = if let Ok(frame) = Frame::parse(&message) {
+                self.step(&frame, message.dropped_before(), sums, &mut mixed)
+            } else {
+                self.note_malformed();
+                Step::Next
             };
             match step {
                 Step::Next => {
@@ -150,12 +166,14 @@ impl Input {
                 }
             }
         };
-        if drained && consumer.is_finished(self.lease).expect(OURS) {
-            // Silence after the last sample is the end, not a loss.
-            self.ended = true;
+        self.ended = drained && consumer.is_finished(self.lease).expect(OURS);
+        // Silence after the last sample is the end, not a loss.
+        let served = if self.ended {
+            self.position - self.window
         } else {
-            self.account.conceal(block - mixed);
-        }
+            block
+        };
+        self.account.conceal(served - mixed);
         self.empty_ticks = if mixed == 0 {
             self.empty_ticks.saturating_add(1)
         } else {
@@ -165,29 +183,30 @@ impl Input {
         self.position = self.position.max(self.window);
     }
 
-    /// Serves the window from the oldest frame, as far as it goes.
-    fn step(&mut self, frame: &Frame<'_>, sums: &mut [i32], mixed: &mut u64) -> Step {
+    /// Serves the window from the oldest frame, as far as it goes. The ring refused `refused` frames
+    /// just before it.
+    fn step(&mut self, frame: &Frame<'_>, refused: u32, sums: &mut [i32], mixed: &mut u64) -> Step {
         let samples = frame.samples();
         let (start, len, block) = (
             self.start_of(frame),
             samples.len() as u64,
             sums.len() as u64,
         );
-        let (stop, end) = (start.saturating_add(len), self.window + block);
-        if start >= end {
-            let jumped = start - end > JUMP_BLOCKS * block;
-            return if jumped {
-                Step::Restart(start)
-            } else {
-                Step::Wait
-            };
-        }
-        if stop <= self.position && self.empty_ticks >= RESTART_AFTER_TICKS && self.head_used == 0 {
-            return Step::Restart(start);
+        let (stop, end) = (start + len, self.window + block);
+        // What the ring refused is a loss with its place in time, however long, and no jump.
+        let ahead = JUMP_BLOCKS * block + u64::from(refused) * len;
+        if start >= end && start - end <= ahead {
+            return Step::Wait;
         }
         if !self.head_checked && !self.check(frame) {
             self.account.count(Fate::Discarded, len);
             return Step::Next;
+        }
+        let late = start < self.position && stop <= self.position;
+        if start >= end || (late && self.empty_ticks >= RESTART_AFTER_TICKS) {
+            // The sender may have begun to number anew.
+            self.last_sequence = Some(frame.sequence());
+            return Step::Restart(start);
         }
         // What is not settled yet of this frame: [begin, stop).
         let begin = start + self.head_used;
@@ -252,7 +271,10 @@ impl Input {
     pub(super) fn in_ring(&self, consumer: &Consumer) -> u64 {
         let waiting = consumer.waiting(self.lease).expect(OURS);
         let headers = waiting.messages * crate::audio::frame::HEADER_BYTES as u64;
-        (waiting.payload_bytes - headers) / 2 - self.head_used
+        // A frame may be published between the looks at the two counters, and a message that is no
+        // frame may be shorter than a header.
+        let samples = waiting.payload_bytes.saturating_sub(headers) / 2;
+        samples.saturating_sub(self.head_used)
     }
 }
 

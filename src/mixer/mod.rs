@@ -17,7 +17,7 @@
 mod bus;
 mod input;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 pub use self::bus::{Block, Limiting};
 use self::{
@@ -92,6 +92,8 @@ pub struct Mixer {
     tick: u64,
     /// The next input of the tick under way: [`Mixer::try_tick`] may stop before it.
     next_input: usize,
+    /// Whether an input had anything for the tick under way.
+    sounded: bool,
     next_checked: usize,
     imbalances: u64,
     checks: u64,
@@ -112,6 +114,7 @@ impl Mixer {
             ended: Vec::with_capacity(slots),
             tick: 0,
             next_input: 0,
+            sounded: false,
             next_checked: 0,
             imbalances: 0,
             checks: 0,
@@ -144,6 +147,9 @@ impl Mixer {
     }
 
     /// Takes a command, effective at the next tick. A command for a stream that ended does nothing.
+    ///
+    /// # Panics
+    /// If a stream is admitted whose lease is not of this pool, or was released: a bug of the caller.
     pub fn apply(&mut self, command: Command) {
         match command {
             Command::Admit {
@@ -182,6 +188,9 @@ impl Mixer {
 
     /// Between ticks: lets streams begin whose first frame came, and returns the slots of those that
     /// ended. Takes the pool's mutex for each that ended.
+    ///
+    /// # Panics
+    /// If somebody else released a stream's lease: a bug.
     pub fn collect(&mut self) {
         while let Some(lease) = self.consumer.next_ready() {
             // A stream that plays is visited at each tick; one not admitted yet says so again when
@@ -223,19 +232,31 @@ impl Mixer {
 
     /// Runs one tick if every stream has its window in its ring or has ended; so the result does not
     /// depend on when frames come. Otherwise gives a lease whose next frame is missing; the tick goes
-    /// on there when called again.
+    /// on there when called again. No tick is run for streams that have nothing left: it would be there
+    /// or not by how soon their ends are seen.
     ///
     /// # Errors
-    /// The lease to wait for.
+    /// The lease to wait for. Or one that has ended, if all have: [`collect`](Self::collect) it.
+    ///
+    /// # Panics
+    /// If the count of waiting streams is wrong: a bug.
     pub fn try_tick(&mut self) -> Result<Block<'_>, LeaseId> {
         if self.waiting_count > 0 {
             let missing = self.waiting.iter().flatten().next().expect("one waits");
             return Err(missing.lease);
         }
-        match self.play_inputs(true) {
-            Some(blocked) => Err(blocked),
-            None => Ok(self.end_tick()),
+        if let Some(blocked) = self.play_inputs(true) {
+            return Err(blocked);
         }
+        if !self.sounded
+            && let Some(ended) = self.inputs.first()
+        {
+            let ended = ended.lease;
+            self.next_input = 0;
+            self.remove_ended();
+            return Err(ended);
+        }
+        Ok(self.end_tick())
     }
 
     /// Plays the inputs from `next_input` on; with `whole`, stops at the first whose window is not
@@ -245,10 +266,12 @@ impl Mixer {
             inputs,
             consumer,
             bus,
+            sounded,
             ..
         } = self;
         if self.next_input == 0 {
             bus.clear();
+            *sounded = false;
         }
         let sums = bus.sum_mut();
         let block = sums.len();
@@ -268,6 +291,11 @@ impl Mixer {
                 self.next_input = index;
                 return Some(input.lease);
             }
+            if whole && consumer.is_finished(input.lease).expect(OURS) {
+                input.ended = true;
+                continue;
+            }
+            *sounded = true;
             input.play(consumer, self.tick, self.settings.playout_delay_ticks, sums);
         }
         None
@@ -276,6 +304,12 @@ impl Mixer {
     fn end_tick(&mut self) -> Block<'_> {
         self.next_input = 0;
         self.tick += 1;
+        self.remove_ended();
+        self.check_some();
+        self.bus.finish()
+    }
+
+    fn remove_ended(&mut self) {
         let mut index = 0;
         while index < self.inputs.len() {
             if self.inputs[index].ended {
@@ -284,8 +318,6 @@ impl Mixer {
                 index += 1;
             }
         }
-        self.check_some();
-        self.bus.finish()
     }
 
     /// The limiter's last samples, once no tick will follow.
@@ -302,14 +334,20 @@ impl Mixer {
 
     /// Checks the ledger of every stream now; exact while the ingest threads rest.
     pub fn check_all(&mut self) {
-        for index in 0..self.inputs.len() {
-            self.check(index);
+        let Self {
+            inputs,
+            waiting,
+            ended,
+            consumer,
+            checks,
+            imbalances,
+            ..
+        } = self;
+        // Those that ended since the last `collect` still have their rings, and figures to bring up
+        // to date.
+        for input in inputs.iter().chain(waiting.iter().flatten()).chain(&*ended) {
+            settle(input, consumer, checks, imbalances);
         }
-        let waiting = mem::take(&mut self.waiting);
-        for input in waiting.iter().flatten() {
-            self.settle(input);
-        }
-        self.waiting = waiting;
     }
 
     fn check(&mut self, index: usize) {

@@ -100,6 +100,9 @@ impl Recording {
     ///
     /// # Errors
     /// [`RecordingError`], before a single sample is recorded.
+    ///
+    /// # Panics
+    /// Never: a new pool has a free ring.
     pub fn start(path: &Path, format: Format, block: usize) -> Result<Self, RecordingError> {
         let spec = WavSpec {
             channels: format.channels(),
@@ -127,6 +130,7 @@ impl Recording {
         let mut file = Writing {
             path: path.to_owned(),
             writer: Some(writer),
+            data_bytes_max: DATA_BYTES_MAX,
             flush_every: second,
             samples: 0,
             flushed: 0,
@@ -205,6 +209,8 @@ struct Writing {
     path: PathBuf,
     /// Gone once it failed.
     writer: Option<WavWriter<BufWriter<File>>>,
+    /// Bytes of samples that the file may have.
+    data_bytes_max: u64,
     /// Samples after which the header is brought up to date.
     flush_every: u64,
     /// Samples given to the writer.
@@ -229,7 +235,21 @@ impl Writing {
             bytemuck::cast_slice(samples),
         ) {
             Ok(()) => self.writer = Some(writer),
-            Err(error) => self.error = Some(error),
+            Err(error) => {
+                // A file that is full is a whole file.
+                if matches!(error, RecordingError::TooLong { .. }) {
+                    self.finalize(writer);
+                }
+                self.error.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Brings all that was given to the writer to the disk, and the header up to date.
+    fn finalize(&mut self, writer: WavWriter<BufWriter<File>>) {
+        match writer.finalize() {
+            Ok(()) => self.flushed = self.samples,
+            Err(source) => self.error = Some(self.failed(source)),
         }
     }
 
@@ -240,7 +260,7 @@ impl Writing {
         samples: &[i16],
     ) -> Result<(), RecordingError> {
         let end = self.samples + missing + samples.len() as u64;
-        if 2 * end > DATA_BYTES_MAX {
+        if 2 * end > self.data_bytes_max {
             return Err(RecordingError::TooLong {
                 path: self.path.clone(),
             });
@@ -251,9 +271,9 @@ impl Writing {
                 .map_err(|error| self.failed(error))?;
         }
         let mut block = writer.get_i16_writer(samples.len() as u32);
-        samples
-            .iter()
-            .for_each(|&sample| block.write_sample(sample));
+        for &sample in samples {
+            block.write_sample(sample);
+        }
         block.flush().map_err(|error| self.failed(error))?;
         self.replaced += missing;
         self.samples = end;
@@ -274,10 +294,7 @@ impl Writing {
 
     fn finish(mut self) -> Recorded {
         if let Some(writer) = self.writer.take() {
-            match writer.finalize() {
-                Ok(()) => self.flushed = self.samples,
-                Err(source) => self.error = Some(self.failed(source)),
-            }
+            self.finalize(writer);
         }
         Recorded {
             samples: self.flushed,
@@ -286,3 +303,6 @@ impl Writing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
