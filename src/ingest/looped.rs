@@ -16,6 +16,8 @@ pub struct Looped {
     plays: u64,
     /// Plays to come after this one.
     left: u64,
+    /// Whether this play gave a sample. One at 48 kHz is none at 8 kHz, however often it is played.
+    heard: bool,
 }
 
 impl Looped {
@@ -32,6 +34,7 @@ impl Looped {
             source,
             plays,
             left: plays - 1,
+            heard: false,
         })
     }
 }
@@ -43,10 +46,12 @@ impl Source for Looped {
         while filled < out.len() {
             let count = self.source.read(&mut out[filled..])?;
             filled += count;
+            self.heard |= count > 0;
             if count == 0 {
-                if self.left == 0 {
+                if self.left == 0 || !self.heard {
                     break;
                 }
+                self.heard = false;
                 self.left -= 1;
                 self.source = WavSource::open(&self.path, self.bus)?;
             }

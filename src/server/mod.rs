@@ -106,7 +106,7 @@ pub enum ServerError {
 
 /// Why a stream is refused. The refusal is counted in the report.
 #[derive(Debug, thiserror::Error)]
-#[error("stream {id} refused: {source}")]
+#[error("stream {id} refused")]
 pub struct Refused {
     /// The stream.
     pub id: String,
@@ -261,6 +261,9 @@ impl Server {
             startup,
         } = self;
         let vitals = Arc::clone(&shared.vitals);
+        // Until the mixer thread has counted for itself: a reader must not take "not yet begun" for
+        // "all streams have ended".
+        vitals.streams(shared.accounts().len());
         let stop = shared.stop.clone();
         let mixer = mixing::spawn(mixer, recording, commands, vitals, stop, &settings)
             .map_err(ServerError::Mixer)?;
