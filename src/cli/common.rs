@@ -49,7 +49,7 @@ pub struct Common {
     pub gain: Gain,
 
     /// Most streams at once: rings of the pool
-    #[arg(long, default_value_t = 1000, value_name = "COUNT", help_heading = POOL)]
+    #[arg(long, default_value_t = 1000, value_parser = rings, value_name = "COUNT", help_heading = POOL)]
     pub streams_max: usize,
 
     /// Bytes of each ring: a power of two [default: 1MiB for serve, 64KiB for replay]
@@ -155,6 +155,13 @@ impl Common {
     }
 }
 
+/// A count of rings that a pool can have, by the pool's own rule.
+fn rings(text: &str) -> Result<usize> {
+    let count = text.parse()?;
+    PoolPlan::new(count, 1 << 20)?;
+    Ok(count)
+}
+
 /// Refuses what no host could do, by the flag that asked for it.
 fn check(settings: &Settings) -> Result<()> {
     let block = settings
@@ -163,12 +170,12 @@ fn check(settings: &Settings) -> Result<()> {
         .map_err(|error| WrongUsage(format!("--ptime: {error}")))?;
     let frame = frame_bytes(block * usize::from(settings.format.channels()));
     let plan = PoolPlan::new(settings.streams_max, settings.ring_bytes).map_err(|error| {
-        let flag = match error {
-            BuildError::NoSlots | BuildError::TooManySlots { .. } => "--streams-max",
-            BuildError::RingSize { .. } => "--ring-size",
-            _ => "--streams-max times --ring-size",
-        };
-        anyhow!(error).context(WrongUsage(flag.to_owned()))
+        WrongUsage(match error {
+            BuildError::RingSize { .. } => format!("--ring-size: {error}"),
+            _ => {
+                format!("--streams-max times --ring-size: {error}; ask for fewer or smaller rings")
+            }
+        })
     })?;
     if plan.messages_per_ring(frame) == 0 {
         return Err(anyhow!(WrongUsage(format!(
@@ -190,9 +197,10 @@ pub fn log_failures(failures: &[SourceErrorReport]) {
         }
     }
     for (error, count) in seen {
-        match count {
-            1 => tracing::error!("{error}"),
-            _ => tracing::error!("{error} (in {count} streams)"),
+        if count == 1 {
+            tracing::error!("{error}");
+        } else {
+            tracing::error!("{error} (in {count} streams)");
         }
     }
 }

@@ -58,7 +58,8 @@ impl Arguments {
         let arguments = Self::parse();
         match arguments.command {
             Command::Serve(serve) if serve.config.is_some() => {
-                config::merge(&serve, std::env::args_os().collect()).unwrap_or_else(|error| {
+                let words: Vec<_> = std::env::args_os().collect();
+                config::merge(&serve, &words).unwrap_or_else(|error| {
                     fail(&error);
                     std::process::exit(WRONG_USAGE.into())
                 })

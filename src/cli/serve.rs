@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(THREADS))]
     ingest_threads: u16,
 
-    /// Read flags from this file first: their long names in snake_case are its keys
+    /// Read flags from this file first: its keys are their long names with _ for -
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
 

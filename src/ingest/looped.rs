@@ -16,8 +16,10 @@ pub struct Looped {
     plays: u64,
     /// Plays to come after this one.
     left: u64,
-    /// Whether this play gave a sample. One at 48 kHz is none at 8 kHz, however often it is played.
-    heard: bool,
+    /// Whether this play gave a sample. One that does not would loop without end.
+    sounded: bool,
+    /// What ended the source, told when all samples before it are given.
+    fault: Option<SourceError>,
 }
 
 impl Looped {
@@ -34,26 +36,51 @@ impl Looped {
             source,
             plays,
             left: plays - 1,
-            heard: false,
+            sounded: false,
+            fault: None,
         })
+    }
+
+    /// Gives the next samples of this play, or goes on to the next play; false when there is no more.
+    fn step(&mut self, out: &mut [i16], filled: &mut usize) -> Result<bool, SourceError> {
+        let count = self.source.read(&mut out[*filled..])?;
+        *filled += count;
+        if count > 0 {
+            self.sounded = true;
+            return Ok(true);
+        }
+        if self.left == 0 || !self.sounded {
+            return Ok(false);
+        }
+        self.left -= 1;
+        self.sounded = false;
+        self.source = WavSource::open(&self.path, self.bus)?;
+        Ok(true)
     }
 }
 
 impl Source for Looped {
     fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        let whole = out.len() - out.len() % usize::from(self.bus.channels());
+        let out = &mut out[..whole];
         let mut filled = 0;
         // Frames stay whole across the loop: the next play fills what this one left.
         while filled < out.len() {
-            let count = self.source.read(&mut out[filled..])?;
-            filled += count;
-            self.heard |= count > 0;
-            if count == 0 {
-                if self.left == 0 || !self.heard {
+            match self.step(out, &mut filled) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(fault) => {
+                    // No play follows one that failed.
+                    self.left = 0;
+                    if filled == 0 {
+                        return Err(fault);
+                    }
+                    self.fault = Some(fault);
                     break;
                 }
-                self.heard = false;
-                self.left -= 1;
-                self.source = WavSource::open(&self.path, self.bus)?;
             }
         }
         Ok(filled)
@@ -63,5 +90,112 @@ impl Source for Looped {
         self.source
             .length()
             .map(|length| length.saturating_mul(self.plays))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn testdata(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata")
+            .join(name)
+    }
+
+    fn bus(channels: u16) -> Format {
+        Format::new(8000, channels).unwrap()
+    }
+
+    /// All samples, asked for `frame` at a time, and the error at the end.
+    fn drain(source: &mut Looped, frame: usize) -> (Vec<i16>, Option<SourceError>) {
+        let mut all = Vec::new();
+        let mut out = vec![0; frame];
+        loop {
+            match source.read(&mut out) {
+                Ok(0) => return (all, None),
+                Ok(count) => all.extend_from_slice(&out[..count]),
+                Err(error) => return (all, Some(error)),
+            }
+        }
+    }
+
+    fn wav(dir: &tempfile::TempDir, rate_hz: u32, samples: &[i16]) -> PathBuf {
+        let path = dir.path().join("made.wav");
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: rate_hz,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+        for &sample in samples {
+            writer.write_sample(sample).unwrap();
+        }
+        writer.finalize().unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_repeats_without_a_gap_whatever_the_frame_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let samples: Vec<i16> = (1..=1003).collect();
+        let path = wav(&dir, 8000, &samples);
+        for frame in [1, 160, 1003, 5000] {
+            let mut source = Looped::open(&path, bus(1), 3).unwrap();
+            assert_eq!(source.length(), Some(3009));
+            let (all, error) = drain(&mut source, frame);
+            assert!(
+                error.is_none() && all == samples.repeat(3),
+                "frames of {frame}"
+            );
+            assert_eq!(source.read(&mut [0; 10]).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn no_plays_are_one_play() {
+        let path = testdata("tone-440-8000-mono-s16.wav");
+        let mut source = Looped::open(&path, bus(1), 0).unwrap();
+        assert_eq!(drain(&mut source, 160).0.len(), 8000);
+    }
+
+    #[test]
+    fn half_a_sample_of_room_is_not_taken_for_the_end() {
+        let path = testdata("tone-440-8000-stereo-s16.wav");
+        let mut even = Looped::open(&path, bus(2), 2).unwrap();
+        let mut odd = Looped::open(&path, bus(2), 2).unwrap();
+        assert!(drain(&mut even, 320).0 == drain(&mut odd, 321).0);
+    }
+
+    #[test]
+    fn samples_before_the_damage_are_given_then_the_error_then_nothing() {
+        let mut source = Looped::open(&testdata("bad/truncated.wav"), bus(1), 5).unwrap();
+        let (all, error) = drain(&mut source, 160);
+        assert_eq!(all.len(), 1000);
+        assert!(matches!(error, Some(SourceError::Truncated { .. })));
+        assert_eq!(source.read(&mut [0; 160]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_file_that_vanishes_ends_the_loop_after_its_samples() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = wav(&dir, 8000, &[7; 250]);
+        let mut source = Looped::open(&path, bus(1), 5).unwrap();
+        fs::remove_file(&path).unwrap();
+        let (all, error) = drain(&mut source, 160);
+        assert_eq!(all, [7; 250]);
+        assert!(matches!(error, Some(SourceError::Open { .. })));
+        assert_eq!(source.read(&mut [0; 160]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_file_too_short_for_a_sample_of_the_bus_does_not_loop_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = wav(&dir, 48_000, &[9]);
+        let mut source = Looped::open(&path, bus(1), u64::MAX).unwrap();
+        assert_eq!(source.length(), Some(0));
+        assert_eq!(drain(&mut source, 160).0.len(), 0);
     }
 }
