@@ -103,7 +103,7 @@ fn clock(seconds: u64) -> String {
     }
 }
 
-/// `950`, `9.5k`, `120.3M`: a count in a few characters.
+/// `950`, `9.5k`, `120M`: a count in a few characters.
 fn rounded(count: u64) -> String {
     const STEPS: [(u64, &str); 4] = [
         (1_000_000_000_000, "T"),
@@ -112,7 +112,10 @@ fn rounded(count: u64) -> String {
         (1_000, "k"),
     ];
     match STEPS.iter().find(|(step, _)| count >= *step) {
-        Some((step, unit)) => format!("{:.1}{unit}", count as f64 / *step as f64),
+        Some((step, unit)) => {
+            let decimals = usize::from(count / step < 100);
+            format!("{:.decimals$}{unit}", count as f64 / *step as f64)
+        }
         None => count.to_string(),
     }
 }
@@ -165,7 +168,7 @@ mod tests {
         let line = brief(61, &status());
         assert_eq!(
             line,
-            "01:01 streams 1000 mixed 480.0M dropped 100.0k (0.0%) late 2 peak -16.0dB \
+            "01:01 streams 1000 mixed 480M dropped 100k (0.0%) late 2 peak -16.0dB \
              ring 2.0KiB"
         );
         let usual = Status {
