@@ -27,11 +27,12 @@ use self::{
 use crate::{
     audio::{Format, Gain, frame::frame_bytes},
     ledger::{Account, Checked},
-    queue::{Consumer, LeaseId, prefetch},
+    queue::{Consumer, LeaseId, prefetch_to_write},
 };
 
-/// How far ahead of the input being mixed the next ones are fetched into the cache. The cost of a
-/// thousand cold rings is memory latency; eight in flight hide most of it.
+/// Inputs whose memory is fetched into the cache together, while the group before them is mixed. The
+/// cost of a thousand cold rings is memory latency, most of it in finding their pages: a processor
+/// looks up several pages at once if it is asked in one go, but not if a mix lies in between.
 const PREFETCH_INPUTS: usize = 8;
 
 /// Ledgers checked at each tick, in turn: a thousand streams are through in a second or so.
@@ -252,9 +253,15 @@ impl Mixer {
         let sums = bus.sum_mut();
         let block = sums.len();
         for index in self.next_input..inputs.len() {
-            if let Some(ahead) = inputs.get(index + PREFETCH_INPUTS) {
-                consumer.prefetch(ahead.lease, frame_bytes(block));
-                prefetch(ahead.account.hot());
+            if index.is_multiple_of(PREFETCH_INPUTS) {
+                let ahead = inputs
+                    .iter()
+                    .skip(index + PREFETCH_INPUTS)
+                    .take(PREFETCH_INPUTS);
+                for input in ahead {
+                    consumer.prefetch(input.lease, frame_bytes(block));
+                    prefetch_to_write(input.account.hot());
+                }
             }
             let input = &mut inputs[index];
             if whole && !input.has_window(consumer, block as u64) {

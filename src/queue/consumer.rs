@@ -10,8 +10,7 @@ use nix::{
 use super::{
     error::{ReleaseError, StaleLease},
     pool::{self, LeaseId, Shared},
-    prefetch,
-    ring::{RECORD_HEADER_BYTES, Reader, Record, Ring},
+    ring::{Reader, Record, Ring},
     stats::{RingStats, Waiting},
     sync::Arc,
     wake,
@@ -114,21 +113,22 @@ impl Consumer {
     }
 
     /// Sleeps in the pool's own epoll until a ring is ready or the time is over; `None` waits
-    /// without end. It may return early, and does at a signal; `next_ready` tells. If the last pass
-    /// of `next_ready` was not finished, it returns at once.
+    /// without end. It may return early, and does at a signal; `next_ready` tells. It returns at
+    /// once while a ring is ready and not yet named, or the last pass was not finished.
     ///
     /// # Errors
     /// The kernel's reason, or that the consumer is [attached](Self::attach) elsewhere.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if self.pass.is_some() {
-            return Ok(());
-        }
         let Some(epoll) = &self.epoll else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the pool is attached to the application's epoll: wait there",
             ));
         };
+        // An earlier wait may have taken the edge of a ring that no pass has named since.
+        if self.pass.is_some() || !self.shared.wake().want() {
+            return Ok(());
+        }
         let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
             // Up, not down: a wait that ends early would spin. Over 24 days: wait 24 days.
             let millis = timeout.as_nanos().div_ceil(1_000_000);
@@ -238,6 +238,8 @@ impl Consumer {
     /// that left it empty. A ring left with messages stays ready, so the next pass of
     /// [`next_ready`](Self::next_ready) names it again: a busy ring cannot starve the others.
     ///
+    /// If `each` panics, nothing is acked and the ring stays ready.
+    ///
     /// # Errors
     /// [`StaleLease`].
     pub fn drain(
@@ -246,9 +248,7 @@ impl Consumer {
         max: usize,
         each: impl FnMut(&[u8]),
     ) -> Result<Drained, StaleLease> {
-        let batch = self.get_batch(lease, max)?;
-        batch.iter().for_each(each);
-        batch.ack();
+        Unread(Some(self.get_batch(lease, max)?)).hand_out(each);
         if self.arm(lease)? {
             return Ok(Drained::Empty);
         }
@@ -272,7 +272,8 @@ impl Consumer {
         }))
     }
 
-    /// Makes the next pass of [`next_ready`](Self::next_ready) name this lease again.
+    /// Makes the next pass of [`next_ready`](Self::next_ready) name this lease again. Enters the
+    /// kernel only after the end of a pass, to report the pool.
     ///
     /// # Errors
     /// [`StaleLease`].
@@ -341,14 +342,7 @@ impl Consumer {
         let Some(reader) = self.readers.get(lease.slot()) else {
             return;
         };
-        for line in self.shared.ring(lease.slot()).lines() {
-            prefetch::line(line);
-        }
-        let start = reader.oldest_address();
-        let bytes = bytes + RECORD_HEADER_BYTES as usize;
-        for at in (0..bytes).step_by(prefetch::LINE_BYTES) {
-            prefetch::line(start.wrapping_add(at));
-        }
+        reader.prefetch(self.shared.ring(lease.slot()), bytes);
     }
 }
 
@@ -457,5 +451,26 @@ impl Batch<'_> {
     /// Gives the space of all its messages back to the producer, by one store. Wait-free.
     pub fn ack(self) {
         self.half.ack(&self.size);
+    }
+}
+
+/// A batch that is being handed out. It is still here when it is dropped only if the application
+/// panicked over a message: then its ring has news and would be neither armed nor ready.
+struct Unread<'a>(Option<Batch<'a>>);
+
+impl Unread<'_> {
+    fn hand_out(mut self, each: impl FnMut(&[u8])) {
+        self.0.iter().flat_map(Batch::iter).for_each(each);
+        if let Some(batch) = self.0.take() {
+            batch.ack();
+        }
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if let Some(Batch { half, .. }) = &self.0 {
+            half.consumer.shared.wake().keep(half.ring);
+        }
     }
 }

@@ -15,8 +15,8 @@
 //!
 //! # Beside the memory model
 //! One byte at two addresses is outside Rust's documented memory model (unsafe-code-guidelines
-//! issue 28). Hence the rule of this module's users: a record is addressed by the position of its
-//! start alone, slices cover one record each, and no two live slices, of which one is mutable, ever
+//! issue 28). Hence the rule of this module's users: header and payload are addressed by their own
+//! position alone, slices cover one payload each, and no two live slices, of which one is mutable, ever
 //! cover the same backing byte.
 
 use std::{ffi::c_void, fs::File, io, num::NonZeroUsize, ptr::NonNull};

@@ -75,6 +75,6 @@ pub use host::Host;
 pub use limit::LimitCheck;
 pub use plan::PoolPlan;
 pub use pool::{LeaseId, Pool};
-pub use prefetch::prefetch;
+pub use prefetch::prefetch_to_write;
 pub use producer::{Producer, Reservation};
 pub use stats::{PoolStats, RingStats, Tally, Waiting};

@@ -128,6 +128,31 @@ fn a_drain_with_a_limit_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_drain_after_its_pass_leaves_nothing_behind() {
+    model(|| {
+        let (pool, mut consumer) = pool(1);
+        let mut producer = pool.acquire().unwrap();
+        let publisher = thread::spawn(move || publish_numbers(&mut producer, 2));
+        let bell = consumer.shared_for_models();
+        let mut numbers = Vec::new();
+        let mut closed = false;
+        while !closed {
+            bell.wake().wait();
+            // All names first, then the drains: they keep rings ready while a wake is wanted.
+            let ready: Vec<_> = std::iter::from_fn(|| consumer.next_ready()).collect();
+            for lease in ready {
+                let drained = consumer.drain(lease, 1, |message| {
+                    numbers.push(u64::from_ne_bytes(message.try_into().unwrap()));
+                });
+                closed = drained.unwrap() == Drained::Closed;
+            }
+        }
+        assert_eq!(publisher.join().unwrap(), 0);
+        assert_eq!(numbers, [1, 2]);
+    });
+}
+
+#[test]
 fn two_producers_wake_one_consumer() {
     // Three threads: one preemption more would take minutes.
     model_with(2, || {

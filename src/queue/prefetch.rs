@@ -3,12 +3,14 @@
 /// Bytes of a cache line, on every processor that matters here.
 pub(super) const LINE_BYTES: usize = 64;
 
-/// Asks the processor to load the first cache line of `value`, without waiting for it. For data that
-/// is needed some hundred nanoseconds from now: the next of many objects that are visited in turn.
-pub fn prefetch<T: ?Sized>(value: &T) {
-    line(std::ptr::from_ref(value).cast());
+/// Asks the processor to load the first cache line of `value` for writing, without waiting for it.
+/// For data that is needed some hundred nanoseconds from now: the next of many objects that are
+/// visited in turn. If another core only reads the line meanwhile, it has to fetch it again.
+pub fn prefetch_to_write<T: ?Sized>(value: &T) {
+    line_to_write(std::ptr::from_ref(value).cast());
 }
 
+/// Asks for a line to read.
 #[cfg(all(target_arch = "x86_64", not(loom)))]
 pub(super) fn line(address: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -16,5 +18,17 @@ pub(super) fn line(address: *const u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
 }
 
+/// Asks for a line to write: otherwise the write would wait for the other core to give it up.
+#[cfg(all(target_arch = "x86_64", not(loom)))]
+pub(super) fn line_to_write(address: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+    // SAFETY: a prefetch reads nothing architecturally; any address is allowed. A processor that does
+    // not know the hint ignores it.
+    unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) }
+}
+
 #[cfg(not(all(target_arch = "x86_64", not(loom))))]
 pub(super) fn line(_address: *const u8) {}
+
+#[cfg(not(all(target_arch = "x86_64", not(loom))))]
+pub(super) fn line_to_write(_address: *const u8) {}

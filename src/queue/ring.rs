@@ -36,6 +36,7 @@ use super::{
     cursor::{ReadCursor, WriteCursor},
     error::ReserveError,
     mirror::RingMemory,
+    prefetch,
     stats::{RingStats, Tally, Waiting},
     sync::{AtomicBool, AtomicU64, Ordering, add_single_writer},
 };
@@ -158,14 +159,6 @@ impl Ring {
             messages: published.messages - got.messages,
             payload_bytes: published.bytes - got.bytes,
         }
-    }
-
-    /// The addresses of what a visit of the consumer touches here, for prefetching.
-    pub(super) fn lines(&self) -> [*const u8; 2] {
-        [
-            std::ptr::from_ref(&*self.producer).cast(),
-            std::ptr::from_ref(&*self.consumer).cast(),
-        ]
     }
 }
 
@@ -384,8 +377,17 @@ impl Reader {
         self.cursor.advance(ring_bytes, &ring.consumer.read);
     }
 
-    /// The address of the oldest record, for prefetching.
-    pub(super) fn oldest_address(&self) -> *const u8 {
-        self.memory.at(self.cursor.position()).as_ptr()
+    /// Fetches what the next look and ack will touch: the consumer's own line, the producer's if the
+    /// cached position says that it must be looked at, and the first `bytes` of the oldest record.
+    pub(super) fn prefetch(&self, ring: &Ring, bytes: usize) {
+        prefetch::line_to_write(std::ptr::from_ref(&*ring.consumer).cast());
+        if self.cursor.must_look() {
+            prefetch::line(std::ptr::from_ref(&*ring.producer).cast());
+        }
+        let record = self.memory.at(self.cursor.position()).as_ptr();
+        let bytes = (bytes as u64).min(self.memory.capacity()) + RECORD_HEADER_BYTES;
+        for at in (0..bytes as usize).step_by(prefetch::LINE_BYTES) {
+            prefetch::line(record.wrapping_add(at));
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::ops::{Add, AddAssign};
 
-/// A count of messages and of their payload bytes.
+/// A count of messages and of their payload bytes. Sums stay at the top rather than overflow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Messages.
@@ -20,8 +20,8 @@ impl Add for Tally {
 
     fn add(self, other: Self) -> Self {
         Self {
-            messages: self.messages + other.messages,
-            bytes: self.bytes + other.bytes,
+            messages: self.messages.saturating_add(other.messages),
+            bytes: self.bytes.saturating_add(other.bytes),
         }
     }
 }

@@ -13,7 +13,9 @@ pub(super) use std::sync::{
 };
 
 /// Adds to a counter that only the calling thread writes: a plain load and store, no locked
-/// instruction. Other threads may read it at any time.
+/// instruction. Other threads may read it at any time. It stays at the top rather than wrap: the
+/// size of a refused message is whatever its producer asked for.
 pub(super) fn add_single_writer(counter: &AtomicU64, amount: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + amount, Ordering::Relaxed);
+    let sum = counter.load(Ordering::Relaxed).saturating_add(amount);
+    counter.store(sum, Ordering::Relaxed);
 }

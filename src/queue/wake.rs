@@ -76,9 +76,14 @@ impl Wake {
         }
     }
 
-    /// Consumer: sets a ring's bit for its own next pass. Wakes nobody: the end of this pass looks.
+    /// Consumer: sets a ring's bit for its own next pass. Within a pass the wish is not there, and
+    /// the end of the pass looks at the bits. After a pass it is: then the bit takes it back and
+    /// rings, as a producer's would. No fence: only the consumer wishes, so it sees its own wish.
     pub(super) fn keep(&self, slot: usize) {
         self.ready[slot / 64].fetch_or(1 << (slot % 64), Ordering::Relaxed);
+        if self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed) {
+            self.ring();
+        }
     }
 
     /// Consumer: takes 64 bits at once.
