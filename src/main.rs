@@ -9,12 +9,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = cli::Arguments::from_command_line();
     cli::log_to_stderr();
-    match cli::run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            // The chain in one line: what was tried, on what, and why it failed.
-            eprintln!("mixpool: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::run(arguments).unwrap_or_else(|error| cli::fail(&error))
 }

@@ -2,63 +2,84 @@
 
 use std::{fs::File, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result};
-use clap::{Args, ValueEnum};
+use anyhow::{Context as _, Result, anyhow};
+use clap::{ArgAction, Args, ValueEnum, value_parser};
 use mixpool::{
-    audio::{Format, Gain},
+    audio::{
+        Format, Gain,
+        format::{CHANNELS_MAX, RATE_HZ_MAX, RATE_HZ_MIN},
+        frame::frame_bytes,
+    },
     mixer::Limiting,
-    server::{Clock, Report, Settings},
+    queue::{BuildError, PoolPlan},
+    server::{Clock, Report, Settings, SourceErrorReport},
 };
 
-use super::{report, units};
+use super::{WrongUsage, report, units};
+
+/// Threads that a flag may ask for. More than a few bring nothing.
+pub const THREADS: std::ops::RangeInclusive<i64> = 1..=1024;
 
 /// Flags of the bus, the pool and the results.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Most streams at once: rings of the pool
-    #[arg(long, default_value_t = 1000, value_name = "COUNT")]
-    pub streams_max: usize,
-
-    /// Bytes of each ring: a power of two
-    #[arg(long, value_parser = units::bytes, value_name = "SIZE")]
-    pub ring_size: Option<usize>,
-
     /// Samples per second of the mix
-    #[arg(long, default_value_t = 8000, value_name = "HZ")]
+    #[arg(long, default_value_t = 8000, value_name = "HZ", help_heading = MIX,
+          value_parser = value_parser!(u32).range(i64::from(RATE_HZ_MIN)..=i64::from(RATE_HZ_MAX)))]
     pub rate: u32,
 
     /// Channels of the mix: 1 or 2
-    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    #[arg(long, default_value_t = 1, value_name = "COUNT", help_heading = MIX,
+          value_parser = value_parser!(u16).range(1..=i64::from(CHANNELS_MAX)))]
     pub channels: u16,
 
     /// Length of a frame and of a tick
-    #[arg(long, default_value = "20ms", value_parser = units::duration, value_name = "DURATION")]
+    #[arg(long, default_value = "20ms", value_parser = units::duration, value_name = "DURATION",
+          help_heading = MIX)]
     pub ptime: Duration,
 
-    /// How a mix beyond 16 bits is brought back: a look-ahead limiter, or plain saturation
-    #[arg(long, default_value = "on", value_name = "on|off")]
+    /// How a mix beyond 16 bits is brought back: on for a look-ahead limiter, off for clipping
+    #[arg(long, default_value = "on", value_name = "on|off", hide_possible_values = true,
+          help_heading = MIX)]
     pub limiter: Switch,
 
-    /// Gain of each stream, in dB, before it is added: at most 24
-    #[arg(long, default_value = "0", value_parser = units::gain, value_name = "DB", allow_hyphen_values = true)]
+    /// Gain of each stream before it is added, in dB: at most 24
+    #[arg(long, default_value = "0", value_parser = units::gain, value_name = "DB",
+          allow_hyphen_values = true, help_heading = MIX)]
     pub gain: Gain,
 
+    /// Most streams at once: rings of the pool
+    #[arg(long, default_value_t = 1000, value_parser = rings, value_name = "COUNT", help_heading = POOL)]
+    pub streams_max: usize,
+
+    /// Bytes of each ring: a power of two [default: 1MiB for serve, 64KiB for replay]
+    #[arg(long, value_parser = units::bytes, value_name = "SIZE", help_heading = POOL)]
+    pub ring_size: Option<usize>,
+
     /// Make all ring memory present before the first tick
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_value_t = false, default_missing_value = "true", hide_default_value = true,
+          hide_possible_values = true, help_heading = POOL)]
     pub prefault: bool,
 
     /// Write the mix to this WAV file
-    #[arg(long, value_name = "FILE.wav")]
+    #[arg(long, value_name = "FILE.wav", help_heading = RESULTS)]
     pub record: Option<PathBuf>,
 
     /// Write the report as JSON to this file
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(long, value_name = "FILE.json", help_heading = RESULTS)]
     pub report: Option<PathBuf>,
 
     /// Print the report as JSON
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_value_t = false, default_missing_value = "true", hide_default_value = true,
+          hide_possible_values = true, help_heading = RESULTS)]
     pub json: bool,
 }
+
+const MIX: &str = "Mix";
+const POOL: &str = "Pool";
+const RESULTS: &str = "Results";
 
 /// A flag that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,7 +96,7 @@ impl Common {
         streams_max: usize,
         ring_bytes: usize,
     ) -> Result<Settings> {
-        Ok(Settings {
+        let settings = Settings {
             format: self.format()?,
             ptime: self.ptime,
             streams_max,
@@ -87,7 +108,9 @@ impl Common {
             },
             clock,
             record: self.record.clone(),
-        })
+        };
+        check(&settings)?;
+        Ok(settings)
     }
 
     /// Rate and channels of the mix.
@@ -111,9 +134,6 @@ impl Common {
 
     /// Prints the report, writes it to its file, and says whether all went well.
     pub fn conclude(&self, report: &Report, file: Option<File>) -> Result<ExitCode> {
-        for failed in &report.source_errors {
-            tracing::error!("{}: {}", failed.id, failed.error);
-        }
         if let Some(error) = &report.recording_error {
             tracing::error!("{error}");
         }
@@ -132,5 +152,55 @@ impl Common {
         } else {
             ExitCode::FAILURE
         })
+    }
+}
+
+/// A count of rings that a pool can have, by the pool's own rule.
+fn rings(text: &str) -> Result<usize> {
+    let count = text.parse()?;
+    PoolPlan::new(count, 1 << 20)?;
+    Ok(count)
+}
+
+/// Refuses what no host could do, by the flag that asked for it.
+fn check(settings: &Settings) -> Result<()> {
+    let block = settings
+        .format
+        .block_samples(settings.ptime)
+        .map_err(|error| WrongUsage(format!("--ptime: {error}")))?;
+    let frame = frame_bytes(block * usize::from(settings.format.channels()));
+    let plan = PoolPlan::new(settings.streams_max, settings.ring_bytes).map_err(|error| {
+        WrongUsage(match error {
+            BuildError::RingSize { .. } => format!("--ring-size: {error}"),
+            _ => {
+                format!("--streams-max times --ring-size: {error}; ask for fewer or smaller rings")
+            }
+        })
+    })?;
+    if plan.messages_per_ring(frame) == 0 {
+        return Err(anyhow!(WrongUsage(format!(
+            "--ring-size: a ring of {} bytes does not hold one frame of {frame}; make it larger, or \
+             --ptime shorter",
+            settings.ring_bytes
+        ))));
+    }
+    Ok(())
+}
+
+/// Logs each failure once, however many streams it met.
+pub fn log_failures(failures: &[SourceErrorReport]) {
+    let mut seen: Vec<(&str, usize)> = Vec::new();
+    for failure in failures {
+        match seen.iter_mut().find(|(error, _)| *error == failure.error) {
+            Some((_, count)) => *count += 1,
+            None => seen.push((&failure.error, 1)),
+        }
+    }
+    for (error, count) in seen {
+        if count == 1 {
+            tracing::error!("{error}");
+        } else {
+            tracing::error!("{error} (in {count} streams)");
+        }
     }
 }

@@ -13,7 +13,7 @@ use toml::{Table, Value};
 use super::{Arguments, serve};
 
 /// Parses the command line anew, with the flags of its config file before its own.
-pub fn merge(serve: &serve::Arguments, command_line: Vec<OsString>) -> Result<Arguments> {
+pub fn merge(serve: &serve::Arguments, command_line: &[OsString]) -> Result<Arguments> {
     let path = serve
         .config
         .as_deref()

@@ -15,13 +15,21 @@ mod status;
 mod units;
 
 use std::{
-    io::{self, Write as _},
+    fmt,
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
+
+/// The exit code of wrong usage, as clap has it.
+const WRONG_USAGE: u8 = 2;
 
 /// Mixes a thousand live audio streams into one, and accounts for every sample.
 #[derive(Debug, Parser)]
@@ -50,9 +58,10 @@ impl Arguments {
         let arguments = Self::parse();
         match arguments.command {
             Command::Serve(serve) if serve.config.is_some() => {
-                config::merge(&serve, std::env::args_os().collect()).unwrap_or_else(|error| {
-                    eprintln!("mixpool: {error:#}");
-                    std::process::exit(2)
+                let words: Vec<_> = std::env::args_os().collect();
+                config::merge(&serve, &words).unwrap_or_else(|error| {
+                    fail(&error);
+                    std::process::exit(WRONG_USAGE.into())
                 })
             }
             _ => arguments,
@@ -70,6 +79,21 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     }
 }
 
+/// What a flag asks for cannot be: the message names the flag. Ends the program with exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub String);
+
+/// Tells why the command failed, in one line: what was tried, on what, and why it failed.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    // Where even this cannot be written, the exit code says it.
+    let _ = writeln!(io::stderr(), "mixpool: {error:#}");
+    match error.downcast_ref::<WrongUsage>() {
+        Some(_) => ExitCode::from(WRONG_USAGE),
+        None => ExitCode::FAILURE,
+    }
+}
+
 /// Prints a result. A reader that went away (`| head`) is no error.
 fn print(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{text}") {
@@ -80,13 +104,32 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Logs of this program go to the standard error; `RUST_LOG` chooses what of them.
+/// Logs of this program go to the standard error, in colour on a terminal; `RUST_LOG` chooses what
+/// of them.
 pub fn log_to_stderr() {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .from_env_lossy();
+    let colour = io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .with_timer(Seconds)
+        // To report a failed write on the stream that failed would panic: a full disk under the
+        // log must not end the mix.
+        .log_internal_errors(false)
         .init();
+}
+
+/// The time of a log line: a run of months wants the date, nobody wants nanoseconds.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let now = humantime::format_rfc3339_seconds(SystemTime::now());
+        write!(writer, "{now}")
+    }
 }

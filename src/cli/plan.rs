@@ -18,7 +18,7 @@ use mixpool::{
     queue::{BuildError, Host, PoolPlan},
 };
 
-use super::units;
+use super::{WrongUsage, units};
 use report::Report;
 
 #[derive(Debug, clap::Args)]
@@ -82,7 +82,7 @@ struct Audio {
 
 /// Prints the plan. The code says whether it fits this host.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let request = Request::new(arguments)?;
+    let request = Request::new(arguments).map_err(|error| WrongUsage(format!("{error:#}")))?;
     let host = Host::detect();
     let cost = cost::estimate(&request.plan, &host);
     let report = Report::new(&request, &host, cost);

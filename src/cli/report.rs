@@ -1,72 +1,116 @@
 //! A report as people read it: a row for each stream, then the run as a whole.
+//!
+//! Headers and figures are one word each, so that `awk` and `grep` find them. Figures are samples
+//! unless they say otherwise.
 
 use std::fmt::Write as _;
 
-use bytesize::ByteSize;
 use comfy_table::{CellAlignment, Table, presets};
-use mixpool::server::{Report, Totals};
+use mixpool::server::{Report, StreamReport, Totals};
 
-const COLUMNS: [&str; 9] = [
-    "stream",
-    "offered",
-    "mixed",
-    "dropped full",
-    "dropped late",
-    "in ring",
-    "concealed",
-    "drop rate",
-    "ring high-water",
+use super::units::show_bytes;
+
+/// A column of the table: its header, and what it shows of a stream.
+type Column = (&'static str, fn(&StreamReport) -> String);
+
+const COLUMNS: [Column; 11] = [
+    ("stream", |stream| stream.id.clone()),
+    ("offered", |stream| {
+        stream.ledger.offered_samples.to_string()
+    }),
+    ("mixed", |stream| stream.ledger.mixed_samples.to_string()),
+    (MUTED, |stream| stream.ledger.muted_samples.to_string()),
+    ("dropped_full", |stream| {
+        stream.ledger.dropped_full_samples.to_string()
+    }),
+    ("dropped_late", |stream| {
+        stream.ledger.dropped_late_samples.to_string()
+    }),
+    (DISCARDED, |stream| {
+        stream.ledger.discarded_samples.to_string()
+    }),
+    ("in_ring", |stream| {
+        stream.ledger.in_ring_samples.to_string()
+    }),
+    ("concealed", |stream| {
+        stream.ledger.concealed_samples.to_string()
+    }),
+    ("drop_rate", |stream| percent(stream.ledger.drop_rate)),
+    ("high_water", |stream| {
+        show_bytes(stream.ledger.ring_high_water_bytes)
+    }),
 ];
 
+const MUTED: &str = "muted";
+const DISCARDED: &str = "discarded";
+
+/// Space between columns.
+const GAP: u16 = 2;
+
 pub fn text(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(COLUMNS);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    for stream in &report.streams {
-        let ledger = &stream.ledger;
-        table.add_row([
-            stream.id.clone(),
-            ledger.offered_samples.to_string(),
-            ledger.mixed_samples.to_string(),
-            ledger.dropped_full_samples.to_string(),
-            ledger.dropped_late_samples.to_string(),
-            ledger.in_ring_samples.to_string(),
-            ledger.concealed_samples.to_string(),
-            percent(ledger.drop_rate),
-            ByteSize(ledger.ring_high_water_bytes)
-                .display()
-                .iec()
-                .to_string(),
-        ]);
-    }
     let mut text = String::new();
     if !report.streams.is_empty() {
-        let _ = writeln!(text, "{table}\n");
+        text += &table(report);
+        text.push('\n');
     }
     text + &summary(report)
 }
 
+fn table(report: &Report) -> String {
+    let total = &report.totals.ledger;
+    // What only a command can bring is shown where one did.
+    let shown = |header| match header {
+        MUTED => total.muted_samples > 0,
+        DISCARDED => total.discarded_samples > 0,
+        _ => true,
+    };
+    let columns: Vec<Column> = COLUMNS
+        .into_iter()
+        .filter(|(header, _)| shown(*header))
+        .collect();
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(columns.iter().map(|(header, _)| header));
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, GAP));
+        if index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for stream in &report.streams {
+        table.add_row(columns.iter().map(|(_, cell)| cell(stream)));
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
 fn summary(report: &Report) -> String {
-    let Report {
-        ticks,
-        late_ticks,
-        block_samples,
-        rate_hz,
-        totals,
-        ..
-    } = report;
-    let Totals { streams, ledger } = totals;
+    let Totals { streams, ledger } = &report.totals;
     let mut lines = vec![
         format!(
-            "{streams} streams, {} refused; {ticks} ticks of {block_samples} samples at {rate_hz} Hz, \
-             {late_ticks} late",
-            report.refused_streams
+            "streams    {streams}, {} refused; rings of {}",
+            report.refused_streams,
+            show_bytes(report.ring_bytes as u64)
         ),
         format!(
-            "offered {} = mixed {} + muted {} + dropped full {} + dropped late {} + discarded {} + \
-             in ring {}",
+            "ticks      {}, {} late; a block is {} samples at {} Hz, {}",
+            report.ticks,
+            report.late_ticks,
+            report.block_samples,
+            report.rate_hz,
+            if report.channels == 1 {
+                "mono"
+            } else {
+                "stereo"
+            }
+        ),
+        format!(
+            "samples    offered {} = mixed {} + muted {} + dropped_full {} + dropped_late {} + \
+             discarded {} + in_ring {}",
             ledger.offered_samples,
             ledger.mixed_samples,
             ledger.muted_samples,
@@ -76,47 +120,72 @@ fn summary(report: &Report) -> String {
             ledger.in_ring_samples,
         ),
         format!(
-            "drop rate {}, concealed {} samples, {} sequence gaps, {} checksum errors",
+            "drop_rate  {}; concealed {}, sequence gaps {}, checksum errors {}",
             percent(ledger.drop_rate),
             ledger.concealed_samples,
             ledger.sequence_gaps,
             ledger.checksum_errors
         ),
         format!(
-            "mixer {:.2}% of a core, tick p50 {:.0} us, p99 {:.0} us, max {:.0} us; started in {:.1} ms",
-            report.mixer_cpu_percent,
-            micros(report.tick_time.p50_ns),
-            micros(report.tick_time.p99_ns),
-            micros(report.tick_time.max_ns),
-            report.startup_ms,
-        ),
-        format!(
-            "ledger checked {} times, {} imbalances",
-            report.ledger_checks, report.ledger_imbalances
+            "mix        limited {}, clipped {}",
+            report.limited_samples, report.clipped_samples
         ),
     ];
-    if report.recorded_samples > 0 || report.recording_error.is_some() {
+    if report.recorded_samples > 0 || report.recording_lost_samples > 0 {
         lines.push(format!(
-            "recorded {} samples, {} lost to the disk; {} turned down by the limiter, {} clipped",
-            report.recorded_samples,
-            report.recording_lost_samples,
-            report.limited_samples,
-            report.clipped_samples
+            "recording  {} samples, {} lost to the disk",
+            report.recorded_samples, report.recording_lost_samples
         ));
     }
-    if let Some(error) = &report.recording_error {
-        lines.push(format!("recording failed: {error}"));
-    }
-    for failed in &report.source_errors {
-        lines.push(format!("source failed: {}: {}", failed.id, failed.error));
-    }
+    lines.push(format!(
+        "mixer      {:.2}% of a core; a tick took {} (median), {} (99%), {} (max); started in {:.1}ms",
+        report.mixer_cpu_percent,
+        micros(report.tick_time.p50_ns),
+        micros(report.tick_time.p99_ns),
+        micros(report.tick_time.max_ns),
+        report.startup_ms,
+    ));
+    lines.push(format!(
+        "ledger     checked {} times, {} imbalances",
+        report.ledger_checks, report.ledger_imbalances
+    ));
+    lines.extend(explanations(report));
     lines.join("\n")
+}
+
+/// What went wrong, and what to do about it.
+fn explanations(report: &Report) -> Vec<String> {
+    let ledger = &report.totals.ledger;
+    let mut lines = Vec::new();
+    if ledger.dropped_late_samples > 0 {
+        lines.push(
+            "late: frames came after their time to play; a longer --playout-delay waits for them"
+                .to_owned(),
+        );
+    }
+    if ledger.dropped_full_samples > 0 {
+        lines.push(
+            "full: frames found their ring full; a larger --ring-size holds more, if the mixer \
+             keeps up at all"
+                .to_owned(),
+        );
+    }
+    if let Some(error) = &report.recording_error {
+        lines.push(format!("failed: {error}"));
+    }
+    match report.source_errors.len() {
+        0 => {}
+        failed => lines.push(format!(
+            "failed: {failed} sources; the standard error and --json name each"
+        )),
+    }
+    lines
 }
 
 fn percent(rate: f64) -> String {
     format!("{:.2}%", 100.0 * rate)
 }
 
-fn micros(nanos: u64) -> f64 {
-    nanos as f64 / 1e3
+fn micros(nanos: u64) -> String {
+    format!("{:.0}us", nanos as f64 / 1e3)
 }

@@ -3,13 +3,16 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, value_parser};
 use mixpool::{
     ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
-    server::{Clock, Server},
+    server::{Clock, Refused, Server},
 };
 
-use super::{common::Common, status, units};
+use super::{
+    common::{Common, THREADS},
+    status, units,
+};
 
 /// Bytes of a ring: a minute of 8 kHz 16-bit mono in frames of 20 ms.
 const RING_BYTES: usize = 1 << 20;
@@ -17,53 +20,70 @@ const RING_BYTES: usize = 1 << 20;
 /// Level of a synthetic mix, about; its streams are turned down by their number.
 const MIX_DBFS: f64 = -20.0;
 
+/// Most synthetic streams: no pool has more rings.
+const SYNTHETIC_MAX: i64 = 1 << 20;
+
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    after_help = "\
+Examples:
+  mixpool serve --synthetic 1000 --duration 10s --record mix.wav
+  mixpool serve --synthetic 20 --jitter 30ms --rate-skew-ppm 100 --json > report.json
+  mixpool serve --config serve.toml --rate 48000 --channels 2"
+)]
 pub struct Arguments {
-    /// Streams to make up
-    #[arg(long, default_value_t = 0, value_name = "COUNT")]
-    synthetic: usize,
-
-    /// What the synthetic streams sound like: sine, sweep, white, pink, speech, silence, impulse, or
-    /// mixed for all kinds of sound in turn
-    #[arg(long, default_value = "mixed", value_parser = waveform, value_name = "KIND")]
-    waveform: Kind,
-
-    /// Seed of the synthetic streams: the same seed gives the same samples
-    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
-    seed: u64,
-
-    /// Level of each synthetic stream, in dB of full scale [default: such that the mix is near -20]
-    #[arg(long, value_parser = units::decibels, value_name = "DB", allow_hyphen_values = true)]
-    level: Option<f64>,
-
-    /// Threads that feed the streams
-    #[arg(long, default_value_t = 2, value_name = "COUNT")]
-    ingest_threads: usize,
-
-    /// Each synthetic stream's clock is off by at most this, in parts per million
-    #[arg(long, default_value_t = 0.0, value_parser = ppm, value_name = "PPM")]
-    rate_skew_ppm: f64,
-
-    /// Each synthetic frame comes late by at most this
-    #[arg(long, default_value = "0s", value_parser = units::duration, value_name = "DURATION")]
-    jitter: Duration,
-
-    /// Time from the arrival of a stream's first frame to its playout
-    #[arg(long, default_value = "100ms", value_parser = units::duration, value_name = "DURATION")]
-    playout_delay: Duration,
-
     /// How long to run [default: until Ctrl-C or SIGTERM]
-    #[arg(long, value_parser = units::duration, value_name = "DURATION")]
+    #[arg(long, value_parser = units::run_time, value_name = "DURATION")]
     duration: Option<Duration>,
 
-    /// Read flags from this file first: their long names in `snake_case`, as keys
+    /// Time from the arrival of a stream's first frame to its playout
+    #[arg(long, default_value = "100ms", value_parser = units::delay, value_name = "DURATION")]
+    playout_delay: Duration,
+
+    /// Threads that feed the streams
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(THREADS))]
+    ingest_threads: u16,
+
+    /// Read flags from this file first: its keys are their long names with _ for -
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
+
+    /// Streams to make up, each with a seed, a frequency and a level of its own
+    #[arg(long, default_value_t = 0, value_name = "COUNT", help_heading = SYNTHETIC,
+          value_parser = value_parser!(u32).range(0..=SYNTHETIC_MAX))]
+    synthetic: u32,
+
+    /// What they sound like: sine, sweep, white, pink, speech, silence, impulse, or mixed for all
+    /// kinds of sound in turn
+    #[arg(long, default_value = "mixed", value_parser = waveform, value_name = "KIND",
+          help_heading = SYNTHETIC)]
+    waveform: Kind,
+
+    /// The same seed gives the same samples
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", help_heading = SYNTHETIC)]
+    seed: u64,
+
+    /// Level of each, in dB of full scale, give or take 6 [default: such that the mix is near -20]
+    #[arg(long, value_parser = units::level, value_name = "DB", allow_hyphen_values = true,
+          help_heading = SYNTHETIC)]
+    level: Option<f64>,
+
+    /// Each one's clock is off by at most this, in parts per million
+    #[arg(long, default_value_t = 0.0, value_parser = ppm, value_name = "PPM",
+          allow_negative_numbers = true, help_heading = SYNTHETIC)]
+    rate_skew_ppm: f64,
+
+    /// Each of their frames comes late by at most this
+    #[arg(long, default_value = "0s", value_parser = units::delay, value_name = "DURATION",
+          help_heading = SYNTHETIC)]
+    jitter: Duration,
 
     #[command(flatten)]
     common: Common,
 }
+
+const SYNTHETIC: &str = "Synthetic streams";
 
 /// What the synthetic streams sound like; `None` is all kinds in turn.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +107,7 @@ fn ppm(text: &str) -> Result<f64, String> {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { common, .. } = arguments;
+    let ingest_threads = usize::from(arguments.ingest_threads);
     let ticks = arguments
         .duration
         .map(|duration| ticks_of(duration, common.ptime));
@@ -101,16 +122,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     status::end_on_signals(server.stop_handle())?;
     let feeds = synthetic_feeds(arguments, &server)?;
     if feeds.is_empty() {
-        tracing::warn!("no streams: the mix is silence; --synthetic makes some up");
+        tracing::warn!("no streams: the mix will be silence; --synthetic COUNT makes some up");
     }
     tracing::info!(
-        streams = feeds.len(),
-        rings = common.streams_max,
-        "mixing; Ctrl-C ends it with a report"
+        "mixing {} streams, room for {}; Ctrl-C ends it with a report",
+        feeds.len(),
+        common.streams_max
     );
     let running = server.start().context("cannot start the server")?;
-    let feeders =
-        Feeders::live(feeds, arguments.ingest_threads).context("cannot start --ingest-threads")?;
+    let feeders = Feeders::live(feeds, ingest_threads).context("cannot start --ingest-threads")?;
     let mut line = status::Line::new();
     loop {
         running.wait(Duration::from_secs(1));
@@ -125,7 +145,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Whole ticks, the last one begun.
 fn ticks_of(duration: Duration, ptime: Duration) -> u64 {
-    duration.as_nanos().div_ceil(ptime.as_nanos().max(1)) as u64
+    let ticks = duration.as_nanos().div_ceil(ptime.as_nanos().max(1));
+    u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 /// The streams that `--synthetic` asks for, each with its source and schedule, as far as the pool has
@@ -137,7 +158,7 @@ fn synthetic_feeds(arguments: &Arguments, server: &Server) -> Result<Vec<(Feed, 
         seed,
         ..
     } = arguments;
-    let (count, seed) = (*count, *seed);
+    let (count, seed) = (*count as usize, *seed);
     let format = common.format()?;
     let level = arguments
         .level
@@ -147,6 +168,7 @@ fn synthetic_feeds(arguments: &Arguments, server: &Server) -> Result<Vec<(Feed, 
         jitter: arguments.jitter,
     };
     let mut feeds = Vec::new();
+    let mut refused = Vec::new();
     for index in 0..count {
         let id = format!("synthetic-{:04}", index + 1);
         match server.open(&id, common.gain) {
@@ -158,11 +180,35 @@ fn synthetic_feeds(arguments: &Arguments, server: &Server) -> Result<Vec<(Feed, 
                     Schedule::new(common.ptime, phase, imperfection, seed ^ index as u64);
                 feeds.push((Feed::new(stream, Box::new(source)), schedule));
             }
-            Err(refused) => {
-                let error = anyhow::Error::new(refused);
-                tracing::warn!("{error:#}; raise --streams-max");
-            }
+            Err(refusal) => refused.push(refusal),
         }
     }
+    warn_of(refused);
     Ok(feeds)
+}
+
+/// One line for the first, one for the rest; the report has their count.
+fn warn_of(refused: Vec<Refused>) {
+    let count = refused.len();
+    let mut refused = refused.into_iter();
+    if let Some(first) = refused.next() {
+        let error = anyhow::Error::new(first);
+        tracing::warn!("{error:#}; raise --streams-max");
+    }
+    if let Some(last) = refused.next_back() {
+        tracing::warn!("{} more refused, up to {}", count - 1, last.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_once_begun_counts_and_no_duration_overflows() {
+        let ptime = Duration::from_millis(20);
+        assert_eq!(ticks_of(Duration::from_secs(1), ptime), 50);
+        assert_eq!(ticks_of(Duration::from_nanos(1), ptime), 1);
+        assert_eq!(ticks_of(Duration::MAX, Duration::from_nanos(1)), u64::MAX);
+    }
 }

@@ -7,18 +7,19 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use bytesize::ByteSize;
 use mixpool::server::{Status, Stop};
 
+use super::units::show_bytes;
+
 /// The exit code of a program that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// Ctrl-C and SIGTERM end the server, with its recording finished and its report; a second one ends
 /// the program at once.
 pub fn end_on_signals(stop: Stop) -> Result<()> {
     ctrlc::set_handler(move || {
         if stop.request() {
-            std::process::exit(INTERRUPTED);
+            std::process::exit(INTERRUPTED.into());
         }
     })
     .context("cannot handle Ctrl-C and SIGTERM")
@@ -28,6 +29,7 @@ pub fn end_on_signals(stop: Stop) -> Result<()> {
 pub struct Line {
     begun: Instant,
     terminal: bool,
+    shown: bool,
 }
 
 impl Line {
@@ -35,41 +37,87 @@ impl Line {
         Self {
             begun: Instant::now(),
             terminal: io::stderr().is_terminal(),
+            shown: false,
         }
     }
 
     pub fn show(&mut self, status: &Status) {
-        let text = text(self.begun.elapsed().as_secs(), status);
+        let seconds = self.begun.elapsed().as_secs();
         // A status that nobody reads any more is no reason to stop mixing.
         let _ = if self.terminal {
-            write!(io::stderr(), "\r\x1b[2K{text}")
+            // Without wrapping: a line in two rows could not be rewritten.
+            let text = brief(seconds, status);
+            write!(io::stderr(), "\r\x1b[?7l{text}\x1b[K\x1b[?7h")
         } else {
-            writeln!(io::stderr(), "{text}")
+            writeln!(io::stderr(), "{}", full(seconds, status))
         };
+        self.shown = true;
     }
 
     /// Leaves the line, so that what follows does not overwrite it.
     pub fn end(&mut self) {
-        if self.terminal {
+        if self.terminal && self.shown {
             let _ = writeln!(io::stderr());
         }
     }
 }
 
-fn text(seconds: u64, status: &Status) -> String {
+/// Whole figures, for a file that is searched.
+fn full(seconds: u64, status: &Status) -> String {
     let ledger = &status.ledger;
     format!(
-        "{:02}:{:02}  streams {}  mixed {}  dropped {} ({:.2}%)  late ticks {}  peak {}  ring high-water {}",
-        seconds / 60,
-        seconds % 60,
+        "{}  streams {}  mixed {}  dropped {} ({:.2}%)  late ticks {}  peak {}  ring high-water {}",
+        clock(seconds),
         status.streams,
         ledger.mixed,
         ledger.dropped(),
         100.0 * ledger.drop_rate(),
         status.late_ticks,
         decibels(status.peak_dbfs),
-        ByteSize(ledger.ring_high_water_bytes).display().iec(),
+        show_bytes(ledger.ring_high_water_bytes),
     )
+}
+
+/// The same within 80 columns, as far as large figures let.
+fn brief(seconds: u64, status: &Status) -> String {
+    let ledger = &status.ledger;
+    format!(
+        "{} streams {} mixed {} dropped {} ({:.1}%) late {} peak {} ring {}",
+        clock(seconds),
+        status.streams,
+        rounded(ledger.mixed),
+        rounded(ledger.dropped()),
+        100.0 * ledger.drop_rate(),
+        status.late_ticks,
+        decibels(status.peak_dbfs).replace(" dBFS", "dB"),
+        show_bytes(ledger.ring_high_water_bytes),
+    )
+}
+
+fn clock(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes:02}:{seconds:02}")
+    }
+}
+
+/// `950`, `9.5k`, `120M`: a count in a few characters.
+fn rounded(count: u64) -> String {
+    const STEPS: [(u64, &str); 4] = [
+        (1_000_000_000_000, "T"),
+        (1_000_000_000, "G"),
+        (1_000_000, "M"),
+        (1_000, "k"),
+    ];
+    match STEPS.iter().find(|(step, _)| count >= *step) {
+        Some((step, unit)) => {
+            let decimals = usize::from(count / step < 100);
+            format!("{:.decimals$}{unit}", count as f64 / *step as f64)
+        }
+        None => count.to_string(),
+    }
 }
 
 fn decibels(dbfs: f32) -> String {
@@ -86,30 +134,60 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_line_says_what_matters() {
+    fn status() -> Status {
         let ledger = Entry {
-            offered: 1000,
-            mixed: 900,
-            dropped_full: 50,
-            dropped_late: 50,
+            offered: 480_100_000,
+            mixed: 480_000_000,
+            dropped_full: 50_000,
+            dropped_late: 50_000,
             ring_high_water_bytes: 2048,
             ..Entry::default()
         };
-        let status = Status {
-            ticks: 61,
+        Status {
+            ticks: 3050,
             late_ticks: 2,
-            streams: 7,
-            peak_dbfs: -6.02,
+            streams: 1000,
+            peak_dbfs: -16.02,
             clipped_samples: 0,
             limited_samples: 0,
             ledger,
-        };
+        }
+    }
+
+    #[test]
+    fn a_file_gets_whole_figures() {
         assert_eq!(
-            text(61, &status),
-            "01:01  streams 7  mixed 900  dropped 100 (10.00%)  late ticks 2  peak -6.0 dBFS  \
-             ring high-water 2.0 KiB"
+            full(61, &status()),
+            "01:01  streams 1000  mixed 480000000  dropped 100000 (0.02%)  late ticks 2  \
+             peak -16.0 dBFS  ring high-water 2.0KiB"
         );
+    }
+
+    #[test]
+    fn a_terminal_of_eighty_columns_shows_all_of_a_thousand_streams() {
+        let line = brief(61, &status());
+        assert_eq!(
+            line,
+            "01:01 streams 1000 mixed 480M dropped 100k (0.0%) late 2 peak -16.0dB \
+             ring 2.0KiB"
+        );
+        let usual = Status {
+            ledger: Entry {
+                mixed: 480_000_000,
+                ring_high_water_bytes: 2048,
+                ..Entry::default()
+            },
+            ..status()
+        };
+        assert!(brief(3599, &usual).len() < 80, "{}", brief(3599, &usual));
+    }
+
+    #[test]
+    fn an_hour_is_told_as_one() {
+        assert_eq!(clock(59), "00:59");
+        assert_eq!(clock(3661), "1:01:01");
+        assert_eq!(rounded(999), "999");
+        assert_eq!(rounded(1_500), "1.5k");
     }
 
     #[test]

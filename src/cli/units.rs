@@ -6,15 +6,19 @@ use anyhow::{Result, anyhow, bail};
 use bytesize::ByteSize;
 use mixpool::audio::Gain;
 
+/// Longest delay that a flag may ask for. A stream that waits longer is never heard.
+const DELAY_MAX: Duration = Duration::from_secs(3600);
+
 /// `1MiB`, `64 KiB`, `65536`.
 pub fn bytes(text: &str) -> Result<usize> {
     // The library calculates in floating point: what it rounds must not become another ring size.
     if let Ok(bytes) = text.parse() {
         return Ok(bytes);
     }
-    let size: ByteSize = text
-        .parse()
-        .map_err(|reason: String| anyhow!("{reason}; write a size as 65536, 64KiB or 1MiB"))?;
+    // Its own reasons speak of how it parses.
+    let Ok(size) = text.parse::<ByteSize>() else {
+        bail!("this is no size; write it as 65536, 64KiB or 1MiB");
+    };
     if size.0 >= 1 << 53 {
         bail!("no machine has that many bytes; write a size as 65536, 64KiB or 1MiB");
     }
@@ -25,6 +29,22 @@ pub fn bytes(text: &str) -> Result<usize> {
 pub fn duration(text: &str) -> Result<Duration> {
     humantime::parse_duration(text)
         .map_err(|reason| anyhow!("{reason}; write a duration as 250us, 20ms, 10s or 1min"))
+}
+
+/// A duration that is more than nothing.
+pub fn run_time(text: &str) -> Result<Duration> {
+    match duration(text)? {
+        Duration::ZERO => bail!("a run of 0s mixes nothing; write it as 10s or 1min"),
+        duration => Ok(duration),
+    }
+}
+
+/// A duration of at most an hour.
+pub fn delay(text: &str) -> Result<Duration> {
+    match duration(text)? {
+        delay if delay > DELAY_MAX => bail!("it is at most 1h; write it as 20ms or 1s"),
+        delay => Ok(delay),
+    }
 }
 
 /// `-6`, `-6dB`, `0`: a gain in decibels.
@@ -39,6 +59,19 @@ pub fn decibels(text: &str) -> Result<f64> {
         Ok(db) if db.is_finite() => Ok(db),
         _ => bail!("`{text}` is no level in decibels; write -6 or -6dB"),
     }
+}
+
+/// `-20`, `-20dB`: a level that 16 bits hold.
+pub fn level(text: &str) -> Result<f64> {
+    match decibels(text)? {
+        db if db > 0.0 => bail!("a level is at most 0 dB, full scale; --gain makes streams louder"),
+        db => Ok(db),
+    }
+}
+
+/// Bytes as a report shows them: `2.4KiB`, in one word.
+pub fn show_bytes(bytes: u64) -> String {
+    ByteSize(bytes).display().iec().to_string().replace(' ', "")
 }
 
 #[cfg(test)]
@@ -73,8 +106,33 @@ mod tests {
     }
 
     #[test]
+    fn levels_reach_up_to_full_scale() {
+        assert!((level("-20dB").unwrap() - -20.0).abs() < 1e-9);
+        assert!(level("0").is_ok());
+        for text in ["0.1", "400", "inf", "NaN", "loud"] {
+            assert!(level(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn runs_last_a_while_and_delays_at_most_an_hour() {
+        assert!(run_time("0s").is_err());
+        assert_eq!(run_time("1ns").unwrap(), Duration::from_nanos(1));
+        assert_eq!(delay("1h").unwrap(), DELAY_MAX);
+        assert!(delay("61min").is_err());
+    }
+
+    #[test]
     fn what_is_no_size_or_duration_is_refused_with_examples() {
-        for text in ["", "one", "-1", "1XiB", "1e400", "NaN"] {
+        for text in [
+            "",
+            "one",
+            "-1",
+            "1XiB",
+            "1e400",
+            "NaN",
+            "100000000000000000000000",
+        ] {
             assert!(
                 bytes(text).unwrap_err().to_string().contains("1MiB"),
                 "{text}"
@@ -93,7 +151,10 @@ mod tests {
         fn no_text_makes_the_parsers_panic(text in ".{0,40}") {
             let _ = bytes(&text);
             let _ = duration(&text);
+            let _ = run_time(&text);
+            let _ = delay(&text);
             let _ = gain(&text);
+            let _ = level(&text);
         }
 
         #[test]

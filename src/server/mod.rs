@@ -7,14 +7,14 @@
 //! [`Server::new`] builds the pool and tells what does not fit; [`Server::open`] admits streams;
 //! [`Server::start`] starts the mixer thread; [`Running::finish`] ends all and gives the [`Report`].
 
+mod error;
 mod mixing;
 mod report;
+mod settings;
 mod stop;
 mod vitals;
 
 use std::{
-    io,
-    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, SyncSender},
@@ -23,96 +23,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{mixing::MixerEnd, vitals::Vitals};
 pub use self::{
+    error::{Refused, ServerError},
     report::{Report, SourceErrorReport, StreamReport, TickReport, Totals},
+    settings::{Clock, Settings},
     stop::Stop,
     vitals::Status,
 };
+use self::{mixing::MixerEnd, report::Ended, vitals::Vitals};
 use crate::{
-    audio::{Format, FormatError, Gain, frame::frame_bytes},
+    audio::{Gain, frame::frame_bytes},
     ingest::{Feeders, Stream},
     ledger::{Account, Entry},
-    mixer::{self, Command, Limiting, Mixer},
-    queue::{AcquireError, BuildError, Pool},
-    sink::{Recording, RecordingError},
+    mixer::{self, Command, Mixer},
+    queue::Pool,
+    sink::Recording,
 };
-
-/// What a server is made for.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Rate and channels of the bus.
-    pub format: Format,
-    /// Length of a block and of a frame.
-    pub ptime: Duration,
-    /// Rings of the pool: the most streams at once.
-    pub streams_max: usize,
-    /// Bytes of each ring.
-    pub ring_bytes: usize,
-    /// Whether all memory is made present before the first tick.
-    pub prefault: bool,
-    /// How a sum beyond 16 bits becomes a sample.
-    pub limiting: Limiting,
-    /// What the ticks follow.
-    pub clock: Clock,
-    /// Where the mix is written, if anywhere.
-    pub record: Option<PathBuf>,
-}
-
-/// What the ticks follow.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Clock {
-    /// The machine's clock: a tick each `ptime` divided by `speed`, whether or not samples came.
-    Live {
-        /// 1.0 is real time.
-        speed: f64,
-        /// Time from a stream's first frame to its playout.
-        playout_delay: Duration,
-        /// Ticks to run, or until stopped.
-        ticks: Option<u64>,
-    },
-    /// The streams: a tick as soon as each has its window, until all have ended. Nothing is dropped,
-    /// and the result does not depend on threads.
-    Offline,
-}
-
-/// Why a server cannot be made or started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// A frame of that length does not exist at that rate.
-    #[error("cannot cut the stream into blocks")]
-    Format(#[from] FormatError),
-    /// Not even one frame fits a ring.
-    #[error(
-        "a frame of {frame_bytes} bytes does not fit a ring of {ring_bytes}: choose larger rings or a shorter ptime"
-    )]
-    FrameTooLarge {
-        /// Ring space of one frame.
-        frame_bytes: usize,
-        /// Capacity of a ring.
-        ring_bytes: usize,
-    },
-    /// The pool cannot be built here.
-    #[error("cannot build the pool")]
-    Pool(#[from] BuildError),
-    /// The recording cannot be made.
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
-    /// A call that the mixer thread needs was refused.
-    #[error("cannot start the mixer thread")]
-    Mixer(#[source] io::Error),
-}
-
-/// Why a stream is refused. The refusal is counted in the report.
-#[derive(Debug, thiserror::Error)]
-#[error("stream {id} refused: {source}")]
-pub struct Refused {
-    /// The stream.
-    pub id: String,
-    /// Why.
-    pub source: AcquireError,
-}
 
 /// A server before its first tick.
 #[derive(Debug)]
@@ -221,6 +147,9 @@ impl Server {
     ///
     /// # Errors
     /// [`Refused`] when all rings are in use.
+    ///
+    /// # Panics
+    /// If the pool leases more rings than it has: a bug.
     pub fn open(&self, id: &str, gain: Gain) -> Result<Stream, Refused> {
         let producer = self.shared.pool.acquire().map_err(|source| Refused {
             id: id.to_owned(),
@@ -261,6 +190,9 @@ impl Server {
             startup,
         } = self;
         let vitals = Arc::clone(&shared.vitals);
+        // Until the mixer thread has counted for itself: a reader must not take "not yet begun" for
+        // "all streams have ended".
+        vitals.streams(shared.accounts().len());
         let stop = shared.stop.clone();
         let mixer = mixing::spawn(mixer, recording, commands, vitals, stop, &settings)
             .map_err(ServerError::Mixer)?;
@@ -324,17 +256,21 @@ impl Running {
         // With the sources at rest the ledger is exact.
         let errors = feeders.join();
         end.mixer.check_all();
-        let recorded = end.recording.take().map(Recording::finish);
+        let recorded = end
+            .recording
+            .take()
+            .map(Recording::finish)
+            .unwrap_or_default();
         let accounts = shared.accounts();
-        Report::new(
-            &settings,
+        Report::new(&Ended {
+            settings: &settings,
             block_samples,
             startup,
-            &end,
-            recorded,
-            &errors,
-            &accounts,
-            &shared.pool.stats(),
-        )
+            mixer: &end,
+            recorded: &recorded,
+            errors: &errors,
+            accounts: &accounts,
+            pool: &shared.pool.stats(),
+        })
     }
 }

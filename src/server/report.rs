@@ -139,18 +139,32 @@ impl From<&Entry> for LedgerReport {
     }
 }
 
+/// What is left of a server at rest.
+pub(super) struct Ended<'a> {
+    pub(super) settings: &'a Settings,
+    /// Samples per channel of a block.
+    pub(super) block_samples: usize,
+    /// Time to build the pool and open the recording.
+    pub(super) startup: Duration,
+    pub(super) mixer: &'a MixerEnd,
+    pub(super) recorded: &'a Recorded,
+    pub(super) errors: &'a [FeedError],
+    pub(super) accounts: &'a [Arc<Account>],
+    pub(super) pool: &'a PoolStats,
+}
+
 impl Report {
-    pub(super) fn new(
-        settings: &Settings,
-        block_samples: usize,
-        startup: Duration,
-        end: &MixerEnd,
-        recorded: Option<Recorded>,
-        errors: &[FeedError],
-        accounts: &[Arc<Account>],
-        pool: &PoolStats,
-    ) -> Self {
-        let recorded = recorded.unwrap_or_default();
+    pub(super) fn new(ended: &Ended<'_>) -> Self {
+        let Ended {
+            settings,
+            block_samples,
+            startup,
+            mixer: end,
+            recorded,
+            errors,
+            accounts,
+            pool,
+        } = *ended;
         let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
         let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
         let mut total = Entry::default();
@@ -178,7 +192,7 @@ impl Report {
             },
             recorded_samples: recorded.samples,
             recording_lost_samples: recorded.lost_samples,
-            recording_error: recorded.error.map(|error| chain(&error)),
+            recording_error: recorded.error.as_ref().map(|error| chain(error)),
             clipped_samples: end.status.clipped_samples,
             limited_samples: end.status.limited_samples,
             startup_ms: startup.as_secs_f64() * 1e3,

@@ -1,0 +1,159 @@
+//! The files of a replay: found, opened, and taken in turn until there are enough streams.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use mixpool::{
+    audio::{Format, Gain},
+    ingest::{Feed, Looped, Source as _, wav},
+    server::{Server, SourceErrorReport},
+};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use walkdir::WalkDir;
+
+use crate::cli::{WrongUsage, common};
+
+/// Descriptors that the program needs beside its files.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// The files themselves, and the WAV files of directories in order of their names.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let before = files.len();
+        for entry in WalkDir::new(path).sort_by_file_name() {
+            let entry = entry.with_context(|| format!("cannot look into {}", path.display()))?;
+            if entry.file_type().is_file() && wav::is_wav_path(entry.path()) {
+                files.push(entry.into_path());
+            }
+        }
+        if files.len() == before {
+            bail!(
+                "no WAV file in the directory {}; name another, or a file",
+                path.display()
+            );
+        }
+    }
+    Ok(files)
+}
+
+/// A result must not overwrite what is yet to be read.
+pub fn spare(files: &[PathBuf], flag: &str, result: Option<&Path>) -> Result<()> {
+    let identity = |path: &Path| fs::metadata(path).map(|data| (data.dev(), data.ino()));
+    let Some((result, target)) = result.and_then(|path| Some((path, identity(path).ok()?))) else {
+        return Ok(());
+    };
+    match files
+        .iter()
+        .find(|file| identity(file).is_ok_and(|file| file == target))
+    {
+        Some(file) => Err(anyhow!(WrongUsage(format!(
+            "{flag} {} would overwrite {}, which is to be played; choose another {flag}",
+            result.display(),
+            file.display()
+        )))),
+        None => Ok(()),
+    }
+}
+
+/// Each source keeps its file open. The soft limit is raised as far as the hard one lets.
+pub fn allow_descriptors(streams: usize) -> Result<()> {
+    let needed = (streams as u64).saturating_add(OTHER_DESCRIPTORS);
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the descriptor limit")?;
+    if soft >= needed {
+        return Ok(());
+    }
+    if hard < needed {
+        bail!(
+            "each stream keeps its file open: {needed} descriptors are needed, the limit is {hard}; raise \
+             it with `ulimit -Hn {needed}`, or play fewer --streams"
+        );
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, needed, hard)
+        .with_context(|| format!("cannot raise the descriptor limit from {soft} to {needed}"))
+}
+
+/// What could be opened, and what could not.
+#[derive(Default)]
+pub struct Opened {
+    pub feeds: Vec<Feed>,
+    pub failed: Vec<SourceErrorReport>,
+    /// Samples per channel of the longest stream.
+    pub longest: u64,
+}
+
+impl Opened {
+    /// Streams of the files in turn, as many as asked for. A file that does not open is told, left
+    /// out of the turn, and replaced by the others if more streams than files were asked for.
+    pub fn new(
+        files: &[PathBuf],
+        streams: usize,
+        plays: u64,
+        server: &Server,
+        format: Format,
+        gain: Gain,
+    ) -> Result<Self> {
+        let mut opened = Self::default();
+        let mut turns: VecDeque<(&Path, usize)> =
+            files.iter().map(|file| (file.as_path(), 1)).collect();
+        while opened.feeds.len() < streams {
+            let Some((path, turn)) = turns.pop_front() else {
+                break;
+            };
+            match Looped::open(path, format, plays) {
+                Ok(source) => {
+                    let stream = server.open(&id(path, turn), gain).map_err(|refused| {
+                        anyhow!(refused).context("the pool has a ring for each stream")
+                    })?;
+                    opened.longest = opened.longest.max(source.length().unwrap_or(0));
+                    opened.feeds.push(Feed::new(stream, Box::new(source)));
+                    if streams > files.len() {
+                        turns.push_back((path, turn + 1));
+                    }
+                }
+                Err(error) => {
+                    let id = path.to_string_lossy();
+                    opened.failed.push(SourceErrorReport::new(&id, &error));
+                }
+            }
+        }
+        common::log_failures(&opened.failed);
+        Ok(opened)
+    }
+}
+
+/// A file's streams: `path`, then `path#2`, and so on.
+fn id(path: &Path, turn: usize) -> String {
+    let path = path.to_string_lossy();
+    if turn == 1 {
+        path.into_owned()
+    } else {
+        format!("{path}#{turn}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_one_file_have_different_names() {
+        assert_eq!(id(Path::new("a.wav"), 1), "a.wav");
+        assert_eq!(id(Path::new("a.wav"), 2), "a.wav#2");
+    }
+
+    #[test]
+    fn a_limit_of_descriptors_is_no_overflow() {
+        assert!(allow_descriptors(usize::MAX).is_err());
+    }
+}

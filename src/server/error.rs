@@ -1,0 +1,47 @@
+//! Why a server, or a stream, is refused.
+
+use std::io;
+
+use crate::{
+    audio::FormatError,
+    queue::{AcquireError, BuildError},
+    sink::RecordingError,
+};
+
+/// Why a server cannot be made or started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A frame of that length does not exist at that rate.
+    #[error("cannot cut the stream into blocks")]
+    Format(#[from] FormatError),
+    /// Not even one frame fits a ring.
+    #[error(
+        "a frame of {frame_bytes} bytes does not fit a ring of {ring_bytes}: choose larger rings or a shorter ptime"
+    )]
+    FrameTooLarge {
+        /// Ring space of one frame.
+        frame_bytes: usize,
+        /// Capacity of a ring.
+        ring_bytes: usize,
+    },
+    /// The pool cannot be built here.
+    #[error("cannot build the pool")]
+    Pool(#[from] BuildError),
+    /// The recording cannot be made.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// A call that the mixer thread needs was refused.
+    #[error("cannot start the mixer thread")]
+    Mixer(#[source] io::Error),
+}
+
+/// Why a stream is refused. The refusal is counted in the report.
+#[derive(Debug, thiserror::Error)]
+#[error("stream {id} refused")]
+pub struct Refused {
+    /// The stream.
+    pub id: String,
+    /// Why.
+    pub source: AcquireError,
+}

@@ -1,0 +1,43 @@
+//! What a server is made for.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{audio::Format, mixer::Limiting};
+
+/// What a server is made for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Rate and channels of the bus.
+    pub format: Format,
+    /// Length of a block and of a frame.
+    pub ptime: Duration,
+    /// Rings of the pool: the most streams at once.
+    pub streams_max: usize,
+    /// Bytes of each ring.
+    pub ring_bytes: usize,
+    /// Whether all memory is made present before the first tick.
+    pub prefault: bool,
+    /// How a sum beyond 16 bits becomes a sample.
+    pub limiting: Limiting,
+    /// What the ticks follow.
+    pub clock: Clock,
+    /// Where the mix is written, if anywhere.
+    pub record: Option<PathBuf>,
+}
+
+/// What the ticks follow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Clock {
+    /// The machine's clock: a tick each `ptime` divided by `speed`, whether or not samples came.
+    Live {
+        /// 1.0 is real time.
+        speed: f64,
+        /// Time from a stream's first frame to its playout.
+        playout_delay: Duration,
+        /// Ticks to run, or until stopped.
+        ticks: Option<u64>,
+    },
+    /// The streams: a tick as soon as each has its window, until all have ended. Nothing is dropped,
+    /// and the result does not depend on threads.
+    Offline,
+}

@@ -1,0 +1,83 @@
+//! The status of a run: a terminal shows one line that is rewritten, a pipe gets plain lines.
+#![cfg(feature = "server")]
+
+mod face;
+
+use std::{
+    fs::File,
+    io::Read as _,
+    process::{Command, Stdio},
+};
+
+use face::{MIXPOOL, Running, mixpool, stderr};
+use nix::pty::{Winsize, openpty};
+
+const RUN: [&str; 5] = ["--synthetic", "3", "--duration", "1900ms", "--json"];
+
+/// What a terminal of 80 columns gets on its standard error.
+fn on_terminal(arguments: &[&str]) -> String {
+    let size = Winsize {
+        ws_row: 25,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let terminal = openpty(&size, None).unwrap();
+    let mut server = Running::start(
+        Command::new(MIXPOOL)
+            .args(arguments)
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .stdout(Stdio::null())
+            .stderr(terminal.slave),
+    );
+    let mut seen = Vec::new();
+    // A terminal whose other side is gone ends in an error, after all that was written.
+    let _ = File::from(terminal.master).read_to_end(&mut seen);
+    assert_eq!(server.wait().code(), Some(0));
+    String::from_utf8(seen).unwrap()
+}
+
+#[test]
+fn a_pipe_gets_one_plain_line_at_a_time() {
+    let output = mixpool(&[&["serve"], &RUN[..]].concat());
+    let said = stderr(&output);
+    assert!(!said.contains('\x1b') && !said.contains('\r'), "{said:?}");
+    let line = said
+        .lines()
+        .find(|line| line.contains("late ticks"))
+        .unwrap_or_else(|| panic!("no status in {said}"));
+    for part in [
+        "streams 3",
+        "mixed ",
+        "dropped ",
+        "peak ",
+        "ring high-water ",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[test]
+fn a_terminal_gets_a_line_that_is_rewritten_in_its_width() {
+    let seen = on_terminal(&[&["serve"], &RUN[..]].concat());
+    let line = seen
+        .split('\r')
+        .find(|part| part.contains("streams 3 "))
+        .unwrap_or_else(|| panic!("no status in {seen:?}"));
+    for part in ["mixed ", "dropped ", "late ", "peak ", "ring ", "\x1b[K"] {
+        assert!(line.contains(part), "{line:?}");
+    }
+    let shown = line.trim_start_matches("\x1b[?7l");
+    let shown = &shown[..shown.find('\x1b').unwrap()];
+    assert!(shown.len() < 80, "{shown}");
+}
+
+#[test]
+fn a_replay_on_a_terminal_shows_a_bar_and_in_a_pipe_nothing() {
+    let file = face::fixture("tone-440-8000-mono-s16.wav");
+    let replay = ["replay", face::text(&file), "--speed", "1"];
+    let seen = on_terminal(&replay);
+    assert!(seen.contains("/50 blocks"), "{seen:?}");
+    assert_eq!(stderr(&mixpool(&replay)), "");
+}
