@@ -13,7 +13,8 @@ fn commands(page: &str) -> Vec<Vec<String>> {
     text.lines()
         .filter_map(|line| {
             let line = line.trim_start_matches("$ ");
-            line.strip_prefix("cargo run --release -- ").or_else(|| line.strip_prefix("mixpool "))
+            line.strip_prefix("cargo run --release -- ")
+                .or_else(|| line.strip_prefix("mixpool "))
         })
         .map(|words| words.split_whitespace().map(str::to_owned).collect())
         .collect()
@@ -21,7 +22,9 @@ fn commands(page: &str) -> Vec<Vec<String>> {
 
 /// Runs a command as shown, but for a second at most.
 fn run(words: &[String], folder: &TempDir) {
-    let words = words.iter().map(|word| if word == "10s" { "1s" } else { word });
+    let words = words
+        .iter()
+        .map(|word| if word == "10s" { "1s" } else { word });
     let output = Command::new(env!("CARGO_BIN_EXE_mixpool"))
         .args(words.clone())
         .current_dir(folder.path())
@@ -65,11 +68,21 @@ fn the_first_screen_shows_the_two_commands() {
 #[test]
 fn every_page_that_is_linked_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = ["README.md", "docs/architecture.md", "docs/queue.md", "docs/mixing.md", "docs/operations.md"];
+    let pages = [
+        "README.md",
+        "docs/architecture.md",
+        "docs/queue.md",
+        "docs/mixing.md",
+        "docs/operations.md",
+    ];
     for page in pages {
         let text = fs::read_to_string(root.join(page)).unwrap();
         let folder = root.join(page).parent().unwrap().to_owned();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let file = link.split('#').next().unwrap();
             if !file.is_empty() && !link.contains("://") {
                 assert!(folder.join(file).exists(), "{page} links to {link}");

@@ -318,20 +318,3 @@ fn quantising_rounds_to_nearest_and_saturates() {
         assert_eq!(quantise(value), sample, "{value}");
     }
 }
-
-#[test]
-#[ignore = "prints the cost per sample; run it with --release"]
-fn cost_per_sample() {
-    for waveform in Waveform::ALL {
-        let mut source = Synthetic::new(mono(), waveform, 1, 200.0, -20.0);
-        let mut frame = [0; 160];
-        let start = std::time::Instant::now();
-        for _ in 0..50_000 {
-            source.read(std::hint::black_box(&mut frame)).unwrap();
-        }
-        println!(
-            "{waveform:8} {:.2} ns",
-            start.elapsed().as_nanos() as f64 / 8e6
-        );
-    }
-}

@@ -236,26 +236,3 @@ proptest! {
         prop_assert_eq!(given, whole);
     }
 }
-
-#[test]
-#[ignore = "prints the speed of a file of the bus's format; run it with --release"]
-fn speed_of_reading() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let minute = vec![1_i16; 60 * 8000];
-    fs::write(file.path(), wav_s16(1, 8000, &minute)).unwrap();
-    let start = std::time::Instant::now();
-    let mut frame = [0; 160];
-    let mut count = 0;
-    for _ in 0..1000 {
-        let mut source = WavSource::open(file.path(), bus(8000, 1)).unwrap();
-        while let read @ 1.. = source.read(&mut frame).unwrap() {
-            count += read;
-        }
-    }
-    let took = start.elapsed();
-    assert_eq!(count, 1000 * minute.len());
-    println!(
-        "{took:?}, {:.0} MB/s",
-        2e-6 * count as f64 / took.as_secs_f64()
-    );
-}
