@@ -207,9 +207,7 @@ impl Mixer {
                 self.waiting_count -= 1;
                 self.ended.push(input);
             } else {
-                if !self.consumer.arm(lease).expect(OURS) {
-                    self.consumer.keep_ready(lease).expect(OURS);
-                }
+                self.arm(lease);
                 self.waiting[lease.slot()] = Some(input);
             }
         }
@@ -257,6 +255,21 @@ impl Mixer {
             return Err(ended);
         }
         Ok(self.end_tick())
+    }
+
+    /// Asks to be woken when there is news of the lease that [`try_tick`](Self::try_tick) gave. False
+    /// if there is already: then [`collect`](Self::collect) and try again, without a sleep between.
+    ///
+    /// # Panics
+    /// If the lease is not of a stream of this mixer.
+    pub fn arm(&mut self, lease: LeaseId) -> bool {
+        if self.consumer.arm(lease).expect(OURS) {
+            return true;
+        }
+        // To arm and find news takes the announcement of a commit under way back: a stream that
+        // waits for its first frame would never be named.
+        self.consumer.keep_ready(lease).expect(OURS);
+        false
     }
 
     /// Plays the inputs from `next_input` on; with `whole`, stops at the first whose window is not

@@ -170,8 +170,7 @@ impl Mixing {
     }
 
     fn wait_for(&mut self, lease: LeaseId) {
-        let consumer = self.mixer.consumer_mut();
-        if consumer.arm(lease).expect("the mixer's own lease") {
+        if self.mixer.arm(lease) {
             self.wait(None);
         }
         self.housekeep();
