@@ -35,10 +35,10 @@ fn main() {
         sample_format: SampleFormat::Int,
     };
     let mut file = WavWriter::create(&path, spec).expect("the file is made");
-    (0..SAMPLES).for_each(|at| {
+    for at in 0..SAMPLES {
         file.write_sample(at as i16)
-            .expect("the file takes samples")
-    });
+            .expect("the file takes samples");
+    }
     file.finalize().expect("the file is whole");
     let per_sample = median(|| {
         let mut source = WavSource::open(&path, format).expect("the file is sound");
