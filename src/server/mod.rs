@@ -82,18 +82,17 @@ impl Server {
         let begun = Instant::now();
         let block_samples = settings.format.block_samples(settings.ptime)?;
         let block = block_samples * usize::from(settings.format.channels());
-        let (pool, consumer) = Pool::builder()
+        let pool = Pool::builder()
             .slots(settings.streams_max)
             .ring_bytes(settings.ring_bytes)
-            .prefault(settings.prefault)
-            .build()?;
-        let message_max = settings.ring_bytes - 8;
-        if frame_bytes(block) > message_max {
+            .prefault(settings.prefault);
+        if pool.plan()?.messages_per_ring(frame_bytes(block)) == 0 {
             return Err(ServerError::FrameTooLarge {
                 frame_bytes: frame_bytes(block),
                 ring_bytes: settings.ring_bytes,
             });
         }
+        let (pool, consumer) = pool.build()?;
         let recording = match &settings.record {
             Some(path) => Some(Recording::start(path, settings.format, block)?),
             None => None,
@@ -228,14 +227,14 @@ impl Running {
         self.shared.vitals.ticks()
     }
 
-    /// How the server is, since the last call: peaks start anew. Looks at every account.
+    /// How the server is, since the last call: peaks start anew. Looks at every account; high-water
+    /// marks are those of the last second or two.
     pub fn status(&self) -> Status {
         let mut ledger = Entry::default();
         for account in self.shared.accounts().iter() {
             ledger.add(&account.read());
         }
-        // The mixer tells the accounts of high water in turn; the pool knows at once.
-        ledger.ring_high_water_bytes = self.shared.pool.stats().high_water_bytes;
+        // Not the pool's figures: they would hold its mutex, and the mixer may want to return a ring.
         self.shared.vitals.status(ledger)
     }
 
