@@ -134,9 +134,6 @@ impl Common {
 
     /// Prints the report, writes it to its file, and says whether all went well.
     pub fn conclude(&self, report: &Report, file: Option<File>) -> Result<ExitCode> {
-        if let Some(error) = &report.recording_error {
-            tracing::error!("{error}");
-        }
         let json = serde_json::to_string_pretty(report)?;
         if let (Some(mut file), Some(path)) = (file, &self.report) {
             writeln!(file, "{json}")

@@ -8,6 +8,7 @@
 //! The header is brought up to date every second: a file whose writer was killed is whole up to then.
 
 use std::{
+    error::Error as _,
     fs::File,
     io::{self, BufWriter},
     path::{Path, PathBuf},
@@ -135,6 +136,7 @@ impl Recording {
             samples: 0,
             flushed: 0,
             replaced: 0,
+            flushed_replaced: 0,
             error: None,
         };
         let thread = thread::Builder::new()
@@ -217,8 +219,9 @@ struct Writing {
     samples: u64,
     /// Samples that a flush brought to the disk.
     flushed: u64,
-    /// Silence in place of lost samples.
+    /// Silence in place of lost samples: given to the writer, and of that on the disk.
     replaced: u64,
+    flushed_replaced: u64,
     error: Option<RecordingError>,
 }
 
@@ -240,16 +243,34 @@ impl Writing {
                 if matches!(error, RecordingError::TooLong { .. }) {
                     self.finalize(writer);
                 }
-                self.error.get_or_insert(error);
+                self.fail(error);
             }
         }
+    }
+
+    /// The first error ends the recording. It is told at once: the report may be days away.
+    fn fail(&mut self, error: RecordingError) {
+        if self.error.is_none() {
+            let cause = error
+                .source()
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            tracing::error!("{error}{cause}; the mix goes on without it");
+            self.error = Some(error);
+        }
+    }
+
+    /// All that was given to the writer is on the disk.
+    fn note_flushed(&mut self) {
+        self.flushed = self.samples;
+        self.flushed_replaced = self.replaced;
     }
 
     /// Brings all that was given to the writer to the disk, and the header up to date.
     fn finalize(&mut self, writer: WavWriter<BufWriter<File>>) {
         match writer.finalize() {
-            Ok(()) => self.flushed = self.samples,
-            Err(source) => self.error = Some(self.failed(source)),
+            Ok(()) => self.note_flushed(),
+            Err(source) => self.fail(self.failed(source)),
         }
     }
 
@@ -279,7 +300,7 @@ impl Writing {
         self.samples = end;
         if self.samples - self.flushed >= self.flush_every {
             writer.flush().map_err(|error| self.failed(error))?;
-            self.flushed = self.samples;
+            self.note_flushed();
         }
         Ok(())
     }
@@ -298,7 +319,7 @@ impl Writing {
         }
         Recorded {
             samples: self.flushed,
-            lost_samples: self.replaced,
+            lost_samples: self.flushed_replaced,
             error: self.error,
         }
     }

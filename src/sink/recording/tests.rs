@@ -42,6 +42,7 @@ fn writing(path: &Path) -> Writing {
         samples: 0,
         flushed: 0,
         replaced: 0,
+        flushed_replaced: 0,
         error: None,
     }
 }
