@@ -1,6 +1,6 @@
 //! The pool: slots, leases, and who owns what.
 
-use std::{mem::size_of, sync::PoisonError};
+use std::{fmt, mem::size_of, sync::PoisonError};
 
 use super::{
     builder::PoolBuilder,
@@ -34,7 +34,6 @@ impl LeaseId {
 }
 
 /// What all handles of a pool share. It is dropped with the last of them, and its memory with it.
-#[derive(Debug)]
 pub(super) struct Shared {
     mirror: Mirror,
     rings: Box<[Ring]>,
@@ -44,6 +43,15 @@ pub(super) struct Shared {
     wake: Wake,
     registry: Mutex<Registry>,
     consumer_gone: AtomicBool,
+}
+
+/// Every handle shows it: not ring by ring.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("slots", &self.slots())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What acquire and release change. No publish and no get touches it.
