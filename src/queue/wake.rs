@@ -27,6 +27,7 @@
 //! `armed` and `wanted` change by swaps alone, never by plain stores. Both sides write them, and a
 //! producer may be slow between its look and its swap; swaps read the newest value there is, so a
 //! late answer to an earlier wish takes its place before the next wish and cannot undo it.
+//! (The consumer's could be stores; `docs/queue.md` says why they are not.)
 
 use std::{io, os::fd::AsFd};
 
