@@ -2,17 +2,16 @@
 
 use std::{fs::File, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use mixpool::{
     audio::{
         Format, Gain,
         format::{CHANNELS_MAX, RATE_HZ_MAX, RATE_HZ_MIN},
-        frame::frame_bytes,
     },
     mixer::Limiting,
     queue::{BuildError, PoolPlan},
-    server::{Clock, Report, Settings, SourceErrorReport},
+    server::{Clock, Report, ServerError, Settings, SourceErrorReport},
 };
 
 use super::{WrongUsage, report, units};
@@ -161,27 +160,25 @@ fn rings(text: &str) -> Result<usize> {
 
 /// Refuses what no host could do, by the flag that asked for it.
 fn check(settings: &Settings) -> Result<()> {
-    let block = settings
-        .format
-        .block_samples(settings.ptime)
-        .map_err(|error| WrongUsage(format!("--ptime: {error}")))?;
-    let frame = frame_bytes(block * usize::from(settings.format.channels()));
-    let plan = PoolPlan::new(settings.streams_max, settings.ring_bytes).map_err(|error| {
-        WrongUsage(match error {
-            BuildError::RingSize { .. } => format!("--ring-size: {error}"),
-            _ => {
-                format!("--streams-max times --ring-size: {error}; ask for fewer or smaller rings")
-            }
-        })
-    })?;
-    if plan.messages_per_ring(frame) == 0 {
-        return Err(anyhow!(WrongUsage(format!(
-            "--ring-size: a ring of {} bytes does not hold one frame of {frame}; make it larger, or \
-             --ptime shorter",
-            settings.ring_bytes
-        ))));
-    }
-    Ok(())
+    let usage = match settings.check() {
+        Ok(_) => return Ok(()),
+        Err(ServerError::Format(error)) => format!("--ptime: {error}"),
+        Err(ServerError::Pool(error @ BuildError::RingSize { .. })) => {
+            format!("--ring-size: {error}")
+        }
+        Err(ServerError::Pool(error)) => {
+            format!("--streams-max times --ring-size: {error}; ask for fewer or smaller rings")
+        }
+        Err(ServerError::FrameTooLarge {
+            frame_bytes,
+            ring_bytes,
+        }) => format!(
+            "--ring-size: a ring of {ring_bytes} bytes does not hold one frame of {frame_bytes}; make it \
+             larger, or --ptime shorter"
+        ),
+        Err(error) => return Err(error.into()),
+    };
+    Err(WrongUsage(usage).into())
 }
 
 /// Logs each failure once, however many streams it met.

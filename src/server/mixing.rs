@@ -37,7 +37,6 @@ const TICK_NS_MAX: u64 = 60_000_000_000;
 pub(super) struct MixerEnd {
     pub(super) mixer: Mixer,
     pub(super) recording: Option<Recording>,
-    pub(super) status: super::Status,
     /// Durations of ticks, in nanoseconds.
     pub(super) tick_ns: Histogram<u64>,
     /// Processor time of the thread.
@@ -239,7 +238,6 @@ impl Mixing {
         MixerEnd {
             mixer: self.mixer,
             recording: self.recording,
-            status: self.vitals.status(crate::ledger::Entry::default()),
             tick_ns: self.tick_ns,
             cpu,
             elapsed,

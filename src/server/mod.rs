@@ -32,7 +32,7 @@ pub use self::{
 };
 use self::{mixing::MixerEnd, report::Ended, vitals::Vitals};
 use crate::{
-    audio::{Gain, frame::frame_bytes},
+    audio::Gain,
     ingest::{Feeders, Stream},
     ledger::{Account, Entry},
     mixer::{self, Command, Mixer},
@@ -80,19 +80,13 @@ impl Server {
     /// [`ServerError`].
     pub fn new(settings: Settings) -> Result<Self, ServerError> {
         let begun = Instant::now();
-        let block_samples = settings.format.block_samples(settings.ptime)?;
+        let block_samples = settings.check()?;
         let block = block_samples * usize::from(settings.format.channels());
-        let pool = Pool::builder()
+        let (pool, consumer) = Pool::builder()
             .slots(settings.streams_max)
             .ring_bytes(settings.ring_bytes)
-            .prefault(settings.prefault);
-        if pool.plan()?.messages_per_ring(frame_bytes(block)) == 0 {
-            return Err(ServerError::FrameTooLarge {
-                frame_bytes: frame_bytes(block),
-                ring_bytes: settings.ring_bytes,
-            });
-        }
-        let (pool, consumer) = pool.build()?;
+            .prefault(settings.prefault)
+            .build()?;
         let recording = match &settings.record {
             Some(path) => Some(Recording::start(path, settings.format, block)?),
             None => None,
@@ -209,6 +203,15 @@ impl Shared {
     fn accounts(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Account>>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Not with the pool's figures: they would hold its mutex, and the mixer may want to return a ring.
+    fn status(&self) -> Status {
+        let mut ledger = Entry::default();
+        for account in self.accounts().iter() {
+            ledger.add(&account.read());
+        }
+        self.vitals.status(ledger)
+    }
 }
 
 impl Running {
@@ -230,12 +233,7 @@ impl Running {
     /// How the server is, since the last call: peaks start anew. Looks at every account; high-water
     /// marks are those of the last second or two.
     pub fn status(&self) -> Status {
-        let mut ledger = Entry::default();
-        for account in self.shared.accounts().iter() {
-            ledger.add(&account.read());
-        }
-        // Not the pool's figures: they would hold its mutex, and the mixer may want to return a ring.
-        self.shared.vitals.status(ledger)
+        self.shared.status()
     }
 
     /// Ends the server: the mixer at its next tick, the sources, the recording; then takes stock.
@@ -260,12 +258,14 @@ impl Running {
             .take()
             .map(Recording::finish)
             .unwrap_or_default();
+        let status = shared.status();
         let accounts = shared.accounts();
         Report::new(&Ended {
             settings: &settings,
             block_samples,
             startup,
             mixer: &end,
+            status: &status,
             recorded: &recorded,
             errors: &errors,
             accounts: &accounts,

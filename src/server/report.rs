@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Settings, mixing::MixerEnd};
+use super::{Settings, Status, mixing::MixerEnd};
 use crate::{
     ingest::FeedError,
     ledger::{Account, Entry},
@@ -147,6 +147,7 @@ pub(super) struct Ended<'a> {
     /// Time to build the pool and open the recording.
     pub(super) startup: Duration,
     pub(super) mixer: &'a MixerEnd,
+    pub(super) status: &'a Status,
     pub(super) recorded: &'a Recorded,
     pub(super) errors: &'a [FeedError],
     pub(super) accounts: &'a [Arc<Account>],
@@ -160,6 +161,7 @@ impl Report {
             block_samples,
             startup,
             mixer: end,
+            status,
             recorded,
             errors,
             accounts,
@@ -167,16 +169,11 @@ impl Report {
         } = *ended;
         let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
         let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
-        let mut total = Entry::default();
         let streams: Vec<_> = accounts
             .iter()
-            .map(|account| {
-                let entry = account.read();
-                total.add(&entry);
-                StreamReport {
-                    id: account.id().to_owned(),
-                    ledger: (&entry).into(),
-                }
+            .map(|account| StreamReport {
+                id: account.id().to_owned(),
+                ledger: (&account.read()).into(),
             })
             .collect();
         Self {
@@ -184,7 +181,7 @@ impl Report {
             channels: settings.format.channels(),
             block_samples,
             ticks: end.mixer.ticks(),
-            late_ticks: end.status.late_ticks,
+            late_ticks: status.late_ticks,
             tick_time: TickReport {
                 p50_ns: end.tick_ns.value_at_quantile(0.5),
                 p99_ns: end.tick_ns.value_at_quantile(0.99),
@@ -193,8 +190,8 @@ impl Report {
             recorded_samples: recorded.samples,
             recording_lost_samples: recorded.lost_samples,
             recording_error: recorded.error.as_ref().map(|error| chain(error)),
-            clipped_samples: end.status.clipped_samples,
-            limited_samples: end.status.limited_samples,
+            clipped_samples: status.clipped_samples,
+            limited_samples: status.limited_samples,
             startup_ms: startup.as_secs_f64() * 1e3,
             elapsed_s,
             mixer_cpu_s,
@@ -214,7 +211,7 @@ impl Report {
                 .collect(),
             totals: Totals {
                 streams: streams.len(),
-                ledger: (&total).into(),
+                ledger: (&status.ledger).into(),
             },
             streams,
         }

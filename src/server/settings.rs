@@ -2,7 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{audio::Format, mixer::Limiting};
+use super::ServerError;
+use crate::{
+    audio::{Format, frame::frame_bytes},
+    mixer::Limiting,
+    queue::PoolPlan,
+};
 
 /// What a server is made for.
 #[derive(Debug, Clone)]
@@ -23,6 +28,26 @@ pub struct Settings {
     pub clock: Clock,
     /// Where the mix is written, if anywhere.
     pub record: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Whether the figures fit each other, on any host: gives the samples per channel of a block. Pure
+    /// arithmetic.
+    ///
+    /// # Errors
+    /// [`ServerError::Format`], [`ServerError::Pool`] and [`ServerError::FrameTooLarge`].
+    pub fn check(&self) -> Result<usize, ServerError> {
+        let block_samples = self.format.block_samples(self.ptime)?;
+        let frame_bytes = frame_bytes(block_samples * usize::from(self.format.channels()));
+        let plan = PoolPlan::new(self.streams_max, self.ring_bytes)?;
+        if plan.messages_per_ring(frame_bytes) == 0 {
+            return Err(ServerError::FrameTooLarge {
+                frame_bytes,
+                ring_bytes: self.ring_bytes,
+            });
+        }
+        Ok(block_samples)
+    }
 }
 
 /// What the ticks follow.
