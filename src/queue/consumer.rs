@@ -204,7 +204,7 @@ impl Consumer {
         let record = reader.oldest(ring);
         Ok(record.map(|record| Message {
             half: Half {
-                ring: lease.slot(),
+                slot: lease.slot(),
                 consumer: self,
             },
             record,
@@ -227,7 +227,7 @@ impl Consumer {
         }
         Ok(Batch {
             half: Half {
-                ring: lease.slot(),
+                slot: lease.slot(),
                 consumer: self,
             },
             size: batch,
@@ -356,18 +356,18 @@ impl Drop for Consumer {
 /// A slot of a consumer that somebody has in hand: while it lives, nobody acks.
 #[derive(Debug)]
 struct Half<'a> {
-    ring: usize,
+    slot: usize,
     consumer: &'a mut Consumer,
 }
 
 impl Half<'_> {
     fn reader(&self) -> &Reader {
-        &self.consumer.readers[self.ring]
+        &self.consumer.readers[self.slot]
     }
 
     fn ack(self, size: &BatchSize) {
-        let ring = self.consumer.shared.ring(self.ring);
-        let reader = &mut self.consumer.readers[self.ring];
+        let ring = self.consumer.shared.ring(self.slot);
+        let reader = &mut self.consumer.readers[self.slot];
         reader.ack(ring, size.ring_bytes, size.messages, size.payload_bytes);
     }
 }
@@ -470,7 +470,7 @@ impl Unread<'_> {
 impl Drop for Unread<'_> {
     fn drop(&mut self) {
         if let Some(Batch { half, .. }) = &self.0 {
-            half.consumer.shared.wake().keep(half.ring);
+            half.consumer.shared.wake().keep(half.slot);
         }
     }
 }

@@ -42,6 +42,22 @@ fn publish_numbers(producer: &mut Producer, count: u64) -> u64 {
         .count() as u64
 }
 
+/// The number that a message carries.
+fn number(message: &[u8]) -> u64 {
+    u64::from_ne_bytes(message.try_into().unwrap())
+}
+
+/// A full ring of two messages, and a thread that publishes a third if it finds room: that needs the
+/// space of the first, across the seam of the ring.
+fn two_waiting_and_a_third() -> (Consumer, LeaseId, thread::JoinHandle<bool>) {
+    let (pool, consumer) = pool(1);
+    let mut producer = pool.acquire().unwrap();
+    let lease = producer.lease();
+    publish_numbers(&mut producer, 2);
+    let publisher = thread::spawn(move || producer.publish(&3_u64.to_ne_bytes()).is_ok());
+    (consumer, lease, publisher)
+}
+
 /// What a woken consumer heard of one lease.
 #[derive(Debug, Default)]
 struct Heard {
@@ -74,7 +90,7 @@ fn read_until_closed(
             let numbers = &mut heard[at].numbers;
             let drained = consumer
                 .drain(lease, max, |message| {
-                    numbers.push(u64::from_ne_bytes(message.try_into().unwrap()));
+                    numbers.push(number(message));
                 })
                 .unwrap();
             if drained == Drained::Closed {
@@ -142,7 +158,7 @@ fn a_drain_after_its_pass_leaves_nothing_behind() {
             let ready: Vec<_> = std::iter::from_fn(|| consumer.next_ready()).collect();
             for lease in ready {
                 let drained = consumer.drain(lease, 1, |message| {
-                    numbers.push(u64::from_ne_bytes(message.try_into().unwrap()));
+                    numbers.push(number(message));
                 });
                 closed = drained.unwrap() == Drained::Closed;
             }
@@ -173,21 +189,16 @@ fn two_producers_wake_one_consumer() {
 #[test]
 fn a_polling_consumer_never_sees_a_torn_or_overwritten_message() {
     model(|| {
-        let (pool, mut consumer) = pool(1);
-        let mut producer = pool.acquire().unwrap();
-        let lease = producer.lease();
-        // Both fit; the third needs the space of the first, across the seam of the ring.
-        publish_numbers(&mut producer, 2);
-        let publisher = thread::spawn(move || producer.publish(&3_u64.to_ne_bytes()).is_ok());
+        let (mut consumer, lease, publisher) = two_waiting_and_a_third();
         let mut numbers = Vec::new();
         for _ in 0..2 {
             let message = consumer.get(lease).unwrap().expect("two wait");
-            numbers.push(u64::from_ne_bytes((*message).try_into().unwrap()));
+            numbers.push(number(&message));
             message.ack();
         }
         let published = publisher.join().unwrap();
         while let Some(message) = consumer.get(lease).unwrap() {
-            numbers.push(u64::from_ne_bytes((*message).try_into().unwrap()));
+            numbers.push(number(&message));
             assert_eq!(message.dropped_before(), 0);
             message.ack();
         }
@@ -199,16 +210,9 @@ fn a_polling_consumer_never_sees_a_torn_or_overwritten_message() {
 #[test]
 fn a_batch_is_whole_and_its_space_is_reused_only_after_its_ack() {
     model(|| {
-        let (pool, mut consumer) = pool(1);
-        let mut producer = pool.acquire().unwrap();
-        let lease = producer.lease();
-        publish_numbers(&mut producer, 2);
-        let publisher = thread::spawn(move || producer.publish(&3_u64.to_ne_bytes()).is_ok());
+        let (mut consumer, lease, publisher) = two_waiting_and_a_third();
         let batch = consumer.get_batch(lease, 2).unwrap();
-        let numbers: Vec<_> = batch
-            .iter()
-            .map(|message| u64::from_ne_bytes(message.try_into().unwrap()))
-            .collect();
+        let numbers: Vec<_> = batch.iter().map(number).collect();
         assert_eq!(numbers, [1, 2]);
         batch.ack();
         let published = publisher.join().unwrap();
