@@ -199,7 +199,7 @@ fn a_forbidden_path_is_found_however_it_is_written() {
     for source in [
         "use crate::mixer::Bus;",
         "use crate::{audio::{Format, Frame}, mixer};",
-        "fn f() -> crate::mixer::Bus { todo!() }",
+        "fn f() -> crate::mixer::Bus { loop {} }",
         "pub use mixpool::mixer::*;",
         "use super::super::mixer::Bus;",
         "use super::{super::mixer::Bus, other};",
