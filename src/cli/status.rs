@@ -130,7 +130,7 @@ fn decibels(dbfs: f32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mixpool::ledger::Entry;
+    use mixpool::{ledger::Entry, server::TickReport};
 
     use super::*;
 
@@ -146,6 +146,8 @@ mod tests {
         Status {
             ticks: 3050,
             late_ticks: 2,
+            tick_lateness: TickReport::default(),
+            tick_time: TickReport::default(),
             streams: 1000,
             peak_dbfs: -16.02,
             clipped_samples: 0,

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
 use nix::{
     errno::Errno,
     sys::{
@@ -16,6 +15,7 @@ use nix::{
         time::TimeSpec,
         timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
+    time::clock_gettime,
 };
 
 use super::{Clock, Settings, stop::Stop, vitals::Vitals};
@@ -29,16 +29,11 @@ use crate::{
 /// stopped the sources too: they need a moment to bring what is overdue, or it would count as late.
 const CATCH_UP_SPEED: u32 = 4;
 
-/// Longest tick that the histogram tells apart.
-const TICK_NS_MAX: u64 = 60_000_000_000;
-
 /// How the mixer thread ended.
 #[derive(Debug)]
 pub(super) struct MixerEnd {
     pub(super) mixer: Mixer,
     pub(super) recording: Option<Recording>,
-    /// Durations of ticks, in nanoseconds.
-    pub(super) tick_ns: Histogram<u64>,
     /// Processor time of the thread.
     pub(super) cpu: Duration,
     /// From the first wait to the last tick.
@@ -92,7 +87,6 @@ pub(super) fn spawn(
         stop,
         epoll,
         timer,
-        tick_ns: Histogram::new_with_bounds(1, TICK_NS_MAX, 2).expect("constant bounds"),
     };
     let (clock, ptime) = (settings.clock, settings.ptime);
     thread::Builder::new()
@@ -115,35 +109,36 @@ struct Mixing {
     stop: Stop,
     epoll: Epoll,
     timer: TimerFd,
-    tick_ns: Histogram<u64>,
 }
 
 impl Mixing {
-    /// A tick each period of the clock. Ticks that are overdue are run, not skipped.
+    /// A tick each period of the clock. Ticks that are overdue are run, not skipped, each as late as
+    /// the clock says.
     fn run_live(&mut self, period: Duration, ticks: Option<u64>) {
-        self.start_timer(period);
-        let pause = period / CATCH_UP_SPEED;
+        let timetable = Timetable::start(&self.timer, period);
+        let pause = (period / CATCH_UP_SPEED).as_nanos() as u64;
         let mut due = 0;
-        let mut not_before = Instant::now();
+        let (mut now, mut not_before) = (now_ns(), 0_u64);
         while !self.stop.is_requested() && ticks.is_none_or(|ticks| self.mixer.ticks() < ticks) {
-            let wait = (due > 0).then(|| not_before.saturating_duration_since(Instant::now()));
+            let wait = (due > 0).then(|| Duration::from_nanos(not_before.saturating_sub(now)));
             due += self.wait(wait);
             self.housekeep();
-            let now = Instant::now();
+            now = now_ns();
             if due == 0 || now < not_before {
                 continue;
             }
             due -= 1;
-            // More are due: this one begins after its successor should have.
-            self.vitals.late(u64::from(due > 0));
-            not_before = now + pause;
+            let begun = now;
+            not_before = begun + pause;
+            let late = begun.saturating_sub(timetable.due_ns(self.mixer.ticks()));
+            self.vitals.begun(late, timetable.period_ns);
             let block = self.mixer.tick();
             if let Some(recording) = &mut self.recording {
                 recording.write(block.samples);
             }
             self.vitals.tick(&block);
-            self.tick_ns
-                .saturating_record(now.elapsed().as_nanos() as u64);
+            now = now_ns();
+            self.vitals.tick_time.record(now - begun);
         }
     }
 
@@ -151,15 +146,14 @@ impl Mixing {
     fn run_offline(&mut self) {
         self.housekeep();
         while !self.stop.is_requested() && self.mixer.streams() > 0 {
-            let now = Instant::now();
+            let begun = now_ns();
             match self.mixer.try_tick() {
                 Ok(block) => {
                     if let Some(recording) = &mut self.recording {
                         recording.write_waiting(block.samples);
                     }
                     self.vitals.tick(&block);
-                    self.tick_ns
-                        .saturating_record(now.elapsed().as_nanos() as u64);
+                    self.vitals.tick_time.record(now_ns() - begun);
                     // Streams end at ticks only.
                     self.mixer.collect();
                 }
@@ -173,13 +167,6 @@ impl Mixing {
             self.wait(None);
         }
         self.housekeep();
-    }
-
-    fn start_timer(&self, period: Duration) {
-        let interval = Expiration::IntervalDelayed(TimeSpec::from(period), TimeSpec::from(period));
-        self.timer
-            .set(interval, TimerSetTimeFlags::empty())
-            .expect("a timer accepts any positive period");
     }
 
     /// Sleeps until something happens; returns how many ticks became due.
@@ -238,9 +225,40 @@ impl Mixing {
         MixerEnd {
             mixer: self.mixer,
             recording: self.recording,
-            tick_ns: self.tick_ns,
             cpu,
             elapsed,
         }
     }
+}
+
+/// When each tick is due, by the clock that the timer follows.
+struct Timetable {
+    first_ns: u64,
+    period_ns: u64,
+}
+
+impl Timetable {
+    /// Starts the timer: the first tick is due a period from now, the others follow it exactly.
+    fn start(timer: &TimerFd, period: Duration) -> Self {
+        let first = Duration::from_nanos(now_ns()) + period;
+        let ticks = Expiration::IntervalDelayed(TimeSpec::from(first), TimeSpec::from(period));
+        timer
+            .set(ticks, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+            .expect("a timer accepts any positive period");
+        Self {
+            first_ns: first.as_nanos() as u64,
+            period_ns: period.as_nanos() as u64,
+        }
+    }
+
+    fn due_ns(&self, tick: u64) -> u64 {
+        self.first_ns + tick * self.period_ns
+    }
+}
+
+/// The monotonic clock, without entering the kernel on any usual machine.
+fn now_ns() -> u64 {
+    let now =
+        clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
+    Duration::from(now).as_nanos() as u64
 }

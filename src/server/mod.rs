@@ -8,6 +8,7 @@
 //! [`Server::start`] starts the mixer thread; [`Running::finish`] ends all and gives the [`Report`].
 
 mod error;
+mod histogram;
 mod mixing;
 mod report;
 mod settings;

@@ -22,6 +22,9 @@ pub struct Report {
     pub block_samples: usize,
     pub ticks: u64,
     pub late_ticks: u64,
+    /// From due to begun. All zero where ticks follow the streams.
+    pub tick_lateness: TickReport,
+    /// From begun to done.
     pub tick_time: TickReport,
     /// Interleaved samples in the recording.
     pub recorded_samples: u64,
@@ -68,12 +71,14 @@ impl SourceErrorReport {
     }
 }
 
-/// How long ticks took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Durations of ticks: the shortest that so many of them do not exceed. Less than 1/128 too long, never
+/// too short; the longest is exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct TickReport {
     pub p50_ns: u64,
     pub p99_ns: u64,
+    pub p99_9_ns: u64,
     pub max_ns: u64,
 }
 
@@ -182,11 +187,8 @@ impl Report {
             block_samples,
             ticks: end.mixer.ticks(),
             late_ticks: status.late_ticks,
-            tick_time: TickReport {
-                p50_ns: end.tick_ns.value_at_quantile(0.5),
-                p99_ns: end.tick_ns.value_at_quantile(0.99),
-                max_ns: end.tick_ns.max(),
-            },
+            tick_lateness: status.tick_lateness,
+            tick_time: status.tick_time,
             recorded_samples: recorded.samples,
             recording_lost_samples: recorded.lost_samples,
             recording_error: recorded.error.as_ref().map(|error| chain(error)),
