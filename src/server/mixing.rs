@@ -120,15 +120,17 @@ impl Mixing {
         let mut due = 0;
         let (mut now, mut not_before) = (now_ns(), 0_u64);
         while !self.stop.is_requested() && ticks.is_none_or(|ticks| self.mixer.ticks() < ticks) {
-            let wait = (due > 0).then(|| Duration::from_nanos(not_before.saturating_sub(now)));
-            due += self.wait(wait);
+            if due > 0 {
+                // Not a timeout of the epoll: it counts in milliseconds, and a tick may be shorter.
+                thread::sleep(Duration::from_nanos(not_before.saturating_sub(now)));
+            }
+            due += self.wait(due == 0);
             self.housekeep();
-            now = now_ns();
-            if due == 0 || now < not_before {
+            if due == 0 {
                 continue;
             }
             due -= 1;
-            let begun = now;
+            let begun = now_ns();
             not_before = begun + pause;
             let late = begun.saturating_sub(timetable.due_ns(self.mixer.ticks()));
             self.vitals.begun(late, timetable.period_ns);
@@ -164,18 +166,18 @@ impl Mixing {
 
     fn wait_for(&mut self, lease: LeaseId) {
         if self.mixer.arm(lease) {
-            self.wait(None);
+            self.wait(true);
         }
         self.housekeep();
     }
 
-    /// Sleeps until something happens; returns how many ticks became due.
-    fn wait(&mut self, timeout: Option<Duration>) -> u64 {
-        let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
-            // Up: a wait that ends early would come back here with nothing to do.
-            let millis = timeout.as_nanos().div_ceil(1_000_000);
-            EpollTimeout::try_from(millis as u64).unwrap_or(EpollTimeout::MAX)
-        });
+    /// Takes note of what happened, or sleeps until something does; returns how many ticks became due.
+    fn wait(&mut self, sleep: bool) -> u64 {
+        let timeout = if sleep {
+            EpollTimeout::NONE
+        } else {
+            EpollTimeout::ZERO
+        };
         let mut events = [EpollEvent::empty(); Token::ALL.len()];
         let count = match self.epoll.wait(&mut events, timeout) {
             Ok(count) => count,
