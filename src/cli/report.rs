@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use mixpool::server::{Report, StreamReport, Totals};
 
-use super::units::show_bytes;
+use super::units::{show_bytes, show_ns};
 
 /// A column of the table: its header, and what it shows of a stream.
 type Column = (&'static str, fn(&StreamReport) -> String);
@@ -138,13 +138,25 @@ fn summary(report: &Report) -> String {
         ));
     }
     lines.push(format!(
-        "mixer      {:.2}% of a core; a tick took {} (median), {} (99%), {} (max); started in {:.1}ms",
-        report.mixer_cpu_percent,
-        micros(report.tick_time.p50_ns),
-        micros(report.tick_time.p99_ns),
-        micros(report.tick_time.max_ns),
-        report.startup_ms,
+        "mixer      {:.2}% of a core; started in {:.1}ms",
+        report.mixer_cpu_percent, report.startup_ms,
     ));
+    for (name, ticks, what) in [
+        (
+            "lateness ",
+            &report.tick_lateness,
+            "a tick began after it was due by",
+        ),
+        ("tick_time", &report.tick_time, "a tick took"),
+    ] {
+        lines.push(format!(
+            "{name}  {what} {} (median), {} (99%), {} (99.9%), {} (max)",
+            show_ns(ticks.p50_ns),
+            show_ns(ticks.p99_ns),
+            show_ns(ticks.p99_9_ns),
+            show_ns(ticks.max_ns),
+        ));
+    }
     lines.push(format!(
         "ledger     checked {} times, {} imbalances",
         report.ledger_checks, report.ledger_imbalances
@@ -184,8 +196,4 @@ fn explanations(report: &Report) -> Vec<String> {
 
 fn percent(rate: f64) -> String {
     format!("{:.2}%", 100.0 * rate)
-}
-
-fn micros(nanos: u64) -> String {
-    format!("{:.0}us", nanos as f64 / 1e3)
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
-use clap::{Args, value_parser};
+use clap::{ArgAction, Args, value_parser};
 use mixpool::{
     ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
     server::{Clock, Refused, Server},
@@ -44,6 +44,12 @@ pub struct Arguments {
     /// Threads that feed the streams
     #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(THREADS))]
     ingest_threads: u16,
+
+    /// Show in the status line how late ticks begin and how long they take: median, 99%, 99.9%, longest
+    #[arg(long, short, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          value_name = "BOOL", default_value_t = false, default_missing_value = "true",
+          hide_default_value = true, hide_possible_values = true)]
+    verbose: bool,
 
     /// Read flags from this file first: its keys are their long names with _ for -
     #[arg(long, value_name = "FILE.toml")]
@@ -131,7 +137,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     );
     let running = server.start().context("cannot start the server")?;
     let feeders = Feeders::live(feeds, ingest_threads).context("cannot start --ingest-threads")?;
-    let mut line = status::Line::new();
+    let mut line = status::Line::new(arguments.verbose);
     loop {
         running.wait(Duration::from_secs(1));
         if running.is_done() {
