@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use mixpool::server::{Report, StreamReport, Totals};
+use mixpool::server::{RealtimeReport, Report, StreamReport, Totals};
 
 use super::units::{show_bytes, show_ns};
 
@@ -141,6 +141,7 @@ fn summary(report: &Report) -> String {
         "mixer      {:.2}% of a core; started in {:.1}ms",
         report.mixer_cpu_percent, report.startup_ms,
     ));
+    lines.extend(realtime(&report.realtime));
     for (name, ticks, what) in [
         (
             "lateness ",
@@ -163,6 +164,17 @@ fn summary(report: &Report) -> String {
     ));
     lines.extend(explanations(report));
     lines.join("\n")
+}
+
+/// What the mixer thread had beyond an ordinary thread's share, if anything.
+fn realtime(had: &RealtimeReport) -> Option<String> {
+    let priority = had
+        .priority
+        .map(|priority| format!("SCHED_FIFO {priority}"));
+    let memory = had.memory_locked.then(|| "memory locked".to_owned());
+    let cpu = had.mixer_cpu.map(|cpu| format!("on CPU {cpu}"));
+    let parts: Vec<_> = [priority, memory, cpu].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("realtime   {}", parts.join(", ")))
 }
 
 /// What went wrong, and what to do about it.

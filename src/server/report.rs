@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Settings, Status, mixing::MixerEnd};
+use super::{RealtimeReport, Settings, Status, mixing::MixerEnd};
 use crate::{
     ingest::FeedError,
     ledger::{Account, Entry},
@@ -40,6 +40,8 @@ pub struct Report {
     pub mixer_cpu_s: f64,
     /// The same per second of the run, in percent of one core.
     pub mixer_cpu_percent: f64,
+    /// What the mixer thread had of the host beyond an ordinary thread's share.
+    pub realtime: RealtimeReport,
     pub ring_bytes: usize,
     pub refused_streams: u64,
     /// Writes to the pool's eventfd: the system calls that waking cost.
@@ -151,6 +153,7 @@ pub(super) struct Ended<'a> {
     pub(super) block_samples: usize,
     /// Time to build the pool and open the recording.
     pub(super) startup: Duration,
+    pub(super) realtime: RealtimeReport,
     pub(super) mixer: &'a MixerEnd,
     pub(super) status: &'a Status,
     pub(super) recorded: &'a Recorded,
@@ -165,6 +168,7 @@ impl Report {
             settings,
             block_samples,
             startup,
+            realtime,
             mixer: end,
             status,
             recorded,
@@ -202,6 +206,7 @@ impl Report {
             } else {
                 0.0
             },
+            realtime,
             ring_bytes: settings.ring_bytes,
             refused_streams: pool.refused_leases,
             wakes: pool.wakes,
