@@ -93,7 +93,7 @@ pub struct Arguments {
           hide_default_value = true, hide_possible_values = true, help_heading = REALTIME)]
     realtime: bool,
 
-    /// The priority: 1 to 99, the kernel's interrupt threads have 50
+    /// Its priority: 1 to 99; interrupt threads of a real-time kernel have 50
     #[arg(long, default_value_t = 10, value_name = "PRIORITY", help_heading = REALTIME,
           value_parser = value_parser!(u8).range(1..=99))]
     realtime_priority: u8,
