@@ -15,7 +15,7 @@ use mixpool::{
     audio::{Format, Gain},
     ingest::{Feed, Feeders, Looped, Source as _, WavSource},
     mixer::Limiting,
-    server::{Clock, Report, Server, Settings},
+    server::{Clock, Realtime, Report, Server, Settings},
 };
 use support_mix::reference;
 use tempfile::TempDir;
@@ -83,6 +83,7 @@ impl Replay {
             limiting: self.limiting,
             clock: Clock::Offline,
             record: Some(path.clone()),
+            realtime: Realtime::default(),
         })
         .unwrap();
         let feed = |(index, path): (usize, &PathBuf)| {

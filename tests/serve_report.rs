@@ -20,6 +20,14 @@ fn the_report_has_every_key_by_its_name() {
     ] {
         assert!(report[key].is_u64(), "{key} in {report}");
     }
+    for durations in ["tick_lateness", "tick_time"] {
+        for key in ["p50_ns", "p99_ns", "p99_9_ns", "max_ns"] {
+            assert!(
+                report[durations][key].is_u64(),
+                "{durations} {key} in {report}"
+            );
+        }
+    }
     for stream in report["streams"].as_array().unwrap() {
         for key in [
             "offered_samples",
@@ -64,6 +72,18 @@ fn streams_are_numbered_from_one_and_a_run_lasts_its_duration() {
     assert_eq!(report["block_samples"], 160);
     assert_eq!(report["rate_hz"], 8000);
     assert_eq!(report["recorded_samples"], 0);
+}
+
+#[test]
+fn a_tick_begins_after_it_is_due_and_is_late_from_a_whole_period_on() {
+    let report = report(0, &[&RUN[..], &["--ptime", "10ms"]].concat());
+    let of = |durations: &str, key: &str| number(&report[durations][key]);
+    for durations in ["tick_lateness", "tick_time"] {
+        let told = ["p50_ns", "p99_ns", "p99_9_ns", "max_ns"].map(|key| of(durations, key));
+        assert!(told[0] > 0 && told.is_sorted(), "{durations}: {told:?}");
+    }
+    let late = of("tick_lateness", "max_ns") >= 10_000_000;
+    assert_eq!(number(&report["late_ticks"]) > 0, late, "{report}");
 }
 
 #[test]

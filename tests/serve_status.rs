@@ -59,6 +59,28 @@ fn a_pipe_gets_one_plain_line_at_a_time() {
 }
 
 #[test]
+fn the_verbose_line_has_lateness_and_tick_time() {
+    let output = mixpool(&[&["serve", "-v"], &RUN[..]].concat());
+    let said = stderr(&output);
+    let line = said.lines().find(|line| line.contains("late ticks"));
+    let words: Vec<_> = line.unwrap_or(&said).split_whitespace().collect();
+    let after = |name: &[&str]| {
+        let at = words.windows(name.len()).position(|words| words == name);
+        at.map(|at| &words[at + name.len()..]).expect(&said)
+    };
+    for name in [&["lateness"][..], &["tick", "time"]] {
+        let said = after(name);
+        assert_eq!(
+            [said[0], said[2], said[4], said[6]],
+            ["p50", "p99", "p99.9", "max"]
+        );
+        assert!(!said[7].starts_with('0'), "{line:?}");
+    }
+    let seen = on_terminal(&[&["serve", "--verbose"], &RUN[..]].concat());
+    assert!(seen.contains(" tick "), "{seen:?}");
+}
+
+#[test]
 fn a_terminal_gets_a_line_that_is_rewritten_in_its_width() {
     let seen = on_terminal(&[&["serve"], &RUN[..]].concat());
     let line = seen

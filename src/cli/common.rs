@@ -11,7 +11,7 @@ use mixpool::{
     },
     mixer::Limiting,
     queue::{BuildError, PoolPlan},
-    server::{Clock, Report, ServerError, Settings, SourceErrorReport},
+    server::{Clock, Realtime, Report, ServerError, Settings, SourceErrorReport},
 };
 
 use super::{WrongUsage, report, units};
@@ -107,6 +107,7 @@ impl Common {
             },
             clock,
             record: self.record.clone(),
+            realtime: Realtime::default(),
         };
         check(&settings)?;
         Ok(settings)

@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use mixpool::server::{Report, StreamReport, Totals};
+use mixpool::server::{RealtimeReport, Report, StreamReport, Totals};
 
-use super::units::show_bytes;
+use super::units::{show_bytes, show_ns};
 
 /// A column of the table: its header, and what it shows of a stream.
 type Column = (&'static str, fn(&StreamReport) -> String);
@@ -138,19 +138,43 @@ fn summary(report: &Report) -> String {
         ));
     }
     lines.push(format!(
-        "mixer      {:.2}% of a core; a tick took {} (median), {} (99%), {} (max); started in {:.1}ms",
-        report.mixer_cpu_percent,
-        micros(report.tick_time.p50_ns),
-        micros(report.tick_time.p99_ns),
-        micros(report.tick_time.max_ns),
-        report.startup_ms,
+        "mixer      {:.2}% of a core; started in {:.1}ms",
+        report.mixer_cpu_percent, report.startup_ms,
     ));
+    lines.extend(realtime(&report.realtime));
+    for (name, ticks, what) in [
+        (
+            "lateness ",
+            &report.tick_lateness,
+            "a tick began after it was due by",
+        ),
+        ("tick_time", &report.tick_time, "a tick took"),
+    ] {
+        lines.push(format!(
+            "{name}  {what} {} (median), {} (99%), {} (99.9%), {} (max)",
+            show_ns(ticks.p50_ns),
+            show_ns(ticks.p99_ns),
+            show_ns(ticks.p99_9_ns),
+            show_ns(ticks.max_ns),
+        ));
+    }
     lines.push(format!(
         "ledger     checked {} times, {} imbalances",
         report.ledger_checks, report.ledger_imbalances
     ));
     lines.extend(explanations(report));
     lines.join("\n")
+}
+
+/// What the mixer thread had beyond an ordinary thread's share, if anything.
+fn realtime(had: &RealtimeReport) -> Option<String> {
+    let priority = had
+        .priority
+        .map(|priority| format!("SCHED_FIFO {priority}"));
+    let memory = had.memory_locked.then(|| "memory locked".to_owned());
+    let cpu = had.mixer_cpu.map(|cpu| format!("on CPU {cpu}"));
+    let parts: Vec<_> = [priority, memory, cpu].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("realtime   {}", parts.join(", ")))
 }
 
 /// What went wrong, and what to do about it.
@@ -184,8 +208,4 @@ fn explanations(report: &Report) -> Vec<String> {
 
 fn percent(rate: f64) -> String {
     format!("{:.2}%", 100.0 * rate)
-}
-
-fn micros(nanos: u64) -> String {
-    format!("{:.0}us", nanos as f64 / 1e3)
 }

@@ -3,13 +3,14 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
-use clap::{Args, value_parser};
+use clap::{ArgAction, Args, value_parser};
 use mixpool::{
     ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
-    server::{Clock, Refused, Server},
+    server::{Clock, Realtime, Refused, Server, ServerError, Settings},
 };
 
 use super::{
+    WrongUsage,
     common::{Common, THREADS},
     status, units,
 };
@@ -45,6 +46,12 @@ pub struct Arguments {
     #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(THREADS))]
     ingest_threads: u16,
 
+    /// Show in the status line how late ticks begin and how long they take: median, 99%, 99.9%, longest
+    #[arg(long, short, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          value_name = "BOOL", default_value_t = false, default_missing_value = "true",
+          hide_default_value = true, hide_possible_values = true)]
+    verbose: bool,
+
     /// Read flags from this file first: its keys are their long names with _ for -
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
@@ -79,10 +86,27 @@ pub struct Arguments {
           help_heading = SYNTHETIC)]
     jitter: Duration,
 
+    /// Give the mixer thread a real-time priority (FIFO), and lock memory in RAM; what the host forbids
+    /// is told, and done without
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          value_name = "BOOL", default_value_t = false, default_missing_value = "true",
+          hide_default_value = true, hide_possible_values = true, help_heading = REALTIME)]
+    realtime: bool,
+
+    /// Its priority: 1 to 99; interrupt threads of a real-time kernel have 50
+    #[arg(long, default_value_t = 10, value_name = "PRIORITY", help_heading = REALTIME,
+          value_parser = value_parser!(u8).range(1..=99))]
+    realtime_priority: u8,
+
+    /// Bind the mixer thread to this CPU, with --realtime or without
+    #[arg(long, value_name = "CPU", help_heading = REALTIME)]
+    mixer_cpu: Option<usize>,
+
     #[command(flatten)]
     common: Common,
 }
 
+const REALTIME: &str = "Real time";
 const SYNTHETIC: &str = "Synthetic streams";
 
 /// What the synthetic streams sound like; `None` is all kinds in turn.
@@ -117,8 +141,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         ticks,
     };
     let report_file = common.create_report()?;
-    let settings = common.settings(clock, common.streams_max, RING_BYTES)?;
-    let server = Server::new(settings).context("cannot start the server")?;
+    let settings = Settings {
+        realtime: arguments.realtime(),
+        ..common.settings(clock, common.streams_max, RING_BYTES)?
+    };
+    let server = Server::new(settings).map_err(refused)?;
     status::end_on_signals(server.stop_handle())?;
     let feeds = synthetic_feeds(arguments, &server)?;
     if feeds.is_empty() {
@@ -130,8 +157,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         common.streams_max
     );
     let running = server.start().context("cannot start the server")?;
+    for refused in running.realtime_refused() {
+        tracing::warn!("{refused}; the server runs on without");
+    }
     let feeders = Feeders::live(feeds, ingest_threads).context("cannot start --ingest-threads")?;
-    let mut line = status::Line::new();
+    let mut line = status::Line::new(arguments.verbose);
     loop {
         running.wait(Duration::from_secs(1));
         if running.is_done() {
@@ -141,6 +171,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     line.end();
     common.conclude(&running.finish(feeders), report_file)
+}
+
+impl Arguments {
+    fn realtime(&self) -> Realtime {
+        Realtime {
+            priority: self.realtime.then_some(self.realtime_priority),
+            lock_memory: self.realtime,
+            mixer_cpu: self.mixer_cpu,
+        }
+    }
+}
+
+/// A CPU that cannot be had is wrong usage; anything else is this host.
+fn refused(error: ServerError) -> anyhow::Error {
+    match error {
+        ServerError::MixerCpu(error) => WrongUsage(format!("--mixer-cpu: {error}")).into(),
+        error => anyhow::Error::new(error).context("cannot start the server"),
+    }
 }
 
 /// Whole ticks, the last one begun.

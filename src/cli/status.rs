@@ -2,14 +2,15 @@
 //! signal.
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
     time::Instant,
 };
 
 use anyhow::{Context as _, Result};
-use mixpool::server::{Status, Stop};
+use mixpool::server::{Status, Stop, TickReport};
 
-use super::units::show_bytes;
+use super::units::{show_bytes, show_ns};
 
 /// The exit code of a program that Ctrl-C ended.
 pub const INTERRUPTED: u8 = 130;
@@ -29,14 +30,16 @@ pub fn end_on_signals(stop: Stop) -> Result<()> {
 pub struct Line {
     begun: Instant,
     terminal: bool,
+    verbose: bool,
     shown: bool,
 }
 
 impl Line {
-    pub fn new() -> Self {
+    pub fn new(verbose: bool) -> Self {
         Self {
             begun: Instant::now(),
             terminal: io::stderr().is_terminal(),
+            verbose,
             shown: false,
         }
     }
@@ -46,10 +49,10 @@ impl Line {
         // A status that nobody reads any more is no reason to stop mixing.
         let _ = if self.terminal {
             // Without wrapping: a line in two rows could not be rewritten.
-            let text = brief(seconds, status);
+            let text = brief(seconds, status, self.verbose);
             write!(io::stderr(), "\r\x1b[?7l{text}\x1b[K\x1b[?7h")
         } else {
-            writeln!(io::stderr(), "{}", full(seconds, status))
+            writeln!(io::stderr(), "{}", full(seconds, status, self.verbose))
         };
         self.shown = true;
     }
@@ -63,9 +66,9 @@ impl Line {
 }
 
 /// Whole figures, for a file that is searched.
-fn full(seconds: u64, status: &Status) -> String {
+fn full(seconds: u64, status: &Status, verbose: bool) -> String {
     let ledger = &status.ledger;
-    format!(
+    let mut line = format!(
         "{}  streams {}  mixed {}  dropped {} ({:.2}%)  late ticks {}  peak {}  ring high-water {}",
         clock(seconds),
         status.streams,
@@ -75,23 +78,48 @@ fn full(seconds: u64, status: &Status) -> String {
         status.late_ticks,
         decibels(status.peak_dbfs),
         show_bytes(ledger.ring_high_water_bytes),
-    )
+    );
+    if verbose {
+        for (name, ticks) in [
+            ("lateness", &status.tick_lateness),
+            ("tick time", &status.tick_time),
+        ] {
+            let [p50, p99, p99_9, max] = quantiles(ticks);
+            let _ = write!(line, "  {name} p50 {p50} p99 {p99} p99.9 {p99_9} max {max}");
+        }
+    }
+    line
 }
 
-/// The same within 80 columns, as far as large figures let.
-fn brief(seconds: u64, status: &Status) -> String {
+/// The same within 80 columns, as far as large figures let. The verbose form is longer: a narrow
+/// terminal shows of it what only it has, and the losses.
+fn brief(seconds: u64, status: &Status, verbose: bool) -> String {
     let ledger = &status.ledger;
-    format!(
-        "{} streams {} mixed {} dropped {} ({:.1}%) late {} peak {} ring {}",
-        clock(seconds),
-        status.streams,
-        rounded(ledger.mixed),
+    let time = clock(seconds);
+    let streams = format!("streams {} mixed {}", status.streams, rounded(ledger.mixed));
+    let dropped = format!(
+        "dropped {} ({:.1}%)",
         rounded(ledger.dropped()),
-        100.0 * ledger.drop_rate(),
-        status.late_ticks,
-        decibels(status.peak_dbfs).replace(" dBFS", "dB"),
-        show_bytes(ledger.ring_high_water_bytes),
-    )
+        100.0 * ledger.drop_rate()
+    );
+    let late = format!("late {}", status.late_ticks);
+    let peak = decibels(status.peak_dbfs).replace(" dBFS", "dB");
+    let peak = format!(
+        "peak {peak} ring {}",
+        show_bytes(ledger.ring_high_water_bytes)
+    );
+    if verbose {
+        let lateness = quantiles(&status.tick_lateness).join("/");
+        let tick_time = quantiles(&status.tick_time).join("/");
+        format!("{time} {dropped} {late} {lateness} tick {tick_time} {streams} {peak}")
+    } else {
+        format!("{time} {streams} {dropped} {late} {peak}")
+    }
+}
+
+/// p50, p99, p99.9 and the longest.
+fn quantiles(ticks: &TickReport) -> [String; 4] {
+    [ticks.p50_ns, ticks.p99_ns, ticks.p99_9_ns, ticks.max_ns].map(show_ns)
 }
 
 fn clock(seconds: u64) -> String {
@@ -146,6 +174,18 @@ mod tests {
         Status {
             ticks: 3050,
             late_ticks: 2,
+            tick_lateness: TickReport {
+                p50_ns: 57_100,
+                p99_ns: 842_000,
+                p99_9_ns: 3_040_000,
+                max_ns: 20_100_000,
+            },
+            tick_time: TickReport {
+                p50_ns: 260_000,
+                p99_ns: 410_000,
+                p99_9_ns: 438_000,
+                max_ns: 1_900_000,
+            },
             streams: 1000,
             peak_dbfs: -16.02,
             clipped_samples: 0,
@@ -157,15 +197,28 @@ mod tests {
     #[test]
     fn a_file_gets_whole_figures() {
         assert_eq!(
-            full(61, &status()),
+            full(61, &status(), false),
             "01:01  streams 1000  mixed 480000000  dropped 100000 (0.02%)  late ticks 2  \
              peak -16.0 dBFS  ring high-water 2.0KiB"
         );
     }
 
     #[test]
+    fn the_verbose_form_adds_how_late_ticks_begin_and_how_long_they_take() {
+        let verbose = full(61, &status(), true);
+        let added = verbose.strip_prefix(&full(61, &status(), false));
+        assert_eq!(
+            added,
+            Some(
+                "  lateness p50 57us p99 842us p99.9 3.0ms max 20ms  \
+                 tick time p50 260us p99 410us p99.9 438us max 1.9ms"
+            )
+        );
+    }
+
+    #[test]
     fn a_terminal_of_eighty_columns_shows_all_of_a_thousand_streams() {
-        let line = brief(61, &status());
+        let line = brief(61, &status(), false);
         assert_eq!(
             line,
             "01:01 streams 1000 mixed 480M dropped 100k (0.0%) late 2 peak -16.0dB \
@@ -179,7 +232,13 @@ mod tests {
             },
             ..status()
         };
-        assert!(brief(3599, &usual).len() < 80, "{}", brief(3599, &usual));
+        let line = brief(3599, &usual, false);
+        assert!(line.len() < 80, "{line}");
+        let line = brief(3599, &usual, true);
+        let shown =
+            "59:59 dropped 0 (0.0%) late 2 57us/842us/3.0ms/20ms tick 260us/410us/438us/1.9ms";
+        assert!(line.starts_with(shown), "{line}");
+        assert_eq!(shown.len(), 80);
     }
 
     #[test]

@@ -74,6 +74,19 @@ pub fn show_bytes(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string().replace(' ', "")
 }
 
+/// Nanoseconds as people read them: `950ns`, `57us`, `1.2ms`, in one word.
+pub fn show_ns(ns: u64) -> String {
+    let (unit, name) = match ns {
+        0..1_000 => return format!("{ns}ns"),
+        1_000..1_000_000 => (1e3, "us"),
+        1_000_000..1_000_000_000 => (1e6, "ms"),
+        _ => (1e9, "s"),
+    };
+    let value = ns as f64 / unit;
+    let decimals = usize::from(value < 9.95);
+    format!("{value:.decimals$}{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -111,6 +124,21 @@ mod tests {
         assert!(level("0").is_ok());
         for text in ["0.1", "400", "inf", "NaN", "loud"] {
             assert!(level(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nanoseconds_are_shown_in_a_few_characters() {
+        for (ns, shown) in [
+            (0, "0ns"),
+            (999, "999ns"),
+            (1_250, "1.2us"),
+            (9_960, "10us"),
+            (57_000, "57us"),
+            (20_100_000, "20ms"),
+            (68_000_000_000, "68s"),
+        ] {
+            assert_eq!(show_ns(ns), shown);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::RealtimeRefused;
 use crate::{
     audio::FormatError,
     queue::{AcquireError, BuildError},
@@ -31,6 +32,12 @@ pub enum ServerError {
     /// The recording cannot be made.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// The kernel knows no such priority.
+    #[error("{0} is no real-time priority: choose 1 to 99")]
+    RealtimePriority(u8),
+    /// There is no such CPU, or not for this process.
+    #[error(transparent)]
+    MixerCpu(#[from] RealtimeRefused),
     /// A call that the mixer thread needs was refused.
     #[error("cannot start the mixer thread")]
     Mixer(#[source] io::Error),

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
 use nix::{
     errno::Errno,
     sys::{
@@ -16,9 +15,10 @@ use nix::{
         time::TimeSpec,
         timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
+    time::clock_gettime,
 };
 
-use super::{Clock, Settings, stop::Stop, vitals::Vitals};
+use super::{Clock, Scheduler, Settings, realtime::Granted, stop::Stop, vitals::Vitals};
 use crate::{
     mixer::{Command, Mixer},
     queue::LeaseId,
@@ -29,16 +29,15 @@ use crate::{
 /// stopped the sources too: they need a moment to bring what is overdue, or it would count as late.
 const CATCH_UP_SPEED: u32 = 4;
 
-/// Longest tick that the histogram tells apart.
-const TICK_NS_MAX: u64 = 60_000_000_000;
+/// Under a real-time priority the mixer rests for this share of a tick's time before the next overdue
+/// one: 3 %, less than the 5 % that the kernel would keep for other threads.
+const REST_SHARE: u64 = 32;
 
 /// How the mixer thread ended.
 #[derive(Debug)]
 pub(super) struct MixerEnd {
     pub(super) mixer: Mixer,
     pub(super) recording: Option<Recording>,
-    /// Durations of ticks, in nanoseconds.
-    pub(super) tick_ns: Histogram<u64>,
     /// Processor time of the thread.
     pub(super) cpu: Duration,
     /// From the first wait to the last tick.
@@ -61,7 +60,8 @@ impl Token {
     }
 }
 
-/// Starts the thread. Everything that can fail is made here, on the caller's thread.
+/// Starts the thread, and gives what the host granted it. Everything that must not fail is made here, on
+/// the caller's thread.
 pub(super) fn spawn(
     mut mixer: Mixer,
     recording: Option<Recording>,
@@ -69,7 +69,7 @@ pub(super) fn spawn(
     vitals: Arc<Vitals>,
     stop: Stop,
     settings: &Settings,
-) -> io::Result<JoinHandle<MixerEnd>> {
+) -> io::Result<(JoinHandle<MixerEnd>, Granted)> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     mixer.consumer_mut().attach(&epoll, Token::Pool as u64)?;
     epoll.add(
@@ -92,19 +92,26 @@ pub(super) fn spawn(
         stop,
         epoll,
         timer,
-        tick_ns: Histogram::new_with_bounds(1, TICK_NS_MAX, 2).expect("constant bounds"),
+        rests: false,
     };
-    let (clock, ptime) = (settings.clock, settings.ptime);
-    thread::Builder::new()
+    let (clock, ptime, realtime) = (settings.clock, settings.ptime, settings.realtime);
+    let (tell, told) = mpsc::sync_channel(1);
+    let thread = thread::Builder::new()
         .name("mixer".to_owned())
         .spawn(move || {
+            let granted = realtime.claim();
+            mixing.rests = granted.report.scheduler == Scheduler::Fifo;
+            // The caller waits for it.
+            let _ = tell.send(granted);
             let begun = Instant::now();
             match clock {
                 Clock::Live { speed, ticks, .. } => mixing.run_live(ptime.div_f64(speed), ticks),
                 Clock::Offline => mixing.run_offline(),
             }
             mixing.end(begun)
-        })
+        })?;
+    let granted = told.recv().expect("the mixer thread tells before it mixes");
+    Ok((thread, granted))
 }
 
 struct Mixing {
@@ -115,35 +122,44 @@ struct Mixing {
     stop: Stop,
     epoll: Epoll,
     timer: TimerFd,
-    tick_ns: Histogram<u64>,
+    /// Whether it leaves its CPU to others for a moment even between overdue ticks: a real-time thread
+    /// that never sleeps would keep them off it.
+    rests: bool,
 }
 
 impl Mixing {
-    /// A tick each period of the clock. Ticks that are overdue are run, not skipped.
+    /// A tick each period of the clock. Ticks that are overdue are run, not skipped, each as late as
+    /// the clock says.
     fn run_live(&mut self, period: Duration, ticks: Option<u64>) {
-        self.start_timer(period);
-        let pause = period / CATCH_UP_SPEED;
+        let timetable = Timetable::start(&self.timer, period);
+        let pause = (period / CATCH_UP_SPEED).as_nanos() as u64;
         let mut due = 0;
-        let mut not_before = Instant::now();
+        let (mut now, mut not_before) = (now_ns(), 0_u64);
         while !self.stop.is_requested() && ticks.is_none_or(|ticks| self.mixer.ticks() < ticks) {
-            let wait = (due > 0).then(|| not_before.saturating_duration_since(Instant::now()));
-            due += self.wait(wait);
+            if due > 0 {
+                // Not a timeout of the epoll: it counts in milliseconds, and a tick may be shorter.
+                thread::sleep(Duration::from_nanos(not_before.saturating_sub(now)));
+            }
+            due += self.wait(due == 0);
             self.housekeep();
-            let now = Instant::now();
-            if due == 0 || now < not_before {
+            if due == 0 {
                 continue;
             }
             due -= 1;
-            // More are due: this one begins after its successor should have.
-            self.vitals.late(u64::from(due > 0));
-            not_before = now + pause;
+            let begun = now_ns();
+            not_before = begun + pause;
+            let late = begun.saturating_sub(timetable.due_ns(self.mixer.ticks()));
+            self.vitals.begun(late, timetable.period_ns);
             let block = self.mixer.tick();
             if let Some(recording) = &mut self.recording {
                 recording.write(block.samples);
             }
             self.vitals.tick(&block);
-            self.tick_ns
-                .saturating_record(now.elapsed().as_nanos() as u64);
+            now = now_ns();
+            self.vitals.tick_time.record(now - begun);
+            if self.rests {
+                not_before = not_before.max(now + (now - begun) / REST_SHARE);
+            }
         }
     }
 
@@ -151,15 +167,14 @@ impl Mixing {
     fn run_offline(&mut self) {
         self.housekeep();
         while !self.stop.is_requested() && self.mixer.streams() > 0 {
-            let now = Instant::now();
+            let begun = now_ns();
             match self.mixer.try_tick() {
                 Ok(block) => {
                     if let Some(recording) = &mut self.recording {
                         recording.write_waiting(block.samples);
                     }
                     self.vitals.tick(&block);
-                    self.tick_ns
-                        .saturating_record(now.elapsed().as_nanos() as u64);
+                    self.vitals.tick_time.record(now_ns() - begun);
                     // Streams end at ticks only.
                     self.mixer.collect();
                 }
@@ -170,25 +185,18 @@ impl Mixing {
 
     fn wait_for(&mut self, lease: LeaseId) {
         if self.mixer.arm(lease) {
-            self.wait(None);
+            self.wait(true);
         }
         self.housekeep();
     }
 
-    fn start_timer(&self, period: Duration) {
-        let interval = Expiration::IntervalDelayed(TimeSpec::from(period), TimeSpec::from(period));
-        self.timer
-            .set(interval, TimerSetTimeFlags::empty())
-            .expect("a timer accepts any positive period");
-    }
-
-    /// Sleeps until something happens; returns how many ticks became due.
-    fn wait(&mut self, timeout: Option<Duration>) -> u64 {
-        let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
-            // Up: a wait that ends early would come back here with nothing to do.
-            let millis = timeout.as_nanos().div_ceil(1_000_000);
-            EpollTimeout::try_from(millis as u64).unwrap_or(EpollTimeout::MAX)
-        });
+    /// Takes note of what happened, or sleeps until something does; returns how many ticks became due.
+    fn wait(&mut self, sleep: bool) -> u64 {
+        let timeout = if sleep {
+            EpollTimeout::NONE
+        } else {
+            EpollTimeout::ZERO
+        };
         let mut events = [EpollEvent::empty(); Token::ALL.len()];
         let count = match self.epoll.wait(&mut events, timeout) {
             Ok(count) => count,
@@ -238,9 +246,40 @@ impl Mixing {
         MixerEnd {
             mixer: self.mixer,
             recording: self.recording,
-            tick_ns: self.tick_ns,
             cpu,
             elapsed,
         }
     }
+}
+
+/// When each tick is due, by the clock that the timer follows.
+struct Timetable {
+    first_ns: u64,
+    period_ns: u64,
+}
+
+impl Timetable {
+    /// Starts the timer: the first tick is due a period from now, the others follow it exactly.
+    fn start(timer: &TimerFd, period: Duration) -> Self {
+        let first = Duration::from_nanos(now_ns()) + period;
+        let ticks = Expiration::IntervalDelayed(TimeSpec::from(first), TimeSpec::from(period));
+        timer
+            .set(ticks, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+            .expect("a timer accepts any positive period");
+        Self {
+            first_ns: first.as_nanos() as u64,
+            period_ns: period.as_nanos() as u64,
+        }
+    }
+
+    fn due_ns(&self, tick: u64) -> u64 {
+        self.first_ns + tick * self.period_ns
+    }
+}
+
+/// The monotonic clock, without entering the kernel on any usual machine.
+fn now_ns() -> u64 {
+    let now =
+        clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
+    Duration::from(now).as_nanos() as u64
 }

@@ -8,7 +8,9 @@
 //! [`Server::start`] starts the mixer thread; [`Running::finish`] ends all and gives the [`Report`].
 
 mod error;
+mod histogram;
 mod mixing;
+mod realtime;
 mod report;
 mod settings;
 mod stop;
@@ -25,12 +27,13 @@ use std::{
 
 pub use self::{
     error::{Refused, ServerError},
+    realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     report::{Report, SourceErrorReport, StreamReport, TickReport, Totals},
     settings::{Clock, Settings},
     stop::Stop,
     vitals::Status,
 };
-use self::{mixing::MixerEnd, report::Ended, vitals::Vitals};
+use self::{mixing::MixerEnd, realtime::Granted, report::Ended, vitals::Vitals};
 use crate::{
     audio::Gain,
     ingest::{Feeders, Stream},
@@ -69,18 +72,20 @@ pub struct Running {
     block_samples: usize,
     shared: Shared,
     mixer: JoinHandle<MixerEnd>,
+    granted: Granted,
     startup: Duration,
 }
 
 impl Server {
-    /// Builds the pool, opens the recording and sets up the mixer. What does not fit this host, and
-    /// a path that cannot be written, is told here, before the first tick.
+    /// Builds the pool, opens the recording and sets up the mixer. What does not fit this host, a CPU
+    /// that it does not have, and a path that cannot be written, is told here, before the first tick.
     ///
     /// # Errors
     /// [`ServerError`].
     pub fn new(settings: Settings) -> Result<Self, ServerError> {
         let begun = Instant::now();
         let block_samples = settings.check()?;
+        settings.realtime.check()?;
         let block = block_samples * usize::from(settings.format.channels());
         let (pool, consumer) = Pool::builder()
             .slots(settings.streams_max)
@@ -168,7 +173,8 @@ impl Server {
         ))
     }
 
-    /// Starts the mixer thread.
+    /// Starts the mixer thread. What it asked of the host and did not get is in
+    /// [`Running::realtime_refused`].
     ///
     /// # Errors
     /// [`ServerError::Mixer`].
@@ -187,13 +193,14 @@ impl Server {
         // "all streams have ended".
         vitals.streams(shared.accounts().len());
         let stop = shared.stop.clone();
-        let mixer = mixing::spawn(mixer, recording, commands, vitals, stop, &settings)
+        let (mixer, granted) = mixing::spawn(mixer, recording, commands, vitals, stop, &settings)
             .map_err(ServerError::Mixer)?;
         Ok(Running {
             settings,
             block_samples,
             shared,
             mixer,
+            granted,
             startup,
         })
     }
@@ -225,6 +232,11 @@ impl Running {
         self.shared.vitals.wait_done(timeout);
     }
 
+    /// What the mixer thread asked of the host and did not get.
+    pub fn realtime_refused(&self) -> &[RealtimeRefused] {
+        &self.granted.refused
+    }
+
     /// Ticks run so far. Costs one load.
     pub fn ticks(&self) -> u64 {
         self.shared.vitals.ticks()
@@ -246,6 +258,7 @@ impl Running {
             block_samples,
             shared,
             mixer,
+            granted,
             startup,
         } = self;
         shared.stop.request();
@@ -264,6 +277,7 @@ impl Running {
             settings: &settings,
             block_samples,
             startup,
+            realtime: granted.report,
             mixer: &end,
             status: &status,
             recorded: &recorded,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Settings, Status, mixing::MixerEnd};
+use super::{RealtimeReport, Settings, Status, mixing::MixerEnd};
 use crate::{
     ingest::FeedError,
     ledger::{Account, Entry},
@@ -22,6 +22,9 @@ pub struct Report {
     pub block_samples: usize,
     pub ticks: u64,
     pub late_ticks: u64,
+    /// From due to begun. All zero where ticks follow the streams.
+    pub tick_lateness: TickReport,
+    /// From begun to done.
     pub tick_time: TickReport,
     /// Interleaved samples in the recording.
     pub recorded_samples: u64,
@@ -37,6 +40,8 @@ pub struct Report {
     pub mixer_cpu_s: f64,
     /// The same per second of the run, in percent of one core.
     pub mixer_cpu_percent: f64,
+    /// What the mixer thread had of the host beyond an ordinary thread's share.
+    pub realtime: RealtimeReport,
     pub ring_bytes: usize,
     pub refused_streams: u64,
     /// Writes to the pool's eventfd: the system calls that waking cost.
@@ -68,12 +73,14 @@ impl SourceErrorReport {
     }
 }
 
-/// How long ticks took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Durations of ticks: the shortest that so many of them do not exceed. Less than 1/128 too long, never
+/// too short; the longest is exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct TickReport {
     pub p50_ns: u64,
     pub p99_ns: u64,
+    pub p99_9_ns: u64,
     pub max_ns: u64,
 }
 
@@ -146,6 +153,7 @@ pub(super) struct Ended<'a> {
     pub(super) block_samples: usize,
     /// Time to build the pool and open the recording.
     pub(super) startup: Duration,
+    pub(super) realtime: RealtimeReport,
     pub(super) mixer: &'a MixerEnd,
     pub(super) status: &'a Status,
     pub(super) recorded: &'a Recorded,
@@ -160,6 +168,7 @@ impl Report {
             settings,
             block_samples,
             startup,
+            realtime,
             mixer: end,
             status,
             recorded,
@@ -182,11 +191,8 @@ impl Report {
             block_samples,
             ticks: end.mixer.ticks(),
             late_ticks: status.late_ticks,
-            tick_time: TickReport {
-                p50_ns: end.tick_ns.value_at_quantile(0.5),
-                p99_ns: end.tick_ns.value_at_quantile(0.99),
-                max_ns: end.tick_ns.max(),
-            },
+            tick_lateness: status.tick_lateness,
+            tick_time: status.tick_time,
             recorded_samples: recorded.samples,
             recording_lost_samples: recorded.lost_samples,
             recording_error: recorded.error.as_ref().map(|error| chain(error)),
@@ -200,6 +206,7 @@ impl Report {
             } else {
                 0.0
             },
+            realtime,
             ring_bytes: settings.ring_bytes,
             refused_streams: pool.refused_leases,
             wakes: pool.wakes,

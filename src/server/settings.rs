@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::ServerError;
+use super::{Realtime, ServerError};
 use crate::{
     audio::{Format, frame::frame_bytes},
     mixer::Limiting,
@@ -28,6 +28,9 @@ pub struct Settings {
     pub clock: Clock,
     /// Where the mix is written, if anywhere.
     pub record: Option<PathBuf>,
+    /// What the mixer thread asks of the host beyond an ordinary thread's share. A priority is meant for
+    /// a live clock: with the other the mixer does not rest while its streams have samples.
+    pub realtime: Realtime,
 }
 
 impl Settings {
@@ -35,7 +38,8 @@ impl Settings {
     /// arithmetic.
     ///
     /// # Errors
-    /// [`ServerError::Format`], [`ServerError::Pool`] and [`ServerError::FrameTooLarge`].
+    /// [`ServerError::Format`], [`ServerError::Pool`], [`ServerError::FrameTooLarge`] and
+    /// [`ServerError::RealtimePriority`].
     pub fn check(&self) -> Result<usize, ServerError> {
         let block_samples = self.format.block_samples(self.ptime)?;
         let frame_bytes = frame_bytes(block_samples * usize::from(self.format.channels()));
@@ -46,6 +50,7 @@ impl Settings {
                 ring_bytes: self.ring_bytes,
             });
         }
+        self.realtime.check_priority()?;
         Ok(block_samples)
     }
 }

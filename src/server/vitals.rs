@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use super::{TickReport, histogram::Histogram};
 use crate::{audio::meter, ledger::Entry, mixer::Block};
 
 /// Written by the mixer thread at the end of each tick.
@@ -15,6 +16,10 @@ use crate::{audio::meter, ledger::Entry, mixer::Block};
 pub(super) struct Vitals {
     ticks: AtomicU64,
     late_ticks: AtomicU64,
+    /// From due to begun, of each tick that follows the clock.
+    pub(super) tick_lateness: Histogram,
+    /// From begun to done.
+    pub(super) tick_time: Histogram,
     clipped_samples: AtomicU64,
     limited_samples: AtomicU64,
     streams: AtomicU64,
@@ -31,6 +36,11 @@ pub struct Status {
     pub ticks: u64,
     /// Ticks that began after the next was due.
     pub late_ticks: u64,
+    /// How long after its time each tick began, since the start. All zero where ticks follow the
+    /// streams.
+    pub tick_lateness: TickReport,
+    /// How long each tick took, since the start.
+    pub tick_time: TickReport,
     /// Streams that play or wait for their first frame.
     pub streams: u64,
     /// Largest magnitude of the mix since the last status, in dB of full scale; minus infinity for
@@ -58,8 +68,10 @@ impl Vitals {
             .fetch_max(u32::from(block.peak), Ordering::Relaxed);
     }
 
-    pub(super) fn late(&self, ticks: u64) {
-        add(&self.late_ticks, ticks);
+    /// A tick begins, so long after it was due.
+    pub(super) fn begun(&self, late_ns: u64, period_ns: u64) {
+        self.tick_lateness.record(late_ns);
+        add(&self.late_ticks, u64::from(late_ns >= period_ns));
     }
 
     pub(super) fn streams(&self, streams: usize) {
@@ -84,10 +96,6 @@ impl Vitals {
         self.ticks.load(Ordering::Relaxed)
     }
 
-    pub(super) fn late_ticks(&self) -> u64 {
-        self.late_ticks.load(Ordering::Relaxed)
-    }
-
     pub(super) fn status(&self, ledger: Entry) -> Status {
         let peak = self
             .peak
@@ -95,7 +103,9 @@ impl Vitals {
             .min(u32::from(u16::MAX)) as u16;
         Status {
             ticks: self.ticks(),
-            late_ticks: self.late_ticks(),
+            late_ticks: self.late_ticks.load(Ordering::Relaxed),
+            tick_lateness: self.tick_lateness.read(),
+            tick_time: self.tick_time.read(),
             streams: self.streams.load(Ordering::Relaxed),
             peak_dbfs: meter::dbfs(peak),
             clipped_samples: self.clipped_samples.load(Ordering::Relaxed),

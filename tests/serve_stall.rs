@@ -1,0 +1,94 @@
+//! A server whose process stood still: every overdue tick is run, each as late as the clock says, until
+//! none is overdue, however short a tick is.
+#![cfg(feature = "server")]
+
+mod face;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use face::{MIXPOOL, Running, number};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const STALL: Duration = Duration::from_millis(300);
+
+/// Status lines, one a second, until it must have caught up: it asserts no timing.
+const PATIENCE_LINES: usize = 20;
+
+/// The count of late ticks in a status line.
+fn late_ticks(line: &str) -> u64 {
+    let count = line.split("late ticks ").nth(1);
+    let count = count.and_then(|rest| rest.split_whitespace().next());
+    count.and_then(|word| word.parse().ok()).expect(line)
+}
+
+/// Stops the process for a while; returns for how long it surely stood still.
+fn stall(server: &Running) -> Duration {
+    server.signal(Signal::SIGSTOP);
+    let stat = format!("/proc/{}/stat", server.0.id());
+    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+        thread::yield_now();
+    }
+    let begun = Instant::now();
+    thread::sleep(STALL);
+    let stalled = begun.elapsed();
+    server.signal(Signal::SIGCONT);
+    stalled
+}
+
+fn survives_a_stall(ptime: &str, period: Duration) {
+    let mut server = Running::start(
+        Command::new(MIXPOOL)
+            .args(["serve", "--synthetic", "1", "--ptime", ptime, "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let log = BufReader::new(server.0.stderr.take().unwrap()).lines();
+    let mut lines = log
+        .map(Result::unwrap)
+        .filter(|line| line.contains("late ticks"));
+    lines.next().unwrap();
+    let stalled = stall(&server);
+    let stalled_ticks = (stalled.as_nanos() / period.as_nanos()) as u64;
+
+    // A second in which most ticks were in time: a busy machine has late ones, too, but is not behind.
+    let in_time = (Duration::from_secs(1).as_nanos() / period.as_nanos() / 2) as u64;
+    let mut late = 0;
+    let caught_up = lines.by_ref().take(PATIENCE_LINES).any(|line| {
+        let before = std::mem::replace(&mut late, late_ticks(&line));
+        before >= stalled_ticks - 1 && late - before < in_time
+    });
+    assert!(caught_up, "{late} late ticks after {stalled_ticks} overdue");
+
+    server.signal(Signal::SIGINT);
+    let mut said = String::new();
+    server
+        .0
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(server.wait().code(), Some(0));
+    let report: Value = serde_json::from_str(&said).unwrap();
+    face::balanced(&report);
+    assert!(number(&report["late_ticks"]) >= stalled_ticks - 1);
+    let latest = Duration::from_nanos(number(&report["tick_lateness"]["max_ns"]));
+    assert!(latest + period >= stalled, "{latest:?} of {stalled:?}");
+}
+
+#[test]
+fn a_server_that_stood_still_tells_how_late_it_was_and_catches_up() {
+    survives_a_stall("20ms", Duration::from_millis(20));
+}
+
+#[test]
+fn ticks_of_a_millisecond_catch_up_as_well() {
+    survives_a_stall("1ms", Duration::from_millis(1));
+}
