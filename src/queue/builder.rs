@@ -1,6 +1,7 @@
 //! How a pool is described and built.
 
 use super::{
+    barrier::Barrier,
     consumer::Consumer,
     error::BuildError,
     host::Host,
@@ -17,6 +18,7 @@ pub struct PoolBuilder {
     ring_bytes: usize,
     prefault: bool,
     lock_memory: bool,
+    polled: bool,
 }
 
 impl Default for PoolBuilder {
@@ -26,6 +28,7 @@ impl Default for PoolBuilder {
             ring_bytes: 1 << 20,
             prefault: false,
             lock_memory: false,
+            polled: false,
         }
     }
 }
@@ -57,6 +60,16 @@ impl PoolBuilder {
     #[must_use]
     pub fn lock_memory(mut self, lock: bool) -> Self {
         self.lock_memory = lock;
+        self
+    }
+
+    /// Whether the consumer mostly polls its rings and rarely arms one. Then a commit carries no full
+    /// fence; instead each arming ([`Consumer::arm`], [`Consumer::drain`]) pays for both sides with a
+    /// `membarrier` system call: microseconds, and an interrupt to every core that runs a thread of this
+    /// process. Where the kernel has no `membarrier`, the fences stay. Nothing else changes.
+    #[must_use]
+    pub fn polled(mut self, polled: bool) -> Self {
+        self.polled = polled;
         self
     }
 
@@ -98,8 +111,13 @@ impl PoolBuilder {
                 source,
             }
         };
-        let shared =
-            Shared::new(mirror, self.slots).map_err(os("eventfd", "making the pool's bell"))?;
+        let barrier = if self.polled {
+            Barrier::arming_side()
+        } else {
+            Barrier::Both
+        };
+        let shared = Shared::new(mirror, self.slots, barrier)
+            .map_err(os("eventfd", "making the pool's bell"))?;
         let shared = Arc::new(shared);
         let consumer = Consumer::new(Arc::clone(&shared))
             .map_err(os("epoll", "making the pool's own epoll"))?;

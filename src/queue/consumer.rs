@@ -13,7 +13,6 @@ use super::{
     ring::{Reader, Record, Ring},
     stats::{RingStats, Waiting},
     sync::Arc,
-    wake,
 };
 
 /// The one reading end of a pool. There is one per pool, returned with it; dropping it makes
@@ -64,7 +63,7 @@ const OWN_TOKEN: u64 = 0;
 impl Consumer {
     pub(super) fn new(shared: Arc<Shared>) -> io::Result<Self> {
         let readers = (0..shared.slots())
-            .map(|slot| Reader::new(shared.memory(slot)))
+            .map(|slot| Reader::new(shared.memory(slot), shared.ring(slot)))
             .collect();
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         #[cfg(not(loom))]
@@ -261,13 +260,15 @@ impl Consumer {
 
     /// Asks to be told of the ring's next message: it will make the ring ready and wake the pool.
     /// Returns false, and asks nothing, if there is news already: a message waits or the ring was
-    /// closed. Costs a full fence.
+    /// closed. Costs a full fence, or a `membarrier` in a [polled](super::PoolBuilder::polled) pool.
     ///
     /// # Errors
     /// [`StaleLease`].
     pub fn arm(&mut self, lease: LeaseId) -> Result<bool, StaleLease> {
-        let (ring, reader) = self.half(lease)?;
-        Ok(wake::arm(ring.armed(), || {
+        self.shared.check(lease)?;
+        let ring = self.shared.ring(lease.slot());
+        let reader = &mut self.readers[lease.slot()];
+        Ok(self.shared.wake().arm(ring.armed(), || {
             reader.refresh(ring) > 0 || ring.is_closed()
         }))
     }

@@ -63,7 +63,7 @@ impl WriteCursor {
 }
 
 /// The consumer's side: where the oldest record is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ReadCursor {
     position: u64,
     /// At most the true write position.
@@ -71,6 +71,15 @@ pub(super) struct ReadCursor {
 }
 
 impl ReadCursor {
+    /// Takes up the position where nothing was ever read.
+    pub(super) fn resume(read: &AtomicU64) -> Self {
+        let position = read.load(Ordering::Relaxed);
+        Self {
+            position,
+            write_seen: position,
+        }
+    }
+
     pub(super) fn position(&self) -> u64 {
         self.position
     }

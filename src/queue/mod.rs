@@ -45,6 +45,7 @@
 //! # }
 //! ```
 
+mod barrier;
 mod builder;
 mod consumer;
 mod cursor;

@@ -3,6 +3,7 @@
 use std::{fmt, mem::size_of, sync::PoisonError};
 
 use super::{
+    barrier::Barrier,
     builder::PoolBuilder,
     error::{AcquireError, ReleaseError, StaleLease},
     mirror::{Mirror, RingMemory},
@@ -15,6 +16,12 @@ use super::{
 
 /// Most slots of a pool.
 pub(super) const SLOTS_MAX: usize = 1 << 20;
+
+/// How much further in its ring each ring begins than the ring before it, in bytes: a page and seven
+/// cache lines. Rings lie a power of two apart. If all began at 0, streams in step would always be at
+/// addresses that share one place in the processor's caches and in its table of pages: a look at each of
+/// a thousand such pages in turn takes 65 ns, of pages spread like this 8 ns.
+const START_STEP: u64 = 4096 + 7 * 64;
 
 /// One acquisition of a slot. An id kept past its release names nothing: the slot's next lease has
 /// another generation.
@@ -77,12 +84,14 @@ pub(super) fn metadata_bytes(slots: usize) -> usize {
 }
 
 impl Shared {
-    pub(super) fn new(mirror: Mirror, slots: usize) -> std::io::Result<Self> {
+    pub(super) fn new(mirror: Mirror, slots: usize, barrier: Barrier) -> std::io::Result<Self> {
         Ok(Self {
             mirror,
-            rings: (0..slots).map(|_| Ring::default()).collect(),
+            rings: (0..slots)
+                .map(|slot| Ring::starting_at(slot as u64 * START_STEP))
+                .collect(),
             generations: (0..slots).map(|_| AtomicU64::new(0)).collect(),
-            wake: Wake::new(slots)?,
+            wake: Wake::new(slots, barrier)?,
             registry: Mutex::new(Registry {
                 free: (0..slots as u32).rev().collect(),
                 acquired: 0,

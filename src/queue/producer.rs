@@ -71,6 +71,7 @@ impl Producer {
         self.ring().stats(self.writer.capacity())
     }
 
+    #[inline]
     fn check_room(&mut self, len: usize) -> Result<(), ReserveError> {
         let room = self
             .writer
@@ -94,6 +95,7 @@ impl Producer {
     /// # Errors
     /// [`ReserveError::Full`] now, [`ReserveError::TooLarge`] ever, or
     /// [`ReserveError::ConsumerGone`] when full for good.
+    #[inline]
     pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_>, ReserveError> {
         self.check_room(len)?;
         Ok(Reservation {
@@ -106,6 +108,7 @@ impl Producer {
     ///
     /// # Errors
     /// Why it was dropped.
+    #[inline]
     pub fn publish(&mut self, message: &[u8]) -> Result<(), PublishError> {
         self.publish_with(message.len(), |bytes| bytes.copy_from_slice(message))
     }
@@ -115,6 +118,7 @@ impl Producer {
     ///
     /// # Errors
     /// Why it was dropped.
+    #[inline]
     pub fn publish_with(
         &mut self,
         len: usize,
@@ -169,6 +173,7 @@ impl Reservation<'_> {
 
     /// Publishes the message. Wait-free; enters the kernel only if the consumer sleeps and armed
     /// this ring.
+    #[inline]
     pub fn commit(self) {
         let Producer {
             shared,

@@ -108,6 +108,14 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    /// A ring whose first record lies at `start`, a multiple of 8.
+    pub(super) fn starting_at(start: u64) -> Self {
+        let ring = Self::default();
+        ring.producer.write.store(start, Ordering::Relaxed);
+        ring.consumer.read.store(start, Ordering::Relaxed);
+        ring
+    }
+
     /// Prepares the ring for its next lease: open, counters at zero, armed, so that the first
     /// commit announces the lease to the consumer. Called under the pool's mutex while nobody
     /// holds either half.
@@ -197,6 +205,7 @@ impl Writer {
     }
 
     /// Whether a payload of `len` bytes fits now. The room found stays until it is committed.
+    #[inline]
     pub(super) fn check_room(&mut self, ring: &Ring, len: usize) -> Result<(), ReserveError> {
         let max = self.message_max();
         if len > max {
@@ -247,6 +256,7 @@ impl Writer {
     }
 
     /// Publishes the record whose payload lies at [`payload_mut`](Self::payload_mut).
+    #[inline]
     pub(super) fn commit(&mut self, ring: &Ring, len: usize) {
         let position = self.cursor.position();
         let header = u64::from(self.dropped_before) << 32 | len as u64;
@@ -309,10 +319,10 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(memory: RingMemory) -> Self {
+    pub(super) fn new(memory: RingMemory, ring: &Ring) -> Self {
         Self {
             memory,
-            cursor: ReadCursor::default(),
+            cursor: ReadCursor::resume(&ring.consumer.read),
         }
     }
 

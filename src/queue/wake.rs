@@ -15,11 +15,12 @@
 //! # Memory orders
 //! Two store-then-look pairs. In each, one side stores its own word and then looks at the other's;
 //! both may not miss each other, which Acquire and Release cannot promise, on x86 either (a store may
-//! be delayed past a later load). So each side has a `fence(SeqCst)` between its store and its look:
+//! be delayed past a later load). So each side has a `fence(SeqCst)` between its store and its look, or,
+//! in the first pair, [`Barrier`]'s choice:
 //!
 //! | the producer stores | and looks at | the consumer stores | and looks at |
 //! |---|---|---|---|
-//! | the write position | armed | armed ([`arm`]) | the write position, closed |
+//! | the write position | armed | armed ([`Wake::arm`]) | the write position, closed |
 //! | the ready bit | wanted | wanted ([`Wake::want`]) | the ready bits |
 //!
 //! The ready bit is set with Release and taken with Acquire: who takes it sees the commit.
@@ -34,11 +35,15 @@ use std::{io, os::fd::AsFd};
 use crossbeam_utils::CachePadded;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
-use super::sync::{AtomicBool, AtomicU64, Ordering, fence};
+use super::{
+    barrier::Barrier,
+    sync::{AtomicBool, AtomicU64, Ordering, fence},
+};
 
 /// The pool's side of waking, shared by all producers and the consumer.
 #[derive(Debug)]
 pub(super) struct Wake {
+    barrier: Barrier,
     ready: Box<[AtomicU64]>,
     wanted: CachePadded<AtomicBool>,
     bell: Bell,
@@ -46,8 +51,9 @@ pub(super) struct Wake {
 }
 
 impl Wake {
-    pub(super) fn new(slots: usize) -> io::Result<Self> {
+    pub(super) fn new(slots: usize, barrier: Barrier) -> io::Result<Self> {
         Ok(Self {
+            barrier,
             ready: (0..Self::words(slots)).map(|_| AtomicU64::new(0)).collect(),
             wanted: CachePadded::new(AtomicBool::new(true)),
             bell: Bell::new()?,
@@ -61,14 +67,30 @@ impl Wake {
     }
 
     /// Producer: a commit just advanced the write position; tell the consumer if it asked.
+    #[inline]
     pub(super) fn committed(&self, slot: usize, armed: &AtomicBool) {
-        fence(Ordering::SeqCst);
+        self.barrier.light();
         if armed.load(Ordering::Relaxed) && armed.swap(false, Ordering::Relaxed) {
             self.announce(slot);
         }
     }
 
+    /// Consumer: asks for the ring's bit at its next commit. `has_news` looks at the write position and
+    /// the close; if it says yes, the ring is left disarmed and the consumer must look itself.
+    pub(super) fn arm(&self, armed: &AtomicBool, has_news: impl FnOnce() -> bool) -> bool {
+        armed.swap(true, Ordering::Relaxed);
+        // A look that proves nothing counts as news: the consumer looks again instead of sleeping.
+        if self.barrier.heavy() && !has_news() {
+            return true;
+        }
+        // The producer may have disarmed it first: then its bit is set too, and the later visit finds
+        // an empty ring, which is harmless.
+        armed.swap(false, Ordering::Relaxed);
+        false
+    }
+
     /// Producer: sets the ring's bit, and wakes the consumer if it wants to be.
+    #[cold]
     pub(super) fn announce(&self, slot: usize) {
         self.ready[slot / 64].fetch_or(1 << (slot % 64), Ordering::Release);
         fence(Ordering::SeqCst);
@@ -139,20 +161,6 @@ impl Wake {
     pub(super) fn wait(&self) {
         self.bell.0.wait();
     }
-}
-
-/// Consumer: asks for the ring's bit at its next commit. `has_news` looks at the write position and
-/// the close; if it says yes, the ring is left disarmed and the consumer must look itself.
-pub(super) fn arm(armed: &AtomicBool, has_news: impl FnOnce() -> bool) -> bool {
-    armed.swap(true, Ordering::Relaxed);
-    fence(Ordering::SeqCst);
-    if !has_news() {
-        return true;
-    }
-    // The producer may have disarmed it first: then its bit is set too, and the later visit finds
-    // an empty ring, which is harmless.
-    armed.swap(false, Ordering::Relaxed);
-    false
 }
 
 #[cfg(not(loom))]

@@ -1,0 +1,96 @@
+//! Who pays for it that a commit and an arming cannot miss each other.
+//!
+//! A commit stores the write position and then looks at `armed`; an arming stores `armed` and then
+//! looks at the write position. Something must keep each store from being delayed past the look that
+//! follows it (see [`wake`](super::wake)):
+//!
+//! - **both sides**, each with a full fence: some 10 ns a commit, as much an arming;
+//! - **the arming side alone**: a commit has no more than a compiler fence, and the arming calls
+//!   `membarrier(2)`, which runs a full fence on every core that runs a thread of this process, and so
+//!   in the midst of whatever commit is under way there. A commit that stored before it is seen by the
+//!   look after it; one that stores later looks later still, and sees `armed`. Threads that do not run
+//!   had a full fence when they were switched out. Worth it where arming is rare: it enters the kernel
+//!   and interrupts the other cores, some microseconds.
+//!
+//! To the model checker both are a pair of full fences. For a pair of one light and one heavy side that
+//! is what the second way promises; two light sides promise each other nothing, and no proof here needs
+//! that they do: of each pair one side is the consumer.
+
+use super::sync::{Ordering, fence};
+
+/// Who pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Barrier {
+    /// Both sides, with a fence each.
+    Both,
+    /// The arming side alone.
+    ArmingSide,
+}
+
+impl Barrier {
+    /// The arming side alone, where the kernel offers it; otherwise both. Enters the kernel.
+    pub(super) fn arming_side() -> Self {
+        if membarrier::register() {
+            Self::ArmingSide
+        } else {
+            Self::Both
+        }
+    }
+
+    /// Between a commit's store and its look.
+    #[inline]
+    pub(super) fn light(self) {
+        match self {
+            Self::Both => fence(Ordering::SeqCst),
+            // The processor may delay the store; the compiler may not.
+            Self::ArmingSide => std::sync::atomic::compiler_fence(Ordering::SeqCst),
+        }
+    }
+
+    /// Between an arming's store and its look. False if the kernel refused: then the look proves
+    /// nothing.
+    pub(super) fn heavy(self) -> bool {
+        match self {
+            Self::Both => {
+                fence(Ordering::SeqCst);
+                true
+            }
+            Self::ArmingSide => membarrier::run(),
+        }
+    }
+}
+
+#[cfg(not(loom))]
+mod membarrier {
+    use nix::libc::{SYS_membarrier, c_int, syscall};
+
+    // As in the kernel's linux/membarrier.h; the libc crate does not have them.
+    const MEMBARRIER_CMD_PRIVATE_EXPEDITED: c_int = 1 << 3;
+    const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: c_int = 1 << 4;
+
+    fn call(command: c_int) -> bool {
+        // SAFETY: the call takes three integers by value and touches no memory of the process.
+        unsafe { syscall(SYS_membarrier, command, 0, 0) == 0 }
+    }
+
+    /// Once per process; again is harmless.
+    pub(super) fn register() -> bool {
+        call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+    }
+
+    pub(super) fn run() -> bool {
+        call(MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+    }
+}
+
+/// The model checker knows fences alone.
+#[cfg(loom)]
+mod membarrier {
+    pub(super) fn register() -> bool {
+        false
+    }
+
+    pub(super) fn run() -> bool {
+        unreachable!("nothing registers")
+    }
+}
