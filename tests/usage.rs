@@ -117,7 +117,7 @@ fn huge_counts_that_mean_something_are_run() {
 
 #[test]
 fn every_command_has_help_with_examples_of_its_flags_and_json() {
-    for command in ["serve", "replay", "drops", "plan"] {
+    for command in ["serve", "replay", "drops", "plan", "bench"] {
         let output = mixpool(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         let help = stdout(&output);

@@ -160,7 +160,7 @@ fn rings(text: &str) -> Result<usize> {
 }
 
 /// Refuses what no host could do, by the flag that asked for it.
-fn check(settings: &Settings) -> Result<()> {
+pub fn check(settings: &Settings) -> Result<()> {
     let usage = match settings.check() {
         Ok(_) => return Ok(()),
         Err(ServerError::Format(error)) => format!("--ptime: {error}"),

@@ -4,14 +4,17 @@
 //! standard output, logs and status to the standard error. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage.
 
+mod bench;
 mod common;
 mod config;
 mod drops;
 mod plan;
+mod plot;
 mod replay;
 mod report;
 mod serve;
 mod status;
+mod table;
 mod units;
 
 use std::{
@@ -49,6 +52,8 @@ enum Command {
     Drops(drops::Arguments),
     /// Compute memory, mappings and descriptors for a number of streams, and check this host
     Plan(plan::Arguments),
+    /// Find out how many streams this machine can take
+    Bench(bench::Arguments),
 }
 
 impl Arguments {
@@ -76,6 +81,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Drops(arguments) => drops::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }
 

@@ -1,17 +1,15 @@
 //! The figures of runs as tables for people, and what they come to in a sentence.
 
-use std::time::Duration;
-
-use comfy_table::{CellAlignment, Table, presets};
-
 use super::report::{Figures, RunReport};
+use crate::cli::table::{grouped, right_aligned};
+pub(super) use crate::cli::table::{percent, time};
 
 /// A drop rate that exceeds its prediction by more is explained.
 const NOTABLE: f64 = 0.03;
 
 /// One run: a line per producer, one for all, and a summary.
 pub(super) fn run(report: &RunReport) -> String {
-    let mut table = table(&[
+    let mut table = right_aligned(&[
         "producer",
         "offered",
         "published",
@@ -43,7 +41,7 @@ pub(super) fn run(report: &RunReport) -> String {
 
 /// A sweep: a line per run, and a summary.
 pub(super) fn sweep(reports: &[RunReport]) -> String {
-    let mut table = table(&[
+    let mut table = right_aligned(&[
         "delay",
         "ring",
         "offered",
@@ -106,15 +104,6 @@ fn verdict(reports: &[RunReport]) -> String {
     )
 }
 
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut() {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
 fn figures(name: String, figures: &Figures) -> [String; 10] {
     [
         name,
@@ -130,26 +119,6 @@ fn figures(name: String, figures: &Figures) -> [String; 10] {
     ]
 }
 
-/// `37.25 %`. What is not all and not nothing is never shown as such.
-pub(super) fn percent(rate: f64) -> String {
-    let percent = rate * 100.0;
-    if percent > 0.0 && percent < 0.01 {
-        return "< 0.01 %".to_owned();
-    }
-    if percent < 100.0 && percent > 99.99 {
-        return "> 99.99 %".to_owned();
-    }
-    format!("{percent:.2} %")
-}
-
-/// `0`, `250us`, `1ms 500us`.
-pub(super) fn time(time: Duration) -> String {
-    if time.is_zero() {
-        return "0".to_owned();
-    }
-    humantime::format_duration(time).to_string()
-}
-
 /// `64 KiB`; a ring size is a power of two, so no digits are lost.
 pub(super) fn bytes(bytes: usize) -> String {
     match bytes {
@@ -160,40 +129,13 @@ pub(super) fn bytes(bytes: usize) -> String {
     }
 }
 
-/// `1 234 567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_shown_as_people_read_them() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(123), "123");
-        assert_eq!(grouped(1_234_567), "1 234 567");
+    fn ring_sizes_are_shown_as_people_read_them() {
         assert_eq!(bytes(65536), "64 KiB");
         assert_eq!(bytes(4 << 20), "4 MiB");
-        assert_eq!(time(Duration::ZERO), "0");
-        assert_eq!(time(Duration::from_micros(250)), "250us");
-    }
-
-    #[test]
-    fn almost_nothing_is_not_nothing_and_almost_all_is_not_all() {
-        assert_eq!(percent(0.0), "0.00 %");
-        assert_eq!(percent(1e-6), "< 0.01 %");
-        assert_eq!(percent(0.3725), "37.25 %");
-        assert_eq!(percent(0.999_999), "> 99.99 %");
-        assert_eq!(percent(1.0), "100.00 %");
     }
 }

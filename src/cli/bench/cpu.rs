@@ -1,0 +1,172 @@
+//! Processor time of the server's threads, by what they do, and of the whole machine; and the memory
+//! that the process takes.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use nix::unistd::{SysconfVar, sysconf};
+
+/// Processor time so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct CpuTimes {
+    pub(super) mixer: Duration,
+    /// Of all ingest threads.
+    pub(super) ingest: Duration,
+    /// Of everything that runs on the cores that this process may use, the two above too. `None` if
+    /// the host tells only of more cores.
+    pub(super) machine: Option<Duration>,
+}
+
+impl CpuTimes {
+    /// Of the threads of this process that live now, told apart by their names. Opens two files for
+    /// each; takes some 100 us.
+    pub(super) fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let mut times = Self {
+            machine: busy(&stat, cores()),
+            ..Self::default()
+        };
+        let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
+        for task in tasks.flatten() {
+            let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            match name.trim_end() {
+                "mixer" => times.mixer += cpu_time(&task.path()),
+                name if name.starts_with("ingest-") => times.ingest += cpu_time(&task.path()),
+                _ => {}
+            }
+        }
+        times
+    }
+
+    /// What was used since.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            mixer: self.mixer.saturating_sub(before.mixer),
+            ingest: self.ingest.saturating_sub(before.ingest),
+            machine: self
+                .machine
+                .zip(before.machine)
+                .map(|(now, before)| now.saturating_sub(before)),
+        }
+    }
+}
+
+/// Processor time of a thread; nothing if it has just ended.
+fn cpu_time(task: &Path) -> Duration {
+    let read = |file: &str| fs::read_to_string(task.join(file)).unwrap_or_default();
+    // Kernels without the first count in hundredths of a second.
+    scheduled(&read("schedstat"))
+        .or_else(|| charged(&read("stat")))
+        .unwrap_or_default()
+}
+
+/// The first figure of `schedstat`: nanoseconds.
+fn scheduled(schedstat: &str) -> Option<Duration> {
+    let nanos = schedstat.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanos))
+}
+
+/// User and system time of `stat`, in ticks of 1/100 s: fields 14 and 15, and the name before them,
+/// field 2, is in brackets and may hold anything.
+fn charged(stat: &str) -> Option<Duration> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis(10 * (user + system)))
+}
+
+/// Cores that this process may use.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The first line of `/proc/stat`, of all cores together, in ticks of 1/100 s: all but the fields for idle and for waiting for
+/// disks. What the guests of this machine took stands in two of them.
+fn busy(stat: &str, cores: usize) -> Option<Duration> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?;
+    let of_each = stat.lines().skip(1).filter(|line| line.starts_with("cpu"));
+    if of_each.count() != cores {
+        return None;
+    }
+    let fields: Vec<u64> = fields
+        .split_whitespace()
+        .map_while(|field| field.parse().ok())
+        .collect();
+    let [user, nice, system, _idle, _disk, irq, softirq, steal, ..] = fields[..] else {
+        return None;
+    };
+    let ticks = user + nice + system + irq + softirq + steal;
+    Some(Duration::from_millis(10 * ticks))
+}
+
+/// Memory of this process that is in RAM now.
+pub(super) fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .unwrap_or(0);
+    let page_bytes = sysconf(SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .unwrap_or(4096);
+    pages * page_bytes.cast_unsigned() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::mpsc,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_files_of_the_kernel_are_read() {
+        assert_eq!(
+            scheduled("298748167 387849164 99\n"),
+            Some(Duration::from_nanos(298_748_167))
+        );
+        let stat = "7 (a) b (c) R 1 2 3 0 -1 4 123 0 0 0 250 17 0 0 20 0 1 0 9 31 38";
+        assert_eq!(charged(stat), Some(Duration::from_millis(2670)));
+        let machine = "cpu  100 20 30 9999 888 4 5 60 7 8\ncpu0 1\ncpu1 1\nintr 5\n";
+        assert_eq!(busy(machine, 2), Some(Duration::from_millis(2190)));
+        assert_eq!(busy(machine, 1), None);
+        for text in ["", "x", "x (mixer) R 1", "cpu  1 2"] {
+            let read = (scheduled(text), charged(text), busy(text, 0));
+            assert_eq!(read, (None, None, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_works_is_found_by_its_name() {
+        let before = CpuTimes::now();
+        let (done, waits) = mpsc::channel::<()>();
+        let (worked, works) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("ingest-7".to_owned())
+            .spawn(move || {
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_millis(30) {
+                    std::hint::spin_loop();
+                }
+                worked.send(()).unwrap();
+                let _ = waits.recv();
+            })
+            .unwrap();
+        works.recv().unwrap();
+        let used = CpuTimes::now().since(before);
+        drop(done);
+        thread.join().unwrap();
+        assert!(used.ingest > Duration::ZERO, "{used:?}");
+        assert_eq!(used.mixer, Duration::ZERO);
+    }
+
+    #[test]
+    fn this_process_is_in_memory() {
+        assert!(resident_bytes() > 4096);
+    }
+}

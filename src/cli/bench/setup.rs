@@ -1,0 +1,246 @@
+//! What every step of a bench has in common, checked once.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use mixpool::{
+    audio::{Format, frame::frame_bytes},
+    ingest::Waveform,
+    mixer::Limiting,
+    queue::PoolPlan,
+    server::{Clock, Realtime, Settings},
+};
+
+use super::arguments::Arguments;
+use crate::cli::{WrongUsage, common, table, units};
+
+/// Streams of the first step, unless told.
+const START: u32 = 1000;
+
+/// As `serve` has it.
+const PLAYOUT_DELAY: Duration = Duration::from_millis(100);
+
+/// The streams come one after the other within this part of a step's duration.
+const RAMP_PART: u32 = 6;
+
+/// A step of fewer ticks says nothing.
+const TICKS_MIN: u32 = 10;
+
+/// A step of `--quick`, and what all of them may take.
+const QUICK_STEP: Duration = Duration::from_millis(500);
+const QUICK_BUDGET: Duration = Duration::from_secs(10);
+
+/// Valid flags.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setup {
+    pub(super) format: Format,
+    pub(super) ptime: Duration,
+    /// Samples per channel of a frame.
+    pub(super) block_samples: usize,
+    pub(super) ring_bytes: usize,
+    pub(super) playout_delay: Duration,
+    pub(super) ingest_threads: usize,
+    pub(super) waveform: Waveform,
+    pub(super) start: usize,
+    pub(super) streams_limit: usize,
+    /// For how long all streams of a step play.
+    pub(super) step: Duration,
+    /// What the whole bench may take; no step begins that would pass it.
+    pub(super) budget: Option<Duration>,
+}
+
+impl Setup {
+    /// Checks the flags against each other.
+    ///
+    /// # Errors
+    /// [`WrongUsage`], which names the flag.
+    pub(super) fn new(arguments: &Arguments) -> Result<Self> {
+        let mut setup = Self {
+            format: Format::new(arguments.rate, arguments.channels)
+                .context("--rate and --channels")?,
+            ptime: arguments.ptime,
+            block_samples: 0,
+            ring_bytes: arguments.ring_size,
+            playout_delay: PLAYOUT_DELAY,
+            ingest_threads: usize::from(arguments.ingest_threads),
+            waveform: arguments.waveform,
+            start: START.min(arguments.streams_limit) as usize,
+            streams_limit: arguments.streams_limit as usize,
+            step: arguments.step_duration,
+            budget: None,
+        };
+        if arguments.quick {
+            setup.step = QUICK_STEP;
+            setup.budget = Some(QUICK_BUDGET);
+        }
+        if let Some(start) = arguments.start {
+            setup.start = start as usize;
+        }
+        common::check(&setup.settings(1))?;
+        setup.block_samples = setup.format.block_samples(setup.ptime)?;
+        if setup.start > setup.streams_limit {
+            bail!(WrongUsage(format!(
+                "--start {} exceeds --streams-limit {}; start with fewer, or raise the limit",
+                setup.start, setup.streams_limit
+            )));
+        }
+        let (held, waiting) = (setup.held_by_ring(), setup.behind_max() + setup.ptime);
+        if held < waiting {
+            bail!(WrongUsage(format!(
+                "--ring-size: a ring of {} holds {} of frames, and {} wait in it when all goes well; \
+                 make it larger",
+                units::show_bytes(setup.ring_bytes as u64),
+                table::time(held),
+                table::time(waiting),
+            )));
+        }
+        let least = setup.ptime * TICKS_MIN;
+        if setup.step < least {
+            let flag = if arguments.quick {
+                "--quick"
+            } else {
+                "--step-duration"
+            };
+            bail!(WrongUsage(format!(
+                "{flag}: steps of {} are shorter than {TICKS_MIN} ticks of --ptime {}; give a \
+                 --step-duration of at least {}, or a shorter --ptime",
+                table::time(setup.step),
+                table::time(setup.ptime),
+                table::time(least),
+            )));
+        }
+        Ok(setup)
+    }
+
+    /// The server of a step.
+    pub(super) fn settings(&self, streams: usize) -> Settings {
+        Settings {
+            format: self.format,
+            ptime: self.ptime,
+            streams_max: streams,
+            ring_bytes: self.ring_bytes,
+            prefault: false,
+            limiting: Limiting::Limiter,
+            clock: Clock::Live {
+                speed: 1.0,
+                playout_delay: self.playout_delay,
+                ticks: None,
+            },
+            record: None,
+            realtime: Realtime::default(),
+        }
+    }
+
+    /// Within this the streams of a step come.
+    pub(super) fn ramp(&self) -> Duration {
+        self.step / RAMP_PART
+    }
+
+    /// From the first stream's arrival until the last one plays.
+    pub(super) fn lead(&self) -> Duration {
+        self.ramp() + self.playout_delay + self.ptime
+    }
+
+    /// What a step takes, but for building and taking down its pool.
+    pub(super) fn run_time(&self) -> Duration {
+        self.lead() + self.step
+    }
+
+    /// A mix that falls further behind within a step does not keep up: frames would begin to come
+    /// too late for it.
+    pub(super) fn behind_max(&self) -> Duration {
+        self.playout_delay + self.ptime
+    }
+
+    /// Frames that a ring holds.
+    fn frames_per_ring(&self) -> u64 {
+        let samples = self.block_samples * usize::from(self.format.channels());
+        PoolPlan::new(1, self.ring_bytes)
+            .map_or(0, |plan| plan.messages_per_ring(frame_bytes(samples)))
+    }
+
+    /// The audio that a ring holds.
+    fn held_by_ring(&self) -> Duration {
+        let samples = self.frames_per_ring() * self.block_samples as u64;
+        self.format.duration_of(samples)
+    }
+
+    /// Ring space that a stream's frames of a step take: memory that nothing had touched before.
+    pub(super) fn touched_bytes(&self) -> u64 {
+        let frames = self.run_time().as_nanos() / self.ptime.as_nanos() + 2;
+        let held = self.frames_per_ring().max(1);
+        let record_bytes = (self.ring_bytes as u64).div_ceil(held);
+        record_bytes * held.min(u64::try_from(frames).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    /// Of these flags.
+    pub(in crate::cli::bench) fn setup(flags: &str) -> Result<Setup> {
+        let line = ["bench"].into_iter().chain(flags.split_whitespace());
+        Setup::new(&Line::try_parse_from(line)?.arguments)
+    }
+
+    #[test]
+    fn a_step_is_its_duration_after_all_streams_have_come() {
+        let setup = setup("--step-duration 6s").unwrap();
+        assert_eq!(setup.ramp(), Duration::from_secs(1));
+        // A second, the playout delay, a tick.
+        assert_eq!(setup.lead(), Duration::from_millis(1120));
+        assert_eq!(setup.run_time(), Duration::from_millis(7120));
+        assert_eq!(setup.budget, None);
+    }
+
+    #[test]
+    fn a_quick_bench_takes_short_steps_within_ten_seconds() {
+        let setup = setup("--quick").unwrap();
+        assert_eq!(setup.step, Duration::from_millis(500));
+        assert_eq!(setup.budget, Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_step_touches_what_its_frames_take_and_never_more_than_its_ring() {
+        // 3.62 s are 181 frames of 344 bytes, and two more may be under way.
+        let frames = setup("").unwrap().touched_bytes();
+        assert!((183 * 344..184 * 345).contains(&frames), "{frames}");
+        let ring = setup("--ring-size 4KiB").unwrap().touched_bytes();
+        assert!((4000..=4200).contains(&ring), "{ring}");
+    }
+
+    #[test]
+    fn fewer_streams_than_the_usual_start_are_a_start() {
+        assert_eq!(setup("").unwrap().start, 1000);
+        assert_eq!(setup("--streams-limit 7").unwrap().start, 7);
+        assert_eq!(setup("--streams-limit 7 --start 3").unwrap().start, 3);
+    }
+
+    #[test]
+    fn flags_that_disagree_are_wrong_usage_and_named() {
+        for (flags, named) in [
+            ("--start 8 --streams-limit 7", "--streams-limit 7"),
+            ("--ptime 100ms --quick", "--quick"),
+            (
+                "--ptime 1s --step-duration 9s",
+                "--step-duration of at least 10s",
+            ),
+            ("--ring-size 5000", "--ring-size"),
+            ("--ring-size 4KiB --rate 48000 --ptime 2ms", "--ring-size"),
+            ("--ptime 300us", "--ptime"),
+        ] {
+            let error = setup(flags).unwrap_err();
+            assert!(error.downcast_ref::<WrongUsage>().is_some(), "{flags}");
+            assert!(error.to_string().contains(named), "{flags}: {error}");
+        }
+    }
+}
