@@ -94,9 +94,10 @@ impl Account {
         &self.id
     }
 
-    /// What the mixer's counting touches at each tick, for prefetching.
+    /// The beginning of what the mixer's counting touches at each tick, one cache line; for
+    /// prefetching.
     pub fn hot(&self) -> &impl Sized {
-        &*self.mixer
+        &self.mixer.mixed
     }
 
     /// Ingest, before the ring is asked: `samples` are offered.

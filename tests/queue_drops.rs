@@ -153,6 +153,31 @@ fn the_high_water_mark_is_the_fullest_moment_not_the_sum_nor_the_last() {
 }
 
 #[test]
+fn the_high_water_mark_of_a_large_ring_is_at_most_a_256th_too_low() {
+    const RING: usize = 1 << 20;
+    let (pool, mut consumer) = pool(1, RING);
+    let mut producer = pool.acquire().unwrap();
+    let lease = producer.lease();
+    let mut highest = 0;
+    for round in 0..200 {
+        // Peaks of rising height that the consumer does not look at: it has messages in hand.
+        for _ in 0..=round {
+            producer.publish(&[0; 320]).unwrap();
+        }
+        highest = highest.max(producer.stats().filled_bytes);
+        for _ in 0..=round {
+            consumer.get(lease).unwrap().expect("it waits").ack();
+        }
+        let mark = producer.stats().high_water_bytes;
+        assert!(mark <= highest && highest - mark < RING as u64 / 256);
+    }
+    // What the consumer sees is exact.
+    producer.publish(&[0; 300 * 320]).unwrap();
+    assert_eq!(consumer.get_batch(lease, 1).unwrap().len(), 1);
+    assert_eq!(producer.stats().high_water_bytes, 8 + 300 * 320);
+}
+
+#[test]
 fn a_lease_starts_its_counts_anew_and_the_pool_goes_on() {
     let (pool, mut consumer, mut producer) = stalled();
     offer(&mut producer, FIT + 3);

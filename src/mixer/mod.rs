@@ -30,13 +30,13 @@ use crate::{
     queue::{Consumer, LeaseId, prefetch_to_write},
 };
 
-/// Inputs whose memory is fetched into the cache together, while the group before them is mixed. The
-/// cost of a thousand cold rings is memory latency, most of it in finding their pages: a processor
-/// looks up several pages at once if it is asked in one go, but not if a mix lies in between.
+/// Inputs whose memory is fetched into the cache together, while groups before them are mixed. The cost
+/// of a thousand cold rings is memory latency, much of it in finding their pages: a processor looks up
+/// several pages at once if it is asked in one go, but not if a mix lies in between.
 const PREFETCH_INPUTS: usize = 8;
 
-/// Ledgers checked at each tick, in turn: a thousand streams are through in a second or so.
-const CHECKED_PER_TICK: usize = 16;
+/// Ticks in which the ledgers of all streams are checked once, a few at each.
+const CHECK_TICKS: usize = 64;
 
 /// What a mixer is made for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -290,14 +290,7 @@ impl Mixer {
         let block = sums.len();
         for index in self.next_input..inputs.len() {
             if index.is_multiple_of(PREFETCH_INPUTS) {
-                let ahead = inputs
-                    .iter()
-                    .skip(index + PREFETCH_INPUTS)
-                    .take(PREFETCH_INPUTS);
-                for input in ahead {
-                    consumer.prefetch(input.lease, frame_bytes(block));
-                    prefetch_to_write(input.account.hot());
-                }
+                prefetch(inputs, index, consumer, frame_bytes(block));
             }
             let input = &mut inputs[index];
             if whole && !input.has_window(consumer, block as u64) {
@@ -339,7 +332,7 @@ impl Mixer {
     }
 
     fn check_some(&mut self) {
-        for _ in 0..CHECKED_PER_TICK.min(self.inputs.len()) {
+        for _ in 0..self.inputs.len().div_ceil(CHECK_TICKS) {
             self.next_checked = (self.next_checked + 1) % self.inputs.len();
             self.check(self.next_checked);
         }
@@ -381,6 +374,25 @@ impl Mixer {
             &mut self.checks,
             &mut self.imbalances,
         );
+    }
+}
+
+/// Fetches what the inputs after `index` will need, a step further the nearer they are: the address of
+/// each step is known from the step before it.
+fn prefetch(inputs: &[Input], index: usize, consumer: &Consumer, frame: usize) {
+    let group = |ahead: usize| {
+        let inputs = inputs.iter().skip(index + ahead * PREFETCH_INPUTS);
+        inputs.take(PREFETCH_INPUTS)
+    };
+    for input in group(3) {
+        prefetch_to_write(input);
+    }
+    for input in group(2) {
+        consumer.prefetch_position(input.lease);
+        prefetch_to_write(input.account.hot());
+    }
+    for input in group(1) {
+        consumer.prefetch(input.lease, frame);
     }
 }
 

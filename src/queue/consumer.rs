@@ -335,15 +335,24 @@ impl Consumer {
         Ok(self.shared.ring(lease.slot()).stats(capacity))
     }
 
-    /// Asks the processor to load what the next [`get`](Self::get) and ack of this lease will touch:
-    /// both sides' positions and the first `bytes` of the oldest message. A hint: it changes nothing,
-    /// and a stale lease is fine. Worth it when many rings are visited in turn: the cost of a cold
-    /// ring is memory latency.
+    /// Asks the processor to load the oldest message of this lease, its first `bytes`, and the producer's
+    /// position where it must be looked at. A hint: it changes nothing, and a stale lease is fine.
+    ///
+    /// Worth it when many rings are visited in turn, for the ring some visits ahead: the cost of a cold
+    /// ring is memory latency. It looks at where the message lies; if that is cold too, ask for it with
+    /// [`prefetch_position`](Self::prefetch_position) some visits before.
     pub fn prefetch(&self, lease: LeaseId, bytes: usize) {
-        let Some(reader) = self.readers.get(lease.slot()) else {
-            return;
-        };
-        reader.prefetch(self.shared.ring(lease.slot()), bytes);
+        if let Some(reader) = self.readers.get(lease.slot()) {
+            reader.prefetch_record(self.shared.ring(lease.slot()), bytes);
+        }
+    }
+
+    /// Asks the processor to load the consumer's position in this lease's ring. A hint, as
+    /// [`prefetch`](Self::prefetch) is; it looks at nothing.
+    pub fn prefetch_position(&self, lease: LeaseId) {
+        if let Some(reader) = self.readers.get(lease.slot()) {
+            reader.prefetch_position(self.shared.ring(lease.slot()));
+        }
     }
 }
 

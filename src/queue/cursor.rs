@@ -84,16 +84,8 @@ impl ReadCursor {
         self.position
     }
 
-    /// Whether the cached position says that nothing is left.
-    pub(super) fn must_look(&self) -> bool {
-        self.write_seen == self.position
-    }
-
-    /// Bytes that may be read; looks at the producer's position only if the copy says none.
-    pub(super) fn available(&mut self, write: &AtomicU64) -> u64 {
-        if self.must_look() {
-            self.refresh(write);
-        }
+    /// Bytes that may be read, by the cached position: never more than the truth.
+    pub(super) fn available(&self) -> u64 {
         self.write_seen - self.position
     }
 

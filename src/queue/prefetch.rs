@@ -1,13 +1,25 @@
 //! Hints to the processor. They change nothing but time.
 
 /// Bytes of a cache line, on every processor that matters here.
-pub(super) const LINE_BYTES: usize = 64;
+const LINE_BYTES: usize = 64;
 
-/// Asks the processor to load the first cache line of `value` for writing, without waiting for it.
-/// For data that is needed some hundred nanoseconds from now: the next of many objects that are
-/// visited in turn. If another core only reads the line meanwhile, it has to fetch it again.
+/// Asks the processor to load the cache lines of `value` for writing, without waiting for them. For data
+/// that is needed some hundred nanoseconds from now: the next of many objects that are visited in turn.
+/// If another core only reads a line meanwhile, it has to fetch it again.
 pub fn prefetch_to_write<T: ?Sized>(value: &T) {
-    line_to_write(std::ptr::from_ref(value).cast());
+    let address = std::ptr::from_ref(value).cast::<u8>();
+    for at in (0..size_of_val(value)).step_by(LINE_BYTES) {
+        line_to_write(address.wrapping_add(at));
+    }
+}
+
+/// Asks for the lines of `bytes` bytes, at least one, to read.
+pub(super) fn lines(address: *const u8, bytes: usize) {
+    for at in (0..bytes).step_by(LINE_BYTES) {
+        line(address.wrapping_add(at));
+    }
+    // Bytes that do not begin with a line may end in one more.
+    line(address.wrapping_add(bytes - 1));
 }
 
 /// Asks for a line to read.

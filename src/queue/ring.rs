@@ -82,7 +82,7 @@ struct ProducerSide {
     write: AtomicU64,
     published: Counter,
     dropped: Counter,
-    /// Most bytes ever in use, records with headers and padding.
+    /// Most bytes in use that the producer found, records with headers and padding.
     high_water: AtomicU64,
     /// The producer is done.
     closed: AtomicBool,
@@ -97,6 +97,8 @@ struct ConsumerSide {
     /// Position of the oldest record not yet acked.
     read: AtomicU64,
     got: Counter,
+    /// Most bytes in use that the consumer found.
+    high_water: AtomicU64,
 }
 
 /// The shared state of one ring. It outlives its leases: positions go on where the last lease
@@ -126,6 +128,7 @@ impl Ring {
         self.producer.closed.store(false, Ordering::Relaxed);
         self.producer.armed.store(true, Ordering::Relaxed);
         self.consumer.got.reset();
+        self.consumer.high_water.store(0, Ordering::Relaxed);
     }
 
     /// The producer is done. Nothing is committed after it.
@@ -146,14 +149,17 @@ impl Ring {
     pub(super) fn stats(&self, capacity_bytes: u64) -> RingStats {
         let read = self.consumer.read.load(Ordering::Relaxed);
         let write = self.producer.write.load(Ordering::Relaxed);
+        // The two loads are not one moment: the ring may have moved on between them.
+        let filled_bytes = write.saturating_sub(read).min(capacity_bytes);
         RingStats {
             published: self.producer.published.get(),
             dropped: self.producer.dropped.get(),
             got: self.consumer.got.get(),
             capacity_bytes,
-            // The two loads are not one moment: the ring may have moved on between them.
-            filled_bytes: write.saturating_sub(read).min(capacity_bytes),
-            high_water_bytes: self.producer.high_water.load(Ordering::Relaxed),
+            filled_bytes,
+            high_water_bytes: (self.producer.high_water.load(Ordering::Relaxed))
+                .max(self.consumer.high_water.load(Ordering::Relaxed))
+                .max(filled_bytes),
             closed: self.is_closed(),
         }
     }
@@ -177,6 +183,9 @@ pub(super) struct Writer {
     cursor: WriteCursor,
     /// Messages dropped since the last commit; told to the consumer in the next record.
     dropped_before: u32,
+    /// By how much the producer's high-water mark may be too low: none in rings up to 64 KiB, less
+    /// than a 256th in larger ones.
+    slack: u64,
 }
 
 impl Writer {
@@ -186,6 +195,7 @@ impl Writer {
             memory,
             cursor,
             dropped_before: 0,
+            slack: (memory.capacity() / 256).saturating_sub(256),
         }
     }
 
@@ -281,17 +291,22 @@ impl Writer {
 
     /// The fill that the next `need` bytes make, while the consumer cannot have acked them yet.
     ///
-    /// The cached fill is an upper bound. Only when it exceeds the mark is the consumer's line
-    /// looked at, so a steady stream pays for the look only while it sets new marks.
+    /// The cached fill is an upper bound. Only when it exceeds the mark by more than the slack is the
+    /// consumer's line looked at: a steady stream, whose fill is its mark, would otherwise take that
+    /// line from the consumer at every commit.
     fn raise_high_water(&mut self, ring: &Ring, need: u64) {
         let mark = ring.producer.high_water.load(Ordering::Relaxed);
-        if self.cursor.filled_at_most() + need <= mark {
+        if self.cursor.filled_at_most() + need <= mark + self.slack {
             return;
         }
-        let filled = self.filled(ring) + need;
-        if filled > mark {
-            ring.producer.high_water.store(filled, Ordering::Relaxed);
-        }
+        raise(&ring.producer.high_water, self.filled(ring) + need);
+    }
+}
+
+/// Raises a mark that only the calling thread writes.
+fn raise(mark: &AtomicU64, value: u64) {
+    if value > mark.load(Ordering::Relaxed) {
+        mark.store(value, Ordering::Relaxed);
     }
 }
 
@@ -328,7 +343,10 @@ impl Reader {
 
     /// The oldest record, if there is one.
     pub(super) fn oldest(&mut self, ring: &Ring) -> Option<Record> {
-        let available = self.cursor.available(&ring.producer.write);
+        let available = match self.cursor.available() {
+            0 => self.refresh(ring),
+            available => available,
+        };
         self.record_at(0, available)
     }
 
@@ -362,7 +380,9 @@ impl Reader {
 
     /// Bytes that may be read now, by a fresh look at the producer.
     pub(super) fn refresh(&mut self, ring: &Ring) -> u64 {
-        self.cursor.refresh(&ring.producer.write)
+        let available = self.cursor.refresh(&ring.producer.write);
+        raise(&ring.consumer.high_water, available);
+        available
     }
 
     /// The payload of a record that [`oldest`](Self::oldest) or [`record_at`](Self::record_at) found
@@ -387,17 +407,20 @@ impl Reader {
         self.cursor.advance(ring_bytes, &ring.consumer.read);
     }
 
-    /// Fetches what the next look and ack will touch: the consumer's own line, the producer's if the
-    /// cached position says that it must be looked at, and the first `bytes` of the oldest record.
-    pub(super) fn prefetch(&self, ring: &Ring, bytes: usize) {
-        prefetch::line_to_write(std::ptr::from_ref(&*ring.consumer).cast());
-        if self.cursor.must_look() {
+    /// Fetches the first `bytes` of the oldest record's payload, with its header, and the producer's line
+    /// if the cached position says that it must be looked at.
+    pub(super) fn prefetch_record(&self, ring: &Ring, bytes: usize) {
+        if self.cursor.available() == 0 {
             prefetch::line(std::ptr::from_ref(&*ring.producer).cast());
         }
         let record = self.memory.at(self.cursor.position()).as_ptr();
-        let bytes = (bytes as u64).min(self.memory.capacity()) + RECORD_HEADER_BYTES;
-        for at in (0..bytes as usize).step_by(prefetch::LINE_BYTES) {
-            prefetch::line(record.wrapping_add(at));
-        }
+        let bytes = (bytes as u64).min(self.memory.capacity() - RECORD_HEADER_BYTES);
+        prefetch::lines(record, (bytes + RECORD_HEADER_BYTES) as usize);
+    }
+
+    /// Fetches this half, and the consumer's own line.
+    pub(super) fn prefetch_position(&self, ring: &Ring) {
+        prefetch::prefetch_to_write(self);
+        prefetch::line_to_write(std::ptr::from_ref(&*ring.consumer).cast());
     }
 }

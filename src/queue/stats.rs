@@ -46,7 +46,8 @@ pub struct RingStats {
     pub capacity_bytes: u64,
     /// Ring space in use: waiting records with their headers and padding.
     pub filled_bytes: u64,
-    /// Most ring space ever in use.
+    /// Most ring space ever in use: exact in rings up to 64 KiB; in larger ones a peak that the
+    /// consumer did not see may have been higher by less than a 256th of the capacity.
     pub high_water_bytes: u64,
     /// The producer is done.
     pub closed: bool,

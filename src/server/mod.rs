@@ -91,6 +91,8 @@ impl Server {
             .slots(settings.streams_max)
             .ring_bytes(settings.ring_bytes)
             .prefault(settings.prefault)
+            // Playing streams are visited at each tick; only offline does the mixer sleep on a ring.
+            .polled(matches!(settings.clock, Clock::Live { .. }))
             .build()?;
         let recording = match &settings.record {
             Some(path) => Some(Recording::start(path, settings.format, block)?),
