@@ -4,11 +4,14 @@
 //! in turn, and its data is checked. `--quick` asks everything for a moment, to see that it works:
 //! its times mean nothing.
 
+mod contenders;
 mod docs;
 mod machine;
 mod measure;
+mod memory;
 mod questions;
 mod report;
+mod syscalls;
 mod turns;
 
 use std::process::ExitCode;

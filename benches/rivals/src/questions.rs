@@ -1,6 +1,9 @@
 //! The questions, one per file.
 
 mod mix;
+mod publish;
+mod read;
+mod throughput;
 
 use crate::{measure::Run, report::Answer};
 
@@ -12,8 +15,25 @@ pub struct Question {
 }
 
 /// All questions, in the order of the page.
-pub const QUESTIONS: [Question; 1] = [Question {
-    name: "mix",
-    asks: mix::ASKS,
-    answer: mix::answer,
-}];
+pub const QUESTIONS: [Question; 4] = [
+    Question {
+        name: "publish",
+        asks: publish::ASKS,
+        answer: publish::answer,
+    },
+    Question {
+        name: "throughput",
+        asks: throughput::ASKS,
+        answer: throughput::answer,
+    },
+    Question {
+        name: "read",
+        asks: read::ASKS,
+        answer: read::answer,
+    },
+    Question {
+        name: "mix",
+        asks: mix::ASKS,
+        answer: mix::answer,
+    },
+];

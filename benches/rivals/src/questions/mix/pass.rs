@@ -9,6 +9,7 @@ use mixpool::{
 };
 
 use super::{BLOCK, RECORD_BYTES};
+use crate::measure::total;
 
 /// Rings asked for ahead, a group at a time, as the mixer does it.
 pub const GROUP: usize = 8;
@@ -92,12 +93,4 @@ fn add_rings(consumer: &mut Consumer, leases: &[LeaseId], how: How, sums: &mut [
         sum::add_gained(sums, frame.samples(), gain);
         message.ack();
     }
-}
-
-/// All bytes as `u64`, added up: as wide as the compiler likes, so that memory is the limit.
-fn total(bytes: &[u8]) -> u64 {
-    let (words, _) = bytes.as_chunks();
-    words.iter().fold(0, |total: u64, word| {
-        total.wrapping_add(u64::from_ne_bytes(*word))
-    })
 }
