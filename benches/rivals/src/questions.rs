@@ -1,9 +1,12 @@
 //! The questions, one per file.
 
+mod build;
+mod lease;
 mod mix;
 mod publish;
 mod read;
 mod throughput;
+mod wake;
 
 use crate::{measure::Run, report::Answer};
 
@@ -15,7 +18,7 @@ pub struct Question {
 }
 
 /// All questions, in the order of the page.
-pub const QUESTIONS: [Question; 4] = [
+pub const QUESTIONS: [Question; 7] = [
     Question {
         name: "publish",
         asks: publish::ASKS,
@@ -32,8 +35,23 @@ pub const QUESTIONS: [Question; 4] = [
         answer: read::answer,
     },
     Question {
+        name: "wake",
+        asks: wake::ASKS,
+        answer: wake::answer,
+    },
+    Question {
+        name: "lease",
+        asks: lease::ASKS,
+        answer: lease::answer,
+    },
+    Question {
         name: "mix",
         asks: mix::ASKS,
         answer: mix::answer,
+    },
+    Question {
+        name: "build",
+        asks: build::ASKS,
+        answer: build::answer,
     },
 ];
