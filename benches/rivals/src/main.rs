@@ -64,8 +64,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let machine = Machine::detect();
     let mut answers = Vec::new();
     for question in QUESTIONS.iter().filter(|question| asked(question.name)) {
+        eprintln!("{} ...", question.name);
         let mut answer = (question.answer)(&run)?;
         answer.name_it(question, &machine);
+        if args.quick {
+            // They are bars for times that mean something.
+            answer.bars.clear();
+        }
         println!("{answer}");
         answers.push(answer);
     }

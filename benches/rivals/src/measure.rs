@@ -81,6 +81,11 @@ impl Times {
         self.0.len()
     }
 
+    /// Nanoseconds of all rounds, if each was of one operation.
+    pub fn total(&self) -> f64 {
+        self.0.iter().sum()
+    }
+
     /// Median, 99th percentile and maximum, each the time of some round.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ mod lease;
 mod mix;
 mod publish;
 mod read;
+mod replay;
 mod throughput;
 mod wake;
 
@@ -18,7 +19,7 @@ pub struct Question {
 }
 
 /// All questions, in the order of the page.
-pub const QUESTIONS: [Question; 7] = [
+pub const QUESTIONS: [Question; 8] = [
     Question {
         name: "publish",
         asks: publish::ASKS,
@@ -48,6 +49,11 @@ pub const QUESTIONS: [Question; 7] = [
         name: "mix",
         asks: mix::ASKS,
         answer: mix::answer,
+    },
+    Question {
+        name: "replay",
+        asks: replay::ASKS,
+        answer: replay::answer,
     },
     Question {
         name: "build",
