@@ -33,6 +33,9 @@ impl Unit {
     }
 }
 
+/// The contenders of one case, with their times.
+pub type Rows = Vec<(String, Times)>;
+
 /// One contender in one case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -44,8 +47,7 @@ pub struct Row {
     pub median_ns: f64,
     pub p99_ns: f64,
     pub max_ns: f64,
-    /// The median divided by that of the case's limit, both per byte where they move different
-    /// numbers of them. The limit itself has 1.
+    /// The median divided by that of the case's limit, which itself has 1.
     pub times_limit: Option<f64>,
     /// What the median comes to.
     pub bytes_per_second: Option<f64>,
@@ -59,6 +61,7 @@ pub struct Bar {
     pub wanted: f64,
     /// Whether `found` must be at least `wanted`; else at most.
     pub at_least: bool,
+    pub met: bool,
 }
 
 impl Bar {
@@ -69,6 +72,7 @@ impl Bar {
             found,
             wanted,
             at_least: false,
+            met: found <= wanted,
         }
     }
 
@@ -79,14 +83,7 @@ impl Bar {
             found,
             wanted,
             at_least: true,
-        }
-    }
-
-    pub fn met(&self) -> bool {
-        if self.at_least {
-            self.found >= self.wanted
-        } else {
-            self.found <= self.wanted
+            met: found >= wanted,
         }
     }
 }
@@ -133,32 +130,23 @@ impl Answer {
         self.machine = Some(machine.clone());
     }
 
-    /// Adds the rows of one case. The limit is one of them, by its name.
-    pub fn case(&mut self, case: &str, limit: &str, rows: &[(String, u64, Times)]) {
-        let limit = rows
-            .iter()
-            .find(|(contender, ..)| contender == limit)
-            .map(|(_, bytes, times)| (*bytes, times.spread().median));
-        for (contender, bytes, times) in rows {
+    /// Adds the rows of one case, whose operation moves so many bytes. The limit is one of them, by
+    /// its name, or there is none.
+    pub fn case(&mut self, case: &str, limit: &str, bytes: usize, rows: &Rows) {
+        let limit = rows.iter().find(|(contender, _)| contender == limit);
+        let limit = limit.map(|(_, times)| times.spread().median);
+        for (contender, times) in rows {
             let Spread { median, p99, max } = times.spread();
             self.rows.push(Row {
                 case: case.to_owned(),
                 contender: contender.clone(),
-                bytes: *bytes,
+                bytes: bytes as u64,
                 rounds: times.len(),
                 median_ns: median,
                 p99_ns: p99,
                 max_ns: max,
-                times_limit: limit.map(|(limit_bytes, limit)| {
-                    // Per byte where both have any.
-                    let bytes = if *bytes > 0 && limit_bytes > 0 {
-                        limit_bytes as f64 / *bytes as f64
-                    } else {
-                        1.0
-                    };
-                    median * bytes / limit
-                }),
-                bytes_per_second: (*bytes > 0).then(|| *bytes as f64 / median * 1e9),
+                times_limit: limit.map(|limit| median / limit),
+                bytes_per_second: (bytes > 0).then(|| bytes as f64 / median * 1e9),
             });
         }
     }
@@ -192,29 +180,27 @@ impl Answer {
     /// The rows, as Markdown that reads well in a terminal too.
     pub fn rows_table(&self) -> Table {
         let median = format!("median per {}", self.per);
+        let mut header = vec!["case", "contender", &median, "p99", "max", "x limit"];
+        let moves_bytes = self.rows.iter().any(|row| row.bytes > 0);
+        header.extend(moves_bytes.then_some("MB/s"));
         let mut table = Table::new();
         table.load_preset(presets::ASCII_MARKDOWN);
-        table.set_header([
-            "case",
-            "contender",
-            &median,
-            "p99",
-            "max",
-            "x limit",
-            "MB/s",
-        ]);
+        table.set_header(header);
         for row in &self.rows {
-            table.add_row([
+            let of_limit = row.times_limit.map(|times| format!("{times:.2}"));
+            let rate = row
+                .bytes_per_second
+                .map(|rate| format!("{:.0}", rate / 1e6));
+            let mut cells = vec![
                 row.case.clone(),
                 row.contender.clone(),
                 self.unit.of(row.median_ns),
                 self.unit.of(row.p99_ns),
                 self.unit.of(row.max_ns),
-                row.times_limit
-                    .map_or(String::new(), |times| format!("{times:.2}")),
-                row.bytes_per_second
-                    .map_or(String::new(), |rate| format!("{:.0}", rate / 1e6)),
-            ]);
+                of_limit.unwrap_or_default(),
+            ];
+            cells.extend(moves_bytes.then_some(rate.unwrap_or_default()));
+            table.add_row(cells);
         }
         align_right(&mut table, 2);
         table
@@ -234,7 +220,7 @@ impl Answer {
                     if bar.at_least { "least" } else { "most" },
                     bar.wanted
                 ),
-                if bar.met() { "yes" } else { "no" }.to_owned(),
+                if bar.met { "yes" } else { "no" }.to_owned(),
             ]);
         }
         align_right(&mut table, 1);

@@ -8,7 +8,7 @@ use mixpool::queue::Pool;
 use crate::{
     measure::{Run, Times, order, time},
     memory::Shared,
-    report::{Answer, Bar, Unit},
+    report::{Answer, Bar, Rows, Unit},
 };
 
 pub const ASKS: &str = "How long does it take to make a pool? The limit: the kernel zeroing as many \
@@ -24,10 +24,16 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
     answer.case(
         &lazy.to_string(),
         LIMIT,
-        &[(LAZY.to_owned(), 0, not_prefaulted(run, lazy)?)],
+        0,
+        &vec![(LAZY.to_owned(), not_prefaulted(run, lazy)?)],
     );
     let whole = case(run.count(1000, 10), 1 << 20);
-    answer.case(&whole.to_string(), LIMIT, &prefaulted(run, whole)?);
+    answer.case(
+        &whole.to_string(),
+        LIMIT,
+        whole.bytes(),
+        &prefaulted(run, whole)?,
+    );
     answer.bars = vec![
         Bar::at_most(
             format!("{lazy}, not prefaulted, in seconds"),
@@ -98,7 +104,7 @@ fn not_prefaulted(run: &Run, case: Case) -> anyhow::Result<Times> {
 }
 
 /// The pool, the limit and ordinary memory, in turn.
-fn prefaulted(run: &Run, case: Case) -> anyhow::Result<Vec<(String, u64, Times)>> {
+fn prefaulted(run: &Run, case: Case) -> anyhow::Result<Rows> {
     const WRITTEN: &str = "writing zeroes to ordinary memory";
     let names = [LIMIT, OURS, WRITTEN];
     let mut times = vec![Times::default(); names.len()];
@@ -126,7 +132,5 @@ fn prefaulted(run: &Run, case: Case) -> anyhow::Result<Vec<(String, u64, Times)>
         }
     }
     let rows = names.into_iter().zip(times);
-    Ok(rows
-        .map(|(name, times)| (name.to_owned(), case.bytes() as u64, times))
-        .collect())
+    Ok(rows.map(|(name, times)| (name.to_owned(), times)).collect())
 }

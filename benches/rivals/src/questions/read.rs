@@ -10,7 +10,7 @@ use anyhow::ensure;
 use crate::{
     contenders::{Contender, InPlace, Publish, Receive, Room, Visit, visit_all},
     measure::{Pinned, Run, Times, order, time, total},
-    report::{Answer, Unit},
+    report::{Answer, Rows, Unit},
 };
 
 pub const ASKS: &str = "What does it cost to get, read and ack a message that is in the cache? The limit: \
@@ -30,7 +30,12 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
                 1 => format!("{message_bytes} bytes, one at a time"),
                 batch => format!("{message_bytes} bytes, in batches of {batch}"),
             };
-            answer.case(&case, LIMIT, &measure(run, message_bytes, batch)?);
+            answer.case(
+                &case,
+                LIMIT,
+                message_bytes,
+                &measure(run, message_bytes, batch)?,
+            );
         }
     }
     answer.note(
@@ -106,11 +111,7 @@ impl Visit for Refills {
 }
 
 /// Every contender and the limit, in turn.
-fn measure(
-    run: &Run,
-    message_bytes: usize,
-    batch: usize,
-) -> anyhow::Result<Vec<(String, u64, Times)>> {
+fn measure(run: &Run, message_bytes: usize, batch: usize) -> anyhow::Result<Rows> {
     /// The first finds the ring's memory as the other contenders left it.
     const WARM_UP: usize = 2;
     const TIMED: usize = 8;
@@ -149,7 +150,5 @@ fn measure(
         }
     }
     let rows = refills.into_iter().zip(times);
-    Ok(rows
-        .map(|((name, _), times)| (name, message_bytes as u64, times))
-        .collect())
+    Ok(rows.map(|((name, _), times)| (name, times)).collect())
 }

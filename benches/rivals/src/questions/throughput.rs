@@ -12,7 +12,7 @@ use crate::{
     contenders::{Contender, Publish, Receive, Room, Visit, visit_all},
     measure::{Pinned, Run, Times, order, time, total},
     memory::Shared,
-    report::{Answer, Unit},
+    report::{Answer, Rows, Unit},
     turns,
 };
 
@@ -35,7 +35,8 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
             1 => "1 producer".to_owned(),
             producers => format!("{producers} producers"),
         };
-        answer.case(&case, LIMIT, &measure(run, producers)?);
+        let traffic = Traffic::new(producers, run.count(32_768, 1024));
+        answer.case(&case, LIMIT, traffic.mean_bytes(), &measure(run, &traffic)?);
     }
     answer.note(format!(
         "Messages of {BYTES_MIN} to {BYTES_MAX} bytes; {} KiB of room for each producer. Who finds no room gives \
@@ -70,6 +71,11 @@ impl Traffic {
     fn of(&self, producer: usize) -> impl Iterator<Item = &[u8]> {
         let places = self.messages[producer].iter();
         places.map(|&(from, bytes)| &self.noise[from..from + bytes])
+    }
+
+    fn mean_bytes(&self) -> usize {
+        let sizes = self.all().map(<[u8]>::len);
+        sizes.sum::<usize>() / self.all().count()
     }
 
     fn all(&self) -> impl Iterator<Item = &[u8]> {
@@ -110,8 +116,7 @@ impl Visit for Rounds {
 }
 
 /// Every contender and the limit, in turn.
-fn measure(run: &Run, producers: usize) -> anyhow::Result<Vec<(String, u64, Times)>> {
-    let traffic = Traffic::new(producers, run.count(32_768, 1024));
+fn measure(run: &Run, traffic: &Traffic) -> anyhow::Result<Rows> {
     let mut expected = Arrived::default();
     traffic.all().for_each(|message| expected.add(message, &[]));
     let mut contenders = Rounds(vec![(LIMIT.to_owned(), copy)]);
@@ -120,12 +125,11 @@ fn measure(run: &Run, producers: usize) -> anyhow::Result<Vec<(String, u64, Time
     let mut times = vec![Times::default(); contenders.len()];
     for round in 0..run.count(20, 1) {
         for index in order(contenders.len(), round) {
-            contenders[index].1(run, &traffic, &expected, &mut times[index])?;
+            contenders[index].1(run, traffic, &expected, &mut times[index])?;
         }
     }
-    let mean = (expected.bytes / expected.messages) as u64;
     let rows = contenders.into_iter().zip(times);
-    Ok(rows.map(|((name, _), times)| (name, mean, times)).collect())
+    Ok(rows.map(|((name, _), times)| (name, times)).collect())
 }
 
 /// The limit: every message copied into shared memory, around and around.

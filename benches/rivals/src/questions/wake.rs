@@ -37,7 +37,7 @@ core, has the message? The limit: an eventfd and an epoll, and nothing else.";
 const CASE: &str = "consumer asleep";
 
 pub fn answer(run: &Run) -> anyhow::Result<Answer> {
-    let mut answer = Answer::per("wake", Unit::Nanoseconds);
+    let mut answer = Answer::per("wake", Unit::Microseconds);
     let contenders: [(&str, Session); 4] = [
         (BarePair::NAME, session::<BarePair>),
         (Mixpool::NAME, session::<Mixpool>),
@@ -53,9 +53,9 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
     let rows: Vec<_> = contenders
         .iter()
         .zip(times)
-        .map(|((name, _), times)| ((*name).to_owned(), 0, times))
+        .map(|((name, _), times)| ((*name).to_owned(), times))
         .collect();
-    answer.case(CASE, BarePair::NAME, &rows);
+    answer.case(CASE, BarePair::NAME, 0, &rows);
     answer.bars = vec![Bar::at_most(
         format!("`{}` / `{}`", Mixpool::NAME, BarePair::NAME),
         answer.times_limit(CASE, Mixpool::NAME),

@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     measure::{Run, Times, order, time},
-    report::{Answer, Bar, Unit},
+    report::{Answer, Bar, Rows, Unit},
     turns,
 };
 
@@ -46,7 +46,7 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
     let mut answer = Answer::per("frame", Unit::Nanoseconds);
     for (streams, rounds) in [(100, 2000), (1000, 1000), (10_000, 200)] {
         let rows = measure(run, streams, run.count(rounds, 3))?;
-        answer.case(&case(streams), LIMIT, &rows);
+        answer.case(&case(streams), LIMIT, RECORD_BYTES, &rows);
     }
     let middle = case(1000);
     let of_limit = 1.0 / answer.times_limit(&middle, LOOP);
@@ -90,7 +90,7 @@ struct Contender {
 }
 
 /// All with as many streams; each round is a pass of each contender, in some order.
-fn measure(run: &Run, streams: usize, rounds: usize) -> anyhow::Result<Vec<(String, u64, Times)>> {
+fn measure(run: &Run, streams: usize, rounds: usize) -> anyhow::Result<Rows> {
     let gain = Gain::from_linear(GAIN)?;
     let row = |name, memory, how| Contender { name, memory, how };
     let contenders = [
@@ -144,10 +144,9 @@ fn measure(run: &Run, streams: usize, rounds: usize) -> anyhow::Result<Vec<(Stri
             Ok(())
         },
     )??;
-    let bytes = RECORD_BYTES as u64;
     let rows = contenders.iter().zip(times);
     Ok(rows
-        .map(|(row, times)| (row.name.to_owned(), bytes, times))
+        .map(|(row, times)| (row.name.to_owned(), times))
         .collect())
 }
 

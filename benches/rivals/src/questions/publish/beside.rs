@@ -9,12 +9,13 @@ use std::{
 use anyhow::ensure;
 
 use super::{
-    LIMIT, Rows, USUAL,
+    LIMIT, USUAL,
     laps::{Lap, Memcpy, is_same},
 };
 use crate::{
     contenders::{Contender, Publish, Receive, Room, Visit, visit_all},
     measure::{Pinned, Run, Times, order, time},
+    report::Rows,
     turns,
 };
 
@@ -47,9 +48,7 @@ pub fn measure(run: &Run) -> anyhow::Result<Rows> {
         }
     }
     let rows = all.0.into_iter().zip(times);
-    Ok(rows
-        .map(|((name, _), times)| (name, USUAL as u64, times))
-        .collect())
+    Ok(rows.map(|((name, _), times)| (name, times)).collect())
 }
 
 fn alone(run: &Run, batches: usize, times: &mut Times) -> anyhow::Result<()> {

@@ -4,11 +4,12 @@ use std::{hint::black_box, mem, time::Duration};
 
 use anyhow::ensure;
 
-use super::{LIMIT, Rows, SPACED};
+use super::{LIMIT, SPACED};
 use crate::{
     contenders::{Contender, Publish, Receive, Room, Visit, visit_all},
     measure::{Pinned, Run, Times, order, time},
     memory::Shared,
+    report::Rows,
 };
 
 /// More than any core has of its own.
@@ -172,7 +173,5 @@ pub fn measure(run: &Run, room: Room, heat: Heat) -> anyhow::Result<Rows> {
     }
     drop(pinned);
     let rows = laps.into_iter().zip(times);
-    Ok(rows
-        .map(|((name, _), times)| (name, room.message_bytes as u64, times))
-        .collect())
+    Ok(rows.map(|((name, _), times)| (name, times)).collect())
 }

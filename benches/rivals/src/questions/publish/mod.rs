@@ -10,7 +10,7 @@ mod laps;
 use self::laps::Heat;
 use crate::{
     contenders::{Contender, EventfdPerMessage, InPlace, Mixpool, Room, Visit, visit_all},
-    measure::{Run, Times},
+    measure::Run,
     report::{Answer, Bar, Unit},
 };
 
@@ -28,9 +28,6 @@ const USUAL_WARM: &str = "320 bytes, warm";
 const USUAL_READ: &str = "320 bytes, the other core reading";
 const COLD_RING_BYTES: usize = 1 << 20;
 
-/// Contender, bytes of a message, times.
-type Rows = Vec<(String, u64, Times)>;
-
 pub fn answer(run: &Run) -> anyhow::Result<Answer> {
     let mut answer = Answer::per("publish", Unit::Nanoseconds);
     for size in SIZES {
@@ -45,15 +42,17 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
         answer.case(
             &format!("{size} bytes, warm"),
             LIMIT,
+            size,
             &laps::measure(run, warm, Heat::Warm)?,
         );
         answer.case(
             &format!("{size} bytes, cold"),
             LIMIT,
+            size,
             &laps::measure(run, cold, Heat::Cold)?,
         );
     }
-    answer.case(USUAL_READ, LIMIT, &beside::measure(run)?);
+    answer.case(USUAL_READ, LIMIT, USUAL, &beside::measure(run)?);
     judge(&mut answer);
     calls::count(run, &mut answer)?;
     Ok(answer)

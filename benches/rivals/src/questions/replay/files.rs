@@ -30,7 +30,7 @@ pub enum Clipping {
 pub struct Files {
     folder: TempDir,
     pub paths: Vec<PathBuf>,
-    bytes: u64,
+    bytes: usize,
     once: Vec<i16>,
     running_16: Vec<i16>,
     running_32: Vec<i16>,
@@ -69,7 +69,7 @@ impl Files {
             }
             writer.flush()?;
             file.finalize()?;
-            bytes += fs::metadata(&path)?.len();
+            bytes += fs::metadata(&path)?.len() as usize;
             paths.push(path);
         }
         let clip = |sum: i64| sum.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
@@ -87,7 +87,7 @@ impl Files {
     }
 
     /// Of all files.
-    pub fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 

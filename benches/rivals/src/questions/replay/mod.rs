@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     measure::{Run, Times, order, time},
-    report::{Answer, Bar, Unit},
+    report::{Answer, Bar, Rows, Unit},
 };
 
 pub const ASKS: &str = "How fast are files mixed, beside the programs that people mix files with? The \
@@ -39,7 +39,9 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
         (run.count(1000, 32), run.count(5, 1)),
     ] {
         let case = format!("{count} files of {seconds} s");
-        answer.case(&case, LIMIT, &measure(&programs, count, seconds, rounds)?);
+        let files = Files::make(count, seconds)?;
+        let rows = measure(&programs, &files, rounds)?;
+        answer.case(&case, LIMIT, files.bytes(), &rows);
         cases.push(case);
     }
     let largest = cases.last().context("there are cases")?;
@@ -77,13 +79,7 @@ fn raise_descriptors() -> anyhow::Result<u64> {
 }
 
 /// Every program and the limit, in turn, on files of one kind.
-fn measure(
-    programs: &[Program],
-    count: usize,
-    seconds: usize,
-    rounds: usize,
-) -> anyhow::Result<Vec<(String, u64, Times)>> {
-    let files = Files::make(count, seconds)?;
+fn measure(programs: &[Program], files: &Files, rounds: usize) -> anyhow::Result<Rows> {
     let mut times = vec![Times::default(); programs.len() + 1];
     files.read_and_write()?; // into the page cache
     for round in 0..rounds {
@@ -95,9 +91,9 @@ fn measure(
             fs::remove_file(files.mix())?;
             let (took, done) = match programs.get(index) {
                 Some(program) => {
-                    let mut command = program.command(&files);
+                    let mut command = program.command(files);
                     let (took, output) = time(|| command.output());
-                    (took, check(program, &files, &output?))
+                    (took, check(program, files, &output?))
                 }
                 None => time(|| files.read_and_write()),
             };
@@ -107,9 +103,7 @@ fn measure(
     }
     let names = programs.iter().map(|program| program.name.to_owned());
     let rows = names.chain([LIMIT.to_owned()]).zip(times);
-    Ok(rows
-        .map(|(name, times)| (name, files.bytes(), times))
-        .collect())
+    Ok(rows.map(|(name, times)| (name, times)).collect())
 }
 
 /// Sees that the program's mix is what its own rule of clipping makes of the files.
