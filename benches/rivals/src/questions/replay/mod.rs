@@ -103,7 +103,7 @@ fn measure(programs: &[Program], files: &Files, rounds: usize) -> anyhow::Result
     }
     let names = programs.iter().map(|program| program.name.to_owned());
     let rows = names.chain([LIMIT.to_owned()]).zip(times);
-    Ok(rows.map(|(name, times)| (name, times)).collect())
+    Ok(rows.collect())
 }
 
 /// Sees that the program's mix is what its own rule of clipping makes of the files.
