@@ -1,0 +1,96 @@
+//! This core's side: the ways to add up what the other core has just filled. What is timed.
+
+use std::hint::black_box;
+
+use mixpool::{
+    audio::{Frame, Gain, frame::frame_bytes, sum},
+    mixer::Mixer,
+    queue::{Consumer, LeaseId},
+};
+
+use super::{BLOCK, RECORD_BYTES};
+use crate::measure::total;
+
+/// Rings asked for ahead, a group at a time, as the mixer does it.
+pub const GROUP: usize = 8;
+
+/// What adds up frames.
+pub enum Pass {
+    /// The bare loop over rings.
+    Rings(Consumer, Vec<LeaseId>),
+    /// The mixer.
+    Mixer(Box<Mixer>),
+    /// A loop over one message that holds all frames.
+    Flat(Consumer, LeaseId),
+}
+
+/// How a pass is done, where there is a choice.
+#[derive(Debug, Clone, Copy)]
+pub enum How {
+    /// Everything in the order it comes.
+    Plain,
+    /// Each sample with this gain.
+    Gained(Gain),
+    /// Each frame's checksum looked at first.
+    Checked,
+    /// Without asking for the next rings ahead.
+    WithoutPrefetch,
+    /// The bytes are read, not taken as samples, and left there.
+    ReadOnly,
+}
+
+impl Pass {
+    /// Reads the frames that have just come, all of them, and gives their sums.
+    pub fn run(&mut self, how: How) -> Option<[i32; BLOCK]> {
+        let mut sums = [0; BLOCK];
+        match self {
+            Self::Rings(consumer, leases) => add_rings(consumer, leases, how, &mut sums),
+            Self::Mixer(mixer) => {
+                for (sum, &sample) in sums.iter_mut().zip(mixer.tick().samples) {
+                    *sum = i32::from(sample);
+                }
+            }
+            Self::Flat(consumer, lease) => {
+                let message = consumer.get(*lease).expect(OURS).expect("filled");
+                if let How::ReadOnly = how {
+                    black_box(total(&message));
+                    return None;
+                }
+                for record in message.chunks_exact(RECORD_BYTES) {
+                    let frame = Frame::parse(&record[8..]).expect("a frame");
+                    sum::add(&mut sums, frame.samples());
+                }
+                message.ack();
+            }
+        }
+        Some(sums)
+    }
+}
+
+const OURS: &str = "nobody releases the leases";
+
+fn add_rings(consumer: &mut Consumer, leases: &[LeaseId], how: How, sums: &mut [i32; BLOCK]) {
+    let gain = match how {
+        How::Gained(gain) => gain,
+        _ => Gain::UNITY,
+    };
+    let (checked, ahead) = match how {
+        How::Checked => (true, true),
+        How::WithoutPrefetch => (false, false),
+        _ => (false, true),
+    };
+    for (index, &lease) in leases.iter().enumerate() {
+        if ahead && index.is_multiple_of(GROUP) {
+            // Before the first group nothing was asked for yet.
+            let from = if index == 0 { 0 } else { index + GROUP };
+            for &next in leases.iter().take(index + 2 * GROUP).skip(from) {
+                consumer.prefetch(next, frame_bytes(BLOCK));
+            }
+        }
+        let message = consumer.get(lease).expect(OURS).expect("filled");
+        let frame = Frame::parse(&message).expect("a frame");
+        assert!(!checked || frame.checksum_ok(), "a damaged frame");
+        sum::add_gained(sums, frame.samples(), gain);
+        message.ack();
+    }
+}
