@@ -5,9 +5,11 @@
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
+    sync::Barrier,
+    thread,
 };
 
-use mixpool::queue::{Pool, PoolPlan};
+use mixpool::queue::{Host, Pool, PoolPlan};
 
 /// What the process takes now.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,8 @@ struct Rings {
     mapped_bytes: u64,
     /// Present pages, shared among their mappings: what the pool takes of RAM.
     resident_bytes: u64,
+    /// Of `mapped_bytes`, those that huge pages map: they take no page tables.
+    huge_bytes: u64,
 }
 
 impl Account {
@@ -66,6 +70,7 @@ impl Rings {
                 rings.virtual_bytes += kib(&line, "Size:");
                 rings.mapped_bytes += kib(&line, "Rss:");
                 rings.resident_bytes += kib(&line, "Pss:");
+                rings.huge_bytes += kib(&line, "ShmemPmdMapped:");
             }
         }
         rings
@@ -85,13 +90,23 @@ fn field(text: &str, name: &str) -> u64 {
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const PAGE: u64 = 4 << 10;
+
+/// How the pages of a pool come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pages {
+    AtFirstTouch,
+    Prefault,
+    PrefaultHuge,
+}
 
 /// Builds the pool and compares.
-fn check(slots: usize, ring_bytes: usize, prefault: bool) {
+fn check(slots: usize, ring_bytes: usize, pages: Pages) {
     let builder = Pool::builder()
         .slots(slots)
         .ring_bytes(ring_bytes)
-        .prefault(prefault);
+        .prefault(pages == Pages::Prefault)
+        .huge_pages(pages == Pages::PrefaultHuge);
     let plan = builder.plan().unwrap();
     let before = Account::now();
     let pool = builder.build().unwrap();
@@ -100,19 +115,26 @@ fn check(slots: usize, ring_bytes: usize, prefault: bool) {
     let after = Account::now();
 
     println!("{plan:?}\n{before:?}\n{built:?}\n{after:?}");
-    check_built(&plan, before, built, prefault);
+    check_built(&plan, before, built, pages);
     check_dropped(&plan, before, after);
 }
 
-fn check_built(plan: &PoolPlan, before: Account, built: Account, prefault: bool) {
+fn check_built(plan: &PoolPlan, before: Account, built: Account, pages: Pages) {
     assert_eq!(before.rings, Rings::default());
     assert_eq!(built.descriptors - before.descriptors, plan.descriptors);
-    let present = u64::from(prefault);
+    let present = u64::from(pages != Pages::AtFirstTouch);
+    // Some may be small, if the host has too little memory that hangs together.
+    let huge_bytes = built.rings.huge_bytes;
+    let huge_page = Host::detect().huge_pages.page_bytes();
+    if pages == Pages::PrefaultHuge && huge_page.is_some_and(|size| plan.ring_bytes >= size) {
+        assert!(huge_bytes > 0);
+    }
     let expected = Rings {
         vmas: plan.vmas,
         virtual_bytes: plan.virtual_bytes,
         mapped_bytes: present * plan.virtual_bytes,
         resident_bytes: present * plan.resident_bytes,
+        huge_bytes,
     };
     assert_eq!(built.rings, expected);
 
@@ -124,7 +146,8 @@ fn check_built(plan: &PoolPlan, before: Account, built: Account, prefault: bool)
         "{taken}"
     );
     let tables = built.page_table_bytes - before.page_table_bytes;
-    let expected = present * plan.page_table_bytes;
+    // An entry of 8 bytes for each page that is not huge.
+    let expected = present * (plan.page_table_bytes - huge_bytes / PAGE * 8);
     // The range may begin within a table, the heap may need one, and tables point to tables.
     assert!(tables + 4 * KIB >= expected, "{tables}");
     assert!(tables <= expected + 32 * KIB, "{tables}");
@@ -157,14 +180,31 @@ fn check_metadata() {
     );
 }
 
+/// malloc gives threads address space of their own, some 64 MiB, and keeps it for later ones. A prefault's
+/// threads find it here.
+fn start_threads() {
+    let count = thread::available_parallelism().unwrap().get();
+    let all = Barrier::new(count);
+    thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| {
+                all.wait();
+                drop(vec![0; 1]);
+                all.wait();
+            });
+        }
+    });
+}
+
 #[test]
 fn a_built_pool_takes_what_its_plan_says_and_gives_it_all_back() {
     check_metadata();
-    for prefault in [true, false] {
-        check(256, 64 << 10, prefault);
-        check(4096, 4 << 10, prefault);
-        check(3, 4 << 20, prefault);
-        check(1, 4 << 10, prefault);
-        check(1000, 1 << 15, prefault);
+    start_threads();
+    for pages in [Pages::Prefault, Pages::PrefaultHuge, Pages::AtFirstTouch] {
+        check(256, 64 << 10, pages);
+        check(4096, 4 << 10, pages);
+        check(3, 4 << 20, pages);
+        check(1, 4 << 10, pages);
+        check(1000, 1 << 15, pages);
     }
 }

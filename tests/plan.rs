@@ -239,6 +239,24 @@ fn only_a_plan_that_locks_needs_locked_memory() {
 }
 
 #[test]
+fn a_plan_in_huge_pages_tells_their_size_or_how_to_have_them() {
+    let huge = json(&["--huge-pages"]);
+    let answer = &huge["huge_pages"];
+    assert_eq!(answer["asked"], true);
+    assert_ne!(answer["page_bytes"].is_null(), answer["remedy"].is_null());
+    assert!(huge["prefault_startup_ns"].as_u64().unwrap() > 0);
+    // It takes what any plan takes: what is not to be had in huge pages comes in small ones.
+    for key in ["resident_bytes", "page_table_bytes", "limits"] {
+        let of = |plan: &Value| match &plan[key] {
+            Value::Array(limits) => limits.iter().map(|limit| limit["needed"].clone()).collect(),
+            figure => figure.clone(),
+        };
+        assert_eq!(of(&huge), of(&json(&[])), "{key}");
+    }
+    assert!(text(&plan(&["--huge-pages"])).contains("Huge pages"));
+}
+
+#[test]
 fn start_up_is_estimated_with_and_without_prefault() {
     let plan = json(&[]);
     let startup = plan["startup_ns"].as_u64().unwrap();

@@ -56,6 +56,12 @@ fn address_space_bytes() -> u64 {
     pages * PAGE as u64
 }
 
+/// Present pages that are shared, counted in each view.
+fn ring_pages() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(2).unwrap().parse().unwrap()
+}
+
 fn refused(slots: usize, ring_bytes: usize) -> BuildError {
     Pool::builder()
         .slots(slots)
@@ -177,11 +183,6 @@ fn a_limit_on_file_sizes_is_an_error_and_no_signal() {
 #[test]
 fn prefaulted_rings_are_present_from_the_start() {
     in_child("prefaulted_rings_are_present_from_the_start", || {
-        let ring_pages = || {
-            let statm = fs::read_to_string("/proc/self/statm").unwrap();
-            let shared: u64 = statm.split(' ').nth(2).unwrap().parse().unwrap();
-            shared
-        };
         let before = ring_pages();
         let built = Pool::builder()
             .slots(4)
@@ -195,6 +196,26 @@ fn prefaulted_rings_are_present_from_the_start() {
             Err(error) => assert!(error.to_string().contains("MADV_POPULATE_WRITE"), "{error}"),
         }
     });
+}
+
+#[test]
+fn a_pool_is_prefaulted_even_where_no_thread_can_be_started() {
+    in_child(
+        "a_pool_is_prefaulted_even_where_no_thread_can_be_started",
+        || {
+            let pool = Pool::builder().slots(8).ring_bytes(1 << 20).prefault(true);
+            let plan = pool.plan().unwrap();
+            // Less than a thread's stack of 2 MiB beside the pool.
+            let room = plan.virtual_bytes + plan.metadata_bytes + (1 << 20);
+            lower(Resource::RLIMIT_AS, address_space_bytes() + room);
+            let before = ring_pages();
+            let held = pool.build();
+            assert!(held.is_ok(), "{held:?}");
+            let refused = std::thread::Builder::new().spawn(|| ());
+            assert!(refused.is_err());
+            assert!(ring_pages() - before >= plan.virtual_bytes / PAGE as u64);
+        },
+    );
 }
 
 #[test]
@@ -214,7 +235,7 @@ fn locked_rings_work_or_the_limit_is_named_with_what_is_left_of_it() {
             let first = locked();
             let (_pool, _consumer) = match first {
                 Ok(held) => held,
-                Err(BuildError::Os { call: "mlock", .. }) => return, // a sandbox that forbids it
+                Err(BuildError::Os { call: "mlock2", .. }) => return, // a sandbox that forbids it
                 Err(error) => panic!("{error}"),
             };
             let second = locked();

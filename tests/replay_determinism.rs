@@ -80,6 +80,7 @@ impl Replay {
             streams_max: paths.len(),
             ring_bytes: self.ring_bytes,
             prefault: false,
+            huge_pages: false,
             limiting: self.limiting,
             clock: Clock::Offline,
             record: Some(path.clone()),

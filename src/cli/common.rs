@@ -10,7 +10,7 @@ use mixpool::{
         format::{CHANNELS_MAX, RATE_HZ_MAX, RATE_HZ_MIN},
     },
     mixer::Limiting,
-    queue::{BuildError, PoolPlan},
+    queue::{BuildError, Host, PoolPlan},
     server::{Clock, Realtime, Report, ServerError, Settings, SourceErrorReport},
 };
 
@@ -61,6 +61,12 @@ pub struct Common {
           hide_possible_values = true, help_heading = POOL)]
     pub prefault: bool,
 
+    /// The same in huge pages where the host has them: a faster start
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_value_t = false, default_missing_value = "true", hide_default_value = true,
+          hide_possible_values = true, help_heading = POOL)]
+    pub huge_pages: bool,
+
     /// Write the mix to this WAV file
     #[arg(long, value_name = "FILE.wav", help_heading = RESULTS)]
     pub record: Option<PathBuf>,
@@ -101,6 +107,7 @@ impl Common {
             streams_max,
             ring_bytes: self.ring_size.unwrap_or(ring_bytes),
             prefault: self.prefault,
+            huge_pages: self.huge_pages,
             limiting: match self.limiter {
                 Switch::On => Limiting::Limiter,
                 Switch::Off => Limiting::Saturate,
@@ -110,6 +117,9 @@ impl Common {
             realtime: Realtime::default(),
         };
         check(&settings)?;
+        if self.huge_pages {
+            warn_without_huge_pages();
+        }
         Ok(settings)
     }
 
@@ -180,6 +190,14 @@ pub fn check(settings: &Settings) -> Result<()> {
         Err(error) => return Err(error.into()),
     };
     Err(WrongUsage(usage).into())
+}
+
+/// Says so where the host has no huge pages: the server runs without.
+fn warn_without_huge_pages() {
+    let huge_pages = Host::detect().huge_pages;
+    if let Some(remedy) = huge_pages.remedy() {
+        tracing::warn!("--huge-pages: {huge_pages}, so the rings have small ones: {remedy}");
+    }
 }
 
 /// Logs each failure once, however many streams it met.

@@ -52,6 +52,10 @@ pub struct Arguments {
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     channels: u16,
 
+    /// Prefault in huge pages, and ask whether this host has them
+    #[arg(long)]
+    huge_pages: bool,
+
     /// Ask whether the rings may be locked in RAM too
     #[arg(long)]
     lock: bool,
@@ -69,6 +73,7 @@ struct Request {
     /// The ring was chosen for this much audio.
     chosen_for: Option<Duration>,
     lock: bool,
+    huge_pages: bool,
 }
 
 /// What a ring of the plan holds.
@@ -84,7 +89,7 @@ struct Audio {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let request = Request::new(arguments).map_err(|error| WrongUsage(format!("{error:#}")))?;
     let host = Host::detect();
-    let cost = cost::estimate(&request.plan, &host);
+    let cost = cost::estimate(&request.plan, &host, request.huge_pages);
     let report = Report::new(&request, &host, cost);
     let text = if arguments.json {
         serde_json::to_string_pretty(&report)? + "\n"
@@ -128,6 +133,7 @@ impl Request {
             audio,
             chosen_for: arguments.hold,
             lock: arguments.lock,
+            huge_pages: arguments.huge_pages,
         })
     }
 }

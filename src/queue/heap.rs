@@ -9,7 +9,7 @@ use std::{ptr::NonNull, sync::Arc};
 
 use loom::cell::UnsafeCell;
 
-use super::error::BuildError;
+use super::{error::BuildError, pages::Pages};
 
 #[derive(Debug, Clone)]
 pub(super) struct RingMemory {
@@ -77,7 +77,7 @@ pub(super) struct Mirror {
 unsafe impl Sync for Mirror {}
 
 impl Mirror {
-    pub(super) fn new(slots: usize, ring_bytes: usize) -> Result<Self, BuildError> {
+    pub(super) fn new(slots: usize, ring_bytes: usize, _pages: Pages) -> Result<Self, BuildError> {
         let ring = |_| {
             let words = vec![0_u64; 2 * ring_bytes / 8].into_boxed_slice();
             let bytes = NonNull::new(Box::into_raw(words)).expect("a box has an address");
@@ -95,13 +95,5 @@ impl Mirror {
 
     pub(super) fn ring(&self, slot: usize) -> RingMemory {
         self.rings[slot].clone()
-    }
-
-    pub(super) fn prefault(&self) -> Result<(), BuildError> {
-        Ok(())
-    }
-
-    pub(super) fn lock(&self) -> Result<(), BuildError> {
-        Ok(())
     }
 }

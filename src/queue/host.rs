@@ -8,6 +8,8 @@ use nix::{
     unistd::{SysconfVar, sysconf},
 };
 
+use super::pages::HugePages;
+
 /// Limits of this host and what the process uses of them already. `None` means that there is no
 /// limit, or that the host does not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Host {
     pub locked_bytes: Option<u64>,
     /// Bytes a file, the memory file too, may have (`RLIMIT_FSIZE`).
     pub file_bytes: Option<u64>,
+    /// Huge pages for shared memory. No limit: a pool is built without them too.
+    pub huge_pages: HugePages,
 }
 
 impl Host {
@@ -64,6 +68,7 @@ impl Host {
                 )
             },
             file_bytes: soft_limit(Resource::RLIMIT_FSIZE),
+            huge_pages: HugePages::detect(&status),
         }
     }
 }

@@ -19,12 +19,11 @@
 //! position alone, slices cover one payload each, and no two live slices, of which one is mutable, ever
 //! cover the same backing byte.
 
-use std::{ffi::c_void, fs::File, io, num::NonZeroUsize, ptr::NonNull};
+use std::{fs::File, io, ptr::NonNull};
 
 use memfd::{FileSeal, MemfdOptions};
-use nix::sys::mman::{self, MapFlags, MmapAdvise, ProtFlags};
 
-use super::error::BuildError;
+use super::{error::BuildError, pages::Pages, prefault, range::Range};
 
 /// The memory of one ring: `capacity` bytes, addressable twice in a row.
 #[derive(Debug, Clone, Copy)]
@@ -58,22 +57,6 @@ impl RingMemory {
     pub(super) fn trace_read(&self, _position: u64, _len: u64) {}
 }
 
-/// Address space of our own, given back when dropped.
-#[derive(Debug)]
-struct Range {
-    start: NonNull<c_void>,
-    bytes: usize,
-}
-
-impl Drop for Range {
-    fn drop(&mut self) {
-        // SAFETY: the range was reserved by `Mirror::new` and is owned by this value alone; the
-        // pool drops it after every half that could address it.
-        let unmapped = unsafe { mman::munmap(self.start, self.bytes) };
-        debug_assert!(unmapped.is_ok(), "munmap of an owned range: {unmapped:?}");
-    }
-}
-
 /// The memory of all rings of a pool.
 #[derive(Debug)]
 pub(super) struct Mirror {
@@ -81,81 +64,63 @@ pub(super) struct Mirror {
     ring_bytes: usize,
 }
 
-// SAFETY: the mapping is plain memory of the process. `&Mirror` gives out addresses only; see
-// `RingMemory` for their use.
-unsafe impl Send for Mirror {}
-// SAFETY: as above; no method of `&Mirror` touches the bytes but `prefault` and `lock`, which leave
-// their values alone.
-unsafe impl Sync for Mirror {}
-
 impl Mirror {
     /// Maps `slots` rings of `ring_bytes` each, a power of two and a multiple of the page size.
-    /// Enters the kernel `slots + 4` times; touches no page.
-    pub(super) fn new(slots: usize, ring_bytes: usize) -> Result<Self, BuildError> {
+    /// Enters the kernel `slots + 4` times and touches no page, unless `pages` asks for more.
+    pub(super) fn new(slots: usize, ring_bytes: usize, pages: Pages) -> Result<Self, BuildError> {
         let impossible = || BuildError::Impossible { slots, ring_bytes };
         let file_bytes = slots.checked_mul(ring_bytes).ok_or_else(impossible)?;
         let range_bytes = file_bytes.checked_mul(2).ok_or_else(impossible)?;
         let file = sealed_file(file_bytes)?;
-        let range = reserve(range_bytes)?;
-        for slot in 0..=slots {
-            // Views in order of address: 0, 0, 1, 1, 2, 2, ... Mapping `slot` holds the second view
-            // of the ring before it and the first view of its own.
-            let first_view = if slot == 0 { 0 } else { 2 * slot - 1 };
-            let views = if slot == 0 || slot == slots { 1 } else { 2 };
-            let file_offset = slot.saturating_sub(1) * ring_bytes;
-            map_over(
-                &range,
-                first_view * ring_bytes,
-                views * ring_bytes,
-                &file,
-                file_offset,
-            )?;
+        // A file smaller than a huge page has no use for one.
+        let huge_bytes = pages.huge_bytes.filter(|&bytes| bytes <= file_bytes);
+        let mut range = Range::reserve(range_bytes, huge_bytes)?;
+        if let Some(huge_bytes) = huge_bytes {
+            prefault::fill(&mut range, &file, file_bytes, huge_bytes)?;
+        }
+        map_views(&mut range, &file, slots, ring_bytes)?;
+        if pages.locked {
+            // Before the pages are there: each is locked as it comes, on whichever thread.
+            range.lock()?;
+        }
+        if pages.present {
+            prefault::views(&range, ring_bytes, huge_bytes.is_some())?;
         }
         Ok(Self { range, ring_bytes })
     }
 
     /// The memory of one ring.
     pub(super) fn ring(&self, slot: usize) -> RingMemory {
-        let offset = 2 * slot * self.ring_bytes;
-        assert!(offset < self.range.bytes, "slot {slot} is not of this pool");
-        // SAFETY: the ring's two views start at this offset of the range and end inside it.
-        let base = unsafe { self.range.start.cast::<u8>().add(offset) };
+        let base = self
+            .range
+            .at(2 * slot * self.ring_bytes, 2 * self.ring_bytes);
         RingMemory {
-            base,
+            base: base.cast(),
             capacity: self.ring_bytes as u64,
         }
     }
-
-    /// Makes every page present in both views, so that no later access faults.
-    pub(super) fn prefault(&self) -> Result<(), BuildError> {
-        // SAFETY: the advice changes no byte of the range, which is ours.
-        unsafe {
-            mman::madvise(
-                self.range.start,
-                self.range.bytes,
-                MmapAdvise::MADV_POPULATE_WRITE,
-            )
-        }
-        .map_err(os("madvise(MADV_POPULATE_WRITE)", || {
-            format!("prefaulting {} bytes of rings", self.range.bytes)
-        }))
-    }
-
-    /// Keeps every page in RAM. It also makes them present.
-    pub(super) fn lock(&self) -> Result<(), BuildError> {
-        // SAFETY: locking changes no byte of the range, which is ours.
-        unsafe { mman::mlock(self.range.start, self.range.bytes) }.map_err(os("mlock", || {
-            format!("locking {} bytes of rings", self.range.bytes)
-        }))
-    }
 }
 
-fn os(call: &'static str, doing: impl FnOnce() -> String) -> impl FnOnce(nix::Error) -> BuildError {
-    move |errno| BuildError::Os {
-        call,
-        doing: doing(),
-        source: errno.into(),
-    }
+/// Maps every ring twice.
+fn map_views(
+    range: &mut Range,
+    file: &File,
+    slots: usize,
+    ring_bytes: usize,
+) -> Result<(), BuildError> {
+    (0..=slots).try_for_each(|slot| {
+        // Views in order of address: 0, 0, 1, 1, 2, 2, ... Mapping `slot` holds the second view of the
+        // ring before it and the first view of its own.
+        let first_view = if slot == 0 { 0 } else { 2 * slot - 1 };
+        let views = if slot == 0 || slot == slots { 1 } else { 2 };
+        let file_offset = slot.saturating_sub(1) * ring_bytes;
+        range.map(
+            first_view * ring_bytes,
+            views * ring_bytes,
+            file,
+            file_offset,
+        )
+    })
 }
 
 /// A memory file of exactly `bytes`, which nobody can shrink or grow any more.
@@ -187,59 +152,6 @@ fn seal_error(error: memfd::Error) -> io::Error {
     }
 }
 
-/// Address space without memory behind it.
-fn reserve(bytes: usize) -> Result<Range, BuildError> {
-    let doing = || format!("reserving {bytes} bytes of address space");
-    let length = NonZeroUsize::new(bytes).expect("a pool has at least one ring");
-    // SAFETY: a new anonymous mapping at an address of the kernel's choice replaces nothing.
-    let start = unsafe {
-        mman::mmap_anonymous(
-            None,
-            length,
-            ProtFlags::PROT_NONE,
-            MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE,
-        )
-    }
-    .map_err(os("mmap", doing))?;
-    Ok(Range { start, bytes })
-}
-
-/// Maps `bytes` of the file over a part of the reserved range.
-fn map_over(
-    range: &Range,
-    offset: usize,
-    bytes: usize,
-    file: &File,
-    file_offset: usize,
-) -> Result<(), BuildError> {
-    assert!(
-        offset + bytes <= range.bytes,
-        "a mapping outside the reserved range"
-    );
-    let doing = || format!("mapping {bytes} bytes of the memory file at {file_offset}");
-    let address = range
-        .start
-        .addr()
-        .checked_add(offset)
-        .expect("inside the range");
-    let length = NonZeroUsize::new(bytes).expect("a view has a size");
-    let file_offset = file_offset as i64;
-    // SAFETY: MAP_FIXED replaces pages of the range only (asserted above), which is ours and to
-    // which no reference exists yet.
-    unsafe {
-        mman::mmap(
-            Some(address),
-            length,
-            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-            MapFlags::MAP_SHARED | MapFlags::MAP_FIXED,
-            file,
-            file_offset,
-        )
-    }
-    .map(drop)
-    .map_err(os("mmap", doing))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_byte_is_seen_at_both_of_its_addresses_and_nowhere_else() {
-        let mirror = Mirror::new(3, PAGE).unwrap();
+        let mirror = Mirror::new(3, PAGE, Pages::default()).unwrap();
         let (before, ring, after) = (mirror.ring(0), mirror.ring(1), mirror.ring(2));
         for position in 0..PAGE {
             let value = (position % 251) as u8 + 1;
@@ -272,7 +184,7 @@ mod tests {
 
     #[test]
     fn positions_a_lap_apart_share_an_address() {
-        let mirror = Mirror::new(1, PAGE).unwrap();
+        let mirror = Mirror::new(1, PAGE, Pages::default()).unwrap();
         let ring = mirror.ring(0);
         assert_eq!(ring.at(24), ring.at(24 + PAGE as u64));
         assert_eq!(ring.at(24), ring.at(24 + (PAGE as u64) * 1_000_000_007));

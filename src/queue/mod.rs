@@ -57,10 +57,15 @@ mod limit;
 mod mirror;
 #[cfg(not(loom))]
 mod mirror;
+mod pages;
 mod plan;
 mod pool;
+#[cfg(not(loom))]
+mod prefault;
 mod prefetch;
 mod producer;
+#[cfg(not(loom))]
+mod range;
 mod ring;
 mod stats;
 mod sync;
@@ -74,6 +79,7 @@ pub use consumer::{Batch, Consumer, Drained, Message};
 pub use error::{AcquireError, BuildError, PublishError, ReleaseError, ReserveError, StaleLease};
 pub use host::Host;
 pub use limit::LimitCheck;
+pub use pages::HugePages;
 pub use plan::PoolPlan;
 pub use pool::{LeaseId, Pool};
 pub use prefetch::prefetch_to_write;

@@ -9,7 +9,7 @@ use loom::thread;
 
 use super::{
     Consumer, Drained, LeaseId, Pool, Producer, ReleaseError, StaleLease, barrier::Barrier,
-    mirror::Mirror, pool::Shared, sync::Arc,
+    mirror::Mirror, pages::Pages, pool::Shared, sync::Arc,
 };
 
 /// A ring that two messages of 8 bytes fill: each takes 16 with its header.
@@ -29,7 +29,7 @@ fn model_with(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
 
 /// As the builder makes it, but for the limits: loom's rings are smaller than a page.
 fn pool(slots: usize) -> (Pool, Consumer) {
-    let mirror = Mirror::new(slots, RING_BYTES).unwrap();
+    let mirror = Mirror::new(slots, RING_BYTES, Pages::default()).unwrap();
     let shared = Arc::new(Shared::new(mirror, slots, Barrier::Both).unwrap());
     let consumer = Consumer::new(Arc::clone(&shared)).unwrap();
     (Pool::new(shared), consumer)

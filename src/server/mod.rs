@@ -91,6 +91,7 @@ impl Server {
             .slots(settings.streams_max)
             .ring_bytes(settings.ring_bytes)
             .prefault(settings.prefault)
+            .huge_pages(settings.huge_pages)
             // Playing streams are visited at each tick; only offline does the mixer sleep on a ring.
             .polled(matches!(settings.clock, Clock::Live { .. }))
             .build()?;

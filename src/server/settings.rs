@@ -22,6 +22,8 @@ pub struct Settings {
     pub ring_bytes: usize,
     /// Whether all memory is made present before the first tick.
     pub prefault: bool,
+    /// Whether it is, and in huge pages where the host has them.
+    pub huge_pages: bool,
     /// How a sum beyond 16 bits becomes a sample.
     pub limiting: Limiting,
     /// What the ticks follow.

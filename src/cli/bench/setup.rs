@@ -120,6 +120,7 @@ impl Setup {
             streams_max: streams,
             ring_bytes: self.ring_bytes,
             prefault: false,
+            huge_pages: false,
             limiting: Limiting::Limiter,
             clock: Clock::Live {
                 speed: 1.0,

@@ -29,10 +29,10 @@ pub struct Cost {
 }
 
 /// Builds the samples and scales them up. Takes about 100 ms, and 16 MiB for as long.
-pub fn estimate(plan: &PoolPlan, host: &Host) -> Cost {
+pub fn estimate(plan: &PoolPlan, host: &Host, huge_pages: bool) -> Cost {
     let sample = Sample::of(plan, host);
     let Sample { rings, ring_bytes } = sample;
-    let measured = sample.build_pools();
+    let measured = sample.build_pools(huge_pages);
     let (startup, prefault, basis) = match measured {
         Ok(times) => (
             Some(times.startup(sample, plan)),
@@ -80,31 +80,47 @@ impl Sample {
         (self.rings * self.ring_bytes) as f64
     }
 
-    fn build_pools(self) -> Result<Times, BuildError> {
+    fn build_pools(self, huge_pages: bool) -> Result<Times, BuildError> {
         let deadline = Instant::now() + BUDGET;
-        let best = |rings, prefault| {
-            let mut best = build(rings, self.ring_bytes, prefault)?;
+        let best = |rings, pages| {
+            let mut best = build(rings, self.ring_bytes, pages)?;
             for _ in 1..RUNS {
                 if Instant::now() >= deadline {
                     break;
                 }
-                best = best.min(build(rings, self.ring_bytes, prefault)?);
+                best = best.min(build(rings, self.ring_bytes, pages)?);
             }
             Ok(best)
         };
         Ok(Times {
-            one: best(1, false)?,
-            all: best(self.rings, false)?,
-            prefaulted: best(self.rings, true),
+            one: best(1, Pages::AtFirstTouch)?,
+            all: best(self.rings, Pages::AtFirstTouch)?,
+            prefaulted: best(
+                self.rings,
+                if huge_pages {
+                    Pages::PrefaultHuge
+                } else {
+                    Pages::Prefault
+                },
+            ),
         })
     }
 }
 
-fn build(rings: usize, ring_bytes: usize, prefault: bool) -> Result<f64, BuildError> {
+/// When the pages of a sample come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pages {
+    AtFirstTouch,
+    Prefault,
+    PrefaultHuge,
+}
+
+fn build(rings: usize, ring_bytes: usize, pages: Pages) -> Result<f64, BuildError> {
     let builder = Pool::builder()
         .slots(rings)
         .ring_bytes(ring_bytes)
-        .prefault(prefault);
+        .prefault(pages == Pages::Prefault)
+        .huge_pages(pages == Pages::PrefaultHuge);
     let started = Instant::now();
     let pool = builder.build()?;
     let took = started.elapsed();

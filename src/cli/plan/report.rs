@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use bytesize::ByteSize;
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
-use mixpool::queue::{Host, LimitCheck, PoolPlan};
+use mixpool::queue::{Host, HugePages, LimitCheck, PoolPlan};
 use serde::Serialize;
 
 use super::{Request, cost::Cost};
@@ -32,9 +32,29 @@ pub struct Report {
     startup_ns: Option<u64>,
     prefault_startup_ns: Option<u64>,
     lock: bool,
+    huge_pages: Huge,
     pub fits: bool,
     limits: Vec<Limit>,
     notes: Vec<String>,
+}
+
+/// A wish, and whether this host grants it: no limit.
+#[derive(Debug, Serialize)]
+struct Huge {
+    asked: bool,
+    /// `null`: the host offers none.
+    page_bytes: Option<usize>,
+    remedy: Option<&'static str>,
+}
+
+impl Huge {
+    fn new(asked: bool, found: HugePages) -> Self {
+        Self {
+            asked,
+            page_bytes: found.page_bytes(),
+            remedy: found.remedy(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +118,7 @@ impl Report {
             startup_ns: cost.startup_ns,
             prefault_startup_ns: cost.prefault_startup_ns,
             lock: request.lock,
+            huge_pages: Huge::new(request.huge_pages, host.huge_pages),
             fits: checks.iter().all(|check| check.ok),
             limits: checks.into_iter().map(Limit::from).collect(),
             notes,
@@ -237,6 +258,16 @@ fn host_notes(request: &Request, host: &Host) -> Vec<String> {
             human(request.plan.virtual_bytes),
             human(host.locked_bytes.unwrap_or(0)),
         ));
+    }
+    if request.huge_pages {
+        let found = host.huge_pages;
+        notes.push(match (found.page_bytes(), found.remedy()) {
+            (Some(bytes), _) => format!("Huge pages of {} are {found}.", human(bytes as u64)),
+            (_, remedy) => format!(
+                "Huge pages are {found}, so the rings would have small ones: {}.",
+                remedy.unwrap_or_default()
+            ),
+        });
     }
     notes
 }
