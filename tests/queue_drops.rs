@@ -172,7 +172,7 @@ fn the_high_water_mark_of_a_large_ring_is_at_most_a_256th_too_low() {
         assert!(mark <= highest && highest - mark < RING as u64 / 256);
     }
     // What the consumer sees is exact.
-    producer.publish(&[0; 300 * 320]).unwrap();
+    producer.publish(&vec![0; 300 * 320]).unwrap();
     assert_eq!(consumer.get_batch(lease, 1).unwrap().len(), 1);
     assert_eq!(producer.stats().high_water_bytes, 8 + 300 * 320);
 }

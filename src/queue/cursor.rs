@@ -46,15 +46,6 @@ impl WriteCursor {
         self.read_seen = read.load(Ordering::Acquire);
     }
 
-    /// Whether `need` bytes are free; refreshes only if the cached position says no.
-    pub(super) fn has_room(&mut self, need: u64, capacity: u64, read: &AtomicU64) -> bool {
-        if capacity - self.filled_at_most() >= need {
-            return true;
-        }
-        self.refresh(read);
-        capacity - self.filled_at_most() >= need
-    }
-
     /// Makes `bytes` more visible to the consumer.
     pub(super) fn advance(&mut self, bytes: u64, write: &AtomicU64) {
         self.position += bytes;

@@ -118,7 +118,11 @@ impl Producer {
     ///
     /// # Errors
     /// Why it was dropped.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "calls cost as much as the rest of a small publish"
+    )]
+    #[inline(always)]
     pub fn publish_with(
         &mut self,
         len: usize,
@@ -173,7 +177,11 @@ impl Reservation<'_> {
 
     /// Publishes the message. Wait-free; enters the kernel only if the consumer sleeps and armed
     /// this ring.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "calls cost as much as the rest of a small publish"
+    )]
+    #[inline(always)]
     pub fn commit(self) {
         let Producer {
             shared,

@@ -44,9 +44,10 @@ use super::{
 /// Bytes of a record before its payload.
 pub(super) const RECORD_HEADER_BYTES: u64 = 8;
 
-/// Ring space that a message of `payload` bytes takes: header, payload, padding to 8.
+/// Ring space that a message of `payload` bytes takes: header, payload, padding to 8. More than any ring
+/// has, if it is more than 64 bits can say.
 pub(super) const fn record_bytes(payload: u64) -> u64 {
-    RECORD_HEADER_BYTES + payload.next_multiple_of(8)
+    payload.saturating_add(RECORD_HEADER_BYTES + 7) & !7
 }
 
 /// A count of messages and their payload bytes, with one writer.
@@ -75,20 +76,35 @@ impl Counter {
     }
 }
 
-/// What the producer writes. One cache line: a publish dirties this and the message, no more.
+/// What the producer writes: on a cache line what the consumer looks at, on another what it does not.
+/// A consumer that waits for a message looks all the time, and each look takes the line away from under
+/// the next store to it; so a commit stores there once.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct ProducerSide {
+    seen: Seen,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Seen {
     /// Position after the last committed record.
     write: AtomicU64,
-    published: Counter,
-    dropped: Counter,
-    /// Most bytes in use that the producer found, records with headers and padding.
-    high_water: AtomicU64,
     /// The producer is done.
     closed: AtomicBool,
     /// Set by the consumer (rarely), cleared by whoever sees it first: "tell me of the next
     /// commit". It lives here because each commit reads it.
     armed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Counts {
+    published: Counter,
+    dropped: Counter,
+    /// Most bytes in use that the producer found, records with headers and padding.
+    high_water: AtomicU64,
 }
 
 /// What the consumer writes.
@@ -113,7 +129,7 @@ impl Ring {
     /// A ring whose first record lies at `start`, a multiple of 8.
     pub(super) fn starting_at(start: u64) -> Self {
         let ring = Self::default();
-        ring.producer.write.store(start, Ordering::Relaxed);
+        ring.producer.seen.write.store(start, Ordering::Relaxed);
         ring.consumer.read.store(start, Ordering::Relaxed);
         ring
     }
@@ -122,42 +138,42 @@ impl Ring {
     /// commit announces the lease to the consumer. Called under the pool's mutex while nobody
     /// holds either half.
     pub(super) fn open(&self) {
-        self.producer.published.reset();
-        self.producer.dropped.reset();
-        self.producer.high_water.store(0, Ordering::Relaxed);
-        self.producer.closed.store(false, Ordering::Relaxed);
-        self.producer.armed.store(true, Ordering::Relaxed);
+        self.producer.counts.published.reset();
+        self.producer.counts.dropped.reset();
+        self.producer.counts.high_water.store(0, Ordering::Relaxed);
+        self.producer.seen.closed.store(false, Ordering::Relaxed);
+        self.producer.seen.armed.store(true, Ordering::Relaxed);
         self.consumer.got.reset();
         self.consumer.high_water.store(0, Ordering::Relaxed);
     }
 
     /// The producer is done. Nothing is committed after it.
     pub(super) fn close(&self) {
-        self.producer.closed.store(true, Ordering::Release);
+        self.producer.seen.closed.store(true, Ordering::Release);
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.producer.closed.load(Ordering::Acquire)
+        self.producer.seen.closed.load(Ordering::Acquire)
     }
 
     pub(super) fn armed(&self) -> &AtomicBool {
-        &self.producer.armed
+        &self.producer.seen.armed
     }
 
     /// Counters and fill, by relaxed loads: each figure is true for some recent moment, and all
     /// are exact once both sides rest.
     pub(super) fn stats(&self, capacity_bytes: u64) -> RingStats {
         let read = self.consumer.read.load(Ordering::Relaxed);
-        let write = self.producer.write.load(Ordering::Relaxed);
+        let write = self.producer.seen.write.load(Ordering::Relaxed);
         // The two loads are not one moment: the ring may have moved on between them.
         let filled_bytes = write.saturating_sub(read).min(capacity_bytes);
         RingStats {
-            published: self.producer.published.get(),
-            dropped: self.producer.dropped.get(),
+            published: self.producer.counts.published.get(),
+            dropped: self.producer.counts.dropped.get(),
             got: self.consumer.got.get(),
             capacity_bytes,
             filled_bytes,
-            high_water_bytes: (self.producer.high_water.load(Ordering::Relaxed))
+            high_water_bytes: (self.producer.counts.high_water.load(Ordering::Relaxed))
                 .max(self.consumer.high_water.load(Ordering::Relaxed))
                 .max(filled_bytes),
             closed: self.is_closed(),
@@ -168,7 +184,7 @@ impl Ring {
     /// the consumer: to any other thread, `got` could run ahead of what it read of `published`.
     pub(super) fn waiting(&self) -> Waiting {
         let got = self.consumer.got.get();
-        let published = self.producer.published.get();
+        let published = self.producer.counts.published.get();
         Waiting {
             messages: published.messages - got.messages,
             payload_bytes: published.bytes - got.bytes,
@@ -190,12 +206,13 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(memory: RingMemory, ring: &Ring) -> Self {
-        let cursor = WriteCursor::resume(&ring.producer.write, &ring.consumer.read);
+        let cursor = WriteCursor::resume(&ring.producer.seen.write, &ring.consumer.read);
+        let slack = (memory.capacity() / 256).saturating_sub(256);
         Self {
             memory,
             cursor,
             dropped_before: 0,
-            slack: (memory.capacity() / 256).saturating_sub(256),
+            slack,
         }
     }
 
@@ -217,19 +234,30 @@ impl Writer {
     /// Whether a payload of `len` bytes fits now. The room found stays until it is committed.
     #[inline]
     pub(super) fn check_room(&mut self, ring: &Ring, len: usize) -> Result<(), ReserveError> {
+        if record_bytes(len as u64) <= self.room() {
+            return Ok(());
+        }
+        self.look_for_room(ring, len)
+    }
+
+    /// The cached position says no.
+    #[cold]
+    fn look_for_room(&mut self, ring: &Ring, len: usize) -> Result<(), ReserveError> {
         let max = self.message_max();
         if len > max {
             return Err(ReserveError::TooLarge { asked: len, max });
         }
-        let need = record_bytes(len as u64);
-        if self
-            .cursor
-            .has_room(need, self.memory.capacity(), &ring.consumer.read)
-        {
+        self.cursor.refresh(&ring.consumer.read);
+        if record_bytes(len as u64) <= self.room() {
             Ok(())
         } else {
             Err(ReserveError::Full { asked: len })
         }
+    }
+
+    /// Bytes free, by the cached position: never more than the truth.
+    fn room(&self) -> u64 {
+        self.memory.capacity() - self.cursor.filled_at_most()
     }
 
     /// The payload memory of the next record. [`check_room`](Self::check_room) for `len` must have
@@ -257,16 +285,19 @@ impl Writer {
     }
 
     fn payload_start(&self, len: usize) -> NonNull<u8> {
-        let room = self.memory.capacity() - self.cursor.filled_at_most();
         assert!(
-            record_bytes(len as u64) <= room,
+            record_bytes(len as u64) <= self.room(),
             "payload memory without room for it"
         );
         self.memory.at(self.cursor.position() + RECORD_HEADER_BYTES)
     }
 
     /// Publishes the record whose payload lies at [`payload_mut`](Self::payload_mut).
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "calls cost as much as the rest of a small publish"
+    )]
+    #[inline(always)]
     pub(super) fn commit(&mut self, ring: &Ring, len: usize) {
         let position = self.cursor.position();
         let header = u64::from(self.dropped_before) << 32 | len as u64;
@@ -278,15 +309,15 @@ impl Writer {
         // * Records start at multiples of 8 and the mapping at a page: the pointer is aligned.
         unsafe { self.memory.at(position).cast::<u64>().write(header) };
         self.dropped_before = 0;
-        ring.producer.published.add(1, len as u64);
+        ring.producer.counts.published.add(1, len as u64);
         self.raise_high_water(ring, need);
-        self.cursor.advance(need, &ring.producer.write);
+        self.cursor.advance(need, &ring.producer.seen.write);
     }
 
     /// Counts a message that was offered and not published.
     pub(super) fn count_drop(&mut self, ring: &Ring, len: usize) {
         self.dropped_before = self.dropped_before.saturating_add(1);
-        ring.producer.dropped.add(1, len as u64);
+        ring.producer.counts.dropped.add(1, len as u64);
     }
 
     /// The fill that the next `need` bytes make, while the consumer cannot have acked them yet.
@@ -295,11 +326,16 @@ impl Writer {
     /// consumer's line looked at: a steady stream, whose fill is its mark, would otherwise take that
     /// line from the consumer at every commit.
     fn raise_high_water(&mut self, ring: &Ring, need: u64) {
-        let mark = ring.producer.high_water.load(Ordering::Relaxed);
-        if self.cursor.filled_at_most() + need <= mark + self.slack {
-            return;
+        let mark = ring.producer.counts.high_water.load(Ordering::Relaxed);
+        if self.cursor.filled_at_most() + need > mark + self.slack {
+            self.look_for_mark(ring, need);
         }
-        raise(&ring.producer.high_water, self.filled(ring) + need);
+    }
+
+    #[cold]
+    fn look_for_mark(&mut self, ring: &Ring, need: u64) {
+        let filled = self.filled(ring) + need;
+        raise(&ring.producer.counts.high_water, filled);
     }
 }
 
@@ -380,7 +416,7 @@ impl Reader {
 
     /// Bytes that may be read now, by a fresh look at the producer.
     pub(super) fn refresh(&mut self, ring: &Ring) -> u64 {
-        let available = self.cursor.refresh(&ring.producer.write);
+        let available = self.cursor.refresh(&ring.producer.seen.write);
         raise(&ring.consumer.high_water, available);
         available
     }
@@ -411,7 +447,7 @@ impl Reader {
     /// if the cached position says that it must be looked at.
     pub(super) fn prefetch_record(&self, ring: &Ring, bytes: usize) {
         if self.cursor.available() == 0 {
-            prefetch::line(std::ptr::from_ref(&*ring.producer).cast());
+            prefetch::line(std::ptr::from_ref(&ring.producer.seen).cast());
         }
         let record = self.memory.at(self.cursor.position()).as_ptr();
         let bytes = (bytes as u64).min(self.memory.capacity() - RECORD_HEADER_BYTES);
