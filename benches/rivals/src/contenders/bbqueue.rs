@@ -35,6 +35,7 @@ impl Contender for Bbqueue {
 pub struct Sender(FramedProducer<Queue, usize>);
 
 impl Publish for Sender {
+    #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> bool {
         let Ok(mut grant) = self.0.grant(message.len()) else {
             return false;

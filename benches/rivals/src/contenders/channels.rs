@@ -41,6 +41,7 @@ impl<C: Channel> Contender for Boxed<C> {
 pub struct Sender<C: Channel>(C::Sender);
 
 impl<C: Channel> Publish for Sender<C> {
+    #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> bool {
         C::try_send(&self.0, message.into())
     }

@@ -4,8 +4,11 @@ use mixpool::queue::{Consumer, LeaseId, Pool, Producer};
 
 use super::{Contender, Publish, Receive, Room};
 
-/// A message is published from a slice.
+/// A message is published from a slice, in a pool for consumers that poll.
 pub struct Mixpool;
+
+/// As `Mixpool`, in a pool for consumers that sleep: each publish has a full fence.
+pub struct Woken;
 
 /// A message is written in place: reserve, fill, commit.
 pub struct InPlace;
@@ -16,26 +19,42 @@ impl Contender for Mixpool {
     type Receiver = Polled;
 
     fn make(senders: usize, room: Room) -> anyhow::Result<(Vec<Producer>, Polled)> {
-        let (pool, consumer) = Pool::builder()
-            .slots(senders)
-            .ring_bytes(room.ring_bytes)
-            .prefault(true)
-            .build()?;
-        let mut producers = (0..senders)
-            .map(|_| pool.acquire())
-            .collect::<Result<Vec<_>, _>>()?;
-        let leases = producers.iter().map(Producer::lease).collect();
-        let mut polled = Polled { consumer, leases };
-        // A lease starts armed: its first message is announced. From then on it is polled.
-        for producer in &mut producers {
-            producer.publish(&[])?;
-        }
-        polled.receive(1, |_, _| {});
-        Ok((producers, polled))
+        make(senders, room, true)
     }
 }
 
+impl Contender for Woken {
+    const NAME: &'static str = "mixpool, with fences";
+    type Sender = Producer;
+    type Receiver = Polled;
+
+    fn make(senders: usize, room: Room) -> anyhow::Result<(Vec<Producer>, Polled)> {
+        make(senders, room, false)
+    }
+}
+
+fn make(senders: usize, room: Room, polled: bool) -> anyhow::Result<(Vec<Producer>, Polled)> {
+    let (pool, consumer) = Pool::builder()
+        .slots(senders)
+        .ring_bytes(room.ring_bytes)
+        .prefault(true)
+        .polled(polled)
+        .build()?;
+    let mut producers = (0..senders)
+        .map(|_| pool.acquire())
+        .collect::<Result<Vec<_>, _>>()?;
+    let leases = producers.iter().map(Producer::lease).collect();
+    let mut polled = Polled { consumer, leases };
+    // A lease starts armed: its first message is announced. From then on it is polled.
+    for producer in &mut producers {
+        producer.publish(&[])?;
+    }
+    polled.receive(1, |_, _| {});
+    Ok((producers, polled))
+}
+
 impl Publish for Producer {
+    #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> bool {
         Producer::publish(self, message).is_ok()
     }
@@ -85,6 +104,7 @@ impl Contender for InPlace {
 pub struct Filled(Producer);
 
 impl Publish for Filled {
+    #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> bool {
         let Ok(mut reservation) = self.0.reserve(message.len()) else {
             return false;

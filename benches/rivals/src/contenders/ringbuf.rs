@@ -32,6 +32,7 @@ impl Contender for Ringbuf {
 pub struct Sender(HeapProd<u8>);
 
 impl Publish for Sender {
+    #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> bool {
         let bytes = LENGTH_BYTES + message.len();
         let (first, second) = self.0.vacant_slices_mut();
@@ -83,6 +84,7 @@ impl Contender for RawRingbuf {
 pub struct RawSender(HeapProd<u8>);
 
 impl Publish for RawSender {
+    #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> bool {
         // It would take a part of the message.
         if self.0.vacant_len() < message.len() {

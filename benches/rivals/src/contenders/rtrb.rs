@@ -31,6 +31,7 @@ impl Rtrb {
 pub struct Sender(Producer<u8>);
 
 impl Publish for Sender {
+    #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> bool {
         let Ok(mut chunk) = self.0.write_chunk_uninit(LENGTH_BYTES + message.len()) else {
             return false;
@@ -84,6 +85,7 @@ impl Contender for RawRtrb {
 pub struct RawSender(Producer<u8>);
 
 impl Publish for RawSender {
+    #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> bool {
         self.0.push_entire_slice(message).is_ok()
     }

@@ -53,6 +53,7 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
     let costs = [100, 1000, 10_000].map(|streams| answer.median(&case(streams), LOOP));
     let [least, most] = [f64::min, f64::max].map(|pick| costs.into_iter().reduce(pick).unwrap());
     let tick = answer.times_limit(&middle, TICK);
+    let of_loop = answer.median(&middle, TICK) / answer.median(&middle, LOOP);
     answer.bars = vec![
         Bar::at_least(
             format!("1000 streams: rate of `{LOOP}` / rate of `{LIMIT}`"),
@@ -65,6 +66,7 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
             1.5,
         ),
         Bar::at_most(format!("1000 streams: `{TICK}` / `{LIMIT}`"), tick, 2.0),
+        Bar::at_most(format!("1000 streams: `{TICK}` / `{LOOP}`"), of_loop, 2.0),
     ];
     answer.note(format!(
         "A frame has {BLOCK} samples and takes {RECORD_BYTES} bytes of a ring; the flat passes have as many bytes \
@@ -72,6 +74,7 @@ a frame. Rings of 1 MiB, of 64 KiB for 10000 streams, prefaulted."
     ));
     answer.note(format!(
         "`{LOOP}`: prefetch in groups of {GROUP}, get, parse, add, ack; it keeps no account and checks nothing. \
+`loop, read only`: the same bytes as the limit, read as the limit reads them, but where the records lie. \
 `mixer tick`: all that a tick does: playout, sequence, checksum, account, saturation."
     ));
     Ok(answer)
@@ -96,6 +99,7 @@ fn measure(run: &Run, streams: usize, rounds: usize) -> anyhow::Result<Rows> {
     let contenders = [
         row(LIMIT, 0, How::ReadOnly),
         row("flat sum", 0, How::Plain),
+        row("loop, read only", 1, How::ReadOnly),
         row(LOOP, 1, How::Plain),
         row("loop, gain", 1, How::Gained(gain)),
         row("loop, CRC", 1, How::Checked),
@@ -173,6 +177,7 @@ fn pool(run: &Run, streams: usize) -> anyhow::Result<(Streams, Vec<Arc<Account>>
         .slots(streams)
         .ring_bytes(ring_bytes)
         .prefault(!run.quick)
+        .polled(true)
         .build()?;
     let accounts: Vec<_> = (0..streams)
         .map(|index| Arc::new(Account::new(index.to_string())))

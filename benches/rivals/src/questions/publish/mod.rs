@@ -9,7 +9,7 @@ mod laps;
 
 use self::laps::Heat;
 use crate::{
-    contenders::{Contender, EventfdPerMessage, InPlace, Mixpool, Room, Visit, visit_all},
+    contenders::{Contender, EventfdPerMessage, InPlace, Mixpool, Room, Visit, Woken, visit_all},
     measure::Run,
     report::{Answer, Bar, Unit},
 };
@@ -114,7 +114,7 @@ impl Rivals {
 
 impl Visit for Rivals {
     fn visit<C: Contender>(&mut self) -> anyhow::Result<()> {
-        let ours = [Mixpool::NAME, InPlace::NAME].contains(&C::NAME);
+        let ours = [Mixpool::NAME, InPlace::NAME, Woken::NAME].contains(&C::NAME);
         if C::ANY_SIZE == self.1 && !ours {
             self.0.push(C::NAME);
         }
