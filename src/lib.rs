@@ -11,6 +11,8 @@
 //! - [`server`]: joins the layers. Threads, the epoll loop, start, stop and the report.
 
 #![deny(unsafe_code)]
+// Under the realtime sanitizer (`.ci/sanitize`) a tick says that it never waits.
+#![cfg_attr(rtsan, feature(sanitize))]
 
 #[allow(
     unsafe_code,

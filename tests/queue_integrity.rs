@@ -7,7 +7,7 @@ mod support;
 use std::{sync::Arc, thread, time::Duration};
 
 use mixpool::queue::{Consumer, Drained, LeaseId, Pool, Producer};
-use support::{PAGE, Random, pool, ring_space, tally};
+use support::{PAGE, Random, pool, tally};
 
 const MESSAGES: u64 = 1_000_000;
 
@@ -174,24 +174,4 @@ fn a_million_messages_arrive_whole_at_a_consumer_that_sleeps() {
             }
         }
     });
-}
-
-#[test]
-fn a_message_crosses_the_seam_whole_from_every_start() {
-    let (pool, mut consumer) = pool(1, PAGE);
-    let mut producer = pool.acquire().unwrap();
-    let lease = producer.lease();
-    let mut random = Random::seeded(4);
-    let content: Vec<u8> = (0..PAGE).map(|_| random.next() as u8).collect();
-    for start in (0..PAGE as u64).step_by(8) {
-        // From here to the same place a lap later, less 8: each start of the ring comes once.
-        let size = PAGE - 16 - random.below(8);
-        let message = &content[..size];
-        producer.publish(message).unwrap();
-        let got = consumer.get(lease).unwrap().unwrap();
-        assert!(*got == *message, "from position {start} back");
-        got.ack();
-        assert_eq!(producer.stats().high_water_bytes, PAGE as u64 - 8);
-        assert_eq!(ring_space(size), PAGE as u64 - 8);
-    }
 }

@@ -149,6 +149,7 @@ fn a_limit_on_address_space_is_named_with_its_figures_and_the_remedy() {
     in_child(
         "a_limit_on_address_space_is_named_with_its_figures_and_the_remedy",
         || {
+            let before = descriptors();
             lower(Resource::RLIMIT_AS, address_space_bytes() + (64 << 20));
             let error = refused(64, 1 << 20);
             assert!(matches!(error, BuildError::Limit(_)), "{error:?}");
@@ -163,7 +164,7 @@ fn a_limit_on_address_space_is_named_with_its_figures_and_the_remedy() {
             let told = format!("address_space_bytes (RLIMIT_AS): {needed} needed");
             assert!(text.contains(&told), "{text}");
             assert!(text.contains("ulimit -v"), "{text}");
-            assert_eq!(ring_mappings(), 0);
+            assert_eq!((descriptors(), ring_mappings()), (before, 0));
         },
     );
 }
@@ -171,12 +172,14 @@ fn a_limit_on_address_space_is_named_with_its_figures_and_the_remedy() {
 #[test]
 fn a_limit_on_file_sizes_is_an_error_and_no_signal() {
     in_child("a_limit_on_file_sizes_is_an_error_and_no_signal", || {
+        let before = (descriptors(), ring_mappings());
         lower(Resource::RLIMIT_FSIZE, 1 << 20);
         let text = refused(2, 1 << 20).to_string();
         assert!(
             text.contains("file_bytes (RLIMIT_FSIZE): 2097152 needed, 1048576 found"),
             "{text}"
         );
+        assert_eq!((descriptors(), ring_mappings()), before);
     });
 }
 
@@ -238,6 +241,7 @@ fn locked_rings_work_or_the_limit_is_named_with_what_is_left_of_it() {
                 Err(BuildError::Os { call: "mlock2", .. }) => return, // a sandbox that forbids it
                 Err(error) => panic!("{error}"),
             };
+            let before = (descriptors(), ring_mappings());
             let second = locked();
             if Host::detect().locked_bytes.is_none() {
                 assert!(second.is_ok(), "CAP_IPC_LOCK lifts the limit: {second:?}");
@@ -245,10 +249,11 @@ fn locked_rings_work_or_the_limit_is_named_with_what_is_left_of_it() {
             }
             let text = second.expect_err("8 pages are left").to_string();
             assert!(
-                text.contains("locked_bytes: 65536 needed, 32768 left"),
+                text.contains("locked_bytes (RLIMIT_MEMLOCK): 65536 needed, 32768 found"),
                 "{text}"
             );
             assert!(text.contains("ulimit -l"), "{text}");
+            assert_eq!((descriptors(), ring_mappings()), before);
         },
     );
 }

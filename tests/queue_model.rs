@@ -2,8 +2,8 @@
 //! computed here, and a set of the rings that the application knows to have news.
 //!
 //! One thread makes all calls, so results, contents, counters and marks are exact at each step. And
-//! no ring is lost: one with messages or an unseen close is named by the next pass, or the
-//! application has it in hand.
+//! no ring is lost, neither to the pool's own epoll nor to the application's: one with messages or an
+//! unseen close is named by the next pass, or the application has it in hand.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -11,25 +11,35 @@ mod calls;
 mod model;
 mod support;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use calls::{Call, calls};
 use mixpool::queue::{
-    AcquireError, Consumer, Drained, Pool, PublishError, ReleaseError, StaleLease, Tally,
+    AcquireError, Consumer, Drained, Pool, PublishError, ReleaseError, ReserveError, StaleLease,
+    Tally,
 };
 use model::Lease;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use proptest::prelude::*;
-use support::{PAGE, pool};
+use support::PAGE;
 
 const SLOTS: usize = 3;
+
+/// Beyond what any wait takes that has something to return for.
+const LONG: Duration = Duration::from_secs(5);
 
 struct World {
     pool: Pool,
     consumer: Consumer,
-    epoll: Epoll,
+    /// The application's, once it has one.
+    epoll: Option<Epoll>,
     /// The epoll reported the pool, and no pass has begun since.
     reported: bool,
+    /// Slots that the pass under way has named.
+    pass: Option<BTreeSet<usize>>,
     leases: Vec<Lease>,
     refused: u64,
     leases_high_water: usize,
@@ -41,15 +51,15 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        let (pool, mut consumer) = pool(SLOTS, PAGE);
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-        consumer.attach(&epoll, 0).unwrap();
+    fn new(polled: bool) -> Self {
+        let builder = Pool::builder().slots(SLOTS).ring_bytes(PAGE);
+        let (pool, consumer) = builder.polled(polled).build().unwrap();
         Self {
             pool,
             consumer,
-            epoll,
+            epoll: None,
             reported: false,
+            pass: None,
             leases: Vec::new(),
             refused: 0,
             leases_high_water: 0,
@@ -205,17 +215,49 @@ impl World {
         }
     }
 
-    /// A whole pass: names current leases, each once, and all that have news and are not in hand.
+    /// The next name of the pass under way, or of a new one: a current lease, once a pass.
+    fn next(&mut self) -> bool {
+        let named = self.pass.get_or_insert_with(|| {
+            self.reported = false;
+            BTreeSet::new()
+        });
+        let Some(id) = self.consumer.next_ready() else {
+            self.pass = None;
+            return false;
+        };
+        let current = |lease: &Lease| lease.id == id && !lease.released;
+        assert!(self.leases.iter().any(current), "{id:?} is stale");
+        assert!(named.insert(id.slot()), "{id:?} was named twice");
+        self.in_hand.insert(id.slot());
+        true
+    }
+
+    /// What is left of the pass under way, and then a whole one: that names all that have news and
+    /// are not in hand.
     fn pass(&mut self) {
-        self.reported = false;
-        let mut named = BTreeSet::new();
-        while let Some(id) = self.consumer.next_ready() {
-            let current = |lease: &Lease| lease.id == id && !lease.released;
-            assert!(self.leases.iter().any(current), "{id:?} is stale");
-            assert!(named.insert(id.slot()), "{id:?} was named twice");
+        while self.pass.is_some() {
+            self.next();
         }
-        self.in_hand.append(&mut named);
+        while self.next() {}
         assert!(!self.has_untold_news(), "a pass left a ring out");
+    }
+
+    /// Returns at once if there is something to return for.
+    fn wait(&mut self) {
+        let start = Instant::now();
+        let something = self.has_untold_news() || self.pass.is_some();
+        let timeout = if something { LONG } else { Duration::ZERO };
+        let waited = self.consumer.wait(Some(timeout));
+        assert_eq!(waited.is_err(), self.epoll.is_some());
+        assert!(!something || start.elapsed() < LONG, "a lost wake");
+    }
+
+    fn attach(&mut self) {
+        if self.epoll.is_none() {
+            let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+            self.consumer.attach(&epoll, 0).unwrap();
+            self.epoll = Some(epoll);
+        }
     }
 
     fn has_untold_news(&self) -> bool {
@@ -232,7 +274,10 @@ impl World {
             .and_then(|which| self.leases.len().checked_sub(1 + which));
         match (call, index) {
             (Call::Acquire, _) => self.acquire(),
-            (Call::Next, _) => self.pass(),
+            (Call::Next { whole: true }, _) => self.pass(),
+            (Call::Next { whole: false }, _) => _ = self.next(),
+            (Call::Wait, _) => self.wait(),
+            (Call::Attach, _) => self.attach(),
             (_, None) => (),
             (
                 Call::Publish { .. }
@@ -250,9 +295,12 @@ impl World {
 
     /// All that must hold between any two calls.
     fn check(&mut self) {
-        let mut events = [EpollEvent::empty()];
-        self.reported |= self.epoll.wait(&mut events, EpollTimeout::ZERO) == Ok(1);
-        assert!(!self.has_untold_news() || self.reported, "a lost wake");
+        if let Some(epoll) = &self.epoll {
+            let mut events = [EpollEvent::empty()];
+            self.reported |= epoll.wait(&mut events, EpollTimeout::ZERO) == Ok(1);
+            let told = self.reported || self.pass.is_some();
+            assert!(told || !self.has_untold_news(), "a lost wake");
+        }
         let (mut published, mut dropped, mut got) =
             (Tally::default(), Tally::default(), Tally::default());
         for lease in &self.leases {
@@ -267,7 +315,9 @@ impl World {
             lease.assert_stats(self.pool.lease_stats(lease.id).unwrap());
             let waiting = self.consumer.waiting(lease.id).unwrap();
             assert_eq!(waiting.messages, lease.waiting.len() as u64);
-            let finished = lease.producer.is_none() && lease.waiting.is_empty();
+            let closed = lease.producer.is_none();
+            assert_eq!(self.consumer.is_closed(lease.id), Ok(closed));
+            let finished = closed && lease.waiting.is_empty();
             assert_eq!(self.consumer.is_finished(lease.id), Ok(finished));
         }
         let stats = self.pool.stats();
@@ -286,14 +336,43 @@ impl World {
     }
 }
 
+/// Without its consumer a pool gives out no lease, and a ring is full for good once it is.
+fn without_consumer(mut world: World) {
+    drop(world.consumer);
+    assert_eq!(world.pool.acquire().err(), Some(AcquireError::ConsumerGone));
+    for lease in &mut world.leases {
+        let Some(mut producer) = lease.producer.take() else {
+            continue;
+        };
+        let len = 1000;
+        while lease.room_for(len).is_ok() {
+            producer.publish(&vec![0; len]).unwrap();
+            lease.push(vec![0; len]);
+        }
+        let gone = PublishError(ReserveError::ConsumerGone);
+        assert_eq!(producer.publish(&vec![0; len]), Err(gone));
+        lease.count_drop(len);
+        lease.producer = Some(producer);
+        lease.assert_stats(world.pool.lease_stats(lease.id).unwrap());
+    }
+}
+
 proptest! {
     #[test]
-    fn any_sequence_of_calls_does_what_the_model_says(calls in calls()) {
-        let mut world = World::new();
+    fn any_sequence_of_calls_does_what_the_model_says(
+        calls in calls(),
+        attaches in any::<bool>(),
+        polled in any::<bool>(),
+    ) {
+        let mut world = World::new(polled);
         for call in &calls {
-            world.apply(call);
+            if attaches || !matches!(call, Call::Attach) {
+                world.apply(call);
+            }
         }
         world.pass();
+        world.wait();
         world.check();
+        without_consumer(world);
     }
 }

@@ -222,6 +222,7 @@ impl Mixer {
 
     /// Runs one tick and gives its block: every input plays its window, whether or not its samples
     /// came.
+    #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
     pub fn tick(&mut self) -> Block<'_> {
         let blocked = self.play_inputs(false);
         debug_assert!(blocked.is_none(), "a live tick waits for nobody");
@@ -238,6 +239,7 @@ impl Mixer {
     ///
     /// # Panics
     /// If the count of waiting streams is wrong: a bug.
+    #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
     pub fn try_tick(&mut self) -> Result<Block<'_>, LeaseId> {
         if self.waiting_count > 0 {
             let missing = self.waiting.iter().flatten().next().expect("one waits");

@@ -4,7 +4,7 @@ use std::{io, ops::Deref, time::Duration};
 
 use nix::{
     errno::Errno,
-    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
+    sys::epoll::{Epoll, EpollCreateFlags, EpollTimeout},
 };
 
 use super::{
@@ -134,7 +134,7 @@ impl Consumer {
             EpollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX))
                 .unwrap_or(EpollTimeout::MAX)
         });
-        match epoll.wait(&mut [EpollEvent::empty()], timeout) {
+        match self.shared.wake().sleep(epoll, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -178,11 +178,6 @@ impl Consumer {
     /// Rings of the pool.
     pub fn slots(&self) -> usize {
         self.shared.slots()
-    }
-
-    #[cfg(all(test, loom))]
-    pub(super) fn shared_for_models(&self) -> Arc<Shared> {
-        Arc::clone(&self.shared)
     }
 
     fn half(&mut self, lease: LeaseId) -> Result<(&Ring, &mut Reader), StaleLease> {

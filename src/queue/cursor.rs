@@ -24,11 +24,12 @@ pub(super) struct WriteCursor {
 }
 
 impl WriteCursor {
-    /// Takes up the positions where the slot's last lease left them.
+    /// Takes up the positions where the slot's last lease left them. Relaxed: its acks came before
+    /// its release, and under the mutex of that release this lease was acquired.
     pub(super) fn resume(write: &AtomicU64, read: &AtomicU64) -> Self {
         Self {
             position: write.load(Ordering::Relaxed),
-            read_seen: read.load(Ordering::Acquire),
+            read_seen: read.load(Ordering::Relaxed),
         }
     }
 

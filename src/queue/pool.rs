@@ -130,7 +130,8 @@ impl Shared {
         self.consumer_gone.store(true, Ordering::Relaxed);
     }
 
-    /// The slot's lease now, if it is leased.
+    /// The slot's lease now, if it is leased. Acquire: an old bit may name a new lease, and then
+    /// nothing else orders the ring's opening before the consumer's looks at it.
     pub(super) fn lease_of(&self, slot: usize) -> Option<LeaseId> {
         let generation = self.generations[slot].load(Ordering::Acquire);
         (generation % 2 == 1).then_some(LeaseId {
@@ -140,11 +141,15 @@ impl Shared {
     }
 
     /// Whether the lease is still the slot's.
+    ///
+    /// Relaxed: the id itself came from `lease_of` on this thread, or from its producer by way of
+    /// something that orders threads; either way its ring was seen opened before the id was. Only the
+    /// consumer ends a lease, so it misses no end; who else asks holds the registry's mutex.
     pub(super) fn check(&self, lease: LeaseId) -> Result<(), StaleLease> {
         let generation = self
             .generations
             .get(lease.slot())
-            .map(|at| at.load(Ordering::Acquire));
+            .map(|at| at.load(Ordering::Relaxed));
         if generation == Some(lease.generation) {
             Ok(())
         } else {
@@ -187,7 +192,8 @@ impl Shared {
         registry.dropped += ring.dropped;
         registry.got += ring.got;
         registry.high_water_bytes = registry.high_water_bytes.max(ring.high_water_bytes);
-        self.generations[lease.slot()].store(lease.generation + 1, Ordering::Release);
+        // Relaxed: the consumer sees its own store, and all others look under the registry's mutex.
+        self.generations[lease.slot()].store(lease.generation + 1, Ordering::Relaxed);
         registry.free.push(lease.slot);
     }
 

@@ -267,6 +267,8 @@ impl Writer {
     /// If there is no room: a bug, since it would lend bytes that the consumer reads.
     pub(super) fn payload_mut(&mut self, len: usize) -> &mut [u8] {
         let start = self.payload_start(len);
+        let payload = self.cursor.position() + RECORD_HEADER_BYTES;
+        self.memory.trace_write(payload, len as u64);
         // SAFETY:
         // * The record lies in `[write, read + capacity)` and is at most `capacity` long: inside the
         //   doubled mapping (Invariant 3).

@@ -4,7 +4,7 @@
 #[cfg(loom)]
 pub(super) use loom::sync::{
     Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU64, Ordering, fence},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 #[cfg(not(loom))]
 pub(super) use std::sync::{
@@ -18,4 +18,18 @@ pub(super) use std::sync::{
 pub(super) fn add_single_writer(counter: &AtomicU64, amount: u64) {
     let sum = counter.load(Ordering::Relaxed).saturating_add(amount);
     counter.store(sum, Ordering::Relaxed);
+}
+
+#[cfg(loom)]
+loom::lazy_static! {
+    /// Where the model checker notices a fence; nothing reads it.
+    static ref FENCES: AtomicU64 = AtomicU64::new(0);
+}
+
+/// The model checker's fence. Loom switches threads at accesses only, so it would run an access and
+/// the fence behind it as one; a store of its own makes each fence a place to switch at.
+#[cfg(loom)]
+pub(super) fn fence(order: Ordering) {
+    FENCES.store(0, Ordering::Relaxed);
+    loom::sync::atomic::fence(order);
 }

@@ -33,7 +33,7 @@
 use std::{io, os::fd::AsFd};
 
 use crossbeam_utils::CachePadded;
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::{
     barrier::Barrier,
@@ -157,9 +157,18 @@ impl Wake {
         Ok(epoll.add(self.bell.fd(), event)?)
     }
 
-    #[cfg(all(test, loom))]
-    pub(super) fn wait(&self) {
+    /// Sleeps until `epoll` reports something; returns how much.
+    #[cfg(not(loom))]
+    #[expect(clippy::unused_self, reason = "the model checker's sleep uses it")]
+    pub(super) fn sleep(&self, epoll: &Epoll, timeout: EpollTimeout) -> nix::Result<usize> {
+        epoll.wait(&mut [EpollEvent::empty()], timeout)
+    }
+
+    /// The model checker's sleep: the bell is all that its epoll has.
+    #[cfg(loom)]
+    pub(super) fn sleep(&self, _epoll: &Epoll, _timeout: EpollTimeout) -> nix::Result<usize> {
         self.bell.0.wait();
+        Ok(1)
     }
 }
 

@@ -46,13 +46,20 @@ pub enum Call {
     Release {
         which: usize,
     },
-    Next,
+    /// A whole pass, or one name.
+    Next {
+        whole: bool,
+    },
+    /// In the pool's own epoll.
+    Wait,
+    /// To the application's epoll, once.
+    Attach,
 }
 
 impl Call {
     pub fn which(&self) -> Option<usize> {
         match *self {
-            Call::Acquire | Call::Next => None,
+            Call::Acquire | Call::Next { .. } | Call::Wait | Call::Attach => None,
             Call::Publish { which, .. }
             | Call::Reserve { which, .. }
             | Call::CountDrop { which }
@@ -92,7 +99,9 @@ pub fn calls() -> impl Strategy<Value = Vec<Call>> {
         2 => which().prop_map(|which| Call::Arm { which }),
         1 => which().prop_map(|which| Call::Keep { which }),
         2 => which().prop_map(|which| Call::Release { which }),
-        4 => Just(Call::Next),
+        4 => any::<bool>().prop_map(|whole| Call::Next { whole }),
+        2 => Just(Call::Wait),
+        1 => Just(Call::Attach),
     ];
     prop::collection::vec(call, 1..200)
 }
