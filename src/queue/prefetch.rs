@@ -7,19 +7,23 @@ const LINE_BYTES: usize = 64;
 /// that is needed some hundred nanoseconds from now: the next of many objects that are visited in turn.
 /// If another core only reads a line meanwhile, it has to fetch it again.
 pub fn prefetch_to_write<T: ?Sized>(value: &T) {
-    let address = std::ptr::from_ref(value).cast::<u8>();
-    for at in (0..size_of_val(value)).step_by(LINE_BYTES) {
-        line_to_write(address.wrapping_add(at));
-    }
+    let address = std::ptr::from_ref(value).cast();
+    each_line(address, size_of_val(value), line_to_write);
 }
 
-/// Asks for the lines of `bytes` bytes, at least one, to read.
+/// Asks for the lines of `bytes` bytes to read.
 pub(super) fn lines(address: *const u8, bytes: usize) {
-    for at in (0..bytes).step_by(LINE_BYTES) {
-        line(address.wrapping_add(at));
+    each_line(address, bytes, line);
+}
+
+/// Asks once for each line that so many bytes lie on. They need not begin with one.
+#[inline]
+fn each_line(address: *const u8, bytes: usize, ask: impl Fn(*const u8)) {
+    let before = address.addr() % LINE_BYTES;
+    let first = address.wrapping_sub(before);
+    for at in (0..before + bytes).step_by(LINE_BYTES) {
+        ask(first.wrapping_add(at));
     }
-    // Bytes that do not begin with a line may end in one more.
-    line(address.wrapping_add(bytes - 1));
 }
 
 /// Asks for a line to read.
