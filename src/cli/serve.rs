@@ -18,9 +18,6 @@ use super::{
 /// Bytes of a ring: a minute of 8 kHz 16-bit mono in frames of 20 ms.
 const RING_BYTES: usize = 1 << 20;
 
-/// Level of a synthetic mix, about; its streams are turned down by their number.
-const MIX_DBFS: f64 = -20.0;
-
 /// Most synthetic streams: no pool has more rings.
 const SYNTHETIC_MAX: i64 = 1 << 20;
 
@@ -210,7 +207,7 @@ fn synthetic_feeds(arguments: &Arguments, server: &Server) -> Result<Vec<(Feed, 
     let format = common.format()?;
     let level = arguments
         .level
-        .unwrap_or_else(|| MIX_DBFS - 10.0 * (count.max(1) as f64).log10());
+        .unwrap_or_else(|| synthetic::level_dbfs(count));
     let imperfection = Imperfection {
         rate_skew_ppm: arguments.rate_skew_ppm,
         jitter: arguments.jitter,

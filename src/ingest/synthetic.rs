@@ -211,6 +211,12 @@ impl Source for Synthetic {
     }
 }
 
+/// Level in dB of full scale that gives the mix of so many [`nth`] streams about -20, whatever their
+/// number: their powers add up.
+pub fn level_dbfs(streams: usize) -> f64 {
+    -20.0 - 10.0 * (streams.max(1) as f64).log10()
+}
+
 /// The stream number `index` of a run; every index gives other samples.
 ///
 /// Without a `kind` the indices go through all kinds but silence and impulse in turn. Frequencies

@@ -80,8 +80,8 @@ pub(super) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The first line of `/proc/stat`, of all cores together, in ticks of 1/100 s: all but the fields for idle and for waiting for
-/// disks. What the guests of this machine took stands in two of them.
+/// The first line of `/proc/stat`, of all cores together, in ticks of 1/100 s: all but the fields for idle
+/// and for waiting for disks. What the guests of this machine took stands in two of them.
 fn busy(stat: &str, cores: usize) -> Option<Duration> {
     let fields = stat.lines().next()?.strip_prefix("cpu ")?;
     let of_each = stat.lines().skip(1).filter(|line| line.starts_with("cpu"));

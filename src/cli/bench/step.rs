@@ -17,9 +17,6 @@ use super::{
     setup::Setup,
 };
 
-/// Level of the mix, about, in dB of full scale.
-const MIX_DBFS: f64 = -20.0;
-
 /// How a step ended.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -102,7 +99,7 @@ fn played(setup: &Setup, streams: usize, samples: u64) -> Duration {
 /// they fill next fall on one tick.
 fn feeds(setup: &Setup, server: &Server, streams: usize) -> Result<Vec<(Feed, Schedule)>> {
     const SEED: u64 = 1;
-    let level = MIX_DBFS - 10.0 * (streams as f64).log10();
+    let level = synthetic::level_dbfs(streams);
     (0..streams)
         .map(|index| {
             let stream = server.open(&format!("bench-{:07}", index + 1), Gain::UNITY)?;
