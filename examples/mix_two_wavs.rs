@@ -13,7 +13,7 @@ use mixpool::{
     audio::{Format, Gain},
     ingest::{Offered, Stream, WavSource},
     ledger::Account,
-    mixer::{Command, Limiting, Mixer, Settings},
+    mixer::{Command, Limiting, Mixer, Settings, Timing},
     queue::Pool,
     sink::Recording,
 };
@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             account: Arc::clone(&account),
             // -6 dB each, so that two loud files leave the limiter next to nothing to do.
             gain: Gain::from_linear(0.5)?,
+            timing: Timing::Arrival,
         });
         accounts.push(Arc::clone(&account));
         let stream = Stream::new(producer, account, format, BLOCK);

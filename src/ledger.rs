@@ -14,14 +14,20 @@
 //! Each counter has one writer and may be read by any thread at any time. No call here locks,
 //! allocates or enters the kernel, but for making an account.
 
+mod network;
+
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
+
+pub use network::{Discard, Event, Network, NetworkEntry, Packet};
 
 /// The account of one stream. It outlives the stream, until the last report.
 #[derive(Debug)]
 pub struct Account {
     id: String,
+    /// Of a stream that comes over a network.
+    network: Option<Box<Network>>,
     ingest: CachePadded<IngestSide>,
     mixer: CachePadded<MixerSide>,
 }
@@ -31,9 +37,16 @@ pub struct Account {
 struct IngestSide {
     /// Raised before the ring is asked.
     offered: AtomicU64,
-    /// Raised after it answered: `settled == offered` means that no frame is half published.
+    /// Concealment raised like it: it goes through the ring, but is in no term of the equation.
+    filled: AtomicU64,
+    /// Raised after the ring answered: `settled == offered + filled` means that no frame is half
+    /// published.
     settled: AtomicU64,
     dropped_full: AtomicU64,
+    dropped_late: AtomicU64,
+    discarded: AtomicU64,
+    concealed: AtomicU64,
+    segments: AtomicU64,
 }
 
 /// Written by the mixer thread. What each tick writes comes first, on one cache line.
@@ -51,6 +64,8 @@ struct MixerSide {
     checksum_errors: AtomicU64,
     duplicate_frames: AtomicU64,
     segments: AtomicU64,
+    /// Concealment that came out of the ring.
+    filled: AtomicU64,
 }
 
 /// What the mixer counts, apart from what it counts in samples of the equation.
@@ -77,6 +92,8 @@ pub enum Fate {
     DroppedLate,
     /// Dropped on purpose: they came twice or were damaged.
     Discarded,
+    /// Concealment, heard or not: in no term of the equation.
+    Filled,
 }
 
 impl Account {
@@ -84,14 +101,28 @@ impl Account {
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
+            network: None,
             ingest: CachePadded::default(),
             mixer: CachePadded::default(),
+        }
+    }
+
+    /// The same for a stream that comes over a network. Allocates.
+    pub fn with_network(id: impl Into<String>) -> Self {
+        Self {
+            network: Some(Box::default()),
+            ..Self::new(id)
         }
     }
 
     /// The stream's name.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What the network did to the stream, if it comes over one.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_deref()
     }
 
     /// The beginning of what the mixer's counting touches at each tick, one cache line; for
@@ -107,12 +138,41 @@ impl Account {
         fence(Ordering::Release);
     }
 
-    /// Ingest, after the ring took all that was offered.
+    /// Ingest, before the ring is asked: `samples` of concealment go into it.
+    pub fn fill(&self, samples: u64) {
+        add(&self.ingest.filled, samples);
+        fence(Ordering::Release);
+    }
+
+    /// Ingest, after the ring took all that was offered or filled.
     pub fn settle(&self) {
-        self.ingest.settled.store(
-            self.ingest.offered.load(Ordering::Relaxed),
-            Ordering::Release,
-        );
+        let offered = self.ingest.offered.load(Ordering::Relaxed);
+        let filled = self.ingest.filled.load(Ordering::Relaxed);
+        self.ingest
+            .settled
+            .store(offered + filled, Ordering::Release);
+    }
+
+    /// Ingest, instead of asking the ring: `samples` of what was offered came after their playout.
+    pub fn settle_late(&self, samples: u64) {
+        add(&self.ingest.dropped_late, samples);
+        self.settle();
+    }
+
+    /// Ingest, instead of asking the ring: `samples` of what was offered are dropped on purpose.
+    pub fn settle_discarded(&self, samples: u64) {
+        add(&self.ingest.discarded, samples);
+        self.settle();
+    }
+
+    /// Ingest: `samples` of the stream's time play without the sender's samples.
+    pub fn miss(&self, samples: u64) {
+        add(&self.ingest.concealed, samples);
+    }
+
+    /// Ingest: the stream's clock begins anew.
+    pub fn begin_segment(&self) {
+        add(&self.ingest.segments, 1);
     }
 
     /// Ingest, after the ring refused `samples` of what was offered.
@@ -128,6 +188,7 @@ impl Account {
             Fate::Muted => &self.mixer.muted,
             Fate::DroppedLate => &self.mixer.dropped_late,
             Fate::Discarded => &self.mixer.discarded,
+            Fate::Filled => &self.mixer.filled,
         };
         add(counter, samples);
     }
@@ -155,8 +216,8 @@ impl Account {
             .store(bytes, Ordering::Relaxed);
     }
 
-    /// Mixer: checks the equation. `in_ring` asks the ring how many samples wait in it that the
-    /// mixer has not counted; it is called between two looks at the ingest side, and if that moved
+    /// Mixer: checks the equation. `in_ring` asks the ring how many samples wait in it, concealment
+    /// included, that the mixer has not counted; it is called between two looks at the ingest side, and if that moved
     /// meanwhile, nothing can be said.
     ///
     /// # Errors
@@ -164,26 +225,28 @@ impl Account {
     pub fn check(&self, in_ring: impl FnOnce() -> u64) -> Result<Checked, Imbalance> {
         let settled = self.ingest.settled.load(Ordering::Acquire);
         let in_ring = in_ring();
-        let dropped_full = self.ingest.dropped_full.load(Ordering::Relaxed);
+        let entry = self.read();
         fence(Ordering::Acquire);
         let offered = self.ingest.offered.load(Ordering::Relaxed);
-        if offered != settled {
+        let filled = self.ingest.filled.load(Ordering::Relaxed);
+        if offered + filled != settled {
             return Ok(Checked::Moving);
         }
-        self.mixer.in_ring.store(in_ring, Ordering::Relaxed);
-        let entry = Entry {
-            offered,
-            dropped_full,
-            in_ring,
-            ..self.read()
-        };
-        if entry.accounted() == offered {
+        // Concealment that waits is there, too, but was never offered. In an account out of balance
+        // there may seem to be more of it than of all.
+        let filled_in_ring = filled.wrapping_sub(self.mixer.filled.load(Ordering::Relaxed));
+        let accounted = Entry {
+            in_ring: in_ring.wrapping_sub(filled_in_ring),
+            ..entry
+        }
+        .accounted();
+        self.mixer
+            .in_ring
+            .store(in_ring.saturating_sub(filled_in_ring), Ordering::Relaxed);
+        if accounted == offered {
             Ok(Checked::Holds)
         } else {
-            Err(Imbalance {
-                offered,
-                accounted: entry.accounted(),
-            })
+            Err(Imbalance { offered, accounted })
         }
     }
 
@@ -196,14 +259,14 @@ impl Account {
             mixed: get(&self.mixer.mixed),
             muted: get(&self.mixer.muted),
             dropped_full: get(&self.ingest.dropped_full),
-            dropped_late: get(&self.mixer.dropped_late),
-            discarded: get(&self.mixer.discarded),
+            dropped_late: get(&self.ingest.dropped_late) + get(&self.mixer.dropped_late),
+            discarded: get(&self.ingest.discarded) + get(&self.mixer.discarded),
             in_ring: get(&self.mixer.in_ring),
-            concealed: get(&self.mixer.concealed),
+            concealed: get(&self.ingest.concealed) + get(&self.mixer.concealed),
             sequence_gaps: get(&self.mixer.sequence_gaps),
             checksum_errors: get(&self.mixer.checksum_errors),
             duplicate_frames: get(&self.mixer.duplicate_frames),
-            segments: get(&self.mixer.segments),
+            segments: get(&self.ingest.segments) + get(&self.mixer.segments),
             ring_high_water_bytes: get(&self.mixer.ring_high_water_bytes),
         }
     }
@@ -258,12 +321,14 @@ pub struct Entry {
 impl Entry {
     /// The right side of the equation.
     pub fn accounted(&self) -> u64 {
-        self.mixed
-            + self.muted
-            + self.dropped_full
-            + self.dropped_late
-            + self.discarded
-            + self.in_ring
+        let terms = [
+            self.muted,
+            self.dropped_full,
+            self.dropped_late,
+            self.discarded,
+            self.in_ring,
+        ];
+        terms.into_iter().fold(self.mixed, u64::wrapping_add)
     }
 
     /// All that was dropped, for whatever reason.
@@ -364,6 +429,38 @@ mod tests {
             }),
             Ok(Checked::Moving)
         );
+    }
+
+    #[test]
+    fn what_ingest_drops_itself_is_offered_and_accounted_for() {
+        let account = Account::new("a");
+        account.offer(160);
+        account.settle_late(160);
+        account.offer(80);
+        account.settle_discarded(80);
+        account.miss(160);
+        assert_eq!(account.check(|| 0), Ok(Checked::Holds));
+        let entry = account.read();
+        assert_eq!((entry.offered, entry.dropped()), (240, 240));
+        assert_eq!(entry.concealed, 160);
+    }
+
+    #[test]
+    fn concealment_goes_through_the_ring_and_is_in_no_term() {
+        let account = Account::new("a");
+        offered(&account, 160);
+        account.fill(80);
+        assert_eq!(account.check(|| 240), Ok(Checked::Moving));
+        account.settle();
+        assert_eq!(account.check(|| 240), Ok(Checked::Holds));
+        assert_eq!(account.read().in_ring, 160);
+        account.count(Fate::Mixed, 160);
+        account.count(Fate::Filled, 50);
+        assert_eq!(account.check(|| 30), Ok(Checked::Holds));
+        assert_eq!(account.read().in_ring, 0);
+        // Heard twice.
+        account.count(Fate::Filled, 50);
+        assert!(account.check(|| 0).is_err());
     }
 
     #[test]

@@ -8,8 +8,9 @@
 //!       +-----------+----------+---------+----------------------------+
 //! ```
 //!
-//! All fields are native endian: a frame never leaves the machine. Both views work in place; they
-//! copy and allocate nothing. Parsing accepts or refuses any bytes and never panics.
+//! The highest bit of the media time is the frame's [kind](FrameKind). All fields are native endian:
+//! a frame never leaves the machine. Both views work in place; they copy and allocate nothing.
+//! Parsing accepts or refuses any bytes and never panics.
 //!
 //! The format is not in the frame: the bus knows it. The checksum covers the samples, not the
 //! header, and is not checked until [`Frame::checksum_ok`] is asked.
@@ -22,6 +23,18 @@ pub const HEADER_BYTES: usize = 16;
 /// Bytes of a frame of `samples` interleaved samples: its header and two for each.
 pub const fn frame_bytes(samples: usize) -> usize {
     HEADER_BYTES + 2 * samples
+}
+
+/// The bit of the media time's field that tells of concealment.
+const CONCEALMENT: u64 = 1 << 63;
+
+/// Whose samples a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// The source's own.
+    Audio,
+    /// Made up where the source's are missing: heard like others, but in no term of the ledger.
+    Concealment,
 }
 
 /// Why bytes are no frame.
@@ -79,10 +92,21 @@ impl<'a> FrameMut<'a> {
 
     /// Computes the checksum and writes the header.
     ///
-    /// `media_time` is the index per channel of the first sample in its stream's own clock.
+    /// `media_time` is the index per channel of the first sample in its stream's own clock, below
+    /// 2^63.
     pub fn seal(self, media_time: u64, sequence: u32) {
+        self.seal_as(FrameKind::Audio, media_time, sequence);
+    }
+
+    /// The same, for a frame of this kind.
+    pub fn seal_as(self, kind: FrameKind, media_time: u64, sequence: u32) {
         let crc32 = checksum(self.samples);
-        self.header[0..8].copy_from_slice(&media_time.to_ne_bytes());
+        let kind = match kind {
+            FrameKind::Audio => 0,
+            FrameKind::Concealment => CONCEALMENT,
+        };
+        let time = (media_time & !CONCEALMENT) | kind;
+        self.header[0..8].copy_from_slice(&time.to_ne_bytes());
         self.header[8..12].copy_from_slice(&sequence.to_ne_bytes());
         self.header[12..16].copy_from_slice(&crc32.to_ne_bytes());
     }
@@ -91,6 +115,7 @@ impl<'a> FrameMut<'a> {
 /// A frame read in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
+    kind: FrameKind,
     media_time: u64,
     sequence: u32,
     crc32: u32,
@@ -129,12 +154,23 @@ impl<'a> Frame<'a> {
             c2,
             c3,
         ] = *header;
+        let time = u64::from_ne_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
         Ok(Self {
-            media_time: u64::from_ne_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
+            kind: if time & CONCEALMENT == 0 {
+                FrameKind::Audio
+            } else {
+                FrameKind::Concealment
+            },
+            media_time: time & !CONCEALMENT,
             sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
             crc32: u32::from_ne_bytes([c0, c1, c2, c3]),
             samples,
         })
+    }
+
+    /// Whose samples it holds.
+    pub fn kind(&self) -> FrameKind {
+        self.kind
     }
 
     /// Index per channel of the first sample, in the stream's own clock.
@@ -174,12 +210,21 @@ mod tests {
     }
 
     fn sealed(samples: &[i16], media_time: u64, sequence: u32) -> (Vec<u64>, usize) {
+        sealed_as(FrameKind::Audio, samples, media_time, sequence)
+    }
+
+    fn sealed_as(
+        kind: FrameKind,
+        samples: &[i16],
+        media_time: u64,
+        sequence: u32,
+    ) -> (Vec<u64>, usize) {
         let len = frame_bytes(samples.len());
         let mut memory = message(len);
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut memory);
         let mut frame = FrameMut::new(&mut bytes[..len]).unwrap();
         frame.samples_mut().copy_from_slice(samples);
-        frame.seal(media_time, sequence);
+        frame.seal_as(kind, media_time, sequence);
         (memory, len)
     }
 
@@ -238,9 +283,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_sealed_frame_reads_back(samples: Vec<i16>, media_time: u64, sequence: u32) {
-            let (memory, len) = sealed(&samples, media_time, sequence);
+        fn a_sealed_frame_reads_back(
+            samples: Vec<i16>,
+            media_time in 0..CONCEALMENT,
+            sequence: u32,
+            concealment: bool,
+        ) {
+            let kind = if concealment { FrameKind::Concealment } else { FrameKind::Audio };
+            let (memory, len) = sealed_as(kind, &samples, media_time, sequence);
             let frame = Frame::parse(&bytemuck::cast_slice(&memory)[..len]).unwrap();
+            prop_assert_eq!(frame.kind(), kind);
             prop_assert_eq!(frame.media_time(), media_time);
             prop_assert_eq!(frame.sequence(), sequence);
             prop_assert_eq!(frame.samples(), &samples[..]);

@@ -22,7 +22,7 @@ pub mod resample;
 pub mod sum;
 
 pub use format::{Format, FormatError};
-pub use frame::{Frame, FrameError, FrameMut};
+pub use frame::{Frame, FrameError, FrameKind, FrameMut};
 pub use gain::{Gain, GainError};
 pub use limiter::{Limited, Limiter};
 pub use resample::{ConvertError, Converter};

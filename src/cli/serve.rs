@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 use clap::{ArgAction, Args, value_parser};
 use mixpool::{
-    ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
-    server::{Clock, Realtime, Refused, Server, ServerError, Settings},
+    ingest::{Feed, Feeders, Imperfection, Refused, Schedule, Waveform, synthetic},
+    server::{Clock, Realtime, Server, ServerError, Settings},
 };
 
 use super::{

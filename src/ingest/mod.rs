@@ -3,6 +3,8 @@
 //! A source gives samples at the bus format and nothing else: no clock, no queue, no thread of its
 //! own, so whoever reads it decides the pace.
 
+mod admission;
+pub mod clock;
 mod feed;
 mod looped;
 mod schedule;
@@ -14,6 +16,8 @@ pub mod wav;
 #[cfg(test)]
 mod measure;
 
+pub use admission::{Admission, Newcomer, Refused};
+pub use clock::MixClock;
 pub use feed::{Feed, FeedError, Feeders};
 pub use looped::Looped;
 pub use schedule::{Imperfection, Schedule};

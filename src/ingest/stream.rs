@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::source::{Source, SourceError};
 use crate::{
-    audio::{Format, FrameMut, frame::frame_bytes},
+    audio::{Format, FrameKind, FrameMut, frame::frame_bytes},
     ledger::Account,
     queue::{LeaseId, Producer},
 };
@@ -111,6 +111,46 @@ impl Stream {
         self.media_time += samples as u64 / self.channels;
         self.sequence = self.sequence.wrapping_add(1);
         Ok(offered)
+    }
+
+    /// Publishes interleaved samples that belong at `at`, an index per channel: for a stream on the
+    /// mix's own clock ([`MixClock`](super::MixClock)). Drops them, counted, if the ring is full.
+    /// Samples of the sender are offered; concealment is in no term of the equation. Never waits or
+    /// allocates; enters the kernel only to wake the mixer.
+    ///
+    /// # Panics
+    /// Never: a reservation is aligned and as long as its frame.
+    pub fn place(&mut self, at: u64, kind: FrameKind, samples: &[i16]) -> Offered {
+        let Self {
+            producer, account, ..
+        } = self;
+        let (bytes, count) = (frame_bytes(samples.len()), samples.len() as u64);
+        let offered = if let Ok(mut reservation) = producer.reserve(bytes) {
+            let mut frame = FrameMut::new(&mut reservation).expect(ALIGNED);
+            frame.samples_mut().copy_from_slice(samples);
+            frame.seal_as(kind, at, self.sequence);
+            match kind {
+                FrameKind::Audio => account.offer(count),
+                FrameKind::Concealment => account.fill(count),
+            }
+            reservation.commit();
+            account.settle();
+            Offered::Published
+        } else {
+            producer.count_drop(bytes);
+            if kind == FrameKind::Audio {
+                account.offer(count);
+                account.settle_dropped(count);
+            }
+            Offered::Dropped
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        offered
+    }
+
+    /// The stream's account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 }
 

@@ -77,6 +77,11 @@ impl Bus {
         self.sum.fill(0);
     }
 
+    /// Interleaved samples of a block.
+    pub(super) fn block(&self) -> usize {
+        self.sum.len()
+    }
+
     /// The block's sums, to add to.
     pub(super) fn sum_mut(&mut self) -> &mut [i32] {
         &mut self.sum

@@ -1,18 +1,21 @@
 //! The playout of one stream: which of its samples belong to which block.
 //!
-//! The first frame plays at a tick that the mixer sets. From then on media time decides: each tick
-//! has a window of one block, and the input gives the samples of that window, from one frame, from
-//! parts of several, or silence where there are none. A frame partly used stays in the ring.
+//! The first frame plays at a tick that the mixer sets, or its media time is the mix's own
+//! ([`Timing`]). From then on media time decides: each tick has a window of one block, and the input
+//! gives the samples of that window, from one frame, from parts of several, or silence where there are
+//! none. A frame partly used stays in the ring.
 //!
 //! Positions here are in interleaved samples of the stream's media time.
 
 use std::sync::Arc;
 
 use crate::{
-    audio::{Frame, Gain, sum},
+    audio::{Frame, FrameKind, Gain, sum},
     ledger::{Account, Fate, Incident},
     queue::{Consumer, LeaseId},
 };
+
+use super::Timing;
 
 /// After so many ticks without a sample, frames that come late are not late but a new beginning:
 /// the sender's clock stood still or jumped back. Otherwise it would be mute for good.
@@ -32,6 +35,7 @@ pub(super) struct Input {
     pub(super) account: Arc<Account>,
     pub(super) gain: Gain,
     pub(super) muted: bool,
+    timing: Timing,
     channels: u64,
     /// The tick that plays the window's first block, once a first frame came.
     starts_at: u64,
@@ -60,12 +64,19 @@ enum Step {
 }
 
 impl Input {
-    pub(super) fn new(lease: LeaseId, account: Arc<Account>, gain: Gain, channels: u16) -> Self {
+    pub(super) fn new(
+        lease: LeaseId,
+        account: Arc<Account>,
+        gain: Gain,
+        timing: Timing,
+        channels: u16,
+    ) -> Self {
         Self {
             lease,
             account,
             gain,
             muted: false,
+            timing,
             channels: u64::from(channels),
             starts_at: 0,
             window: 0,
@@ -78,12 +89,28 @@ impl Input {
         }
     }
 
-    /// Sets the tick at which the oldest frame plays. Returns false if there is no frame yet.
-    pub(super) fn start(&mut self, consumer: &mut Consumer, tick: u64) -> bool {
+    /// Lets the stream begin if a frame came, before this tick, whose block begins at `mix`: `delay`
+    /// ticks later, or where the frame says. Returns false if there is no frame yet.
+    pub(super) fn start(
+        &mut self,
+        consumer: &mut Consumer,
+        tick: u64,
+        delay: u64,
+        mix: u64,
+    ) -> bool {
         while let Some(message) = get(consumer, self.lease) {
             if let Ok(frame) = Frame::parse(&message) {
-                let start = self.start_of(&frame);
-                self.begin(start, tick);
+                match self.timing {
+                    Timing::Arrival => {
+                        let start = self.start_of(&frame);
+                        self.begin(start, tick + delay);
+                    }
+                    Timing::Clock => {
+                        self.starts_at = tick;
+                        self.window = mix;
+                        self.position = mix;
+                    }
+                }
                 return true;
             }
             // It tells no time.
@@ -167,13 +194,16 @@ impl Input {
             }
         };
         self.ended = drained && consumer.is_finished(self.lease).expect(OURS);
-        // Silence after the last sample is the end, not a loss.
-        let served = if self.ended {
-            self.position - self.window
-        } else {
-            block
-        };
-        self.account.conceal(served - mixed);
+        // Where the source places its frames, it knows what is missing, and says so.
+        if self.timing == Timing::Arrival {
+            // Silence after the last sample is the end, not a loss.
+            let served = if self.ended {
+                self.position - self.window
+            } else {
+                block
+            };
+            self.account.conceal(served - mixed);
+        }
         self.empty_ticks = if mixed == 0 {
             self.empty_ticks.saturating_add(1)
         } else {
@@ -195,15 +225,16 @@ impl Input {
         let (stop, end) = (start + len, self.window + block);
         // What the ring refused is a loss with its place in time, however long, and no jump.
         let ahead = JUMP_BLOCKS * block + u64::from(refused) * len;
-        if start >= end && start - end <= ahead {
+        if start >= end && (self.timing == Timing::Clock || start - end <= ahead) {
             return Step::Wait;
         }
         if !self.head_checked && !self.check(frame) {
-            self.account.count(Fate::Discarded, len);
+            self.drop_whole(frame);
             return Step::Next;
         }
         let late = start < self.position && stop <= self.position;
-        if start >= end || (late && self.empty_ticks >= RESTART_AFTER_TICKS) {
+        let stuck = late && self.empty_ticks >= RESTART_AFTER_TICKS;
+        if self.timing == Timing::Arrival && (start >= end || stuck) {
             // The sender may have begun to number anew.
             self.last_sequence = Some(frame.sequence());
             return Step::Restart(start);
@@ -211,12 +242,12 @@ impl Input {
         // What is not settled yet of this frame: [begin, stop).
         let begin = start + self.head_used;
         let late = stop.min(self.position).saturating_sub(begin);
-        self.account.count(Fate::DroppedLate, late);
+        self.drop_late(frame.kind(), late);
         let (from, to) = (begin.max(self.position), stop.min(end));
         if from < to {
             let part = &samples[(from - start) as usize..(to - start) as usize];
             let into = &mut sums[(from - self.window) as usize..(to - self.window) as usize];
-            self.add(part, into);
+            self.add(frame.kind(), part, into);
             *mixed += to - from;
             self.position = to;
         }
@@ -254,20 +285,47 @@ impl Input {
         true
     }
 
-    fn add(&self, samples: &[i16], sums: &mut [i32]) {
-        if self.muted {
-            self.account.count(Fate::Muted, samples.len() as u64);
-            return;
+    /// Counts samples of a frame that came after their playout.
+    fn drop_late(&self, kind: FrameKind, samples: u64) {
+        match kind {
+            FrameKind::Concealment => self.account.count(Fate::Filled, samples),
+            FrameKind::Audio => {
+                self.account.count(Fate::DroppedLate, samples);
+                if self.timing == Timing::Clock {
+                    self.account.conceal(samples);
+                }
+            }
         }
-        if self.gain.is_unity() {
-            sum::add(sums, samples);
-        } else {
-            sum::add_gained(sums, samples, self.gain);
-        }
-        self.account.count(Fate::Mixed, samples.len() as u64);
     }
 
-    /// Samples that wait in the ring and are not accounted for, by the ring's own counters.
+    /// Counts a frame that came twice or is damaged.
+    fn drop_whole(&self, frame: &Frame<'_>) {
+        let samples = frame.samples().len() as u64;
+        match frame.kind() {
+            FrameKind::Concealment => self.account.count(Fate::Filled, samples),
+            FrameKind::Audio => {
+                self.account.count(Fate::Discarded, samples);
+                if self.timing == Timing::Clock {
+                    self.account.conceal(samples);
+                }
+            }
+        }
+    }
+
+    fn add(&self, kind: FrameKind, samples: &[i16], sums: &mut [i32]) {
+        if !self.muted {
+            sum::add_gained(sums, samples, self.gain);
+        }
+        let fate = match kind {
+            FrameKind::Concealment => Fate::Filled,
+            FrameKind::Audio if self.muted => Fate::Muted,
+            FrameKind::Audio => Fate::Mixed,
+        };
+        self.account.count(fate, samples.len() as u64);
+    }
+
+    /// Samples that wait in the ring and are not accounted for, concealment included, by the ring's own
+    /// counters.
     pub(super) fn in_ring(&self, consumer: &Consumer) -> u64 {
         let waiting = consumer.waiting(self.lease).expect(OURS);
         let headers = waiting.messages * crate::audio::frame::HEADER_BYTES as u64;

@@ -69,11 +69,24 @@ pub enum Command {
         account: Arc<Account>,
         /// Applied to each sample before it is added.
         gain: Gain,
+        /// What decides where its frames play.
+        timing: Timing,
     },
     /// The stream's gain from now on.
     SetGain(LeaseId, Gain),
     /// Whether the stream is consumed without being heard.
     SetMuted(LeaseId, bool),
+}
+
+/// What decides where a stream's frames play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// Its first frame plays when it has come, plus the playout delay; the others follow by their media
+    /// time.
+    Arrival,
+    /// Media time is the mix's own: tick `k` plays the block that begins at `k` blocks. The stream's
+    /// source sees to delay and drift.
+    Clock,
 }
 
 /// The mixer of one pool.
@@ -156,9 +169,10 @@ impl Mixer {
                 lease,
                 account,
                 gain,
+                timing,
             } => {
                 let channels = self.settings.format.channels();
-                let input = Input::new(lease, account, gain, channels);
+                let input = Input::new(lease, account, gain, timing, channels);
                 let replaced = self.waiting[lease.slot()].replace(input);
                 debug_assert!(replaced.is_none(), "a slot was admitted twice");
                 self.waiting_count += 1;
@@ -199,8 +213,9 @@ impl Mixer {
             else {
                 continue;
             };
-            let at = self.tick + self.settings.playout_delay_ticks;
-            if input.start(&mut self.consumer, at) {
+            let (tick, delay) = (self.tick, self.settings.playout_delay_ticks);
+            let mix = tick * self.bus.block() as u64;
+            if input.start(&mut self.consumer, tick, delay, mix) {
                 self.waiting_count -= 1;
                 self.inputs.push(input);
             } else if self.consumer.is_finished(lease).expect(OURS) {

@@ -3,11 +3,7 @@
 use std::io;
 
 use super::RealtimeRefused;
-use crate::{
-    audio::FormatError,
-    queue::{AcquireError, BuildError},
-    sink::RecordingError,
-};
+use crate::{audio::FormatError, queue::BuildError, sink::RecordingError};
 
 /// Why a server cannot be made or started.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +37,4 @@ pub enum ServerError {
     /// A call that the mixer thread needs was refused.
     #[error("cannot start the mixer thread")]
     Mixer(#[source] io::Error),
-}
-
-/// Why a stream is refused. The refusal is counted in the report.
-#[derive(Debug, thiserror::Error)]
-#[error("stream {id} refused")]
-pub struct Refused {
-    /// The stream.
-    pub id: String,
-    /// Why.
-    pub source: AcquireError,
 }

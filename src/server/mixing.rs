@@ -15,11 +15,12 @@ use nix::{
         time::TimeSpec,
         timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
-    time::clock_gettime,
 };
 
 use super::{Clock, Scheduler, Settings, realtime::Granted, stop::Stop, vitals::Vitals};
 use crate::{
+    audio::Format,
+    ingest::{MixClock, clock::now_ns},
     mixer::{Command, Mixer},
     queue::LeaseId,
     sink::Recording,
@@ -60,7 +61,7 @@ impl Token {
     }
 }
 
-/// Starts the thread, and gives what the host granted it. Everything that must not fail is made here, on
+/// Starts the thread, and gives its clock, if it follows one, and what the host granted it. Everything that must not fail is made here, on
 /// the caller's thread.
 pub(super) fn spawn(
     mut mixer: Mixer,
@@ -69,7 +70,8 @@ pub(super) fn spawn(
     vitals: Arc<Vitals>,
     stop: Stop,
     settings: &Settings,
-) -> io::Result<(JoinHandle<MixerEnd>, Granted)> {
+    block_samples: usize,
+) -> io::Result<Spawned> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     mixer.consumer_mut().attach(&epoll, Token::Pool as u64)?;
     epoll.add(
@@ -94,7 +96,15 @@ pub(super) fn spawn(
         timer,
         rests: false,
     };
-    let (clock, ptime, realtime) = (settings.clock, settings.ptime, settings.realtime);
+    let (ticks, clock) = match settings.clock {
+        Clock::Live { speed, ticks, .. } => {
+            let period = settings.ptime.div_f64(speed);
+            let clock = start(&mixing.timer, period, settings.format, block_samples);
+            (ticks, Some(clock))
+        }
+        Clock::Offline => (None, None),
+    };
+    let realtime = settings.realtime;
     let (tell, told) = mpsc::sync_channel(1);
     let thread = thread::Builder::new()
         .name("mixer".to_owned())
@@ -105,13 +115,25 @@ pub(super) fn spawn(
             let _ = tell.send(granted);
             let begun = Instant::now();
             match clock {
-                Clock::Live { speed, ticks, .. } => mixing.run_live(ptime.div_f64(speed), ticks),
-                Clock::Offline => mixing.run_offline(),
+                Some(clock) => mixing.run_live(clock, ticks),
+                None => mixing.run_offline(),
             }
             mixing.end(begun)
         })?;
     let granted = told.recv().expect("the mixer thread tells before it mixes");
-    Ok((thread, granted))
+    Ok(Spawned {
+        thread,
+        clock,
+        granted,
+    })
+}
+
+/// A mixer thread that runs.
+pub(super) struct Spawned {
+    pub(super) thread: JoinHandle<MixerEnd>,
+    /// The clock that it follows; none if it follows its streams.
+    pub(super) clock: Option<MixClock>,
+    pub(super) granted: Granted,
 }
 
 struct Mixing {
@@ -130,9 +152,8 @@ struct Mixing {
 impl Mixing {
     /// A tick each period of the clock. Ticks that are overdue are run, not skipped, each as late as
     /// the clock says.
-    fn run_live(&mut self, period: Duration, ticks: Option<u64>) {
-        let timetable = Timetable::start(&self.timer, period);
-        let pause = (period / CATCH_UP_SPEED).as_nanos() as u64;
+    fn run_live(&mut self, clock: MixClock, ticks: Option<u64>) {
+        let pause = clock.period_ns / u64::from(CATCH_UP_SPEED);
         let mut due = 0;
         let (mut now, mut not_before) = (now_ns(), 0_u64);
         while !self.stop.is_requested() && ticks.is_none_or(|ticks| self.mixer.ticks() < ticks) {
@@ -148,8 +169,8 @@ impl Mixing {
             due -= 1;
             let begun = now_ns();
             not_before = begun + pause;
-            let late = begun.saturating_sub(timetable.due_ns(self.mixer.ticks()));
-            self.vitals.begun(late, timetable.period_ns);
+            let late = begun.saturating_sub(clock.due_ns(self.mixer.ticks()));
+            self.vitals.begun(late, clock.period_ns);
             let block = self.mixer.tick();
             if let Some(recording) = &mut self.recording {
                 recording.write(block.samples);
@@ -252,34 +273,18 @@ impl Mixing {
     }
 }
 
-/// When each tick is due, by the clock that the timer follows.
-struct Timetable {
-    first_ns: u64,
-    period_ns: u64,
-}
-
-impl Timetable {
-    /// Starts the timer: the first tick is due a period from now, the others follow it exactly.
-    fn start(timer: &TimerFd, period: Duration) -> Self {
-        let first = Duration::from_nanos(now_ns()) + period;
-        let ticks = Expiration::IntervalDelayed(TimeSpec::from(first), TimeSpec::from(period));
-        timer
-            .set(ticks, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
-            .expect("a timer accepts any positive period");
-        Self {
-            first_ns: first.as_nanos() as u64,
-            period_ns: period.as_nanos() as u64,
-        }
+/// Starts the timer of a live clock: the first tick is due a period from now, the others follow it
+/// exactly.
+fn start(timer: &TimerFd, period: Duration, format: Format, block_samples: usize) -> MixClock {
+    let first = Duration::from_nanos(now_ns()) + period;
+    let ticks = Expiration::IntervalDelayed(TimeSpec::from(first), TimeSpec::from(period));
+    timer
+        .set(ticks, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+        .expect("a timer accepts any positive period");
+    MixClock {
+        first_ns: first.as_nanos() as u64,
+        period_ns: period.as_nanos() as u64,
+        format,
+        block_samples,
     }
-
-    fn due_ns(&self, tick: u64) -> u64 {
-        self.first_ns + tick * self.period_ns
-    }
-}
-
-/// The monotonic clock, without entering the kernel on any usual machine.
-fn now_ns() -> u64 {
-    let now =
-        clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
-    Duration::from(now).as_nanos() as u64
 }

@@ -26,19 +26,24 @@ use std::{
 };
 
 pub use self::{
-    error::{Refused, ServerError},
+    error::ServerError,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     report::{Report, SourceErrorReport, StreamReport, TickReport, Totals},
     settings::{Clock, Settings},
     stop::Stop,
     vitals::Status,
 };
-use self::{mixing::MixerEnd, realtime::Granted, report::Ended, vitals::Vitals};
+use self::{
+    mixing::{MixerEnd, Spawned},
+    realtime::Granted,
+    report::Ended,
+    vitals::Vitals,
+};
 use crate::{
     audio::Gain,
-    ingest::{Feeders, Stream},
+    ingest::{Feeders, MixClock, Refused, Stream},
     ledger::{Account, Entry},
-    mixer::{self, Command, Mixer},
+    mixer::{self, Command, Mixer, Timing},
     queue::Pool,
     sink::Recording,
 };
@@ -72,6 +77,7 @@ pub struct Running {
     block_samples: usize,
     shared: Shared,
     mixer: JoinHandle<MixerEnd>,
+    clock: Option<MixClock>,
     granted: Granted,
     startup: Duration,
 }
@@ -161,6 +167,7 @@ impl Server {
             lease: producer.lease(),
             account: Arc::clone(&account),
             gain,
+            timing: Timing::Arrival,
         };
         // Room for as many as there are slots, and the receiver lives in this value.
         self.shared
@@ -196,13 +203,26 @@ impl Server {
         // "all streams have ended".
         vitals.streams(shared.accounts().len());
         let stop = shared.stop.clone();
-        let (mixer, granted) = mixing::spawn(mixer, recording, commands, vitals, stop, &settings)
-            .map_err(ServerError::Mixer)?;
+        let Spawned {
+            thread: mixer,
+            clock,
+            granted,
+        } = mixing::spawn(
+            mixer,
+            recording,
+            commands,
+            vitals,
+            stop,
+            &settings,
+            block_samples,
+        )
+        .map_err(ServerError::Mixer)?;
         Ok(Running {
             settings,
             block_samples,
             shared,
             mixer,
+            clock,
             granted,
             startup,
         })
@@ -235,6 +255,11 @@ impl Running {
         self.shared.vitals.wait_done(timeout);
     }
 
+    /// The clock that the mix follows; none if it follows its streams.
+    pub fn clock(&self) -> Option<MixClock> {
+        self.clock
+    }
+
     /// What the mixer thread asked of the host and did not get.
     pub fn realtime_refused(&self) -> &[RealtimeRefused] {
         &self.granted.refused
@@ -261,6 +286,7 @@ impl Running {
             block_samples,
             shared,
             mixer,
+            clock: _,
             granted,
             startup,
         } = self;

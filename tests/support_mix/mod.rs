@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mixpool::{
     audio::{Format, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry},
-    mixer::{Block, Command, Limiting, Mixer, Settings},
+    mixer::{Block, Command, Limiting, Mixer, Settings, Timing},
     queue::{LeaseId, Pool, Producer},
 };
 
@@ -135,6 +135,7 @@ impl Rig {
             lease: talker.lease(),
             account: Arc::clone(&talker.account),
             gain,
+            timing: Timing::Arrival,
         });
     }
 

@@ -14,7 +14,7 @@ use mixpool::{
     audio::{Format, Gain, frame::frame_bytes},
     ingest::Stream,
     ledger::Account,
-    mixer::{Command, Limiting, Mixer, Settings},
+    mixer::{Command, Limiting, Mixer, Settings, Timing},
     queue::{AcquireError, Consumer, Pool},
 };
 
@@ -215,6 +215,7 @@ fn mixer(run: &Run, streams: usize, gain: Gain) -> anyhow::Result<(Feed, Pass)> 
             lease: stream.lease(),
             account,
             gain,
+            timing: Timing::Arrival,
         });
     }
     Ok((Feed::Rings(feeds), Pass::Mixer(Box::new(mixer))))

@@ -1,0 +1,46 @@
+//! How a source that finds its streams at run time has them admitted.
+//!
+//! A listener knows who talks, and the server has the rings. This is the face between them; the server
+//! implements it, and so does a test.
+
+use crate::{
+    audio::Gain,
+    queue::{AcquireError, Producer},
+};
+
+use super::Stream;
+
+/// Opens streams while the mixer runs.
+pub trait Admission: Send + Sync {
+    /// Leases a ring, opens an account, and tells the mixer. Takes the pool's mutex, and allocates:
+    /// once per stream, never per packet.
+    ///
+    /// # Errors
+    /// [`Refused`] when all rings are in use; counted by whoever refuses.
+    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused>;
+}
+
+/// A stream that asks to be admitted. Its frames are placed on the mix's clock with
+/// [`Stream::place`].
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Its name in the report.
+    pub id: String,
+    /// Applied to each sample before it is added; the server's own if none is given.
+    pub gain: Option<Gain>,
+    /// How the mix names it as a contributor: its RTP source number, or one like it.
+    pub source: u32,
+    /// Where its mix-minus goes, if it listens: one frame each tick, with the mix's time. An empty
+    /// frame says that the block is that of the whole mix.
+    pub output: Option<Producer>,
+}
+
+/// Why a stream is refused. The refusal is counted in the report.
+#[derive(Debug, thiserror::Error)]
+#[error("stream {id} refused")]
+pub struct Refused {
+    /// The stream.
+    pub id: String,
+    /// Why.
+    pub source: AcquireError,
+}

@@ -1,0 +1,88 @@
+//! The mix's clock: which samples of the mix a moment belongs to.
+//!
+//! A stream that comes over a network is placed on this clock by its ingest thread, which alone knows
+//! what delay and drift its sender has. Its frames then say where in the mix they play, late ticks or
+//! not, and nothing needs to be asked of the mixer.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::audio::Format;
+
+/// When each tick is due, and which samples it mixes: tick `k` is due at `first_ns + k * period_ns`,
+/// and mixes the samples from `k * block_samples` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MixClock {
+    /// When tick 0 is due, on the monotonic clock.
+    pub first_ns: u64,
+    /// From tick to tick.
+    pub period_ns: u64,
+    /// Rate and channels of the mix.
+    pub format: Format,
+    /// Samples per channel of a block.
+    pub block_samples: usize,
+}
+
+impl MixClock {
+    /// When a tick is due.
+    pub fn due_ns(&self, tick: u64) -> u64 {
+        self.first_ns + tick * self.period_ns
+    }
+
+    /// The first tick that is due after `now_ns`.
+    pub fn next_tick(&self, now_ns: u64) -> u64 {
+        match now_ns.checked_sub(self.first_ns) {
+            None => 0,
+            Some(since) => since / self.period_ns + 1,
+        }
+    }
+
+    /// The first sample that a tick mixes, per channel.
+    pub fn start_of(&self, tick: u64) -> u64 {
+        tick * self.block_samples as u64
+    }
+
+    /// The length of so many samples per channel.
+    pub fn samples_of(&self, time: Duration) -> u64 {
+        let samples = time.as_nanos() * self.block_samples as u128 / u128::from(self.period_ns);
+        u64::try_from(samples).unwrap_or(u64::MAX)
+    }
+}
+
+/// The monotonic clock in nanoseconds, without entering the kernel on any usual machine.
+///
+/// # Panics
+/// Never: every Linux has this clock.
+pub fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
+    Duration::from(now).as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_follow_each_other_by_the_period() {
+        let clock = MixClock {
+            first_ns: 1_000,
+            period_ns: 20_000_000,
+            format: Format::new(8000, 1).unwrap(),
+            block_samples: 160,
+        };
+        assert_eq!(clock.due_ns(2), 40_001_000);
+        for (now, next) in [
+            (0, 0),
+            (999, 0),
+            (1_000, 1),
+            (20_000_999, 1),
+            (20_001_000, 2),
+        ] {
+            assert_eq!(clock.next_tick(now), next, "{now}");
+        }
+        assert_eq!(clock.start_of(3), 480);
+        assert_eq!(clock.samples_of(Duration::from_millis(50)), 400);
+        assert_eq!(clock.samples_of(Duration::MAX), u64::MAX);
+    }
+}

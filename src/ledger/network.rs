@@ -1,0 +1,264 @@
+//! What the network did to a stream, in packets: beside the equation, never inside it.
+//!
+//! Written by the ingest thread that receives the stream, readable by any thread at any time. Counting
+//! neither locks nor allocates; only events do, which people make.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::add;
+
+/// Events kept per stream; later ones are only counted.
+const EVENTS_MAX: usize = 256;
+
+/// What became of a packet that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packet {
+    /// It came, whatever became of it.
+    Received,
+    /// It came twice.
+    Duplicate,
+    /// It came after one that was sent later.
+    Reordered,
+    /// It came after its playout.
+    Late,
+    /// It was not what it claimed to be.
+    Malformed,
+    /// Its payload type is not one that is decoded here.
+    Unsupported,
+    /// The sender says that it is silent: neither audio nor loss.
+    ComfortNoise,
+    /// A key was pressed: neither audio nor loss.
+    TelephoneEvent,
+}
+
+const PACKETS: usize = Packet::TelephoneEvent as usize + 1;
+
+/// Why ingest discarded samples on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    /// They lay further behind than the latency cap.
+    LatencyCap,
+    /// The playout delay became shorter.
+    DelayChange,
+    /// The stream ended, or began anew, while they waited.
+    Ended,
+}
+
+const DISCARDS: usize = Discard::Ended as usize + 1;
+
+/// Something that a person should read of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Time since the mix began.
+    pub at: Duration,
+    /// `hangup`, `dtmf 5`, `bye`, ...
+    pub what: String,
+}
+
+/// The network side of one stream's account.
+#[derive(Debug, Default)]
+pub struct Network {
+    packets: [AtomicU64; PACKETS],
+    discarded: [AtomicU64; DISCARDS],
+    expected: AtomicU64,
+    lost: AtomicI64,
+    jitter_ns: AtomicU64,
+    playout_delay_ns: AtomicU64,
+    drift_ppb: AtomicI64,
+    output_frames: AtomicU64,
+    output_dropped_frames: AtomicU64,
+    events: Mutex<Events>,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    kept: Vec<Event>,
+    beyond: u64,
+}
+
+impl Network {
+    /// A packet came.
+    pub fn count(&self, packet: Packet) {
+        add(&self.packets[packet as usize], 1);
+    }
+
+    /// Samples were discarded; [`Account::settle_discarded`](super::Account::settle_discarded) counts
+    /// them in the equation.
+    pub fn discard(&self, why: Discard, samples: u64) {
+        add(&self.discarded[why as usize], samples);
+    }
+
+    /// Packets that the sender's numbers say there were, and those of them that never came: fewer than
+    /// none if some came twice (RFC 3550, A.3).
+    pub fn set_expected(&self, expected: u64, lost: i64) {
+        self.expected.store(expected, Ordering::Relaxed);
+        self.lost.store(lost, Ordering::Relaxed);
+    }
+
+    /// The interarrival jitter (RFC 3550, A.8).
+    pub fn set_jitter(&self, jitter: Duration) {
+        self.jitter_ns
+            .store(jitter.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The playout delay now.
+    pub fn set_playout_delay(&self, delay: Duration) {
+        self.playout_delay_ns
+            .store(delay.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// How much faster the sender's clock runs than ours.
+    pub fn set_drift_ppm(&self, ppm: f64) {
+        self.drift_ppb
+            .store((ppm * 1e3).round() as i64, Ordering::Relaxed);
+    }
+
+    /// A frame of the mix went back to the peer, or was dropped because the peer does not read.
+    pub fn count_output(&self, dropped: bool) {
+        let counter = if dropped {
+            &self.output_dropped_frames
+        } else {
+            &self.output_frames
+        };
+        add(counter, 1);
+    }
+
+    /// Notes an event. Locks and allocates.
+    pub fn note(&self, at: Duration, what: impl Into<String>) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.kept.len() < EVENTS_MAX {
+            let what = what.into();
+            events.kept.push(Event { at, what });
+        } else {
+            events.beyond += 1;
+        }
+    }
+
+    /// The figures as they stand.
+    pub fn read(&self) -> NetworkEntry {
+        let packets = |packet: Packet| self.packets[packet as usize].load(Ordering::Relaxed);
+        let discarded = |why: Discard| self.discarded[why as usize].load(Ordering::Relaxed);
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        NetworkEntry {
+            received: packets(Packet::Received),
+            expected: self.expected.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            duplicate: packets(Packet::Duplicate),
+            reordered: packets(Packet::Reordered),
+            late: packets(Packet::Late),
+            malformed: packets(Packet::Malformed),
+            unsupported: packets(Packet::Unsupported),
+            comfort_noise: packets(Packet::ComfortNoise),
+            telephone_event: packets(Packet::TelephoneEvent),
+            discarded_latency_cap: discarded(Discard::LatencyCap),
+            discarded_delay_change: discarded(Discard::DelayChange),
+            discarded_ended: discarded(Discard::Ended),
+            jitter: Duration::from_nanos(self.jitter_ns.load(Ordering::Relaxed)),
+            playout_delay: Duration::from_nanos(self.playout_delay_ns.load(Ordering::Relaxed)),
+            drift_ppm: self.drift_ppb.load(Ordering::Relaxed) as f64 / 1e3,
+            output_frames: self.output_frames.load(Ordering::Relaxed),
+            output_dropped_frames: self.output_dropped_frames.load(Ordering::Relaxed),
+            events: events.kept.clone(),
+            events_beyond: events.beyond,
+        }
+    }
+}
+
+/// The figures of a stream's network side. Packets unless the name says otherwise.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs, reason = "the names are those of `Packet` and `Discard`")]
+pub struct NetworkEntry {
+    pub received: u64,
+    pub expected: u64,
+    pub lost: i64,
+    pub duplicate: u64,
+    pub reordered: u64,
+    pub late: u64,
+    pub malformed: u64,
+    pub unsupported: u64,
+    pub comfort_noise: u64,
+    pub telephone_event: u64,
+    /// Samples.
+    pub discarded_latency_cap: u64,
+    /// Samples.
+    pub discarded_delay_change: u64,
+    /// Samples.
+    pub discarded_ended: u64,
+    pub jitter: Duration,
+    pub playout_delay: Duration,
+    /// How much faster the sender's clock runs than ours.
+    pub drift_ppm: f64,
+    /// Frames of the mix that went back to the peer.
+    pub output_frames: u64,
+    /// Frames of the mix that the peer did not take in time.
+    pub output_dropped_frames: u64,
+    pub events: Vec<Event>,
+    /// Events that were not kept.
+    pub events_beyond: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_figure_is_read_where_it_was_written() {
+        let network = Network::default();
+        let kinds = [
+            Packet::Received,
+            Packet::Duplicate,
+            Packet::Reordered,
+            Packet::Late,
+            Packet::Malformed,
+            Packet::Unsupported,
+            Packet::ComfortNoise,
+            Packet::TelephoneEvent,
+        ];
+        for (times, kind) in (1..).zip(kinds) {
+            (0..times).for_each(|_| network.count(kind));
+        }
+        network.discard(Discard::LatencyCap, 10);
+        network.discard(Discard::DelayChange, 20);
+        network.discard(Discard::Ended, 30);
+        network.set_expected(40, -2);
+        network.set_drift_ppm(-12.5);
+        network.count_output(false);
+        network.count_output(true);
+        let entry = network.read();
+        assert_eq!(
+            [
+                entry.received,
+                entry.duplicate,
+                entry.reordered,
+                entry.late,
+                entry.malformed,
+                entry.unsupported,
+                entry.comfort_noise,
+                entry.telephone_event
+            ],
+            [1, 2, 3, 4, 5, 6, 7, 8]
+        );
+        assert_eq!(entry.discarded_latency_cap, 10);
+        assert_eq!(entry.discarded_delay_change, 20);
+        assert_eq!(entry.discarded_ended, 30);
+        assert_eq!((entry.expected, entry.lost), (40, -2));
+        assert_eq!((entry.output_frames, entry.output_dropped_frames), (1, 1));
+        assert!((entry.drift_ppm + 12.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn events_are_kept_up_to_a_bound_and_counted_beyond() {
+        let network = Network::default();
+        for second in 0..300 {
+            network.note(Duration::from_secs(second), "dtmf 5");
+        }
+        let entry = network.read();
+        assert_eq!((entry.events.len(), entry.events_beyond), (256, 44));
+    }
+}
