@@ -14,12 +14,14 @@
 //! Each counter has one writer and may be read by any thread at any time. No call here locks,
 //! allocates or enters the kernel, but for making an account.
 
+mod listener;
 mod network;
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
+pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
 pub use network::{Discard, Event, Network, NetworkEntry, Packet};
 
 /// The account of one stream. It outlives the stream, until the last report.

@@ -148,7 +148,12 @@ fn a_pause_shorter_than_the_patience_drops_what_came_too_late() {
 fn no_media_time_is_too_large() {
     for setup in [Setup::mono(), Setup::stereo()] {
         let samples = noise(1, BLOCK * usize::from(setup.channels), i16::MAX);
-        for hostile in [u64::MAX / 2, u64::MAX / 2 - 1, u64::MAX / 4, u64::MAX / 4 + 1] {
+        for hostile in [
+            u64::MAX / 2,
+            u64::MAX / 2 - 1,
+            u64::MAX / 4,
+            u64::MAX / 4 + 1,
+        ] {
             for at_start in [true, false] {
                 let mut rig = setup.rig();
                 let mut stream = rig.stream();

@@ -6,6 +6,7 @@
 mod admission;
 pub mod clock;
 mod feed;
+mod limits;
 mod looped;
 mod schedule;
 pub mod source;
@@ -19,6 +20,7 @@ mod measure;
 pub use admission::{Admission, Newcomer, Refused};
 pub use clock::MixClock;
 pub use feed::{Feed, FeedError, Feeders};
+pub use limits::Limits;
 pub use looped::Looped;
 pub use schedule::{Imperfection, Schedule};
 pub use source::{Source, SourceError};

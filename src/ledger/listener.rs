@@ -1,0 +1,200 @@
+//! What came to a listener and became no stream: refused, or not what it claimed to be.
+//!
+//! Any thread counts, any thread reads; nothing locks, allocates or enters the kernel.
+
+use std::{
+    array,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Why a stream, a connection or a datagram was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its network is not among those allowed.
+    Network,
+    /// All rings of the pool are in use.
+    StreamsMax,
+    /// Its address has as many streams as one may have.
+    StreamsPerSource,
+    /// There are as many connections as there may be.
+    Connections,
+    /// It said nothing valid in time.
+    FirstMessage,
+}
+
+impl Refusal {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Network,
+        Self::StreamsMax,
+        Self::StreamsPerSource,
+        Self::Connections,
+        Self::FirstMessage,
+    ];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::StreamsMax => "streams_max",
+            Self::StreamsPerSource => "streams_per_source",
+            Self::Connections => "connections",
+            Self::FirstMessage => "first_message",
+        }
+    }
+}
+
+/// In what way input was not what it claimed to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// Too short for its header.
+    TooShort,
+    /// Of another version, or no such protocol at all.
+    Version,
+    /// Its lengths do not fit each other.
+    Length,
+    /// Its padding is longer than what it pads.
+    Padding,
+    /// The payload is no whole number of samples.
+    Payload,
+    /// A control packet that makes no sense.
+    Control,
+    /// A kind of message that there is not, or not at this point.
+    Kind,
+    /// A first line or a header that cannot be obeyed.
+    Header,
+}
+
+impl Malformed {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::TooShort,
+        Self::Version,
+        Self::Length,
+        Self::Padding,
+        Self::Payload,
+        Self::Control,
+        Self::Kind,
+        Self::Header,
+    ];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooShort => "too_short",
+            Self::Version => "version",
+            Self::Length => "length",
+            Self::Padding => "padding",
+            Self::Payload => "payload",
+            Self::Control => "control",
+            Self::Kind => "kind",
+            Self::Header => "header",
+        }
+    }
+}
+
+/// The account of one listener.
+#[derive(Debug)]
+pub struct Listener {
+    name: String,
+    refused: [AtomicU64; Refusal::ALL.len()],
+    malformed: [AtomicU64; Malformed::ALL.len()],
+    kernel_drops: AtomicU64,
+    timed_out: AtomicU64,
+}
+
+impl Listener {
+    /// Opens the account of a listener: `rtp 127.0.0.1:5004`. Allocates.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            refused: array::from_fn(|_| AtomicU64::new(0)),
+            malformed: array::from_fn(|_| AtomicU64::new(0)),
+            kernel_drops: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+        }
+    }
+
+    /// What it listens on.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Something was refused.
+    pub fn refuse(&self, why: Refusal) {
+        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Something was malformed. True for the first, the second, the fourth, the eighth of its kind...:
+    /// so often it may be logged, whatever a stranger sends.
+    pub fn malformed(&self, how: Malformed) -> bool {
+        let before = self.malformed[how as usize].fetch_add(1, Ordering::Relaxed);
+        (before + 1).is_power_of_two()
+    }
+
+    /// The kernel had no room for so many datagrams, since the last call of whoever counts.
+    pub fn drop_in_kernel(&self, datagrams: u64) {
+        self.kernel_drops.fetch_add(datagrams, Ordering::Relaxed);
+    }
+
+    /// A stream was idle for too long, and gave its slot back.
+    pub fn time_out(&self) {
+        self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The figures as they stand.
+    pub fn read(&self) -> ListenerEntry {
+        ListenerEntry {
+            refused: array::from_fn(|why| self.refused[why].load(Ordering::Relaxed)),
+            malformed: array::from_fn(|how| self.malformed[how].load(Ordering::Relaxed)),
+            kernel_drops: self.kernel_drops.load(Ordering::Relaxed),
+            timed_out: self.timed_out.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The figures of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerEntry {
+    /// By [`Refusal`], in its order.
+    pub refused: [u64; Refusal::ALL.len()],
+    /// By [`Malformed`], in its order.
+    pub malformed: [u64; Malformed::ALL.len()],
+    /// Datagrams that the kernel dropped, for want of room in the socket's buffer.
+    pub kernel_drops: u64,
+    /// Streams that were idle for too long.
+    pub timed_out: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_and_each_malformation_has_its_own_count_and_name() {
+        let listener = Listener::new("rtp 127.0.0.1:5004");
+        for (times, why) in (1..).zip(Refusal::ALL) {
+            (0..times).for_each(|_| listener.refuse(why));
+        }
+        for (times, how) in (1..).zip(Malformed::ALL) {
+            (0..times).for_each(|_| assert!(listener.malformed(how) || times > 2));
+        }
+        let entry = listener.read();
+        assert_eq!(entry.refused, [1, 2, 3, 4, 5]);
+        assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
+        let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
+        names.extend(Malformed::ALL.map(Malformed::name));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 13);
+    }
+
+    #[test]
+    fn a_flood_may_be_logged_ever_more_rarely() {
+        let listener = Listener::new("rtp 127.0.0.1:5004");
+        let logged = (0..1_000_000).filter(|_| listener.malformed(Malformed::Version));
+        assert_eq!(logged.count(), 20);
+        // Another kind is told on its own.
+        assert!(listener.malformed(Malformed::Padding));
+    }
+}
