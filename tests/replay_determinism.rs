@@ -81,6 +81,7 @@ impl Replay {
             ring_bytes: self.ring_bytes,
             prefault: false,
             huge_pages: false,
+            gain: Gain::UNITY,
             limiting: self.limiting,
             clock: Clock::Offline,
             record: Some(path.clone()),

@@ -108,6 +108,7 @@ impl Common {
             ring_bytes: self.ring_size.unwrap_or(ring_bytes),
             prefault: self.prefault,
             huge_pages: self.huge_pages,
+            gain: self.gain,
             limiting: match self.limiter {
                 Switch::On => Limiting::Limiter,
                 Switch::Off => Limiting::Saturate,

@@ -11,16 +11,15 @@ mod error;
 mod histogram;
 mod mixing;
 mod realtime;
+mod register;
 mod report;
 mod settings;
+mod shared;
 mod stop;
 mod vitals;
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, SyncSender},
-    },
+    sync::{Arc, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -37,13 +36,12 @@ use self::{
     mixing::{MixerEnd, Spawned},
     realtime::Granted,
     report::Ended,
-    vitals::Vitals,
+    shared::Shared,
 };
 use crate::{
     audio::Gain,
-    ingest::{Feeders, MixClock, Refused, Stream},
-    ledger::{Account, Entry},
-    mixer::{self, Command, Mixer, Timing},
+    ingest::{Admission, Feeders, MixClock, Refused, Stream},
+    mixer::{self, Command, Mixer},
     queue::Pool,
     sink::Recording,
 };
@@ -55,19 +53,9 @@ pub struct Server {
     block_samples: usize,
     mixer: Mixer,
     recording: Option<Recording>,
-    shared: Shared,
+    shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     startup: Duration,
-}
-
-/// What the server's threads share, beside the pool.
-#[derive(Debug)]
-struct Shared {
-    pool: Pool,
-    accounts: Mutex<Vec<Arc<Account>>>,
-    commands: SyncSender<Command>,
-    vitals: Arc<Vitals>,
-    stop: Stop,
 }
 
 /// A server that mixes.
@@ -75,7 +63,7 @@ struct Shared {
 pub struct Running {
     settings: Settings,
     block_samples: usize,
-    shared: Shared,
+    shared: Arc<Shared>,
     mixer: JoinHandle<MixerEnd>,
     clock: Option<MixClock>,
     granted: Granted,
@@ -122,13 +110,7 @@ impl Server {
         );
         let (sender, commands) = mpsc::sync_channel(settings.streams_max);
         let stop = Stop::new().map_err(ServerError::Mixer)?;
-        let shared = Shared {
-            pool,
-            accounts: Mutex::default(),
-            commands: sender,
-            vitals: Arc::default(),
-            stop,
-        };
+        let shared = Arc::new(Shared::new(pool, stop, sender, &settings, block_samples));
         Ok(Self {
             settings,
             block_samples,
@@ -150,37 +132,13 @@ impl Server {
         self.block_samples
     }
 
-    /// Admits a stream: leases a ring, opens its account, and tells the mixer.
+    /// Admits a stream whose first frame plays when it has come, plus the playout delay: leases a ring,
+    /// opens its account, and tells the mixer.
     ///
     /// # Errors
     /// [`Refused`] when all rings are in use.
-    ///
-    /// # Panics
-    /// If the pool leases more rings than it has: a bug.
     pub fn open(&self, id: &str, gain: Gain) -> Result<Stream, Refused> {
-        let producer = self.shared.pool.acquire().map_err(|source| Refused {
-            id: id.to_owned(),
-            source,
-        })?;
-        let account = Arc::new(Account::new(id));
-        let command = Command::Admit {
-            lease: producer.lease(),
-            account: Arc::clone(&account),
-            gain,
-            timing: Timing::Arrival,
-        };
-        // Room for as many as there are slots, and the receiver lives in this value.
-        self.shared
-            .commands
-            .try_send(command)
-            .expect("room for an admission per slot");
-        self.shared.accounts().push(Arc::clone(&account));
-        Ok(Stream::new(
-            producer,
-            account,
-            self.settings.format,
-            self.block_samples,
-        ))
+        self.shared.open(id, gain)
     }
 
     /// Starts the mixer thread. What it asked of the host and did not get is in
@@ -201,7 +159,7 @@ impl Server {
         let vitals = Arc::clone(&shared.vitals);
         // Until the mixer thread has counted for itself: a reader must not take "not yet begun" for
         // "all streams have ended".
-        vitals.streams(shared.accounts().len());
+        vitals.streams(shared.register.lock().kept.len());
         let stop = shared.stop.clone();
         let Spawned {
             thread: mixer,
@@ -229,21 +187,6 @@ impl Server {
     }
 }
 
-impl Shared {
-    fn accounts(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Account>>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Not with the pool's figures: they would hold its mutex, and the mixer may want to return a ring.
-    fn status(&self) -> Status {
-        let mut ledger = Entry::default();
-        for account in self.accounts().iter() {
-            ledger.add(&account.read());
-        }
-        self.vitals.status(ledger)
-    }
-}
-
 impl Running {
     /// Whether the mixer has come to its end: all its ticks run, all streams ended, or stopped.
     pub fn is_done(&self) -> bool {
@@ -268,6 +211,11 @@ impl Running {
     /// Ticks run so far. Costs one load.
     pub fn ticks(&self) -> u64 {
         self.shared.vitals.ticks()
+    }
+
+    /// Admits streams while the mixer runs, for sources that find theirs at run time.
+    pub fn admission(&self) -> Arc<dyn Admission> {
+        Arc::<Shared>::clone(&self.shared)
     }
 
     /// How the server is, since the last call: peaks start anew. Looks at every account; high-water
@@ -301,7 +249,7 @@ impl Running {
             .map(Recording::finish)
             .unwrap_or_default();
         let status = shared.status();
-        let accounts = shared.accounts();
+        let accounts = shared.register.lock();
         Report::new(&Ended {
             settings: &settings,
             block_samples,

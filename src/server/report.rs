@@ -1,16 +1,11 @@
 //! What a run came to: the ledger of every stream, the ticks, the recording.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{RealtimeReport, Settings, Status, mixing::MixerEnd};
-use crate::{
-    ingest::FeedError,
-    ledger::{Account, Entry},
-    queue::PoolStats,
-    sink::Recorded,
-};
+use super::{RealtimeReport, Settings, Status, mixing::MixerEnd, register::Accounts};
+use crate::{ingest::FeedError, ledger::Entry, queue::PoolStats, sink::Recorded};
 
 /// The whole report. Its JSON keys are the project's words in `snake_case`, units last.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -97,6 +92,7 @@ pub struct StreamReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the words of the ledger")]
 pub struct Totals {
+    /// More than are listed if very many came and went.
     pub streams: usize,
     #[serde(flatten)]
     pub ledger: LedgerReport,
@@ -158,7 +154,7 @@ pub(super) struct Ended<'a> {
     pub(super) status: &'a Status,
     pub(super) recorded: &'a Recorded,
     pub(super) errors: &'a [FeedError],
-    pub(super) accounts: &'a [Arc<Account>],
+    pub(super) accounts: &'a Accounts,
     pub(super) pool: &'a PoolStats,
 }
 
@@ -179,6 +175,7 @@ impl Report {
         let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
         let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
         let streams: Vec<_> = accounts
+            .kept
             .iter()
             .map(|account| StreamReport {
                 id: account.id().to_owned(),
@@ -217,7 +214,7 @@ impl Report {
                 .map(|failed| SourceErrorReport::new(&failed.id, &failed.source))
                 .collect(),
             totals: Totals {
-                streams: streams.len(),
+                streams: accounts.streams(),
                 ledger: (&status.ledger).into(),
             },
             streams,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Realtime, ServerError};
 use crate::{
-    audio::{Format, frame::frame_bytes},
+    audio::{Format, Gain, frame::frame_bytes},
     mixer::Limiting,
     queue::PoolPlan,
 };
@@ -24,6 +24,8 @@ pub struct Settings {
     pub prefault: bool,
     /// Whether it is, and in huge pages where the host has them.
     pub huge_pages: bool,
+    /// Applied to each stream that brings no gain of its own.
+    pub gain: Gain,
     /// How a sum beyond 16 bits becomes a sample.
     pub limiting: Limiting,
     /// What the ticks follow.

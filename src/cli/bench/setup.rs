@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use mixpool::{
-    audio::{Format, frame::frame_bytes},
+    audio::{Format, Gain, frame::frame_bytes},
     ingest::Waveform,
     mixer::Limiting,
     queue::PoolPlan,
@@ -121,6 +121,7 @@ impl Setup {
             ring_bytes: self.ring_bytes,
             prefault: false,
             huge_pages: false,
+            gain: Gain::UNITY,
             limiting: Limiting::Limiter,
             clock: Clock::Live {
                 speed: 1.0,

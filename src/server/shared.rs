@@ -1,0 +1,102 @@
+//! What the server's threads share: the pool, the accounts, the way to the mixer.
+
+use std::sync::{
+    Arc,
+    mpsc::{SyncSender, TrySendError},
+};
+
+use super::{Settings, Status, Stop, register::Register, vitals::Vitals};
+use crate::{
+    audio::{Format, Gain},
+    ingest::{Admission, Newcomer, Refused, Stream},
+    ledger::Account,
+    mixer::{Command, Timing},
+    queue::{Pool, Producer},
+};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) pool: Pool,
+    pub(super) register: Register,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) stop: Stop,
+    commands: SyncSender<Command>,
+    format: Format,
+    block_samples: usize,
+    /// Of streams that ask for none of their own.
+    gain: Gain,
+}
+
+impl Shared {
+    pub(super) fn new(
+        pool: Pool,
+        stop: Stop,
+        commands: SyncSender<Command>,
+        settings: &Settings,
+        block_samples: usize,
+    ) -> Self {
+        Self {
+            pool,
+            register: Register::new(settings.streams_max),
+            vitals: Arc::default(),
+            stop,
+            commands,
+            format: settings.format,
+            block_samples,
+            gain: settings.gain,
+        }
+    }
+
+    /// Not with the pool's figures: they would hold its mutex, and the mixer may want to return a ring.
+    pub(super) fn status(&self) -> Status {
+        self.vitals.status(self.register.lock().total())
+    }
+
+    /// Leases a ring for a stream whose frames play when they come, opens its account, and tells the
+    /// mixer.
+    pub(super) fn open(&self, id: &str, gain: Gain) -> Result<Stream, Refused> {
+        let producer = self.acquire(id)?;
+        Ok(self.introduce(producer, Account::new(id), gain, Timing::Arrival))
+    }
+
+    fn acquire(&self, id: &str) -> Result<Producer, Refused> {
+        self.pool.acquire().map_err(|source| Refused {
+            id: id.to_owned(),
+            source,
+        })
+    }
+
+    fn introduce(
+        &self,
+        producer: Producer,
+        account: Account,
+        gain: Gain,
+        timing: Timing,
+    ) -> Stream {
+        let account = Arc::new(account);
+        self.register.add(Arc::clone(&account));
+        let command = Command::Admit {
+            lease: producer.lease(),
+            account: Arc::clone(&account),
+            gain,
+            timing,
+        };
+        // Room for as many as there are slots, and a slot is leased anew only when the mixer has given
+        // it back. The mixer may be gone already: then nobody will hear the stream, and that is all.
+        let sent = self.commands.try_send(command);
+        debug_assert!(
+            !matches!(sent, Err(TrySendError::Full(_))),
+            "room for an admission per slot"
+        );
+        Stream::new(producer, account, self.format, self.block_samples)
+    }
+}
+
+impl Admission for Shared {
+    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
+        let producer = self.acquire(&newcomer.id)?;
+        let account = Account::with_network(newcomer.id);
+        let gain = newcomer.gain.unwrap_or(self.gain);
+        Ok(self.introduce(producer, account, gain, Timing::Clock))
+    }
+}
