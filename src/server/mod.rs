@@ -27,7 +27,10 @@ use std::{
 pub use self::{
     error::ServerError,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
-    report::{Report, SourceErrorReport, StreamReport, TickReport, Totals},
+    report::{
+        EventReport, ListenerReport, NetworkReport, Report, SourceErrorReport, StreamReport,
+        TickReport, Totals,
+    },
     settings::{Clock, Settings},
     stop::Stop,
     vitals::Status,
@@ -40,7 +43,7 @@ use self::{
 };
 use crate::{
     audio::Gain,
-    ingest::{Admission, Feeders, MixClock, Refused, Stream},
+    ingest::{Admission, Feeders, Listening, MixClock, Refused, Stream},
     mixer::{self, Command, Mixer},
     queue::Pool,
     sink::Recording,
@@ -59,12 +62,12 @@ pub struct Server {
 }
 
 /// A server that mixes.
-#[derive(Debug)]
 pub struct Running {
     settings: Settings,
     block_samples: usize,
     shared: Arc<Shared>,
     mixer: JoinHandle<MixerEnd>,
+    listening: Vec<Box<dyn Listening>>,
     clock: Option<MixClock>,
     granted: Granted,
     startup: Duration,
@@ -180,6 +183,7 @@ impl Server {
             block_samples,
             shared,
             mixer,
+            listening: Vec::new(),
             clock,
             granted,
             startup,
@@ -218,6 +222,11 @@ impl Running {
         Arc::<Shared>::clone(&self.shared)
     }
 
+    /// Keeps a listener until the end, whose account will be in the report.
+    pub fn keep(&mut self, listening: Box<dyn Listening>) {
+        self.listening.push(listening);
+    }
+
     /// How the server is, since the last call: peaks start anew. Looks at every account; high-water
     /// marks are those of the last second or two.
     pub fn status(&self) -> Status {
@@ -234,6 +243,7 @@ impl Running {
             block_samples,
             shared,
             mixer,
+            listening,
             clock: _,
             granted,
             startup,
@@ -242,6 +252,13 @@ impl Running {
         let mut end = mixer.join().expect("the mixer thread panicked");
         // With the sources at rest the ledger is exact.
         let errors = feeders.join();
+        let listeners: Vec<_> = listening
+            .iter()
+            .flat_map(|listening| listening.accounts())
+            .collect();
+        for listening in listening {
+            listening.join();
+        }
         end.mixer.check_all();
         let recorded = end
             .recording
@@ -260,6 +277,7 @@ impl Running {
             recorded: &recorded,
             errors: &errors,
             accounts: &accounts,
+            listeners: &listeners,
             pool: &shared.pool.stats(),
         })
     }

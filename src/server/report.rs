@@ -1,11 +1,20 @@
 //! What a run came to: the ledger of every stream, the ticks, the recording.
 
-use std::time::Duration;
+mod network;
+
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
+pub use network::{EventReport, ListenerReport, NetworkReport};
+
 use super::{RealtimeReport, Settings, Status, mixing::MixerEnd, register::Accounts};
-use crate::{ingest::FeedError, ledger::Entry, queue::PoolStats, sink::Recorded};
+use crate::{
+    ingest::FeedError,
+    ledger::{Entry, Listener},
+    queue::PoolStats,
+    sink::Recorded,
+};
 
 /// The whole report. Its JSON keys are the project's words in `snake_case`, units last.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +55,8 @@ pub struct Report {
     pub ledger_imbalances: u64,
     /// Sources that failed; their streams' ledgers are below all the same.
     pub source_errors: Vec<SourceErrorReport>,
+    /// What came to each listener and became no stream.
+    pub listeners: Vec<ListenerReport>,
     pub streams: Vec<StreamReport>,
     pub totals: Totals,
 }
@@ -86,6 +97,9 @@ pub struct StreamReport {
     pub id: String,
     #[serde(flatten)]
     pub ledger: LedgerReport,
+    /// Of a stream that came over a network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkReport>,
 }
 
 /// All accounts added up.
@@ -155,6 +169,7 @@ pub(super) struct Ended<'a> {
     pub(super) recorded: &'a Recorded,
     pub(super) errors: &'a [FeedError],
     pub(super) accounts: &'a Accounts,
+    pub(super) listeners: &'a [Arc<Listener>],
     pub(super) pool: &'a PoolStats,
 }
 
@@ -170,6 +185,7 @@ impl Report {
             recorded,
             errors,
             accounts,
+            listeners,
             pool,
         } = *ended;
         let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
@@ -180,6 +196,7 @@ impl Report {
             .map(|account| StreamReport {
                 id: account.id().to_owned(),
                 ledger: (&account.read()).into(),
+                network: account.network().map(|network| network.read().into()),
             })
             .collect();
         Self {
@@ -212,6 +229,10 @@ impl Report {
             source_errors: errors
                 .iter()
                 .map(|failed| SourceErrorReport::new(&failed.id, &failed.source))
+                .collect(),
+            listeners: listeners
+                .iter()
+                .map(|listener| (&**listener).into())
                 .collect(),
             totals: Totals {
                 streams: accounts.streams(),

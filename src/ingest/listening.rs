@@ -1,0 +1,14 @@
+//! The one face of everything that listens for streams.
+
+use std::sync::Arc;
+
+use crate::ledger::Listener;
+
+/// Threads that admit streams as they come.
+pub trait Listening: Send {
+    /// What came and became no stream, for each address that is listened on.
+    fn accounts(&self) -> Vec<Arc<Listener>>;
+
+    /// Stops: ends all streams, and waits for the threads. Their accounts are exact then.
+    fn join(self: Box<Self>);
+}
