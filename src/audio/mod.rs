@@ -6,6 +6,7 @@
 //!
 //! This layer knows no clock, thread, socket or file, and imports no other layer.
 //!
+//! - [`codec`]: samples as bytes: G.711, 16-bit PCM
 //! - [`format`](mod@format): rate and channel count, and the block lengths they allow
 //! - [`frame`]: the bytes of one frame as a queue message carries them
 //! - [`gain`], [`sum`]: what the mixer does to samples
@@ -13,6 +14,7 @@
 //! - [`meter`]: peak and level
 //! - [`resample`]: any rate and channel count becomes a bus's format
 
+pub mod codec;
 pub mod format;
 pub mod frame;
 pub mod gain;
@@ -21,6 +23,7 @@ pub mod meter;
 pub mod resample;
 pub mod sum;
 
+pub use codec::Encoding;
 pub use format::{Format, FormatError};
 pub use frame::{Frame, FrameError, FrameKind, FrameMut};
 pub use gain::{Gain, GainError};

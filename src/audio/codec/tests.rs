@@ -1,0 +1,167 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const ALL: [Encoding; 4] = [
+    Encoding::MuLaw,
+    Encoding::ALaw,
+    Encoding::S16Be,
+    Encoding::S16Le,
+];
+const G711: [Encoding; 2] = [Encoding::MuLaw, Encoding::ALaw];
+
+fn decoded(encoding: Encoding, bytes: &[u8]) -> Vec<i16> {
+    let mut samples = vec![0; bytes.len() / encoding.bytes_per_sample()];
+    encoding.decode(bytes, &mut samples);
+    samples
+}
+
+fn encoded(encoding: Encoding, samples: &[i16]) -> Vec<u8> {
+    let mut bytes = vec![0; samples.len() * encoding.bytes_per_sample()];
+    encoding.encode(samples, &mut bytes);
+    bytes
+}
+
+fn all_codes() -> Vec<u8> {
+    (0..=255).collect()
+}
+
+/// The positive half of an encoding as tables 1a and 2a of G.711 give it, on the 16-bit scale: where each
+/// of its 128 intervals begins, and the sample that stands for it.
+fn intervals(encoding: Encoding) -> Vec<(i32, i32)> {
+    let mut begin = 0;
+    (0..128)
+        .map(|code| {
+            let segment = code / 16;
+            // Units of the scale in the recommendation's own 13 and 12-bit figures.
+            let (unit, width) = match encoding {
+                // The very first interval is half as wide: zero stands in its middle with both signs.
+                Encoding::MuLaw if code == 0 => (4, 1),
+                Encoding::MuLaw => (4, 2 << segment),
+                _ => (16, 1 << (segment - 1).max(0)),
+            };
+            let width = unit * width;
+            let value = if encoding == Encoding::MuLaw && code == 0 {
+                0
+            } else {
+                begin + width / 2
+            };
+            begin += width;
+            (begin - width, value)
+        })
+        .collect()
+}
+
+/// What a byte and its bitwise scrambling stand for: positive or not, and the interval.
+fn unscrambled(encoding: Encoding, byte: u8) -> (bool, usize) {
+    match encoding {
+        Encoding::MuLaw => (byte & 0x80 != 0, usize::from(!byte & 0x7f)),
+        _ => (byte & 0x80 != 0, usize::from((byte ^ 0x55) & 0x7f)),
+    }
+}
+
+#[test]
+fn every_g711_byte_decodes_to_the_middle_of_its_interval() {
+    for encoding in G711 {
+        let intervals = intervals(encoding);
+        for (byte, sample) in all_codes().into_iter().zip(decoded(encoding, &all_codes())) {
+            let (positive, interval) = unscrambled(encoding, byte);
+            let value = intervals[interval].1;
+            let expected = if positive { value } else { -value };
+            assert_eq!(i32::from(sample), expected, "{encoding:?} {byte:#04x}");
+        }
+    }
+}
+
+#[test]
+fn every_sample_encodes_to_the_interval_it_lies_in() {
+    let samples: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+    for encoding in G711 {
+        let intervals = intervals(encoding);
+        for (&sample, byte) in samples.iter().zip(encoded(encoding, &samples)) {
+            // Zero and above; -1 is the first of the negative half.
+            let magnitude = i32::from(if sample < 0 { -1 - sample } else { sample });
+            let interval = intervals
+                .iter()
+                .rposition(|&(begin, _)| begin <= magnitude)
+                .unwrap();
+            assert_eq!(
+                unscrambled(encoding, byte),
+                (sample >= 0, interval),
+                "{encoding:?} {sample}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_decoded_g711_byte_encodes_to_itself_but_for_the_second_zero_of_mu_law() {
+    for encoding in G711 {
+        let again = encoded(encoding, &decoded(encoding, &all_codes()));
+        let changed: Vec<_> = (0..=255u8)
+            .filter(|&byte| again[usize::from(byte)] != byte)
+            .collect();
+        match encoding {
+            Encoding::MuLaw => {
+                assert_eq!(changed, [0x7f]);
+                assert_eq!(again[0x7f], 0xff);
+            }
+            _ => assert_eq!(changed, [0; 0]),
+        }
+    }
+}
+
+#[test]
+fn the_ends_and_the_middle_are_those_of_the_recommendation() {
+    let ends = [i16::MAX, 1, 0, -1, i16::MIN];
+    assert_eq!(
+        encoded(Encoding::MuLaw, &ends),
+        [0x80, 0xff, 0xff, 0x7f, 0x00]
+    );
+    assert_eq!(
+        encoded(Encoding::ALaw, &ends),
+        [0xaa, 0xd5, 0xd5, 0x55, 0x2a]
+    );
+    assert_eq!(
+        decoded(Encoding::MuLaw, &[0x80, 0xff, 0x7f, 0x00]),
+        [32_124, 0, 0, -32_124]
+    );
+    assert_eq!(
+        decoded(Encoding::ALaw, &[0xaa, 0xd5, 0x55, 0x2a]),
+        [32_256, 8, -8, -32_256]
+    );
+}
+
+#[test]
+fn pcm_has_its_bytes_in_the_order_that_its_name_says() {
+    assert_eq!(encoded(Encoding::S16Be, &[0x1234, -2]), b"\x12\x34\xff\xfe");
+    assert_eq!(encoded(Encoding::S16Le, &[0x1234, -2]), b"\x34\x12\xfe\xff");
+    assert_eq!(decoded(Encoding::S16Be, b"\x12\x34\xff\xfe"), [0x1234, -2]);
+    assert_eq!(decoded(Encoding::S16Le, b"\x34\x12\xfe\xff"), [0x1234, -2]);
+}
+
+proptest! {
+    #[test]
+    fn pcm_is_exact_both_ways(samples: Vec<i16>) {
+        for encoding in [Encoding::S16Be, Encoding::S16Le] {
+            prop_assert_eq!(&decoded(encoding, &encoded(encoding, &samples)), &samples);
+        }
+    }
+
+    #[test]
+    fn a_slice_encodes_as_its_samples_do_one_by_one(samples: Vec<i16>) {
+        for encoding in ALL {
+            let one_by_one: Vec<u8> = samples
+                .iter()
+                .flat_map(|&sample| encoded(encoding, &[sample]))
+                .collect();
+            prop_assert_eq!(encoded(encoding, &samples), one_by_one);
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "3 bytes are not 2 samples of S16Be")]
+fn half_a_sample_is_refused() {
+    Encoding::S16Be.decode(&[0; 3], &mut [0; 2]);
+}
