@@ -4,6 +4,7 @@
 //!
 //! - [`queue`]: bytes between threads. One lock-free ring per producer, from a preallocated pool.
 //! - [`audio`]: samples and arithmetic, pure.
+//! - [`wire`]: bytes and typed values, pure: RTP, RTCP, payload types.
 //! - [`ledger`]: the account of a stream.
 //! - [`ingest`]: audio in. Sources, and the threads that publish their frames.
 //! - [`mixer`]: the one consumer. Playout, sum, one block per tick.
@@ -32,6 +33,8 @@ pub mod mixer;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod sink;
+#[cfg(feature = "server")]
+pub mod wire;
 
 /// The README's code compiles and runs.
 #[cfg(doctest)]

@@ -1,0 +1,259 @@
+//! What RTP payload types stand for: the static ones of RFC 3551, and those that a configuration says.
+//!
+//! A [`PayloadMap`] knows all 128 types. Its entries are written as in SDP: `96=L16/16000/1`,
+//! `0=PCMU/8000`. An entry may override a static type, as where a sender has its own idea of type 10.
+//!
+//! It does not read SDP, and knows no codec but those of [`Encoding`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::audio::{Encoding, Format, FormatError};
+
+/// What the packets of one payload type hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Samples.
+    Audio(AudioPayload),
+    /// The level and colour of a pause (RFC 3389).
+    ComfortNoise,
+    /// Digits and tones (RFC 4733).
+    TelephoneEvent,
+    /// Something else, or nobody knows what.
+    Unsupported,
+}
+
+/// How the samples of a payload are written. Rate and channels are those of a [`Format`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioPayload {
+    /// In the network's byte order, so never [`Encoding::S16Le`] from this module.
+    pub encoding: Encoding,
+    /// Samples per second and channel, and the clock of the timestamps.
+    pub rate_hz: u32,
+    /// 1, or 2: left and right in turn.
+    pub channels: u16,
+}
+
+/// Why a payload, or an entry of a map, was refused. Each message holds the text as it was written.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// It does not have the form of an entry.
+    #[error("'{text}' is no payload type: write TYPE=NAME/RATE[/CHANNELS], as 96=L16/16000/1")]
+    Entry {
+        /// The text.
+        text: String,
+    },
+    /// The type is none of RTP's.
+    #[error(
+        "payload type '{text}': the type is outside 0 to 127; use 96 to 127 for one of your own"
+    )]
+    Type {
+        /// The text.
+        text: String,
+    },
+    /// The type would be taken for RTCP.
+    #[error(
+        "payload type '{text}': 64 to 95 cannot be told from RTCP on the same port (RFC 5761); \
+         use 96 to 127"
+    )]
+    Rtcp {
+        /// The text.
+        text: String,
+    },
+    /// It does not have the form of a payload.
+    #[error("payload '{text}': write NAME/RATE[/CHANNELS], as L16/16000/1")]
+    Form {
+        /// The text.
+        text: String,
+    },
+    /// The name is of no encoding known here.
+    #[error(
+        "payload '{text}': the encoding '{name}' is not supported; \
+         L16, PCMU, PCMA, CN and telephone-event are"
+    )]
+    Name {
+        /// The text.
+        text: String,
+        /// The name in it.
+        name: String,
+    },
+    /// The rate or the channels are none that a stream may have.
+    #[error("payload '{text}': {source}")]
+    Format {
+        /// The text.
+        text: String,
+        /// Which of them.
+        source: FormatError,
+    },
+}
+
+impl FromStr for Payload {
+    type Err = PayloadError;
+
+    /// Reads a payload as SDP writes it: `L16/44100/2`, `PCMU/8000`, `telephone-event/8000`. Capitals do
+    /// not matter, and one channel is understood. Never gives [`Payload::Unsupported`].
+    fn from_str(text: &str) -> Result<Self, PayloadError> {
+        read(text, text)
+    }
+}
+
+/// Reads `payload`, which is all or a part of `text`.
+fn read(payload: &str, text: &str) -> Result<Payload, PayloadError> {
+    let form = || PayloadError::Form { text: text.into() };
+    let mut parts = payload.trim().split('/');
+    let name = parts
+        .next()
+        .filter(|name| !name.is_empty())
+        .ok_or_else(form)?;
+    let rate_hz = number(parts.next()).ok_or_else(form)?;
+    let channels = match parts.next() {
+        None => 1,
+        channels => number(channels).ok_or_else(form)?,
+    };
+    if parts.next().is_some() {
+        return Err(form());
+    }
+    let format = Format::new(rate_hz, channels).map_err(|source| PayloadError::Format {
+        text: text.into(),
+        source,
+    })?;
+    let audio = |encoding| Payload::Audio(AudioPayload::new(encoding, format));
+    match name.to_ascii_lowercase().as_str() {
+        "pcmu" => Ok(audio(Encoding::MuLaw)),
+        "pcma" => Ok(audio(Encoding::ALaw)),
+        "l16" => Ok(audio(Encoding::S16Be)),
+        "cn" => Ok(Payload::ComfortNoise),
+        "telephone-event" => Ok(Payload::TelephoneEvent),
+        _ => Err(PayloadError::Name {
+            text: text.into(),
+            name: name.into(),
+        }),
+    }
+}
+
+/// Digits alone: no sign, no space.
+fn number<T: FromStr>(digits: Option<&str>) -> Option<T> {
+    digits
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?
+        .parse()
+        .ok()
+}
+
+impl AudioPayload {
+    /// Samples so written, at the rate and channels of a format.
+    pub fn new(encoding: Encoding, format: Format) -> Self {
+        Self {
+            encoding,
+            rate_hz: format.rate_hz(),
+            channels: format.channels(),
+        }
+    }
+
+    /// Bytes of one sample of all channels.
+    pub fn bytes_per_instant(self) -> usize {
+        self.encoding.bytes_per_sample() * usize::from(self.channels)
+    }
+}
+
+impl fmt::Display for AudioPayload {
+    /// As SDP writes it, channels always: `L16/16000/1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.encoding {
+            Encoding::MuLaw => "PCMU",
+            Encoding::ALaw => "PCMA",
+            Encoding::S16Be => "L16",
+            // No name in RTP, and in no map.
+            Encoding::S16Le => "S16LE",
+        };
+        write!(f, "{name}/{}/{}", self.rate_hz, self.channels)
+    }
+}
+
+/// The payload of each type from 0 to 127.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayloadMap {
+    payloads: [Payload; 128],
+}
+
+impl Default for PayloadMap {
+    /// The static types of RFC 3551 that are known here: 0 PCMU, 8 PCMA, 10 and 11 L16 at 44.1 kHz in two
+    /// channels and in one, 13 comfort noise.
+    fn default() -> Self {
+        let audio = |encoding, rate_hz, channels| {
+            Payload::Audio(AudioPayload {
+                encoding,
+                rate_hz,
+                channels,
+            })
+        };
+        let mut payloads = [Payload::Unsupported; 128];
+        payloads[0] = audio(Encoding::MuLaw, 8_000, 1);
+        payloads[8] = audio(Encoding::ALaw, 8_000, 1);
+        payloads[10] = audio(Encoding::S16Be, 44_100, 2);
+        payloads[11] = audio(Encoding::S16Be, 44_100, 1);
+        payloads[13] = Payload::ComfortNoise;
+        Self { payloads }
+    }
+}
+
+impl PayloadMap {
+    /// What packets of this type hold; types above 127 are [`Payload::Unsupported`].
+    pub fn get(&self, payload_type: u8) -> Payload {
+        self.payloads
+            .get(usize::from(payload_type))
+            .copied()
+            .unwrap_or(Payload::Unsupported)
+    }
+
+    /// Says what a type stands for, in place of what it stood for: `96=L16/16000/1`, `10=L16/8000`.
+    /// Returns the type.
+    ///
+    /// # Errors
+    /// [`PayloadError`]; the map is then as it was. Types 64 to 95 are refused, as with a set marker they
+    /// are RTCP where both share a port: see [`is_rtcp`](super::rtcp::is_rtcp).
+    pub fn define(&mut self, entry: &str) -> Result<u8, PayloadError> {
+        let text = || entry.to_owned();
+        let (number_text, payload) = entry
+            .split_once('=')
+            .ok_or_else(|| PayloadError::Entry { text: text() })?;
+        let payload_type: u32 =
+            number(Some(number_text.trim())).ok_or_else(|| PayloadError::Entry { text: text() })?;
+        match payload_type {
+            64..=95 => return Err(PayloadError::Rtcp { text: text() }),
+            0..=127 => {}
+            _ => return Err(PayloadError::Type { text: text() }),
+        }
+        self.payloads[payload_type as usize] = read(payload, entry)?;
+        Ok(payload_type as u8)
+    }
+}
+
+/// The name that RFC 3551 gives a static payload type, for messages; none for types without one.
+pub fn static_name(payload_type: u8) -> Option<&'static str> {
+    Some(match payload_type {
+        0 => "PCMU",
+        3 => "GSM",
+        4 => "G723",
+        5 | 6 | 16 | 17 => "DVI4",
+        7 => "LPC",
+        8 => "PCMA",
+        9 => "G722",
+        10 | 11 => "L16",
+        12 => "QCELP",
+        13 => "CN",
+        14 => "MPA",
+        15 => "G728",
+        18 => "G729",
+        25 => "CelB",
+        26 => "JPEG",
+        28 => "nv",
+        31 => "H261",
+        32 => "MPV",
+        33 => "MP2T",
+        34 => "H263",
+        _ => return None,
+    })
+}
