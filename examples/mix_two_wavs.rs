@@ -13,7 +13,7 @@ use mixpool::{
     audio::{Format, Gain},
     ingest::{Offered, Stream, WavSource},
     ledger::Account,
-    mixer::{Command, Limiting, Mixer, Settings, Timing},
+    mixer::{Command, Limiting, Mixer, NewInput, Settings},
     queue::Pool,
     sink::Recording,
 };
@@ -40,13 +40,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in inputs {
         let producer = pool.acquire()?;
         let account = Arc::new(Account::new(path.to_string_lossy()));
-        mixer.apply(Command::Admit {
-            lease: producer.lease(),
-            account: Arc::clone(&account),
-            // -6 dB each, so that two loud files leave the limiter next to nothing to do.
-            gain: Gain::from_linear(0.5)?,
-            timing: Timing::Arrival,
-        });
+        // -6 dB each, so that two loud files leave the limiter next to nothing to do.
+        let gain = Gain::from_linear(0.5)?;
+        let new = NewInput::new(producer.lease(), Arc::clone(&account)).gain(gain);
+        mixer.apply(Command::Admit(new));
         accounts.push(Arc::clone(&account));
         let stream = Stream::new(producer, account, format, BLOCK);
         feeds.push(Some((stream, WavSource::open(path, format)?)));

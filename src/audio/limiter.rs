@@ -136,6 +136,32 @@ impl Limiter {
         flushed
     }
 
+    /// Becomes what `other` is: from now on both give the same for the same sums. Never allocates.
+    ///
+    /// # Panics
+    /// If `other` was made for other channels or times.
+    pub fn copy_from(&mut self, other: &Self) {
+        assert!(
+            self.channels == other.channels && self.delay.len() == other.delay.len(),
+            "a limiter of {} samples and {} channels cannot be one of {} and {}",
+            self.delay.len(),
+            self.channels,
+            other.delay.len(),
+            other.channels
+        );
+        self.envelope.copy_from(&other.envelope);
+        self.delay.copy_from_slice(&other.delay);
+        self.oldest = other.oldest;
+    }
+
+    /// Whether both limiters give the same for the same sums, from now on, whatever they were given
+    /// before. Costs a comparison of the delays at most; most often they differ at once.
+    pub fn is_in_step_with(&self, other: &Self) -> bool {
+        self.channels == other.channels
+            && in_order(&self.delay, self.oldest).eq(in_order(&other.delay, other.oldest))
+            && self.envelope.is_in_step_with(&other.envelope)
+    }
+
     /// The way of `limit` when every gain is one: runs as long as the delay's ring allows.
     fn copy_delayed(&mut self, mut sum: &[i32], mut out: &mut [i16]) {
         while !sum.is_empty() {
@@ -184,6 +210,12 @@ impl Limiter {
 fn samples(time: Duration, rate_hz: u32) -> u32 {
     let scaled = time.min(TIME_MAX).as_nanos() * u128::from(rate_hz);
     ((scaled + 500_000_000) / 1_000_000_000).max(1) as u32
+}
+
+/// The values of a ring of memory, from the oldest on.
+fn in_order<T>(ring: &[T], oldest: usize) -> impl Iterator<Item = &T> {
+    let (newer, older) = ring.split_at(oldest);
+    older.iter().chain(newer)
 }
 
 /// Magnitude with the asymmetry of two's complement folded away: fits 16 bits if at most [`FITS`].

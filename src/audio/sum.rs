@@ -56,6 +56,17 @@ pub fn add_sums(sum: &mut [i32], other: &[i32]) {
     }
 }
 
+/// Turns `part`, which was added to `sum`, into the rest: what `sum` is without it.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn leave_out(sum: &[i32], part: &mut [i32]) {
+    assert_same_length(sum.len(), part.len());
+    for (&sum, part) in sum.iter().zip(part) {
+        *part = sum - *part;
+    }
+}
+
 /// Writes `sum` to `out`, each value clipped to 16 bits; returns how many samples were clipped.
 ///
 /// # Panics
@@ -159,6 +170,18 @@ mod tests {
                 add_sums(&mut tree, &flat(part));
             }
             prop_assert_eq!(tree, flat(&streams));
+        }
+
+        #[test]
+        fn a_sum_without_a_part_is_the_sum_of_the_others(
+            streams in streams(),
+            left_out: prop::sample::Index,
+        ) {
+            let mut others = streams.clone();
+            let mut part = flat(&[others.remove(left_out.index(streams.len()))]);
+            leave_out(&flat(&streams), &mut part);
+            others.push(vec![0; part.len()]);
+            prop_assert_eq!(part, flat(&others));
         }
 
         #[test]

@@ -1,7 +1,10 @@
 //! A named sum of inputs: added up in `i32`, limited once, handed out as one block per tick.
 
+use std::ops::Range;
+
+use super::Settings;
 use crate::audio::{
-    Format, Limiter,
+    Limiter,
     limiter::{DEFAULT_LOOKAHEAD, DEFAULT_RELEASE},
     meter, sum,
 };
@@ -20,27 +23,36 @@ pub enum Limiting {
 /// One bus. Allocates when it is made, never after.
 #[derive(Debug)]
 pub(super) struct Bus {
+    channels: u64,
     sum: Box<[i32]>,
     out: Box<[i16]>,
-    limiting: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Limiter {
-        limiter: Limiter,
-        /// Output still to be left out, so that the first sample out is the first sample in.
-        skip: usize,
-    },
-    Saturate,
+    stage: Stage,
+    /// Of the stage, in interleaved samples.
+    delay: usize,
+    /// Output still to be left out, so that the first sample out is the first sample in.
+    skip: usize,
+    /// The last block: where it lies in `out`, its first sample's index in the mix, interleaved, and
+    /// what was done to it.
+    made: Range<usize>,
+    at: u64,
+    peak: u16,
+    done: Done,
 }
 
 /// What a bus made in one tick.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Block<'a> {
+    /// Index in the mix, per channel, of the first sample. With the limiter it lags behind the tick's
+    /// by the limiter's delay.
+    pub at: u64,
     /// Interleaved samples. With the limiter, the first blocks are shorter by its delay, which
     /// [`Mixer::flush`](super::Mixer::flush) gives at the end: as many samples come out as went in.
     pub samples: &'a [i16],
+    /// Sources that were heard in the tick, in no order: the first [`CONTRIBUTORS_MAX`] of those that
+    /// were [named](super::NewInput::source).
+    ///
+    /// [`CONTRIBUTORS_MAX`]: super::CONTRIBUTORS_MAX
+    pub contributors: &'a [u32],
     /// Largest magnitude, 0 to 32768.
     pub peak: u16,
     /// Samples that saturation cut.
@@ -49,26 +61,103 @@ pub struct Block<'a> {
     pub limited: usize,
 }
 
-impl Bus {
-    /// `block` is in interleaved samples.
-    pub(super) fn new(format: Format, block: usize, limiting: Limiting) -> Self {
-        let limiting = match limiting {
-            Limiting::Saturate => State::Saturate,
+/// What became of the samples of one block on their way to 16 bits.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Done {
+    clipped: usize,
+    limited: usize,
+}
+
+/// The way from sums to 16 bits, with the memory it needs.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Limiter(Limiter),
+    Saturate,
+}
+
+impl Stage {
+    /// At rest. Allocates.
+    pub(super) fn new(settings: &Settings) -> Self {
+        match settings.limiting {
+            Limiting::Saturate => Self::Saturate,
             Limiting::Limiter => {
-                let limiter = Limiter::new(format, DEFAULT_LOOKAHEAD, DEFAULT_RELEASE);
-                let skip = limiter.delay_samples() * usize::from(format.channels());
-                State::Limiter { limiter, skip }
+                let limiter = Limiter::new(settings.format, DEFAULT_LOOKAHEAD, DEFAULT_RELEASE);
+                Self::Limiter(limiter)
             }
-        };
-        // The flush may be longer than a block.
-        let out = match &limiting {
-            State::Limiter { skip, .. } => block.max(*skip),
-            State::Saturate => block,
-        };
+        }
+    }
+
+    /// How far its output is behind its input, in interleaved samples.
+    fn delay(&self, settings: &Settings) -> usize {
+        match self {
+            Self::Limiter(limiter) => {
+                limiter.delay_samples() * usize::from(settings.format.channels())
+            }
+            Self::Saturate => 0,
+        }
+    }
+
+    /// Room for all that it gives at once: what it flushes may be longer than a block. Allocates.
+    pub(super) fn room(&self, settings: &Settings) -> Box<[i16]> {
+        vec![0; settings.block().max(self.delay(settings))].into()
+    }
+
+    /// Turns a block of sums into as many samples.
+    pub(super) fn process(&mut self, sum: &[i32], out: &mut [i16]) -> Done {
+        match self {
+            Self::Limiter(limiter) => Done {
+                clipped: 0,
+                limited: limiter.process(sum, out).samples,
+            },
+            Self::Saturate => Done {
+                clipped: sum::saturate(sum, out),
+                limited: 0,
+            },
+        }
+    }
+
+    /// Gives what it still holds: `out` is as long as its delay.
+    pub(super) fn flush(&mut self, out: &mut [i16]) -> Done {
+        match self {
+            Self::Limiter(limiter) => Done {
+                clipped: 0,
+                limited: limiter.flush(out).samples,
+            },
+            Self::Saturate => Done::default(),
+        }
+    }
+
+    /// Becomes what `other`, of the same settings, is. Never allocates.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        if let (Self::Limiter(limiter), Self::Limiter(other)) = (self, other) {
+            limiter.copy_from(other);
+        }
+    }
+
+    /// Whether both give the same for the same sums, from now on.
+    pub(super) fn is_in_step_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Limiter(limiter), Self::Limiter(other)) => limiter.is_in_step_with(other),
+            _ => true,
+        }
+    }
+}
+
+impl Bus {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let stage = Stage::new(settings);
+        let delay = stage.delay(settings);
         Self {
-            sum: vec![0; block].into(),
-            out: vec![0; out].into(),
-            limiting,
+            channels: u64::from(settings.format.channels()),
+            sum: vec![0; settings.block()].into(),
+            out: stage.room(settings),
+            stage,
+            delay,
+            skip: delay,
+            made: 0..0,
+            at: 0,
+            peak: 0,
+            done: Done::default(),
         }
     }
 
@@ -77,51 +166,58 @@ impl Bus {
         self.sum.fill(0);
     }
 
-    /// Interleaved samples of a block.
-    pub(super) fn block(&self) -> usize {
-        self.sum.len()
+    /// The block's sums.
+    pub(super) fn sum(&self) -> &[i32] {
+        &self.sum
     }
 
-    /// The block's sums, to add to.
-    pub(super) fn sum_mut(&mut self) -> &mut [i32] {
-        &mut self.sum
+    /// The block's sums, to add to, and the stage, which has not seen them yet.
+    pub(super) fn sum_mut(&mut self) -> (&mut [i32], &Stage) {
+        (&mut self.sum, &self.stage)
+    }
+
+    pub(super) fn stage(&self) -> &Stage {
+        &self.stage
     }
 
     /// Ends the block.
-    pub(super) fn finish(&mut self) -> Block<'_> {
-        let out = &mut self.out[..self.sum.len()];
-        match &mut self.limiting {
-            State::Saturate => {
-                let clipped = sum::saturate(&self.sum, out);
-                block(out, clipped, 0)
-            }
-            State::Limiter { limiter, skip } => {
-                let limited = limiter.process(&self.sum, out).samples;
-                let skipped = (*skip).min(out.len());
-                *skip -= skipped;
-                block(&out[skipped..], 0, limited)
-            }
-        }
+    pub(super) fn finish(&mut self) {
+        let len = self.sum.len();
+        let done = self.stage.process(&self.sum, &mut self.out[..len]);
+        let skipped = self.skip.min(len);
+        self.skip -= skipped;
+        self.make(skipped..len, done);
     }
 
-    /// What the limiter still holds, after the last block.
-    pub(super) fn flush(&mut self, channels: usize) -> Block<'_> {
-        let State::Limiter { limiter, skip } = &mut self.limiting else {
-            return block(&[], 0, 0);
-        };
-        let delay = limiter.delay_samples() * channels;
-        let out = &mut self.out[..delay];
-        let limited = limiter.flush(out).samples;
+    /// Makes a block of what the stage still holds, after the last block.
+    pub(super) fn flush(&mut self) {
+        let done = self.stage.flush(&mut self.out[..self.delay]);
         // Fewer samples went in than the delay holds: the rest of it is the silence before them.
-        block(&out[*skip..], 0, limited)
+        self.make(self.skip..self.delay, done);
     }
-}
 
-fn block(samples: &[i16], clipped: usize, limited: usize) -> Block<'_> {
-    Block {
-        samples,
-        peak: meter::peak(samples),
-        clipped,
-        limited,
+    fn make(&mut self, range: Range<usize>, done: Done) {
+        self.at += self.made.len() as u64;
+        self.peak = meter::peak(&self.out[range.clone()]);
+        self.made = range;
+        self.done = done;
+    }
+
+    /// Where the last block lies in what the stage gave.
+    pub(super) fn made(&self) -> Range<usize> {
+        self.made.clone()
+    }
+
+    /// The last block, as one of these sources.
+    pub(super) fn block<'a>(&'a self, contributors: &'a [u32]) -> Block<'a> {
+        let samples = &self.out[self.made.clone()];
+        Block {
+            at: self.at / self.channels,
+            samples,
+            contributors,
+            peak: self.peak,
+            clipped: self.done.clipped,
+            limited: self.done.limited,
+        }
     }
 }

@@ -10,12 +10,15 @@
 use std::sync::Arc;
 
 use crate::{
-    audio::{Frame, FrameKind, Gain, sum},
+    audio::{Frame, FrameKind, Gain},
     ledger::{Account, Fate, Incident},
     queue::{Consumer, LeaseId},
 };
 
-use super::Timing;
+use super::{
+    NewInput, Timing,
+    output::{Output, Target},
+};
 
 /// After so many ticks without a sample, frames that come late are not late but a new beginning:
 /// the sender's clock stood still or jumped back. Otherwise it would be mute for good.
@@ -35,6 +38,10 @@ pub(super) struct Input {
     pub(super) account: Arc<Account>,
     pub(super) gain: Gain,
     pub(super) muted: bool,
+    /// How the mix names it as a contributor.
+    pub(super) source: Option<u32>,
+    /// Whether an output leaves it out.
+    pub(super) is_left_out: bool,
     timing: Timing,
     channels: u64,
     /// The tick that plays the window's first block, once a first frame came.
@@ -43,10 +50,8 @@ pub(super) struct Input {
     window: u64,
     /// Samples before it are settled: mixed, or late.
     position: u64,
-    /// Samples of the oldest frame that are accounted for.
-    head_used: u64,
-    /// Whether the oldest frame's sequence and checksum were looked at.
-    head_checked: bool,
+    /// Once the oldest frame's sequence and checksum were looked at: its samples that are accounted for.
+    head_used: Option<u64>,
     last_sequence: Option<u32>,
     /// Ticks in a row that found nothing to mix.
     empty_ticks: u32,
@@ -64,29 +69,34 @@ enum Step {
 }
 
 impl Input {
-    pub(super) fn new(
-        lease: LeaseId,
-        account: Arc<Account>,
-        gain: Gain,
-        timing: Timing,
-        channels: u16,
-    ) -> Self {
-        Self {
+    /// The input of a stream that is new, and its output, if it has one.
+    pub(super) fn new(new: NewInput, channels: u16) -> (Self, Option<Box<Output>>) {
+        let NewInput {
+            lease,
+            account,
+            gain,
+            timing,
+            source,
+            output,
+        } = new;
+        let input = Self {
             lease,
             account,
             gain,
             muted: false,
+            source,
+            is_left_out: output.is_some(),
             timing,
             channels: u64::from(channels),
             starts_at: 0,
             window: 0,
             position: 0,
-            head_used: 0,
-            head_checked: false,
+            head_used: None,
             last_sequence: None,
             empty_ticks: 0,
             ended: false,
-        }
+        };
+        (input, output)
     }
 
     /// Lets the stream begin if a frame came, before this tick, whose block begins at `mix`: `delay`
@@ -156,26 +166,27 @@ impl Input {
         }) || consumer.is_closed(self.lease).expect(OURS)
     }
 
-    /// Adds the next block of the stream to `sums`, and moves the window on. `delay` is how many
-    /// ticks a new beginning waits before it plays. Never allocates, locks or enters the kernel.
+    /// Adds the next block of the stream to `target`, and moves the window on. `delay` is how many
+    /// ticks a new beginning waits before it plays. Returns whether any of it is heard. Never
+    /// allocates, locks or enters the kernel.
     pub(super) fn play(
         &mut self,
         consumer: &mut Consumer,
         tick: u64,
         delay: u64,
-        sums: &mut [i32],
-    ) {
+        target: &mut Target<'_>,
+    ) -> bool {
         if tick < self.starts_at {
-            return;
+            return false;
         }
-        let block = sums.len() as u64;
+        let block = target.block() as u64;
         let mut mixed = 0;
         let drained = loop {
             let Some(message) = get(consumer, self.lease) else {
                 break true;
             };
             let step = if let Ok(frame) = Frame::parse(&message) {
-                self.step(&frame, message.dropped_before(), sums, &mut mixed)
+                self.step(&frame, message.dropped_before(), target, &mut mixed)
             } else {
                 self.note_malformed();
                 Step::Next
@@ -183,13 +194,12 @@ impl Input {
             match step {
                 Step::Next => {
                     message.ack();
-                    self.head_used = 0;
-                    self.head_checked = false;
+                    self.head_used = None;
                 }
                 Step::Wait => break false,
                 Step::Restart(position) => {
                     self.begin(position, tick + 1 + delay);
-                    return;
+                    return mixed > 0 && !self.muted;
                 }
             }
         };
@@ -211,16 +221,23 @@ impl Input {
         };
         self.window += block;
         self.position = self.position.max(self.window);
+        mixed > 0 && !self.muted
     }
 
     /// Serves the window from the oldest frame, as far as it goes. The ring refused `refused` frames
     /// just before it.
-    fn step(&mut self, frame: &Frame<'_>, refused: u32, sums: &mut [i32], mixed: &mut u64) -> Step {
+    fn step(
+        &mut self,
+        frame: &Frame<'_>,
+        refused: u32,
+        target: &mut Target<'_>,
+        mixed: &mut u64,
+    ) -> Step {
         let samples = frame.samples();
         let (start, len, block) = (
             self.start_of(frame),
             samples.len() as u64,
-            sums.len() as u64,
+            target.block() as u64,
         );
         let (stop, end) = (start + len, self.window + block);
         // What the ring refused is a loss with its place in time, however long, and no jump.
@@ -228,7 +245,7 @@ impl Input {
         if start >= end && (self.timing == Timing::Clock || start - end <= ahead) {
             return Step::Wait;
         }
-        if !self.head_checked && !self.check(frame) {
+        if self.head_used.is_none() && !self.check(frame) {
             self.drop_whole(frame);
             return Step::Next;
         }
@@ -240,28 +257,30 @@ impl Input {
             return Step::Restart(start);
         }
         // What is not settled yet of this frame: [begin, stop).
-        let begin = start + self.head_used;
+        let begin = start + self.head_used.unwrap_or(0);
         let late = stop.min(self.position).saturating_sub(begin);
         self.drop_late(frame.kind(), late);
         let (from, to) = (begin.max(self.position), stop.min(end));
         if from < to {
             let part = &samples[(from - start) as usize..(to - start) as usize];
-            let into = &mut sums[(from - self.window) as usize..(to - self.window) as usize];
-            self.add(frame.kind(), part, into);
+            if !self.muted {
+                target.add((from - self.window) as usize, part, self.gain);
+            }
+            self.count(frame.kind(), part.len() as u64);
             *mixed += to - from;
             self.position = to;
         }
         if stop <= end {
             Step::Next
         } else {
-            self.head_used = to.max(begin) - start;
+            self.head_used = Some(to.max(begin) - start);
             Step::Wait
         }
     }
 
     /// Looks at a frame for the first time: sequence and checksum. Returns whether it may be played.
     fn check(&mut self, frame: &Frame<'_>) -> bool {
-        self.head_checked = true;
+        self.head_used = Some(0);
         let sequence = frame.sequence();
         if self.last_sequence == Some(sequence) {
             self.account.note(Incident::DuplicateFrame, 1);
@@ -312,16 +331,14 @@ impl Input {
         }
     }
 
-    fn add(&self, kind: FrameKind, samples: &[i16], sums: &mut [i32]) {
-        if !self.muted {
-            sum::add_gained(sums, samples, self.gain);
-        }
+    /// Counts samples that played in their time.
+    fn count(&self, kind: FrameKind, samples: u64) {
         let fate = match kind {
             FrameKind::Concealment => Fate::Filled,
             FrameKind::Audio if self.muted => Fate::Muted,
             FrameKind::Audio => Fate::Mixed,
         };
-        self.account.count(fate, samples.len() as u64);
+        self.account.count(fate, samples);
     }
 
     /// Samples that wait in the ring and are not accounted for, concealment included, by the ring's own
@@ -332,7 +349,7 @@ impl Input {
         // A frame may be published between the looks at the two counters, and a message that is no
         // frame may be shorter than a header.
         let samples = waiting.payload_bytes.saturating_sub(headers) / 2;
-        samples.saturating_sub(self.head_used)
+        samples.saturating_sub(self.head_used.unwrap_or(0))
     }
 }
 

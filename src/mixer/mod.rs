@@ -16,6 +16,7 @@
 
 mod bus;
 mod input;
+mod output;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,17 +24,22 @@ pub use self::bus::{Block, Limiting};
 use self::{
     bus::Bus,
     input::{Input, OURS},
+    output::{Output, Outputs, Target},
 };
 use crate::{
     audio::{Format, Gain, frame::frame_bytes},
     ledger::{Account, Checked},
-    queue::{Consumer, LeaseId, prefetch_to_write},
+    queue::{Consumer, LeaseId, Producer, prefetch_to_write},
 };
 
 /// Inputs whose memory is fetched into the cache together, while groups before them are mixed. The cost
 /// of a thousand cold rings is memory latency, much of it in finding their pages: a processor looks up
 /// several pages at once if it is asked in one go, but not if a mix lies in between.
 const PREFETCH_INPUTS: usize = 8;
+
+/// Most contributors that a block names: as many as an RTP packet has room for (RFC 3550, section
+/// 5.1).
+pub const CONTRIBUTORS_MAX: usize = 15;
 
 /// Ticks in which the ledgers of all streams are checked once, a few at each.
 const CHECK_TICKS: usize = 64;
@@ -52,26 +58,88 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Interleaved samples of a block.
+    fn block(&self) -> usize {
+        self.block_samples * usize::from(self.format.channels())
+    }
+
     /// The playout delay in whole ticks, rounded up.
     pub fn ticks(delay: Duration, ptime: Duration) -> u64 {
         delay.as_nanos().div_ceil(ptime.as_nanos().max(1)) as u64
     }
 }
 
+/// A stream that comes, to be [admitted](Command::Admit). What it needs is allocated here, not by the
+/// mixer.
+#[derive(Debug)]
+pub struct NewInput {
+    lease: LeaseId,
+    account: Arc<Account>,
+    gain: Gain,
+    timing: Timing,
+    source: Option<u32>,
+    output: Option<Box<Output>>,
+}
+
+impl NewInput {
+    /// A stream whose frames are in this lease's ring, and whose samples go to this account: at unity
+    /// gain, beginning when it comes ([`Timing::Arrival`]), without a name or an output.
+    pub fn new(lease: LeaseId, account: Arc<Account>) -> Self {
+        Self {
+            lease,
+            account,
+            gain: Gain::UNITY,
+            timing: Timing::Arrival,
+            source: None,
+            output: None,
+        }
+    }
+
+    /// Applied to each sample before it is added.
+    #[must_use]
+    pub fn gain(self, gain: Gain) -> Self {
+        Self { gain, ..self }
+    }
+
+    /// What decides where its frames play.
+    #[must_use]
+    pub fn timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
+    /// How the mix names it as a contributor ([`Block::contributors`]): an RTP source number, or one
+    /// like it.
+    #[must_use]
+    pub fn source(self, source: u32) -> Self {
+        Self {
+            source: Some(source),
+            ..self
+        }
+    }
+
+    /// Where the mix without this stream goes: one frame for each tick
+    /// ([`Mixer::send_outputs`]), from the tick after its admission to the stream's end. The producer is
+    /// closed then. `settings` are the mixer's. Allocates about 12 bytes for each sample of a block and
+    /// of the limiter's look-ahead.
+    ///
+    /// Whoever reads it needs a [tap](Command::Tap), too: an empty frame refers to the whole mix.
+    #[must_use]
+    pub fn output(self, producer: Producer, settings: &Settings) -> Self {
+        Self {
+            output: Some(Box::new(Output::new(producer, settings))),
+            ..self
+        }
+    }
+}
+
 /// What the mixer is told, between ticks.
 #[derive(Debug)]
 pub enum Command {
-    /// A stream comes: its frames are in this lease's ring, its samples go to this account.
-    Admit {
-        /// The stream's ring.
-        lease: LeaseId,
-        /// The stream's account.
-        account: Arc<Account>,
-        /// Applied to each sample before it is added.
-        gain: Gain,
-        /// What decides where its frames play.
-        timing: Timing,
-    },
+    /// A stream comes.
+    Admit(NewInput),
+    /// Each block of the whole mix goes into this ring, too, from now on, as a frame that is sent
+    /// before those of the outputs. To be had once per thread that reads outputs.
+    Tap(Producer),
     /// The stream's gain from now on.
     SetGain(LeaseId, Gain),
     /// Whether the stream is consumed without being heard.
@@ -95,6 +163,9 @@ pub struct Mixer {
     settings: Settings,
     consumer: Consumer,
     bus: Bus,
+    outputs: Outputs,
+    /// Sources that were heard in the tick. Room for all that are named, so it never grows.
+    contributors: Vec<u32>,
     /// Streams that play. Room for all slots, so it never grows.
     inputs: Vec<Input>,
     /// Streams without a first frame, by slot. Their rings are armed, and cost a tick nothing.
@@ -116,11 +187,12 @@ impl Mixer {
     /// A mixer that reads this pool. Allocates all that it ever will, but for what commands bring.
     pub fn new(settings: Settings, consumer: Consumer) -> Self {
         let slots = consumer.slots();
-        let block = settings.block_samples * usize::from(settings.format.channels());
         Self {
             settings,
             consumer,
-            bus: Bus::new(settings.format, block, settings.limiting),
+            bus: Bus::new(&settings),
+            outputs: Outputs::new(slots),
+            contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
             inputs: Vec::with_capacity(slots),
             waiting: (0..slots).map(|_| None).collect(),
             waiting_count: 0,
@@ -165,20 +237,19 @@ impl Mixer {
     /// If a stream is admitted whose lease is not of this pool, or was released: a bug of the caller.
     pub fn apply(&mut self, command: Command) {
         match command {
-            Command::Admit {
-                lease,
-                account,
-                gain,
-                timing,
-            } => {
-                let channels = self.settings.format.channels();
-                let input = Input::new(lease, account, gain, timing, channels);
+            Command::Admit(new) => {
+                let lease = new.lease;
+                let (input, output) = Input::new(new, self.settings.format.channels());
+                if let Some(output) = output {
+                    self.outputs.insert(lease.slot(), output);
+                }
                 let replaced = self.waiting[lease.slot()].replace(input);
                 debug_assert!(replaced.is_none(), "a slot was admitted twice");
                 self.waiting_count += 1;
                 // Its first frame may have come before this command did.
                 self.consumer.keep_ready(lease).expect(OURS);
             }
+            Command::Tap(producer) => self.outputs.tap(producer),
             Command::SetGain(lease, gain) => {
                 if let Some(input) = self.input_mut(lease) {
                     input.gain = gain;
@@ -214,7 +285,7 @@ impl Mixer {
                 continue;
             };
             let (tick, delay) = (self.tick, self.settings.playout_delay_ticks);
-            let mix = tick * self.bus.block() as u64;
+            let mix = tick * self.settings.block() as u64;
             if input.start(&mut self.consumer, tick, delay, mix) {
                 self.waiting_count -= 1;
                 self.inputs.push(input);
@@ -229,6 +300,7 @@ impl Mixer {
         // Most often there is none; the loop keeps the vector's room.
         while let Some(input) = self.ended.pop() {
             self.settle(&input);
+            self.outputs.remove(input.lease.slot());
             self.consumer
                 .release(input.lease)
                 .expect("an ended input's ring is closed and empty");
@@ -296,14 +368,17 @@ impl Mixer {
             inputs,
             consumer,
             bus,
+            outputs,
+            contributors,
             sounded,
             ..
         } = self;
         if self.next_input == 0 {
             bus.clear();
+            contributors.clear();
             *sounded = false;
         }
-        let sums = bus.sum_mut();
+        let (sums, stage) = bus.sum_mut();
         let block = sums.len();
         for index in self.next_input..inputs.len() {
             if index.is_multiple_of(PREFETCH_INPUTS) {
@@ -319,7 +394,25 @@ impl Mixer {
                 continue;
             }
             *sounded = true;
-            input.play(consumer, self.tick, self.settings.playout_delay_ticks, sums);
+            let mut target = Target {
+                sums,
+                output: if input.is_left_out {
+                    outputs.get_mut(input.lease.slot())
+                } else {
+                    None
+                },
+            };
+            let (tick, delay) = (self.tick, self.settings.playout_delay_ticks);
+            let heard = input.play(consumer, tick, delay, &mut target);
+            if let Some(output) = target.output {
+                output.end_of_input(stage);
+            }
+            if heard
+                && let Some(source) = input.source
+                && contributors.len() < CONTRIBUTORS_MAX
+            {
+                contributors.push(source);
+            }
         }
         None
     }
@@ -329,7 +422,26 @@ impl Mixer {
         self.tick += 1;
         self.remove_ended();
         self.check_some();
-        self.bus.finish()
+        self.bus.finish();
+        self.outputs.finish(&self.bus);
+        self.bus.block(&self.contributors)
+    }
+
+    /// Sends the last block, that of a tick or the flush, to whoever listens: to each
+    /// [tap](Command::Tap) that of the whole mix, to each [output](NewInput::output) the mix without its
+    /// stream, as one frame each. To be called once after each.
+    ///
+    /// A frame's media time is the block's index in the mix ([`Block::at`]), and its sequence counts
+    /// blocks. A frame of no samples says that the block is, bit for bit, that of the whole mix, which a
+    /// tap gives. What a full ring refuses is dropped there, and counted. Never waits or allocates; enters
+    /// the kernel only to wake those who listen.
+    pub fn send_outputs(&mut self) {
+        self.outputs.send(&self.bus.block(&[]));
+    }
+
+    /// Closes all outputs and taps: they get no more. Frees them, and wakes who listens.
+    pub fn close_outputs(&mut self) {
+        self.outputs.close();
     }
 
     fn remove_ended(&mut self) {
@@ -345,7 +457,10 @@ impl Mixer {
 
     /// The limiter's last samples, once no tick will follow.
     pub fn flush(&mut self) -> Block<'_> {
-        self.bus.flush(usize::from(self.settings.format.channels()))
+        self.contributors.clear();
+        self.bus.flush();
+        self.outputs.flush(&self.bus);
+        self.bus.block(&self.contributors)
     }
 
     fn check_some(&mut self) {

@@ -176,6 +176,7 @@ impl Mixing {
                 recording.write(block.samples);
             }
             self.vitals.tick(&block);
+            self.mixer.send_outputs();
             now = now_ns();
             self.vitals.tick_time.record(now - begun);
             if self.rests {
@@ -195,6 +196,7 @@ impl Mixing {
                         recording.write_waiting(block.samples);
                     }
                     self.vitals.tick(&block);
+                    self.mixer.send_outputs();
                     self.vitals.tick_time.record(now_ns() - begun);
                     // Streams end at ticks only.
                     self.mixer.collect();
@@ -256,6 +258,8 @@ impl Mixing {
             recording.write_waiting(rest.samples);
         }
         self.vitals.block(&rest);
+        self.mixer.send_outputs();
+        self.mixer.close_outputs();
         let elapsed = begun.elapsed();
         let cpu = getrusage(UsageWho::RUSAGE_THREAD).map_or(Duration::ZERO, |usage| {
             [usage.user_time(), usage.system_time()]

@@ -102,18 +102,16 @@ impl Server {
             }
             Clock::Offline => 0,
         };
-        let mixer = Mixer::new(
-            mixer::Settings {
-                format: settings.format,
-                block_samples,
-                limiting: settings.limiting,
-                playout_delay_ticks,
-            },
-            consumer,
-        );
+        let mixing = mixer::Settings {
+            format: settings.format,
+            block_samples,
+            limiting: settings.limiting,
+            playout_delay_ticks,
+        };
+        let mixer = Mixer::new(mixing, consumer);
         let (sender, commands) = mpsc::sync_channel(settings.streams_max);
         let stop = Stop::new().map_err(ServerError::Mixer)?;
-        let shared = Arc::new(Shared::new(pool, stop, sender, &settings, block_samples));
+        let shared = Arc::new(Shared::new(pool, stop, sender, &settings, mixing));
         Ok(Self {
             settings,
             block_samples,

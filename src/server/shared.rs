@@ -7,10 +7,10 @@ use std::sync::{
 
 use super::{Settings, Status, Stop, register::Register, vitals::Vitals};
 use crate::{
-    audio::{Format, Gain},
+    audio::Gain,
     ingest::{Admission, Newcomer, Refused, Stream},
     ledger::Account,
-    mixer::{Command, Timing},
+    mixer::{self, Command, NewInput, Timing},
     queue::{Pool, Producer},
 };
 
@@ -21,8 +21,7 @@ pub(super) struct Shared {
     pub(super) vitals: Arc<Vitals>,
     pub(super) stop: Stop,
     commands: SyncSender<Command>,
-    format: Format,
-    block_samples: usize,
+    mixing: mixer::Settings,
     /// Of streams that ask for none of their own.
     gain: Gain,
 }
@@ -33,7 +32,7 @@ impl Shared {
         stop: Stop,
         commands: SyncSender<Command>,
         settings: &Settings,
-        block_samples: usize,
+        mixing: mixer::Settings,
     ) -> Self {
         Self {
             pool,
@@ -41,8 +40,7 @@ impl Shared {
             vitals: Arc::default(),
             stop,
             commands,
-            format: settings.format,
-            block_samples,
+            mixing,
             gain: settings.gain,
         }
     }
@@ -56,7 +54,7 @@ impl Shared {
     /// mixer.
     pub(super) fn open(&self, id: &str, gain: Gain) -> Result<Stream, Refused> {
         let producer = self.acquire(id)?;
-        Ok(self.introduce(producer, Account::new(id), gain, Timing::Arrival))
+        Ok(self.introduce(producer, Account::new(id), |new| new.gain(gain)))
     }
 
     fn acquire(&self, id: &str) -> Result<Producer, Refused> {
@@ -70,25 +68,24 @@ impl Shared {
         &self,
         producer: Producer,
         account: Account,
-        gain: Gain,
-        timing: Timing,
+        as_what: impl FnOnce(NewInput) -> NewInput,
     ) -> Stream {
         let account = Arc::new(account);
         self.register.add(Arc::clone(&account));
-        let command = Command::Admit {
-            lease: producer.lease(),
-            account: Arc::clone(&account),
-            gain,
-            timing,
-        };
+        let new = as_what(NewInput::new(producer.lease(), Arc::clone(&account)));
         // Room for as many as there are slots, and a slot is leased anew only when the mixer has given
         // it back. The mixer may be gone already: then nobody will hear the stream, and that is all.
-        let sent = self.commands.try_send(command);
+        let sent = self.commands.try_send(Command::Admit(new));
         debug_assert!(
             !matches!(sent, Err(TrySendError::Full(_))),
             "room for an admission per slot"
         );
-        Stream::new(producer, account, self.format, self.block_samples)
+        Stream::new(
+            producer,
+            account,
+            self.mixing.format,
+            self.mixing.block_samples,
+        )
     }
 }
 
@@ -97,6 +94,12 @@ impl Admission for Shared {
         let producer = self.acquire(&newcomer.id)?;
         let account = Account::with_network(newcomer.id);
         let gain = newcomer.gain.unwrap_or(self.gain);
-        Ok(self.introduce(producer, account, gain, Timing::Clock))
+        Ok(self.introduce(producer, account, |new| {
+            let new = new.gain(gain).timing(Timing::Clock).source(newcomer.source);
+            match newcomer.output {
+                Some(output) => new.output(output, &self.mixing),
+                None => new,
+            }
+        }))
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mixpool::{
     audio::{Format, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry},
-    mixer::{Block, Command, Limiting, Mixer, Settings, Timing},
+    mixer::{Block, Command, Limiting, Mixer, NewInput, Settings},
     queue::{LeaseId, Pool, Producer},
 };
 
@@ -131,12 +131,8 @@ impl Rig {
     }
 
     pub fn admit(&mut self, talker: &Talker, gain: Gain) {
-        self.mixer.apply(Command::Admit {
-            lease: talker.lease(),
-            account: Arc::clone(&talker.account),
-            gain,
-            timing: Timing::Arrival,
-        });
+        let new = NewInput::new(talker.lease(), Arc::clone(&talker.account));
+        self.mixer.apply(Command::Admit(new.gain(gain)));
     }
 
     /// Runs one tick as a live server does, and checks the ledger. Gives the block.

@@ -17,6 +17,8 @@
 
 use std::collections::VecDeque;
 
+use super::in_order;
+
 /// Unity gain.
 pub(super) const ONE: u32 = 1 << 30;
 
@@ -65,6 +67,33 @@ impl Envelope {
     /// A full sum means that the last `window` minima were `ONE`, so no gain below waits in any stage.
     pub(super) fn is_idle(&self) -> bool {
         self.sum == self.window as u64 * u64::from(ONE)
+    }
+
+    /// Becomes what `other`, of as long a window, is.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.now = other.now;
+        self.minima.clear();
+        self.minima.extend(&other.minima);
+        self.release = other.release;
+        self.released = other.released;
+        self.history.copy_from_slice(&other.history);
+        self.oldest = other.oldest;
+        self.sum = other.sum;
+    }
+
+    /// Whether both give the same for the same, from now on.
+    pub(super) fn is_in_step_with(&self, other: &Self) -> bool {
+        (self.window, self.release) == (other.window, other.release)
+            && (self.sum, self.released) == (other.sum, other.released)
+            && self.ages().eq(other.ages())
+            && in_order(&self.history, self.oldest).eq(in_order(&other.history, other.oldest))
+    }
+
+    /// How long ago each of the minima was, and its gain. Not `now`: a limiter that is idle does not ask
+    /// its envelope.
+    fn ages(&self) -> impl Iterator<Item = (u64, u32)> {
+        let minima = self.minima.iter();
+        minima.map(|&(instant, gain)| (self.now - instant, gain))
     }
 
     /// Takes the gain that one instant requires, `0..=ONE`, and gives the smoothed one.

@@ -14,7 +14,7 @@ use mixpool::{
     audio::{Format, Gain, frame::frame_bytes},
     ingest::Stream,
     ledger::Account,
-    mixer::{Command, Limiting, Mixer, Settings, Timing},
+    mixer::{Command, Limiting, Mixer, NewInput, Settings},
     queue::{AcquireError, Consumer, Pool},
 };
 
@@ -211,12 +211,9 @@ fn mixer(run: &Run, streams: usize, gain: Gain) -> anyhow::Result<(Feed, Pass)> 
     };
     let mut mixer = Mixer::new(settings, consumer);
     for ((stream, _), account) in feeds.iter().zip(accounts) {
-        mixer.apply(Command::Admit {
-            lease: stream.lease(),
-            account,
-            gain,
-            timing: Timing::Arrival,
-        });
+        mixer.apply(Command::Admit(
+            NewInput::new(stream.lease(), account).gain(gain),
+        ));
     }
     Ok((Feed::Rings(feeds), Pass::Mixer(Box::new(mixer))))
 }

@@ -1,0 +1,234 @@
+//! What goes back: to each participant that listens, the mix without itself; to each tap, the mix.
+//!
+//! A participant's block is the sum less its own contribution, limited as the bus is, but by itself: the
+//! very samples that a mixer of the others alone would give. It is made in the tick and leaves with
+//! [`Mixer::send_outputs`](super::Mixer::send_outputs).
+//!
+//! # Outputs that are the same
+//! Most participants are silent most of the time, and what they hear is the whole mix. An output is *in
+//! step* with the bus while its stage (the limiter and what it remembers) would give the same for the
+//! same sums. It begins so: what was before the participant came, all others made. Its first sample that
+//! is not zero takes it out of step, with a copy of the bus's stage as that was before the block. After
+//! each block the two stages are compared; once they are equal again it is back in step. So an output in
+//! step to whose block nothing was added *is* the mix, bit for bit, and says so with an empty frame.
+
+use std::ops::Range;
+
+use super::{
+    Settings,
+    bus::{Block, Bus, Stage},
+};
+use crate::{
+    audio::{FrameMut, Gain, frame::frame_bytes, sum},
+    queue::Producer,
+};
+
+/// A ring to somebody who listens: a frame for each block.
+#[derive(Debug)]
+pub(super) struct Line {
+    producer: Producer,
+    /// Of the next frame, among all blocks, those too that a full ring refused.
+    sequence: u32,
+}
+
+impl Line {
+    pub(super) fn new(producer: Producer) -> Self {
+        Self {
+            producer,
+            sequence: 0,
+        }
+    }
+
+    /// Publishes a frame whose first sample has this index in the mix, per channel; drops it, counted
+    /// by the ring, if that is full. Enters the kernel only to wake the listener.
+    pub(super) fn send(&mut self, at: u64, samples: &[i16]) {
+        let bytes = frame_bytes(samples.len());
+        if let Ok(mut reservation) = self.producer.reserve(bytes) {
+            let mut frame = FrameMut::new(&mut reservation)
+                .expect("a message starts at a multiple of 8 and is as long as its frame");
+            frame.samples_mut().copy_from_slice(samples);
+            frame.seal(at, self.sequence);
+            reservation.commit();
+        } else {
+            self.producer.count_drop(bytes);
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+}
+
+/// The output of one participant.
+#[derive(Debug)]
+pub(super) struct Output {
+    line: Line,
+    /// What the participant gave to the block under way.
+    own: Box<[i32]>,
+    /// Whether any of that is not zero.
+    sounds: bool,
+    stage: Stage,
+    /// Whether `stage` is the bus's and stands for it: then its own is out of date.
+    in_step: bool,
+    out: Box<[i16]>,
+    /// Where the last block lies in `out`; none if it was that of the mix.
+    made: Option<Range<usize>>,
+}
+
+impl Output {
+    /// In step with the bus of a mixer of these settings. Allocates all it ever will.
+    pub(super) fn new(producer: Producer, settings: &Settings) -> Self {
+        let stage = Stage::new(settings);
+        Self {
+            line: Line::new(producer),
+            own: vec![0; settings.block()].into(),
+            sounds: false,
+            out: stage.room(settings),
+            stage,
+            in_step: true,
+            made: None,
+        }
+    }
+
+    /// Adds samples of the participant to `sums`, which begin at `from` in the block; no two calls for
+    /// a block give the same of its samples.
+    fn add(&mut self, from: usize, samples: &[i16], gain: Gain, sums: &mut [i32]) {
+        let own = &mut self.own[from..from + samples.len()];
+        sum::add_gained(own, samples, gain);
+        sum::add_sums(sums, own);
+        self.sounds |= own.iter().any(|&sample| sample != 0);
+    }
+
+    /// All that the participant gives to the block is in the sum, and `stage`, the bus's, has not seen
+    /// the block yet.
+    pub(super) fn end_of_input(&mut self, stage: &Stage) {
+        if self.in_step && self.sounds {
+            self.stage.copy_from(stage);
+            self.in_step = false;
+        }
+    }
+
+    /// Makes the block, after the bus made its own.
+    fn finish(&mut self, bus: &Bus) {
+        self.made = None;
+        if self.in_step {
+            return;
+        }
+        sum::leave_out(bus.sum(), &mut self.own);
+        let out = &mut self.out[..self.own.len()];
+        self.stage.process(&self.own, out);
+        self.own.fill(0);
+        self.sounds = false;
+        self.made(bus);
+    }
+
+    fn flush(&mut self, bus: &Bus) {
+        self.made = None;
+        if !self.in_step {
+            self.stage.flush(&mut self.out[..bus.made().end]);
+            self.made(bus);
+        }
+    }
+
+    fn made(&mut self, bus: &Bus) {
+        self.made = Some(bus.made());
+        self.in_step = self.stage.is_in_step_with(bus.stage());
+    }
+
+    fn send(&mut self, at: u64) {
+        let samples = self.made.clone().map_or(&[][..], |made| &self.out[made]);
+        self.line.send(at, samples);
+    }
+}
+
+/// Where an input's samples go: to the sum, and to what its own output leaves out.
+pub(super) struct Target<'a> {
+    pub(super) sums: &'a mut [i32],
+    pub(super) output: Option<&'a mut Output>,
+}
+
+impl Target<'_> {
+    /// Samples of a block.
+    pub(super) fn block(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// Adds samples whose first is number `from` of the block.
+    pub(super) fn add(&mut self, from: usize, samples: &[i16], gain: Gain) {
+        let sums = &mut self.sums[from..from + samples.len()];
+        match &mut self.output {
+            None => sum::add_gained(sums, samples, gain),
+            Some(output) => output.add(from, samples, gain, sums),
+        }
+    }
+}
+
+/// All outputs of a mixer. Each goes with its stream's slot.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    by_slot: Box<[Option<Box<Output>>]>,
+    /// The slots that have one. Room for all, so it never grows.
+    slots: Vec<usize>,
+    taps: Vec<Line>,
+}
+
+impl Outputs {
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            by_slot: (0..slots).map(|_| None).collect(),
+            slots: Vec::with_capacity(slots),
+            taps: Vec::new(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, slot: usize, output: Box<Output>) {
+        self.by_slot[slot] = Some(output);
+        self.slots.push(slot);
+    }
+
+    /// The slot's stream has ended: closes its output, if it has one, and frees it.
+    pub(super) fn remove(&mut self, slot: usize) {
+        if self.by_slot[slot].take().is_some() {
+            self.slots.retain(|&other| other != slot);
+        }
+    }
+
+    pub(super) fn tap(&mut self, producer: Producer) {
+        self.taps.push(Line::new(producer));
+    }
+
+    /// Closes all rings.
+    pub(super) fn close(&mut self) {
+        for slot in self.slots.drain(..) {
+            self.by_slot[slot] = None;
+        }
+        self.taps.clear();
+    }
+
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Output> {
+        self.by_slot[slot].as_deref_mut()
+    }
+
+    /// Makes each output's block, after the bus made its own.
+    pub(super) fn finish(&mut self, bus: &Bus) {
+        self.for_each(|output| output.finish(bus));
+    }
+
+    /// Makes each output's last block, after the bus made its own.
+    pub(super) fn flush(&mut self, bus: &Bus) {
+        self.for_each(|output| output.flush(bus));
+    }
+
+    /// Sends the block to all: the mix first, since outputs may refer to it.
+    pub(super) fn send(&mut self, mix: &Block<'_>) {
+        for tap in &mut self.taps {
+            tap.send(mix.at, mix.samples);
+        }
+        self.for_each(|output| output.send(mix.at));
+    }
+
+    fn for_each(&mut self, mut each: impl FnMut(&mut Output)) {
+        for &slot in &self.slots {
+            if let Some(output) = &mut self.by_slot[slot] {
+                each(output);
+            }
+        }
+    }
+}
