@@ -18,6 +18,10 @@ pub trait Admission: Send + Sync {
     /// # Errors
     /// [`Refused`] when all rings are in use; counted by whoever refuses.
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused>;
+
+    /// Has each block of the whole mix sent into this ring, too, a frame each: once for each thread
+    /// that reads the outputs of newcomers, before the first of them.
+    fn tap(&self, output: Producer);
 }
 
 /// A stream that asks to be admitted. Its frames are placed on the mix's clock with

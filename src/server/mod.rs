@@ -49,6 +49,9 @@ use crate::{
     sink::Recording,
 };
 
+/// Taps that may be on their way to the mixer at once, beside a stream for each slot.
+const TAPS_MAX: usize = 1024;
+
 /// A server before its first tick.
 #[derive(Debug)]
 pub struct Server {
@@ -109,7 +112,7 @@ impl Server {
             playout_delay_ticks,
         };
         let mixer = Mixer::new(mixing, consumer);
-        let (sender, commands) = mpsc::sync_channel(settings.streams_max);
+        let (sender, commands) = mpsc::sync_channel(settings.streams_max + TAPS_MAX);
         let stop = Stop::new().map_err(ServerError::Mixer)?;
         let shared = Arc::new(Shared::new(pool, stop, sender, &settings, mixing));
         Ok(Self {
