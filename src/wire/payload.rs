@@ -12,6 +12,9 @@ use thiserror::Error;
 
 use crate::audio::{Encoding, Format, FormatError};
 
+#[cfg(test)]
+mod tests;
+
 /// What the packets of one payload type hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {

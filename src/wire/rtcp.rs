@@ -14,6 +14,9 @@
 mod read;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use read::{Bye, Chunk, Compound, Packet, Packets, Reports, RtcpError, Sdes, is_rtcp};
 pub use write::{write_bye, write_receiver_report, write_sender_report};
 

@@ -7,6 +7,9 @@
 
 use thiserror::Error;
 
+#[cfg(test)]
+mod tests;
+
 /// The version in every packet's first two bits.
 const VERSION: u8 = 2;
 /// Length of the fixed header.

@@ -112,6 +112,26 @@ fn a_decoded_g711_byte_encodes_to_itself_but_for_the_second_zero_of_mu_law() {
 }
 
 #[test]
+fn other_implementations_give_the_same_bytes_and_samples() {
+    let decoded_crc = |encoding| {
+        let samples = decoded(encoding, &all_codes());
+        crc32fast::hash(&encoded(Encoding::S16Le, &samples))
+    };
+    // All 256 codes by Python's audioop, ffmpeg 5.1 and sox 14.4, which agree.
+    assert_eq!(decoded_crc(Encoding::MuLaw), 0x0c84_7a9f);
+    assert_eq!(decoded_crc(Encoding::ALaw), 0x9d76_4657);
+
+    let encoded_crc = |encoding, samples: Vec<i16>| crc32fast::hash(&encoded(encoding, &samples));
+    let (all, positive) = (i16::MIN..=i16::MAX, 0..=i16::MAX);
+    // By audioop, whose negative mu-law drops two bits first, and so has 508 samples a code further out.
+    assert_eq!(encoded_crc(Encoding::ALaw, all.collect()), 0x9133_796e);
+    assert_eq!(
+        encoded_crc(Encoding::MuLaw, positive.collect()),
+        0x542f_2ac0
+    );
+}
+
+#[test]
 fn the_ends_and_the_middle_are_those_of_the_recommendation() {
     let ends = [i16::MAX, 1, 0, -1, i16::MIN];
     assert_eq!(

@@ -1,0 +1,165 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn audio(encoding: Encoding, rate_hz: u32, channels: u16) -> Payload {
+    Payload::Audio(AudioPayload {
+        encoding,
+        rate_hz,
+        channels,
+    })
+}
+
+fn refusal(entry: &str) -> String {
+    let mut map = PayloadMap::default();
+    let refusal = map.define(entry).unwrap_err().to_string();
+    assert_eq!(map, PayloadMap::default(), "{entry} left a trace");
+    refusal
+}
+
+#[test]
+fn the_static_types_are_those_of_rfc_3551_and_all_others_are_unsupported() {
+    let map = PayloadMap::default();
+    for payload_type in 0..=255 {
+        let expected = match payload_type {
+            0 => audio(Encoding::MuLaw, 8_000, 1),
+            8 => audio(Encoding::ALaw, 8_000, 1),
+            10 => audio(Encoding::S16Be, 44_100, 2),
+            11 => audio(Encoding::S16Be, 44_100, 1),
+            13 => Payload::ComfortNoise,
+            _ => Payload::Unsupported,
+        };
+        assert_eq!(map.get(payload_type), expected, "type {payload_type}");
+    }
+}
+
+#[test]
+fn an_entry_defines_its_type_and_no_other() {
+    for (entry, payload_type, payload) in [
+        ("96=L16/16000/1", 96, audio(Encoding::S16Be, 16_000, 1)),
+        ("97=L16/44100/2", 97, audio(Encoding::S16Be, 44_100, 2)),
+        ("127=pcmu/8000", 127, audio(Encoding::MuLaw, 8_000, 1)),
+        ("98=Pcma/8000/1", 98, audio(Encoding::ALaw, 8_000, 1)),
+        ("99=CN/8000", 99, Payload::ComfortNoise),
+        ("101=telephone-event/8000", 101, Payload::TelephoneEvent),
+        (" 18 = PCMA/16000/2 ", 18, audio(Encoding::ALaw, 16_000, 2)),
+        // Overrides of static types.
+        ("10=L16/8000/1", 10, audio(Encoding::S16Be, 8_000, 1)),
+        ("13=L16/8000", 13, audio(Encoding::S16Be, 8_000, 1)),
+    ] {
+        let mut map = PayloadMap::default();
+        assert_eq!(map.define(entry), Ok(payload_type), "{entry}");
+        for other in 0..128 {
+            let expected = match other {
+                _ if other == payload_type => payload,
+                _ => PayloadMap::default().get(other),
+            };
+            assert_eq!(map.get(other), expected, "{entry}, type {other}");
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_is_none_is_refused_with_its_text_and_what_to_write() {
+    for entry in [
+        "",
+        "=",
+        "L16/16000/1",
+        "x=L16/16000",
+        "-1=L16/16000",
+        "1 0=CN/8000",
+    ] {
+        assert_eq!(
+            refusal(entry),
+            format!(
+                "'{entry}' is no payload type: write TYPE=NAME/RATE[/CHANNELS], as 96=L16/16000/1"
+            )
+        );
+    }
+    for entry in [
+        "96=",
+        "96=L16",
+        "96=L16/",
+        "96=/8000",
+        "96=L16/8k",
+        "96=L16/8000/",
+        "96=L16/8000/1/1",
+        "96=L16/+8000",
+        "96=L16/ 8000",
+        "96=L16/8000/65536",
+        "96=L16/4294967296",
+    ] {
+        assert_eq!(
+            refusal(entry),
+            format!("payload '{entry}': write NAME/RATE[/CHANNELS], as L16/16000/1")
+        );
+    }
+    assert_eq!(
+        refusal("128=PCMU/8000"),
+        "payload type '128=PCMU/8000': the type is outside 0 to 127; use 96 to 127 for one of your own"
+    );
+    assert_eq!(
+        refusal("111=opus/48000/2"),
+        "payload '111=opus/48000/2': the encoding 'opus' is not supported; \
+         L16, PCMU, PCMA, CN and telephone-event are"
+    );
+    assert_eq!(
+        refusal("96=L16/16000/3"),
+        "payload '96=L16/16000/3': 3 channels are outside 1 to 2"
+    );
+    assert_eq!(
+        refusal("96=L16/0"),
+        "payload '96=L16/0': a rate of 0 Hz is outside 1000 to 384000 Hz"
+    );
+}
+
+#[test]
+fn a_type_that_would_be_taken_for_rtcp_is_refused() {
+    let mut map = PayloadMap::default();
+    for payload_type in 0..128u8 {
+        let marked = [0x80, 0x80 | payload_type];
+        let defined = map.define(&format!("{payload_type}=PCMU/8000"));
+        assert_eq!(defined.is_err(), crate::wire::rtcp::is_rtcp(&marked));
+    }
+    assert_eq!(
+        refusal("72=PCMU/8000"),
+        "payload type '72=PCMU/8000': 64 to 95 cannot be told from RTCP on the same port (RFC 5761); \
+         use 96 to 127"
+    );
+}
+
+#[test]
+fn every_static_type_that_is_audio_has_the_name_that_its_encoding_has() {
+    let map = PayloadMap::default();
+    for payload_type in 0..128 {
+        if let Payload::Audio(audio) = map.get(payload_type) {
+            let name = static_name(payload_type).unwrap();
+            assert!(audio.to_string().starts_with(name), "type {payload_type}");
+        }
+    }
+    assert_eq!(static_name(9), Some("G722"));
+    assert_eq!(static_name(96), None);
+}
+
+proptest! {
+    #[test]
+    fn a_payload_reads_as_it_is_written(
+        encoding in prop::sample::select(vec![Encoding::MuLaw, Encoding::ALaw, Encoding::S16Be]),
+        rate_hz in 1_000..=384_000u32,
+        channels in 1..=2u16,
+    ) {
+        let audio = AudioPayload::new(encoding, Format::new(rate_hz, channels).unwrap());
+        prop_assert_eq!(audio.to_string().parse(), Ok(Payload::Audio(audio)));
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused_with_itself(text: String) {
+        let entry = format!("96={text}");
+        if let Err(error) = PayloadMap::default().define(&entry) {
+            prop_assert!(error.to_string().contains(&entry));
+        }
+        if let Err(error) = PayloadMap::default().define(&text) {
+            prop_assert!(error.to_string().contains(&text));
+        }
+    }
+}
