@@ -1,0 +1,170 @@
+//! The jitter buffer: samples by their time, and which of them are there.
+//!
+//! Time here is the stream's own, in samples per channel. The samples stand in one ring indexed by it,
+//! so a packet is copied once, to its place, in whatever order it comes. What is there is told by a
+//! short list of *runs*: an orderly stream has one. All memory is taken at construction.
+
+/// Runs that may wait at once: one more than there are gaps between them.
+const RUNS_MAX: usize = 64;
+
+/// Samples that follow each other without a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// The lowest and the highest number of the packets it came in.
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// Whether the sender said that it is silent from `end` on.
+    pub(super) paused: bool,
+    /// Whether it begins anew, so that no number tells what lies before it.
+    pub(super) fresh: bool,
+}
+
+/// There are too many gaps to remember one more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Crowded;
+
+#[derive(Debug)]
+pub(super) struct Buffer {
+    samples: Box<[i16]>,
+    channels: usize,
+    /// Sorted; no two touch.
+    runs: Vec<Run>,
+}
+
+impl Buffer {
+    /// Room for this many samples per channel, rounded up to a power of two. Allocates.
+    pub(super) fn new(capacity: usize, channels: usize) -> Self {
+        Self {
+            samples: vec![0; capacity.next_power_of_two() * channels].into(),
+            channels,
+            runs: Vec::with_capacity(RUNS_MAX + 1),
+        }
+    }
+
+    /// Samples per channel that it can hold.
+    pub(super) fn capacity(&self) -> u64 {
+        (self.samples.len() / self.channels) as u64
+    }
+
+    pub(super) fn head(&self) -> Option<&Run> {
+        self.runs.first()
+    }
+
+    /// The end of the newest run.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.runs.last().map(|run| run.end)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Forgets the oldest run.
+    pub(super) fn pop(&mut self) -> Option<Run> {
+        (!self.runs.is_empty()).then(|| self.runs.remove(0))
+    }
+
+    /// Copies in what is not there yet of these samples, which are those of `run`. Gives how many per
+    /// channel were new. The caller sees to it that nothing is further apart than the capacity.
+    pub(super) fn insert(&mut self, run: Run, samples: &[i16]) -> Result<u64, Crowded> {
+        debug_assert_eq!(
+            samples.len() as u64,
+            (run.end - run.start) * self.channels as u64
+        );
+        let first = self.runs.partition_point(|other| other.end < run.start);
+        let touching = self.runs[first..].partition_point(|other| other.start <= run.end);
+        if touching == 0 && self.runs.len() == RUNS_MAX {
+            return Err(Crowded);
+        }
+        let (mut at, mut new) = (run.start, 0);
+        for index in first..first + touching {
+            let other = self.runs[index];
+            if at < other.start {
+                new += self.write(at, other.start.min(run.end), run.start, samples);
+            }
+            at = at.max(other.end);
+        }
+        if at < run.end {
+            new += self.write(at, run.end, run.start, samples);
+        }
+        let merged = self.runs[first..first + touching].iter().fold(run, merge);
+        self.runs.drain(first..first + touching);
+        self.runs.insert(first, merged);
+        Ok(new)
+    }
+
+    /// Copies `[from, to)` of samples that begin at `start`. Gives how many per channel.
+    fn write(&mut self, from: u64, to: u64, start: u64, samples: &[i16]) -> u64 {
+        let samples = &samples[self.span(from - start)..self.span(to - start)];
+        let at = self.place_of(from);
+        let (ahead, wrapped) = samples.split_at(samples.len().min(self.samples.len() - at));
+        self.samples[at..at + ahead.len()].copy_from_slice(ahead);
+        self.samples[..wrapped.len()].copy_from_slice(wrapped);
+        to - from
+    }
+
+    /// Copies the samples from `at` on to `out`, whole frames. They must be in a run, or have been
+    /// not long ago.
+    pub(super) fn read(&self, at: u64, out: &mut [i16]) {
+        let at = self.place_of(at);
+        let (ahead, wrapped) = out.split_at_mut(out.len().min(self.samples.len() - at));
+        ahead.copy_from_slice(&self.samples[at..at + ahead.len()]);
+        wrapped.copy_from_slice(&self.samples[..wrapped.len()]);
+    }
+
+    /// The largest magnitude of the `count` samples per channel from `at` on.
+    pub(super) fn peak(&self, at: u64, count: u64) -> u16 {
+        let (at, count) = (self.place_of(at), self.span(count));
+        let ahead = count.min(self.samples.len() - at);
+        let parts = [
+            &self.samples[at..at + ahead],
+            &self.samples[..count - ahead],
+        ];
+        let magnitudes = parts
+            .into_iter()
+            .flatten()
+            .map(|sample| sample.unsigned_abs());
+        magnitudes.max().unwrap_or(0)
+    }
+
+    /// Samples per channel that are there of `[from, to)`.
+    pub(super) fn count(&self, from: u64, to: u64) -> u64 {
+        let of = |run: &Run| run.end.min(to).saturating_sub(run.start.max(from));
+        self.runs.iter().map(of).sum()
+    }
+
+    fn place_of(&self, at: u64) -> usize {
+        self.span(at & (self.capacity() - 1))
+    }
+
+    fn span(&self, samples: u64) -> usize {
+        samples as usize * self.channels
+    }
+}
+
+/// Two runs that touch as one.
+fn merge(one: Run, other: &Run) -> Run {
+    // What the sender said of the time after the later one holds.
+    let paused = if one.end == other.end {
+        one.paused || other.paused
+    } else if one.end > other.end {
+        one.paused
+    } else {
+        other.paused
+    };
+    let fresh = if one.start <= other.start {
+        one.fresh
+    } else {
+        other.fresh
+    };
+    Run {
+        start: one.start.min(other.start),
+        end: one.end.max(other.end),
+        first: one.first.min(other.first),
+        last: one.last.max(other.last),
+        paused,
+        fresh,
+    }
+}
