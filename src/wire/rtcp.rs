@@ -6,10 +6,10 @@
 //!
 //! Of source descriptions the CNAME alone is read and written. Profile-specific extensions of reports are
 //! skipped. When reports are due is not decided here.
-//!
-// The crate rtcp-types was tried: its 0.3 refuses a description that is padded, or whose second source has
-// a number below 2^24; takes the cumulative loss for unsigned; and allocates for each item that it reads.
-// It is the second opinion in the tests.
+
+// The crate rtcp-types was tried. Its 0.3 refuses a description that is padded, or whose second source has a
+// number below 2^24, takes the cumulative loss for unsigned, and allocates for each item that it reads. So it
+// is the second opinion in the tests.
 
 mod read;
 mod write;
