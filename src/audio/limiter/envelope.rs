@@ -81,19 +81,12 @@ impl Envelope {
         self.sum = other.sum;
     }
 
-    /// Whether both give the same for the same, from now on.
+    /// Whether both give the same for the same, from now on, if the last `window - 1` instants required
+    /// the same of both: all but the minima is in the history, and an older minimum is forgotten with
+    /// the next instant.
     pub(super) fn is_in_step_with(&self, other: &Self) -> bool {
-        (self.window, self.release) == (other.window, other.release)
-            && (self.sum, self.released) == (other.sum, other.released)
-            && self.ages().eq(other.ages())
+        self.release == other.release
             && in_order(&self.history, self.oldest).eq(in_order(&other.history, other.oldest))
-    }
-
-    /// How long ago each of the minima was, and its gain. Not `now`: a limiter that is idle does not ask
-    /// its envelope.
-    fn ages(&self) -> impl Iterator<Item = (u64, u32)> {
-        let minima = self.minima.iter();
-        minima.map(|&(instant, gain)| (self.now - instant, gain))
     }
 
     /// Takes the gain that one instant requires, `0..=ONE`, and gives the smoothed one.

@@ -112,6 +112,43 @@ proptest! {
     }
 
     #[test]
+    fn limiters_in_step_give_the_same_whatever_each_was_given_before(
+        pasts in [sums(), sums()],
+        common in prop::collection::vec(sums(), 1..6),
+        rest in sums(),
+        channels in 1u16..=2,
+    ) {
+        let [mut one, mut other] = pasts.map(|past| {
+            let mut limiter = short(channels);
+            limiter.process(&past, &mut vec![0; past.len()]);
+            limiter
+        });
+        for sum in common {
+            let was_in_step = one.is_in_step_with(&other);
+            prop_assert_eq!(was_in_step, other.is_in_step_with(&one));
+            let [out, others] = [&mut one, &mut other].map(|limiter| {
+                let mut out = vec![0; sum.len()];
+                limiter.process(&sum, &mut out);
+                out
+            });
+            if was_in_step {
+                prop_assert_eq!(out, others);
+                prop_assert!(one.is_in_step_with(&other));
+            }
+        }
+        // In the end silence brings both to the same.
+        for limiter in [&mut one, &mut other] {
+            limiter.process(&[0; 2_000], &mut [0; 2_000]);
+        }
+        prop_assert!(one.is_in_step_with(&other));
+        // And a copy is in step at any time, wherever its memory begins.
+        one.process(&rest, &mut vec![0; rest.len()]);
+        other.copy_from(&one);
+        prop_assert!(one.is_in_step_with(&other));
+        prop_assert_eq!(run(one, &rest, 10), run(other, &rest, 10));
+    }
+
+    #[test]
     fn both_channels_of_an_instant_share_one_gain(
         left in prop::collection::vec(-500_000..500_000i32, 1..200),
     ) {
@@ -195,6 +232,12 @@ fn times_are_rounded_to_samples_and_kept_within_one_and_a_second() {
     assert_eq!(delay(Duration::from_micros(5_063)), 41);
     assert_eq!(delay(Duration::ZERO), 1);
     assert_eq!(delay(Duration::MAX), 8_000);
+}
+
+#[test]
+#[should_panic(expected = "a limiter of 10 samples and 2 channels cannot be one of 5 and 1")]
+fn a_copy_of_another_format_is_a_bug_of_the_caller() {
+    short(2).copy_from(&short(1));
 }
 
 #[test]
