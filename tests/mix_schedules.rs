@@ -8,7 +8,7 @@ mod support_mix;
 
 use std::sync::Arc;
 
-use mixpool::ledger::Account;
+use mixpool::{audio::FrameKind, ledger::Account};
 use proptest::{prelude::*, sample::Index};
 use support_mix::{BLOCK, Setup, Talker, cut, model::Model, noise};
 
@@ -22,6 +22,8 @@ const TICKS_MAX: usize = 24;
 enum Step {
     /// A frame of so many samples comes in order.
     Say(usize),
+    /// Concealment comes where a frame would.
+    Conceal(usize),
     /// A frame comes so many samples too early in media time: it overlaps.
     Overlap(usize, u64),
     Damaged(usize),
@@ -36,6 +38,7 @@ fn steps() -> impl Strategy<Value = Vec<(Index, Step)>> {
     let step = prop_oneof![
         10 => len.clone().prop_map(Step::Say),
         4 => Just(Step::Say(BLOCK)),
+        2 => len.clone().prop_map(Step::Conceal),
         2 => (len.clone(), 0u64..300).prop_map(|(len, back)| Step::Overlap(len, back)),
         1 => (1usize..400).prop_map(Step::Damaged),
         1 => Just(Step::Double),
@@ -56,16 +59,17 @@ struct Pair {
 }
 
 impl Pair {
-    fn send(&mut self, seed: u64, len: usize, back: u64, damaged: bool) {
+    fn send(&mut self, kind: FrameKind, seed: u64, len: usize, back: u64, damaged: bool) {
         let Some(talker) = &mut self.talker else {
             return;
         };
         let samples = noise(seed, len, i16::MAX);
         talker.media_time -= back.min(talker.media_time);
         let (media_time, sequence) = (talker.media_time, talker.sequence);
-        if talker.send_damaged(media_time, sequence, &samples, u8::from(damaged)) {
-            self.model.took(media_time, sequence, &samples, damaged);
-        } else {
+        if talker.send_as(kind, media_time, sequence, &samples, u8::from(damaged)) {
+            self.model
+                .took(kind, media_time, sequence, &samples, damaged);
+        } else if kind == FrameKind::Audio {
             self.refused += len as u64;
         }
         talker.skip(len);
@@ -79,7 +83,8 @@ impl Pair {
         let media_time = talker.media_time.saturating_sub(self.last.len() as u64);
         let sequence = talker.sequence.wrapping_sub(1);
         if talker.send(media_time, sequence, &self.last) {
-            self.model.took(media_time, sequence, &self.last, false);
+            self.model
+                .took(FrameKind::Audio, media_time, sequence, &self.last, false);
         } else {
             self.refused += self.last.len() as u64;
         }
@@ -97,22 +102,32 @@ impl Pair {
 
 proptest! {
     #[test]
-    fn every_schedule_balances_and_mixes_as_the_model_does(steps in steps(), streams in 1usize..4) {
+    fn every_schedule_balances_and_mixes_as_the_model_does(
+        steps in steps(),
+        streams in 1usize..4,
+        clocked: u8,
+    ) {
+        // Each stream in one of two ways: when its frames come, or where they are placed.
         let mut rig = Setup::mono().slots(streams).ring(RING_BYTES).rig();
         let mut pairs: Vec<_> = (0..streams)
-            .map(|_| {
-                let talker = rig.stream();
+            .map(|stream| {
+                let clocked = clocked >> stream & 1 == 1;
+                let (talker, model) = if clocked {
+                    (rig.clocked(), Model::clocked())
+                } else {
+                    (rig.stream(), Model::default())
+                };
                 let account = Arc::clone(&talker.account);
-                let (model, last) = (Model::default(), Vec::new());
-                Pair { talker: Some(talker), account, model, last, refused: 0 }
+                Pair { talker: Some(talker), account, model, last: Vec::new(), refused: 0 }
             })
             .collect();
         for (seed, (stream, step)) in (0..).zip(&steps) {
             let pair = &mut pairs[stream.index(streams)];
             match *step {
-                Step::Say(len) => pair.send(seed, len, 0, false),
-                Step::Overlap(len, back) => pair.send(seed, len, back, false),
-                Step::Damaged(len) => pair.send(seed, len, 0, true),
+                Step::Say(len) => pair.send(FrameKind::Audio, seed, len, 0, false),
+                Step::Conceal(len) => pair.send(FrameKind::Concealment, seed, len, 0, false),
+                Step::Overlap(len, back) => pair.send(FrameKind::Audio, seed, len, back, false),
+                Step::Damaged(len) => pair.send(FrameKind::Audio, seed, len, 0, true),
                 Step::Double => pair.double(),
                 Step::Lose(len) => pair.talker.iter_mut().for_each(|talker| talker.skip(len)),
                 Step::Close => {

@@ -177,9 +177,11 @@ fn a_woken_ring_never_waits_and_enters_the_kernel_to_wake_alone() {
 fn a_whole_tick_of_a_thousand_streams_never_waits_and_never_enters_the_kernel() {
     const STREAMS: usize = 1000;
     let mut rig = Setup::mono().limited().slots(STREAMS).ring(1 << 14).rig();
+    rig.listen();
     let mut streams: Vec<_> = (0..STREAMS)
         .map(|at| match at % 3 {
             0 => rig.stream_at(Gain::from_db(-6.0).unwrap()),
+            1 => rig.participant(Gain::UNITY).0,
             _ => rig.stream(),
         })
         .collect();
@@ -215,9 +217,50 @@ fn a_whole_tick_of_a_thousand_streams_never_waits_and_never_enters_the_kernel() 
             block == BLOCK || tick == 0,
             "the limiter's delay is taken back once"
         );
+        rig.send_outputs();
         rig.check_ledger();
     }
     assert_eq!(rig.mixer.ticks(), 100);
+    // Of those that are left, who talks and who is muted heard different things.
+    let empty: Vec<_> = (1..=STREAMS / 3).map(|line| rig.line(line).empty).collect();
+    assert!(empty.contains(&100), "the mix: {empty:?}");
+    assert!(
+        empty.iter().any(|&empty| empty < 20),
+        "of their own: {empty:?}"
+    );
+}
+
+#[test]
+fn outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone() {
+    let allowed = ["write"];
+    let test = "outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone";
+    if let Some(output) = in_child(test, &allowed) {
+        return assert!(output.status.success(), "{output:?}");
+    }
+    let mut rig = Setup::mono().limited().rig();
+    rig.listen();
+    let mut participants: Vec<_> = (0..8).map(|_| rig.participant(Gain::UNITY)).collect();
+    for tick in 0..100_u64 {
+        for (at, (talker, _)) in participants.iter_mut().enumerate() {
+            if (tick / 10 + at as u64).is_multiple_of(3) {
+                talker.say(&noise(tick, BLOCK, i16::MAX));
+            } else {
+                talker.skip(BLOCK);
+            }
+        }
+        rig.mixer.collect();
+        rig.mixer.tick();
+        in_real_time(|| rig.mixer.send_outputs());
+        // The last frames stay, and what comes then is refused.
+        if tick < 50 {
+            rig.egress.as_mut().unwrap().take();
+        }
+    }
+    assert!(
+        participants
+            .iter()
+            .all(|(_, line)| rig.line(*line).frames == 50)
+    );
 }
 
 #[test]

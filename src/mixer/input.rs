@@ -246,7 +246,6 @@ impl Input {
             return Step::Wait;
         }
         if self.head_used.is_none() && !self.check(frame) {
-            self.drop_whole(frame);
             return Step::Next;
         }
         let late = start < self.position && stop <= self.position;
@@ -258,8 +257,8 @@ impl Input {
         }
         // What is not settled yet of this frame: [begin, stop).
         let begin = start + self.head_used.unwrap_or(0);
-        let late = stop.min(self.position).saturating_sub(begin);
-        self.drop_late(frame.kind(), late);
+        let before = |position: u64| stop.min(position).saturating_sub(begin);
+        self.drop_late(frame.kind(), before(self.position), before(self.window));
         let (from, to) = (begin.max(self.position), stop.min(end));
         if from < to {
             let part = &samples[(from - start) as usize..(to - start) as usize];
@@ -278,12 +277,14 @@ impl Input {
         }
     }
 
-    /// Looks at a frame for the first time: sequence and checksum. Returns whether it may be played.
+    /// Looks at a frame for the first time: sequence and checksum. Returns whether it may be played; what
+    /// may not is counted.
     fn check(&mut self, frame: &Frame<'_>) -> bool {
         self.head_used = Some(0);
         let sequence = frame.sequence();
         if self.last_sequence == Some(sequence) {
             self.account.note(Incident::DuplicateFrame, 1);
+            self.discard(frame, 0);
             return false;
         }
         if let Some(last) = self.last_sequence {
@@ -299,33 +300,33 @@ impl Input {
         }
         if !frame.checksum_ok() {
             self.account.note(Incident::ChecksumError, 1);
+            self.discard(frame, frame.samples().len() as u64);
             return false;
         }
         true
     }
 
-    /// Counts samples of a frame that came after their playout.
-    fn drop_late(&self, kind: FrameKind, samples: u64) {
-        match kind {
-            FrameKind::Concealment => self.account.count(Fate::Filled, samples),
-            FrameKind::Audio => {
-                self.account.count(Fate::DroppedLate, samples);
-                if self.timing == Timing::Clock {
-                    self.account.conceal(samples);
-                }
-            }
-        }
+    /// Counts samples of a frame that came after their playout; `missed` of them because their time had
+    /// passed, the others because another frame had given them.
+    fn drop_late(&self, kind: FrameKind, samples: u64, missed: u64) {
+        self.drop(kind, Fate::DroppedLate, samples, missed);
     }
 
-    /// Counts a frame that came twice or is damaged.
-    fn drop_whole(&self, frame: &Frame<'_>) {
+    /// Counts a frame that came twice or is damaged; `missed` of its samples play no more.
+    fn discard(&self, frame: &Frame<'_>, missed: u64) {
         let samples = frame.samples().len() as u64;
-        match frame.kind() {
+        self.drop(frame.kind(), Fate::Discarded, samples, missed);
+    }
+
+    fn drop(&self, kind: FrameKind, fate: Fate, samples: u64, missed: u64) {
+        match kind {
+            // What it stands for was counted as missing when it was made.
             FrameKind::Concealment => self.account.count(Fate::Filled, samples),
             FrameKind::Audio => {
-                self.account.count(Fate::Discarded, samples);
+                self.account.count(fate, samples);
+                // Its source placed it, and cannot know. Elsewhere each tick counts what it lacks.
                 if self.timing == Timing::Clock {
-                    self.account.conceal(samples);
+                    self.account.conceal(missed);
                 }
             }
         }

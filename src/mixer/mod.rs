@@ -8,28 +8,32 @@
 //! - The sum is exact (`i32`, in any order) and limited once, so the output depends on the frames and
 //!   the ticks they are mixed in, never on the order in which inputs are visited.
 //! - A tick allocates nothing, takes no lock, logs nothing and enters the kernel never.
-//! - Every sample taken from a ring is counted in its stream's [`Account`].
+//! - Every sample taken from a ring is counted in its stream's [`Account`](crate::ledger::Account).
 //!
 //! # Between ticks
 //! [`Mixer::collect`] notices streams that begin and returns the slots of those that ended; that
 //! takes the pool's mutex.
 
 mod bus;
+mod command;
 mod input;
 mod output;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-pub use self::bus::{Block, Limiting};
 use self::{
     bus::Bus,
     input::{Input, OURS},
-    output::{Output, Outputs, Target},
+    output::{Outputs, Target},
+};
+pub use self::{
+    bus::{Block, Limiting},
+    command::{Command, NewInput, Timing},
 };
 use crate::{
-    audio::{Format, Gain, frame::frame_bytes},
-    ledger::{Account, Checked},
-    queue::{Consumer, LeaseId, Producer, prefetch_to_write},
+    audio::{Format, frame::frame_bytes},
+    ledger::Checked,
+    queue::{Consumer, LeaseId, prefetch_to_write},
 };
 
 /// Inputs whose memory is fetched into the cache together, while groups before them are mixed. The cost
@@ -67,94 +71,6 @@ impl Settings {
     pub fn ticks(delay: Duration, ptime: Duration) -> u64 {
         delay.as_nanos().div_ceil(ptime.as_nanos().max(1)) as u64
     }
-}
-
-/// A stream that comes, to be [admitted](Command::Admit). What it needs is allocated here, not by the
-/// mixer.
-#[derive(Debug)]
-pub struct NewInput {
-    lease: LeaseId,
-    account: Arc<Account>,
-    gain: Gain,
-    timing: Timing,
-    source: Option<u32>,
-    output: Option<Box<Output>>,
-}
-
-impl NewInput {
-    /// A stream whose frames are in this lease's ring, and whose samples go to this account: at unity
-    /// gain, beginning when it comes ([`Timing::Arrival`]), without a name or an output.
-    pub fn new(lease: LeaseId, account: Arc<Account>) -> Self {
-        Self {
-            lease,
-            account,
-            gain: Gain::UNITY,
-            timing: Timing::Arrival,
-            source: None,
-            output: None,
-        }
-    }
-
-    /// Applied to each sample before it is added.
-    #[must_use]
-    pub fn gain(self, gain: Gain) -> Self {
-        Self { gain, ..self }
-    }
-
-    /// What decides where its frames play.
-    #[must_use]
-    pub fn timing(self, timing: Timing) -> Self {
-        Self { timing, ..self }
-    }
-
-    /// How the mix names it as a contributor ([`Block::contributors`]): an RTP source number, or one
-    /// like it.
-    #[must_use]
-    pub fn source(self, source: u32) -> Self {
-        Self {
-            source: Some(source),
-            ..self
-        }
-    }
-
-    /// Where the mix without this stream goes: one frame for each tick
-    /// ([`Mixer::send_outputs`]), from the tick after its admission to the stream's end. The producer is
-    /// closed then. `settings` are the mixer's. Allocates about 12 bytes for each sample of a block and
-    /// of the limiter's look-ahead.
-    ///
-    /// Whoever reads it needs a [tap](Command::Tap), too: an empty frame refers to the whole mix.
-    #[must_use]
-    pub fn output(self, producer: Producer, settings: &Settings) -> Self {
-        Self {
-            output: Some(Box::new(Output::new(producer, settings))),
-            ..self
-        }
-    }
-}
-
-/// What the mixer is told, between ticks.
-#[derive(Debug)]
-pub enum Command {
-    /// A stream comes.
-    Admit(NewInput),
-    /// Each block of the whole mix goes into this ring, too, from now on, as a frame that is sent
-    /// before those of the outputs. To be had once per thread that reads outputs.
-    Tap(Producer),
-    /// The stream's gain from now on.
-    SetGain(LeaseId, Gain),
-    /// Whether the stream is consumed without being heard.
-    SetMuted(LeaseId, bool),
-}
-
-/// What decides where a stream's frames play.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timing {
-    /// Its first frame plays when it has come, plus the playout delay; the others follow by their media
-    /// time.
-    Arrival,
-    /// Media time is the mix's own: tick `k` plays the block that begins at `k` blocks. The stream's
-    /// source sees to delay and drift.
-    Clock,
 }
 
 /// The mixer of one pool.

@@ -3,18 +3,20 @@
 
 #![allow(dead_code, unused_imports, reason = "no scenario needs all of it")]
 
+mod egress;
 pub mod model;
 mod samples;
 
 use std::sync::Arc;
 
 use mixpool::{
-    audio::{Format, FrameMut, Gain, frame::frame_bytes},
+    audio::{Format, FrameKind, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry},
-    mixer::{Block, Command, Limiting, Mixer, NewInput, Settings},
+    mixer::{Block, Command, Limiting, Mixer, NewInput, Settings, Timing},
     queue::{LeaseId, Pool, Producer},
 };
 
+pub use egress::{Egress, Line};
 pub use samples::{cut, noise, reference};
 
 /// Samples per channel of a block: 20 ms at 8 kHz.
@@ -86,6 +88,8 @@ impl Setup {
         Rig {
             pool,
             mixer: Mixer::new(settings, consumer),
+            settings,
+            egress: None,
             format,
             accounts: Vec::new(),
             output: Vec::new(),
@@ -98,6 +102,9 @@ impl Setup {
 pub struct Rig {
     pub pool: Pool,
     pub mixer: Mixer,
+    pub settings: Settings,
+    /// Once somebody listens.
+    pub egress: Option<Egress>,
     pub format: Format,
     pub accounts: Vec<Arc<Account>>,
     pub output: Vec<i16>,
@@ -110,11 +117,43 @@ impl Rig {
         self.stream_at(Gain::UNITY)
     }
 
+    /// A stream that is admitted on the mix's own clock.
+    pub fn clocked(&mut self) -> Talker {
+        let talker = self.unadmitted();
+        let new = NewInput::new(talker.lease(), Arc::clone(&talker.account));
+        self.mixer.apply(Command::Admit(new.timing(Timing::Clock)));
+        talker
+    }
+
     /// A stream that is admitted at this gain.
     pub fn stream_at(&mut self, gain: Gain) -> Talker {
         let talker = self.unadmitted();
         self.admit(&talker, gain);
         talker
+    }
+
+    /// Somebody listens to the whole mix, and to the participants that come.
+    pub fn listen(&mut self) {
+        let rings = 1 + self.pool.slots();
+        let (egress, tap) = Egress::new(rings, self.format.channels());
+        self.mixer.apply(Command::Tap(tap));
+        self.egress = Some(egress);
+    }
+
+    /// A stream that is admitted with an output, and that output's number. Somebody listens.
+    pub fn participant(&mut self, gain: Gain) -> (Talker, usize) {
+        let talker = self.unadmitted();
+        let (line, output) = self.egress.as_mut().expect("somebody listens").line();
+        let new = NewInput::new(talker.lease(), Arc::clone(&talker.account))
+            .gain(gain)
+            .output(output, &self.settings);
+        self.mixer.apply(Command::Admit(new));
+        (talker, line)
+    }
+
+    /// What came on this line.
+    pub fn line(&self, line: usize) -> &Line {
+        self.egress.as_ref().expect("somebody listens").get(line)
     }
 
     /// A stream of which the mixer was not told.
@@ -155,17 +194,30 @@ impl Rig {
     }
 
     fn after_tick(&mut self, block: Vec<i16>) -> Vec<i16> {
+        self.send_outputs();
         self.output.extend_from_slice(&block);
         self.check_ledger();
         block
     }
 
-    /// The limiter's last samples; then all that ever came out.
-    pub fn finish(mut self) -> Vec<i16> {
+    /// Sends what the last tick made; whoever listens takes it.
+    pub fn send_outputs(&mut self) {
+        self.mixer.send_outputs();
+        self.egress.iter_mut().for_each(Egress::take);
+    }
+
+    /// The limiter's last samples: no tick follows.
+    pub fn flush(&mut self) {
         self.mixer.collect();
         self.check_ledger();
         let rest = take(self.mixer.flush(), &mut self.clipped);
         self.output.extend_from_slice(&rest);
+        self.send_outputs();
+    }
+
+    /// The limiter's last samples; then all that ever came out.
+    pub fn finish(mut self) -> Vec<i16> {
+        self.flush();
         self.output
     }
 
@@ -246,6 +298,13 @@ impl Talker {
         self.send_damaged(media_time, sequence, samples, 0)
     }
 
+    /// Sends the samples to this place in the mix, with the next number.
+    pub fn place(&mut self, kind: FrameKind, at: u64, samples: &[i16]) -> bool {
+        let published = self.send_as(kind, at, self.sequence, samples, 0);
+        self.sequence = self.sequence.wrapping_add(1);
+        published
+    }
+
     /// As [`send`](Self::send), with bits of the last sample flipped after the frame was sealed.
     pub fn send_damaged(
         &mut self,
@@ -254,12 +313,29 @@ impl Talker {
         samples: &[i16],
         flip: u8,
     ) -> bool {
+        self.send_as(FrameKind::Audio, media_time, sequence, samples, flip)
+    }
+
+    /// As [`send_damaged`](Self::send_damaged), as one of either kind.
+    pub fn send_as(
+        &mut self,
+        kind: FrameKind,
+        media_time: u64,
+        sequence: u32,
+        samples: &[i16],
+        flip: u8,
+    ) -> bool {
         let bytes = frame_bytes(samples.len());
-        self.account.offer(samples.len() as u64);
+        match kind {
+            FrameKind::Audio => self.account.offer(samples.len() as u64),
+            // What a full ring refuses of it is nowhere.
+            FrameKind::Concealment if !self.producer.has_room(bytes) => return false,
+            FrameKind::Concealment => self.account.fill(samples.len() as u64),
+        }
         let sent = self.producer.publish_with(bytes, |message| {
             let mut frame = FrameMut::new(message).unwrap();
             frame.samples_mut().copy_from_slice(samples);
-            frame.seal(media_time, sequence);
+            frame.seal_as(kind, media_time, sequence);
             message[bytes - 1] ^= flip;
         });
         match sent {

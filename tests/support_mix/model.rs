@@ -4,12 +4,16 @@
 
 use std::collections::VecDeque;
 
+use mixpool::audio::FrameKind;
+
 /// Where the samples of one stream went, and what it gave to the bus.
 #[derive(Debug, Default)]
 pub struct Model {
     frames: VecDeque<Sent>,
     /// Media time of the next block's first sample, once the stream plays.
     now: Option<u64>,
+    /// Whether its frames are placed on the mix's clock.
+    clocked: bool,
     last_sequence: Option<u32>,
     closed: bool,
     pub ended: bool,
@@ -23,6 +27,7 @@ pub struct Model {
 struct Sent {
     media_time: u64,
     sequence: u32,
+    kind: FrameKind,
     samples: Vec<i16>,
     damaged: bool,
     /// Samples that went somewhere.
@@ -31,11 +36,28 @@ struct Sent {
 }
 
 impl Model {
+    /// A stream whose frames are placed on the mix's clock, from its first block on.
+    pub fn clocked() -> Self {
+        Self {
+            clocked: true,
+            now: Some(0),
+            ..Self::default()
+        }
+    }
+
     /// The ring took this frame.
-    pub fn took(&mut self, media_time: u64, sequence: u32, samples: &[i16], damaged: bool) {
+    pub fn took(
+        &mut self,
+        kind: FrameKind,
+        media_time: u64,
+        sequence: u32,
+        samples: &[i16],
+        damaged: bool,
+    ) {
         self.frames.push_back(Sent {
             media_time,
             sequence,
+            kind,
             samples: samples.to_vec(),
             damaged,
             used: 0,
@@ -47,10 +69,11 @@ impl Model {
         self.closed = true;
     }
 
-    /// Samples in the ring that went nowhere yet.
+    /// The sender's samples in the ring that went nowhere yet.
     pub fn waiting(&self) -> u64 {
         let left = |frame: &Sent| (frame.samples.len() - frame.used) as u64;
-        self.frames.iter().map(left).sum()
+        let own = self.frames.iter().filter(|frame| frame.is_own() == 1);
+        own.map(left).sum()
     }
 
     /// One tick: what the stream adds to a block of `len` samples.
@@ -69,7 +92,7 @@ impl Model {
         let end = now + len as u64;
         // The first media time that was not served yet.
         let mut next = now;
-        let mut mixed = 0;
+        let (mut mixed, mut heard) = (0, 0);
         while let Some(frame) = self.frames.front_mut() {
             if frame.media_time >= end {
                 break;
@@ -79,7 +102,10 @@ impl Model {
                 let twice = self.last_sequence == Some(frame.sequence);
                 self.last_sequence = Some(frame.sequence);
                 if twice || frame.damaged {
-                    self.discarded += frame.samples.len() as u64;
+                    let dropped = frame.samples.len() as u64 * frame.is_own();
+                    self.discarded += dropped;
+                    // Of a frame that came twice, the other one plays.
+                    self.concealed += if self.clocked && !twice { dropped } else { 0 };
                     self.frames.pop_front();
                     continue;
                 }
@@ -90,10 +116,12 @@ impl Model {
                     break;
                 }
                 if at < next {
-                    self.late += 1;
+                    self.late += frame.is_own();
+                    self.concealed += u64::from(self.clocked && at < now) * frame.is_own();
                 } else {
                     out[(at - now) as usize] = i64::from(frame.samples[frame.used]);
-                    mixed += 1;
+                    mixed += frame.is_own();
+                    heard += 1;
                     next = at + 1;
                 }
                 frame.used += 1;
@@ -107,7 +135,15 @@ impl Model {
         self.now = Some(end);
         self.ended = self.closed && self.frames.is_empty();
         let served = if self.ended { next - now } else { len as u64 };
-        self.concealed += served - mixed;
+        // A source that places its frames knows what is missing, and says so itself.
+        self.concealed += if self.clocked { 0 } else { served - heard };
         out
+    }
+}
+
+impl Sent {
+    /// 1 if its samples are in the ledger, 0 if they are concealment.
+    fn is_own(&self) -> u64 {
+        u64::from(self.kind == FrameKind::Audio)
     }
 }

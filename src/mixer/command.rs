@@ -1,0 +1,98 @@
+//! What the mixer is told, between ticks.
+
+use std::sync::Arc;
+
+use super::{Settings, output::Output};
+use crate::{
+    audio::Gain,
+    ledger::Account,
+    queue::{LeaseId, Producer},
+};
+
+/// What the mixer is told, between ticks.
+#[derive(Debug)]
+pub enum Command {
+    /// A stream comes.
+    Admit(NewInput),
+    /// Each block of the whole mix goes into this ring, too, from now on, as a frame that is sent
+    /// before those of the outputs. To be had once per thread that reads outputs.
+    Tap(Producer),
+    /// The stream's gain from now on.
+    SetGain(LeaseId, Gain),
+    /// Whether the stream is consumed without being heard.
+    SetMuted(LeaseId, bool),
+}
+
+/// What decides where a stream's frames play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// Its first frame plays when it has come, plus the playout delay; the others follow by their media
+    /// time.
+    Arrival,
+    /// Media time is the mix's own: tick `k` plays the block that begins at `k` blocks. The stream's
+    /// source sees to delay and drift.
+    Clock,
+}
+
+/// A stream that comes, to be [admitted](Command::Admit). What it needs is allocated here, not by the
+/// mixer.
+#[derive(Debug)]
+pub struct NewInput {
+    pub(super) lease: LeaseId,
+    pub(super) account: Arc<Account>,
+    pub(super) gain: Gain,
+    pub(super) timing: Timing,
+    pub(super) source: Option<u32>,
+    pub(super) output: Option<Box<Output>>,
+}
+
+impl NewInput {
+    /// A stream whose frames are in this lease's ring, and whose samples go to this account: at unity
+    /// gain, beginning when it comes ([`Timing::Arrival`]), without a name or an output.
+    pub fn new(lease: LeaseId, account: Arc<Account>) -> Self {
+        Self {
+            lease,
+            account,
+            gain: Gain::UNITY,
+            timing: Timing::Arrival,
+            source: None,
+            output: None,
+        }
+    }
+
+    /// Applied to each sample before it is added.
+    #[must_use]
+    pub fn gain(self, gain: Gain) -> Self {
+        Self { gain, ..self }
+    }
+
+    /// What decides where its frames play.
+    #[must_use]
+    pub fn timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
+    /// How the mix names it as a contributor ([`Block::contributors`](super::Block::contributors)): an RTP source number, or one
+    /// like it.
+    #[must_use]
+    pub fn source(self, source: u32) -> Self {
+        Self {
+            source: Some(source),
+            ..self
+        }
+    }
+
+    /// Where the mix without this stream goes: one frame for each tick
+    /// ([`Mixer::send_outputs`](super::Mixer::send_outputs)), from the tick after its admission to the stream's end. The producer is
+    /// closed then. `settings` are the mixer's. Allocates about 12 bytes for each sample of a block and
+    /// of the limiter's look-ahead.
+    ///
+    /// Whoever reads it needs a [tap](Command::Tap), too: an empty frame refers to the whole mix.
+    #[must_use]
+    pub fn output(self, producer: Producer, settings: &Settings) -> Self {
+        Self {
+            output: Some(Box::new(Output::new(producer, settings))),
+            ..self
+        }
+    }
+}
