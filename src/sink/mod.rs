@@ -3,6 +3,7 @@
 //! Each sink has a thread and a ring of its own, so what is slow costs itself alone: a disk that
 //! stalls delays no tick, and what does not fit its ring is dropped there and counted.
 
+mod lane;
 mod recording;
 
 pub use recording::{Recorded, Recording, RecordingError};

@@ -12,16 +12,13 @@ use std::{
     fs::File,
     io::{self, BufWriter},
     path::{Path, PathBuf},
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 
-use crate::{
-    audio::Format,
-    queue::{BuildError, Drained, Pool, Producer, ReserveError},
-};
+use super::lane::{Lane, LaneError, Work};
+use crate::{audio::Format, queue::BuildError};
 
 /// Time that the ring between mixer and disk holds, at least.
 const BUFFERED: Duration = Duration::from_secs(30);
@@ -31,12 +28,6 @@ const INDEX_BYTES: usize = 8;
 
 /// A WAV counts its bytes in 32 bits, and its header wants a few.
 const DATA_BYTES_MAX: u64 = u32::MAX as u64 - 1024;
-
-/// Messages handled between two looks at the close.
-const DRAIN_BATCH: usize = 64;
-
-/// How long a writer waits for room in the ring before it looks again.
-const ROOM_PAUSE: Duration = Duration::from_micros(200);
 
 /// Why a recording cannot be made or went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -89,10 +80,9 @@ pub struct Recorded {
 /// A recording under way: the mixer's end of it.
 #[derive(Debug)]
 pub struct Recording {
-    producer: Producer,
+    lane: Lane<Recorded>,
     /// Index of the next sample.
     next: u64,
-    thread: JoinHandle<Recorded>,
 }
 
 impl Recording {
@@ -101,9 +91,6 @@ impl Recording {
     ///
     /// # Errors
     /// [`RecordingError`], before a single sample is recorded.
-    ///
-    /// # Panics
-    /// Never: a new pool has a free ring.
     pub fn start(path: &Path, format: Format, block: usize) -> Result<Self, RecordingError> {
         let spec = WavSpec {
             channels: format.channels(),
@@ -120,15 +107,8 @@ impl Recording {
 
         let second = u64::from(format.rate_hz()) * u64::from(format.channels());
         let message = (INDEX_BYTES + 2 * block) as u64;
-        let bytes = (2 * second * BUFFERED.as_secs())
-            .max(4 * message)
-            .next_power_of_two();
-        let (pool, mut consumer) = Pool::builder()
-            .slots(1)
-            .ring_bytes(bytes as usize)
-            .build()?;
-        let producer = pool.acquire().expect("a new pool has a free ring");
-        let mut file = Writing {
+        let ring_bytes = (2 * second * BUFFERED.as_secs()).max(4 * message);
+        let file = Writing {
             path: path.to_owned(),
             writer: Some(writer),
             data_bytes_max: DATA_BYTES_MAX,
@@ -139,28 +119,8 @@ impl Recording {
             flushed_replaced: 0,
             error: None,
         };
-        let thread = thread::Builder::new()
-            .name("recording".to_owned())
-            .spawn(move || {
-                let mut closed = false;
-                while !closed {
-                    // A wait that fails would be a bug; the thread then polls at its own pace.
-                    if consumer.wait(None).is_err() {
-                        thread::sleep(ROOM_PAUSE);
-                    }
-                    while let Some(lease) = consumer.next_ready() {
-                        let drained = consumer.drain(lease, DRAIN_BATCH, |block| file.write(block));
-                        closed |= drained == Ok(Drained::Closed);
-                    }
-                }
-                file.finish()
-            })
-            .map_err(RecordingError::Thread)?;
-        Ok(Self {
-            producer,
-            next: 0,
-            thread,
-        })
+        let lane = Lane::start("recording", ring_bytes, file)?;
+        Ok(Self { lane, next: 0 })
     }
 
     /// Records a block. Never waits: if the ring is full the block is lost, and counted. One message;
@@ -169,21 +129,16 @@ impl Recording {
         let index = self.next;
         self.next += samples.len() as u64;
         // A refusal shows in the next block's index, and at the end in the total.
-        let _ = self
-            .producer
-            .publish_with(INDEX_BYTES + 2 * samples.len(), |message| {
-                let (head, body) = message.split_at_mut(INDEX_BYTES);
-                head.copy_from_slice(&index.to_ne_bytes());
-                body.copy_from_slice(bytemuck::cast_slice(samples));
-            });
+        self.lane.send(INDEX_BYTES + 2 * samples.len(), |message| {
+            let (head, body) = message.split_at_mut(INDEX_BYTES);
+            head.copy_from_slice(&index.to_ne_bytes());
+            body.copy_from_slice(bytemuck::cast_slice(samples));
+        });
     }
 
     /// Records a block, waiting for room: for a mixer that is not bound to the clock.
     pub fn write_waiting(&mut self, samples: &[i16]) {
-        let len = INDEX_BYTES + 2 * samples.len();
-        while let Err(ReserveError::Full { .. }) = self.producer.reserve(len).map(drop) {
-            thread::sleep(ROOM_PAUSE);
-        }
+        self.lane.wait_for_room(INDEX_BYTES + 2 * samples.len());
         self.write(samples);
     }
 
@@ -194,13 +149,8 @@ impl Recording {
     pub fn finish(mut self) -> Recorded {
         // Nothing, but at its index: so silence stands for blocks that were lost at the end, too.
         self.write_waiting(&[]);
-        let Self {
-            producer,
-            next,
-            thread,
-        } = self;
-        producer.close();
-        let mut recorded = thread.join().expect("the recording's thread panicked");
+        let Self { lane, next } = self;
+        let mut recorded = lane.finish();
         recorded.lost_samples += next - recorded.samples;
         recorded
     }
@@ -223,6 +173,34 @@ struct Writing {
     replaced: u64,
     flushed_replaced: u64,
     error: Option<RecordingError>,
+}
+
+impl From<LaneError> for RecordingError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Buffer(error) => Self::Buffer(error),
+            LaneError::Thread(error) => Self::Thread(error),
+        }
+    }
+}
+
+impl Work for Writing {
+    type Outcome = Recorded;
+
+    fn take(&mut self, message: &[u8]) {
+        self.write(message);
+    }
+
+    fn finish(mut self) -> Recorded {
+        if let Some(writer) = self.writer.take() {
+            self.finalize(writer);
+        }
+        Recorded {
+            samples: self.flushed,
+            lost_samples: self.flushed_replaced,
+            error: self.error,
+        }
+    }
 }
 
 impl Writing {
@@ -310,17 +288,6 @@ impl Writing {
             path: self.path.clone(),
             written_samples: self.flushed,
             source,
-        }
-    }
-
-    fn finish(mut self) -> Recorded {
-        if let Some(writer) = self.writer.take() {
-            self.finalize(writer);
-        }
-        Recorded {
-            samples: self.flushed,
-            lost_samples: self.flushed_replaced,
-            error: self.error,
         }
     }
 }

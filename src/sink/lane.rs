@@ -1,0 +1,103 @@
+//! A ring from the mixer to a thread of its own: what a sink is slow at costs the mixer nothing.
+//!
+//! The mixer's end never waits, unless it asks to. Messages that find the ring full are dropped there and
+//! counted; what is in them must tell of the gap.
+
+use std::{
+    io,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crate::queue::{BuildError, Drained, Pool, Producer, ReserveError};
+
+/// Messages handled between two looks at the close.
+const DRAIN_BATCH: usize = 64;
+
+/// How long a writer waits for room in the ring before it looks again.
+const ROOM_PAUSE: Duration = Duration::from_micros(200);
+
+/// Why there is no lane.
+#[derive(Debug)]
+pub(super) enum LaneError {
+    Buffer(BuildError),
+    Thread(io::Error),
+}
+
+/// What the thread does.
+pub(super) trait Work: Send + 'static {
+    /// What it tells at its end.
+    type Outcome: Send + 'static;
+
+    /// One message, in order.
+    fn take(&mut self, message: &[u8]);
+
+    /// No more will come.
+    fn finish(self) -> Self::Outcome;
+}
+
+/// The mixer's end.
+#[derive(Debug)]
+pub(super) struct Lane<Outcome> {
+    producer: Producer,
+    thread: JoinHandle<Outcome>,
+}
+
+impl<Outcome: Send + 'static> Lane<Outcome> {
+    /// A ring of at least so many bytes, and the thread that works on what comes.
+    pub(super) fn start<W>(name: &str, ring_bytes: u64, mut work: W) -> Result<Self, LaneError>
+    where
+        W: Work<Outcome = Outcome>,
+    {
+        let (pool, mut consumer) = Pool::builder()
+            .slots(1)
+            .ring_bytes(ring_bytes.next_power_of_two().max(RING_BYTES_MIN) as usize)
+            .build()
+            .map_err(LaneError::Buffer)?;
+        let producer = pool.acquire().expect("a new pool has a free ring");
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let mut closed = false;
+                while !closed {
+                    // A wait that fails would be a bug; the thread then polls at its own pace.
+                    if consumer.wait(None).is_err() {
+                        thread::sleep(ROOM_PAUSE);
+                    }
+                    while let Some(lease) = consumer.next_ready() {
+                        let take = |message: &[u8]| work.take(message);
+                        closed |= consumer.drain(lease, DRAIN_BATCH, take) == Ok(Drained::Closed);
+                    }
+                }
+                work.finish()
+            })
+            .map_err(LaneError::Thread)?;
+        Ok(Self { producer, thread })
+    }
+
+    /// Sends a message of `len` bytes that `fill` writes in place, if there is room. Never waits; enters
+    /// the kernel to wake the thread.
+    pub(super) fn send(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) {
+        // The ring counts a refusal.
+        let _ = self.producer.publish_with(len, fill);
+    }
+
+    /// Waits until there is room for a message of `len` bytes.
+    pub(super) fn wait_for_room(&mut self, len: usize) {
+        while let Err(ReserveError::Full { .. }) = self.producer.reserve(len).map(drop) {
+            thread::sleep(ROOM_PAUSE);
+        }
+    }
+
+    /// No more will come: waits until all that did is done.
+    ///
+    /// # Panics
+    /// If the thread did: a bug.
+    pub(super) fn finish(self) -> Outcome {
+        self.producer.close();
+        self.thread.join().expect("a sink's thread panicked")
+    }
+}
+
+/// A page of any usual host: a ring has no less.
+const RING_BYTES_MIN: u64 = 1 << 16;
