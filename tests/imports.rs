@@ -18,7 +18,7 @@ const TABLE: [(&str, &[&str]); 11] = [
     ("wire", &["audio"]),
     ("ingest", &["queue", "audio", "wire", "ledger"]),
     ("mixer", &["queue", "audio", "ledger"]),
-    ("sink", &["queue", "audio"]),
+    ("sink", &["queue", "audio", "wire"]),
     ("control", &["ledger", "mixer"]),
     (
         "server",

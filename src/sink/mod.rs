@@ -5,5 +5,7 @@
 
 mod lane;
 mod recording;
+mod rtp;
 
 pub use recording::{Recorded, Recording, RecordingError};
+pub use rtp::{RtpOut, RtpOutError, RtpSent, RtpTarget};

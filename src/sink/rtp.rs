@@ -1,0 +1,364 @@
+//! The whole mix by RTP (RFC 3550, RFC 3551): each block as a packet, with the sources that were heard in
+//! it, and a report every five seconds.
+//!
+//! The mixer publishes each block into a ring; a thread of the sender's own encodes and sends. What the
+//! ring or the network refuses is counted, and costs its own time alone: nothing here ends a mix. Nothing
+//! is received: neither receivers' reports nor what else comes to its ports.
+
+mod packets;
+
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    str::FromStr,
+    time::{Duration, Instant, SystemTime},
+};
+
+use self::packets::{Chance, Packets};
+use super::lane::{Lane, LaneError, Work};
+use crate::{
+    audio::{Encoding, Format},
+    queue::BuildError,
+    wire::payload::{AudioPayload, Payload, PayloadMap},
+};
+
+/// Time that the ring between mixer and socket holds, at least. What is older is of no use to anybody who
+/// listens.
+const BUFFERED: Duration = Duration::from_secs(1);
+
+/// From report to report; the least that RFC 3550, section 6.2, gives.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// The type of what has no static one: the first dynamic type of RFC 3551.
+const DYNAMIC_TYPE: u8 = 96;
+
+/// A message: the block's index, how many contributors it has, those, and the samples.
+const HEAD_BYTES: usize = 16;
+
+/// Where the mix goes, and as what; read from `ADDR[,codec]`: `127.0.0.1:5004,pcma`. The codecs are
+/// `pcmu`, the default, `pcma` and `l16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RtpTarget {
+    /// Of the packets. Reports go to the port above.
+    pub address: SocketAddr,
+    /// How samples are written; their rate and channels are the mix's.
+    pub encoding: Encoding,
+}
+
+/// Why a target cannot be read, or cannot be sent to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RtpOutError {
+    /// It is not written as one.
+    #[error("'{text}' is no RTP target: write ADDR:PORT[,pcmu|pcma|l16], as 127.0.0.1:5004,pcmu")]
+    Target {
+        /// What was written.
+        text: String,
+    },
+    /// There is no port for the reports, or none at all.
+    #[error("cannot send RTP to port {port}: choose 1 to 65534, reports take the port above")]
+    Port {
+        /// The port.
+        port: u16,
+    },
+    /// No socket, or no way to the address.
+    #[error("cannot send RTP to {address}: check the address and the host's routes")]
+    Socket {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The ring to the sending thread cannot be made.
+    #[error("cannot make the RTP sender's buffer")]
+    Buffer(#[from] BuildError),
+    /// The sending thread cannot be started.
+    #[error("cannot start the RTP sender's thread")]
+    Thread(#[source] io::Error),
+}
+
+impl From<LaneError> for RtpOutError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Buffer(error) => Self::Buffer(error),
+            LaneError::Thread(error) => Self::Thread(error),
+        }
+    }
+}
+
+impl FromStr for RtpTarget {
+    type Err = RtpOutError;
+
+    fn from_str(text: &str) -> Result<Self, RtpOutError> {
+        let (address, codec) = text.split_once(',').unwrap_or((text, "pcmu"));
+        let unreadable = || RtpOutError::Target {
+            text: text.to_owned(),
+        };
+        let address: SocketAddr = address.trim().parse().map_err(|_| unreadable())?;
+        let encoding = match codec.trim().to_ascii_lowercase().as_str() {
+            "pcmu" => Encoding::MuLaw,
+            "pcma" => Encoding::ALaw,
+            "l16" => Encoding::S16Be,
+            _ => return Err(unreadable()),
+        };
+        match address.port() {
+            port @ (0 | u16::MAX) => Err(RtpOutError::Port { port }),
+            _ => Ok(Self { address, encoding }),
+        }
+    }
+}
+
+/// What became of a mix that went out by RTP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RtpSent {
+    /// Packets sent, and the bytes of samples in them.
+    pub packets: u64,
+    /// Bytes of samples in them.
+    pub payload_bytes: u64,
+    /// Packets that the host could not send.
+    pub unsent_packets: u64,
+    /// How often the kernel told that nobody listens there.
+    pub refusals: u64,
+    /// Reports sent, the goodbye too.
+    pub reports: u64,
+    /// Interleaved samples that came to no packet, since the thread was too slow for them.
+    pub lost_samples: u64,
+}
+
+/// A mix that goes out by RTP: the mixer's end of it.
+#[derive(Debug)]
+pub struct RtpOut {
+    lane: Lane<RtpSent>,
+    channels: u64,
+    /// Index of the next sample, per channel.
+    next: u64,
+    sdp: String,
+}
+
+impl RtpOut {
+    /// Opens the sockets and starts the thread. Blocks are at most `block_samples` long, per channel.
+    ///
+    /// The source number, its name, the first sequence number and the first timestamp are random
+    /// (RFC 3550, sections 5.1 and 8; RFC 7022, section 4.2).
+    ///
+    /// # Errors
+    /// [`RtpOutError`], before anything is sent.
+    pub fn start(
+        target: RtpTarget,
+        format: Format,
+        block_samples: usize,
+    ) -> Result<Self, RtpOutError> {
+        let RtpTarget { address, encoding } = target;
+        let port = address.port();
+        let port_above = port.checked_add(1).filter(|_| port > 0);
+        let reports_to =
+            SocketAddr::new(address.ip(), port_above.ok_or(RtpOutError::Port { port })?);
+        let socket = |to| {
+            connected(to).map_err(|source| RtpOutError::Socket {
+                address: to,
+                source,
+            })
+        };
+        let (media, control) = (socket(address)?, socket(reports_to)?);
+
+        let payload = AudioPayload::new(encoding, format);
+        let payload_type = payload_type(payload);
+        let packets = Packets::new(payload, payload_type, block_samples, Chance::draw());
+        let sdp = Sdp {
+            to: address,
+            payload,
+            payload_type,
+            session: packets.ssrc(),
+        }
+        .to_string();
+        let second = 2 * u64::from(format.rate_hz()) * u64::from(format.channels());
+        let sending = Sending {
+            packets,
+            media,
+            control,
+            next_report: Instant::now(),
+            sent: RtpSent::default(),
+        };
+        Ok(Self {
+            lane: Lane::start("rtp-out", second * BUFFERED.as_secs(), sending)?,
+            channels: u64::from(format.channels()),
+            next: 0,
+            sdp,
+        })
+    }
+
+    /// What a receiver must be told of the stream, as SDP (RFC 8866).
+    pub fn sdp(&self) -> &str {
+        &self.sdp
+    }
+
+    /// Sends a block whose first sample has the index `at` in the mix, per channel, and in which these
+    /// sources were heard. Never waits: if the ring is full the block is lost, and counted. Enters the
+    /// kernel to wake the sending thread.
+    pub fn send(&mut self, at: u64, contributors: &[u32], samples: &[i16]) {
+        self.next = at + samples.len() as u64 / self.channels;
+        let named = 4 * contributors.len();
+        self.lane
+            .send(HEAD_BYTES + named + 2 * samples.len(), |message| {
+                let (index, rest) = message.split_at_mut(8);
+                index.copy_from_slice(&at.to_ne_bytes());
+                let (count, rest) = rest.split_at_mut(8);
+                count.copy_from_slice(&(contributors.len() as u64).to_ne_bytes());
+                let (sources, body) = rest.split_at_mut(named);
+                sources.copy_from_slice(bytemuck::cast_slice(contributors));
+                body.copy_from_slice(bytemuck::cast_slice(samples));
+            });
+    }
+
+    /// Ends the stream: waits until all is sent, and says goodbye.
+    ///
+    /// # Panics
+    /// If the sending thread did: a bug.
+    pub fn finish(mut self) -> RtpSent {
+        // Nothing, but at its index: so what was lost at the end is counted, too.
+        self.lane.wait_for_room(HEAD_BYTES);
+        self.send(self.next, &[], &[]);
+        self.lane.finish()
+    }
+}
+
+/// A socket that sends there.
+fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
+    Ok(socket)
+}
+
+/// The static type that stands for this payload, or a dynamic one.
+fn payload_type(payload: AudioPayload) -> u8 {
+    let map = PayloadMap::default();
+    (0..DYNAMIC_TYPE)
+        .find(|&number| map.get(number) == Payload::Audio(payload))
+        .unwrap_or(DYNAMIC_TYPE)
+}
+
+/// The sockets, as their thread holds them.
+struct Sending {
+    packets: Packets,
+    media: UdpSocket,
+    control: UdpSocket,
+    next_report: Instant,
+    sent: RtpSent,
+}
+
+impl Work for Sending {
+    type Outcome = RtpSent;
+
+    fn take(&mut self, message: &[u8]) {
+        let (head, rest) = message.split_at(HEAD_BYTES);
+        let [at, count]: [u64; 2] = bytemuck::pod_read_unaligned(head);
+        let (contributors, samples) = rest.split_at(4 * count as usize);
+        let (contributors, samples) = (
+            bytemuck::cast_slice(contributors),
+            bytemuck::cast_slice(samples),
+        );
+        let Self {
+            packets,
+            media,
+            sent,
+            ..
+        } = self;
+        sent.lost_samples += packets.block(at, contributors, samples, |packet, payload_bytes| {
+            let is_sent = send(media, packet, sent);
+            if is_sent {
+                sent.packets += 1;
+                sent.payload_bytes += payload_bytes as u64;
+            } else {
+                sent.unsent_packets += 1;
+            }
+            is_sent
+        });
+        let now = Instant::now();
+        if packets.has_begun() && now >= self.next_report {
+            self.next_report = now + REPORT_EVERY;
+            self.report(false);
+        }
+    }
+
+    fn finish(mut self) -> RtpSent {
+        if self.packets.has_begun() {
+            self.report(true);
+        }
+        self.sent
+    }
+}
+
+impl Sending {
+    fn report(&mut self, goodbye: bool) {
+        let report = self.packets.report(ntp(SystemTime::now()), goodbye);
+        // Many receivers take no reports, and refuse them: that is no trouble of the stream's.
+        let sent = self
+            .control
+            .send(report)
+            .or_else(|_| self.control.send(report));
+        self.sent.reports += u64::from(sent.is_ok());
+    }
+}
+
+/// Sends a packet; returns whether it left. The first failure is told at once.
+fn send(socket: &UdpSocket, packet: &[u8], sent: &mut RtpSent) -> bool {
+    // Who is not there yet refuses a packet, and the kernel tells at the next, which it does not send.
+    for _ in 0..2 {
+        let Err(error) = socket.send(packet) else {
+            return true;
+        };
+        if sent.refusals + sent.unsent_packets == 0 {
+            tracing::warn!("RTP: {error}; the mix goes on, and what cannot be sent is counted");
+        }
+        if error.kind() != io::ErrorKind::ConnectionRefused {
+            return false;
+        }
+        sent.refusals += 1;
+    }
+    false
+}
+
+/// A time as NTP has it: seconds since 1900, in 32 bits, and their fraction in 32 more (RFC 3550, section
+/// 4).
+fn ntp(time: SystemTime) -> u64 {
+    const SECONDS_1900_TO_1970: u64 = 2_208_988_800;
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    (since.as_secs() + SECONDS_1900_TO_1970) << 32 | fraction
+}
+
+/// The description of a stream.
+struct Sdp {
+    to: SocketAddr,
+    payload: AudioPayload,
+    payload_type: u8,
+    session: u32,
+}
+
+impl fmt::Display for Sdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            to,
+            payload,
+            payload_type,
+            session,
+        } = self;
+        let family = if to.is_ipv4() { "IP4" } else { "IP6" };
+        let ip = to.ip();
+        write!(
+            f,
+            "v=0\r\no=- {session} 0 IN {family} {ip}\r\ns=mixpool\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} {payload}\r\n",
+            port = to.port()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
