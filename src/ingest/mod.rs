@@ -10,6 +10,7 @@ mod limits;
 mod listening;
 mod looped;
 pub mod playout;
+pub mod rtp;
 mod schedule;
 pub mod source;
 mod stream;

@@ -20,16 +20,19 @@ pub enum Refusal {
     Connections,
     /// It said nothing valid in time.
     FirstMessage,
+    /// What it sends is not decoded here.
+    Payload,
 }
 
 impl Refusal {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Network,
         Self::StreamsMax,
         Self::StreamsPerSource,
         Self::Connections,
         Self::FirstMessage,
+        Self::Payload,
     ];
 
     /// Its name in reports.
@@ -40,6 +43,7 @@ impl Refusal {
             Self::StreamsPerSource => "streams_per_source",
             Self::Connections => "connections",
             Self::FirstMessage => "first_message",
+            Self::Payload => "payload_type",
         }
     }
 }
@@ -182,13 +186,13 @@ mod tests {
             }
         }
         let entry = listener.read();
-        assert_eq!(entry.refused, [1, 2, 3, 4, 5]);
+        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
         names.extend(Malformed::ALL.map(Malformed::name));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 13);
+        assert_eq!(names.len(), 14);
     }
 
     #[test]

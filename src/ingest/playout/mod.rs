@@ -276,6 +276,18 @@ impl Playout {
         self.line.ended = true;
     }
 
+    /// What waits is not played, but discarded, and accounted for: the stream ends at once, or goes on
+    /// with another playout.
+    pub fn abandon(&mut self, stream: &mut Stream) {
+        let books = Books {
+            account: stream.account(),
+            rates: self.output.rates(),
+        };
+        if let Some(newest) = self.line.buffer.newest() {
+            self.line.pass(newest, Discard::Ended, books);
+        }
+    }
+
     /// Whether nothing waits to be played.
     pub fn is_empty(&self) -> bool {
         let sounded = self.output.rates().to_bus(self.line.sounded());

@@ -1,0 +1,445 @@
+//! One RTP stream on its way in: from packets in their order to samples in its playout.
+//!
+//! Decides for each packet whether it is new, what its payload is, and whether the sender's clock goes on
+//! or begins anew. When samples play is for the [`Playout`] to decide.
+
+use std::time::Duration;
+
+use super::{
+    Key, Shared,
+    probation::Held,
+    quota::Share,
+    sequence::{Order, Sequence},
+    telephone::{self, Presses},
+    timing::{Jitter, Timestamps},
+};
+use crate::{
+    ingest::{
+        Stream,
+        playout::{Arrived, Playout},
+    },
+    ledger::{Discard, Malformed, Packet as Count},
+    wire::{
+        payload::{AudioPayload, Payload},
+        rtcp::{Report, SenderInfo},
+        rtp::Packet,
+    },
+};
+
+/// Events of a stream that are logged.
+const LOGGED_EVENTS_MAX: u32 = 256;
+
+/// One stream.
+pub(super) struct Incoming {
+    pub key: Key,
+    /// When the last packet or report came.
+    pub last_ns: u64,
+    /// The receiver's count of datagrams at the last packet that was ahead of all before it.
+    pub last_count: u64,
+    /// Nothing more is taken; it closes when it has played what waits.
+    pub ending: bool,
+    stream: Stream,
+    /// Its part of what its address may have.
+    _share: Share,
+    sequence: Sequence,
+    timestamps: Option<Timestamps>,
+    jitter: Option<Jitter>,
+    sound: Option<Sound>,
+    stray: Held,
+    presses: Presses,
+    events_logged: u32,
+    warned: bool,
+    /// Packets came since the figures were brought up to date.
+    stale: bool,
+    /// The middle of the last sender report's time, and when it came.
+    sender_report: Option<(u32, u64)>,
+}
+
+/// How the stream sounds at present.
+struct Sound {
+    payload: AudioPayload,
+    playout: Playout,
+}
+
+impl Incoming {
+    /// A stream that was proved by the packet after this one, which is counted as received and still
+    /// to be given to [`first`](Self::first).
+    pub fn new(key: Key, stream: Stream, share: Share, first: u16, at_ns: u64, count: u64) -> Self {
+        Self {
+            key,
+            last_ns: at_ns,
+            last_count: count,
+            ending: false,
+            stream,
+            _share: share,
+            sequence: Sequence::new(first),
+            timestamps: None,
+            jitter: None,
+            sound: None,
+            stray: Held::default(),
+            presses: Presses::default(),
+            events_logged: 0,
+            warned: false,
+            stale: true,
+            sender_report: None,
+        }
+    }
+
+    /// The name in the report.
+    pub fn id(&self) -> &str {
+        self.stream.id()
+    }
+
+    /// The packet that began the stream, or its segment.
+    pub fn first(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &mut Shared) {
+        self.count(Count::Received);
+        let number = self.sequence.highest();
+        self.deliver(packet, Order::Ahead, number, at_ns, shared);
+    }
+
+    /// Another source takes the stream over, as a new segment of it, which begins with this packet.
+    pub fn take_over(&mut self, ssrc: u32, first: &Packet<'_>, at_ns: u64, shared: &mut Shared) {
+        self.key.ssrc = ssrc;
+        self.sender_report = None;
+        self.sequence.restart(first.sequence);
+        self.begin_segment();
+        self.first(first, at_ns, shared);
+    }
+
+    /// The number furthest ahead, of 16 bits.
+    pub fn highest(&self) -> u16 {
+        self.sequence.highest() as u16
+    }
+
+    /// A packet of the stream, the receiver's `count`-th datagram. `bytes` are the whole of it. Allocates
+    /// nothing but where a stream changes its payload, or may be about to start over.
+    pub fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        bytes: &[u8],
+        at_ns: u64,
+        count: u64,
+        shared: &mut Shared,
+    ) {
+        self.last_ns = at_ns;
+        self.stale = true;
+        self.count(Count::Received);
+        if self.ending {
+            self.discard_ended(packet, shared);
+            return;
+        }
+        let (order, number) = self.sequence.take(packet.sequence);
+        match order {
+            Order::Ahead => self.last_count = count,
+            Order::Behind => self.count(Count::Reordered),
+            Order::Duplicate => {
+                self.count(Count::Duplicate);
+                return;
+            }
+            Order::Astray => {
+                self.hold(bytes, at_ns);
+                return;
+            }
+            Order::Restart => {
+                self.last_count = count;
+                self.begin_segment();
+                let stray = std::mem::take(&mut self.stray);
+                if let Ok(stray_packet) = Packet::parse(&stray.bytes) {
+                    self.deliver(&stray_packet, Order::Ahead, number - 1, stray.at_ns, shared);
+                }
+                self.stray = stray;
+            }
+        }
+        self.deliver(packet, order, number, at_ns, shared);
+    }
+
+    /// A packet of the source that this stream had before, which was sent before the change.
+    pub fn straggler(&mut self, packet: &Packet<'_>, shared: &Shared) {
+        self.count(Count::Received);
+        self.count(Count::Late);
+        if let Some(samples) = self.samples_in(packet, shared) {
+            self.stream.account().offer(samples);
+            self.stream.account().settle_late(samples);
+        }
+    }
+
+    /// What the stream needs for this tick. Never allocates.
+    pub fn before_tick(&mut self, tick: u64) {
+        if let Some(sound) = &mut self.sound {
+            sound.playout.top_up(tick, &mut self.stream);
+        }
+        self.bring_up_to_date();
+    }
+
+    /// Writes the figures of what came into the account.
+    fn bring_up_to_date(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let (expected, received) = self.sequence.totals();
+        if let Some(network) = self.stream.account().network() {
+            network.set_expected(expected, expected as i64 - received as i64);
+            if let Some(jitter) = &self.jitter {
+                network.set_jitter(jitter.time());
+            }
+        }
+    }
+
+    /// Nothing more will come: what waits is still played.
+    pub fn end(&mut self) {
+        self.ending = true;
+        if let Some(sound) = &mut self.sound {
+            sound.playout.end(&mut self.stream);
+        }
+    }
+
+    /// Whether it has ended and played what there was.
+    pub fn is_done(&self) -> bool {
+        self.ending
+            && self
+                .sound
+                .as_ref()
+                .is_none_or(|sound| sound.playout.is_empty())
+    }
+
+    /// What waits plays no more, and is accounted for.
+    pub fn abandon(&mut self) {
+        self.bring_up_to_date();
+        if let Some(mut sound) = self.sound.take() {
+            sound.playout.abandon(&mut self.stream);
+        }
+    }
+
+    /// What the stream's sender reported.
+    pub fn sender_report(&mut self, info: &SenderInfo, at_ns: u64) {
+        self.sender_report = Some((info.ntp_middle(), at_ns));
+    }
+
+    /// What is reported to the stream's sender.
+    pub fn report(&mut self, now_ns: u64) -> Report {
+        let numbers = self.sequence.report();
+        let (last, since) = match self.sender_report {
+            None => (0, 0),
+            Some((ntp_middle, at_ns)) => {
+                let since = u128::from(now_ns.saturating_sub(at_ns)) << 16;
+                (ntp_middle, (since / 1_000_000_000) as u32)
+            }
+        };
+        Report {
+            ssrc: self.key.ssrc,
+            fraction_lost: numbers.fraction_lost,
+            lost: numbers.cumulative_lost,
+            highest_sequence: numbers.highest,
+            jitter: self.jitter.as_ref().map_or(0, Jitter::units),
+            last_sender_report: last,
+            since_last_sender_report: since,
+        }
+    }
+
+    /// Notes an event, in the account and the log. Locks and allocates.
+    pub fn note(&mut self, what: &str, at: Duration) {
+        if let Some(network) = self.stream.account().network() {
+            network.note(at, what);
+        }
+        if self.events_logged < LOGGED_EVENTS_MAX {
+            self.events_logged += 1;
+            tracing::info!(stream = self.id(), "{what}");
+        }
+    }
+
+    fn count(&self, what: Count) {
+        if let Some(network) = self.stream.account().network() {
+            network.count(what);
+        }
+    }
+
+    fn hold(&mut self, bytes: &[u8], at_ns: u64) {
+        self.stray.bytes.clear();
+        self.stray.bytes.extend_from_slice(bytes);
+        self.stray.at_ns = at_ns;
+    }
+
+    /// The sender's clock begins anew.
+    fn begin_segment(&mut self) {
+        self.timestamps = None;
+        if let Some(jitter) = &mut self.jitter {
+            jitter.restart();
+        }
+        if let Some(sound) = &mut self.sound {
+            sound.playout.begin_segment(&mut self.stream);
+        }
+    }
+
+    /// A packet that is new, with its extended number.
+    fn deliver(
+        &mut self,
+        packet: &Packet<'_>,
+        order: Order,
+        number: u64,
+        at_ns: u64,
+        shared: &mut Shared,
+    ) {
+        match shared.settings.payloads.get(packet.payload_type) {
+            Payload::Audio(payload) => self.audio(payload, packet, order, number, at_ns, shared),
+            Payload::ComfortNoise => {
+                self.count(Count::ComfortNoise);
+                self.note_number(number);
+                self.pause(packet, order);
+            }
+            Payload::TelephoneEvent => {
+                self.count(Count::TelephoneEvent);
+                self.note_number(number);
+                if let Some(event) = self.presses.take(packet.timestamp, packet.payload) {
+                    let at = shared.since_start(at_ns);
+                    self.note(&telephone::name(event), at);
+                    // Audio stops meanwhile, mostly: that is no gap.
+                    self.pause(packet, order);
+                }
+            }
+            Payload::Unsupported => {
+                self.count(Count::Unsupported);
+                if !std::mem::replace(&mut self.warned, true) {
+                    tracing::warn!(
+                        stream = self.id(),
+                        payload_type = packet.payload_type,
+                        "this payload type is not decoded here: its packets are counted and dropped; \
+                         name it in the listener's payload types, or have the sender use PCMU, PCMA or L16"
+                    );
+                }
+            }
+        }
+    }
+
+    /// A packet without audio came: its number is not missing.
+    fn note_number(&mut self, number: u64) {
+        if let Some(sound) = &mut self.sound {
+            sound.playout.note(number);
+        }
+    }
+
+    /// The sender is silent from this packet on.
+    fn pause(&mut self, packet: &Packet<'_>, order: Order) {
+        let Some(sound) = &mut self.sound else {
+            return;
+        };
+        let Some(timestamps) = &mut self.timestamps else {
+            return;
+        };
+        let timestamp = timestamps.extend(packet.timestamp);
+        if order != Order::Behind && timestamps.ahead(packet.timestamp) > 0 {
+            timestamps.follow(packet.timestamp);
+        }
+        sound.playout.pause(timestamp, &mut self.stream);
+    }
+
+    fn audio(
+        &mut self,
+        payload: AudioPayload,
+        packet: &Packet<'_>,
+        order: Order,
+        number: u64,
+        at_ns: u64,
+        shared: &mut Shared,
+    ) {
+        if packet.payload.is_empty() {
+            // Some keep a path open so (RFC 6263).
+            self.note_number(number);
+            return;
+        }
+        if !packet
+            .payload
+            .len()
+            .is_multiple_of(payload.bytes_per_instant())
+        {
+            self.count(Count::Malformed);
+            shared.malformed(
+                Malformed::Payload,
+                self.key.from,
+                at_ns,
+                &"its payload is no whole number of samples",
+            );
+            return;
+        }
+        if !self.sounds_as(payload, shared) {
+            self.count(Count::Unsupported);
+            return;
+        }
+        let timestamp = self.follow(packet.timestamp, order);
+        self.jitter
+            .get_or_insert_with(|| Jitter::new(payload.rate_hz))
+            .take(packet.timestamp, at_ns);
+        let Some(sound) = &mut self.sound else {
+            return;
+        };
+        let samples = packet.payload.len() / payload.encoding.bytes_per_sample();
+        let samples = &mut shared.scratch[..samples];
+        payload.encoding.decode(packet.payload, samples);
+        let arrived = Arrived {
+            sequence: number,
+            timestamp,
+            samples,
+            at_ns,
+        };
+        sound.playout.push(arrived, &mut self.stream);
+    }
+
+    /// The packet's extended timestamp.
+    fn follow(&mut self, timestamp: u32, order: Order) -> u64 {
+        let timestamps = self
+            .timestamps
+            .get_or_insert_with(|| Timestamps::new(timestamp));
+        if order == Order::Behind {
+            timestamps.extend(timestamp)
+        } else {
+            timestamps.follow(timestamp)
+        }
+    }
+
+    /// Sees to it that the playout is one for this payload. A change of rate or channels is a new
+    /// segment; a change of encoding alone is none, as samples are samples. False if nothing can play it.
+    fn sounds_as(&mut self, payload: AudioPayload, shared: &Shared) -> bool {
+        if let Some(sound) = &mut self.sound {
+            let before = sound.payload;
+            sound.payload = payload;
+            if (before.rate_hz, before.channels) == (payload.rate_hz, payload.channels) {
+                return true;
+            }
+            self.begin_segment();
+            self.jitter = None;
+            self.abandon();
+        }
+        let settings = shared.settings.playout.clone();
+        self.sound = Playout::new(settings, payload.rate_hz, payload.channels, shared.clock)
+            .ok()
+            .map(|playout| Sound { payload, playout });
+        self.sound.is_some()
+    }
+
+    /// Samples in a packet of audio.
+    fn samples_in(&self, packet: &Packet<'_>, shared: &Shared) -> Option<u64> {
+        match shared.settings.payloads.get(packet.payload_type) {
+            Payload::Audio(payload) => {
+                // In samples of the mix, as the account counts.
+                let instants = packet.payload.len() / payload.bytes_per_instant();
+                let mix = shared.clock.format;
+                let samples =
+                    instants as u64 * u64::from(mix.rate_hz()) / u64::from(payload.rate_hz);
+                Some(samples * u64::from(mix.channels()))
+            }
+            _ => None,
+        }
+    }
+
+    /// A packet that came after the stream's end.
+    fn discard_ended(&mut self, packet: &Packet<'_>, shared: &Shared) {
+        let Some(samples) = self.samples_in(packet, shared) else {
+            return;
+        };
+        let account = self.stream.account();
+        account.offer(samples);
+        account.settle_discarded(samples);
+        if let Some(network) = account.network() {
+            network.discard(Discard::Ended, samples);
+        }
+    }
+}

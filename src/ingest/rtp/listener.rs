@@ -1,0 +1,393 @@
+//! The threads and sockets of one RTP address: thin, around [`Receiver`]s.
+//!
+//! Each thread has a socket of its own on the same port, and the kernel deals senders out to them by
+//! their address, so no two threads share a stream. The next port's reports are read by the first thread
+//! and handed to all, as nobody else knows whose they are.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use nix::sys::{
+    epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+    eventfd::{EfdFlags, EventFd},
+    time::TimeSpec,
+    timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+};
+
+use super::{
+    Outgoing, Quota, Receiver, Settings, Via,
+    socket::{BATCH, Batch, Sockets, send},
+};
+use crate::{
+    ingest::{Admission, Listening, MixClock, clock::now_ns},
+    ledger::Listener,
+};
+
+/// A thread rests for so long after it read what waited: datagrams that come meanwhile share a wake-up.
+/// It is how exactly their times are known.
+const REST_MS: u8 = 1;
+
+/// Batches that are read before the tick is looked after, whatever floods in.
+const BATCHES_MAX: usize = 32;
+
+/// Reports of the next port that may wait for a thread.
+const REPORTS_MAX: usize = 256;
+
+/// What an RTP listener is started with.
+#[derive(Debug, Clone)]
+pub struct RtpSettings {
+    /// Where packets come to; reports come to the next port, too. Port 0 lets the kernel choose.
+    pub address: SocketAddr,
+    /// Threads that receive, 1 or more.
+    pub threads: usize,
+    /// The kernel's buffer for each thread's socket.
+    pub receive_buffer_bytes: usize,
+    /// How streams are taken.
+    pub streams: Settings,
+}
+
+/// A running listener. Dropping it without [`join`](Self::join) leaves its threads running.
+#[derive(Debug)]
+pub struct RtpListener {
+    address: SocketAddr,
+    account: Arc<Listener>,
+    bells: Vec<Arc<EventFd>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl RtpListener {
+    /// Binds the sockets and starts the threads. Streams are admitted from then on.
+    ///
+    /// # Errors
+    /// The kernel's reason, if an address cannot be bound or a thread not be started.
+    pub fn start(
+        settings: RtpSettings,
+        clock: MixClock,
+        admission: &Arc<dyn Admission>,
+    ) -> io::Result<Self> {
+        let threads = settings.threads.max(1);
+        let sockets = Sockets::bind(settings.address, threads, settings.receive_buffer_bytes)?;
+        let address = sockets.packets[0].local_addr()?;
+        let account = Arc::new(Listener::new(format!("rtp {address}")));
+        // The kernel counts its own share, and says twice what was asked for.
+        if sockets.buffer_bytes / 2 < settings.receive_buffer_bytes {
+            tracing::warn!(
+                listener = account.name(),
+                "the kernel grants a receive buffer of {} bytes, not {}: a burst may be lost; raise \
+                 net.core.rmem_max",
+                sockets.buffer_bytes / 2,
+                settings.receive_buffer_bytes
+            );
+        }
+        let reports = Arc::new(sockets.reports);
+        let quota = Quota::new(settings.streams.limits.streams_per_source);
+        let (tellers, mut told): (Vec<_>, Vec<_>) = (1..threads)
+            .map(|_| mpsc::sync_channel(REPORTS_MAX))
+            .unzip();
+        let mut tellers = Some(tellers);
+        let mut listener = Self {
+            address,
+            account,
+            bells: Vec::new(),
+            threads: Vec::new(),
+        };
+        told.reverse();
+        for (index, packets) in sockets.packets.into_iter().enumerate() {
+            let receiver = Receiver::new(
+                settings.streams.clone(),
+                clock,
+                Arc::clone(admission),
+                Arc::clone(&listener.account),
+                quota.clone(),
+                rand::random(),
+            );
+            let control = match tellers.take() {
+                Some(tellers) => Control::Read(tellers),
+                None => Control::Told(told.pop()),
+            };
+            let shard = Shard::new(packets, Arc::clone(&reports), control, receiver, clock);
+            let started = shard.and_then(|shard| {
+                let bell = Arc::clone(&shard.bell);
+                let thread = thread::Builder::new()
+                    .name(format!("rtp-{index}"))
+                    .spawn(move || shard.run())?;
+                Ok((bell, thread))
+            });
+            match started {
+                Ok((bell, thread)) => {
+                    listener.bells.push(bell);
+                    listener.threads.push(thread);
+                }
+                Err(error) => {
+                    listener.join();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(listener)
+    }
+
+    /// Where packets come to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What came and became no stream.
+    pub fn account(&self) -> &Arc<Listener> {
+        &self.account
+    }
+
+    /// Asks the threads to end. Enters the kernel, and does not wait.
+    pub fn stop(&self) {
+        for bell in &self.bells {
+            // It could fail only after 2^64 requests.
+            let _ = bell.write(1);
+        }
+    }
+
+    /// Stops the threads and waits for them. All streams have ended then, and every sample that came is
+    /// in their accounts.
+    ///
+    /// # Panics
+    /// If a thread did: a bug.
+    pub fn join(self) {
+        self.stop();
+        for thread in self.threads {
+            thread.join().expect("an RTP thread panicked");
+        }
+    }
+}
+
+impl Listening for RtpListener {
+    fn accounts(&self) -> Vec<Arc<Listener>> {
+        vec![Arc::clone(&self.account)]
+    }
+
+    fn join(self: Box<Self>) {
+        (*self).join();
+    }
+}
+
+/// A report from the next port.
+type Report = (Box<[u8]>, SocketAddr, u64);
+
+/// How a thread has the reports of the next port.
+enum Control {
+    /// It reads them, and tells the others.
+    Read(Vec<mpsc::SyncSender<Report>>),
+    /// It is told.
+    Told(Option<mpsc::Receiver<Report>>),
+}
+
+/// One thread.
+struct Shard {
+    packets: UdpSocket,
+    reports: Arc<UdpSocket>,
+    control: Control,
+    receiver: Receiver,
+    /// Datagrams that the kernel had dropped when it was last asked.
+    dropped: u32,
+    clock: MixClock,
+    /// How long before a tick its samples are placed.
+    lead_ns: u64,
+    next_tick: u64,
+    timer: TimerFd,
+    bell: Arc<EventFd>,
+    /// Waits for datagrams, too.
+    all: Epoll,
+    /// Waits for the timer and the bell alone.
+    quiet: Epoll,
+}
+
+const TIMER: u64 = 0;
+const BELL: u64 = 1;
+const SOCKET: u64 = 2;
+
+impl Shard {
+    fn new(
+        packets: UdpSocket,
+        reports: Arc<UdpSocket>,
+        control: Control,
+        receiver: Receiver,
+        clock: MixClock,
+    ) -> io::Result<Self> {
+        let timer = TimerFd::new(
+            ClockId::CLOCK_MONOTONIC,
+            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+        )?;
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
+        let [all, quiet] = [
+            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+        ];
+        for epoll in [&all, &quiet] {
+            epoll.add(&timer, event(TIMER))?;
+            epoll.add(&bell, event(BELL))?;
+        }
+        all.add(&packets, event(SOCKET))?;
+        if matches!(control, Control::Read(_)) {
+            all.add(&reports, event(SOCKET))?;
+        }
+        let lead_ns = clock.period_ns / 4 * 3;
+        let shard = Self {
+            packets,
+            reports,
+            control,
+            receiver,
+            dropped: 0,
+            clock,
+            lead_ns,
+            next_tick: clock.next_tick(now_ns() + lead_ns),
+            timer,
+            bell: Arc::new(bell),
+            all,
+            quiet,
+        };
+        shard.arm()?;
+        Ok(shard)
+    }
+
+    fn run(mut self) {
+        // Made here, as it holds pointers, and no thread gives such away.
+        let mut batch = Batch::new();
+        let mut busy = false;
+        loop {
+            let stop = if busy {
+                wait(&self.quiet, EpollTimeout::from(REST_MS))
+            } else {
+                wait(&self.all, EpollTimeout::NONE)
+            };
+            busy = self.drain(&mut batch);
+            self.tick(&mut batch);
+            if stop {
+                break;
+            }
+        }
+        self.count_drops(&mut batch, now_ns());
+        let Self {
+            packets,
+            reports,
+            receiver,
+            ..
+        } = self;
+        receiver.close(now_ns(), &mut |outgoing| {
+            dispatch(&packets, &reports, outgoing)
+        });
+    }
+
+    /// Takes what waits in the sockets, in bounds. Gives whether anything did.
+    fn drain(&mut self, batch: &mut Batch) -> bool {
+        let mut any = false;
+        let Self {
+            packets, receiver, ..
+        } = self;
+        for _ in 0..BATCHES_MAX {
+            let now = now_ns();
+            let taken = batch.receive(packets, |bytes, from| receiver.datagram(bytes, from, now));
+            // What a socket that only receives could tell is of the interface, and passes.
+            let taken = taken.unwrap_or(0);
+            any |= taken > 0;
+            if taken < BATCH {
+                break;
+            }
+        }
+        self.drain_reports(batch);
+        any
+    }
+
+    fn drain_reports(&mut self, batch: &mut Batch) {
+        let now = now_ns();
+        match &mut self.control {
+            Control::Read(others) => {
+                let receiver = &mut self.receiver;
+                let _ = batch.receive(&self.reports, |bytes, from| {
+                    receiver.control(bytes, from, now);
+                    for other in &*others {
+                        // A thread that does not keep up loses reports, not packets.
+                        let _ = other.try_send((bytes.into(), from, now));
+                    }
+                });
+            }
+            Control::Told(told) => {
+                for (bytes, from, at) in told.iter().flat_map(mpsc::Receiver::try_iter) {
+                    self.receiver.overheard(&bytes, from, at);
+                }
+            }
+        }
+    }
+
+    /// Serves the ticks that are near, in order: several, if this thread was held up.
+    fn tick(&mut self, batch: &mut Batch) {
+        let now = now_ns();
+        if self.clock.due_ns(self.next_tick) > now + self.lead_ns {
+            return;
+        }
+        self.count_drops(batch, now);
+        let Self {
+            packets,
+            reports,
+            receiver,
+            ..
+        } = self;
+        while self.clock.due_ns(self.next_tick) <= now + self.lead_ns {
+            receiver.before_tick(self.next_tick, now, &mut |outgoing| {
+                dispatch(packets, reports, outgoing);
+            });
+            self.next_tick += 1;
+        }
+        // Only a time before the clock's beginning could be refused.
+        let _ = self.arm();
+    }
+
+    fn count_drops(&mut self, batch: &mut Batch, now: u64) {
+        let receiver = &mut self.receiver;
+        let dropped = batch.receive_drops(&self.packets, |bytes, from| {
+            receiver.datagram(bytes, from, now);
+        });
+        if let Some(dropped) = dropped {
+            receiver
+                .account()
+                .drop_in_kernel(dropped.wrapping_sub(self.dropped).into());
+            self.dropped = dropped;
+        }
+    }
+
+    /// Sets the timer to the lead before the next tick.
+    fn arm(&self) -> io::Result<()> {
+        let due = self
+            .clock
+            .due_ns(self.next_tick)
+            .saturating_sub(self.lead_ns);
+        let due = TimeSpec::from_duration(Duration::from_nanos(due.max(1)));
+        self.timer.set(
+            Expiration::OneShot(due),
+            TimerSetTimeFlags::TFD_TIMER_ABSTIME,
+        )?;
+        Ok(())
+    }
+}
+
+/// Waits; gives whether it is time to stop.
+fn wait(epoll: &Epoll, timeout: EpollTimeout) -> bool {
+    let mut events = [EpollEvent::empty(); 4];
+    // An interrupted wait is as good as one that found nothing.
+    let count = epoll.wait(&mut events, timeout).unwrap_or(0);
+    events[..count].iter().any(|event| event.data() == BELL)
+}
+
+fn dispatch(packets: &UdpSocket, reports: &UdpSocket, outgoing: Outgoing<'_>) {
+    let socket = match outgoing.via {
+        Via::Rtp => packets,
+        Via::Rtcp => reports,
+    };
+    send(socket, outgoing.to, outgoing.bytes);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,404 @@
+//! All streams of one socket: who is admitted, who is not, and what their reports say.
+//!
+//! Passive: its owner reads the sockets, says when a tick is near, and sends the reports. No datagram of
+//! a live stream allocates or locks, but where the stream changes what it sends; a stranger's does,
+//! within bounds.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
+
+use super::{
+    Key, Outgoing, Settings, Shared, Via,
+    incoming::Incoming,
+    probation::{Held, Probation},
+    quota::Quota,
+    reports::Reporter,
+    table::{Kin, Table},
+};
+use crate::{
+    ingest::{Admission, MixClock, Newcomer},
+    ledger::{Listener, Malformed, Refusal},
+    wire::{
+        payload::{Payload, static_name},
+        rtcp::{self, Compound},
+        rtp::{Packet, RtpError},
+    },
+};
+
+/// Streams that were refused and are remembered, so that each is counted and logged once.
+const TURNED_AWAY_MAX: usize = 4096;
+
+/// How often a stream that was refused is asked in again.
+const RETRY_NS: u64 = 1_000_000_000;
+
+/// A stream that was refused and is silent for so long is forgotten.
+const TURNED_AWAY_MEMORY_NS: u64 = 10_000_000_000;
+
+/// Sources that said goodbye and are remembered: packets that come after it are no new stream.
+const GONE_MAX: usize = 4096;
+
+/// For how long they are.
+const GONE_MEMORY_NS: u64 = 2_000_000_000;
+
+/// How often the tables are swept.
+const SWEEP_NS: u64 = 1_000_000_000;
+
+/// The streams of one socket.
+pub struct Receiver {
+    shared: Shared,
+    admission: Arc<dyn Admission>,
+    quota: Quota,
+    table: Table,
+    probation: Probation,
+    turned_away: HashMap<Key, TurnedAway>,
+    /// Sources that said goodbye, and until when that is remembered.
+    gone: HashMap<Key, u64>,
+    reporter: Reporter,
+    /// Datagrams of packets taken so far.
+    count: u64,
+    swept_ns: u64,
+}
+
+struct TurnedAway {
+    last_ns: u64,
+    retry_ns: u64,
+}
+
+impl Receiver {
+    /// A receiver without streams. `seed` gives its own number and the times of its reports. Receivers
+    /// of one listener share its quota.
+    pub fn new(
+        settings: Settings,
+        clock: MixClock,
+        admission: Arc<dyn Admission>,
+        listener: Arc<Listener>,
+        quota: Quota,
+        seed: u64,
+    ) -> Self {
+        let reporter = Reporter::new(
+            settings.cname.clone(),
+            Xoshiro256PlusPlus::seed_from_u64(seed),
+        );
+        Self {
+            shared: Shared::new(settings, clock, listener),
+            admission,
+            quota,
+            table: Table::default(),
+            probation: Probation::default(),
+            turned_away: HashMap::new(),
+            gone: HashMap::new(),
+            reporter,
+            count: 0,
+            swept_ns: 0,
+        }
+    }
+
+    /// Streams at present.
+    pub fn streams(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Sources of whom one packet came.
+    pub fn strangers(&self) -> usize {
+        self.probation.len()
+    }
+
+    /// A datagram of the main port: a packet, or a report (RFC 5761).
+    pub fn datagram(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
+        let from = canonical(from);
+        if rtcp::is_rtcp(bytes) {
+            self.report(bytes, from, now_ns, Via::Rtp);
+            return;
+        }
+        let packet = match Packet::parse(bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.shared.malformed(kind(&error), from, now_ns, &error);
+                return;
+            }
+        };
+        self.count += 1;
+        let key = Key {
+            from,
+            ssrc: packet.ssrc,
+        };
+        match self.table.get(key) {
+            Some(incoming) => {
+                incoming.packet(&packet, bytes, now_ns, self.count, &mut self.shared);
+            }
+            None => self.stranger(key, &packet, bytes, now_ns),
+        }
+    }
+
+    /// A datagram of the next port: a report, or nothing.
+    pub fn control(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
+        self.report(bytes, canonical(from), now_ns, Via::Rtcp);
+    }
+
+    /// The same, where the receiver that read it has told of it if it was nothing.
+    pub(super) fn overheard(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
+        if let Ok(compound) = Compound::parse(bytes) {
+            self.obey(compound, canonical(from), now_ns, Via::Rtcp);
+        }
+    }
+
+    /// What came and became no stream.
+    pub fn account(&self) -> &Listener {
+        &self.shared.listener
+    }
+
+    /// Gives each stream what this tick mixes, ends those that are idle, and sends the reports that are
+    /// due. To be called once for each tick, in order, shortly before it is due. Allocates only where
+    /// streams end.
+    pub fn before_tick(&mut self, tick: u64, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+        let idle_ns = duration_ns(self.shared.settings.limits.idle_timeout);
+        let mut done = Vec::new();
+        for (slot, incoming) in self.table.streams() {
+            incoming.before_tick(tick);
+            if !incoming.ending && now_ns.saturating_sub(incoming.last_ns) > idle_ns {
+                self.shared.listener.time_out();
+                let at = self.shared.since_start(now_ns);
+                incoming.note("idle", at);
+                incoming.end();
+            }
+            if incoming.is_done() {
+                done.push(slot);
+            }
+        }
+        for slot in done {
+            self.table.remove(slot);
+        }
+        self.reporter.send_due(&mut self.table, now_ns, send);
+        if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
+            self.swept_ns = now_ns;
+            self.sweep(now_ns);
+        }
+    }
+
+    /// Ends all streams: what waits plays no more, and is accounted for. Tells the senders.
+    pub fn close(mut self, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+        self.reporter.send_bye(&mut self.table, now_ns, send);
+        for (_, incoming) in self.table.streams() {
+            incoming.abandon();
+        }
+    }
+
+    fn sweep(&mut self, now_ns: u64) {
+        self.probation.forget_stale(now_ns);
+        self.turned_away
+            .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
+        self.gone.retain(|_, until| *until > now_ns);
+    }
+
+    /// A packet of no live source.
+    fn stranger(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
+        if !self.shared.settings.limits.allow(key.from.ip()) {
+            self.shared.listener.refuse(Refusal::Network);
+            return;
+        }
+        if self.gone.get(&key).is_some_and(|&until| now_ns < until) {
+            return;
+        }
+        if let Kin::Straggler(slot) = self.table.kin(key, packet.sequence) {
+            if let Some(incoming) = self.table.slot(slot) {
+                incoming.straggler(packet, &self.shared);
+            }
+            return;
+        }
+        if let Some(away) = self.turned_away.get_mut(&key) {
+            away.last_ns = now_ns;
+            if now_ns < away.retry_ns {
+                return;
+            }
+        }
+        let held = self
+            .probation
+            .take(key, packet.sequence, bytes, now_ns, self.count);
+        if let Some(held) = held {
+            self.proved(key, &held, packet, bytes, now_ns);
+        }
+    }
+
+    /// A source that two packets in sequence have proved.
+    fn proved(&mut self, key: Key, held: &Held, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
+        let Ok(first) = Packet::parse(&held.bytes) else {
+            return;
+        };
+        self.reporter.avoid(key.ssrc);
+        let payload = self.shared.settings.payloads.get(packet.payload_type);
+        if payload == Payload::Unsupported {
+            self.turn_away(key, Refusal::Payload, packet.payload_type, now_ns);
+            return;
+        }
+        if let Some(slot) = self.table.predecessor(key.from, held.count) {
+            if let Some(incoming) = self.table.succeed(slot, key.ssrc) {
+                let at = self.shared.since_start(now_ns);
+                incoming.note(&format!("ssrc {:08x}", key.ssrc), at);
+                incoming.take_over(key.ssrc, &first, held.at_ns, &mut self.shared);
+                incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+            }
+            return;
+        }
+        let Some(share) = self.quota.take(key.from.ip()) else {
+            self.turn_away(key, Refusal::StreamsPerSource, packet.payload_type, now_ns);
+            return;
+        };
+        let newcomer = Newcomer {
+            id: format!("rtp-{}-{:08x}", key.from, key.ssrc),
+            gain: self.shared.settings.gain,
+            source: key.ssrc,
+            output: None,
+        };
+        let Ok(stream) = self.admission.admit(newcomer) else {
+            self.turn_away(key, Refusal::StreamsMax, packet.payload_type, now_ns);
+            return;
+        };
+        self.turned_away.remove(&key);
+        let incoming = Incoming::new(key, stream, share, first.sequence, held.at_ns, held.count);
+        let slot = self.table.insert(incoming, || self.reporter.begin(now_ns));
+        if let Some(incoming) = self.table.slot(slot) {
+            tracing::debug!(stream = incoming.id(), "stream admitted");
+            incoming.first(&first, held.at_ns, &mut self.shared);
+            incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+        }
+    }
+
+    /// Refuses a stream: counted and logged once, however long it goes on, and asked in again later.
+    fn turn_away(&mut self, key: Key, why: Refusal, payload_type: u8, now_ns: u64) {
+        let away = TurnedAway {
+            last_ns: now_ns,
+            retry_ns: now_ns + RETRY_NS,
+        };
+        if let Some(known) = self.turned_away.get_mut(&key) {
+            *known = away;
+            return;
+        }
+        self.shared.listener.refuse(why);
+        if self.turned_away.len() >= TURNED_AWAY_MAX {
+            return;
+        }
+        self.turned_away.insert(key, away);
+        if !self.shared.may_log(now_ns) {
+            return;
+        }
+        let (listener, ssrc) = (self.shared.listener.name(), format!("{:08x}", key.ssrc));
+        match why {
+            Refusal::Payload => tracing::warn!(
+                listener, from = %key.from, ssrc, payload_type, name = static_name(payload_type),
+                "stream refused: this payload type is not decoded here; name it in the listener's \
+                 payload types, or have the sender use PCMU, PCMA or L16"
+            ),
+            Refusal::StreamsPerSource => tracing::warn!(
+                listener, from = %key.from, ssrc,
+                "stream refused: its address has as many streams as one may have; raise the limit if \
+                 that is right"
+            ),
+            _ => tracing::warn!(
+                listener, from = %key.from, ssrc,
+                "stream refused: all rings are in use; raise --streams-max if they are to be more"
+            ),
+        }
+    }
+
+    /// A datagram of RTCP.
+    fn report(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64, via: Via) {
+        match Compound::parse(bytes) {
+            Ok(compound) => self.obey(compound, from, now_ns, via),
+            Err(error) => self
+                .shared
+                .malformed(Malformed::Control, from, now_ns, &error),
+        }
+    }
+
+    fn obey(&mut self, compound: Compound<'_>, from: SocketAddr, now_ns: u64, via: Via) {
+        for packet in compound {
+            match packet {
+                rtcp::Packet::SenderReport(info, _) => {
+                    if let Some(incoming) = self.table.reported(from, info.ssrc) {
+                        incoming.sender_report(&info, now_ns);
+                        incoming.last_ns = now_ns;
+                        let key = incoming.key;
+                        self.reports_from(key, from, via);
+                    }
+                }
+                rtcp::Packet::ReceiverReport(ssrc, _) => {
+                    if let Some(incoming) = self.table.reported(from, ssrc) {
+                        incoming.last_ns = now_ns;
+                        let key = incoming.key;
+                        self.reports_from(key, from, via);
+                    }
+                }
+                rtcp::Packet::Bye(bye) => {
+                    for ssrc in bye.ssrcs() {
+                        self.goodbye(from, ssrc, now_ns);
+                    }
+                }
+                rtcp::Packet::Sdes(_) => {}
+            }
+        }
+    }
+
+    fn reports_from(&mut self, key: Key, from: SocketAddr, via: Via) {
+        if let Some(peer) = self.table.peers.get_mut(&key.from) {
+            peer.schedule.known = Some((from, via));
+        }
+    }
+
+    /// A source says that it leaves: what waits is still played.
+    fn goodbye(&mut self, from: SocketAddr, ssrc: u32, now_ns: u64) {
+        let at = self.shared.since_start(now_ns);
+        let Some(incoming) = self.table.reported(from, ssrc) else {
+            return;
+        };
+        if incoming.ending {
+            return;
+        }
+        incoming.note("bye", at);
+        incoming.end();
+        let key = incoming.key;
+        if self.gone.len() < GONE_MAX {
+            self.gone.insert(key, now_ns + GONE_MEMORY_NS);
+        }
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("listener", &self.shared.listener.name())
+            .field("streams", &self.streams())
+            .field("strangers", &self.strangers())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An IPv4 address in IPv6 form is what it is.
+fn canonical(from: SocketAddr) -> SocketAddr {
+    match from.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, from.port()),
+        IpAddr::V6(_) => from,
+    }
+}
+
+fn kind(error: &RtpError) -> Malformed {
+    match error {
+        RtpError::TooShort { .. } => Malformed::TooShort,
+        RtpError::Version { .. } => Malformed::Version,
+        RtpError::Csrcs { .. } | RtpError::Extension { .. } => Malformed::Length,
+        RtpError::Padding { .. } => Malformed::Padding,
+    }
+}
+
+fn duration_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! Scenarios on virtual time, with datagrams made by hand and a pool that is real.
+
+mod admission;
+mod reports;
+mod rig;
+mod streams;

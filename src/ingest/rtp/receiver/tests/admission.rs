@@ -1,0 +1,313 @@
+//! Who is a stream, whose stream it is, and when it ends.
+
+use std::time::Duration;
+
+use super::rig::{MS, PTIME, Rig, Sender, Setup, rig};
+use crate::{ledger::Refusal, wire::rtcp};
+
+const PHONE: &str = "192.0.2.1:40000";
+const OTHER: &str = "192.0.2.2:40000";
+
+fn refused(rig: &Rig, why: Refusal) -> u64 {
+    rig.listener().refused[why as usize]
+}
+
+#[test]
+fn one_stray_packet_makes_no_stream() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear(&mut phone);
+    assert_eq!((rig.streams(), rig.receiver().strangers()), (0, 1));
+    // Nor do many that are out of sequence.
+    for _ in 0..10 {
+        phone.sequence += 1;
+        rig.hear(&mut phone);
+    }
+    rig.pass(200);
+    assert!(rig.heard.is_empty());
+    assert_eq!(rig.receiver().strangers(), 0);
+}
+
+#[test]
+fn two_in_sequence_make_a_stream_and_both_play() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 2);
+    assert_eq!(rig.streams(), 1);
+    rig.pass(10);
+    rig.only().assert_heard(&phone.since(1));
+    assert_eq!(rig.only().network().received, 2);
+}
+
+#[test]
+fn a_flood_of_random_sources_takes_nothing_from_a_live_stream() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 2);
+    let mut ssrc = 1000u32;
+    for _ in 0..50 {
+        for _ in 0..500 {
+            ssrc = ssrc.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let from = if ssrc % 2 == 0 { PHONE } else { OTHER };
+            rig.hear(&mut Sender::new(from, ssrc));
+        }
+        rig.hear_for(&mut [&mut phone], 1);
+    }
+    assert!(rig.receiver().strangers() <= 4096);
+    assert_eq!(rig.streams(), 1);
+    rig.pass(10);
+    rig.only().assert_heard(&phone.since(1));
+    assert_eq!(rig.only().entry().concealed, 0);
+    assert_eq!(rig.listener().refused, [0; 6]);
+}
+
+#[test]
+fn streams_beyond_the_pool_are_refused_once_and_come_in_when_there_is_room() {
+    let mut rig = Setup::new().payload("96=L16/8000").slots(1).rig();
+    let mut phone = Sender::new(PHONE, 1);
+    let mut other = Sender::new(OTHER, 2);
+    rig.hear_for(&mut [&mut phone], 2);
+    rig.hear_for(&mut [&mut phone, &mut other], 500);
+    assert_eq!((rig.streams(), refused(&rig, Refusal::StreamsMax)), (1, 1));
+    // The first falls silent, and the second has its slot.
+    rig.hear_for(&mut [&mut other], 400);
+    assert_eq!(rig.streams(), 1);
+    assert_eq!(refused(&rig, Refusal::StreamsMax), 1);
+    rig.pass(10);
+    let [first, second] = &rig.heard[..] else {
+        panic!("two streams")
+    };
+    assert!(first.closed && second.account.id().contains(OTHER));
+    assert_eq!(*second.samples().last().unwrap(), (other.value - 1) as i16);
+}
+
+#[test]
+fn an_address_has_no_more_streams_than_it_may_and_costs_others_none() {
+    let mut setup = Setup::new().payload("96=L16/8000");
+    setup.settings.limits.streams_per_source = 2;
+    let mut rig = setup.rig();
+    let from = ["192.0.2.1:1000", "192.0.2.1:1002", "192.0.2.1:1004", OTHER];
+    let mut senders: Vec<_> = (1..)
+        .zip(from)
+        .map(|(ssrc, from)| Sender::new(from, ssrc))
+        .collect();
+    let mut all: Vec<_> = senders.iter_mut().collect();
+    rig.hear_for(&mut all, 20);
+    assert_eq!(rig.streams(), 3);
+    assert_eq!(refused(&rig, Refusal::StreamsPerSource), 1);
+    // One of the address ends, and another of it may begin.
+    rig.hear_for(&mut all[1..], 400);
+    assert_eq!(rig.streams(), 3);
+    let ids: Vec<_> = rig.heard.iter().map(|heard| heard.account.id()).collect();
+    assert!(ids[3].contains("192.0.2.1:1004"), "{ids:?}");
+}
+
+#[test]
+fn only_networks_that_are_allowed_are_heard() {
+    let mut setup = Setup::new().payload("96=L16/8000");
+    setup.settings.limits.allowed = vec!["192.0.2.2/32".parse().unwrap()];
+    let mut rig = setup.rig();
+    let mut phone = Sender::new(PHONE, 1);
+    let mut other = Sender::new(OTHER, 2);
+    // An IPv4 address in IPv6 form is what it is.
+    let mut mapped = Sender::new("[::ffff:192.0.2.2]:5000", 3);
+    rig.hear_for(&mut [&mut phone, &mut other, &mut mapped], 5);
+    assert_eq!(rig.streams(), 2);
+    assert_eq!(rig.receiver().strangers(), 0);
+    assert_eq!(refused(&rig, Refusal::Network), 5);
+    assert_eq!(rig.heard[1].account.id(), "rtp-192.0.2.2:5000-00000003");
+}
+
+#[test]
+fn what_is_not_decoded_here_takes_no_slot_until_it_is() {
+    let mut rig = rig();
+    let mut phone = Sender {
+        payload_type: 9,
+        ..Sender::new(PHONE, 1)
+    };
+    rig.hear_for(&mut [&mut phone], 200);
+    assert_eq!((rig.streams(), refused(&rig, Refusal::Payload)), (0, 1));
+    phone.payload_type = 96;
+    let value = phone.value;
+    rig.hear_for(&mut [&mut phone], 100);
+    rig.pass(10);
+    assert_eq!(refused(&rig, Refusal::Payload), 1);
+    let heard = rig.only().samples();
+    // It was asked in again within a second.
+    assert!(heard.len() > 49 * 160 && phone.since(value).ends_with(&heard));
+}
+
+#[test]
+fn an_idle_stream_ends_and_gives_its_slot_back() {
+    let mut setup = Setup::new().payload("96=L16/8000").slots(1);
+    setup.settings.limits.idle_timeout = Duration::from_secs(1);
+    let mut rig = setup.rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    rig.pass(45);
+    assert_eq!((rig.streams(), rig.listener().timed_out), (1, 0));
+    rig.pass(15);
+    assert_eq!((rig.streams(), rig.listener().timed_out), (0, 1));
+    assert!(rig.only().closed);
+    let entry = rig.only().entry();
+    assert_eq!(
+        (entry.offered, entry.mixed, entry.concealed),
+        (1600, 1600, 0)
+    );
+    let mut other = Sender::new(OTHER, 2);
+    rig.hear_for(&mut [&mut other], 10);
+    assert_eq!(rig.streams(), 1);
+}
+
+#[test]
+fn another_source_of_the_same_address_is_a_new_segment_of_the_same_stream() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 20);
+    let segments = rig.only().entry().segments;
+    let mut again = Sender {
+        sequence: 7,
+        timestamp: 7,
+        value: phone.value,
+        ..Sender::new(PHONE, 2)
+    };
+    rig.hear_for(&mut [&mut again], 20);
+    // One packet of the first source comes very late.
+    phone.sequence -= 1;
+    let straggler = phone.next();
+    rig.datagram(&straggler, PHONE);
+    rig.pass(10);
+    assert_eq!(rig.streams(), 1);
+    let heard = rig.only();
+    heard.assert_heard(&again.since(1));
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!(entry.segments, segments + 1);
+    assert_eq!((entry.dropped_late, network.late), (160, 1));
+    assert_eq!(
+        (network.received, network.expected, network.lost),
+        (41, 40, 0)
+    );
+    assert_eq!(network.events[0].what, "ssrc 00000002");
+}
+
+#[test]
+fn a_packet_that_was_overtaken_by_the_change_of_source_does_not_undo_it() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 20);
+    let (overtaken, last) = (phone.next(), phone.next());
+    rig.datagram(&last, PHONE);
+    rig.pass(1);
+    let mut again = Sender::new(PHONE, 2);
+    rig.hear(&mut again);
+    rig.datagram(&overtaken, PHONE);
+    rig.pass(1);
+    rig.hear_for(&mut [&mut again], 20);
+    assert_eq!(rig.streams(), 1);
+    assert_eq!(rig.only().network().reordered, 1);
+}
+
+#[test]
+fn sources_that_send_at_once_are_streams_of_their_own() {
+    let mut rig = rig();
+    let mut first = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut first], 10);
+    let mut second = Sender::new(PHONE, 2);
+    rig.hear_for(&mut [&mut second, &mut first], 10);
+    let mut third = Sender::new(PHONE, 3);
+    rig.hear_for(&mut [&mut third, &mut second, &mut first], 10);
+    rig.pass(10);
+    assert_eq!(rig.streams(), 3);
+    for (heard, sender) in rig.heard.iter().zip([first, second, third]) {
+        heard.assert_heard(&sender.since(1));
+    }
+    // Where there are several, a new one is no successor, though all others are silent.
+    let mut fourth = Sender::new(PHONE, 4);
+    rig.hear_for(&mut [&mut fourth], 10);
+    assert_eq!(rig.streams(), 4);
+}
+
+#[test]
+fn a_source_that_comes_back_shows_that_its_address_has_several() {
+    let mut rig = rig();
+    let mut first = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut first], 10);
+    // A pause of the first looks like its end.
+    let mut second = Sender::new(PHONE, 2);
+    rig.hear_for(&mut [&mut second], 10);
+    assert_eq!(rig.streams(), 1);
+    // But then it goes on, with numbers that were not there yet.
+    first.sequence += 1;
+    rig.hear_for(&mut [&mut first], 10);
+    assert_eq!(rig.streams(), 2);
+    // Neither takes the other's place from now on.
+    rig.hear_for(&mut [&mut second], 100);
+    rig.hear_for(&mut [&mut first], 100);
+    let mut third = Sender::new(PHONE, 3);
+    rig.hear_for(&mut [&mut third], 10);
+    assert_eq!(rig.streams(), 3);
+}
+
+#[test]
+fn goodbye_plays_what_waits_and_then_ends() {
+    for muxed in [true, false] {
+        let mut rig = rig();
+        let mut phone = Sender::new(PHONE, 1);
+        rig.hear_for(&mut [&mut phone], 10);
+        let mut bye = Vec::new();
+        rtcp::write_receiver_report(1, &[], "phone", &mut bye);
+        rtcp::write_bye(1, "enough", &mut bye);
+        if muxed {
+            rig.datagram(&bye, PHONE);
+        } else {
+            rig.control(&bye, "192.0.2.1:40001");
+        }
+        assert!(rig.only().audio.len() < 10 * 160);
+        // A packet that was under way is counted, and too late.
+        rig.hear(&mut phone);
+        rig.pass(5);
+        assert_eq!(rig.streams(), 0);
+        let heard = rig.only();
+        assert!(heard.closed);
+        let (entry, network) = (heard.entry(), heard.network());
+        assert_eq!((entry.mixed, entry.discarded), (1600, 160));
+        assert_eq!(network.events[0].what, "bye");
+        // Packets that come even later are no new stream, unless they go on and on.
+        rig.hear_for(&mut [&mut phone], 50);
+        assert_eq!(rig.streams(), 0);
+        rig.hear_for(&mut [&mut phone], 100);
+        assert_eq!(rig.streams(), 1);
+    }
+}
+
+#[test]
+fn nobody_says_goodbye_for_another_address() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    let mut bye = Vec::new();
+    rtcp::write_receiver_report(1, &[], "phone", &mut bye);
+    rtcp::write_bye(1, "", &mut bye);
+    rig.datagram(&bye, OTHER);
+    rig.control(&bye, OTHER);
+    rig.hear_for(&mut [&mut phone], 10);
+    assert_eq!(rig.streams(), 1);
+    assert_eq!(rig.only().entry().discarded, 0);
+}
+
+#[test]
+fn the_end_of_the_mix_loses_no_sample_from_the_books() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    rig.now_ns += 3 * MS;
+    rig.hear(&mut phone);
+    rig.close();
+    let heard = rig.only();
+    assert!(heard.closed);
+    let entry = heard.entry();
+    assert_eq!(entry.offered, 11 * 160);
+    assert_eq!(entry.mixed + entry.discarded, 11 * 160);
+    assert_eq!(heard.network().discarded_ended, entry.discarded);
+    assert!(entry.discarded > 0 && PTIME > 0);
+}

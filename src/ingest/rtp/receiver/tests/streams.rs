@@ -1,0 +1,404 @@
+//! One stream's way: what its packets become, and what they are counted as.
+
+use super::rig::{BLOCK, MS, PTIME, Sender, Setup, rig};
+use crate::{audio::Encoding, ledger::Malformed, wire::rtp::Packet};
+
+const PHONE: &str = "192.0.2.1:40000";
+
+#[test]
+fn every_sample_of_every_packet_plays_in_its_place() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 0x1a2b_3c4d);
+    rig.hear_for(&mut [&mut phone], 100);
+    rig.pass(10);
+    let heard = rig.only();
+    heard.assert_heard(&phone.since(1));
+    assert!(heard.is_contiguous());
+    assert_eq!(heard.account.id(), "rtp-192.0.2.1:40000-1a2b3c4d");
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!(
+        (entry.offered, entry.dropped(), entry.concealed),
+        (16_000, 0, 0)
+    );
+    assert_eq!(
+        (network.received, network.expected, network.lost),
+        (100, 100, 0)
+    );
+    assert_eq!(network.jitter.as_nanos(), 0);
+}
+
+#[test]
+fn numbers_and_timestamps_wrap_unheard_and_reordering_across_the_wrap_too() {
+    let mut rig = rig();
+    let mut phone = Sender {
+        sequence: 65_530,
+        timestamp: u32::MAX - 900,
+        ..Sender::new(PHONE, 1)
+    };
+    // The pairs lie on both sides of either wrap, and across it.
+    rig.hear_for(&mut [&mut phone], 1);
+    for _ in 0..6 {
+        rig.hear_for(&mut [&mut phone], 1);
+        let (one, other) = (phone.next(), phone.next());
+        rig.datagram(&other, PHONE);
+        rig.datagram(&one, PHONE);
+        rig.pass(2);
+    }
+    rig.pass(10);
+    let heard = rig.only();
+    assert!(heard.is_contiguous());
+    let network = heard.network();
+    assert_eq!((network.lost, network.duplicate, network.late), (0, 0, 0));
+    assert_eq!((network.reordered, network.expected), (6, 19));
+    heard.assert_heard(&phone.since(1));
+}
+
+#[test]
+fn packets_within_the_delay_play_in_order_and_once() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 3);
+    let packets: Vec<_> = (0..3).map(|_| phone.next()).collect();
+    for index in [2, 0, 0, 1, 2, 1] {
+        rig.datagram(&packets[index], PHONE);
+    }
+    rig.pass(2);
+    rig.hear_for(&mut [&mut phone], 3);
+    rig.pass(10);
+    let heard = rig.only();
+    heard.assert_heard(&phone.since(1));
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!((network.duplicate, network.reordered), (3, 2));
+    // Duplicates are packets, and never samples that were offered.
+    assert_eq!((network.received, entry.offered), (12, 9 * 160));
+    assert_eq!((network.expected, network.lost), (9, -3));
+}
+
+#[test]
+fn a_lost_packet_is_a_gap_of_its_length_and_nothing_slips() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    phone.next();
+    rig.pass(1);
+    rig.hear_for(&mut [&mut phone], 10);
+    rig.pass(10);
+    let heard = rig.only();
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!((entry.concealed, entry.dropped()), (160, 0));
+    assert_eq!((network.expected, network.lost), (21, 1));
+    // Each sample is as far from the first as it was sent.
+    let (&first, &value) = heard.audio.first_key_value().unwrap();
+    for (&at, &sample) in &heard.audio {
+        assert_eq!(at - first, (sample - value) as u64);
+    }
+}
+
+#[test]
+fn packets_of_any_length_play_alike() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    for _ in 0..10 {
+        for samples in [160, 160, 80] {
+            let bytes = phone.next_of(samples);
+            rig.datagram(&bytes, PHONE);
+        }
+        rig.pass(2);
+        let bytes = phone.next_of(80);
+        rig.datagram(&bytes, PHONE);
+        rig.pass(1);
+    }
+    rig.pass(10);
+    let heard = rig.only();
+    heard.assert_heard(&phone.since(1));
+    assert!(heard.is_contiguous() && heard.entry().concealed == 0);
+}
+
+#[test]
+fn each_encoding_is_decoded_as_its_type_says() {
+    for (payload_type, encoding) in [
+        (0, Encoding::MuLaw),
+        (8, Encoding::ALaw),
+        (10, Encoding::S16Be),
+        (97, Encoding::S16Be),
+    ] {
+        // Type 10 means something else to some senders.
+        let setup = Setup::new().payload("10=L16/8000").payload("97=L16/8000/1");
+        let mut rig = setup.rig();
+        let mut phone = Sender::new(PHONE, 1);
+        let mut expected = Vec::new();
+        for packet in 0..10u8 {
+            let payload: Vec<u8> = (0..BLOCK * encoding.bytes_per_sample())
+                .map(|byte| (byte as u8).wrapping_mul(37).wrapping_add(packet))
+                .collect();
+            let mut samples = [0; BLOCK];
+            encoding.decode(&payload, &mut samples);
+            expected.extend(samples);
+            let bytes = phone.send(payload_type, 160, &payload);
+            rig.datagram(&bytes, PHONE);
+            rig.pass(1);
+        }
+        rig.pass(5);
+        rig.only().assert_heard(&expected);
+    }
+}
+
+#[test]
+fn another_encoding_at_the_same_rate_goes_on_without_a_seam() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 5);
+    let mut silence = [0; BLOCK];
+    Encoding::ALaw.encode(&[0; BLOCK], &mut silence);
+    for _ in 0..5 {
+        let bytes = phone.send(8, 160, &silence);
+        rig.datagram(&bytes, PHONE);
+        rig.pass(1);
+    }
+    rig.hear_for(&mut [&mut phone], 5);
+    rig.pass(10);
+    let heard = rig.only();
+    assert!(heard.is_contiguous());
+    assert_eq!(heard.audio.len(), 15 * BLOCK);
+    let entry = heard.entry();
+    assert_eq!((entry.dropped(), entry.concealed), (0, 0));
+}
+
+#[test]
+fn another_rate_is_a_new_segment_and_what_waited_is_accounted_for() {
+    let mut rig = Setup::new()
+        .payload("96=L16/8000")
+        .payload("97=L16/16000")
+        .rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    let segments = rig.only().entry().segments;
+    let played = rig.only().audio.len();
+    for _ in 0..10 {
+        let bytes = phone.send(97, 320, &[0; 640]);
+        rig.datagram(&bytes, PHONE);
+        rig.pass(1);
+    }
+    rig.pass(10);
+    let heard = rig.only();
+    let entry = heard.entry();
+    assert_eq!(entry.segments, segments + 1);
+    assert_eq!(entry.discarded, (10 * BLOCK - played) as u64);
+    assert_eq!(heard.network().discarded_ended, entry.discarded);
+    // 200 ms of the new rate, within what a resampler holds back.
+    let converted = heard.audio.len() - played;
+    assert!((1500..=1600).contains(&converted), "{converted}");
+}
+
+#[test]
+fn a_sender_that_starts_over_is_heard_from_its_first_packet_on() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    let segments = rig.only().entry().segments;
+    phone.sequence = phone.sequence.wrapping_add(30_000);
+    phone.timestamp = phone.timestamp.wrapping_add(3_000_000_000);
+    rig.hear_for(&mut [&mut phone], 5);
+    // One packet of the numbers of before changes nothing.
+    let stray = Sender::new(PHONE, 1).next();
+    rig.datagram(&stray, PHONE);
+    rig.hear_for(&mut [&mut phone], 5);
+    rig.pass(10);
+    let heard = rig.only();
+    heard.assert_heard(&phone.since(1));
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!((entry.segments, entry.dropped()), (segments + 1, 0));
+    assert_eq!((network.expected, network.lost), (20, 0));
+}
+
+#[test]
+fn comfort_noise_is_neither_audio_nor_loss() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    // Two seconds of silence, with a word of it now and then.
+    for _ in 0..10 {
+        let bytes = phone.send(13, 1600, &[40]);
+        rig.datagram(&bytes, PHONE);
+        rig.pass(10);
+    }
+    rig.hear_for(&mut [&mut phone], 10);
+    rig.pass(10);
+    let heard = rig.only();
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!((entry.concealed, entry.dropped()), (0, 0));
+    assert_eq!((network.comfort_noise, network.lost), (10, 0));
+    heard.assert_heard(&phone.since(1));
+}
+
+#[test]
+fn each_key_is_an_event_once_and_neither_audio_nor_loss() {
+    let mut rig = Setup::new()
+        .payload("96=L16/8000")
+        .payload("101=telephone-event/8000")
+        .rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    for key in [5, 5, 11] {
+        let begin = phone.timestamp;
+        for packet in 1..=7u16 {
+            phone.timestamp = begin;
+            // The last three tell of the end.
+            let flags = if packet > 4 { 0x8a } else { 0x0a };
+            let [d0, d1] = (packet.min(5) * 160).to_be_bytes();
+            let bytes = phone.send(101, 0, &[key, flags, d0, d1]);
+            rig.datagram(&bytes, PHONE);
+            if packet <= 5 {
+                rig.pass(1);
+            }
+        }
+        phone.timestamp = begin + 5 * 160;
+        rig.hear_for(&mut [&mut phone], 5);
+    }
+    rig.pass(10);
+    let heard = rig.only();
+    let (entry, network) = (heard.entry(), heard.network());
+    let events: Vec<_> = network.events.iter().map(|event| &*event.what).collect();
+    assert_eq!(events, ["dtmf 5", "dtmf 5", "dtmf #"]);
+    assert_eq!((network.telephone_event, network.lost), (21, 0));
+    assert_eq!((entry.concealed, entry.dropped()), (0, 0));
+    heard.assert_heard(&phone.since(1));
+}
+
+#[test]
+fn packets_of_another_type_within_a_stream_are_counted_and_their_time_is_missed() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    for _ in 0..3 {
+        // G.722, which is not decoded here.
+        let bytes = phone.send(9, 160, &[0; 160]);
+        rig.datagram(&bytes, PHONE);
+        rig.pass(1);
+    }
+    rig.hear_for(&mut [&mut phone], 10);
+    rig.pass(10);
+    let heard = rig.only();
+    assert_eq!(heard.network().unsupported, 3);
+    assert_eq!(heard.entry().concealed, 480);
+    heard.assert_heard(&phone.since(1));
+}
+
+#[test]
+fn half_a_sample_is_malformed_and_an_empty_payload_is_nothing() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    let bytes = phone.send(96, 160, &[0; 319]);
+    rig.datagram(&bytes, PHONE);
+    rig.pass(1);
+    let bytes = phone.send(96, 0, &[]);
+    rig.datagram(&bytes, PHONE);
+    rig.hear_for(&mut [&mut phone], 10);
+    rig.pass(10);
+    let heard = rig.only();
+    assert_eq!(heard.network().malformed, 1);
+    assert_eq!(heard.entry().concealed, 160);
+    heard.assert_heard(&phone.since(1));
+    let malformed = rig.listener().malformed;
+    assert_eq!(malformed[Malformed::Payload as usize], 1);
+    assert_eq!(malformed.iter().sum::<u64>(), 1);
+}
+
+#[test]
+fn malformed_datagrams_are_counted_by_kind_and_make_no_stream() {
+    let mut rig = rig();
+    let good = Sender::new(PHONE, 1).next();
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    for _ in 0..2 {
+        for bytes in [
+            &b""[..],
+            &good[..11],
+            &with(0, 0x40),
+            // Contributing sources and an extension beyond the end.
+            &with(0, 0x8f)[..20],
+            &with(0, 0x90)[..14],
+            // More padding than payload.
+            &{
+                let mut bytes = with(0, 0xa0);
+                *bytes.last_mut().unwrap() = 255;
+                bytes[..30].iter().copied().chain([255]).collect::<Vec<_>>()
+            },
+        ] {
+            rig.datagram(bytes, PHONE);
+        }
+    }
+    let malformed = rig.listener().malformed;
+    assert_eq!(malformed[Malformed::TooShort as usize], 4);
+    assert_eq!(malformed[Malformed::Version as usize], 2);
+    assert_eq!(malformed[Malformed::Length as usize], 4);
+    assert_eq!(malformed[Malformed::Padding as usize], 2);
+    assert_eq!((rig.streams(), rig.receiver().strangers()), (0, 0));
+}
+
+#[test]
+fn jitter_is_that_of_the_standard() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    for packet in 0..500 {
+        let bytes = phone.next();
+        let now = rig.now_ns;
+        rig.now_ns += packet % 2 * 4 * MS;
+        rig.datagram(&bytes, PHONE);
+        rig.now_ns = now;
+        rig.pass(1);
+    }
+    let jitter = rig.only().network().jitter;
+    assert!(
+        jitter
+            .abs_diff(std::time::Duration::from_millis(4))
+            .as_nanos()
+            < 130_000,
+        "{jitter:?}"
+    );
+}
+
+#[test]
+fn any_bytes_whatever_leave_a_live_stream_whole() {
+    let mut rig = Setup::new()
+        .payload("96=L16/8000")
+        .payload("101=telephone-event/8000")
+        .rig();
+    let mut phone = Sender::new(PHONE, 1);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for _ in 0..300 {
+        rig.hear(&mut phone);
+        for _ in 0..10 {
+            let mut bytes: Vec<u8> = (0..random() % 100).map(|_| random() as u8).collect();
+            if let Some(first) = bytes.first_mut().filter(|_| random() % 2 == 0) {
+                *first = 0x80 | *first & 0x1f;
+            }
+            // Now and then they even claim to be of the stream.
+            rig.datagram(
+                &bytes,
+                if random() % 2 == 0 {
+                    PHONE
+                } else {
+                    "192.0.2.9:1"
+                },
+            );
+            rig.control(&bytes, "192.0.2.9:2");
+        }
+        rig.pass(1);
+    }
+    rig.pass(10);
+    rig.heard[0].assert_heard(&phone.since(1));
+    assert!(Packet::parse(&phone.next()).is_ok());
+    rig.now_ns += PTIME;
+    rig.close();
+}

@@ -1,0 +1,136 @@
+//! Reports to the senders: RR with our name every five seconds, BYE at the end (RFC 3550, section 6).
+
+use std::net::SocketAddr;
+
+use rand::{RngExt, rngs::Xoshiro256PlusPlus};
+
+use super::table::{Peer, Slot, Table};
+use crate::wire::rtcp::{self, Report};
+
+/// Between two reports to one address, on average. Drawn anew each time, from half to one and a half of
+/// it, so that reports do not fall in step.
+const INTERVAL_NS: u64 = 5_000_000_000;
+
+/// Reports in one datagram: what its count can say, and well below any path's largest datagram.
+const REPORTS_MAX: usize = 31;
+
+/// Which of a listener's two sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// That of the packets, where both are on one port (RFC 5761).
+    Rtp,
+    /// That of the next port.
+    Rtcp,
+}
+
+/// A datagram of RTCP to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outgoing<'a> {
+    /// Where to.
+    pub to: SocketAddr,
+    /// From which socket.
+    pub via: Via,
+    /// What.
+    pub bytes: &'a [u8],
+}
+
+/// When and where to an address is reported.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Schedule {
+    next_ns: u64,
+    /// Where its own reports come from, once one came.
+    pub known: Option<(SocketAddr, Via)>,
+}
+
+/// Writes the reports of one receiver.
+pub(super) struct Reporter {
+    pub ssrc: u32,
+    cname: String,
+    rng: Xoshiro256PlusPlus,
+    reports: Vec<Report>,
+    bytes: Vec<u8>,
+}
+
+impl Reporter {
+    pub fn new(cname: String, mut rng: Xoshiro256PlusPlus) -> Self {
+        Self {
+            ssrc: rng.random(),
+            cname,
+            rng,
+            reports: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Of an address that is new: its first report comes after half an interval.
+    pub fn begin(&mut self, now_ns: u64) -> Schedule {
+        Schedule {
+            next_ns: now_ns + self.draw() / 2,
+            known: None,
+        }
+    }
+
+    /// A sender has our number: we take another (RFC 3550, section 8.2).
+    pub fn avoid(&mut self, ssrc: u32) {
+        while self.ssrc == ssrc {
+            self.ssrc = self.rng.random();
+        }
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.rng.random_range(INTERVAL_NS / 2..=INTERVAL_NS / 2 * 3)
+    }
+
+    /// Sends the reports that are due.
+    pub fn send_due(&mut self, table: &mut Table, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+        for (&from, peer) in &mut table.peers {
+            if now_ns >= peer.schedule.next_ns {
+                peer.schedule.next_ns = now_ns + self.draw();
+                self.send(&mut table.slots, from, peer, now_ns, false, send);
+            }
+        }
+    }
+
+    /// Sends everybody a last report, and that we leave.
+    pub fn send_bye(&mut self, table: &mut Table, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+        for (&from, peer) in &table.peers {
+            self.send(&mut table.slots, from, peer, now_ns, true, send);
+        }
+    }
+
+    fn send(
+        &mut self,
+        slots: &mut [Slot],
+        from: SocketAddr,
+        peer: &Peer,
+        now_ns: u64,
+        bye: bool,
+        send: &mut dyn FnMut(Outgoing<'_>),
+    ) {
+        let next = from.port().checked_add(1);
+        let next = next.map(|port| (SocketAddr::new(from.ip(), port), Via::Rtcp));
+        let Some((to, via)) = peer.schedule.known.or(next) else {
+            return;
+        };
+        self.reports.clear();
+        for &slot in &peer.slots {
+            let incoming = slots[slot].as_deref_mut();
+            self.reports
+                .extend(incoming.map(|incoming| incoming.report(now_ns)));
+        }
+        let datagrams = self.reports.chunks(REPORTS_MAX);
+        let last = datagrams.len();
+        for (index, reports) in datagrams.enumerate() {
+            self.bytes.clear();
+            rtcp::write_receiver_report(self.ssrc, reports, &self.cname, &mut self.bytes);
+            if bye && index + 1 == last {
+                rtcp::write_bye(self.ssrc, "", &mut self.bytes);
+            }
+            send(Outgoing {
+                to,
+                via,
+                bytes: &self.bytes,
+            });
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The streams of one receiver: found by their source, and by the address that they share.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{Key, incoming::Incoming, reports::Schedule, sequence::MAX_MISORDER};
+
+/// Where a stream is, or was.
+pub(super) type Slot = Option<Box<Incoming>>;
+
+/// Streams and the addresses that they come from.
+#[derive(Default)]
+pub(super) struct Table {
+    pub slots: Vec<Slot>,
+    free: Vec<usize>,
+    by_key: HashMap<Key, usize>,
+    /// For reports that come from any port of an address.
+    by_source: HashMap<(IpAddr, u32), usize>,
+    pub peers: HashMap<SocketAddr, Peer>,
+}
+
+/// An address that streams come from.
+pub(super) struct Peer {
+    /// Where its streams are.
+    pub slots: Vec<usize>,
+    /// It has had several sources at once: a new one is never an old one's successor.
+    several: bool,
+    /// The source that a stream of it had before, and the last number of that.
+    former: Option<(u32, u16)>,
+    /// When and where to it is reported.
+    pub schedule: Schedule,
+}
+
+/// Of whom a packet is that belongs to no live source.
+pub(super) enum Kin {
+    /// Of nobody known.
+    Stranger,
+    /// Of the source that this stream had before, sent before the change.
+    Straggler(usize),
+}
+
+impl Table {
+    /// Streams at present.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub fn get(&mut self, key: Key) -> Option<&mut Incoming> {
+        let &slot = self.by_key.get(&key)?;
+        self.slots[slot].as_deref_mut()
+    }
+
+    pub fn slot(&mut self, slot: usize) -> Option<&mut Incoming> {
+        self.slots.get_mut(slot)?.as_deref_mut()
+    }
+
+    pub fn streams(&mut self) -> impl Iterator<Item = (usize, &mut Incoming)> {
+        let slots = self.slots.iter_mut().enumerate();
+        slots.filter_map(|(slot, incoming)| Some((slot, incoming.as_deref_mut()?)))
+    }
+
+    /// The stream of this source whose reports come from this address: as its packets do, from the port
+    /// after theirs, or else from any.
+    pub fn reported(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut Incoming> {
+        let before = SocketAddr::new(from.ip(), from.port().wrapping_sub(1));
+        let slot = [from, before]
+            .iter()
+            .find_map(|&from| self.by_key.get(&Key { from, ssrc }))
+            .or_else(|| self.by_source.get(&(from.ip(), ssrc)));
+        self.slots[*slot?].as_deref_mut()
+    }
+
+    /// Takes a stream in. `schedule` is for its address, if that is new.
+    pub fn insert(&mut self, incoming: Incoming, schedule: impl FnOnce() -> Schedule) -> usize {
+        let key = incoming.key;
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(Box::new(incoming));
+        self.by_key.insert(key, slot);
+        self.by_source.insert((key.from.ip(), key.ssrc), slot);
+        let peer = self.peers.entry(key.from).or_insert_with(|| Peer {
+            slots: Vec::new(),
+            several: false,
+            former: None,
+            schedule: schedule(),
+        });
+        peer.slots.push(slot);
+        slot
+    }
+
+    /// Lets a stream go. Its address is forgotten with the last of its streams.
+    pub fn remove(&mut self, slot: usize) {
+        let Some(incoming) = self.slots[slot].take() else {
+            return;
+        };
+        let key = incoming.key;
+        self.free.push(slot);
+        self.by_key.remove(&key);
+        self.forget_source(key, slot);
+        if let Some(peer) = self.peers.get_mut(&key.from) {
+            peer.slots.retain(|&other| other != slot);
+            if peer.slots.is_empty() {
+                self.peers.remove(&key.from);
+            }
+        }
+    }
+
+    fn forget_source(&mut self, key: Key, slot: usize) {
+        let source = (key.from.ip(), key.ssrc);
+        // Another port of the address may have the same source.
+        if self.by_source.get(&source) == Some(&slot) {
+            self.by_source.remove(&source);
+        }
+    }
+
+    /// Whose this packet is, that is of no live source. A source that had been succeeded and goes on
+    /// sending shows that its address has several at once.
+    pub fn kin(&mut self, key: Key, number: u16) -> Kin {
+        let Some(peer) = self.peers.get_mut(&key.from) else {
+            return Kin::Stranger;
+        };
+        match peer.former {
+            Some((ssrc, highest)) if ssrc == key.ssrc => {
+                if highest.wrapping_sub(number) < MAX_MISORDER
+                    && let Some(&slot) = peer.slots.first()
+                {
+                    return Kin::Straggler(slot);
+                }
+                peer.several = true;
+                peer.former = None;
+                Kin::Stranger
+            }
+            _ => Kin::Stranger,
+        }
+    }
+
+    /// The stream that a new source of this address succeeds, whose first packet was the receiver's
+    /// `count`-th: the only one of its address, if that sent nothing since.
+    pub fn predecessor(&mut self, from: SocketAddr, count: u64) -> Option<usize> {
+        let peer = self.peers.get_mut(&from)?;
+        let &[slot] = peer.slots.as_slice() else {
+            peer.several = true;
+            return None;
+        };
+        let incoming = self.slots[slot].as_deref()?;
+        if incoming.ending {
+            return None;
+        }
+        if incoming.last_count > count {
+            peer.several = true;
+        }
+        (!peer.several).then_some(slot)
+    }
+
+    /// The stream is another source's from now on, which succeeds its own.
+    pub fn succeed(&mut self, slot: usize, ssrc: u32) -> Option<&mut Incoming> {
+        let incoming = self.slots[slot].as_deref()?;
+        let (old, highest) = (incoming.key, incoming.highest());
+        let new = Key { ssrc, ..old };
+        self.by_key.remove(&old);
+        self.forget_source(old, slot);
+        self.by_key.insert(new, slot);
+        self.by_source.insert((new.from.ip(), ssrc), slot);
+        if let Some(peer) = self.peers.get_mut(&old.from) {
+            peer.former = Some((old.ssrc, highest));
+        }
+        self.slots[slot].as_deref_mut()
+    }
+}

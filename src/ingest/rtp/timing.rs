@@ -1,0 +1,170 @@
+//! Timestamps of one sender: without their wrap, and how evenly they come (RFC 3550, A.8).
+//!
+//! Pure. No timestamp of the wire makes it panic, and nothing here allocates.
+
+use std::time::Duration;
+
+/// Extended timestamps begin here, so that reordering before the first one is no matter.
+const FIRST_CYCLE: u64 = 1 << 33;
+
+/// Timestamps of 32 bits as ones of 64, by the shorter way from the one before.
+#[derive(Debug, Clone, Copy)]
+pub struct Timestamps {
+    last: u64,
+}
+
+impl Timestamps {
+    /// Of a sender whose first packet has this timestamp.
+    pub fn new(first: u32) -> Self {
+        Self {
+            last: FIRST_CYCLE + u64::from(first),
+        }
+    }
+
+    /// How far this timestamp lies ahead of the last that was followed; behind it, if negative.
+    pub fn ahead(&self, timestamp: u32) -> i64 {
+        i64::from(timestamp.wrapping_sub(self.last as u32) as i32)
+    }
+
+    /// The timestamp, extended. Going back for longer than the sender ever went forward ends at zero.
+    pub fn extend(&self, timestamp: u32) -> u64 {
+        self.last.saturating_add_signed(self.ahead(timestamp))
+    }
+
+    /// The same, and the next are extended from there.
+    pub fn follow(&mut self, timestamp: u32) -> u64 {
+        self.last = self.extend(timestamp);
+        self.last
+    }
+}
+
+/// The interarrival jitter: how much the time from packet to packet differs here from there, smoothed.
+#[derive(Debug, Clone, Copy)]
+pub struct Jitter {
+    rate_hz: u32,
+    /// Arrival less timestamp of the last packet, in units of the timestamp. Only differences count.
+    transit: Option<u32>,
+    /// Sixteen times the jitter, in units of the timestamp, as the standard has it in integers.
+    scaled: u64,
+}
+
+impl Jitter {
+    /// Of timestamps that count at this rate.
+    pub fn new(rate_hz: u32) -> Self {
+        Self {
+            rate_hz,
+            transit: None,
+            scaled: 0,
+        }
+    }
+
+    /// A packet came.
+    pub fn take(&mut self, timestamp: u32, at_ns: u64) {
+        let arrival = u128::from(at_ns) * u128::from(self.rate_hz) / 1_000_000_000;
+        let transit = (arrival as u32).wrapping_sub(timestamp);
+        if let Some(before) = self.transit.replace(transit) {
+            let difference = u64::from((transit.wrapping_sub(before) as i32).unsigned_abs());
+            // Rounded, so that it can come to rest: RFC 3550, A.8.
+            self.scaled = self.scaled + difference - ((self.scaled + 8) >> 4);
+        }
+    }
+
+    /// The sender's clock begins anew: what comes next is compared with nothing.
+    pub fn restart(&mut self) {
+        self.transit = None;
+    }
+
+    /// In units of the timestamp, as report blocks have it.
+    pub fn units(&self) -> u32 {
+        u32::try_from(self.scaled >> 4).unwrap_or(u32::MAX)
+    }
+
+    /// As time.
+    pub fn time(&self) -> Duration {
+        let nanoseconds = u128::from(self.scaled) * 1_000_000_000 / 16 / u128::from(self.rate_hz);
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn timestamps_extend_over_the_wrap_and_back_across_it() {
+        let first = u32::MAX - 159;
+        let mut timestamps = Timestamps::new(first);
+        let base = FIRST_CYCLE + u64::from(first);
+        assert_eq!(timestamps.follow(0), base + 160);
+        assert_eq!(timestamps.follow(160), base + 320);
+        // One from before the wrap, which is extended and not followed.
+        assert_eq!(timestamps.extend(first), base);
+        assert_eq!(timestamps.ahead(first), -320);
+        assert_eq!(timestamps.follow(320), base + 480);
+        assert_eq!(timestamps.extend(first.wrapping_sub(160)), base - 160);
+    }
+
+    #[test]
+    fn a_day_at_48_khz_never_goes_back() {
+        let mut timestamps = Timestamps::new(4_000_000_000);
+        let mut last = timestamps.extend(4_000_000_000);
+        for second in 1..86_400u64 {
+            let timestamp = (4_000_000_000 + second * 48_000) as u32;
+            let extended = timestamps.follow(timestamp);
+            assert_eq!(extended, last + 48_000);
+            last = extended;
+        }
+    }
+
+    #[test]
+    fn timestamps_that_only_go_back_end_at_zero() {
+        let mut timestamps = Timestamps::new(0);
+        for step in 1..100u32 {
+            timestamps.follow(step.wrapping_mul(1 << 31));
+            timestamps.follow(step.wrapping_mul(0x8000_0001));
+        }
+    }
+
+    #[test]
+    fn packets_that_come_as_they_were_sent_have_no_jitter() {
+        let mut jitter = Jitter::new(8000);
+        for packet in 0..1000u32 {
+            // Across the wrap of the timestamp.
+            let timestamp = (u32::MAX - 1000).wrapping_add(packet * 160);
+            jitter.take(timestamp, u64::from(packet) * 20 * MS);
+        }
+        assert_eq!((jitter.units(), jitter.time()), (0, Duration::ZERO));
+    }
+
+    #[test]
+    fn jitter_comes_to_the_mean_difference_of_transit() {
+        let mut jitter = Jitter::new(8000);
+        for packet in 0..1000u64 {
+            // Every other packet is 10 ms late: transit differs by 10 ms from packet to packet.
+            let late = packet % 2 * 10 * MS;
+            jitter.take((packet * 160) as u32, packet * 20 * MS + late);
+        }
+        assert!((79..=81).contains(&jitter.units()), "{}", jitter.units());
+        let off = jitter.time().abs_diff(Duration::from_millis(10));
+        assert!(off < Duration::from_micros(130), "{off:?}");
+    }
+
+    #[test]
+    fn the_first_difference_counts_a_sixteenth() {
+        let mut jitter = Jitter::new(8000);
+        jitter.take(0, 0);
+        jitter.take(160, 40 * MS);
+        assert_eq!(jitter.units(), 10);
+    }
+
+    #[test]
+    fn a_restart_is_no_jitter() {
+        let mut jitter = Jitter::new(8000);
+        jitter.take(0, 0);
+        jitter.restart();
+        jitter.take(4_000_000, MS);
+        assert_eq!(jitter.units(), 0);
+    }
+}
