@@ -141,6 +141,13 @@ impl Converter {
         count
     }
 
+    /// The furthest that what can be pulled lies behind what was pushed, in source samples per channel:
+    /// some 30 ms, and none at equal rates. After `n` samples, all outputs are there that stand before
+    /// the sample `n - latency`.
+    pub fn latency(&self) -> usize {
+        self.rate.as_ref().map_or(0, Rate::latency)
+    }
+
     /// Interleaved samples ready to be pulled.
     pub fn buffered(&self) -> usize {
         self.ready.len()

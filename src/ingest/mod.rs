@@ -5,11 +5,13 @@
 
 mod admission;
 pub mod clock;
+pub mod conn;
 mod feed;
 mod limits;
 mod listening;
 mod looped;
 pub mod playout;
+mod quota;
 pub mod rtp;
 mod schedule;
 pub mod source;

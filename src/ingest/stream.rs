@@ -68,6 +68,11 @@ impl Stream {
         self.producer.has_room(frame_bytes(self.refused.len()))
     }
 
+    /// Whether anything that was published still waits in the ring.
+    pub fn is_filled(&self) -> bool {
+        self.producer.stats().filled_bytes > 0
+    }
+
     /// Offers the next frame of the source: read in place and published, or, if the ring is full,
     /// read all the same, dropped and counted. Never waits for room. Allocates nothing; enters the
     /// kernel only as the source does, or to wake the mixer.

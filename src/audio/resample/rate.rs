@@ -41,6 +41,8 @@ pub(super) struct Rate {
     /// Interleaved samples of one chunk.
     chunk: usize,
     output: Vec<f32>,
+    /// Half the length of a sinc, in source samples.
+    reach: usize,
     /// Outputs before the first real one that are still to be dropped.
     skip: usize,
     /// Samples per lane taken and given.
@@ -86,6 +88,7 @@ impl Rate {
             chunk: frames * lanes,
             output: vec![0.0; resampler.output_frames_max() * lanes],
             resampler,
+            reach: (taps / 2) as usize,
             skip,
             taken: 0,
             given: 0,
@@ -94,6 +97,13 @@ impl Rate {
             rate.put(0.0, &mut |_| ());
         }
         rate
+    }
+
+    /// The furthest that what comes out lies behind what went in, in source samples.
+    pub(super) fn latency(&self) -> usize {
+        // A chunk that is not full, the sinc about the sample, and rounding.
+        let output = self.step.div_ceil(self.phases) as usize;
+        self.chunk / self.lanes + self.reach + 2 * output + 2
     }
 
     /// Takes interleaved samples of whole frames; `emit` gets what comes out, in pieces.

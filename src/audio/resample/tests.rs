@@ -235,3 +235,24 @@ proptest! {
         prop_assert_eq!(out, convert(converter(source_hz, 1, bus_hz, 1), &input, usize::MAX));
     }
 }
+
+#[test]
+fn no_output_is_later_than_the_latency_says() {
+    let rates = [1_000, 8_000, 11_025, 16_000, 44_100, 48_000, 192_000];
+    for (source_hz, bus_hz) in rates
+        .iter()
+        .flat_map(|&source| rates.map(|bus| (source, bus)))
+    {
+        let mut converter = converter(source_hz, 1, bus_hz, 1);
+        let latency = converter.latency();
+        assert_eq!(latency == 0, source_hz == bus_hz);
+        let mut pushed = 0;
+        for length in [1, 7, 100, 333, 50].into_iter().cycle().take(100) {
+            converter.push(&vec![0.0; length]);
+            pushed += length;
+            let due = pushed.saturating_sub(latency) * bus_hz as usize / source_hz as usize;
+            let made = converter.buffered();
+            assert!(made >= due, "{source_hz} to {bus_hz}: {made} of {due}");
+        }
+    }
+}

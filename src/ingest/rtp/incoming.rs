@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::{
     Key, Shared,
     probation::Held,
-    quota::Share,
     sequence::{Order, Sequence},
     telephone::{self, Presses},
     timing::{Jitter, Timestamps},
@@ -17,6 +16,7 @@ use crate::{
     ingest::{
         Stream,
         playout::{Arrived, Playout},
+        quota::Share,
     },
     ledger::{Discard, Malformed, Packet as Count},
     wire::{

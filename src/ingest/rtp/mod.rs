@@ -1,7 +1,7 @@
 //! RTP in (RFC 3550): many streams on one UDP port, told apart by source address and SSRC.
 //!
 //! - `sequence`, `timing`, `telephone`: what one sender's numbers, timestamps and keys say
-//! - `probation`, `quota`, `table`: who is a stream
+//! - `probation`, `table`: who is a stream
 //! - `incoming`: one stream, from packets to its playout
 //! - `receiver`: all of them, passive, on the time that its owner passes in; `reports` go back
 //! - `listener`, `socket`: the threads and sockets around it, thin
@@ -21,7 +21,6 @@ use crate::{
 mod incoming;
 mod listener;
 mod probation;
-mod quota;
 mod receiver;
 mod reports;
 mod sequence;
@@ -30,8 +29,8 @@ mod table;
 mod telephone;
 mod timing;
 
+pub use super::quota::Quota;
 pub use listener::{RtpListener, RtpSettings};
-pub use quota::Quota;
 pub use receiver::Receiver;
 pub use reports::{Outgoing, Via};
 

@@ -18,12 +18,11 @@ use super::{
     Key, Outgoing, Settings, Shared, Via,
     incoming::Incoming,
     probation::{Held, Probation},
-    quota::Quota,
     reports::Reporter,
     table::{Kin, Table},
 };
 use crate::{
-    ingest::{Admission, MixClock, Newcomer},
+    ingest::{Admission, MixClock, Newcomer, quota::Quota},
     ledger::{Listener, Malformed, Refusal},
     wire::{
         payload::{Payload, static_name},

@@ -1,0 +1,184 @@
+//! The rings in which the mix comes back, read on the thread that serves the connections.
+//!
+//! Each listener has a ring with its frames; a frame without samples means the block of the whole mix,
+//! which comes once, through the tap. The mixer sends the tap's first, so when a frame is there, the block
+//! that it means is, too.
+
+use std::io;
+
+use nix::sys::epoll::Epoll;
+
+use super::heard::Mix;
+use crate::{
+    audio::{Frame, frame::frame_bytes},
+    ingest::MixClock,
+    queue::{Consumer, Drained, LeaseId, Pool, Producer},
+};
+
+/// Frames for which a ring has room, at least: as many as this thread may be late by.
+const RING_FRAMES: usize = 16;
+/// Messages taken from a ring at a time.
+const BATCH: usize = 64;
+/// No ring is smaller than a page.
+const RING_BYTES_MIN: usize = 4096;
+
+/// All listeners' rings.
+#[derive(Debug)]
+pub(super) struct Egress {
+    pool: Pool,
+    consumer: Consumer,
+    tap: LeaseId,
+    pub(super) mix: Mix,
+    /// By slot: whose ring it is.
+    owners: Box<[Option<Owner>]>,
+    frames: Vec<Taken>,
+    samples: Vec<i16>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    lease: LeaseId,
+    key: u64,
+    /// Frames that the ring had no room for, as far as was told.
+    dropped: u64,
+}
+
+/// A frame that was taken from a ring: where it begins, and where its samples lie.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    at: u64,
+    from: usize,
+    to: usize,
+}
+
+/// What comes for one listener.
+#[derive(Debug)]
+pub(super) enum Coming<'a> {
+    /// A frame: where it begins, and its samples, or none.
+    Frame(u64, &'a [i16]),
+    /// So many frames were lost, as this thread was late.
+    Lost(u64),
+}
+
+impl Egress {
+    /// Rings for so many listeners at once, and the tap's producer, which is the mixer's.
+    pub(super) fn new(listeners: usize, clock: &MixClock) -> io::Result<(Self, Producer)> {
+        let block = clock.block_samples * usize::from(clock.format.channels());
+        let ring_bytes = (RING_FRAMES * (frame_bytes(block) + 16))
+            .next_power_of_two()
+            .max(RING_BYTES_MIN);
+        let (pool, consumer) = Pool::builder()
+            .slots(listeners + 1)
+            .ring_bytes(ring_bytes)
+            .build()
+            .map_err(io::Error::other)?;
+        let producer = pool.acquire().map_err(io::Error::other)?;
+        let egress = Self {
+            owners: vec![None; pool.slots()].into(),
+            pool,
+            consumer,
+            tap: producer.lease(),
+            mix: Mix::new(clock.format),
+            frames: Vec::new(),
+            samples: Vec::new(),
+        };
+        Ok((egress, producer))
+    }
+
+    /// The rings, to lease one.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// From now on the epoll reports news under `token`.
+    pub(super) fn attach(&mut self, epoll: &Epoll, token: u64) -> io::Result<()> {
+        self.consumer.attach(epoll, token)
+    }
+
+    /// The ring of this lease is the listener's.
+    pub(super) fn own(&mut self, lease: LeaseId, key: u64) {
+        self.owners[lease.slot()] = Some(Owner {
+            lease,
+            key,
+            dropped: 0,
+        });
+    }
+
+    /// Takes all that has come, and hands it to `deliver` with the key of the listener.
+    pub(super) fn drain(&mut self, mut deliver: impl FnMut(u64, Coming<'_>, &mut Mix)) {
+        while let Some(lease) = self.consumer.next_ready() {
+            let drained = self.take(lease);
+            if lease == self.tap {
+                self.push_mix();
+            } else {
+                self.deliver(lease, &mut deliver);
+            }
+            if drained == Some(Drained::Closed) {
+                self.owners[lease.slot()] = None;
+                // It was closed and drained just now, and nobody else releases.
+                let _ = self.consumer.release(lease);
+            }
+        }
+    }
+
+    /// Takes a batch of frames from a ring. None if the lease is over.
+    fn take(&mut self, lease: LeaseId) -> Option<Drained> {
+        let Self {
+            consumer,
+            frames,
+            samples,
+            ..
+        } = self;
+        frames.clear();
+        samples.clear();
+        let drained = consumer.drain(lease, BATCH, |message| {
+            if let Ok(frame) = Frame::parse(message) {
+                let from = samples.len();
+                samples.extend(frame.samples());
+                frames.push(Taken {
+                    at: frame.media_time(),
+                    from,
+                    to: samples.len(),
+                });
+            }
+        });
+        drained.ok()
+    }
+
+    fn push_mix(&mut self) {
+        for Taken { at, from, to } in &self.frames {
+            self.mix.push(*at, &self.samples[*from..*to]);
+        }
+    }
+
+    fn deliver(&mut self, lease: LeaseId, deliver: &mut impl FnMut(u64, Coming<'_>, &mut Mix)) {
+        let Some(owner) = self.owners[lease.slot()].filter(|owner| owner.lease == lease) else {
+            return;
+        };
+        // The blocks that the frames mean are in the tap's ring, if they are not known yet. What else
+        // is there waits: the ring stays ready.
+        let (frames, samples) = (
+            std::mem::take(&mut self.frames),
+            std::mem::take(&mut self.samples),
+        );
+        while self.take(self.tap).is_some() && !self.frames.is_empty() {
+            self.push_mix();
+        }
+        (self.frames, self.samples) = (frames, samples);
+        if let Ok(stats) = self.consumer.lease_stats(lease) {
+            let dropped = stats.dropped.messages;
+            if dropped > owner.dropped {
+                deliver(
+                    owner.key,
+                    Coming::Lost(dropped - owner.dropped),
+                    &mut self.mix,
+                );
+                self.owners[lease.slot()] = Some(Owner { dropped, ..owner });
+            }
+        }
+        for Taken { at, from, to } in &self.frames {
+            let frame = Coming::Frame(*at, &self.samples[*from..*to]);
+            deliver(owner.key, frame, &mut self.mix);
+        }
+    }
+}

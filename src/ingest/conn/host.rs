@@ -1,0 +1,109 @@
+//! What a connection may ask of the thread that serves it.
+
+use std::{fmt, time::Duration};
+
+use super::ConnSettings;
+use crate::{
+    audio::Gain,
+    ingest::{Admission, MixClock, Newcomer, Stream, playout::Delay},
+    ledger::{Listener, Malformed, Refusal},
+    queue::{LeaseId, Pool},
+};
+
+/// What all connections of a listener share, at one moment.
+pub(super) struct Host<'a> {
+    pub(super) settings: &'a ConnSettings,
+    pub(super) clock: &'a MixClock,
+    pub(super) admission: &'a dyn Admission,
+    /// The listener's account.
+    pub(super) account: &'a Listener,
+    /// The rings of the way back, where there is one.
+    pub(super) outputs: Option<&'a Pool>,
+    pub(super) now_ns: u64,
+}
+
+/// A stream that was admitted.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) stream: Stream,
+    /// The ring in which its mix-minus comes, if it listens.
+    pub(super) output: Option<LeaseId>,
+}
+
+/// Why a connection is over. Its voice, if it has one, still plays what came.
+#[derive(Debug)]
+pub(super) enum Over {
+    /// The peer said so.
+    HungUp,
+    /// It was refused, and counted.
+    Refused,
+    /// It cannot be understood, and is counted. What to tell the peer, if it may be a person.
+    Malformed(String),
+}
+
+impl Host<'_> {
+    /// Admits a stream, or counts why not.
+    pub(super) fn open(
+        &self,
+        id: String,
+        gain: Option<Gain>,
+        listens: bool,
+    ) -> Result<Opened, Over> {
+        let output = match (listens, self.outputs) {
+            (true, Some(outputs)) => match outputs.acquire() {
+                Ok(producer) => Some(producer),
+                Err(error) => return Err(self.refuse(&error)),
+            },
+            _ => None,
+        };
+        let lease = output.as_ref().map(crate::queue::Producer::lease);
+        let newcomer = Newcomer {
+            source: crc32fast::hash(id.as_bytes()),
+            id,
+            gain: gain.or(self.settings.gain),
+            output,
+        };
+        match self.admission.admit(newcomer) {
+            Ok(stream) => {
+                tracing::info!(stream = stream.id(), "connected");
+                Ok(Opened {
+                    stream,
+                    output: lease,
+                })
+            }
+            Err(error) => Err(self.refuse(&error)),
+        }
+    }
+
+    fn refuse(&self, why: &dyn fmt::Display) -> Over {
+        self.account.refuse(Refusal::StreamsMax);
+        tracing::debug!(listener = self.account.name(), "{why}");
+        Over::Refused
+    }
+
+    /// Counts input that is not what it should be, and logs it ever more rarely.
+    pub(super) fn malformed(&self, how: Malformed, why: &dyn fmt::Display) {
+        if self.account.malformed(how) {
+            tracing::warn!(listener = self.account.name(), "malformed input: {why}");
+        }
+    }
+
+    /// Notes in a stream's account what happened to it, for people, and logs it if it is to be told.
+    pub(super) fn note(&self, stream: &Stream, what: &str, told: bool) {
+        if told {
+            tracing::info!(stream = stream.id(), "{what}");
+        }
+        if let Some(network) = stream.account().network() {
+            let since = self.now_ns.saturating_sub(self.clock.first_ns);
+            network.note(Duration::from_nanos(since), what);
+        }
+    }
+
+    /// How long the first samples of a sender wait that may be faster than the clock.
+    pub(super) fn poured_delay(&self) -> Duration {
+        match self.settings.playout.delay {
+            Delay::Fixed(delay) => delay,
+            Delay::Adaptive { floor, .. } => floor,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Sources over stream sockets: AudioSocket, bare samples over TCP, and over Unix sockets.
+//!
+//! One connection is one stream. One thread serves all connections of all listeners, on `epoll`:
+//!
+//! - `call`, `raw`: what one connection says, passive, bytes in
+//! - `voice`: its samples on their way into its ring
+//! - `egress`, `heard`, `rated`, `outbox`: the mix without it, on its way back
+//! - `worker`, `socket`: the thread and the sockets around them, thin
+//!
+//! What strangers may take is bounded by the [`Limits`]: connections, streams of an address, the time to
+//! the first valid message, the time without one. A half-made message takes 64 KiB at most; before the
+//! first valid one, 512 bytes.
+
+mod call;
+mod egress;
+mod heard;
+mod host;
+mod outbox;
+mod rated;
+mod raw;
+mod socket;
+mod voice;
+mod worker;
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use self::{socket::Acceptor, worker::Worker};
+use super::{Admission, Limits, Listening, MixClock, playout::PlayoutSettings};
+use crate::{audio::Gain, ledger::Listener};
+
+/// What connections are taken, and how.
+#[derive(Debug, Clone)]
+pub struct ConnSettings {
+    /// Where they come to.
+    pub listens: Vec<Listen>,
+    /// What strangers may take; connections are counted for each listener, streams of an address over
+    /// all of them.
+    pub limits: Limits,
+    /// How the streams are played. Of those that are read no faster than they play, it is the delay of
+    /// their first samples; the latency cap is not theirs.
+    pub playout: PlayoutSettings,
+    /// Of each stream that names none; the server's own if none is given.
+    pub gain: Option<Gain>,
+}
+
+/// What one listener listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// Asterisk's AudioSocket. The peer hears the mix without itself.
+    AudioSocket {
+        /// Port 0 lets the kernel choose.
+        address: SocketAddr,
+        /// The rate of audio that claims 8 kHz: older releases of Asterisk send any rate so. 1,000 to
+        /// 384,000 Hz.
+        plain_hz: Option<u32>,
+    },
+    /// Bare samples.
+    Tcp {
+        /// Port 0 lets the kernel choose.
+        address: SocketAddr,
+        /// Whether a sender that is faster than the clock loses what is too much, rather than waits.
+        drop: bool,
+    },
+    /// Bare samples over a Unix socket.
+    Unix {
+        /// Its file, which is made, and removed at the end.
+        path: PathBuf,
+        /// As of TCP.
+        drop: bool,
+    },
+}
+
+impl Listen {
+    fn bind(&self) -> io::Result<Acceptor> {
+        match self {
+            Self::AudioSocket { address, .. } | Self::Tcp { address, .. } => {
+                Acceptor::tcp(*address)
+            }
+            Self::Unix { path, .. } => Acceptor::unix(path),
+        }
+        .map_err(|error| {
+            let why = format!("cannot listen on {self}: {error}");
+            io::Error::new(error.kind(), why)
+        })
+    }
+
+    /// The same, at the address that was bound.
+    fn at(&self, bound: Option<SocketAddr>) -> Self {
+        let mut listen = self.clone();
+        if let (Self::AudioSocket { address, .. } | Self::Tcp { address, .. }, Some(bound)) =
+            (&mut listen, bound)
+        {
+            *address = bound;
+        }
+        listen
+    }
+}
+
+/// `audiosocket 127.0.0.1:9092`, `tcp 127.0.0.1:4000`, `unix /run/mixpool.sock`.
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AudioSocket { address, .. } => write!(f, "audiosocket {address}"),
+            Self::Tcp { address, .. } => write!(f, "tcp {address}"),
+            Self::Unix { path, .. } => write!(f, "unix {}", path.display()),
+        }
+    }
+}
+
+/// A running thread that serves connections. Dropping it without [`join`](Listening::join) leaves the thread
+/// running.
+#[derive(Debug)]
+pub struct ConnListener {
+    listens: Vec<Listen>,
+    accounts: Vec<Arc<Listener>>,
+    bell: Arc<EventFd>,
+    thread: JoinHandle<()>,
+}
+
+impl ConnListener {
+    /// Binds the sockets and starts the thread. Streams are admitted from then on.
+    ///
+    /// # Errors
+    /// The kernel's reason, if an address cannot be bound, memory for the way back not be had, or the
+    /// thread not be started.
+    pub fn start(
+        settings: ConnSettings,
+        clock: MixClock,
+        admission: &Arc<dyn Admission>,
+    ) -> io::Result<Self> {
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let bell = Arc::new(bell);
+        let mut listens = Vec::new();
+        let mut sockets = Vec::new();
+        for listen in &settings.listens {
+            let socket = listen.bind()?;
+            listens.push(listen.at(socket.local_addr()));
+            sockets.push(socket);
+        }
+        let accounts: Vec<_> = listens
+            .iter()
+            .map(|listen| Arc::new(Listener::new(listen.to_string())))
+            .collect();
+        let doors = listens.iter().cloned().zip(sockets).zip(&accounts);
+        let doors = doors.map(|((listen, socket), account)| (listen, socket, Arc::clone(account)));
+        let worker = Worker::new(
+            settings,
+            clock,
+            Arc::clone(admission),
+            doors.collect(),
+            Arc::clone(&bell),
+        )?;
+        let thread = thread::Builder::new()
+            .name("connections".to_owned())
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            listens,
+            accounts,
+            bell,
+            thread,
+        })
+    }
+
+    /// Where it listens: the settings' listeners in their order, with the ports that the kernel chose.
+    pub fn local_addrs(&self) -> &[Listen] {
+        &self.listens
+    }
+
+    /// Asks the thread to end: calls are hung up, connections closed. Enters the kernel, and does not
+    /// wait.
+    pub fn stop(&self) {
+        // It could fail only after 2^64 requests.
+        let _ = self.bell.write(1);
+    }
+}
+
+impl Listening for ConnListener {
+    fn accounts(&self) -> Vec<Arc<Listener>> {
+        self.accounts.clone()
+    }
+
+    fn join(self: Box<Self>) {
+        self.stop();
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of the connections panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+//! One TCP or Unix connection of bare samples: bytes in, a voice out.
+//!
+//! ```text
+//! [MIXPOOL/1 ... line] [WAV header] samples
+//! ```
+//!
+//! Without either the samples are as the bus's are, signed, 16 bits, little-endian. Passive: it has no
+//! socket and no clock. Its bytes may be cut anywhere.
+
+use super::{
+    host::{Host, Opened, Over},
+    voice::{Live, Poured, Voice},
+};
+use crate::{
+    audio::codec::Encoding,
+    ledger::{Malformed, Packet},
+    wire::{
+        hello::{self, Hello, HelloError, Parsed},
+        wav::{HeaderReader, Layout, is_wav},
+    },
+};
+
+/// Bytes that are read at once before it is known what they are.
+const OPENING_BYTES: usize = hello::LINE_BYTES_MAX;
+
+/// Blocks of the mix that are read at once.
+const BLOCKS_READ: usize = 8;
+
+/// One sender of bare samples.
+#[derive(Debug)]
+pub(super) struct Raw {
+    /// Its stream's name, unless it says another.
+    id: String,
+    /// Whether what is too much is discarded, rather than left with the sender.
+    drops: bool,
+    hello: Hello,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The first bytes: perhaps a line.
+    Line(Vec<u8>),
+    /// After the line: perhaps a WAV.
+    Start(Vec<u8>),
+    Header(Box<HeaderReader>),
+    Samples(Box<Samples>),
+    /// A WAV's samples have all come; what follows is not audio.
+    Rest,
+    /// Over.
+    Gone,
+}
+
+#[derive(Debug)]
+struct Samples {
+    encoding: Encoding,
+    channels: usize,
+    /// Bytes of samples that are still to come; none if they go on to the end.
+    left: Option<u64>,
+    /// A sample of all channels that has not come whole yet.
+    carry: Vec<u8>,
+    decoded: Vec<i16>,
+    /// Most bytes to be read at once.
+    appetite: usize,
+    voice: Voice,
+}
+
+impl Raw {
+    pub(super) fn new(id: String, drops: bool) -> Self {
+        Self {
+            id,
+            drops,
+            hello: Hello::default(),
+            stage: Stage::Line(Vec::new()),
+        }
+    }
+
+    /// How many bytes to read now, at most; none while its ring is full.
+    pub(super) fn appetite(&self) -> usize {
+        match &self.stage {
+            Stage::Samples(samples) if !samples.voice.has_room() => 0,
+            Stage::Samples(samples) => samples.appetite,
+            Stage::Rest => usize::MAX,
+            Stage::Line(_) | Stage::Start(_) | Stage::Header(_) | Stage::Gone => OPENING_BYTES,
+        }
+    }
+
+    /// Takes what came. Gives the voice of a WAV that is complete: it plays on, and what follows is
+    /// passed over.
+    pub(super) fn receive(&mut self, bytes: &[u8], host: &Host<'_>) -> Result<Option<Voice>, Over> {
+        let mut held;
+        let mut bytes = bytes;
+        loop {
+            match &mut self.stage {
+                Stage::Line(head) => {
+                    head.extend(bytes);
+                    match hello::parse(head) {
+                        Ok(Parsed::Partial) => return Ok(None),
+                        Ok(Parsed::Absent) => {
+                            self.stage = Stage::Start(std::mem::take(head));
+                            bytes = &[];
+                        }
+                        Ok(Parsed::Hello(hello, taken)) => {
+                            held = head.split_off(taken);
+                            bytes = &held;
+                            self.hello = hello;
+                            self.stage = Stage::Start(Vec::new());
+                        }
+                        Err(error) => return Err(refuse_hello(&error, host)),
+                    }
+                }
+                Stage::Start(head) => {
+                    head.extend(bytes);
+                    match is_wav(head) {
+                        None => return Ok(None),
+                        Some(wav) => {
+                            held = std::mem::take(head);
+                            bytes = &held;
+                            self.stage = if wav {
+                                Stage::Header(Box::default())
+                            } else {
+                                self.open(None, host)?
+                            };
+                        }
+                    }
+                }
+                Stage::Header(reader) => match reader.push(bytes) {
+                    Ok((_, None)) => return Ok(None),
+                    Ok((taken, Some(layout))) => {
+                        bytes = &bytes[taken..];
+                        self.stage = self.open(Some(layout), host)?;
+                    }
+                    Err(error) => {
+                        host.malformed(Malformed::Header, &error);
+                        return Err(Over::Malformed(error.to_string()));
+                    }
+                },
+                Stage::Samples(samples) => {
+                    if samples.push(bytes, host.now_ns) {
+                        return Ok(None);
+                    }
+                    return Ok(self.take_voice(Stage::Rest, host));
+                }
+                Stage::Rest | Stage::Gone => return Ok(None),
+            }
+        }
+    }
+
+    /// Admits the stream of what the line and the header say.
+    fn open(&mut self, layout: Option<Layout>, host: &Host<'_>) -> Result<Stage, Over> {
+        let bus = host.clock.format;
+        let layout = layout.unwrap_or(Layout {
+            encoding: self.hello.encoding.unwrap_or(Encoding::S16Le),
+            channels: self.hello.channels.unwrap_or(bus.channels()),
+            rate_hz: self.hello.rate_hz.unwrap_or(bus.rate_hz()),
+            data_bytes: None,
+        });
+        let id = self.hello.id.take().unwrap_or_else(|| self.id.clone());
+        let Opened { stream, .. } = host.open(id, self.hello.gain, false)?;
+        let Layout {
+            encoding,
+            channels,
+            rate_hz,
+            data_bytes,
+        } = layout;
+        let clock = *host.clock;
+        let voice = if self.drops {
+            Live::new(stream, host.settings.playout, rate_hz, channels, clock)
+                .map(|live| Voice::Live(Box::new(live)))
+        } else {
+            Poured::new(stream, host.poured_delay(), rate_hz, channels, clock)
+                .map(|poured| Voice::Poured(Box::new(poured)))
+        };
+        let voice = voice.map_err(|(_, error)| Over::Malformed(error.to_string()))?;
+        let frame = usize::from(channels) * encoding.bytes_per_sample();
+        let block = u64::from(rate_hz) * clock.block_samples as u64 / u64::from(bus.rate_hz());
+        Ok(Stage::Samples(Box::new(Samples {
+            encoding,
+            channels: channels.into(),
+            left: data_bytes.map(u64::from),
+            carry: Vec::with_capacity(frame),
+            decoded: Vec::new(),
+            appetite: (block as usize).max(1) * BLOCKS_READ * frame,
+            voice,
+        })))
+    }
+
+    /// Whether its first samples have come.
+    pub(super) fn is_known(&self) -> bool {
+        matches!(self.stage, Stage::Samples(_) | Stage::Rest | Stage::Gone)
+    }
+
+    /// Whether the mix has still to play what came.
+    pub(super) fn is_playing(&self, now_ns: u64) -> bool {
+        matches!(&self.stage, Stage::Samples(samples) if samples.voice.is_playing(now_ns))
+    }
+
+    /// Notes an event of the stream, if there is one.
+    pub(super) fn note(&self, what: &str, host: &Host<'_>) {
+        if let Stage::Samples(samples) = &self.stage {
+            host.note(samples.voice.stream(), what, true);
+        }
+    }
+
+    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
+        if let Stage::Samples(samples) = &mut self.stage {
+            samples.voice.before_tick(tick, now_ns);
+        }
+    }
+
+    /// The connection is over: gives what still has to play.
+    pub(super) fn end(mut self, host: &Host<'_>) -> Option<Voice> {
+        match &mut self.stage {
+            Stage::Line(head) if hello::parse(head) == Ok(Parsed::Partial) && head.len() > 8 => {
+                host.malformed(Malformed::Header, &"a first line without an end");
+                None
+            }
+            // Too few bytes to be anything but samples.
+            Stage::Line(head) | Stage::Start(head) if !head.is_empty() => {
+                let head = std::mem::take(head);
+                self.stage = self.open(None, host).ok()?;
+                if let Stage::Samples(samples) = &mut self.stage {
+                    samples.push(&head, host.now_ns);
+                }
+                self.take_voice(Stage::Gone, host)
+            }
+            Stage::Header(_) => {
+                host.malformed(Malformed::Header, &"a WAV that ends in its header");
+                None
+            }
+            Stage::Samples(_) => self.take_voice(Stage::Gone, host),
+            _ => None,
+        }
+    }
+
+    fn take_voice(&mut self, next: Stage, host: &Host<'_>) -> Option<Voice> {
+        let Stage::Samples(mut samples) = std::mem::replace(&mut self.stage, next) else {
+            return None;
+        };
+        if !samples.carry.is_empty() {
+            host.malformed(Malformed::Payload, &"a connection that ends in a sample");
+            if let Some(network) = samples.voice.stream().account().network() {
+                network.count(Packet::Malformed);
+            }
+        }
+        samples.voice.end(host.now_ns);
+        Some(samples.voice)
+    }
+}
+
+/// Counts a line that cannot be obeyed.
+fn refuse_hello(error: &HelloError, host: &Host<'_>) -> Over {
+    let how = match error {
+        HelloError::Version { .. } => Malformed::Version,
+        _ => Malformed::Header,
+    };
+    host.malformed(how, error);
+    Over::Malformed(error.to_string())
+}
+
+impl Samples {
+    /// Takes bytes of samples. False once all have come.
+    fn push(&mut self, bytes: &[u8], now_ns: u64) -> bool {
+        let wanted = self.left.map_or(bytes.len(), |left| {
+            usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
+        });
+        let mut bytes = &bytes[..wanted];
+        self.left = self.left.map(|left| left - wanted as u64);
+        let frame = self.channels * self.encoding.bytes_per_sample();
+        if !self.carry.is_empty() {
+            let missing = (frame - self.carry.len()).min(bytes.len());
+            self.carry.extend(&bytes[..missing]);
+            bytes = &bytes[missing..];
+            if self.carry.len() == frame {
+                let carry = std::mem::take(&mut self.carry);
+                self.give(&carry, now_ns);
+                self.carry = carry;
+                self.carry.clear();
+            }
+        }
+        let (whole, rest) = bytes.split_at(bytes.len() / frame * frame);
+        self.carry.extend(rest);
+        self.give(whole, now_ns);
+        self.left != Some(0)
+    }
+
+    fn give(&mut self, whole: &[u8], now_ns: u64) {
+        if !whole.is_empty() {
+            self.decoded
+                .resize(whole.len() / self.encoding.bytes_per_sample(), 0);
+            self.encoding.decode(whole, &mut self.decoded);
+            self.voice.push(&self.decoded, now_ns);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

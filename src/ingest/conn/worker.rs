@@ -1,0 +1,528 @@
+//! The thread that serves all connections, on `epoll`: takes them, reads what came, looks after the
+//! ticks, and sends the mix back. What is said on a connection is not its business.
+
+mod peer;
+
+use std::{
+    collections::HashMap,
+    io::{self, Read, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        eventfd::EventFd,
+        time::TimeSpec,
+        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+    },
+};
+
+use self::peer::{Peer, Protocol};
+use super::{
+    ConnSettings, Listen,
+    call::Call,
+    egress::{Coming, Egress},
+    host::{Host, Over},
+    raw::Raw,
+    socket::{Acceptor, Socket, canonical},
+    voice::Voice,
+};
+use crate::{
+    ingest::{
+        Admission, MixClock,
+        clock::now_ns,
+        quota::{Quota, Share},
+    },
+    ledger::{Listener, Refusal},
+    queue::Pool,
+    wire::audiosocket::HANGUP_MESSAGE,
+};
+
+/// How long before a tick is due its samples are placed, in parts of a hundred of the period.
+const LEAD_PERCENT: u64 = 75;
+/// Bytes read from one connection at a time.
+const READ_BYTES: usize = 64 << 10;
+/// Reads of one connection before the others have their turn.
+const READS_MAX: usize = 64;
+/// Connections taken before those that there are have their turn.
+const ACCEPTS_MAX: usize = 64;
+/// Events told at once.
+const EVENTS: usize = 256;
+
+const TICK: u64 = 0;
+const STOP: u64 = 1;
+const OUTPUTS: u64 = 2;
+/// The first listener's token; the others follow.
+const DOORS: u64 = 3;
+/// The first connection's token; none is used twice.
+const PEERS: u64 = 1 << 32;
+
+/// A listener.
+struct Door {
+    listen: Listen,
+    acceptor: Acceptor,
+    account: Arc<Listener>,
+    /// Connections there are.
+    open: usize,
+    /// Connections there were.
+    count: u64,
+    /// Whether new connections wait until the next tick, as there was no descriptor for one.
+    rests: bool,
+}
+
+/// What still plays of a connection that is over.
+struct Tail {
+    voice: Voice,
+    /// Its address's part of the quota: the stream still has a ring.
+    _share: Option<Share>,
+}
+
+/// What connections may ask for.
+struct Common {
+    settings: ConnSettings,
+    clock: MixClock,
+    admission: Arc<dyn Admission>,
+    outputs: Option<Pool>,
+}
+
+impl Common {
+    fn host<'a>(&'a self, account: &'a Listener, now_ns: u64) -> Host<'a> {
+        Host {
+            settings: &self.settings,
+            clock: &self.clock,
+            admission: &*self.admission,
+            account,
+            outputs: self.outputs.as_ref(),
+            now_ns,
+        }
+    }
+}
+
+/// The thread's own.
+pub(super) struct Worker {
+    common: Common,
+    doors: Vec<Door>,
+    peers: HashMap<u64, Peer>,
+    next_key: u64,
+    tails: Vec<Tail>,
+    quota: Quota,
+    egress: Option<Egress>,
+    epoll: Epoll,
+    timer: TimerFd,
+    /// Registered in the epoll.
+    _bell: Arc<EventFd>,
+    next_tick: u64,
+    buffer: Box<[u8]>,
+    /// Connections that were found to be over while others were looked after.
+    gone: Vec<(u64, Over)>,
+}
+
+impl Worker {
+    /// Everything that must not fail is made here.
+    pub(super) fn new(
+        settings: ConnSettings,
+        clock: MixClock,
+        admission: Arc<dyn Admission>,
+        doors: Vec<(Listen, Acceptor, Arc<Listener>)>,
+        bell: Arc<EventFd>,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        epoll.add(&timer, readable(TICK))?;
+        epoll.add(&*bell, readable(STOP))?;
+        let two_way = doors
+            .iter()
+            .filter(|(listen, ..)| matches!(listen, Listen::AudioSocket { .. }))
+            .count();
+        let mut egress = None;
+        if two_way > 0 {
+            // A ring is given back only when its stream has played, after its connection.
+            let listeners = 2 * two_way * settings.limits.connections_max;
+            let (mut made, tap) = Egress::new(listeners, &clock)?;
+            made.attach(&epoll, OUTPUTS)?;
+            admission.tap(tap);
+            egress = Some(made);
+        }
+        for (token, (_, acceptor, _)) in (DOORS..).zip(&doors) {
+            epoll.add(acceptor, readable(token))?;
+        }
+        let doors = doors.into_iter().map(|(listen, acceptor, account)| Door {
+            listen,
+            acceptor,
+            account,
+            open: 0,
+            count: 0,
+            rests: false,
+        });
+        Ok(Self {
+            quota: Quota::new(settings.limits.streams_per_source),
+            common: Common {
+                settings,
+                clock,
+                admission,
+                outputs: egress.as_ref().map(|egress| egress.pool().clone()),
+            },
+            doors: doors.collect(),
+            peers: HashMap::new(),
+            next_key: PEERS,
+            tails: Vec::new(),
+            egress,
+            epoll,
+            timer,
+            _bell: bell,
+            next_tick: clock.next_tick(now_ns()),
+            buffer: vec![0; READ_BYTES].into(),
+            gone: Vec::new(),
+        })
+    }
+
+    /// Serves until it is told to stop.
+    pub(super) fn run(mut self) {
+        self.set_timer();
+        let mut events = [EpollEvent::empty(); EVENTS];
+        loop {
+            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
+            };
+            for event in &events[..count] {
+                // Before each: whatever floods in, a tick is not left waiting.
+                self.tick(now_ns());
+                match event.data() {
+                    TICK => self.set_timer(),
+                    STOP => return self.hang_up(),
+                    OUTPUTS => self.send_outputs(),
+                    key if key >= PEERS => self.serve(key, event.events()),
+                    token => self.accept((token - DOORS) as usize),
+                }
+                self.close_gone();
+            }
+        }
+    }
+
+    /// Sets the timer to the next tick's time, which also takes back that it went off.
+    fn set_timer(&mut self) {
+        let at = Duration::from_nanos(self.wake_ns().max(1));
+        let expiration = Expiration::OneShot(TimeSpec::from(at));
+        self.timer
+            .set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+            .expect("a timer accepts any positive time");
+    }
+
+    /// When the next tick's samples are placed.
+    fn wake_ns(&self) -> u64 {
+        let clock = &self.common.clock;
+        let lead = clock.period_ns * LEAD_PERCENT / 100;
+        clock.due_ns(self.next_tick).saturating_sub(lead)
+    }
+
+    /// Looks after the ticks whose time has come.
+    fn tick(&mut self, now_ns: u64) {
+        if self.wake_ns() > now_ns {
+            return;
+        }
+        while self.wake_ns() <= now_ns {
+            let tick = self.next_tick;
+            for peer in self.peers.values_mut() {
+                peer.before_tick(tick, now_ns);
+            }
+            for tail in &mut self.tails {
+                tail.voice.before_tick(tick, now_ns);
+            }
+            self.next_tick += 1;
+        }
+        self.tails.retain(|tail| !tail.voice.is_done());
+        for (token, door) in (DOORS..).zip(&mut self.doors) {
+            if door.rests {
+                door.rests = self.epoll.add(&door.acceptor, readable(token)).is_err();
+            }
+        }
+        let rested = self.peers.values().filter(|peer| peer.rests());
+        let rested: Vec<_> = rested.map(|peer| peer.key).collect();
+        for key in rested {
+            self.read(key);
+        }
+        self.time_out(now_ns);
+        self.close_gone();
+    }
+
+    /// Ends what said nothing valid in time, and what has been silent for too long.
+    fn time_out(&mut self, now_ns: u64) {
+        let limits = &self.common.settings.limits;
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let first_ns = nanos(limits.first_message_timeout);
+        let idle_ns = nanos(limits.idle_timeout);
+        for peer in self.peers.values_mut() {
+            if !peer.is_known() {
+                if peer.silent_ns(now_ns) > first_ns {
+                    peer.account.refuse(Refusal::FirstMessage);
+                    self.gone.push((peer.key, Over::Refused));
+                }
+            } else if peer.is_playing(now_ns) {
+                peer.touch(now_ns);
+            } else if peer.silent_ns(now_ns) > idle_ns {
+                let account = Arc::clone(&peer.account);
+                account.time_out();
+                peer.note("idle for too long", &self.common.host(&account, now_ns));
+                self.gone.push((peer.key, Over::Refused));
+            }
+        }
+    }
+
+    /// Takes the connections that wait.
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPTS_MAX {
+            let door = &mut self.doors[index];
+            match door.acceptor.accept() {
+                Ok((socket, address)) => self.admit(index, socket, address),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return,
+                    // The peer was gone before it was taken.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        tracing::warn!(
+                            listener = door.account.name(),
+                            "no connection can be taken, which is tried again: {error}"
+                        );
+                        door.rests = self.epoll.delete(&door.acceptor).is_ok();
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    fn admit(&mut self, index: usize, socket: Socket, address: Option<SocketAddr>) {
+        let Self { common, doors, .. } = self;
+        let limits = &common.settings.limits;
+        let door = &mut doors[index];
+        let address_only = address.map(canonical);
+        let refusal = if address_only.is_some_and(|address| !limits.allow(address)) {
+            Some(Refusal::Network)
+        } else if door.open >= limits.connections_max {
+            Some(Refusal::Connections)
+        } else {
+            None
+        };
+        let share = address_only.map(|address| self.quota.take(address));
+        let refusal = match share {
+            Some(None) => refusal.or(Some(Refusal::StreamsPerSource)),
+            _ => refusal,
+        };
+        if let Some(why) = refusal {
+            door.account.refuse(why);
+            tracing::debug!(listener = door.account.name(), ?address, "refused: {why:?}");
+            return;
+        }
+        door.count += 1;
+        let protocol = match (&door.listen, address) {
+            (Listen::AudioSocket { plain_hz, .. }, _) => {
+                if let Err(error) = socket.prepare_to_send() {
+                    tracing::debug!(listener = door.account.name(), "a peer is gone: {error}");
+                    return;
+                }
+                Protocol::Call(Box::new(Call::new(*plain_hz)))
+            }
+            (Listen::Tcp { drop, .. } | Listen::Unix { drop, .. }, address) => {
+                let id = match address {
+                    Some(address) => format!("tcp-{address}"),
+                    None => format!("unix-{}", door.count),
+                };
+                Protocol::Raw(Box::new(Raw::new(id, *drop)))
+            }
+        };
+        let key = self.next_key;
+        if let Err(error) = self.epoll.add(&socket, readable(key)) {
+            tracing::warn!(
+                listener = door.account.name(),
+                "a connection is closed: {error}"
+            );
+            return;
+        }
+        self.next_key += 1;
+        door.open += 1;
+        let place = (index, &door.account);
+        let peer = Peer::new(key, place, socket, protocol, share.flatten(), now_ns());
+        self.peers.insert(key, peer);
+    }
+
+    /// Something happened on a connection.
+    fn serve(&mut self, key: u64, events: EpollFlags) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        if events.contains(EpollFlags::EPOLLOUT) {
+            // A peer that is gone is seen when it is read.
+            let _ = peer.outbox.flush(&mut peer.socket);
+        }
+        if events.intersects(!EpollFlags::EPOLLOUT) {
+            self.read(key);
+        } else if peer.watch(&self.epoll).is_err() {
+            self.gone.push((key, Over::Refused));
+        }
+    }
+
+    /// Reads what came on a connection.
+    fn read(&mut self, key: u64) {
+        let Self {
+            common,
+            peers,
+            tails,
+            egress,
+            epoll,
+            buffer,
+            gone,
+            ..
+        } = self;
+        let Some(peer) = peers.get_mut(&key) else {
+            return;
+        };
+        let account = Arc::clone(&peer.account);
+        let now_ns = now_ns();
+        let host = common.host(&account, now_ns);
+        let mut read = 0;
+        for _ in 0..READS_MAX {
+            let wanted = peer.appetite().min(buffer.len());
+            if wanted == 0 || read >= buffer.len() {
+                break;
+            }
+            let count = match peer.socket.read(&mut buffer[..wanted]) {
+                Ok(0) => {
+                    if matches!(peer.protocol, Protocol::Call(_)) {
+                        peer.note("closed by the peer", &host);
+                    }
+                    gone.push((key, Over::HungUp));
+                    return;
+                }
+                Ok(count) => count,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::Interrupted => continue,
+                    _ => {
+                        peer.note(&format!("connection lost: {error}"), &host);
+                        gone.push((key, Over::HungUp));
+                        return;
+                    }
+                },
+            };
+            read += count;
+            peer.touch(now_ns);
+            let known = peer.is_known();
+            match peer.receive(&buffer[..count], &host) {
+                Ok(None) => {}
+                Ok(Some(voice)) => {
+                    let _share = None;
+                    tails.push(Tail { voice, _share });
+                }
+                Err(over) => {
+                    gone.push((key, over));
+                    return;
+                }
+            }
+            if let (false, Protocol::Call(call), Some(egress)) =
+                (known, &peer.protocol, &mut *egress)
+                && let Some(lease) = call.output()
+            {
+                egress.own(lease, key);
+            }
+        }
+        if peer.watch(epoll).is_err() {
+            gone.push((key, Over::Refused));
+        }
+    }
+
+    /// Sends the frames of the mix that have come back.
+    fn send_outputs(&mut self) {
+        let Self {
+            peers,
+            egress,
+            epoll,
+            gone,
+            ..
+        } = self;
+        let Some(egress) = egress else { return };
+        egress.drain(|key, coming, mix| {
+            let Some(peer) = peers.get_mut(&key) else {
+                return;
+            };
+            let Protocol::Call(call) = &mut peer.protocol else {
+                return;
+            };
+            let (at, samples) = match coming {
+                Coming::Frame(at, samples) => (at, samples),
+                Coming::Lost(frames) => {
+                    (0..frames).for_each(|_| call.count_output(true));
+                    return;
+                }
+            };
+            let sent = match call.ear().hear(at, samples, mix) {
+                Ok(Some(message)) => {
+                    let sent = peer.outbox.send(message, &mut peer.socket);
+                    sent.unwrap_or(false)
+                }
+                _ => false,
+            };
+            call.count_output(!sent);
+            if peer.watch(epoll).is_err() {
+                gone.push((key, Over::Refused));
+            }
+        });
+    }
+
+    /// Closes the connections that are over. What came still plays.
+    fn close_gone(&mut self) {
+        while let Some((key, over)) = self.gone.pop() {
+            self.close(key, &over);
+        }
+    }
+
+    fn close(&mut self, key: u64, over: &Over) {
+        // It may be over for two reasons at once.
+        let Some(mut peer) = self.peers.remove(&key) else {
+            return;
+        };
+        let account = Arc::clone(&peer.account);
+        let host = self.common.host(&account, now_ns());
+        self.doors[peer.door].open -= 1;
+        // Not worth a look at the answer: the connection ends in any case.
+        let _ = match (&peer.protocol, over) {
+            (Protocol::Call(_), Over::Refused | Over::Malformed(_)) => peer
+                .outbox
+                .send(&HANGUP_MESSAGE, &mut peer.socket)
+                .map(|_| ()),
+            (Protocol::Raw(_), Over::Malformed(why)) => {
+                writeln!(peer.socket, "mixpool: {why}")
+            }
+            _ => Ok(()),
+        };
+        let voice = match peer.protocol {
+            Protocol::Call(call) => call.end(&host),
+            Protocol::Raw(raw) => raw.end(&host),
+        };
+        if let Some(voice) = voice
+            && !voice.is_done()
+        {
+            let _share = peer.share;
+            self.tails.push(Tail { voice, _share });
+        }
+    }
+
+    /// The end: tells each call.
+    fn hang_up(mut self) {
+        for peer in self.peers.values_mut() {
+            if matches!(peer.protocol, Protocol::Call(_)) {
+                let _ = peer.outbox.send(&HANGUP_MESSAGE, &mut peer.socket);
+            }
+        }
+    }
+}
+
+fn readable(token: u64) -> EpollEvent {
+    EpollEvent::new(EpollFlags::EPOLLIN, token)
+}
