@@ -30,7 +30,7 @@ fn the_shipped_config_shows_every_key() {
     let flags = help
         .split_whitespace()
         .filter_map(|word| word.strip_prefix("--"))
-        .map(|word| word.split('[').next().unwrap())
+        .map(|word| word.split(['[', ']']).next().unwrap())
         .filter(|flag| !["help", "version", "config"].contains(flag));
     for flag in flags {
         let key = flag.replace('-', "_");

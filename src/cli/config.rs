@@ -7,7 +7,7 @@
 use std::{ffi::OsString, fs, path::Path};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clap::{CommandFactory as _, Parser as _};
+use clap::{ArgAction, CommandFactory as _, Parser as _};
 use toml::{Table, Value};
 
 use super::{Arguments, serve};
@@ -66,36 +66,78 @@ fn flags(text: &str) -> Result<Vec<String>> {
     let known = known_keys();
     let mut flags = Vec::new();
     for (key, value) in table {
-        if !known.contains(&key) {
-            bail!("unknown key `{key}`; known are: {}", known.join(", "));
-        }
+        let Some((_, repeatable)) = known.iter().find(|(name, _)| *name == key) else {
+            let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
+            bail!("unknown key `{key}`; known are: {}", names.join(", "));
+        };
         let flag = format!("--{}", key.replace('_', "-"));
         match value {
             Value::Boolean(true) => flags.push(flag),
             Value::Boolean(false) => {}
-            Value::String(value) => flags.push(format!("{flag}={value}")),
-            Value::Integer(value) => flags.push(format!("{flag}={value}")),
-            Value::Float(value) => flags.push(format!("{flag}={value}")),
-            other => bail!(
-                "`{key}` is a {}; write a text, a number or a truth value",
-                other.type_str()
-            ),
+            Value::Array(values) if *repeatable => {
+                for value in values {
+                    flags.push(format!("{flag}={}", text_of(&key, value)?));
+                }
+            }
+            value => flags.push(format!("{flag}={}", text_of(&key, value)?)),
         }
     }
     Ok(flags)
 }
 
-/// Every long flag of `serve` but those that make no sense in a file.
-fn known_keys() -> Vec<String> {
+/// A value as the command line writes it. A table, such as `[[rtp]]`, is an `address` and what is said
+/// of it: `ADDRESS,KEY=VALUE,...`.
+fn text_of(key: &str, value: Value) -> Result<String> {
+    let mut table = match value {
+        Value::Table(table) => table,
+        value => return scalar(key, value),
+    };
+    let Some(address) = table.remove("address") else {
+        bail!("`{key}` lacks the key `address`");
+    };
+    let mut text = scalar("address", address)?;
+    for (name, value) in table {
+        match value {
+            // Such as `payload_types`: its own keys say what it is.
+            Value::Table(table) => {
+                for (name, value) in table {
+                    text += &format!(",{name}={}", scalar(&name, value)?);
+                }
+            }
+            value => text += &format!(",{name}={}", scalar(&name, value)?),
+        }
+    }
+    Ok(text)
+}
+
+fn scalar(key: &str, value: Value) -> Result<String> {
+    Ok(match value {
+        Value::Boolean(value) => value.to_string(),
+        Value::String(value) => value,
+        Value::Integer(value) => value.to_string(),
+        Value::Float(value) => value.to_string(),
+        other => bail!(
+            "`{key}` is a {}; write a text, a number or a truth value",
+            other.type_str()
+        ),
+    })
+}
+
+/// Every long flag of `serve` but those that make no sense in a file, and whether it may be given
+/// several times.
+fn known_keys() -> Vec<(String, bool)> {
     let mut command = Arguments::command();
     let serve = command
         .find_subcommand_mut("serve")
         .expect("`serve` is a subcommand");
     serve
         .get_arguments()
-        .filter_map(|argument| argument.get_long())
-        .filter(|long| !["config", "help", "version"].contains(long))
-        .map(|long| long.replace('-', "_"))
+        .filter_map(|argument| {
+            let repeatable = matches!(argument.get_action(), ArgAction::Append);
+            Some((argument.get_long()?, repeatable))
+        })
+        .filter(|(long, _)| !["config", "help", "version"].contains(long))
+        .map(|(long, repeatable)| (long.replace('-', "_"), repeatable))
         .collect()
 }
 
@@ -132,19 +174,49 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_tables_are_refused_with_their_key() {
-        assert!(
-            flags("[synthetic]\ncount = 1")
-                .unwrap_err()
-                .to_string()
-                .contains("`synthetic`")
+    fn a_list_is_a_flag_given_several_times() {
+        assert_eq!(
+            flags("allow = [\"10.0.0.0/8\", \"::1/128\"]").unwrap(),
+            ["--allow=10.0.0.0/8", "--allow=::1/128"]
         );
-        assert!(
-            flags("seed = [1]")
-                .unwrap_err()
-                .to_string()
-                .contains("`seed`")
+    }
+
+    #[test]
+    fn a_table_is_an_address_with_what_is_said_of_it() {
+        let text = "
+            [[rtp]]
+            address = \"127.0.0.1:5004\"
+            payload_types = { 96 = \"L16/16000/1\", 10 = \"L16/8000/1\" }
+            [[rtp]]
+            address = \"127.0.0.1:5006\"
+            [audiosocket]
+            address = 9092
+            rate = 16000
+        ";
+        let mut flags = flags(text).unwrap();
+        flags.sort();
+        assert_eq!(
+            flags,
+            [
+                "--audiosocket=9092,rate=16000",
+                "--rtp=127.0.0.1:5004,10=L16/8000/1,96=L16/16000/1",
+                "--rtp=127.0.0.1:5006",
+            ]
         );
+    }
+
+    #[test]
+    fn what_no_flag_takes_is_refused_with_its_key() {
+        for (text, named) in [
+            ("[synthetic]\ncount = 1", "`address`"),
+            ("seed = [1]", "`seed`"),
+            ("allow = [[1]]", "`allow`"),
+            ("[rtp]\naddress = 1\nx = [1]", "`x`"),
+            ("duration = 1979-05-27", "`duration`"),
+        ] {
+            let error = flags(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
     }
 
     proptest! {

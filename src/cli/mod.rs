@@ -8,6 +8,7 @@ mod bench;
 mod common;
 mod config;
 mod drops;
+mod network;
 mod plan;
 mod plot;
 mod replay;

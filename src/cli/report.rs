@@ -3,6 +3,8 @@
 //! Headers and figures are one word each, so that `awk` and `grep` find them. Figures are samples
 //! unless they say otherwise.
 
+mod network;
+
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -10,10 +12,10 @@ use mixpool::server::{RealtimeReport, Report, StreamReport, Totals};
 
 use super::units::{show_bytes, show_ns};
 
-/// A column of the table: its header, and what it shows of a stream.
-type Column = (&'static str, fn(&StreamReport) -> String);
+/// A column of a table: its header, and what it shows of a row.
+type Column<Row> = (&'static str, fn(&Row) -> String);
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column<StreamReport>; 11] = [
     ("stream", |stream| stream.id.clone()),
     ("offered", |stream| {
         stream.ledger.offered_samples.to_string()
@@ -50,13 +52,19 @@ const GAP: u16 = 2;
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
     if !report.streams.is_empty() {
-        text += &table(report);
+        text += &streams(report);
         text.push('\n');
+    }
+    for table in [network::streams(report), network::listeners(report)] {
+        if let Some(table) = table {
+            text += &table;
+            text.push('\n');
+        }
     }
     text + &summary(report)
 }
 
-fn table(report: &Report) -> String {
+fn streams(report: &Report) -> String {
     let total = &report.totals.ledger;
     // What only a command can bring is shown where one did.
     let shown = |header| match header {
@@ -64,10 +72,15 @@ fn table(report: &Report) -> String {
         DISCARDED => total.discarded_samples > 0,
         _ => true,
     };
-    let columns: Vec<Column> = COLUMNS
+    let columns: Vec<_> = COLUMNS
         .into_iter()
         .filter(|(header, _)| shown(*header))
         .collect();
+    table(&columns, &report.streams)
+}
+
+/// Rows as lines; the first column is to the left, figures are to the right.
+fn table<Row>(columns: &[Column<Row>], rows: &[Row]) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -78,8 +91,8 @@ fn table(report: &Report) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    for stream in &report.streams {
-        table.add_row(columns.iter().map(|(_, cell)| cell(stream)));
+    for row in rows {
+        table.add_row(columns.iter().map(|(_, cell)| cell(row)));
     }
     let mut text = String::new();
     for line in table.lines() {
@@ -183,7 +196,17 @@ fn explanations(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if ledger.dropped_late_samples > 0 {
         lines.push(
-            "late: frames came after their time to play; a longer --playout-delay waits for them"
+            "late: audio came after its time to play; a longer --playout-delay waits for it"
+                .to_owned(),
+        );
+    }
+    if report
+        .listeners
+        .iter()
+        .any(|listener| listener.kernel_dropped_packets > 0)
+    {
+        lines.push(
+            "kernel: datagrams found the socket's buffer full; raise net.core.rmem_max, or --rtp-threads"
                 .to_owned(),
         );
     }

@@ -1,5 +1,7 @@
 //! `mixpool serve`: streams in, the mix out, a line of status a second, a report at the end.
 
+mod listen;
+
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -12,6 +14,7 @@ use mixpool::{
 use super::{
     WrongUsage,
     common::{Common, THREADS},
+    network::{self, Network, PlayoutDelay},
     status, units,
 };
 
@@ -28,6 +31,7 @@ const SYNTHETIC_MAX: i64 = 1 << 20;
 Examples:
   mixpool serve --synthetic 1000 --duration 10s --record mix.wav
   mixpool serve --synthetic 20 --jitter 30ms --rate-skew-ppm 100 --json > report.json
+  mixpool serve --rtp 5004 --audiosocket 9092 --tcp 9000 --record mix.wav
   mixpool serve --config serve.toml --rate 48000 --channels 2"
 )]
 pub struct Arguments {
@@ -35,9 +39,11 @@ pub struct Arguments {
     #[arg(long, value_parser = units::run_time, value_name = "DURATION")]
     duration: Option<Duration>,
 
-    /// Time from the arrival of a stream's first frame to its playout
-    #[arg(long, default_value = "100ms", value_parser = units::delay, value_name = "DURATION")]
-    playout_delay: Duration,
+    /// Time from arrival to playout: a duration, or adaptive, which follows each network stream's jitter
+    /// and is 100ms for others
+    #[arg(long, default_value = "adaptive", value_parser = network::playout_delay,
+          value_name = "DURATION|adaptive")]
+    playout_delay: PlayoutDelay,
 
     /// Threads that feed the streams
     #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(THREADS))]
@@ -100,6 +106,9 @@ pub struct Arguments {
     mixer_cpu: Option<usize>,
 
     #[command(flatten)]
+    network: Network,
+
+    #[command(flatten)]
     common: Common,
 }
 
@@ -134,9 +143,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .map(|duration| ticks_of(duration, common.ptime));
     let clock = Clock::Live {
         speed: 1.0,
-        playout_delay: arguments.playout_delay,
+        playout_delay: arguments.playout_delay.of_first_frame(),
         ticks,
     };
+    let playout = arguments.network.playout(arguments.playout_delay)?;
     let report_file = common.create_report()?;
     let settings = Settings {
         realtime: arguments.realtime(),
@@ -145,19 +155,30 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let server = Server::new(settings).map_err(refused)?;
     status::end_on_signals(server.stop_handle())?;
     let feeds = synthetic_feeds(arguments, &server)?;
-    if feeds.is_empty() {
-        tracing::warn!("no streams: the mix will be silence; --synthetic COUNT makes some up");
+    if feeds.is_empty() && !arguments.network.listens() {
+        tracing::warn!(
+            "no streams: the mix will be silence; --synthetic COUNT makes some up, --rtp ADDR takes some"
+        );
     }
     tracing::info!(
         "mixing {} streams, room for {}; Ctrl-C ends it with a report",
         feeds.len(),
         common.streams_max
     );
-    let running = server.start().context("cannot start the server")?;
+    let mut running = server.start().context("cannot start the server")?;
     for refused in running.realtime_refused() {
         tracing::warn!("{refused}; the server runs on without");
     }
     let feeders = Feeders::live(feeds, ingest_threads).context("cannot start --ingest-threads")?;
+    if let Some(clock) = running.clock() {
+        listen::listen(
+            &arguments.network,
+            playout,
+            common.streams_max,
+            clock,
+            &mut running,
+        )?;
+    }
     let mut line = status::Line::new(arguments.verbose);
     loop {
         running.wait(Duration::from_secs(1));

@@ -195,7 +195,8 @@ impl Server {
 impl Running {
     /// Whether the mixer has come to its end: all its ticks run, all streams ended, or stopped.
     pub fn is_done(&self) -> bool {
-        self.mixer.is_finished()
+        // A thread that panicked did not say so.
+        self.shared.vitals.is_done() || self.mixer.is_finished()
     }
 
     /// Waits until the mixer has come to its end, but no longer than `timeout`.

@@ -84,6 +84,10 @@ impl Vitals {
         self.on_done.notify_all();
     }
 
+    pub(super) fn is_done(&self) -> bool {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn wait_done(&self, timeout: Duration) {
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self
