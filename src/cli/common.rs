@@ -115,6 +115,7 @@ impl Common {
             },
             clock,
             record: self.record.clone(),
+            rtp_out: Vec::new(),
             realtime: Realtime::default(),
         };
         check(&settings)?;

@@ -15,6 +15,7 @@ use mixpool::{
         Limits,
         playout::{Delay, PlayoutSettings},
     },
+    sink::RtpTarget,
     wire::payload::PayloadMap,
 };
 
@@ -53,6 +54,11 @@ pub struct Network {
           default_value_t = false, default_missing_value = "true", hide_default_value = true,
           hide_possible_values = true, help_heading = NETWORK)]
     pub tcp_drop: bool,
+
+    /// Send the mix by RTP, with RTCP on the next port; may be given several times. The codec is pcmu,
+    /// pcma or l16, at the rate of the mix; the log has the SDP
+    #[arg(long, value_name = "ADDR[,CODEC]", value_parser = rtp_target, help_heading = NETWORK)]
+    pub rtp_out: Vec<RtpTarget>,
 
     /// Shortest delay that an adaptive --playout-delay goes down to
     #[arg(long, default_value = "20ms", value_parser = units::delay, value_name = "DURATION",
@@ -206,6 +212,11 @@ fn rtp_address(text: &str) -> Result<RtpAddress> {
     Ok(RtpAddress { address, payloads })
 }
 
+fn rtp_target(text: &str) -> Result<RtpTarget> {
+    let (first, codec) = text.split_once(',').unwrap_or((text, "pcmu"));
+    Ok(format!("{},{codec}", address(first)?).parse()?)
+}
+
 fn audiosocket_address(text: &str) -> Result<AudioSocketAddress> {
     let Some((first, option)) = text.split_once(',') else {
         return Ok(AudioSocketAddress {
@@ -271,6 +282,15 @@ mod tests {
         assert_eq!(rtp.payloads, payloads);
         assert!(rtp_address("5004,96=OPUS/48000").is_err());
         assert!(rtp_address("5004,x").is_err());
+    }
+
+    #[test]
+    fn a_target_has_a_codec() {
+        let target = rtp_target("6004").unwrap();
+        assert_eq!(target, "127.0.0.1:6004,pcmu".parse().unwrap());
+        let target = rtp_target("192.0.2.1:6004,l16").unwrap();
+        assert_eq!(target, "192.0.2.1:6004,l16".parse().unwrap());
+        assert!(rtp_target("6004,opus").is_err() && rtp_target("x").is_err());
     }
 
     #[test]

@@ -150,6 +150,12 @@ fn summary(report: &Report) -> String {
             report.recorded_samples, report.recording_lost_samples
         ));
     }
+    for out in &report.rtp_out {
+        lines.push(format!(
+            "rtp_out    {} packets to {}, {} unsent, {} refused there",
+            out.sent_packets, out.target, out.unsent_packets, out.refusals
+        ));
+    }
     lines.push(format!(
         "mixer      {:.2}% of a core; started in {:.1}ms",
         report.mixer_cpu_percent, report.startup_ms,

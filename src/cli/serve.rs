@@ -150,6 +150,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let report_file = common.create_report()?;
     let settings = Settings {
         realtime: arguments.realtime(),
+        rtp_out: arguments.network.rtp_out.clone(),
         ..common.settings(clock, common.streams_max, RING_BYTES)?
     };
     let server = Server::new(settings).map_err(refused)?;
@@ -165,6 +166,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         feeds.len(),
         common.streams_max
     );
+    for sdp in server.sdp() {
+        tracing::info!("sending the mix by RTP; receivers need this SDP:\n{sdp}");
+    }
     let mut running = server.start().context("cannot start the server")?;
     for refused in running.realtime_refused() {
         tracing::warn!("{refused}; the server runs on without");

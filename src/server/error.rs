@@ -3,7 +3,11 @@
 use std::io;
 
 use super::RealtimeRefused;
-use crate::{audio::FormatError, queue::BuildError, sink::RecordingError};
+use crate::{
+    audio::FormatError,
+    queue::BuildError,
+    sink::{RecordingError, RtpOutError},
+};
 
 /// Why a server cannot be made or started.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,9 @@ pub enum ServerError {
     /// The recording cannot be made.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// The mix cannot be sent there.
+    #[error(transparent)]
+    RtpOut(#[from] RtpOutError),
     /// The kernel knows no such priority.
     #[error("{0} is no real-time priority: choose 1 to 99")]
     RealtimePriority(u8),

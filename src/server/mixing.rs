@@ -1,4 +1,4 @@
-//! The mixer thread: waits in epoll, runs ticks, hands blocks to the recording.
+//! The mixer thread: waits in epoll, runs ticks, hands blocks to the sinks.
 
 use std::{
     io,
@@ -17,13 +17,14 @@ use nix::{
     },
 };
 
-use super::{Clock, Scheduler, Settings, realtime::Granted, stop::Stop, vitals::Vitals};
+use super::{
+    Clock, Scheduler, Settings, realtime::Granted, sinks::Sinks, stop::Stop, vitals::Vitals,
+};
 use crate::{
     audio::Format,
     ingest::{MixClock, clock::now_ns},
     mixer::{Command, Mixer},
     queue::LeaseId,
-    sink::Recording,
 };
 
 /// While it catches up, the mixer runs at most this many ticks per period. A machine that stood still
@@ -38,7 +39,6 @@ const REST_SHARE: u64 = 32;
 #[derive(Debug)]
 pub(super) struct MixerEnd {
     pub(super) mixer: Mixer,
-    pub(super) recording: Option<Recording>,
     /// Processor time of the thread.
     pub(super) cpu: Duration,
     /// From the first wait to the last tick.
@@ -65,7 +65,7 @@ impl Token {
 /// the caller's thread.
 pub(super) fn spawn(
     mut mixer: Mixer,
-    recording: Option<Recording>,
+    sinks: Sinks,
     commands: mpsc::Receiver<Command>,
     vitals: Arc<Vitals>,
     stop: Stop,
@@ -88,7 +88,7 @@ pub(super) fn spawn(
     )?;
     let mut mixing = Mixing {
         mixer,
-        recording,
+        sinks,
         commands,
         vitals,
         stop,
@@ -130,7 +130,7 @@ pub(super) fn spawn(
 
 /// A mixer thread that runs.
 pub(super) struct Spawned {
-    pub(super) thread: JoinHandle<MixerEnd>,
+    pub(super) thread: JoinHandle<(MixerEnd, Sinks)>,
     /// The clock that it follows; none if it follows its streams.
     pub(super) clock: Option<MixClock>,
     pub(super) granted: Granted,
@@ -138,7 +138,7 @@ pub(super) struct Spawned {
 
 struct Mixing {
     mixer: Mixer,
-    recording: Option<Recording>,
+    sinks: Sinks,
     commands: mpsc::Receiver<Command>,
     vitals: Arc<Vitals>,
     stop: Stop,
@@ -172,9 +172,7 @@ impl Mixing {
             let late = begun.saturating_sub(clock.due_ns(self.mixer.ticks()));
             self.vitals.begun(late, clock.period_ns);
             let block = self.mixer.tick();
-            if let Some(recording) = &mut self.recording {
-                recording.write(block.samples);
-            }
+            self.sinks.write(&block);
             self.vitals.tick(&block);
             self.mixer.send_outputs();
             now = now_ns();
@@ -192,9 +190,7 @@ impl Mixing {
             let begun = now_ns();
             match self.mixer.try_tick() {
                 Ok(block) => {
-                    if let Some(recording) = &mut self.recording {
-                        recording.write_waiting(block.samples);
-                    }
+                    self.sinks.write_waiting(&block);
                     self.vitals.tick(&block);
                     self.mixer.send_outputs();
                     self.vitals.tick_time.record(now_ns() - begun);
@@ -251,12 +247,10 @@ impl Mixing {
         self.vitals.streams(self.mixer.streams());
     }
 
-    fn end(mut self, begun: Instant) -> MixerEnd {
+    fn end(mut self, begun: Instant) -> (MixerEnd, Sinks) {
         self.housekeep();
         let rest = self.mixer.flush();
-        if let Some(recording) = &mut self.recording {
-            recording.write_waiting(rest.samples);
-        }
+        self.sinks.write_waiting(&rest);
         self.vitals.block(&rest);
         self.mixer.send_outputs();
         self.mixer.close_outputs();
@@ -268,12 +262,12 @@ impl Mixing {
                 .sum()
         });
         self.vitals.done();
-        MixerEnd {
+        let end = MixerEnd {
             mixer: self.mixer,
-            recording: self.recording,
             cpu,
             elapsed,
-        }
+        };
+        (end, self.sinks)
     }
 }
 

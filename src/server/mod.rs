@@ -15,6 +15,7 @@ mod register;
 mod report;
 mod settings;
 mod shared;
+mod sinks;
 mod stop;
 mod vitals;
 
@@ -28,8 +29,8 @@ pub use self::{
     error::ServerError,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     report::{
-        EventReport, ListenerReport, NetworkReport, Report, SourceErrorReport, StreamReport,
-        TickReport, Totals,
+        EventReport, ListenerReport, NetworkReport, Report, RtpOutReport, SourceErrorReport,
+        StreamReport, TickReport, Totals,
     },
     settings::{Clock, Settings},
     stop::Stop,
@@ -40,13 +41,13 @@ use self::{
     realtime::Granted,
     report::Ended,
     shared::Shared,
+    sinks::Sinks,
 };
 use crate::{
     audio::Gain,
     ingest::{Admission, Feeders, Listening, MixClock, Refused, Stream},
     mixer::{self, Command, Mixer},
     queue::Pool,
-    sink::Recording,
 };
 
 /// Taps that may be on their way to the mixer at once, beside a stream for each slot.
@@ -58,7 +59,7 @@ pub struct Server {
     settings: Settings,
     block_samples: usize,
     mixer: Mixer,
-    recording: Option<Recording>,
+    sinks: Sinks,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     startup: Duration,
@@ -69,7 +70,7 @@ pub struct Running {
     settings: Settings,
     block_samples: usize,
     shared: Arc<Shared>,
-    mixer: JoinHandle<MixerEnd>,
+    mixer: JoinHandle<(MixerEnd, Sinks)>,
     listening: Vec<Box<dyn Listening>>,
     clock: Option<MixClock>,
     granted: Granted,
@@ -86,7 +87,6 @@ impl Server {
         let begun = Instant::now();
         let block_samples = settings.check()?;
         settings.realtime.check()?;
-        let block = block_samples * usize::from(settings.format.channels());
         let (pool, consumer) = Pool::builder()
             .slots(settings.streams_max)
             .ring_bytes(settings.ring_bytes)
@@ -95,10 +95,7 @@ impl Server {
             // Playing streams are visited at each tick; only offline does the mixer sleep on a ring.
             .polled(matches!(settings.clock, Clock::Live { .. }))
             .build()?;
-        let recording = match &settings.record {
-            Some(path) => Some(Recording::start(path, settings.format, block)?),
-            None => None,
-        };
+        let sinks = Sinks::start(&settings, block_samples)?;
         let playout_delay_ticks = match settings.clock {
             Clock::Live { playout_delay, .. } => {
                 mixer::Settings::ticks(playout_delay, settings.ptime)
@@ -119,7 +116,7 @@ impl Server {
             settings,
             block_samples,
             mixer,
-            recording,
+            sinks,
             shared,
             commands,
             startup: begun.elapsed(),
@@ -129,6 +126,11 @@ impl Server {
     /// Ends the server at its next tick; usable from any thread and more than once.
     pub fn stop_handle(&self) -> Stop {
         self.shared.stop.clone()
+    }
+
+    /// What receivers must be told of the mix that goes out by RTP, as SDP (RFC 8866), for each target.
+    pub fn sdp(&self) -> Vec<String> {
+        self.sinks.sdp()
     }
 
     /// Samples per channel of a frame and of a block.
@@ -155,7 +157,7 @@ impl Server {
             settings,
             block_samples,
             mixer,
-            recording,
+            sinks,
             shared,
             commands,
             startup,
@@ -171,7 +173,7 @@ impl Server {
             granted,
         } = mixing::spawn(
             mixer,
-            recording,
+            sinks,
             commands,
             vitals,
             stop,
@@ -251,7 +253,7 @@ impl Running {
             startup,
         } = self;
         shared.stop.request();
-        let mut end = mixer.join().expect("the mixer thread panicked");
+        let (mut end, sinks) = mixer.join().expect("the mixer thread panicked");
         // With the sources at rest the ledger is exact.
         let errors = feeders.join();
         let listeners: Vec<_> = listening
@@ -262,11 +264,7 @@ impl Running {
             listening.join();
         }
         end.mixer.check_all();
-        let recorded = end
-            .recording
-            .take()
-            .map(Recording::finish)
-            .unwrap_or_default();
+        let delivered = sinks.finish();
         let status = shared.status();
         let accounts = shared.register.lock();
         Report::new(&Ended {
@@ -276,7 +274,7 @@ impl Running {
             realtime: granted.report,
             mixer: &end,
             status: &status,
-            recorded: &recorded,
+            delivered: &delivered,
             errors: &errors,
             accounts: &accounts,
             listeners: &listeners,

@@ -6,14 +6,15 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-pub use network::{EventReport, ListenerReport, NetworkReport};
+pub use network::{EventReport, ListenerReport, NetworkReport, RtpOutReport};
 
-use super::{RealtimeReport, Settings, Status, mixing::MixerEnd, register::Accounts};
+use super::{
+    RealtimeReport, Settings, Status, mixing::MixerEnd, register::Accounts, sinks::Delivered,
+};
 use crate::{
     ingest::FeedError,
     ledger::{Entry, Listener},
     queue::PoolStats,
-    sink::Recorded,
 };
 
 /// The whole report. Its JSON keys are the project's words in `snake_case`, units last.
@@ -35,6 +36,8 @@ pub struct Report {
     /// Samples of the mix that the disk was too slow for, or failed to take.
     pub recording_lost_samples: u64,
     pub recording_error: Option<String>,
+    /// What became of the mix that went out by RTP, for each target.
+    pub rtp_out: Vec<RtpOutReport>,
     pub clipped_samples: u64,
     pub limited_samples: u64,
     /// Time to build the pool and open the recording.
@@ -166,7 +169,7 @@ pub(super) struct Ended<'a> {
     pub(super) realtime: RealtimeReport,
     pub(super) mixer: &'a MixerEnd,
     pub(super) status: &'a Status,
-    pub(super) recorded: &'a Recorded,
+    pub(super) delivered: &'a Delivered,
     pub(super) errors: &'a [FeedError],
     pub(super) accounts: &'a Accounts,
     pub(super) listeners: &'a [Arc<Listener>],
@@ -182,7 +185,7 @@ impl Report {
             realtime,
             mixer: end,
             status,
-            recorded,
+            delivered: Delivered { recorded, rtp },
             errors,
             accounts,
             listeners,
@@ -210,6 +213,12 @@ impl Report {
             recorded_samples: recorded.samples,
             recording_lost_samples: recorded.lost_samples,
             recording_error: recorded.error.as_ref().map(|error| chain(error)),
+            rtp_out: settings
+                .rtp_out
+                .iter()
+                .zip(rtp)
+                .map(|(target, sent)| RtpOutReport::new(target, sent))
+                .collect(),
             clipped_samples: status.clipped_samples,
             limited_samples: status.limited_samples,
             startup_ms: startup.as_secs_f64() * 1e3,

@@ -7,6 +7,7 @@ use crate::{
     audio::{Format, Gain, frame::frame_bytes},
     mixer::Limiting,
     queue::PoolPlan,
+    sink::RtpTarget,
 };
 
 /// What a server is made for.
@@ -32,6 +33,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Where the mix is written, if anywhere.
     pub record: Option<PathBuf>,
+    /// Where it is sent by RTP.
+    pub rtp_out: Vec<RtpTarget>,
     /// What the mixer thread asks of the host beyond an ordinary thread's share. A priority is meant for
     /// a live clock: with the other the mixer does not rest while its streams have samples.
     pub realtime: Realtime,

@@ -129,6 +129,7 @@ impl Setup {
                 ticks: None,
             },
             record: None,
+            rtp_out: Vec::new(),
             realtime: Realtime::default(),
         }
     }

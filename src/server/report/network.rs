@@ -1,10 +1,14 @@
-//! What the network did, as the report tells it: to each stream, and at each listener.
+//! What the network did, as the report tells it: to each stream, at each listener, to the mix on its way
+//! out.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::ledger::{Event, Listener, Malformed, NetworkEntry, Refusal};
+use crate::{
+    ledger::{Event, Listener, Malformed, NetworkEntry, Refusal},
+    sink::{RtpSent, RtpTarget},
+};
 
 /// The network side of one stream's account.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -117,6 +121,35 @@ impl From<&Listener> for ListenerReport {
                 .collect(),
             kernel_dropped_packets: entry.kernel_drops,
             timed_out_streams: entry.timed_out,
+        }
+    }
+}
+
+/// What became of a mix that went out by RTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "each name says what it is and in which unit")]
+pub struct RtpOutReport {
+    pub target: String,
+    pub sent_packets: u64,
+    /// Packets that the host could not send.
+    pub unsent_packets: u64,
+    /// How often the kernel told that nobody listens there.
+    pub refusals: u64,
+    /// RTCP reports sent, the goodbye too.
+    pub reports: u64,
+    /// Samples of the mix that the sending thread was too slow for.
+    pub lost_samples: u64,
+}
+
+impl RtpOutReport {
+    pub(super) fn new(target: &RtpTarget, sent: &RtpSent) -> Self {
+        Self {
+            target: target.address.to_string(),
+            sent_packets: sent.packets,
+            unsent_packets: sent.unsent_packets,
+            refusals: sent.refusals,
+            reports: sent.reports,
+            lost_samples: sent.lost_samples,
         }
     }
 }
