@@ -157,7 +157,7 @@ impl Incoming {
     pub fn straggler(&mut self, packet: &Packet<'_>, shared: &Shared) {
         self.count(Count::Received);
         self.count(Count::Late);
-        if let Some(samples) = self.samples_in(packet, shared) {
+        if let Some(samples) = Self::samples_in(packet, shared) {
             self.stream.account().offer(samples);
             self.stream.account().settle_late(samples);
         }
@@ -408,7 +408,7 @@ impl Incoming {
             self.jitter = None;
             self.abandon();
         }
-        let settings = shared.settings.playout.clone();
+        let settings = shared.settings.playout;
         self.sound = Playout::new(settings, payload.rate_hz, payload.channels, shared.clock)
             .ok()
             .map(|playout| Sound { payload, playout });
@@ -416,7 +416,7 @@ impl Incoming {
     }
 
     /// Samples in a packet of audio.
-    fn samples_in(&self, packet: &Packet<'_>, shared: &Shared) -> Option<u64> {
+    fn samples_in(packet: &Packet<'_>, shared: &Shared) -> Option<u64> {
         match shared.settings.payloads.get(packet.payload_type) {
             Payload::Audio(payload) => {
                 // In samples of the mix, as the account counts.
@@ -432,7 +432,7 @@ impl Incoming {
 
     /// A packet that came after the stream's end.
     fn discard_ended(&mut self, packet: &Packet<'_>, shared: &Shared) {
-        let Some(samples) = self.samples_in(packet, shared) else {
+        let Some(samples) = Self::samples_in(packet, shared) else {
             return;
         };
         let account = self.stream.account();

@@ -70,22 +70,28 @@ impl RtpListener {
         clock: MixClock,
         admission: &Arc<dyn Admission>,
     ) -> io::Result<Self> {
-        let threads = settings.threads.max(1);
-        let sockets = Sockets::bind(settings.address, threads, settings.receive_buffer_bytes)?;
+        let RtpSettings {
+            address,
+            threads,
+            receive_buffer_bytes,
+            streams,
+        } = settings;
+        let threads = threads.max(1);
+        let sockets = Sockets::bind(address, threads, receive_buffer_bytes)?;
         let address = sockets.packets[0].local_addr()?;
         let account = Arc::new(Listener::new(format!("rtp {address}")));
         // The kernel counts its own share, and says twice what was asked for.
-        if sockets.buffer_bytes / 2 < settings.receive_buffer_bytes {
+        if sockets.buffer_bytes / 2 < receive_buffer_bytes {
             tracing::warn!(
                 listener = account.name(),
                 "the kernel grants a receive buffer of {} bytes, not {}: a burst may be lost; raise \
                  net.core.rmem_max",
                 sockets.buffer_bytes / 2,
-                settings.receive_buffer_bytes
+                receive_buffer_bytes
             );
         }
         let reports = Arc::new(sockets.reports);
-        let quota = Quota::new(settings.streams.limits.streams_per_source);
+        let quota = Quota::new(streams.limits.streams_per_source);
         let (tellers, mut told): (Vec<_>, Vec<_>) = (1..threads)
             .map(|_| mpsc::sync_channel(REPORTS_MAX))
             .unzip();
@@ -99,7 +105,7 @@ impl RtpListener {
         told.reverse();
         for (index, packets) in sockets.packets.into_iter().enumerate() {
             let receiver = Receiver::new(
-                settings.streams.clone(),
+                streams.clone(),
                 clock,
                 Arc::clone(admission),
                 Arc::clone(&listener.account),
@@ -277,7 +283,7 @@ impl Shard {
             ..
         } = self;
         receiver.close(now_ns(), &mut |outgoing| {
-            dispatch(&packets, &reports, outgoing)
+            dispatch(&packets, &reports, outgoing);
         });
     }
 

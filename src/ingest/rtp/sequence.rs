@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn each_packet_plays_once_however_often_and_late_it_comes() {
-        let mut sequence = Sequence::new(100);
         use Order::{Ahead, Behind, Duplicate};
+        let mut sequence = Sequence::new(100);
         assert_eq!(
             orders(&mut sequence, &[100, 103, 101, 101, 103, 99, 99, 102]),
             [

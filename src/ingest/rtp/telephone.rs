@@ -66,7 +66,7 @@ mod tests {
 
     fn event(event: u8, ended: bool, duration: u16) -> [u8; 4] {
         let [d0, d1] = duration.to_be_bytes();
-        [event, 10 | u8::from(ended) << 7, d0, d1]
+        [event, 0x0a | u8::from(ended) << 7, d0, d1]
     }
 
     #[test]

@@ -22,12 +22,12 @@ impl Timestamps {
     }
 
     /// How far this timestamp lies ahead of the last that was followed; behind it, if negative.
-    pub fn ahead(&self, timestamp: u32) -> i64 {
+    pub fn ahead(self, timestamp: u32) -> i64 {
         i64::from(timestamp.wrapping_sub(self.last as u32) as i32)
     }
 
     /// The timestamp, extended. Going back for longer than the sender ever went forward ends at zero.
-    pub fn extend(&self, timestamp: u32) -> u64 {
+    pub fn extend(self, timestamp: u32) -> u64 {
         self.last.saturating_add_signed(self.ahead(timestamp))
     }
 

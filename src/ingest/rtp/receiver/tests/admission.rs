@@ -48,7 +48,7 @@ fn a_flood_of_random_sources_takes_nothing_from_a_live_stream() {
     for _ in 0..50 {
         for _ in 0..500 {
             ssrc = ssrc.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let from = if ssrc % 2 == 0 { PHONE } else { OTHER };
+            let from = [PHONE, OTHER][ssrc as usize % 2];
             rig.hear(&mut Sender::new(from, ssrc));
         }
         rig.hear_for(&mut [&mut phone], 1);

@@ -384,14 +384,7 @@ fn any_bytes_whatever_leave_a_live_stream_whole() {
                 *first = 0x80 | *first & 0x1f;
             }
             // Now and then they even claim to be of the stream.
-            rig.datagram(
-                &bytes,
-                if random() % 2 == 0 {
-                    PHONE
-                } else {
-                    "192.0.2.9:1"
-                },
-            );
+            rig.datagram(&bytes, [PHONE, "192.0.2.9:1"][random() as usize % 2]);
             rig.control(&bytes, "192.0.2.9:2");
         }
         rig.pass(1);
