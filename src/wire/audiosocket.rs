@@ -73,6 +73,11 @@ pub enum AudioSocketError {
     },
 }
 
+/// Whether the first message of a peer may begin with this byte: it says who it is, or hangs up.
+pub fn may_begin(byte: u8) -> bool {
+    matches!(byte, UUID | HANGUP)
+}
+
 /// The kind that audio of this rate has, if it has one.
 pub fn kind_of(rate_hz: u32) -> Option<u8> {
     let at = RATES_HZ.iter().position(|&rate| rate == rate_hz)?;
@@ -90,6 +95,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>, AudioSocketEr
     };
     let length = u16::from_be_bytes([high, low]);
     let expected = match kind {
+        HANGUP => 0,
         UUID => 16,
         DTMF => 1,
         _ => length,
@@ -190,7 +196,11 @@ mod tests {
 
     #[test]
     fn a_length_that_no_such_message_has_is_refused_by_its_header_alone() {
-        for (bytes, expected) in [(b"\x01\x00\x11", 16), (b"\x03\x00\x00", 1)] {
+        for (bytes, expected) in [
+            (b"\x00\x00\x01", 0),
+            (b"\x01\x00\x11", 16),
+            (b"\x03\x00\x00", 1),
+        ] {
             let refused = parse(bytes).unwrap_err();
             let (kind, length) = (bytes[0], u16::from(bytes[2]));
             assert_eq!(

@@ -12,7 +12,7 @@ use crate::{
     ingest::Stream,
     ledger::{Malformed, Packet},
     queue::LeaseId,
-    wire::audiosocket::{HEADER_BYTES, Message, parse, uuid_text},
+    wire::audiosocket::{HEADER_BYTES, Message, may_begin, parse, uuid_text},
 };
 
 /// The rate of audio whose message claims none: Asterisk's older releases know no other kind.
@@ -73,6 +73,12 @@ impl Call {
         reply: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), Over> {
         let mut partial = std::mem::take(&mut self.partial);
+        let first = partial.first().or(bytes.first());
+        if !self.is_known() && first.is_some_and(|&byte| !may_begin(byte)) {
+            let why = "an AudioSocket connection that does not begin with a UUID";
+            host.malformed(Malformed::Kind, &why);
+            return Err(Over::Malformed(why.to_owned()));
+        }
         while !bytes.is_empty() {
             // Whole messages are read where they lie; only one that is cut is put together.
             let mut taken = 0;
@@ -124,11 +130,6 @@ impl Call {
             Message::Hangup => {
                 self.note("hangup", host);
                 return Err(Over::HungUp);
-            }
-            _ if matches!(self.talker, Talker::Stranger) => {
-                let why = "an AudioSocket connection that does not begin with a UUID";
-                host.malformed(Malformed::Kind, &why);
-                return Err(Over::Malformed(why.to_owned()));
             }
             Message::Uuid(_) => {
                 self.count(Packet::Malformed);

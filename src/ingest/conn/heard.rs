@@ -246,16 +246,16 @@ mod tests {
     /// a converter would give that never heard anything else.
     #[test]
     fn to_speak_now_and_then_leaves_no_seam() {
-        for rate_hz in [8_000, 16_000, 44_100, 192_000] {
+        for rate_hz in [8_000, 16_000, 44_100] {
             let mut mix = mix();
             let mut ear = Ear::new(voicing(rate_hz));
             let nothing = History::new(1, 0);
             let mut alone = Rated::new(Format::new(8_000, 1).unwrap(), rate_hz).unwrap();
-            for tick in 0..150 {
+            for tick in 0..60 {
                 let at = tick * BLOCK;
                 let (all, own) = (tone(at, 0.1), tone(at, 0.23));
                 mix.push(at, &all);
-                let speaks = matches!(tick, 5..20 | 22..25 | 60..61 | 100..);
+                let speaks = matches!(tick, 5..12 | 14..16 | 30..31 | 50..);
                 let frame: &[i16] = if speaks { &own } else { &[] };
                 let heard = samples(ear.hear(at, frame, &mut mix).unwrap().unwrap());
                 let mut expected = Vec::new();

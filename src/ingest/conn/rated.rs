@@ -169,9 +169,8 @@ mod tests {
         (at..at + BLOCK).map(sample).collect()
     }
 
-    const RATES: [u32; 10] = [
-        8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000, 11_111,
-    ];
+    /// The mix's own, a multiple of it, a usual one that is none, and one that shares little with it.
+    const RATES: [u32; 4] = [8_000, 16_000, 44_100, 11_111];
 
     #[test]
     fn a_block_gives_as_many_samples_as_last_as_long() {
@@ -179,7 +178,7 @@ mod tests {
             let mut rated = Rated::new(mix(), rate_hz).unwrap();
             let history = History::new(1, 8_000);
             let mut out = Vec::new();
-            let per_block: Vec<_> = (0..100)
+            let per_block: Vec<_> = (0..50)
                 .map(|tick| {
                     let before = out.len();
                     rated.convert(
@@ -193,7 +192,7 @@ mod tests {
                 .collect();
             let exact = rate_hz as usize / 50;
             assert!(per_block.iter().all(|&count| count.abs_diff(exact) <= 1));
-            assert!(out.len().abs_diff(2 * rate_hz as usize) <= 1, "{rate_hz}");
+            assert!(out.len().abs_diff(rate_hz as usize) <= 1, "{rate_hz}");
         }
     }
 
@@ -219,11 +218,11 @@ mod tests {
             let mut history = History::new(1, 16_000);
             let mut all = Rated::new(mix(), rate_hz).unwrap();
             let mut some = Rated::new(mix(), rate_hz).unwrap();
-            for tick in 0..200 {
+            for tick in 0..60 {
                 let (at, samples) = (tick * 160, block(tick as usize * BLOCK));
                 let (mut whole, mut part) = (Vec::new(), Vec::new());
                 all.convert(at, &samples, &history, &mut whole);
-                if matches!(tick, 3..10 | 80..90 | 93..95 | 170..) {
+                if matches!(tick, 3..10 | 30..35 | 37..39 | 55..) {
                     some.convert(at, &samples, &history, &mut part);
                     let off = |(a, b): (&i16, &i16)| a.abs_diff(*b);
                     let worst = whole.iter().zip(&part).map(off).max();

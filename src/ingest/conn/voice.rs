@@ -101,23 +101,26 @@ impl Live {
     /// # Errors
     /// If there is no such rate, or no channels.
     pub(super) fn new(
-        stream: Stream,
+        mut stream: Stream,
         settings: PlayoutSettings,
         rate_hz: u32,
         channels: u16,
         clock: MixClock,
     ) -> Result<Self, (Stream, ConvertError)> {
         match Playout::new(settings, rate_hz, channels, clock) {
-            Ok(playout) => Ok(Self {
-                stream,
-                playout,
-                rate_hz,
-                channels,
-                source_hz: rate_hz,
-                change: None,
-                floats: Vec::new(),
-                samples: Vec::new(),
-            }),
+            Ok(mut playout) => {
+                playout.begin_segment(&mut stream);
+                Ok(Self {
+                    stream,
+                    playout,
+                    rate_hz,
+                    channels,
+                    source_hz: rate_hz,
+                    change: None,
+                    floats: Vec::new(),
+                    samples: Vec::new(),
+                })
+            }
             Err(error) => Err((stream, error)),
         }
     }

@@ -1,1 +1,288 @@
+use std::time::Duration;
 
+use super::{
+    super::tests::{BLOCK, CLOCK_NS, PERIOD_NS, Rig, le_bytes, ramp},
+    *,
+};
+use crate::audio::Gain;
+
+/// What one connection came to.
+struct Heard {
+    rig: Rig,
+    runs: Vec<(u64, Vec<i16>)>,
+}
+
+/// Feeds the pieces, ends the connection, and plays what is left.
+fn hear(rig: Rig, raw: Raw, pieces: &[&[u8]]) -> Heard {
+    let mut raw = raw;
+    let mut voices = Vec::new();
+    for piece in pieces {
+        match raw.receive(piece, &rig.host()) {
+            Ok(voice) => voices.extend(voice),
+            Err(over) => panic!("{over:?}"),
+        }
+    }
+    voices.extend(raw.end(&rig.host()));
+    let mut tick = rig.clock.next_tick(rig.now_ns);
+    while voices.iter().any(|voice| !voice.is_done()) {
+        for voice in &mut voices {
+            voice.before_tick(tick, rig.clock.due_ns(tick) - 1);
+        }
+        tick += 1;
+        assert!(tick < 1_000, "it comes to an end");
+    }
+    let runs = if rig.streams() > 0 {
+        rig.heard()
+    } else {
+        Vec::new()
+    };
+    Heard { rig, runs }
+}
+
+fn raw() -> Raw {
+    Raw::new("tcp-192.0.2.1:4000".into(), false)
+}
+
+fn refusal(bytes: &[u8]) -> (Rig, String) {
+    let rig = Rig::new(1 << 16, 1);
+    let Err(Over::Malformed(why)) = raw().receive(bytes, &rig.host()) else {
+        panic!("{bytes:?} is obeyed");
+    };
+    (rig, why)
+}
+
+fn wav(rate_hz: u32, channels: u16, data_bytes: u32) -> Vec<u8> {
+    let block = channels * 2;
+    [
+        b"RIFF\xff\xff\xff\xffWAVELIST\x03\0\0\0odd\0fmt \x10\0\0\0\x01\0",
+        &channels.to_le_bytes()[..],
+        &rate_hz.to_le_bytes(),
+        &(rate_hz * u32::from(block)).to_le_bytes(),
+        &block.to_le_bytes(),
+        b"\x10\0data",
+        &data_bytes.to_le_bytes(),
+    ]
+    .concat()
+}
+
+#[test]
+fn bare_samples_are_placed_as_they_are_whatever_pieces_they_come_in() {
+    let samples = ramp(300);
+    let bytes = le_bytes(&samples);
+    for cut in 0..=bytes.len() {
+        let (first, second) = bytes.split_at(cut);
+        let heard = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
+        // 40 ms after the block that is due next.
+        assert_eq!(heard.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+        assert_eq!(heard.rig.account().id(), "tcp-192.0.2.1:4000");
+        let entry = heard.rig.entry();
+        assert_eq!(
+            (entry.offered, entry.segments, entry.concealed),
+            (300, 1, 0)
+        );
+    }
+    let bytewise: Vec<_> = bytes.chunks(1).collect();
+    let heard = hear(Rig::new(1 << 16, 1), raw(), &bytewise);
+    assert_eq!(heard.runs, [(3 * BLOCK as u64, samples)]);
+}
+
+#[test]
+fn samples_that_begin_like_a_line_or_a_header_are_samples() {
+    for bytes in [
+        &b"MIXP"[..],
+        b"MI",
+        b"RI",
+        b"RIFE",
+        b"MIXPOOL 1234",
+        b"MIXPOOL/",
+    ] {
+        let samples: Vec<_> = bytes
+            .chunks(2)
+            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        let heard = hear(Rig::new(1 << 16, 1), raw(), &[bytes]);
+        assert_eq!(heard.runs, [(3 * BLOCK as u64, samples)]);
+    }
+}
+
+#[test]
+fn a_line_is_obeyed_wherever_it_is_cut() {
+    let line = b"MIXPOOL/1 id=desk format=s16be gain=-6\n";
+    let samples = ramp(50);
+    let bytes: Vec<u8> = samples
+        .iter()
+        .flat_map(|sample| sample.to_be_bytes())
+        .collect();
+    let bytes = [&line[..], &bytes].concat();
+    for cut in 0..=bytes.len() {
+        let (first, second) = bytes.split_at(cut);
+        let heard = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
+        assert_eq!(heard.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+        assert_eq!(heard.rig.account().id(), "desk");
+        assert_eq!(heard.rig.gain(), Some(Gain::from_db(-6.0).unwrap()));
+    }
+}
+
+#[test]
+fn a_wav_is_obeyed_wherever_it_is_cut_and_what_follows_its_samples_is_not_heard() {
+    let samples = ramp(100);
+    let trailer = b"LIST\x08\0\0\0not heard";
+    for (header, known) in [(wav(8_000, 1, 200), true), (wav(8_000, 1, u32::MAX), false)] {
+        let mut bytes = [&header[..], &le_bytes(&samples)].concat();
+        if known {
+            bytes.extend(trailer);
+        }
+        for cut in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(cut);
+            let heard = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
+            assert_eq!(heard.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+            assert_eq!(heard.rig.listener.read().malformed, [0; 8]);
+        }
+    }
+}
+
+#[test]
+fn a_wav_after_a_line_is_what_its_header_says() {
+    let samples = ramp(100);
+    let line = b"MIXPOOL/1 id=file rate=48000 format=alaw\n";
+    let bytes = [&line[..], &wav(8_000, 1, 0), &le_bytes(&samples)].concat();
+    let heard = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
+    assert_eq!(heard.runs, [(3 * BLOCK as u64, samples)]);
+    assert_eq!(heard.rig.account().id(), "file");
+}
+
+#[test]
+fn another_rate_and_other_channels_become_the_bus_s() {
+    let heard = hear(
+        Rig::new(1 << 16, 1),
+        raw(),
+        &[&wav(16_000, 2, 0), &le_bytes(&[1_000; 2 * 16_000])],
+    );
+    let [(at, run)] = &heard.runs[..] else {
+        panic!("one run")
+    };
+    assert_eq!((*at, run.len()), (3 * BLOCK as u64, 8_000));
+    assert!(
+        run[500..7_500]
+            .iter()
+            .all(|sample| sample.abs_diff(1_000) <= 1)
+    );
+    assert_eq!(heard.rig.entry().offered, 8_000);
+}
+
+#[test]
+fn half_a_sample_at_the_end_is_counted() {
+    let bytes = [le_bytes(&ramp(10)), vec![1]].concat();
+    let heard = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
+    assert_eq!(heard.runs[0].1, ramp(10));
+    assert_eq!(heard.rig.network().malformed, 1);
+    let malformed = heard.rig.listener.read().malformed;
+    assert_eq!(malformed[Malformed::Payload as usize], 1);
+}
+
+#[test]
+fn half_a_pair_of_channels_is_counted() {
+    let bytes = le_bytes(&ramp(11));
+    let heard = hear(Rig::new(1 << 16, 2), raw(), &[&bytes]);
+    assert_eq!(heard.runs[0].1, ramp(10));
+    assert_eq!(heard.rig.network().malformed, 1);
+}
+
+#[test]
+fn what_cannot_be_obeyed_is_refused_counted_and_told() {
+    let (rig, why) = refusal(b"MIXPOOL/1 rate=8001000\n");
+    assert_eq!(why, "a rate of 8001000 Hz is outside 1000 to 384000 Hz");
+    assert_eq!(rig.listener.read().malformed[Malformed::Header as usize], 1);
+    let (rig, _) = refusal(b"MIXPOOL/2\n");
+    assert_eq!(
+        rig.listener.read().malformed[Malformed::Version as usize],
+        1
+    );
+    let (rig, why) = refusal(b"RIFF\0\0\0\0AVI LIST");
+    assert_eq!(why, "a RIFF file of \"AVI \" is no WAV");
+    assert_eq!(rig.listener.read().malformed[Malformed::Header as usize], 1);
+    assert_eq!(rig.streams(), 0);
+}
+
+#[test]
+fn what_ends_before_its_samples_is_no_stream() {
+    for (bytes, malformed) in [
+        (&b"MIXPOOL/1 id=x"[..], 1),
+        (b"RIFF\0\0\0\0WAVE", 1),
+        (b"MIXPOOL/1 id=x\n", 0),
+        (b"", 0),
+    ] {
+        let heard = hear(Rig::new(1 << 16, 1), raw(), &[bytes]);
+        assert_eq!(heard.rig.streams(), 0);
+        assert_eq!(
+            heard.rig.listener.read().malformed.iter().sum::<u64>(),
+            malformed
+        );
+    }
+}
+
+#[test]
+fn a_poured_file_waits_for_room_and_nothing_of_it_is_lost() {
+    let rig = Rig::new(4096, 1);
+    let samples = ramp(100 * BLOCK);
+    let bytes = le_bytes(&samples);
+    let mut raw = raw();
+    let (mut fed, mut tick, mut now_ns) = (0, 0, CLOCK_NS);
+    let mut heard = Vec::new();
+    while fed < bytes.len() {
+        let host = Host {
+            now_ns,
+            ..rig.host()
+        };
+        let wanted = raw.appetite().min(bytes.len() - fed);
+        if wanted > 0 {
+            raw.receive(&bytes[fed..fed + wanted], &host).unwrap();
+            fed += wanted;
+            continue;
+        }
+        // Full: the mixer plays a block, and then there is room for one.
+        heard.extend(rig.take(1));
+        tick += 1;
+        now_ns = CLOCK_NS + tick * PERIOD_NS;
+        raw.before_tick(tick, now_ns);
+    }
+    // What waits is of one read, however much there is.
+    assert!(tick > 70, "{tick} ticks");
+    let mut voice = raw
+        .end(&Host {
+            now_ns,
+            ..rig.host()
+        })
+        .unwrap();
+    while !voice.is_done() {
+        heard.extend(rig.take(1));
+        tick += 1;
+        voice.before_tick(tick, CLOCK_NS + tick * PERIOD_NS);
+    }
+    heard.extend(rig.heard());
+    let mut next = heard[0].0;
+    for (at, run) in &heard {
+        assert_eq!(*at, next);
+        next += run.len() as u64;
+    }
+    let all: Vec<_> = heard.into_iter().flat_map(|(_, run)| run).collect();
+    assert_eq!(all, samples);
+    let entry = rig.entry();
+    assert_eq!(
+        (entry.offered, entry.dropped_full, entry.concealed),
+        (samples.len() as u64, 0, 0)
+    );
+}
+
+#[test]
+fn with_dropping_all_is_read_and_the_oldest_beyond_the_cap_is_discarded() {
+    let rig = Rig::new(1 << 16, 1);
+    let samples = ramp(50 * BLOCK);
+    let raw = Raw::new("tcp".into(), true);
+    let heard = hear(rig, raw, &[&le_bytes(&samples)]);
+    let entry = heard.rig.entry();
+    assert_eq!(entry.offered, samples.len() as u64);
+    assert!(entry.discarded > 30 * BLOCK as u64, "{}", entry.discarded);
+    assert_eq!(heard.rig.network().discarded_latency_cap, entry.discarded);
+    assert!(heard.rig.settings.playout.latency_cap < Duration::from_secs(1));
+}

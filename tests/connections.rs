@@ -1,0 +1,348 @@
+//! Streams over stream sockets, from real sockets on the loopback to the mix and back.
+//!
+//! The mixer is run by the test, on the mix's own clock; a test that is late changes nothing, since the
+//! clock decides where samples play.
+
+#[path = "connections/desk.rs"]
+mod desk;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    thread,
+    time::Duration,
+};
+
+use desk::{Desk, audio, audio_kind, le_bytes, messages, read_for, tone, uuid};
+use mixpool::{ingest::conn::Listen, ledger::Refusal, wire::audiosocket::Message};
+
+const TEST: Duration = Duration::from_secs(20);
+
+fn audiosocket() -> Listen {
+    Listen::AudioSocket {
+        address: "127.0.0.1:0".parse().unwrap(),
+        plain_hz: None,
+    }
+}
+
+fn tcp(drop: bool) -> Listen {
+    Listen::Tcp {
+        address: "127.0.0.1:0".parse().unwrap(),
+        drop,
+    }
+}
+
+/// The part of the mix in which anything is heard.
+fn sound(mix: &[i16]) -> &[i16] {
+    let first = mix.iter().position(|&sample| sample != 0).unwrap_or(0);
+    let last = mix.iter().rposition(|&sample| sample != 0).unwrap_or(0);
+    &mix[first..=last]
+}
+
+#[test]
+fn a_file_poured_in_at_once_plays_in_real_time_bit_for_bit() {
+    // A ring of 11 blocks: the sender waits, and nothing is lost.
+    let mut desk = Desk::builder()
+        .ring_bytes(4096)
+        .speed(4)
+        .start(vec![tcp(false)]);
+    let samples = tone(16_000, 0.1);
+    let mut peer = desk.connect(0);
+    let bytes = le_bytes(&samples);
+    let pour = thread::spawn(move || peer.write_all(&bytes));
+    desk.run_until(TEST, |desk| desk.entry("tcp-").mixed == 16_000);
+    pour.join().unwrap().unwrap();
+    let entry = desk.entry("tcp-");
+    assert_eq!(sound(&desk.mix), sound(&samples));
+    assert_eq!(entry.offered, 16_000);
+    assert_eq!((entry.dropped(), entry.concealed), (0, 0));
+    desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
+    desk.check();
+}
+
+#[test]
+fn a_wav_and_a_line_over_a_unix_socket_are_obeyed_and_the_file_goes_with_the_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.sock");
+    let listen = Listen::Unix {
+        path: path.clone(),
+        drop: false,
+    };
+    let mut desk = Desk::builder().speed(4).start(vec![listen]);
+    let samples = tone(4_000, 0.2);
+    let mut peer = UnixStream::connect(&path).unwrap();
+    peer.write_all(b"MIXPOOL/1 id=desk-3 gain=0\n").unwrap();
+    peer.write_all(b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\0\0\0\0")
+        .unwrap();
+    peer.write_all(&le_bytes(&samples)).unwrap();
+    drop(peer);
+    let mut plain = UnixStream::connect(&path).unwrap();
+    plain.write_all(&[0; 2]).unwrap();
+    desk.run_until(TEST, |desk| {
+        desk.has("desk-3") && desk.entry("desk-3").mixed == 4_000 && desk.has("unix-2")
+    });
+    assert_eq!(sound(&desk.mix), sound(&samples));
+    desk.check();
+    drop(desk);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_line_that_cannot_be_obeyed_is_answered() {
+    let desk = Desk::builder().start(vec![tcp(false)]);
+    let mut peer = desk.connect(0);
+    peer.write_all(b"MIXPOOL/1 volume=11\n").unwrap();
+    let mut answer = String::new();
+    peer.read_to_string(&mut answer).unwrap();
+    assert_eq!(
+        answer,
+        "mixpool: there is no key \"volume\"; the keys are id, rate, channels, format, gain\n"
+    );
+}
+
+#[test]
+fn each_call_hears_the_mix_without_itself() {
+    let mut desk = Desk::builder().start(vec![audiosocket()]);
+    let levels = [1_000_i16, 300, 0];
+    let mut calls: Vec<_> = (1_u8..)
+        .zip(levels)
+        .map(|(number, level)| {
+            let mut call = desk.connect(0);
+            call.write_all(&uuid(number)).unwrap();
+            (call, level)
+        })
+        .collect();
+    // Half a second of each, at the pace of the mix, and the mix's blocks beside it.
+    for _ in 0..25 {
+        for (call, level) in &mut calls {
+            call.write_all(&audio(&[*level; 160])).unwrap();
+        }
+        desk.run_ticks(1);
+    }
+    desk.run_ticks(5);
+    let sum: i16 = levels.iter().sum();
+    for (call, level) in &mut calls {
+        let heard = messages(&read_for(call, Duration::from_millis(200)));
+        assert!(heard.len() >= 25, "{}", heard.len());
+        // The first comes before any mix, and is silence.
+        assert_eq!(heard[0], vec![0; 160]);
+        let loudest = heard.iter().flatten().max().unwrap();
+        assert_eq!(*loudest, sum - *level);
+        let plateau = heard
+            .iter()
+            .filter(|frame| frame.iter().all(|sample| *sample == sum - *level));
+        assert!(plateau.count() >= 10);
+    }
+    desk.check();
+}
+
+#[test]
+fn a_call_at_another_rate_hears_the_mix_at_its_own() {
+    let mut desk = Desk::builder().start(vec![audiosocket()]);
+    let (mut low, mut high) = (desk.connect(0), desk.connect(0));
+    low.write_all(&uuid(1)).unwrap();
+    high.write_all(&uuid(2)).unwrap();
+    for _ in 0..25 {
+        low.write_all(&audio(&[1_000; 160])).unwrap();
+        high.write_all(&audio_kind(0x12, &[0; 320])).unwrap();
+        desk.run_ticks(1);
+    }
+    desk.run_ticks(5);
+    let bytes = read_for(&mut high, Duration::from_millis(200));
+    let mut rest = &bytes[..];
+    let mut loud = 0;
+    while let Ok(Some((message, taken))) = mixpool::wire::audiosocket::parse(rest) {
+        if let Message::Audio {
+            rate_hz: 16_000,
+            payload,
+        } = message
+        {
+            assert_eq!(payload.len(), 640);
+            let near = |pair: &[u8]| i16::from_le_bytes([pair[0], pair[1]]).abs_diff(1_000) < 20;
+            loud += payload.chunks(2).filter(|pair| near(pair)).count();
+        }
+        rest = &rest[taken..];
+    }
+    assert!(
+        loud > 16_000 / 4,
+        "{loud} samples at the level of the other"
+    );
+    desk.check();
+}
+
+#[test]
+fn a_peer_that_never_reads_loses_its_own_frames_and_nobody_else_any() {
+    // Blocks of 20 ms at 48 kHz, four times as fast: the kernel's buffers are full soon.
+    let mut desk = Desk::builder()
+        .rate_hz(48_000)
+        .speed(4)
+        .start(vec![audiosocket()]);
+    let (mut deaf, mut other) = (desk.connect(0), desk.connect(0));
+    deaf.write_all(&uuid(1)).unwrap();
+    other.write_all(&uuid(2)).unwrap();
+    for call in [&mut deaf, &mut other] {
+        call.write_all(&audio_kind(0x16, &[0; 960])).unwrap();
+    }
+    let mut reader = other.try_clone().unwrap();
+    let reading = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = reader.read_to_end(&mut bytes);
+        bytes
+    });
+    desk.run_until(TEST, |desk| desk.network("0101").output_dropped_frames > 20);
+    let lost = desk.network("0101");
+    let kept = desk.network("0202");
+    assert!(lost.output_frames > 0);
+    assert_eq!(kept.output_dropped_frames, 0);
+    let expected = kept.output_frames;
+    // What the deaf one finds when it reads at last is whole messages.
+    let left = read_for(&mut deaf, Duration::from_millis(200));
+    let whole: usize = messages(&left).len();
+    assert!(
+        whole as u64 <= lost.output_frames + 2,
+        "{whole} of {}",
+        lost.output_frames
+    );
+    desk.finish();
+    assert!(messages(&reading.join().unwrap()).len() as u64 >= expected);
+}
+
+#[test]
+fn a_flood_is_drained_and_accounted_for_and_slows_nobody() {
+    let mut desk = Desk::builder().start(vec![audiosocket()]);
+    let (mut flood, mut other) = (desk.connect(0), desk.connect(0));
+    other.write_all(&uuid(2)).unwrap();
+    const MESSAGES: usize = 20_000;
+    let pour = thread::spawn(move || {
+        flood.write_all(&uuid(1)).unwrap();
+        let message = audio(&[50; 160]);
+        (0..MESSAGES).for_each(|_| flood.write_all(&message).unwrap());
+        flood
+    });
+    let mut sent = 0;
+    while !pour.is_finished() || sent < 25 {
+        other.write_all(&audio(&[700; 160])).unwrap();
+        sent += 1;
+        desk.run_ticks(1);
+    }
+    let flood = pour.join().unwrap();
+    drop((flood, other));
+    desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
+    let (flooded, steady) = (desk.entry("0101"), desk.entry("0202"));
+    assert_eq!(flooded.offered, 160 * MESSAGES as u64);
+    assert_eq!(flooded.mixed + flooded.dropped(), flooded.offered);
+    assert!(flooded.discarded > flooded.offered / 2);
+    assert_eq!(steady.offered, 160 * sent);
+    assert_eq!(steady.mixed + steady.dropped(), steady.offered);
+    desk.check();
+}
+
+#[test]
+fn many_calls_are_served_by_one_thread() {
+    const CALLS: u8 = 100;
+    let before = threads();
+    let mut desk = Desk::builder().slots(128).start(vec![audiosocket()]);
+    let mut calls: Vec<_> = (0..CALLS)
+        .map(|number| {
+            let mut call = desk.connect(0);
+            call.write_all(&[uuid(number), audio(&[10; 160])].concat())
+                .unwrap();
+            call
+        })
+        .collect();
+    desk.run_until(TEST, |desk| desk.mixer.playing() == usize::from(CALLS));
+    // Other tests of this file may run beside it, and have threads; not one for each connection.
+    assert!(threads() < before + usize::from(CALLS) / 2);
+    desk.run_ticks(10);
+    for call in &mut calls {
+        let heard = messages(&read_for(call, Duration::from_millis(20)));
+        assert!(heard.len() >= 2, "{}", heard.len());
+        call.write_all(b"\0\0\0").unwrap();
+    }
+    desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
+    let mixed: u64 = desk.entries().iter().map(|entry| entry.mixed).sum();
+    assert_eq!(mixed, 160 * u64::from(CALLS));
+    desk.check();
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed_and_an_idle_stream_gives_its_slot_back() {
+    let mut desk = Desk::builder()
+        .timeouts(Duration::from_millis(100), Duration::from_millis(200))
+        .start(vec![audiosocket(), tcp(false)]);
+    let (mut mute, mut bare) = (desk.connect(0), desk.connect(1));
+    let mut idle = desk.connect(0);
+    idle.write_all(&uuid(1)).unwrap();
+    let reading = thread::spawn(move || {
+        let mut ends = Vec::new();
+        for peer in [&mut mute, &mut bare, &mut idle] {
+            let mut bytes = Vec::new();
+            peer.read_to_end(&mut bytes).unwrap();
+            ends.push(bytes);
+        }
+        ends
+    });
+    desk.run_until(TEST, |_| reading.is_finished());
+    let ends = reading.join().unwrap();
+    // The calls are told so, the second after what it heard.
+    assert_eq!(ends[0], [0, 0, 0]);
+    assert_eq!(ends[1], [0; 0]);
+    assert!(ends[2].len() > 323 && ends[2].ends_with(&[0, 0, 0]));
+    let accounts = desk.accounts();
+    let first = Refusal::FirstMessage as usize;
+    assert_eq!(
+        (accounts[0].refused[first], accounts[1].refused[first]),
+        (1, 1)
+    );
+    assert_eq!(accounts[0].timed_out, 1);
+    assert_eq!(desk.network("0101").events[0].what, "idle for too long");
+    desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
+    desk.check();
+}
+
+#[test]
+fn strangers_are_refused_beyond_each_limit_and_counted_by_it() {
+    let refused = |desk: &Desk, why: Refusal| {
+        let mut peer = desk.connect(0);
+        let mut bytes = Vec::new();
+        // Closed at once, perhaps before it is read.
+        let _ = peer.read_to_end(&mut bytes);
+        assert!(bytes.is_empty());
+        assert_eq!(desk.accounts()[0].refused[why as usize], 1, "{why:?}");
+    };
+    let desk = Desk::builder()
+        .allowed("10.0.0.0/8")
+        .start(vec![tcp(false)]);
+    refused(&desk, Refusal::Network);
+
+    let desk = Desk::builder().connections(2).start(vec![tcp(false)]);
+    let _taken = [desk.connect(0), desk.connect(0)];
+    refused(&desk, Refusal::Connections);
+
+    let desk = Desk::builder().per_source(2).start(vec![tcp(false)]);
+    let _taken = [desk.connect(0), desk.connect(0)];
+    refused(&desk, Refusal::StreamsPerSource);
+
+    let mut desk = Desk::builder().slots(1).start(vec![tcp(false)]);
+    let mut taken = desk.connect(0);
+    taken.write_all(&[1; 100]).unwrap();
+    desk.run_until(TEST, |desk| desk.has("tcp-"));
+    let mut peer = desk.connect(0);
+    peer.write_all(&[1; 100]).unwrap();
+    let _ = peer.read_to_end(&mut Vec::new());
+    assert_eq!(desk.accounts()[0].refused[Refusal::StreamsMax as usize], 1);
+    // Its part is given back with its end.
+    drop(taken);
+    desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
+    desk.run_ticks(1);
+    let mut next = TcpStream::connect(desk.address(0)).unwrap();
+    next.write_all(&[1; 100]).unwrap();
+    drop(next);
+    desk.run_until(TEST, |desk| desk.entries().len() == 2);
+    desk.check();
+}
