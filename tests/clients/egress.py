@@ -1,0 +1,1 @@
+"""ffmpeg and GStreamer as receivers of the whole mix."""

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Real clients against the release build, over loopback: what is mixed is what they sent.
+
+Each scenario is a function whose name is the law that it holds; it has a server and a folder of its own
+(target/clients/NAME), and returns its figures. Without arguments all of them run, some at a time.
+
+    python3 tests/clients/run.py [NAME...]
+"""
+
+import concurrent.futures
+import shutil
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+import audiosocket
+import egress
+import rtp
+import sip
+import tcp
+from server import ROOT
+
+MODULES = [rtp, sip, tcp, audiosocket, egress]
+AT_ONCE = 4
+
+
+def scenarios():
+    return {
+        name: function
+        for module in MODULES
+        for name, function in vars(module).items()
+        if callable(function) and not name.startswith("_")
+        and function.__module__ == module.__name__ and not isinstance(function, type)
+    }
+
+
+def attempt(name, scenario):
+    """Runs it: whether it held, and a line about it."""
+    folder = ROOT / "target/clients" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    begun = time.monotonic()
+    try:
+        held, figures = True, scenario(folder)
+    except Exception as error:
+        held, figures = False, f"{type(error).__name__}: {error}"
+    verdict = "ok  " if held else "FAIL"
+    print(f"{verdict} {name} ({time.monotonic() - begun:.1f} s): {figures}", flush=True)
+    return held
+
+
+def main(names):
+    known = scenarios()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        sys.exit(f"no scenario is called {', '.join(unknown)}; there are:\n" + "\n".join(known))
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        runs = [pool.submit(attempt, name, known[name]) for name in names or known]
+        failed = [run for run in runs if not run.result()]
+    print(f"{len(runs) - len(failed)} of {len(runs)} scenarios held")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
