@@ -1,1 +1,79 @@
 """ffmpeg and GStreamer as receivers of the whole mix."""
+
+import subprocess
+
+import audio
+from ports import free_port, wait_until_bound
+from rtp import COUNT, FFMPEG
+from server import Server, TIMEOUT_S, expect_whole, run
+
+# What is received: the speech, its delay, and what a busy machine adds.
+HEARD_S = 6
+
+
+def _hear(folder, receiver, codec):
+    """Plays a file into the mix while a program receives the mix. The file as it was mixed, and what the
+    program wrote to `heard`."""
+    port, tcp = free_port(), free_port()
+    command = receiver(port, folder / "heard")
+    flags = ["--tcp", f"127.0.0.1:{tcp}", "--rtp-out", f"127.0.0.1:{port},{codec}"]
+    program = subprocess.Popen(
+        [str(word) for word in command], cwd=folder,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )
+    try:
+        wait_until_bound([port], [], 10)
+        with Server(folder, *flags, ports=[tcp]) as server:
+            run(["sh", "-c", f"nc -N 127.0.0.1 {tcp} < {COUNT}"])
+            server.mix_for(max(0, HEARD_S - server.mix_s()))
+            report, mix = server.finish()
+        _, said = program.communicate(timeout=TIMEOUT_S)
+        assert program.returncode == 0, said.decode(errors="replace")
+    finally:
+        if program.poll() is None:
+            program.kill()
+        program.wait()
+    sent = audio.read_wav(COUNT)
+    expect_whole(report, [len(sent)])
+    audio.position(sent, mix)
+    return sent, (folder / "heard").read_bytes()
+
+
+def ffmpeg_hears_the_mix_in_l16_bit_for_bit(folder):
+    sdp = folder / "mix.sdp"
+
+    def receiver(port, heard):
+        sdp.write_text("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=mix\nc=IN IP4 127.0.0.1\nt=0 0\n"
+                       f"m=audio {port} RTP/AVP 96\na=rtpmap:96 L16/8000/1\n")
+        return [*FFMPEG, "-protocol_whitelist", "file,udp,rtp", "-i", sdp, "-t", str(HEARD_S),
+                "-c:a", "pcm_s16le", "-f", "s16le", heard]
+
+    sent, heard = _hear(folder, receiver, "l16")
+    at = audio.position(sent, audio.from_bytes(heard))
+    return f"{len(sent)} samples bit for bit, from sample {at} on"
+
+
+def gstreamer_hears_the_mix_in_pcma_as_near_as_can_be(folder):
+    def receiver(port, heard):
+        caps = "application/x-rtp,media=audio,clock-rate=8000,encoding-name=PCMA,payload=8"
+        pipeline = f"udpsrc address=127.0.0.1 port={port} num-buffers={HEARD_S * 50} caps={caps}"
+        return ["gst-launch-1.0", "-q", *f"{pipeline} ! rtppcmadepay ! filesink location={heard}".split()]
+
+    sent, heard = _hear(folder, receiver, "pcma")
+    codes = sorted(audio.A_LAW)
+    nearest = {sample: min(abs(sample - code) for code in codes) for sample in set(sent)}
+    heard = audio.decoded(heard, audio.A_LAW)
+    # A sample of silence is the smallest code; the speech begins where it fits best.
+    begin = next(at for at, sample in enumerate(heard) if abs(sample) > 8)
+    first = next(at for at, sample in enumerate(sent) if abs(sample) > 16)
+    at = next((at for at in range(max(0, begin - first - 160), begin + 160)
+               if _as_near(sent, heard[at : at + len(sent)], nearest)), None)
+    assert at is not None, f"nowhere near sample {begin - first} is what was sent, coded as well as can be"
+    snr = audio.snr_db(sent, heard[at : at + len(sent)])
+    assert snr > 30, f"{snr:.1f} dB"
+    return f"{len(sent)} samples, each the nearest code, {snr:.1f} dB"
+
+
+def _as_near(sent, heard, nearest):
+    pairs = zip(sent, heard)
+    return len(sent) == len(heard) and all(abs(a - b) <= nearest[a] for a, b in pairs)
