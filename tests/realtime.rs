@@ -24,9 +24,10 @@ use mixpool::{
     audio::Gain,
     mixer::Command as Order,
     queue::{Consumer, Drained, LeaseId, Pool, Producer, PublishError},
+    wire::rtp::Packet,
 };
 use support::PAGE;
-use support_mix::{BLOCK, Setup, noise};
+use support_mix::{BLOCK, Setup, network::Network, noise};
 
 const IN_CHILD: &str = "MIXPOOL_TEST_IN_CHILD";
 
@@ -260,6 +261,74 @@ fn outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone() {
         participants
             .iter()
             .all(|(_, line)| rig.line(*line).frames == 50)
+    );
+}
+
+#[test]
+fn packets_of_live_streams_are_taken_without_waiting_and_enter_the_kernel_to_wake_alone() {
+    const STREAMS: u32 = 100;
+    let allowed = ["write"];
+    let test =
+        "packets_of_live_streams_are_taken_without_waiting_and_enter_the_kernel_to_wake_alone";
+    if let Some(output) = in_child(test, &allowed) {
+        return assert!(output.status.success(), "{output:?}");
+    }
+    let mut network = Network::new(STREAMS as usize);
+    let packet = |ssrc: u32, number: u64, payload_type, payload| {
+        let mut bytes = Vec::new();
+        Packet {
+            marker: false,
+            payload_type,
+            sequence: number as u16,
+            timestamp: number as u32 * BLOCK as u32,
+            ssrc,
+            payload,
+        }
+        .write(&[], &mut bytes);
+        bytes
+    };
+    let voice = [7; 2 * BLOCK];
+    // Some reports are sent before it matters, and their memory is there then.
+    let warm = 800;
+    for number in 0..2 * warm {
+        let now = network.now_ns();
+        for ssrc in 0..STREAMS {
+            // The network loses, repeats and reorders some, and some senders are silent for a while.
+            let (number, times, payload_type) = match (number * 13 + u64::from(ssrc)) % 50 {
+                _ if number < 2 => (number, 1, 96),
+                0 => (number, 0, 96),
+                1 => (number, 2, 96),
+                2 => (number - 1, 1, 96),
+                3 => (number, 1, 13),
+                _ => (number, 1, 96),
+            };
+            let from = ([192, 0, 2, 1], 4000 + 2 * ssrc as u16).into();
+            let bytes = packet(ssrc, number, payload_type, &voice[..]);
+            for _ in 0..times {
+                let take = || network.receiver.datagram(&bytes, from, now);
+                if number > warm {
+                    in_real_time(take)
+                } else {
+                    take()
+                }
+            }
+        }
+        let tick = network.tick;
+        let serve = || network.receiver.before_tick(tick, now, &mut |_| {});
+        if number > warm {
+            in_real_time(serve)
+        } else {
+            serve()
+        }
+        network.mix();
+    }
+    assert_eq!(network.receiver.streams(), STREAMS as usize);
+    assert!(
+        network
+            .rig
+            .accounts
+            .iter()
+            .all(|account| account.read().mixed > 200_000)
     );
 }
 

@@ -5,130 +5,15 @@
 
 mod support_mix;
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::net::SocketAddr;
 
-use mixpool::{
-    ingest::{
-        Admission, Delay, Limits, MixClock, Newcomer, PlayoutSettings, Refused, Stream,
-        rtp::{Quota, Receiver, Settings},
-    },
-    ledger::{Account, Listener},
-    mixer::{Command, NewInput, Timing},
-    queue::{LeaseId, Pool, Producer},
-    wire::{payload::PayloadMap, rtp::Packet},
-};
+use mixpool::wire::rtp::Packet;
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
-use support_mix::{BLOCK, Rig, Setup, noise, reference};
-
-const MS: u64 = 1_000_000;
-const PTIME: u64 = 20 * MS;
-const DELAY: Duration = Duration::from_millis(60);
-
-/// Admits to the rig's pool; the mixer is told between ticks.
-struct Door {
-    pool: Pool,
-    clock: MixClock,
-    admitted: Mutex<Vec<(LeaseId, Arc<Account>)>>,
-}
-
-impl Admission for Door {
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = self.pool.acquire().map_err(|source| Refused {
-            id: newcomer.id.clone(),
-            source,
-        })?;
-        let account = Arc::new(Account::with_network(newcomer.id));
-        let admitted = (producer.lease(), Arc::clone(&account));
-        self.admitted.lock().unwrap().push(admitted);
-        Ok(Stream::new(producer, account, self.clock.format, BLOCK))
-    }
-
-    fn tap(&self, _output: Producer) {}
-}
-
-struct Network {
-    rig: Rig,
-    clock: MixClock,
-    door: Arc<Door>,
-    receiver: Receiver,
-    /// Datagrams under way: when they arrive, from where, and what they are.
-    under_way: Vec<(u64, SocketAddr, Vec<u8>)>,
-    tick: u64,
-}
-
-impl Network {
-    fn new(streams: usize) -> Self {
-        let rig = Setup::mono().slots(streams).rig();
-        let clock = MixClock {
-            first_ns: 1000 * MS,
-            period_ns: PTIME,
-            format: rig.format,
-            block_samples: BLOCK,
-        };
-        let door = Arc::new(Door {
-            pool: rig.pool.clone(),
-            clock,
-            admitted: Mutex::default(),
-        });
-        let mut payloads = PayloadMap::default();
-        payloads.define("96=L16/8000/1").unwrap();
-        let settings = Settings {
-            payloads,
-            playout: PlayoutSettings {
-                delay: Delay::Fixed(DELAY),
-                latency_cap: Duration::from_secs(1),
-                // Silence, so that the mix is known everywhere.
-                conceal: false,
-            },
-            limits: Limits {
-                streams_per_source: streams,
-                connections_max: 1,
-                first_message_timeout: Duration::from_secs(1),
-                idle_timeout: Duration::from_secs(5),
-                allowed: Vec::new(),
-            },
-            gain: None,
-            cname: "mix@example.org".to_owned(),
-        };
-        let receiver = Receiver::new(
-            settings,
-            clock,
-            Arc::clone(&door) as _,
-            Arc::new(Listener::new("rtp")),
-            Quota::new(streams),
-            1,
-        );
-        Self {
-            rig,
-            clock,
-            door,
-            receiver,
-            under_way: Vec::new(),
-            tick: 0,
-        }
-    }
-
-    /// One tick: first what arrived, then the ingest side, then the mixer.
-    fn pass(&mut self) {
-        let now = self.clock.due_ns(self.tick) - PTIME / 4 * 3;
-        let arrived = self.under_way.partition_point(|&(at, ..)| at <= now);
-        for (at, from, bytes) in self.under_way.drain(..arrived) {
-            self.receiver.datagram(&bytes, from, at);
-        }
-        self.receiver.before_tick(self.tick, now, &mut |_| {});
-        for (lease, account) in self.door.admitted.lock().unwrap().drain(..) {
-            self.rig.accounts.push(Arc::clone(&account));
-            let new = NewInput::new(lease, account).timing(Timing::Clock);
-            self.rig.mixer.apply(Command::Admit(new));
-        }
-        self.rig.tick();
-        self.tick += 1;
-    }
-}
+use support_mix::{
+    BLOCK,
+    network::{DELAY, MS, Network, PTIME},
+    noise, reference,
+};
 
 /// What the network does to packets.
 #[derive(Clone, Copy)]

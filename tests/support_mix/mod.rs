@@ -5,6 +5,7 @@
 
 mod egress;
 pub mod model;
+pub mod network;
 mod samples;
 
 use std::sync::Arc;

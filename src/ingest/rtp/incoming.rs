@@ -125,19 +125,24 @@ impl Incoming {
         self.stale = true;
         self.count(Count::Received);
         if self.ending {
-            self.discard_ended(packet, shared);
+            self.discard(packet, shared);
             return;
         }
         let (order, number) = self.sequence.take(packet.sequence);
         match order {
-            Order::Ahead => self.last_count = count,
+            Order::Ahead => {
+                self.last_count = count;
+                self.drop_stray(shared);
+            }
             Order::Behind => self.count(Count::Reordered),
             Order::Duplicate => {
                 self.count(Count::Duplicate);
                 return;
             }
             Order::Astray => {
-                self.hold(bytes, at_ns);
+                self.drop_stray(shared);
+                self.stray.bytes.extend_from_slice(bytes);
+                self.stray.at_ns = at_ns;
                 return;
             }
             Order::Restart => {
@@ -147,7 +152,6 @@ impl Incoming {
                 if let Ok(stray_packet) = Packet::parse(&stray.bytes) {
                     self.deliver(&stray_packet, Order::Ahead, number - 1, stray.at_ns, shared);
                 }
-                self.stray = stray;
             }
         }
         self.deliver(packet, order, number, at_ns, shared);
@@ -186,8 +190,9 @@ impl Incoming {
     }
 
     /// Nothing more will come: what waits is still played.
-    pub fn end(&mut self) {
+    pub fn end(&mut self, shared: &Shared) {
         self.ending = true;
+        self.drop_stray(shared);
         if let Some(sound) = &mut self.sound {
             sound.playout.end(&mut self.stream);
         }
@@ -202,9 +207,14 @@ impl Incoming {
                 .is_none_or(|sound| sound.playout.is_empty())
     }
 
-    /// What waits plays no more, and is accounted for.
-    pub fn abandon(&mut self) {
+    /// The mix ends: what waits plays no more, and is accounted for.
+    pub fn close(&mut self, shared: &Shared) {
+        self.drop_stray(shared);
         self.bring_up_to_date();
+        self.abandon();
+    }
+
+    fn abandon(&mut self) {
         if let Some(mut sound) = self.sound.take() {
             sound.playout.abandon(&mut self.stream);
         }
@@ -253,10 +263,15 @@ impl Incoming {
         }
     }
 
-    fn hold(&mut self, bytes: &[u8], at_ns: u64) {
+    /// The packet that was far off is not of a new beginning: what it holds is accounted for.
+    fn drop_stray(&mut self, shared: &Shared) {
+        if self.stray.bytes.is_empty() {
+            return;
+        }
+        if let Ok(packet) = Packet::parse(&self.stray.bytes) {
+            self.discard(&packet, shared);
+        }
         self.stray.bytes.clear();
-        self.stray.bytes.extend_from_slice(bytes);
-        self.stray.at_ns = at_ns;
     }
 
     /// The sender's clock begins anew.
@@ -430,8 +445,8 @@ impl Incoming {
         }
     }
 
-    /// A packet that came after the stream's end.
-    fn discard_ended(&mut self, packet: &Packet<'_>, shared: &Shared) {
+    /// A packet that plays no more, as it came after the end, or never was the stream's.
+    fn discard(&self, packet: &Packet<'_>, shared: &Shared) {
         let Some(samples) = Self::samples_in(packet, shared) else {
             return;
         };

@@ -60,7 +60,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Of each stream; the server's own if none is given.
     pub gain: Option<Gain>,
-    /// Our name in reports, as `user@host`; at most 255 bytes.
+    /// Our name in reports, as `user@host`; cut to 255 bytes.
     pub cname: String,
 }
 

@@ -165,7 +165,7 @@ impl Receiver {
                 self.shared.listener.time_out();
                 let at = self.shared.since_start(now_ns);
                 incoming.note("idle", at);
-                incoming.end();
+                incoming.end(&self.shared);
             }
             if incoming.is_done() {
                 done.push(slot);
@@ -185,7 +185,7 @@ impl Receiver {
     pub fn close(mut self, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
         self.reporter.send_bye(&mut self.table, now_ns, send);
         for (_, incoming) in self.table.streams() {
-            incoming.abandon();
+            incoming.close(&self.shared);
         }
     }
 
@@ -360,7 +360,7 @@ impl Receiver {
             return;
         }
         incoming.note("bye", at);
-        incoming.end();
+        incoming.end(&self.shared);
         let key = incoming.key;
         if self.gone.len() < GONE_MAX {
             self.gone.insert(key, now_ns + GONE_MEMORY_NS);

@@ -14,6 +14,9 @@ const INTERVAL_NS: u64 = 5_000_000_000;
 /// Reports in one datagram: what its count can say, and well below any path's largest datagram.
 const REPORTS_MAX: usize = 31;
 
+/// Of a name in a report.
+const CNAME_BYTES_MAX: usize = 255;
+
 /// Which of a listener's two sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
@@ -52,7 +55,11 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub fn new(cname: String, mut rng: Xoshiro256PlusPlus) -> Self {
+    /// A name that is too long is cut.
+    pub fn new(mut cname: String, mut rng: Xoshiro256PlusPlus) -> Self {
+        while cname.len() > CNAME_BYTES_MAX {
+            cname.pop();
+        }
         Self {
             ssrc: rng.random(),
             cname,
@@ -107,8 +114,11 @@ impl Reporter {
         bye: bool,
         send: &mut dyn FnMut(Outgoing<'_>),
     ) {
-        let next = from.port().checked_add(1);
-        let next = next.map(|port| (SocketAddr::new(from.ip(), port), Via::Rtcp));
+        let next = from.port().checked_add(1).map(|port| {
+            let mut next = from;
+            next.set_port(port);
+            (next, Via::Rtcp)
+        });
         let Some((to, via)) = peer.schedule.known.or(next) else {
             return;
         };

@@ -64,7 +64,8 @@ impl Table {
     /// The stream of this source whose reports come from this address: as its packets do, from the port
     /// after theirs, or else from any.
     pub fn reported(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut Incoming> {
-        let before = SocketAddr::new(from.ip(), from.port().wrapping_sub(1));
+        let mut before = from;
+        before.set_port(from.port().wrapping_sub(1));
         let slot = [from, before]
             .iter()
             .find_map(|&from| self.by_key.get(&Key { from, ssrc }))
