@@ -305,7 +305,7 @@ fn packets_of_live_streams_are_taken_without_waiting_and_enter_the_kernel_to_wak
             let from = ([192, 0, 2, 1], 4000 + 2 * ssrc as u16).into();
             let bytes = packet(ssrc, number, payload_type, &voice[..]);
             for _ in 0..times {
-                let take = || network.receiver.datagram(&bytes, from, now);
+                let mut take = || network.receiver.datagram(&bytes, from, now);
                 if number > warm {
                     in_real_time(take)
                 } else {
@@ -314,7 +314,7 @@ fn packets_of_live_streams_are_taken_without_waiting_and_enter_the_kernel_to_wak
             }
         }
         let tick = network.tick;
-        let serve = || network.receiver.before_tick(tick, now, &mut |_| {});
+        let mut serve = || network.receiver.before_tick(tick, now, &mut |_| {});
         if number > warm {
             in_real_time(serve)
         } else {
