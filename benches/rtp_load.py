@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""How many RTP streams does this machine take, what do they cost, and what breaks first?
+
+For each count of streams: a server, and a sender of PCMU packets of 20 ms on the same machine. What was
+sent must have been received and mixed, or be named in the report; the row says what was not. Processor
+time is that of each thread of the server, and of the sender beside it.
+
+    cargo build --release --bins --examples
+    benches/rtp_load.py [--seconds 60] [--json FILE] 1000 [2000 ...]
+"""
+
+import argparse
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RELEASE = ROOT / "target" / "release"
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    """An even port that nobody has, nor the one above it."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(
+            socket.AF_INET, socket.SOCK_DGRAM
+        ) as other:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            try:
+                other.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            if port % 2 == 0:
+                return port
+
+
+def cpu_by_thread(pid):
+    """Seconds of processor time of each thread, by its name without its number."""
+    seconds = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name, rest = re.fullmatch(r"\d+ \((.*)\) (.*)", (task / "stat").read_text().strip()).groups()
+        except (OSError, AttributeError):
+            continue
+        fields = rest.split()
+        name = name.rstrip("0123456789").rstrip("-")
+        used = (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+        seconds[name] = seconds.get(name, 0.0) + used
+    return seconds
+
+
+def run(streams, seconds, flags):
+    port = free_port()
+    server = subprocess.Popen(
+        [RELEASE / "mixpool", "serve", "--rtp", f"127.0.0.1:{port}", "--streams-max", str(streams + 16)]
+        + ["--duration", f"{seconds + 3}s", "--ring-size", "64KiB", "--json"]
+        + flags,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        time.sleep(1)
+        sender = subprocess.Popen(
+            [RELEASE / "examples" / "rtp_load", "--to", f"127.0.0.1:{port}", "--streams", str(streams)]
+            + ["--seconds", str(seconds)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        # In full swing, and not at the edges.
+        time.sleep(seconds * 0.1)
+        begun, before, sender_before = time.monotonic(), cpu_by_thread(server.pid), cpu_by_thread(sender.pid)
+        time.sleep(seconds * 0.8)
+        elapsed = time.monotonic() - begun
+        after, sender_after = cpu_by_thread(server.pid), cpu_by_thread(sender.pid)
+        said, _ = sender.communicate(timeout=seconds + 60)
+        report = json.loads(server.communicate(timeout=seconds + 60)[0])
+    finally:
+        server.kill()
+    percent = lambda after, before: {
+        name: round(100 * (used - before.get(name, 0.0)) / elapsed, 1) for name, used in after.items()
+    }
+    network = [stream["network"] for stream in report["streams"]]
+    total = report["totals"]
+    return {
+        "streams": streams,
+        "sent_packets": int(re.match(r"\d+", said).group()),
+        "received_packets": sum(stream["received_packets"] for stream in network),
+        "kernel_dropped_packets": sum(one["kernel_dropped_packets"] for one in report["listeners"]),
+        "mixed_streams": len(network),
+        "drop_rate": total["drop_rate"],
+        "concealed_samples": total["concealed_samples"],
+        "late_ticks": report["late_ticks"],
+        "tick_time_p50_us": report["tick_time"]["p50_ns"] / 1e3,
+        "tick_lateness_max_ms": report["tick_lateness"]["max_ns"] / 1e6,
+        "playout_delay_ms": max((stream["playout_delay_ms"] for stream in network), default=0.0),
+        "ledger_imbalances": report["ledger_imbalances"],
+        "cpu_percent": percent(after, before),
+        "sender_cpu_percent": sum(percent(sender_after, sender_before).values()),
+        "sender": said.strip(),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("streams", type=int, nargs="+")
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--serve", default="", help="more flags for the server")
+    arguments = parser.parse_args()
+    columns = ("streams", "not received", "dropped", "concealed", "late ticks", "rtp", "mixer", "sender")
+    print("".join(f"{column:>13}" for column in columns))
+    rows = []
+    for streams in arguments.streams:
+        row = run(streams, arguments.seconds, arguments.serve.split())
+        rows.append(row)
+        cells = (
+            row["streams"],
+            row["sent_packets"] - row["received_packets"],
+            f"{100 * row['drop_rate']:.3f}%",
+            row["concealed_samples"],
+            row["late_ticks"],
+            f"{row['cpu_percent'].get('rtp', 0.0)}%",
+            f"{row['cpu_percent'].get('mixer', 0.0)}%",
+            f"{row['sender_cpu_percent']:.1f}%",
+        )
+        print("".join(f"{cell:>13}" for cell in cells), flush=True)
+        assert row["ledger_imbalances"] == 0, row
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
