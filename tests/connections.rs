@@ -208,12 +208,14 @@ fn a_peer_that_never_reads_loses_its_own_frames_and_nobody_else_any() {
     assert!(messages(&reading.join().unwrap()).len() as u64 >= expected);
 }
 
+/// Messages of a flood: some minutes of audio.
+const MESSAGES: usize = 20_000;
+
 #[test]
 fn a_flood_is_drained_and_accounted_for_and_slows_nobody() {
     let mut desk = Desk::builder().start(vec![audiosocket()]);
     let (mut flood, mut other) = (desk.connect(0), desk.connect(0));
     other.write_all(&uuid(2)).unwrap();
-    const MESSAGES: usize = 20_000;
     let pour = thread::spawn(move || {
         flood.write_all(&uuid(1)).unwrap();
         let message = audio(&[50; 160]);

@@ -113,7 +113,10 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>, AudioSocketEr
     let rate = kind.checked_sub(AUDIO).map(usize::from);
     let message = match (kind, payload) {
         (HANGUP, _) => Message::Hangup,
-        (UUID, payload) => Message::Uuid(payload.try_into().expect("its length was looked at")),
+        (UUID, payload) => match payload.first_chunk() {
+            Some(&uuid) => Message::Uuid(uuid),
+            None => Message::Unknown(kind),
+        },
         (DTMF, &[key]) => Message::Dtmf(key),
         (ERROR, payload) => Message::Error(payload),
         (kind, payload) => match rate.and_then(|rate| RATES_HZ.get(rate)) {
@@ -135,16 +138,16 @@ pub const HANGUP_MESSAGE: [u8; HEADER_BYTES] = [HANGUP, 0, 0];
 
 /// A UUID as people write it: `01020304-0506-0708-090a-0b0c0d0e0f10`.
 pub fn uuid_text(uuid: [u8; 16]) -> String {
-    let mut text = String::with_capacity(36);
-    for (at, byte) in uuid.into_iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(digit), 16).expect("four bits are a digit"));
-        }
-    }
-    text
+    let number = u128::from_be_bytes(uuid);
+    let bits = |from: u32, count: u32| (number >> from) & ((1 << count) - 1);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        bits(96, 32),
+        bits(80, 16),
+        bits(64, 16),
+        bits(48, 16),
+        bits(0, 48)
+    )
 }
 
 #[cfg(test)]

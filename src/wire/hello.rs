@@ -147,7 +147,9 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, HelloError> {
     if let Some(&byte) = line.iter().find(|byte| !printable(byte)) {
         return Err(HelloError::Byte { byte });
     }
-    let line = str::from_utf8(line).expect("ASCII is UTF-8");
+    let line = str::from_utf8(line).map_err(|error| HelloError::Byte {
+        byte: line[error.valid_up_to()],
+    })?;
     let mut words = line.split(' ').filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default();
     if first != "MIXPOOL/1" {

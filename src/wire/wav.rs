@@ -24,7 +24,7 @@ pub const CHANNELS_MAX: u16 = 64;
 /// Bytes of the longest piece that is looked at as one: an extensible format chunk.
 const PIECE_BYTES_MAX: usize = 40;
 /// Data lengths from here on mean "not known": sox leaves the least multiple of a sample's bytes about
-/// here, arecord two gigabytes, ffmpeg the greatest there is. Zero, as `GStreamer` leaves it, does, too.
+/// here, arecord two gigabytes, ffmpeg the greatest there is. Zero, as `wavenc` leaves it, does, too.
 const LENGTH_UNKNOWN_MIN: u32 = 0x7FFF_0000;
 
 const PCM: u16 = 1;

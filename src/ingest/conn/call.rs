@@ -171,7 +171,7 @@ impl Call {
                 let (playout, clock) = (host.settings.playout, *host.clock);
                 match Live::new(stream, playout, voicing.rate_hz, 1, clock) {
                     Ok(live) => Talker::Heard(Box::new(live)),
-                    Err((_, error)) => return Err(Over::Malformed(error.to_string())),
+                    Err(error) => return Err(Over::Malformed(error.to_string())),
                 }
             }
             talker => talker,

@@ -171,7 +171,7 @@ impl Raw {
             Poured::new(stream, host.poured_delay(), rate_hz, channels, clock)
                 .map(|poured| Voice::Poured(Box::new(poured)))
         };
-        let voice = voice.map_err(|(_, error)| Over::Malformed(error.to_string()))?;
+        let voice = voice.map_err(|error| Over::Malformed(error.to_string()))?;
         let frame = usize::from(channels) * encoding.bytes_per_sample();
         let block = u64::from(rate_hz) * clock.block_samples as u64 / u64::from(bus.rate_hz());
         Ok(Stage::Samples(Box::new(Samples {

@@ -106,23 +106,19 @@ impl Live {
         rate_hz: u32,
         channels: u16,
         clock: MixClock,
-    ) -> Result<Self, (Stream, ConvertError)> {
-        match Playout::new(settings, rate_hz, channels, clock) {
-            Ok(mut playout) => {
-                playout.begin_segment(&mut stream);
-                Ok(Self {
-                    stream,
-                    playout,
-                    rate_hz,
-                    channels,
-                    source_hz: rate_hz,
-                    change: None,
-                    floats: Vec::new(),
-                    samples: Vec::new(),
-                })
-            }
-            Err(error) => Err((stream, error)),
-        }
+    ) -> Result<Self, ConvertError> {
+        let mut playout = Playout::new(settings, rate_hz, channels, clock)?;
+        playout.begin_segment(&mut stream);
+        Ok(Self {
+            stream,
+            playout,
+            rate_hz,
+            channels,
+            source_hz: rate_hz,
+            change: None,
+            floats: Vec::new(),
+            samples: Vec::new(),
+        })
     }
 
     /// The sender goes on at this rate. Allocates if it is another than before.

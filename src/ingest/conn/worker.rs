@@ -417,8 +417,10 @@ impl Worker {
             match peer.receive(&buffer[..count], &host) {
                 Ok(None) => {}
                 Ok(Some(voice)) => {
-                    let _share = None;
-                    tails.push(Tail { voice, _share });
+                    tails.push(Tail {
+                        voice,
+                        _share: None,
+                    });
                 }
                 Err(over) => {
                     gone.push((key, over));
@@ -508,8 +510,10 @@ impl Worker {
         if let Some(voice) = voice
             && !voice.is_done()
         {
-            let _share = peer.share;
-            self.tails.push(Tail { voice, _share });
+            self.tails.push(Tail {
+                voice,
+                _share: peer.share,
+            });
         }
     }
 

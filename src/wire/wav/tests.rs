@@ -1,8 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
-fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
-    let mut bytes = [&name[..], &(body.len() as u32).to_le_bytes(), body].concat();
+fn chunk(name: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut bytes = [name, &(body.len() as u32).to_le_bytes(), body].concat();
     bytes.resize(bytes.len().next_multiple_of(2), 0);
     bytes
 }
@@ -102,7 +102,7 @@ fn chunks_before_the_data_are_passed_over_with_their_padding() {
             &[format(PCM, 2, 48_000, 16), vec![0, 0, 9]].concat(),
         ),
         chunk(b"junk", b""),
-        chunk(b"LIST", &[b'd'; 70_001]),
+        chunk(b"LIST", &vec![b'd'; 70_001]),
     ];
     assert_eq!(layout(&wav(&chunks, 0)), S16);
 }

@@ -156,7 +156,7 @@ fn another_rate_and_other_channels_become_the_bus_s() {
     let heard = hear(
         Rig::new(1 << 16, 1),
         raw(),
-        &[&wav(16_000, 2, 0), &le_bytes(&[1_000; 2 * 16_000])],
+        &[&wav(16_000, 2, 0), &le_bytes(&vec![1_000; 2 * 16_000])],
     );
     let [(at, run)] = &heard.runs[..] else {
         panic!("one run")

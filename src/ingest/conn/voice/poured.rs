@@ -42,16 +42,13 @@ impl Poured {
         rate_hz: u32,
         channels: u16,
         clock: MixClock,
-    ) -> Result<Self, (Stream, ConvertError)> {
+    ) -> Result<Self, ConvertError> {
         let bus = clock.format;
         let same = rate_hz == bus.rate_hz() && channels == bus.channels();
         let converter = if same {
             None
         } else {
-            match Converter::new(rate_hz, channels, bus) {
-                Ok(converter) => Some(converter),
-                Err(error) => return Err((stream, error)),
-            }
+            Some(Converter::new(rate_hz, channels, bus)?)
         };
         Ok(Self {
             stream,

@@ -1,0 +1,31 @@
+//! First lines: what is taken names a stream that can be, and bytes after the line change nothing of it.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mixpool::{
+    audio::Format,
+    wire::hello::{ID_BYTES_MAX, LINE_BYTES_MAX, Parsed, parse},
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let parsed = parse(bytes);
+    match &parsed {
+        Ok(Parsed::Hello(hello, taken)) => {
+            assert!(*taken <= LINE_BYTES_MAX && bytes[..*taken].ends_with(b"\n"));
+            assert_eq!(parse(&bytes[..*taken]), parsed);
+            let (rate_hz, channels) = (hello.rate_hz.unwrap_or(8_000), hello.channels.unwrap_or(1));
+            assert!(Format::new(rate_hz, channels).is_ok());
+            if let Some(id) = &hello.id {
+                assert!((1..=ID_BYTES_MAX).contains(&id.len()));
+                assert!(id.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+        Ok(Parsed::Partial) => assert!(bytes.len() < LINE_BYTES_MAX),
+        Ok(Parsed::Absent) => {
+            assert_eq!(parse(&[bytes, b"more"].concat()), Ok(Parsed::Absent));
+        }
+        // What is wrong is told in a line or two.
+        Err(error) => assert!(error.to_string().len() < 2 * LINE_BYTES_MAX),
+    }
+});
