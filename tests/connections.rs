@@ -308,6 +308,23 @@ fn a_connection_that_says_nothing_is_closed_and_an_idle_stream_gives_its_slot_ba
 }
 
 #[test]
+fn a_sender_is_not_idle_while_what_it_poured_in_still_plays() {
+    let mut desk = Desk::builder()
+        .timeouts(Duration::from_secs(60), Duration::from_millis(200))
+        .start(vec![tcp(false)]);
+    let mut peer = desk.connect(0);
+    peer.write_all(&le_bytes(&[100; 8_000])).unwrap();
+    // Most of a second: the clock, not this test, says what has played.
+    desk.run_ticks(40);
+    peer.write_all(&le_bytes(&[100; 800])).unwrap();
+    desk.run_until(TEST, |desk| desk.entry("tcp-").mixed == 8_800);
+    assert_eq!(desk.entry("tcp-").concealed, 0);
+    desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
+    assert_eq!(desk.accounts()[0].timed_out, 1);
+    desk.check();
+}
+
+#[test]
 fn strangers_are_refused_beyond_each_limit_and_counted_by_it() {
     let refused = |desk: &Desk, why: Refusal| {
         let mut peer = desk.connect(0);

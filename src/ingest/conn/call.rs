@@ -21,6 +21,9 @@ const PLAIN_HZ: u32 = 8_000;
 /// Events of a call that the log has one by one.
 const EVENTS_TOLD: u32 = 64;
 
+/// Changes of a call's rate: each costs a filter, and a call has a handful.
+const RATE_CHANGES_MAX: u32 = 64;
+
 /// Memory for a half-made message that is kept when there is none.
 const PARTIAL_BYTES_KEPT: usize = 4 << 10;
 
@@ -37,6 +40,7 @@ pub(super) struct Call {
     samples: Vec<i16>,
     /// Events there were.
     events: u32,
+    rate_changes: u32,
 }
 
 /// How far a call has come.
@@ -62,6 +66,7 @@ impl Call {
             output: None,
             samples: Vec::new(),
             events: 0,
+            rate_changes: 0,
         }
     }
 
@@ -159,6 +164,12 @@ impl Call {
     fn hear(&mut self, claimed_hz: u32, payload: &[u8], host: &Host<'_>) -> Result<(), Over> {
         let voicing = voicing(self.plain_hz, claimed_hz);
         if voicing != self.ear.voicing() {
+            self.rate_changes += 1;
+            if self.rate_changes > RATE_CHANGES_MAX {
+                let why = "a call that changes its rate again and again";
+                host.malformed(Malformed::Kind, &why);
+                return Err(Over::Malformed(why.to_owned()));
+            }
             self.ear = Ear::new(voicing);
         }
         let (whole, half) = payload.split_at(payload.len() & !1);
@@ -248,9 +259,10 @@ impl Call {
         }
     }
 
-    /// The connection is over: gives what still has to play. Bytes of half a message are none.
-    pub(super) fn end(mut self, host: &Host<'_>) -> Option<Voice> {
-        if !self.partial.is_empty() {
+    /// The connection is over: gives what still has to play. If the peer ended it, half a message is
+    /// counted.
+    pub(super) fn end(mut self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
+        if by_peer && !self.partial.is_empty() {
             self.count(Packet::Malformed);
             host.malformed(Malformed::TooShort, &"a connection that ends in a message");
         }

@@ -155,8 +155,7 @@ impl Egress {
         let Some(owner) = self.owners[lease.slot()].filter(|owner| owner.lease == lease) else {
             return;
         };
-        // The blocks that the frames mean are in the tap's ring, if they are not known yet. What else
-        // is there waits: the ring stays ready.
+        // The blocks that the frames mean are in the tap's ring, if they are not known yet.
         let (frames, samples) = (
             std::mem::take(&mut self.frames),
             std::mem::take(&mut self.samples),

@@ -139,7 +139,7 @@ impl Raw {
                     if samples.push(bytes, host.now_ns) {
                         return Ok(None);
                     }
-                    return Ok(self.take_voice(Stage::Rest, host));
+                    return Ok(self.take_voice(Stage::Rest, true, host));
                 }
                 Stage::Rest | Stage::Gone => return Ok(None),
             }
@@ -208,9 +208,11 @@ impl Raw {
         }
     }
 
-    /// The connection is over: gives what still has to play.
-    pub(super) fn end(mut self, host: &Host<'_>) -> Option<Voice> {
+    /// The connection is over: gives what still has to play. If the sender ended it, half a sample or half
+    /// a header is counted.
+    pub(super) fn end(mut self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
         match &mut self.stage {
+            Stage::Line(_) | Stage::Start(_) | Stage::Header(_) if !by_peer => None,
             Stage::Line(head) if hello::parse(head) == Ok(Parsed::Partial) && head.len() > 8 => {
                 host.malformed(Malformed::Header, &"a first line without an end");
                 None
@@ -222,22 +224,22 @@ impl Raw {
                 if let Stage::Samples(samples) = &mut self.stage {
                     samples.push(&head, host.now_ns);
                 }
-                self.take_voice(Stage::Gone, host)
+                self.take_voice(Stage::Gone, by_peer, host)
             }
             Stage::Header(_) => {
                 host.malformed(Malformed::Header, &"a WAV that ends in its header");
                 None
             }
-            Stage::Samples(_) => self.take_voice(Stage::Gone, host),
+            Stage::Samples(_) => self.take_voice(Stage::Gone, by_peer, host),
             _ => None,
         }
     }
 
-    fn take_voice(&mut self, next: Stage, host: &Host<'_>) -> Option<Voice> {
+    fn take_voice(&mut self, next: Stage, by_peer: bool, host: &Host<'_>) -> Option<Voice> {
         let Stage::Samples(mut samples) = std::mem::replace(&mut self.stage, next) else {
             return None;
         };
-        if !samples.carry.is_empty() {
+        if by_peer && !samples.carry.is_empty() {
             host.malformed(Malformed::Payload, &"a connection that ends in a sample");
             if let Some(network) = samples.voice.stream().account().network() {
                 network.count(Packet::Malformed);

@@ -65,6 +65,14 @@ impl Voice {
         }
     }
 
+    /// What came and has not been placed is not played: the stream ends now.
+    pub(super) fn abandon(&mut self) {
+        match self {
+            Self::Live(live) => live.playout.abandon(&mut live.stream),
+            Self::Poured(poured) => poured.abandon(),
+        }
+    }
+
     /// Whether all that came is in the ring.
     pub(super) fn is_done(&self) -> bool {
         match self {

@@ -503,26 +503,34 @@ impl Worker {
             }
             _ => Ok(()),
         };
-        let voice = match peer.protocol {
-            Protocol::Call(call) => call.end(&host),
-            Protocol::Raw(raw) => raw.end(&host),
-        };
+        let by_peer = matches!(over, Over::HungUp);
+        let (voice, share) = peer.end(&host, by_peer);
         if let Some(voice) = voice
             && !voice.is_done()
         {
             self.tails.push(Tail {
                 voice,
-                _share: peer.share,
+                _share: share,
             });
         }
     }
 
-    /// The end: tells each call.
+    /// The end: tells each call, and what has not been placed is not played.
     fn hang_up(mut self) {
-        for peer in self.peers.values_mut() {
+        for (_, mut peer) in self.peers.drain() {
             if matches!(peer.protocol, Protocol::Call(_)) {
                 let _ = peer.outbox.send(&HANGUP_MESSAGE, &mut peer.socket);
             }
+            let account = Arc::clone(&peer.account);
+            let host = self.common.host(&account, now_ns());
+            let (voice, _) = peer.end(&host, false);
+            self.tails.extend(voice.map(|voice| Tail {
+                voice,
+                _share: None,
+            }));
+        }
+        for tail in &mut self.tails {
+            tail.voice.abandon();
         }
     }
 }

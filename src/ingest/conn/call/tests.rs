@@ -38,7 +38,7 @@ impl Line {
     /// Ends the connection, and plays what is left. Gives all that was heard.
     fn end(self) -> (Rig, Vec<(u64, Vec<i16>)>) {
         let Self { rig, call, .. } = self;
-        if let Some(mut voice) = call.end(&rig.host()) {
+        if let Some(mut voice) = call.end(&rig.host(), true) {
             let mut tick = rig.clock.next_tick(rig.now_ns);
             while !voice.is_done() {
                 voice.before_tick(tick, rig.clock.due_ns(tick));
@@ -313,4 +313,27 @@ fn a_paced_call_is_heard_whole_and_in_time() {
         (entry.discarded, entry.dropped_late, entry.concealed),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn a_call_that_changes_its_rate_again_and_again_is_none() {
+    let mut line = Line::new(None);
+    line.feed(UUID).unwrap();
+    let pair = [audio(0x12, &[1; 32]), audio(0x10, &[1; 16])].concat();
+    assert!(line.feed(&pair.repeat(32)).is_ok());
+    assert!(matches!(line.feed(&pair), Err(Over::Malformed(_))));
+}
+
+#[test]
+fn what_we_end_ourselves_is_no_fault_of_the_peer() {
+    let mut line = Line::new(None);
+    line.feed(&[UUID, &audio(0x10, &[5; 320]), b"\x10\x01\x40half"].concat())
+        .unwrap();
+    let Line { rig, call, .. } = line;
+    let mut voice = call.end(&rig.host(), false).unwrap();
+    assert!(!voice.is_done());
+    voice.abandon();
+    let (entry, network) = (rig.entry(), rig.network());
+    assert_eq!((entry.offered, entry.discarded), (320, 320));
+    assert_eq!((network.discarded_ended, network.malformed), (320, 0));
 }

@@ -22,7 +22,7 @@ fn hear(rig: Rig, raw: Raw, pieces: &[&[u8]]) -> Heard {
             Err(over) => panic!("{over:?}"),
         }
     }
-    voices.extend(raw.end(&rig.host()));
+    voices.extend(raw.end(&rig.host(), true));
     let mut tick = rig.clock.next_tick(rig.now_ns);
     while voices.iter().any(|voice| !voice.is_done()) {
         for voice in &mut voices {
@@ -249,10 +249,13 @@ fn a_poured_file_waits_for_room_and_nothing_of_it_is_lost() {
     // What waits is of one read, however much there is.
     assert!(tick > 70, "{tick} ticks");
     let mut voice = raw
-        .end(&Host {
-            now_ns,
-            ..rig.host()
-        })
+        .end(
+            &Host {
+                now_ns,
+                ..rig.host()
+            },
+            true,
+        )
         .unwrap();
     while !voice.is_done() {
         heard.extend(rig.take(1));

@@ -13,6 +13,7 @@ use super::to_floats;
 use crate::{
     audio::{ConvertError, Converter, FrameKind},
     ingest::{MixClock, Stream},
+    ledger::Discard,
 };
 
 #[derive(Debug)]
@@ -88,6 +89,17 @@ impl Poured {
             self.take_converted();
         }
         self.place(now_ns);
+    }
+
+    pub(super) fn abandon(&mut self) {
+        let account = self.stream.account();
+        let samples = self.pending.len() as u64;
+        account.offer(samples);
+        account.settle_discarded(samples);
+        if let Some(network) = account.network() {
+            network.discard(Discard::Ended, samples);
+        }
+        self.pending.clear();
     }
 
     fn take_converted(&mut self) {

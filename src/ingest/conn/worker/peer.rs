@@ -142,6 +142,15 @@ impl Peer {
         }
     }
 
+    /// The connection is over: gives what still has to play, and its part of the quota.
+    pub(super) fn end(self, host: &Host<'_>, by_peer: bool) -> (Option<Voice>, Option<Share>) {
+        let voice = match self.protocol {
+            Protocol::Call(call) => call.end(host, by_peer),
+            Protocol::Raw(raw) => raw.end(host, by_peer),
+        };
+        (voice, self.share)
+    }
+
     /// Has the epoll watch for what is wanted now.
     pub(super) fn watch(&mut self, epoll: &Epoll) -> io::Result<()> {
         let wanted = if self.appetite() == 0 {

@@ -106,3 +106,17 @@ fn the_end_gives_the_tail_of_a_conversion() {
     assert_eq!(rig.heard()[0].1.len(), 800);
     assert_eq!(rig.entry().offered, 800);
 }
+
+#[test]
+fn what_is_abandoned_is_accounted_for() {
+    let rig = Rig::new(4096, 1);
+    let mut poured = poured(&rig);
+    poured.push(&ramp(40 * BLOCK), CLOCK_NS);
+    let waits = poured.pending.len() as u64;
+    assert!(waits > 0);
+    poured.abandon();
+    assert!(poured.is_done());
+    let entry = rig.entry();
+    assert_eq!((entry.offered, entry.discarded), (40 * BLOCK as u64, waits));
+    assert_eq!(rig.network().discarded_ended, waits);
+}
