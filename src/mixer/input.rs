@@ -15,10 +15,7 @@ use crate::{
     queue::{Consumer, LeaseId},
 };
 
-use super::{
-    NewInput, Timing,
-    output::{Output, Target},
-};
+use super::{NewInput, Timing, output::Target};
 
 /// After so many ticks without a sample, frames that come late are not late but a new beginning:
 /// the sender's clock stood still or jumped back. Otherwise it would be mute for good.
@@ -43,7 +40,7 @@ pub(super) struct Input {
     /// Whether an output leaves it out.
     pub(super) is_left_out: bool,
     timing: Timing,
-    channels: u64,
+    channels: u16,
     /// The tick that plays the window's first block, once a first frame came.
     starts_at: u64,
     /// Where the next block begins.
@@ -51,7 +48,7 @@ pub(super) struct Input {
     /// Samples before it are settled: mixed, or late.
     position: u64,
     /// Once the oldest frame's sequence and checksum were looked at: its samples that are accounted for.
-    head_used: Option<u64>,
+    head_used: Option<u32>,
     last_sequence: Option<u32>,
     /// Ticks in a row that found nothing to mix.
     empty_ticks: u32,
@@ -69,25 +66,16 @@ enum Step {
 }
 
 impl Input {
-    /// The input of a stream that is new, and its output, if it has one.
-    pub(super) fn new(new: NewInput, channels: u16) -> (Self, Option<Box<Output>>) {
-        let NewInput {
-            lease,
-            account,
-            gain,
-            timing,
-            source,
-            output,
-        } = new;
-        let input = Self {
-            lease,
-            account,
-            gain,
+    pub(super) fn new(new: &NewInput, channels: u16) -> Self {
+        Self {
+            lease: new.lease,
+            account: Arc::clone(&new.account),
+            gain: new.gain,
             muted: false,
-            source,
-            is_left_out: output.is_some(),
-            timing,
-            channels: u64::from(channels),
+            source: new.source,
+            is_left_out: new.output.is_some(),
+            timing: new.timing,
+            channels,
             starts_at: 0,
             window: 0,
             position: 0,
@@ -95,8 +83,7 @@ impl Input {
             last_sequence: None,
             empty_ticks: 0,
             ended: false,
-        };
-        (input, output)
+        }
     }
 
     /// Lets the stream begin if a frame came, before this tick, whose block begins at `mix`: `delay`
@@ -145,7 +132,7 @@ impl Input {
     }
 
     fn start_of(&self, frame: &Frame<'_>) -> u64 {
-        let position = frame.media_time().saturating_mul(self.channels);
+        let position = frame.media_time().saturating_mul(u64::from(self.channels));
         position.min(POSITION_MAX)
     }
 
@@ -174,7 +161,7 @@ impl Input {
         consumer: &mut Consumer,
         tick: u64,
         delay: u64,
-        target: &mut Target<'_>,
+        target: &mut (impl Target + ?Sized),
     ) -> bool {
         if tick < self.starts_at {
             return false;
@@ -230,7 +217,7 @@ impl Input {
         &mut self,
         frame: &Frame<'_>,
         refused: u32,
-        target: &mut Target<'_>,
+        target: &mut (impl Target + ?Sized),
         mixed: &mut u64,
     ) -> Step {
         let samples = frame.samples();
@@ -256,9 +243,11 @@ impl Input {
             return Step::Restart(start);
         }
         // What is not settled yet of this frame: [begin, stop).
-        let begin = start + self.head_used.unwrap_or(0);
-        let before = |position: u64| stop.min(position).saturating_sub(begin);
-        self.drop_late(frame.kind(), before(self.position), before(self.window));
+        let begin = start + u64::from(self.head_used.unwrap_or(0));
+        if begin < self.position {
+            let before = |position: u64| stop.min(position).saturating_sub(begin);
+            self.drop_late(frame.kind(), before(self.position), before(self.window));
+        }
         let (from, to) = (begin.max(self.position), stop.min(end));
         if from < to {
             let part = &samples[(from - start) as usize..(to - start) as usize];
@@ -272,7 +261,7 @@ impl Input {
         if stop <= end {
             Step::Next
         } else {
-            self.head_used = Some(to.max(begin) - start);
+            self.head_used = Some((to.max(begin) - start) as u32);
             Step::Wait
         }
     }
@@ -350,7 +339,7 @@ impl Input {
         // A frame may be published between the looks at the two counters, and a message that is no
         // frame may be shorter than a header.
         let samples = waiting.payload_bytes.saturating_sub(headers) / 2;
-        samples.saturating_sub(self.head_used.unwrap_or(0))
+        samples.saturating_sub(u64::from(self.head_used.unwrap_or(0)))
     }
 }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use self::{
     bus::Bus,
     input::{Input, OURS},
-    output::{Outputs, Target},
+    output::{LeftOut, Outputs},
 };
 pub use self::{
     bus::{Block, Limiting},
@@ -155,8 +155,8 @@ impl Mixer {
         match command {
             Command::Admit(new) => {
                 let lease = new.lease;
-                let (input, output) = Input::new(new, self.settings.format.channels());
-                if let Some(output) = output {
+                let input = Input::new(&new, self.settings.format.channels());
+                if let Some(output) = new.output {
                     self.outputs.insert(lease.slot(), output);
                 }
                 let replaced = self.waiting[lease.slot()].replace(input);
@@ -310,19 +310,17 @@ impl Mixer {
                 continue;
             }
             *sounded = true;
-            let mut target = Target {
-                sums,
-                output: if input.is_left_out {
-                    outputs.get_mut(input.lease.slot())
-                } else {
-                    None
-                },
-            };
             let (tick, delay) = (self.tick, self.settings.playout_delay_ticks);
-            let heard = input.play(consumer, tick, delay, &mut target);
-            if let Some(output) = target.output {
+            let heard = if input.is_left_out
+                && let Some(output) = outputs.get_mut(input.lease.slot())
+            {
+                let mut sums = LeftOut { sums, output };
+                let heard = input.play(consumer, tick, delay, &mut sums);
                 output.end_of_input(stage);
-            }
+                heard
+            } else {
+                input.play(consumer, tick, delay, sums)
+            };
             if heard
                 && let Some(source) = input.source
                 && contributors.len() < CONTRIBUTORS_MAX

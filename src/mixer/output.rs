@@ -87,15 +87,6 @@ impl Output {
         }
     }
 
-    /// Adds samples of the participant to `sums`, which begin at `from` in the block; no two calls for
-    /// a block give the same of its samples.
-    fn add(&mut self, from: usize, samples: &[i16], gain: Gain, sums: &mut [i32]) {
-        let own = &mut self.own[from..from + samples.len()];
-        sum::add_gained(own, samples, gain);
-        sum::add_sums(sums, own);
-        self.sounds |= own.iter().any(|&sample| sample != 0);
-    }
-
     /// All that the participant gives to the block is in the sum, and `stage`, the bus's, has not seen
     /// the block yet.
     pub(super) fn end_of_input(&mut self, stage: &Stage) {
@@ -138,25 +129,50 @@ impl Output {
     }
 }
 
-/// Where an input's samples go: to the sum, and to what its own output leaves out.
-pub(super) struct Target<'a> {
-    pub(super) sums: &'a mut [i32],
-    pub(super) output: Option<&'a mut Output>,
+/// Where an input's samples go.
+pub(super) trait Target {
+    /// Samples of a block.
+    fn block(&self) -> usize;
+
+    /// Adds samples whose first is number `from` of the block; no two calls for a block give the same of
+    /// its samples.
+    fn add(&mut self, from: usize, samples: &[i16], gain: Gain);
 }
 
-impl Target<'_> {
-    /// Samples of a block.
-    pub(super) fn block(&self) -> usize {
+/// To the sum alone.
+impl Target for [i32] {
+    fn block(&self) -> usize {
+        self.len()
+    }
+
+    fn add(&mut self, from: usize, samples: &[i16], gain: Gain) {
+        sum::add_gained(&mut self[from..from + samples.len()], samples, gain);
+    }
+}
+
+/// To the sum, and to what the input's own output leaves out.
+pub(super) struct LeftOut<'a> {
+    pub(super) sums: &'a mut [i32],
+    pub(super) output: &'a mut Output,
+}
+
+impl Target for LeftOut<'_> {
+    fn block(&self) -> usize {
         self.sums.len()
     }
 
-    /// Adds samples whose first is number `from` of the block.
-    pub(super) fn add(&mut self, from: usize, samples: &[i16], gain: Gain) {
-        let sums = &mut self.sums[from..from + samples.len()];
-        match &mut self.output {
-            None => sum::add_gained(sums, samples, gain),
-            Some(output) => output.add(from, samples, gain, sums),
+    fn add(&mut self, from: usize, samples: &[i16], gain: Gain) {
+        // Most who listen are silent, and there is nothing to leave out. Not `all`: it would look at one
+        // sample after the other.
+        if samples.iter().fold(0, |bits, &sample| bits | sample) == 0 {
+            return;
         }
+        let range = from..from + samples.len();
+        let Output { own, sounds, .. } = &mut *self.output;
+        let own = &mut own[range.clone()];
+        sum::add_gained(own, samples, gain);
+        sum::add_sums(&mut self.sums[range], own);
+        *sounds |= own.iter().fold(0, |bits, &sample| bits | sample) != 0;
     }
 }
 
