@@ -36,6 +36,8 @@ def _a_law(code):
 
 MU_LAW = [_mu_law(code) for code in range(256)]
 A_LAW = [_a_law(code) for code in range(256)]
+# How far from a decoded value the samples lie that it stands for.
+A_LAW_HALF_STEP = {_a_law(code): 8 << max(0, ((code ^ 0x55) >> 4 & 7) - 1) for code in range(256)}
 
 
 def decoded(data, table):
