@@ -424,9 +424,15 @@ impl Incoming {
             self.abandon();
         }
         let settings = shared.settings.playout;
-        self.sound = Playout::new(settings, payload.rate_hz, payload.channels, shared.clock)
-            .ok()
-            .map(|playout| Sound { payload, playout });
+        let playout = Playout::new(settings, payload.rate_hz, payload.channels, shared.clock);
+        self.sound = playout.ok().map(|mut playout| {
+            // What was made of the mix before it came is not its to place: its first packet may have been
+            // held for long, to be proved.
+            if let Some(tick) = shared.tick {
+                playout.top_up(tick, &mut self.stream);
+            }
+            Sound { payload, playout }
+        });
         self.sound.is_some()
     }
 

@@ -69,6 +69,8 @@ struct Shared {
     settings: Settings,
     clock: MixClock,
     listener: Arc<Listener>,
+    /// The last tick that the streams were asked for.
+    tick: Option<u64>,
     /// Where a packet's samples are decoded.
     scratch: Box<[i16]>,
     /// When a second of lines began, and how many there were.
@@ -82,6 +84,7 @@ impl Shared {
             settings,
             clock,
             listener,
+            tick: None,
             scratch: vec![0; SAMPLES_MAX].into(),
             lines: (0, 0),
             malformed_ns: None,

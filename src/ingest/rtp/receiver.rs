@@ -157,6 +157,7 @@ impl Receiver {
     /// due. To be called once for each tick, in order, shortly before it is due. Allocates only where
     /// streams end.
     pub fn before_tick(&mut self, tick: u64, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+        self.shared.tick = Some(tick);
         let idle_ns = duration_ns(self.shared.settings.limits.idle_timeout);
         let mut done = Vec::new();
         for (slot, incoming) in self.table.streams() {
