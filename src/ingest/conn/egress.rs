@@ -181,3 +181,89 @@ impl Egress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audio::{Format, FrameMut},
+        ingest::conn::heard::{Ear, Voicing},
+    };
+
+    fn publish(producer: &mut Producer, at: u64, samples: &[i16]) {
+        let mut reservation = producer.reserve(frame_bytes(samples.len())).unwrap();
+        let mut frame = FrameMut::new(&mut reservation).unwrap();
+        frame.samples_mut().copy_from_slice(samples);
+        frame.seal(at, 0);
+        reservation.commit();
+    }
+
+    fn egress() -> (Egress, Producer) {
+        let clock = MixClock {
+            first_ns: 0,
+            period_ns: 20_000_000,
+            format: Format::new(8_000, 1).unwrap(),
+            block_samples: 160,
+        };
+        Egress::new(3, &clock).unwrap()
+    }
+
+    /// The mixer goes on while a pass is under way: it sends a block of the mix, whose ring this pass has
+    /// seen already, and a frame that means it, to a ring that it has not.
+    #[test]
+    fn a_frame_never_comes_before_the_block_that_it_means() {
+        let (mut egress, mut tap) = egress();
+        let mut outputs = [(); 2].map(|()| egress.pool().acquire().unwrap());
+        for (output, key) in outputs.iter().zip(0..) {
+            egress.own(output.lease(), key);
+        }
+        let voicing = Voicing {
+            rate_hz: 8_000,
+            claimed_hz: 8_000,
+        };
+        let mut ears = [(); 2].map(|()| Ear::new(voicing));
+        publish(&mut tap, 0, &[1; 160]);
+        outputs.each_mut().map(|output| publish(output, 0, &[]));
+        let mut heard = Vec::new();
+        let mut deliver = |key: u64, coming: Coming<'_>, mix: &mut Mix| {
+            let Coming::Frame(at, samples) = coming else {
+                panic!("nothing was lost")
+            };
+            let message = ears[key as usize].hear(at, samples, mix).unwrap();
+            heard.push((key, at, message.is_some()));
+            if heard.len() == 1 {
+                publish(&mut tap, 160, &[2; 160]);
+                outputs.each_mut().map(|output| publish(output, 160, &[]));
+            }
+        };
+        // What comes behind a pass's back is of the next.
+        egress.drain(&mut deliver);
+        egress.drain(&mut deliver);
+        heard.sort_unstable();
+        let all = [(0, 0, true), (0, 160, true), (1, 0, true), (1, 160, true)];
+        assert_eq!(heard, all);
+    }
+
+    #[test]
+    fn frames_that_found_no_room_are_told_once_and_a_closed_ring_is_given_back() {
+        let (mut egress, _tap) = egress();
+        let mut output = egress.pool().acquire().unwrap();
+        egress.own(output.lease(), 7);
+        let mut lost = 0;
+        while output.has_room(frame_bytes(160)) {
+            publish(&mut output, 0, &[1; 160]);
+        }
+        (0..5).for_each(|_| output.count_drop(frame_bytes(160)));
+        drop(output);
+        for _ in 0..2 {
+            egress.drain(|key, coming, _| {
+                assert_eq!(key, 7);
+                if let Coming::Lost(frames) = coming {
+                    lost += frames;
+                }
+            });
+        }
+        assert_eq!(lost, 5);
+        assert_eq!(egress.pool().stats().leases, 1);
+    }
+}

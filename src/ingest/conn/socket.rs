@@ -218,4 +218,24 @@ mod tests {
         drop(acceptor);
         assert!(path.exists());
     }
+
+    #[test]
+    fn what_is_sent_goes_out_at_once_and_little_of_it_waits() {
+        let acceptor = Acceptor::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _peer = TcpStream::connect(acceptor.local_addr().unwrap()).unwrap();
+        let (socket, _) = loop {
+            match acceptor.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => break accepted.unwrap(),
+            }
+        };
+        socket.prepare_to_send().unwrap();
+        let Socket::Tcp(stream) = &socket else {
+            panic!("a TCP connection")
+        };
+        assert!(stream.nodelay().unwrap());
+        // The kernel doubles it, for its own.
+        let buffer = nix::sys::socket::getsockopt(&socket, sockopt::SndBuf).unwrap();
+        assert_eq!(buffer, 2 * SEND_BUFFER_BYTES);
+    }
 }
