@@ -4,6 +4,8 @@
 //! so a packet is copied once, to its place, in whatever order it comes. What is there is told by a
 //! short list of *runs*: an orderly stream has one. All memory is taken at construction.
 
+use std::cmp::Ordering;
+
 /// Runs that may wait at once: one more than there are gaps between them.
 const RUNS_MAX: usize = 64;
 
@@ -147,12 +149,10 @@ impl Buffer {
 /// Two runs that touch as one.
 fn merge(one: Run, other: &Run) -> Run {
     // What the sender said of the time after the later one holds.
-    let paused = if one.end == other.end {
-        one.paused || other.paused
-    } else if one.end > other.end {
-        one.paused
-    } else {
-        other.paused
+    let paused = match one.end.cmp(&other.end) {
+        Ordering::Equal => one.paused || other.paused,
+        Ordering::Greater => one.paused,
+        Ordering::Less => other.paused,
     };
     let fresh = if one.start <= other.start {
         one.fresh
@@ -166,5 +166,110 @@ fn merge(one: Run, other: &Run) -> Run {
         last: one.last.max(other.last),
         paused,
         fresh,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(start: u64, end: u64, number: u64) -> Run {
+        Run {
+            start,
+            end,
+            first: number,
+            last: number,
+            paused: false,
+            fresh: false,
+        }
+    }
+
+    /// Stereo; each sample tells its time and which packet brought it.
+    fn put(buffer: &mut Buffer, start: u64, end: u64, number: u64) -> Result<u64, Crowded> {
+        let times = start..end;
+        let samples: Vec<i16> = times.flat_map(|at| [at as i16, number as i16]).collect();
+        buffer.insert(run(start, end, number), &samples)
+    }
+
+    fn get(buffer: &Buffer, start: u64, end: u64) -> Vec<(i16, i16)> {
+        let mut out = vec![0; 2 * (end - start) as usize];
+        buffer.read(start, &mut out);
+        out.chunks_exact(2)
+            .map(|frame| (frame[0], frame[1]))
+            .collect()
+    }
+
+    #[test]
+    fn packets_in_any_order_become_one_run() {
+        let mut buffer = Buffer::new(64, 2);
+        for (start, number) in [(1000, 5), (1020, 7), (1030, 8), (1010, 6)] {
+            assert_eq!(put(&mut buffer, start, start + 10, number), Ok(10));
+        }
+        let whole = Run {
+            last: 8,
+            ..run(1000, 1040, 5)
+        };
+        assert_eq!(buffer.head(), Some(&whole));
+        let times = get(&buffer, 1000, 1040);
+        assert!(times.iter().zip(1000..).all(|(&(at, _), time)| at == time));
+        assert_eq!(buffer.pop(), Some(whole));
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn what_is_there_already_stays_and_is_not_counted() {
+        let mut buffer = Buffer::new(64, 2);
+        assert_eq!(put(&mut buffer, 10, 20, 1), Ok(10));
+        assert_eq!(put(&mut buffer, 30, 40, 3), Ok(10));
+        assert_eq!(put(&mut buffer, 12, 18, 9), Ok(0));
+        assert_eq!(put(&mut buffer, 5, 45, 2), Ok(5 + 10 + 5));
+        let brought: Vec<_> = get(&buffer, 5, 45)
+            .iter()
+            .map(|&(_, number)| number)
+            .collect();
+        let expected = [[2; 5].as_slice(), &[1; 10], &[2; 10], &[3; 10], &[2; 5]].concat();
+        assert_eq!(brought, expected);
+        assert_eq!(buffer.count(0, 100), 40);
+        assert_eq!(buffer.count(7, 9), 2);
+    }
+
+    #[test]
+    fn a_pause_is_marked_at_the_end_of_a_run_and_ends_with_audio() {
+        let mut buffer = Buffer::new(64, 1);
+        buffer.insert(run(0, 10, 1), &[1; 10]).unwrap();
+        let mark = Run {
+            paused: true,
+            ..run(10, 10, 2)
+        };
+        buffer.insert(mark, &[]).unwrap();
+        assert!(buffer.head().unwrap().paused);
+        assert_eq!(buffer.newest(), Some(10));
+        buffer.insert(run(10, 20, 3), &[1; 10]).unwrap();
+        assert!(!buffer.head().unwrap().paused);
+    }
+
+    #[test]
+    fn more_gaps_than_it_can_remember_are_refused() {
+        let mut buffer = Buffer::new(1024, 1);
+        for index in 0..RUNS_MAX as u64 {
+            assert_eq!(
+                buffer.insert(run(2 * index, 2 * index + 1, index), &[1]),
+                Ok(1)
+            );
+        }
+        assert_eq!(buffer.insert(run(900, 901, 900), &[1]), Err(Crowded));
+        // What closes a gap is taken.
+        assert_eq!(buffer.insert(run(1, 2, 90), &[1]), Ok(1));
+        assert_eq!(buffer.insert(run(900, 901, 900), &[1]), Ok(1));
+    }
+
+    #[test]
+    fn the_peak_is_that_of_both_ends_of_the_ring() {
+        let mut buffer = Buffer::new(16, 1);
+        buffer
+            .insert(run(12, 20, 1), &[1, 2, -9, 3, 4, 5, i16::MIN, 1])
+            .unwrap();
+        assert_eq!(buffer.peak(12, 6), 9);
+        assert_eq!(buffer.peak(12, 8), 32_768);
     }
 }

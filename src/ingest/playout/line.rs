@@ -12,12 +12,54 @@ use crate::ledger::Discard;
 use super::{
     books::Books,
     buffer::{Buffer, Run},
+    conceal::Concealer,
+    fade::{self, Fade},
     numbers::Numbers,
     output::Sound,
 };
 
+/// A gap of up to this for each packet that is missing is one whole gap. In a longer one there was a
+/// pause, too; then a missing packet was as long as the longest that came, and at least as long as a
+/// usual one. In milliseconds.
+const PACKET_MS_MAX: u64 = 200;
+const PACKET_MS: u64 = 20;
+
 /// Where the cursor of a new line stands: it can go back from there.
 pub(super) const START: u64 = 1 << 40;
+
+/// Samples whose magnitudes are no more than this are silence: 50 dB below full scale.
+const SILENT: u16 = 100;
+/// Silence is cut or made longer by at most so much at a time. In milliseconds.
+const CUT_MS: u64 = 5;
+
+/// How a line should move against the clock, in samples per channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// To insert, or to take out if less than none, to stay with the sender's clock.
+    pub(super) follow: i64,
+    /// To take out, or to insert if less than none, because the delay is not what is needed.
+    pub(super) excess: i64,
+    /// Whether speech may be cut, or stretched, for that.
+    pub(super) in_speech: bool,
+}
+
+/// How it moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) followed: i64,
+    /// Whether the delay changed for another reason.
+    pub(super) delay: bool,
+}
+
+/// What a gap closes with.
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    /// The first sample after the gap, and how far it is.
+    at: u64,
+    left: u64,
+    /// The end of its run.
+    end: u64,
+}
 
 /// The end of what was played.
 #[derive(Debug, Clone, Copy)]
@@ -42,15 +84,29 @@ pub(super) struct Line {
     edge: Edge,
     /// How much of what was played before the cursor is not accounted for.
     dry: u64,
-    /// One lost packet explains a gap of at most this.
+    /// The longest packet.
     longest: u64,
+    packet_max: u64,
     pub(super) ended: bool,
+    concealer: Option<Concealer>,
+    fade: Fade,
+    /// What a gap closes with.
+    next: Box<[i16]>,
+    /// The longest cut of silence.
+    cut: u64,
+    wish: Wish,
+    moved: Moved,
+    /// Concealment to play without moving on.
+    pad: u64,
 }
 
 impl Line {
-    pub(super) fn new(capacity: usize, channels: usize, longest: u64) -> Self {
+    /// For a source of this rate. Room for so many samples per channel. Allocates all it needs.
+    pub(super) fn new(capacity: u64, rate_hz: u32, channels: usize, conceal: bool) -> Self {
+        let samples = |ms| ms * u64::from(rate_hz) / 1000;
+        let concealer = Concealer::new(rate_hz, channels);
         Self {
-            buffer: Buffer::new(capacity, channels),
+            buffer: Buffer::new(capacity as usize, channels),
             numbers: Numbers::default(),
             channels,
             cursor: START,
@@ -62,8 +118,16 @@ impl Line {
                 paused: true,
             },
             dry: 0,
-            longest,
+            longest: samples(PACKET_MS),
+            packet_max: samples(PACKET_MS_MAX),
             ended: false,
+            next: vec![0; concealer.closing() * channels].into(),
+            concealer: conceal.then_some(concealer),
+            fade: Fade::new(channels),
+            cut: samples(CUT_MS).max(1),
+            wish: Wish::default(),
+            moved: Moved::default(),
+            pad: 0,
         }
     }
 
@@ -110,8 +174,15 @@ impl Line {
         if run.fresh || run.start <= self.edge.end {
             return none;
         }
-        let missing = self.numbers.missing(last, run.first);
-        let length = (run.start - self.edge.end).min(missing.saturating_mul(self.longest));
+        let missing = self.numbers.sounding(last, run.first);
+        let gap = run.start - self.edge.end;
+        let most = missing.saturating_mul(self.longest);
+        // They may have been longer than those that came, but not by any length.
+        let length = if gap <= missing.saturating_mul(self.packet_max) {
+            gap
+        } else {
+            most
+        };
         if self.edge.paused {
             (run.start - length, run.start)
         } else {
@@ -120,22 +191,42 @@ impl Line {
     }
 
     /// A run comes that is newer than all that was played: now it is known what the dry time was. If the
-    /// run is overdue, the stream goes on `growth` samples earlier than where it is: so much of what
-    /// passed has become delay.
-    pub(super) fn settle_dry(&mut self, run: &Run, growth: u64, books: Books<'_>) {
-        let dry = self.cursor - self.dry;
-        let played_until = self.cursor;
-        self.cursor -= growth;
-        if self.dry == 0 {
-            return;
-        }
-        self.dry = 0;
+    /// run is overdue, the stream goes on up to `room` samples earlier than where it is: so much of what
+    /// passed has become delay, and a little is added so that the next to come as late is in time.
+    pub(super) fn settle_dry(&mut self, run: &Run, room: u64, books: Books<'_>) {
         let (from, to) = self.gap_before(run);
-        books.missed(from.max(dry), to.min(played_until));
-        // Its own time, as far as it passed. What only makes a pause longer is no gap.
+        // What only makes a pause longer is no gap.
         let pause = run.fresh || self.edge.paused || (run.start > self.edge.end && from == to);
-        let until = if pause { self.cursor } else { played_until };
-        books.missed(run.start.max(dry), until);
+        let (dry_from, dry_to) = (self.cursor - self.dry, self.cursor);
+        let overdue = self.cursor.saturating_sub(run.start);
+        let growth = overdue.min(room);
+        self.cursor -= growth;
+        if growth > 0 {
+            self.moved.delay = true;
+            let spare = self.cut.min(room - growth);
+            if pause {
+                self.cursor -= spare;
+            } else {
+                self.pad = spare;
+            }
+        }
+        if self.dry > 0 {
+            books.missed(from.max(dry_from), to.min(dry_to));
+            books.missed(run.start.max(dry_from), self.cursor.min(run.end));
+            if !pause {
+                books.missed(dry_to - growth, dry_to);
+            }
+            self.dry = 0;
+        }
+        if run.end <= self.cursor {
+            // All of it is late: what passed after it is as unknown as before.
+            self.dry = self.cursor - run.end;
+            self.edge = Edge {
+                end: run.end,
+                last: Some(run.last),
+                paused: false,
+            };
+        }
     }
 
     /// Passes over all before `to`, which is discarded.
@@ -143,6 +234,7 @@ impl Line {
         let from = self.cursor;
         books.discarded(why, from, self.buffer.count(from, to));
         self.cursor = to;
+        self.moved.delay = true;
         self.drop_played();
     }
 
@@ -172,49 +264,190 @@ impl Line {
         }
     }
 
+    /// Moves against the clock if it can be done here: once for each block. What cannot be done now, a
+    /// pause in the block may bring.
+    pub(super) fn steer(&mut self, wish: Wish, books: Books<'_>) {
+        self.wish = wish;
+        self.drop_played();
+        let Some(run) = self.buffer.head().copied() else {
+            return;
+        };
+        let (cut, cursor) = (self.cut, self.cursor);
+        // The longest move needs this much of the run.
+        if self.fade.is_active() || run.start >= cursor || run.end < cursor + cut + fade::LENGTH {
+            return;
+        }
+        let silent = |length| self.buffer.peak(cursor, length) <= SILENT;
+        if wish.excess < 0 && silent(cut) {
+            self.pad = cut.min(wish.excess.unsigned_abs());
+            self.moved.delay = true;
+        } else if wish.excess > 0 && silent(cut + fade::LENGTH) {
+            self.take_out(cut.min(wish.excess as u64), books);
+        } else if wish.excess > 0 && wish.in_speech {
+            self.take_out(1, books);
+        } else if wish.excess < 0 && wish.in_speech {
+            self.slip(1);
+            self.moved.delay = true;
+        } else if wish.follow.signum() * wish.excess.signum() < 0 || wish.excess == 0 {
+            // Not against what the delay asks for.
+            let step = wish.follow.signum();
+            self.slip(step);
+            self.moved.followed += step;
+            self.wish.follow -= step;
+        }
+    }
+
+    /// Plays a sample twice, or leaves one out, with a cross-fade over it.
+    fn slip(&mut self, step: i64) {
+        if step != 0 {
+            self.fade.begin(&self.buffer, self.cursor);
+            self.cursor = self.cursor.wrapping_add_signed(-step);
+        }
+    }
+
+    /// How it moved since it was asked last.
+    pub(super) fn moved(&mut self) -> Moved {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Cuts samples out of a run, with a cross-fade over the cut.
+    fn take_out(&mut self, count: u64, books: Books<'_>) {
+        self.fade.begin(&self.buffer, self.cursor);
+        books.discarded(Discard::DelayChange, self.cursor, count);
+        self.cursor += count;
+        self.wish.excess -= count as i64;
+        self.moved.delay = true;
+    }
+
     /// Plays up to `out.len()` samples of one kind into `out`; gives what they are and how many per
     /// channel. Time passes in any case.
     pub(super) fn play(&mut self, out: &mut [i16], books: Books<'_>) -> (Sound, usize) {
         let wanted = (out.len() / self.channels) as u64;
         self.drop_played();
+        if self.pad > 0 {
+            let closing = self.buffer.head().map(|run| Closing {
+                at: self.cursor,
+                left: self.pad,
+                end: run.end,
+            });
+            let (sound, count) = self.play_concealment(wanted.min(self.pad), closing, out);
+            self.pad -= count;
+            self.played += count;
+            books.missed(self.cursor, self.cursor + count);
+            return (sound, count as usize);
+        }
         let (sound, count) = match self.buffer.head().copied() {
-            Some(run) if run.start <= self.cursor => {
-                let count = wanted.min(run.end - self.cursor);
-                let out = &mut out[..count as usize * self.channels];
-                self.buffer.read(self.cursor, out);
-                (Sound::Audio, count)
-            }
-            Some(run) => {
-                let (from, to) = self.gap_before(&run);
-                let (end, gap) = if self.cursor < from {
-                    (from, false)
-                } else if self.cursor < to {
-                    (to, true)
-                } else {
-                    (run.start, false)
-                };
-                let count = wanted.min(end - self.cursor);
-                if gap {
-                    books.missed(self.cursor, self.cursor + count);
-                }
-                (Sound::Silence, count)
-            }
+            Some(run) if run.start <= self.cursor => self.play_audio(&run, wanted, out),
+            Some(run) => self.play_before(&run, wanted, out, books),
+            None if self.ended || self.edge.paused => self.play_silence(wanted, out),
             None => {
-                if !self.ended && self.edge.last.is_some() {
-                    self.dry += wanted;
-                }
-                (Sound::Silence, wanted)
+                let (sound, count) = self.play_concealment(wanted, None, out);
+                self.dry += count;
+                (sound, count)
             }
         };
-        if sound == Sound::Silence {
-            out[..count as usize * self.channels].fill(0);
-        }
         self.cursor += count;
         self.played += count;
         if sound == Sound::Audio {
             self.sounded = self.played;
         }
         (sound, count as usize)
+    }
+
+    fn play_audio(&mut self, run: &Run, wanted: u64, out: &mut [i16]) -> (Sound, u64) {
+        let count = wanted.min(run.end - self.cursor);
+        let out = &mut out[..count as usize * self.channels];
+        self.buffer.read(self.cursor, out);
+        self.fade.apply(out);
+        if let Some(concealer) = &mut self.concealer {
+            concealer.hear(out);
+        }
+        (Sound::Audio, count)
+    }
+
+    /// Plays what lies before a run that waits: a gap, or a pause, which may be cut or made longer.
+    fn play_before(
+        &mut self,
+        run: &Run,
+        wanted: u64,
+        out: &mut [i16],
+        books: Books<'_>,
+    ) -> (Sound, u64) {
+        let (from, to) = self.gap_before(run);
+        if (from..to).contains(&self.cursor) {
+            let wanted = wanted.min(to - self.cursor);
+            let closing = (to == run.start).then_some(Closing {
+                at: run.start,
+                left: run.start - self.cursor,
+                end: run.end,
+            });
+            let (sound, count) = self.play_concealment(wanted, closing, out);
+            books.missed(self.cursor, self.cursor + count);
+            return (sound, count);
+        }
+        let end = if self.cursor < from { from } else { run.start };
+        let insert = if self.wish.excess == 0 {
+            self.wish.follow
+        } else {
+            -self.wish.excess
+        };
+        if insert != 0 {
+            let inserted = insert.max(-((end - self.cursor) as i64));
+            if self.wish.excess == 0 {
+                self.moved.followed += inserted;
+            } else {
+                self.moved.delay = true;
+            }
+            self.wish = Wish::default();
+            self.cursor = self.cursor.wrapping_add_signed(-inserted);
+        }
+        self.play_silence(wanted.min(end - self.cursor), out)
+    }
+
+    fn play_silence(&mut self, count: u64, out: &mut [i16]) -> (Sound, u64) {
+        out[..count as usize * self.channels].fill(0);
+        self.fade.end();
+        if let (Some(concealer), true) = (&mut self.concealer, count > 0) {
+            concealer.forget();
+        }
+        (Sound::Silence, count)
+    }
+
+    /// Plays what a gap sounds of; if what comes after it is there, it ends in a cross-fade into that.
+    fn play_concealment(
+        &mut self,
+        wanted: u64,
+        closing: Option<Closing>,
+        out: &mut [i16],
+    ) -> (Sound, u64) {
+        self.fade.end();
+        let Some(concealer) = &mut self.concealer else {
+            out[..wanted as usize * self.channels].fill(0);
+            return (Sound::Silence, wanted);
+        };
+        let period = concealer.begin() as u64;
+        let length = (concealer.closing() as u64).min(period);
+        let closing = closing.filter(|closing| length > 0 && closing.at + period <= closing.end);
+        let count = match closing {
+            Some(closing) if closing.left > length => wanted.min(closing.left - length),
+            _ => wanted,
+        };
+        let out = &mut out[..count as usize * self.channels];
+        out.fill(0);
+        let made = concealer.fill(out) as u64;
+        if let Some(closing) = closing
+            && closing.left <= length
+        {
+            let next = &mut self.next[..out.len()];
+            self.buffer.read(closing.at + period - closing.left, next);
+            concealer.close(out, next, closing.left as usize);
+            (Sound::Concealment, count)
+        } else if made > 0 {
+            // What sounds and what is silent are told apart.
+            (Sound::Concealment, made)
+        } else {
+            (Sound::Silence, count)
+        }
     }
 
     /// Forgets the runs that lie before the cursor.

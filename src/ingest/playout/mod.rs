@@ -14,8 +14,14 @@
 //!            stamp      gap or pause     bus        mix's clock
 //! ```
 
+mod arrival;
 mod books;
 mod buffer;
+mod conceal;
+mod control;
+mod drift;
+mod fade;
+mod jitter;
 mod line;
 mod numbers;
 mod output;
@@ -28,7 +34,7 @@ use crate::{
     ledger::{Discard, Packet},
 };
 
-use self::{books::Books, buffer::Run, line::Line, output::Output};
+use self::{arrival::Belief, books::Books, control::Control, line::Line, output::Output};
 
 /// How long the samples of a packet wait before they play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,31 +75,23 @@ pub struct Arrived<'a> {
     pub at_ns: u64,
 }
 
-/// A block is topped up at most so much of a period before it is due.
-const LEAD_PERCENT: u64 = 75;
-/// A packet further off than this is believed only if the next agrees with it. In milliseconds.
-const STRAY_MS: u64 = 500;
-/// After so much that came late in a row, the stream begins anew. In milliseconds.
-const RESTART_MS: u64 = 500;
+/// No latency cap is larger: it is memory.
+const CAP_MAX: Duration = Duration::from_secs(60);
 /// Longer packets are taken in pieces of this. In milliseconds.
 const PIECE_MS: u64 = 100;
-/// One lost packet may have been this long, if none was longer. In milliseconds.
-const PACKET_MS: u64 = 20;
 /// A converter is fed in pieces of this. In milliseconds.
 const STEP_MS: u64 = 5;
 /// Samples are played in pieces of at most this, interleaved.
 const PLAYED: usize = 960;
-/// The numbers of a new segment begin so far above the last of the one before it.
-const SEGMENT_NUMBERS: u64 = 1 << 16;
 
 /// One stream's playout. See the [module](self).
 #[derive(Debug)]
 pub struct Playout {
-    settings: PlayoutSettings,
     clock: MixClock,
     channels: usize,
     rate_hz: u64,
     line: Line,
+    control: Control,
     output: Output,
     /// Where the line begins in the mix, once the first packet came.
     origin: Option<u64>,
@@ -115,7 +113,8 @@ pub struct Playout {
 }
 
 impl Playout {
-    /// A playout for a source of this rate and these channels. Allocates all it needs.
+    /// A playout for a source of this rate and these channels. Allocates all it needs: twice the
+    /// latency cap of samples, about, and a filter if they are converted.
     ///
     /// # Errors
     /// If such a source cannot be converted to the format of the mix.
@@ -126,21 +125,22 @@ impl Playout {
         clock: MixClock,
     ) -> Result<Self, ConvertError> {
         let output = Output::new(rate_hz, channels, &clock)?;
+        let control = Control::new(settings.delay, rate_hz, output.converts(), &clock);
         let channels = usize::from(channels);
         let samples = |ms: u64| ms * u64::from(rate_hz) / 1000;
         let longest = match settings.delay {
             Delay::Fixed(delay) => delay,
             Delay::Adaptive { ceiling, .. } => ceiling,
         };
-        let latency_cap = settings.latency_cap.max(longest * 2);
-        let latency_cap = samples(latency_cap.as_millis() as u64);
-        let capacity = latency_cap + samples(STRAY_MS + 2 * PIECE_MS);
+        let cap = settings.latency_cap.max(longest * 2).min(CAP_MAX);
+        let latency_cap = samples(cap.as_millis() as u64).max(2 * control.needed());
+        let capacity = latency_cap + samples(arrival::STRAY_MS + 2 * PIECE_MS);
         Ok(Self {
-            settings,
             clock,
             channels,
             rate_hz: u64::from(rate_hz),
-            line: Line::new(capacity as usize, channels, samples(PACKET_MS)),
+            line: Line::new(capacity, rate_hz, channels, settings.conceal),
+            control,
             output,
             origin: None,
             next_tick: None,
@@ -164,25 +164,21 @@ impl Playout {
             samples,
             at_ns,
         } = arrived;
-        let books = Books {
-            account: stream.account(),
-            rates: self.output.rates(),
-        };
+        let books = self.books(stream);
         let number = self.number(sequence);
-        if self.line.numbers.mark(number) {
+        if self.line.numbers.mark(number, true) {
             books.count(Packet::Duplicate);
             return;
         }
         let frames = (samples.len() / self.channels) as u64;
-        self.line.note_length(frames);
+        if frames == 0 {
+            return;
+        }
+        self.line.ended = false;
         let known = self.time_base.map(|base| timestamp.wrapping_add(base));
         let belief = known.map_or(Belief::Plausible, |start| {
             self.belief(start, frames, number)
         });
-        let books = Books {
-            account: stream.account(),
-            rates: self.output.rates(),
-        };
         let start = match (known, belief) {
             (Some(start), Belief::Plausible) => start,
             (Some(_), Belief::Ahead) => {
@@ -197,6 +193,7 @@ impl Playout {
             (None, _) | (_, Belief::Restart) => {
                 if known.is_some() {
                     books.account.begin_segment();
+                    self.control.restart(at_ns);
                 }
                 let start = self.anchor(number, at_ns);
                 self.time_base = Some(start.wrapping_sub(timestamp));
@@ -204,18 +201,22 @@ impl Playout {
                 start
             }
         };
+        let network = books.account.network();
+        self.control
+            .observe(start, at_ns, self.line.shift(), network);
+        self.line.note_length(frames);
         let (mut new, mut late) = (0, 0);
-        let piece = (PIECE_MS * self.rate_hz / 1000) as usize;
+        let piece = self.samples(PIECE_MS).max(1) as usize;
         let samples = &samples[..frames as usize * self.channels];
         for (index, samples) in samples.chunks(piece * self.channels).enumerate() {
             let start = start + (index * piece) as u64;
-            let taken = self.accept(start, number, samples, books);
+            let taken = self.accept(start, number, samples, at_ns, books);
             new += taken.new;
             late += taken.late;
         }
         if late > 0 {
             books.count(Packet::Late);
-        } else if new == 0 && frames > 0 {
+        } else if new == 0 {
             books.count(Packet::Duplicate);
         }
         self.late_run = if new == 0 { self.late_run + late } else { 0 };
@@ -226,10 +227,10 @@ impl Playout {
     pub fn append(&mut self, samples: &[i16], at_ns: u64, stream: &mut Stream) {
         let sequence = self.appended;
         self.appended += 1;
-        let next = self.line.buffer.newest().unwrap_or(self.line.cursor());
         if self.line.is_dry() {
             self.time_base = None;
         }
+        let next = self.line.buffer.newest().unwrap_or(self.line.cursor());
         let timestamp = self.time_base.map_or(next, |base| next.wrapping_sub(base));
         let arrived = Arrived {
             sequence,
@@ -243,27 +244,28 @@ impl Playout {
     /// A packet came that carries no audio: its number is no loss.
     pub fn note(&mut self, sequence: u64) {
         let number = self.number(sequence);
-        self.line.numbers.mark(number);
+        self.line.numbers.mark(number, false);
     }
 
-    /// The sender is silent from this time on (comfort noise): until the next packet of audio.
+    /// The sender is silent from this time on (comfort noise), until the next packet of audio. Its
+    /// packet's number is [noted](Self::note) before.
     pub fn pause(&mut self, timestamp: u64, stream: &mut Stream) {
         let Some(base) = self.time_base else { return };
-        let books = Books {
-            account: stream.account(),
-            rates: self.output.rates(),
-        };
         let at = timestamp.wrapping_add(base);
         let ahead = at.wrapping_sub(self.line.cursor()) as i64;
         if ahead.unsigned_abs() <= self.latency_cap {
+            let books = self.books(stream);
             self.line.pause(at, books);
         }
     }
 
     /// The numbers and times of the packets to come have nothing to do with those before. What waits is
-    /// played; the next packet plays after it, when its playout delay has passed.
+    /// played; the next packet plays after it, and after its playout delay.
     pub fn begin_segment(&mut self, stream: &mut Stream) {
         stream.account().begin_segment();
+        if let Some(tick) = self.next_tick {
+            self.control.restart(self.clock.due_ns(tick));
+        }
         self.time_base = None;
         self.number_base = None;
         self.stray = None;
@@ -291,10 +293,8 @@ impl Playout {
     /// Whether nothing waits to be played.
     pub fn is_empty(&self) -> bool {
         let sounded = self.output.rates().to_bus(self.line.sounded());
-        self.line.buffer.is_empty()
-            && self
-                .origin
-                .is_none_or(|origin| self.output.at() >= origin + sounded)
+        let done = |origin| self.output.at() >= origin + sounded;
+        self.line.buffer.is_empty() && self.origin.is_none_or(done)
     }
 
     /// Places the block of this tick, and of those before it that were passed over. Does nothing for a
@@ -308,151 +308,18 @@ impl Playout {
             return;
         }
         let end = self.clock.start_of(tick + 1);
+        let now_ns = self.clock.due_ns(tick);
+        let wish = self.control.wish(now_ns, self.line.shift());
+        self.line.steer(wish, self.books(stream));
         while self.output.wants(end) {
             let missing = self.missing(end);
-            let books = Books {
-                account: stream.account(),
-                rates: self.output.rates(),
-            };
-            let piece = &mut self.piece[..missing];
-            let (sound, count) = self.line.play(piece, books);
-            self.output
-                .give(sound, &piece[..count * self.channels], stream);
+            let books = self.books(stream);
+            let (sound, count) = self.line.play(&mut self.piece[..missing], books);
+            let samples = &self.piece[..count * self.channels];
+            self.output.give(sound, samples, stream);
         }
+        self.control.moved(self.line.moved(), now_ns);
         self.output.place_until(end, stream);
-    }
-}
-
-/// What became of some samples per channel.
-#[derive(Debug, Default, Clone, Copy)]
-struct Taken {
-    new: u64,
-    late: u64,
-}
-
-impl Playout {
-    /// The number of a packet, one row for all segments.
-    fn number(&mut self, sequence: u64) -> u64 {
-        let base = self.number_base.get_or_insert_with(|| {
-            let newest = self.line.numbers.newest().unwrap_or(0);
-            (newest + SEGMENT_NUMBERS).wrapping_sub(sequence)
-        });
-        sequence.wrapping_add(*base)
-    }
-
-    /// The line's time for a first packet: it plays when the playout delay has passed, and after all that
-    /// waits.
-    fn anchor(&mut self, number: u64, at_ns: u64) -> u64 {
-        let lead = self.clock.period_ns * LEAD_PERCENT / 100;
-        let delay = match self.settings.delay {
-            Delay::Fixed(delay) => delay,
-            Delay::Adaptive { floor, .. } => floor,
-        };
-        let delay_ns = (delay.as_nanos() as u64).max(lead);
-        let origin = *self.origin.get_or_insert_with(|| {
-            let tick = self.next_tick.unwrap_or(self.clock.next_tick(at_ns));
-            let origin = self.clock.start_of(tick);
-            self.output.begin(origin);
-            origin
-        });
-        let tick = self.clock.next_tick(at_ns + delay_ns);
-        let place = self.clock.start_of(tick).saturating_sub(origin);
-        let place = self.output.rates().to_source(place);
-        let (cursor, played) = (self.line.cursor(), self.line.played());
-        let start = cursor + place.saturating_sub(played);
-        self.segment_first = number;
-        start.max(self.line.buffer.newest().unwrap_or(0))
-    }
-
-    /// Whether the time of a packet can be true. One that is far from where it should be is dropped,
-    /// unless the one before was there too: then the sender's clock jumped, or stood still, and the
-    /// stream begins anew.
-    fn belief(&mut self, start: u64, frames: u64, number: u64) -> Belief {
-        let (far, cursor) = (self.samples(STRAY_MS), self.line.cursor());
-        let next = self.line.buffer.newest().unwrap_or(cursor).max(cursor);
-        let end = start.wrapping_add(frames);
-        let ahead = start.wrapping_sub(next) as i64 > far as i64;
-        let behind = cursor.wrapping_sub(end) as i64;
-        let newer = self.line.is_newer(number);
-        if !ahead && (!newer || behind <= far as i64) {
-            let restart = newer && behind > 0 && self.late_run > self.samples(RESTART_MS);
-            if newer {
-                self.stray = None;
-            }
-            return if restart {
-                Belief::Restart
-            } else {
-                Belief::Plausible
-            };
-        }
-        let agrees = self
-            .stray
-            .is_some_and(|(last, expected)| number > last && start.abs_diff(expected) <= far);
-        self.stray = newer.then_some((number, end));
-        if agrees {
-            self.stray = None;
-            Belief::Restart
-        } else if ahead {
-            Belief::Ahead
-        } else {
-            Belief::Behind
-        }
-    }
-
-    /// Puts samples where they belong. Their time is within reach of the cursor.
-    fn accept(&mut self, start: u64, number: u64, samples: &[i16], books: Books<'_>) -> Taken {
-        let end = start + (samples.len() / self.channels) as u64;
-        let mut run = Run {
-            start,
-            end,
-            first: number,
-            last: number,
-            paused: false,
-            fresh: number <= self.segment_first,
-        };
-        let overdue = self.line.cursor().saturating_sub(start);
-        if self.line.is_newer(number) && self.line.buffer.is_empty() {
-            let growth = overdue.min(self.room_to_grow());
-            self.line.settle_dry(&run, growth, books);
-        }
-        let cursor = self.line.cursor();
-        if start > cursor + self.latency_cap {
-            let to = start - self.target();
-            self.line.pass(to, Discard::LatencyCap, books);
-        }
-        let late = cursor.clamp(start, end) - start;
-        books.late(start, start + late);
-        run.start += late;
-        let samples = &samples[late as usize * self.channels..];
-        let new = if samples.is_empty() {
-            0
-        } else if let Ok(new) = self.line.buffer.insert(run, samples) {
-            new
-        } else {
-            books.discarded(Discard::LatencyCap, run.start, run.end - run.start);
-            0
-        };
-        Taken { new, late }
-    }
-
-    /// How many samples the delay may grow by.
-    fn room_to_grow(&self) -> u64 {
-        match self.settings.delay {
-            Delay::Fixed(_) => 0,
-            Delay::Adaptive { floor, ceiling } => {
-                let room = (ceiling - floor).as_millis() as i64 * self.rate_hz as i64 / 1000;
-                (room - self.line.shift()).max(0) as u64
-            }
-        }
-    }
-
-    /// What is left behind the cursor when the latency cap is passed.
-    fn target(&self) -> u64 {
-        let delay = match self.settings.delay {
-            Delay::Fixed(delay) => delay,
-            Delay::Adaptive { floor, .. } => floor,
-        };
-        self.samples(delay.as_millis() as u64)
     }
 
     /// How many samples to play next, interleaved: no more than the mix needs up to this index.
@@ -469,18 +336,13 @@ impl Playout {
     fn samples(&self, ms: u64) -> u64 {
         ms * self.rate_hz / 1000
     }
-}
 
-/// What is to be thought of a packet's time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Belief {
-    Plausible,
-    /// The stream begins anew with it.
-    Restart,
-    /// Far ahead of what came before.
-    Ahead,
-    /// Far behind what was played.
-    Behind,
+    fn books<'a>(&self, stream: &'a Stream) -> Books<'a> {
+        Books {
+            account: stream.account(),
+            rates: self.output.rates(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ const WORD: u64 = u64::BITS as u64;
 pub(super) struct Numbers {
     /// The highest that came.
     newest: Option<u64>,
-    bits: [u64; (WINDOW / WORD) as usize],
+    came: Bits,
+    /// Those that came and carried no audio.
+    mute: Bits,
 }
 
 impl Numbers {
@@ -20,46 +22,55 @@ impl Numbers {
         self.newest
     }
 
-    /// A packet came. Gives whether it came before. Of those too old to be remembered nothing is known.
-    pub(super) fn mark(&mut self, number: u64) -> bool {
+    /// A packet came, with audio or not. Gives whether it came before. Of those too old to be remembered
+    /// nothing is known.
+    pub(super) fn mark(&mut self, number: u64, audio: bool) -> bool {
         match self.newest {
             None => self.newest = Some(number),
             Some(newest) if number > newest => {
                 let passed = (number - newest).min(WINDOW);
                 for number in number - passed + 1..=number {
-                    self.set(number, false);
+                    self.came.set(number, false);
+                    self.mute.set(number, false);
                 }
                 self.newest = Some(number);
             }
             Some(newest) if newest - number >= WINDOW => return false,
             Some(_) => {}
         }
-        let seen = self.has(number);
-        self.set(number, true);
-        seen
-    }
-
-    /// How many of the numbers between these two never came.
-    pub(super) fn missing(&self, after: u64, before: u64) -> u64 {
-        let Some(newest) = self.newest else { return 0 };
-        let first = after.saturating_add(1);
-        if first >= before {
-            return 0;
+        let twice = self.came.has(number);
+        self.came.set(number, true);
+        if !twice {
+            self.mute.set(number, !audio);
         }
-        let remembered = first.max((newest + 1).saturating_sub(WINDOW)).min(before);
-        let known = (remembered..before).filter(|&number| number > newest || !self.has(number));
-        (remembered - first) + known.count() as u64
+        twice
     }
 
+    /// How many of the numbers between these two had audio, or never came.
+    pub(super) fn sounding(&self, after: u64, before: u64) -> u64 {
+        let first = after.saturating_add(1);
+        let Some(newest) = self.newest.filter(|_| first < before) else {
+            return 0;
+        };
+        let remembered = first.max((newest + 1).saturating_sub(WINDOW));
+        let mute = (remembered..before.min(newest + 1)).filter(|&number| self.mute.has(number));
+        before - first - mute.count() as u64
+    }
+}
+
+#[derive(Debug, Default)]
+struct Bits([u64; (WINDOW / WORD) as usize]);
+
+impl Bits {
     fn has(&self, number: u64) -> bool {
         let bit = number % WINDOW;
-        self.bits[(bit / WORD) as usize] >> (bit % WORD) & 1 == 1
+        self.0[(bit / WORD) as usize] >> (bit % WORD) & 1 == 1
     }
 
-    fn set(&mut self, number: u64, came: bool) {
+    fn set(&mut self, number: u64, on: bool) {
         let bit = number % WINDOW;
-        let word = &mut self.bits[(bit / WORD) as usize];
-        *word = *word & !(1 << (bit % WORD)) | u64::from(came) << (bit % WORD);
+        let word = &mut self.0[(bit / WORD) as usize];
+        *word = *word & !(1 << (bit % WORD)) | u64::from(on) << (bit % WORD);
     }
 }
 
@@ -82,23 +93,26 @@ mod tests {
             // Forgotten.
             (5002, false),
         ] {
-            assert_eq!(numbers.mark(number), twice, "{number}");
+            assert_eq!(numbers.mark(number, true), twice, "{number}");
         }
     }
 
     #[test]
-    fn what_never_came_is_counted_between_two_that_did() {
+    fn between_two_numbers_all_but_those_without_audio_sound() {
         let mut numbers = Numbers::default();
-        for number in [10, 11, 14, 17] {
-            numbers.mark(number);
+        for (number, audio) in [(10, true), (11, true), (12, false), (15, false), (17, true)] {
+            numbers.mark(number, audio);
         }
-        assert_eq!(numbers.missing(10, 11), 0);
-        assert_eq!(numbers.missing(11, 14), 2);
-        assert_eq!(numbers.missing(10, 17), 4);
-        assert_eq!(numbers.missing(17, 17), 0);
-        numbers.mark(12);
-        assert_eq!(numbers.missing(11, 14), 1);
-        numbers.mark(17 + 3 * WINDOW);
-        assert_eq!(numbers.missing(17, 17 + 3 * WINDOW), 3 * WINDOW - 1);
+        assert_eq!(numbers.sounding(10, 11), 0);
+        assert_eq!(numbers.sounding(11, 13), 0);
+        // 11, 13, 14, 16: whether they came or not.
+        assert_eq!(numbers.sounding(10, 17), 4);
+        assert_eq!(numbers.sounding(17, 17), 0);
+        assert_eq!(numbers.sounding(20, 17), 0);
+        numbers.mark(17 + 3 * WINDOW, true);
+        assert_eq!(numbers.sounding(17, 17 + 3 * WINDOW), 3 * WINDOW - 1);
+        // They were forgotten with the window.
+        numbers.mark(12 + 3 * WINDOW, true);
+        assert_eq!(numbers.sounding(11 + 3 * WINDOW, 13 + 3 * WINDOW), 1);
     }
 }

@@ -29,6 +29,17 @@ fn fixed(ms: u64) -> PlayoutSettings {
     }
 }
 
+fn adaptive() -> PlayoutSettings {
+    PlayoutSettings {
+        delay: Delay::Adaptive {
+            floor: Duration::from_millis(20),
+            ceiling: Duration::from_millis(600),
+        },
+        latency_cap: Duration::from_secs(2),
+        conceal: true,
+    }
+}
+
 /// A playout whose frames are taken from the ring as the mixer does.
 struct Rig {
     playout: Playout,
@@ -85,10 +96,12 @@ impl Rig {
         self.tick += 1;
         let block = self.heard.len();
         self.heard.resize(block + BLOCK, (None, 0));
+        // What was heard may be forgotten meanwhile.
+        let forgotten = (self.tick as usize) * BLOCK - BLOCK - block;
         let mut at = block;
         while let Some(message) = self.consumer.get(self.lease).unwrap() {
             let frame = Frame::parse(&message).unwrap();
-            let (start, samples) = (frame.media_time() as usize, frame.samples());
+            let (start, samples) = (frame.media_time() as usize - forgotten, frame.samples());
             assert!(frame.checksum_ok());
             assert!(start >= at && start + samples.len() <= block + BLOCK);
             for (heard, &sample) in self.heard[start..].iter_mut().zip(samples) {
@@ -122,7 +135,7 @@ impl Rig {
 fn ramp(from: u64, count: usize) -> Vec<i16> {
     (from..)
         .take(count)
-        .map(|n| 1000 + (n % 20_000) as i16)
+        .map(|n| 1000 + (n % 30_000) as i16)
         .collect()
 }
 
@@ -144,9 +157,9 @@ fn a_stream_in_order_plays_bit_for_bit_after_its_delay() {
         rig.tick();
     }
     assert_eq!(rig.audio(), ramp(0, 50 * PACKET));
-    // The tick after arrival and delay: due at 1080 ms.
+    // Arrival and delay: 1063 ms.
     let first = rig.heard.iter().position(|(kind, _)| kind.is_some());
-    assert_eq!(first, Some(4 * BLOCK));
+    assert_eq!(first, Some(63 * 8));
     let (entry, network) = rig.entry();
     assert_eq!(
         (entry.offered, entry.mixed, entry.concealed),
@@ -154,3 +167,315 @@ fn a_stream_in_order_plays_bit_for_bit_after_its_delay() {
     );
     assert_eq!((network.late, network.duplicate), (0, 0));
 }
+
+/// Packets of 20 ms at their times, but for those that are left out.
+fn send(rig: &mut Rig, numbers: std::ops::Range<u64>, lost: &[u64]) {
+    for number in numbers.filter(|number| !lost.contains(number)) {
+        let at_ns = 1_003 * MS + number * 20 * MS;
+        rig.run_until(at_ns);
+        rig.push(number, number * 160, &ramp(number * 160, PACKET), at_ns);
+    }
+}
+
+fn play_out(rig: &mut Rig) -> (Entry, NetworkEntry) {
+    rig.playout.end(&mut rig.stream);
+    while !rig.playout.is_empty() {
+        rig.tick();
+    }
+    rig.entry()
+}
+
+/// The silent indices between the first and the last that are not.
+fn silent(rig: &Rig) -> usize {
+    let sounds = |(kind, _): &(Option<FrameKind>, i16)| kind.is_some();
+    let first = rig.heard.iter().position(sounds).unwrap();
+    let last = rig.heard.iter().rposition(sounds).unwrap();
+    rig.heard[first..=last]
+        .iter()
+        .filter(|heard| !sounds(heard))
+        .count()
+}
+
+#[test]
+fn a_gap_is_concealed_for_exactly_its_length_and_what_follows_is_in_its_place() {
+    let mut rig = Rig::new(fixed(60));
+    send(&mut rig, 0..50, &[20, 30, 31]);
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!((entry.offered, entry.concealed), (47 * 160, 3 * 160));
+    for (index, &(kind, sample)) in rig.heard[504..504 + 8000].iter().enumerate() {
+        if [20, 30, 31].contains(&(index / 160)) {
+            assert_eq!(kind, Some(FrameKind::Concealment));
+        } else {
+            assert_eq!(
+                (kind, sample),
+                (Some(FrameKind::Audio), ramp(index as u64, 1)[0])
+            );
+        }
+    }
+}
+
+#[test]
+fn without_concealment_a_gap_is_silent_and_counted_all_the_same() {
+    let mut rig = Rig::new(PlayoutSettings {
+        conceal: false,
+        ..fixed(60)
+    });
+    send(&mut rig, 0..50, &[20]);
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!((entry.concealed, silent(&rig)), (160, 160));
+    assert_eq!(rig.audio().len(), 49 * 160);
+}
+
+#[test]
+fn a_jump_of_time_without_a_jump_of_numbers_is_a_pause() {
+    let mut rig = Rig::new(fixed(60));
+    send(&mut rig, 0..10, &[]);
+    let later = 1_003 * MS + 60 * 20 * MS;
+    rig.run_until(later);
+    rig.push(10, 60 * 160, &ramp(0, PACKET), later);
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!((entry.offered, entry.concealed), (11 * 160, 0));
+    let last = rig
+        .heard
+        .iter()
+        .rposition(|(kind, _)| *kind == Some(FrameKind::Audio));
+    assert_eq!(last, Some(504 + 61 * 160 - 1));
+}
+
+#[test]
+fn a_pause_that_was_announced_is_silent_at_once_and_no_gap() {
+    let mut rig = Rig::new(fixed(60));
+    send(&mut rig, 0..10, &[]);
+    rig.playout.note(10);
+    rig.playout.pause(10 * 160, &mut rig.stream);
+    send(&mut rig, 60..61, &[]);
+    // The numbers of the pause never were.
+    for number in 11..60 {
+        rig.playout.note(number);
+    }
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!((entry.offered, entry.concealed), (11 * 160, 0));
+    assert_eq!(silent(&rig), 50 * 160);
+}
+
+#[test]
+fn a_packet_lost_at_the_end_of_a_pause_is_missed_there() {
+    let mut rig = Rig::new(fixed(60));
+    send(&mut rig, 0..10, &[]);
+    rig.playout.note(10);
+    rig.playout.pause(10 * 160, &mut rig.stream);
+    let later = 1_003 * MS + 60 * 20 * MS;
+    rig.run_until(later);
+    // Number 11 is lost.
+    rig.push(12, 60 * 160, &ramp(0, PACKET), later);
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!((entry.offered, entry.concealed), (11 * 160, 160));
+}
+
+#[test]
+fn what_comes_after_its_playout_is_late_and_its_time_missed() {
+    let mut rig = Rig::new(fixed(60));
+    send(&mut rig, 0..20, &[10]);
+    rig.push(10, 1600, &ramp(1600, PACKET), 1_403 * MS);
+    let (entry, network) = play_out(&mut rig);
+    assert_eq!(
+        (entry.offered, entry.mixed, entry.dropped_late),
+        (3200, 3040, 160)
+    );
+    assert_eq!((entry.concealed, network.late), (160, 1));
+}
+
+#[test]
+fn a_duplicate_is_counted_and_never_offered() {
+    let mut rig = Rig::new(fixed(60));
+    send(&mut rig, 0..20, &[]);
+    // One that waits, and one that was played.
+    rig.push(19, 19 * 160, &ramp(19 * 160, PACKET), 1_403 * MS);
+    rig.push(3, 3 * 160, &ramp(3 * 160, PACKET), 1_403 * MS);
+    let (entry, network) = play_out(&mut rig);
+    assert_eq!(
+        (entry.offered, entry.dropped_late, network.duplicate),
+        (3200, 0, 2)
+    );
+}
+
+#[test]
+fn packets_that_overlap_give_each_sample_once() {
+    let mut rig = Rig::new(fixed(60));
+    for number in 0..20 {
+        let at_ns = 1_003 * MS + number * 20 * MS;
+        rig.run_until(at_ns);
+        rig.push(number, number * 160, &ramp(number * 160, 2 * PACKET), at_ns);
+    }
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!((entry.offered, entry.concealed), (21 * 160, 0));
+    assert_eq!(rig.audio(), ramp(0, 21 * 160));
+}
+
+#[test]
+fn a_stall_within_the_ceiling_becomes_delay_and_costs_no_sample() {
+    let mut rig = Rig::new(adaptive());
+    send(&mut rig, 0..50, &[]);
+    for number in 50..65 {
+        rig.run_until(2_303 * MS);
+        rig.push(
+            number,
+            number * 160,
+            &ramp(number * 160, PACKET),
+            2_303 * MS,
+        );
+    }
+    send(&mut rig, 65..100, &[]);
+    let delay = rig.entry().1.playout_delay;
+    assert!(delay > Duration::from_millis(300), "{delay:?}");
+    let (entry, network) = play_out(&mut rig);
+    assert_eq!((entry.mixed, network.late), (16_000, 0));
+    assert_eq!(rig.audio(), ramp(0, 16_000));
+    // The stall less the delay there was, and what was added to it.
+    assert!(
+        (2000..2600).contains(&entry.concealed),
+        "{}",
+        entry.concealed
+    );
+}
+
+#[test]
+fn after_a_stall_the_delay_shrinks_where_it_is_silent() {
+    let mut rig = Rig::new(adaptive());
+    send(&mut rig, 0..50, &[]);
+    for number in 50..1000 {
+        let at_ns = (1_003 + number * 20).max(2_303) * MS;
+        rig.run_until(at_ns);
+        let samples = if number % 50 < 25 {
+            [7; PACKET]
+        } else {
+            [-7000; PACKET]
+        };
+        rig.push(number, number * 160, &samples, at_ns);
+    }
+    let (entry, network) = play_out(&mut rig);
+    let delay = network.playout_delay;
+    assert!(delay < Duration::from_millis(60), "{delay:?}");
+    assert!(network.discarded_delay_change > 8 * 200);
+    assert_eq!(entry.discarded, network.discarded_delay_change);
+    // No sample of speech.
+    let loud = rig
+        .audio()
+        .iter()
+        .filter(|&&sample| sample == -7000)
+        .count();
+    assert_eq!(loud, 19 * 25 * PACKET);
+}
+
+#[test]
+fn what_waits_beyond_the_latency_cap_is_discarded_oldest_first() {
+    let mut rig = Rig::new(fixed(60));
+    // Three seconds at once.
+    for number in 0..150 {
+        rig.push(
+            number,
+            number * 160,
+            &ramp(number * 160, PACKET),
+            1_003 * MS,
+        );
+    }
+    let (entry, network) = play_out(&mut rig);
+    assert!(network.discarded_latency_cap > 0);
+    assert_eq!(entry.mixed + network.discarded_latency_cap, 150 * 160);
+    let heard = rig.audio();
+    assert_eq!(heard[heard.len() - 8000 / 50..], ramp(149 * 160, 160));
+    assert!(rig.heard.len() < 8000 * 3 / 2, "it waited for longer");
+}
+
+#[test]
+fn a_packet_of_any_length_is_taken_in_pieces() {
+    let mut rig = Rig::new(adaptive());
+    let whole = ramp(0, 12_000);
+    rig.push(0, 0, &whole, 1_003 * MS);
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!((entry.offered, entry.concealed), (12_000, 0));
+    assert_eq!(rig.audio(), whole);
+}
+
+#[test]
+fn a_new_segment_plays_after_what_waits() {
+    let mut rig = Rig::new(fixed(60));
+    send(&mut rig, 0..10, &[]);
+    rig.playout.begin_segment(&mut rig.stream);
+    for number in 0..10 {
+        let at_ns = 1_203 * MS + number * 20 * MS;
+        rig.run_until(at_ns);
+        let time = 77_000 + number * 160;
+        rig.push(
+            60_000 + number,
+            time,
+            &ramp(1600 + number * 160, PACKET),
+            at_ns,
+        );
+    }
+    let (entry, network) = play_out(&mut rig);
+    assert_eq!(rig.audio(), ramp(0, 3200));
+    assert_eq!((entry.concealed, entry.segments, network.late), (0, 1, 0));
+}
+
+#[test]
+fn a_clock_that_jumps_begins_anew_and_a_stray_packet_does_not() {
+    for jump in [1 << 40, -100_000i64, 100_000] {
+        let mut rig = Rig::new(fixed(60));
+        send(&mut rig, 0..20, &[]);
+        let stray = (20 * 160 + (1u64 << 50)).wrapping_add_signed(-jump);
+        rig.push(20, stray, &ramp(0, PACKET), 1_400 * MS);
+        for number in 21..60 {
+            let at_ns = 1_003 * MS + number * 20 * MS;
+            rig.run_until(at_ns);
+            let time = (number * 160).wrapping_add_signed(jump);
+            rig.push(number, time, &ramp(number * 160, PACKET), at_ns);
+        }
+        let (entry, _) = play_out(&mut rig);
+        assert_eq!(entry.segments, 1, "{jump}");
+        // The stray one, and the first after the jump.
+        assert_eq!(entry.mixed, 58 * 160, "{jump}");
+        assert_eq!(rig.audio()[20 * 160..], ramp(22 * 160, 38 * 160));
+    }
+}
+
+#[test]
+fn a_sender_that_stood_still_is_heard_again() {
+    let mut rig = Rig::new(fixed(60));
+    send(&mut rig, 0..20, &[]);
+    for number in 20..60 {
+        let at_ns = 11_003 * MS + number * 20 * MS;
+        rig.run_until(at_ns);
+        rig.push(number, number * 160, &ramp(number * 160, PACKET), at_ns);
+    }
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!((entry.mixed, entry.segments), (59 * 160, 1));
+}
+
+#[test]
+fn samples_without_numbers_follow_each_other_and_go_on_after_a_pause() {
+    let mut rig = Rig::new(fixed(60));
+    let mut sent = 0;
+    for second in [0, 2] {
+        for packet in 0..50 {
+            let at_ns = 1_003 * MS + second * 1_000 * MS + packet * 20 * MS;
+            rig.run_until(at_ns);
+            rig.playout
+                .append(&ramp(sent, PACKET), at_ns, &mut rig.stream);
+            sent += 160;
+        }
+    }
+    let (entry, _) = play_out(&mut rig);
+    assert_eq!(rig.audio(), ramp(0, 16_000));
+    assert_eq!((entry.concealed, entry.dropped()), (0, 0));
+    // The second half is where its arrival puts it.
+    assert_eq!(
+        rig.heard[504 + 16_000],
+        (Some(FrameKind::Audio), ramp(8000, 1)[0])
+    );
+}
+
+mod any;
+mod concealed;
+mod converted;
+mod drift;

@@ -1,0 +1,142 @@
+//! Where a packet that comes belongs on the line, and whether it is to be believed.
+
+use std::time::Duration;
+
+use crate::ledger::Discard;
+
+use super::{Playout, books::Books, buffer::Run};
+
+/// A packet further off than this is believed only if the next agrees with it. In milliseconds.
+pub(super) const STRAY_MS: u64 = 500;
+/// After so much that came late in a row, the stream begins anew. In milliseconds.
+const RESTART_MS: u64 = 500;
+/// The numbers of a new segment begin so far above the last of the one before it.
+const SEGMENT_NUMBERS: u64 = 1 << 16;
+
+/// What became of some samples per channel.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) new: u64,
+    pub(super) late: u64,
+}
+
+impl Playout {
+    /// The number of a packet, one row for all segments.
+    pub(super) fn number(&mut self, sequence: u64) -> u64 {
+        let base = self.number_base.get_or_insert_with(|| {
+            let newest = self.line.numbers.newest().unwrap_or(0);
+            (newest + SEGMENT_NUMBERS).wrapping_sub(sequence)
+        });
+        sequence.wrapping_add(*base)
+    }
+
+    /// The line's time for a first packet: it plays when the playout delay has passed, and after all that
+    /// waits.
+    pub(super) fn anchor(&mut self, number: u64, at_ns: u64) -> u64 {
+        let origin = *self.origin.get_or_insert_with(|| {
+            let tick = self.next_tick.unwrap_or(self.clock.next_tick(at_ns));
+            let origin = self.clock.start_of(tick);
+            self.output.begin(origin);
+            self.control.begin(self.clock.due_ns(tick));
+            origin
+        });
+        let plays_ns = at_ns + self.control.first_ns();
+        let since = Duration::from_nanos(plays_ns.saturating_sub(self.clock.first_ns));
+        let place = self.clock.samples_of(since).saturating_sub(origin);
+        let place = self.output.rates().to_source(place);
+        let (cursor, played) = (self.line.cursor(), self.line.played());
+        self.segment_first = number;
+        let start = cursor + place.saturating_sub(played);
+        start.max(self.line.buffer.newest().unwrap_or(0))
+    }
+
+    /// Whether the time of a packet can be true. One that is far from where it should be is dropped,
+    /// unless the one before was there too: then the sender's clock jumped, or stood still, and the
+    /// stream begins anew.
+    pub(super) fn belief(&mut self, start: u64, frames: u64, number: u64) -> Belief {
+        let (far, cursor) = (self.samples(STRAY_MS), self.line.cursor());
+        let next = self.line.buffer.newest().unwrap_or(cursor).max(cursor);
+        let end = start.wrapping_add(frames);
+        let ahead = start.wrapping_sub(next) as i64 > far as i64;
+        let behind = cursor.wrapping_sub(end) as i64;
+        let newer = self.line.is_newer(number);
+        if !ahead && (!newer || behind <= far as i64) {
+            let restart = newer && behind > 0 && self.late_run > self.samples(RESTART_MS);
+            if newer {
+                self.stray = None;
+            }
+            return if restart {
+                Belief::Restart
+            } else {
+                Belief::Plausible
+            };
+        }
+        let agrees = self
+            .stray
+            .is_some_and(|(last, expected)| number > last && start.abs_diff(expected) <= far);
+        self.stray = newer.then_some((number, end));
+        if agrees {
+            self.stray = None;
+            Belief::Restart
+        } else if ahead {
+            Belief::Ahead
+        } else {
+            Belief::Behind
+        }
+    }
+
+    /// Puts samples where they belong. Their time is within reach of the cursor.
+    pub(super) fn accept(
+        &mut self,
+        start: u64,
+        number: u64,
+        samples: &[i16],
+        at_ns: u64,
+        books: Books<'_>,
+    ) -> Taken {
+        let end = start + (samples.len() / self.channels) as u64;
+        let mut run = Run {
+            start,
+            end,
+            first: number,
+            last: number,
+            paused: false,
+            fresh: number <= self.segment_first,
+        };
+        if self.line.is_newer(number) && self.line.buffer.is_empty() {
+            let room = self.control.room_to_grow(self.line.shift());
+            self.line.settle_dry(&run, room, books);
+        }
+        let cursor = self.line.cursor();
+        if start > cursor + self.latency_cap {
+            let to = start - self.control.needed();
+            self.line.pass(to, Discard::LatencyCap, books);
+        }
+        self.control.moved(self.line.moved(), at_ns);
+        let late = cursor.clamp(start, end) - start;
+        books.late(start, start + late);
+        run.start += late;
+        let samples = &samples[late as usize * self.channels..];
+        let new = if samples.is_empty() {
+            0
+        } else if let Ok(new) = self.line.buffer.insert(run, samples) {
+            new
+        } else {
+            books.discarded(Discard::LatencyCap, run.start, run.end - run.start);
+            0
+        };
+        Taken { new, late }
+    }
+}
+
+/// What is to be thought of a packet's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Belief {
+    Plausible,
+    /// The stream begins anew with it.
+    Restart,
+    /// Far ahead of what came before.
+    Ahead,
+    /// Far behind what was played.
+    Behind,
+}

@@ -1,0 +1,96 @@
+//! An hour of a sender whose clock is off, through jitter and in bursts.
+
+use super::*;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+/// A sender and its network.
+#[derive(Debug, Clone, Copy)]
+struct Sender {
+    ppm: f64,
+    /// Uniform, up to this.
+    jitter_ms: u64,
+    /// Packets that are sent at once.
+    burst: u64,
+}
+
+/// What an hour of it led to.
+#[derive(Debug)]
+struct Hour {
+    /// Concealed after the first twenty seconds, in which the delay is found.
+    concealed: u64,
+    late: u64,
+    discarded: u64,
+    latency_ms_max: f64,
+    ppm: f64,
+    /// Samples that were inserted or taken out to follow.
+    slips: u64,
+}
+
+fn hour(settings: PlayoutSettings, sender: Sender, minutes: u64) -> Hour {
+    let mut rig = Rig::new(settings);
+    let mut random = StdRng::seed_from_u64(7);
+    let packet_ns = 20e6 / (1.0 + sender.ppm * 1e-6);
+    let samples = ramp(0, PACKET);
+    let (mut at_first, mut latency_max) = (0, Duration::ZERO);
+    let mut last_ns = 0;
+    for number in 0..minutes * 3000 {
+        let sent = number / sender.burst * sender.burst + sender.burst - 1;
+        let jitter = random.random_range(0..=sender.jitter_ms * MS);
+        let at_ns = 1_003 * MS + (sent as f64 * packet_ns) as u64 + jitter;
+        // In order.
+        last_ns = last_ns.max(at_ns);
+        rig.heard.clear();
+        rig.run_until(last_ns);
+        rig.push(number, number * 160, &samples, last_ns);
+        let (entry, network) = rig.entry();
+        if number == 1000 {
+            at_first = entry.concealed;
+        }
+        if number > 1000 {
+            latency_max = latency_max.max(network.playout_delay);
+        }
+    }
+    let (entry, network) = rig.entry();
+    Hour {
+        concealed: entry.concealed - at_first,
+        late: entry.dropped_late,
+        discarded: entry.discarded,
+        latency_ms_max: latency_max.as_secs_f64() * 1e3,
+        ppm: network.drift_ppm,
+        slips: rig.playout.control.followed().unsigned_abs(),
+    }
+}
+
+/// Its figures are shown by `-- --nocapture`.
+#[test]
+fn a_drifting_sender_neither_runs_dry_nor_piles_up() {
+    let tries = [
+        (0.0, 30, 1, adaptive(), 60),
+        (200.0, 30, 1, adaptive(), 60),
+        (-200.0, 30, 1, adaptive(), 60),
+        (200.0, 5, 13, adaptive(), 60),
+        (-200.0, 5, 13, adaptive(), 60),
+        (200.0, 0, 1, adaptive(), 10),
+        (-200.0, 0, 1, adaptive(), 10),
+        (200.0, 30, 1, fixed(90), 60),
+        (-200.0, 30, 1, fixed(90), 60),
+    ];
+    for (ppm, jitter_ms, burst, settings, minutes) in tries {
+        let sender = Sender {
+            ppm,
+            jitter_ms,
+            burst,
+        };
+        let hour = hour(settings, sender, minutes);
+        println!("{sender:?} {:?}: {hour:?}", settings.delay);
+        assert_eq!((hour.concealed, hour.late), (0, 0), "{sender:?}");
+        assert!((hour.ppm - ppm).abs() < 1.0, "{sender:?} {hour:?}");
+        // The jitter, what the mix needs at least, and what is left alone.
+        let spread_ms = (jitter_ms + 20 * (burst - 1)) as f64;
+        let latency_ms = 90f64.max(spread_ms + 39.0 + 10.0);
+        assert!(hour.latency_ms_max < latency_ms + 5.0, "{hour:?}");
+        if ppm == 0.0 {
+            assert_eq!((hour.slips, hour.discarded), (0, 0));
+        }
+    }
+}
