@@ -8,10 +8,9 @@ mod support_mix;
 use std::{sync::Arc, time::Duration};
 
 use mixpool::{
-    audio::Gain,
     ingest::{Arrived, Delay, MixClock, Playout, PlayoutSettings, Stream},
     ledger::Account,
-    mixer::{Command, Timing},
+    mixer::{Command, NewInput, Timing},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use support_mix::{BLOCK, Rig, Setup, noise, reference};
@@ -48,12 +47,9 @@ fn phone(rig: &mut Rig, seed: u64) -> Phone {
     let account = Arc::new(Account::with_network(format!("phone-{seed}")));
     rig.accounts.push(Arc::clone(&account));
     let producer = rig.pool.acquire().unwrap();
-    rig.mixer.apply(Command::Admit {
-        lease: producer.lease(),
-        account: Arc::clone(&account),
-        gain: Gain::UNITY,
-        timing: Timing::Clock,
-    });
+    rig.mixer.apply(Command::Admit(
+        NewInput::new(producer.lease(), Arc::clone(&account)).timing(Timing::Clock),
+    ));
     let mut random = StdRng::seed_from_u64(seed);
     let lost: Vec<u64> = (1..PACKETS - 1)
         .filter(|_| random.random_range(0..100) < LOST_IN_100)

@@ -69,9 +69,12 @@ fn run(trouble: Trouble, seed: u64) {
             .write(&[], &mut bytes);
             number = number.wrapping_add(1);
             timestamp = timestamp.wrapping_add(BLOCK as u32);
-            let mut late = || match spared {
-                true => 0,
-                false => rng.random_range(0..=trouble.jitter_ms * MS),
+            let mut late = || {
+                if spared {
+                    0
+                } else {
+                    rng.random_range(0..=trouble.jitter_ms * MS)
+                }
             };
             let at = begin + packet as u64 * PTIME;
             let arrivals = [at + late(), at + late()];

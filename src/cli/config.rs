@@ -95,19 +95,19 @@ fn text_of(key: &str, value: Value) -> Result<String> {
     let Some(address) = table.remove("address") else {
         bail!("`{key}` lacks the key `address`");
     };
-    let mut text = scalar("address", address)?;
+    let mut parts = vec![scalar("address", address)?];
     for (name, value) in table {
         match value {
             // Such as `payload_types`: its own keys say what it is.
             Value::Table(table) => {
                 for (name, value) in table {
-                    text += &format!(",{name}={}", scalar(&name, value)?);
+                    parts.push(format!("{name}={}", scalar(&name, value)?));
                 }
             }
-            value => text += &format!(",{name}={}", scalar(&name, value)?),
+            value => parts.push(format!("{name}={}", scalar(&name, value)?)),
         }
     }
-    Ok(text)
+    Ok(parts.join(","))
 }
 
 fn scalar(key: &str, value: Value) -> Result<String> {

@@ -55,11 +55,10 @@ pub fn text(report: &Report) -> String {
         text += &streams(report);
         text.push('\n');
     }
-    for table in [network::streams(report), network::listeners(report)] {
-        if let Some(table) = table {
-            text += &table;
-            text.push('\n');
-        }
+    let network = [network::streams(report), network::listeners(report)];
+    for table in network.into_iter().flatten() {
+        text += &table;
+        text.push('\n');
     }
     text + &summary(report)
 }

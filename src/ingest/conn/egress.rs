@@ -223,7 +223,9 @@ mod tests {
         };
         let mut ears = [(); 2].map(|()| Ear::new(voicing));
         publish(&mut tap, 0, &[1; 160]);
-        outputs.each_mut().map(|output| publish(output, 0, &[]));
+        for output in &mut outputs {
+            publish(output, 0, &[]);
+        }
         let mut heard = Vec::new();
         let mut deliver = |key: u64, coming: Coming<'_>, mix: &mut Mix| {
             let Coming::Frame(at, samples) = coming else {
@@ -233,7 +235,9 @@ mod tests {
             heard.push((key, at, message.is_some()));
             if heard.len() == 1 {
                 publish(&mut tap, 160, &[2; 160]);
-                outputs.each_mut().map(|output| publish(output, 160, &[]));
+                for output in &mut outputs {
+                    publish(output, 160, &[]);
+                }
             }
         };
         // What comes behind a pass's back is of the next.
