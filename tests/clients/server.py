@@ -1,6 +1,5 @@
 """The server under test, run as people run it, and the programs that talk to it."""
 
-import array
 import json
 import os
 import pathlib
