@@ -5,7 +5,7 @@
 
 mod support_mix;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use mixpool::wire::rtp::Packet;
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
@@ -45,8 +45,8 @@ fn run(trouble: Trouble, seed: u64) {
         let samples = noise(seed + index as u64, PACKETS * BLOCK, 2000);
         // Its first packet is not held up, so its place is known.
         let begin = network.clock.first_ns + phase;
-        let tick = network.clock.next_tick(begin + DELAY.as_nanos() as u64);
-        let place = network.clock.start_of(tick) as usize;
+        let plays = Duration::from_nanos(phase) + DELAY;
+        let place = network.clock.samples_of(plays) as usize;
         let mut heard = vec![0; place + samples.len()];
         for (packet, samples) in samples.chunks(BLOCK).enumerate() {
             let change = trouble.changes && packet == PACKETS / 2;

@@ -22,8 +22,8 @@ use super::{BLOCK, Rig, Setup};
 pub const MS: u64 = 1_000_000;
 /// Of a tick, and of a packet.
 pub const PTIME: u64 = 20 * MS;
-/// The playout delay.
-pub const DELAY: Duration = Duration::from_millis(60);
+/// The playout delay: 40 ms of jitter, and what a block takes from its first sample to its tick.
+pub const DELAY: Duration = Duration::from_millis(80);
 
 /// Admits to the rig's pool; the mixer is told between ticks.
 struct Door {
