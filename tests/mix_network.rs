@@ -47,9 +47,8 @@ fn phone(rig: &mut Rig, seed: u64) -> Phone {
     let account = Arc::new(Account::with_network(format!("phone-{seed}")));
     rig.accounts.push(Arc::clone(&account));
     let producer = rig.pool.acquire().unwrap();
-    rig.mixer.apply(Command::Admit(
-        NewInput::new(producer.lease(), Arc::clone(&account)).timing(Timing::Clock),
-    ));
+    let new = NewInput::new(producer.lease(), Arc::clone(&account)).timing(Timing::Clock);
+    rig.mixer.apply(Command::Admit(new));
     let mut random = StdRng::seed_from_u64(seed);
     let lost: Vec<u64> = (1..PACKETS - 1)
         .filter(|_| random.random_range(0..100) < LOST_IN_100)

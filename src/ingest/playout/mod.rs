@@ -281,10 +281,7 @@ impl Playout {
     /// What waits is not played, but discarded, and accounted for: the stream ends at once, or goes on
     /// with another playout.
     pub fn abandon(&mut self, stream: &mut Stream) {
-        let books = Books {
-            account: stream.account(),
-            rates: self.output.rates(),
-        };
+        let books = self.books(stream);
         if let Some(newest) = self.line.buffer.newest() {
             self.line.pass(newest, Discard::Ended, books);
         }
