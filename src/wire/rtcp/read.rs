@@ -1,6 +1,6 @@
 //! Compounds apart: see [`rtcp`](super).
 
-use std::slice;
+use std::{ops::RangeInclusive, slice};
 
 use thiserror::Error;
 
@@ -10,6 +10,8 @@ use super::{
 
 /// Length of the header that all packets begin with.
 const HEADER_BYTES: usize = 4;
+/// Types that a datagram may begin with: all that RFC 3550, 4585 and 3611 define.
+const FIRST: RangeInclusive<u8> = SENDER_REPORT..=207;
 /// Length of one receiver's report on one stream.
 const REPORT_BYTES: usize = 24;
 
@@ -95,8 +97,8 @@ pub enum RtcpError {
         /// What stands in its place: 0, 1 or 3.
         version: u8,
     },
-    /// A compound begins with a sender or a receiver report.
-    #[error("an RTCP compound begins with a report, not with packet type {packet_type}")]
+    /// It begins with a packet of a type that is none of RTCP's.
+    #[error("an RTCP datagram begins with a packet of type 200 to 207, not {packet_type}")]
     First {
         /// What it begins with.
         packet_type: u8,
@@ -126,8 +128,8 @@ pub enum RtcpError {
 impl<'a> Compound<'a> {
     /// Reads one datagram.
     ///
-    /// Stricter than RFC 3550 nowhere, and laxer in one thing: a compound of a single packet may be padded.
-    /// A datagram that begins with no report (RFC 5506) is refused, as such must be agreed upon.
+    /// Stricter than RFC 3550 nowhere, and laxer in two things: a compound of a single packet may be padded,
+    /// and it may begin without a report (RFC 5506), as phones send a goodbye alone.
     ///
     /// # Errors
     /// [`RtcpError`] for the first packet that is not as it must be.
@@ -136,7 +138,7 @@ impl<'a> Compound<'a> {
         loop {
             let (packet, after) = split_packet(rest)?;
             let first = rest.len() == datagram.len();
-            if first && !matches!(packet.kind, SENDER_REPORT | RECEIVER_REPORT) {
+            if first && !FIRST.contains(&packet.kind) {
                 return Err(RtcpError::First {
                     packet_type: packet.kind,
                 });

@@ -206,6 +206,24 @@ fn the_last_packet_may_be_padded() {
 }
 
 #[test]
+fn a_goodbye_may_come_alone() {
+    let bytes = packet(1, 203, &[0, 0, 0, 7]);
+    let compound = Compound::parse(&bytes).unwrap();
+    let Some(Packet::Bye(bye)) = compound.packets().next() else {
+        panic!("{compound:?}");
+    };
+    assert_eq!(bye.ssrcs().collect::<Vec<_>>(), [7]);
+    // What is not known is passed over.
+    assert!(
+        Compound::parse(&packet(0, 204, &[0; 8]))
+            .unwrap()
+            .packets()
+            .next()
+            .is_none()
+    );
+}
+
+#[test]
 fn each_way_to_be_malformed_has_its_kind() {
     use RtcpError::{First, Length, Padding, TooShort, Version};
 
@@ -224,7 +242,7 @@ fn each_way_to_be_malformed_has_its_kind() {
         bytes[8] = first;
         assert_eq!(refusal(&bytes), Version { version }, "of the second packet");
     }
-    for packet_type in [0, 192, 202, 203, 204, 207, 223] {
+    for packet_type in [0, 192, 199, 208, 223] {
         assert_eq!(refusal(&packet(0, packet_type, &[])), First { packet_type });
     }
     let claims = |claimed, bytes| Length { claimed, bytes };
