@@ -305,6 +305,16 @@ impl Line {
         }
     }
 
+    /// How much audio waits at the cursor beyond what the longest move may need.
+    pub(super) fn spare(&self) -> u64 {
+        match self.buffer.head() {
+            Some(run) if run.start <= self.cursor && self.pad == 0 => run
+                .end
+                .saturating_sub(self.cursor + self.cut + fade::LENGTH),
+            _ => 0,
+        }
+    }
+
     /// How it moved since it was asked last.
     pub(super) fn moved(&mut self) -> Moved {
         std::mem::take(&mut self.moved)

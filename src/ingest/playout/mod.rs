@@ -81,6 +81,8 @@ const CAP_MAX: Duration = Duration::from_secs(60);
 const PIECE_MS: u64 = 100;
 /// A converter is fed in pieces of this. In milliseconds.
 const STEP_MS: u64 = 5;
+/// At most so many blocks are placed before their time.
+const AHEAD_BLOCKS: u64 = 3;
 /// Samples are played in pieces of at most this, interleaved.
 const PLAYED: usize = 960;
 
@@ -308,7 +310,7 @@ impl Playout {
         let now_ns = self.clock.due_ns(tick);
         let wish = self.control.wish(now_ns, self.line.shift());
         self.line.steer(wish, self.books(stream));
-        while self.output.wants(end) {
+        while self.output.reaches() < end {
             let missing = self.missing(end);
             let books = self.books(stream);
             let (sound, count) = self.line.play(&mut self.piece[..missing], books);
@@ -317,6 +319,33 @@ impl Playout {
         }
         self.control.moved(self.line.moved(), now_ns);
         self.output.place_until(end, stream);
+        self.play_ahead(end, stream);
+    }
+
+    /// Places whole blocks after `end` as far as their audio waits already, so that a thread that is late
+    /// for the next tick, or for a few, costs nothing that came in time. Only what is in order: a gap
+    /// waits to the last, and so does what a change of the delay may need.
+    fn play_ahead(&mut self, end: u64, stream: &mut Stream) {
+        let rates = self.output.rates();
+        let block = self.clock.block_samples as u64;
+        let spare = rates.to_bus(self.line.spare());
+        let placed = self.output.at().saturating_sub(end);
+        let blocks = |samples: u64| (samples / block).min(AHEAD_BLOCKS) * block;
+        let far = end + blocks(placed + spare);
+        while self.output.reaches() < far {
+            let spare = self.line.spare() as usize * self.channels;
+            let missing = self.missing(far).min(spare);
+            if missing == 0 {
+                // A converter holds some back.
+                break;
+            }
+            let books = self.books(stream);
+            let (sound, count) = self.line.play(&mut self.piece[..missing], books);
+            let samples = &self.piece[..count * self.channels];
+            self.output.give(sound, samples, stream);
+        }
+        let whole = blocks(self.output.reaches().saturating_sub(end));
+        self.output.place_until(end + whole, stream);
     }
 
     /// How many samples to play next, interleaved: no more than the mix needs up to this index.

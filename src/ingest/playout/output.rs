@@ -133,13 +133,13 @@ impl Output {
         self.at + (self.frame.len() / self.channels) as u64
     }
 
-    /// Whether the samples up to this index can be placed with what was given.
-    pub(super) fn wants(&self, end: u64) -> bool {
+    /// Up to which index samples can be placed with what was given.
+    pub(super) fn reaches(&self) -> u64 {
         let ready = match &self.converted {
             Some(converted) => converted.converter.buffered() / self.channels,
             None => 0,
         };
-        self.at() + (ready as u64) < end
+        self.at() + ready as u64
     }
 
     /// Takes the next samples of the source. At the bus's format they are placed at once, a frame as
@@ -179,7 +179,9 @@ impl Output {
             self.sound = sound;
         }
         while !samples.is_empty() {
-            let room = self.block - self.frame.len();
+            // A frame ends where a block of the mix does.
+            let begun = self.at as usize * self.channels % self.block;
+            let room = self.block - begun - self.frame.len();
             let (now, later) = samples.split_at(samples.len().min(room));
             self.frame.extend_from_slice(now);
             samples = later;

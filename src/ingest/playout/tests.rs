@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    audio::{Format, Frame, FrameKind},
+    audio::{Format, Frame, FrameKind, frame::HEADER_BYTES},
     ledger::{Account, Entry, Fate, NetworkEntry},
     queue::{Consumer, LeaseId, Pool},
 };
@@ -103,7 +103,16 @@ impl Rig {
             let frame = Frame::parse(&message).unwrap();
             let (start, samples) = (frame.media_time() as usize - forgotten, frame.samples());
             assert!(frame.checksum_ok());
-            assert!(start >= at && start + samples.len() <= block + BLOCK);
+            if start >= block + BLOCK {
+                // Placed ahead of its time.
+                assert!(start + samples.len() <= block + (1 + AHEAD_BLOCKS as usize) * BLOCK);
+                break;
+            }
+            let range = start..start + samples.len();
+            assert!(
+                start >= at && range.end <= block + BLOCK,
+                "{range:?}, {at}, {block}"
+            );
             for (heard, &sample) in self.heard[start..].iter_mut().zip(samples) {
                 *heard = (Some(frame.kind()), sample);
             }
@@ -115,7 +124,10 @@ impl Rig {
             self.account.count(fate, samples.len() as u64);
             message.ack();
         }
-        self.account.check(|| 0).unwrap();
+        let waiting = self.consumer.waiting(self.lease).unwrap();
+        let headers = waiting.messages * HEADER_BYTES as u64;
+        let in_ring = (waiting.payload_bytes - headers) / 2;
+        self.account.check(|| in_ring).unwrap();
     }
 
     fn audio(&self) -> Vec<i16> {
@@ -180,6 +192,10 @@ fn send(rig: &mut Rig, numbers: std::ops::Range<u64>, lost: &[u64]) {
 fn play_out(rig: &mut Rig) -> (Entry, NetworkEntry) {
     rig.playout.end(&mut rig.stream);
     while !rig.playout.is_empty() {
+        rig.tick();
+    }
+    // And what was placed ahead.
+    for _ in 0..AHEAD_BLOCKS {
         rig.tick();
     }
     rig.entry()
@@ -283,6 +299,24 @@ fn what_comes_after_its_playout_is_late_and_its_time_missed() {
         (3200, 3040, 160)
     );
     assert_eq!((entry.concealed, network.late), (160, 1));
+}
+
+#[test]
+fn what_waits_in_order_is_placed_before_its_time_and_a_gap_is_not() {
+    let mut rig = Rig::new(fixed(200));
+    let waiting = |rig: &Rig| rig.consumer.waiting(rig.lease).unwrap().messages;
+    for number in (0..5).chain(6..11) {
+        let samples = ramp(number * 160, PACKET);
+        rig.push(number, number * 160, &samples, 1_003 * MS);
+    }
+    while waiting(&rig) == 0 {
+        rig.tick();
+    }
+    // Its own block was taken; three more are there for a thread that is late.
+    assert_eq!(waiting(&rig), AHEAD_BLOCKS);
+    // Before the gap, only what no change of the delay can need any more.
+    (0..3).for_each(|_| rig.tick());
+    assert_eq!(waiting(&rig), 0);
 }
 
 #[test]
