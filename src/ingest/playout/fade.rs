@@ -1,4 +1,7 @@
 //! The cross-fade over a cut: from what would have come to what comes instead.
+//!
+//! With cuts of one sample it does what rubato's `Slip` does, in integers and anywhere in a stream:
+//! `Slip` works in chunks of fixed length on floats, which would have to be cut around each gap.
 
 use super::buffer::Buffer;
 

@@ -6,13 +6,29 @@
 //! sample is accounted for, and the stream never slips against the clock unnoticed.
 //!
 //! It is pure and passive: time is an argument, and nothing happens but what is called for. All memory
-//! is taken at construction; a packet costs its copy.
+//! is taken at construction, and bounded by the latency cap. A packet and its block cost a few hundred
+//! nanoseconds, and some microseconds where the rate is converted.
 //!
 //! ```text
-//!   push ──► buffer ──► line ──────────► output ──► ring
-//!            by time    the cursor:      to the     on the
-//!            stamp      gap or pause     bus        mix's clock
+//!   push ──► arrival ──► buffer ──► line ──────► output ──► ring
+//!            where it    by time    the cursor   to the     on the
+//!            belongs     stamp      of the mix   bus        mix's clock
+//!               │                     ▲
+//!               └──► control ─────────┘
+//!                    jitter, drift: how the cursor moves against the clock
 //! ```
+//!
+//! # What moves a stream against the clock
+//! - *Jitter*, if the delay is adaptive. A packet that is next in order and finds the stream dry is not
+//!   dropped: the stream goes on after it, and the dry time has become delay. A delay that is too long
+//!   for two seconds is cut where it is silent, 5 ms at a time, and after four seconds sample by sample
+//!   in speech, too; what is cut is counted as discarded. A delay that is too short grows in silence.
+//! - *Drift*: samples are played twice, or left out, one at a time, each under a cross-fade. That is
+//!   resampling: it is counted neither as discarded nor as missed. A sender on an exact clock is left
+//!   alone, bit for bit.
+//! - *The latency cap*, and clocks that jump or stand still.
+//!
+//! Elsewhere the sender's samples are placed as they came.
 
 mod arrival;
 mod books;
@@ -39,13 +55,15 @@ use self::{arrival::Belief, books::Books, control::Control, line::Line, output::
 /// How long the samples of a packet wait before they play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
-    /// As long as this, for ever: what comes later is late.
+    /// As long as this, for ever: what comes later is late. At least a period and three quarters of the
+    /// mix's, since a block is made whole and ahead of its tick, and 28 ms more, or a little longer at
+    /// low rates, where the rate is converted.
     Fixed(Duration),
     /// As long as the jitter asks for.
     Adaptive {
-        /// Never shorter than this.
+        /// Never shorter than this, nor than 4 ms above the least fixed delay.
         floor: Duration,
-        /// Never longer than this.
+        /// Never longer than this, unless the least is.
         ceiling: Duration,
     },
 }
