@@ -257,7 +257,8 @@ impl Line {
                 let dry = self.cursor - self.dry;
                 let (from, to) = self.gap_before(&run);
                 books.missed(from.max(dry), to.min(self.cursor));
-                self.dry = 0;
+                // What ended the pause may be under way.
+                self.dry = self.dry.min(self.cursor - at);
             }
             self.edge.paused = true;
             self.edge.end = self.edge.end.max(at);
@@ -349,9 +350,14 @@ impl Line {
         let (sound, count) = match self.buffer.head().copied() {
             Some(run) if run.start <= self.cursor => self.play_audio(&run, wanted, out),
             Some(run) => self.play_before(&run, wanted, out, books),
-            None if self.ended || self.edge.paused => self.play_silence(wanted, out),
+            None if self.ended => self.play_silence(wanted, out),
             None => {
-                let (sound, count) = self.play_concealment(wanted, None, out);
+                let (sound, count) = if self.edge.paused {
+                    self.play_silence(wanted, out)
+                } else {
+                    self.play_concealment(wanted, None, out)
+                };
+                // What ends a pause may come late, too.
                 self.dry += count;
                 (sound, count)
             }
