@@ -10,6 +10,9 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::audio::Format;
 
+/// The longest lead of what places blocks over what mixes them.
+const LEAD_NS_MAX: u64 = 25_000_000;
+
 /// When each tick is due, and which samples it mixes: tick `k` is due at `first_ns + k * period_ns`,
 /// and mixes the samples from `k * block_samples` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,18 @@ impl MixClock {
     /// When a tick is due.
     pub fn due_ns(&self, tick: u64) -> u64 {
         self.first_ns + tick * self.period_ns
+    }
+
+    /// How long before a tick the blocks of network streams are placed: a quarter more than a period, so
+    /// that a host that holds a thread up for less than a tick, and so makes no tick late, costs no
+    /// stream anything; but no more than 25 ms.
+    pub fn lead_ns(&self) -> u64 {
+        (self.period_ns / 4 * 5).min(LEAD_NS_MAX)
+    }
+
+    /// When the blocks that a tick mixes are placed.
+    pub fn placed_ns(&self, tick: u64) -> u64 {
+        self.due_ns(tick).saturating_sub(self.lead_ns())
     }
 
     /// The first tick that is due after `now_ns`.
@@ -81,6 +96,7 @@ mod tests {
         ] {
             assert_eq!(clock.next_tick(now), next, "{now}");
         }
+        assert_eq!(clock.placed_ns(2), 15_001_000);
         assert_eq!(clock.start_of(3), 480);
         assert_eq!(clock.samples_of(Duration::from_millis(50)), 400);
         assert_eq!(clock.samples_of(Duration::MAX), u64::MAX);

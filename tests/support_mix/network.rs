@@ -23,7 +23,7 @@ pub const MS: u64 = 1_000_000;
 /// Of a tick, and of a packet.
 pub const PTIME: u64 = 20 * MS;
 /// The playout delay: 40 ms of jitter, and what a block takes from its first sample to its tick.
-pub const DELAY: Duration = Duration::from_millis(80);
+pub const DELAY: Duration = Duration::from_millis(90);
 
 /// Admits to the rig's pool; the mixer is told between ticks.
 struct Door {
@@ -113,7 +113,7 @@ impl Network {
 
     /// When the ingest side is to be ready for the next tick.
     pub fn now_ns(&self) -> u64 {
-        self.clock.due_ns(self.tick) - PTIME / 4 * 3
+        self.clock.placed_ns(self.tick)
     }
 
     /// One tick: first what arrived, then the ingest side, then the mixer.

@@ -42,8 +42,6 @@ use crate::{
     wire::audiosocket::HANGUP_MESSAGE,
 };
 
-/// How long before a tick is due its samples are placed, in parts of a hundred of the period.
-const LEAD_PERCENT: u64 = 75;
 /// Bytes read from one connection at a time.
 const READ_BYTES: usize = 64 << 10;
 /// Reads of one connection before the others have their turn.
@@ -217,9 +215,7 @@ impl Worker {
 
     /// When the next tick's samples are placed.
     fn wake_ns(&self) -> u64 {
-        let clock = &self.common.clock;
-        let lead = clock.period_ns * LEAD_PERCENT / 100;
-        clock.due_ns(self.next_tick).saturating_sub(lead)
+        self.common.clock.placed_ns(self.next_tick)
     }
 
     /// Looks after the ticks whose time has come.

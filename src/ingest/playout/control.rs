@@ -17,8 +17,6 @@ use super::{
     line::{Moved, START, Wish},
 };
 
-/// A block is topped up at most so much of a period before it is due.
-const LEAD_PERCENT: u64 = 75;
 /// A converter's chunk, and half its filter in samples at the lower rate.
 const CONVERTER_CHUNK_NS: u64 = 20_000_000;
 const CONVERTER_SAMPLES: u64 = 64;
@@ -44,7 +42,7 @@ impl Control {
     pub(super) fn new(delay: Delay, rate_hz: u32, converts: bool, clock: &MixClock) -> Self {
         let bus_hz = clock.format.rate_hz();
         // A sample is asked for so long before its own time: its block's beginning, and the lead.
-        let mut least = clock.period_ns * (100 + LEAD_PERCENT) / 100;
+        let mut least = clock.period_ns + clock.lead_ns();
         if converts {
             let half_filter = CONVERTER_SAMPLES * 1_000_000_000 / u64::from(rate_hz.min(bus_hz));
             least += CONVERTER_CHUNK_NS + half_filter;

@@ -15,7 +15,7 @@ const SPAN_NS: u64 = 500_000_000;
 const SURPLUS_NS: i64 = 10_000_000;
 /// For how many half-seconds it must be too long before silence is cut, and before speech is.
 const PATIENCE: u32 = 4;
-const PATIENCE_IN_SPEECH: u32 = 8;
+const PATIENCE_IN_SPEECH: u32 = 12;
 /// A delay that is too short by less than this is left alone.
 const DEFICIT_NS: i64 = 2_000_000;
 

@@ -55,8 +55,8 @@ use self::{arrival::Belief, books::Books, control::Control, line::Line, output::
 /// How long the samples of a packet wait before they play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
-    /// As long as this, for ever: what comes later is late. At least a period and three quarters of the
-    /// mix's, since a block is made whole and ahead of its tick, and 28 ms more, or a little longer at
+    /// As long as this, for ever: what comes later is late. At least a period of the mix and its
+    /// [lead](MixClock::lead_ns), since a block is made whole and ahead of its tick, and 28 ms more, or a little longer at
     /// low rates, where the rate is converted.
     Fixed(Duration),
     /// As long as the jitter asks for.
@@ -100,7 +100,7 @@ const PIECE_MS: u64 = 100;
 /// A converter is fed in pieces of this. In milliseconds.
 const STEP_MS: u64 = 5;
 /// At most so many blocks are placed before their time.
-const AHEAD_BLOCKS: u64 = 3;
+const AHEAD_BLOCKS: u64 = 2;
 /// Samples are played in pieces of at most this, interleaved.
 const PLAYED: usize = 960;
 

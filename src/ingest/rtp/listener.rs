@@ -200,7 +200,6 @@ struct Shard {
     dropped: u32,
     clock: MixClock,
     /// How long before a tick its samples are placed.
-    lead_ns: u64,
     next_tick: u64,
     timer: TimerFd,
     bell: Arc<EventFd>,
@@ -240,7 +239,6 @@ impl Shard {
         if matches!(control, Control::Read(_)) {
             all.add(&reports, event(SOCKET))?;
         }
-        let lead_ns = clock.period_ns / 4 * 3;
         let shard = Self {
             packets,
             reports,
@@ -248,8 +246,7 @@ impl Shard {
             receiver,
             dropped: 0,
             clock,
-            lead_ns,
-            next_tick: clock.next_tick(now_ns() + lead_ns),
+            next_tick: clock.next_tick(now_ns() + clock.lead_ns()),
             timer,
             bell: Arc::new(bell),
             all,
@@ -331,7 +328,7 @@ impl Shard {
     /// Serves the ticks that are near, in order: several, if this thread was held up.
     fn tick(&mut self, batch: &mut Batch) {
         let now = now_ns();
-        if self.clock.due_ns(self.next_tick) > now + self.lead_ns {
+        if self.clock.placed_ns(self.next_tick) > now {
             return;
         }
         self.count_drops(batch, now);
@@ -341,7 +338,7 @@ impl Shard {
             receiver,
             ..
         } = self;
-        while self.clock.due_ns(self.next_tick) <= now + self.lead_ns {
+        while self.clock.placed_ns(self.next_tick) <= now {
             receiver.before_tick(self.next_tick, now, &mut |outgoing| {
                 dispatch(packets, reports, outgoing);
             });
@@ -366,10 +363,7 @@ impl Shard {
 
     /// Sets the timer to the lead before the next tick.
     fn arm(&self) -> io::Result<()> {
-        let due = self
-            .clock
-            .due_ns(self.next_tick)
-            .saturating_sub(self.lead_ns);
+        let due = self.clock.placed_ns(self.next_tick);
         let due = TimeSpec::from_duration(Duration::from_nanos(due.max(1)));
         self.timer.set(
             Expiration::OneShot(due),

@@ -110,7 +110,7 @@ proptest! {
         let first = arrivals[0];
         let plays = ((first.at_ns + 100 * MS - clock().first_ns) / 125_000) as i64;
         // When the rig makes a block: a packet that comes then is too late.
-        let made = |block: i64| clock().first_ns as i64 + (block * 20 - 15) * MS as i64;
+        let made = |block: i64| clock().placed_ns(block as u64) as i64;
         let mut in_time = vec![false; rig.heard.len()];
         let (mut late, mut newest) = (0, 0);
         let mut seen = std::collections::HashSet::new();

@@ -109,7 +109,7 @@ impl Setup {
             settings: Settings {
                 payloads: PayloadMap::default(),
                 playout: PlayoutSettings {
-                    delay: Delay::Fixed(Duration::from_millis(40)),
+                    delay: Delay::Fixed(Duration::from_millis(50)),
                     latency_cap: Duration::from_millis(400),
                     conceal: true,
                 },
@@ -171,7 +171,7 @@ impl Setup {
             consumer,
             listener,
             tick: 0,
-            now_ns: clock.first_ns - PTIME / 4 * 3,
+            now_ns: clock.placed_ns(0),
             heard: Vec::new(),
             sent: Vec::new(),
         }
@@ -240,16 +240,14 @@ impl Rig {
     /// So many ticks pass.
     pub fn pass(&mut self, ticks: u64) {
         for _ in 0..ticks {
-            let lead = PTIME / 4 * 3;
-            let due = self.clock.due_ns(self.tick);
-            self.now_ns = self.now_ns.max(due - lead);
+            self.now_ns = self.now_ns.max(self.clock.placed_ns(self.tick));
             let (tick, now, sent) = (self.tick, self.now_ns, &mut self.sent);
             self.receiver
                 .as_mut()
                 .unwrap()
                 .before_tick(tick, now, &mut |outgoing| keep(sent, outgoing));
             self.mix();
-            self.now_ns = due + PTIME / 4;
+            self.now_ns = self.clock.placed_ns(self.tick + 1);
             self.tick += 1;
         }
     }
