@@ -60,7 +60,8 @@ impl Playout {
         let ahead = start.wrapping_sub(next) as i64 > far as i64;
         let behind = cursor.wrapping_sub(end) as i64;
         let newer = self.line.is_newer(number);
-        if !ahead && (!newer || behind <= far as i64) {
+        let reach = far.max(self.control.room_to_grow(self.line.shift()));
+        if !ahead && (!newer || behind <= reach as i64) {
             let restart = newer && behind > 0 && self.late_run > self.samples(RESTART_MS);
             if newer {
                 self.stray = None;
@@ -75,7 +76,8 @@ impl Playout {
             .stray
             .is_some_and(|(last, expected)| number > last && start.abs_diff(expected) <= far);
         self.stray = newer.then_some((number, end));
-        if agrees {
+        // What goes on where all that came ended is no stray: the sender stood still.
+        if agrees || self.line.goes_on_with(number, start) {
             self.stray = None;
             Belief::Restart
         } else if ahead {

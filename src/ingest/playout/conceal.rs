@@ -23,6 +23,8 @@ const GROWS_AFTER: usize = 80;
 const PERIODS_MAX: usize = 3;
 /// The cross-fade into the samples after the gap.
 const CLOSING: usize = 40;
+/// What is no louder than this is not repeated: A-law has no zero, and idles at 8.
+const IDLE: u16 = 16;
 /// The rate of the units above, and of the coarse search.
 const COARSE_HZ: usize = 8000;
 
@@ -176,13 +178,15 @@ impl Concealer {
         if heard < needed {
             return 0;
         }
+        let compared = self.units(COMPARED) * self.channels;
+        let last = &self.heard[self.heard.len() - compared..];
+        if last.iter().all(|sample| sample.unsigned_abs() <= IDLE) {
+            return 0;
+        }
         let frames = self.heard.chunks_exact(self.channels);
         self.mono.clear();
         self.mono
             .extend(frames.map(|frame| frame.iter().map(|&s| f32::from(s)).sum::<f32>()));
-        if self.mono.iter().all(|&sample| sample == 0.0) {
-            return 0;
-        }
         let by = (self.rate_hz / COARSE_HZ).max(1);
         if by == 1 {
             let (shortest, longest) = (self.units(SHORTEST), self.units(LONGEST));
@@ -321,8 +325,10 @@ mod tests {
     fn there_is_nothing_to_repeat_of_silence_or_too_little() {
         let mut concealer = Concealer::new(8000, 1);
         let mut out = [0; 80];
-        concealer.hear(&[0; 800]);
-        assert_eq!(concealer.fill(&mut out), 0);
+        for idle in [0, 8, -8] {
+            concealer.hear(&[idle; 800]);
+            assert_eq!(concealer.fill(&mut out), 0);
+        }
         concealer.hear(&voice(80.0, 0, 800, 1));
         concealer.forget();
         assert_eq!(concealer.fill(&mut out), 0);
