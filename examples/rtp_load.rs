@@ -29,6 +29,9 @@ struct Load {
     streams: usize,
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// The streams begin one after the other within so many seconds.
+    #[arg(long, default_value_t = 1)]
+    ramp: u64,
     /// The length of a packet, in milliseconds.
     #[arg(long, default_value_t = 20)]
     ptime: u64,
@@ -106,9 +109,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut messages = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
     let (mut sent, mut refused, mut late_us) = (0_u64, 0_u64, Vec::new());
     let begin = Instant::now();
-    let packets = load.streams as u64 * load.seconds * 1000 / load.ptime;
+    let count = load.streams as u64;
+    let packets = count * load.seconds * 1000 / load.ptime;
     // Packet `p` of all is due at `p / streams` packet lengths: phases are spread evenly.
-    let due_us = |packet: u64| packet * load.ptime * 1000 / load.streams as u64;
+    let due_us = |packet: u64| packet * load.ptime * 1000 / count;
     let (mut next, mut due_now) = (0, Vec::new());
     while next < packets {
         let due = begin + Duration::from_micros(due_us(next) / load.quantum * load.quantum);
@@ -119,7 +123,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let end = end.unwrap_or(packets);
         // Those of one socket together: the streams of a quantum follow each other.
         due_now.clear();
-        due_now.extend((next..end).map(|packet| (packet % load.streams as u64) as usize));
+        due_now.extend((next..end).filter_map(|packet| {
+            let (period, stream) = (packet / count, packet % count);
+            let begins = stream * load.ramp * 1000 / (count * load.ptime);
+            (period >= begins).then_some(stream as usize)
+        }));
         due_now.sort_by_key(|stream| stream % sockets.len());
         for group in due_now.chunk_by(|a, b| a % sockets.len() == b % sockets.len()) {
             let socket = &sockets[group[0] % sockets.len()];
