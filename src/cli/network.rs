@@ -60,7 +60,7 @@ pub struct Network {
     #[arg(long, value_name = "ADDR[,CODEC]", value_parser = rtp_target, help_heading = NETWORK)]
     pub rtp_out: Vec<RtpTarget>,
 
-    /// Shortest delay that an adaptive --playout-delay goes down to
+    /// Shortest delay that an adaptive --playout-delay goes down to; a tick and 29ms in any case
     #[arg(long, default_value = "20ms", value_parser = units::delay, value_name = "DURATION",
           help_heading = PLAYOUT)]
     pub playout_delay_min: Duration,

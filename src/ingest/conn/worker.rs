@@ -1,12 +1,12 @@
 //! The thread that serves all connections, on `epoll`: takes them, reads what came, looks after the
 //! ticks, and sends the mix back. What is said on a connection is not its business.
 
+mod door;
 mod peer;
 
 use std::{
     collections::HashMap,
     io::{self, Read, Write},
-    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -21,14 +21,15 @@ use nix::{
     },
 };
 
-use self::peer::{Peer, Protocol};
+use self::{
+    door::Door,
+    peer::{Peer, Protocol},
+};
 use super::{
     ConnSettings, Listen,
-    call::Call,
     egress::{Coming, Egress},
     host::{Host, Over},
-    raw::Raw,
-    socket::{Acceptor, Socket, canonical},
+    socket::Acceptor,
     voice::Voice,
 };
 use crate::{
@@ -46,8 +47,6 @@ use crate::{
 const READ_BYTES: usize = 64 << 10;
 /// Reads of one connection before the others have their turn.
 const READS_MAX: usize = 64;
-/// Connections taken before those that there are have their turn.
-const ACCEPTS_MAX: usize = 64;
 /// Events told at once.
 const EVENTS: usize = 256;
 
@@ -58,19 +57,6 @@ const OUTPUTS: u64 = 2;
 const DOORS: u64 = 3;
 /// The first connection's token; none is used twice.
 const PEERS: u64 = 1 << 32;
-
-/// A listener.
-struct Door {
-    listen: Listen,
-    acceptor: Acceptor,
-    account: Arc<Listener>,
-    /// Connections there are.
-    open: usize,
-    /// Connections there were.
-    count: u64,
-    /// Whether new connections wait until the next tick, as there was no descriptor for one.
-    rests: bool,
-}
 
 /// What still plays of a connection that is over.
 struct Tail {
@@ -269,83 +255,6 @@ impl Worker {
                 self.gone.push((peer.key, Over::Refused));
             }
         }
-    }
-
-    /// Takes the connections that wait.
-    fn accept(&mut self, index: usize) {
-        for _ in 0..ACCEPTS_MAX {
-            let door = &mut self.doors[index];
-            match door.acceptor.accept() {
-                Ok((socket, address)) => self.admit(index, socket, address),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return,
-                    // The peer was gone before it was taken.
-                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
-                    _ => {
-                        tracing::warn!(
-                            listener = door.account.name(),
-                            "no connection can be taken, which is tried again: {error}"
-                        );
-                        door.rests = self.epoll.delete(&door.acceptor).is_ok();
-                        return;
-                    }
-                },
-            }
-        }
-    }
-
-    fn admit(&mut self, index: usize, socket: Socket, address: Option<SocketAddr>) {
-        let Self { common, doors, .. } = self;
-        let limits = &common.settings.limits;
-        let door = &mut doors[index];
-        let address_only = address.map(canonical);
-        let refusal = if address_only.is_some_and(|address| !limits.allow(address)) {
-            Some(Refusal::Network)
-        } else if door.open >= limits.connections_max {
-            Some(Refusal::Connections)
-        } else {
-            None
-        };
-        let share = address_only.map(|address| self.quota.take(address));
-        let refusal = match share {
-            Some(None) => refusal.or(Some(Refusal::StreamsPerSource)),
-            _ => refusal,
-        };
-        if let Some(why) = refusal {
-            door.account.refuse(why);
-            tracing::debug!(listener = door.account.name(), ?address, "refused: {why:?}");
-            return;
-        }
-        door.count += 1;
-        let protocol = match (&door.listen, address) {
-            (Listen::AudioSocket { plain_hz, .. }, _) => {
-                if let Err(error) = socket.prepare_to_send() {
-                    tracing::debug!(listener = door.account.name(), "a peer is gone: {error}");
-                    return;
-                }
-                Protocol::Call(Box::new(Call::new(*plain_hz)))
-            }
-            (Listen::Tcp { drop, .. } | Listen::Unix { drop, .. }, address) => {
-                let id = match address {
-                    Some(address) => format!("tcp-{address}"),
-                    None => format!("unix-{}", door.count),
-                };
-                Protocol::Raw(Box::new(Raw::new(id, *drop)))
-            }
-        };
-        let key = self.next_key;
-        if let Err(error) = self.epoll.add(&socket, readable(key)) {
-            tracing::warn!(
-                listener = door.account.name(),
-                "a connection is closed: {error}"
-            );
-            return;
-        }
-        self.next_key += 1;
-        door.open += 1;
-        let place = (index, &door.account);
-        let peer = Peer::new(key, place, socket, protocol, share.flatten(), now_ns());
-        self.peers.insert(key, peer);
     }
 
     /// Something happened on a connection.
