@@ -122,7 +122,7 @@ fn path(seed: u64, trouble: &Trouble) -> Path {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn the_books_are_exact_and_the_mix_is_the_reference(

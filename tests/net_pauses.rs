@@ -143,3 +143,30 @@ fn what_ends_a_pause_and_comes_late_is_missed() {
         }
     }
 }
+
+#[test]
+fn a_pause_that_begins_and_ends_within_a_stall_is_no_gap_and_what_was_late_is_missed() {
+    for seed in SEEDS {
+        for key in [false, true] {
+            let mut sender = Sender::new(seed);
+            sender.talk(97);
+            if key {
+                sender.press(3, 60);
+            } else {
+                sender.comfort_noise(60);
+            }
+            sender.talk(30);
+            let path = Path::clear(seed).stalling(3000 * MS, 300 * MS);
+            let delay_ms = 60;
+            let heard = Scenario {
+                seed,
+                sender,
+                path,
+                delay_ms,
+            }
+            .check();
+            assert!(heard.truth.late > 0);
+            assert_eq!(heard.truth.concealed, heard.truth.dropped_late);
+        }
+    }
+}

@@ -36,7 +36,7 @@ fn carried(senders: &mut [Sender]) -> (Vec<Arrival>, Vec<Reference>) {
         references.push(Reference::new(&sent, &came, DELAY_MS));
         arrivals.push(came);
     }
-    (merge(arrivals), references)
+    (merge(&arrivals), references)
 }
 
 /// The mix is exactly these streams', in any order, and their books are right.
@@ -119,7 +119,7 @@ fn a_flood_of_random_sources_costs_a_live_stream_neither_a_slot_nor_a_sample() {
 }
 
 #[test]
-fn a_flood_of_sources_that_prove_themselves_costs_a_live_stream_nothing() {
+fn a_flood_of_sources_that_prove_themselves_from_other_addresses_costs_a_live_stream_nothing() {
     let mut senders = phones(300);
     let (arrivals, references) = carried(&mut senders);
     let mut dice = Dice::new(2);

@@ -21,7 +21,7 @@ pub use dice::Dice;
 pub use path::{Arrival, Path, What, merge};
 pub use pieces::{Piece, pieces};
 pub use reference::{Reference, Truth};
-pub use rig::{Rig, Setup, play, topped_up_ns};
+pub use rig::{Rig, Setup, next_tick, play, topped_up_ns};
 pub use scenario::Scenario;
 pub use sender::{Kind, Sender, Sent};
 

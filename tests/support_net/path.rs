@@ -173,7 +173,7 @@ impl Path {
 }
 
 /// All of these, in the order of coming.
-pub fn merge(arrivals: Vec<Vec<Arrival>>) -> Vec<Arrival> {
+pub fn merge(arrivals: &[Vec<Arrival>]) -> Vec<Arrival> {
     let mut merged = arrivals.concat();
     merged.sort_by_key(|arrival| arrival.at_ns);
     merged

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use mixpool::ledger::{Entry, Malformed, NetworkEntry};
 
-use super::{Arrival, Kind, MS, Sent, What, play, topped_up_ns};
+use super::{Arrival, Kind, MS, Sent, What, next_tick, play, topped_up_ns};
 use crate::support_mix::BLOCK;
 
 /// A stranger's packet is remembered for so long.
@@ -110,8 +110,7 @@ impl Reference {
         self.truth.segments += u64::from(self.truth.received > 0);
         // It was held until the second came. It plays as if it had not been, if that is still possible,
         // and never before what waits.
-        let next = (0..).find(|&tick| topped_up_ns(tick) > came[proof + 1].0);
-        let next = next.unwrap_or(0) * BLOCK as u64;
+        let next = next_tick(came[proof + 1].0) * BLOCK as u64;
         let origin = play(first_ns + delay_ms * MS).max(next);
         let origin = origin.max(self.newest) as i64;
         // How many samples of each packet came in time.

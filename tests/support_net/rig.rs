@@ -22,12 +22,17 @@ use crate::support_mix::{self, BLOCK};
 
 const PERIOD_NS: u64 = 20 * MS;
 /// How long before a tick is due its block is asked for.
-const LEAD_NS: u64 = 25 * MS;
+const LEAD_NS: u64 = 15 * MS;
 const FIRST_NS: u64 = SECOND;
 
 /// When the block of this tick is made: what comes until then can be in it.
 pub fn topped_up_ns(tick: u64) -> u64 {
     FIRST_NS + tick * PERIOD_NS - LEAD_NS
+}
+
+/// The first tick whose block is made after this moment, at which the mix has begun.
+pub fn next_tick(now_ns: u64) -> u64 {
+    (now_ns + LEAD_NS - FIRST_NS) / PERIOD_NS + 1
 }
 
 /// The index in the mix of a moment.

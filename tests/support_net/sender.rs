@@ -237,7 +237,9 @@ impl Sender {
         // A whole burst leaves with its last packet.
         for burst in self.sent.chunks_mut(self.burst) {
             let at_ns = burst.iter().map(|sent| sent.at_ns).max().unwrap_or(0);
-            burst.iter_mut().for_each(|sent| sent.at_ns = at_ns);
+            for sent in burst {
+                sent.at_ns = at_ns;
+            }
         }
         self.sent.drain(..).map(Rc::new).collect()
     }
