@@ -85,7 +85,8 @@ fn sender(seed: u64, lengths: &[u64], wraps: bool, steps: &[Step]) -> Sender {
     if wraps {
         sender = sender.about_to_wrap();
     }
-    sender.talk(10);
+    // It is proved at once: nobody could tell what was forgotten before that from a pause.
+    sender.protect(2).talk(10);
     for step in steps {
         match *step {
             Step::Talk(ms) => sender.talk_for(ms),
