@@ -221,7 +221,7 @@ fn a_way_that_became_longer_for_good_is_heard_again_within_a_second() {
         let (entry, network) = rig.only();
         assert_eq!(
             (entry.offered, entry.segments),
-            (300 * 160, 1),
+            (300 * 160, 2),
             "{network:?}"
         );
         assert_eq!(entry.mixed + entry.dropped_late, entry.offered);

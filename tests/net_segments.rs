@@ -26,7 +26,7 @@ fn a_wrap_of_the_numbers_is_unheard_whatever_the_path_does() {
             delay_ms: 80,
         }
         .check();
-        assert!(heard.lost > 0 && heard.truth.reordered > 0 && heard.truth.segments == 0);
+        assert!(heard.lost > 0 && heard.truth.reordered > 0 && heard.truth.segments == 1);
     }
 }
 
@@ -49,7 +49,7 @@ fn a_sender_that_begins_anew_is_heard_from_its_first_packet_on() {
                 delay_ms: 60,
             }
             .check();
-            assert_eq!((heard.truth.segments, heard.truth.mixed), (2, 150 * 160));
+            assert_eq!((heard.truth.segments, heard.truth.mixed), (3, 150 * 160));
             assert_eq!((heard.truth.concealed, heard.truth.late), (0, 0));
         }
     }
@@ -70,7 +70,7 @@ fn another_source_of_the_same_address_is_a_new_segment_of_the_same_stream() {
                 delay_ms: 60,
             }
             .check();
-            assert_eq!((heard.truth.segments, heard.truth.mixed), (2, 150 * 160));
+            assert_eq!((heard.truth.segments, heard.truth.mixed), (3, 150 * 160));
             assert_eq!((heard.truth.concealed, heard.truth.late), (0, 0));
         }
     }
@@ -97,7 +97,7 @@ fn segments_are_as_exact_as_streams_on_a_path_that_loses() {
             delay_ms: 80,
         }
         .check();
-        assert!(heard.truth.segments == 2 && heard.lost > 0 && heard.truth.late > 0);
+        assert!(heard.truth.segments == 3 && heard.lost > 0 && heard.truth.late > 0);
     }
 }
 
@@ -120,7 +120,7 @@ fn another_encoding_of_the_same_rate_goes_on_without_a_seam() {
             delay_ms,
         }
         .check();
-        assert_eq!((heard.truth.segments, heard.truth.concealed), (0, 0));
+        assert_eq!((heard.truth.segments, heard.truth.concealed), (1, 0));
     }
 }
 

@@ -107,7 +107,7 @@ impl Reference {
         });
         let Some(proof) = proof else { return };
         let (first_ns, first) = came[proof];
-        self.truth.segments += u64::from(self.truth.received > 0);
+        self.truth.segments += 1;
         // It was held until the second came. It plays as if it had not been, if that is still possible,
         // and never before what waits.
         let next = next_tick(came[proof + 1].0) * BLOCK as u64;

@@ -109,14 +109,13 @@ impl Live {
     /// # Errors
     /// If there is no such rate, or no channels.
     pub(super) fn new(
-        mut stream: Stream,
+        stream: Stream,
         settings: PlayoutSettings,
         rate_hz: u32,
         channels: u16,
         clock: MixClock,
     ) -> Result<Self, ConvertError> {
-        let mut playout = Playout::new(settings, rate_hz, channels, clock)?;
-        playout.begin_segment(&mut stream);
+        let playout = Playout::new(settings, rate_hz, channels, clock)?;
         Ok(Self {
             stream,
             playout,

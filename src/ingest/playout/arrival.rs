@@ -55,9 +55,11 @@ impl Playout {
     /// stream begins anew.
     pub(super) fn belief(&mut self, start: u64, frames: u64, number: u64) -> Belief {
         let (far, cursor) = (self.samples(STRAY_MS), self.line.cursor());
+        // After a pause there is nothing but the delay between the cursor and what comes.
+        let far_ahead = far + self.latency_cap / 2;
         let next = self.line.buffer.newest().unwrap_or(cursor).max(cursor);
         let end = start.wrapping_add(frames);
-        let ahead = start.wrapping_sub(next) as i64 > far as i64;
+        let ahead = start.wrapping_sub(next) as i64 > far_ahead as i64;
         let behind = cursor.wrapping_sub(end) as i64;
         let newer = self.line.is_newer(number);
         let reach = far.max(self.control.room_to_grow(self.line.shift()));

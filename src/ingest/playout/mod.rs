@@ -122,6 +122,8 @@ pub struct Playout {
     number_base: Option<u64>,
     /// Packets without numbers that came.
     appended: u64,
+    /// Whether the next of them goes on after a pause: that is no segment.
+    resumes: bool,
     /// The first number of the segment.
     segment_first: u64,
     /// A packet far off: its number, and the time after it.
@@ -167,6 +169,7 @@ impl Playout {
             time_base: None,
             number_base: None,
             appended: 0,
+            resumes: false,
             segment_first: 0,
             stray: None,
             late_run: 0,
@@ -212,8 +215,10 @@ impl Playout {
             }
             (None, _) | (_, Belief::Restart) => {
                 if known.is_some() {
-                    books.account.begin_segment();
                     self.control.restart(at_ns);
+                }
+                if !std::mem::take(&mut self.resumes) {
+                    books.account.begin_segment();
                 }
                 let start = self.anchor(number, at_ns);
                 self.time_base = Some(start.wrapping_sub(timestamp));
@@ -248,7 +253,7 @@ impl Playout {
         let sequence = self.appended;
         self.appended += 1;
         if self.line.is_dry() {
-            self.time_base = None;
+            self.resumes = self.time_base.take().is_some();
         }
         let next = self.line.buffer.newest().unwrap_or(self.line.cursor());
         let timestamp = self.time_base.map_or(next, |base| next.wrapping_sub(base));
@@ -281,8 +286,7 @@ impl Playout {
 
     /// The numbers and times of the packets to come have nothing to do with those before. What waits is
     /// played; the next packet plays after it, and after its playout delay.
-    pub fn begin_segment(&mut self, stream: &mut Stream) {
-        stream.account().begin_segment();
+    pub fn begin_segment(&mut self) {
         if let Some(tick) = self.next_tick {
             self.control.restart(self.clock.due_ns(tick));
         }

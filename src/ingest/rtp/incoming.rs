@@ -36,6 +36,8 @@ pub(super) struct Incoming {
     pub last_ns: u64,
     /// The receiver's count of datagrams at the last packet that was ahead of all before it.
     pub last_count: u64,
+    /// How long the last packet of audio was.
+    pub packet_ns: u64,
     /// Nothing more is taken; it closes when it has played what waits.
     pub ending: bool,
     stream: Stream,
@@ -68,6 +70,7 @@ impl Incoming {
         Self {
             key,
             last_ns: at_ns,
+            packet_ns: 0,
             last_count: count,
             ending: false,
             stream,
@@ -281,7 +284,7 @@ impl Incoming {
             jitter.restart();
         }
         if let Some(sound) = &mut self.sound {
-            sound.playout.begin_segment(&mut self.stream);
+            sound.playout.begin_segment();
         }
     }
 
@@ -386,6 +389,8 @@ impl Incoming {
         let Some(sound) = &mut self.sound else {
             return;
         };
+        let instants = packet.payload.len() / payload.bytes_per_instant();
+        self.packet_ns = instants as u64 * 1_000_000_000 / u64::from(payload.rate_hz);
         let samples = packet.payload.len() / payload.encoding.bytes_per_sample();
         let samples = &mut shared.scratch[..samples];
         payload.encoding.decode(packet.payload, samples);

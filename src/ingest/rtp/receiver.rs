@@ -19,7 +19,7 @@ use super::{
     incoming::Incoming,
     probation::{Held, Probation},
     reports::Reporter,
-    table::{Kin, Table},
+    table::{Kin, Succession, Table},
 };
 use crate::{
     ingest::{Admission, MixClock, Newcomer, quota::Quota},
@@ -237,14 +237,23 @@ impl Receiver {
             self.turn_away(key, Refusal::Payload, packet.payload_type, now_ns);
             return;
         }
-        if let Some(slot) = self.table.predecessor(key.from, held.count) {
-            if let Some(incoming) = self.table.succeed(slot, key.ssrc) {
-                let at = self.shared.since_start(now_ns);
-                incoming.note(&format!("ssrc {:08x}", key.ssrc), at);
-                incoming.take_over(key.ssrc, &first, held.at_ns, &mut self.shared);
-                incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+        match self.table.succession(key.from, held.count, now_ns) {
+            Succession::Nobody => {}
+            Succession::Of(slot) => {
+                if let Some(incoming) = self.table.succeed(slot, key.ssrc) {
+                    let at = self.shared.since_start(now_ns);
+                    incoming.note(&format!("ssrc {:08x}", key.ssrc), at);
+                    incoming.take_over(key.ssrc, &first, held.at_ns, &mut self.shared);
+                    incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+                }
+                return;
             }
-            return;
+            Succession::Open => {
+                // The next packet tells; what came too soon must not push a live source aside.
+                let number = packet.sequence;
+                self.probation.take(key, number, bytes, now_ns, self.count);
+                return;
+            }
         }
         let Some(share) = self.quota.take(key.from.ip()) else {
             self.turn_away(key, Refusal::StreamsPerSource, packet.payload_type, now_ns);

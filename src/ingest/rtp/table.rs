@@ -41,6 +41,16 @@ pub(super) enum Kin {
     Straggler(usize),
 }
 
+/// Whom a new source succeeds.
+pub(super) enum Succession {
+    /// Nobody: it is a stream of its own.
+    Nobody,
+    /// This stream, whose source is silent.
+    Of(usize),
+    /// The only stream of its address may still be about to go on.
+    Open,
+}
+
 impl Table {
     /// Streams at present.
     pub fn len(&self) -> usize {
@@ -139,22 +149,32 @@ impl Table {
         }
     }
 
-    /// The stream that a new source of this address succeeds, whose first packet was the receiver's
-    /// `count`-th: the only one of its address, if that sent nothing since.
-    pub fn predecessor(&mut self, from: SocketAddr, count: u64) -> Option<usize> {
-        let peer = self.peers.get_mut(&from)?;
+    /// Whom a new source succeeds, whose first packet was the receiver's `count`-th: the only stream of
+    /// its address, if that sent nothing since, and should have.
+    pub fn succession(&mut self, from: SocketAddr, count: u64, now_ns: u64) -> Succession {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return Succession::Nobody;
+        };
         let &[slot] = peer.slots.as_slice() else {
             peer.several = true;
-            return None;
+            return Succession::Nobody;
         };
-        let incoming = self.slots[slot].as_deref()?;
+        let Some(incoming) = self.slots[slot].as_deref() else {
+            return Succession::Nobody;
+        };
         if incoming.ending {
-            return None;
+            return Succession::Nobody;
         }
         if incoming.last_count > count {
             peer.several = true;
         }
-        (!peer.several).then_some(slot)
+        if peer.several {
+            Succession::Nobody
+        } else if now_ns.saturating_sub(incoming.last_ns) < incoming.packet_ns * 3 / 2 {
+            Succession::Open
+        } else {
+            Succession::Of(slot)
+        }
     }
 
     /// The stream is another source's from now on, which succeeds its own.

@@ -208,6 +208,24 @@ fn a_packet_that_was_overtaken_by_the_change_of_source_does_not_undo_it() {
 }
 
 #[test]
+fn two_packets_in_a_moment_push_no_live_source_aside() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 3);
+    for ssrc in 2..40 {
+        rig.hear_for(&mut [&mut phone], 1);
+        let mut other = Sender::new(PHONE, ssrc);
+        rig.hear(&mut other);
+        rig.hear(&mut other);
+    }
+    rig.pass(10);
+    assert_eq!(rig.streams(), 1);
+    let heard = rig.only();
+    heard.assert_heard(&phone.since(1));
+    assert!(heard.is_contiguous() && heard.network().events.is_empty());
+}
+
+#[test]
 fn sources_that_send_at_once_are_streams_of_their_own() {
     let mut rig = rig();
     let mut first = Sender::new(PHONE, 1);
