@@ -169,7 +169,7 @@ fn the_delay_grows_with_the_jitter_until_nothing_is_missing() {
         assert_eq!(heard.entry.dropped_late, 0);
         assert!(
             heard.silent_after(30) <= 30 * 8000 / 500,
-            "a two-thousandth"
+            "more than one sample in 500"
         );
     }
 }

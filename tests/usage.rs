@@ -52,6 +52,17 @@ fn a_value_out_of_range_names_its_flag_and_what_would_do() {
         ("--level", "1", "0 dB"),
         ("--rate-skew-ppm", "1e9", "100000"),
         ("--jitter", "1000years", "1h"),
+        ("--rtp", "localhost:5004", "0.0.0.0:5004"),
+        ("--rtp", "5004,96=OPUS/48000", "L16"),
+        ("--rtp", "5004,72=L16/8000", "RTCP"),
+        ("--rtp-out", "6004,opus", "pcma"),
+        ("--audiosocket", "9092,rate=1", "rate=16000"),
+        ("--tcp", "70000", "127.0.0.1:5004"),
+        ("--allow", "10.0.0.0/33", "10.0.0.0/8"),
+        ("--connections-max", "0", "1"),
+        ("--idle-timeout", "0s", "10s"),
+        ("--latency-cap", "100ms", "playout delay"),
+        ("--playout-delay-min", "2s", "--playout-delay-max"),
     ] {
         wrong(&["serve", flag, value], &[flag, remedy]);
     }

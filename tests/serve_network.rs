@@ -1,0 +1,183 @@
+//! `serve` with listeners, as a user starts it: what it says of them, and what comes out of the mix.
+#![cfg(feature = "server")]
+
+mod face;
+
+use std::{
+    io::Write as _,
+    net::{TcpListener, TcpStream, UdpSocket},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use face::{MIXPOOL, Running, fixture, mixpool, number, report, samples, stderr, text};
+
+/// The samples of a fixture of the bus's own format.
+fn speech() -> Vec<i16> {
+    samples(&fixture("speech-count-8000-mono-s16.wav")).1
+}
+
+#[test]
+fn each_listener_is_in_the_report_with_the_port_that_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mix.sock");
+    let flags = ["--rtp", "0", "--rtp", "127.0.0.1:0,96=L16/16000/1"];
+    let more = [
+        "--audiosocket",
+        "0,rate=16000",
+        "--tcp",
+        "0",
+        "--unix",
+        text(&path),
+    ];
+    let report = report(
+        0,
+        &[&["serve", "--duration", "200ms"], &flags[..], &more].concat(),
+    );
+    let listeners = report["listeners"].as_array().unwrap();
+    assert_eq!(listeners.len(), 5);
+    for (listener, kind) in listeners
+        .iter()
+        .zip(["rtp", "rtp", "audiosocket", "tcp", "unix"])
+    {
+        let name = listener["listener"].as_str().unwrap();
+        assert!(name.starts_with(kind) && !name.ends_with(":0"), "{name}");
+        assert_eq!(listener["refused"]["streams_max"], 0);
+    }
+    assert!(!path.exists(), "the socket's file is removed at the end");
+}
+
+#[test]
+fn a_config_has_its_listeners_as_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("serve.toml");
+    let config = "
+        duration = \"200ms\"
+        tcp = [\"127.0.0.1:0\", \"127.0.0.1:0\"]
+        allow = [\"10.0.0.0/8\", \"192.0.2.7\"]
+        [[rtp]]
+        address = \"127.0.0.1:0\"
+        payload_types = { 96 = \"L16/16000/1\", 10 = \"L16/8000/1\" }
+        [[rtp]]
+        address = \"127.0.0.1:0\"
+    ";
+    std::fs::write(&path, config).unwrap();
+    let report = report(0, &["serve", "--config", text(&path)]);
+    assert_eq!(report["listeners"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = mixpool(&["serve", "--tcp", &address, "--duration", "5s"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.contains(&address) && said.contains("os error 98"),
+        "{said}"
+    );
+}
+
+/// A server with these flags that is sent something; its report, and its recording's samples.
+fn serve(flags: &[&str], send: impl FnOnce()) -> (serde_json::Value, Vec<i16>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mix, json) = (
+        folder.path().join("mix.wav"),
+        folder.path().join("report.json"),
+    );
+    let mut server = Running::start(
+        Command::new(MIXPOOL)
+            .args(["serve", "--duration", "6s", "--playout-delay", "200ms"])
+            .args(["--record", text(&mix), "--report", text(&json)])
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    );
+    send();
+    assert!(server.wait().success());
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    face::balanced(&report);
+    (report, samples(&mix).1)
+}
+
+/// Connects as soon as somebody listens.
+fn connect(address: &str) -> TcpStream {
+    for _ in 0..500 {
+        if let Ok(stream) = TcpStream::connect(address) {
+            return stream;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("nobody listens on {address}");
+}
+
+fn free_port() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+fn is_in(samples: &[i16], mix: &[i16]) -> bool {
+    mix.windows(samples.len()).any(|window| window == samples)
+}
+
+#[test]
+fn a_file_that_is_poured_in_is_in_the_mix_bit_for_bit() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let wav = std::fs::read(fixture("speech-count-8000-mono-s16.wav")).unwrap();
+    let (report, mix) = serve(&["--tcp", &address], || {
+        connect(&address).write_all(&wav).unwrap();
+    });
+    let stream = &report["streams"][0];
+    assert_eq!(number(&stream["mixed_samples"]), speech().len() as u64);
+    assert_eq!(stream["concealed_samples"], 0);
+    assert!(is_in(&speech(), &mix));
+}
+
+/// RTP as RFC 3550 has it, written here: version 2, this type, number, time and source.
+fn packet(payload_type: u8, number: u16, samples: &[i16]) -> Vec<u8> {
+    let mut packet = vec![0x80, payload_type];
+    packet.extend(number.to_be_bytes());
+    packet.extend((u32::from(number) * 160).to_be_bytes());
+    packet.extend(0x1234_5678_u32.to_be_bytes());
+    packet.extend(samples.iter().copied().flat_map(i16::to_be_bytes));
+    packet
+}
+
+#[test]
+fn packets_that_are_sent_in_time_are_in_the_mix_bit_for_bit_and_lost_ones_are_counted() {
+    let port = free_port() & !1;
+    let (address, speech) = (format!("127.0.0.1:{port}"), speech());
+    let flag = format!("{address},96=L16/8000/1");
+    let (report, mix) = serve(&["--rtp", &flag], || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(&address).unwrap();
+        // Where nobody listens yet, the second of two is refused. As no packet follows these, they prove
+        // no source.
+        let stray = packet(96, 60_000, &[0; 160]);
+        while socket.send(&stray).is_err() || {
+            thread::sleep(Duration::from_millis(20));
+            socket.send(&stray).is_err()
+        } {}
+        let begun = Instant::now();
+        for (number, samples) in (0..).zip(speech.chunks_exact(160)) {
+            let due = begun + Duration::from_millis(20) * u32::from(number);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if number != 50 {
+                socket.send(&packet(96, number, samples)).unwrap();
+            }
+        }
+    });
+    assert_eq!(report["totals"]["streams"], 1);
+    let (stream, packets) = (&report["streams"][0], (speech.len() / 160) as u64);
+    let network = &stream["network"];
+    assert_eq!(number(&network["received_packets"]), packets - 1);
+    assert_eq!(number(&network["expected_packets"]), packets);
+    assert_eq!(network["lost_packets"], 1);
+    assert_eq!(number(&stream["offered_samples"]), (packets - 1) * 160);
+    // A machine that stood still for too long is told by these.
+    let troubled = number(&stream["dropped_late_samples"]) > 0;
+    assert!(troubled || is_in(&speech[..50 * 160], &mix));
+    assert!(troubled || number(&stream["concealed_samples"]) == 160);
+}
