@@ -55,12 +55,15 @@ def main(names):
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"no scenario is called {', '.join(unknown)}; there are:\n" + "\n".join(known))
+    names = names or list(known)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = [pool.submit(attempt, name, known[name]) for name in names or known]
-        failed = [run for run in runs if not run.result()]
-    print(f"{len(runs) - len(failed)} of {len(runs)} scenarios held")
-    sys.exit(1 if failed else 0)
+        held = list(pool.map(lambda name: attempt(name, known[name]), names))
+    failed = [name for name, held in zip(names, held) if not held]
+    # Some senders pace themselves, and a machine that stands still makes them late: once more, alone.
+    failed = [name for name in failed if not attempt(name, known[name])]
+    print(f"{len(names) - len(failed)} of {len(names)} scenarios held")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
