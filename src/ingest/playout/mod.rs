@@ -21,7 +21,7 @@
 //! # What moves a stream against the clock
 //! - *Jitter*, if the delay is adaptive. A packet that is next in order and finds the stream dry is not
 //!   dropped: the stream goes on after it, and the dry time has become delay. A delay that is too long
-//!   for two seconds is cut where it is silent, 5 ms at a time, and after four seconds sample by sample
+//!   for two seconds is cut where it is silent, 5 ms at a time, and after six seconds sample by sample
 //!   in speech, too; what is cut is counted as discarded. A delay that is too short grows in silence.
 //! - *Drift*: samples are played twice, or left out, one at a time, each under a cross-fade. That is
 //!   resampling: it is counted neither as discarded nor as missed. A sender on an exact clock is left
