@@ -6,7 +6,7 @@ mod support_mix;
 mod support_net;
 
 use proptest::{prelude::*, sample::select};
-use support_net::{Coding, Kind, MS, Path, SECOND, Scenario, Sender};
+use support_net::{Coding, Kind, MS, Path, SECOND, Sender, check};
 
 /// What a sender does next.
 #[derive(Debug, Clone)]
@@ -139,6 +139,6 @@ proptest! {
     ) {
         let sender = sender(seed, &lengths, wraps, &steps);
         let path = path(seed, &trouble);
-        Scenario { seed, sender, path, delay_ms }.check();
+        check(seed, sender, path, delay_ms);
     }
 }

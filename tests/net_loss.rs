@@ -5,7 +5,7 @@
 mod support_mix;
 mod support_net;
 
-use support_net::{Coding, Path, Scenario, Sender};
+use support_net::{Coding, Path, Sender, check};
 
 /// What a stream is like that nothing happens to.
 #[test]
@@ -14,13 +14,7 @@ fn on_a_clear_path_the_mix_is_what_was_sent() {
         let mut sender = Sender::new(1).coding(coding);
         sender.talk(200);
         let (path, delay_ms) = (Path::clear(1), 60);
-        let heard = Scenario {
-            seed: 1,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(1, sender, path, delay_ms);
         assert_eq!((heard.truth.mixed, heard.truth.concealed), (200 * 160, 0));
     }
 }
@@ -31,13 +25,7 @@ fn packets_lost_each_on_its_own_are_gaps_of_their_lengths() {
         let mut sender = Sender::new(seed);
         sender.talk(300);
         let path = Path::clear(seed).losing(0.1);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 60,
-        }
-        .check();
+        let heard = check(seed, sender, path, 60);
         assert!(heard.lost > 0 && heard.truth.concealed == heard.lost * 160);
     }
 }
@@ -48,13 +36,7 @@ fn packets_lost_in_rows_are_gaps_of_their_lengths() {
         let mut sender = Sender::new(seed);
         sender.talk(300);
         let path = Path::clear(seed).losing_rows(0.03, 0.25);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 60,
-        }
-        .check();
+        let heard = check(seed, sender, path, 60);
         assert!(heard.lost > 0 && heard.truth.concealed == heard.lost * 160);
     }
 }
@@ -74,13 +56,7 @@ fn a_gap_is_as_long_as_the_packets_were_whatever_their_lengths() {
         let mut sender = Sender::new(seed).coding(Coding::Linear).lengths(lengths);
         sender.talk_for(5000);
         let path = Path::clear(seed).losing(0.1);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 150,
-        }
-        .check();
+        let heard = check(seed, sender, path, 150);
         assert!(heard.lost > 0 && heard.truth.concealed > 0, "{lengths:?}");
     }
 }

@@ -6,7 +6,7 @@
 mod support_mix;
 mod support_net;
 
-use support_net::{Coding, MS, Path, SECOND, Scenario, Sender, Setup, pieces};
+use support_net::{Coding, MS, Path, SECOND, Sender, Setup, check, pieces};
 
 const SEEDS: std::ops::Range<u64> = 0..8;
 
@@ -17,13 +17,7 @@ fn what_was_overtaken_within_the_delay_plays_in_order() {
         sender.talk(300);
         let path = Path::clear(seed).overtaking(0.3, 60 * MS);
         let delay_ms = 120;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert!(heard.truth.reordered > 0);
         assert_eq!((heard.truth.late, heard.truth.concealed), (0, 0));
     }
@@ -35,13 +29,7 @@ fn what_was_overtaken_for_longer_is_late_and_a_gap_of_its_length() {
         let mut sender = Sender::new(seed);
         sender.talk(300);
         let path = Path::clear(seed).overtaking(0.3, 200 * MS);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 60,
-        }
-        .check();
+        let heard = check(seed, sender, path, 60);
         assert!(heard.truth.late > 0 && heard.truth.dropped_late > 0);
         assert_eq!(heard.lost, 0);
     }
@@ -53,13 +41,7 @@ fn what_comes_twice_plays_once() {
         let mut sender = Sender::new(seed);
         sender.talk(300);
         let path = Path::clear(seed).doubling(0.3).overtaking(0.1, 100 * MS);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 150,
-        }
-        .check();
+        let heard = check(seed, sender, path, 150);
         assert!(heard.truth.duplicate > 0);
         assert_eq!((heard.truth.late, heard.truth.concealed), (0, 0));
     }
@@ -71,13 +53,7 @@ fn jitter_within_the_delay_is_unheard() {
         let mut sender = Sender::new(seed);
         sender.talk(1500);
         let path = Path::clear(seed).jitter(80 * MS);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 140,
-        }
-        .check();
+        let heard = check(seed, sender, path, 140);
         assert_eq!((heard.truth.late, heard.truth.concealed), (0, 0));
     }
 }
@@ -90,13 +66,7 @@ fn jitter_beyond_the_delay_costs_what_comes_late_and_no_more() {
         sender.talk(300);
         let path = Path::clear(seed).jitter(150 * MS);
         let delay_ms = 60;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert_eq!(heard.truth.concealed, heard.truth.dropped_late);
         late += heard.truth.late;
     }
@@ -110,13 +80,7 @@ fn a_stall_costs_what_it_made_late() {
         let mut sender = Sender::new(seed);
         sender.talk(400);
         let path = Path::clear(seed).stalling(2100 * MS, 300 * MS);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 60,
-        }
-        .check();
+        let heard = check(seed, sender, path, 60);
         assert!(heard.truth.late > 0 && heard.truth.concealed == heard.truth.dropped_late);
     }
 }
@@ -128,13 +92,7 @@ fn a_stall_within_the_delay_is_unheard() {
         sender.talk(400);
         let path = Path::clear(seed).stalling(2100 * MS, 300 * MS);
         let delay_ms = 380;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert_eq!((heard.truth.late, heard.truth.concealed), (0, 0));
     }
 }
@@ -150,13 +108,7 @@ fn a_dozen_packets_at_once_every_quarter_of_a_second_play_evenly() {
         sender.talk(360);
         let path = Path::clear(seed).jitter(5 * MS);
         let delay_ms = 350;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert_eq!((heard.truth.late, heard.truth.concealed), (0, 0));
     }
 }

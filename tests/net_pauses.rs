@@ -5,7 +5,7 @@
 mod support_mix;
 mod support_net;
 
-use support_net::{Coding, Kind, MS, Path, Scenario, Sender};
+use support_net::{Coding, Kind, MS, Path, Sender, check};
 
 const SEEDS: std::ops::Range<u64> = 0..8;
 
@@ -18,13 +18,7 @@ fn a_pause_without_a_word_is_no_gap() {
         }
         sender.talk(30);
         let path = Path::clear(seed);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 60,
-        }
-        .check();
+        let heard = check(seed, sender, path, 60);
         assert_eq!((heard.truth.concealed, heard.truth.mixed), (0, 210 * 160));
     }
 }
@@ -39,13 +33,7 @@ fn what_is_lost_between_pauses_is_a_gap_and_they_are_none() {
         sender.talk(30);
         let path = Path::clear(seed).losing(0.2).overtaking(0.2, 30 * MS);
         let delay_ms = 100;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert!(heard.lost > 0 && heard.truth.concealed == heard.lost * 160);
     }
 }
@@ -60,13 +48,7 @@ fn comfort_noise_is_neither_audio_nor_loss() {
         sender.talk(30);
         let path = Path::clear(seed).losing(0.1);
         let delay_ms = 80;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert!(heard.truth.comfort_noise == 8 && heard.truth.concealed == heard.lost * 160);
     }
 }
@@ -81,13 +63,7 @@ fn a_key_is_neither_audio_nor_loss() {
         sender.talk(30);
         let path = Path::clear(seed).losing(0.1);
         let delay_ms = 80;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert!(heard.truth.telephone_event == 33 && heard.truth.concealed == heard.lost * 160);
     }
 }
@@ -104,13 +80,7 @@ fn what_is_not_decoded_is_counted_and_its_time_is_missed() {
         }
         let path = Path::clear(seed).overtaking(0.2, 50 * MS);
         let delay_ms = 120;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert_eq!((heard.truth.unsupported, heard.truth.malformed), (10, 10));
         assert_eq!(heard.truth.concealed, 20 * 160);
     }
@@ -131,13 +101,7 @@ fn what_ends_a_pause_and_comes_late_is_missed() {
             sender.talk(30);
             let path = Path::clear(seed).stalling(3000 * MS, 300 * MS);
             let delay_ms = 60;
-            let heard = Scenario {
-                seed,
-                sender,
-                path,
-                delay_ms,
-            }
-            .check();
+            let heard = check(seed, sender, path, delay_ms);
             assert!(heard.truth.late > 0);
             assert_eq!(heard.truth.concealed, heard.truth.dropped_late);
         }
@@ -158,13 +122,7 @@ fn a_pause_that_begins_and_ends_within_a_stall_is_no_gap_and_what_was_late_is_mi
             sender.talk(30);
             let path = Path::clear(seed).stalling(3000 * MS, 300 * MS);
             let delay_ms = 60;
-            let heard = Scenario {
-                seed,
-                sender,
-                path,
-                delay_ms,
-            }
-            .check();
+            let heard = check(seed, sender, path, delay_ms);
             assert!(heard.truth.late > 0);
             assert_eq!(heard.truth.concealed, heard.truth.dropped_late);
         }

@@ -6,7 +6,7 @@
 mod support_mix;
 mod support_net;
 
-use support_net::{Coding, MS, Path, Scenario, Sender};
+use support_net::{Coding, MS, Path, Sender, check};
 
 const SEEDS: std::ops::Range<u64> = 0..8;
 
@@ -19,13 +19,7 @@ fn a_wrap_of_the_numbers_is_unheard_whatever_the_path_does() {
             .losing(0.1)
             .doubling(0.1)
             .overtaking(0.3, 100 * MS);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 80,
-        }
-        .check();
+        let heard = check(seed, sender, path, 80);
         assert!(heard.lost > 0 && heard.truth.reordered > 0 && heard.truth.segments == 1);
     }
 }
@@ -42,13 +36,7 @@ fn a_sender_that_begins_anew_is_heard_from_its_first_packet_on() {
                 .restart(after_ms)
                 .talk(50);
             let path = Path::clear(seed);
-            let heard = Scenario {
-                seed,
-                sender,
-                path,
-                delay_ms: 60,
-            }
-            .check();
+            let heard = check(seed, sender, path, 60);
             assert_eq!((heard.truth.segments, heard.truth.mixed), (3, 150 * 160));
             assert_eq!((heard.truth.concealed, heard.truth.late), (0, 0));
         }
@@ -63,13 +51,7 @@ fn another_source_of_the_same_address_is_a_new_segment_of_the_same_stream() {
             sender.talk(50).change_source(after_ms).talk(50);
             sender.change_source(after_ms).talk(50);
             let path = Path::clear(seed);
-            let heard = Scenario {
-                seed,
-                sender,
-                path,
-                delay_ms: 60,
-            }
-            .check();
+            let heard = check(seed, sender, path, 60);
             assert_eq!((heard.truth.segments, heard.truth.mixed), (3, 150 * 160));
             assert_eq!((heard.truth.concealed, heard.truth.late), (0, 0));
         }
@@ -90,13 +72,7 @@ fn segments_are_as_exact_as_streams_on_a_path_that_loses() {
             .losing(0.1)
             .doubling(0.1)
             .overtaking(0.2, 150 * MS);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 80,
-        }
-        .check();
+        let heard = check(seed, sender, path, 80);
         assert!(heard.truth.segments == 3 && heard.lost > 0 && heard.truth.late > 0);
     }
 }
@@ -113,13 +89,7 @@ fn another_encoding_of_the_same_rate_goes_on_without_a_seam() {
         }
         let path = Path::clear(seed).overtaking(0.2, 50 * MS);
         let delay_ms = 110;
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms,
-        }
-        .check();
+        let heard = check(seed, sender, path, delay_ms);
         assert_eq!((heard.truth.segments, heard.truth.concealed), (1, 0));
     }
 }
@@ -131,13 +101,7 @@ fn a_first_packet_that_was_held_until_it_was_proved_is_heard_whole() {
         let mut sender = Sender::new(seed).lengths(&[480]);
         sender.talk(50);
         let path = Path::clear(seed);
-        let heard = Scenario {
-            seed,
-            sender,
-            path,
-            delay_ms: 40,
-        }
-        .check();
+        let heard = check(seed, sender, path, 40);
         assert_eq!(heard.truth.mixed, 50 * 480);
         assert_eq!((heard.truth.late, heard.truth.concealed), (0, 0));
     }

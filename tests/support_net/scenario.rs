@@ -7,45 +7,29 @@ use super::{Arrival, Path, Reference, Rig, Sender, Setup, Truth, What, reference
 /// Nothing is in the mix this long after the last packet, in milliseconds.
 const REST_MS: u64 = 3000;
 
-#[derive(Debug)]
-pub struct Scenario {
-    /// Printed if a law does not hold.
-    pub seed: u64,
-    pub sender: Sender,
-    pub path: Path,
-    pub delay_ms: u64,
-}
+/// Runs it with concealment and without, and checks all laws; `seed` is printed if one does not hold.
+/// Gives what it was compared with.
+pub fn check(seed: u64, mut sender: Sender, mut path: Path, delay_ms: u64) -> Reference {
+    let sent = sender.sent();
+    let arrivals = path.carry(&sent);
+    let reference = Reference::new(&sent, &arrivals, delay_ms);
+    let setup = Setup::fixed(delay_ms);
+    let context = format!("seed {seed}");
 
-impl Scenario {
-    /// Runs it with concealment and without, and checks all laws. Gives what it was compared with.
-    pub fn check(self) -> Reference {
-        let Self {
-            seed,
-            mut sender,
-            mut path,
-            delay_ms,
-        } = self;
-        let sent = sender.sent();
-        let arrivals = path.carry(&sent);
-        let reference = Reference::new(&sent, &arrivals, delay_ms);
-        let setup = Setup::fixed(delay_ms);
-        let context = format!("seed {seed}");
+    // Where nothing is made up, the mix is the reference, and silence.
+    let rig = run(setup.clone().silent_gaps(), &arrivals);
+    assert_same(rig.output(), &reference.mix, &context);
+    check_books(&rig, &reference.truth, &arrivals, &context);
 
-        // Where nothing is made up, the mix is the reference, and silence.
-        let rig = run(setup.clone().silent_gaps(), &arrivals);
-        assert_same(rig.output(), &reference.mix, &context);
-        check_books(&rig, &reference.truth, &arrivals, &context);
-
-        // Where it is, it stands only where there is nothing else; and the books do not change.
-        let rig = run(setup, &arrivals);
-        let heard = rig.output().iter().zip(&reference.mix);
-        let own: Vec<_> = heard
-            .map(|(&heard, &own)| if own == 0 { 0 } else { heard })
-            .collect();
-        assert_same(&own, &reference.mix, &context);
-        check_books(&rig, &reference.truth, &arrivals, &context);
-        reference
-    }
+    // Where it is, it stands only where there is nothing else; and the books do not change.
+    let rig = run(setup, &arrivals);
+    let heard = rig.output().iter().zip(&reference.mix);
+    let own: Vec<_> = heard
+        .map(|(&heard, &own)| if own == 0 { 0 } else { heard })
+        .collect();
+    assert_same(&own, &reference.mix, &context);
+    check_books(&rig, &reference.truth, &arrivals, &context);
+    reference
 }
 
 fn run(setup: Setup, arrivals: &[Arrival]) -> Rig {
