@@ -5,7 +5,7 @@
 
 use crate::{
     audio::Gain,
-    queue::{AcquireError, Producer},
+    queue::{AcquireError, Pool, Producer},
 };
 
 use super::Stream;
@@ -47,4 +47,15 @@ pub struct Refused {
     pub id: String,
     /// Why.
     pub source: AcquireError,
+}
+
+/// Leases a ring for the stream `id`: what admitting begins with. Takes the pool's mutex.
+///
+/// # Errors
+/// [`Refused`] when all rings are in use.
+pub fn lease(pool: &Pool, id: &str) -> Result<Producer, Refused> {
+    pool.acquire().map_err(|source| Refused {
+        id: id.to_owned(),
+        source,
+    })
 }

@@ -22,7 +22,7 @@ pub mod wav;
 #[cfg(test)]
 mod measure;
 
-pub use admission::{Admission, Newcomer, Refused};
+pub use admission::{Admission, Newcomer, Refused, lease};
 pub use clock::MixClock;
 pub use feed::{Feed, FeedError, Feeders};
 pub use limits::Limits;

@@ -8,7 +8,7 @@ use std::sync::{
 use super::{Settings, Status, Stop, register::Register, vitals::Vitals};
 use crate::{
     audio::Gain,
-    ingest::{Admission, Newcomer, Refused, Stream},
+    ingest::{Admission, Newcomer, Refused, Stream, lease},
     ledger::Account,
     mixer::{self, Command, NewInput, Timing},
     queue::{Pool, Producer},
@@ -53,15 +53,8 @@ impl Shared {
     /// Leases a ring for a stream whose frames play when they come, opens its account, and tells the
     /// mixer.
     pub(super) fn open(&self, id: &str, gain: Gain) -> Result<Stream, Refused> {
-        let producer = self.acquire(id)?;
+        let producer = lease(&self.pool, id)?;
         Ok(self.introduce(producer, Account::new(id), |new| new.gain(gain)))
-    }
-
-    fn acquire(&self, id: &str) -> Result<Producer, Refused> {
-        self.pool.acquire().map_err(|source| Refused {
-            id: id.to_owned(),
-            source,
-        })
     }
 
     fn introduce(
@@ -91,7 +84,7 @@ impl Shared {
 
 impl Admission for Shared {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = self.acquire(&newcomer.id)?;
+        let producer = lease(&self.pool, &newcomer.id)?;
         let account = Account::with_network(newcomer.id);
         let gain = newcomer.gain.unwrap_or(self.gain);
         Ok(self.introduce(producer, account, |new| {

@@ -14,6 +14,7 @@ use mixpool::{
         Admission, Delay, Limits, Listening, MixClock, Newcomer, PlayoutSettings, Refused, Stream,
         clock::now_ns,
         conn::{ConnListener, ConnSettings, Listen},
+        lease,
     },
     ledger::{Account, Entry, ListenerEntry, NetworkEntry},
     mixer::{Command, Limiting, Mixer, NewInput, Settings, Timing},
@@ -31,10 +32,7 @@ pub struct Front {
 
 impl Admission for Front {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = self.pool.acquire().map_err(|source| Refused {
-            id: newcomer.id.clone(),
-            source,
-        })?;
+        let producer = lease(&self.pool, &newcomer.id)?;
         let account = Arc::new(Account::with_network(newcomer.id));
         let mut new = NewInput::new(producer.lease(), Arc::clone(&account))
             .gain(newcomer.gain.unwrap_or(Gain::UNITY))

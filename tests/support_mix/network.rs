@@ -8,7 +8,7 @@ use std::{
 
 use mixpool::{
     ingest::{
-        Admission, Delay, Limits, MixClock, Newcomer, PlayoutSettings, Refused, Stream,
+        Admission, Delay, Limits, MixClock, Newcomer, PlayoutSettings, Refused, Stream, lease,
         rtp::{Quota, Receiver, Settings},
     },
     ledger::{Account, Listener},
@@ -34,10 +34,7 @@ struct Door {
 
 impl Admission for Door {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = self.pool.acquire().map_err(|source| Refused {
-            id: newcomer.id.clone(),
-            source,
-        })?;
+        let producer = lease(&self.pool, &newcomer.id)?;
         let account = Arc::new(Account::with_network(newcomer.id));
         let admitted = (producer.lease(), Arc::clone(&account));
         self.admitted.lock().unwrap().push(admitted);

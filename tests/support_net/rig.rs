@@ -8,7 +8,7 @@ use std::{
 
 use mixpool::{
     ingest::{
-        Admission, Delay, Limits, MixClock, Newcomer, PlayoutSettings, Refused, Stream,
+        Admission, Delay, Limits, MixClock, Newcomer, PlayoutSettings, Refused, Stream, lease,
         rtp::{Outgoing, Quota, Receiver, Settings},
     },
     ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry},
@@ -163,10 +163,7 @@ struct Door {
 impl Admission for Door {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
         let id = newcomer.id;
-        let producer = self.pool.acquire().map_err(|source| Refused {
-            id: id.clone(),
-            source,
-        })?;
+        let producer = lease(&self.pool, &id)?;
         let account = Arc::new(Account::with_network(id));
         let news = (producer.lease(), Arc::clone(&account));
         self.news.lock().unwrap().push(news);

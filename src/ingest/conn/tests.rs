@@ -8,7 +8,7 @@ use std::{
 use super::{host::Host, *};
 use crate::{
     audio::{Format, Frame, FrameKind},
-    ingest::{Delay, Newcomer, Refused, Stream},
+    ingest::{Delay, Newcomer, Refused, Stream, lease},
     ledger::{Account, Entry, NetworkEntry},
     queue::{Consumer, LeaseId, Pool, Producer},
 };
@@ -40,10 +40,7 @@ struct Admitted {
 
 impl Admission for Rig {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = self.pool.acquire().map_err(|source| Refused {
-            id: newcomer.id.clone(),
-            source,
-        })?;
+        let producer = lease(&self.pool, &newcomer.id)?;
         let account = Arc::new(Account::with_network(newcomer.id));
         self.admitted().push(Admitted {
             account: Arc::clone(&account),

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     audio::{Format, Frame},
     ingest::{
-        Limits, Newcomer, Refused, Stream,
+        Limits, Newcomer, Refused, Stream, lease,
         playout::{Delay, PlayoutSettings},
     },
     ledger::{Account, Fate, Malformed},
@@ -25,10 +25,7 @@ struct Door {
 
 impl Admission for Door {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = self.pool.acquire().map_err(|source| Refused {
-            id: newcomer.id.clone(),
-            source,
-        })?;
+        let producer = lease(&self.pool, &newcomer.id)?;
         let account = Arc::new(Account::with_network(newcomer.id));
         self.admitted
             .lock()

@@ -11,7 +11,7 @@ use super::super::{super::Settings, Receiver};
 use crate::{
     audio::{Format, Frame, FrameKind},
     ingest::{
-        Admission, Limits, MixClock, Newcomer, Refused, Stream,
+        Admission, Limits, MixClock, Newcomer, Refused, Stream, lease,
         playout::{Delay, PlayoutSettings},
         rtp::{Outgoing, Quota, Via},
     },
@@ -34,10 +34,7 @@ struct Door {
 
 impl Admission for Door {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = self.pool.acquire().map_err(|source| Refused {
-            id: newcomer.id.clone(),
-            source,
-        })?;
+        let producer = lease(&self.pool, &newcomer.id)?;
         let account = Arc::new(Account::with_network(newcomer.id));
         let lease = producer.lease();
         self.admitted
