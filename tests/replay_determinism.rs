@@ -90,7 +90,9 @@ impl Replay {
         })
         .unwrap();
         let feed = |(index, path): (usize, &PathBuf)| {
-            let stream = server.open(&format!("{index}"), Gain::UNITY).unwrap();
+            let stream = server
+                .open(&format!("{index}"), "test", Gain::UNITY)
+                .unwrap();
             let source = Looped::open(path, self.format(), self.plays).unwrap();
             Feed::new(stream, Box::new(source))
         };

@@ -19,6 +19,13 @@ pub trait Admission: Send + Sync {
     /// [`Refused`] when all rings are in use; counted by whoever refuses.
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused>;
 
+    /// Whether a stream of this name runs: another that is admitted under it gets a number behind its
+    /// name. Where names are not looked after, none does.
+    fn is_running(&self, id: &str) -> bool {
+        let _ = id;
+        false
+    }
+
     /// Has each block of the whole mix sent into this ring, too, a frame each: once for each thread
     /// that reads the outputs of newcomers, before the first of them.
     fn tap(&self, output: Producer);
@@ -28,8 +35,10 @@ pub trait Admission: Send + Sync {
 /// [`Stream::place`].
 #[derive(Debug)]
 pub struct Newcomer {
-    /// Its name in the report.
+    /// Its name in the report; with a number behind it, if a running stream has it already.
     pub id: String,
+    /// Where it comes from, for people: `rtp 192.0.2.1:4000`.
+    pub from: String,
     /// Applied to each sample before it is added; the server's own if none is given.
     pub gain: Option<Gain>,
     /// How the mix names it as a contributor: its RTP source number, or one like it.

@@ -140,6 +140,17 @@ impl Network {
         }
     }
 
+    /// What goes up and down. Neither locks nor allocates.
+    pub fn gauges(&self) -> NetworkGauges {
+        NetworkGauges {
+            received: self.packets[Packet::Received as usize].load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            jitter: Duration::from_nanos(self.jitter_ns.load(Ordering::Relaxed)),
+            playout_delay: Duration::from_nanos(self.playout_delay_ns.load(Ordering::Relaxed)),
+            drift_ppm: self.drift_ppb.load(Ordering::Relaxed) as f64 / 1e3,
+        }
+    }
+
     /// The figures as they stand.
     pub fn read(&self) -> NetworkEntry {
         let packets = |packet: Packet| self.packets[packet as usize].load(Ordering::Relaxed);
@@ -168,6 +179,21 @@ impl Network {
             events_beyond: events.beyond,
         }
     }
+}
+
+/// What is looked at most often of a stream's network side.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct NetworkGauges {
+    /// Packets.
+    pub received: u64,
+    /// Packets; fewer than none if some came twice.
+    pub lost: i64,
+    /// The interarrival jitter.
+    pub jitter: Duration,
+    /// As it is now.
+    pub playout_delay: Duration,
+    /// How much faster the sender's clock runs than ours.
+    pub drift_ppm: f64,
 }
 
 /// The figures of a stream's network side. Packets unless the name says otherwise.

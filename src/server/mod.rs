@@ -7,7 +7,9 @@
 //! [`Server::new`] builds the pool and tells what does not fit; [`Server::open`] admits streams;
 //! [`Server::start`] starts the mixer thread; [`Running::finish`] ends all and gives the [`Report`].
 
+mod admitted;
 mod error;
+mod handle;
 mod histogram;
 mod mixing;
 mod realtime;
@@ -26,13 +28,16 @@ use std::{
 };
 
 pub use self::{
+    admitted::Admitted,
     error::ServerError,
+    handle::Handle,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     report::{
         EventReport, ListenerReport, NetworkReport, Report, RtpOutReport, SourceErrorReport,
         StreamReport, TickReport, Totals,
     },
     settings::{Clock, Settings},
+    shared::Busy,
     stop::Stop,
     vitals::Status,
 };
@@ -72,7 +77,6 @@ pub struct Running {
     shared: Arc<Shared>,
     mixer: JoinHandle<(MixerEnd, Sinks)>,
     listening: Vec<Box<dyn Listening>>,
-    clock: Option<MixClock>,
     granted: Granted,
     startup: Duration,
 }
@@ -111,7 +115,7 @@ impl Server {
         let mixer = Mixer::new(mixing, consumer);
         let (sender, commands) = mpsc::sync_channel(settings.streams_max + TAPS_MAX);
         let stop = Stop::new().map_err(ServerError::Mixer)?;
-        let shared = Arc::new(Shared::new(pool, stop, sender, &settings, mixing));
+        let shared = Arc::new(Shared::new(pool, stop, sender, settings.clone(), mixing));
         Ok(Self {
             settings,
             block_samples,
@@ -139,12 +143,13 @@ impl Server {
     }
 
     /// Admits a stream whose first frame plays when it has come, plus the playout delay: leases a ring,
-    /// opens its account, and tells the mixer.
+    /// opens its account, and tells the mixer. `from` says where it comes from, for people; the name
+    /// gets a number behind it if another running stream has it.
     ///
     /// # Errors
     /// [`Refused`] when all rings are in use.
-    pub fn open(&self, id: &str, gain: Gain) -> Result<Stream, Refused> {
-        self.shared.open(id, gain)
+    pub fn open(&self, id: &str, from: &str, gain: Gain) -> Result<Stream, Refused> {
+        self.shared.open(id, from, gain)
     }
 
     /// Starts the mixer thread. What it asked of the host and did not get is in
@@ -165,7 +170,7 @@ impl Server {
         let vitals = Arc::clone(&shared.vitals);
         // Until the mixer thread has counted for itself: a reader must not take "not yet begun" for
         // "all streams have ended".
-        vitals.streams(shared.register.lock().kept.len());
+        vitals.streams(shared.register.lock().running().len());
         let stop = shared.stop.clone();
         let Spawned {
             thread: mixer,
@@ -181,13 +186,16 @@ impl Server {
             block_samples,
         )
         .map_err(ServerError::Mixer)?;
+        if let Some(clock) = clock {
+            // It is set here alone.
+            let _ = shared.clock.set(clock);
+        }
         Ok(Running {
             settings,
             block_samples,
             shared,
             mixer,
             listening: Vec::new(),
-            clock,
             granted,
             startup,
         })
@@ -208,7 +216,12 @@ impl Running {
 
     /// The clock that the mix follows; none if it follows its streams.
     pub fn clock(&self) -> Option<MixClock> {
-        self.clock
+        self.shared.clock.get().copied()
+    }
+
+    /// The server, for threads that watch and steer it.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared))
     }
 
     /// What the mixer thread asked of the host and did not get.
@@ -231,8 +244,8 @@ impl Running {
         self.listening.push(listening);
     }
 
-    /// How the server is, since the last call: peaks start anew. Looks at every account; high-water
-    /// marks are those of the last second or two.
+    /// How the server is. Looks at the account of every stream that runs; high-water marks are those
+    /// of the last second or two.
     pub fn status(&self) -> Status {
         self.shared.status()
     }
@@ -248,7 +261,6 @@ impl Running {
             shared,
             mixer,
             listening,
-            clock: _,
             granted,
             startup,
         } = self;
@@ -267,6 +279,7 @@ impl Running {
         let delivered = sinks.finish();
         let status = shared.status();
         let accounts = shared.register.lock();
+        let streams = accounts.kept();
         Report::new(&Ended {
             settings: &settings,
             block_samples,
@@ -276,7 +289,8 @@ impl Running {
             status: &status,
             delivered: &delivered,
             errors: &errors,
-            accounts: &accounts,
+            streams: &streams,
+            streams_count: accounts.count(),
             listeners: &listeners,
             pool: &shared.pool.stats(),
         })

@@ -1,86 +1,139 @@
-//! The accounts of all streams, those that ended too, in bounded memory.
+//! Every stream that was admitted, and what all of them came to, in bounded memory.
 //!
 //! A server that runs for months has more streams than anybody wants to read of. The latest that ended
 //! are kept one by one; of the others the sum is.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use crate::ledger::{Account, Entry};
+use super::Admitted;
+use crate::ledger::Entry;
 
-/// Streams that ended and are kept one by one, at least.
+/// Streams that ended and are kept one by one.
 const ENDED_MAX: usize = 10_000;
 
-/// Every account of a server.
-#[derive(Debug)]
+/// The streams of a server.
+#[derive(Debug, Default)]
 pub(super) struct Register {
     accounts: Mutex<Accounts>,
-    /// Accounts after which ended ones are summed up.
-    kept_max: usize,
 }
 
-/// The accounts, while nobody adds one.
+/// The streams, while nobody adds one.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     /// In the order of their admission.
-    pub(super) kept: Vec<Arc<Account>>,
-    /// The sum of those that are not kept, and how many they are.
-    pub(super) summed: Entry,
-    pub(super) summed_streams: usize,
+    running: Vec<Arc<Admitted>>,
+    /// In the order in which their end was noticed.
+    ended: VecDeque<Arc<Admitted>>,
+    /// The latest of each name.
+    by_id: HashMap<String, Arc<Admitted>>,
+    /// Of all that ended, kept or not.
+    ended_total: Entry,
+    /// All there were.
+    count: u64,
+    /// Running ones after which the next addition looks for those that ended.
+    sweep_at: usize,
 }
 
 impl Register {
-    /// Of a server with so many streams at once, at most.
-    pub(super) fn new(streams_max: usize) -> Self {
-        Self {
-            accounts: Mutex::default(),
-            kept_max: streams_max + 2 * ENDED_MAX,
-        }
-    }
-
-    pub(super) fn add(&self, account: Arc<Account>) {
-        let mut accounts = self.lock();
-        if accounts.kept.len() >= self.kept_max {
-            accounts.sum_up(ENDED_MAX);
-        }
-        accounts.kept.push(account);
-    }
-
     pub(super) fn lock(&self) -> MutexGuard<'_, Accounts> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Accounts {
-    /// Sums up the oldest accounts that ended, so many of them.
-    fn sum_up(&mut self, count: usize) {
+    /// The name of a stream that asks for this one: itself, unless a running stream has it.
+    pub(super) fn free_id(&self, id: String) -> String {
+        if !self.is_running(&id) {
+            return id;
+        }
+        let numbered = (2_u64..).map(|number| format!("{id}~{number}"));
+        let mut free = numbered.filter(|id| !self.is_running(id));
+        free.next().expect("there are more numbers than streams")
+    }
+
+    pub(super) fn is_running(&self, id: &str) -> bool {
+        self.by_id
+            .get(id)
+            .is_some_and(|admitted| admitted.is_running())
+    }
+
+    /// Adds a stream, made with its number: how many came before it.
+    pub(super) fn add(&mut self, admit: impl FnOnce(u64) -> Admitted) -> Arc<Admitted> {
+        if self.running.len() >= self.sweep_at {
+            self.sweep();
+            self.sweep_at = (2 * self.running.len()).max(64);
+        }
+        let admitted = Arc::new(admit(self.count));
+        self.count += 1;
+        self.by_id
+            .insert(admitted.id().to_owned(), Arc::clone(&admitted));
+        self.running.push(Arc::clone(&admitted));
+        admitted
+    }
+
+    /// Moves those that ended to their own, and forgets the oldest of them beyond what is kept.
+    fn sweep(&mut self) {
         let Self {
-            kept,
-            summed,
-            summed_streams,
+            running,
+            ended,
+            by_id,
+            ended_total,
+            ..
         } = self;
-        let mut left = count;
-        kept.retain(|account| {
-            // A stream that runs is known to its source or to the mixer, too.
-            if left == 0 || Arc::strong_count(account) > 1 {
-                return true;
+        running.retain(|admitted| {
+            let runs = admitted.is_running();
+            if !runs {
+                ended_total.add(&admitted.account().read());
+                ended.push_back(Arc::clone(admitted));
             }
-            left -= 1;
-            summed.add(&account.read());
-            *summed_streams += 1;
-            false
+            runs
         });
+        for forgotten in ended.drain(..ended.len().saturating_sub(ENDED_MAX)) {
+            let latest = by_id.get(forgotten.id());
+            if latest.is_some_and(|latest| Arc::ptr_eq(latest, &forgotten)) {
+                by_id.remove(forgotten.id());
+            }
+        }
     }
 
     /// Streams there were.
-    pub(super) fn streams(&self) -> usize {
-        self.kept.len() + self.summed_streams
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Those that run, in the order of their admission.
+    pub(super) fn running(&mut self) -> &[Arc<Admitted>] {
+        self.sweep();
+        &self.running
+    }
+
+    /// The latest that ended, the last one last.
+    pub(super) fn ended(&mut self) -> impl DoubleEndedIterator<Item = &Arc<Admitted>> {
+        self.sweep();
+        self.ended.iter()
+    }
+
+    /// The latest of this name.
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Admitted>> {
+        self.by_id.get(id).cloned()
+    }
+
+    /// All that are kept, in the order of their admission.
+    pub(super) fn kept(&self) -> Vec<Arc<Admitted>> {
+        let mut kept: Vec<_> = self.ended.iter().chain(&self.running).cloned().collect();
+        kept.sort_by_key(|admitted| admitted.number());
+        kept
     }
 
     /// All accounts added up.
-    pub(super) fn total(&self) -> Entry {
-        let mut total = self.summed;
-        for account in &self.kept {
-            total.add(&account.read());
+    pub(super) fn total(&mut self) -> Entry {
+        self.sweep();
+        let mut total = self.ended_total;
+        for admitted in &self.running {
+            total.add(&admitted.account().read());
         }
         total
     }
@@ -89,34 +142,65 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Account;
 
-    fn account(id: usize) -> Arc<Account> {
-        let account = Account::new(id.to_string());
+    /// Adds a stream that offered one sample; it runs while its account is held.
+    fn add(accounts: &mut Accounts, id: &str) -> Arc<Account> {
+        let account = Arc::new(Account::new(id));
         account.offer(1);
         account.settle();
-        Arc::new(account)
+        accounts.add(|number| Admitted::for_test(Arc::clone(&account), number));
+        account
     }
 
     #[test]
     fn ended_streams_are_summed_up_and_running_ones_are_kept() {
-        let register = Register::new(10);
-        let running: Vec<_> = (0..10).map(account).collect();
-        for account in &running {
-            register.add(Arc::clone(account));
-        }
-        let ended = 100_000;
+        let mut accounts = Accounts::default();
+        let running: Vec<_> = (0..10)
+            .map(|id| add(&mut accounts, &id.to_string()))
+            .collect();
+        let ended = 30_000;
         for id in 0..ended {
-            register.add(account(10 + id));
+            drop(add(&mut accounts, &(10 + id).to_string()));
         }
-        let accounts = register.lock();
-        assert!(accounts.kept.len() <= 10 + 2 * ENDED_MAX);
-        assert!(accounts.kept.len() >= 10 + ENDED_MAX);
-        assert_eq!(accounts.streams(), 10 + ended);
-        assert_eq!(accounts.total().offered, 10 + ended as u64);
-        for (kept, running) in accounts.kept.iter().zip(&running) {
-            assert!(Arc::ptr_eq(kept, running));
+        assert_eq!(accounts.total().offered, 10 + ended);
+        assert_eq!(accounts.count(), 10 + ended);
+        let kept = accounts.kept();
+        assert_eq!(kept.len(), 10 + ENDED_MAX);
+        assert!(accounts.by_id.len() == kept.len());
+        for (kept, running) in kept.iter().zip(&running) {
+            assert!(Arc::ptr_eq(kept.account(), running));
         }
-        // The latest are there one by one.
-        assert_eq!(accounts.kept.last().unwrap().id(), (9 + ended).to_string());
+        // The latest are there one by one, in order.
+        assert!(kept.is_sorted_by_key(|admitted| admitted.number()));
+        assert_eq!(kept.last().unwrap().id(), (9 + ended).to_string());
+        assert!(accounts.find("10").is_none() && accounts.find("0").is_some());
+    }
+
+    #[test]
+    fn a_stream_that_ends_is_counted_once() {
+        let mut accounts = Accounts::default();
+        let account = add(&mut accounts, "a");
+        assert_eq!(accounts.total().offered, 1);
+        assert_eq!(accounts.running().len(), 1);
+        drop(account);
+        assert_eq!(accounts.total().offered, 1);
+        assert_eq!(accounts.running().len(), 0);
+        assert_eq!(accounts.ended().count(), 1);
+        assert_eq!(accounts.total().offered, 1);
+    }
+
+    #[test]
+    fn running_streams_have_names_of_their_own_and_ended_ones_leave_theirs() {
+        let mut accounts = Accounts::default();
+        assert_eq!(accounts.free_id("a".to_owned()), "a");
+        let first = add(&mut accounts, "a");
+        assert_eq!(accounts.free_id("a".to_owned()), "a~2");
+        let second = add(&mut accounts, "a~2");
+        assert_eq!(accounts.free_id("a".to_owned()), "a~3");
+        drop(first);
+        assert_eq!(accounts.free_id("a".to_owned()), "a");
+        drop(second);
+        assert_eq!(accounts.free_id("a".to_owned()), "a");
     }
 }

@@ -8,9 +8,7 @@ use serde::Serialize;
 
 pub use network::{EventReport, ListenerReport, NetworkReport, RtpOutReport};
 
-use super::{
-    RealtimeReport, Settings, Status, mixing::MixerEnd, register::Accounts, sinks::Delivered,
-};
+use super::{Admitted, RealtimeReport, Settings, Status, mixing::MixerEnd, sinks::Delivered};
 use crate::{
     ingest::FeedError,
     ledger::{Entry, Listener},
@@ -171,7 +169,10 @@ pub(super) struct Ended<'a> {
     pub(super) status: &'a Status,
     pub(super) delivered: &'a Delivered,
     pub(super) errors: &'a [FeedError],
-    pub(super) accounts: &'a Accounts,
+    /// Those that are kept, in the order of their admission.
+    pub(super) streams: &'a [Arc<Admitted>],
+    /// All there were.
+    pub(super) streams_count: u64,
     pub(super) listeners: &'a [Arc<Listener>],
     pub(super) pool: &'a PoolStats,
 }
@@ -187,15 +188,16 @@ impl Report {
             status,
             delivered: Delivered { recorded, rtp },
             errors,
-            accounts,
+            streams,
+            streams_count,
             listeners,
             pool,
         } = *ended;
         let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
         let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
-        let streams: Vec<_> = accounts
-            .kept
+        let streams: Vec<_> = streams
             .iter()
+            .map(|admitted| admitted.account())
             .map(|account| StreamReport {
                 id: account.id().to_owned(),
                 ledger: (&account.read()).into(),
@@ -244,7 +246,7 @@ impl Report {
                 .map(|listener| (&**listener).into())
                 .collect(),
             totals: Totals {
-                streams: accounts.streams(),
+                streams: streams_count as usize,
                 ledger: (&status.ledger).into(),
             },
             streams,

@@ -1,14 +1,17 @@
 //! What the server's threads share: the pool, the accounts, the way to the mixer.
 
-use std::sync::{
-    Arc,
-    mpsc::{SyncSender, TrySendError},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        mpsc::{SyncSender, TrySendError},
+    },
+    time::Instant,
 };
 
-use super::{Settings, Status, Stop, register::Register, vitals::Vitals};
+use super::{Admitted, Settings, Status, Stop, register::Register, vitals::Vitals};
 use crate::{
     audio::Gain,
-    ingest::{Admission, Newcomer, Refused, Stream, lease},
+    ingest::{Admission, MixClock, Newcomer, Refused, Stream, lease},
     ledger::Account,
     mixer::{self, Command, NewInput, Timing},
     queue::{Pool, Producer},
@@ -20,10 +23,12 @@ pub(super) struct Shared {
     pub(super) register: Register,
     pub(super) vitals: Arc<Vitals>,
     pub(super) stop: Stop,
+    pub(super) settings: Settings,
+    pub(super) mixing: mixer::Settings,
+    /// Known once the mixer thread runs, and if it follows a clock.
+    pub(super) clock: OnceLock<MixClock>,
+    pub(super) begun: Instant,
     commands: SyncSender<Command>,
-    mixing: mixer::Settings,
-    /// Of streams that ask for none of their own.
-    gain: Gain,
 }
 
 impl Shared {
@@ -31,17 +36,19 @@ impl Shared {
         pool: Pool,
         stop: Stop,
         commands: SyncSender<Command>,
-        settings: &Settings,
+        settings: Settings,
         mixing: mixer::Settings,
     ) -> Self {
         Self {
             pool,
-            register: Register::new(settings.streams_max),
-            vitals: Arc::default(),
+            register: Register::default(),
+            vitals: Arc::new(Vitals::new(settings.ptime)),
             stop,
-            commands,
+            settings,
             mixing,
-            gain: settings.gain,
+            clock: OnceLock::new(),
+            begun: Instant::now(),
+            commands,
         }
     }
 
@@ -52,20 +59,32 @@ impl Shared {
 
     /// Leases a ring for a stream whose frames play when they come, opens its account, and tells the
     /// mixer.
-    pub(super) fn open(&self, id: &str, gain: Gain) -> Result<Stream, Refused> {
+    pub(super) fn open(&self, id: &str, from: &str, gain: Gain) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, id)?;
-        Ok(self.introduce(producer, Account::new(id), |new| new.gain(gain)))
+        let from = from.to_owned();
+        Ok(
+            self.introduce(producer, id.to_owned(), from, Account::new, |new| {
+                new.gain(gain)
+            }),
+        )
     }
 
     fn introduce(
         &self,
         producer: Producer,
-        account: Account,
+        id: String,
+        from: String,
+        account: impl FnOnce(String) -> Account,
         as_what: impl FnOnce(NewInput) -> NewInput,
     ) -> Stream {
-        let account = Arc::new(account);
-        self.register.add(Arc::clone(&account));
-        let new = as_what(NewInput::new(producer.lease(), Arc::clone(&account)));
+        let lease = producer.lease();
+        let mut register = self.register.lock();
+        // Under one lock with the addition, or two would take the same name.
+        let account = Arc::new(account(register.free_id(id)));
+        let new = as_what(NewInput::new(lease, Arc::clone(&account)));
+        let at = self.begun.elapsed();
+        register.add(|number| Admitted::new(Arc::clone(&account), lease, from, at, number));
+        drop(register);
         // Room for as many as there are slots, and a slot is leased anew only when the mixer has given
         // it back. The mixer may be gone already: then nobody will hear the stream, and that is all.
         let sent = self.commands.try_send(Command::Admit(new));
@@ -80,20 +99,45 @@ impl Shared {
             self.mixing.block_samples,
         )
     }
+
+    /// Tells the mixer, unless more is on its way to it than it takes in a tick. If the mixer is gone,
+    /// nothing comes of it.
+    pub(super) fn command(&self, command: Command) -> Result<(), Busy> {
+        match self.commands.try_send(command) {
+            Err(TrySendError::Full(_)) => Err(Busy),
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
 }
+
+/// More commands came than the mixer takes in a tick: try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the mixer has as many commands waiting as it takes: try again in a moment")]
+pub struct Busy;
 
 impl Admission for Shared {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = lease(&self.pool, &newcomer.id)?;
-        let account = Account::with_network(newcomer.id);
-        let gain = newcomer.gain.unwrap_or(self.gain);
-        Ok(self.introduce(producer, account, |new| {
-            let new = new.gain(gain).timing(Timing::Clock).source(newcomer.source);
-            match newcomer.output {
+        let Newcomer {
+            id,
+            from,
+            gain,
+            source,
+            output,
+        } = newcomer;
+        let producer = lease(&self.pool, &id)?;
+        let gain = gain.unwrap_or(self.settings.gain);
+        let account = Account::with_network;
+        Ok(self.introduce(producer, id, from, account, |new| {
+            let new = new.gain(gain).timing(Timing::Clock).source(source);
+            match output {
                 Some(output) => new.output(output, &self.mixing),
                 None => new,
             }
         }))
+    }
+
+    fn is_running(&self, id: &str) -> bool {
+        self.register.lock().is_running(id)
     }
 
     fn tap(&self, output: Producer) {

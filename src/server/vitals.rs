@@ -12,7 +12,7 @@ use super::{TickReport, histogram::Histogram};
 use crate::{audio::meter, ledger::Entry, mixer::Block};
 
 /// Written by the mixer thread at the end of each tick.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Vitals {
     ticks: AtomicU64,
     late_ticks: AtomicU64,
@@ -23,8 +23,11 @@ pub(super) struct Vitals {
     clipped_samples: AtomicU64,
     limited_samples: AtomicU64,
     streams: AtomicU64,
-    /// Since it was last read.
-    peak: AtomicU32,
+    /// Ticks of a second, the time in which a peak is looked for.
+    peak_ticks: u64,
+    /// In the last whole second, and since then.
+    peak_before: AtomicU32,
+    peak_now: AtomicU32,
     done: Mutex<bool>,
     on_done: Condvar,
 }
@@ -43,8 +46,8 @@ pub struct Status {
     pub tick_time: TickReport,
     /// Streams that play or wait for their first frame.
     pub streams: u64,
-    /// Largest magnitude of the mix since the last status, in dB of full scale; minus infinity for
-    /// silence.
+    /// Largest magnitude of the mix in the last second or two, in dB of full scale; minus infinity
+    /// for silence.
     pub peak_dbfs: f32,
     /// Samples that saturation cut.
     pub clipped_samples: u64,
@@ -55,7 +58,30 @@ pub struct Status {
 }
 
 impl Vitals {
+    /// Of a mix with a tick each `ptime`.
+    pub(super) fn new(ptime: Duration) -> Self {
+        let peak_ticks = Duration::from_secs(1).as_nanos() / ptime.as_nanos().max(1);
+        Self {
+            ticks: AtomicU64::new(0),
+            late_ticks: AtomicU64::new(0),
+            tick_lateness: Histogram::default(),
+            tick_time: Histogram::default(),
+            clipped_samples: AtomicU64::new(0),
+            limited_samples: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
+            peak_ticks: (peak_ticks as u64).max(1),
+            peak_before: AtomicU32::new(0),
+            peak_now: AtomicU32::new(0),
+            done: Mutex::new(false),
+            on_done: Condvar::new(),
+        }
+    }
+
     pub(super) fn tick(&self, block: &Block<'_>) {
+        if self.ticks().is_multiple_of(self.peak_ticks) {
+            let peak = self.peak_now.swap(0, Ordering::Relaxed);
+            self.peak_before.store(peak, Ordering::Relaxed);
+        }
         add(&self.ticks, 1);
         self.block(block);
     }
@@ -64,7 +90,7 @@ impl Vitals {
     pub(super) fn block(&self, block: &Block<'_>) {
         add(&self.clipped_samples, block.clipped as u64);
         add(&self.limited_samples, block.limited as u64);
-        self.peak
+        self.peak_now
             .fetch_max(u32::from(block.peak), Ordering::Relaxed);
     }
 
@@ -101,9 +127,10 @@ impl Vitals {
     }
 
     pub(super) fn status(&self, ledger: Entry) -> Status {
-        let peak = self
-            .peak
-            .swap(0, Ordering::Relaxed)
+        let peak = [&self.peak_before, &self.peak_now]
+            .map(|peak| peak.load(Ordering::Relaxed))
+            .into_iter()
+            .fold(0, u32::max)
             .min(u32::from(u16::MAX)) as u16;
         Status {
             ticks: self.ticks(),

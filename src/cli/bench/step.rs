@@ -102,7 +102,8 @@ fn feeds(setup: &Setup, server: &Server, streams: usize) -> Result<Vec<(Feed, Sc
     let level = synthetic::level_dbfs(streams);
     (0..streams)
         .map(|index| {
-            let stream = server.open(&format!("bench-{:07}", index + 1), Gain::UNITY)?;
+            let stream =
+                server.open(&format!("bench-{:07}", index + 1), "synthetic", Gain::UNITY)?;
             let source = synthetic::nth(setup.format, Some(setup.waveform), SEED, index, level);
             let first = setup.ramp().mul_f64(index as f64 / streams as f64);
             let schedule = Schedule::new(setup.ptime, first, Imperfection::default(), index as u64);

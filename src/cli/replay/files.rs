@@ -112,9 +112,12 @@ impl Opened {
             };
             match Looped::open(path, format, plays) {
                 Ok(source) => {
-                    let stream = server.open(&id(path, turn), gain).map_err(|refused| {
-                        anyhow!(refused).context("the pool has a ring for each stream")
-                    })?;
+                    let from = format!("file {}", path.display());
+                    let stream = server
+                        .open(&id(path, turn), &from, gain)
+                        .map_err(|refused| {
+                            anyhow!(refused).context("the pool has a ring for each stream")
+                        })?;
                     opened.longest = opened.longest.max(source.length().unwrap_or(0));
                     opened.feeds.push(Feed::new(stream, Box::new(source)));
                     if streams > files.len() {

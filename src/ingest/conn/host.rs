@@ -60,6 +60,7 @@ impl Host<'_> {
         let newcomer = Newcomer {
             source: crc32fast::hash(id.as_bytes()),
             id,
+            from: self.account.name().to_owned(),
             gain: gain.or(self.settings.gain),
             output,
         };

@@ -1,0 +1,89 @@
+//! A stream as the server knows it, from its admission to the last report.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+    time::Duration,
+};
+
+use crate::{ledger::Account, queue::LeaseId};
+
+/// A stream that was admitted.
+#[derive(Debug)]
+pub struct Admitted {
+    account: Arc<Account>,
+    pub(super) lease: LeaseId,
+    from: String,
+    at: Duration,
+    number: u64,
+}
+
+impl Admitted {
+    /// A stream that was admitted so long after the start, as the `number`th.
+    pub(super) fn new(
+        account: Arc<Account>,
+        lease: LeaseId,
+        from: String,
+        at: Duration,
+        number: u64,
+    ) -> Self {
+        Self {
+            account,
+            lease,
+            from,
+            at,
+            number,
+        }
+    }
+
+    /// Its name. No other stream that runs has it.
+    pub fn id(&self) -> &str {
+        self.account.id()
+    }
+
+    /// Where it comes from: `synthetic`, `file a.wav`, `rtp 192.0.2.1:4000`.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// When it was admitted, since the start of the server.
+    pub fn at(&self) -> Duration {
+        self.at
+    }
+
+    /// How many streams were admitted before it.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The place of its ring in the pool, which the next stream may have once this one ended.
+    pub fn slot(&self) -> usize {
+        self.lease.slot()
+    }
+
+    /// Its account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Whether its source or the mixer still counts in its account. Once they do not, the account is
+    /// final, and exact.
+    pub fn is_running(&self) -> bool {
+        let runs = Arc::strong_count(&self.account) > 1;
+        // Pairs with the release of the last of them that let go: what it counted is seen.
+        fence(Ordering::Acquire);
+        runs
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(account: Arc<Account>, number: u64) -> Self {
+        static LEASE: std::sync::OnceLock<LeaseId> = std::sync::OnceLock::new();
+        let lease = LEASE.get_or_init(|| {
+            let pool = crate::queue::Pool::builder().slots(1).ring_bytes(4096);
+            pool.build().unwrap().0.acquire().unwrap().lease()
+        });
+        Self::new(account, *lease, String::new(), Duration::ZERO, number)
+    }
+}

@@ -1,0 +1,97 @@
+//! A running server for threads that watch and steer it: commands in, figures out.
+//!
+//! Nothing here touches audio. A command takes effect at the mixer's next tick; figures are read from
+//! atomics.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Admitted, Busy, Settings, Status, shared::Shared};
+use crate::{
+    ingest::MixClock,
+    mixer::Command,
+    queue::{PoolStats, Producer},
+};
+
+/// A running server. Clones are of the same one, and cheap. It may outlive the server: then commands
+/// do nothing, and figures stand still.
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// What the server was made for.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Samples per channel of a frame and of a block.
+    pub fn block_samples(&self) -> usize {
+        self.0.mixing.block_samples
+    }
+
+    /// The clock that the mix follows; none if it follows its streams.
+    pub fn clock(&self) -> Option<MixClock> {
+        self.0.clock.get().copied()
+    }
+
+    /// When the server began.
+    pub fn begun(&self) -> Instant {
+        self.0.begun
+    }
+
+    /// Since the server began.
+    pub fn uptime(&self) -> Duration {
+        self.0.begun.elapsed()
+    }
+
+    /// Whether the mixer has come to its end.
+    pub fn is_done(&self) -> bool {
+        self.0.vitals.is_done()
+    }
+
+    /// How the server is. Looks at the account of every stream that runs.
+    pub fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    /// The streams that run, in the order of their admission. Takes a mutex, and allocates.
+    pub fn running(&self) -> Vec<Arc<Admitted>> {
+        self.0.register.lock().running().to_vec()
+    }
+
+    /// The streams that ended, the latest first, but no more than so many. Takes a mutex, and
+    /// allocates.
+    pub fn ended(&self, max: usize) -> Vec<Arc<Admitted>> {
+        let mut register = self.0.register.lock();
+        register.ended().rev().take(max).cloned().collect()
+    }
+
+    /// The latest stream of this name, if it runs or is still kept.
+    pub fn stream(&self, id: &str) -> Option<Arc<Admitted>> {
+        self.0.register.lock().find(id)
+    }
+
+    /// Streams there were.
+    pub fn streams_count(&self) -> u64 {
+        self.0.register.lock().count()
+    }
+
+    /// The pool's figures. Takes the pool's mutex and looks at every ring: not for every tick.
+    pub fn pool_stats(&self) -> PoolStats {
+        self.0.pool.stats()
+    }
+
+    /// Has each block of the mix sent into this ring, a frame each.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn tap(&self, producer: Producer) -> Result<(), Busy> {
+        self.0.command(Command::Tap(producer))
+    }
+}
