@@ -24,6 +24,8 @@ pub mod queue;
 #[cfg(feature = "server")]
 pub mod audio;
 #[cfg(feature = "server")]
+pub mod control;
+#[cfg(feature = "server")]
 pub mod ingest;
 #[cfg(feature = "server")]
 pub mod ledger;

@@ -19,17 +19,22 @@ const TABLE: [(&str, &[&str]); 11] = [
     ("ingest", &["queue", "audio", "wire", "ledger"]),
     ("mixer", &["queue", "audio", "ledger"]),
     ("sink", &["queue", "audio", "wire"]),
-    ("control", &["ledger", "mixer"]),
     (
         "server",
         &[
-            "queue", "audio", "ledger", "wire", "ingest", "mixer", "sink", "control",
+            "queue", "audio", "ledger", "wire", "ingest", "mixer", "sink",
+        ],
+    ),
+    (
+        "control",
+        &[
+            "queue", "audio", "ledger", "wire", "ingest", "mixer", "sink", "server",
         ],
     ),
     (
         "cli",
         &[
-            "queue", "audio", "ledger", "wire", "ingest", "mixer", "sink", "control", "server",
+            "queue", "audio", "ledger", "wire", "ingest", "mixer", "sink", "server", "control",
         ],
     ),
     ("main", &["cli"]),

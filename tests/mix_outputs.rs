@@ -408,7 +408,7 @@ fn a_block_names_those_who_were_heard_in_it() {
         named.sort_unstable();
         named
     };
-    assert_eq!(heard(&[], false), []);
+    assert_eq!(heard(&[], false), [0_u32; 0]);
     assert_eq!(heard(&[35, 2, 1, 7], false), [1001, 1002, 1007]);
     assert_eq!(heard(&[2, 7], true), [1007]);
     let all: Vec<_> = (0..40).collect();
@@ -419,5 +419,5 @@ fn a_block_names_those_who_were_heard_in_it() {
             .iter()
             .all(|&source| (1000..1030).contains(&source) && source != 1002)
     );
-    assert_eq!(rig.mixer.flush().contributors, []);
+    assert_eq!(rig.mixer.flush().contributors, [0_u32; 0]);
 }

@@ -8,6 +8,7 @@ mod bench;
 mod common;
 mod config;
 mod drops;
+mod http;
 mod network;
 mod plan;
 mod plot;

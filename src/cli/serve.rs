@@ -7,6 +7,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 use clap::{ArgAction, Args, value_parser};
 use mixpool::{
+    control::Control,
     ingest::{Feed, Feeders, Imperfection, Refused, Schedule, Waveform, synthetic},
     server::{Clock, Realtime, Server, ServerError, Settings},
 };
@@ -14,6 +15,7 @@ use mixpool::{
 use super::{
     WrongUsage,
     common::{Common, THREADS},
+    http::Http,
     network::{self, Network, PlayoutDelay},
     status, units,
 };
@@ -109,6 +111,9 @@ pub struct Arguments {
     network: Network,
 
     #[command(flatten)]
+    http: Http,
+
+    #[command(flatten)]
     common: Common,
 }
 
@@ -153,6 +158,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         rtp_out: arguments.network.rtp_out.clone(),
         ..common.settings(clock, common.streams_max, RING_BYTES)?
     };
+    let http = arguments.http.bind()?;
     let server = Server::new(settings).map_err(refused)?;
     status::end_on_signals(server.stop_handle())?;
     let feeds = synthetic_feeds(arguments, &server)?;
@@ -183,6 +189,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             &mut running,
         )?;
     }
+    let control = match http {
+        Some(listener) => {
+            let control = Control::start(listener, arguments.http.settings(), running.handle())
+                .context("cannot start the control plane")?;
+            tracing::info!("dashboard and API at http://{}/", control.local_addr());
+            Some(control)
+        }
+        None => None,
+    };
     let mut line = status::Line::new(arguments.verbose);
     loop {
         running.wait(Duration::from_secs(1));
@@ -192,7 +207,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         line.show(&running.status());
     }
     line.end();
-    common.conclude(&running.finish(feeders), report_file)
+    let report = running.finish(feeders);
+    // Last: who listens hears the end, and who sends is told what was taken.
+    if let Some(control) = control {
+        control.join();
+    }
+    common.conclude(&report, report_file)
 }
 
 impl Arguments {
@@ -241,7 +261,7 @@ fn synthetic_feeds(arguments: &Arguments, server: &Server) -> Result<Vec<(Feed, 
     let mut refused = Vec::new();
     for index in 0..count {
         let id = format!("synthetic-{:04}", index + 1);
-        match server.open(&id, common.gain) {
+        match server.open(&id, "synthetic", common.gain) {
             Ok(stream) => {
                 let source = synthetic::nth(format, arguments.waveform.0, seed, index, level);
                 // Senders are not in step: their frames spread over the period.

@@ -1,0 +1,35 @@
+//! The routes: one resource a file.
+
+mod status;
+
+use std::sync::Arc;
+
+use axum::{Router, http::Uri, routing::get};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{problem::Problem, state::State};
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "mixpool",
+    description = "A live audio mixer: its streams, what they came to, and the mix."
+))]
+struct Description;
+
+/// All routes.
+pub(super) fn router(state: Arc<State>) -> Router {
+    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(status::status))
+        .split_for_parts();
+    let description = Arc::new(description);
+    router
+        .route(
+            "/api/v1/openapi.json",
+            get(move || async move { axum::Json(Arc::unwrap_or_clone(description)) }),
+        )
+        .fallback(|uri: Uri| async move {
+            Problem::not_found(format!("there is nothing at {}", uri.path()))
+        })
+        .with_state(state)
+}

@@ -1,0 +1,26 @@
+//! What all routes share.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{ControlSettings, sampler::Snapshot};
+use crate::server::Handle;
+
+/// What all routes share.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) handle: Handle,
+    /// The latest snapshot, and the news that there is another.
+    pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// True once the server ends: what has no end of its own ends then.
+    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) settings: ControlSettings,
+}
+
+impl State {
+    /// The latest snapshot, at most 100 ms old.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+}
