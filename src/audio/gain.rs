@@ -3,9 +3,13 @@
 //! A [`Gain`] that exists is finite and within 0 to 16, so a gained sample stays below 2^20 and sums
 //! of thousands of them stay exact in `i32`. Unity is exact: it returns the sample itself.
 //!
-//! It does not ramp: smoothing a change over time is its caller's business.
+//! A change that is to be heard without a step goes by a [`Ramp`].
+
+mod ramp;
 
 use thiserror::Error;
+
+pub use self::ramp::Ramp;
 
 /// Largest linear gain.
 pub const LINEAR_MAX: f32 = 16.0;

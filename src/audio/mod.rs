@@ -26,6 +26,6 @@ pub mod sum;
 pub use codec::Encoding;
 pub use format::{Format, FormatError};
 pub use frame::{Frame, FrameError, FrameKind, FrameMut};
-pub use gain::{Gain, GainError};
+pub use gain::{Gain, GainError, Ramp};
 pub use limiter::{Limited, Limiter};
 pub use resample::{ConvertError, Converter};

@@ -10,7 +10,7 @@
 
 use multiversion::multiversion;
 
-use super::gain::Gain;
+use super::gain::{Gain, Ramp};
 
 /// Full-scale streams that a sum holds for sure: 65,535 * 32,768 is just below 2^31.
 pub const STREAMS_MAX: usize = 65_535;
@@ -42,6 +42,23 @@ pub fn add_gained(sum: &mut [i32], samples: &[i16], gain: Gain) {
     assert_same_length(sum.len(), samples.len());
     for (sum, &sample) in sum.iter_mut().zip(samples) {
         *sum += gain.apply(sample);
+    }
+}
+
+/// Adds `samples`, interleaved and the first of them number `from` of a block that begins with the ramp's
+/// next instant, each with the gain of its instant.
+///
+/// # Panics
+/// If the lengths differ, or there are no channels.
+pub fn add_ramped(sum: &mut [i32], samples: &[i16], channels: usize, from: usize, ramp: &Ramp) {
+    assert_same_length(sum.len(), samples.len());
+    let (mut instant, mut channel) = (from / channels, from % channels);
+    for (sum, &sample) in sum.iter_mut().zip(samples) {
+        *sum += ramp.gain(instant as u32).apply(sample);
+        channel += 1;
+        if channel == channels {
+            (instant, channel) = (instant + 1, 0);
+        }
     }
 }
 
@@ -194,6 +211,32 @@ mod tests {
             add_gained(&mut sum, &samples, Gain::from_linear(linear).unwrap());
             for (&sum, &sample) in sum.iter().zip(&samples) {
                 prop_assert_eq!(sum - start, (f32::from(sample) * linear).round_ties_even() as i32);
+            }
+        }
+
+        #[test]
+        fn a_ramped_sum_is_the_same_however_it_is_cut_and_gives_all_channels_one_gain(
+            samples in prop::collection::vec(any::<i16>(), 0..400),
+            channels in 1usize..4,
+            from in 0usize..1_000,
+            length in 0u32..300,
+            cut: prop::sample::Index,
+        ) {
+            let mut ramp = Ramp::at_rest(Gain::UNITY);
+            ramp.aim(Gain::SILENCE, length);
+            let mut sum = vec![7; samples.len()];
+            let mut cut_sum = sum.clone();
+            add_ramped(&mut sum, &samples, channels, from, &ramp);
+            let cut = cut.index(samples.len() + 1);
+            let (left, right) = cut_sum.split_at_mut(cut);
+            add_ramped(left, &samples[..cut], channels, from, &ramp);
+            add_ramped(right, &samples[cut..], channels, from + cut, &ramp);
+            prop_assert_eq!(&sum, &cut_sum);
+            for (index, (&sum, &sample)) in sum.iter().zip(&samples).enumerate() {
+                let instant = (from + index) / channels + 1;
+                let left = 1.0 - (instant as f64 / f64::from(length)).min(1.0);
+                let exact = f64::from(sample) * if length == 0 { 0.0 } else { left };
+                prop_assert!((f64::from(sum - 7) - exact).abs() < 0.51);
             }
         }
 

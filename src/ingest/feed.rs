@@ -57,8 +57,11 @@ impl Feed {
         Self { stream, source }
     }
 
-    /// Offers the next frame; false once the source has ended, well or not.
+    /// Offers the next frame; false once the source has ended, well or not, or the stream was dismissed.
     fn step(&mut self, errors: &mut Vec<FeedError>) -> bool {
+        if self.stream.is_dismissed() {
+            return false;
+        }
         match self.stream.offer(&mut *self.source) {
             Ok(Offered::Published | Offered::Dropped) => true,
             Ok(Offered::Ended) => false,
@@ -191,7 +194,8 @@ fn run_unpaced(mut feeds: Vec<Feed>, stop: &AtomicBool) -> Vec<FeedError> {
         let mut progress = false;
         feeds.retain_mut(|feed| {
             for _ in 0..UNPACED_BURST {
-                if !feed.stream.has_room() {
+                // Who is to end does not wait for room.
+                if !feed.stream.is_dismissed() && !feed.stream.has_room() {
                     return true;
                 }
                 progress = true;

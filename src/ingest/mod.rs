@@ -6,6 +6,7 @@
 mod admission;
 pub mod clock;
 pub mod conn;
+mod dismissal;
 mod feed;
 mod limits;
 mod listening;
@@ -24,6 +25,7 @@ mod measure;
 
 pub use admission::{Admission, Newcomer, Refused, lease};
 pub use clock::MixClock;
+pub use dismissal::Dismissal;
 pub use feed::{Feed, FeedError, Feeders};
 pub use limits::Limits;
 pub use listening::Listening;

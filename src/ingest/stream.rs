@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::source::{Source, SourceError};
+use super::{
+    Dismissal,
+    source::{Source, SourceError},
+};
 use crate::{
     audio::{Format, FrameKind, FrameMut, frame::frame_bytes},
     ledger::Account,
@@ -15,6 +18,7 @@ use crate::{
 pub struct Stream {
     producer: Producer,
     account: Arc<Account>,
+    dismissal: Dismissal,
     channels: u64,
     /// Of the next frame: its first sample, and its number among all that were offered.
     media_time: u64,
@@ -46,6 +50,7 @@ impl Stream {
         Self {
             producer,
             account,
+            dismissal: Dismissal::default(),
             channels: u64::from(format.channels()),
             media_time: 0,
             sequence: 0,
@@ -61,6 +66,16 @@ impl Stream {
     /// The stream's name.
     pub fn id(&self) -> &str {
         self.account.id()
+    }
+
+    /// How its end is asked for.
+    pub fn dismissal(&self) -> Dismissal {
+        self.dismissal.clone()
+    }
+
+    /// Whether its end was asked for: whoever feeds it drops it then.
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissal.is_dismissed()
     }
 
     /// Whether the next frame fits the ring now. If it does, [`offer`](Self::offer) publishes it.

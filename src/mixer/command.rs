@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Settings, output::Output};
+use super::{
+    Monitor, MonitorKind, Settings, Strip,
+    output::{Line, Output},
+};
 use crate::{
     audio::Gain,
     ledger::Account,
@@ -17,10 +20,21 @@ pub enum Command {
     /// Each block of the whole mix goes into this ring, too, from now on, as a frame that is sent
     /// before those of the outputs. To be had once per thread that reads outputs.
     Tap(Producer),
-    /// The stream's gain from now on.
+    /// The stream's gain from now on. Like the next two, it takes 20 ms to be in force, in a straight
+    /// line from the gain that is, unless the stream has given nothing yet.
     SetGain(LeaseId, Gain),
     /// Whether the stream is consumed without being heard.
     SetMuted(LeaseId, bool),
+    /// Whether the stream is solo: while any is, those that are not are consumed without being heard.
+    SetSolo(LeaseId, bool),
+    /// Ends the stream: what waits in its ring, and whatever still comes, is discarded and counted. It
+    /// takes no more commands, and is over when its producer closes. The mixer cannot close it: whoever
+    /// has the producer is told by other means.
+    End(LeaseId),
+    /// Somebody listens to the stream, or to the mix without it.
+    Monitor(LeaseId, Monitor),
+    /// Nobody does, in this way. Closes and frees the monitor.
+    Unmonitor(LeaseId, MonitorKind),
 }
 
 /// What decides where a stream's frames play.
@@ -44,6 +58,7 @@ pub struct NewInput {
     pub(super) timing: Timing,
     pub(super) source: Option<u32>,
     pub(super) output: Option<Box<Output>>,
+    pub(super) strip: Arc<Strip>,
 }
 
 impl NewInput {
@@ -57,12 +72,19 @@ impl NewInput {
             timing: Timing::Arrival,
             source: None,
             output: None,
+            strip: Arc::default(),
         }
+    }
+
+    /// What the mixer will tell of it, to any thread, as long as that keeps it.
+    pub fn strip(&self) -> Arc<Strip> {
+        Arc::clone(&self.strip)
     }
 
     /// Applied to each sample before it is added.
     #[must_use]
     pub fn gain(self, gain: Gain) -> Self {
+        self.strip.tell_gain(gain);
         Self { gain, ..self }
     }
 
@@ -90,8 +112,10 @@ impl NewInput {
     /// Whoever reads it needs a [tap](Command::Tap), too: an empty frame refers to the whole mix.
     #[must_use]
     pub fn output(self, producer: Producer, settings: &Settings) -> Self {
+        let mut output = Output::new(settings);
+        output.participant = Some(Line::new(producer));
         Self {
-            output: Some(Box::new(Output::new(producer, settings))),
+            output: Some(Box::new(output)),
             ..self
         }
     }

@@ -10,12 +10,12 @@
 use std::sync::Arc;
 
 use crate::{
-    audio::{Frame, FrameKind, Gain},
+    audio::{Format, Frame, FrameKind, Gain, meter},
     ledger::{Account, Fate, Incident},
     queue::{Consumer, LeaseId},
 };
 
-use super::{NewInput, Timing, output::Target};
+use super::{NewInput, Strip, Timing, fader::Fader, monitor::Alone, output::Target};
 
 /// After so many ticks without a sample, frames that come late are not late but a new beginning:
 /// the sender's clock stood still or jumped back. Otherwise it would be mute for good.
@@ -29,16 +29,24 @@ const JUMP_BLOCKS: u64 = 500;
 /// whole number of samples of all channels, and out of the reach of any clock that counts from zero.
 const POSITION_MAX: u64 = 1 << 62;
 
+/// Most frames of a stream that was ended by command that a tick discards: more than come in a tick, and
+/// few enough that a thousand full rings do not make it late.
+const DISCARDED_FRAMES: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) lease: LeaseId,
     pub(super) account: Arc<Account>,
-    pub(super) gain: Gain,
-    pub(super) muted: bool,
     /// How the mix names it as a contributor.
     pub(super) source: Option<u32>,
-    /// Whether an output leaves it out.
-    pub(super) is_left_out: bool,
+    /// Whether an output leaves it out, or a monitor hears it.
+    pub(super) is_heard_apart: bool,
+    /// Whether it was ended by command: all that it gives is discarded.
+    pub(super) is_dismissed: bool,
+    strip: Arc<Strip>,
+    fader: Fader,
+    /// Largest magnitude that it gave since the strip was refreshed.
+    peak: u16,
     timing: Timing,
     channels: u16,
     /// The tick that plays the window's first block, once a first frame came.
@@ -55,6 +63,27 @@ pub(super) struct Input {
     pub(super) ended: bool,
 }
 
+/// What a tick is for its inputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) tick: u64,
+    /// How many ticks a new beginning waits before it plays.
+    pub(super) delay: u64,
+    /// Whether any stream is solo.
+    pub(super) soloing: bool,
+    /// Ticks after which a strip is refreshed.
+    pub(super) window: u64,
+}
+
+/// What a stream gave to its window so far, in samples.
+#[derive(Debug, Default)]
+struct Given {
+    /// Of those that came in time.
+    served: u64,
+    /// Of those that were added to the mix.
+    heard: u64,
+}
+
 /// What one look at the oldest frame led to.
 enum Step {
     /// The frame is done: ack it and look at the next.
@@ -66,16 +95,18 @@ enum Step {
 }
 
 impl Input {
-    pub(super) fn new(new: &NewInput, channels: u16) -> Self {
+    pub(super) fn new(new: &NewInput, format: Format) -> Self {
         Self {
             lease: new.lease,
             account: Arc::clone(&new.account),
-            gain: new.gain,
-            muted: false,
             source: new.source,
-            is_left_out: new.output.is_some(),
+            is_heard_apart: new.output.is_some(),
+            is_dismissed: false,
+            strip: Arc::clone(&new.strip),
+            fader: Fader::new(new.gain, format),
+            peak: 0,
             timing: new.timing,
-            channels,
+            channels: format.channels(),
             starts_at: 0,
             window: 0,
             position: 0,
@@ -84,6 +115,27 @@ impl Input {
             empty_ticks: 0,
             ended: false,
         }
+    }
+
+    pub(super) fn set_gain(&mut self, gain: Gain) {
+        self.fader.gain = gain;
+        self.strip.tell_gain(gain);
+    }
+
+    pub(super) fn set_muted(&mut self, muted: bool) {
+        self.fader.muted = muted;
+        self.strip.tell_muted(muted);
+    }
+
+    /// Returns whether that changed anything.
+    pub(super) fn set_solo(&mut self, solo: bool) -> bool {
+        self.strip.tell_solo(solo);
+        std::mem::replace(&mut self.fader.solo, solo) != solo
+    }
+
+    /// The stream is over, and its account settled.
+    pub(super) fn tell_end(&self) {
+        self.strip.end();
     }
 
     /// Lets the stream begin if a frame came, before this tick, whose block begins at `mix`: `delay`
@@ -108,6 +160,7 @@ impl Input {
                         self.position = mix;
                     }
                 }
+                self.strip.begin();
                 return true;
             }
             // It tells no time.
@@ -153,27 +206,50 @@ impl Input {
         }) || consumer.is_closed(self.lease).expect(OURS)
     }
 
-    /// Adds the next block of the stream to `target`, and moves the window on. `delay` is how many
-    /// ticks a new beginning waits before it plays. Returns whether any of it is heard. Never
-    /// allocates, locks or enters the kernel.
+    /// Adds the next block of the stream to `target`, gives it to `alone` as it came, and moves the window
+    /// on. Returns whether any of it is heard. Never allocates, locks or enters the kernel.
     pub(super) fn play(
         &mut self,
         consumer: &mut Consumer,
-        tick: u64,
-        delay: u64,
+        moment: Moment,
         target: &mut (impl Target + ?Sized),
+        alone: Option<&mut Alone>,
     ) -> bool {
-        if tick < self.starts_at {
-            return false;
+        let mut heard = false;
+        if self.is_dismissed {
+            self.discard_waiting(consumer);
+        } else if moment.tick < self.starts_at {
+            self.fader.rest(moment.soloing);
+        } else {
+            self.fader.begin(moment.soloing);
+            heard = self.play_window(consumer, moment, target, alone);
+            self.fader.end(target.block());
         }
+        // Each slot at ticks of its own.
+        if moment.tick % moment.window == self.lease.slot() as u64 % moment.window {
+            let ring = consumer.lease_stats(self.lease).expect(OURS);
+            let peak = std::mem::take(&mut self.peak);
+            self.strip.refresh(peak, ring.filled_bytes);
+        }
+        heard
+    }
+
+    fn play_window(
+        &mut self,
+        consumer: &mut Consumer,
+        moment: Moment,
+        target: &mut (impl Target + ?Sized),
+        mut alone: Option<&mut Alone>,
+    ) -> bool {
         let block = target.block() as u64;
-        let mut mixed = 0;
+        let mut given = Given::default();
         let drained = loop {
             let Some(message) = get(consumer, self.lease) else {
                 break true;
             };
             let step = if let Ok(frame) = Frame::parse(&message) {
-                self.step(&frame, message.dropped_before(), target, &mut mixed)
+                let refused = message.dropped_before();
+                self.step(&frame, refused, target, alone.as_deref_mut(), &mut given)
             } else {
                 self.note_malformed();
                 Step::Next
@@ -185,8 +261,8 @@ impl Input {
                 }
                 Step::Wait => break false,
                 Step::Restart(position) => {
-                    self.begin(position, tick + 1 + delay);
-                    return mixed > 0 && !self.muted;
+                    self.begin(position, moment.tick + 1 + moment.delay);
+                    return given.heard > 0;
                 }
             }
         };
@@ -194,21 +270,40 @@ impl Input {
         // Where the source places its frames, it knows what is missing, and says so.
         if self.timing == Timing::Arrival {
             // Silence after the last sample is the end, not a loss.
-            let served = if self.ended {
+            let wanted = if self.ended {
                 self.position - self.window
             } else {
                 block
             };
-            self.account.conceal(served - mixed);
+            self.account.conceal(wanted - given.served);
         }
-        self.empty_ticks = if mixed == 0 {
+        self.empty_ticks = if given.served == 0 {
             self.empty_ticks.saturating_add(1)
         } else {
             0
         };
         self.window += block;
         self.position = self.position.max(self.window);
-        mixed > 0 && !self.muted
+        given.heard > 0
+    }
+
+    /// Takes what waits of a stream that was ended by command, unseen.
+    fn discard_waiting(&mut self, consumer: &mut Consumer) {
+        for _ in 0..DISCARDED_FRAMES {
+            let Some(message) = get(consumer, self.lease) else {
+                self.ended = consumer.is_finished(self.lease).expect(OURS);
+                return;
+            };
+            if let Ok(frame) = Frame::parse(&message) {
+                let used = u64::from(self.head_used.unwrap_or(0));
+                let samples = frame.samples().len() as u64 - used;
+                self.account.count(fate(&frame, Fate::Discarded), samples);
+            } else {
+                self.note_malformed();
+            }
+            message.ack();
+            self.head_used = None;
+        }
     }
 
     /// Serves the window from the oldest frame, as far as it goes. The ring refused `refused` frames
@@ -218,7 +313,8 @@ impl Input {
         frame: &Frame<'_>,
         refused: u32,
         target: &mut (impl Target + ?Sized),
-        mixed: &mut u64,
+        alone: Option<&mut Alone>,
+        given: &mut Given,
     ) -> Step {
         let samples = frame.samples();
         let (start, len, block) = (
@@ -251,11 +347,17 @@ impl Input {
         let (from, to) = (begin.max(self.position), stop.min(end));
         if from < to {
             let part = &samples[(from - start) as usize..(to - start) as usize];
-            if !self.muted {
-                target.add((from - self.window) as usize, part, self.gain);
+            let place = (from - self.window) as usize;
+            self.peak = self.peak.max(meter::peak(part));
+            if let Some(alone) = alone {
+                alone.put(place, part);
             }
-            self.count(frame.kind(), part.len() as u64);
-            *mixed += to - from;
+            let heard = self.fader.add(place, part, target) as u64;
+            self.account.count(fate(frame, Fate::Mixed), heard);
+            let silenced = to - from - heard;
+            self.account.count(fate(frame, Fate::Muted), silenced);
+            given.served += to - from;
+            given.heard += heard;
             self.position = to;
         }
         if stop <= end {
@@ -321,16 +423,6 @@ impl Input {
         }
     }
 
-    /// Counts samples that played in their time.
-    fn count(&self, kind: FrameKind, samples: u64) {
-        let fate = match kind {
-            FrameKind::Concealment => Fate::Filled,
-            FrameKind::Audio if self.muted => Fate::Muted,
-            FrameKind::Audio => Fate::Mixed,
-        };
-        self.account.count(fate, samples);
-    }
-
     /// Samples that wait in the ring and are not accounted for, concealment included, by the ring's own
     /// counters.
     pub(super) fn in_ring(&self, consumer: &Consumer) -> u64 {
@@ -345,6 +437,15 @@ impl Input {
 
 /// The mixer releases leases, and nobody else: those of its inputs are never stale.
 pub(super) const OURS: &str = "an input's lease lives as long as the input";
+
+/// What becomes of samples of this frame, if those of a source's own become that: concealment is in no
+/// term of the equation.
+fn fate(frame: &Frame<'_>, audio: Fate) -> Fate {
+    match frame.kind() {
+        FrameKind::Concealment => Fate::Filled,
+        FrameKind::Audio => audio,
+    }
+}
 
 fn get(consumer: &mut Consumer, lease: LeaseId) -> Option<crate::queue::Message<'_>> {
     consumer.get(lease).expect(OURS)

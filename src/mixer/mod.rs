@@ -16,19 +16,26 @@
 
 mod bus;
 mod command;
+mod fader;
 mod input;
+mod inputs;
+mod monitor;
 mod output;
+mod strip;
 
 use std::time::Duration;
 
 use self::{
     bus::Bus,
-    input::{Input, OURS},
+    input::{Input, Moment, OURS},
+    inputs::Inputs,
     output::{LeftOut, Outputs},
 };
 pub use self::{
     bus::{Block, Limiting},
     command::{Command, NewInput, Timing},
+    monitor::{Monitor, MonitorKind},
+    strip::{Phase, Strip, StripState},
 };
 use crate::{
     audio::{Format, frame::frame_bytes},
@@ -47,6 +54,9 @@ pub const CONTRIBUTORS_MAX: usize = 15;
 
 /// Ticks in which the ledgers of all streams are checked once, a few at each.
 const CHECK_TICKS: usize = 64;
+
+/// Strips are refreshed so many times a second, or once a tick where that is longer.
+const STRIPS_PER_SECOND: usize = 10;
 
 /// What a mixer is made for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +77,12 @@ impl Settings {
         self.block_samples * usize::from(self.format.channels())
     }
 
+    /// Ticks after which a strip is refreshed.
+    fn strip_ticks(&self) -> u64 {
+        let samples = self.format.rate_hz() as usize / STRIPS_PER_SECOND;
+        ((samples + self.block_samples / 2) / self.block_samples).max(1) as u64
+    }
+
     /// The playout delay in whole ticks, rounded up.
     pub fn ticks(delay: Duration, ptime: Duration) -> u64 {
         delay.as_nanos().div_ceil(ptime.as_nanos().max(1)) as u64
@@ -82,14 +98,9 @@ pub struct Mixer {
     outputs: Outputs,
     /// Sources that were heard in the tick. Room for all that are named, so it never grows.
     contributors: Vec<u32>,
-    /// Streams that play. Room for all slots, so it never grows.
-    inputs: Vec<Input>,
-    /// Streams without a first frame, by slot. Their rings are armed, and cost a tick nothing.
-    waiting: Box<[Option<Input>]>,
-    waiting_count: usize,
-    /// Streams that ended, until the next [`collect`](Self::collect).
-    ended: Vec<Input>,
+    inputs: Inputs,
     tick: u64,
+    strip_ticks: u64,
     /// The next input of the tick under way: [`Mixer::try_tick`] may stop before it.
     next_input: usize,
     /// Whether an input had anything for the tick under way.
@@ -109,11 +120,9 @@ impl Mixer {
             bus: Bus::new(&settings),
             outputs: Outputs::new(slots),
             contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
-            inputs: Vec::with_capacity(slots),
-            waiting: (0..slots).map(|_| None).collect(),
-            waiting_count: 0,
-            ended: Vec::with_capacity(slots),
+            inputs: Inputs::new(slots),
             tick: 0,
+            strip_ticks: settings.strip_ticks(),
             next_input: 0,
             sounded: false,
             next_checked: 0,
@@ -134,12 +143,12 @@ impl Mixer {
 
     /// Streams that play.
     pub fn playing(&self) -> usize {
-        self.inputs.len()
+        self.inputs.playing.len()
     }
 
     /// Streams that play or wait for their first frame.
     pub fn streams(&self) -> usize {
-        self.inputs.len() + self.waiting_count
+        self.inputs.len()
     }
 
     /// Checks of the ledger's equation that could tell, and those of them that failed: bugs.
@@ -147,7 +156,8 @@ impl Mixer {
         (self.checks, self.imbalances)
     }
 
-    /// Takes a command, effective at the next tick. A command for a stream that ended does nothing.
+    /// Takes a command, effective at the next tick. A command for a stream that ended, or is ended by
+    /// command, does nothing; a monitor is closed then. Frees what a command replaces or removes.
     ///
     /// # Panics
     /// If a stream is admitted whose lease is not of this pool, or was released: a bug of the caller.
@@ -155,36 +165,70 @@ impl Mixer {
         match command {
             Command::Admit(new) => {
                 let lease = new.lease;
-                let input = Input::new(&new, self.settings.format.channels());
+                self.inputs.wait(Input::new(&new, self.settings.format));
                 if let Some(output) = new.output {
                     self.outputs.insert(lease.slot(), output);
                 }
-                let replaced = self.waiting[lease.slot()].replace(input);
-                debug_assert!(replaced.is_none(), "a slot was admitted twice");
-                self.waiting_count += 1;
                 // Its first frame may have come before this command did.
                 self.consumer.keep_ready(lease).expect(OURS);
             }
             Command::Tap(producer) => self.outputs.tap(producer),
             Command::SetGain(lease, gain) => {
-                if let Some(input) = self.input_mut(lease) {
-                    input.gain = gain;
+                if let Some(input) = self.commanded(lease) {
+                    input.set_gain(gain);
                 }
             }
             Command::SetMuted(lease, muted) => {
-                if let Some(input) = self.input_mut(lease) {
-                    input.muted = muted;
+                if let Some(input) = self.commanded(lease) {
+                    input.set_muted(muted);
+                }
+            }
+            Command::SetSolo(lease, solo) => {
+                if self.commanded(lease).is_some() {
+                    self.inputs.set_solo(lease, solo);
+                }
+            }
+            Command::End(lease) => self.dismiss(lease),
+            Command::Monitor(lease, monitor) => {
+                if self.commanded(lease).is_some() {
+                    // Of a tick under way it may have missed the stream.
+                    let begins = self.tick + u64::from(self.next_input > 0);
+                    self.outputs.monitor(lease.slot(), monitor, begins);
+                    self.note_listeners(lease);
+                }
+            }
+            Command::Unmonitor(lease, kind) => {
+                if self.inputs.get_mut(lease).is_some() {
+                    self.outputs.unmonitor(lease.slot(), kind);
+                    self.note_listeners(lease);
                 }
             }
         }
     }
 
-    fn input_mut(&mut self, lease: LeaseId) -> Option<&mut Input> {
-        let waiting = self.waiting.get_mut(lease.slot())?.as_mut();
-        waiting
-            .into_iter()
-            .chain(&mut self.inputs)
-            .find(|input| input.lease == lease)
+    /// The stream of this lease, if it takes commands.
+    fn commanded(&mut self, lease: LeaseId) -> Option<&mut Input> {
+        let input = self.inputs.get_mut(lease)?;
+        (!input.is_dismissed).then_some(input)
+    }
+
+    fn note_listeners(&mut self, lease: LeaseId) {
+        let is_heard_apart = self.outputs.has(lease.slot());
+        if let Some(input) = self.inputs.get_mut(lease) {
+            input.is_heard_apart = is_heard_apart;
+        }
+    }
+
+    /// Ends a stream by command. One that waits is visited by each tick from now on, like those that
+    /// play, until its producer closes.
+    fn dismiss(&mut self, lease: LeaseId) {
+        self.inputs.set_solo(lease, false);
+        if let Some(input) = self.inputs.get_mut(lease) {
+            input.is_dismissed = true;
+        }
+        if let Some(input) = self.inputs.take_waiting(lease) {
+            self.inputs.play(input);
+        }
     }
 
     /// Between ticks: lets streams begin whose first frame came, and returns the slots of those that
@@ -196,30 +240,28 @@ impl Mixer {
         while let Some(lease) = self.consumer.next_ready() {
             // A stream that plays is visited at each tick; one not admitted yet says so again when
             // its command comes.
-            let Some(mut input) = self.waiting[lease.slot()].take_if(|input| input.lease == lease)
-            else {
+            let Some(mut input) = self.inputs.take_waiting(lease) else {
                 continue;
             };
             let (tick, delay) = (self.tick, self.settings.playout_delay_ticks);
             let mix = tick * self.settings.block() as u64;
             if input.start(&mut self.consumer, tick, delay, mix) {
-                self.waiting_count -= 1;
-                self.inputs.push(input);
+                self.inputs.play(input);
             } else if self.consumer.is_finished(lease).expect(OURS) {
-                self.waiting_count -= 1;
-                self.ended.push(input);
+                self.inputs.end(input);
             } else {
                 self.arm(lease);
-                self.waiting[lease.slot()] = Some(input);
+                self.inputs.wait(input);
             }
         }
         // Most often there is none; the loop keeps the vector's room.
-        while let Some(input) = self.ended.pop() {
+        while let Some(input) = self.inputs.take_ended() {
             self.settle(&input);
             self.outputs.remove(input.lease.slot());
             self.consumer
                 .release(input.lease)
                 .expect("an ended input's ring is closed and empty");
+            input.tell_end();
         }
     }
 
@@ -240,23 +282,20 @@ impl Mixer {
     /// # Errors
     /// The lease to wait for. Or one that has ended, if all have: [`collect`](Self::collect) it.
     ///
-    /// # Panics
-    /// If the count of waiting streams is wrong: a bug.
     #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
     pub fn try_tick(&mut self) -> Result<Block<'_>, LeaseId> {
-        if self.waiting_count > 0 {
-            let missing = self.waiting.iter().flatten().next().expect("one waits");
+        if let Some(missing) = self.inputs.first_waiting() {
             return Err(missing.lease);
         }
         if let Some(blocked) = self.play_inputs(true) {
             return Err(blocked);
         }
         if !self.sounded
-            && let Some(ended) = self.inputs.first()
+            && let Some(ended) = self.inputs.playing.first()
         {
             let ended = ended.lease;
             self.next_input = 0;
-            self.remove_ended();
+            self.inputs.end_those_that_did();
             return Err(ended);
         }
         Ok(self.end_tick())
@@ -280,8 +319,16 @@ impl Mixer {
     /// Plays the inputs from `next_input` on; with `whole`, stops at the first whose window is not
     /// whole.
     fn play_inputs(&mut self, whole: bool) -> Option<LeaseId> {
+        let moment = Moment {
+            tick: self.tick,
+            delay: self.settings.playout_delay_ticks,
+            soloing: self.inputs.is_soloing(),
+            window: self.strip_ticks,
+        };
         let Self {
-            inputs,
+            inputs: Inputs {
+                playing: inputs, ..
+            },
             consumer,
             bus,
             outputs,
@@ -291,6 +338,7 @@ impl Mixer {
         } = self;
         if self.next_input == 0 {
             bus.clear();
+            outputs.begin();
             contributors.clear();
             *sounded = false;
         }
@@ -301,25 +349,30 @@ impl Mixer {
                 prefetch(inputs, index, consumer, frame_bytes(block));
             }
             let input = &mut inputs[index];
-            if whole && !input.has_window(consumer, block as u64) {
-                self.next_input = index;
-                return Some(input.lease);
+            if whole && !input.is_dismissed {
+                if !input.has_window(consumer, block as u64) {
+                    self.next_input = index;
+                    return Some(input.lease);
+                }
+                if consumer.is_finished(input.lease).expect(OURS) {
+                    input.ended = true;
+                    continue;
+                }
             }
-            if whole && consumer.is_finished(input.lease).expect(OURS) {
-                input.ended = true;
-                continue;
-            }
-            *sounded = true;
-            let (tick, delay) = (self.tick, self.settings.playout_delay_ticks);
-            let heard = if input.is_left_out
-                && let Some(output) = outputs.get_mut(input.lease.slot())
-            {
+            // What is ended by command gives nothing.
+            *sounded |= !input.is_dismissed;
+            let (output, alone) = if input.is_heard_apart {
+                outputs.get_mut(input.lease.slot())
+            } else {
+                (None, None)
+            };
+            let heard = if let Some(output) = output {
                 let mut sums = LeftOut { sums, output };
-                let heard = input.play(consumer, tick, delay, &mut sums);
-                output.end_of_input(stage);
+                let heard = input.play(consumer, moment, &mut sums, alone);
+                sums.output.end_of_input(stage);
                 heard
             } else {
-                input.play(consumer, tick, delay, sums)
+                input.play(consumer, moment, sums, alone)
             };
             if heard
                 && let Some(source) = input.source
@@ -334,7 +387,7 @@ impl Mixer {
     fn end_tick(&mut self) -> Block<'_> {
         self.next_input = 0;
         self.tick += 1;
-        self.remove_ended();
+        self.inputs.end_those_that_did();
         self.check_some();
         self.bus.finish();
         self.outputs.finish(&self.bus);
@@ -343,30 +396,22 @@ impl Mixer {
 
     /// Sends the last block, that of a tick or the flush, to whoever listens: to each
     /// [tap](Command::Tap) that of the whole mix, to each [output](NewInput::output) the mix without its
-    /// stream, as one frame each. To be called once after each.
+    /// stream, to each [monitor](Monitor) its stream or the mix without it, as one frame each. To be called
+    /// once after each.
     ///
     /// A frame's media time is the block's index in the mix ([`Block::at`]), and its sequence counts
     /// blocks. A frame of no samples says that the block is, bit for bit, that of the whole mix, which a
     /// tap gives. What a full ring refuses is dropped there, and counted. Never waits or allocates; enters
     /// the kernel only to wake those who listen.
     pub fn send_outputs(&mut self) {
-        self.outputs.send(&self.bus.block(&[]));
+        let tick = self.tick.saturating_sub(1);
+        let from = tick * self.settings.block_samples as u64;
+        self.outputs.send(&self.bus.block(&[]), tick, from);
     }
 
     /// Closes all outputs and taps: they get no more. Frees them, and wakes who listens.
     pub fn close_outputs(&mut self) {
         self.outputs.close();
-    }
-
-    fn remove_ended(&mut self) {
-        let mut index = 0;
-        while index < self.inputs.len() {
-            if self.inputs[index].ended {
-                self.ended.push(self.inputs.swap_remove(index));
-            } else {
-                index += 1;
-            }
-        }
     }
 
     /// The limiter's last samples, once no tick will follow.
@@ -378,8 +423,9 @@ impl Mixer {
     }
 
     fn check_some(&mut self) {
-        for _ in 0..self.inputs.len().div_ceil(CHECK_TICKS) {
-            self.next_checked = (self.next_checked + 1) % self.inputs.len();
+        let inputs = self.inputs.playing.len();
+        for _ in 0..inputs.div_ceil(CHECK_TICKS) {
+            self.next_checked = (self.next_checked + 1) % inputs;
             self.check(self.next_checked);
         }
     }
@@ -388,16 +434,13 @@ impl Mixer {
     pub fn check_all(&mut self) {
         let Self {
             inputs,
-            waiting,
-            ended,
             consumer,
             checks,
             imbalances,
             ..
         } = self;
-        // Those that ended since the last `collect` still have their rings, and figures to bring up
-        // to date.
-        for input in inputs.iter().chain(waiting.iter().flatten()).chain(&*ended) {
+        // Those, too, that ended since the last `collect`: they have figures to bring up to date.
+        for input in inputs.iter() {
             settle(input, consumer, checks, imbalances);
         }
     }
@@ -410,7 +453,7 @@ impl Mixer {
             imbalances,
             ..
         } = self;
-        settle(&inputs[index], consumer, checks, imbalances);
+        settle(&inputs.playing[index], consumer, checks, imbalances);
     }
 
     fn settle(&mut self, input: &Input) {

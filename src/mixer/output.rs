@@ -1,4 +1,5 @@
-//! What goes back: to each participant that listens, the mix without itself; to each tap, the mix.
+//! What goes out by rings: to each participant that listens, the mix without itself; to each tap, the mix;
+//! to each monitor, one stream or the mix without it.
 //!
 //! A participant's block is the sum less its own contribution, limited as the bus is, but by itself: the
 //! very samples that a mixer of the others alone would give. It is made in the tick and leaves with
@@ -17,9 +18,10 @@ use std::ops::Range;
 use super::{
     Settings,
     bus::{Block, Bus, Stage},
+    monitor::{Alone, Listens, Monitor, MonitorKind},
 };
 use crate::{
-    audio::{FrameMut, Gain, frame::frame_bytes, sum},
+    audio::{FrameMut, frame::frame_bytes, sum},
     queue::Producer,
 };
 
@@ -29,6 +31,8 @@ pub(super) struct Line {
     producer: Producer,
     /// Of the next frame, among all blocks, those too that a full ring refused.
     sequence: u32,
+    /// The tick whose block is the first.
+    pub(super) begins: u64,
 }
 
 impl Line {
@@ -36,12 +40,16 @@ impl Line {
         Self {
             producer,
             sequence: 0,
+            begins: 0,
         }
     }
 
-    /// Publishes a frame whose first sample has this index in the mix, per channel; drops it, counted
-    /// by the ring, if that is full. Enters the kernel only to wake the listener.
-    pub(super) fn send(&mut self, at: u64, samples: &[i16]) {
+    /// Publishes a frame of this tick's block, whose first sample has this index in the mix, per channel;
+    /// drops it, counted by the ring, if that is full. Enters the kernel only to wake the listener.
+    pub(super) fn send(&mut self, tick: u64, at: u64, samples: &[i16]) {
+        if tick < self.begins {
+            return;
+        }
         let bytes = frame_bytes(samples.len());
         if let Ok(mut reservation) = self.producer.reserve(bytes) {
             let mut frame = FrameMut::new(&mut reservation)
@@ -56,10 +64,13 @@ impl Line {
     }
 }
 
-/// The output of one participant.
+/// The mix without one stream, made once for all who want it.
 #[derive(Debug)]
 pub(super) struct Output {
-    line: Line,
+    /// To the participant itself.
+    pub(super) participant: Option<Line>,
+    /// To whoever listens in its place.
+    pub(super) monitor: Option<Line>,
     /// What the participant gave to the block under way.
     own: Box<[i32]>,
     /// Whether any of that is not zero.
@@ -73,11 +84,12 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// In step with the bus of a mixer of these settings. Allocates all it ever will.
-    pub(super) fn new(producer: Producer, settings: &Settings) -> Self {
+    /// In step with the bus of a mixer of these settings, and for nobody yet. Allocates all it ever will.
+    pub(super) fn new(settings: &Settings) -> Self {
         let stage = Stage::new(settings);
         Self {
-            line: Line::new(producer),
+            participant: None,
+            monitor: None,
             own: vec![0; settings.block()].into(),
             sounds: false,
             out: stage.room(settings),
@@ -123,9 +135,13 @@ impl Output {
         self.in_step = self.stage.is_in_step_with(bus.stage());
     }
 
-    fn send(&mut self, at: u64) {
+    fn send(&mut self, tick: u64, at: u64) {
         let samples = self.made.clone().map_or(&[][..], |made| &self.out[made]);
-        self.line.send(at, samples);
+        for line in [&mut self.participant, &mut self.monitor] {
+            if let Some(line) = line {
+                line.send(tick, at, samples);
+            }
+        }
     }
 }
 
@@ -134,9 +150,9 @@ pub(super) trait Target {
     /// Samples of a block.
     fn block(&self) -> usize;
 
-    /// Adds samples whose first is number `from` of the block; no two calls for a block give the same of
-    /// its samples.
-    fn add(&mut self, from: usize, samples: &[i16], gain: Gain);
+    /// Has `add` add samples whose first is number `from` of the block to their place in a sum; no two
+    /// calls for a block give the same of its samples.
+    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16]));
 }
 
 /// To the sum alone.
@@ -145,8 +161,8 @@ impl Target for [i32] {
         self.len()
     }
 
-    fn add(&mut self, from: usize, samples: &[i16], gain: Gain) {
-        sum::add_gained(&mut self[from..from + samples.len()], samples, gain);
+    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
+        add(&mut self[from..from + samples.len()], samples);
     }
 }
 
@@ -161,7 +177,7 @@ impl Target for LeftOut<'_> {
         self.sums.len()
     }
 
-    fn add(&mut self, from: usize, samples: &[i16], gain: Gain) {
+    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
         // Most who listen are silent, and there is nothing to leave out. Not `all`: it would look at one
         // sample after the other.
         if samples.iter().fold(0, |bits, &sample| bits | sample) == 0 {
@@ -170,40 +186,131 @@ impl Target for LeftOut<'_> {
         let range = from..from + samples.len();
         let Output { own, sounds, .. } = &mut *self.output;
         let own = &mut own[range.clone()];
-        sum::add_gained(own, samples, gain);
+        add(own, samples);
         sum::add_sums(&mut self.sums[range], own);
         *sounds |= own.iter().fold(0, |bits, &sample| bits | sample) != 0;
     }
 }
 
-/// All outputs of a mixer. Each goes with its stream's slot.
+/// What some streams have, by their slots.
 #[derive(Debug)]
-pub(super) struct Outputs {
-    by_slot: Box<[Option<Box<Output>>]>,
+struct BySlot<T> {
+    boxes: Box<[Option<Box<T>>]>,
     /// The slots that have one. Room for all, so it never grows.
     slots: Vec<usize>,
+}
+
+impl<T> BySlot<T> {
+    fn new(slots: usize) -> Self {
+        Self {
+            boxes: (0..slots).map(|_| None).collect(),
+            slots: Vec::with_capacity(slots),
+        }
+    }
+
+    fn insert(&mut self, slot: usize, value: Box<T>) {
+        if self.boxes[slot].replace(value).is_none() {
+            self.slots.push(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: usize) {
+        if self.boxes[slot].take().is_some() {
+            self.slots.retain(|&other| other != slot);
+        }
+    }
+
+    fn get_mut(&mut self, slot: usize) -> Option<&mut T> {
+        self.boxes[slot].as_deref_mut()
+    }
+
+    fn has(&self, slot: usize) -> bool {
+        self.boxes[slot].is_some()
+    }
+
+    fn clear(&mut self) {
+        for slot in self.slots.drain(..) {
+            self.boxes[slot] = None;
+        }
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut T)) {
+        for &slot in &self.slots {
+            if let Some(value) = &mut self.boxes[slot] {
+                act(value);
+            }
+        }
+    }
+}
+
+/// All lines out of a mixer. Each goes with its stream's slot, but for the taps.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    without: BySlot<Output>,
+    alone: BySlot<Alone>,
     taps: Vec<Line>,
 }
 
 impl Outputs {
     pub(super) fn new(slots: usize) -> Self {
         Self {
-            by_slot: (0..slots).map(|_| None).collect(),
-            slots: Vec::with_capacity(slots),
+            without: BySlot::new(slots),
+            alone: BySlot::new(slots),
             taps: Vec::new(),
         }
     }
 
     pub(super) fn insert(&mut self, slot: usize, output: Box<Output>) {
-        self.by_slot[slot] = Some(output);
-        self.slots.push(slot);
+        self.without.insert(slot, output);
     }
 
-    /// The slot's stream has ended: closes its output, if it has one, and frees it.
-    pub(super) fn remove(&mut self, slot: usize) {
-        if self.by_slot[slot].take().is_some() {
-            self.slots.retain(|&other| other != slot);
+    /// The slot's stream is monitored from this tick on.
+    pub(super) fn monitor(&mut self, slot: usize, Monitor(listens): Monitor, begins: u64) {
+        match listens {
+            Listens::Alone(mut alone) => {
+                alone.line.begins = begins;
+                self.alone.insert(slot, alone);
+            }
+            Listens::Without(mut new) => {
+                if let Some(line) = &mut new.monitor {
+                    line.begins = begins;
+                }
+                match self.without.get_mut(slot) {
+                    Some(output) => output.monitor = new.monitor,
+                    None => self.without.insert(slot, new),
+                }
+            }
         }
+    }
+
+    /// The slot's stream is no longer monitored so.
+    pub(super) fn unmonitor(&mut self, slot: usize, kind: MonitorKind) {
+        match kind {
+            MonitorKind::Alone => self.alone.remove(slot),
+            MonitorKind::Without => {
+                if let Some(output) = self.without.get_mut(slot) {
+                    output.monitor = None;
+                    if output.participant.is_none() {
+                        self.without.remove(slot);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The slot's stream has ended: closes what it has, and frees it.
+    pub(super) fn remove(&mut self, slot: usize) {
+        self.without.remove(slot);
+        self.alone.remove(slot);
+    }
+
+    /// Whether the slot has anything.
+    pub(super) fn has(&self, slot: usize) -> bool {
+        self.without.has(slot) || self.alone.has(slot)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: usize) -> (Option<&mut Output>, Option<&mut Alone>) {
+        (self.without.get_mut(slot), self.alone.get_mut(slot))
     }
 
     pub(super) fn tap(&mut self, producer: Producer) {
@@ -212,39 +319,34 @@ impl Outputs {
 
     /// Closes all rings.
     pub(super) fn close(&mut self) {
-        for slot in self.slots.drain(..) {
-            self.by_slot[slot] = None;
-        }
+        self.without.clear();
+        self.alone.clear();
         self.taps.clear();
     }
 
-    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Output> {
-        self.by_slot[slot].as_deref_mut()
+    /// A tick begins.
+    pub(super) fn begin(&mut self) {
+        self.alone.each(Alone::begin);
     }
 
     /// Makes each output's block, after the bus made its own.
     pub(super) fn finish(&mut self, bus: &Bus) {
-        self.for_each(|output| output.finish(bus));
+        self.without.each(|output| output.finish(bus));
+        self.alone.each(Alone::finish);
     }
 
     /// Makes each output's last block, after the bus made its own.
     pub(super) fn flush(&mut self, bus: &Bus) {
-        self.for_each(|output| output.flush(bus));
+        self.without.each(|output| output.flush(bus));
     }
 
-    /// Sends the block to all: the mix first, since outputs may refer to it.
-    pub(super) fn send(&mut self, mix: &Block<'_>) {
+    /// Sends the block of this tick, whose first sample has the index `from`, to all: the mix first, since
+    /// outputs may refer to it.
+    pub(super) fn send(&mut self, mix: &Block<'_>, tick: u64, from: u64) {
         for tap in &mut self.taps {
-            tap.send(mix.at, mix.samples);
+            tap.send(tick, mix.at, mix.samples);
         }
-        self.for_each(|output| output.send(mix.at));
-    }
-
-    fn for_each(&mut self, mut each: impl FnMut(&mut Output)) {
-        for &slot in &self.slots {
-            if let Some(output) = &mut self.by_slot[slot] {
-                each(output);
-            }
-        }
+        self.without.each(|output| output.send(tick, mix.at));
+        self.alone.each(|alone| alone.send(tick, from));
     }
 }

@@ -1,0 +1,124 @@
+//! The streams of a mixer: those that wait for their first frame, those that play, those that ended.
+
+use super::input::Input;
+use crate::queue::LeaseId;
+
+#[derive(Debug)]
+pub(super) struct Inputs {
+    /// Streams that play. Room for all slots, so it never grows.
+    pub(super) playing: Vec<Input>,
+    /// By slot, where among them its stream is.
+    places: Box<[usize]>,
+    /// Streams without a first frame, by slot. Their rings are armed, and cost a tick nothing.
+    waiting: Box<[Option<Input>]>,
+    waiting_count: usize,
+    /// Streams that ended, until they are collected. Room for all slots, too.
+    ended: Vec<Input>,
+    /// Streams that are solo.
+    solos: usize,
+}
+
+impl Inputs {
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            playing: Vec::with_capacity(slots),
+            places: vec![0; slots].into(),
+            waiting: (0..slots).map(|_| None).collect(),
+            waiting_count: 0,
+            ended: Vec::with_capacity(slots),
+            solos: 0,
+        }
+    }
+
+    /// Streams that play or wait.
+    pub(super) fn len(&self) -> usize {
+        self.playing.len() + self.waiting_count
+    }
+
+    /// Whether any stream is solo.
+    pub(super) fn is_soloing(&self) -> bool {
+        self.solos > 0
+    }
+
+    /// A stream that waits.
+    pub(super) fn first_waiting(&self) -> Option<&Input> {
+        if self.waiting_count == 0 {
+            return None;
+        }
+        self.waiting.iter().flatten().next()
+    }
+
+    /// All whose rings are not given back.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Input> {
+        let waiting = self.waiting.iter().flatten();
+        self.playing.iter().chain(waiting).chain(&self.ended)
+    }
+
+    /// The stream of this lease, if it plays or waits.
+    pub(super) fn get_mut(&mut self, lease: LeaseId) -> Option<&mut Input> {
+        let waiting = self.waiting.get_mut(lease.slot())?.as_mut();
+        let playing = self.playing.get_mut(self.places[lease.slot()]);
+        let mut found = waiting.into_iter().chain(playing);
+        found.find(|input| input.lease == lease)
+    }
+
+    /// A stream waits for its first frame.
+    pub(super) fn wait(&mut self, input: Input) {
+        let replaced = self.waiting[input.lease.slot()].replace(input);
+        debug_assert!(replaced.is_none(), "a slot was admitted twice");
+        self.waiting_count += 1;
+    }
+
+    /// The stream of this lease waits no more, if it did.
+    pub(super) fn take_waiting(&mut self, lease: LeaseId) -> Option<Input> {
+        let waiting = &mut self.waiting[lease.slot()];
+        let taken = waiting.take_if(|input| input.lease == lease);
+        self.waiting_count -= usize::from(taken.is_some());
+        taken
+    }
+
+    /// The stream is visited by each tick from now on.
+    pub(super) fn play(&mut self, input: Input) {
+        self.places[input.lease.slot()] = self.playing.len();
+        self.playing.push(input);
+    }
+
+    /// Makes the stream solo, or not.
+    pub(super) fn set_solo(&mut self, lease: LeaseId, solo: bool) {
+        let Some(input) = self.get_mut(lease) else {
+            return;
+        };
+        match (input.set_solo(solo), solo) {
+            (true, true) => self.solos += 1,
+            (true, false) => self.solos -= 1,
+            (false, _) => {}
+        }
+    }
+
+    /// The stream has ended.
+    pub(super) fn end(&mut self, mut input: Input) {
+        self.solos -= usize::from(input.set_solo(false));
+        self.ended.push(input);
+    }
+
+    /// Moves those that ended out of those that play.
+    pub(super) fn end_those_that_did(&mut self) {
+        let mut index = 0;
+        while index < self.playing.len() {
+            if self.playing[index].ended {
+                let input = self.playing.swap_remove(index);
+                if let Some(moved) = self.playing.get(index) {
+                    self.places[moved.lease.slot()] = index;
+                }
+                self.end(input);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// One that ended.
+    pub(super) fn take_ended(&mut self) -> Option<Input> {
+        self.ended.pop()
+    }
+}

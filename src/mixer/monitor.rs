@@ -1,0 +1,103 @@
+//! Listening to one stream while the mixer runs: alone, or the mix without it.
+
+use super::{
+    Settings,
+    output::{Line, Output},
+};
+use crate::queue::Producer;
+
+/// What a monitor lets hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MonitorKind {
+    /// The stream alone, before gain and mute.
+    Alone,
+    /// The mix without the stream.
+    Without,
+}
+
+/// Where one stream, or the mix without it, goes as the mixer runs: one frame each tick, from the next
+/// tick to the stream's end or to [`Unmonitor`](super::Command::Unmonitor), when the producer is closed.
+/// A stream has at most one of each [kind](MonitorKind), beside the output that it may have; another one
+/// takes the place of the first, which is closed.
+///
+/// All that it needs is allocated by whoever makes it. It costs a tick nothing but at the streams that
+/// have one.
+#[derive(Debug)]
+pub struct Monitor(pub(super) Listens);
+
+#[derive(Debug)]
+pub(super) enum Listens {
+    Alone(Box<Alone>),
+    Without(Box<Output>),
+}
+
+impl Monitor {
+    /// The stream alone, as an engineer listens to it: what it gives in each tick's window, before gain,
+    /// mute and solo, and silence where it gives nothing. Every frame holds a whole block, at
+    /// the index of the tick's first sample: unlike the mix it is not delayed by the limiter. The flush
+    /// gives none. `settings` are the mixer's. Allocates 2 bytes for each sample of a block.
+    pub fn alone(producer: Producer, settings: &Settings) -> Self {
+        Self(Listens::Alone(Box::new(Alone {
+            line: Line::new(producer),
+            samples: vec![0; settings.block()].into(),
+            is_made: false,
+        })))
+    }
+
+    /// The mix without the stream, as its own [output](super::NewInput::output) would give it: frames are
+    /// the same, an empty one means the block of the whole mix, and who reads it needs a
+    /// [tap](super::Command::Tap), too. If the stream has an output, the two are made once and are the
+    /// same bit for bit. `settings` are the mixer's. Allocates as that does.
+    ///
+    /// If it has none, its mix-minus begins with the state of the mix's limiter, and so with what that
+    /// holds of the stream: the look-ahead's 5 ms of samples are the mix's own, and it stays turned down
+    /// as far as the mix is until the limiter has recovered, for some tenths of a second after the last
+    /// peak. From then on it is exact, and without the limiter from the first sample.
+    pub fn without(producer: Producer, settings: &Settings) -> Self {
+        let mut output = Output::new(settings);
+        output.monitor = Some(Line::new(producer));
+        Self(Listens::Without(Box::new(output)))
+    }
+
+    /// What it lets hear.
+    pub fn kind(&self) -> MonitorKind {
+        match self.0 {
+            Listens::Alone(_) => MonitorKind::Alone,
+            Listens::Without(_) => MonitorKind::Without,
+        }
+    }
+}
+
+/// One stream alone.
+#[derive(Debug)]
+pub(super) struct Alone {
+    pub(super) line: Line,
+    /// What the stream gave to the block under way.
+    samples: Box<[i16]>,
+    /// Whether that is a tick's block, not yet sent.
+    is_made: bool,
+}
+
+impl Alone {
+    /// A block begins, with silence.
+    pub(super) fn begin(&mut self) {
+        self.samples.fill(0);
+    }
+
+    /// The stream gives samples whose first is number `from` of the block.
+    pub(super) fn put(&mut self, from: usize, samples: &[i16]) {
+        self.samples[from..from + samples.len()].copy_from_slice(samples);
+    }
+
+    /// The block is over.
+    pub(super) fn finish(&mut self) {
+        self.is_made = true;
+    }
+
+    /// Sends the block of this tick, whose first sample has this index.
+    pub(super) fn send(&mut self, tick: u64, at: u64) {
+        if std::mem::take(&mut self.is_made) {
+            self.line.send(tick, at, &self.samples);
+        }
+    }
+}

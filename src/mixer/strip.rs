@@ -1,0 +1,171 @@
+//! What the mixer thread tells of one stream, for any thread to read at any time.
+//!
+//! A strip is written by the mixer alone and costs its reader two loads. It outlives its stream. What it
+//! tells is recent, not of this instant: levels are refreshed about ten times a second, each stream at
+//! ticks of its own, so that no tick has to write them all.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::audio::Gain;
+
+/// How far a stream has come in the mixer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It was admitted, and its first frame has not come.
+    Waiting,
+    /// Its first frame came. What it gives is consumed, heard or not.
+    Playing,
+    /// Its ring is given back. Its account holds its last figures.
+    Ended,
+}
+
+/// What a [`Strip`] told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StripState {
+    /// The gain that was commanded last; a ramp may still lead there.
+    pub gain: Gain,
+    /// Whether it is muted by command.
+    pub muted: bool,
+    /// Whether it is solo.
+    pub solo: bool,
+    /// Largest magnitude, 0 to 32,768, before gain and mute, in the last whole window of about 100 ms.
+    pub peak: u16,
+    /// Bytes that waited in its ring at the end of that window, headers and padding included.
+    pub ring_filled_bytes: u64,
+    /// How far it has come.
+    pub phase: Phase,
+}
+
+/// One stream as the mixer sees it. Made with its [`NewInput`](super::NewInput::strip).
+#[derive(Debug)]
+pub struct Strip {
+    /// All but the ring's bytes, so that what is read together is of one moment:
+    ///
+    /// ```text
+    /// bit 0         32       48      49     50      52
+    ///     +---------+--------+-------+------+-------+
+    ///     | gain f32|  peak  | muted | solo | phase |
+    ///     +---------+--------+-------+------+-------+
+    /// ```
+    word: AtomicU64,
+    ring_filled_bytes: AtomicU64,
+}
+
+const PEAK: u32 = 32;
+const MUTED: u32 = 48;
+const SOLO: u32 = 49;
+const PHASE: u32 = 50;
+
+impl Default for Strip {
+    /// Of a stream that waits, at unity gain.
+    fn default() -> Self {
+        Self {
+            word: AtomicU64::new(Gain::UNITY.linear().to_bits().into()),
+            ring_filled_bytes: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Strip {
+    /// The state as it was told last. Wait-free.
+    ///
+    /// Who reads [`Phase::Ended`] reads the last figures of the stream's account afterwards.
+    pub fn read(&self) -> StripState {
+        // Acquire: with the store in `end`.
+        let word = self.word.load(Ordering::Acquire);
+        StripState {
+            // It was a gain.
+            gain: Gain::from_linear(f32::from_bits(word as u32)).unwrap_or_default(),
+            muted: word >> MUTED & 1 == 1,
+            solo: word >> SOLO & 1 == 1,
+            peak: (word >> PEAK) as u16,
+            ring_filled_bytes: self.ring_filled_bytes.load(Ordering::Relaxed),
+            phase: match word >> PHASE {
+                0 => Phase::Waiting,
+                1 => Phase::Playing,
+                _ => Phase::Ended,
+            },
+        }
+    }
+
+    pub(super) fn tell_gain(&self, gain: Gain) {
+        self.put(0, 32, gain.linear().to_bits().into());
+    }
+
+    pub(super) fn tell_muted(&self, muted: bool) {
+        self.put(MUTED, 1, muted.into());
+    }
+
+    pub(super) fn tell_solo(&self, solo: bool) {
+        self.put(SOLO, 1, solo.into());
+    }
+
+    /// Its first frame came.
+    pub(super) fn begin(&self) {
+        self.put(PHASE, 2, 1);
+    }
+
+    /// A window is over.
+    pub(super) fn refresh(&self, peak: u16, ring_filled_bytes: u64) {
+        self.put(PEAK, 16, peak.into());
+        self.ring_filled_bytes
+            .store(ring_filled_bytes, Ordering::Relaxed);
+    }
+
+    /// The stream has ended, and its account is settled.
+    pub(super) fn end(&self) {
+        self.refresh(0, 0);
+        self.put(PHASE, 2, 2);
+    }
+
+    /// Puts a value of so many bits there. Only the mixer's thread does.
+    fn put(&self, at: u32, bits: u32, value: u64) {
+        let mask = ((1 << bits) - 1) << at;
+        let word = self.word.load(Ordering::Relaxed) & !mask;
+        // Release: what was counted before is seen by who sees this.
+        self.word.store(word | value << at, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_that_is_told_is_read_and_changes_nothing_else() {
+        let strip = Strip::default();
+        let mut expected = StripState {
+            gain: Gain::UNITY,
+            muted: false,
+            solo: false,
+            peak: 0,
+            ring_filled_bytes: 0,
+            phase: Phase::Waiting,
+        };
+        assert_eq!(strip.read(), expected);
+        for gain in [Gain::from_linear(16.0).unwrap(), Gain::SILENCE] {
+            strip.tell_gain(gain);
+            expected.gain = gain;
+            assert_eq!(strip.read(), expected);
+        }
+        for on in [true, false, true] {
+            strip.tell_muted(on);
+            expected.muted = on;
+            assert_eq!(strip.read(), expected);
+            strip.tell_solo(!on);
+            expected.solo = !on;
+            assert_eq!(strip.read(), expected);
+        }
+        strip.begin();
+        expected.phase = Phase::Playing;
+        for (peak, bytes) in [(32_768, u64::MAX), (1, 344)] {
+            strip.refresh(peak, bytes);
+            (expected.peak, expected.ring_filled_bytes) = (peak, bytes);
+            assert_eq!(strip.read(), expected);
+        }
+        strip.end();
+        (expected.peak, expected.ring_filled_bytes) = (0, 0);
+        expected.phase = Phase::Ended;
+        assert_eq!(strip.read(), expected);
+    }
+}
