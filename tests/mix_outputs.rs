@@ -410,6 +410,8 @@ fn a_block_names_those_who_were_heard_in_it() {
     };
     assert_eq!(heard(&[], false), [0_u32; 0]);
     assert_eq!(heard(&[35, 2, 1, 7], false), [1001, 1002, 1007]);
+    // On its way to silence it is heard.
+    assert_eq!(heard(&[2, 7], true), [1002, 1007]);
     assert_eq!(heard(&[2, 7], true), [1007]);
     let all: Vec<_> = (0..40).collect();
     let named = heard(&all, true);

@@ -240,37 +240,40 @@ fn a_stream_that_lost_frames_is_silent_where_they_were_up_to_its_end() {
 fn a_muted_stream_goes_on_unheard_and_is_heard_again() {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.stream();
-    let frames: Vec<_> = (1..=4).map(frame).collect();
+    let frames: Vec<_> = (1..=6).map(frame).collect();
     stream.say_in_frames(&frames.concat(), BLOCK);
     assert_eq!(rig.tick(), frames[0]);
     rig.mixer.apply(Command::SetMuted(stream.lease(), true));
+    // The way there takes 20 ms, which is a block, and so does the way back.
+    rig.tick();
     assert_eq!(rig.ticks(2), [0; 2 * BLOCK]);
     rig.mixer.apply(Command::SetMuted(stream.lease(), false));
-    assert_eq!(rig.tick(), frames[3]);
+    rig.tick();
+    assert_eq!(rig.tick(), frames[5]);
     let entry = stream.entry();
-    assert_eq!((entry.mixed, entry.muted), (2 * N, 2 * N));
+    assert_eq!((entry.mixed, entry.muted), (4 * N, 2 * N));
     assert_eq!((entry.concealed, entry.dropped()), (0, 0));
 }
 
 #[test]
-fn a_gain_is_effective_from_the_next_tick_even_within_a_frame() {
+fn a_gain_changes_from_the_next_tick_on_even_within_a_frame() {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.stream();
-    let long = noise(1, 3 * BLOCK, 9_000);
+    let long = noise(1, 5 * BLOCK, 9_000);
     stream.say(&long);
     assert_eq!(rig.tick(), long[..BLOCK]);
-    rig.mixer.apply(Command::SetGain(
-        stream.lease(),
-        Gain::from_linear(2.0).unwrap(),
-    ));
-    let doubled: Vec<_> = long[BLOCK..2 * BLOCK]
+    let double = Gain::from_linear(2.0).unwrap();
+    rig.mixer.apply(Command::SetGain(stream.lease(), double));
+    rig.tick();
+    let doubled: Vec<_> = long[2 * BLOCK..3 * BLOCK]
         .iter()
         .map(|sample| 2 * sample)
         .collect();
     assert_eq!(rig.tick(), doubled);
     rig.mixer
         .apply(Command::SetGain(stream.lease(), Gain::SILENCE));
+    rig.tick();
     assert_eq!(rig.tick(), SILENCE);
-    // Turned down to nothing is not muted: the bus got zeros.
-    assert_eq!((stream.entry().mixed, stream.entry().muted), (3 * N, 0));
+    // Turned down to nothing is silenced, too.
+    assert_eq!((stream.entry().mixed, stream.entry().muted), (4 * N, N));
 }

@@ -336,6 +336,41 @@ mod tests {
     }
 
     #[test]
+    fn a_dismissed_stream_ends_in_both_kinds_of_threads_even_while_its_ring_is_full() {
+        for live in [false, true] {
+            let endless = || Samples {
+                left: usize::MAX,
+                fails: false,
+            };
+            let (feeds, accounts, mut consumer) = feeds(vec![endless(), endless()]);
+            let dismissals: Vec<_> = feeds.iter().map(|feed| feed.stream.dismissal()).collect();
+            let leases: Vec<_> = feeds.iter().map(|feed| feed.stream.lease()).collect();
+            let feeders = if live {
+                let ptime = Duration::from_millis(1);
+                let schedule = Schedule::new(ptime, Duration::ZERO, Imperfection::default(), 1);
+                let feeds = feeds.into_iter().map(|feed| (feed, schedule.clone()));
+                Feeders::live(feeds.collect(), 1).unwrap()
+            } else {
+                Feeders::unpaced(feeds, 1).unwrap()
+            };
+            // Both rings are full.
+            while accounts
+                .iter()
+                .any(|account| account.read().offered < 1_800)
+            {
+                thread::yield_now();
+            }
+            dismissals[0].dismiss();
+            while !consumer.is_closed(leases[0]).unwrap() {
+                thread::yield_now();
+            }
+            assert!(!consumer.is_closed(leases[1]).unwrap() && !feeders.are_done());
+            assert_eq!(consumer.get_batch(leases[0], 99).unwrap().len(), 18);
+            assert!(feeders.join().is_empty());
+        }
+    }
+
+    #[test]
     fn a_live_thread_drops_what_finds_its_ring_full_and_counts_it() {
         let source = Samples {
             left: 40 * FRAME,

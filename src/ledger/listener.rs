@@ -22,17 +22,20 @@ pub enum Refusal {
     FirstMessage,
     /// What it sends is not decoded here.
     Payload,
+    /// Its stream was ended by command, and it goes on sending.
+    Dismissed,
 }
 
 impl Refusal {
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Network,
         Self::StreamsMax,
         Self::StreamsPerSource,
         Self::Connections,
         Self::FirstMessage,
         Self::Payload,
+        Self::Dismissed,
     ];
 
     /// Its name in reports.
@@ -44,6 +47,7 @@ impl Refusal {
             Self::Connections => "connections",
             Self::FirstMessage => "first_message",
             Self::Payload => "payload_type",
+            Self::Dismissed => "ended_by_command",
         }
     }
 }
@@ -186,13 +190,13 @@ mod tests {
             }
         }
         let entry = listener.read();
-        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
         names.extend(Malformed::ALL.map(Malformed::name));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 14);
+        assert_eq!(names.len(), 15);
     }
 
     #[test]

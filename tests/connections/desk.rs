@@ -1,5 +1,7 @@
 //! A server whose mixer the test runs, and what a peer needs.
 
+#![allow(dead_code, reason = "no test needs all of it")]
+
 use std::{
     io::{ErrorKind, Read},
     net::{SocketAddr, TcpStream},
@@ -11,14 +13,15 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     ingest::{
-        Admission, Delay, Limits, Listening, MixClock, Newcomer, PlayoutSettings, Refused, Stream,
+        Admission, Delay, Dismissal, Limits, Listening, MixClock, Newcomer, PlayoutSettings,
+        Refused, Stream,
         clock::now_ns,
         conn::{ConnListener, ConnSettings, Listen},
         lease,
     },
     ledger::{Account, Entry, ListenerEntry, NetworkEntry},
     mixer::{Command, Limiting, Mixer, NewInput, Settings, Timing},
-    queue::{Pool, Producer},
+    queue::{LeaseId, Pool, Producer},
     wire::audiosocket::{Message, parse},
 };
 
@@ -28,6 +31,8 @@ pub struct Front {
     settings: Settings,
     commands: Mutex<Vec<Command>>,
     accounts: Mutex<Vec<Arc<Account>>>,
+    /// How each stream is ended, in the order of the accounts.
+    ends: Mutex<Vec<(LeaseId, Dismissal)>>,
 }
 
 impl Admission for Front {
@@ -48,7 +53,11 @@ impl Admission for Front {
             block_samples,
             ..
         } = self.settings;
-        Ok(Stream::new(producer, account, format, block_samples))
+        let lease = producer.lease();
+        let stream = Stream::new(producer, account, format, block_samples);
+        let end = (lease, stream.dismissal());
+        self.ends.lock().unwrap().push(end);
+        Ok(stream)
     }
 
     fn tap(&self, output: Producer) {
@@ -133,6 +142,17 @@ impl Desk {
             .iter()
             .find(|account| account.id().starts_with(id))
             .cloned()
+    }
+
+    /// Ends the first stream whose name begins so, as a command from outside does.
+    pub fn end(&self, id: &str) {
+        let accounts = self.front.accounts.lock().unwrap();
+        let mut names = accounts.iter().map(|account| account.id());
+        let index = names.position(|name| name.starts_with(id)).unwrap();
+        let (lease, dismissal) = self.front.ends.lock().unwrap()[index].clone();
+        dismissal.dismiss();
+        let command = Command::End(lease);
+        self.front.commands.lock().unwrap().push(command);
     }
 
     pub fn has(&self, id: &str) -> bool {
@@ -252,6 +272,7 @@ impl Builder {
             settings,
             commands: Mutex::default(),
             accounts: Mutex::default(),
+            ends: Mutex::default(),
         });
         let clock = MixClock {
             first_ns: now_ns() + 20_000_000,

@@ -209,7 +209,8 @@ impl Call {
         self.count_output(!sent);
     }
 
-    fn stream(&self) -> Option<&Stream> {
+    /// Its stream, while it has one.
+    pub(super) fn stream(&self) -> Option<&Stream> {
         match &self.talker {
             Talker::Silent(stream) => Some(stream),
             Talker::Heard(live) => Some(live.stream()),

@@ -30,13 +30,15 @@ pub(super) struct Opened {
     pub(super) output: Option<LeaseId>,
 }
 
-/// Why a connection is over. Its voice, if it has one, still plays what came.
+/// Why a connection is over. Its voice, if it has one, still plays what came, but if it was dismissed.
 #[derive(Debug)]
 pub(super) enum Over {
     /// The peer said so.
     HungUp,
     /// It was refused, and counted.
     Refused,
+    /// Its stream was ended by command; what came and waits is discarded.
+    Dismissed,
     /// It cannot be understood, and is counted. What to tell the peer, if it may be a person.
     Malformed(String),
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     audio::codec::Encoding,
+    ingest::Stream,
     ledger::{Malformed, Packet},
     wire::{
         hello::{self, Hello, HelloError, Parsed},
@@ -195,10 +196,18 @@ impl Raw {
         matches!(&self.stage, Stage::Samples(samples) if samples.voice.is_playing(now_ns))
     }
 
+    /// Its stream, while it has one.
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        match &self.stage {
+            Stage::Samples(samples) => Some(samples.voice.stream()),
+            _ => None,
+        }
+    }
+
     /// Notes an event of the stream, if there is one.
     pub(super) fn note(&self, what: &str, host: &Host<'_>) {
-        if let Stage::Samples(samples) = &self.stage {
-            host.note(samples.voice.stream(), what, true);
+        if let Some(stream) = self.stream() {
+            host.note(stream, what, true);
         }
     }
 

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     ingest::{
-        Admission, MixClock,
+        Admission, MixClock, Stream,
         clock::now_ns,
         quota::{Quota, Share},
     },
@@ -234,14 +234,18 @@ impl Worker {
         self.close_gone();
     }
 
-    /// Ends what said nothing valid in time, and what has been silent for too long.
+    /// Ends what was dismissed, what said nothing valid in time, and what has been silent for too long.
     fn time_out(&mut self, now_ns: u64) {
         let limits = &self.common.settings.limits;
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let first_ns = nanos(limits.first_message_timeout);
         let idle_ns = nanos(limits.idle_timeout);
         for peer in self.peers.values_mut() {
-            if !peer.is_known() {
+            if peer.stream().is_some_and(Stream::is_dismissed) {
+                let account = Arc::clone(&peer.account);
+                peer.note("ended by command", &self.common.host(&account, now_ns));
+                self.gone.push((peer.key, Over::Dismissed));
+            } else if !peer.is_known() {
                 if peer.silent_ns(now_ns) > first_ns {
                     peer.account.refuse(Refusal::FirstMessage);
                     self.gone.push((peer.key, Over::Refused));
@@ -255,6 +259,14 @@ impl Worker {
                 self.gone.push((peer.key, Over::Refused));
             }
         }
+        // What still plays of a connection that is over has nobody to be told.
+        self.tails.retain_mut(|tail| {
+            let dismissed = tail.voice.stream().is_dismissed();
+            if dismissed {
+                tail.voice.abandon();
+            }
+            !dismissed
+        });
     }
 
     /// Something happened on a connection.
@@ -382,7 +394,7 @@ impl Worker {
         });
     }
 
-    /// Closes the connections that are over. What came still plays.
+    /// Closes the connections that are over. What came still plays, but of those that were dismissed.
     fn close_gone(&mut self) {
         while let Some((key, over)) = self.gone.pop() {
             self.close(key, &over);
@@ -399,20 +411,24 @@ impl Worker {
         self.doors[peer.door].open -= 1;
         // Not worth a look at the answer: the connection ends in any case.
         let _ = match (&peer.protocol, over) {
-            (Protocol::Call(_), Over::Refused | Over::Malformed(_)) => peer
+            (Protocol::Call(_), Over::Refused | Over::Malformed(_) | Over::Dismissed) => peer
                 .outbox
                 .send(&HANGUP_MESSAGE, &mut peer.socket)
                 .map(|_| ()),
             (Protocol::Raw(_), Over::Malformed(why)) => {
                 writeln!(peer.socket, "mixpool: {why}")
             }
+            (Protocol::Raw(_), Over::Dismissed) => {
+                writeln!(peer.socket, "mixpool: ended by command")
+            }
             _ => Ok(()),
         };
         let by_peer = matches!(over, Over::HungUp);
         let (voice, share) = peer.end(&host, by_peer);
-        if let Some(voice) = voice
-            && !voice.is_done()
-        {
+        let Some(mut voice) = voice else { return };
+        if matches!(over, Over::Dismissed) {
+            voice.abandon();
+        } else if !voice.is_done() {
             self.tails.push(Tail {
                 voice,
                 _share: share,

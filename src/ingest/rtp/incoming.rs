@@ -201,6 +201,11 @@ impl Incoming {
         }
     }
 
+    /// Whether its end was commanded.
+    pub fn is_dismissed(&self) -> bool {
+        self.stream.is_dismissed()
+    }
+
     /// Whether it has ended and played what there was.
     pub fn is_done(&self) -> bool {
         self.ending
@@ -210,7 +215,7 @@ impl Incoming {
                 .is_none_or(|sound| sound.playout.is_empty())
     }
 
-    /// The mix ends: what waits plays no more, and is accounted for.
+    /// The mix ends, or the stream by command: what waits plays no more, and is accounted for.
     pub fn close(&mut self, shared: &Shared) {
         self.drop_stray(shared);
         self.bring_up_to_date();

@@ -18,6 +18,7 @@ use crate::{
     wire::payload::PayloadMap,
 };
 
+mod dismissed;
 mod incoming;
 mod listener;
 mod probation;

@@ -16,6 +16,7 @@ use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
     Key, Outgoing, Settings, Shared, Via,
+    dismissed::Dismissed,
     incoming::Incoming,
     probation::{Held, Probation},
     reports::Reporter,
@@ -59,6 +60,7 @@ pub struct Receiver {
     turned_away: HashMap<Key, TurnedAway>,
     /// Sources that said goodbye, and until when that is remembered.
     gone: HashMap<Key, u64>,
+    dismissed: Dismissed,
     reporter: Reporter,
     /// Datagrams of packets taken so far.
     count: u64,
@@ -81,6 +83,7 @@ impl Receiver {
         quota: Quota,
         seed: u64,
     ) -> Self {
+        let dismissed = Dismissed::new(duration_ns(settings.limits.idle_timeout));
         let reporter = Reporter::new(
             settings.cname.clone(),
             Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -93,6 +96,7 @@ impl Receiver {
             probation: Probation::default(),
             turned_away: HashMap::new(),
             gone: HashMap::new(),
+            dismissed,
             reporter,
             count: 0,
             swept_ns: 0,
@@ -153,14 +157,22 @@ impl Receiver {
         &self.shared.listener
     }
 
-    /// Gives each stream what this tick mixes, ends those that are idle, and sends the reports that are
-    /// due. To be called once for each tick, in order, shortly before it is due. Allocates only where
+    /// Gives each stream what this tick mixes, ends those that are idle or dismissed, and sends the reports
+    /// that are due. To be called once for each tick, in order, shortly before it is due. Allocates only where
     /// streams end.
     pub fn before_tick(&mut self, tick: u64, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
         self.shared.tick = Some(tick);
         let idle_ns = duration_ns(self.shared.settings.limits.idle_timeout);
         let mut done = Vec::new();
         for (slot, incoming) in self.table.streams() {
+            if incoming.is_dismissed() {
+                let at = self.shared.since_start(now_ns);
+                incoming.note("ended by command", at);
+                incoming.close(&self.shared);
+                self.dismissed.add(incoming.key, now_ns);
+                done.push(slot);
+                continue;
+            }
             incoming.before_tick(tick);
             if !incoming.ending && now_ns.saturating_sub(incoming.last_ns) > idle_ns {
                 self.shared.listener.time_out();
@@ -195,6 +207,7 @@ impl Receiver {
         self.turned_away
             .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
         self.gone.retain(|_, until| *until > now_ns);
+        self.dismissed.sweep(now_ns);
     }
 
     /// A packet of no live source.
@@ -204,6 +217,10 @@ impl Receiver {
             return;
         }
         if self.gone.get(&key).is_some_and(|&until| now_ns < until) {
+            return;
+        }
+        if self.dismissed.refuses(key, now_ns) {
+            self.shared.listener.refuse(Refusal::Dismissed);
             return;
         }
         if let Kin::Straggler(slot) = self.table.kin(key, packet.sequence) {

@@ -12,7 +12,10 @@ use super::super::{
     socket::Socket,
     voice::Voice,
 };
-use crate::{ingest::quota::Share, ledger::Listener};
+use crate::{
+    ingest::{Stream, quota::Share},
+    ledger::Listener,
+};
 
 /// What is said on a connection.
 #[derive(Debug)]
@@ -90,6 +93,14 @@ impl Peer {
         match &self.protocol {
             Protocol::Call(call) => call.is_known(),
             Protocol::Raw(raw) => raw.is_known(),
+        }
+    }
+
+    /// Its stream, if it has one.
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        match &self.protocol {
+            Protocol::Call(call) => call.stream(),
+            Protocol::Raw(raw) => raw.stream(),
         }
     }
 

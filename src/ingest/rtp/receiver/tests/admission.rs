@@ -58,7 +58,7 @@ fn a_flood_of_random_sources_takes_nothing_from_a_live_stream() {
     rig.pass(10);
     rig.only().assert_heard(&phone.since(1));
     assert_eq!(rig.only().entry().concealed, 0);
-    assert_eq!(rig.listener().refused, [0; 6]);
+    assert_eq!(rig.listener().refused, [0; Refusal::ALL.len()]);
 }
 
 #[test]
@@ -328,4 +328,53 @@ fn the_end_of_the_mix_loses_no_sample_from_the_books() {
     assert_eq!(entry.mixed + entry.discarded, 11 * 160);
     assert_eq!(heard.network().discarded_ended, entry.discarded);
     assert!(entry.discarded > 0 && PTIME > 0);
+}
+
+#[test]
+fn a_stream_ended_by_command_ends_at_once_and_what_waits_is_discarded() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    let mut other = Sender::new(OTHER, 2);
+    rig.hear_for(&mut [&mut phone, &mut other], 20);
+    let before = rig.heard[0].entry();
+    rig.heard[0].dismissal.dismiss();
+    rig.hear_for(&mut [&mut phone, &mut other], 1);
+    let ended = &rig.heard[0];
+    assert!(ended.closed);
+    // The playout delay is 50 ms, and more came than was mixed.
+    let entry = ended.entry();
+    assert!(
+        entry.discarded > 0 && entry.mixed == before.mixed,
+        "{entry:?}"
+    );
+    assert_eq!(entry.offered, 21 * 160);
+    let network = ended.network();
+    assert_eq!(network.discarded_ended, entry.discarded);
+    assert_eq!(network.events.last().unwrap().what, "ended by command");
+    assert_eq!((rig.streams(), rig.heard[1].closed), (1, false));
+}
+
+#[test]
+fn a_sender_whose_stream_was_ended_is_refused_until_it_was_silent() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    rig.heard[0].dismissal.dismiss();
+    rig.pass(1);
+    // It goes on for longer than a silence must be, with short ones in between.
+    rig.hear_for(&mut [&mut phone], 300);
+    rig.pass(200);
+    rig.hear_for(&mut [&mut phone], 10);
+    assert_eq!((rig.streams(), rig.heard.len()), (0, 1));
+    assert_eq!(refused(&rig, Refusal::Dismissed), 310);
+    assert_eq!(rig.receiver().strangers(), 0);
+    // Another source of its address is somebody else.
+    let mut again = Sender::new(PHONE, 2);
+    rig.hear_for(&mut [&mut again], 5);
+    assert_eq!(rig.streams(), 1);
+    // And so is it itself, after a silence of the idle timeout, which is 5 s.
+    rig.pass(252);
+    rig.hear_for(&mut [&mut phone], 5);
+    assert_eq!(rig.heard.len(), 3);
+    assert_eq!(refused(&rig, Refusal::Dismissed), 310);
 }

@@ -11,7 +11,7 @@ use super::super::{super::Settings, Receiver};
 use crate::{
     audio::{Format, Frame, FrameKind},
     ingest::{
-        Admission, Limits, MixClock, Newcomer, Refused, Stream, lease,
+        Admission, Dismissal, Limits, MixClock, Newcomer, Refused, Stream, lease,
         playout::{Delay, PlayoutSettings},
         rtp::{Outgoing, Quota, Via},
     },
@@ -29,7 +29,7 @@ pub const BLOCK: usize = 160;
 struct Door {
     pool: Pool,
     format: Format,
-    admitted: Mutex<Vec<(Arc<Account>, LeaseId)>>,
+    admitted: Mutex<Vec<(Arc<Account>, LeaseId, Dismissal)>>,
 }
 
 impl Admission for Door {
@@ -37,11 +37,12 @@ impl Admission for Door {
         let producer = lease(&self.pool, &newcomer.id)?;
         let account = Arc::new(Account::with_network(newcomer.id));
         let lease = producer.lease();
+        let stream = Stream::new(producer, Arc::clone(&account), self.format, BLOCK);
         self.admitted
             .lock()
             .unwrap()
-            .push((Arc::clone(&account), lease));
-        Ok(Stream::new(producer, account, self.format, BLOCK))
+            .push((account, lease, stream.dismissal()));
+        Ok(stream)
     }
 
     fn tap(&self, _output: Producer) {}
@@ -51,6 +52,7 @@ impl Admission for Door {
 pub struct Heard {
     pub account: Arc<Account>,
     lease: LeaseId,
+    pub dismissal: Dismissal,
     /// Samples of the sender, by their place in the mix.
     pub audio: BTreeMap<u64, i16>,
     pub closed: bool,
@@ -260,10 +262,11 @@ impl Rig {
     /// Takes all frames from the rings, and checks all accounts.
     fn mix(&mut self) {
         let admitted = self.door.admitted.lock().unwrap();
-        for (account, lease) in &admitted[self.heard.len()..] {
+        for (account, lease, dismissal) in &admitted[self.heard.len()..] {
             self.heard.push(Heard {
                 account: Arc::clone(account),
                 lease: *lease,
+                dismissal: dismissal.clone(),
                 audio: BTreeMap::new(),
                 closed: false,
             });

@@ -1,0 +1,94 @@
+//! Sources whose streams were ended by command: their packets are refused until they have been silent for
+//! long enough to be somebody new.
+
+use std::collections::HashMap;
+
+use super::Key;
+
+/// Sources that are remembered. Beyond it the one that has been silent for longest is forgotten.
+const DISMISSED_MAX: usize = 4096;
+
+#[derive(Debug)]
+pub(super) struct Dismissed {
+    /// When each sent last.
+    last_ns: HashMap<Key, u64>,
+    /// How long a silence ends it.
+    silence_ns: u64,
+}
+
+impl Dismissed {
+    pub(super) fn new(silence_ns: u64) -> Self {
+        Self {
+            last_ns: HashMap::new(),
+            silence_ns,
+        }
+    }
+
+    /// Packets of this source are refused from now on.
+    pub(super) fn add(&mut self, key: Key, now_ns: u64) {
+        if self.last_ns.len() >= DISMISSED_MAX
+            && let Some((&stalest, _)) = self.last_ns.iter().min_by_key(|&(_, &last)| last)
+        {
+            self.last_ns.remove(&stalest);
+        }
+        self.last_ns.insert(key, now_ns);
+    }
+
+    /// Whether a packet that this source sent now is refused.
+    pub(super) fn refuses(&mut self, key: Key, now_ns: u64) -> bool {
+        let Some(last) = self.last_ns.get_mut(&key) else {
+            return false;
+        };
+        if now_ns.saturating_sub(*last) > self.silence_ns {
+            self.last_ns.remove(&key);
+            return false;
+        }
+        *last = now_ns;
+        true
+    }
+
+    /// Forgets those that have been silent for long enough.
+    pub(super) fn sweep(&mut self, now_ns: u64) {
+        let silence_ns = self.silence_ns;
+        self.last_ns
+            .retain(|_, last| now_ns.saturating_sub(*last) <= silence_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(ssrc: u32) -> Key {
+        Key {
+            from: ([192, 0, 2, 1], 4000).into(),
+            ssrc,
+        }
+    }
+
+    #[test]
+    fn a_source_is_refused_until_it_was_silent() {
+        let mut dismissed = Dismissed::new(100);
+        dismissed.add(key(1), 1000);
+        assert!(!dismissed.refuses(key(2), 1000), "nobody else");
+        for now_ns in [1000, 1100, 1200] {
+            assert!(dismissed.refuses(key(1), now_ns));
+        }
+        dismissed.sweep(1300);
+        assert!(dismissed.refuses(key(1), 1300));
+        assert!(!dismissed.refuses(key(1), 1401));
+        assert!(!dismissed.refuses(key(1), 1402), "and goes on");
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_longest_silent_is_forgotten_first() {
+        let mut dismissed = Dismissed::new(1_000_000);
+        for ssrc in 0..=DISMISSED_MAX as u32 {
+            dismissed.add(key(ssrc), u64::from(ssrc));
+        }
+        assert_eq!(dismissed.last_ns.len(), DISMISSED_MAX);
+        assert!(!dismissed.refuses(key(0), 5000) && dismissed.refuses(key(1), 5000));
+        dismissed.sweep(2_000_000);
+        assert!(dismissed.last_ns.is_empty());
+    }
+}
