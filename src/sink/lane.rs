@@ -32,15 +32,26 @@ pub(super) trait Work: Send + 'static {
     /// One message, in order.
     fn take(&mut self, message: &[u8]);
 
+    /// Whether a message said that it is the last: then the close is not waited for.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// No more will come.
     fn finish(self) -> Self::Outcome;
 }
 
-/// The mixer's end.
+/// Both ends: the mixer's, and the thread.
 #[derive(Debug)]
 pub(super) struct Lane<Outcome> {
+    pub(super) input: Input,
+    pub(super) thread: JoinHandle<Outcome>,
+}
+
+/// The mixer's end. Dropping it closes the lane, and frees the ring if the thread has ended.
+#[derive(Debug)]
+pub(super) struct Input {
     producer: Producer,
-    thread: JoinHandle<Outcome>,
 }
 
 impl<Outcome: Send + 'static> Lane<Outcome> {
@@ -67,14 +78,30 @@ impl<Outcome: Send + 'static> Lane<Outcome> {
                     while let Some(lease) = consumer.next_ready() {
                         let take = |message: &[u8]| work.take(message);
                         closed |= consumer.drain(lease, DRAIN_BATCH, take) == Ok(Drained::Closed);
+                        closed |= work.is_over();
                     }
                 }
                 work.finish()
             })
             .map_err(LaneError::Thread)?;
-        Ok(Self { producer, thread })
+        let input = Input { producer };
+        Ok(Self { input, thread })
     }
 
+    /// No more will come: waits until all that did is done.
+    ///
+    /// # Panics
+    /// If the thread did: a bug.
+    pub(super) fn finish(self) -> Outcome {
+        drop(self.input);
+        self.thread.join().expect(PANICKED)
+    }
+}
+
+/// A sink's thread ends with its outcome.
+pub(super) const PANICKED: &str = "a sink's thread panicked";
+
+impl Input {
     /// Sends a message of `len` bytes that `fill` writes in place, if there is room. Never waits; enters
     /// the kernel to wake the thread.
     pub(super) fn send(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) {
@@ -89,13 +116,9 @@ impl<Outcome: Send + 'static> Lane<Outcome> {
         }
     }
 
-    /// No more will come: waits until all that did is done.
-    ///
-    /// # Panics
-    /// If the thread did: a bug.
-    pub(super) fn finish(self) -> Outcome {
-        self.producer.close();
-        self.thread.join().expect("a sink's thread panicked")
+    /// Whether there is room for a message of `len` bytes now.
+    pub(super) fn has_room(&mut self, len: usize) -> bool {
+        self.producer.has_room(len)
     }
 }
 

@@ -7,5 +7,8 @@ mod lane;
 mod recording;
 mod rtp;
 
-pub use recording::{Recorded, Recording, RecordingError};
+pub use recording::{
+    Recorded, Recorder, Recording, RecordingError, RecordingInput, RecordingPhase,
+    RecordingProgress,
+};
 pub use rtp::{RtpOut, RtpOutError, RtpSent, RtpTarget};

@@ -199,6 +199,7 @@ impl RtpOut {
         self.next = at + samples.len() as u64 / self.channels;
         let named = 4 * contributors.len();
         self.lane
+            .input
             .send(HEAD_BYTES + named + 2 * samples.len(), |message| {
                 let (index, rest) = message.split_at_mut(8);
                 index.copy_from_slice(&at.to_ne_bytes());
@@ -216,7 +217,7 @@ impl RtpOut {
     /// If the sending thread did: a bug.
     pub fn finish(mut self) -> RtpSent {
         // Nothing, but at its index: so what was lost at the end is counted, too.
-        self.lane.wait_for_room(HEAD_BYTES);
+        self.lane.input.wait_for_room(HEAD_BYTES);
         self.send(self.next, &[], &[]);
         self.lane.finish()
     }

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::sink::lane::Work as _;
 
 const BLOCK: usize = 160;
 const SECOND: u64 = 8000;
@@ -34,17 +35,7 @@ fn writing(path: &Path) -> Writing {
         sample_format: SampleFormat::Int,
     };
     let file = BufWriter::new(File::create(path).unwrap());
-    Writing {
-        path: path.to_owned(),
-        writer: Some(WavWriter::new(file, spec).unwrap()),
-        data_bytes_max: DATA_BYTES_MAX,
-        flush_every: SECOND,
-        samples: 0,
-        flushed: 0,
-        replaced: 0,
-        flushed_replaced: 0,
-        error: None,
-    }
+    Writing::new(path.to_owned(), WavWriter::new(file, spec).unwrap(), SECOND)
 }
 
 /// A block as its message.
