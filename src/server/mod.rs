@@ -9,6 +9,7 @@
 
 mod admitted;
 mod error;
+mod folder;
 mod handle;
 mod histogram;
 mod mixing;
@@ -30,6 +31,7 @@ use std::{
 pub use self::{
     admitted::Admitted,
     error::ServerError,
+    folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::Handle,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     report::{
