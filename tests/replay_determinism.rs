@@ -85,6 +85,7 @@ impl Replay {
             limiting: self.limiting,
             clock: Clock::Offline,
             record: Some(path.clone()),
+            recordings: None,
             rtp_out: Vec::new(),
             realtime: Realtime::default(),
         })

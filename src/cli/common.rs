@@ -115,6 +115,7 @@ impl Common {
             },
             clock,
             record: self.record.clone(),
+            recordings: None,
             rtp_out: Vec::new(),
             realtime: Realtime::default(),
         };

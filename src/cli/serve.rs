@@ -107,6 +107,10 @@ pub struct Arguments {
     #[arg(long, value_name = "CPU", help_heading = REALTIME)]
     mixer_cpu: Option<usize>,
 
+    /// Folder for recordings that the API starts, and of files that it plays: nothing outside it is reached
+    #[arg(long, value_name = "DIR", help_heading = "Results")]
+    recordings: Option<PathBuf>,
+
     #[command(flatten)]
     network: Network,
 
@@ -156,6 +160,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let settings = Settings {
         realtime: arguments.realtime(),
         rtp_out: arguments.network.rtp_out.clone(),
+        recordings: arguments.recordings.clone(),
         ..common.settings(clock, common.streams_max, RING_BYTES)?
     };
     let http = arguments.http.bind()?;

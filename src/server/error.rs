@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::RealtimeRefused;
+use super::{FolderError, RealtimeRefused};
 use crate::{
     audio::FormatError,
     queue::BuildError,
@@ -32,6 +32,9 @@ pub enum ServerError {
     /// The recording cannot be made.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// The recordings folder cannot be had.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The mix cannot be sent there.
     #[error(transparent)]
     RtpOut(#[from] RtpOutError),

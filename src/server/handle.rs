@@ -25,6 +25,10 @@ impl Handle {
         Self(shared)
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
     /// What the server was made for.
     pub fn settings(&self) -> &Settings {
         &self.0.settings

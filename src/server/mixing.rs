@@ -196,6 +196,7 @@ impl Mixing {
                     self.vitals.tick_time.record(now_ns() - begun);
                     // Streams end at ticks only.
                     self.mixer.collect();
+                    self.sinks.obey();
                 }
                 Err(missing) => self.wait_for(missing),
             }
@@ -243,6 +244,7 @@ impl Mixing {
         while let Ok(command) = self.commands.try_recv() {
             self.mixer.apply(command);
         }
+        self.sinks.obey();
         self.mixer.collect();
         self.vitals.streams(self.mixer.streams());
     }

@@ -14,6 +14,7 @@ mod handle;
 mod histogram;
 mod mixing;
 mod realtime;
+mod recordings;
 mod register;
 mod report;
 mod settings;
@@ -34,9 +35,10 @@ pub use self::{
     folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::Handle,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
+    recordings::{RECORDINGS_MAX, RecordError, RecordingState},
     report::{
-        EventReport, ListenerReport, NetworkReport, Report, RtpOutReport, SourceErrorReport,
-        StreamReport, TickReport, Totals,
+        EventReport, ListenerReport, NetworkReport, RecordingReport, Report, RtpOutReport,
+        SourceErrorReport, StreamReport, TickReport, Totals,
     },
     settings::{Clock, Settings},
     shared::Busy,
@@ -46,6 +48,7 @@ pub use self::{
 use self::{
     mixing::{MixerEnd, Spawned},
     realtime::Granted,
+    recordings::Recordings,
     report::Ended,
     shared::Shared,
     sinks::Sinks,
@@ -101,7 +104,8 @@ impl Server {
             // Playing streams are visited at each tick; only offline does the mixer sleep on a ring.
             .polled(matches!(settings.clock, Clock::Live { .. }))
             .build()?;
-        let sinks = Sinks::start(&settings, block_samples)?;
+        let (recordings, (orders, returned)) = Recordings::start(&settings, block_samples)?;
+        let sinks = Sinks::start(&settings, block_samples, orders, returned)?;
         let playout_delay_ticks = match settings.clock {
             Clock::Live { playout_delay, .. } => {
                 mixer::Settings::ticks(playout_delay, settings.ptime)
@@ -117,7 +121,14 @@ impl Server {
         let mixer = Mixer::new(mixing, consumer);
         let (sender, commands) = mpsc::sync_channel(settings.streams_max + TAPS_MAX);
         let stop = Stop::new().map_err(ServerError::Mixer)?;
-        let shared = Arc::new(Shared::new(pool, stop, sender, settings.clone(), mixing));
+        let shared = Arc::new(Shared::new(
+            pool,
+            stop,
+            sender,
+            recordings,
+            settings.clone(),
+            mixing,
+        ));
         Ok(Self {
             settings,
             block_samples,
@@ -267,6 +278,7 @@ impl Running {
             startup,
         } = self;
         shared.stop.request();
+        shared.recordings.close();
         let (mut end, sinks) = mixer.join().expect("the mixer thread panicked");
         // With the sources at rest the ledger is exact.
         let errors = feeders.join();
@@ -278,7 +290,8 @@ impl Running {
             listening.join();
         }
         end.mixer.check_all();
-        let delivered = sinks.finish();
+        let sent = sinks.finish();
+        let recordings = shared.recordings.finish();
         let status = shared.status();
         let accounts = shared.register.lock();
         let streams = accounts.kept();
@@ -289,7 +302,8 @@ impl Running {
             realtime: granted.report,
             mixer: &end,
             status: &status,
-            delivered: &delivered,
+            recordings: &recordings,
+            sent: &sent,
             errors: &errors,
             streams: &streams,
             streams_count: accounts.count(),

@@ -8,11 +8,15 @@ use serde::Serialize;
 
 pub use network::{EventReport, ListenerReport, NetworkReport, RtpOutReport};
 
-use super::{Admitted, RealtimeReport, Settings, Status, mixing::MixerEnd, sinks::Delivered};
+use super::{
+    Admitted, RealtimeReport, RecordingState, Settings, Status, mixing::MixerEnd,
+    recordings::Finished,
+};
 use crate::{
     ingest::FeedError,
     ledger::{Entry, Listener},
     queue::PoolStats,
+    sink::RtpSent,
 };
 
 /// The whole report. Its JSON keys are the project's words in `snake_case`, units last.
@@ -34,6 +38,8 @@ pub struct Report {
     /// Samples of the mix that the disk was too slow for, or failed to take.
     pub recording_lost_samples: u64,
     pub recording_error: Option<String>,
+    /// All recordings, that of the settings and those that began at run time.
+    pub recordings: Vec<RecordingReport>,
     /// What became of the mix that went out by RTP, for each target.
     pub rtp_out: Vec<RtpOutReport>,
     pub clipped_samples: u64,
@@ -60,6 +66,34 @@ pub struct Report {
     pub listeners: Vec<ListenerReport>,
     pub streams: Vec<StreamReport>,
     pub totals: Totals,
+}
+
+/// What became of a recording. Interleaved samples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "each name says what it is and in which unit")]
+pub struct RecordingReport {
+    pub id: u64,
+    /// The file's name, without its folder.
+    pub name: String,
+    /// `done` or `failed`.
+    pub phase: &'static str,
+    pub recorded_samples: u64,
+    /// Samples that the disk was too slow for, or failed to take.
+    pub lost_samples: u64,
+    pub error: Option<String>,
+}
+
+impl From<&RecordingState> for RecordingReport {
+    fn from(state: &RecordingState) -> Self {
+        Self {
+            id: state.id,
+            name: state.name.clone(),
+            phase: state.phase.name(),
+            recorded_samples: state.samples,
+            lost_samples: state.lost_samples,
+            error: state.error.clone(),
+        }
+    }
 }
 
 /// A source that failed.
@@ -167,7 +201,9 @@ pub(super) struct Ended<'a> {
     pub(super) realtime: RealtimeReport,
     pub(super) mixer: &'a MixerEnd,
     pub(super) status: &'a Status,
-    pub(super) delivered: &'a Delivered,
+    pub(super) recordings: &'a Finished,
+    /// By RTP, in the order of the settings.
+    pub(super) sent: &'a [RtpSent],
     pub(super) errors: &'a [FeedError],
     /// Those that are kept, in the order of their admission.
     pub(super) streams: &'a [Arc<Admitted>],
@@ -186,7 +222,8 @@ impl Report {
             realtime,
             mixer: end,
             status,
-            delivered: Delivered { recorded, rtp },
+            recordings: Finished { recorded, states },
+            sent,
             errors,
             streams,
             streams_count,
@@ -215,10 +252,11 @@ impl Report {
             recorded_samples: recorded.samples,
             recording_lost_samples: recorded.lost_samples,
             recording_error: recorded.error.as_ref().map(|error| chain(error)),
+            recordings: states.iter().map(Into::into).collect(),
             rtp_out: settings
                 .rtp_out
                 .iter()
-                .zip(rtp)
+                .zip(sent)
                 .map(|(target, sent)| RtpOutReport::new(target, sent))
                 .collect(),
             clipped_samples: status.clipped_samples,
@@ -253,11 +291,15 @@ impl Report {
         }
     }
 
-    /// Whether the run did what it was asked: every source and the recording are
-    /// whole, and every ledger balances.
+    /// Whether the run did what it was asked: every source and every recording is whole, and every ledger
+    /// balances.
     pub fn is_sound(&self) -> bool {
         self.recording_error.is_none()
             && self.recording_lost_samples == 0
+            && self
+                .recordings
+                .iter()
+                .all(|recording| recording.error.is_none() && recording.lost_samples == 0)
             && self.source_errors.is_empty()
             && self.ledger_imbalances == 0
             && self.totals.ledger.checksum_errors == 0

@@ -33,6 +33,9 @@ pub struct Settings {
     pub clock: Clock,
     /// Where the mix is written, if anywhere.
     pub record: Option<PathBuf>,
+    /// The folder of the recordings that begin at run time, and of the files that are played then, if there
+    /// are to be any.
+    pub recordings: Option<PathBuf>,
     /// Where it is sent by RTP.
     pub rtp_out: Vec<RtpTarget>,
     /// What the mixer thread asks of the host beyond an ordinary thread's share. A priority is meant for

@@ -8,7 +8,9 @@ use std::{
     time::Instant,
 };
 
-use super::{Admitted, Settings, Status, Stop, register::Register, vitals::Vitals};
+use super::{
+    Admitted, Settings, Status, Stop, recordings::Recordings, register::Register, vitals::Vitals,
+};
 use crate::{
     audio::Gain,
     ingest::{Admission, MixClock, Newcomer, Refused, Stream, lease},
@@ -22,6 +24,7 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) register: Register,
     pub(super) vitals: Arc<Vitals>,
+    pub(super) recordings: Recordings,
     pub(super) stop: Stop,
     pub(super) settings: Settings,
     pub(super) mixing: mixer::Settings,
@@ -36,6 +39,7 @@ impl Shared {
         pool: Pool,
         stop: Stop,
         commands: SyncSender<Command>,
+        recordings: Recordings,
         settings: Settings,
         mixing: mixer::Settings,
     ) -> Self {
@@ -43,6 +47,7 @@ impl Shared {
             pool,
             register: Register::default(),
             vitals: Arc::new(Vitals::new(settings.ptime)),
+            recordings,
             stop,
             settings,
             mixing,

@@ -1,40 +1,60 @@
-//! Where the mix goes: the recording, and receivers of RTP.
+//! Where the mix goes, as the mixer thread sees it: recordings, and receivers of RTP.
+//!
+//! Recordings come and go while the mixer runs. They come whole, with a thread of their own that runs
+//! already, and go back whole through a channel whose room is there: to take and to return one allocates
+//! nothing, frees nothing and waits for nobody.
 
-use super::{ServerError, Settings};
+use std::sync::mpsc;
+
+use super::{
+    ServerError, Settings,
+    recordings::{Order, RECORDINGS_MAX},
+};
 use crate::{
     mixer::Block,
-    sink::{Recorded, Recording, RtpOut, RtpSent},
+    sink::{RecordingInput, RtpOut, RtpSent},
 };
 
 /// All sinks of a server. Each has a thread and a ring of its own.
 #[derive(Debug)]
 pub(super) struct Sinks {
-    recording: Option<Recording>,
+    /// Room for all there may be, so it never grows.
+    recordings: Vec<Taken>,
+    orders: mpsc::Receiver<Order>,
+    returned: mpsc::SyncSender<RecordingInput>,
     rtp: Vec<RtpOut>,
 }
 
-/// What became of the mix on its ways.
+/// A recording that the mixer writes to.
 #[derive(Debug)]
-pub(super) struct Delivered {
-    pub(super) recorded: Recorded,
-    /// In the order of the settings.
-    pub(super) rtp: Vec<RtpSent>,
+struct Taken {
+    id: u64,
+    input: RecordingInput,
+    /// It was told to stop.
+    stops: bool,
+    /// Its thread knows: nothing more may be written.
+    ended: bool,
 }
 
 impl Sinks {
-    /// Opens the file and the sockets, and starts the threads.
-    pub(super) fn start(settings: &Settings, block_samples: usize) -> Result<Self, ServerError> {
-        let block = block_samples * usize::from(settings.format.channels());
-        let recording = match &settings.record {
-            Some(path) => Some(Recording::start(path, settings.format, block)?),
-            None => None,
-        };
+    /// Opens the sockets, and starts their threads. Recordings come by orders, and go back.
+    pub(super) fn start(
+        settings: &Settings,
+        block_samples: usize,
+        orders: mpsc::Receiver<Order>,
+        returned: mpsc::SyncSender<RecordingInput>,
+    ) -> Result<Self, ServerError> {
         let rtp = settings
             .rtp_out
             .iter()
             .map(|&target| RtpOut::start(target, settings.format, block_samples))
             .collect::<Result<_, _>>()?;
-        Ok(Self { recording, rtp })
+        Ok(Self {
+            recordings: Vec::with_capacity(RECORDINGS_MAX),
+            orders,
+            returned,
+            rtp,
+        })
     }
 
     /// What receivers must be told of the streams that go out by RTP, as SDP.
@@ -42,18 +62,63 @@ impl Sinks {
         self.rtp.iter().map(|rtp| rtp.sdp().to_owned()).collect()
     }
 
+    /// Between ticks: recordings begin and end as ordered. Enters the kernel only to wake the thread of one
+    /// that ends.
+    pub(super) fn obey(&mut self) {
+        self.take_orders();
+        for taken in &mut self.recordings {
+            // Without room the next turn tries again: what is recorded meanwhile is more than was asked.
+            taken.ended = taken.stops && taken.input.try_end();
+        }
+        self.return_ended();
+    }
+
+    #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
+    fn take_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Start(id, input) => self.recordings.push(Taken {
+                    id,
+                    input,
+                    stops: false,
+                    ended: false,
+                }),
+                Order::Stop(id) => {
+                    for taken in &mut self.recordings {
+                        taken.stops |= taken.id == id;
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
+    fn return_ended(&mut self) {
+        let mut index = 0;
+        while index < self.recordings.len() {
+            if self.recordings[index].ended {
+                let Taken { input, .. } = self.recordings.swap_remove(index);
+                // There is room for as many as there may be; it is dropped where it is taken out.
+                let sent = self.returned.try_send(input);
+                debug_assert!(sent.is_ok(), "room for each recording");
+            } else {
+                index += 1;
+            }
+        }
+    }
+
     /// Never waits: who is too slow misses the block. Enters the kernel to wake the threads.
     pub(super) fn write(&mut self, block: &Block<'_>) {
-        if let Some(recording) = &mut self.recording {
-            recording.write(block.samples);
+        for taken in &mut self.recordings {
+            taken.input.write(block.samples);
         }
         self.send(block);
     }
 
-    /// Waits until the recording has room: for a mixer that is not bound to the clock.
+    /// Waits until the recordings have room: for a mixer that is not bound to the clock.
     pub(super) fn write_waiting(&mut self, block: &Block<'_>) {
-        if let Some(recording) = &mut self.recording {
-            recording.write_waiting(block.samples);
+        for taken in &mut self.recordings {
+            taken.input.write_waiting(block.samples);
         }
         self.send(block);
     }
@@ -64,11 +129,13 @@ impl Sinks {
         }
     }
 
-    /// Ends them all: waits until what they have is written and sent.
-    pub(super) fn finish(self) -> Delivered {
-        Delivered {
-            recorded: self.recording.map(Recording::finish).unwrap_or_default(),
-            rtp: self.rtp.into_iter().map(RtpOut::finish).collect(),
+    /// Ends them all: waits until what goes out by RTP is sent, and tells the recordings' threads that no
+    /// more will come. Gives what was sent, in the order of the settings.
+    pub(super) fn finish(mut self) -> Vec<RtpSent> {
+        self.take_orders();
+        for taken in self.recordings {
+            taken.input.finish();
         }
+        self.rtp.into_iter().map(RtpOut::finish).collect()
     }
 }

@@ -91,10 +91,24 @@ pub enum RecordingPhase {
     /// Blocks are written as they come.
     #[default]
     Recording,
+    /// It was told to stop; what waits is written.
+    Finishing,
     /// All is written, and the header is right.
     Done,
     /// It ended early; what comes is lost.
     Failed,
+}
+
+impl RecordingPhase {
+    /// Its name in reports: `recording`, `finishing`, `done`, `failed`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recording => "recording",
+            Self::Finishing => "finishing",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// How a recording is, while it is. Interleaved samples.
@@ -129,7 +143,8 @@ pub struct RecordingInput {
 /// The other end of a recording: what it tells.
 #[derive(Debug)]
 pub struct Recorder {
-    thread: JoinHandle<Recorded>,
+    /// Gone once its outcome was taken.
+    thread: Option<JoinHandle<Recorded>>,
     progress: Arc<Progress>,
 }
 
@@ -177,7 +192,10 @@ impl Recording {
         let Lane { input, thread } = Lane::start("recording", ring_bytes, file)?;
         Ok(Self {
             input: RecordingInput { input, next: 0 },
-            recorder: Recorder { thread, progress },
+            recorder: Recorder {
+                thread: Some(thread),
+                progress,
+            },
         })
     }
 
@@ -200,9 +218,9 @@ impl Recording {
     ///
     /// # Panics
     /// If the writing thread did: a bug.
-    pub fn finish(self) -> Recorded {
+    pub fn finish(mut self) -> Recorded {
         self.input.finish();
-        self.recorder.join()
+        self.recorder.wait().unwrap_or_default()
     }
 }
 
@@ -253,17 +271,19 @@ impl Recorder {
         self.progress.read()
     }
 
-    /// Whether the writing thread has come to its end: then [`join`](Self::join) does not wait.
+    /// Whether the writing thread has come to its end: then [`wait`](Self::wait) does not wait.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Waits until the mixer's end has ended, all is written and the header is right.
+    /// Waits until the mixer's end has ended, all is written and the header is right. Gives what became of
+    /// it, the first time.
     ///
     /// # Panics
     /// If the writing thread did: a bug.
-    pub fn join(self) -> Recorded {
-        self.thread.join().expect(PANICKED)
+    pub fn wait(&mut self) -> Option<Recorded> {
+        let thread = self.thread.take()?;
+        Some(thread.join().expect(PANICKED))
     }
 }
 

@@ -32,11 +32,16 @@ pub(super) struct Progress {
     error: Mutex<Option<String>>,
 }
 
+/// Values of the phase.
+const RECORDING: u8 = 0;
+const DONE: u8 = 1;
+const FAILED: u8 = 2;
+
 impl Progress {
     pub(super) fn read(&self) -> RecordingProgress {
         let phase = match self.phase.load(Ordering::Acquire) {
-            0 => RecordingPhase::Recording,
-            1 => RecordingPhase::Done,
+            RECORDING => RecordingPhase::Recording,
+            DONE => RecordingPhase::Done,
             _ => RecordingPhase::Failed,
         };
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,13 +53,9 @@ impl Progress {
         }
     }
 
-    fn set_phase(&self, phase: RecordingPhase) {
-        self.phase.store(phase as u8, Ordering::Release);
-    }
-
     fn fail(&self, error: String) {
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.set_phase(RecordingPhase::Failed);
+        self.phase.store(FAILED, Ordering::Release);
     }
 }
 
@@ -99,7 +100,7 @@ impl Work for Writing {
         }
         self.tell();
         if self.error.is_none() {
-            self.progress.set_phase(RecordingPhase::Done);
+            self.progress.phase.store(DONE, Ordering::Release);
         }
         Recorded {
             samples: self.flushed,

@@ -1,0 +1,362 @@
+//! The recordings of a server: those that run, and what became of the others.
+//!
+//! A recording is made here, whole, and goes to the mixer thread as data; when it was told to stop, the
+//! mixer's end of it comes back, and is freed here. Each has a thread of its own, which writes the file and
+//! tells how it is.
+
+use std::{
+    path::Path,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        mpsc::{self, TrySendError},
+    },
+    time::SystemTime,
+};
+
+use super::{Folder, FolderError, Handle, ServerError, Settings};
+use crate::{
+    audio::Format,
+    sink::{
+        Recorded, Recorder, Recording, RecordingError, RecordingInput, RecordingPhase,
+        RecordingProgress,
+    },
+};
+
+/// Recordings at once, that of the settings among them: each costs a thread, half a minute of samples, and a
+/// wake-up a tick.
+pub const RECORDINGS_MAX: usize = 16;
+
+/// Recordings that ended and are kept one by one.
+const ENDED_MAX: usize = 1000;
+
+/// What the mixer thread is told of recordings.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Each block goes there from now on.
+    Start(u64, RecordingInput),
+    /// No more does.
+    Stop(u64),
+}
+
+/// Why a recording is not started or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// There is nowhere to put it.
+    #[error("this server has no recordings folder: start it with --recordings DIR")]
+    NoFolder,
+    /// The name, or the file.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The file or its thread cannot be made.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// So many run.
+    #[error("{RECORDINGS_MAX} recordings run, which is as many as may: stop one first")]
+    TooMany,
+    /// There is none of this number, or it ended so long ago that it is forgotten.
+    #[error("there is no recording {id}")]
+    NotFound {
+        /// The number.
+        id: u64,
+    },
+    /// The mixer has come to its end.
+    #[error("the server is ending")]
+    Ended,
+}
+
+/// A recording, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingState {
+    /// Its number; 1 is that of the settings, if there is one.
+    pub id: u64,
+    /// The file's name, without its folder.
+    pub name: String,
+    /// When it began.
+    pub started_at: SystemTime,
+    /// What it is doing.
+    pub phase: RecordingPhase,
+    /// Interleaved samples in the file, the silence for lost ones included, as of the last second.
+    pub samples: u64,
+    /// Samples that the disk was too slow for, or that came after it failed.
+    pub lost_samples: u64,
+    /// Why it ended early.
+    pub error: Option<String>,
+}
+
+/// All recordings of a server.
+#[derive(Debug)]
+pub(super) struct Recordings {
+    folder: Option<Folder>,
+    format: Format,
+    /// Interleaved samples of a block.
+    block: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// In the order of their beginning.
+    kept: Vec<Kept>,
+    next_id: u64,
+    /// Recordings whose input is the mixer's, or on its way.
+    out: usize,
+    orders: mpsc::SyncSender<Order>,
+    returned: mpsc::Receiver<RecordingInput>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    id: u64,
+    name: String,
+    started_at: SystemTime,
+    /// It was told to stop.
+    stopping: bool,
+    recorder: Recorder,
+}
+
+/// What became of all recordings.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    /// Of the settings.
+    pub(super) recorded: Recorded,
+    /// All that are kept.
+    pub(super) states: Vec<RecordingState>,
+}
+
+/// The mixer thread's ends of the two channels.
+pub(super) type Ways = (mpsc::Receiver<Order>, mpsc::SyncSender<RecordingInput>);
+
+impl Recordings {
+    /// Opens the folder and starts the recording of the settings, if they have them.
+    pub(super) fn start(
+        settings: &Settings,
+        block_samples: usize,
+    ) -> Result<(Self, Ways), ServerError> {
+        let folder = settings
+            .recordings
+            .as_deref()
+            .map(Folder::open)
+            .transpose()?;
+        // A start and a stop of each.
+        let (orders, ordered) = mpsc::sync_channel(2 * RECORDINGS_MAX);
+        let (give_back, returned) = mpsc::sync_channel(RECORDINGS_MAX);
+        let recordings = Self {
+            folder,
+            format: settings.format,
+            block: block_samples * usize::from(settings.format.channels()),
+            inner: Mutex::new(Inner {
+                kept: Vec::new(),
+                next_id: SETTINGS_ID,
+                out: 0,
+                orders,
+                returned,
+                closed: false,
+            }),
+        };
+        if let Some(path) = &settings.record {
+            let recording = Recording::start(path, settings.format, recordings.block)?;
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            let mut inner = recordings.lock();
+            inner.out += 1;
+            inner
+                .keep(name.to_string_lossy().into_owned(), recording)
+                .expect("the mixer's end of the way is here");
+        } else {
+            recordings.lock().next_id += 1;
+        }
+        Ok((recordings, (ordered, give_back)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folder, if there is one.
+    pub(super) fn folder(&self) -> Option<&Folder> {
+        self.folder.as_ref()
+    }
+
+    fn begin(&self, name: &str) -> Result<RecordingState, RecordError> {
+        let folder = self.folder.as_ref().ok_or(RecordError::NoFolder)?;
+        let mut inner = self.lock();
+        inner.tend();
+        if inner.closed {
+            return Err(RecordError::Ended);
+        }
+        if inner.out >= RECORDINGS_MAX {
+            return Err(RecordError::TooMany);
+        }
+        inner.out += 1;
+        // A disk may take its time: the others are looked after meanwhile.
+        drop(inner);
+        let recording = folder
+            .create(name)
+            .map_err(RecordError::from)
+            .and_then(|file| {
+                Recording::over(file, Path::new(name), self.format, self.block).map_err(|error| {
+                    folder.remove(name);
+                    error.into()
+                })
+            });
+        let mut inner = self.lock();
+        let kept = recording.and_then(|recording| inner.keep(name.to_owned(), recording));
+        if kept.is_err() {
+            inner.out -= 1;
+        }
+        kept
+    }
+
+    fn stop(&self, id: u64) -> Result<RecordingState, RecordError> {
+        let mut inner = self.lock();
+        inner.tend();
+        inner.stop(id)
+    }
+
+    fn states(&self) -> Vec<RecordingState> {
+        let mut inner = self.lock();
+        inner.tend();
+        inner.kept.iter().map(Kept::state).collect()
+    }
+
+    /// No more are started. The mixer's ends have to be finished before the next call.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Waits until all is written, and takes stock.
+    pub(super) fn finish(&self) -> Finished {
+        let mut inner = self.lock();
+        inner.tend();
+        let mut finished = Finished::default();
+        for kept in &mut inner.kept {
+            let recorded = kept.recorder.wait();
+            finished.states.push(kept.state());
+            if kept.id == SETTINGS_ID {
+                finished.recorded = recorded.unwrap_or_default();
+            }
+        }
+        finished
+    }
+}
+
+/// The number of the recording that the settings ask for.
+const SETTINGS_ID: u64 = 1;
+
+impl Inner {
+    /// Sends a recording to the mixer thread. It is counted as out already.
+    fn keep(&mut self, name: String, recording: Recording) -> Result<RecordingState, RecordError> {
+        let (input, recorder) = recording.split();
+        let id = self.next_id;
+        match self.orders.try_send(Order::Start(id, input)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(RecordError::TooMany),
+            Err(TrySendError::Disconnected(_)) => return Err(RecordError::Ended),
+        }
+        self.next_id += 1;
+        let kept = Kept {
+            id,
+            name,
+            started_at: SystemTime::now(),
+            stopping: false,
+            recorder,
+        };
+        let state = kept.state();
+        self.kept.push(kept);
+        Ok(state)
+    }
+
+    fn stop(&mut self, id: u64) -> Result<RecordingState, RecordError> {
+        let Self { kept, orders, .. } = self;
+        let kept = kept.iter_mut().find(|kept| kept.id == id);
+        let kept = kept.ok_or(RecordError::NotFound { id })?;
+        if !kept.stopping {
+            // If the mixer has ended, so has the recording, or is about to.
+            kept.stopping = !matches!(orders.try_send(Order::Stop(id)), Err(TrySendError::Full(_)));
+        }
+        Ok(kept.state())
+    }
+
+    /// Frees what came back, ends what failed, and forgets the oldest beyond what is kept.
+    fn tend(&mut self) {
+        for input in self.returned.try_iter() {
+            self.out -= 1;
+            drop(input);
+        }
+        let failed = |kept: &&Kept| {
+            let progress = kept.recorder.progress();
+            !kept.stopping && kept.id != SETTINGS_ID && progress.phase == RecordingPhase::Failed
+        };
+        let failed: Vec<_> = self
+            .kept
+            .iter()
+            .filter(failed)
+            .map(|kept| kept.id)
+            .collect();
+        for id in failed {
+            // It is among those that are kept.
+            let _ = self.stop(id);
+        }
+        let has_ended = |kept: &Kept| kept.id != SETTINGS_ID && kept.recorder.is_finished();
+        let ended = self.kept.iter().filter(|kept| has_ended(kept)).count();
+        let mut forget = ended.saturating_sub(ENDED_MAX);
+        self.kept.retain(|kept| {
+            let forgotten = forget > 0 && has_ended(kept);
+            forget -= usize::from(forgotten);
+            !forgotten
+        });
+    }
+}
+
+impl Kept {
+    fn state(&self) -> RecordingState {
+        let RecordingProgress {
+            phase,
+            samples,
+            lost_samples,
+            error,
+        } = self.recorder.progress();
+        RecordingState {
+            id: self.id,
+            name: self.name.clone(),
+            started_at: self.started_at,
+            phase: match phase {
+                RecordingPhase::Recording if self.stopping => RecordingPhase::Finishing,
+                phase => phase,
+            },
+            samples,
+            lost_samples,
+            error,
+        }
+    }
+}
+
+impl Handle {
+    /// All recordings in the order of their beginning: those that run, and of those that ended the latest
+    /// 1000. Takes a mutex, and allocates.
+    pub fn recordings(&self) -> Vec<RecordingState> {
+        self.shared().recordings.states()
+    }
+
+    /// Records each block from the next tick on, to a new file of the recordings folder, beside what is
+    /// recorded already. Makes the file and a thread: may wait for the disk.
+    ///
+    /// # Errors
+    /// [`RecordError`]: there is no such folder, a file of that name exists, or 16 recordings run.
+    pub fn start_recording(&self, name: &str) -> Result<RecordingState, RecordError> {
+        if self.is_done() {
+            return Err(RecordError::Ended);
+        }
+        self.shared().recordings.begin(name)
+    }
+
+    /// Ends a recording at the next tick. It is whole when its phase says so. Of one that has ended
+    /// nothing is asked. Does not wait.
+    ///
+    /// # Errors
+    /// [`RecordError::NotFound`].
+    pub fn stop_recording(&self, id: u64) -> Result<RecordingState, RecordError> {
+        self.shared().recordings.stop(id)
+    }
+}
