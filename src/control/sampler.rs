@@ -10,7 +10,8 @@ use tokio::{
 };
 
 use crate::{
-    ledger::{Entry, NetworkGauges},
+    ledger::{Entry, Network, NetworkGauges},
+    mixer::StripState,
     server::{Admitted, Handle, Status},
 };
 
@@ -37,6 +38,7 @@ pub(super) struct Snapshot {
 pub(super) struct Figures {
     pub(super) admitted: Arc<Admitted>,
     pub(super) ledger: Entry,
+    pub(super) strip: StripState,
     /// Of a stream that comes over a network.
     pub(super) network: Option<NetworkGauges>,
     /// Samples dropped since the snapshot before.
@@ -72,12 +74,15 @@ fn look(handle: &Handle, before: Option<&Snapshot>) -> Snapshot {
         .running()
         .into_iter()
         .map(|admitted| {
+            // Before the account: of a stream that ended, the last figures are read then.
+            let strip = admitted.strip();
             let ledger = admitted.account().read();
             let dropped_before = known
                 .get(&admitted.number())
                 .map_or(0, |figures| figures.ledger.dropped());
             Arc::new(Figures {
-                network: admitted.account().network().map(|network| network.gauges()),
+                strip,
+                network: admitted.account().network().map(Network::gauges),
                 dropped_now: ledger.dropped().saturating_sub(dropped_before),
                 ledger,
                 admitted,

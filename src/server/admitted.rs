@@ -8,12 +8,19 @@ use std::{
     time::Duration,
 };
 
-use crate::{ledger::Account, queue::LeaseId};
+use crate::{
+    ingest::Dismissal,
+    ledger::Account,
+    mixer::{Strip, StripState},
+    queue::LeaseId,
+};
 
 /// A stream that was admitted.
 #[derive(Debug)]
 pub struct Admitted {
     account: Arc<Account>,
+    strip: Arc<Strip>,
+    pub(super) dismissal: Dismissal,
     pub(super) lease: LeaseId,
     from: String,
     at: Duration,
@@ -24,6 +31,8 @@ impl Admitted {
     /// A stream that was admitted so long after the start, as the `number`th.
     pub(super) fn new(
         account: Arc<Account>,
+        strip: Arc<Strip>,
+        dismissal: Dismissal,
         lease: LeaseId,
         from: String,
         at: Duration,
@@ -31,6 +40,8 @@ impl Admitted {
     ) -> Self {
         Self {
             account,
+            strip,
+            dismissal,
             lease,
             from,
             at,
@@ -68,6 +79,16 @@ impl Admitted {
         &self.account
     }
 
+    /// Its level, its gain, and how far it has come, as the mixer told last.
+    pub fn strip(&self) -> StripState {
+        self.strip.read()
+    }
+
+    /// Whether it was told to end.
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissal.is_dismissed()
+    }
+
     /// Whether its source or the mixer still counts in its account. Once they do not, the account is
     /// final, and exact.
     pub fn is_running(&self) -> bool {
@@ -84,6 +105,14 @@ impl Admitted {
             let pool = crate::queue::Pool::builder().slots(1).ring_bytes(4096);
             pool.build().unwrap().0.acquire().unwrap().lease()
         });
-        Self::new(account, *lease, String::new(), Duration::ZERO, number)
+        Self::new(
+            account,
+            Arc::default(),
+            Dismissal::default(),
+            *lease,
+            String::new(),
+            Duration::ZERO,
+            number,
+        )
     }
 }

@@ -10,8 +10,9 @@ use std::{
 
 use super::{Admitted, Busy, Settings, Status, shared::Shared};
 use crate::{
+    audio::Gain,
     ingest::MixClock,
-    mixer::Command,
+    mixer::{self, Command, Monitor, MonitorKind},
     queue::{PoolStats, Producer},
 };
 
@@ -96,6 +97,65 @@ impl Handle {
     /// # Errors
     /// [`Busy`].
     pub fn tap(&self, producer: Producer) -> Result<(), Busy> {
-        self.0.command(Command::Tap(producer))
+        self.0.steer(Command::Tap(producer))
     }
+
+    /// Changes a stream in the mix, from the next tick on. Nothing comes of it if the stream has ended.
+    ///
+    /// # Errors
+    /// [`Busy`]; then some of the change may be done.
+    pub fn set(&self, stream: &Admitted, change: Change) -> Result<(), Busy> {
+        let lease = stream.lease;
+        let commands = [
+            change.gain.map(|gain| Command::SetGain(lease, gain)),
+            change.muted.map(|muted| Command::SetMuted(lease, muted)),
+            change.solo.map(|solo| Command::SetSolo(lease, solo)),
+        ];
+        commands
+            .into_iter()
+            .flatten()
+            .try_for_each(|command| self.0.steer(command))
+    }
+
+    /// Ends a stream: what it has in its ring is discarded, and its source is told.
+    ///
+    /// # Errors
+    /// [`Busy`]; then nothing is done.
+    pub fn end(&self, stream: &Admitted) -> Result<(), Busy> {
+        self.0.steer(Command::End(stream.lease))?;
+        stream.dismissal.dismiss();
+        Ok(())
+    }
+
+    /// Has a stream, or the mix without it, sent to who listens.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn monitor(&self, stream: &Admitted, monitor: Monitor) -> Result<(), Busy> {
+        self.0.steer(Command::Monitor(stream.lease, monitor))
+    }
+
+    /// Nobody listens any more: the monitor's ring is closed.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn unmonitor(&self, stream: &Admitted, kind: MonitorKind) -> Result<(), Busy> {
+        self.0.steer(Command::Unmonitor(stream.lease, kind))
+    }
+
+    /// What the mixer was made for, which monitors need.
+    pub fn mixing(&self) -> &mixer::Settings {
+        &self.0.mixing
+    }
+}
+
+/// What is to change of a stream in the mix.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Change {
+    /// Its gain.
+    pub gain: Option<Gain>,
+    /// Whether it is consumed without being heard.
+    pub muted: Option<bool>,
+    /// Whether it is solo: then those that are not are not heard.
+    pub solo: Option<bool>,
 }

@@ -18,12 +18,13 @@ use nix::{
 };
 
 use super::{
-    Clock, Scheduler, Settings, realtime::Granted, sinks::Sinks, stop::Stop, vitals::Vitals,
+    Clock, Scheduler, Settings, commands::Commands, realtime::Granted, sinks::Sinks, stop::Stop,
+    vitals::Vitals,
 };
 use crate::{
     audio::Format,
     ingest::{MixClock, clock::now_ns},
-    mixer::{Command, Mixer},
+    mixer::Mixer,
     queue::LeaseId,
 };
 
@@ -66,7 +67,7 @@ impl Token {
 pub(super) fn spawn(
     mut mixer: Mixer,
     sinks: Sinks,
-    commands: mpsc::Receiver<Command>,
+    commands: Commands,
     vitals: Arc<Vitals>,
     stop: Stop,
     settings: &Settings,
@@ -139,7 +140,7 @@ pub(super) struct Spawned {
 struct Mixing {
     mixer: Mixer,
     sinks: Sinks,
-    commands: mpsc::Receiver<Command>,
+    commands: Commands,
     vitals: Arc<Vitals>,
     stop: Stop,
     epoll: Epoll,
@@ -241,9 +242,7 @@ impl Mixing {
 
     /// Between ticks: commands, streams that begin and that ended.
     fn housekeep(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
-            self.mixer.apply(command);
-        }
+        self.commands.apply(&mut self.mixer);
         self.sinks.obey();
         self.mixer.collect();
         self.vitals.streams(self.mixer.streams());

@@ -8,6 +8,7 @@
 //! [`Server::start`] starts the mixer thread; [`Running::finish`] ends all and gives the [`Report`].
 
 mod admitted;
+mod commands;
 mod error;
 mod folder;
 mod handle;
@@ -33,7 +34,7 @@ pub use self::{
     admitted::Admitted,
     error::ServerError,
     folder::{Folder, FolderError, NAME_BYTES_MAX},
-    handle::Handle,
+    handle::{Change, Handle},
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState},
     report::{
@@ -46,6 +47,7 @@ pub use self::{
     vitals::Status,
 };
 use self::{
+    commands::Commands,
     mixing::{MixerEnd, Spawned},
     realtime::Granted,
     recordings::Recordings,
@@ -56,12 +58,15 @@ use self::{
 use crate::{
     audio::Gain,
     ingest::{Admission, Feeders, Listening, MixClock, Refused, Stream},
-    mixer::{self, Command, Mixer},
+    mixer::{self, Mixer},
     queue::Pool,
 };
 
 /// Taps that may be on their way to the mixer at once, beside a stream for each slot.
 const TAPS_MAX: usize = 1024;
+
+/// Commands of those who steer the mix that may wait at once.
+const STEERING_MAX: usize = 1024;
 
 /// A server before its first tick.
 #[derive(Debug)]
@@ -71,7 +76,7 @@ pub struct Server {
     mixer: Mixer,
     sinks: Sinks,
     shared: Arc<Shared>,
-    commands: mpsc::Receiver<Command>,
+    commands: Commands,
     startup: Duration,
 }
 
@@ -120,11 +125,13 @@ impl Server {
         };
         let mixer = Mixer::new(mixing, consumer);
         let (sender, commands) = mpsc::sync_channel(settings.streams_max + TAPS_MAX);
+        let (steer, steering) = mpsc::sync_channel(STEERING_MAX);
         let stop = Stop::new().map_err(ServerError::Mixer)?;
         let shared = Arc::new(Shared::new(
             pool,
             stop,
             sender,
+            steer,
             recordings,
             settings.clone(),
             mixing,
@@ -135,7 +142,7 @@ impl Server {
             mixer,
             sinks,
             shared,
-            commands,
+            commands: Commands::new(commands, steering),
             startup: begun.elapsed(),
         })
     }

@@ -31,7 +31,11 @@ pub(super) struct Shared {
     /// Known once the mixer thread runs, and if it follows a clock.
     pub(super) clock: OnceLock<MixClock>,
     pub(super) begun: Instant,
+    /// Admissions and taps.
     commands: SyncSender<Command>,
+    /// Commands of people and programs that steer the mix. On a way of their own: however many they
+    /// are, they take no admission's place.
+    steering: SyncSender<Command>,
 }
 
 impl Shared {
@@ -39,6 +43,7 @@ impl Shared {
         pool: Pool,
         stop: Stop,
         commands: SyncSender<Command>,
+        steering: SyncSender<Command>,
         recordings: Recordings,
         settings: Settings,
         mixing: mixer::Settings,
@@ -54,6 +59,7 @@ impl Shared {
             clock: OnceLock::new(),
             begun: Instant::now(),
             commands,
+            steering,
         }
     }
 
@@ -82,14 +88,21 @@ impl Shared {
         account: impl FnOnce(String) -> Account,
         as_what: impl FnOnce(NewInput) -> NewInput,
     ) -> Stream {
+        let mixer::Settings {
+            format,
+            block_samples,
+            ..
+        } = self.mixing;
         let lease = producer.lease();
         let mut register = self.register.lock();
-        // Under one lock with the addition, or two would take the same name.
+        // Under one lock with the addition, or two would take the same name; and whoever finds the
+        // stream and steers it comes to the mixer after it.
         let account = Arc::new(account(register.free_id(id)));
         let new = as_what(NewInput::new(lease, Arc::clone(&account)));
-        let at = self.begun.elapsed();
-        register.add(|number| Admitted::new(Arc::clone(&account), lease, from, at, number));
-        drop(register);
+        let strip = new.strip();
+        let stream = Stream::new(producer, Arc::clone(&account), format, block_samples);
+        let (at, dismissal) = (self.begun.elapsed(), stream.dismissal());
+        register.add(|number| Admitted::new(account, strip, dismissal, lease, from, at, number));
         // Room for as many as there are slots, and a slot is leased anew only when the mixer has given
         // it back. The mixer may be gone already: then nobody will hear the stream, and that is all.
         let sent = self.commands.try_send(Command::Admit(new));
@@ -97,27 +110,22 @@ impl Shared {
             !matches!(sent, Err(TrySendError::Full(_))),
             "room for an admission per slot"
         );
-        Stream::new(
-            producer,
-            account,
-            self.mixing.format,
-            self.mixing.block_samples,
-        )
+        stream
     }
 
-    /// Tells the mixer, unless more is on its way to it than it takes in a tick. If the mixer is gone,
-    /// nothing comes of it.
-    pub(super) fn command(&self, command: Command) -> Result<(), Busy> {
-        match self.commands.try_send(command) {
+    /// Tells the mixer, unless it has too much to do already. If the mixer is gone, nothing comes of
+    /// it.
+    pub(super) fn steer(&self, command: Command) -> Result<(), Busy> {
+        match self.steering.try_send(command) {
             Err(TrySendError::Full(_)) => Err(Busy),
             Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         }
     }
 }
 
-/// More commands came than the mixer takes in a tick: try again.
+/// The mixer has as many commands waiting as it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the mixer has as many commands waiting as it takes: try again in a moment")]
+#[error("the mixer has as many commands waiting as it keeps; try again in a moment")]
 pub struct Busy;
 
 impl Admission for Shared {
