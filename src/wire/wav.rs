@@ -1,4 +1,5 @@
-//! The header of a WAV that comes over a stream, from its first bytes on.
+//! The header of a WAV that comes over a stream, from its first bytes on; and that of one which goes out
+//! without an end.
 //!
 //! Read piece by piece as the bytes come: chunks before the samples are passed over and not kept, and
 //! nothing is allocated by a length that the header claims. A program that writes into a pipe cannot
@@ -11,6 +12,7 @@
 use thiserror::Error;
 
 use crate::audio::{
+    Format,
     codec::Encoding,
     format::{RATE_HZ_MAX, RATE_HZ_MIN},
 };
@@ -31,6 +33,9 @@ const PCM: u16 = 1;
 const A_LAW: u16 = 6;
 const MU_LAW: u16 = 7;
 const EXTENSIBLE: u16 = 0xFFFE;
+/// Bytes of a header that has nothing but a format chunk.
+pub const HEADER_BYTES: usize = 44;
+
 /// What follows the format tag in the sub-format's GUID of an extensible header.
 const GUID_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
@@ -103,6 +108,34 @@ pub enum WavError {
     /// It does not come to its samples.
     #[error("a WAV whose samples do not begin within {HEADER_BYTES_MAX} bytes")]
     TooLong,
+}
+
+/// The header of 16-bit PCM of this format that has no end: both lengths are the greatest there is, as
+/// ffmpeg writes them into a pipe, and readers take them for "to the end of the stream".
+pub fn endless_header(format: Format) -> [u8; HEADER_BYTES] {
+    let unknown = u32::MAX.to_le_bytes();
+    let block_bytes = 2 * format.channels();
+    let bytes_per_second = format.rate_hz() * u32::from(block_bytes);
+    let mut header = [0; HEADER_BYTES];
+    let mut at = 0;
+    for field in [
+        &b"RIFF"[..],
+        &unknown,
+        b"WAVEfmt ",
+        &16_u32.to_le_bytes(),
+        &PCM.to_le_bytes(),
+        &format.channels().to_le_bytes(),
+        &format.rate_hz().to_le_bytes(),
+        &bytes_per_second.to_le_bytes(),
+        &block_bytes.to_le_bytes(),
+        &16_u16.to_le_bytes(),
+        b"data",
+        &unknown,
+    ] {
+        header[at..at + field.len()].copy_from_slice(field);
+        at += field.len();
+    }
+    header
 }
 
 /// Reads one header, piece by piece. Takes some 60 bytes, and no more ever.

@@ -203,3 +203,17 @@ proptest! {
         prop_assert_eq!(whole, pieces);
     }
 }
+
+#[test]
+fn the_header_without_an_end_is_read_as_such() {
+    for (rate_hz, channels) in [(8_000, 1), (48_000, 2), (384_000, 2)] {
+        let header = endless_header(Format::new(rate_hz, channels).unwrap());
+        let expected = Layout {
+            encoding: Encoding::S16Le,
+            channels,
+            rate_hz,
+            data_bytes: None,
+        };
+        assert_eq!(layout(&header), expected);
+    }
+}
