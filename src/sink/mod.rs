@@ -4,6 +4,7 @@
 //! stalls delays no tick, and what does not fit its ring is dropped there and counted.
 
 mod lane;
+pub mod live;
 mod recording;
 mod rtp;
 
