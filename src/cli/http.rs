@@ -24,6 +24,10 @@ pub struct Http {
     /// 127.0.0.1:8080, or the next free port]
     #[arg(long, value_parser = place, value_name = "ADDR|off")]
     http: Option<Place>,
+
+    /// Most listeners at once, to the mix and to single streams
+    #[arg(long, default_value_t = ControlSettings::default().listeners_max, value_name = "COUNT")]
+    listeners_max: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,9 @@ impl Http {
 
     /// What the control plane is made for.
     pub fn settings(&self) -> ControlSettings {
-        ControlSettings::default()
+        ControlSettings {
+            listeners_max: self.listeners_max,
+            ..ControlSettings::default()
+        }
     }
 }

@@ -6,6 +6,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{SndBuf, TcpUserTimeout},
+};
 use tokio::{net::TcpStream, sync::Semaphore, time::sleep};
 use tower::Service as _;
 
@@ -20,6 +24,10 @@ const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// Header fields of a request, at most.
 const HEADERS_MAX: usize = 64;
+
+/// Bytes that wait in the kernel for the other end to take them, at most; it counts what it needs itself,
+/// and so allows about as many bytes of audio.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// After a failure to accept: there may be no descriptors, and another try at once would find none.
 const REST: Duration = Duration::from_millis(50);
@@ -42,7 +50,9 @@ pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: 
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let router = router.clone();
+                let state = Arc::clone(&state);
                 tokio::spawn(async move {
+                    bound(&stream, state.settings.stalled_max);
                     serve(stream, peer, router).await;
                     drop(permit);
                 });
@@ -52,6 +62,17 @@ pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: 
                 sleep(REST).await;
             }
         }
+    }
+}
+
+/// What a connection may keep waiting here, and for how long: for who does not read, the kernel would
+/// keep minutes of audio, and that for hours.
+fn bound(stream: &TcpStream, stalled_max: Duration) {
+    let millis = u32::try_from(stalled_max.as_millis()).unwrap_or(u32::MAX);
+    let bounded = setsockopt(stream, SndBuf, &SEND_BUFFER_BYTES)
+        .and_then(|()| setsockopt(stream, TcpUserTimeout, &millis));
+    if let Err(error) = bounded {
+        tracing::debug!("cannot bound a connection: {error}");
     }
 }
 

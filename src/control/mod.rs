@@ -7,10 +7,12 @@
 //! - `accept`: connections and what each may take
 //! - `problem`: every error's answer (RFC 9457)
 //! - `state`, `sampler`: what the routes share
+//! - `listen`: the mix and its streams, to listen to
 //! - `api`: the routes under `/api/v1`, one resource a file
 
 mod accept;
 mod api;
+mod listen;
 mod problem;
 mod sampler;
 mod state;
@@ -20,24 +22,34 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use tokio::{runtime, sync::watch};
+use tokio::{runtime, sync::watch, time::timeout};
 
-use self::state::State;
+use self::{listen::Listeners, state::State};
 use crate::server::Handle;
+
+/// Once the server has ended, listeners have so long to take what is left.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a control plane is made for.
 #[derive(Debug, Clone)]
 pub struct ControlSettings {
     /// Most connections at once.
     pub connections_max: usize,
+    /// Most listeners at once.
+    pub listeners_max: usize,
+    /// A connection whose other end reads nothing for so long, while there is something to read, is ended.
+    pub stalled_max: Duration,
 }
 
 impl Default for ControlSettings {
     fn default() -> Self {
         Self {
             connections_max: 4096,
+            listeners_max: 2000,
+            stalled_max: Duration::from_secs(30),
         }
     }
 }
@@ -54,7 +66,7 @@ impl Control {
     /// Starts the thread on a listener that is bound.
     ///
     /// # Errors
-    /// The kernel's reason, if the thread or its runtime cannot be had.
+    /// The kernel's reason, if the thread, its runtime or the rings for listening cannot be had.
     pub fn start(
         listener: TcpListener,
         settings: ControlSettings,
@@ -66,10 +78,13 @@ impl Control {
             .enable_io()
             .enable_time()
             .build()?;
+        let listeners = Listeners::new(&handle, settings.listeners_max)?;
         let (stop, stopping) = watch::channel(false);
         let thread = thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, settings, handle, stopping)))?;
+            .spawn(move || {
+                runtime.block_on(serve(listener, settings, handle, listeners, stopping))
+            })?;
         Ok(Self {
             address,
             stop,
@@ -82,7 +97,8 @@ impl Control {
         self.address
     }
 
-    /// Ends all connections, and waits for the thread.
+    /// Ends all connections, and waits for the thread. Listeners to a server that has ended hear it to the
+    /// end, if they are not slow.
     pub fn join(self) {
         self.stop.send_replace(true);
         if self.thread.join().is_err() {
@@ -95,18 +111,28 @@ async fn serve(
     listener: TcpListener,
     settings: ControlSettings,
     handle: Handle,
+    listeners: Arc<Listeners>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let (publish, snapshot) = sampler::first(&handle);
+    let (publish, snapshot) = sampler::first(&handle, &listeners);
     let state = Arc::new(State {
         handle: handle.clone(),
         snapshot,
+        listeners: Arc::clone(&listeners),
         stopping: stopping.clone(),
         settings,
     });
-    tokio::spawn(sampler::run(handle, publish));
+    tokio::spawn(Arc::clone(&listeners).run());
+    tokio::spawn(sampler::run(
+        handle.clone(),
+        Arc::clone(&listeners),
+        publish,
+    ));
     let router = api::router(Arc::clone(&state));
     tokio::spawn(accept::run(listener, router, state));
-    // What still runs ends with the runtime.
     let _ = stopping.wait_for(|stop| *stop).await;
+    if handle.is_done() {
+        let _ = timeout(FAREWELL, listeners.gone()).await;
+    }
+    // What still runs ends with the runtime.
 }

@@ -9,7 +9,9 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use super::listen::Listeners;
 use crate::{
+    audio::meter::Measured,
     ledger::{Entry, Network, NetworkGauges},
     mixer::StripState,
     server::{Admitted, Handle, Status},
@@ -27,6 +29,8 @@ pub(super) struct Snapshot {
     /// Samples offered and dropped since the snapshot before, by all streams.
     pub(super) offered_now: u64,
     pub(super) dropped_now: u64,
+    /// The mix's level and waveform since the snapshot before.
+    pub(super) mix: Measured,
     /// Those that run, in the order of their admission.
     pub(super) streams: Vec<Arc<Figures>>,
     /// Those that ran at the snapshot before, and no more.
@@ -48,23 +52,28 @@ pub(super) struct Figures {
 /// The first snapshot, and the way to publish the others.
 pub(super) fn first(
     handle: &Handle,
+    listeners: &Listeners,
 ) -> (watch::Sender<Arc<Snapshot>>, watch::Receiver<Arc<Snapshot>>) {
-    watch::channel(Arc::new(look(handle, None)))
+    watch::channel(Arc::new(look(handle, listeners, None)))
 }
 
 /// Takes a snapshot each period, for as long as anybody may read it.
-pub(super) async fn run(handle: Handle, publish: watch::Sender<Arc<Snapshot>>) {
+pub(super) async fn run(
+    handle: Handle,
+    listeners: Arc<Listeners>,
+    publish: watch::Sender<Arc<Snapshot>>,
+) {
     let mut interval = interval(PERIOD);
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while !publish.is_closed() {
         interval.tick().await;
         let before = Arc::clone(&publish.borrow());
-        publish.send_replace(Arc::new(look(&handle, Some(&before))));
+        publish.send_replace(Arc::new(look(&handle, &listeners, Some(&before))));
     }
 }
 
 /// Looks at every account of a stream that runs.
-fn look(handle: &Handle, before: Option<&Snapshot>) -> Snapshot {
+fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Snapshot {
     let known: HashMap<u64, &Arc<Figures>> = before
         .iter()
         .flat_map(|before| &before.streams)
@@ -109,6 +118,7 @@ fn look(handle: &Handle, before: Option<&Snapshot>) -> Snapshot {
         offered_now: since(|ledger| ledger.offered),
         dropped_now: since(Entry::dropped),
         status,
+        mix: listeners.measure(),
         streams,
         ended,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{ControlSettings, sampler::Snapshot};
+use super::{ControlSettings, listen::Listeners, sampler::Snapshot};
 use crate::server::Handle;
 
 /// What all routes share.
@@ -13,6 +13,7 @@ pub(super) struct State {
     pub(super) handle: Handle,
     /// The latest snapshot, and the news that there is another.
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub(super) listeners: Arc<Listeners>,
     /// True once the server ends: what has no end of its own ends then.
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) settings: ControlSettings,

@@ -92,6 +92,11 @@ impl Handle {
         self.0.pool.stats()
     }
 
+    /// What the mixer was made for.
+    pub fn mixing(&self) -> &mixer::Settings {
+        &self.0.mixing
+    }
+
     /// Has each block of the mix sent into this ring, a frame each.
     ///
     /// # Errors
@@ -127,7 +132,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Has a stream, or the mix without it, sent to who listens.
+    /// Has a stream, or the mix without it, sent into the monitor's ring, a frame each tick. If the
+    /// stream has ended the ring is closed.
     ///
     /// # Errors
     /// [`Busy`].
@@ -135,17 +141,12 @@ impl Handle {
         self.0.steer(Command::Monitor(stream.lease, monitor))
     }
 
-    /// Nobody listens any more: the monitor's ring is closed.
+    /// Ends that, and closes the ring.
     ///
     /// # Errors
     /// [`Busy`].
     pub fn unmonitor(&self, stream: &Admitted, kind: MonitorKind) -> Result<(), Busy> {
         self.0.steer(Command::Unmonitor(stream.lease, kind))
-    }
-
-    /// What the mixer was made for, which monitors need.
-    pub fn mixing(&self) -> &mixer::Settings {
-        &self.0.mixing
     }
 }
 

@@ -1,5 +1,6 @@
 //! The routes: one resource a file.
 
+mod listeners;
 mod status;
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use axum::{Router, http::Uri, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{problem::Problem, state::State};
+use super::{listen, problem::Problem, state::State};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -21,6 +22,8 @@ struct Description;
 pub(super) fn router(state: Arc<State>) -> Router {
     let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(status::status))
+        .routes(routes!(listeners::listeners))
+        .merge(listen::router())
         .split_for_parts();
     let description = Arc::new(description);
     router

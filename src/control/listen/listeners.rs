@@ -1,0 +1,467 @@
+//! All who listen: their places, the outputs they share, and the news that there is more to hear.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::watch,
+};
+use tokio_stream::{Stream as _, wrappers::WatchStream};
+use utoipa::ToSchema;
+
+use super::{NoRoom, WAV_CHUNK, WS_CHUNK};
+use crate::{
+    audio::{Format, meter::Measured},
+    mixer::{Monitor, MonitorKind},
+    server::{Admitted, Handle},
+    sink::live::{Cursor, Grid, Heard, Live, OutputId},
+};
+
+/// What is heard.
+#[derive(Debug, Clone)]
+pub(super) enum Output {
+    Mix,
+    Stream(Arc<Admitted>, MonitorKind),
+}
+
+impl Output {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Mix, Self::Mix) => true,
+            (Self::Stream(stream, kind), Self::Stream(other, of)) => {
+                stream.number() == other.number() && kind == of
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Protocol {
+    Http,
+    Websocket,
+}
+
+impl Protocol {
+    const ALL: [Self; 2] = [Self::Http, Self::Websocket];
+
+    fn chunk(self) -> Duration {
+        match self {
+            Self::Http => WAV_CHUNK,
+            Self::Websocket => WS_CHUNK,
+        }
+    }
+}
+
+/// All who listen to a server.
+#[derive(Debug)]
+pub(in crate::control) struct Listeners {
+    handle: Handle,
+    max: usize,
+    /// Readable when there is something to hear.
+    news: OwnedFd,
+    /// Locked by the control thread alone, so it never waits.
+    shared: Mutex<Shared>,
+    count: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    live: Live,
+    outlets: HashMap<OutputId, Outlet>,
+    places: BTreeMap<u64, Arc<Place>>,
+    /// Number of the next listener.
+    next: u64,
+    /// Monitors that the mixer had no room to be told of that they end.
+    unwanted: Vec<(Arc<Admitted>, MonitorKind)>,
+}
+
+/// An output that is heard.
+#[derive(Debug)]
+struct Outlet {
+    output: Output,
+    listeners: usize,
+    /// Its end when the bells were rung last.
+    rung_at: u64,
+    /// By protocol, a grid of each phase, and who waits for its chunks.
+    bells: [Vec<(Grid, watch::Sender<()>)>; Protocol::ALL.len()],
+}
+
+impl Outlet {
+    fn new(output: Output, live: &Live) -> Self {
+        let bells = Protocol::ALL.map(|protocol| {
+            let phases = live.grid(protocol.chunk(), 0).phases() as u64;
+            (0..phases)
+                .map(|phase| (live.grid(protocol.chunk(), phase), watch::Sender::new(())))
+                .collect()
+        });
+        Self {
+            output,
+            listeners: 0,
+            rung_at: 0,
+            bells,
+        }
+    }
+
+    /// Wakes those for whom a chunk has become whole.
+    fn ring(&mut self, end: u64, ended: bool) {
+        for (grid, bell) in self.bells.iter().flatten() {
+            if ended || grid.before(end, end) > self.rung_at {
+                bell.send_replace(());
+            }
+        }
+        self.rung_at = end;
+    }
+}
+
+/// One listener's figures.
+#[derive(Debug)]
+struct Place {
+    output: OutputId,
+    heard: Output,
+    protocol: Protocol,
+    peer: SocketAddr,
+    since: Instant,
+    /// Samples per channel, and the next one's index in the mix; only the control thread writes.
+    sent_samples: AtomicU64,
+    skipped_samples: AtomicU64,
+    at: AtomicU64,
+}
+
+/// One who listens.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::control) struct ListenerBody {
+    /// Counts from 1 on.
+    id: u64,
+    /// `mix`, `alone` or `mix_minus`.
+    output: &'static str,
+    /// The stream that is heard alone, or that the mix is without.
+    stream: Option<String>,
+    protocol: Protocol,
+    /// Address and port.
+    peer: String,
+    /// For how long it has been listening.
+    age_s: f64,
+    /// Samples per channel that were handed to its connection.
+    sent_samples: u64,
+    /// Samples per channel that it was too slow for.
+    skipped_samples: u64,
+    /// Time between the newest sample and the last that was handed to its connection.
+    behind_ms: f64,
+}
+
+/// All of them together.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(in crate::control) struct ListenersTotals {
+    pub(in crate::control) listeners: usize,
+    /// Outputs that are heard, beside the whole mix.
+    pub(in crate::control) monitored_outputs: usize,
+    /// Samples per channel that listeners were too slow for, of those who left, too.
+    pub(in crate::control) skipped_samples: u64,
+    /// Samples per channel that came too late for all: silence was sent in their place.
+    pub(in crate::control) lost_samples: u64,
+}
+
+impl Listeners {
+    /// Has the mix sent here from now on.
+    ///
+    /// # Errors
+    /// If its rings cannot be made, or the mixer cannot be told of them.
+    pub(in crate::control) fn new(handle: &Handle, max: usize) -> io::Result<Arc<Self>> {
+        let format = handle.settings().format;
+        let (live, tap) = Live::new(format, handle.block_samples()).map_err(io::Error::other)?;
+        handle.tap(tap).map_err(io::Error::other)?;
+        let mix = Outlet::new(Output::Mix, &live);
+        Ok(Arc::new(Self {
+            handle: handle.clone(),
+            max,
+            news: live.as_fd().try_clone_to_owned()?,
+            shared: Mutex::new(Shared {
+                live,
+                outlets: HashMap::from([(OutputId::MIX, mix)]),
+                places: BTreeMap::new(),
+                next: 1,
+                unwanted: Vec::new(),
+            }),
+            count: watch::Sender::new(0),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what comes from the mixer and wakes those who wait for it, for as long as it is polled.
+    pub(in crate::control) async fn run(self: Arc<Self>) {
+        #[expect(
+            deprecated,
+            reason = "its heir is unsafe, for types that change their descriptor; an OwnedFd keeps its own"
+        )]
+        let news = self
+            .news
+            .try_clone()
+            .and_then(|news| AsyncFd::with_interest(news, Interest::READABLE));
+        let news = match news {
+            Ok(news) => news,
+            Err(error) => {
+                tracing::error!("cannot wait for what listeners hear: {error}");
+                return;
+            }
+        };
+        while let Ok(mut guard) = news.readable().await {
+            self.drain();
+            guard.clear_ready();
+        }
+    }
+
+    fn drain(&self) {
+        let mut shared = self.lock();
+        let Shared {
+            live,
+            outlets,
+            unwanted,
+            ..
+        } = &mut *shared;
+        live.drain();
+        for (id, outlet) in outlets {
+            if let Some(figures) = live.figures(*id)
+                && (figures.end > outlet.rung_at || figures.ended)
+            {
+                outlet.ring(figures.end, figures.ended);
+            }
+        }
+        unwanted.retain(|(stream, kind)| self.handle.unmonitor(stream, *kind).is_err());
+    }
+
+    /// One more who listens. The first of an output has the mixer give it.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        output: Output,
+        protocol: Protocol,
+        peer: SocketAddr,
+    ) -> Result<Listener, NoRoom> {
+        let mut shared = self.lock();
+        let shared = &mut *shared;
+        if shared.places.len() >= self.max {
+            return Err(NoRoom::Listeners { max: self.max });
+        }
+        let heard = shared
+            .outlets
+            .iter()
+            .find(|(_, outlet)| outlet.output.is(&output));
+        let id = match heard {
+            Some((id, _)) => *id,
+            None => self.open(shared, &output)?,
+        };
+        let number = shared.next;
+        shared.next += 1;
+        let grid = shared.live.grid(protocol.chunk(), number);
+        let place = Arc::new(Place {
+            output: id,
+            heard: output.clone(),
+            protocol,
+            peer,
+            since: Instant::now(),
+            sent_samples: AtomicU64::new(0),
+            skipped_samples: AtomicU64::new(0),
+            at: AtomicU64::new(shared.live.figures(id).map_or(0, |figures| figures.end)),
+        });
+        let outlet = shared
+            .outlets
+            .entry(id)
+            .or_insert_with(|| Outlet::new(output, &shared.live));
+        outlet.listeners += 1;
+        let (_, bell) = &outlet.bells[protocol as usize][grid.phase()];
+        let bell = WatchStream::from_changes(bell.subscribe());
+        shared.places.insert(number, Arc::clone(&place));
+        self.count.send_replace(shared.places.len());
+        Ok(Listener {
+            all: Arc::clone(self),
+            number,
+            cursor: Cursor::new(grid),
+            place,
+            bell,
+        })
+    }
+
+    fn open(&self, shared: &mut Shared, output: &Output) -> Result<OutputId, NoRoom> {
+        let Output::Stream(stream, kind) = output else {
+            return Ok(OutputId::MIX);
+        };
+        let (id, producer) = shared.live.open()?;
+        let monitor = match kind {
+            MonitorKind::Alone => Monitor::alone(producer, self.handle.mixing()),
+            MonitorKind::Without => Monitor::without(producer, self.handle.mixing()),
+        };
+        if self.handle.monitor(stream, monitor).is_err() {
+            shared.live.close(id);
+            return Err(NoRoom::Busy);
+        }
+        // The new one takes the place of one that the mixer still gives.
+        shared
+            .unwanted
+            .retain(|(other, of)| other.number() != stream.number() || of != kind);
+        Ok(id)
+    }
+
+    /// The last one of an output has the mixer give it no more.
+    fn leave(&self, number: u64, id: OutputId) {
+        let mut shared = self.lock();
+        let shared = &mut *shared;
+        shared.places.remove(&number);
+        self.count.send_replace(shared.places.len());
+        let Some(outlet) = shared.outlets.get_mut(&id) else {
+            return;
+        };
+        outlet.listeners -= 1;
+        if outlet.listeners == 0
+            && let Output::Stream(stream, kind) = &outlet.output
+        {
+            if self.handle.unmonitor(stream, *kind).is_err() {
+                shared.unwanted.push((Arc::clone(stream), *kind));
+            }
+            shared.live.close(id);
+            shared.outlets.remove(&id);
+        }
+    }
+
+    /// Returns once nobody listens any more.
+    pub(in crate::control) async fn gone(&self) {
+        // The sender is here: it cannot be closed.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// The mix's levels since the last call.
+    pub(in crate::control) fn measure(&self) -> Measured {
+        self.lock().live.measure()
+    }
+
+    /// The mix's rate and channels.
+    pub(super) fn format(&self) -> Format {
+        self.handle.settings().format
+    }
+
+    /// Samples per channel of a block.
+    pub(super) fn block_samples(&self) -> usize {
+        self.handle.block_samples()
+    }
+
+    /// Those who listen now, in the order in which they came.
+    pub(in crate::control) fn list(&self) -> Vec<ListenerBody> {
+        let shared = self.lock();
+        let samples_per_ms = f64::from(self.format().rate_hz()) / 1_000.0;
+        let body = |(&id, place): (&u64, &Arc<Place>)| {
+            let (output, stream) = match &place.heard {
+                Output::Mix => ("mix", None),
+                Output::Stream(stream, MonitorKind::Alone) => {
+                    ("alone", Some(stream.id().to_owned()))
+                }
+                Output::Stream(stream, MonitorKind::Without) => {
+                    ("mix_minus", Some(stream.id().to_owned()))
+                }
+            };
+            let end = shared
+                .live
+                .figures(place.output)
+                .map_or(0, |figures| figures.end);
+            let behind = end.saturating_sub(place.at.load(Ordering::Relaxed));
+            ListenerBody {
+                id,
+                output,
+                stream,
+                protocol: place.protocol,
+                peer: place.peer.to_string(),
+                age_s: place.since.elapsed().as_secs_f64(),
+                sent_samples: place.sent_samples.load(Ordering::Relaxed),
+                skipped_samples: place.skipped_samples.load(Ordering::Relaxed),
+                behind_ms: behind as f64 / samples_per_ms,
+            }
+        };
+        shared.places.iter().map(body).collect()
+    }
+
+    /// What they come to.
+    pub(in crate::control) fn totals(&self) -> ListenersTotals {
+        let shared = self.lock();
+        ListenersTotals {
+            listeners: shared.places.len(),
+            monitored_outputs: shared.outlets.len() - 1,
+            skipped_samples: shared.live.skipped_samples(),
+            lost_samples: shared.live.lost_samples(),
+        }
+    }
+}
+
+/// A place from which an output is heard; dropping it leaves.
+#[derive(Debug)]
+pub(super) struct Listener {
+    all: Arc<Listeners>,
+    number: u64,
+    cursor: Cursor,
+    place: Arc<Place>,
+    bell: WatchStream<()>,
+}
+
+impl Listener {
+    /// The mix's rate and channels.
+    pub(super) fn format(&self) -> Format {
+        self.all.format()
+    }
+
+    /// Samples per channel of a block.
+    pub(super) fn block_samples(&self) -> usize {
+        self.all.block_samples()
+    }
+
+    /// A chunk, or that some were skipped; none at the end.
+    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Heard>> {
+        loop {
+            let heard = self
+                .all
+                .lock()
+                .live
+                .read(self.place.output, &mut self.cursor);
+            match heard {
+                Heard::Ended => return Poll::Ready(None),
+                Heard::Nothing => {
+                    if ready!(Pin::new(&mut self.bell).poll_next(cx)).is_none() {
+                        return Poll::Ready(None);
+                    }
+                }
+                heard => {
+                    let Place {
+                        sent_samples,
+                        skipped_samples,
+                        at,
+                        ..
+                    } = &*self.place;
+                    sent_samples.store(self.cursor.sent_samples(), Ordering::Relaxed);
+                    skipped_samples.store(self.cursor.skipped_samples(), Ordering::Relaxed);
+                    at.store(self.cursor.at().unwrap_or(0), Ordering::Relaxed);
+                    return Poll::Ready(Some(heard));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.all.leave(self.number, self.place.output);
+    }
+}

@@ -1,0 +1,100 @@
+//! Listening: the mix, a stream alone, or the mix without it, for as long as one likes.
+//!
+//! - `GET /listen.wav`, `GET /listen/{stream}.wav`: a WAV without an end, for players
+//! - `WS /ws/listen`: bare samples in short messages, for the page
+//!
+//! All of it comes from [`Live`](crate::sink::live::Live), which the mixer fills through rings of its own.
+//! A listener is a place in there: whoever is slow skips ahead and costs only itself.
+
+mod listeners;
+mod wav;
+mod ws;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Query, rejection::QueryRejection},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+
+pub(super) use self::listeners::{ListenerBody, Listeners, ListenersTotals};
+use super::{problem::Problem, state::State};
+use crate::server::Admitted;
+
+/// The chunk of a listener by HTTP. Players buffer a second and more, and each chunk costs a system call
+/// and a wake-up, on both ends.
+const WAV_CHUNK: Duration = Duration::from_millis(100);
+
+/// The chunk of a listener by WebSocket: what it adds to the delay against what it costs to send.
+const WS_CHUNK: Duration = Duration::from_millis(40);
+
+/// When to try again where there was no room.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+#[derive(OpenApi)]
+#[openapi(paths(wav::mix, wav::stream, ws::listen))]
+struct Description;
+
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .route("/listen.wav", get(wav::mix))
+        // A route has no suffixes: the name is looked at by who answers.
+        .route("/listen/{file}", get(wav::stream))
+        .route("/ws/listen", get(ws::listen))
+}
+
+/// What of a stream is to be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Mix {
+    /// The mix without it.
+    Minus,
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    stream: Option<String>,
+    mix: Option<Mix>,
+}
+
+/// What a query asks for, or what is wrong with it.
+fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> {
+    query.map(|Query(asked)| asked).map_err(|rejected| {
+        let detail = format!("cannot read the query: {rejected}; there are `stream`, and `mix=minus` for the mix without it");
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    })
+}
+
+/// The stream of this name, if it runs.
+fn running(state: &State, id: &str) -> Result<Arc<Admitted>, Problem> {
+    let stream = state.handle.stream(id);
+    stream.filter(|stream| stream.is_running()).ok_or_else(|| {
+        Problem::not_found(format!(
+            "no stream {id:?} runs; GET /api/v1/streams has those that do"
+        ))
+    })
+}
+
+/// Why somebody cannot listen now.
+#[derive(Debug, thiserror::Error)]
+enum NoRoom {
+    #[error("{max} listen already, and no more may (--listeners-max); try again later")]
+    Listeners { max: usize },
+    #[error("{0}")]
+    Monitors(#[from] crate::sink::live::LiveError),
+    #[error("the mixer has more commands waiting than it has room for; try again later")]
+    Busy,
+}
+
+impl IntoResponse for NoRoom {
+    fn into_response(self) -> Response {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, self.to_string());
+        ([(header::RETRY_AFTER, RETRY_AFTER)], problem).into_response()
+    }
+}

@@ -1,0 +1,140 @@
+//! `GET /listen.wav` and `GET /listen/{stream}.wav`: a WAV that has no end, as players take it.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Path, Query, State as Shared, rejection::QueryRejection},
+    http::{HeaderValue, Method, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use hyper::body::Frame;
+
+use super::{
+    Asked, Mix, asked,
+    listeners::{Listener, Output, Protocol},
+    running,
+};
+use crate::{
+    audio::Format,
+    control::{problem::Problem, state::State},
+    mixer::MonitorKind,
+    sink::live::Heard,
+    wire::wav::endless_header,
+};
+
+/// The whole mix, from now until the server ends: 16-bit PCM at the mix's rate and channels, in a WAV
+/// whose lengths say that they are not known. `Range` is not obeyed: there is no beginning to count from.
+#[utoipa::path(
+    get,
+    path = "/listen.wav",
+    responses(
+        (status = 200, description = "A WAV without an end", content_type = "audio/wav", body = Vec<u8>),
+        (status = 503, description = "No room for more listeners", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn mix(
+    method: Method,
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Response {
+    answer(&method, &state, Output::Mix, peer)
+}
+
+/// One stream alone, before its gain and mute; or, with `mix=minus`, the mix without it. Ends when the
+/// stream does.
+#[utoipa::path(
+    get,
+    path = "/listen/{stream}.wav",
+    params(
+        ("stream" = String, Path, description = "A stream's id"),
+        ("mix" = Option<Mix>, Query, description = "Hear the mix without it instead"),
+    ),
+    responses(
+        (status = 200, description = "A WAV without an end", content_type = "audio/wav", body = Vec<u8>),
+        (status = 400, description = "A query that cannot be obeyed", content_type = "application/problem+json", body = Problem),
+        (status = 404, description = "No such stream runs", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "No room for more listeners", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn stream(
+    method: Method,
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(file): Path<String>,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Some(id) = file.strip_suffix(".wav") else {
+        let detail =
+            format!("there is nothing at /listen/{file}; a stream is at /listen/{file}.wav");
+        return Err(Problem::not_found(detail));
+    };
+    let kind = match asked(query)?.mix {
+        Some(Mix::Minus) => MonitorKind::Without,
+        None => MonitorKind::Alone,
+    };
+    let output = Output::Stream(running(&state, id)?, kind);
+    Ok(answer(&method, &state, output, peer))
+}
+
+fn answer(method: &Method, state: &State, output: Output, peer: SocketAddr) -> Response {
+    // A body of unknown length either way: to HEAD, it is not sent.
+    let body = if method == Method::HEAD {
+        Body::from_stream(tokio_stream::empty::<Result<Bytes, Infallible>>())
+    } else {
+        match state.listeners.join(output, Protocol::Http, peer) {
+            Ok(listener) => Body::new(Wav::new(listener)),
+            Err(no_room) => return no_room.into_response(),
+        }
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("audio/wav")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::ACCEPT_RANGES, HeaderValue::from_static("none")),
+    ];
+    (headers, body).into_response()
+}
+
+/// A header, and then all that the listener hears. What it skipped is left out.
+struct Wav {
+    listener: Listener,
+    /// The header, until it was sent.
+    format: Option<Format>,
+}
+
+impl Wav {
+    fn new(listener: Listener) -> Self {
+        let format = Some(listener.format());
+        Self { listener, format }
+    }
+}
+
+impl hyper::body::Body for Wav {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = if let Some(format) = self.format.take() {
+            Bytes::copy_from_slice(&endless_header(format))
+        } else {
+            loop {
+                match std::task::ready!(self.listener.poll_heard(cx)) {
+                    Some(Heard::Chunk(chunk)) => break chunk.bytes,
+                    Some(_) => {}
+                    None => return Poll::Ready(None),
+                }
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+}

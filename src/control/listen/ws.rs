@@ -1,0 +1,217 @@
+//! `WS /ws/listen`: samples in short messages, for a page that plays them itself.
+//!
+//! The first message is text: a JSON object of `rate_hz`, `channels`, `block_samples`, and `at`, the index
+//! in the mix of the first sample that follows. Then each binary message is a chunk of 16-bit samples,
+//! interleaved, least significant byte first. If the listener was too slow, a text message says
+//! `skipped_samples`, per channel, and the `at` from which it goes on. What it sends is passed over.
+
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    extract::{
+        ConnectInfo, Query, State as Shared,
+        rejection::QueryRejection,
+        ws::{
+            CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code,
+            rejection::WebSocketUpgradeRejection,
+        },
+    },
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tokio_stream::Stream as _;
+
+use super::{
+    Asked, Mix, asked,
+    listeners::{Listener, Output, Protocol},
+    running,
+};
+use crate::{
+    control::{problem::Problem, state::State},
+    mixer::MonitorKind,
+    sink::live::Heard,
+};
+
+/// Bytes of a message from the listener, at most: there is nothing that it has to say.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// The whole mix, a stream alone, or the mix without it, by WebSocket: first a text message with the
+/// format, then binary messages of 16-bit samples.
+#[utoipa::path(
+    get,
+    path = "/ws/listen",
+    params(
+        ("stream" = Option<String>, Query, description = "Hear this stream alone; the whole mix without it"),
+        ("mix" = Option<Mix>, Query, description = "Hear the mix without the stream instead"),
+    ),
+    responses(
+        (status = 101, description = "A WebSocket"),
+        (status = 400, description = "A query that cannot be obeyed, or no sound handshake", content_type = "application/problem+json", body = Problem),
+        (status = 404, description = "No such stream runs", content_type = "application/problem+json", body = Problem),
+        (status = 426, description = "Not asked for by WebSocket", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "No room for more listeners", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn listen(
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    query: Result<Query<Asked>, QueryRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let Asked { stream, mix } = asked(query)?;
+    let output = match (stream.filter(|id| !id.is_empty()), mix) {
+        (None, None) => Output::Mix,
+        (None, Some(Mix::Minus)) => {
+            let detail =
+                "mix=minus is the mix without a stream: name it, as in ?stream=desk-1&mix=minus";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
+        (Some(id), None) => Output::Stream(running(&state, &id)?, MonitorKind::Alone),
+        (Some(id), Some(Mix::Minus)) => Output::Stream(running(&state, &id)?, MonitorKind::Without),
+    };
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejected) => return Ok(no_websocket(&rejected)),
+    };
+    Ok(
+        match state.listeners.join(output, Protocol::Websocket, peer) {
+            Ok(listener) => upgrade
+                .max_message_size(MESSAGE_BYTES_MAX)
+                .max_frame_size(MESSAGE_BYTES_MAX)
+                .on_upgrade(|socket| serve(socket, listener)),
+            Err(no_room) => no_room.into_response(),
+        },
+    )
+}
+
+fn no_websocket(rejected: &WebSocketUpgradeRejection) -> Response {
+    let asks_for_none = matches!(
+        rejected,
+        WebSocketUpgradeRejection::InvalidConnectionHeader(_)
+            | WebSocketUpgradeRejection::InvalidUpgradeHeader(_)
+            | WebSocketUpgradeRejection::ConnectionNotUpgradable(_)
+    );
+    let status = if asks_for_none {
+        StatusCode::UPGRADE_REQUIRED
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let detail = format!(
+        "this is a WebSocket, and the handshake is none: {rejected}; GET /listen.wav is plain HTTP"
+    );
+    let upgrade = [(header::UPGRADE, HeaderValue::from_static("websocket"))];
+    (upgrade, Problem::new(status, detail)).into_response()
+}
+
+/// The first message.
+#[derive(Serialize)]
+struct Begin {
+    rate_hz: u32,
+    channels: u16,
+    block_samples: usize,
+    at: u64,
+}
+
+/// What was skipped, before the message from which it goes on.
+#[derive(Serialize)]
+struct Skipped {
+    skipped_samples: u64,
+    at: u64,
+}
+
+/// What happens next.
+enum Event {
+    Heard(Heard),
+    Ended,
+    /// The listener is gone.
+    Gone,
+}
+
+async fn serve(mut socket: WebSocket, mut listener: Listener) {
+    let (mut begun, mut skipped) = (false, 0);
+    loop {
+        match poll_fn(|cx| poll_event(&mut socket, &mut listener, cx)).await {
+            Event::Heard(Heard::Chunk(chunk)) => {
+                let at = chunk.at;
+                if !begun {
+                    begun = true;
+                    let begin = Begin {
+                        rate_hz: listener.format().rate_hz(),
+                        channels: listener.format().channels(),
+                        block_samples: listener.block_samples(),
+                        at,
+                    };
+                    if send(&mut socket, text(&begin)).await.is_none() {
+                        return;
+                    }
+                }
+                if skipped > 0 {
+                    let told = Skipped {
+                        skipped_samples: skipped,
+                        at,
+                    };
+                    skipped = 0;
+                    if send(&mut socket, text(&told)).await.is_none() {
+                        return;
+                    }
+                }
+                if send(&mut socket, Message::Binary(chunk.bytes))
+                    .await
+                    .is_none()
+                {
+                    return;
+                }
+            }
+            Event::Heard(Heard::Skipped(samples)) => skipped += samples,
+            Event::Heard(_) => {}
+            Event::Ended => {
+                let close = CloseFrame {
+                    code: close_code::NORMAL,
+                    reason: "it has ended".into(),
+                };
+                let _ = send(&mut socket, Message::Close(Some(close))).await;
+                return;
+            }
+            Event::Gone => return,
+        }
+    }
+}
+
+fn text(body: &impl Serialize) -> Message {
+    let json = serde_json::to_string(body).expect("plain figures");
+    Message::Text(json.into())
+}
+
+/// Waits for room in the connection: meanwhile the listener's place stands still. None if it is gone.
+async fn send(socket: &mut WebSocket, message: Message) -> Option<()> {
+    socket.send(message).await.ok()
+}
+
+fn poll_event(
+    socket: &mut WebSocket,
+    listener: &mut Listener,
+    cx: &mut Context<'_>,
+) -> Poll<Event> {
+    // Pings are answered within; a close or an error ends it.
+    while let Poll::Ready(came) = Pin::new(&mut *socket).poll_next(cx) {
+        if !matches!(
+            came,
+            Some(Ok(Message::Text(_)
+                | Message::Binary(_)
+                | Message::Ping(_)
+                | Message::Pong(_)))
+        ) {
+            return Poll::Ready(Event::Gone);
+        }
+    }
+    listener
+        .poll_heard(cx)
+        .map(|heard| heard.map_or(Event::Ended, Event::Heard))
+}
