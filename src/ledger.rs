@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use crossbeam_utils::CachePadded;
 
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
-pub use network::{Discard, Event, Network, NetworkEntry, NetworkGauges, Packet};
+pub use network::{Discard, Event, Network, NetworkEntry, NetworkGauges, NetworkTotals, Packet};
 
 /// The account of one stream. It outlives the stream, until the last report.
 #[derive(Debug)]

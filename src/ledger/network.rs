@@ -151,6 +151,25 @@ impl Network {
         }
     }
 
+    /// What adds up. Neither locks nor allocates.
+    pub fn totals(&self) -> NetworkTotals {
+        let packets = |packet: Packet| self.packets[packet as usize].load(Ordering::Relaxed);
+        NetworkTotals {
+            received: packets(Packet::Received),
+            expected: self.expected.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            duplicate: packets(Packet::Duplicate),
+            reordered: packets(Packet::Reordered),
+            late: packets(Packet::Late),
+            malformed: packets(Packet::Malformed),
+            unsupported: packets(Packet::Unsupported),
+            comfort_noise: packets(Packet::ComfortNoise),
+            telephone_event: packets(Packet::TelephoneEvent),
+            output_frames: self.output_frames.load(Ordering::Relaxed),
+            output_dropped_frames: self.output_dropped_frames.load(Ordering::Relaxed),
+        }
+    }
+
     /// The figures as they stand.
     pub fn read(&self) -> NetworkEntry {
         let packets = |packet: Packet| self.packets[packet as usize].load(Ordering::Relaxed);
@@ -194,6 +213,45 @@ pub struct NetworkGauges {
     pub playout_delay: Duration,
     /// How much faster the sender's clock runs than ours.
     pub drift_ppm: f64,
+}
+
+/// What networks did to one stream, or to many added up. Packets unless the name says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of `Packet`")]
+pub struct NetworkTotals {
+    pub received: u64,
+    pub expected: u64,
+    /// Fewer than none if some came twice.
+    pub lost: i64,
+    pub duplicate: u64,
+    pub reordered: u64,
+    pub late: u64,
+    pub malformed: u64,
+    pub unsupported: u64,
+    pub comfort_noise: u64,
+    pub telephone_event: u64,
+    /// Frames of the mix that went back to the peer.
+    pub output_frames: u64,
+    /// Frames of the mix that the peer did not take in time.
+    pub output_dropped_frames: u64,
+}
+
+impl NetworkTotals {
+    /// Adds another stream's.
+    pub fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.expected += other.expected;
+        self.lost += other.lost;
+        self.duplicate += other.duplicate;
+        self.reordered += other.reordered;
+        self.late += other.late;
+        self.malformed += other.malformed;
+        self.unsupported += other.unsupported;
+        self.comfort_noise += other.comfort_noise;
+        self.telephone_event += other.telephone_event;
+        self.output_frames += other.output_frames;
+        self.output_dropped_frames += other.output_dropped_frames;
+    }
 }
 
 /// The figures of a stream's network side. Packets unless the name says otherwise.
@@ -275,6 +333,27 @@ mod tests {
         assert_eq!(entry.discarded_ended, 30);
         assert_eq!((entry.expected, entry.lost), (40, -2));
         assert_eq!((entry.output_frames, entry.output_dropped_frames), (1, 1));
+        let totals = network.totals();
+        let mut twice = totals;
+        twice.add(&totals);
+        let of = |totals: &NetworkTotals| {
+            [
+                totals.received,
+                totals.duplicate,
+                totals.reordered,
+                totals.late,
+                totals.malformed,
+                totals.unsupported,
+                totals.comfort_noise,
+                totals.telephone_event,
+                totals.output_frames,
+                totals.output_dropped_frames,
+            ]
+        };
+        assert_eq!(of(&totals), [1, 2, 3, 4, 5, 6, 7, 8, 1, 1]);
+        assert_eq!(of(&twice), [2, 4, 6, 8, 10, 12, 14, 16, 2, 2]);
+        assert_eq!((totals.expected, totals.lost), (40, -2));
+        assert_eq!((twice.expected, twice.lost), (80, -4));
         assert!((entry.drift_ppm + 12.5).abs() < 1e-9);
     }
 

@@ -5,13 +5,14 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{Admitted, Busy, Settings, Status, shared::Shared};
 use crate::{
     audio::Gain,
     ingest::MixClock,
+    ledger::Listener,
     mixer::{self, Command, Monitor, MonitorKind},
     queue::{PoolStats, Producer},
 };
@@ -50,6 +51,11 @@ impl Handle {
         self.0.begun
     }
 
+    /// The same, as calendars have it.
+    pub fn begun_at(&self) -> SystemTime {
+        self.0.begun_at
+    }
+
     /// Since the server began.
     pub fn uptime(&self) -> Duration {
         self.0.begun.elapsed()
@@ -80,6 +86,12 @@ impl Handle {
     /// The latest stream of this name, if it runs or is still kept.
     pub fn stream(&self, id: &str) -> Option<Arc<Admitted>> {
         self.0.register.lock().find(id)
+    }
+
+    /// The accounts of what is listened on: what came there and became no stream. Takes a mutex, and
+    /// allocates.
+    pub fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.0.listeners().clone()
     }
 
     /// Streams there were.

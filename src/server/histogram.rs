@@ -2,11 +2,11 @@
 //!
 //! [`Histogram::record`] is wait-free: a few loads and stores of two cache lines, no allocation and no
 //! kernel. A quantile read from it is never below the exact one, and less than 1/128 above it, for
-//! durations up to 68 s; among longer ones it is the longest. The longest is exact.
+//! durations up to 68 s; among longer ones it is the longest. The longest and the sum are exact.
 //!
 //! # Memory orders
 //! The store to a bucket (Release) pairs with its load (Acquire): whoever sees a duration counted sees
-//! a maximum that is no shorter.
+//! a maximum that is no shorter, and a sum that it is part of.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +29,42 @@ pub(super) struct Histogram {
     counts: Box<[AtomicU64]>,
     /// Likewise.
     max_ns: AtomicU64,
+    /// Likewise.
+    sum_ns: AtomicU64,
+}
+
+/// Durations of ticks since the start, counted by their length: what metrics are made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TickCounts {
+    /// Ticks that took no longer than each of [`BOUNDS_NS`](Self::BOUNDS_NS). One that lies less than
+    /// 1/128 below a bound may be counted as beyond it.
+    pub up_to: [u64; Self::BOUNDS_NS.len()],
+    /// All of them.
+    pub count: u64,
+    /// All of them, one after the other.
+    pub sum_ns: u64,
+}
+
+impl TickCounts {
+    /// From well below what a tick takes to far beyond what it may take, in nanoseconds.
+    pub const BOUNDS_NS: [u64; 16] = [
+        10_000,
+        25_000,
+        50_000,
+        100_000,
+        250_000,
+        500_000,
+        1_000_000,
+        2_500_000,
+        5_000_000,
+        10_000_000,
+        20_000_000,
+        50_000_000,
+        100_000_000,
+        250_000_000,
+        1_000_000_000,
+        10_000_000_000,
+    ];
 }
 
 impl Default for Histogram {
@@ -36,6 +72,7 @@ impl Default for Histogram {
         Self {
             counts: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
             max_ns: AtomicU64::new(0),
+            sum_ns: AtomicU64::new(0),
         }
     }
 }
@@ -46,17 +83,16 @@ impl Histogram {
         if ns > self.max_ns.load(Ordering::Relaxed) {
             self.max_ns.store(ns, Ordering::Relaxed);
         }
+        let sum_ns = self.sum_ns.load(Ordering::Relaxed);
+        self.sum_ns
+            .store(sum_ns.wrapping_add(ns), Ordering::Relaxed);
         let count = &self.counts[bucket(ns)];
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     /// What has been counted so far; all zero if nothing has. Looks at every bucket.
     pub(super) fn read(&self) -> TickReport {
-        let counts: Vec<u64> = self
-            .counts
-            .iter()
-            .map(|count| count.load(Ordering::Acquire))
-            .collect();
+        let counts: Vec<u64> = self.counts().collect();
         let max_ns = self.max_ns.load(Ordering::Relaxed);
         let total: u64 = counts.iter().sum();
         // The shortest duration that at least so many of a thousand do not exceed.
@@ -75,6 +111,30 @@ impl Histogram {
             p99_9_ns: quantile(999),
             max_ns,
         }
+    }
+
+    /// The same, by length. Looks at every bucket.
+    pub(super) fn tick_counts(&self) -> TickCounts {
+        let mut up_to = [0; TickCounts::BOUNDS_NS.len()];
+        let mut bounds = TickCounts::BOUNDS_NS.into_iter().zip(&mut up_to).peekable();
+        let mut seen = 0;
+        for (bucket, count) in self.counts().enumerate() {
+            while let Some((_, up_to)) = bounds.next_if(|&(bound, _)| longest_of(bucket) > bound) {
+                *up_to = seen;
+            }
+            seen += count;
+        }
+        TickCounts {
+            up_to,
+            count: seen,
+            sum_ns: self.sum_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    fn counts(&self) -> impl Iterator<Item = u64> {
+        self.counts
+            .iter()
+            .map(|count| count.load(Ordering::Acquire))
     }
 }
 
@@ -130,6 +190,24 @@ mod tests {
                 } else {
                     prop_assert_eq!(told, max);
                 }
+            }
+        }
+
+        #[test]
+        fn counts_by_length_are_exact_but_just_below_a_bound(durations in durations()) {
+            let histogram = Histogram::default();
+            for &ns in &durations {
+                histogram.record(ns);
+            }
+            let read = histogram.tick_counts();
+            prop_assert_eq!(read.count, durations.len() as u64);
+            let sum = durations.iter().fold(0, |sum: u64, &ns| sum.wrapping_add(ns));
+            prop_assert_eq!(read.sum_ns, sum);
+            prop_assert!(read.up_to.is_sorted());
+            for (bound, up_to) in TickCounts::BOUNDS_NS.into_iter().zip(read.up_to) {
+                let no_longer_than = |bound| durations.iter().filter(|&&ns| ns <= bound).count() as u64;
+                prop_assert!(up_to <= no_longer_than(bound), "{} up to {}", up_to, bound);
+                prop_assert!(up_to >= no_longer_than(bound - bound / 128), "{} up to {}", up_to, bound);
             }
         }
 

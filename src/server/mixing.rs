@@ -246,6 +246,7 @@ impl Mixing {
         self.sinks.obey();
         self.mixer.collect();
         self.vitals.streams(self.mixer.streams());
+        self.vitals.ledger_checks(self.mixer.ledger_checks());
     }
 
     fn end(mut self, begun: Instant) -> (MixerEnd, Sinks) {

@@ -35,6 +35,7 @@ pub use self::{
     error::ServerError,
     folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::{Change, Handle},
+    histogram::TickCounts,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState},
     report::{
@@ -261,6 +262,7 @@ impl Running {
 
     /// Keeps a listener until the end, whose account will be in the report.
     pub fn keep(&mut self, listening: Box<dyn Listening>) {
+        self.shared.listeners().extend(listening.accounts());
         self.listening.push(listening);
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::Admitted;
-use crate::ledger::Entry;
+use crate::ledger::{Account, Entry, NetworkTotals};
 
 /// Streams that ended and are kept one by one.
 const ENDED_MAX: usize = 10_000;
@@ -30,11 +30,30 @@ pub(super) struct Accounts {
     /// The latest of each name.
     by_id: HashMap<String, Arc<Admitted>>,
     /// Of all that ended, kept or not.
-    ended_total: Entry,
+    ended_total: Total,
     /// All there were.
     count: u64,
     /// Running ones after which the next addition looks for those that ended.
     sweep_at: usize,
+}
+
+/// What streams came to, added up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Total {
+    /// How many.
+    pub(super) streams: u64,
+    pub(super) ledger: Entry,
+    pub(super) network: NetworkTotals,
+}
+
+impl Total {
+    fn add(&mut self, account: &Account) {
+        self.streams += 1;
+        self.ledger.add(&account.read());
+        if let Some(network) = account.network() {
+            self.network.add(&network.totals());
+        }
+    }
 }
 
 impl Register {
@@ -86,7 +105,7 @@ impl Accounts {
         running.retain(|admitted| {
             let runs = admitted.is_running();
             if !runs {
-                ended_total.add(&admitted.account().read());
+                ended_total.add(admitted.account());
                 ended.push_back(Arc::clone(admitted));
             }
             runs
@@ -129,11 +148,11 @@ impl Accounts {
     }
 
     /// All accounts added up.
-    pub(super) fn total(&mut self) -> Entry {
+    pub(super) fn total(&mut self) -> Total {
         self.sweep();
         let mut total = self.ended_total;
         for admitted in &self.running {
-            total.add(&admitted.account().read());
+            total.add(admitted.account());
         }
         total
     }
@@ -142,7 +161,7 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Account;
+    use crate::ledger::Packet;
 
     /// Adds a stream that offered one sample; it runs while its account is held.
     fn add(accounts: &mut Accounts, id: &str) -> Arc<Account> {
@@ -163,7 +182,8 @@ mod tests {
         for id in 0..ended {
             drop(add(&mut accounts, &(10 + id).to_string()));
         }
-        assert_eq!(accounts.total().offered, 10 + ended);
+        assert_eq!(accounts.total().ledger.offered, 10 + ended);
+        assert_eq!(accounts.total().streams, 10 + ended);
         assert_eq!(accounts.count(), 10 + ended);
         let kept = accounts.kept();
         assert_eq!(kept.len(), 10 + ENDED_MAX);
@@ -181,13 +201,26 @@ mod tests {
     fn a_stream_that_ends_is_counted_once() {
         let mut accounts = Accounts::default();
         let account = add(&mut accounts, "a");
-        assert_eq!(accounts.total().offered, 1);
+        assert_eq!(accounts.total().ledger.offered, 1);
         assert_eq!(accounts.running().len(), 1);
         drop(account);
-        assert_eq!(accounts.total().offered, 1);
+        assert_eq!(accounts.total().ledger.offered, 1);
         assert_eq!(accounts.running().len(), 0);
         assert_eq!(accounts.ended().count(), 1);
-        assert_eq!(accounts.total().offered, 1);
+        assert_eq!(accounts.total().ledger.offered, 1);
+    }
+
+    #[test]
+    fn what_a_network_did_to_a_stream_outlives_it() {
+        let mut accounts = Accounts::default();
+        let account = Arc::new(Account::with_network("a"));
+        account.network().unwrap().count(Packet::Received);
+        accounts.add(|number| Admitted::for_test(Arc::clone(&account), number));
+        assert_eq!(accounts.total().network.received, 1);
+        account.network().unwrap().count(Packet::Received);
+        drop(account);
+        assert_eq!(accounts.total().network.received, 2);
+        assert_eq!(accounts.running().len(), 0);
     }
 
     #[test]

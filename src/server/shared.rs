@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         mpsc::{SyncSender, TrySendError},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     audio::Gain,
     ingest::{Admission, MixClock, Newcomer, Refused, Stream, lease},
-    ledger::Account,
+    ledger::{Account, Listener},
     mixer::{self, Command, NewInput, Timing},
     queue::{Pool, Producer},
 };
@@ -31,6 +31,9 @@ pub(super) struct Shared {
     /// Known once the mixer thread runs, and if it follows a clock.
     pub(super) clock: OnceLock<MixClock>,
     pub(super) begun: Instant,
+    pub(super) begun_at: SystemTime,
+    /// Of all that is listened on.
+    listeners: Mutex<Vec<Arc<Listener>>>,
     /// Admissions and taps.
     commands: SyncSender<Command>,
     /// Commands of people and programs that steer the mix. On a way of their own: however many they
@@ -58,6 +61,8 @@ impl Shared {
             mixing,
             clock: OnceLock::new(),
             begun: Instant::now(),
+            begun_at: SystemTime::now(),
+            listeners: Mutex::default(),
             commands,
             steering,
         }
@@ -66,6 +71,12 @@ impl Shared {
     /// Not with the pool's figures: they would hold its mutex, and the mixer may want to return a ring.
     pub(super) fn status(&self) -> Status {
         self.vitals.status(self.register.lock().total())
+    }
+
+    pub(super) fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leases a ring for a stream whose frames play when they come, opens its account, and tells the

@@ -8,8 +8,16 @@ use std::{
     time::Duration,
 };
 
-use super::{TickReport, histogram::Histogram};
-use crate::{audio::meter, ledger::Entry, mixer::Block};
+use super::{
+    TickReport,
+    histogram::{Histogram, TickCounts},
+    register::Total,
+};
+use crate::{
+    audio::meter,
+    ledger::{Entry, NetworkTotals},
+    mixer::Block,
+};
 
 /// Written by the mixer thread at the end of each tick.
 #[derive(Debug)]
@@ -23,6 +31,8 @@ pub(super) struct Vitals {
     clipped_samples: AtomicU64,
     limited_samples: AtomicU64,
     streams: AtomicU64,
+    ledger_checks: AtomicU64,
+    ledger_imbalances: AtomicU64,
     /// Ticks of a second, the time in which a peak is looked for.
     peak_ticks: u64,
     /// In the last whole second, and since then.
@@ -44,6 +54,10 @@ pub struct Status {
     pub tick_lateness: TickReport,
     /// How long each tick took, since the start.
     pub tick_time: TickReport,
+    /// The same, by length.
+    pub tick_lateness_counts: TickCounts,
+    /// The same, by length.
+    pub tick_time_counts: TickCounts,
     /// Streams that play or wait for their first frame.
     pub streams: u64,
     /// Largest magnitude of the mix in the last second or two, in dB of full scale; minus infinity
@@ -53,8 +67,16 @@ pub struct Status {
     pub clipped_samples: u64,
     /// Samples that the limiter turned down.
     pub limited_samples: u64,
+    /// Streams there were.
+    pub admitted_streams: u64,
     /// All accounts added up.
     pub ledger: Entry,
+    /// The same of what networks did to them.
+    pub network: NetworkTotals,
+    /// Checks of a ledger's equation.
+    pub ledger_checks: u64,
+    /// Those of them at which it did not hold: bugs.
+    pub ledger_imbalances: u64,
 }
 
 impl Vitals {
@@ -69,6 +91,8 @@ impl Vitals {
             clipped_samples: AtomicU64::new(0),
             limited_samples: AtomicU64::new(0),
             streams: AtomicU64::new(0),
+            ledger_checks: AtomicU64::new(0),
+            ledger_imbalances: AtomicU64::new(0),
             peak_ticks: (peak_ticks as u64).max(1),
             peak_before: AtomicU32::new(0),
             peak_now: AtomicU32::new(0),
@@ -104,6 +128,12 @@ impl Vitals {
         self.streams.store(streams as u64, Ordering::Relaxed);
     }
 
+    /// How many checks of ledgers there were, and how many of them failed.
+    pub(super) fn ledger_checks(&self, (checks, imbalances): (u64, u64)) {
+        self.ledger_checks.store(checks, Ordering::Relaxed);
+        self.ledger_imbalances.store(imbalances, Ordering::Relaxed);
+    }
+
     /// The mixer thread ends: wakes who waits for it.
     pub(super) fn done(&self) {
         *self.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -126,7 +156,7 @@ impl Vitals {
         self.ticks.load(Ordering::Relaxed)
     }
 
-    pub(super) fn status(&self, ledger: Entry) -> Status {
+    pub(super) fn status(&self, total: Total) -> Status {
         let peak = [&self.peak_before, &self.peak_now]
             .map(|peak| peak.load(Ordering::Relaxed))
             .into_iter()
@@ -137,11 +167,17 @@ impl Vitals {
             late_ticks: self.late_ticks.load(Ordering::Relaxed),
             tick_lateness: self.tick_lateness.read(),
             tick_time: self.tick_time.read(),
+            tick_lateness_counts: self.tick_lateness.tick_counts(),
+            tick_time_counts: self.tick_time.tick_counts(),
             streams: self.streams.load(Ordering::Relaxed),
             peak_dbfs: meter::dbfs(peak),
             clipped_samples: self.clipped_samples.load(Ordering::Relaxed),
             limited_samples: self.limited_samples.load(Ordering::Relaxed),
-            ledger,
+            admitted_streams: total.streams,
+            ledger: total.ledger,
+            network: total.network,
+            ledger_checks: self.ledger_checks.load(Ordering::Relaxed),
+            ledger_imbalances: self.ledger_imbalances.load(Ordering::Relaxed),
         }
     }
 }
