@@ -28,6 +28,10 @@ pub struct Http {
     /// Most listeners at once, to the mix and to single streams
     #[arg(long, default_value_t = ControlSettings::default().listeners_max, value_name = "COUNT")]
     listeners_max: usize,
+    /// Streams that have series of their own in /metrics, the earliest admitted; the others are in the
+    /// totals
+    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    metrics_streams_max: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,7 @@ impl Http {
     pub fn settings(&self) -> ControlSettings {
         ControlSettings {
             listeners_max: self.listeners_max,
+            metrics_streams_max: self.metrics_streams_max as usize,
             ..ControlSettings::default()
         }
     }

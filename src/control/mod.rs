@@ -9,10 +9,12 @@
 //! - `state`, `sampler`: what the routes share
 //! - `listen`: the mix and its streams, to listen to
 //! - `api`: the routes under `/api/v1`, one resource a file
+//! - `metrics`: figures for Prometheus
 
 mod accept;
 mod api;
 mod listen;
+mod metrics;
 mod problem;
 mod sampler;
 mod state;
@@ -42,6 +44,8 @@ pub struct ControlSettings {
     pub listeners_max: usize,
     /// A connection whose other end reads nothing for so long, while there is something to read, is ended.
     pub stalled_max: Duration,
+    /// Most streams that have series of their own in the metrics; 0 for none.
+    pub metrics_streams_max: usize,
 }
 
 impl Default for ControlSettings {
@@ -50,6 +54,7 @@ impl Default for ControlSettings {
             connections_max: 4096,
             listeners_max: 2000,
             stalled_max: Duration::from_secs(30),
+            metrics_streams_max: 100,
         }
     }
 }

@@ -161,8 +161,8 @@ impl Listener {
     }
 }
 
-/// The figures of a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The figures of a listener, or of many added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ListenerEntry {
     /// By [`Refusal`], in its order.
     pub refused: [u64; Refusal::ALL.len()],
@@ -172,6 +172,20 @@ pub struct ListenerEntry {
     pub kernel_drops: u64,
     /// Streams that were idle for too long.
     pub timed_out: u64,
+}
+
+impl ListenerEntry {
+    /// Adds another listener's.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, times) in self.refused.iter_mut().zip(other.refused) {
+            *sum += times;
+        }
+        for (sum, times) in self.malformed.iter_mut().zip(other.malformed) {
+            *sum += times;
+        }
+        self.kernel_drops += other.kernel_drops;
+        self.timed_out += other.timed_out;
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +206,10 @@ mod tests {
         let entry = listener.read();
         assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
+        let mut twice = entry;
+        twice.add(&entry);
+        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12]);
+        assert_eq!(twice.malformed, [2, 4, 6, 8, 10, 12, 14, 16]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
         names.extend(Malformed::ALL.map(Malformed::name));
         names.sort_unstable();

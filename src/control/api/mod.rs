@@ -9,7 +9,7 @@ use axum::{Router, http::Uri, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{listen, problem::Problem, state::State};
+use super::{listen, metrics, problem::Problem, state::State};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -24,6 +24,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .routes(routes!(status::status))
         .routes(routes!(listeners::listeners))
         .merge(listen::router())
+        .merge(metrics::routes())
         .split_for_parts();
     let description = Arc::new(description);
     router

@@ -1,0 +1,145 @@
+//! Families of metrics, one after the other: each with its type, its unit and what it says.
+//!
+//! A family is named without the suffix that its type brings (`_total`, `_info`) and without its unit; both
+//! are put behind the name. Labels of a family are the same in all of its lines.
+
+use std::fmt;
+
+use prometheus_client::{
+    encoding::{
+        DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
+    },
+    metrics::MetricType,
+    registry::Unit,
+};
+
+use crate::server::TickCounts;
+
+/// The page that a scrape gets.
+#[derive(Debug)]
+pub(super) struct Page<'a>(pub(super) DescriptorEncoder<'a>);
+
+/// The labels of one line.
+pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+const NONE: Labels<'static, 0> = [];
+
+impl Page<'_> {
+    /// What only goes up, server-wide.
+    pub(super) fn counter(
+        &mut self,
+        name: &str,
+        unit: Option<&str>,
+        help: &str,
+        value: impl EncodeCounterValue,
+    ) -> fmt::Result {
+        self.counters(name, unit, help, [(NONE, value)])
+    }
+
+    /// What only goes up, by label.
+    pub(super) fn counters<'l, const N: usize, V: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        unit: Option<&str>,
+        help: &str,
+        lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
+    ) -> fmt::Result {
+        self.family(name, unit, help, MetricType::Counter, |mut metric| {
+            for (labels, value) in lines {
+                labelled(&mut metric, &labels, |line| {
+                    line.encode_counter::<NoLabelSet, _, f64>(&value, None)
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What goes up and down, server-wide.
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        unit: Option<&str>,
+        help: &str,
+        value: impl EncodeGaugeValue,
+    ) -> fmt::Result {
+        self.gauges(name, unit, help, [(NONE, value)])
+    }
+
+    /// What goes up and down, by label.
+    pub(super) fn gauges<'l, const N: usize, V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        unit: Option<&str>,
+        help: &str,
+        lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
+    ) -> fmt::Result {
+        self.family(name, unit, help, MetricType::Gauge, |mut metric| {
+            for (labels, value) in lines {
+                labelled(&mut metric, &labels, |line| line.encode_gauge(&value))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What is told by labels alone.
+    pub(super) fn infos<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        lines: impl IntoIterator<Item = Labels<'l, N>>,
+    ) -> fmt::Result {
+        self.family(name, None, help, MetricType::Info, |mut metric| {
+            for labels in lines {
+                metric.encode_info(&labels)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Durations by their length.
+    pub(super) fn histogram(&mut self, name: &str, help: &str, counts: &TickCounts) -> fmt::Result {
+        let bounds = TickCounts::BOUNDS_NS.map(|ns| ns as f64 / 1e9);
+        let mut before = 0;
+        // The encoder adds them up again.
+        let buckets: Vec<_> = bounds
+            .into_iter()
+            .chain([f64::INFINITY])
+            .zip(counts.up_to.into_iter().chain([counts.count]))
+            .map(|(bound, up_to)| {
+                let here = up_to - before;
+                before = up_to;
+                (bound, here)
+            })
+            .collect();
+        let sum_s = counts.sum_ns as f64 / 1e9;
+        let unit = Some("seconds");
+        self.family(name, unit, help, MetricType::Histogram, |mut metric| {
+            metric.encode_histogram::<NoLabelSet>(sum_s, counts.count, &buckets, None)
+        })
+    }
+
+    fn family(
+        &mut self,
+        name: &str,
+        unit: Option<&str>,
+        help: &str,
+        kind: MetricType,
+        lines: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        let unit = unit.map(|unit| Unit::Other(unit.to_owned()));
+        lines(self.0.encode_descriptor(name, help, unit.as_ref(), kind)?)
+    }
+}
+
+/// Writes a line: without braces where there are no labels.
+fn labelled<const N: usize>(
+    metric: &mut MetricEncoder<'_>,
+    labels: &Labels<'_, N>,
+    line: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    if N == 0 {
+        line(metric)
+    } else {
+        line(&mut metric.encode_family(labels)?)
+    }
+}

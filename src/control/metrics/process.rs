@@ -1,0 +1,78 @@
+//! The process, under the names that all programs have for it.
+
+use std::{fmt, fs};
+
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+
+use super::page::Page;
+
+/// What the kernel says of this process, at the time of the scrape. What it does not say is left out.
+#[derive(Debug)]
+pub(super) struct Process;
+
+impl Collector for Process {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        page.counters(
+            "process_cpu",
+            Some("seconds"),
+            "Processor time of all threads, user and system",
+            cpu_seconds().map(|seconds| ([], seconds)),
+        )?;
+        page.gauges(
+            "process_resident_memory",
+            Some("bytes"),
+            "Memory in RAM, ring memory that has been touched included",
+            bytes_of("VmRSS:", &status).map(|bytes| ([], bytes)),
+        )?;
+        page.gauges(
+            "process_virtual_memory",
+            Some("bytes"),
+            "Address space; each ring is mapped twice",
+            bytes_of("VmSize:", &status).map(|bytes| ([], bytes)),
+        )?;
+        page.gauges(
+            "process_open_fds",
+            None,
+            "Descriptors that are open",
+            // One of them reads the list.
+            fs::read_dir("/proc/self/fd").map(|open| ([], open.count() as u64 - 1)),
+        )?;
+        page.gauges(
+            "process_max_fds",
+            None,
+            "Descriptors that may be open",
+            getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| ([], soft)),
+        )
+    }
+}
+
+fn cpu_seconds() -> Option<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let seconds = [usage.user_time(), usage.system_time()]
+        .map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6);
+    Some(seconds.iter().sum())
+}
+
+/// A line of `/proc/self/status`, which has sizes in kB.
+fn bytes_of(name: &str, status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_read_in_bytes_and_what_is_not_there_is_nothing() {
+        let status = "Name:\tmixpool\nVmSize:\t    2048 kB\nVmRSS:\t      12 kB\n";
+        assert_eq!(bytes_of("VmSize:", status), Some(2 << 20));
+        assert_eq!(bytes_of("VmRSS:", status), Some(12 << 10));
+        assert_eq!(bytes_of("VmSwap:", status), None);
+        assert_eq!(bytes_of("Name:", status), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! The families of single streams, for as many streams as have series of their own.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::encoding::{EncodeCounterValue, EncodeGaugeValue};
+
+use super::{
+    Scrape,
+    page::{Labels, Page},
+    server::{BYTES, PACKETS, RATIO, SAMPLES, SECONDS, dropped},
+};
+use crate::control::sampler::Figures;
+
+/// The earliest admitted have series. So a stream that has them keeps them until it ends.
+pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
+    let streams = &scrape.snapshot.streams;
+    let (with, without) = streams.split_at(streams.len().min(scrape.streams_max));
+    page.gauge(
+        "streams_without_series",
+        None,
+        "Streams that run and have no series of their own here",
+        without.len(),
+    )?;
+    page.infos(
+        "stream",
+        "Where a stream comes from",
+        with.iter()
+            .map(|figures| [("stream", id(figures)), ("source", figures.admitted.from())]),
+    )?;
+    ledger(page, with)?;
+    network(page, with)
+}
+
+fn id(figures: &Figures) -> &str {
+    figures.admitted.id()
+}
+
+/// Each stream's line of a family.
+fn lines<'a, V>(
+    streams: &'a [Arc<Figures>],
+    value: impl Fn(&Figures) -> Option<V> + 'a,
+) -> impl Iterator<Item = (Labels<'a, 1>, V)> {
+    streams.iter().filter_map(move |figures| {
+        let value = value(figures)?;
+        Some(([("stream", id(figures))], value))
+    })
+}
+
+fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
+    for (name, help, term) in [
+        (
+            "stream_offered",
+            "Samples that its source tried to publish",
+            (|figures| figures.ledger.offered) as fn(&Figures) -> u64,
+        ),
+        ("stream_mixed", "Samples that were mixed", |figures| {
+            figures.ledger.mixed
+        }),
+        (
+            "stream_muted",
+            "Samples consumed in time and silenced by command",
+            |figures| figures.ledger.muted,
+        ),
+        (
+            "stream_concealed",
+            "Samples put where some were missing",
+            |figures| figures.ledger.concealed,
+        ),
+    ] {
+        counter(page, name, SAMPLES, help, streams, move |figures| {
+            Some(term(figures))
+        })?;
+    }
+    page.counters(
+        "stream_dropped",
+        SAMPLES,
+        "Samples dropped: the ring was full, they came after their playout, or they were discarded on purpose",
+        streams.iter().flat_map(|figures| {
+            dropped(&figures.ledger)
+                .map(|(reason, samples)| ([("stream", id(figures)), ("reason", reason)], samples))
+        }),
+    )?;
+    gauge(
+        page,
+        "stream_in_ring",
+        SAMPLES,
+        "Samples that wait in its ring",
+        streams,
+        |figures| Some(figures.ledger.in_ring),
+    )?;
+    gauge(
+        page,
+        "stream_ring_high_water",
+        BYTES,
+        "Most space ever in use in its ring",
+        streams,
+        |figures| Some(figures.ledger.ring_high_water_bytes),
+    )
+}
+
+/// Of streams that come over a network only.
+fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
+    counter(
+        page,
+        "stream_received",
+        PACKETS,
+        "Packets that came",
+        streams,
+        |figures| Some(figures.network?.received),
+    )?;
+    gauge(
+        page,
+        "stream_lost",
+        PACKETS,
+        "Packets expected and not received; less if they come after all, or twice",
+        streams,
+        |figures| Some(figures.network?.lost),
+    )?;
+    gauge(
+        page,
+        "stream_jitter",
+        SECONDS,
+        "Interarrival jitter",
+        streams,
+        |figures| Some(figures.network?.jitter.as_secs_f64()),
+    )?;
+    gauge(
+        page,
+        "stream_playout_delay",
+        SECONDS,
+        "From arrival to playout",
+        streams,
+        |figures| Some(figures.network?.playout_delay.as_secs_f64()),
+    )?;
+    gauge(
+        page,
+        "stream_drift",
+        RATIO,
+        "How much faster the sender's clock runs than ours",
+        streams,
+        |figures| Some(figures.network?.drift_ppm / 1e6),
+    )
+}
+
+fn counter<V: EncodeCounterValue>(
+    page: &mut Page<'_>,
+    name: &str,
+    unit: Option<&str>,
+    help: &str,
+    streams: &[Arc<Figures>],
+    value: impl Fn(&Figures) -> Option<V>,
+) -> fmt::Result {
+    page.counters(name, unit, help, lines(streams, value))
+}
+
+fn gauge<V: EncodeGaugeValue>(
+    page: &mut Page<'_>,
+    name: &str,
+    unit: Option<&str>,
+    help: &str,
+    streams: &[Arc<Figures>],
+    value: impl Fn(&Figures) -> Option<V>,
+) -> fmt::Result {
+    page.gauges(name, unit, help, lines(streams, value))
+}
