@@ -1,0 +1,140 @@
+// The page put together: one feed, one model, and one loop that draws what changed.
+
+import { alert, dismiss } from "./api.js";
+import { Detail } from "./detail.js";
+import { Feed } from "./feed.js";
+import { Health } from "./health.js";
+import { Heatmap } from "./heatmap.js";
+import { Player } from "./listen.js";
+import { Events, Recordings } from "./lower.js";
+import { Meter, Wave } from "./meter.js";
+import { Model } from "./model.js";
+import { Strips } from "./strip.js";
+import { Table } from "./table.js";
+import { Talk } from "./talk.js";
+
+const element = (name) => document.getElementById(name);
+const set = (name, text) => {
+  if (element(name).textContent !== text) element(name).textContent = text;
+};
+
+export const model = new Model();
+export const player = new Player(model);
+const strips = new Strips(model);
+const detail = new Detail(model, strips, player);
+const table = new Table(model, strips, detail);
+const heatmap = new Heatmap(element("heat"), (stream) => table.reveal(stream));
+const meter = new Meter(element("meter"));
+const wave = new Wave(element("wave"));
+const health = new Health();
+const events = new Events();
+const talk = new Talk(player);
+let recordings = null;
+
+const connection = (state, text) => {
+  document.body.classList.toggle("connecting", state === "connecting");
+  document.body.classList.toggle("lost", state === "lost");
+  set("connection-text", text);
+};
+
+let retryAt = 0;
+let version = null;
+
+export const feed = new Feed({
+  hello(data) {
+    const again = model.server !== null;
+    const restarted = again && model.server.instance !== data.server.instance;
+    model.hello(data, performance.now());
+    if (!again || restarted) {
+      health.forget();
+      events.clear();
+    }
+    version ??= data.server.version;
+    if (version !== data.server.version) {
+      alert(`The server is now mixpool ${data.server.version}; this page is of ${version}.`, {
+        key: "version", note: true, action: { label: "Reload", run: () => location.reload() },
+      });
+    }
+    dismiss("connection");
+    connection("live", "Live");
+    set("footer-text", `mixpool ${data.server.version}`);
+    document.title = "mixpool";
+    recordings ??= new Recordings();
+  },
+  update(data) {
+    model.update(data, performance.now());
+    if (data.events) events.add(data.events);
+  },
+  lost(why, at) {
+    retryAt = at;
+    connection("lost", "Reconnecting");
+    document.title = "(lost) mixpool";
+    if (!document.querySelector('[data-key="connection"]')) {
+      alert(`The connection to the server is lost: ${why}. What stands here is what was last heard.`, {
+        key: "connection", action: { label: "Try now", run: () => feed.retry() },
+      });
+    }
+  },
+  retry() {
+    connection("lost", "Trying");
+  },
+});
+
+element("listen").addEventListener("click", () => {
+  // Whatever is heard, this button ends it.
+  if (player.target) player.stop();
+  else player.start({});
+});
+const volume = element("volume");
+const turn = () => {
+  volume.style.setProperty("--at", `${volume.value}%`);
+  player.volume = volume.value / 100;
+};
+volume.addEventListener("input", turn);
+turn();
+
+/** What is heard, and how far behind; the delay moves too much to be told at each frame. */
+let toldAt = 0;
+const tellListening = (now) => {
+  if (now - toldAt < 400) return;
+  toldAt = now;
+  const { target, state, behindMs } = player;
+  element("listen").setAttribute("aria-pressed", target !== null);
+  set("listen-text", target ? "Stop" : "Listen");
+  const what = !target || target.stream === undefined ? "the mix"
+    : target.mix ? `the mix without ${target.stream}` : `${target.stream} alone`;
+  const behind = behindMs === null ? "" : ` · ${Math.max(0, Math.round(behindMs / 5) * 5)} ms behind`;
+  if (!target) set("listen-state", "Live, in this browser.");
+  else if (state === "connecting") set("listen-state", `Connecting to ${what}…`);
+  else {
+    // Told aloud is only what is heard; the delay is for the eye.
+    const place = element("listen-state");
+    if (place.dataset.what !== what) {
+      place.dataset.what = what;
+      place.textContent = `Hearing ${what}`;
+      place.append(Object.assign(document.createElement("span"), { ariaHidden: "true" }));
+    }
+    place.lastElementChild.textContent = behind;
+    return;
+  }
+  delete element("listen-state").dataset.what;
+};
+
+const frame = (now) => {
+  meter.draw(model, now);
+  wave.draw(model, now);
+  heatmap.draw(model, now);
+  health.draw(model, now);
+  table.draw(now);
+  detail.draw(now);
+  talk.draw();
+  tellListening(now);
+  if (document.body.classList.contains("lost")) {
+    const left = Math.ceil((retryAt - now) / 1000);
+    set("connection-text", left > 0 ? `Again in ${left} s` : "Trying");
+  }
+  requestAnimationFrame(frame);
+};
+
+requestAnimationFrame(frame);
+feed.run();

@@ -1,0 +1,105 @@
+// The one stream of updates from the server, and the way back to it after it was lost.
+//
+// `fetch` and not `EventSource`: that does not say why it failed, and a missing token must be told from a
+// server that is gone.
+
+import { Problem, problem, signIn } from "./api.js";
+
+// The server sends ten a second; a connection that says nothing for so long is dead.
+const SILENCE_MS = 4000;
+const RETRY_MS = [250, 500, 1000, 2000, 4000];
+
+/** The events of a server-sent stream: calls `each(name, data)`. Ends when the stream does. */
+const read = async (stream, each, heard) => {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    heard();
+    rest += value;
+    for (let end = rest.indexOf("\n\n"); end >= 0; end = rest.indexOf("\n\n")) {
+      let [name, data] = ["message", ""];
+      for (const line of rest.slice(0, end).split("\n")) {
+        if (line.startsWith("event: ")) name = line.slice(7);
+        else if (line.startsWith("data: ")) data += line.slice(6);
+      }
+      rest = rest.slice(end + 2);
+      if (data) each(name, JSON.parse(data));
+    }
+  }
+};
+
+/** Keeps the feed open. `on` has `hello(data)`, `update(data)`, `lost(why, retryAt)` and `retry()`. */
+export class Feed {
+  #on;
+  #attempt = 0;
+  #wake = null;
+
+  constructor(on) {
+    this.#on = on;
+    addEventListener("online", () => this.retry());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.retry();
+    });
+  }
+
+  /** Tries again at once, if it waits to. */
+  retry() {
+    this.#wake?.();
+  }
+
+  async run() {
+    for (;;) {
+      let why;
+      try {
+        await this.#connect();
+        why = "the server closed the connection";
+      } catch (failure) {
+        if (failure instanceof Problem && failure.status === 401) {
+          await signIn();
+          continue;
+        }
+        why = failure instanceof Problem ? failure.message : "the server does not answer";
+      }
+      // Spread, so that the pages of a restarted server do not all come at once.
+      const pause = RETRY_MS[Math.min(this.#attempt, RETRY_MS.length - 1)] * (0.75 + Math.random() / 2);
+      this.#attempt += 1;
+      this.#on.lost(why, performance.now() + pause);
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, pause);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#wake = null;
+      this.#on.retry();
+    }
+  }
+
+  async #connect() {
+    const abort = new AbortController();
+    let timer;
+    const heard = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => abort.abort(), SILENCE_MS);
+    };
+    heard();
+    try {
+      const answer = await fetch("api/v1/live", { signal: abort.signal, cache: "no-store" });
+      if (!answer.ok) throw await problem(answer);
+      await read(answer.body, (name, data) => {
+        if (name === "hello") {
+          this.#attempt = 0;
+          this.#on.hello(data);
+        } else if (name === "update") {
+          this.#on.update(data);
+        }
+      }, heard);
+    } finally {
+      clearTimeout(timer);
+      abort.abort();
+    }
+  }
+}

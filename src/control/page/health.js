@@ -1,0 +1,106 @@
+// Health at a glance: streams, drops, late ticks, and the tick's time against its budget.
+
+import { Surface, colour } from "./canvas.js";
+import * as show from "./format.js";
+import { HISTORY_S } from "./model.js";
+
+const element = (name) => document.getElementById(name);
+const set = (name, text) => {
+  const target = element(name);
+  if (target.textContent !== text) target.textContent = text;
+};
+/** Lights stay on so long after the last reason. */
+const LIGHT_MS = 2500;
+const SPARK_S = 60;
+
+export class Health {
+  #spark = new Surface(element("drop-spark"));
+  #seen = -1;
+  #slow = -1;
+  #toldAt = 0;
+  #clipped = null;
+  #limited = null;
+  #clipUntil = 0;
+  #limitUntil = 0;
+
+  constructor() {
+    element("clip-light").addEventListener("click", () => { this.#clipUntil = 0; });
+  }
+
+  /** A server that was started anew counts from nothing. */
+  forget() {
+    this.#clipped = null;
+    this.#limited = null;
+  }
+
+  draw(model, now) {
+    const { totals, server } = model;
+    if (!totals) return;
+    if (this.#seen !== model.updates) {
+      this.#seen = model.updates;
+      if (this.#clipped !== null && totals.clipped_samples > this.#clipped) this.#clipUntil = now + 2 * LIGHT_MS;
+      if (this.#limited !== null && totals.limited_samples > this.#limited) this.#limitUntil = now + LIGHT_MS;
+      [this.#clipped, this.#limited] = [totals.clipped_samples, totals.limited_samples];
+    }
+    this.#light("clip-light", "clip", now < this.#clipUntil);
+    this.#light("limit-light", "limit", now < this.#limitUntil);
+    // Figures that change ten times a second are not read.
+    if (now - this.#toldAt > 300) {
+      this.#toldAt = now;
+      this.#tell(model);
+    }
+    if (this.#slow !== model.slowUpdates || this.#spark.stale) {
+      this.#slow = model.slowUpdates;
+      this.#spark.stale = false;
+      this.#drawSpark(model);
+    }
+    set("facts", `${(server.rate_hz / 1000).toFixed(server.rate_hz % 1000 ? 1 : 0)} kHz, ${server.channels === 1 ? "mono" : server.channels === 2 ? "stereo" : `${server.channels} channels`} · ticks of ${show.nanoseconds(server.tick_ns)} · up ${show.age(totals.uptime_ms)}`);
+  }
+
+  #light(name, word, on) {
+    const light = element(name);
+    if (light.classList.contains("on") === on) return;
+    light.classList.toggle("on", on);
+    light.setAttribute("aria-label", on ? `${word}: on` : `${word}: off`);
+  }
+
+  #tell(model) {
+    const { totals, server } = model;
+    const { ledger } = totals;
+    const dropped = ledger.dropped_full + ledger.dropped_late + ledger.discarded;
+    set("h-streams", show.count(totals.streams));
+    set("h-slots", `of ${show.count(server.slots)} slots`);
+    set("h-drop-now", show.percent(model.dropRateNow));
+    const rate = ledger.offered > 0 ? dropped / ledger.offered : 0;
+    set("h-drop-total", dropped > 0 ? `${show.percent(rate)} in total` : "none in total");
+    element("t-drops").classList.toggle("bad", model.dropRateNow > 0);
+    set("h-late", show.count(totals.late_ticks));
+    set("h-ticks", `of ${show.count(totals.ticks)} ticks`);
+    element("t-late").classList.toggle("warn", totals.late_ticks > 0);
+    const { p50, p99, max } = totals.tick_time_ns;
+    set("h-tick", show.nanoseconds(p99));
+    set("h-budget", `of ${show.nanoseconds(server.tick_ns)}, at most ${show.nanoseconds(max)}`);
+    element("t-tick").title = `Median ${show.nanoseconds(p50)}, 99 % ${show.nanoseconds(p99)}, longest ${show.nanoseconds(max)}, since the start; the mark is the longest`;
+    const share = (value) => Math.min(1, value / server.tick_ns);
+    element("b-p99").style.transform = `scaleX(${Math.max(0.01, share(p99)).toFixed(3)})`;
+    element("b-max").style.left = `calc(${(share(max) * 100).toFixed(1)}% - 2px)`;
+    element("t-tick").classList.toggle("warn", p99 > server.tick_ns / 2);
+  }
+
+  #drawSpark(model) {
+    const { context: to, width, height } = this.#spark;
+    this.#spark.clear();
+    const points = Math.min(SPARK_S, model.historyEnd);
+    const values = Array.from({ length: points }, (_, back) => model.dropHistory[(model.historyEnd - 1 - back) % HISTORY_S]);
+    const most = Math.max(0.001, ...values);
+    const pitch = width / SPARK_S;
+    to.fillStyle = colour("--drop");
+    for (const [back, value] of values.entries()) {
+      if (value === 0) continue;
+      const tall = Math.max(2, (value / most) * (height - 4));
+      to.globalAlpha = 0.25 + 0.6 * (1 - back / SPARK_S);
+      to.fillRect(width - (back + 1) * pitch, height - tall, Math.max(1, pitch - 1), tall);
+    }
+    to.globalAlpha = 1;
+  }
+}

@@ -1,0 +1,197 @@
+// What the page knows: the server, its totals, and a column of figures for each slot of the pool.
+
+/** A cell stays red for so long after its last drop, so that a single one is seen. */
+export const RED_MS = 1200;
+/** Minutes of history at a point a second. */
+export const HISTORY_S = 300;
+/** Seconds and columns of the waveform: 100 columns a second. */
+export const WAVE_COLUMNS = 1024;
+
+export const MUTED = 1;
+export const SOLO = 2;
+export const WAITING = 4;
+
+const bytesOf = (text) => {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < bytes.length; at += 1) bytes[at] = binary.charCodeAt(at);
+  return bytes;
+};
+
+/** A level byte in dB of full scale: half decibels below 0, and 0 for silence. */
+export const levelDb = (byte) => (byte === 0 ? -Infinity : (byte - 255) / 2);
+/** A fill byte as a share of the ring: its square root, so that a few frames of a minute are seen. */
+export const fillShare = (byte) => (byte / 255) ** 2;
+
+const SLOW = {
+  drop_rate: Float64Array,
+  concealed_samples: Float64Array,
+  jitter_ms: Float64Array,
+  drift_ppm: Float64Array,
+  ring_high_water_bytes: Float64Array,
+  gain_db: Float64Array,
+  flags: Uint8Array,
+};
+
+export class Model {
+  server = null;
+  /** By slot; null where nobody is. */
+  streams = [];
+  /** Raised whenever a stream came or went. */
+  roster = 0;
+  /** Raised by each update, and by each update with slow columns. */
+  updates = 0;
+  slowUpdates = 0;
+  totals = null;
+  mix = null;
+  /** Dropped and offered samples of the last seconds: the drop rate now. */
+  #recent = [];
+  dropRateNow = 0;
+  /** The drop rate of each of the last seconds. */
+  dropHistory = new Float32Array(HISTORY_S);
+  /** Smallest and largest sample of each 10 ms, a ring; `waveEnd` counts all columns ever. */
+  waveMin = new Int16Array(WAVE_COLUMNS);
+  waveMax = new Int16Array(WAVE_COLUMNS);
+  waveEnd = 0;
+  /** Seconds of history that were written. */
+  historyEnd = 0;
+
+  get size() {
+    return this.streams.length;
+  }
+
+  /** Everything anew: the page opened, the server was restarted, or the page fell behind. */
+  hello(data, now) {
+    const same = this.server?.instance === data.server.instance && this.size === data.server.slots;
+    const known = this.streams;
+    this.server = data.server;
+    if (!same) this.#allot(data.server.slots);
+    this.streams = new Array(data.server.slots).fill(null);
+    for (const row of data.streams) {
+      this.#start(row, known[row[0]]);
+    }
+    this.#recent = [];
+    this.roster += 1;
+    this.helloAt = now;
+  }
+
+  update(data, now) {
+    for (const slot of data.ended ?? []) this.streams[slot] = null;
+    for (const row of data.started ?? []) this.#start(row, null);
+    if (data.ended?.length || data.started?.length) this.roster += 1;
+    this.updates += 1;
+    this.heardAt = now;
+    this.totals = data;
+    this.mix = data.mix;
+    this.level = bytesOf(data.level);
+    this.fill = bytesOf(data.fill);
+    this.drops = bytesOf(data.drops);
+    this.#keepWave(data.mix.wave);
+    for (let slot = 0; slot < this.size; slot += 1) {
+      this.peakLevel[slot] = Math.max(this.peakLevel[slot], this.level[slot]);
+      this.peakFill[slot] = Math.max(this.peakFill[slot], this.fill[slot]);
+      if (this.drops[slot] > 0) {
+        this.redUntil[slot] = now + RED_MS;
+        this.peakDrops[slot] = Math.max(this.peakDrops[slot], this.drops[slot]);
+      }
+    }
+    this.#keepDropRate(data.ledger, data.uptime_ms);
+    if (data.slow) this.#keepSlow(data.slow);
+  }
+
+  isRed(slot, now) {
+    return this.redUntil[slot] > now;
+  }
+
+  /** What a column says of a slot for sorting and showing. */
+  of(slot) {
+    return {
+      level: levelDb(this.level?.[slot] ?? 0),
+      fill: fillShare(this.fill?.[slot] ?? 0),
+    };
+  }
+
+  find(id) {
+    return this.streams.find((stream) => stream?.id === id) ?? null;
+  }
+
+  ageMs(stream) {
+    return (this.totals?.uptime_ms ?? this.server.uptime_ms) - stream.admitted_ms;
+  }
+
+  /** The mix's own clock, as it should be by now: samples per channel made since the start. */
+  positionNow(now) {
+    if (!this.totals) return 0;
+    const since = Math.min(1000, now - this.heardAt);
+    return this.totals.position_samples + (since * this.server.rate_hz) / 1000;
+  }
+
+  #allot(slots) {
+    for (const [name, kind] of Object.entries(SLOW)) this[name] = new kind(slots);
+    this.level = new Uint8Array(slots);
+    this.fill = new Uint8Array(slots);
+    this.drops = new Uint8Array(slots);
+    this.redUntil = new Float64Array(slots);
+    // The largest of the running second, which the history then keeps.
+    this.peakLevel = new Uint8Array(slots);
+    this.peakFill = new Uint8Array(slots);
+    this.peakDrops = new Uint8Array(slots);
+    this.historyLevel = new Uint8Array(slots * HISTORY_S);
+    this.historyFill = new Uint8Array(slots * HISTORY_S);
+    this.historyDrops = new Uint8Array(slots * HISTORY_S);
+    this.historyEnd = 0;
+    this.dropHistory.fill(0);
+    this.waveMin.fill(0);
+    this.waveMax.fill(0);
+    this.waveEnd = 0;
+  }
+
+  #start([slot, id, source, admitted_ms, number], before) {
+    if (before?.number === number && before.id === id) {
+      this.streams[slot] = before;
+      return;
+    }
+    this.streams[slot] = { slot, id, source, admitted_ms, number, begunAt: this.historyEnd };
+    this.redUntil[slot] = 0;
+    for (const kept of [this.historyLevel, this.historyFill, this.historyDrops]) {
+      kept.fill(0, slot * HISTORY_S, (slot + 1) * HISTORY_S);
+    }
+    for (const name of Object.keys(SLOW)) this[name][slot] = 0;
+  }
+
+  #keepWave(text) {
+    const samples = new Int16Array(bytesOf(text).buffer);
+    for (let at = 0; at + 1 < samples.length; at += 2) {
+      this.waveMin[this.waveEnd % WAVE_COLUMNS] = samples[at];
+      this.waveMax[this.waveEnd % WAVE_COLUMNS] = samples[at + 1];
+      this.waveEnd += 1;
+    }
+  }
+
+  #keepDropRate(ledger, at) {
+    const dropped = ledger.dropped_full + ledger.dropped_late + ledger.discarded;
+    this.#recent.push({ at, dropped, offered: ledger.offered });
+    while (this.#recent.length > 2 && at - this.#recent[1].at >= 1000) this.#recent.shift();
+    const first = this.#recent[0];
+    const offered = ledger.offered - first.offered;
+    // Streams that end take nothing back, but the ledgers are read one after another.
+    this.dropRateNow = offered > 0 ? Math.min(1, Math.max(0, (dropped - first.dropped) / offered)) : 0;
+  }
+
+  #keepSlow(slow) {
+    for (const [name] of Object.entries(SLOW)) this[name].set(slow[name].slice(0, this.size));
+    const at = this.historyEnd % HISTORY_S;
+    for (let slot = 0; slot < this.size; slot += 1) {
+      const place = slot * HISTORY_S + at;
+      this.historyLevel[place] = this.peakLevel[slot];
+      this.historyFill[place] = this.peakFill[slot];
+      this.historyDrops[place] = this.peakDrops[slot];
+    }
+    this.peakLevel.fill(0);
+    this.peakFill.fill(0);
+    this.peakDrops.fill(0);
+    this.dropHistory[at] = this.dropRateNow;
+    this.historyEnd += 1;
+    this.slowUpdates += 1;
+  }
+}

@@ -1,0 +1,102 @@
+// Gain, mute and solo of the streams: what was last heard of them, over which stands what was asked for here
+// and not yet heard back.
+
+import { alert, dismiss, path, request } from "./api.js";
+import { signed } from "./format.js";
+import { MUTED, SOLO } from "./model.js";
+
+export const GAIN_MIN = -40;
+export const GAIN_MAX = 12;
+/** A hand on a slider sends no more often than this. */
+const SEND_MS = 80;
+/** What was asked for stands so long: the next slow columns know of it. */
+const TRUST_MS = 2200;
+
+/** Shows a gain: the slider's filled part, the figure, and what a screen reader says. */
+export const paintGain = (slider, output, db) => {
+  const at = ((Math.min(GAIN_MAX, Math.max(GAIN_MIN, db)) - GAIN_MIN) / (GAIN_MAX - GAIN_MIN)) * 100;
+  slider.style.setProperty("--at", `${at}%`);
+  const text = db <= -120 ? "−∞" : `${db > 0 ? "+" : ""}${signed(db, 1)}`;
+  output.textContent = text;
+  slider.setAttribute("aria-valuetext", `${text} dB`);
+};
+
+export class Strips {
+  #model;
+  #asked = new Map();
+  #change = 0;
+  #solos = { slow: -1, change: -1, any: false };
+
+  constructor(model) {
+    this.#model = model;
+  }
+
+  /** `gain` in dB, `flags`, and `change`, which rises with each thing asked here. */
+  of(stream) {
+    const told = { gain: this.#model.gain_db[stream.slot], flags: this.#model.flags[stream.slot], change: 0 };
+    const asked = this.#asked.get(stream);
+    if (!asked) return told;
+    if (performance.now() > asked.until && !asked.timer && !asked.sending) {
+      this.#asked.delete(stream);
+      return { ...told, change: ++this.#change };
+    }
+    return {
+      gain: asked.wanted.gain_db ?? told.gain,
+      flags: (told.flags & ~asked.mask) | asked.flags,
+      change: asked.change,
+    };
+  }
+
+  anySolo() {
+    const known = this.#solos;
+    if (known.slow !== this.#model.slowUpdates || known.change !== this.#change) {
+      const any = this.#model.streams.some((stream) => stream && this.of(stream).flags & SOLO);
+      this.#solos = { slow: this.#model.slowUpdates, change: this.#change, any };
+    }
+    return this.#solos.any;
+  }
+
+  gain(stream, db) {
+    this.#ask(stream, { gain_db: Math.min(GAIN_MAX, Math.max(GAIN_MIN, db)) });
+  }
+
+  flip(stream, flag) {
+    const on = (this.of(stream).flags & flag) === 0;
+    this.#ask(stream, flag === MUTED ? { muted: on } : { solo: on }, flag, on);
+  }
+
+  #ask(stream, change, flag = 0, on = false) {
+    const asked = this.#asked.get(stream) ?? { wanted: {}, unsent: {}, mask: 0, flags: 0 };
+    Object.assign(asked.wanted, change);
+    Object.assign(asked.unsent, change);
+    asked.mask |= flag;
+    asked.flags = (asked.flags & ~flag) | (on ? flag : 0);
+    asked.until = performance.now() + TRUST_MS;
+    asked.change = ++this.#change;
+    this.#asked.set(stream, asked);
+    asked.timer ??= setTimeout(() => this.#send(stream, asked), asked.sending ? SEND_MS : 0);
+  }
+
+  async #send(stream, asked) {
+    asked.timer = null;
+    if (asked.sending) {
+      // One at a time, in order: the last word of a moved slider is the last that arrives.
+      asked.timer = setTimeout(() => this.#send(stream, asked), SEND_MS);
+      return;
+    }
+    const change = asked.unsent;
+    asked.unsent = {};
+    asked.sending = true;
+    try {
+      await request("PATCH", path("streams", stream.id), change);
+      dismiss(`strip ${stream.id}`);
+      asked.until = performance.now() + TRUST_MS;
+    } catch (failure) {
+      this.#asked.delete(stream);
+      this.#change += 1;
+      alert(`${stream.id} was not changed: ${failure.message}`, { key: `strip ${stream.id}` });
+    } finally {
+      asked.sending = false;
+    }
+  }
+}

@@ -1,0 +1,432 @@
+// The table of the streams. Only the rows on screen exist: some thirty rows of DOM, given another stream
+// as the table scrolls, whether there are ten streams or ten thousand.
+
+import * as show from "./format.js";
+import { MUTED, SOLO, WAITING, levelDb } from "./model.js";
+import { GAIN_MAX, GAIN_MIN, paintGain } from "./strip.js";
+
+/** name, label, class, what it sorts by, first direction. */
+const COLUMNS = [
+  ["id", "Stream", "first", (model, stream) => stream.id, 1],
+  ["source", "Source", "col-source", (model, stream) => stream.source, 1],
+  ["level", "Level", "", (model, { slot }) => model.level[slot], -1],
+  ["gain", "Gain", "col-gain", (model, { slot }) => model.gain_db[slot], -1],
+  ["controls", "Mute, solo", "", (model, { slot }) => model.flags[slot] & (MUTED | SOLO), -1],
+  ["drops", "Drop rate", "number", (model, { slot }) => model.drop_rate[slot], -1],
+  ["concealed", "Concealed", "number col-concealed", (model, { slot }) => model.concealed_samples[slot], -1],
+  ["jitter", "Jitter", "number col-jitter", (model, { slot }) => model.jitter_ms[slot], -1],
+  ["drift", "Drift", "number col-drift", (model, { slot }) => Math.abs(model.drift_ppm[slot]), -1],
+  ["ring", "Ring high", "number col-ring", (model, { slot }) => model.ring_high_water_bytes[slot], -1],
+  ["age", "Age", "number col-age", (model, stream) => -stream.number, -1],
+];
+const SHORT = { controls: "M / S" };
+const OVERSCAN = 4;
+/** Rows that move by themselves do so no more often than this. */
+const RESORT_MS = 1500;
+const natural = new Intl.Collator("en", { numeric: true });
+
+const make = (name, className, attributes = {}) => {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+};
+const set = (node, text) => {
+  if (node.data !== text) node.data = text;
+};
+const toggleClass = (element, name, on) => {
+  if (element.classList.contains(name) !== on) element.classList.toggle(name, on);
+};
+
+export class Table {
+  #model;
+  #strip;
+  #detail;
+  #scroll = document.getElementById("scroll");
+  #body = document.getElementById("rows");
+  #head = document.getElementById("head");
+  #grid = document.getElementById("grid");
+  #empty = document.getElementById("empty");
+  #count = document.getElementById("count");
+  #order = [];
+  #sort = { column: COLUMNS[0], direction: 1 };
+  #filter = "";
+  #show = "all";
+  #pool = [];
+  #open = null;
+  #current = null;
+  #sortedAt = 0;
+  #roster = -1;
+  #slow = -1;
+  #rowHeight = 38;
+  #pointerInside = false;
+  #stale = true;
+
+  /** `detail` shows what a row opens: `element`, `show(stream)`, `hide()`, `listen(stream)`. */
+  constructor(model, strip, detail) {
+    [this.#model, this.#strip, this.#detail] = [model, strip, detail];
+    this.#makeHead();
+    const again = () => { this.#stale = true; };
+    this.#scroll.addEventListener("scroll", again, { passive: true });
+    new ResizeObserver(again).observe(this.#scroll);
+    new ResizeObserver(again).observe(detail.element);
+    this.#body.addEventListener("pointerenter", () => { this.#pointerInside = true; });
+    this.#body.addEventListener("pointerleave", () => { this.#pointerInside = false; });
+    this.#body.addEventListener("keydown", (event) => this.#key(event));
+    const filter = document.getElementById("filter");
+    filter.addEventListener("input", () => {
+      this.#filter = filter.value.trim().toLowerCase();
+      this.#reorder(true);
+    });
+    filter.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown" && this.#order.length > 0) {
+        event.preventDefault();
+        this.#focus(this.#order[0]);
+      }
+    });
+    for (const chip of document.querySelectorAll(".chip")) {
+      chip.addEventListener("click", () => {
+        this.#show = chip.dataset.show;
+        for (const other of document.querySelectorAll(".chip")) other.setAttribute("aria-pressed", other === chip);
+        this.#reorder(true);
+      });
+    }
+    addEventListener("keydown", (event) => {
+      const typing = event.target.closest?.("input, textarea, dialog");
+      if (event.key === "/" && !typing) {
+        event.preventDefault();
+        filter.focus();
+      }
+    });
+  }
+
+  /** Brings a stream's row to view and opens it, whatever the filter was. */
+  reveal(stream) {
+    if (!this.#order.includes(stream)) {
+      document.getElementById("filter").value = "";
+      this.#filter = "";
+      document.querySelector('.chip[data-show="all"]').click();
+    }
+    this.#setOpen(stream);
+    document.getElementById("streams").scrollIntoView({ block: "nearest" });
+    this.#focus(stream);
+  }
+
+  /** Once a frame. */
+  draw(now) {
+    const model = this.#model;
+    if (!model.totals) return;
+    if (this.#roster !== model.roster) {
+      this.#roster = model.roster;
+      if (this.#open && model.streams[this.#open.slot] !== this.#open) this.#setOpen(model.find(this.#open.id));
+      this.#reorder(true);
+    } else if (this.#slow !== model.slowUpdates) {
+      this.#slow = model.slowUpdates;
+      // Under a pointer or a hand on a slider rows stay where they are.
+      const held = this.#pointerInside || this.#body.contains(document.activeElement);
+      if (!held && now - this.#sortedAt > RESORT_MS) this.#reorder(false);
+    }
+    if (this.#stale) this.#place();
+    for (const row of this.#pool) if (row.stream) this.#refresh(row, now);
+  }
+
+  #makeHead() {
+    for (const column of COLUMNS) {
+      const [name, label, className, , first] = column;
+      const cell = make("th", className, { role: "columnheader", scope: "col", "aria-sort": "none" });
+      const button = make("button", "", { type: "button" });
+      button.textContent = SHORT[name] ?? label;
+      if (SHORT[name]) button.setAttribute("aria-label", label);
+      button.addEventListener("click", () => {
+        const same = this.#sort.column === column;
+        this.#sort = { column, direction: same ? -this.#sort.direction : first };
+        this.#markHead();
+        this.#reorder(true);
+      });
+      cell.append(button);
+      this.#head.append(cell);
+    }
+    this.#grid.setAttribute("aria-colcount", COLUMNS.length);
+    this.#markHead();
+  }
+
+  #markHead() {
+    for (const [at, column] of COLUMNS.entries()) {
+      const direction = this.#sort.direction > 0 ? "ascending" : "descending";
+      this.#head.children[at].setAttribute("aria-sort", column === this.#sort.column ? direction : "none");
+    }
+  }
+
+  #reorder(anew) {
+    const model = this.#model;
+    const now = performance.now();
+    this.#sortedAt = now;
+    const { column: [name, , , key], direction } = this.#sort;
+    const all = model.streams.filter((stream) => stream !== null);
+    const wanted = all.filter((stream) => {
+      const flags = model.flags[stream.slot];
+      if (this.#show === "dropping" && !model.isRed(stream.slot, now)) return false;
+      if (this.#show === "muted" && !(flags & MUTED)) return false;
+      if (this.#show === "solo" && !(flags & SOLO)) return false;
+      if (!this.#filter) return true;
+      return stream.id.toLowerCase().includes(this.#filter) || stream.source.toLowerCase().includes(this.#filter);
+    });
+    const text = name === "id" || name === "source";
+    const keyed = wanted.map((stream) => [key(model, stream), stream]);
+    keyed.sort(([a, first], [b, second]) => {
+      const by = text ? natural.compare(a, b) : a - b;
+      return direction * by || natural.compare(first.id, second.id);
+    });
+    this.#order = keyed.map(([, stream]) => stream);
+    if (!this.#order.includes(this.#current)) this.#current = this.#order[0] ?? null;
+    this.#stale = true;
+    if (anew) this.#tellCount(all.length);
+  }
+
+  #tellCount(all) {
+    const shown = this.#order.length;
+    this.#count.textContent = shown === all ? show.count(all) : `${show.count(shown)} of ${show.count(all)}`;
+    this.#empty.hidden = shown > 0;
+    if (shown > 0) return;
+    const none = { dropping: "No stream drops now. Good.", muted: "No stream is muted.", solo: "No stream is solo." };
+    if (all === 0) this.#empty.textContent = "No streams yet. They show up here as soon as they send.";
+    else this.#empty.textContent = this.#filter ? `No stream matches “${this.#filter}”.` : none[this.#show];
+  }
+
+  /** Gives each row on screen its stream and its place. */
+  #place() {
+    this.#stale = false;
+    const probe = this.#pool[0]?.element.offsetHeight;
+    if (probe) this.#rowHeight = probe;
+    const height = this.#rowHeight;
+    const openAt = this.#open ? this.#order.indexOf(this.#open) : -1;
+    const detailHeight = openAt >= 0 ? this.#detail.element.offsetHeight : 0;
+    const total = this.#order.length * height + detailHeight;
+    this.#body.style.height = `${total}px`;
+    this.#grid.setAttribute("aria-rowcount", this.#order.length + 1);
+    const from = Math.max(0, this.#scroll.scrollTop - (openAt >= 0 ? detailHeight : 0));
+    const first = Math.max(0, Math.floor(from / height) - OVERSCAN);
+    const last = Math.ceil((this.#scroll.scrollTop + this.#scroll.clientHeight) / height) + OVERSCAN;
+    const wanted = this.#order.slice(first, last);
+    // The row that has the focus stays while it exists, or the focus would be lost by scrolling.
+    const focused = this.#pool.find((row) => row.element.contains(document.activeElement))?.stream;
+    if (focused && !wanted.includes(focused) && this.#order.includes(focused)) wanted.push(focused);
+    const kept = new Map();
+    const free = [];
+    for (const row of this.#pool) {
+      if (row.stream && wanted.includes(row.stream)) kept.set(row.stream, row);
+      else free.push(row);
+    }
+    for (const stream of wanted) {
+      const row = kept.get(stream) ?? free.pop() ?? this.#makeRow();
+      if (row.stream !== stream) this.#give(row, stream);
+      const at = this.#order.indexOf(stream);
+      row.element.setAttribute("aria-rowindex", at + 2);
+      row.element.style.transform = `translateY(${at * height + (openAt >= 0 && at > openAt ? detailHeight : 0)}px)`;
+      const current = stream === this.#current;
+      for (const control of row.stops) control.tabIndex = current ? 0 : -1;
+    }
+    for (const row of free) {
+      row.stream = null;
+      row.element.hidden = true;
+    }
+    // The order of the document is that of the screen, for Tab and for screen readers.
+    const shown = this.#pool.filter((row) => row.stream);
+    shown.sort((a, b) => this.#order.indexOf(a.stream) - this.#order.indexOf(b.stream));
+    this.#detail.element.hidden = openAt < 0;
+    if (openAt >= 0) this.#detail.element.style.transform = `translateY(${(openAt + 1) * height}px)`;
+    this.#arrange(shown);
+  }
+
+  #arrange(rows) {
+    const wanted = rows.flatMap((row) => (row.stream === this.#open ? [row.element, this.#detail.element] : [row.element]));
+    // An element that is moved loses the focus: the one that has it stays, and the others go around it.
+    const pivot = Math.max(0, wanted.findIndex((element) => element.contains(document.activeElement)));
+    for (let at = pivot - 1; at >= 0; at -= 1) {
+      if (wanted[at + 1].previousElementSibling !== wanted[at]) wanted[at + 1].before(wanted[at]);
+    }
+    for (let at = pivot + 1; at < wanted.length; at += 1) {
+      if (wanted[at - 1].nextElementSibling !== wanted[at]) wanted[at - 1].after(wanted[at]);
+    }
+  }
+
+  #makeRow() {
+    const element = make("tr", "row", { role: "row" });
+    const row = { element, stream: null, texts: {}, stops: [] };
+    const cells = {};
+    for (const [name, label, className] of COLUMNS) {
+      const cell = make("td", className === "first" ? "" : className, { role: "gridcell" });
+      if (name === "source") cell.classList.add("source");
+      cell.dataset.column = name;
+      element.append(cell);
+      cells[name] = cell;
+      if (className.includes("number") || name === "source") {
+        row.texts[name] = document.createTextNode("");
+        cell.append(row.texts[name]);
+        if (label) cell.dataset.label = label;
+      }
+    }
+    row.opener = make("button", "open-button", { type: "button", "aria-expanded": "false" });
+    row.opener.innerHTML = '<svg class="turn" viewBox="0 0 18 18" aria-hidden="true"><path d="m7 5 4 4-4 4"/></svg><span class="name"></span>';
+    row.name = row.opener.querySelector(".name");
+    row.opener.addEventListener("click", () => this.#setOpen(this.#open === row.stream ? null : row.stream));
+    cells.id.append(row.opener);
+
+    cells.level.innerHTML = '<div class="bar"><div class="rail"><span></span></div><output></output></div>';
+    row.bar = cells.level.firstChild;
+    row.level = cells.level.querySelector("span");
+    row.texts.level = document.createTextNode("");
+    cells.level.querySelector("output").append(row.texts.level);
+
+    const gain = make("div", "gain");
+    row.gain = make("input", "", { type: "range", min: GAIN_MIN, max: GAIN_MAX, step: "0.5" });
+    row.gainText = make("output");
+    gain.append(row.gain, row.gainText);
+    cells.gain.append(gain);
+    row.gain.addEventListener("input", () => {
+      paintGain(row.gain, row.gainText, Number(row.gain.value));
+      this.#strip.gain(row.stream, Number(row.gain.value));
+    });
+    row.gain.addEventListener("dblclick", () => this.#strip.gain(row.stream, 0));
+
+    const controls = make("div", "controls");
+    row.mute = make("button", "toggle mute", { type: "button", "aria-pressed": "false" });
+    row.mute.textContent = "M";
+    row.solo = make("button", "toggle solo", { type: "button", "aria-pressed": "false" });
+    row.solo.textContent = "S";
+    controls.append(row.mute, row.solo);
+    cells.controls.append(controls);
+    row.mute.addEventListener("click", () => this.#strip.flip(row.stream, MUTED));
+    row.solo.addEventListener("click", () => this.#strip.flip(row.stream, SOLO));
+    row.stops = [row.opener, row.gain, row.mute, row.solo];
+    element.addEventListener("focusin", () => {
+      if (this.#current !== row.stream) {
+        this.#current = row.stream;
+        this.#stale = true;
+      }
+    });
+    row.cells = cells;
+    this.#pool.push(row);
+    this.#body.append(element);
+    return row;
+  }
+
+  #give(row, stream) {
+    row.stream = stream;
+    row.slow = -1;
+    row.wide = -1;
+    row.element.hidden = false;
+    row.element.dataset.id = stream.id;
+    row.name.textContent = stream.id;
+    row.opener.title = stream.id;
+    set(row.texts.source, stream.source);
+    row.cells.source.title = stream.source;
+    row.gain.setAttribute("aria-label", `Gain of ${stream.id}`);
+    row.mute.setAttribute("aria-label", `Mute ${stream.id}`);
+    row.mute.title = "Mute (M)";
+    row.solo.setAttribute("aria-label", `Solo ${stream.id}`);
+    row.solo.title = "Solo (S)";
+    this.#markOpen(row);
+  }
+
+  #markOpen(row) {
+    const open = row.stream === this.#open;
+    row.opener.setAttribute("aria-expanded", open);
+    toggleClass(row.element, "open", open);
+  }
+
+  /** The figures of one row: levels at each frame, text only as it changes. */
+  #refresh(row, now) {
+    const model = this.#model;
+    const { slot } = row.stream;
+    const byte = model.level[slot];
+    // -60 dB is where the bar begins.
+    const wide = Math.max(0, (byte - 135) / 120);
+    row.wide = row.wide < 0 || wide > row.wide ? wide : Math.max(wide, row.wide - 0.02);
+    row.level.style.transform = `scaleX(${row.wide.toFixed(3)})`;
+    toggleClass(row.bar, "hot", byte >= 249);
+    toggleClass(row.element, "dropping", model.isRed(slot, now));
+    if (row.updates !== model.updates && now - (row.toldAt ?? 0) > 300) {
+      row.updates = model.updates;
+      row.toldAt = now;
+      set(row.texts.level, byte === 0 ? "–" : show.signed(Math.round(levelDb(byte)), 0));
+    }
+    const strip = this.#strip.of(row.stream);
+    if (row.slow === model.slowUpdates && row.change === strip.change) return;
+    [row.slow, row.change] = [model.slowUpdates, strip.change];
+    const muted = (strip.flags & MUTED) !== 0;
+    const solo = (strip.flags & SOLO) !== 0;
+    row.mute.setAttribute("aria-pressed", muted);
+    row.solo.setAttribute("aria-pressed", solo);
+    toggleClass(row.bar, "silent", muted || (this.#strip.anySolo() && !solo));
+    if (document.activeElement !== row.gain || Number(row.gain.value) !== strip.gain) {
+      row.gain.value = strip.gain;
+      paintGain(row.gain, row.gainText, strip.gain);
+    }
+    const rate = this.#model.server.rate_hz;
+    const network = model.jitter_ms[slot] >= 0;
+    const figure = (name, value, text, alarm = false) => {
+      set(row.texts[name], text);
+      toggleClass(row.cells[name], "zero", !value);
+      toggleClass(row.cells[name], "bad", alarm);
+    };
+    const drops = model.drop_rate[slot];
+    figure("drops", drops, show.percent(drops), drops > 0.001);
+    figure("concealed", model.concealed_samples[slot], show.seconds(model.concealed_samples[slot], rate));
+    figure("jitter", network, network ? `${model.jitter_ms[slot].toFixed(1)} ms` : "–");
+    figure("drift", network, network ? `${show.signed(model.drift_ppm[slot], 0)} ppm` : "–");
+    figure("ring", model.ring_high_water_bytes[slot], show.bytes(model.ring_high_water_bytes[slot]));
+    figure("age", 1, model.flags[slot] & WAITING ? "waiting" : show.age(model.ageMs(row.stream)));
+  }
+
+  #setOpen(stream) {
+    this.#open = stream ?? null;
+    if (stream) this.#detail.show(stream);
+    else this.#detail.hide();
+    for (const row of this.#pool) if (row.stream) this.#markOpen(row);
+    this.#stale = true;
+  }
+
+  #focus(stream) {
+    this.#current = stream;
+    const at = this.#order.indexOf(stream);
+    const openAt = this.#open ? this.#order.indexOf(this.#open) : -1;
+    const height = this.#rowHeight;
+    const top = at * height + (openAt >= 0 && at > openAt ? this.#detail.element.offsetHeight : 0);
+    const tall = at === openAt ? height + Math.min(this.#detail.element.offsetHeight, this.#scroll.clientHeight - 3 * height) : height;
+    const view = this.#scroll.clientHeight - this.#head.offsetHeight;
+    if (top < this.#scroll.scrollTop) this.#scroll.scrollTop = top;
+    else if (top + tall > this.#scroll.scrollTop + view) this.#scroll.scrollTop = top + tall - view;
+    this.#place();
+    this.#pool.find((row) => row.stream === stream)?.opener.focus({ preventScroll: true });
+  }
+
+  #key(event) {
+    const row = this.#pool.find(({ element }) => element.contains(event.target));
+    if (!row?.stream || event.ctrlKey || event.metaKey || event.altKey) return;
+    const onSlider = event.target === row.gain;
+    const at = this.#order.indexOf(row.stream);
+    const page = Math.max(1, Math.floor(this.#scroll.clientHeight / this.#rowHeight) - 2);
+    const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -at, End: this.#order.length };
+    if (event.key in moves && !onSlider) {
+      this.#focus(this.#order[Math.min(this.#order.length - 1, Math.max(0, at + moves[event.key]))]);
+    } else if (event.key === "Escape" && this.#open) {
+      this.#setOpen(null);
+    } else {
+      const strip = this.#strip.of(row.stream);
+      const acts = {
+        m: () => this.#strip.flip(row.stream, MUTED),
+        s: () => this.#strip.flip(row.stream, SOLO),
+        l: () => this.#detail.listen(row.stream),
+        "+": () => this.#strip.gain(row.stream, strip.gain + 1),
+        "=": () => this.#strip.gain(row.stream, strip.gain + 1),
+        "-": () => this.#strip.gain(row.stream, strip.gain - 1),
+        0: () => this.#strip.gain(row.stream, 0),
+      };
+      const act = acts[event.key.toLowerCase()];
+      if (!act) return;
+      act();
+    }
+    event.preventDefault();
+  }
+}
