@@ -44,7 +44,7 @@ export const feed = new Feed({
   hello(data) {
     const again = model.server !== null;
     const restarted = again && model.server.instance !== data.server.instance;
-    model.hello(data, performance.now());
+    model.hello(data);
     if (!again || restarted) {
       health.forget();
       events.clear();

@@ -38,7 +38,7 @@ const TEMPLATE = `
 export class Detail {
   element = document.createElement("tr");
   #model;
-  #strip;
+  #strips;
   #player;
   #stream = null;
   #ledger = null;
@@ -49,8 +49,8 @@ export class Detail {
   #figures = new Map();
   #ending = null;
 
-  constructor(model, strip, player) {
-    [this.#model, this.#strip, this.#player] = [model, strip, player];
+  constructor(model, strips, player) {
+    [this.#model, this.#strips, this.#player] = [model, strips, player];
     this.element.className = "detail";
     this.element.setAttribute("role", "row");
     this.element.hidden = true;
@@ -68,11 +68,11 @@ export class Detail {
     find(".alone").addEventListener("click", () => this.listen(this.#stream));
     find(".without").addEventListener("click", () => this.#player.toggle({ stream: this.#stream.id, mix: "minus" }));
     find(".end").addEventListener("click", () => this.#end());
-    find(".solo").addEventListener("click", () => this.#strip.flip(this.#stream, SOLO));
+    find(".solo").addEventListener("click", () => this.#strips.flip(this.#stream, SOLO));
     const slider = find(".gain input");
     slider.addEventListener("input", () => {
       paintGain(slider, find(".gain output"), Number(slider.value));
-      this.#strip.gain(this.#stream, Number(slider.value));
+      this.#strips.gain(this.#stream, Number(slider.value));
     });
   }
 
@@ -105,7 +105,7 @@ export class Detail {
       this.#surface.stale = false;
       this.#drawHistory();
     }
-    const { gain, flags } = this.#strip.of(this.#stream);
+    const { gain, flags } = this.#strips.of(this.#stream);
     const slider = this.element.querySelector(".gain input");
     if (document.activeElement !== slider && Number(slider.value) !== gain) {
       slider.value = gain;
@@ -169,7 +169,7 @@ export class Detail {
       ["Source", this.#stream.source],
       ["Age", show.age(this.#model.ageMs(this.#stream))],
       ["Drop rate", show.percent(this.#model.drop_rate[slot])],
-      ["Concealed", show.seconds(this.#model.concealed_samples[slot], server.rate_hz)],
+      ["Concealed", show.seconds(this.#model.concealed_samples[slot], server.rate_hz * server.channels)],
       ["Ring high-water", `${show.bytes(this.#model.ring_high_water_bytes[slot])} of ${show.bytes(server.ring_bytes)}`],
     ];
     const { network } = answer;

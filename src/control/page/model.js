@@ -61,7 +61,7 @@ export class Model {
   }
 
   /** Everything anew: the page opened, the server was restarted, or the page fell behind. */
-  hello(data, now) {
+  hello(data) {
     const same = this.server?.instance === data.server.instance && this.size === data.server.slots;
     const known = this.streams;
     this.server = data.server;
@@ -70,9 +70,11 @@ export class Model {
     for (const row of data.streams) {
       this.#start(row, known[row[0]]);
     }
+    this.#takeSlow(data.slow);
+    this.waveEnd = 0;
+    this.#keepWave(data.wave);
     this.#recent = [];
     this.roster += 1;
-    this.helloAt = now;
   }
 
   update(data, now) {
@@ -178,8 +180,13 @@ export class Model {
     this.dropRateNow = offered > 0 ? Math.min(1, Math.max(0, (dropped - first.dropped) / offered)) : 0;
   }
 
+  #takeSlow(slow) {
+    for (const name of Object.keys(SLOW)) this[name].set(slow[name].slice(0, this.size));
+    this.slowUpdates += 1;
+  }
+
   #keepSlow(slow) {
-    for (const [name] of Object.entries(SLOW)) this[name].set(slow[name].slice(0, this.size));
+    this.#takeSlow(slow);
     const at = this.historyEnd % HISTORY_S;
     for (let slot = 0; slot < this.size; slot += 1) {
       const place = slot * HISTORY_S + at;
@@ -192,6 +199,5 @@ export class Model {
     this.peakDrops.fill(0);
     this.dropHistory[at] = this.dropRateNow;
     this.historyEnd += 1;
-    this.slowUpdates += 1;
   }
 }

@@ -24,34 +24,32 @@ export const paintGain = (slider, output, db) => {
 export class Strips {
   #model;
   #asked = new Map();
-  #change = 0;
+  /** Rises with each thing that was asked here, or no longer is. */
+  change = 0;
   #solos = { slow: -1, change: -1, any: false };
 
   constructor(model) {
     this.#model = model;
   }
 
-  /** `gain` in dB, `flags`, and `change`, which rises with each thing asked here. */
+  /** `gain` in dB, and `flags`. */
   of(stream) {
-    const told = { gain: this.#model.gain_db[stream.slot], flags: this.#model.flags[stream.slot], change: 0 };
+    const told = { gain: this.#model.gain_db[stream.slot], flags: this.#model.flags[stream.slot] };
     const asked = this.#asked.get(stream);
     if (!asked) return told;
     if (performance.now() > asked.until && !asked.timer && !asked.sending) {
       this.#asked.delete(stream);
-      return { ...told, change: ++this.#change };
+      this.change += 1;
+      return told;
     }
-    return {
-      gain: asked.wanted.gain_db ?? told.gain,
-      flags: (told.flags & ~asked.mask) | asked.flags,
-      change: asked.change,
-    };
+    return { gain: asked.wanted.gain_db ?? told.gain, flags: (told.flags & ~asked.mask) | asked.flags };
   }
 
   anySolo() {
     const known = this.#solos;
-    if (known.slow !== this.#model.slowUpdates || known.change !== this.#change) {
+    if (known.slow !== this.#model.slowUpdates || known.change !== this.change) {
       const any = this.#model.streams.some((stream) => stream && this.of(stream).flags & SOLO);
-      this.#solos = { slow: this.#model.slowUpdates, change: this.#change, any };
+      this.#solos = { slow: this.#model.slowUpdates, change: this.change, any };
     }
     return this.#solos.any;
   }
@@ -72,7 +70,7 @@ export class Strips {
     asked.mask |= flag;
     asked.flags = (asked.flags & ~flag) | (on ? flag : 0);
     asked.until = performance.now() + TRUST_MS;
-    asked.change = ++this.#change;
+    this.change += 1;
     this.#asked.set(stream, asked);
     asked.timer ??= setTimeout(() => this.#send(stream, asked), asked.sending ? SEND_MS : 0);
   }
@@ -93,7 +91,7 @@ export class Strips {
       asked.until = performance.now() + TRUST_MS;
     } catch (failure) {
       this.#asked.delete(stream);
-      this.#change += 1;
+      this.change += 1;
       alert(`${stream.id} was not changed: ${failure.message}`, { key: `strip ${stream.id}` });
     } finally {
       asked.sending = false;

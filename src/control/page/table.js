@@ -2,8 +2,8 @@
 // as the table scrolls, whether there are ten streams or ten thousand.
 
 import * as show from "./format.js";
-import { MUTED, SOLO, WAITING, levelDb } from "./model.js";
-import { GAIN_MAX, GAIN_MIN, paintGain } from "./strip.js";
+import { MUTED, SOLO } from "./model.js";
+import { Row } from "./row.js";
 
 /** name, label, class, what it sorts by, first direction. */
 const COLUMNS = [
@@ -25,22 +25,9 @@ const OVERSCAN = 4;
 const RESORT_MS = 1500;
 const natural = new Intl.Collator("en", { numeric: true });
 
-const make = (name, className, attributes = {}) => {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-};
-const set = (node, text) => {
-  if (node.data !== text) node.data = text;
-};
-const toggleClass = (element, name, on) => {
-  if (element.classList.contains(name) !== on) element.classList.toggle(name, on);
-};
-
 export class Table {
   #model;
-  #strip;
+  #strips;
   #detail;
   #scroll = document.getElementById("scroll");
   #body = document.getElementById("rows");
@@ -63,8 +50,8 @@ export class Table {
   #stale = true;
 
   /** `detail` shows what a row opens: `element`, `show(stream)`, `hide()`, `listen(stream)`. */
-  constructor(model, strip, detail) {
-    [this.#model, this.#strip, this.#detail] = [model, strip, detail];
+  constructor(model, strips, detail) {
+    [this.#model, this.#strips, this.#detail] = [model, strips, detail];
     this.#makeHead();
     const again = () => { this.#stale = true; };
     this.#scroll.addEventListener("scroll", again, { passive: true });
@@ -127,14 +114,18 @@ export class Table {
       if (!held && now - this.#sortedAt > RESORT_MS) this.#reorder(false);
     }
     if (this.#stale) this.#place();
-    for (const row of this.#pool) if (row.stream) this.#refresh(row, now);
+    for (const row of this.#pool) if (row.stream) row.draw(model, now);
   }
 
   #makeHead() {
     for (const column of COLUMNS) {
       const [name, label, className, , first] = column;
-      const cell = make("th", className, { role: "columnheader", scope: "col", "aria-sort": "none" });
-      const button = make("button", "", { type: "button" });
+      const cell = document.createElement("th");
+      cell.className = className;
+      cell.scope = "col";
+      cell.role = "columnheader";
+      const button = document.createElement("button");
+      button.type = "button";
       button.textContent = SHORT[name] ?? label;
       if (SHORT[name]) button.setAttribute("aria-label", label);
       button.addEventListener("click", () => {
@@ -219,17 +210,16 @@ export class Table {
     }
     for (const stream of wanted) {
       const row = kept.get(stream) ?? free.pop() ?? this.#makeRow();
-      if (row.stream !== stream) this.#give(row, stream);
+      if (row.stream !== stream) {
+        row.give(stream);
+        row.open = stream === this.#open;
+      }
       const at = this.#order.indexOf(stream);
       row.element.setAttribute("aria-rowindex", at + 2);
       row.element.style.transform = `translateY(${at * height + (openAt >= 0 && at > openAt ? detailHeight : 0)}px)`;
-      const current = stream === this.#current;
-      for (const control of row.stops) control.tabIndex = current ? 0 : -1;
+      row.current = stream === this.#current;
     }
-    for (const row of free) {
-      row.stream = null;
-      row.element.hidden = true;
-    }
+    for (const row of free) row.give(null);
     // The order of the document is that of the screen, for Tab and for screen readers.
     const shown = this.#pool.filter((row) => row.stream);
     shown.sort((a, b) => this.#order.indexOf(a.stream) - this.#order.indexOf(b.stream));
@@ -251,139 +241,25 @@ export class Table {
   }
 
   #makeRow() {
-    const element = make("tr", "row", { role: "row" });
-    const row = { element, stream: null, texts: {}, stops: [] };
-    const cells = {};
-    for (const [name, label, className] of COLUMNS) {
-      const cell = make("td", className === "first" ? "" : className, { role: "gridcell" });
-      if (name === "source") cell.classList.add("source");
-      cell.dataset.column = name;
-      element.append(cell);
-      cells[name] = cell;
-      if (className.includes("number") || name === "source") {
-        row.texts[name] = document.createTextNode("");
-        cell.append(row.texts[name]);
-        if (label) cell.dataset.label = label;
-      }
-    }
-    row.opener = make("button", "open-button", { type: "button", "aria-expanded": "false" });
-    row.opener.innerHTML = '<svg class="turn" viewBox="0 0 18 18" aria-hidden="true"><path d="m7 5 4 4-4 4"/></svg><span class="name"></span>';
-    row.name = row.opener.querySelector(".name");
-    row.opener.addEventListener("click", () => this.#setOpen(this.#open === row.stream ? null : row.stream));
-    cells.id.append(row.opener);
-
-    cells.level.innerHTML = '<div class="bar"><div class="rail"><span></span></div><output></output></div>';
-    row.bar = cells.level.firstChild;
-    row.level = cells.level.querySelector("span");
-    row.texts.level = document.createTextNode("");
-    cells.level.querySelector("output").append(row.texts.level);
-
-    const gain = make("div", "gain");
-    row.gain = make("input", "", { type: "range", min: GAIN_MIN, max: GAIN_MAX, step: "0.5" });
-    row.gainText = make("output");
-    gain.append(row.gain, row.gainText);
-    cells.gain.append(gain);
-    row.gain.addEventListener("input", () => {
-      paintGain(row.gain, row.gainText, Number(row.gain.value));
-      this.#strip.gain(row.stream, Number(row.gain.value));
+    const row = new Row(COLUMNS.map(([name, , className]) => [name, className]), this.#strips, {
+      open: ({ stream }) => this.#setOpen(this.#open === stream ? null : stream),
+      focus: ({ stream }) => {
+        if (this.#current !== stream) {
+          this.#current = stream;
+          this.#stale = true;
+        }
+      },
     });
-    row.gain.addEventListener("dblclick", () => this.#strip.gain(row.stream, 0));
-
-    const controls = make("div", "controls");
-    row.mute = make("button", "toggle mute", { type: "button", "aria-pressed": "false" });
-    row.mute.textContent = "M";
-    row.solo = make("button", "toggle solo", { type: "button", "aria-pressed": "false" });
-    row.solo.textContent = "S";
-    controls.append(row.mute, row.solo);
-    cells.controls.append(controls);
-    row.mute.addEventListener("click", () => this.#strip.flip(row.stream, MUTED));
-    row.solo.addEventListener("click", () => this.#strip.flip(row.stream, SOLO));
-    row.stops = [row.opener, row.gain, row.mute, row.solo];
-    element.addEventListener("focusin", () => {
-      if (this.#current !== row.stream) {
-        this.#current = row.stream;
-        this.#stale = true;
-      }
-    });
-    row.cells = cells;
     this.#pool.push(row);
-    this.#body.append(element);
+    this.#body.append(row.element);
     return row;
-  }
-
-  #give(row, stream) {
-    row.stream = stream;
-    row.slow = -1;
-    row.wide = -1;
-    row.element.hidden = false;
-    row.element.dataset.id = stream.id;
-    row.name.textContent = stream.id;
-    row.opener.title = stream.id;
-    set(row.texts.source, stream.source);
-    row.cells.source.title = stream.source;
-    row.gain.setAttribute("aria-label", `Gain of ${stream.id}`);
-    row.mute.setAttribute("aria-label", `Mute ${stream.id}`);
-    row.mute.title = "Mute (M)";
-    row.solo.setAttribute("aria-label", `Solo ${stream.id}`);
-    row.solo.title = "Solo (S)";
-    this.#markOpen(row);
-  }
-
-  #markOpen(row) {
-    const open = row.stream === this.#open;
-    row.opener.setAttribute("aria-expanded", open);
-    toggleClass(row.element, "open", open);
-  }
-
-  /** The figures of one row: levels at each frame, text only as it changes. */
-  #refresh(row, now) {
-    const model = this.#model;
-    const { slot } = row.stream;
-    const byte = model.level[slot];
-    // -60 dB is where the bar begins.
-    const wide = Math.max(0, (byte - 135) / 120);
-    row.wide = row.wide < 0 || wide > row.wide ? wide : Math.max(wide, row.wide - 0.02);
-    row.level.style.transform = `scaleX(${row.wide.toFixed(3)})`;
-    toggleClass(row.bar, "hot", byte >= 249);
-    toggleClass(row.element, "dropping", model.isRed(slot, now));
-    if (row.updates !== model.updates && now - (row.toldAt ?? 0) > 300) {
-      row.updates = model.updates;
-      row.toldAt = now;
-      set(row.texts.level, byte === 0 ? "–" : show.signed(Math.round(levelDb(byte)), 0));
-    }
-    const strip = this.#strip.of(row.stream);
-    if (row.slow === model.slowUpdates && row.change === strip.change) return;
-    [row.slow, row.change] = [model.slowUpdates, strip.change];
-    const muted = (strip.flags & MUTED) !== 0;
-    const solo = (strip.flags & SOLO) !== 0;
-    row.mute.setAttribute("aria-pressed", muted);
-    row.solo.setAttribute("aria-pressed", solo);
-    toggleClass(row.bar, "silent", muted || (this.#strip.anySolo() && !solo));
-    if (document.activeElement !== row.gain || Number(row.gain.value) !== strip.gain) {
-      row.gain.value = strip.gain;
-      paintGain(row.gain, row.gainText, strip.gain);
-    }
-    const rate = this.#model.server.rate_hz;
-    const network = model.jitter_ms[slot] >= 0;
-    const figure = (name, value, text, alarm = false) => {
-      set(row.texts[name], text);
-      toggleClass(row.cells[name], "zero", !value);
-      toggleClass(row.cells[name], "bad", alarm);
-    };
-    const drops = model.drop_rate[slot];
-    figure("drops", drops, show.percent(drops), drops > 0.001);
-    figure("concealed", model.concealed_samples[slot], show.seconds(model.concealed_samples[slot], rate));
-    figure("jitter", network, network ? `${model.jitter_ms[slot].toFixed(1)} ms` : "–");
-    figure("drift", network, network ? `${show.signed(model.drift_ppm[slot], 0)} ppm` : "–");
-    figure("ring", model.ring_high_water_bytes[slot], show.bytes(model.ring_high_water_bytes[slot]));
-    figure("age", 1, model.flags[slot] & WAITING ? "waiting" : show.age(model.ageMs(row.stream)));
   }
 
   #setOpen(stream) {
     this.#open = stream ?? null;
     if (stream) this.#detail.show(stream);
     else this.#detail.hide();
-    for (const row of this.#pool) if (row.stream) this.#markOpen(row);
+    for (const row of this.#pool) row.open = row.stream !== null && row.stream === this.#open;
     this.#stale = true;
   }
 
@@ -398,7 +274,7 @@ export class Table {
     if (top < this.#scroll.scrollTop) this.#scroll.scrollTop = top;
     else if (top + tall > this.#scroll.scrollTop + view) this.#scroll.scrollTop = top + tall - view;
     this.#place();
-    this.#pool.find((row) => row.stream === stream)?.opener.focus({ preventScroll: true });
+    this.#pool.find((row) => row.stream === stream)?.focus();
   }
 
   #key(event) {
@@ -413,15 +289,15 @@ export class Table {
     } else if (event.key === "Escape" && this.#open) {
       this.#setOpen(null);
     } else {
-      const strip = this.#strip.of(row.stream);
+      const strip = this.#strips.of(row.stream);
       const acts = {
-        m: () => this.#strip.flip(row.stream, MUTED),
-        s: () => this.#strip.flip(row.stream, SOLO),
+        m: () => this.#strips.flip(row.stream, MUTED),
+        s: () => this.#strips.flip(row.stream, SOLO),
         l: () => this.#detail.listen(row.stream),
-        "+": () => this.#strip.gain(row.stream, strip.gain + 1),
-        "=": () => this.#strip.gain(row.stream, strip.gain + 1),
-        "-": () => this.#strip.gain(row.stream, strip.gain - 1),
-        0: () => this.#strip.gain(row.stream, 0),
+        "+": () => this.#strips.gain(row.stream, strip.gain + 1),
+        "=": () => this.#strips.gain(row.stream, strip.gain + 1),
+        "-": () => this.#strips.gain(row.stream, strip.gain - 1),
+        0: () => this.#strips.gain(row.stream, 0),
       };
       const act = acts[event.key.toLowerCase()];
       if (!act) return;

@@ -1,0 +1,178 @@
+// One row of the table on screen: its controls and figures, for whichever stream it is given.
+
+import * as show from "./format.js";
+import { MUTED, SOLO, WAITING, levelDb } from "./model.js";
+import { GAIN_MAX, GAIN_MIN, paintGain } from "./strip.js";
+
+/** Figures are told no more often than this: faster ones are not read. */
+const TELL_MS = 300;
+/** The level's bar: its range in half decibels, as the byte has it, and how far it falls in a frame. */
+const BAR_FLOOR = 135;
+const BAR_RANGE = 120;
+const BAR_FALL = 0.02;
+/** Near full scale. */
+const BAR_HOT = 249;
+
+const make = (name, className, attributes = {}) => {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+};
+const set = (node, text) => {
+  if (node.data !== text) node.data = text;
+};
+const toggleClass = (element, name, on) => {
+  if (element.classList.contains(name) !== on) element.classList.toggle(name, on);
+};
+
+export class Row {
+  element = make("tr", "row", { role: "row" });
+  stream = null;
+  gain = make("input", "", { type: "range", min: GAIN_MIN, max: GAIN_MAX, step: "0.5" });
+  #strips;
+  #cells = {};
+  #texts = {};
+  #opener = make("button", "open-button", { type: "button", "aria-expanded": "false" });
+  #name;
+  #bar;
+  #level;
+  #wide = -1;
+  #gainText = make("output");
+  #mute = make("button", "toggle mute", { type: "button", "aria-pressed": "false" });
+  #solo = make("button", "toggle solo", { type: "button", "aria-pressed": "false" });
+  /** What of the model and of what was asked here is shown. */
+  #updates = -1;
+  #slow = -1;
+  #change = -1;
+  #toldAt = 0;
+
+  /** `columns` are names and classes; `on` has `open(row)` and `focus(row)`. */
+  constructor(columns, strips, on) {
+    this.#strips = strips;
+    for (const [name, className] of columns) {
+      const cell = make("td", className === "first" ? "" : className, { role: "gridcell" });
+      this.element.append(cell);
+      this.#cells[name] = cell;
+      if (className.includes("number") || name === "source") {
+        this.#texts[name] = document.createTextNode("");
+        cell.append(this.#texts[name]);
+      }
+    }
+    this.#cells.source.classList.add("source");
+
+    this.#opener.innerHTML = '<svg class="turn" viewBox="0 0 18 18" aria-hidden="true"><path d="m7 5 4 4-4 4"/></svg><span class="name"></span>';
+    this.#name = this.#opener.querySelector(".name");
+    this.#opener.addEventListener("click", () => on.open(this));
+    this.#cells.id.append(this.#opener);
+
+    this.#cells.level.innerHTML = '<div class="bar"><div class="rail"><span></span></div><output></output></div>';
+    this.#bar = this.#cells.level.firstChild;
+    this.#level = this.#bar.querySelector("span");
+    this.#texts.level = document.createTextNode("");
+    const figure = this.#bar.querySelector("output");
+    // An output is announced as it changes, and this one always does.
+    figure.setAttribute("aria-live", "off");
+    figure.append(this.#texts.level);
+
+    const gain = make("div", "gain");
+    this.#gainText.setAttribute("aria-live", "off");
+    gain.append(this.gain, this.#gainText);
+    this.#cells.gain.append(gain);
+    this.gain.addEventListener("input", () => {
+      paintGain(this.gain, this.#gainText, Number(this.gain.value));
+      strips.gain(this.stream, Number(this.gain.value));
+    });
+    this.gain.addEventListener("dblclick", () => strips.gain(this.stream, 0));
+
+    const controls = make("div", "controls");
+    this.#mute.textContent = "M";
+    this.#solo.textContent = "S";
+    controls.append(this.#mute, this.#solo);
+    this.#cells.controls.append(controls);
+    this.#mute.addEventListener("click", () => strips.flip(this.stream, MUTED));
+    this.#solo.addEventListener("click", () => strips.flip(this.stream, SOLO));
+    this.element.addEventListener("focusin", () => on.focus(this));
+  }
+
+  /** Another stream, or none. */
+  give(stream) {
+    this.stream = stream;
+    this.element.hidden = stream === null;
+    if (stream === null) return;
+    this.#slow = -1;
+    this.#wide = -1;
+    this.element.dataset.id = stream.id;
+    this.#name.textContent = stream.id;
+    this.#opener.title = stream.id;
+    set(this.#texts.source, stream.source);
+    this.#cells.source.title = stream.source;
+    this.gain.setAttribute("aria-label", `Gain of ${stream.id}`);
+    this.#mute.setAttribute("aria-label", `Mute ${stream.id}`);
+    this.#mute.title = "Mute (M)";
+    this.#solo.setAttribute("aria-label", `Solo ${stream.id}`);
+    this.#solo.title = "Solo (S)";
+  }
+
+  /** Only the current row is on the way of the Tab key. */
+  set current(current) {
+    for (const control of [this.#opener, this.gain, this.#mute, this.#solo]) control.tabIndex = current ? 0 : -1;
+  }
+
+  set open(open) {
+    this.#opener.setAttribute("aria-expanded", open);
+    toggleClass(this.element, "open", open);
+  }
+
+  focus() {
+    this.#opener.focus({ preventScroll: true });
+  }
+
+  /** Levels at each frame, text only as it changes. */
+  draw(model, now) {
+    const { slot } = this.stream;
+    const byte = model.level[slot];
+    const wide = Math.max(0, (byte - BAR_FLOOR) / BAR_RANGE);
+    this.#wide = Math.max(wide, this.#wide < 0 ? 0 : this.#wide - BAR_FALL);
+    this.#level.style.transform = `scaleX(${this.#wide.toFixed(3)})`;
+    toggleClass(this.#bar, "hot", byte >= BAR_HOT);
+    toggleClass(this.element, "dropping", model.isRed(slot, now));
+    if (this.#updates !== model.updates && now - this.#toldAt > TELL_MS) {
+      this.#updates = model.updates;
+      this.#toldAt = now;
+      set(this.#texts.level, byte === 0 ? "–" : show.signed(Math.round(levelDb(byte)), 0));
+    }
+    const strip = this.#strips.of(this.stream);
+    if (this.#slow === model.slowUpdates && this.#change === this.#strips.change) return;
+    [this.#slow, this.#change] = [model.slowUpdates, this.#strips.change];
+    this.#tellStrip(strip);
+    this.#tellFigures(model, slot);
+  }
+
+  #tellStrip({ gain, flags }) {
+    const muted = (flags & MUTED) !== 0;
+    const solo = (flags & SOLO) !== 0;
+    this.#mute.setAttribute("aria-pressed", muted);
+    this.#solo.setAttribute("aria-pressed", solo);
+    toggleClass(this.#bar, "silent", muted || (this.#strips.anySolo() && !solo));
+    this.gain.value = gain;
+    paintGain(this.gain, this.#gainText, gain);
+  }
+
+  #tellFigures(model, slot) {
+    const rate = model.server.rate_hz * model.server.channels;
+    const network = model.jitter_ms[slot] >= 0;
+    const figure = (name, value, text, alarm = false) => {
+      set(this.#texts[name], text);
+      toggleClass(this.#cells[name], "zero", !value);
+      toggleClass(this.#cells[name], "bad", alarm);
+    };
+    const drops = model.drop_rate[slot];
+    figure("drops", drops, show.percent(drops), drops > 0.001);
+    figure("concealed", model.concealed_samples[slot], show.seconds(model.concealed_samples[slot], rate));
+    figure("jitter", network, network ? `${model.jitter_ms[slot].toFixed(1)} ms` : "–");
+    figure("drift", network, network ? `${show.signed(model.drift_ppm[slot], 0)} ppm` : "–");
+    figure("ring", model.ring_high_water_bytes[slot], show.bytes(model.ring_high_water_bytes[slot]));
+    figure("age", 1, model.flags[slot] & WAITING ? "waiting" : show.age(model.ageMs(this.stream)));
+  }
+}
