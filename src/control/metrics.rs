@@ -6,11 +6,12 @@
 //!
 //! - `accept`: which of the two formats
 //! - `page`: families of metrics, one after the other
-//! - `server`, `streams`, `process`: the families
+//! - `server`, `network`, `streams`, `process`: the families
 //! - `classic`: the older format, made from the newer
 
 mod accept;
 mod classic;
+mod network;
 mod page;
 mod process;
 mod server;
@@ -30,7 +31,7 @@ use prometheus_client::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{accept::Format, page::Page, server::ListenerFigures};
+use self::{accept::Format, page::Page};
 use super::{sampler::Snapshot, state::State};
 use crate::server::Handle;
 
@@ -72,7 +73,6 @@ async fn metrics(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> impl 
 struct Scrape {
     handle: Handle,
     snapshot: Arc<Snapshot>,
-    listeners: Vec<ListenerFigures>,
     streams_max: usize,
 }
 
@@ -81,7 +81,6 @@ impl Scrape {
         Self {
             handle: handle.clone(),
             snapshot,
-            listeners: server::listeners(handle),
             streams_max,
         }
     }
@@ -91,6 +90,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         server::write(&mut page, self)?;
+        network::write(&mut page, self)?;
         streams::write(&mut page, self)
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     ledger::Listener,
     mixer::{self, Command, Monitor, MonitorKind},
     queue::{PoolStats, Producer},
+    sink::{RtpProgress, RtpSent, RtpTarget},
 };
 
 /// A running server. Clones are of the same one, and cheap. It may outlive the server: then commands
@@ -92,6 +93,12 @@ impl Handle {
     /// allocates.
     pub fn listeners(&self) -> Vec<Arc<Listener>> {
         self.0.listeners().clone()
+    }
+
+    /// What became so far of the mix that goes out by RTP, for each target.
+    pub fn rtp_out(&self) -> impl Iterator<Item = (&RtpTarget, RtpSent)> {
+        let progress = self.0.rtp_out.iter().map(RtpProgress::read);
+        self.0.settings.rtp_out.iter().zip(progress)
     }
 
     /// Streams there were.

@@ -37,7 +37,7 @@ pub use self::{
     handle::{Change, Handle},
     histogram::TickCounts,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
-    recordings::{RECORDINGS_MAX, RecordError, RecordingState},
+    recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
     report::{
         EventReport, ListenerReport, NetworkReport, RecordingReport, Report, RtpOutReport,
         SourceErrorReport, StreamReport, TickReport, Totals,
@@ -134,6 +134,7 @@ impl Server {
             sender,
             steer,
             recordings,
+            sinks.rtp_progress(),
             settings.clone(),
             mixing,
         ));

@@ -84,6 +84,31 @@ pub struct RecordingState {
     pub error: Option<String>,
 }
 
+/// What all recordings that there were came to. Samples are interleaved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordingTotals {
+    /// Those that began.
+    pub started: u64,
+    /// Of them, those that run.
+    pub running: u64,
+    /// Of them, those that ended early.
+    pub failed: u64,
+    /// Samples in files, the silence for lost ones included.
+    pub samples: u64,
+    /// Samples that disks were too slow for, or that came after they failed.
+    pub lost_samples: u64,
+}
+
+impl RecordingTotals {
+    fn add(&mut self, progress: &RecordingProgress) {
+        self.started += 1;
+        self.running += u64::from(progress.phase == RecordingPhase::Recording);
+        self.failed += u64::from(progress.phase == RecordingPhase::Failed);
+        self.samples += progress.samples;
+        self.lost_samples += progress.lost_samples;
+    }
+}
+
 /// All recordings of a server.
 #[derive(Debug)]
 pub(super) struct Recordings {
@@ -98,6 +123,8 @@ pub(super) struct Recordings {
 struct Inner {
     /// In the order of their beginning.
     kept: Vec<Kept>,
+    /// What those came to that are not kept.
+    forgotten: RecordingTotals,
     next_id: u64,
     /// Recordings whose input is the mixer's, or on its way.
     out: usize,
@@ -148,6 +175,7 @@ impl Recordings {
             block: block_samples * usize::from(settings.format.channels()),
             inner: Mutex::new(Inner {
                 kept: Vec::new(),
+                forgotten: RecordingTotals::default(),
                 next_id: SETTINGS_ID,
                 out: 0,
                 orders,
@@ -218,6 +246,16 @@ impl Recordings {
         let mut inner = self.lock();
         inner.tend();
         inner.kept.iter().map(Kept::state).collect()
+    }
+
+    fn totals(&self) -> RecordingTotals {
+        let mut inner = self.lock();
+        inner.tend();
+        let mut totals = inner.forgotten;
+        for kept in &inner.kept {
+            totals.add(&kept.recorder.progress());
+        }
+        totals
     }
 
     /// No more are started. The mixer's ends have to be finished before the next call.
@@ -301,10 +339,16 @@ impl Inner {
         let has_ended = |kept: &Kept| kept.id != SETTINGS_ID && kept.recorder.is_finished();
         let ended = self.kept.iter().filter(|kept| has_ended(kept)).count();
         let mut forget = ended.saturating_sub(ENDED_MAX);
-        self.kept.retain(|kept| {
-            let forgotten = forget > 0 && has_ended(kept);
-            forget -= usize::from(forgotten);
-            !forgotten
+        let Self {
+            kept, forgotten, ..
+        } = self;
+        kept.retain(|kept| {
+            let forget_it = forget > 0 && has_ended(kept);
+            if forget_it {
+                forget -= 1;
+                forgotten.add(&kept.recorder.progress());
+            }
+            !forget_it
         });
     }
 }
@@ -337,6 +381,11 @@ impl Handle {
     /// 1000. Takes a mutex, and allocates.
     pub fn recordings(&self) -> Vec<RecordingState> {
         self.shared().recordings.states()
+    }
+
+    /// What all recordings came to so far, those too that are not kept one by one. Takes a mutex.
+    pub fn recording_totals(&self) -> RecordingTotals {
+        self.shared().recordings.totals()
     }
 
     /// Records each block from the next tick on, to a new file of the recordings folder, beside what is

@@ -17,6 +17,7 @@ use crate::{
     ledger::{Account, Listener},
     mixer::{self, Command, NewInput, Timing},
     queue::{Pool, Producer},
+    sink::RtpProgress,
 };
 
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) register: Register,
     pub(super) vitals: Arc<Vitals>,
     pub(super) recordings: Recordings,
+    /// In the order of the settings.
+    pub(super) rtp_out: Vec<RtpProgress>,
     pub(super) stop: Stop,
     pub(super) settings: Settings,
     pub(super) mixing: mixer::Settings,
@@ -48,6 +51,7 @@ impl Shared {
         commands: SyncSender<Command>,
         steering: SyncSender<Command>,
         recordings: Recordings,
+        rtp_out: Vec<RtpProgress>,
         settings: Settings,
         mixing: mixer::Settings,
     ) -> Self {
@@ -56,6 +60,7 @@ impl Shared {
             register: Register::default(),
             vitals: Arc::new(Vitals::new(settings.ptime)),
             recordings,
+            rtp_out,
             stop,
             settings,
             mixing,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     mixer::Block,
-    sink::{RecordingInput, RtpOut, RtpSent},
+    sink::{RecordingInput, RtpOut, RtpProgress, RtpSent},
 };
 
 /// All sinks of a server. Each has a thread and a ring of its own.
@@ -60,6 +60,11 @@ impl Sinks {
     /// What receivers must be told of the streams that go out by RTP, as SDP.
     pub(super) fn sdp(&self) -> Vec<String> {
         self.rtp.iter().map(|rtp| rtp.sdp().to_owned()).collect()
+    }
+
+    /// What becomes of the mix that goes out by RTP, for each target.
+    pub(super) fn rtp_progress(&self) -> Vec<RtpProgress> {
+        self.rtp.iter().map(RtpOut::progress).collect()
     }
 
     /// Between ticks: recordings begin and end as ordered. Enters the kernel only to wake the thread of one

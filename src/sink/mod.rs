@@ -12,4 +12,4 @@ pub use recording::{
     Recorded, Recorder, Recording, RecordingError, RecordingInput, RecordingPhase,
     RecordingProgress,
 };
-pub use rtp::{RtpOut, RtpOutError, RtpSent, RtpTarget};
+pub use rtp::{RtpOut, RtpOutError, RtpProgress, RtpSent, RtpTarget};

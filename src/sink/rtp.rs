@@ -11,6 +11,10 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -125,10 +129,65 @@ pub struct RtpSent {
     pub lost_samples: u64,
 }
 
+impl RtpSent {
+    /// Adds what became of another.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.payload_bytes += other.payload_bytes;
+        self.unsent_packets += other.unsent_packets;
+        self.refusals += other.refusals;
+        self.reports += other.reports;
+        self.lost_samples += other.lost_samples;
+    }
+}
+
+/// What became of a mix so far that goes out by RTP. Clones are of the same one.
+#[derive(Debug, Clone, Default)]
+pub struct RtpProgress(Arc<[AtomicU64; 6]>);
+
+impl RtpProgress {
+    /// The figures as they stand, of any thread. Wait-free.
+    pub fn read(&self) -> RtpSent {
+        let figure = |at: usize| self.0[at].load(Ordering::Relaxed);
+        RtpSent {
+            packets: figure(0),
+            payload_bytes: figure(1),
+            unsent_packets: figure(2),
+            refusals: figure(3),
+            reports: figure(4),
+            lost_samples: figure(5),
+        }
+    }
+
+    /// Only the sending thread does.
+    fn tell(&self, sent: &RtpSent) {
+        let &RtpSent {
+            packets,
+            payload_bytes,
+            unsent_packets,
+            refusals,
+            reports,
+            lost_samples,
+        } = sent;
+        let figures = [
+            packets,
+            payload_bytes,
+            unsent_packets,
+            refusals,
+            reports,
+            lost_samples,
+        ];
+        for (told, figure) in self.0.iter().zip(figures) {
+            told.store(figure, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A mix that goes out by RTP: the mixer's end of it.
 #[derive(Debug)]
 pub struct RtpOut {
     lane: Lane<RtpSent>,
+    progress: RtpProgress,
     channels: u64,
     /// Index of the next sample, per channel.
     next: u64,
@@ -172,7 +231,9 @@ impl RtpOut {
         }
         .to_string();
         let second = 2 * u64::from(format.rate_hz()) * u64::from(format.channels());
+        let progress = RtpProgress::default();
         let sending = Sending {
+            progress: progress.clone(),
             packets,
             media,
             control,
@@ -180,6 +241,7 @@ impl RtpOut {
             sent: RtpSent::default(),
         };
         Ok(Self {
+            progress,
             lane: Lane::start("rtp-out", second * BUFFERED.as_secs(), sending)?,
             channels: u64::from(format.channels()),
             next: 0,
@@ -190,6 +252,11 @@ impl RtpOut {
     /// What a receiver must be told of the stream, as SDP (RFC 8866).
     pub fn sdp(&self) -> &str {
         &self.sdp
+    }
+
+    /// What became of it so far, for any thread.
+    pub fn progress(&self) -> RtpProgress {
+        self.progress.clone()
     }
 
     /// Sends a block whose first sample has the index `at` in the mix, per channel, and in which these
@@ -249,6 +316,7 @@ struct Sending {
     control: UdpSocket,
     next_report: Instant,
     sent: RtpSent,
+    progress: RtpProgress,
 }
 
 impl Work for Sending {
@@ -283,12 +351,14 @@ impl Work for Sending {
             self.next_report = now + REPORT_EVERY;
             self.report(false);
         }
+        self.progress.tell(&self.sent);
     }
 
     fn finish(mut self) -> RtpSent {
         if self.packets.has_begun() {
             self.report(true);
         }
+        self.progress.tell(&self.sent);
         self.sent
     }
 }

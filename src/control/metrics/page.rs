@@ -22,6 +22,15 @@ pub(super) struct Page<'a>(pub(super) DescriptorEncoder<'a>);
 /// The labels of one line.
 pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
+pub(super) const SAMPLES: Option<&str> = Some("samples");
+pub(super) const FRAMES: Option<&str> = Some("frames");
+pub(super) const PACKETS: Option<&str> = Some("packets");
+pub(super) const STREAMS: Option<&str> = Some("streams");
+pub(super) const RECORDINGS: Option<&str> = Some("recordings");
+pub(super) const BYTES: Option<&str> = Some("bytes");
+pub(super) const SECONDS: Option<&str> = Some("seconds");
+pub(super) const RATIO: Option<&str> = Some("ratio");
+
 const NONE: Labels<'static, 0> = [];
 
 impl Page<'_> {
@@ -112,8 +121,7 @@ impl Page<'_> {
             })
             .collect();
         let sum_s = counts.sum_ns as f64 / 1e9;
-        let unit = Some("seconds");
-        self.family(name, unit, help, MetricType::Histogram, |mut metric| {
+        self.family(name, SECONDS, help, MetricType::Histogram, |mut metric| {
             metric.encode_histogram::<NoLabelSet>(sum_s, counts.count, &buckets, None)
         })
     }

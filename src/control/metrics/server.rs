@@ -1,15 +1,15 @@
 //! The families of the server as a whole. Their counters include streams that ended, so they never go back.
 
-use std::{collections::BTreeMap, fmt, time::SystemTime};
+use std::{fmt, time::SystemTime};
 
 use super::{
     Scrape,
-    page::{Labels, Page},
+    page::{BYTES, FRAMES, Page, RATIO, RECORDINGS, SAMPLES, SECONDS, STREAMS},
 };
 use crate::{
-    ledger::{Entry, ListenerEntry, Malformed, NetworkTotals, Refusal},
+    ledger::Entry,
     queue::PoolPlan,
-    server::{Handle, Settings, Status},
+    server::{RecordingTotals, Settings, Status},
 };
 
 pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
@@ -20,8 +20,7 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     mix(page, status)?;
     ledger(page, &status.ledger)?;
     checks(page, status)?;
-    network(page, &status.network)?;
-    listened(page, &scrape.listeners)
+    recordings(page, &handle.recording_totals())
 }
 
 fn run(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
@@ -110,8 +109,8 @@ fn pool(page: &mut Page<'_>, settings: &Settings, status: &Status) -> fmt::Resul
         status.streams,
     )?;
     page.counter(
-        "admitted_streams",
-        None,
+        "admitted",
+        STREAMS,
         "Streams there were, those that run included",
         status.admitted_streams,
     )
@@ -172,14 +171,14 @@ fn ledger(page: &mut Page<'_>, ledger: &Entry) -> fmt::Result {
         ledger.concealed,
     )?;
     page.counter(
-        "sequence_gap",
-        FRAMES,
+        "sequence_gaps",
+        None,
         "Frames whose sequence numbers never came",
         ledger.sequence_gaps,
     )?;
     page.counter(
-        "damaged",
-        FRAMES,
+        "checksum_errors",
+        None,
         "Frames whose samples were not those that were sent into the ring: bugs",
         ledger.checksum_errors,
     )?;
@@ -221,134 +220,30 @@ fn checks(page: &mut Page<'_>, status: &Status) -> fmt::Result {
     )
 }
 
-fn network(page: &mut Page<'_>, network: &NetworkTotals) -> fmt::Result {
-    for (name, help, packets) in [
-        ("received", "Packets of streams that came", network.received),
-        (
-            "expected",
-            "Packets that the senders' numbers say there were",
-            network.expected,
-        ),
-        ("duplicate", "Packets that came twice", network.duplicate),
-        (
-            "reordered",
-            "Packets that came after one that was sent later",
-            network.reordered,
-        ),
-        (
-            "late",
-            "Packets that came after their playout",
-            network.late,
-        ),
-        (
-            "malformed",
-            "Packets of streams that were not what they claimed to be",
-            network.malformed,
-        ),
-        (
-            "unsupported",
-            "Packets of a payload type that is not decoded here",
-            network.unsupported,
-        ),
-        (
-            "comfort_noise",
-            "Packets that say that the sender is silent",
-            network.comfort_noise,
-        ),
-        (
-            "telephone_event",
-            "Packets that say that a key was pressed",
-            network.telephone_event,
-        ),
-    ] {
-        page.counter(name, PACKETS, help, packets)?;
-    }
-    page.gauge(
-        "lost",
-        PACKETS,
-        "Packets expected and not received, of all streams there were; less if they come after all, or twice",
-        network.lost,
+fn recordings(page: &mut Page<'_>, totals: &RecordingTotals) -> fmt::Result {
+    page.gauge("recordings", None, "Recordings that run", totals.running)?;
+    page.counter(
+        "started",
+        RECORDINGS,
+        "Recordings that began",
+        totals.started,
     )?;
     page.counter(
-        "returned",
-        FRAMES,
-        "Frames of the mix that went back to peers",
-        network.output_frames,
+        "failed",
+        RECORDINGS,
+        "Recordings that ended early: the disk, or the size of a file",
+        totals.failed,
     )?;
     page.counter(
-        "returned_dropped",
-        FRAMES,
-        "Frames of the mix that peers did not take in time",
-        network.output_dropped_frames,
+        "recorded",
+        SAMPLES,
+        "Samples in recordings, the silence for lost ones included",
+        totals.samples,
+    )?;
+    page.counter(
+        "recording_lost",
+        SAMPLES,
+        "Samples of the mix that disks were too slow for, or failed to take",
+        totals.lost_samples,
     )
 }
-
-/// What came to a listener and became no stream.
-#[derive(Debug)]
-pub(super) struct ListenerFigures {
-    name: String,
-    entry: ListenerEntry,
-}
-
-/// All listeners, by name: two of one name would be the same series twice.
-pub(super) fn listeners(handle: &Handle) -> Vec<ListenerFigures> {
-    let mut by_name: BTreeMap<String, ListenerEntry> = BTreeMap::new();
-    for listener in handle.listeners() {
-        by_name
-            .entry(listener.name().to_owned())
-            .or_default()
-            .add(&listener.read());
-    }
-    by_name
-        .into_iter()
-        .map(|(name, entry)| ListenerFigures { name, entry })
-        .collect()
-}
-
-fn listened(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result {
-    fn labels<'l>(listener: &'l ListenerFigures, reason: &'static str) -> Labels<'l, 2> {
-        [("listener", &listener.name), ("reason", reason)]
-    }
-    let by_name = |figure: fn(&ListenerEntry) -> u64| {
-        listeners
-            .iter()
-            .map(move |listener| ([("listener", &*listener.name)], figure(&listener.entry)))
-    };
-    page.counters(
-        "listener_refusals",
-        None,
-        "Streams, connections and datagrams that were refused",
-        listeners.iter().flat_map(|listener| {
-            let refused = Refusal::ALL.into_iter().zip(listener.entry.refused);
-            refused.map(|(why, times)| (labels(listener, why.name()), times))
-        }),
-    )?;
-    page.counters(
-        "listener_malformed",
-        None,
-        "Input that was not what it claimed to be",
-        listeners.iter().flat_map(|listener| {
-            let malformed = Malformed::ALL.into_iter().zip(listener.entry.malformed);
-            malformed.map(|(how, times)| (labels(listener, how.name()), times))
-        }),
-    )?;
-    page.counters(
-        "listener_kernel_dropped",
-        Some("datagrams"),
-        "Datagrams for which the kernel had no room",
-        by_name(|entry| entry.kernel_drops),
-    )?;
-    page.counters(
-        "listener_timed_out",
-        Some("streams"),
-        "Streams that were idle for too long",
-        by_name(|entry| entry.timed_out),
-    )
-}
-
-pub(super) const SAMPLES: Option<&str> = Some("samples");
-pub(super) const FRAMES: Option<&str> = Some("frames");
-pub(super) const PACKETS: Option<&str> = Some("packets");
-pub(super) const BYTES: Option<&str> = Some("bytes");
-pub(super) const SECONDS: Option<&str> = Some("seconds");
-pub(super) const RATIO: Option<&str> = Some("ratio");

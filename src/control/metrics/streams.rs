@@ -6,8 +6,8 @@ use prometheus_client::encoding::{EncodeCounterValue, EncodeGaugeValue};
 
 use super::{
     Scrape,
-    page::{Labels, Page},
-    server::{BYTES, PACKETS, RATIO, SAMPLES, SECONDS, dropped},
+    page::{BYTES, Labels, PACKETS, Page, RATIO, SAMPLES, SECONDS},
+    server::dropped,
 };
 use crate::control::sampler::Figures;
 

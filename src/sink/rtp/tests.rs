@@ -92,6 +92,8 @@ fn a_receiver_gets_each_block_in_its_place_with_its_contributors_and_a_goodbye()
         let (media, control, address) = receiver();
         let wide = usize::from(format.channels());
         let mut out = start(address, "l16", format, BLOCK);
+        let progress = out.progress();
+        assert_eq!(progress.read(), RtpSent::default());
         for block in 0..20 {
             let named: Vec<u32> = (0..block as u32).map(|source| 7 << 24 | source).collect();
             out.send(
@@ -101,6 +103,7 @@ fn a_receiver_gets_each_block_in_its_place_with_its_contributors_and_a_goodbye()
             );
         }
         let sent = out.finish();
+        assert_eq!(progress.read(), sent);
         let packets: Vec<_> = datagrams(&media)
             .iter()
             .map(|packet| read(packet))

@@ -1,0 +1,189 @@
+//! The families of what comes from networks and goes to them, of the server as a whole and of each address.
+//!
+//! Labels are bounded: addresses are those of the settings, and reasons are a fixed list.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{
+    Scrape,
+    page::{FRAMES, Labels, PACKETS, Page, SAMPLES, STREAMS},
+};
+use crate::{
+    ledger::{ListenerEntry, Malformed, NetworkTotals, Refusal},
+    server::Handle,
+    sink::RtpSent,
+};
+
+pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
+    packets(page, &scrape.snapshot.status.network)?;
+    listeners(page, &listener_figures(&scrape.handle))?;
+    rtp_out(page, &scrape.handle)
+}
+
+fn packets(page: &mut Page<'_>, network: &NetworkTotals) -> fmt::Result {
+    for (name, help, packets) in [
+        ("received", "Packets of streams that came", network.received),
+        (
+            "expected",
+            "Packets that the senders' numbers say there were",
+            network.expected,
+        ),
+        ("duplicate", "Packets that came twice", network.duplicate),
+        (
+            "reordered",
+            "Packets that came after one that was sent later",
+            network.reordered,
+        ),
+        (
+            "late",
+            "Packets that came after their playout",
+            network.late,
+        ),
+        (
+            "malformed",
+            "Packets of streams that were not what they claimed to be",
+            network.malformed,
+        ),
+        (
+            "unsupported",
+            "Packets of a payload type that is not decoded here",
+            network.unsupported,
+        ),
+        (
+            "comfort_noise",
+            "Packets that say that the sender is silent",
+            network.comfort_noise,
+        ),
+        (
+            "telephone_event",
+            "Packets that say that a key was pressed",
+            network.telephone_event,
+        ),
+    ] {
+        page.counter(name, PACKETS, help, packets)?;
+    }
+    page.gauge(
+        "lost",
+        PACKETS,
+        "Packets expected and not received, of all streams there were; less if they come after all, or twice",
+        network.lost,
+    )?;
+    page.counter(
+        "output",
+        FRAMES,
+        "Frames of the mix that went back to peers",
+        network.output_frames,
+    )?;
+    page.counter(
+        "output_dropped",
+        FRAMES,
+        "Frames of the mix that peers did not take in time",
+        network.output_dropped_frames,
+    )
+}
+
+/// What came to a listener and became no stream.
+#[derive(Debug)]
+struct ListenerFigures {
+    name: String,
+    entry: ListenerEntry,
+}
+
+/// All listeners, by name: two of one name would be the same series twice.
+fn listener_figures(handle: &Handle) -> Vec<ListenerFigures> {
+    let mut by_name: BTreeMap<String, ListenerEntry> = BTreeMap::new();
+    for listener in handle.listeners() {
+        by_name
+            .entry(listener.name().to_owned())
+            .or_default()
+            .add(&listener.read());
+    }
+    by_name
+        .into_iter()
+        .map(|(name, entry)| ListenerFigures { name, entry })
+        .collect()
+}
+
+fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result {
+    fn labels<'l>(listener: &'l ListenerFigures, reason: &'static str) -> Labels<'l, 2> {
+        [("listener", &listener.name), ("reason", reason)]
+    }
+    let by_name = |figure: fn(&ListenerEntry) -> u64| {
+        listeners
+            .iter()
+            .map(move |listener| ([("listener", &*listener.name)], figure(&listener.entry)))
+    };
+    page.counters(
+        "listener_refused",
+        None,
+        "Streams, connections and datagrams that were refused",
+        listeners.iter().flat_map(|listener| {
+            let refused = Refusal::ALL.into_iter().zip(listener.entry.refused);
+            refused.map(|(why, times)| (labels(listener, why.name()), times))
+        }),
+    )?;
+    page.counters(
+        "listener_malformed",
+        None,
+        "Input that was not what it claimed to be",
+        listeners.iter().flat_map(|listener| {
+            let malformed = Malformed::ALL.into_iter().zip(listener.entry.malformed);
+            malformed.map(|(how, times)| (labels(listener, how.name()), times))
+        }),
+    )?;
+    page.counters(
+        "listener_kernel_dropped",
+        PACKETS,
+        "Packets for which the kernel had no room",
+        by_name(|entry| entry.kernel_drops),
+    )?;
+    page.counters(
+        "listener_timed_out",
+        STREAMS,
+        "Streams that were idle for too long",
+        by_name(|entry| entry.timed_out),
+    )
+}
+
+fn rtp_out(page: &mut Page<'_>, handle: &Handle) -> fmt::Result {
+    // One target named twice would be the same series twice.
+    let mut by_target: BTreeMap<String, RtpSent> = BTreeMap::new();
+    for (target, sent) in handle.rtp_out() {
+        by_target
+            .entry(target.address.to_string())
+            .or_default()
+            .add(&sent);
+    }
+    for (name, unit, help, figure) in [
+        (
+            "rtp_out_sent",
+            PACKETS,
+            "Packets of the mix that were sent",
+            (|sent| sent.packets) as fn(&RtpSent) -> u64,
+        ),
+        (
+            "rtp_out_unsent",
+            PACKETS,
+            "Packets of the mix that the host could not send",
+            |sent| sent.unsent_packets,
+        ),
+        (
+            "rtp_out_refusals",
+            None,
+            "How often the kernel told that nobody listens there",
+            |sent| sent.refusals,
+        ),
+        (
+            "rtp_out_lost",
+            SAMPLES,
+            "Samples of the mix that the sending thread was too slow for",
+            |sent| sent.lost_samples,
+        ),
+    ] {
+        let lines = by_target
+            .iter()
+            .map(|(target, sent)| ([("target", &**target)], figure(sent)));
+        page.counters(name, unit, help, lines)?;
+    }
+    Ok(())
+}
