@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut twice = entry;
         twice.add(&entry);
-        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12]);
+        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14]);
         assert_eq!(twice.malformed, [2, 4, 6, 8, 10, 12, 14, 16]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
         names.extend(Malformed::ALL.map(Malformed::name));
