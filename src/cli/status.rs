@@ -191,6 +191,7 @@ mod tests {
             clipped_samples: 0,
             limited_samples: 0,
             ledger,
+            ..Status::default()
         }
     }
 

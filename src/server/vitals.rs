@@ -43,7 +43,7 @@ pub(super) struct Vitals {
 }
 
 /// How the server is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Status {
     /// Ticks run.
     pub ticks: u64,

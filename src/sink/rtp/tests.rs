@@ -316,6 +316,7 @@ fn a_report_follows_the_first_packet_and_each_five_seconds() {
         control: connected(control.local_addr().unwrap()).unwrap(),
         next_report: Instant::now(),
         sent: RtpSent::default(),
+        progress: RtpProgress::default(),
     };
     let take = |sending: &mut Sending, at| {
         sending.take(bytemuck::cast_slice(&message(at)));
