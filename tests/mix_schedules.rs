@@ -1,6 +1,6 @@
-//! Any schedule of frames, losses, doubles, damage, overlaps, ticks and ends, on several streams at
-//! once: the equation holds at every tick, and the mix is what a slow model makes of what the rings
-//! took, sample by sample.
+//! Any schedule of frames, losses, doubles, damage, overlaps, ticks and ends, commanded ones too, on several
+//! streams at once: the equation holds at every tick, and the mix is what a slow model makes of what the
+//! rings took, sample by sample.
 
 #![cfg(feature = "server")]
 
@@ -8,7 +8,7 @@ mod support_mix;
 
 use std::sync::Arc;
 
-use mixpool::{audio::FrameKind, ledger::Account};
+use mixpool::{audio::FrameKind, ledger::Account, mixer::Command, queue::LeaseId};
 use proptest::{prelude::*, sample::Index};
 use support_mix::{BLOCK, Setup, Talker, cut, model::Model, noise};
 
@@ -30,6 +30,8 @@ enum Step {
     Double,
     Lose(usize),
     Close,
+    /// It is ended by command.
+    End,
     Tick,
 }
 
@@ -44,6 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<(Index, Step)>> {
         1 => Just(Step::Double),
         2 => len.prop_map(Step::Lose),
         1 => Just(Step::Close),
+        1 => Just(Step::End),
         8 => Just(Step::Tick),
     ];
     prop::collection::vec((any::<Index>(), step), 1..150)
@@ -52,6 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<(Index, Step)>> {
 /// One stream, and what it must do.
 struct Pair {
     talker: Option<Talker>,
+    lease: LeaseId,
     account: Arc<Account>,
     model: Model,
     last: Vec<i16>,
@@ -118,7 +122,7 @@ proptest! {
                     (rig.stream(), Model::default())
                 };
                 let account = Arc::clone(&talker.account);
-                Pair { talker: Some(talker), account, model, last: Vec::new(), refused: 0 }
+                Pair { lease: talker.lease(), talker: Some(talker), account, model, last: Vec::new(), refused: 0 }
             })
             .collect();
         for (seed, (stream, step)) in (0..).zip(&steps) {
@@ -133,6 +137,10 @@ proptest! {
                 Step::Close => {
                     pair.talker = None;
                     pair.model.closes();
+                }
+                Step::End => {
+                    rig.mixer.apply(Command::End(pair.lease));
+                    pair.model.dismiss();
                 }
                 Step::Tick if rig.mixer.ticks() as usize == TICKS_MAX => break,
                 Step::Tick => {

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use mixpool::{
     audio::{Format, FrameKind, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry},
-    mixer::{Block, Command, Limiting, Mixer, NewInput, Settings, Timing},
+    mixer::{
+        Block, Command, Limiting, Mixer, Monitor, MonitorKind, NewInput, Settings, Strip, Timing,
+    },
     queue::{LeaseId, Pool, Producer},
 };
 
@@ -26,6 +28,7 @@ pub const BLOCK: usize = 160;
 /// What a [`Rig`] is made for.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
+    pub rate_hz: u32,
     pub channels: u16,
     pub limiting: Limiting,
     pub delay_ticks: u64,
@@ -36,6 +39,7 @@ pub struct Setup {
 impl Setup {
     pub fn mono() -> Self {
         Self {
+            rate_hz: 8000,
             channels: 1,
             limiting: Limiting::Saturate,
             delay_ticks: 0,
@@ -74,7 +78,7 @@ impl Setup {
     }
 
     pub fn rig(self) -> Rig {
-        let format = Format::new(8000, self.channels).unwrap();
+        let format = Format::new(self.rate_hz, self.channels).unwrap();
         let (pool, consumer) = Pool::builder()
             .slots(self.slots)
             .ring_bytes(self.ring_bytes)
@@ -126,6 +130,15 @@ impl Rig {
         talker
     }
 
+    /// A stream that is admitted, and what the mixer tells of it.
+    pub fn strip(&mut self) -> (Talker, Arc<Strip>) {
+        let talker = self.unadmitted();
+        let new = NewInput::new(talker.lease(), Arc::clone(&talker.account));
+        let strip = new.strip();
+        self.mixer.apply(Command::Admit(new));
+        (talker, strip)
+    }
+
     /// A stream that is admitted at this gain.
     pub fn stream_at(&mut self, gain: Gain) -> Talker {
         let talker = self.unadmitted();
@@ -135,7 +148,8 @@ impl Rig {
 
     /// Somebody listens to the whole mix, and to the participants that come.
     pub fn listen(&mut self) {
-        let rings = 1 + self.pool.slots();
+        // The mix, and of each stream an output and monitors.
+        let rings = 1 + 4 * self.pool.slots();
         let (egress, tap) = Egress::new(rings, self.format.channels());
         self.mixer.apply(Command::Tap(tap));
         self.egress = Some(egress);
@@ -150,6 +164,18 @@ impl Rig {
             .output(output, &self.settings);
         self.mixer.apply(Command::Admit(new));
         (talker, line)
+    }
+
+    /// From the next tick on this stream is monitored; the line's number. Somebody listens.
+    pub fn monitor(&mut self, stream: LeaseId, kind: MonitorKind) -> usize {
+        let (line, producer) = self.egress.as_mut().expect("somebody listens").line();
+        let monitor = match kind {
+            MonitorKind::Alone => Monitor::alone(producer, &self.settings),
+            MonitorKind::Without => Monitor::without(producer, &self.settings),
+        };
+        assert_eq!(monitor.kind(), kind);
+        self.mixer.apply(Command::Monitor(stream, monitor));
+        line
     }
 
     /// What came on this line.

@@ -16,6 +16,8 @@ pub struct Model {
     clocked: bool,
     last_sequence: Option<u32>,
     closed: bool,
+    /// Ended by command.
+    dismissed: bool,
     pub ended: bool,
     pub mixed: u64,
     pub late: u64,
@@ -69,6 +71,11 @@ impl Model {
         self.closed = true;
     }
 
+    /// From the next tick on nothing is played.
+    pub fn dismiss(&mut self) {
+        self.dismissed = true;
+    }
+
     /// The sender's samples in the ring that went nowhere yet.
     pub fn waiting(&self) -> u64 {
         let left = |frame: &Sent| (frame.samples.len() - frame.used) as u64;
@@ -80,6 +87,12 @@ impl Model {
     pub fn tick(&mut self, len: usize) -> Vec<i64> {
         let mut out = vec![0; len];
         if self.ended {
+            return out;
+        }
+        if self.dismissed {
+            self.discarded += self.waiting();
+            self.frames.clear();
+            self.ended = self.closed;
             return out;
         }
         let Some(now) = self
