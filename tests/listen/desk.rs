@@ -1,0 +1,291 @@
+//! A server that mixes synthetic streams, records, and lets people listen; and those people.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use mixpool::{
+    audio::{Format, Gain},
+    control::{Control, ControlSettings},
+    ingest::{Feed, Feeders, Imperfection, Schedule, Source, Stream, Synthetic, Waveform},
+    mixer::Limiting,
+    server::{Clock, Realtime, Running, Server, Settings},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tungstenite::{Message, WebSocket, client::IntoClientRequest as _};
+
+/// Far beyond what any test here takes: it ends one that would hang, and asserts no timing.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+const PTIME: Duration = Duration::from_millis(20);
+
+/// A stream to be: its name, its gain and its samples.
+pub struct Voice(pub &'static str, pub Gain, pub Box<dyn Source>);
+
+/// A synthetic one that never ends.
+pub fn noise(format: Format, id: &'static str, seed: u64) -> Voice {
+    let source = Synthetic::new(format, Waveform::Pink, seed, 440.0, -30.0);
+    Voice(id, Gain::UNITY, Box::new(source))
+}
+
+pub struct Desk {
+    running: Running,
+    feeders: Feeders,
+    control: Control,
+    folder: TempDir,
+}
+
+impl Desk {
+    pub fn open(format: Format, voices: Vec<Voice>, control: ControlSettings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::Live {
+            speed: 1.0,
+            playout_delay: Duration::from_millis(40),
+            ticks: None,
+        };
+        let server = Server::new(Settings {
+            format,
+            ptime: PTIME,
+            streams_max: 16,
+            ring_bytes: 1 << 20,
+            prefault: false,
+            huge_pages: false,
+            gain: Gain::UNITY,
+            limiting: Limiting::Limiter,
+            clock,
+            record: Some(folder.path().join("mix.wav")),
+            recordings: None,
+            rtp_out: Vec::new(),
+            realtime: Realtime::default(),
+        })
+        .unwrap();
+        let feed = |Voice(id, gain, source): Voice| {
+            let stream: Stream = server.open(id, "synthetic", gain).unwrap();
+            let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
+            (Feed::new(stream, source), schedule)
+        };
+        let feeds = voices.into_iter().map(feed).collect();
+        let running = server.start().unwrap();
+        let feeders = Feeders::live(feeds, 1).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let control = Control::start(listener, control, running.handle()).unwrap();
+        Self {
+            running,
+            feeders,
+            control,
+            folder,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.control.local_addr()
+    }
+
+    /// A document of the API.
+    pub fn api(&self, path: &str) -> Value {
+        let mut answer = get(self.address(), path, &[]);
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        serde_json::from_slice(&answer.rest()).unwrap()
+    }
+
+    /// Waits until the listeners are as they should be.
+    pub fn wait_for(&self, what: &str, holds: impl Fn(&Value) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let listeners = self.api("/api/v1/listeners");
+            if holds(&listeners) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not {what}: {listeners}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends the server as the command does: the mix first, and then the control plane. The recording.
+    pub fn finish(self) -> Vec<i16> {
+        let report = self.running.finish(self.feeders);
+        assert_eq!(report.ledger_imbalances, 0);
+        self.control.join();
+        let path = self.folder.path().join("mix.wav");
+        let samples = hound::WavReader::open(path).unwrap().into_samples();
+        samples.collect::<Result<_, _>>().unwrap()
+    }
+}
+
+/// An answer, as far as its head.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: BufReader<TcpStream>,
+}
+
+impl Answer {
+    /// All that comes until the server ends it.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.body.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// A field of the head.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut fields = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        fields.next().map(|(_, value)| value)
+    }
+}
+
+/// Asks by HTTP/1.0, to which bodies come as they are, and end with the connection.
+pub fn ask(address: SocketAddr, line: &str, fields: &[&str]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    write!(stream, "{line} HTTP/1.0\r\nHost: {address}\r\n{fields}\r\n").unwrap();
+    let mut body = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(body.read_line(&mut head).unwrap() > 0, "{head:?}");
+    }
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body }
+}
+
+pub fn get(address: SocketAddr, path: &str, fields: &[&str]) -> Answer {
+    ask(address, &format!("GET {path}"), fields)
+}
+
+/// The samples of a WAV that has no end, after a look at its header.
+pub fn samples_of_endless(wav: &[u8], format: Format) -> Vec<i16> {
+    let (header, samples) = wav.split_at(44);
+    let u32_at = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap());
+    let u16_at = |at: usize| u16::from_le_bytes(header[at..at + 2].try_into().unwrap());
+    assert_eq!(
+        (&header[..4], &header[8..16], &header[36..40]),
+        (&b"RIFF"[..], &b"WAVEfmt "[..], &b"data"[..])
+    );
+    assert_eq!((u32_at(4), u32_at(40)), (u32::MAX, u32::MAX));
+    assert_eq!(
+        (u16_at(20), u16_at(22), u16_at(34)),
+        (1, format.channels(), 16)
+    );
+    let block = u32::from(format.channels()) * 2;
+    assert_eq!(
+        (u32_at(24), u32_at(28)),
+        (format.rate_hz(), format.rate_hz() * block)
+    );
+    samples_of(samples)
+}
+
+pub fn samples_of(bytes: &[u8]) -> Vec<i16> {
+    assert!(bytes.len().is_multiple_of(2), "half a sample");
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&pair| i16::from_le_bytes(pair))
+        .collect()
+}
+
+/// Where a piece stands in the whole, in interleaved samples.
+pub fn find(part: &[i16], whole: &[i16]) -> Option<usize> {
+    whole.windows(part.len()).position(|window| window == part)
+}
+
+/// One who listens by WebSocket.
+pub struct Ear {
+    socket: WebSocket<TcpStream>,
+    pub rate_hz: u32,
+    pub channels: usize,
+    pub block_samples: u64,
+    /// Index in the mix, per channel, of the first sample that was heard.
+    pub at: u64,
+    /// All that was heard: pieces without a gap, each with its index.
+    pub pieces: Vec<(u64, Vec<i16>)>,
+    pub skipped: u64,
+}
+
+impl Ear {
+    pub fn open(address: SocketAddr, query: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("ws://{address}/ws/listen{query}")
+            .into_client_request()
+            .unwrap();
+        let (mut socket, _) = tungstenite::client(request, stream).unwrap();
+        let first: Value = match socket.read().unwrap() {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let number = |name: &str| first[name].as_u64().unwrap();
+        Self {
+            socket,
+            rate_hz: number("rate_hz") as u32,
+            channels: number("channels") as usize,
+            block_samples: number("block_samples"),
+            at: number("at"),
+            pieces: vec![(number("at"), Vec::new())],
+            skipped: 0,
+        }
+    }
+
+    /// The next message; false at the end.
+    pub fn hear(&mut self) -> bool {
+        match self.socket.read() {
+            Ok(Message::Binary(bytes)) => {
+                let (_, piece) = self.pieces.last_mut().unwrap();
+                piece.extend(samples_of(&bytes));
+            }
+            Ok(Message::Text(text)) => {
+                let told: Value = serde_json::from_str(&text).unwrap();
+                let (skipped, at) = (
+                    told["skipped_samples"].as_u64().unwrap(),
+                    told["at"].as_u64().unwrap(),
+                );
+                assert_eq!(at, self.end() + skipped);
+                self.skipped += skipped;
+                self.pieces.push((at, Vec::new()));
+            }
+            Ok(Message::Close(close)) => {
+                assert_eq!(u16::from(close.unwrap().code), 1000);
+                return false;
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => panic!("it ended without a word: {error}"),
+        }
+        true
+    }
+
+    /// One after the last sample that was heard.
+    pub fn end(&self) -> u64 {
+        let (at, piece) = self.pieces.last().unwrap();
+        at + (piece.len() / self.channels) as u64
+    }
+
+    /// Listens for so many samples per channel.
+    pub fn listen(&mut self, samples: u64) {
+        let until = self.end() + samples;
+        while self.end() < until {
+            assert!(self.hear(), "it ended");
+        }
+    }
+
+    /// Listens to the end.
+    pub fn listen_on(&mut self) {
+        while self.hear() {}
+    }
+
+    /// Each piece is what the recording has there.
+    pub fn expect_recorded(&self, recording: &[i16]) {
+        for (at, piece) in &self.pieces {
+            let from = *at as usize * self.channels;
+            assert!(
+                recording[from..from + piece.len()] == piece[..],
+                "from {at} on it is not the mix"
+            );
+        }
+    }
+}
