@@ -8,15 +8,25 @@
 //! This layer has no socket, clock or state, and imports `audio` alone.
 //!
 //! - [`audiosocket`]: the messages of Asterisk's AudioSocket
+//! - [`content_type`]: what the body of a request says of itself
 //! - [`hello`]: the line with which a sender of bare samples may begin
+//! - [`linear`]: how jambonz and Vonage introduce bare samples over a WebSocket
+//! - [`media`]: the text messages of Asterisk's `chan_websocket`
 //! - [`payload`]: what an RTP payload type stands for
 //! - [`rtcp`]: reports, names and goodbyes beside the audio
 //! - [`rtp`]: packets of audio
+//! - [`twilio`]: the messages of Twilio's Media Streams
 //! - [`wav`]: the header of a WAV that is streamed
+//! - [`websocket`]: frames and messages of a WebSocket
 
 pub mod audiosocket;
+pub mod content_type;
 pub mod hello;
+pub mod linear;
+pub mod media;
 pub mod payload;
 pub mod rtcp;
 pub mod rtp;
+pub mod twilio;
 pub mod wav;
+pub mod websocket;

@@ -1,0 +1,158 @@
+//! What a body says of itself: `audio/wav`, `audio/L16;rate=16000;channels=2`, and the like.
+//!
+//! ```text
+//! audio/wav, audio/x-wav, audio/wave, audio/vnd.wave   WAV
+//! audio/L16;rate=HZ[;channels=N]                       16 bits, most significant byte first (RFC 2586)
+//! audio/x-s16le, audio/x-s16be ;rate=HZ[;channels=N]   the same in a named order
+//! audio/x-mulaw, audio/x-alaw [;rate=HZ][;channels=N]  G.711
+//! audio/basic                                          G.711 mu-law, 8 kHz, one channel (RFC 2046, 4.3)
+//! anything that is no audio                            to be found out from its first bytes
+//! ```
+//!
+//! Types and parameters are read as RFC 9110, section 8.3.1, has them.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::audio::{Format, FormatError, codec::Encoding};
+
+/// Channels beyond a [`Format`]'s are none that a bus has; a source may have as many as a WAV.
+const CHANNELS_MAX: u16 = super::wav::CHANNELS_MAX;
+
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentType {
+    /// A WAV.
+    Wav,
+    /// Samples and nothing else.
+    Samples(Samples),
+    /// It does not say: the first bytes do, if it is a WAV.
+    Unsaid,
+}
+
+/// Bare samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Samples {
+    /// How they are written.
+    pub encoding: Encoding,
+    /// Samples per second: a rate that a [`Format`] allows.
+    pub rate_hz: u32,
+    /// 1 to [`CHANNELS_MAX`](super::wav::CHANNELS_MAX).
+    pub channels: u16,
+}
+
+impl Samples {
+    /// Whether they were called L16.
+    pub fn is_l16(self) -> bool {
+        self.encoding == Encoding::S16Be
+    }
+}
+
+/// Why a content type is not taken.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ContentTypeError {
+    /// Audio of another kind.
+    #[error(
+        "{found:?} is not taken: audio/wav, audio/L16;rate=HZ;channels=N, audio/x-s16le, audio/x-s16be, audio/x-mulaw, audio/x-alaw and audio/basic are"
+    )]
+    Type {
+        /// What was said.
+        found: String,
+    },
+    /// No rate where there must be one.
+    #[error("{found:?} says no rate: say audio/L16;rate=8000;channels=1, for example")]
+    NoRate {
+        /// What was said.
+        found: String,
+    },
+    /// A parameter that is no number.
+    #[error("{key}={value:?} is no whole number")]
+    Number {
+        /// The parameter.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A rate out of range.
+    #[error(transparent)]
+    Rate(#[from] FormatError),
+    /// A count of channels out of range.
+    #[error("{channels} channels, outside 1 to {CHANNELS_MAX}")]
+    Channels {
+        /// The count.
+        channels: u16,
+    },
+}
+
+impl FromStr for ContentType {
+    type Err = ContentTypeError;
+
+    fn from_str(text: &str) -> Result<Self, ContentTypeError> {
+        let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
+        let kind = kind.trim().to_ascii_lowercase();
+        let found = || text.chars().take(128).collect();
+        let (encoding, default_hz) = match &*kind {
+            "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" | "audio/x-pn-wav" => {
+                return Ok(Self::Wav);
+            }
+            "audio/l16" | "audio/x-s16be" => (Encoding::S16Be, None),
+            "audio/x-s16le" => (Encoding::S16Le, None),
+            "audio/x-mulaw" | "audio/pcmu" | "audio/basic" => (Encoding::MuLaw, Some(8_000)),
+            "audio/x-alaw" | "audio/pcma" => (Encoding::ALaw, Some(8_000)),
+            other if other.starts_with("audio/") => {
+                return Err(ContentTypeError::Type { found: found() });
+            }
+            _ => return Ok(Self::Unsaid),
+        };
+        let rate = parameter(parameters, "rate")?.or(default_hz);
+        let channels = parameter(parameters, "channels")?.unwrap_or(1);
+        let Some(rate_hz) = rate else {
+            return Err(ContentTypeError::NoRate { found: found() });
+        };
+        Ok(Self::Samples(Samples::new(encoding, rate_hz, channels)?))
+    }
+}
+
+impl Samples {
+    /// Samples of this kind.
+    ///
+    /// # Errors
+    /// [`ContentTypeError`], if there is no such rate or no such count of channels.
+    pub fn new(encoding: Encoding, rate_hz: u32, channels: u32) -> Result<Self, ContentTypeError> {
+        let channels = u16::try_from(channels).unwrap_or(u16::MAX);
+        if !(1..=CHANNELS_MAX).contains(&channels) {
+            return Err(ContentTypeError::Channels { channels });
+        }
+        Ok(Self {
+            encoding,
+            rate_hz: Format::new(rate_hz, 1)?.rate_hz(),
+            channels,
+        })
+    }
+}
+
+/// The value of a parameter, if it is there; quoted or not.
+fn parameter(parameters: &str, key: &'static str) -> Result<Option<u32>, ContentTypeError> {
+    for pair in parameters.split(';') {
+        let Some((found, value)) = pair.split_once('=') else {
+            continue;
+        };
+        if found.trim().eq_ignore_ascii_case(key) {
+            let value = value.trim();
+            let unquoted = value
+                .strip_prefix('"')
+                .and_then(|value| value.strip_suffix('"'));
+            let number = unquoted.unwrap_or(value).parse();
+            return number.map(Some).map_err(|_| ContentTypeError::Number {
+                key,
+                value: value.chars().take(32).collect(),
+            });
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Bare 16-bit samples over a WebSocket that a first text message introduces: jambonz and Vonage.
+//!
+//! ```text
+//! jambonz  {"callSid":"...","sampleRate":16000,"mixType":"stereo", ...}   subprotocol audio.jambonz.org
+//! Vonage   {"event":"websocket:connected","content-type":"audio/l16;rate=16000", ...}
+//! ```
+//!
+//! Then audio comes in binary messages, and goes back so; samples are little-endian, whatever L16 says
+//! elsewhere. Later text messages tell of keys. (jambonz' documentation, verb `listen`; Vonage's, "WebSockets
+//! in the Voice API".)
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::content_type::{ContentType, ContentTypeError};
+use crate::audio::{Format, FormatError};
+
+/// Most bytes of an identifier that are taken.
+pub const ID_BYTES_MAX: usize = 128;
+
+/// Who introduced the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vendor {
+    /// jambonz.
+    Jambonz,
+    /// Vonage.
+    Vonage,
+}
+
+/// What the first message said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// Whose protocol it is.
+    pub vendor: Vendor,
+    /// The call, if it was said, and is printable ASCII.
+    pub call_id: Option<String>,
+    /// Samples per second.
+    pub rate_hz: u32,
+    /// Channels that come; what goes back has one.
+    pub channels: u16,
+}
+
+/// What a later message said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A key was pressed.
+    Dtmf(char),
+    /// The peer has nothing more to send.
+    Disconnected,
+    /// Anything else: it asks for nothing.
+    Other,
+}
+
+/// Why a first message cannot be obeyed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpeningError {
+    /// It is not the JSON that there should be.
+    #[error("the first message is no introduction: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It says nothing of the samples.
+    #[error(
+        "the first message says neither \"sampleRate\", as jambonz' does, nor \"content-type\", as Vonage's"
+    )]
+    Neither,
+    /// A rate that there is not.
+    #[error(transparent)]
+    Rate(#[from] FormatError),
+    /// A mix that there is not.
+    #[error("a \"mixType\" of {found:?}: there are mono, stereo and mixed")]
+    MixType {
+        /// What was said.
+        found: String,
+    },
+    /// Another kind of content.
+    #[error("a \"content-type\" that is not taken: {0}")]
+    ContentType(#[from] ContentTypeError),
+    /// Content that is no L16.
+    #[error("a \"content-type\" of {found}: only audio/l16;rate=HZ is taken")]
+    NotLinear {
+        /// What was said.
+        found: String,
+    },
+}
+
+/// Reads a first message.
+///
+/// # Errors
+/// [`OpeningError`].
+pub fn opening(text: &str) -> Result<Opening, OpeningError> {
+    let said: Said = serde_json::from_str(text)?;
+    let call = [said.call_sid, said.conversation, said.uuid];
+    let call_id = call.into_iter().flatten().find(|id| is_name(id));
+    if let Some(rate_hz) = said.sample_rate {
+        let channels = match said.mix_type.as_deref() {
+            None | Some("mono" | "mixed") => 1,
+            Some("stereo") => 2,
+            Some(other) => {
+                let found = cut(other);
+                return Err(OpeningError::MixType { found });
+            }
+        };
+        return Ok(Opening {
+            vendor: Vendor::Jambonz,
+            call_id,
+            rate_hz: Format::new(rate_hz, channels)?.rate_hz(),
+            channels,
+        });
+    }
+    let Some(content_type) = said.content_type else {
+        return Err(OpeningError::Neither);
+    };
+    match content_type.parse()? {
+        // Little-endian here, although it is called so.
+        ContentType::Samples(samples) if samples.is_l16() => Ok(Opening {
+            vendor: Vendor::Vonage,
+            call_id,
+            rate_hz: samples.rate_hz,
+            channels: samples.channels,
+        }),
+        _ => Err(OpeningError::NotLinear {
+            found: cut(&content_type),
+        }),
+    }
+}
+
+/// Reads a later message; one that says nothing is [`Event::Other`].
+pub fn event(text: &str) -> Event {
+    let Ok(said) = serde_json::from_str::<Later>(text) else {
+        return Event::Other;
+    };
+    let digit = said.digit.or(said.dtmf).and_then(|key| key.chars().next());
+    match (said.event.as_deref(), digit) {
+        (Some("websocket:dtmf" | "dtmf"), Some(digit)) => Event::Dtmf(digit),
+        (Some("websocket:disconnected"), _) => Event::Disconnected,
+        _ => Event::Other,
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(ID_BYTES_MAX).collect()
+}
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(rename = "callSid")]
+    call_sid: Option<String>,
+    #[serde(rename = "conversation_uuid")]
+    conversation: Option<String>,
+    uuid: Option<String>,
+    #[serde(rename = "sampleRate")]
+    sample_rate: Option<u32>,
+    #[serde(rename = "mixType")]
+    mix_type: Option<String>,
+    #[serde(rename = "content-type")]
+    content_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Later {
+    event: Option<String>,
+    digit: Option<String>,
+    dtmf: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! Twilio's Media Streams: JSON in text messages of a WebSocket, the audio as base64 of G.711 mu-law at
+//! 8 kHz, one channel.
+//!
+//! ```text
+//! in   connected, start, media ..., mark, dtmf, stop
+//! out  media ..., clear
+//! ```
+//!
+//! Numbers come as strings, and are taken as numbers, too, since others who speak the protocol send them
+//! so. All messages but the first are numbered together (`sequenceNumber`), so what is missing is known
+//! exactly; `timestamp` is the time of a piece of audio in milliseconds since the stream began.
+//! (Twilio's documentation, "Media Streams - WebSocket Messages".)
+
+use std::fmt;
+
+use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, Unexpected, Visitor},
+};
+use thiserror::Error;
+
+/// The only rate there is.
+pub const RATE_HZ: u32 = 8_000;
+
+/// Most characters of a stream's or a call's identifier.
+pub const SID_BYTES_MAX: usize = 128;
+
+/// What came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The peer speaks this protocol.
+    Connected,
+    /// A stream begins.
+    Start {
+        /// Its number among the messages.
+        sequence: Option<u64>,
+        /// Which stream, and of which call.
+        stream_sid: String,
+        /// The call, if it was said.
+        call_sid: Option<String>,
+        /// What is sent of the call: `inbound`, `outbound`, or both.
+        tracks: Vec<Track>,
+    },
+    /// A piece of audio.
+    Media {
+        /// Its number among the messages.
+        sequence: Option<u64>,
+        /// Whose audio it is.
+        track: Track,
+        /// Milliseconds since the stream began.
+        timestamp_ms: Option<u64>,
+        /// G.711 mu-law.
+        payload: Vec<u8>,
+    },
+    /// What was sent before a mark of ours has played.
+    Mark {
+        /// Its number among the messages.
+        sequence: Option<u64>,
+        /// The mark.
+        name: String,
+    },
+    /// A key was pressed.
+    Dtmf {
+        /// Its number among the messages.
+        sequence: Option<u64>,
+        /// The key.
+        digit: char,
+    },
+    /// The stream is over.
+    Stop {
+        /// Its number among the messages.
+        sequence: Option<u64>,
+    },
+    /// An event that there was not when this was written: to be passed over.
+    Unknown {
+        /// Its number among the messages.
+        sequence: Option<u64>,
+    },
+}
+
+/// A side of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Track {
+    /// What the caller says; also where none is named.
+    Inbound,
+    /// What the caller hears.
+    Outbound,
+}
+
+/// Why a message cannot be obeyed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TwilioError {
+    /// It is not the JSON that there should be.
+    #[error("no message of Twilio's Media Streams: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It lacks what its event needs.
+    #[error("the event {event:?} lacks its {field:?}")]
+    Missing {
+        /// The event.
+        event: &'static str,
+        /// What is not there.
+        field: &'static str,
+    },
+    /// Another encoding of audio.
+    #[error(
+        "Media Streams of {encoding}, {rate_hz} Hz, {channels} channels: only audio/x-mulaw, {RATE_HZ} Hz, 1 channel, is taken"
+    )]
+    Format {
+        /// The encoding.
+        encoding: String,
+        /// Samples per second.
+        rate_hz: u64,
+        /// Channels.
+        channels: u64,
+    },
+    /// An identifier that is empty, too long, or not printable.
+    #[error("a {field} must be 1 to {SID_BYTES_MAX} printable characters of ASCII")]
+    Sid {
+        /// Which one.
+        field: &'static str,
+    },
+    /// Audio that is no base64.
+    #[error("the audio is no base64: {0}")]
+    Base64(#[from] DecodeError),
+}
+
+/// Reads a message. Allocates for what it holds.
+///
+/// # Errors
+/// [`TwilioError`].
+pub fn parse(text: &str) -> Result<Event, TwilioError> {
+    let Envelope {
+        event,
+        sequence_number: Number(sequence),
+        stream_sid,
+        start,
+        media,
+        mark,
+        dtmf,
+    } = serde_json::from_str(text)?;
+    Ok(match &*event {
+        "connected" => Event::Connected,
+        "start" => {
+            let start = start.ok_or(missing("start", "start"))?;
+            let Some(stream_sid) = start.stream_sid.or(stream_sid) else {
+                return Err(missing("start", "streamSid"));
+            };
+            start.media_format.map_or(Ok(()), MediaFormat::check)?;
+            Event::Start {
+                sequence,
+                stream_sid: sid("streamSid", stream_sid)?,
+                call_sid: start
+                    .call_sid
+                    .map(|call| sid("callSid", call))
+                    .transpose()?,
+                tracks: start.tracks.iter().map(|track| Track::of(track)).collect(),
+            }
+        }
+        "media" => {
+            let media = media.ok_or(missing("media", "media"))?;
+            Event::Media {
+                sequence,
+                track: media.track.as_deref().map_or(Track::Inbound, Track::of),
+                timestamp_ms: media.timestamp.0,
+                payload: STANDARD.decode(&*media.payload)?,
+            }
+        }
+        "mark" => Event::Mark {
+            sequence,
+            name: mark.ok_or(missing("mark", "mark"))?.name,
+        },
+        "dtmf" => Event::Dtmf {
+            sequence,
+            digit: dtmf.ok_or(missing("dtmf", "dtmf"))?.digit,
+        },
+        "stop" => Event::Stop { sequence },
+        _ => Event::Unknown { sequence },
+    })
+}
+
+/// Whether a text message may be the first of this protocol.
+pub fn is_connected(text: &str) -> bool {
+    matches!(parse(text), Ok(Event::Connected))
+}
+
+/// Appends audio as it goes into a message: base64.
+pub fn encode(mu_law: &[u8], out: &mut String) {
+    STANDARD.encode_string(mu_law, out);
+}
+
+/// Appends what stands before the audio in a message to this stream. What [`SUFFIX`] is stands behind it.
+pub fn prefix(stream_sid: &str) -> String {
+    let sid = quoted(stream_sid);
+    format!(r#"{{"event":"media","streamSid":{sid},"media":{{"payload":""#)
+}
+
+/// What stands behind the audio in a message.
+pub const SUFFIX: &str = r#""}}"#;
+
+/// The message that has the peer throw away what it has not played yet.
+pub fn clear(stream_sid: &str) -> String {
+    format!(r#"{{"event":"clear","streamSid":{}}}"#, quoted(stream_sid))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn missing(event: &'static str, field: &'static str) -> TwilioError {
+    TwilioError::Missing { event, field }
+}
+
+fn sid(field: &'static str, value: String) -> Result<String, TwilioError> {
+    let printable = value.bytes().all(|byte| byte.is_ascii_graphic());
+    if printable && (1..=SID_BYTES_MAX).contains(&value.len()) {
+        Ok(value)
+    } else {
+        Err(TwilioError::Sid { field })
+    }
+}
+
+impl Track {
+    fn of(text: &str) -> Self {
+        if text.starts_with("outbound") {
+            Self::Outbound
+        } else {
+            Self::Inbound
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    event: String,
+    #[serde(default)]
+    sequence_number: Number,
+    stream_sid: Option<String>,
+    start: Option<Start>,
+    media: Option<Media>,
+    mark: Option<Mark>,
+    dtmf: Option<Dtmf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Start {
+    stream_sid: Option<String>,
+    call_sid: Option<String>,
+    #[serde(default)]
+    tracks: Vec<String>,
+    media_format: Option<MediaFormat>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MediaFormat {
+    encoding: String,
+    #[serde(default)]
+    sample_rate: Number,
+    #[serde(default)]
+    channels: Number,
+}
+
+impl MediaFormat {
+    fn check(self) -> Result<(), TwilioError> {
+        let rate_hz = self.sample_rate.0.unwrap_or(RATE_HZ.into());
+        let channels = self.channels.0.unwrap_or(1);
+        let known = matches!(
+            &*self.encoding,
+            "audio/x-mulaw" | "audio/mulaw" | "mulaw" | "PCMU"
+        );
+        if known && rate_hz == u64::from(RATE_HZ) && channels == 1 {
+            return Ok(());
+        }
+        Err(TwilioError::Format {
+            encoding: self.encoding.chars().take(SID_BYTES_MAX).collect(),
+            rate_hz,
+            channels,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Media {
+    track: Option<String>,
+    #[serde(default)]
+    timestamp: Number,
+    payload: String,
+}
+
+#[derive(Deserialize)]
+struct Mark {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Dtmf {
+    digit: char,
+}
+
+/// A whole number, as such or as a string; none if it was left out.
+#[derive(Default)]
+struct Number(Option<u64>);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number, or one as a string")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Number, E> {
+                Ok(Number(Some(value)))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Number, E> {
+                let number = value.parse();
+                number
+                    .map(|number| Number(Some(number)))
+                    .map_err(|_| E::invalid_value(Unexpected::Str(value), &self))
+            }
+
+            fn visit_unit<E: serde::de::Error>(self) -> Result<Number, E> {
+                Ok(Number(None))
+            }
+        }
+        deserializer.deserialize_any(Either).map_err(|error| {
+            // The quoted value may be as long as the message.
+            D::Error::custom(cut(&error.to_string()))
+        })
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(SID_BYTES_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests;
