@@ -8,13 +8,16 @@
 //! - `problem`: every error's answer (RFC 9457)
 //! - `state`, `sampler`: what the routes share
 //! - `listen`: the mix and its streams, to listen to
+//! - `page`, `live`: the dashboard, and what it shows
 //! - `api`: the routes under `/api/v1`, one resource a file
 //! - `metrics`: figures for Prometheus
 
 mod accept;
 mod api;
 mod listen;
+mod live;
 mod metrics;
+mod page;
 mod problem;
 mod sampler;
 mod state;
@@ -29,7 +32,7 @@ use std::{
 
 use tokio::{runtime, sync::watch, time::timeout};
 
-use self::{listen::Listeners, state::State};
+use self::{listen::Listeners, live::Feed, state::State};
 use crate::server::Handle;
 
 /// Once the server has ended, listeners have so long to take what is left.
@@ -120,9 +123,12 @@ async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) {
     let (publish, snapshot) = sampler::first(&handle, &listeners);
+    let live = Arc::new(Feed::new(handle.clone(), &snapshot.borrow()));
+    tokio::spawn(Arc::clone(&live).run(snapshot.clone()));
     let state = Arc::new(State {
         handle: handle.clone(),
         snapshot,
+        live,
         listeners: Arc::clone(&listeners),
         stopping: stopping.clone(),
         settings,

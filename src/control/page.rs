@@ -73,7 +73,11 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 /// Changes with the file.
 fn tag(body: &str) -> String {
-    format!("\"{:08x}-{:x}\"", crc32fast::hash(body.as_bytes()), body.len())
+    format!(
+        "\"{:08x}-{:x}\"",
+        crc32fast::hash(body.as_bytes()),
+        body.len()
+    )
 }
 
 /// The file, or the news that the browser has it already (RFC 9110, section 13.1.2).

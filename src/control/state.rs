@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{ControlSettings, listen::Listeners, sampler::Snapshot};
+use super::{ControlSettings, listen::Listeners, live::Feed, sampler::Snapshot};
 use crate::server::Handle;
 
 /// What all routes share.
@@ -14,6 +14,8 @@ pub(super) struct State {
     /// The latest snapshot, and the news that there is another.
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) listeners: Arc<Listeners>,
+    /// What the page shows.
+    pub(super) live: Arc<Feed>,
     /// True once the server ends: what has no end of its own ends then.
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) settings: ControlSettings,

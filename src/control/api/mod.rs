@@ -9,7 +9,7 @@ use axum::{Router, http::Uri, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{listen, metrics, problem::Problem, state::State};
+use super::{listen, live, metrics, page, problem::Problem, state::State};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -32,6 +32,8 @@ pub(super) fn router(state: Arc<State>) -> Router {
             "/api/v1/openapi.json",
             get(move || async move { axum::Json(Arc::unwrap_or_clone(description)) }),
         )
+        .route("/api/v1/live", get(live::live))
+        .merge(page::routes())
         .fallback(|uri: Uri| async move {
             Problem::not_found(format!("there is nothing at {}", uri.path()))
         })

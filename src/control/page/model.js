@@ -39,6 +39,8 @@ export class Model {
   streams = [];
   /** Raised whenever a stream came or went. */
   roster = 0;
+  /** Of the last message. */
+  number = 0;
   /** Raised by each update, and by each update with slow columns. */
   updates = 0;
   slowUpdates = 0;
@@ -71,13 +73,16 @@ export class Model {
       this.#start(row, known[row[0]]);
     }
     this.#takeSlow(data.slow);
-    this.waveEnd = 0;
-    this.#keepWave(data.wave);
+    this.number = data.number;
+    this.#keepWave(data.wave, data.wave_at);
     this.#recent = [];
     this.roster += 1;
   }
 
   update(data, now) {
+    // Older than what is known: from before a `hello` that came because this page fell behind.
+    if (data.number <= this.number) return;
+    this.number = data.number;
     for (const slot of data.ended ?? []) this.streams[slot] = null;
     for (const row of data.started ?? []) this.#start(row, null);
     if (data.ended?.length || data.started?.length) this.roster += 1;
@@ -88,7 +93,7 @@ export class Model {
     this.level = bytesOf(data.level);
     this.fill = bytesOf(data.fill);
     this.drops = bytesOf(data.drops);
-    this.#keepWave(data.mix.wave);
+    this.#keepWave(data.mix.wave, data.mix.wave_at);
     for (let slot = 0; slot < this.size; slot += 1) {
       this.peakLevel[slot] = Math.max(this.peakLevel[slot], this.level[slot]);
       this.peakFill[slot] = Math.max(this.peakFill[slot], this.fill[slot]);
@@ -161,7 +166,13 @@ export class Model {
     for (const name of Object.keys(SLOW)) this[name][slot] = 0;
   }
 
-  #keepWave(text) {
+  /** Columns from the one with this number on; before it there may be a gap. */
+  #keepWave(text, from) {
+    for (; this.waveEnd < from && from - this.waveEnd < WAVE_COLUMNS; this.waveEnd += 1) {
+      this.waveMin[this.waveEnd % WAVE_COLUMNS] = 0;
+      this.waveMax[this.waveEnd % WAVE_COLUMNS] = 0;
+    }
+    this.waveEnd = from;
     const samples = new Int16Array(bytesOf(text).buffer);
     for (let at = 0; at + 1 < samples.length; at += 2) {
       this.waveMin[this.waveEnd % WAVE_COLUMNS] = samples[at];

@@ -48,7 +48,9 @@ fn named(body: &str) -> impl Iterator<Item = &str> {
         .map(|name| name.split('#').next().unwrap_or(name))
         .map(|name| name.trim_start_matches("./"))
         .filter(|name| {
-            let ends = [".js", ".css", ".svg"].iter().any(|end| name.ends_with(end));
+            let ends = [".js", ".css", ".svg"]
+                .iter()
+                .any(|end| name.ends_with(end));
             ends && !name.contains(' ')
         })
 }
@@ -70,7 +72,14 @@ fn whatever_a_file_names_is_served() {
 fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
     for asset in &ASSETS {
         let html = asset.body.to_lowercase();
-        for forbidden in [" style=\"", " onclick=", "<style", "javascript:", "url(", "@import"] {
+        for forbidden in [
+            " style=\"",
+            " onclick=",
+            "<style",
+            "javascript:",
+            "url(",
+            "@import",
+        ] {
             assert!(!html.contains(forbidden), "{:?}: {forbidden}", asset.name);
         }
         let elsewhere = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");

@@ -1,0 +1,215 @@
+//! `GET /api/v1/live`: what the page shows, ten times a second, as server-sent events.
+//!
+//! A viewer first gets `hello`: the server, who is in which slot, all columns, and the waveform of the last
+//! seconds. Then comes an `update` a snapshot: what it changes, and columns in the order of the slots. Each
+//! update is encoded once and shared by all viewers, and not at all if there are none. A viewer that cannot
+//! follow loses the updates that it missed, and gets another `hello`; it passes over updates whose number is
+//! not above that of the last message.
+//!
+//! `message` has the format. It is the page's own and changes with it; others read the API.
+
+mod message;
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    body::Body,
+    extract::State as Shared,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use tokio::sync::{broadcast, watch};
+use tokio_stream::{
+    Stream, StreamExt as _,
+    wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
+};
+
+use self::message::{Columns, Hello, Update};
+use super::{
+    sampler::{Figures, Snapshot},
+    state::State,
+};
+use crate::{audio::meter::Extremes, server::Handle};
+
+/// Updates that wait for a viewer. One that is further behind skips them.
+const WAITING_MAX: usize = 8;
+
+/// Updates from one with all columns to the next.
+const COLUMNS_EVERY: u32 = 10;
+
+/// Pieces of the waveform that a new viewer gets: ten seconds of them.
+const WAVE_MAX: usize = 1000;
+
+/// The feed of all viewers.
+#[derive(Debug)]
+pub(super) struct Feed {
+    updates: broadcast::Sender<Bytes>,
+    /// Tells this run of the server from the next one at the same address.
+    instance: String,
+    handle: Handle,
+    told: Mutex<Told>,
+}
+
+/// What viewers know.
+#[derive(Debug, Default)]
+struct Told {
+    roster: Roster,
+    /// The waveform, and the number of its first piece.
+    wave: VecDeque<Extremes>,
+    wave_at: u64,
+    /// The snapshot that all this is of; none before the first.
+    snapshot: Option<Arc<Snapshot>>,
+    until_columns: u32,
+    /// Of the last update.
+    number: u64,
+}
+
+/// By slot: the number of the stream that is there.
+type Roster = Vec<Option<u64>>;
+
+impl Feed {
+    /// The feed of a server, from its first snapshot on.
+    pub(super) fn new(handle: Handle, first: &Arc<Snapshot>) -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        let feed = Self {
+            updates: broadcast::Sender::new(WAITING_MAX),
+            instance: format!("{:x}", since_epoch.map_or(0, |since| since.as_nanos())),
+            handle,
+            told: Mutex::default(),
+        };
+        feed.tell(first);
+        feed
+    }
+
+    /// Tells each snapshot to come.
+    pub(super) async fn run(self: Arc<Self>, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+        while snapshots.changed().await.is_ok() {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            self.tell(&snapshot);
+        }
+    }
+
+    fn tell(&self, snapshot: &Arc<Snapshot>) {
+        let mut told = self.told();
+        let slots = self.handle.settings().streams_max;
+        let roster = roster(slots, &snapshot.streams);
+        told.keep_wave(snapshot);
+        told.number += 1;
+        if self.updates.receiver_count() > 0 {
+            let with_columns = told.until_columns == 0;
+            told.until_columns = told
+                .until_columns
+                .checked_sub(1)
+                .unwrap_or(COLUMNS_EVERY - 1);
+            let update = Update {
+                number: told.number,
+                snapshot,
+                ring_bytes: self.handle.settings().ring_bytes as u64,
+                block_samples: self.handle.block_samples(),
+                samples_now: self.samples_now(),
+                before: &told.roster,
+                roster: &roster,
+                columns: with_columns.then(|| Columns::of(slots, &snapshot.streams)),
+            };
+            // Whoever was there has left meanwhile.
+            let _ = self.updates.send(update.encode());
+        } else {
+            told.until_columns = 0;
+        }
+        told.roster = roster;
+        told.snapshot = Some(Arc::clone(snapshot));
+    }
+
+    /// Samples of a stream between two snapshots, about.
+    fn samples_now(&self) -> u64 {
+        let format = self.handle.settings().format;
+        u64::from(format.rate_hz()) * u64::from(format.channels()) / 10
+    }
+
+    /// A viewer: what it knows of at the beginning, and the updates that follow upon just that.
+    fn join(&self) -> (Bytes, broadcast::Receiver<Bytes>) {
+        // While nobody tells: no update is lost between the two, and none is in both.
+        let told = self.told();
+        let updates = self.updates.subscribe();
+        (self.hello(&told), updates)
+    }
+
+    /// All that viewers know.
+    fn hello(&self, told: &Told) -> Bytes {
+        let streams = told
+            .snapshot
+            .as_ref()
+            .map_or(&[][..], |snapshot| &snapshot.streams);
+        Hello {
+            number: told.number,
+            instance: &self.instance,
+            settings: self.handle.settings(),
+            block_samples: self.handle.block_samples(),
+            uptime: self.handle.uptime(),
+            roster: &told.roster,
+            streams,
+            wave: &told.wave,
+            wave_at: told.wave_at,
+        }
+        .encode()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    /// Adds what the snapshot has of the waveform.
+    fn keep_wave(&mut self, snapshot: &Snapshot) {
+        let mix = &snapshot.mix;
+        if mix.pieces_before != self.wave_at + self.wave.len() as u64 {
+            // A snapshot was missed: what would follow the gap stands alone.
+            self.wave.clear();
+            self.wave_at = mix.pieces_before;
+        }
+        self.wave.extend(&mix.pieces);
+        let over = self.wave.len().saturating_sub(WAVE_MAX);
+        self.wave.drain(..over);
+        self.wave_at += over as u64;
+    }
+}
+
+/// Who is where. Of two in one slot, of which the first has not quite ended, the later counts.
+fn roster(slots: usize, streams: &[Arc<Figures>]) -> Roster {
+    let mut roster = vec![None; slots];
+    for figures in streams {
+        if let Some(place) = roster.get_mut(figures.admitted.slot()) {
+            *place = Some(figures.admitted.number());
+        }
+    }
+    roster
+}
+
+/// The page's feed: server-sent events for as long as the server runs.
+pub(super) async fn live(Shared(state): Shared<Arc<State>>) -> Response {
+    let head = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (head, Body::from_stream(events(state))).into_response()
+}
+
+fn events(state: Arc<State>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let (hello, updates) = state.live.join();
+    let updates = BroadcastStream::new(updates).map(move |update| match update {
+        Ok(update) => update,
+        // Updates of before that may still follow; by their numbers they are known as such.
+        Err(BroadcastStreamRecvError::Lagged(_)) => state.live.hello(&state.live.told()),
+    });
+    tokio_stream::once(hello).chain(updates).map(Ok)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,418 @@
+//! The feed's messages: JSON, with what ten updates a second have of each stream as a byte, in base64.
+//!
+//! A column has an entry for each slot of the pool, free ones too, so that its place says whose it is.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::{
+    audio::meter::{self, Extremes},
+    control::sampler::{Figures, Snapshot},
+    ledger::Entry,
+    mixer::Phase,
+    server::{Settings, TickReport},
+};
+
+/// The bits of `flags`.
+const MUTED: u8 = 1;
+const SOLO: u8 = 2;
+const WAITING: u8 = 4;
+
+/// Stands for silence in `gain_db`, which JSON has no infinity for.
+const SILENCE_DB: f64 = -200.0;
+
+/// Stands for a stream that comes over no network in `jitter_ms`.
+const NO_JITTER: f64 = -1.0;
+
+/// The first message to a viewer.
+pub(super) struct Hello<'a> {
+    pub(super) number: u64,
+    pub(super) instance: &'a str,
+    pub(super) settings: &'a Settings,
+    pub(super) block_samples: usize,
+    pub(super) uptime: Duration,
+    pub(super) roster: &'a [Option<u64>],
+    pub(super) streams: &'a [Arc<Figures>],
+    pub(super) wave: &'a VecDeque<Extremes>,
+    pub(super) wave_at: u64,
+}
+
+/// What a snapshot changes.
+pub(super) struct Update<'a> {
+    pub(super) number: u64,
+    pub(super) ring_bytes: u64,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) block_samples: usize,
+    /// Samples of a stream since the snapshot before, about.
+    pub(super) samples_now: u64,
+    /// Who was where, as viewers know it, and who is now.
+    pub(super) before: &'a [Option<u64>],
+    pub(super) roster: &'a [Option<u64>],
+    pub(super) columns: Option<Columns>,
+}
+
+/// Columns that change slowly, or are read rather than watched.
+#[derive(Debug, Serialize)]
+pub(super) struct Columns {
+    drop_rate: Vec<f64>,
+    concealed_samples: Vec<u64>,
+    jitter_ms: Vec<f64>,
+    drift_ppm: Vec<f64>,
+    ring_high_water_bytes: Vec<u64>,
+    gain_db: Vec<f64>,
+    flags: Vec<u8>,
+}
+
+/// Slot, id, source, when it was admitted, and as which one.
+type Start<'a> = (usize, &'a str, &'a str, u64, u64);
+
+#[derive(Serialize)]
+struct HelloBody<'a> {
+    number: u64,
+    server: ServerBody<'a>,
+    streams: Vec<Start<'a>>,
+    slow: Columns,
+    wave: String,
+    wave_at: u64,
+}
+
+#[derive(Serialize)]
+struct ServerBody<'a> {
+    instance: &'a str,
+    version: &'a str,
+    rate_hz: u32,
+    channels: u16,
+    block_samples: usize,
+    tick_ns: u64,
+    slots: usize,
+    ring_bytes: usize,
+    uptime_ms: u64,
+}
+
+#[derive(Serialize)]
+struct UpdateBody<'a> {
+    number: u64,
+    uptime_ms: u64,
+    /// Samples per channel that the mix has.
+    position_samples: u64,
+    ticks: u64,
+    late_ticks: u64,
+    tick_time_ns: TimesBody,
+    streams: u64,
+    clipped_samples: u64,
+    limited_samples: u64,
+    ledger: LedgerBody,
+    mix: MixBody,
+    level: String,
+    fill: String,
+    drops: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    started: Vec<Start<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow: Option<&'a Columns>,
+}
+
+#[derive(Serialize)]
+struct TimesBody {
+    p50: u64,
+    p99: u64,
+    p99_9: u64,
+    max: u64,
+}
+
+/// Samples.
+#[derive(Serialize)]
+struct LedgerBody {
+    offered: u64,
+    mixed: u64,
+    muted: u64,
+    dropped_full: u64,
+    dropped_late: u64,
+    discarded: u64,
+    in_ring: u64,
+}
+
+#[derive(Serialize)]
+struct MixBody {
+    /// Of each channel.
+    peak: Vec<u16>,
+    rms: Vec<u16>,
+    /// The lowest and the highest sample of each piece, 16 bits each, the less significant byte first.
+    wave: String,
+    /// The number of its first piece.
+    wave_at: u64,
+}
+
+impl Hello<'_> {
+    pub(super) fn encode(&self) -> Bytes {
+        let format = self.settings.format;
+        let tick_ns = self.block_samples as u64 * 1_000_000_000 / u64::from(format.rate_hz());
+        let nobody = vec![None; self.roster.len()];
+        let body = HelloBody {
+            number: self.number,
+            server: ServerBody {
+                instance: self.instance,
+                version: env!("CARGO_PKG_VERSION"),
+                rate_hz: format.rate_hz(),
+                channels: format.channels(),
+                block_samples: self.block_samples,
+                tick_ns,
+                slots: self.settings.streams_max,
+                ring_bytes: self.settings.ring_bytes,
+                uptime_ms: milliseconds(self.uptime),
+            },
+            streams: started(&nobody, self.roster, self.streams),
+            slow: Columns::of(self.roster.len(), self.streams),
+            wave: wave(self.wave),
+            wave_at: self.wave_at,
+        };
+        event("hello", &body)
+    }
+}
+
+impl Update<'_> {
+    pub(super) fn encode(&self) -> Bytes {
+        let Snapshot {
+            at,
+            status,
+            mix,
+            streams,
+            ..
+        } = self.snapshot;
+        let slots = self.roster.len();
+        let channels = &mix.channels;
+        let changed = self.before.iter().zip(self.roster).enumerate();
+        let ended = changed.filter(|(_, (before, now))| before.is_some() && before != now);
+        let body = UpdateBody {
+            number: self.number,
+            uptime_ms: milliseconds(*at),
+            position_samples: status.ticks * self.block_samples as u64,
+            ticks: status.ticks,
+            late_ticks: status.late_ticks,
+            tick_time_ns: (&status.tick_time).into(),
+            streams: streams.len() as u64,
+            clipped_samples: status.clipped_samples,
+            limited_samples: status.limited_samples,
+            ledger: (&status.ledger).into(),
+            mix: MixBody {
+                peak: channels.iter().map(|level| level.peak).collect(),
+                rms: channels.iter().map(|level| level.rms as u16).collect(),
+                wave: wave(&mix.pieces),
+                wave_at: mix.pieces_before,
+            },
+            level: bytes(slots, streams, |figures| level_byte(figures.strip.peak)),
+            fill: bytes(slots, streams, |figures| {
+                fill_byte(figures.strip.ring_filled_bytes, self.ring_bytes)
+            }),
+            drops: bytes(slots, streams, |figures| {
+                share_byte(figures.dropped_now, self.samples_now)
+            }),
+            ended: ended.map(|(slot, _)| slot).collect(),
+            started: started(self.before, self.roster, streams),
+            slow: self.columns.as_ref(),
+        };
+        event("update", &body)
+    }
+}
+
+impl Columns {
+    pub(super) fn of(slots: usize, streams: &[Arc<Figures>]) -> Self {
+        let network = |figures: &Figures, of: fn(&crate::ledger::NetworkGauges) -> f64, none| {
+            rounded(figures.network.as_ref().map_or(none, of), 10.0)
+        };
+        Self {
+            drop_rate: column(slots, streams, 0.0, |figures| {
+                let rate = figures.ledger.drop_rate();
+                // A rate above nothing stays above it.
+                if rate > 0.0 {
+                    rounded(rate, 1e6).max(1e-6)
+                } else {
+                    0.0
+                }
+            }),
+            concealed_samples: column(slots, streams, 0, |figures| figures.ledger.concealed),
+            jitter_ms: column(slots, streams, 0.0, |figures| {
+                network(
+                    figures,
+                    |gauges| gauges.jitter.as_secs_f64() * 1e3,
+                    NO_JITTER,
+                )
+            }),
+            drift_ppm: column(slots, streams, 0.0, |figures| {
+                network(figures, |gauges| gauges.drift_ppm, 0.0)
+            }),
+            ring_high_water_bytes: column(slots, streams, 0, |figures| {
+                figures.ledger.ring_high_water_bytes
+            }),
+            gain_db: column(slots, streams, 0.0, |figures| {
+                rounded(f64::from(figures.strip.gain.db()).max(SILENCE_DB), 100.0)
+            }),
+            flags: column(slots, streams, 0, |figures| {
+                let strip = &figures.strip;
+                let bit = |on, bit| if on { bit } else { 0 };
+                bit(strip.muted, MUTED)
+                    | bit(strip.solo, SOLO)
+                    | bit(strip.phase == Phase::Waiting, WAITING)
+            }),
+        }
+    }
+}
+
+/// A figure of each slot, and `free` where there is nobody.
+fn column<T: Copy>(
+    slots: usize,
+    streams: &[Arc<Figures>],
+    free: T,
+    of: impl Fn(&Figures) -> T,
+) -> Vec<T> {
+    let mut column = vec![free; slots];
+    for figures in streams {
+        if let Some(place) = column.get_mut(figures.admitted.slot()) {
+            *place = of(figures);
+        }
+    }
+    column
+}
+
+fn bytes(slots: usize, streams: &[Arc<Figures>], of: impl Fn(&Figures) -> u8) -> String {
+    BASE64.encode(column(slots, streams, 0, of))
+}
+
+/// Who is somewhere now, and was not.
+fn started<'a>(
+    before: &[Option<u64>],
+    roster: &[Option<u64>],
+    streams: &'a [Arc<Figures>],
+) -> Vec<Start<'a>> {
+    let admitted = streams.iter().map(|figures| &figures.admitted);
+    admitted
+        .filter(|admitted| {
+            let number = Some(admitted.number());
+            let slot = admitted.slot();
+            roster.get(slot) == Some(&number) && before.get(slot) != Some(&number)
+        })
+        .map(|admitted| {
+            (
+                admitted.slot(),
+                admitted.id(),
+                admitted.from(),
+                milliseconds(admitted.at()),
+                admitted.number(),
+            )
+        })
+        .collect()
+}
+
+/// Half decibels: 255 is full scale, 1 is 127 dB below it, 0 is silence.
+fn level_byte(peak: u16) -> u8 {
+    // Minus infinity becomes 0.
+    (255.0 + 2.0 * meter::dbfs(peak)).round().clamp(0.0, 255.0) as u8
+}
+
+/// The root of the share: a few frames in a ring of a minute are seen, too. Only an empty ring is 0.
+fn fill_byte(filled: u64, capacity: u64) -> u8 {
+    let share = filled as f64 / capacity.max(1) as f64;
+    (255.0 * share.sqrt()).ceil().clamp(0.0, 255.0) as u8
+}
+
+/// 255 is all of them. Only none is 0.
+fn share_byte(some: u64, all: u64) -> u8 {
+    (255.0 * some as f64 / all.max(1) as f64)
+        .ceil()
+        .clamp(0.0, 255.0) as u8
+}
+
+/// In steps of one part in so many. `-0.0` becomes zero.
+fn rounded(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps + 0.0
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis() as u64
+}
+
+fn wave<'a>(pieces: impl IntoIterator<Item = &'a Extremes>) -> String {
+    let samples = pieces.into_iter().flat_map(|piece| [piece.min, piece.max]);
+    let bytes: Vec<u8> = samples.flat_map(i16::to_le_bytes).collect();
+    BASE64.encode(bytes)
+}
+
+impl From<&TickReport> for TimesBody {
+    fn from(times: &TickReport) -> Self {
+        Self {
+            p50: times.p50_ns,
+            p99: times.p99_ns,
+            p99_9: times.p99_9_ns,
+            max: times.max_ns,
+        }
+    }
+}
+
+impl From<&Entry> for LedgerBody {
+    fn from(ledger: &Entry) -> Self {
+        Self {
+            offered: ledger.offered,
+            mixed: ledger.mixed,
+            muted: ledger.muted,
+            dropped_full: ledger.dropped_full,
+            dropped_late: ledger.dropped_late,
+            discarded: ledger.discarded,
+            in_ring: ledger.in_ring,
+        }
+    }
+}
+
+/// A server-sent event. JSON as it is made here has no line breaks.
+fn event(name: &str, body: &impl Serialize) -> Bytes {
+    let mut text = format!("event: {name}\ndata: ").into_bytes();
+    serde_json::to_writer(&mut text, body).expect("figures and names");
+    text.extend_from_slice(b"\n\n");
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_told_in_half_decibels() {
+        assert_eq!(level_byte(32_768), 255);
+        assert_eq!(level_byte(16_384), 243);
+        assert_eq!(level_byte(1), 74);
+        assert_eq!(level_byte(0), 0);
+    }
+
+    #[test]
+    fn only_nothing_is_told_as_nothing() {
+        assert_eq!(fill_byte(0, 1 << 20), 0);
+        assert_eq!(fill_byte(1, 1 << 30), 1);
+        assert_eq!(fill_byte(344, 1 << 20), 5);
+        assert_eq!(fill_byte(1 << 18, 1 << 20), 128);
+        assert_eq!(fill_byte(1 << 20, 1 << 20), 255);
+        assert_eq!(share_byte(0, 800), 0);
+        assert_eq!(share_byte(1, 800), 1);
+        assert_eq!(share_byte(900, 800), 255);
+        // Of a server that says nothing of itself.
+        assert_eq!((fill_byte(5, 0), share_byte(5, 0)), (255, 255));
+    }
+
+    #[test]
+    fn a_figure_is_rounded_and_never_minus_zero() {
+        assert!((rounded(-6.0206, 100.0) + 6.02).abs() < 1e-12);
+        assert_eq!(
+            serde_json::to_string(&rounded(-0.001, 10.0)).unwrap(),
+            "0.0"
+        );
+    }
+
+    #[test]
+    fn a_waveform_is_pairs_of_samples() {
+        let pieces = [Extremes { min: -2, max: 258 }];
+        assert_eq!(BASE64.decode(wave(&pieces)).unwrap(), [254, 255, 2, 1]);
+    }
+}
