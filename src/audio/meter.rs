@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::Format;
 
 /// Full scale: the largest absolute value of a sample.
-const FULL_SCALE: u16 = 32_768;
+pub const FULL_SCALE: u16 = 32_768;
 
 /// Pieces of the waveform in a second, where the rate allows: of 10 ms each.
 const PIECES_PER_SECOND: u32 = 100;

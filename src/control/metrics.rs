@@ -6,11 +6,12 @@
 //!
 //! - `accept`: which of the two formats
 //! - `page`: families of metrics, one after the other
-//! - `server`, `network`, `streams`, `process`: the families
+//! - `server`, `network`, `streams`, `http`, `process`: the families
 //! - `classic`: the older format, made from the newer
 
 mod accept;
 mod classic;
+mod http;
 mod network;
 mod page;
 mod process;
@@ -31,9 +32,9 @@ use prometheus_client::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::http::{Answers, count};
 use self::{accept::Format, page::Page};
 use super::{sampler::Snapshot, state::State};
-use crate::server::Handle;
 
 /// Before the name of every metric that is not the process's.
 const PREFIX: &str = "mixpool";
@@ -51,11 +52,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     content((String = "text/plain"), (String = "application/openmetrics-text")),
 )))]
 async fn metrics(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> impl IntoResponse {
-    let scrape = Scrape::new(
-        &state.handle,
-        state.snapshot(),
-        state.settings.metrics_streams_max,
-    );
+    let scrape = Scrape {
+        snapshot: state.snapshot(),
+        state,
+    };
     let format = accept::preferred(&headers);
     let text = match format {
         Format::OpenMetrics => openmetrics(scrape),
@@ -71,19 +71,8 @@ async fn metrics(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> impl 
 /// All that one scrape tells.
 #[derive(Debug)]
 struct Scrape {
-    handle: Handle,
+    state: Arc<State>,
     snapshot: Arc<Snapshot>,
-    streams_max: usize,
-}
-
-impl Scrape {
-    fn new(handle: &Handle, snapshot: Arc<Snapshot>, streams_max: usize) -> Self {
-        Self {
-            handle: handle.clone(),
-            snapshot,
-            streams_max,
-        }
-    }
 }
 
 impl Collector for Scrape {
@@ -91,7 +80,8 @@ impl Collector for Scrape {
         let mut page = Page(encoder);
         server::write(&mut page, self)?;
         network::write(&mut page, self)?;
-        streams::write(&mut page, self)
+        streams::write(&mut page, self)?;
+        http::write(&mut page, &self.state)
     }
 }
 

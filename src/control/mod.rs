@@ -132,6 +132,7 @@ async fn serve(
         listeners: Arc::clone(&listeners),
         stopping: stopping.clone(),
         settings,
+        answers: metrics::Answers::default(),
     });
     tokio::spawn(Arc::clone(&listeners).run());
     tokio::spawn(sampler::run(

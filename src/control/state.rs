@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{ControlSettings, listen::Listeners, live::Feed, sampler::Snapshot};
+use super::{ControlSettings, listen::Listeners, live::Feed, metrics::Answers, sampler::Snapshot};
 use crate::server::Handle;
 
 /// What all routes share.
@@ -19,6 +19,8 @@ pub(super) struct State {
     /// True once the server ends: what has no end of its own ends then.
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) settings: ControlSettings,
+    /// What was answered so far.
+    pub(super) answers: Answers,
 }
 
 impl State {

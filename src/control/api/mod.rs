@@ -5,7 +5,7 @@ mod status;
 
 use std::sync::Arc;
 
-use axum::{Router, http::Uri, routing::get};
+use axum::{Router, http::Uri, middleware, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -37,5 +37,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .fallback(|uri: Uri| async move {
             Problem::not_found(format!("there is nothing at {}", uri.path()))
         })
-        .with_state(state)
+        .with_state(Arc::clone(&state))
+        // Around all others, so that what they refuse is counted, too.
+        .layer(middleware::from_fn_with_state(state, metrics::count))
 }

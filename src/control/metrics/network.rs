@@ -16,8 +16,8 @@ use crate::{
 
 pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     packets(page, &scrape.snapshot.status.network)?;
-    listeners(page, &listener_figures(&scrape.handle))?;
-    rtp_out(page, &scrape.handle)
+    listeners(page, &listener_figures(&scrape.state.handle))?;
+    rtp_out(page, &scrape.state.handle)
 }
 
 fn packets(page: &mut Page<'_>, network: &NetworkTotals) -> fmt::Result {
@@ -114,7 +114,7 @@ fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result 
             .map(move |listener| ([("listener", &*listener.name)], figure(&listener.entry)))
     };
     page.counters(
-        "listener_refused",
+        "ingest_refused",
         None,
         "Streams, connections and datagrams that were refused",
         listeners.iter().flat_map(|listener| {
@@ -123,7 +123,7 @@ fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result 
         }),
     )?;
     page.counters(
-        "listener_malformed",
+        "ingest_malformed",
         None,
         "Input that was not what it claimed to be",
         listeners.iter().flat_map(|listener| {
@@ -132,13 +132,13 @@ fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result 
         }),
     )?;
     page.counters(
-        "listener_kernel_dropped",
+        "ingest_kernel_dropped",
         PACKETS,
         "Packets for which the kernel had no room",
         by_name(|entry| entry.kernel_drops),
     )?;
     page.counters(
-        "listener_timed_out",
+        "ingest_timed_out",
         STREAMS,
         "Streams that were idle for too long",
         by_name(|entry| entry.timed_out),

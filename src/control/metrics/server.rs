@@ -7,16 +7,17 @@ use super::{
     page::{BYTES, FRAMES, Page, RATIO, RECORDINGS, SAMPLES, SECONDS, STREAMS},
 };
 use crate::{
+    control::sampler::Snapshot,
     ledger::Entry,
     queue::PoolPlan,
     server::{RecordingTotals, Settings, Status},
 };
 
 pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
-    let (handle, status) = (&scrape.handle, &scrape.snapshot.status);
+    let (handle, status) = (&scrape.state.handle, &scrape.snapshot.status);
     run(page, scrape)?;
     ticks(page, status)?;
-    pool(page, handle.settings(), status)?;
+    pool(page, handle.settings(), &scrape.snapshot)?;
     mix(page, status)?;
     ledger(page, &status.ledger)?;
     checks(page, status)?;
@@ -24,9 +25,8 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
 }
 
 fn run(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
-    let Scrape {
-        handle, snapshot, ..
-    } = scrape;
+    let Scrape { state, snapshot } = scrape;
+    let handle = &state.handle;
     let settings = handle.settings();
     let rate_hz = settings.format.rate_hz().to_string();
     let channels = settings.format.channels().to_string();
@@ -74,7 +74,8 @@ fn ticks(page: &mut Page<'_>, status: &Status) -> fmt::Result {
     )
 }
 
-fn pool(page: &mut Page<'_>, settings: &Settings, status: &Status) -> fmt::Result {
+fn pool(page: &mut Page<'_>, settings: &Settings, snapshot: &Snapshot) -> fmt::Result {
+    let status = &snapshot.status;
     page.gauge(
         "tick_period",
         SECONDS,
@@ -95,6 +96,16 @@ fn pool(page: &mut Page<'_>, settings: &Settings, status: &Status) -> fmt::Resul
         BYTES,
         "Memory of the pool once every ring has been full",
         memory.map(|bytes| ([], bytes)),
+    )?;
+    page.gauge(
+        "rings_filled",
+        BYTES,
+        "Space in use in all rings together",
+        snapshot
+            .streams
+            .iter()
+            .map(|figures| figures.strip.ring_filled_bytes)
+            .sum::<u64>(),
     )?;
     page.gauge(
         "ring_high_water",

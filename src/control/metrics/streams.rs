@@ -9,12 +9,13 @@ use super::{
     page::{BYTES, Labels, PACKETS, Page, RATIO, SAMPLES, SECONDS},
     server::dropped,
 };
-use crate::control::sampler::Figures;
+use crate::{audio::meter::FULL_SCALE, control::sampler::Figures};
 
 /// The earliest admitted have series. So a stream that has them keeps them until it ends.
 pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     let streams = &scrape.snapshot.streams;
-    let (with, without) = streams.split_at(streams.len().min(scrape.streams_max));
+    let (with, without) =
+        streams.split_at(streams.len().min(scrape.state.settings.metrics_streams_max));
     page.gauge(
         "streams_without_series",
         None,
@@ -28,6 +29,7 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
             .map(|figures| [("stream", id(figures)), ("source", figures.admitted.from())]),
     )?;
     ledger(page, with)?;
+    strip(page, with)?;
     network(page, with)
 }
 
@@ -95,6 +97,49 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Most space ever in use in its ring",
         streams,
         |figures| Some(figures.ledger.ring_high_water_bytes),
+    )
+}
+
+fn strip(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
+    gauge(
+        page,
+        "stream_ring_filled",
+        BYTES,
+        "Space in use in its ring",
+        streams,
+        |figures| Some(figures.strip.ring_filled_bytes),
+    )?;
+    gauge(
+        page,
+        "stream_peak",
+        RATIO,
+        "Largest magnitude in the last tenth of a second before gain and mute, of full scale",
+        streams,
+        |figures| Some(f64::from(figures.strip.peak) / f64::from(FULL_SCALE)),
+    )?;
+    gauge(
+        page,
+        "stream_gain",
+        RATIO,
+        "The gain that was commanded last",
+        streams,
+        |figures| Some(figures.strip.gain.linear()),
+    )?;
+    gauge(
+        page,
+        "stream_muted",
+        None,
+        "Whether it is muted by command: 1 or 0",
+        streams,
+        |figures| Some(u32::from(figures.strip.muted)),
+    )?;
+    gauge(
+        page,
+        "stream_solo",
+        None,
+        "Whether it is solo: 1 or 0",
+        streams,
+        |figures| Some(u32::from(figures.strip.solo)),
     )
 }
 
