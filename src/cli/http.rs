@@ -3,16 +3,21 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
 };
 
-use anyhow::{Context as _, Result};
-use clap::Args;
-use mixpool::control::ControlSettings;
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, value_parser};
+use mixpool::control::{ControlSettings, Tokens};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::network;
+use super::{WrongUsage, network};
 
 /// Where the control plane listens if nothing is said, or at the next port that is free.
 const PORT: u16 = 8080;
+
+/// Descriptors for all else: a network connection of each of 1000 streams, files, sockets.
+const OTHER_DESCRIPTORS: u64 = 2048;
 
 /// Ports that are tried.
 const PORTS: u16 = 1000;
@@ -25,9 +30,32 @@ pub struct Http {
     #[arg(long, value_parser = place, value_name = "ADDR|off")]
     http: Option<Place>,
 
+    /// File with a token as its first line, which then is needed for everything but the page's files and
+    /// /healthz; without one nobody beyond this machine can be let in
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// File with a token that is for looking and listening alone
+    #[arg(long, value_name = "FILE", requires = "token_file")]
+    read_token_file: Option<PathBuf>,
+
+    /// Name by which this server is reached, beside its address and localhost; may be given several times
+    #[arg(long, value_name = "NAME")]
+    http_host: Vec<String>,
+
+    /// Most connections at once
+    #[arg(long, default_value_t = ControlSettings::default().connections_max, value_name = "COUNT")]
+    http_connections_max: usize,
+
+    /// Most requests a second from one address; twice as many may come at once
+    #[arg(long, default_value_t = ControlSettings::default().requests_per_second, value_name = "COUNT",
+          value_parser = value_parser!(u32).range(1..))]
+    http_requests_per_second: u32,
+
     /// Most listeners at once, to the mix and to single streams
     #[arg(long, default_value_t = ControlSettings::default().listeners_max, value_name = "COUNT")]
     listeners_max: usize,
+
     /// Streams that have series of their own in /metrics, the earliest admitted; the others are in the
     /// totals
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
@@ -70,12 +98,48 @@ impl Http {
         }
     }
 
-    /// What the control plane is made for.
-    pub fn settings(&self) -> ControlSettings {
-        ControlSettings {
+    /// What the control plane is made for. Whoever reaches it from another machine needs a token.
+    pub fn settings(&self) -> Result<ControlSettings> {
+        if let (Some(Place::At(address)), None) = (self.http, &self.token_file)
+            && !address.ip().to_canonical().is_loopback()
+        {
+            bail!(WrongUsage(format!(
+                "--http {address} can be reached from other machines, and then a token is needed: write \
+                 one into a file of your own (`openssl rand -hex 32`) and name it by --token-file, or take \
+                 an address of 127.0.0.0/8"
+            )));
+        }
+        let tokens = self
+            .token_file
+            .as_deref()
+            .map(|file| Tokens::read(file, self.read_token_file.as_deref()))
+            .transpose()
+            .map_err(|error| WrongUsage(error.to_string()))?;
+        Ok(ControlSettings {
+            connections_max: self.connections_max(),
+            requests_per_second: self.http_requests_per_second,
+            host_names: self.http_host.clone(),
+            tokens,
             listeners_max: self.listeners_max,
             metrics_streams_max: self.metrics_streams_max as usize,
             ..ControlSettings::default()
-        }
+        })
+    }
+
+    /// As many connections as were asked for, or as this process may have descriptors for beside its
+    /// other ones. The soft limit is raised as far as the hard one lets.
+    fn connections_max(&self) -> usize {
+        let wanted = self.http_connections_max;
+        let needed = (wanted as u64).saturating_add(OTHER_DESCRIPTORS);
+        let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+            return wanted;
+        };
+        let raised = needed.min(hard).max(soft);
+        let soft = match setrlimit(Resource::RLIMIT_NOFILE, raised, hard) {
+            Ok(()) => raised,
+            Err(_) => soft,
+        };
+        let room = soft.saturating_sub(OTHER_DESCRIPTORS).max(soft / 4);
+        wanted.min(usize::try_from(room).unwrap_or(usize::MAX))
     }
 }

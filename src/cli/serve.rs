@@ -163,6 +163,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         recordings: arguments.recordings.clone(),
         ..common.settings(clock, common.streams_max, RING_BYTES)?
     };
+    let http_settings = arguments.http.settings()?;
     let http = arguments.http.bind()?;
     let server = Server::new(settings).map_err(refused)?;
     status::end_on_signals(server.stop_handle())?;
@@ -196,7 +197,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let control = match http {
         Some(listener) => {
-            let control = Control::start(listener, arguments.http.settings(), running.handle())
+            let control = Control::start(listener, http_settings, running.handle())
                 .context("cannot start the control plane")?;
             tracing::info!("dashboard and API at http://{}/", control.local_addr());
             Some(control)

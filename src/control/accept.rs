@@ -3,34 +3,54 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{Request, StatusCode},
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::{
     setsockopt,
     sockopt::{SndBuf, TcpUserTimeout},
 };
-use tokio::{net::TcpStream, sync::Semaphore, time::sleep};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tower::Service as _;
 
-use super::state::State;
+use super::{
+    guard::{HEADER_BYTES_MAX, HEADERS_MAX, Peer, URL_BYTES_MAX},
+    problem::{MEDIA_TYPE, Problem},
+    rate::{NoPlace, Place, Places},
+    state::State,
+};
 
-/// A request's head comes within this time, the first and each later one: who sends it byte by byte
-/// holds a connection no longer.
+/// A request's head comes within this time, the first and each later one: who sends it byte by byte, or
+/// nothing at all, holds a connection no longer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Bytes of a request's head, at most.
-const HEAD_BYTES_MAX: usize = 32 << 10;
-
-/// Header fields of a request, at most.
-const HEADERS_MAX: usize = 64;
 
 /// Bytes that wait in the kernel for the other end to take them, at most; it counts what it needs itself,
 /// and so allows about as many bytes of audio.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
+/// Bytes and fields of a head that are read at all: twice what the guard allows, so that what is somewhat
+/// too much gets an answer that says so.
+const HEAD_BYTES_MAX: usize = 2 * (URL_BYTES_MAX + HEADER_BYTES_MAX);
+const HEAD_FIELDS_MAX: usize = 2 * HEADERS_MAX;
+
 /// After a failure to accept: there may be no descriptors, and another try at once would find none.
 const REST: Duration = Duration::from_millis(50);
+
+/// Connections that are told that there is no room for them, at once; beyond that they are just closed.
+const TURNED_AWAY_MAX: usize = 64;
+
+/// How long one may take to hear it.
+const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes connections until the runtime ends.
 pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: Arc<State>) {
@@ -41,25 +61,33 @@ pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: 
             return;
         }
     };
-    let room = Arc::new(Semaphore::new(state.settings.connections_max));
+    let settings = &state.settings;
+    let places = Arc::new(Places::new(
+        settings.connections_max,
+        settings.connections_per_address_max,
+    ));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     loop {
-        // Who comes when there is no room waits in the kernel's queue.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let router = router.clone();
-                let state = Arc::clone(&state);
-                tokio::spawn(async move {
-                    bound(&stream, state.settings.stalled_max);
-                    serve(stream, peer, router).await;
-                    drop(permit);
-                });
-            }
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!("cannot accept a connection: {error}");
                 sleep(REST).await;
+                continue;
+            }
+        };
+        match places.take(peer.ip()) {
+            Ok(place) => {
+                bound(&stream, settings.stalled_max);
+                tokio::spawn(serve(stream, peer, router.clone(), place));
+            }
+            Err(no_place) => {
+                if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
+                    tokio::spawn(async move {
+                        let _ = timeout(TURN_AWAY_TIMEOUT, turn_away(stream, no_place)).await;
+                        drop(permit);
+                    });
+                }
             }
         }
     }
@@ -76,22 +104,59 @@ fn bound(stream: &TcpStream, stalled_max: Duration) {
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router) {
+async fn serve(stream: TcpStream, address: SocketAddr, router: Router, place: Place) {
     // A frame of audio or a page's update must not wait for the next.
     let _ = stream.set_nodelay(true);
+    let local = match stream.local_addr() {
+        Ok(local) => local,
+        Err(error) => {
+            tracing::debug!(%address, "connection gone: {error}");
+            return;
+        }
+    };
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(address));
+        extensions.insert(Peer { address, local });
         router.clone().call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
+        .max_headers(HEAD_FIELDS_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = connection.await {
-        tracing::debug!(%peer, "connection ended: {error}");
+        tracing::debug!(%address, "connection ended: {error}");
     }
+    drop(place);
+}
+
+/// Says that there is no room, whatever was asked for.
+async fn turn_away(mut stream: TcpStream, no_place: NoPlace) -> std::io::Result<()> {
+    let (status, detail) = match no_place {
+        NoPlace::InAll(max) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{max} connections are open, and no more are taken: try again later"),
+        ),
+        NoPlace::FromAddress(max) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("{max} connections are open from this address: close some first"),
+        ),
+    };
+    let problem = Problem::new(status, detail);
+    let body = serde_json::to_string(&problem)?;
+    // What was sent before it is read would undo the answer.
+    stream.readable().await?;
+    let mut asked = [0; 4096];
+    while matches!(stream.try_read(&mut asked), Ok(read) if read > 0) {}
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {}\r\nRetry-After: 10\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }

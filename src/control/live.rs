@@ -30,8 +30,11 @@ use tokio_stream::{
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
 
+use utoipa_axum::{router::OpenApiRouter, routes};
+
 use self::message::{Columns, Hello, Update};
 use super::{
+    problem::Problem,
     sampler::{Figures, Snapshot},
     state::State,
 };
@@ -192,13 +195,28 @@ fn roster(slots: usize, streams: &[Arc<Figures>]) -> Roster {
     roster
 }
 
-/// The page's feed: server-sent events for as long as the server runs.
-pub(super) async fn live(Shared(state): Shared<Arc<State>>) -> Response {
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(live))
+}
+
+/// The page's feed: server-sent events for as long as the server runs. Its format changes with the page.
+#[utoipa::path(
+    get, path = "/api/v1/live", tag = "server",
+    responses((status = 200, description = "An answer without an end", body = String,
+               content_type = "text/event-stream"))
+)]
+async fn live(Shared(state): Shared<Arc<State>>) -> Result<Response, Problem> {
+    let permit = state.endless()?;
     let head = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (head, Body::from_stream(events(state))).into_response()
+    // The permit goes when the last event has gone.
+    let events = events(state).map(move |event| {
+        let _ = &permit;
+        event
+    });
+    Ok((head, Body::from_stream(events)).into_response())
 }
 
 fn events(state: Arc<State>) -> impl Stream<Item = Result<Bytes, Infallible>> {

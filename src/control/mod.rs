@@ -5,8 +5,9 @@
 //! every 100 ms ([`sampler`]), however many ask for them.
 //!
 //! - `accept`: connections and what each may take
-//! - `problem`: every error's answer (RFC 9457)
-//! - `state`, `sampler`: what the routes share
+//! - `guard`, `tokens`, `rate`: what every request passes: Host, Origin, limits, who may do what
+//! - `extract`, `problem`: what handlers take of a request, and every error's answer (RFC 9457)
+//! - `state`, `sampler`, `events`: what the routes share
 //! - `listen`: the mix and its streams, to listen to
 //! - `page`, `live`: the dashboard, and what it shows
 //! - `api`: the routes under `/api/v1`, one resource a file
@@ -14,25 +15,44 @@
 
 mod accept;
 mod api;
+mod events;
+mod extract;
+mod guard;
 mod listen;
 mod live;
 mod metrics;
 mod page;
 mod problem;
+mod rate;
 mod sampler;
 mod state;
+mod tokens;
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use tokio::{runtime, sync::watch, time::timeout};
+use tokio::{
+    runtime,
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
-use self::{listen::Listeners, live::Feed, state::State};
+pub use self::tokens::{TOKEN_CHARACTERS_MAX, TOKEN_CHARACTERS_MIN, TokenError, Tokens};
+use self::{
+    events::{Events, Watcher},
+    listen::Listeners,
+    live::Feed,
+    metrics::Answers,
+    rate::Rates,
+    sampler::Snapshot,
+    state::State,
+    tokens::Auth,
+};
 use crate::server::Handle;
 
 /// Once the server has ended, listeners have so long to take what is left.
@@ -43,6 +63,16 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct ControlSettings {
     /// Most connections at once.
     pub connections_max: usize,
+    /// Most of them from one address; hosts of one IPv6 network count as one.
+    pub connections_per_address_max: usize,
+    /// Most answers without an end at once, beside listeners: events, updates of pages.
+    pub endless_max: usize,
+    /// Requests a second from one address; twice as many may come at once.
+    pub requests_per_second: u32,
+    /// Names by which this server is reached, beside its address and `localhost`.
+    pub host_names: Vec<String>,
+    /// Who may do what; without them, everybody who comes so far may do all.
+    pub tokens: Option<Tokens>,
     /// Most listeners at once.
     pub listeners_max: usize,
     /// A connection whose other end reads nothing for so long, while there is something to read, is ended.
@@ -55,6 +85,11 @@ impl Default for ControlSettings {
     fn default() -> Self {
         Self {
             connections_max: 4096,
+            connections_per_address_max: 3000,
+            endless_max: 1000,
+            requests_per_second: 200,
+            host_names: Vec::new(),
+            tokens: None,
             listeners_max: 2000,
             stalled_max: Duration::from_secs(30),
             metrics_streams_max: 100,
@@ -66,6 +101,7 @@ impl Default for ControlSettings {
 #[derive(Debug)]
 pub struct Control {
     address: SocketAddr,
+    state: Arc<State>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
@@ -77,7 +113,7 @@ impl Control {
     /// The kernel's reason, if the thread, its runtime or the rings for listening cannot be had.
     pub fn start(
         listener: TcpListener,
-        settings: ControlSettings,
+        mut settings: ControlSettings,
         handle: Handle,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
@@ -87,14 +123,29 @@ impl Control {
             .enable_time()
             .build()?;
         let listeners = Listeners::new(&handle, settings.listeners_max)?;
+        let (publish, snapshot) = sampler::first(&handle, &listeners);
+        let live = Arc::new(Feed::new(handle.clone(), &snapshot.borrow()));
         let (stop, stopping) = watch::channel(false);
+        let state = Arc::new(State {
+            handle,
+            snapshot,
+            live,
+            listeners,
+            stopping,
+            auth: Auth::new(settings.tokens.take(), address.port()),
+            events: Arc::new(Events::new(SystemTime::now())),
+            rates: Rates::new(settings.requests_per_second),
+            endless: Arc::new(Semaphore::new(settings.endless_max)),
+            settings,
+            answers: Answers::default(),
+        });
+        let serve = serve(listener, publish, Arc::clone(&state));
         let thread = thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || {
-                runtime.block_on(serve(listener, settings, handle, listeners, stopping))
-            })?;
+            .spawn(move || runtime.block_on(serve))?;
         Ok(Self {
             address,
+            state,
             stop,
             thread,
         })
@@ -103,6 +154,14 @@ impl Control {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads the token files again, if there are any. Sessions end if a token changed.
+    ///
+    /// # Errors
+    /// [`TokenError`]: then nothing changed.
+    pub fn reload_tokens(&self) -> Result<(), TokenError> {
+        self.state.auth.reload()
     }
 
     /// Ends all connections, and waits for the thread. Listeners to a server that has ended hear it to the
@@ -115,35 +174,20 @@ impl Control {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    settings: ControlSettings,
-    handle: Handle,
-    listeners: Arc<Listeners>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let (publish, snapshot) = sampler::first(&handle, &listeners);
-    let live = Arc::new(Feed::new(handle.clone(), &snapshot.borrow()));
-    tokio::spawn(Arc::clone(&live).run(snapshot.clone()));
-    let state = Arc::new(State {
-        handle: handle.clone(),
-        snapshot,
-        live,
-        listeners: Arc::clone(&listeners),
-        stopping: stopping.clone(),
-        settings,
-        answers: metrics::Answers::default(),
-    });
+async fn serve(listener: TcpListener, publish: watch::Sender<Arc<Snapshot>>, state: Arc<State>) {
+    let listeners = Arc::clone(&state.listeners);
+    tokio::spawn(Arc::clone(&state.live).run(state.snapshot.clone()));
     tokio::spawn(Arc::clone(&listeners).run());
     tokio::spawn(sampler::run(
-        handle.clone(),
+        state.handle.clone(),
         Arc::clone(&listeners),
         publish,
+        Watcher::new(Arc::clone(&state.events)),
     ));
     let router = api::router(Arc::clone(&state));
-    tokio::spawn(accept::run(listener, router, state));
-    let _ = stopping.wait_for(|stop| *stop).await;
-    if handle.is_done() {
+    tokio::spawn(accept::run(listener, router, Arc::clone(&state)));
+    state.stopped().await;
+    if state.handle.is_done() {
         let _ = timeout(FAREWELL, listeners.gone()).await;
     }
     // What still runs ends with the runtime.

@@ -9,13 +9,17 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::listen::Listeners;
+use super::{events::Watcher, listen::Listeners};
 use crate::{
     audio::meter::Measured,
     ledger::{Entry, Network, NetworkGauges},
     mixer::StripState,
+    queue::PoolStats,
     server::{Admitted, Handle, Status},
 };
+
+/// The pool's figures are looked at each so many snapshots: that takes its mutex, and visits every ring.
+const POOL_EVERY: u64 = 10;
 
 /// From snapshot to snapshot.
 pub(super) const PERIOD: Duration = Duration::from_millis(100);
@@ -26,6 +30,12 @@ pub(super) struct Snapshot {
     /// Since the server began.
     pub(super) at: Duration,
     pub(super) status: Status,
+    /// As it was no more than a second before.
+    pub(super) pool: PoolStats,
+    /// How many snapshots there were before.
+    number: u64,
+    /// Streams that were admitted so far: each of them is among those that run, or has ended.
+    pub(super) admitted: u64,
     /// Samples offered and dropped since the snapshot before, by all streams.
     pub(super) offered_now: u64,
     pub(super) dropped_now: u64,
@@ -57,18 +67,23 @@ pub(super) fn first(
     watch::channel(Arc::new(look(handle, listeners, None)))
 }
 
-/// Takes a snapshot each period, for as long as anybody may read it.
+/// Takes a snapshot each period, for as long as anybody may read it, and notes what happened since the
+/// one before.
 pub(super) async fn run(
     handle: Handle,
     listeners: Arc<Listeners>,
     publish: watch::Sender<Arc<Snapshot>>,
+    mut watcher: Watcher,
 ) {
+    watcher.look(&publish.borrow(), &handle);
     let mut interval = interval(PERIOD);
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while !publish.is_closed() {
         interval.tick().await;
         let before = Arc::clone(&publish.borrow());
-        publish.send_replace(Arc::new(look(&handle, &listeners, Some(&before))));
+        let snapshot = Arc::new(look(&handle, &listeners, Some(&before)));
+        watcher.look(&snapshot, &handle);
+        publish.send_replace(snapshot);
     }
 }
 
@@ -79,6 +94,8 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
         .flat_map(|before| &before.streams)
         .map(|figures| (figures.admitted.number(), figures))
         .collect();
+    // Before the list: whoever is counted is in it, unless it has ended.
+    let admitted = handle.streams_count();
     let streams: Vec<_> = handle
         .running()
         .into_iter()
@@ -108,6 +125,11 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
         .filter(|figures| !running.contains(&figures.admitted.number()))
         .map(|figures| Arc::clone(&figures.admitted))
         .collect();
+    let number = before.map_or(0, |before| before.number + 1);
+    let pool = match before {
+        Some(before) if !number.is_multiple_of(POOL_EVERY) => before.pool,
+        _ => handle.pool_stats(),
+    };
     let status = handle.status();
     let since = |figure: fn(&Entry) -> u64| {
         let before = before.map_or(0, |before| figure(&before.status.ledger));
@@ -118,6 +140,9 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
         offered_now: since(|ledger| ledger.offered),
         dropped_now: since(Entry::dropped),
         status,
+        pool,
+        number,
+        admitted,
         mix: listeners.measure(),
         streams,
         ended,

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{ControlSettings, listen::Listeners, live::Feed, metrics::Answers, sampler::Snapshot};
+use super::{
+    ControlSettings, events::Events, listen::Listeners, live::Feed, metrics::Answers,
+    problem::Problem, rate::Rates, sampler::Snapshot, tokens::Auth,
+};
 use crate::server::Handle;
 
 /// What all routes share.
@@ -21,11 +24,36 @@ pub(super) struct State {
     pub(super) settings: ControlSettings,
     /// What was answered so far.
     pub(super) answers: Answers,
+    pub(super) auth: Auth,
+    pub(super) events: Arc<Events>,
+    pub(super) rates: Rates,
+    /// A permit for each answer that has no end of its own, but for listeners, who have their own bound.
+    pub(super) endless: Arc<Semaphore>,
 }
 
 impl State {
     /// The latest snapshot, at most 100 ms old.
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// Leave for an answer without an end, such as events, to be kept as long as it lasts.
+    ///
+    /// # Errors
+    /// 503 if as many are under way as there may be.
+    pub(super) fn endless(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.endless).try_acquire_owned().map_err(|_| {
+            Problem::unavailable(format!(
+                "{} endless answers are under way, and no more are given: try again later",
+                self.settings.endless_max
+            ))
+        })
+    }
+
+    /// Waits until the server ends.
+    pub(super) async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // Who would say so is gone only when the runtime ends.
+        let _ = stopping.wait_for(|stop| *stop).await;
     }
 }

@@ -39,8 +39,8 @@ pub use self::{
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
     report::{
-        EventReport, ListenerReport, NetworkReport, RecordingReport, Report, RtpOutReport,
-        SourceErrorReport, StreamReport, TickReport, Totals,
+        EventReport, LedgerReport, ListenerReport, NetworkReport, RecordingReport, Report,
+        RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
     settings::{Clock, Settings},
     shared::Busy,

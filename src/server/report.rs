@@ -5,6 +5,7 @@ mod network;
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use network::{EventReport, ListenerReport, NetworkReport, RtpOutReport};
 
@@ -116,7 +117,7 @@ impl SourceErrorReport {
 
 /// Durations of ticks: the shortest that so many of them do not exceed. Less than 1/128 too long, never
 /// too short; the longest is exact.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct TickReport {
     pub p50_ns: u64,
@@ -148,7 +149,7 @@ pub struct Totals {
 }
 
 /// The figures of an account.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the words of the ledger")]
 pub struct LedgerReport {
     pub offered_samples: u64,

@@ -5,23 +5,31 @@ use std::sync::Arc;
 use axum::{Json, extract::State as Shared};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::control::{
     listen::{ListenerBody, ListenersTotals},
     state::State,
 };
 
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(listeners))
+}
+
 /// All who listen.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ListenersBody {
+struct ListenersBody {
     totals: ListenersTotals,
     /// In the order in which they came.
     listeners: Vec<ListenerBody>,
 }
 
 /// Who listens, by HTTP or WebSocket, and how far behind each is.
-#[utoipa::path(get, path = "/api/v1/listeners", responses((status = 200, body = ListenersBody)))]
-pub(super) async fn listeners(Shared(state): Shared<Arc<State>>) -> Json<ListenersBody> {
+#[utoipa::path(
+    get, path = "/api/v1/listeners", tag = "listening",
+    responses((status = 200, description = "Who listens", body = ListenersBody))
+)]
+async fn listeners(Shared(state): Shared<Arc<State>>) -> Json<ListenersBody> {
     Json(ListenersBody {
         totals: state.listeners.totals(),
         listeners: state.listeners.list(),

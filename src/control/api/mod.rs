@@ -1,43 +1,66 @@
 //! The routes: one resource a file.
+//!
+//! Each file has `routes()`, with the route, what it takes, and every answer of its own declared by its
+//! handlers. What all routes have in common is added to the description by [`description`].
 
+mod description;
+mod events;
+mod health;
 mod listeners;
+mod session;
 mod status;
+mod stream;
+mod streams;
 
 use std::sync::Arc;
 
-use axum::{Router, http::Uri, middleware, routing::get};
-use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use axum::{Extension, Router, http::Uri, middleware::from_fn_with_state};
+use utoipa_axum::router::OpenApiRouter;
 
-use super::{listen, live, metrics, page, problem::Problem, state::State};
-
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "mixpool",
-    description = "A live audio mixer: its streams, what they came to, and the mix."
-))]
-struct Description;
+use super::{guard, listen, live, metrics, page, problem::Problem, state::State};
 
 /// All routes.
 pub(super) fn router(state: Arc<State>) -> Router {
-    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(status::status))
-        .routes(routes!(listeners::listeners))
+    // For everybody: nothing here tells or changes anything of the mix.
+    let open = OpenApiRouter::new()
+        .merge(health::routes())
+        .merge(session::routes());
+    // For those with a token, if one is needed: to read, or to change.
+    let guarded = OpenApiRouter::new()
+        .merge(status::routes())
+        .merge(streams::routes())
+        .merge(stream::routes())
+        .merge(events::routes())
+        .merge(listeners::routes())
         .merge(listen::router())
+        .merge(live::routes())
         .merge(metrics::routes())
-        .split_for_parts();
-    let description = Arc::new(description);
-    router
-        .route(
-            "/api/v1/openapi.json",
-            get(move || async move { axum::Json(Arc::unwrap_or_clone(description)) }),
-        )
-        .route("/api/v1/live", get(live::live))
+        .merge(description::routes());
+    // For those who may change, whatever the method.
+    let changing = OpenApiRouter::new();
+
+    let (open, mut described) = description::described(open);
+    let (guarded, guarded_described) = description::described(guarded);
+    let (changing, changing_described) = description::described(changing);
+    let auth = state.auth.is_on().then(|| state.auth.cookie());
+    described.merge(description::guarded(guarded_described, auth, false));
+    described.merge(description::guarded(changing_described, auth, true));
+    let description = description::complete(described, auth);
+
+    Router::new()
         .merge(page::routes())
+        .merge(open)
+        .merge(guarded.route_layer(from_fn_with_state(Arc::clone(&state), guard::authorize)))
+        .merge(changing.route_layer(from_fn_with_state(
+            Arc::clone(&state),
+            guard::authorize_change,
+        )))
         .fallback(|uri: Uri| async move {
             Problem::not_found(format!("there is nothing at {}", uri.path()))
         })
+        .layer(Extension(description::Described::new(&description)))
         .with_state(Arc::clone(&state))
+        .layer(from_fn_with_state(Arc::clone(&state), guard::protect))
         // Around all others, so that what they refuse is counted, too.
-        .layer(middleware::from_fn_with_state(state, metrics::count))
+        .layer(from_fn_with_state(state, metrics::count))
 }

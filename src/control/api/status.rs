@@ -5,26 +5,147 @@ use std::sync::Arc;
 use axum::{Json, extract::State as Shared};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::control::state::State;
+use crate::{
+    control::state::State,
+    queue::{PoolPlan, PoolStats},
+    server::{Clock, LedgerReport, TickReport},
+};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(status))
+}
 
 /// How the server is.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct StatusBody {
+struct StatusBody {
+    /// Of the server.
+    version: &'static str,
     uptime_s: f64,
+    rate_hz: u32,
+    channels: u16,
+    /// Samples per channel of a block.
+    block_samples: usize,
     ticks: u64,
     late_ticks: u64,
-    streams: u64,
+    /// The time from tick to tick; none where ticks follow the streams.
+    tick_budget_ns: Option<u64>,
+    /// From begun to done.
+    tick_time: TickReport,
+    /// From due to begun.
+    tick_lateness: TickReport,
+    /// Of the mix in the last second or two, in dB of full scale; null for silence.
+    peak_dbfs: Option<f32>,
+    /// Samples that saturation cut.
+    clipped_samples: u64,
+    /// Samples that the limiter turned down.
+    limited_samples: u64,
+    /// Streams that run.
+    streams: usize,
+    /// Streams that were admitted since the start.
+    admitted_streams: u64,
+    /// Most streams at once, since the start.
+    streams_high_water: usize,
+    /// Of the last tenth of a second, 0.0 to 1.0.
+    drop_rate_now: f64,
+    /// The ledgers of all streams added up.
+    totals: LedgerReport,
+    pool: PoolBody,
 }
 
-/// How the server is, at most 100 ms ago.
-#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = StatusBody)))]
-pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
+/// The queue pool.
+#[derive(Debug, Serialize, ToSchema)]
+struct PoolBody {
+    /// Rings: the most streams at once.
+    slots: usize,
+    /// Of each.
+    ring_bytes: usize,
+    /// RAM when every ring has been full once, or from the start if it was prefaulted.
+    resident_bytes: u64,
+    /// Address space.
+    virtual_bytes: u64,
+    /// Positions and counters.
+    metadata_bytes: u64,
+    /// Rings that are leased now.
+    leases: usize,
+    leases_high_water: usize,
+    /// Streams that found no ring.
+    refused_leases: u64,
+    /// Most ring space ever in use in any one ring.
+    ring_high_water_bytes: u64,
+    published_messages: u64,
+    dropped_messages: u64,
+    /// Writes to the pool's eventfd: the system calls that waking cost.
+    wakes: u64,
+}
+
+impl PoolBody {
+    fn new(plan: &PoolPlan, stats: &PoolStats) -> Self {
+        Self {
+            slots: plan.slots,
+            ring_bytes: plan.ring_bytes,
+            resident_bytes: plan.resident_bytes,
+            virtual_bytes: plan.virtual_bytes,
+            metadata_bytes: plan.metadata_bytes,
+            leases: stats.leases,
+            leases_high_water: stats.leases_high_water,
+            refused_leases: stats.refused_leases,
+            ring_high_water_bytes: stats.high_water_bytes,
+            published_messages: stats.published.messages,
+            dropped_messages: stats.dropped.messages,
+            wakes: stats.wakes,
+        }
+    }
+}
+
+/// How the server is, at most 100 ms ago; the pool's figures, at most a second ago.
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "server",
+    responses((status = 200, description = "How the server is", body = StatusBody))
+)]
+async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
     let snapshot = state.snapshot();
+    let (status, settings) = (&snapshot.status, state.handle.settings());
+    let tick_budget_ns = match settings.clock {
+        Clock::Live { speed, .. } => Some(settings.ptime.div_f64(speed).as_nanos() as u64),
+        Clock::Offline => None,
+    };
+    let plan = PoolPlan::new(settings.streams_max, settings.ring_bytes)
+        .expect("the pool was built by this plan");
     Json(StatusBody {
-        uptime_s: snapshot.at.as_secs_f64(),
-        ticks: snapshot.status.ticks,
-        late_ticks: snapshot.status.late_ticks,
-        streams: snapshot.status.streams,
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: state.handle.uptime().as_secs_f64(),
+        rate_hz: settings.format.rate_hz(),
+        channels: settings.format.channels(),
+        block_samples: state.handle.block_samples(),
+        ticks: status.ticks,
+        late_ticks: status.late_ticks,
+        tick_budget_ns,
+        tick_time: status.tick_time,
+        tick_lateness: status.tick_lateness,
+        peak_dbfs: finite(status.peak_dbfs),
+        clipped_samples: status.clipped_samples,
+        limited_samples: status.limited_samples,
+        streams: snapshot.streams.len(),
+        admitted_streams: snapshot.admitted,
+        streams_high_water: snapshot.pool.leases_high_water.max(snapshot.streams.len()),
+        drop_rate_now: rate(snapshot.dropped_now, snapshot.offered_now),
+        totals: LedgerReport::from(&status.ledger),
+        pool: PoolBody::new(&plan, &snapshot.pool),
     })
+}
+
+/// JSON knows no infinity: silence is null.
+pub(super) fn finite(db: f32) -> Option<f32> {
+    db.is_finite().then_some(db)
+}
+
+/// Dropped of offered; a drop may be counted a moment before or after its offer.
+pub(super) fn rate(dropped: u64, offered: u64) -> f64 {
+    if dropped == 0 {
+        0.0
+    } else {
+        (dropped as f64 / offered.max(dropped) as f64).min(1.0)
+    }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     ledger::{Event, Listener, Malformed, NetworkEntry, Refusal},
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// The network side of one stream's account.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct NetworkReport {
     pub received_packets: u64,
@@ -45,7 +46,7 @@ pub struct NetworkReport {
 }
 
 /// Something that happened to a stream.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct EventReport {
     /// Since the mix began.
@@ -90,7 +91,7 @@ impl From<NetworkEntry> for NetworkReport {
 }
 
 /// What came to a listener and became no stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "each name says what it is")]
 pub struct ListenerReport {
     pub listener: String,

@@ -1,0 +1,74 @@
+//! `GET /healthz` and `GET /readyz`: for those who restart servers, and those who send them work.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Json, extract::State as Shared};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    control::{problem::Problem, sampler::PERIOD, state::State},
+    ingest::clock::now_ns,
+};
+
+/// A mix that is so long behind its clock is not ready for more.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready))
+}
+
+/// That all is well.
+#[derive(Debug, Serialize, ToSchema)]
+struct Well {
+    /// Always `ok`; anything else is another status.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+const WELL: Well = Well { status: "ok" };
+
+/// Whether the control plane answers.
+#[utoipa::path(
+    get, path = "/healthz", tag = "server",
+    responses((status = 200, description = "It does", body = Well))
+)]
+async fn health() -> Json<Well> {
+    Json(WELL)
+}
+
+/// Whether the mix runs, and keeps up with its clock.
+#[utoipa::path(
+    get, path = "/readyz", tag = "server",
+    responses(
+        (status = 200, description = "It does", body = Well),
+        (status = 503, description = "It has not begun, has ended, or is more than a second behind",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn ready(Shared(state): Shared<Arc<State>>) -> Result<Json<Well>, Problem> {
+    let handle = &state.handle;
+    let snapshot = state.snapshot();
+    if handle.is_done() {
+        return Err(Problem::unavailable("the mix has ended"));
+    }
+    if snapshot.status.ticks == 0 {
+        return Err(Problem::unavailable("the mix has not begun"));
+    }
+    if let Some(clock) = handle.clock() {
+        // From the clock itself: a mixer that stands still tells nothing of its lateness. The ticks were
+        // counted a tenth of a second ago, at most.
+        let due = clock.next_tick(now_ns());
+        let behind_ns = due.saturating_sub(snapshot.status.ticks) * clock.period_ns;
+        let behind = Duration::from_nanos(behind_ns);
+        if behind > BEHIND_MAX + PERIOD {
+            return Err(Problem::unavailable(format!(
+                "the mix is {behind:.1?} behind its clock"
+            )));
+        }
+    }
+    Ok(Json(WELL))
+}

@@ -1,0 +1,213 @@
+//! `/api/v1/streams/{id}`: one stream.
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+use axum::{Json, extract::State as Shared, http::StatusCode};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    status::finite,
+    streams::{PhaseBody, StreamBody},
+};
+use crate::{
+    audio::Gain,
+    control::{
+        extract::{Body, Name},
+        problem::Problem,
+        state::State,
+    },
+    server::{Admitted, Busy, Change, NetworkReport},
+};
+
+/// What may be asked for, beside silence.
+const GAIN_DB: RangeInclusive<f32> = -96.0..=24.0;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(stream, change_stream, end_stream))
+}
+
+/// A stream, and all that is known of it.
+#[derive(Debug, Serialize, ToSchema)]
+struct StreamDetail {
+    #[serde(flatten)]
+    stream: StreamBody,
+    /// What the network did to it; null unless it comes over one.
+    network: Option<NetworkReport>,
+}
+
+impl StreamDetail {
+    fn new(state: &State, admitted: &Admitted) -> Self {
+        let network = admitted.account().network();
+        Self {
+            stream: body(state, admitted),
+            network: network.map(|network| network.read().into()),
+        }
+    }
+}
+
+fn body(state: &State, admitted: &Admitted) -> StreamBody {
+    let snapshot = state.snapshot();
+    let at = snapshot
+        .streams
+        .binary_search_by_key(&admitted.number(), |figures| figures.admitted.number());
+    match at {
+        Ok(at) if admitted.is_running() => StreamBody::running(&snapshot.streams[at], snapshot.at),
+        _ => StreamBody::read(admitted, state.handle.uptime()),
+    }
+}
+
+/// The latest stream of this name.
+fn find(state: &State, id: &str) -> Result<Arc<Admitted>, Problem> {
+    state.handle.stream(id).ok_or_else(|| {
+        Problem::not_found(format!(
+            "there is no stream `{id}`, and none of that name ended lately"
+        ))
+    })
+}
+
+/// The stream of this name that runs, or the latest that ended.
+#[utoipa::path(
+    get, path = "/api/v1/streams/{id}", tag = "streams",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The stream", body = StreamDetail))
+)]
+async fn stream(
+    Shared(state): Shared<Arc<State>>,
+    Name(id): Name,
+) -> Result<Json<StreamDetail>, Problem> {
+    let admitted = find(&state, &id)?;
+    Ok(Json(StreamDetail::new(&state, &admitted)))
+}
+
+/// What is to change of a stream. What is not said stays as it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+struct ChangeBody {
+    /// In dB; null for silence.
+    #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
+    gain_db: GainAsked,
+    /// Whether it is consumed without being heard.
+    #[serde(deserialize_with = "some")]
+    #[schema(value_type = bool)]
+    muted: Option<bool>,
+    /// Whether it is solo: while any stream is, those that are not are not heard.
+    #[serde(deserialize_with = "some")]
+    #[schema(value_type = bool)]
+    solo: Option<bool>,
+}
+
+/// A gain that was asked for, if any.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Option<f32>")]
+enum GainAsked {
+    #[default]
+    Unsaid,
+    Silence,
+    Db(f32),
+}
+
+impl From<Option<f32>> for GainAsked {
+    fn from(db: Option<f32>) -> Self {
+        db.map_or(Self::Silence, Self::Db)
+    }
+}
+
+/// Not null.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    bool::deserialize(deserializer).map(Some)
+}
+
+impl ChangeBody {
+    fn change(&self) -> Result<Change, Problem> {
+        let gain = match self.gain_db {
+            GainAsked::Unsaid => None,
+            GainAsked::Silence => Some(Gain::SILENCE),
+            GainAsked::Db(db) if GAIN_DB.contains(&db) => Gain::from_db(db).ok(),
+            GainAsked::Db(db) => {
+                return Err(Problem::bad_request(format!(
+                    "a gain_db of {db} is not from {} to {}, nor null for silence",
+                    GAIN_DB.start(),
+                    GAIN_DB.end()
+                )));
+            }
+        };
+        Ok(Change {
+            gain,
+            muted: self.muted,
+            solo: self.solo,
+        })
+    }
+}
+
+/// Changes a stream's gain, mute or solo, from the next tick on, in a ramp of 20 ms.
+///
+/// The answer has the state that was asked for; its figures are those of before.
+#[utoipa::path(
+    patch, path = "/api/v1/streams/{id}", tag = "streams",
+    params(("id" = String, Path, description = "Its name")),
+    request_body = ChangeBody,
+    responses(
+        (status = 200, description = "The stream", body = StreamDetail),
+        (status = 409, description = "It has ended, or ends",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change_stream(
+    Shared(state): Shared<Arc<State>>,
+    Name(id): Name,
+    Body(asked): Body<ChangeBody>,
+) -> Result<Json<StreamDetail>, Problem> {
+    let admitted = find(&state, &id)?;
+    let change = asked.change()?;
+    running(&admitted)?;
+    state.handle.set(&admitted, change).map_err(busy)?;
+    let mut detail = StreamDetail::new(&state, &admitted);
+    let stream = &mut detail.stream;
+    if let Some(gain) = change.gain {
+        stream.gain_db = finite(gain.db());
+    }
+    stream.muted = change.muted.unwrap_or(stream.muted);
+    stream.solo = change.solo.unwrap_or(stream.solo);
+    Ok(Json(detail))
+}
+
+/// Ends a stream: what waits of it, and what still comes, is discarded and counted.
+#[utoipa::path(
+    delete, path = "/api/v1/streams/{id}", tag = "streams",
+    params(("id" = String, Path, description = "Its name")),
+    responses(
+        (status = 202, description = "It ends; its phase says when it has", body = StreamDetail),
+        (status = 409, description = "It has ended, or ends",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn end_stream(
+    Shared(state): Shared<Arc<State>>,
+    Name(id): Name,
+) -> Result<(StatusCode, Json<StreamDetail>), Problem> {
+    let admitted = find(&state, &id)?;
+    running(&admitted)?;
+    state.handle.end(&admitted).map_err(busy)?;
+    let mut detail = StreamDetail::new(&state, &admitted);
+    if detail.stream.phase != PhaseBody::Ended {
+        detail.stream.phase = PhaseBody::Ending;
+    }
+    Ok((StatusCode::ACCEPTED, Json(detail)))
+}
+
+fn running(admitted: &Admitted) -> Result<(), Problem> {
+    let id = admitted.id();
+    if !admitted.is_running() {
+        Err(Problem::conflict(format!("the stream `{id}` has ended")))
+    } else if admitted.is_dismissed() {
+        Err(Problem::conflict(format!("the stream `{id}` ends")))
+    } else {
+        Ok(())
+    }
+}
+
+fn busy(busy: Busy) -> Problem {
+    Problem::unavailable(busy.to_string())
+}

@@ -1,0 +1,314 @@
+//! What happened, in a bounded log: streams that started and ended, first drops, overload.
+//!
+//! Found by comparing snapshots, so that nothing that mixes or places audio spends time on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+use super::sampler::Snapshot;
+use crate::server::{Admitted, Handle, RecordingTotals};
+
+/// Events that are kept: a start and an end of each of 4000 streams.
+const EVENTS_MAX: usize = 8192;
+
+/// Late ticks are told of no more often than this.
+const OVERLOAD_REST: Duration = Duration::from_secs(10);
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum What {
+    /// A stream was admitted.
+    StreamStarted,
+    /// A stream ended; its ledger is final.
+    StreamEnded,
+    /// A stream lost samples for the first time.
+    FirstDrop,
+    /// Ticks began after the next was due.
+    Overload,
+    /// A recording failed to take what it should.
+    RecordingError,
+}
+
+impl What {
+    /// As JSON and event streams name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::StreamStarted => "stream_started",
+            Self::StreamEnded => "stream_ended",
+            Self::FirstDrop => "first_drop",
+            Self::Overload => "overload",
+            Self::RecordingError => "recording_error",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(super) struct Event {
+    /// Ids only grow, from one run of the server to the next, too.
+    pub(super) id: u64,
+    /// Since the start of the server.
+    pub(super) at_s: f64,
+    pub(super) event: What,
+    /// The stream that it happened to, or the recording.
+    pub(super) name: Option<String>,
+    /// For people.
+    pub(super) detail: String,
+}
+
+/// The latest events.
+#[derive(Debug)]
+pub(super) struct Events {
+    log: Mutex<Log>,
+    /// The latest id.
+    news: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Log {
+    kept: VecDeque<Arc<Event>>,
+    next_id: u64,
+}
+
+impl Events {
+    /// An empty log. Its first id lies beyond those of a log that began a second before, unless that had
+    /// a million of them.
+    pub(super) fn new(now: SystemTime) -> Self {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        let next_id = since.unwrap_or_default().as_secs() << 20 | 1;
+        Self {
+            log: Mutex::new(Log {
+                kept: VecDeque::new(),
+                next_id,
+            }),
+            news: watch::Sender::new(next_id - 1),
+        }
+    }
+
+    /// Adds one; forgets the oldest if there are too many.
+    pub(super) fn note(&self, at: Duration, event: What, name: Option<&str>, detail: String) {
+        let mut log = self.lock();
+        let id = log.next_id;
+        log.next_id += 1;
+        if log.kept.len() >= EVENTS_MAX {
+            log.kept.pop_front();
+        }
+        log.kept.push_back(Arc::new(Event {
+            id,
+            at_s: at.as_secs_f64(),
+            event,
+            name: name.map(str::to_owned),
+            detail,
+        }));
+        drop(log);
+        self.news.send_replace(id);
+    }
+
+    /// At most so many of those after this id, the oldest first.
+    pub(super) fn after(&self, id: u64, max: usize) -> Vec<Arc<Event>> {
+        let log = self.lock();
+        let first = log.kept.partition_point(|event| event.id <= id);
+        log.kept.iter().skip(first).take(max).cloned().collect()
+    }
+
+    /// The id of the latest.
+    pub(super) fn latest(&self) -> u64 {
+        *self.news.borrow()
+    }
+
+    /// Tells of news: the latest id.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Finds what happened from one snapshot to the next.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    events: Arc<Events>,
+    /// Streams whose start was told.
+    started: u64,
+    /// Late ticks that were told of, and when.
+    late_ticks: u64,
+    overload_at: Option<Duration>,
+    /// What recordings came to when they were looked at one by one.
+    recorded: RecordingTotals,
+    /// Recordings of which it was told that they failed, or that they lost samples.
+    failed: BTreeSet<u64>,
+    lossy: BTreeSet<u64>,
+}
+
+impl Watcher {
+    pub(super) fn new(events: Arc<Events>) -> Self {
+        Self {
+            events,
+            started: 0,
+            late_ticks: 0,
+            overload_at: None,
+            recorded: RecordingTotals::default(),
+            failed: BTreeSet::new(),
+            lossy: BTreeSet::new(),
+        }
+    }
+
+    /// Notes what happened since the last look.
+    pub(super) fn look(&mut self, snapshot: &Snapshot, handle: &Handle) {
+        let begun = |number: u64| (self.started..snapshot.admitted).contains(&number);
+        let mut started: BTreeMap<u64, Arc<Admitted>> = snapshot
+            .streams
+            .iter()
+            .map(|figures| (figures.admitted.number(), Arc::clone(&figures.admitted)))
+            .filter(|(number, _)| begun(*number))
+            .collect();
+        let mut ended: BTreeMap<u64, Arc<Admitted>> = snapshot
+            .ended
+            .iter()
+            .map(|admitted| (admitted.number(), Arc::clone(admitted)))
+            .collect();
+        let count = snapshot.admitted - self.started;
+        if (started.len() as u64) < count {
+            // Some came and went between two snapshots.
+            for admitted in handle.ended(count as usize + ended.len()) {
+                let number = admitted.number();
+                if begun(number) && !started.contains_key(&number) {
+                    started.insert(number, Arc::clone(&admitted));
+                    ended.insert(number, admitted);
+                }
+            }
+        }
+        self.started = snapshot.admitted;
+        for admitted in started.values() {
+            let from = admitted.from().to_owned();
+            self.note_of(admitted, admitted.at(), What::StreamStarted, from);
+        }
+        for figures in &snapshot.streams {
+            let dropped = figures.ledger.dropped();
+            if dropped > 0 && dropped == figures.dropped_now {
+                let detail = format!("{dropped} samples");
+                self.note_of(&figures.admitted, snapshot.at, What::FirstDrop, detail);
+            }
+        }
+        for admitted in ended.values() {
+            let ledger = admitted.account().read();
+            let detail = format!(
+                "{} samples mixed, {} dropped",
+                ledger.mixed,
+                ledger.dropped()
+            );
+            self.note_of(admitted, snapshot.at, What::StreamEnded, detail);
+        }
+        self.look_at_ticks(snapshot);
+        self.look_at_recordings(snapshot, handle);
+    }
+
+    fn look_at_ticks(&mut self, snapshot: &Snapshot) {
+        let late = snapshot.status.late_ticks.saturating_sub(self.late_ticks);
+        let rested = self
+            .overload_at
+            .is_none_or(|before| snapshot.at.saturating_sub(before) >= OVERLOAD_REST);
+        if late > 0 && rested {
+            self.late_ticks += late;
+            self.overload_at = Some(snapshot.at);
+            let detail = format!("{late} ticks began after the next was due");
+            self.events.note(snapshot.at, What::Overload, None, detail);
+        }
+    }
+
+    /// One by one only if any of them failed or lost samples since they were looked at.
+    fn look_at_recordings(&mut self, snapshot: &Snapshot, handle: &Handle) {
+        let totals = handle.recording_totals();
+        let (failed, lost) = (totals.failed, totals.lost_samples);
+        if failed == self.recorded.failed && lost == self.recorded.lost_samples {
+            return;
+        }
+        self.recorded = totals;
+        let recordings = handle.recordings();
+        // What is forgotten there need not be known here.
+        let oldest = recordings.first().map_or(0, |recording| recording.id);
+        self.failed.retain(|&id| id >= oldest);
+        self.lossy.retain(|&id| id >= oldest);
+        for recording in recordings {
+            let detail = match recording.error {
+                Some(error) if self.failed.insert(recording.id) => error,
+                None if recording.lost_samples > 0 && self.lossy.insert(recording.id) => {
+                    format!(
+                        "the disk was too slow for {} samples",
+                        recording.lost_samples
+                    )
+                }
+                _ => continue,
+            };
+            let name = Some(recording.name.as_str());
+            self.events
+                .note(snapshot.at, What::RecordingError, name, detail);
+        }
+    }
+
+    fn note_of(&self, admitted: &Admitted, at: Duration, what: What, detail: String) {
+        self.events.note(at, what, Some(admitted.id()), detail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(events: &Events, detail: &str) {
+        events.note(
+            Duration::from_secs(1),
+            What::Overload,
+            None,
+            detail.to_owned(),
+        );
+    }
+
+    #[test]
+    fn events_are_read_from_an_id_on_in_order() {
+        let events = Events::new(SystemTime::now());
+        let before = events.latest();
+        ["a", "b", "c"].iter().for_each(|text| note(&events, text));
+        let read = |after, max| {
+            let events = events.after(after, max);
+            let details: Vec<_> = events.iter().map(|event| event.detail.clone()).collect();
+            details.concat()
+        };
+        assert_eq!(read(0, 10), "abc");
+        assert_eq!(read(before + 1, 10), "bc");
+        assert_eq!(read(before + 1, 1), "b");
+        assert_eq!(read(events.latest(), 10), "");
+        assert_eq!(read(u64::MAX, 10), "");
+    }
+
+    #[test]
+    fn ids_grow_from_run_to_run() {
+        let begun = SystemTime::now();
+        let first = Events::new(begun);
+        (0..1000).for_each(|_| note(&first, ""));
+        let second = Events::new(begun + Duration::from_secs(1));
+        assert!(second.latest() > first.latest());
+        // Exact in JavaScript, for as long as anybody here lives.
+        let late = Events::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 32));
+        assert!(late.latest() < 1 << 53);
+    }
+
+    #[test]
+    fn the_log_forgets_the_oldest() {
+        let events = Events::new(SystemTime::now());
+        (0..EVENTS_MAX + 3).for_each(|number| note(&events, &number.to_string()));
+        let kept = events.after(0, usize::MAX);
+        assert_eq!(kept.len(), EVENTS_MAX);
+        assert_eq!(kept[0].detail, "3");
+    }
+}

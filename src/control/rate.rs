@@ -1,0 +1,234 @@
+//! How much one address may ask for: requests a second, and connections at once.
+//!
+//! The tables are bounded: addresses that ask for nothing are forgotten, and when more ask at once than
+//! there are places, those without a place share one.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Addresses of which the requests are counted one by one.
+const ADDRESSES_MAX: usize = 4096;
+
+/// Who asks: an IPv4 address, or the network of an IPv6 one, whose host may choose the rest.
+fn asker(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & !u128::from(u64::MAX);
+            Ipv6Addr::from_bits(network).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Requests of each address: so many a second, and twice as many at once.
+#[derive(Debug)]
+pub(super) struct Rates {
+    per_second: f64,
+    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+}
+
+/// What an address may still ask for.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    requests: f64,
+    at: Instant,
+}
+
+impl Rates {
+    pub(super) fn new(per_second: u32) -> Self {
+        Self {
+            per_second: f64::from(per_second.max(1)),
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// A request comes from there now.
+    ///
+    /// # Errors
+    /// How long to wait until the next is taken.
+    pub(super) fn take(&self, from: IpAddr, now: Instant) -> Result<(), Duration> {
+        let most = 2.0 * self.per_second;
+        let filled = |bucket: &Bucket| {
+            let since = now.saturating_duration_since(bucket.at).as_secs_f64();
+            (bucket.requests + since * self.per_second).min(most)
+        };
+        let mut buckets = lock(&self.buckets);
+        let mut asker = asker(from);
+        if buckets.len() >= ADDRESSES_MAX && !buckets.contains_key(&asker) {
+            buckets.retain(|_, bucket| filled(bucket) < most);
+            if buckets.len() >= ADDRESSES_MAX {
+                asker = Ipv6Addr::UNSPECIFIED.into();
+            }
+        }
+        let full = Bucket {
+            requests: most,
+            at: now,
+        };
+        let bucket = buckets.entry(asker).or_insert(full);
+        let requests = filled(bucket);
+        let taken = requests >= 1.0;
+        *bucket = Bucket {
+            requests: if taken { requests - 1.0 } else { requests },
+            at: now,
+        };
+        if taken {
+            Ok(())
+        } else {
+            Err(Duration::from_secs_f64((1.0 - requests) / self.per_second))
+        }
+    }
+}
+
+/// Connections of each address, and all.
+#[derive(Debug)]
+pub(super) struct Places {
+    max: usize,
+    per_address_max: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A connection's place; another may have it once this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    asker: IpAddr,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// So many connections are open.
+    InAll(usize),
+    /// So many are open from this address.
+    FromAddress(usize),
+}
+
+impl Places {
+    pub(super) fn new(max: usize, per_address_max: usize) -> Self {
+        Self {
+            max,
+            per_address_max,
+            taken: Mutex::default(),
+        }
+    }
+
+    pub(super) fn take(self: &Arc<Self>, from: IpAddr) -> Result<Place, NoPlace> {
+        let asker = asker(from);
+        let mut taken = lock(&self.taken);
+        if taken.all >= self.max {
+            return Err(NoPlace::InAll(self.max));
+        }
+        let count = taken.by_address.entry(asker).or_default();
+        if *count >= self.per_address_max {
+            return Err(NoPlace::FromAddress(self.per_address_max));
+        }
+        *count += 1;
+        taken.all += 1;
+        Ok(Place {
+            places: Arc::clone(self),
+            asker,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.places.taken);
+        taken.all -= 1;
+        if let Some(count) = taken.by_address.get_mut(&self.asker) {
+            *count -= 1;
+            if *count == 0 {
+                taken.by_address.remove(&self.asker);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: u32) -> IpAddr {
+        IpAddr::V4(number.into())
+    }
+
+    #[test]
+    fn an_address_may_burst_and_then_goes_at_its_rate() {
+        let rates = Rates::new(10);
+        let begun = Instant::now();
+        let taken = (0..100).filter(|_| rates.take(address(1), begun).is_ok());
+        assert_eq!(taken.count(), 20);
+        assert_eq!(
+            rates.take(address(1), begun),
+            Err(Duration::from_millis(100))
+        );
+        // Another one is not hindered.
+        assert_eq!(rates.take(address(2), begun), Ok(()));
+        let second = (0..1000).filter(|&ms| {
+            let now = begun + Duration::from_millis(1 + ms);
+            rates.take(address(1), now).is_ok()
+        });
+        assert_eq!(second.count(), 10);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_those_without_a_place_share_one() {
+        let rates = Rates::new(1);
+        let now = Instant::now();
+        for number in 0..10_000 {
+            let _ = rates.take(address(number), now);
+        }
+        assert!(lock(&rates.buckets).len() <= ADDRESSES_MAX + 1);
+        assert!(rates.take(address(20_000), now).is_err());
+        // Later the others have asked for nothing, and are forgotten.
+        let later = now + Duration::from_secs(10);
+        assert_eq!(rates.take(address(20_000), later), Ok(()));
+        assert!(lock(&rates.buckets).len() < 3);
+    }
+
+    #[test]
+    fn a_host_of_ipv6_is_one_whatever_address_it_takes() {
+        let rates = Rates::new(1);
+        let now = Instant::now();
+        for (address, taken) in [
+            ("2001:db8::1", true),
+            ("2001:db8::2", true),
+            ("2001:db8::3", false),
+            ("2001:db8:0:1::1", true),
+        ] {
+            let asked = rates.take(address.parse().unwrap(), now);
+            assert_eq!(asked.is_ok(), taken, "{address}");
+        }
+    }
+
+    #[test]
+    fn places_are_bounded_in_all_and_from_each_address_and_given_back() {
+        let places = Arc::new(Places::new(3, 2));
+        let first = places.take(address(1)).unwrap();
+        let _second = places.take(address(1)).unwrap();
+        assert_eq!(
+            places.take(address(1)).unwrap_err(),
+            NoPlace::FromAddress(2)
+        );
+        let third = places.take(address(2)).unwrap();
+        assert_eq!(places.take(address(3)).unwrap_err(), NoPlace::InAll(3));
+        drop(first);
+        let again = places.take(address(1)).unwrap();
+        drop((again, third));
+        assert_eq!(lock(&places.taken).by_address.len(), 1);
+    }
+}
