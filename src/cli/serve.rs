@@ -185,7 +185,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for refused in running.realtime_refused() {
         tracing::warn!("{refused}; the server runs on without");
     }
-    let feeders = Feeders::live(feeds, ingest_threads).context("cannot start --ingest-threads")?;
+    let feeders =
+        Feeders::serving(feeds, ingest_threads).context("cannot start --ingest-threads")?;
+    running.feed_by(&feeders);
     if let Some(clock) = running.clock() {
         listen::listen(
             &arguments.network,

@@ -1,6 +1,6 @@
 //! A WAV file played several times over, without a gap.
 
-use std::path::{Path, PathBuf};
+use std::{fs::File, io::Seek as _, path::Path};
 
 use super::{
     source::{Source, SourceError},
@@ -8,9 +8,12 @@ use super::{
 };
 use crate::audio::Format;
 
+/// How a play begins: from the file's first sample.
+type Begin = Box<dyn FnMut() -> Result<WavSource, SourceError> + Send>;
+
 /// A [`WavSource`] that begins again at its end.
 pub struct Looped {
-    path: PathBuf,
+    begin: Begin,
     bus: Format,
     source: WavSource,
     plays: u64,
@@ -28,10 +31,37 @@ impl Looped {
     /// # Errors
     /// As [`WavSource::open`].
     pub fn open(path: &Path, bus: Format, plays: u64) -> Result<Self, SourceError> {
+        let path = path.to_owned();
+        Self::new(Box::new(move || WavSource::open(&path, bus)), bus, plays)
+    }
+
+    /// The same of a file that is open, and stays the same whatever becomes of its name; errors call it
+    /// `path`.
+    ///
+    /// # Errors
+    /// As [`WavSource::open`].
+    pub fn of_file(file: File, path: &Path, bus: Format, plays: u64) -> Result<Self, SourceError> {
+        let path = path.to_owned();
+        let begin = move || {
+            // One play at a time has its place in the file.
+            let again = file.try_clone().and_then(|mut file| {
+                file.rewind()?;
+                Ok(file)
+            });
+            let again = again.map_err(|source| SourceError::Open {
+                path: path.clone(),
+                source,
+            });
+            WavSource::from_file(&path, again?, bus)
+        };
+        Self::new(Box::new(begin), bus, plays)
+    }
+
+    fn new(mut begin: Begin, bus: Format, plays: u64) -> Result<Self, SourceError> {
         let plays = plays.max(1);
-        let source = WavSource::open(path, bus)?;
+        let source = begin()?;
         Ok(Self {
-            path: path.to_owned(),
+            begin,
             bus,
             source,
             plays,
@@ -54,7 +84,7 @@ impl Looped {
         }
         self.left -= 1;
         self.sounded = false;
-        self.source = WavSource::open(&self.path, self.bus)?;
+        self.source = (self.begin)()?;
         Ok(true)
     }
 }
@@ -96,7 +126,7 @@ impl Source for Looped {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, path::PathBuf};
 
     fn testdata(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -197,5 +227,17 @@ mod tests {
         let mut source = Looped::open(&path, bus(1), u64::MAX).unwrap();
         assert_eq!(source.length(), Some(0));
         assert_eq!(drain(&mut source, 160).0.len(), 0);
+    }
+
+    #[test]
+    fn an_open_file_repeats_though_its_name_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let samples: Vec<i16> = (1..=1003).collect();
+        let path = wav(&dir, 8000, &samples);
+        let file = File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let mut source = Looped::of_file(file, Path::new("made.wav"), bus(1), 3).unwrap();
+        let (all, error) = drain(&mut source, 160);
+        assert!(error.is_none() && all == samples.repeat(3));
     }
 }

@@ -73,6 +73,14 @@ impl WavSource {
             return Err(refuse(io::Error::new(io::ErrorKind::InvalidInput, why)));
         }
         let file = File::open(path).map_err(refuse)?;
+        Self::from_file(path, file, bus)
+    }
+
+    /// Reads a file that is open, from where it stands; `path` is what its errors call it.
+    ///
+    /// # Errors
+    /// As [`WavSource::from_reader`].
+    pub fn from_file(path: &Path, file: File, bus: Format) -> Result<Self, SourceError> {
         Self::from_reader(path, BufReader::with_capacity(BUFFER_BYTES, file), bus)
     }
 }

@@ -21,6 +21,7 @@ mod report;
 mod settings;
 mod shared;
 mod sinks;
+mod sources;
 mod stop;
 mod vitals;
 
@@ -44,6 +45,7 @@ pub use self::{
     },
     settings::{Clock, Settings},
     shared::Busy,
+    sources::{ID_BYTES_MAX, SourceSpec, StartError},
     stop::Stop,
     vitals::Status,
 };
@@ -259,6 +261,14 @@ impl Running {
     /// Admits streams while the mixer runs, for sources that find theirs at run time.
     pub fn admission(&self) -> Arc<dyn Admission> {
         Arc::<Shared>::clone(&self.shared)
+    }
+
+    /// Lets sources begin at run time, which these threads feed; they must be
+    /// [serving](Feeders::serving).
+    pub fn feed_by(&self, feeders: &Feeders) {
+        if let Some(intake) = feeders.intake() {
+            self.shared.feed_by(intake);
+        }
     }
 
     /// Keeps a listener until the end, whose account will be in the report.

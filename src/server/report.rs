@@ -14,7 +14,7 @@ use super::{
     recordings::Finished,
 };
 use crate::{
-    ingest::FeedError,
+    ingest::FeedErrors,
     ledger::{Entry, Listener},
     queue::PoolStats,
     sink::RtpSent,
@@ -63,6 +63,8 @@ pub struct Report {
     pub ledger_imbalances: u64,
     /// Sources that failed; their streams' ledgers are below all the same.
     pub source_errors: Vec<SourceErrorReport>,
+    /// Sources that failed beyond those that are listed.
+    pub source_errors_not_kept: u64,
     /// What came to each listener and became no stream.
     pub listeners: Vec<ListenerReport>,
     pub streams: Vec<StreamReport>,
@@ -205,7 +207,7 @@ pub(super) struct Ended<'a> {
     pub(super) recordings: &'a Finished,
     /// By RTP, in the order of the settings.
     pub(super) sent: &'a [RtpSent],
-    pub(super) errors: &'a [FeedError],
+    pub(super) errors: &'a FeedErrors,
     /// Those that are kept, in the order of their admission.
     pub(super) streams: &'a [Arc<Admitted>],
     /// All there were.
@@ -277,9 +279,11 @@ impl Report {
             ledger_checks,
             ledger_imbalances,
             source_errors: errors
+                .kept
                 .iter()
                 .map(|failed| SourceErrorReport::new(&failed.id, &failed.source))
                 .collect(),
+            source_errors_not_kept: errors.not_kept,
             listeners: listeners
                 .iter()
                 .map(|listener| (&**listener).into())

@@ -5,15 +5,16 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         mpsc::{SyncSender, TrySendError},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
-    Admitted, Settings, Status, Stop, recordings::Recordings, register::Register, vitals::Vitals,
+    Admitted, Clock, Settings, Status, Stop, recordings::Recordings, register::Register,
+    vitals::Vitals,
 };
 use crate::{
     audio::Gain,
-    ingest::{Admission, MixClock, Newcomer, Refused, Stream, lease},
+    ingest::{Admission, Intake, MixClock, Newcomer, Refused, Stream, lease},
     ledger::{Account, Listener},
     mixer::{self, Command, NewInput, Timing},
     queue::{Pool, Producer},
@@ -42,6 +43,10 @@ pub(super) struct Shared {
     /// Commands of people and programs that steer the mix. On a way of their own: however many they
     /// are, they take no admission's place.
     steering: SyncSender<Command>,
+    /// The way to the threads that feed streams, once they are known.
+    pub(super) intake: OnceLock<Intake>,
+    /// Of streams that ask for none of their own. Locked when one is admitted.
+    gain: Mutex<Gain>,
 }
 
 impl Shared {
@@ -55,6 +60,7 @@ impl Shared {
         settings: Settings,
         mixing: mixer::Settings,
     ) -> Self {
+        let gain = Mutex::new(settings.gain);
         Self {
             pool,
             register: Register::default(),
@@ -68,8 +74,10 @@ impl Shared {
             begun: Instant::now(),
             begun_at: SystemTime::now(),
             listeners: Mutex::default(),
+            intake: OnceLock::new(),
             commands,
             steering,
+            gain,
         }
     }
 
@@ -87,6 +95,17 @@ impl Shared {
     /// Leases a ring for a stream whose frames play when they come, opens its account, and tells the
     /// mixer.
     pub(super) fn open(&self, id: &str, from: &str, gain: Gain) -> Result<Stream, Refused> {
+        let (stream, _) = self.open_known(id, from, gain)?;
+        Ok(stream)
+    }
+
+    /// The same, with what the server knows of the stream.
+    pub(super) fn open_known(
+        &self,
+        id: &str,
+        from: &str,
+        gain: Gain,
+    ) -> Result<(Stream, Arc<Admitted>), Refused> {
         let producer = lease(&self.pool, id)?;
         let from = from.to_owned();
         Ok(
@@ -96,6 +115,24 @@ impl Shared {
         )
     }
 
+    /// Of streams that ask for none of their own.
+    pub(super) fn gain(&self) -> Gain {
+        *self.gain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of streams that begin from now on.
+    pub(super) fn set_gain(&self, gain: Gain) {
+        *self.gain.lock().unwrap_or_else(PoisonError::into_inner) = gain;
+    }
+
+    /// From tick to tick.
+    pub(super) fn period(&self) -> Duration {
+        match self.settings.clock {
+            Clock::Live { speed, .. } => self.settings.ptime.div_f64(speed),
+            Clock::Offline => self.settings.ptime,
+        }
+    }
+
     fn introduce(
         &self,
         producer: Producer,
@@ -103,7 +140,7 @@ impl Shared {
         from: String,
         account: impl FnOnce(String) -> Account,
         as_what: impl FnOnce(NewInput) -> NewInput,
-    ) -> Stream {
+    ) -> (Stream, Arc<Admitted>) {
         let mixer::Settings {
             format,
             block_samples,
@@ -118,7 +155,8 @@ impl Shared {
         let strip = new.strip();
         let stream = Stream::new(producer, Arc::clone(&account), format, block_samples);
         let (at, dismissal) = (self.begun.elapsed(), stream.dismissal());
-        register.add(|number| Admitted::new(account, strip, dismissal, lease, from, at, number));
+        let admitted = register
+            .add(|number| Admitted::new(account, strip, dismissal, lease, from, at, number));
         // Room for as many as there are slots, and a slot is leased anew only when the mixer has given
         // it back. The mixer may be gone already: then nobody will hear the stream, and that is all.
         let sent = self.commands.try_send(Command::Admit(new));
@@ -126,7 +164,7 @@ impl Shared {
             !matches!(sent, Err(TrySendError::Full(_))),
             "room for an admission per slot"
         );
-        stream
+        (stream, admitted)
     }
 
     /// Tells the mixer, unless it has too much to do already. If the mixer is gone, nothing comes of
@@ -154,15 +192,16 @@ impl Admission for Shared {
             output,
         } = newcomer;
         let producer = lease(&self.pool, &id)?;
-        let gain = gain.unwrap_or(self.settings.gain);
+        let gain = gain.unwrap_or_else(|| self.gain());
         let account = Account::with_network;
-        Ok(self.introduce(producer, id, from, account, |new| {
+        let (stream, _) = self.introduce(producer, id, from, account, |new| {
             let new = new.gain(gain).timing(Timing::Clock).source(source);
             match output {
                 Some(output) => new.output(output, &self.mixing),
                 None => new,
             }
-        }))
+        });
+        Ok(stream)
     }
 
     fn is_running(&self, id: &str) -> bool {

@@ -1,0 +1,182 @@
+//! A thread that feeds live streams: each frame at its own deadline.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::{BinaryHeap, binary_heap::PeekMut},
+    sync::{
+        Arc,
+        atomic::{self, AtomicBool, AtomicUsize},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Feed, FeedErrors, Schedule};
+
+/// A live thread wakes at most this often: streams whose frames are due within it share a wake-up, so
+/// a thousand streams do not cost a thousand wake-ups a frame.
+const WAKE_QUANTUM: Duration = Duration::from_millis(1);
+
+/// How soon a sleeping thread sees that it is to stop, at the latest.
+const STOP_LATENCY: Duration = Duration::from_millis(50);
+
+/// What a thread begins with.
+pub(super) struct Hand {
+    feeds: Vec<(Feed, Schedule)>,
+    coming: Option<Coming>,
+}
+
+/// What comes later.
+struct Coming {
+    feeds: mpsc::Receiver<(Feed, Schedule)>,
+    /// Told how many streams the thread feeds.
+    fed: Arc<AtomicUsize>,
+}
+
+impl Hand {
+    /// These streams, and no others.
+    pub(super) fn new(feeds: Vec<(Feed, Schedule)>) -> Self {
+        Self {
+            feeds,
+            coming: None,
+        }
+    }
+
+    /// These, and those that come. `fed` counts all of them; whoever sends one adds it.
+    pub(super) fn serving(
+        feeds: Vec<(Feed, Schedule)>,
+        coming: mpsc::Receiver<(Feed, Schedule)>,
+        fed: Arc<AtomicUsize>,
+    ) -> Self {
+        let feeds_coming = Coming { feeds: coming, fed };
+        Self {
+            feeds,
+            coming: Some(feeds_coming),
+        }
+    }
+}
+
+/// A stream under way. Its order is that of its deadlines, and of its beginning among equals.
+struct Fed {
+    due: Duration,
+    number: u64,
+    /// When its schedule began.
+    begun: Duration,
+    feed: Box<(Feed, Schedule)>,
+}
+
+impl Fed {
+    /// Whether the source has more, whose deadline is then known.
+    fn step(&mut self, errors: &mut FeedErrors) -> bool {
+        let (feed, schedule) = &mut *self.feed;
+        let goes_on = feed.step(errors);
+        if goes_on {
+            self.due = self.begun + schedule.next_deadline();
+        }
+        goes_on
+    }
+}
+
+impl Ord for Fed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.due, self.number).cmp(&(other.due, other.number))
+    }
+}
+
+impl PartialOrd for Fed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Fed {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Fed {}
+
+/// The streams of a thread.
+struct Table {
+    begun: Instant,
+    due: BinaryHeap<Reverse<Fed>>,
+    count: u64,
+}
+
+impl Table {
+    /// A stream whose schedule begins now.
+    fn add(&mut self, (feed, mut schedule): (Feed, Schedule), now: Duration) {
+        let due = now + schedule.next_deadline();
+        self.due.push(Reverse(Fed {
+            due,
+            number: self.count,
+            begun: now,
+            feed: Box::new((feed, schedule)),
+        }));
+        self.count += 1;
+    }
+
+    /// Gives the frames that are due; gives how many streams ended.
+    fn step(&mut self, now: Duration, errors: &mut FeedErrors) -> usize {
+        let mut ended = 0;
+        while let Some(mut first) = self.due.peek_mut()
+            && first.0.due <= now
+        {
+            if !first.0.step(errors) {
+                // Closes the ring.
+                PeekMut::pop(first);
+                ended += 1;
+            }
+        }
+        ended
+    }
+
+    /// How long until a frame is due, within what a thread sleeps.
+    fn pause(&self, now: Duration) -> Duration {
+        let first = self.due.peek().map(|Reverse(fed)| fed.due);
+        first
+            .map_or(STOP_LATENCY, |due| due.saturating_sub(now))
+            .clamp(WAKE_QUANTUM, STOP_LATENCY)
+    }
+}
+
+/// Feeds until it is told to stop, or until its streams have ended and no others can come.
+pub(super) fn run(hand: Hand, stop: &AtomicBool) -> FeedErrors {
+    let Hand { feeds, coming } = hand;
+    let mut errors = FeedErrors::default();
+    let mut table = Table {
+        begun: Instant::now(),
+        due: BinaryHeap::with_capacity(feeds.len()),
+        count: 0,
+    };
+    for feed in feeds {
+        table.add(feed, Duration::ZERO);
+    }
+    while !stop.load(atomic::Ordering::Relaxed) {
+        let now = table.begun.elapsed();
+        let known = errors.kept.len();
+        let ended = table.step(now, &mut errors);
+        let Some(coming) = &coming else {
+            if table.due.is_empty() {
+                break;
+            }
+            thread::sleep(table.pause(table.begun.elapsed()));
+            continue;
+        };
+        coming.fed.fetch_sub(ended, atomic::Ordering::Relaxed);
+        // The report may be months away.
+        for failed in &errors.kept[known..] {
+            tracing::error!(stream = failed.id, "its source failed: {}", failed.source);
+        }
+        let pause = table.pause(table.begun.elapsed());
+        match coming.feeds.recv_timeout(pause) {
+            Ok(feed) => table.add(feed, table.begun.elapsed()),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            // Whoever could send one is gone.
+            Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(pause),
+        }
+    }
+    errors
+}
