@@ -19,6 +19,7 @@ mod schedule;
 pub mod source;
 mod stream;
 pub mod synthetic;
+mod tuning;
 pub mod wav;
 
 #[cfg(test)]
@@ -37,4 +38,5 @@ pub use schedule::{Imperfection, Schedule};
 pub use source::{Source, SourceError};
 pub use stream::{Offered, Stream};
 pub use synthetic::{Synthetic, UnknownWaveform, Waveform};
+pub use tuning::{Tuned, Tuner, Tuning};
 pub use wav::WavSource;

@@ -3,15 +3,21 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// The count of each address's streams. Clones share it. Locked when a stream comes or goes, never per
 /// packet.
 #[derive(Debug, Clone)]
-pub struct Quota {
-    max: usize,
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+pub struct Quota(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    max: AtomicUsize,
+    counts: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// One stream's part of its address's quota, given back when dropped.
@@ -24,17 +30,26 @@ pub struct Share {
 impl Quota {
     /// At most `max` streams of one address.
     pub fn new(max: usize) -> Self {
-        Self {
-            max,
-            counts: Arc::default(),
-        }
+        Self(Arc::new(Counts {
+            max: AtomicUsize::new(max),
+            counts: Mutex::default(),
+        }))
+    }
+
+    /// At most so many from now on. An address that has more keeps them, and gets no other.
+    pub fn set_max(&self, max: usize) {
+        self.0.max.store(max, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A part of this address's quota, if any is left.
     pub fn take(&self, address: IpAddr) -> Option<Share> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts();
         let count = counts.get(&address).copied().unwrap_or(0);
-        if count >= self.max {
+        if count >= self.0.max.load(Ordering::Relaxed) {
             return None;
         }
         counts.insert(address, count + 1);
@@ -47,8 +62,7 @@ impl Quota {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let counts = &self.quota.counts;
-        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.quota.counts();
         if let Some(count) = counts.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -73,6 +87,20 @@ mod tests {
         drop(first);
         assert!(quota.take(one).is_some());
         drop(second);
-        assert!(quota.counts.lock().unwrap().is_empty());
+        assert!(quota.counts().is_empty());
+    }
+
+    #[test]
+    fn a_quota_that_shrinks_takes_nothing_back_and_one_that_grows_gives_more() {
+        let quota = Quota::new(2);
+        let one = "192.0.2.1".parse().unwrap();
+        let mut shares: Vec<_> = (0..2).map(|_| quota.take(one).unwrap()).collect();
+        quota.set_max(1);
+        drop(shares.pop());
+        assert!(quota.take(one).is_none(), "one is still there");
+        quota.clone().set_max(3);
+        assert!(quota.take(one).is_some());
+        shares.clear();
+        assert!(quota.counts().is_empty());
     }
 }

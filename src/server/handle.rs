@@ -11,7 +11,7 @@ use std::{
 use super::{Admitted, Busy, Settings, Status, shared::Shared};
 use crate::{
     audio::Gain,
-    ingest::MixClock,
+    ingest::{MixClock, Tuning},
     ledger::Listener,
     mixer::{self, Command, Monitor, MonitorKind},
     queue::{PoolStats, Producer},
@@ -70,6 +70,18 @@ impl Handle {
     /// How the server is. Looks at the account of every stream that runs.
     pub fn status(&self) -> Status {
         self.0.status()
+    }
+
+    /// The gain of streams that bring none of their own, from now on. Those that run keep theirs.
+    pub fn set_default_gain(&self, gain: Gain) {
+        self.0.set_gain(gain);
+    }
+
+    /// Changes all listeners: their threads follow at their next tick.
+    pub fn tune(&self, tuning: &Tuning) {
+        for tuner in &*self.0.tuners() {
+            tuner.set(tuning.clone());
+        }
     }
 
     /// The streams that run, in the order of their admission. Takes a mutex, and allocates.

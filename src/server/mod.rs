@@ -17,6 +17,7 @@ mod mixing;
 mod realtime;
 mod recordings;
 mod register;
+mod reload;
 mod report;
 mod settings;
 mod shared;
@@ -39,6 +40,7 @@ pub use self::{
     histogram::TickCounts,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
+    reload::{NeedsRestart, ReloadError, Reloaded},
     report::{
         EventReport, LedgerReport, ListenerReport, NetworkReport, RecordingReport, Report,
         RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
@@ -274,6 +276,7 @@ impl Running {
     /// Keeps a listener until the end, whose account will be in the report.
     pub fn keep(&mut self, listening: Box<dyn Listening>) {
         self.shared.listeners().extend(listening.accounts());
+        self.shared.tuners().push(listening.tuner());
         self.listening.push(listening);
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     audio::Gain,
-    ingest::{Admission, Intake, MixClock, Newcomer, Refused, Stream, lease},
+    ingest::{Admission, Intake, MixClock, Newcomer, Refused, Stream, Tuner, lease},
     ledger::{Account, Listener},
     mixer::{self, Command, NewInput, Timing},
     queue::{Pool, Producer},
@@ -38,6 +38,8 @@ pub(super) struct Shared {
     pub(super) begun_at: SystemTime,
     /// Of all that is listened on.
     listeners: Mutex<Vec<Arc<Listener>>>,
+    /// The same, to be changed.
+    tuners: Mutex<Vec<Tuner>>,
     /// Admissions and taps.
     commands: SyncSender<Command>,
     /// Commands of people and programs that steer the mix. On a way of their own: however many they
@@ -74,6 +76,7 @@ impl Shared {
             begun: Instant::now(),
             begun_at: SystemTime::now(),
             listeners: Mutex::default(),
+            tuners: Mutex::default(),
             intake: OnceLock::new(),
             commands,
             steering,
@@ -90,6 +93,10 @@ impl Shared {
         self.listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tuners(&self) -> MutexGuard<'_, Vec<Tuner>> {
+        self.tuners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leases a ring for a stream whose frames play when they come, opens its account, and tells the

@@ -33,7 +33,7 @@ use std::{
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::{socket::Acceptor, worker::Worker};
-use super::{Admission, Limits, Listening, MixClock, playout::PlayoutSettings};
+use super::{Admission, Limits, Listening, MixClock, Tuner, Tuning, playout::PlayoutSettings};
 use crate::{audio::Gain, ledger::Listener};
 
 /// What connections are taken, and how.
@@ -121,6 +121,7 @@ impl fmt::Display for Listen {
 pub struct ConnListener {
     listens: Vec<Listen>,
     accounts: Vec<Arc<Listener>>,
+    tuner: Tuner,
     bell: Arc<EventFd>,
     thread: JoinHandle<()>,
 }
@@ -151,10 +152,15 @@ impl ConnListener {
             .collect();
         let doors = listens.iter().cloned().zip(sockets).zip(&accounts);
         let doors = doors.map(|((listen, socket), account)| (listen, socket, Arc::clone(account)));
+        let tuner = Tuner::new(Tuning {
+            limits: settings.limits.clone(),
+            playout: settings.playout,
+        });
         let worker = Worker::new(
             settings,
             clock,
             Arc::clone(admission),
+            tuner.tuned(),
             doors.collect(),
             Arc::clone(&bell),
         )?;
@@ -164,6 +170,7 @@ impl ConnListener {
         Ok(Self {
             listens,
             accounts,
+            tuner,
             bell,
             thread,
         })
@@ -185,6 +192,10 @@ impl ConnListener {
 impl Listening for ConnListener {
     fn accounts(&self) -> Vec<Arc<Listener>> {
         self.accounts.clone()
+    }
+
+    fn tuner(&self) -> Tuner {
+        self.tuner.clone()
     }
 
     fn join(self: Box<Self>) {

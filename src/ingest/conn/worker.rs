@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     ingest::{
-        Admission, MixClock, Stream,
+        Admission, MixClock, Stream, Tuned, Tuning,
         clock::now_ns,
         quota::{Quota, Share},
     },
@@ -95,6 +95,7 @@ pub(super) struct Worker {
     tails: Vec<Tail>,
     quota: Quota,
     egress: Option<Egress>,
+    tuned: Tuned,
     epoll: Epoll,
     timer: TimerFd,
     /// Registered in the epoll.
@@ -111,6 +112,7 @@ impl Worker {
         settings: ConnSettings,
         clock: MixClock,
         admission: Arc<dyn Admission>,
+        tuned: Tuned,
         doors: Vec<(Listen, Acceptor, Arc<Listener>)>,
         bell: Arc<EventFd>,
     ) -> io::Result<Self> {
@@ -156,6 +158,7 @@ impl Worker {
             next_key: PEERS,
             tails: Vec::new(),
             egress,
+            tuned,
             epoll,
             timer,
             _bell: bell,
@@ -209,6 +212,9 @@ impl Worker {
         if self.wake_ns() > now_ns {
             return;
         }
+        if let Some(tuning) = self.tuned.changed() {
+            self.retune(tuning);
+        }
         while self.wake_ns() <= now_ns {
             let tick = self.next_tick;
             for peer in self.peers.values_mut() {
@@ -232,6 +238,15 @@ impl Worker {
         }
         self.time_out(now_ns);
         self.close_gone();
+    }
+
+    /// Takes other limits from now on, and has new streams played otherwise. The way back was made for the
+    /// connections that there might be at the start; one that has none is refused.
+    fn retune(&mut self, tuning: Tuning) {
+        let Tuning { limits, playout } = tuning;
+        self.quota.set_max(limits.streams_per_source);
+        let settings = &mut self.common.settings;
+        (settings.limits, settings.playout) = (limits, playout);
     }
 
     /// Ends what was dismissed, what said nothing valid in time, and what has been silent for too long.

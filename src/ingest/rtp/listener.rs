@@ -24,7 +24,7 @@ use super::{
     socket::{BATCH, Batch, Sockets, send},
 };
 use crate::{
-    ingest::{Admission, Listening, MixClock, clock::now_ns},
+    ingest::{Admission, Listening, MixClock, Tuned, Tuner, Tuning, clock::now_ns},
     ledger::Listener,
 };
 
@@ -56,6 +56,7 @@ pub struct RtpSettings {
 pub struct RtpListener {
     address: SocketAddr,
     account: Arc<Listener>,
+    tuner: Tuner,
     bells: Vec<Arc<EventFd>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -99,6 +100,10 @@ impl RtpListener {
         let mut listener = Self {
             address,
             account,
+            tuner: Tuner::new(Tuning {
+                limits: streams.limits.clone(),
+                playout: streams.playout,
+            }),
             bells: Vec::new(),
             threads: Vec::new(),
         };
@@ -116,7 +121,15 @@ impl RtpListener {
                 Some(tellers) => Control::Read(tellers),
                 None => Control::Told(told.pop()),
             };
-            let shard = Shard::new(packets, Arc::clone(&reports), control, receiver, clock);
+            let tuned = listener.tuner.tuned();
+            let shard = Shard::new(
+                packets,
+                Arc::clone(&reports),
+                control,
+                receiver,
+                tuned,
+                clock,
+            );
             let started = shard.and_then(|shard| {
                 let bell = Arc::clone(&shard.bell);
                 let thread = thread::Builder::new()
@@ -174,6 +187,10 @@ impl Listening for RtpListener {
         vec![Arc::clone(&self.account)]
     }
 
+    fn tuner(&self) -> Tuner {
+        self.tuner.clone()
+    }
+
     fn join(self: Box<Self>) {
         (*self).join();
     }
@@ -196,6 +213,7 @@ struct Shard {
     reports: Arc<UdpSocket>,
     control: Control,
     receiver: Receiver,
+    tuned: Tuned,
     /// Datagrams that the kernel had dropped when it was last asked.
     dropped: u32,
     clock: MixClock,
@@ -219,6 +237,7 @@ impl Shard {
         reports: Arc<UdpSocket>,
         control: Control,
         receiver: Receiver,
+        tuned: Tuned,
         clock: MixClock,
     ) -> io::Result<Self> {
         let timer = TimerFd::new(
@@ -244,6 +263,7 @@ impl Shard {
             reports,
             control,
             receiver,
+            tuned,
             dropped: 0,
             clock,
             next_tick: clock.next_tick(now_ns() + clock.lead_ns()),
@@ -332,6 +352,9 @@ impl Shard {
             return;
         }
         self.count_drops(batch, now);
+        if let Some(tuning) = self.tuned.changed() {
+            self.receiver.retune(tuning);
+        }
         let Self {
             packets,
             reports,

@@ -23,7 +23,7 @@ use super::{
     table::{Kin, Succession, Table},
 };
 use crate::{
-    ingest::{Admission, MixClock, Newcomer, quota::Quota},
+    ingest::{Admission, MixClock, Newcomer, Tuning, quota::Quota},
     ledger::{Listener, Malformed, Refusal},
     wire::{
         payload::{Payload, static_name},
@@ -106,6 +106,14 @@ impl Receiver {
     /// Streams at present.
     pub fn streams(&self) -> usize {
         self.table.len()
+    }
+
+    /// Takes other limits from now on, and has new streams played otherwise.
+    pub fn retune(&mut self, tuning: Tuning) {
+        let Tuning { limits, playout } = tuning;
+        self.quota.set_max(limits.streams_per_source);
+        let settings = &mut self.shared.settings;
+        (settings.limits, settings.playout) = (limits, playout);
     }
 
     /// Sources of whom one packet came.

@@ -1,0 +1,46 @@
+//! What comes of reading the config again, as plain data: whoever has the config does it.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// What a reload came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reloaded {
+    /// Keys whose new values hold from now on, in the order of the alphabet.
+    pub changed: Vec<String>,
+    /// Keys that are something else in the file, and stay as they are until the server is started anew.
+    pub unchanged_needs_restart: Vec<NeedsRestart>,
+}
+
+/// A key that does not change while the server runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NeedsRestart {
+    /// Its name.
+    pub key: String,
+    /// Its value in force; null if there is none.
+    pub running: Value,
+    /// Its value in the file, or by default if the file has none.
+    pub file: Value,
+}
+
+/// Why nothing was reloaded: all is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// There is no file to read.
+    #[error(
+        "this server was started without --config, so there is nothing to read again: start it with a file"
+    )]
+    NoConfig,
+    /// What is in the file cannot be, or it cannot be read.
+    #[error("in the config {}: {reason}", file.display())]
+    Broken {
+        /// The file.
+        file: PathBuf,
+        /// The key that is wrong, if it is one.
+        key: Option<String>,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
