@@ -4,57 +4,178 @@
 //! the place of an earlier one. So file and command line know the same words, the same values and the
 //! same errors.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{
+    any::TypeId,
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use clap::{ArgAction, CommandFactory as _, Parser as _};
+use anyhow::{Result, anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _, Parser as _};
+use mixpool::audio::Gain;
+use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{Arguments, serve};
+use super::{Arguments, Command, serve};
 
-/// Parses the command line anew, with the flags of its config file before its own.
-pub fn merge(serve: &serve::Arguments, command_line: &[OsString]) -> Result<Arguments> {
-    let path = serve
-        .config
-        .as_deref()
-        .context("no config file was named")?;
-    let text = fs::read_to_string(path).with_context(|| {
-        format!(
-            "cannot read the config {}: name another --config",
-            path.display()
-        )
+/// What is wrong with a config file.
+#[derive(Debug)]
+pub struct ConfigError {
+    pub file: PathBuf,
+    /// The key that is wrong, if it is one.
+    pub key: Option<String>,
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "in the config {}: {}", self.file.display(), self.reason)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// The key is the first flag or key that the reason names.
+    pub fn new(file: &Path, reason: String) -> Self {
+        let named = |key: &String| {
+            let flag = key.replace('_', "-");
+            let places = [format!("--{flag}"), format!("`{key}`")]
+                .into_iter()
+                .filter_map(|name| place_of(&reason, &name));
+            places.min()
+        };
+        let keys = known_keys().into_iter().map(|(key, _)| key);
+        let first = keys
+            .filter_map(|key| Some((named(&key)?, key)))
+            .min_by_key(|(at, _)| *at);
+        Self {
+            file: file.to_owned(),
+            key: first.map(|(_, key)| key),
+            reason,
+        }
+    }
+}
+
+/// Where a name stands in a text, not as the beginning of a longer one.
+fn place_of(text: &str, name: &str) -> Option<usize> {
+    let ends = |at: usize| {
+        let next = text[at + name.len()..].chars().next();
+        next.is_none_or(|next| name.ends_with('`') || !(next.is_alphanumeric() || next == '-'))
+    };
+    text.match_indices(name)
+        .map(|(at, _)| at)
+        .find(|&at| ends(at))
+}
+
+/// The command line with the flags of a config file before its own.
+pub fn merge(file: &Path, command_line: &[OsString]) -> Result<Vec<OsString>, ConfigError> {
+    let broken = |reason| ConfigError::new(file, reason);
+    let text = fs::read_to_string(file).map_err(|error| {
+        broken(format!(
+            "it cannot be read, so name another --config: {error}"
+        ))
     })?;
-    let flags = flags(&text).with_context(|| format!("in the config {}", path.display()))?;
-    check(path, &flags)?;
+    let flags = flags(&text).map_err(|error| ConfigError {
+        // A key that is unknown is no key.
+        key: None,
+        ..broken(format!("{error:#}"))
+    })?;
+    // What is wrong with the file is said of the file, not of the command line.
+    let head = ["mixpool", "serve"].map(OsString::from);
+    let alone = head.into_iter().chain(flags.iter().map(OsString::from));
+    parse(alone).map_err(|error| broken(reason(&error)))?;
     // The program and `serve` come first; the file's flags go between them and the rest.
     let at = command_line
         .iter()
         .position(|word| word == "serve")
-        .context("the config belongs to `serve`")?;
+        .expect("a config is named after `serve`");
     let (head, tail) = command_line.split_at(at + 1);
-    let words = head
-        .iter()
-        .cloned()
-        .chain(flags.into_iter().map(OsString::from));
-    Ok(Arguments::parse_from(words.chain(tail.iter().cloned())))
+    let flags = flags.into_iter().map(OsString::from);
+    let words = head.iter().cloned().chain(flags);
+    Ok(words.chain(tail.iter().cloned()).collect())
 }
 
-/// What is wrong with the file is said of the file, not of the command line.
-fn check(path: &Path, flags: &[String]) -> Result<()> {
-    let words = ["mixpool", "serve"]
-        .into_iter()
-        .chain(flags.iter().map(String::as_str));
-    match Arguments::try_parse_from(words) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let text = error.to_string();
-            let reason = text
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches("error: ");
-            Err(anyhow!("in the config {}: {reason}", path.display()))
-        }
+/// The same for a server that runs: an error does not end the program.
+pub fn read_again(
+    file: &Path,
+    command_line: &[OsString],
+) -> Result<(Box<serve::Arguments>, Vec<OsString>), ConfigError> {
+    let words = merge(file, command_line)?;
+    let arguments =
+        parse(words.iter().cloned()).map_err(|error| ConfigError::new(file, reason(&error)))?;
+    Ok((arguments, words))
+}
+
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Box<serve::Arguments>, clap::Error> {
+    match Arguments::try_parse_from(words)?.command {
+        Command::Serve(serve) => Ok(serve),
+        _ => unreachable!("the words begin with `serve`"),
+    }
+}
+
+/// What clap says, in one line.
+fn reason(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
+}
+
+/// Every flag of `serve` with its value, or its default, as a command line says them: by its key, as JSON.
+/// What has no value is null, or an empty list.
+pub fn values(words: &[OsString]) -> BTreeMap<String, Json> {
+    let mut command = Arguments::command();
+    let matches = command.try_get_matches_from_mut(words);
+    // They have been parsed before.
+    let Ok(matches) = matches else {
+        return BTreeMap::new();
+    };
+    let (Some(matches), Some(serve)) = (
+        matches.subcommand_matches("serve"),
+        command.find_subcommand("serve"),
+    ) else {
+        return BTreeMap::new();
+    };
+    serve
+        .get_arguments()
+        .filter_map(|argument| Some((argument, argument.get_long()?)))
+        .filter(|(_, long)| !["help", "version"].contains(long))
+        .map(|(argument, long)| (long.replace('-', "_"), value(argument, matches)))
+        .collect()
+}
+
+fn value(argument: &Arg, matches: &ArgMatches) -> Json {
+    let given = matches.get_raw(argument.get_id().as_str());
+    let mut given = given.into_iter().flatten().map(|raw| typed(argument, raw));
+    if matches!(argument.get_action(), ArgAction::Append) {
+        given.collect()
+    } else {
+        given.next().unwrap_or(Json::Null)
+    }
+}
+
+/// A number where the flag is one; sizes and durations as people write them.
+fn typed(argument: &Arg, raw: &OsStr) -> Json {
+    let text = raw.to_string_lossy();
+    let kind = argument.get_value_parser().type_id();
+    let numbers = [
+        TypeId::of::<u8>(),
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+        TypeId::of::<f64>(),
+        TypeId::of::<Gain>(),
+    ];
+    if kind == TypeId::of::<bool>() {
+        return Json::Bool(text == "true");
+    }
+    let number = numbers.iter().any(|number| kind == *number);
+    match text.parse() {
+        Ok(value) if number => Json::Number(value),
+        _ => Json::String(text.into_owned()),
     }
 }
 

@@ -62,17 +62,23 @@ impl Arguments {
     /// Parses the command line, and for `serve` the config file that it names. What is wrong with
     /// them ends the program with exit code 2, as does `--help` with 0.
     pub fn from_command_line() -> Self {
-        let arguments = Self::parse();
-        match arguments.command {
-            Command::Serve(serve) if serve.config.is_some() => {
-                let words: Vec<_> = std::env::args_os().collect();
-                config::merge(&serve, &words).unwrap_or_else(|error| {
-                    fail(&error);
-                    std::process::exit(WRONG_USAGE.into())
-                })
-            }
-            _ => arguments,
+        let command_line: Vec<_> = std::env::args_os().collect();
+        let mut arguments = Self::parse_from(&command_line);
+        let mut words = command_line.clone();
+        if let Command::Serve(serve) = &arguments.command
+            && let Some(file) = &serve.config
+        {
+            words = config::merge(file, &command_line).unwrap_or_else(|error| {
+                fail(&error.into());
+                std::process::exit(WRONG_USAGE.into())
+            });
+            arguments = Self::parse_from(&words);
         }
+        if let Command::Serve(serve) = &mut arguments.command {
+            serve.command_line = command_line;
+            serve.words = words;
+        }
+        arguments
     }
 }
 

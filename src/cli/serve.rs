@@ -1,8 +1,9 @@
 //! `mixpool serve`: streams in, the mix out, a line of status a second, a report at the end.
 
 mod listen;
+mod reload;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{ArgAction, Args, value_parser};
@@ -12,6 +13,7 @@ use mixpool::{
     server::{Clock, Realtime, Server, ServerError, Settings},
 };
 
+use self::reload::{Hangups, Reloader};
 use super::{
     WrongUsage,
     common::{Common, THREADS},
@@ -37,6 +39,12 @@ Examples:
   mixpool serve --config serve.toml --rate 48000 --channels 2"
 )]
 pub struct Arguments {
+    /// The command line, and the same with the flags of the config.
+    #[arg(skip)]
+    pub command_line: Vec<OsString>,
+    #[arg(skip)]
+    pub words: Vec<OsString>,
+
     /// How long to run [default: until Ctrl-C or SIGTERM]
     #[arg(long, value_parser = units::run_time, value_name = "DURATION")]
     duration: Option<Duration>,
@@ -146,23 +154,12 @@ fn ppm(text: &str) -> Result<f64, String> {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { common, .. } = arguments;
+    // Before any thread is started.
+    let hangups = Hangups::hold().context("cannot hold SIGHUP")?;
     let ingest_threads = usize::from(arguments.ingest_threads);
-    let ticks = arguments
-        .duration
-        .map(|duration| ticks_of(duration, common.ptime));
-    let clock = Clock::Live {
-        speed: 1.0,
-        playout_delay: arguments.playout_delay.of_first_frame(),
-        ticks,
-    };
     let playout = arguments.network.playout(arguments.playout_delay)?;
     let report_file = common.create_report()?;
-    let settings = Settings {
-        realtime: arguments.realtime(),
-        rtp_out: arguments.network.rtp_out.clone(),
-        recordings: arguments.recordings.clone(),
-        ..common.settings(clock, common.streams_max, RING_BYTES)?
-    };
+    let settings = arguments.server_settings()?;
     let http_settings = arguments.http.settings()?;
     let http = arguments.http.bind()?;
     let server = Server::new(settings).map_err(refused)?;
@@ -197,6 +194,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             &mut running,
         )?;
     }
+    let reloader = Reloader::new(arguments, running.handle());
+    hangups
+        .reload(Arc::clone(&reloader))
+        .context("cannot start the thread that hears SIGHUP")?;
     let control = match http {
         Some(listener) => {
             let control = Control::start(listener, http_settings, running.handle())
@@ -206,13 +207,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         None => None,
     };
-    let mut line = status::Line::new(arguments.verbose);
+    let mut line = status::Line::new();
     loop {
         running.wait(Duration::from_secs(1));
         if running.is_done() {
             break;
         }
-        line.show(&running.status());
+        line.show(&running.status(), reloader.verbose());
     }
     line.end();
     let report = running.finish(feeders);
@@ -224,6 +225,27 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 impl Arguments {
+    /// What the server is made for. Says so where the host has no huge pages that are asked for.
+    ///
+    /// # Errors
+    /// Wrong usage: figures that cannot go together.
+    fn server_settings(&self) -> Result<Settings> {
+        let Self { common, .. } = self;
+        let clock = Clock::Live {
+            speed: 1.0,
+            playout_delay: self.playout_delay.of_first_frame(),
+            ticks: self
+                .duration
+                .map(|duration| ticks_of(duration, common.ptime)),
+        };
+        Ok(Settings {
+            realtime: self.realtime(),
+            rtp_out: self.network.rtp_out.clone(),
+            recordings: self.recordings.clone(),
+            ..common.settings(clock, common.streams_max, RING_BYTES)?
+        })
+    }
+
     fn realtime(&self) -> Realtime {
         Realtime {
             priority: self.realtime.then_some(self.realtime_priority),

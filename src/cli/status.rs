@@ -30,29 +30,27 @@ pub fn end_on_signals(stop: Stop) -> Result<()> {
 pub struct Line {
     begun: Instant,
     terminal: bool,
-    verbose: bool,
     shown: bool,
 }
 
 impl Line {
-    pub fn new(verbose: bool) -> Self {
+    pub fn new() -> Self {
         Self {
             begun: Instant::now(),
             terminal: io::stderr().is_terminal(),
-            verbose,
             shown: false,
         }
     }
 
-    pub fn show(&mut self, status: &Status) {
+    pub fn show(&mut self, status: &Status, verbose: bool) {
         let seconds = self.begun.elapsed().as_secs();
         // A status that nobody reads any more is no reason to stop mixing.
         let _ = if self.terminal {
             // Without wrapping: a line in two rows could not be rewritten.
-            let text = brief(seconds, status, self.verbose);
+            let text = brief(seconds, status, verbose);
             write!(io::stderr(), "\r\x1b[?7l{text}\x1b[K\x1b[?7h")
         } else {
-            writeln!(io::stderr(), "{}", full(seconds, status, self.verbose))
+            writeln!(io::stderr(), "{}", full(seconds, status, verbose))
         };
         self.shown = true;
     }

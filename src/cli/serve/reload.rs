@@ -1,0 +1,184 @@
+//! Reads the config again while the server runs: by SIGHUP, and by the API.
+//!
+//! First all of the file is checked, then all that can change does. So a broken file changes nothing. Flags of
+//! the command line win over the file, as at the start.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use mixpool::{
+    ingest::Tuning,
+    server::{Handle, NeedsRestart, ReloadError, Reloaded},
+};
+use nix::sys::signal::{SigSet, Signal};
+use serde_json::Value;
+
+use super::Arguments;
+use crate::cli::{
+    config::{self, ConfigError},
+    network::PlayoutDelay,
+};
+
+/// Keys that change while the server runs.
+const CHANGEABLE: [&str; 11] = [
+    "allow",
+    "concealment",
+    "connections_max",
+    "first_message_timeout",
+    "gain",
+    "idle_timeout",
+    "latency_cap",
+    "playout_delay_max",
+    "playout_delay_min",
+    "streams_per_source",
+    "verbose",
+];
+
+/// The config of a server that runs.
+pub struct Reloader {
+    handle: Handle,
+    /// Of the start.
+    command_line: Vec<OsString>,
+    config: Option<PathBuf>,
+    playout_delay: PlayoutDelay,
+    streams_max: usize,
+    verbose: AtomicBool,
+    in_force: Mutex<BTreeMap<String, Value>>,
+}
+
+impl Reloader {
+    /// Of a server that was started with these arguments.
+    pub fn new(arguments: &Arguments, handle: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            handle,
+            command_line: arguments.command_line.clone(),
+            config: arguments.config.clone(),
+            playout_delay: arguments.playout_delay,
+            streams_max: arguments.common.streams_max,
+            verbose: AtomicBool::new(arguments.verbose),
+            in_force: Mutex::new(config::values(&arguments.words)),
+        })
+    }
+
+    /// Every flag with the value that is in force, by its key. Files are named; what is in them is not told.
+    pub fn in_force(&self) -> Value {
+        self.lock().clone().into_iter().collect()
+    }
+
+    /// Whether the status line is to be long.
+    pub fn verbose(&self) -> bool {
+        self.verbose.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the config again. Reads files: may wait for the disk.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed then.
+    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let file = self.config.as_deref().ok_or(ReloadError::NoConfig)?;
+        // Held to the end: two at once would mix two files.
+        let mut in_force = self.lock();
+        let (arguments, tuning, values) = self.read(file).map_err(broken)?;
+        // From here on nothing fails.
+        self.handle.tune(&tuning);
+        self.handle.set_default_gain(arguments.common.gain);
+        self.verbose.store(arguments.verbose, Ordering::Relaxed);
+        let mut reloaded = Reloaded::default();
+        for (key, file) in values {
+            let running = in_force.entry(key.clone()).or_default();
+            if *running == file {
+                continue;
+            }
+            if CHANGEABLE.contains(&&*key) {
+                *running = file;
+                reloaded.changed.push(key);
+            } else {
+                let running = running.clone();
+                let needs = NeedsRestart { key, running, file };
+                reloaded.unchanged_needs_restart.push(needs);
+            }
+        }
+        Ok(reloaded)
+    }
+
+    /// What the file says, whole and checked.
+    fn read(
+        &self,
+        file: &Path,
+    ) -> Result<(Box<Arguments>, Tuning, BTreeMap<String, Value>), ConfigError> {
+        let (arguments, words) = config::read_again(file, &self.command_line)?;
+        let broken = |error: anyhow::Error| ConfigError::new(file, format!("{error:#}"));
+        // As at the next start, too, when all of it will hold.
+        arguments.server_settings().map_err(broken)?;
+        let network = &arguments.network;
+        network.playout(arguments.playout_delay).map_err(broken)?;
+        let tuning = Tuning {
+            limits: network.limits(self.streams_max),
+            playout: network.playout(self.playout_delay).map_err(broken)?,
+        };
+        Ok((arguments, tuning, config::values(&words)))
+    }
+
+    /// The same, told in the log.
+    fn reload_by_signal(&self) {
+        match self.reload() {
+            Ok(reloaded) => {
+                let changed = match &*reloaded.changed {
+                    [] => "nothing that can change while it runs".to_owned(),
+                    changed => changed.join(", "),
+                };
+                tracing::info!("the config was read again; changed: {changed}");
+                for NeedsRestart { key, running, file } in reloaded.unchanged_needs_restart {
+                    tracing::warn!(
+                        "`{key}` is {running}, and {file} in the config: it changes with a restart"
+                    );
+                }
+            }
+            Err(error) => tracing::error!("SIGHUP changed nothing: {error}"),
+        }
+    }
+}
+
+fn broken(error: ConfigError) -> ReloadError {
+    let ConfigError { file, key, reason } = error;
+    ReloadError::Broken { file, key, reason }
+}
+
+/// SIGHUP, as every thread has it: no thread is interrupted by it, and one takes it.
+pub struct Hangups(SigSet);
+
+impl Hangups {
+    /// Keeps SIGHUP waiting. To be called before any thread is started: they inherit it.
+    pub fn hold() -> io::Result<Self> {
+        let mut hangup = SigSet::empty();
+        hangup.add(Signal::SIGHUP);
+        hangup.thread_block()?;
+        Ok(Self(hangup))
+    }
+
+    /// Starts the thread that takes it, also that which came meanwhile. It runs as long as the program.
+    pub fn reload(self, reloader: Arc<Reloader>) -> io::Result<()> {
+        thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || {
+                // It fails for no set of signals that exist.
+                while self.0.wait().is_ok() {
+                    reloader.reload_by_signal();
+                }
+            })
+            .map(drop)
+    }
+}
