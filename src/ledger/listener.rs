@@ -24,11 +24,13 @@ pub enum Refusal {
     Payload,
     /// Its stream was ended by command, and it goes on sending.
     Dismissed,
+    /// A running stream has the name that it asks for.
+    InUse,
 }
 
 impl Refusal {
     /// All of them, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Network,
         Self::StreamsMax,
         Self::StreamsPerSource,
@@ -36,6 +38,7 @@ impl Refusal {
         Self::FirstMessage,
         Self::Payload,
         Self::Dismissed,
+        Self::InUse,
     ];
 
     /// Its name in reports.
@@ -48,6 +51,7 @@ impl Refusal {
             Self::FirstMessage => "first_message",
             Self::Payload => "payload_type",
             Self::Dismissed => "ended_by_command",
+            Self::InUse => "in_use",
         }
     }
 }
@@ -204,17 +208,17 @@ mod tests {
             }
         }
         let entry = listener.read();
-        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut twice = entry;
         twice.add(&entry);
-        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14]);
+        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16]);
         assert_eq!(twice.malformed, [2, 4, 6, 8, 10, 12, 14, 16]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
         names.extend(Malformed::ALL.map(Malformed::name));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 15);
+        assert_eq!(names.len(), 16);
     }
 
     #[test]

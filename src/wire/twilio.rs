@@ -186,8 +186,11 @@ pub fn is_connected(text: &str) -> bool {
 }
 
 /// Appends audio as it goes into a message: base64.
-pub fn encode(mu_law: &[u8], out: &mut String) {
-    STANDARD.encode_string(mu_law, out);
+pub fn encode(mu_law: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + 4 * mu_law.len().div_ceil(3), 0);
+    let written = STANDARD.encode_slice(mu_law, &mut out[start..]);
+    debug_assert_eq!(written, Ok(out.len() - start));
 }
 
 /// Appends what stands before the audio in a message to this stream. What [`SUFFIX`] is stands behind it.

@@ -63,6 +63,7 @@ pub(super) fn listen(
             limits,
             playout,
             gain: None,
+            guests: None,
         };
         let listener = ConnListener::start(settings, clock, &running.admission())?;
         keep(running, Box::new(listener));

@@ -83,17 +83,18 @@ async fn stream(
 
 /// What is to change of a stream. What is not said stays as it is.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct ChangeBody {
     /// In dB; null for silence.
+    #[serde(default)]
     #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
     gain_db: GainAsked,
     /// Whether it is consumed without being heard.
-    #[serde(deserialize_with = "some")]
+    #[serde(default, deserialize_with = "some")]
     #[schema(value_type = bool)]
     muted: Option<bool>,
     /// Whether it is solo: while any stream is, those that are not are not heard.
-    #[serde(deserialize_with = "some")]
+    #[serde(default, deserialize_with = "some")]
     #[schema(value_type = bool)]
     solo: Option<bool>,
 }

@@ -3,9 +3,10 @@
 //! Passive: it has no socket and no clock. Its messages may be cut anywhere.
 
 use super::{
-    heard::{Ear, Voicing},
-    host::{Host, Opened, Over},
-    voice::{Live, Voice},
+    heard::{Ear, Form, Voicing},
+    host::{Host, Over, Wish},
+    talker::{Sound, Talker},
+    voice::Voice,
 };
 use crate::{
     audio::codec::Encoding,
@@ -17,9 +18,6 @@ use crate::{
 
 /// The rate of audio whose message claims none: Asterisk's older releases know no other kind.
 const PLAIN_HZ: u32 = 8_000;
-
-/// Events of a call that the log has one by one.
-const EVENTS_TOLD: u32 = 64;
 
 /// Changes of a call's rate: each costs a filter, and a call has a handful.
 const RATE_CHANGES_MAX: u32 = 64;
@@ -36,23 +34,8 @@ pub(super) struct Call {
     partial: Vec<u8>,
     talker: Talker,
     ear: Ear,
-    output: Option<LeaseId>,
     samples: Vec<i16>,
-    /// Events there were.
-    events: u32,
     rate_changes: u32,
-}
-
-/// How far a call has come.
-#[derive(Debug)]
-enum Talker {
-    /// Nobody knows who it is.
-    Stranger,
-    /// It was admitted, and gave no audio yet.
-    Silent(Stream),
-    Heard(Box<Live>),
-    /// It hung up, or its stream was taken from it.
-    Gone,
 }
 
 impl Call {
@@ -61,11 +44,9 @@ impl Call {
         Self {
             plain_hz,
             partial: Vec::new(),
-            talker: Talker::Stranger,
+            talker: Talker::new(),
             ear: Ear::new(voicing(plain_hz, PLAIN_HZ)),
-            output: None,
             samples: Vec::new(),
-            events: 0,
             rate_changes: 0,
         }
     }
@@ -81,8 +62,7 @@ impl Call {
         let first = partial.first().or(bytes.first());
         if !self.is_known() && first.is_some_and(|&byte| !may_begin(byte)) {
             let why = "an AudioSocket connection that does not begin with a UUID";
-            host.malformed(Malformed::Kind, &why);
-            return Err(Over::Malformed(why.to_owned()));
+            return Err(host.unfit(Malformed::Kind, why));
         }
         while !bytes.is_empty() {
             // Whole messages are read where they lie; only one that is cut is put together.
@@ -95,9 +75,8 @@ impl Call {
                 parse(&partial)
             };
             let message = parsed.map_err(|error| {
-                host.malformed(Malformed::Length, &error);
-                self.count(Packet::Malformed);
-                Over::Malformed(error.to_string())
+                self.talker.count(Packet::Malformed);
+                host.unfit(Malformed::Length, error)
             })?;
             match message {
                 Some((message, _)) => {
@@ -124,11 +103,15 @@ impl Call {
         reply: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), Over> {
         match message {
-            Message::Uuid(uuid) if matches!(self.talker, Talker::Stranger) => {
-                let Opened { stream, output } = host.open(uuid_text(uuid), None, true)?;
-                self.output = output;
-                self.talker = Talker::Silent(stream);
-                if output.is_some() {
+            Message::Uuid(uuid) if !self.is_known() => {
+                let wish = Wish {
+                    id: uuid_text(uuid),
+                    from: None,
+                    gain: None,
+                    listens: true,
+                };
+                self.talker.open(wish, host)?;
+                if self.output().is_some() {
                     self.greet(host, reply);
                 }
             }
@@ -137,12 +120,12 @@ impl Call {
                 return Err(Over::HungUp);
             }
             Message::Uuid(_) => {
-                self.count(Packet::Malformed);
+                self.talker.count(Packet::Malformed);
                 host.malformed(Malformed::Kind, &"a second UUID on a connection");
             }
             Message::Dtmf(key) => {
-                self.count(Packet::Received);
-                self.count(Packet::TelephoneEvent);
+                self.talker.count(Packet::Received);
+                self.talker.count(Packet::TelephoneEvent);
                 self.note(&format!("dtmf {}", char::from(key).escape_default()), host);
             }
             Message::Error(code) => {
@@ -150,11 +133,11 @@ impl Call {
                 self.note(&format!("error {shown:02x?} of the peer"), host);
             }
             Message::Unknown(_) => {
-                self.count(Packet::Received);
-                self.count(Packet::Unsupported);
+                self.talker.count(Packet::Received);
+                self.talker.count(Packet::Unsupported);
             }
             Message::Audio { rate_hz, payload } => {
-                self.count(Packet::Received);
+                self.talker.count(Packet::Received);
                 self.hear(rate_hz, payload, host)?;
             }
         }
@@ -167,35 +150,23 @@ impl Call {
             self.rate_changes += 1;
             if self.rate_changes > RATE_CHANGES_MAX {
                 let why = "a call that changes its rate again and again";
-                host.malformed(Malformed::Kind, &why);
-                return Err(Over::Malformed(why.to_owned()));
+                return Err(host.unfit(Malformed::Kind, why));
             }
             self.ear = Ear::new(voicing);
         }
         let (whole, half) = payload.split_at(payload.len() & !1);
         if !half.is_empty() {
-            self.count(Packet::Malformed);
+            self.talker.count(Packet::Malformed);
             host.malformed(Malformed::Payload, &"audio with half a sample");
         }
-        self.talker = match std::mem::replace(&mut self.talker, Talker::Gone) {
-            Talker::Silent(stream) => {
-                let (playout, clock) = (host.settings.playout, *host.clock);
-                match Live::new(stream, playout, voicing.rate_hz, 1, clock) {
-                    Ok(live) => Talker::Heard(Box::new(live)),
-                    Err(error) => return Err(Over::Malformed(error.to_string())),
-                }
-            }
-            talker => talker,
+        self.samples.resize(whole.len() / 2, 0);
+        Encoding::S16Le.decode(whole, &mut self.samples);
+        let sound = Sound {
+            rate_hz: voicing.rate_hz,
+            channels: 1,
+            pours: false,
         };
-        if let Talker::Heard(live) = &mut self.talker {
-            if let Err(error) = live.set_rate(voicing.rate_hz) {
-                return Err(Over::Malformed(error.to_string()));
-            }
-            self.samples.resize(whole.len() / 2, 0);
-            Encoding::S16Le.decode(whole, &mut self.samples);
-            live.push(&self.samples, host.now_ns);
-        }
-        Ok(())
+        self.talker.hear(sound, &self.samples, host)
     }
 
     /// The first frame back: silence, before there is a mix. Peers wait for it.
@@ -211,70 +182,45 @@ impl Call {
 
     /// Its stream, while it has one.
     pub(super) fn stream(&self) -> Option<&Stream> {
-        match &self.talker {
-            Talker::Silent(stream) => Some(stream),
-            Talker::Heard(live) => Some(live.stream()),
-            Talker::Stranger | Talker::Gone => None,
-        }
-    }
-
-    fn count(&self, packet: Packet) {
-        if let Some(network) = self.stream().and_then(|stream| stream.account().network()) {
-            network.count(packet);
-        }
+        self.talker.stream()
     }
 
     /// A frame went back, or was lost.
     pub(super) fn count_output(&self, dropped: bool) {
-        if let Some(network) = self.stream().and_then(|stream| stream.account().network()) {
-            network.count_output(dropped);
-        }
+        self.talker.count_output(dropped);
     }
 
-    /// Notes an event of the call, if it is one. The log has the first of them, and of a flood ever fewer.
+    /// Notes an event of the call, if it is one.
     pub(super) fn note(&mut self, what: &str, host: &Host<'_>) {
-        self.events += 1;
-        let told = self.events <= EVENTS_TOLD || self.events.is_power_of_two();
-        if let Some(stream) = self.stream() {
-            host.note(stream, what, told);
-        }
+        self.talker.note(what, host);
     }
 
     /// Whether it has said who it is.
     pub(super) fn is_known(&self) -> bool {
-        !matches!(self.talker, Talker::Stranger)
+        self.talker.is_known()
     }
 
     /// The ring in which its mix-minus comes.
     pub(super) fn output(&self) -> Option<LeaseId> {
-        self.output
+        self.talker.output()
     }
 
     pub(super) fn ear(&mut self) -> &mut Ear {
         &mut self.ear
     }
 
-    pub(super) fn before_tick(&mut self, tick: u64) {
-        if let Talker::Heard(live) = &mut self.talker {
-            live.top_up(tick);
-        }
+    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
+        self.talker.before_tick(tick, now_ns);
     }
 
     /// The connection is over: gives what still has to play. If the peer ended it, half a message is
     /// counted.
-    pub(super) fn end(mut self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
+    pub(super) fn end(self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
         if by_peer && !self.partial.is_empty() {
-            self.count(Packet::Malformed);
+            self.talker.count(Packet::Malformed);
             host.malformed(Malformed::TooShort, &"a connection that ends in a message");
         }
-        match std::mem::replace(&mut self.talker, Talker::Gone) {
-            Talker::Heard(live) => {
-                let mut voice = Voice::Live(live);
-                voice.end(host.now_ns);
-                Some(voice)
-            }
-            _ => None,
-        }
+        self.talker.end(host)
     }
 }
 
@@ -283,7 +229,7 @@ fn voicing(plain_hz: Option<u32>, claimed_hz: u32) -> Voicing {
     let known = plain_hz.filter(|_| claimed_hz == PLAIN_HZ);
     Voicing {
         rate_hz: known.unwrap_or(claimed_hz),
-        claimed_hz,
+        form: Form::AudioSocket { claimed_hz },
     }
 }
 

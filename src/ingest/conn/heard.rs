@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 
 use super::rated::{History, Rated};
 use crate::{
-    audio::{ConvertError, Format},
-    wire::audiosocket,
+    audio::{ConvertError, Encoding, Format},
+    wire::{audiosocket, twilio, websocket},
 };
 
 /// Blocks of the mix that are remembered, for listeners' frames that refer to them.
@@ -19,20 +19,53 @@ const BLOCKS_MAX: usize = 64;
 pub(super) struct Voicing {
     /// Samples per second.
     pub(super) rate_hz: u32,
-    /// The rate that its messages claim.
-    pub(super) claimed_hz: u32,
+    pub(super) form: Form,
+}
+
+/// What is made of samples for a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Form {
+    /// Messages of AudioSocket, which claim this rate: one, unless the samples are more than it can hold.
+    AudioSocket { claimed_hz: u32 },
+    /// A binary message of a WebSocket.
+    Binary(Encoding),
+    /// Bytes, of which the listener's connection makes messages.
+    Bare(Encoding),
+    /// Base64 of mu-law, around which the listener's connection puts what is its own.
+    Base64,
 }
 
 impl Voicing {
-    /// Appends messages with these samples: one, unless they are more than one can hold.
+    /// Appends what is made of these samples.
     pub(super) fn write(self, samples: &[i16], out: &mut Vec<u8>) {
-        const SAMPLES_MAX: usize = u16::MAX as usize / 2;
-        for samples in samples.chunks(SAMPLES_MAX) {
-            let header = audiosocket::audio_header(self.claimed_hz, 2 * samples.len());
-            out.extend(header.expect("a rate with a kind, and samples that fit a message"));
-            out.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        match self.form {
+            Form::AudioSocket { claimed_hz } => {
+                const SAMPLES_MAX: usize = u16::MAX as usize / 2;
+                for samples in samples.chunks(SAMPLES_MAX) {
+                    let header = audiosocket::audio_header(claimed_hz, 2 * samples.len());
+                    out.extend(header.expect("a rate with a kind, and samples that fit a message"));
+                    encode(Encoding::S16Le, samples, out);
+                }
+            }
+            Form::Binary(encoding) => {
+                websocket::binary_header(samples.len() * encoding.bytes_per_sample(), out);
+                encode(encoding, samples, out);
+            }
+            Form::Bare(encoding) => encode(encoding, samples, out),
+            Form::Base64 => {
+                let mut bytes = Vec::new();
+                encode(Encoding::MuLaw, samples, &mut bytes);
+                twilio::encode(&bytes, out);
+            }
         }
     }
+}
+
+/// Appends samples as bytes.
+fn encode(encoding: Encoding, samples: &[i16], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + samples.len() * encoding.bytes_per_sample(), 0);
+    encoding.encode(samples, &mut out[start..]);
 }
 
 /// The mix of all, and the messages that were made of it.
@@ -195,7 +228,9 @@ mod tests {
     fn voicing(rate_hz: u32) -> Voicing {
         Voicing {
             rate_hz,
-            claimed_hz: rate_hz,
+            form: Form::AudioSocket {
+                claimed_hz: rate_hz,
+            },
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::ConnSettings;
+use super::{ConnSettings, guests::Rejection};
 use crate::{
     audio::Gain,
     ingest::{Admission, MixClock, Newcomer, Stream, playout::Delay},
@@ -30,27 +30,54 @@ pub(super) struct Opened {
     pub(super) output: Option<LeaseId>,
 }
 
+/// What a stream asks to be admitted as.
+#[derive(Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) id: String,
+    /// Where it comes from, for people; the listener's name if it is not said.
+    pub(super) from: Option<&'a str>,
+    pub(super) gain: Option<Gain>,
+    /// Whether the mix without it is to come back.
+    pub(super) listens: bool,
+}
+
 /// Why a connection is over. Its voice, if it has one, still plays what came, but if it was dismissed.
 #[derive(Debug)]
 pub(super) enum Over {
     /// The peer said so.
     HungUp,
     /// It was refused, and counted.
-    Refused,
+    Refused(Rejection),
     /// Its stream was ended by command; what came and waits is discarded.
     Dismissed,
     /// It cannot be understood, and is counted. What to tell the peer, if it may be a person.
-    Malformed(String),
+    Malformed(Malformed, String),
+}
+
+impl Over {
+    /// Why, for the peer; none if that is the peer's own doing.
+    pub(super) fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::HungUp => None,
+            Self::Dismissed => Some(Rejection::Ended),
+            Self::Refused(why) => Some(why.clone()),
+            Self::Malformed(how, why) => Some(Rejection::Malformed {
+                how: *how,
+                why: why.clone(),
+            }),
+        }
+    }
 }
 
 impl Host<'_> {
     /// Admits a stream, or counts why not.
-    pub(super) fn open(
-        &self,
-        id: String,
-        gain: Option<Gain>,
-        listens: bool,
-    ) -> Result<Opened, Over> {
+    pub(super) fn open(&self, wish: Wish<'_>) -> Result<Opened, Over> {
+        let Wish {
+            id,
+            from,
+            gain,
+            listens,
+        } = wish;
         let output = match (listens, self.outputs) {
             (true, Some(outputs)) => match outputs.acquire() {
                 Ok(producer) => Some(producer),
@@ -62,7 +89,7 @@ impl Host<'_> {
         let newcomer = Newcomer {
             source: crc32fast::hash(id.as_bytes()),
             id,
-            from: self.account.name().to_owned(),
+            from: from.unwrap_or(self.account.name()).to_owned(),
             gain: gain.or(self.settings.gain),
             output,
         };
@@ -81,7 +108,23 @@ impl Host<'_> {
     fn refuse(&self, why: &dyn fmt::Display) -> Over {
         self.account.refuse(Refusal::StreamsMax);
         tracing::debug!(listener = self.account.name(), "{why}");
-        Over::Refused
+        Over::Refused(Rejection::StreamsMax)
+    }
+
+    /// Refuses a name that a running stream has.
+    pub(super) fn must_be_free(&self, id: &str) -> Result<(), Over> {
+        if !self.admission.is_running(id) {
+            return Ok(());
+        }
+        self.account.refuse(Refusal::InUse);
+        let id = id.to_owned();
+        Err(Over::Refused(Rejection::InUse { id }))
+    }
+
+    /// Counts input that is not what it should be: the end of its connection.
+    pub(super) fn unfit(&self, how: Malformed, why: impl fmt::Display) -> Over {
+        self.malformed(how, &why);
+        Over::Malformed(how, why.to_string())
     }
 
     /// Counts input that is not what it should be, and logs it ever more rarely.

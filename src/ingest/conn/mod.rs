@@ -1,38 +1,49 @@
-//! Sources over stream sockets: AudioSocket, bare samples over TCP, and over Unix sockets.
+//! Sources over stream sockets: AudioSocket, bare samples over TCP and over Unix sockets, WebSockets, and
+//! the bodies of requests.
 //!
 //! One connection is one stream. One thread serves all connections of all listeners, on `epoll`:
 //!
-//! - `call`, `raw`: what one connection says, passive, bytes in
+//! - `call`, `raw`, `web`, `body`: what one connection says, passive, bytes in
+//! - `talker`: who says it
 //! - `voice`: its samples on their way into its ring
 //! - `egress`, `heard`, `rated`, `outbox`: the mix without it, on its way back
 //! - `worker`, `socket`: the thread and the sockets around them, thin
+//! - [`Guests`]: the way in for sockets that somebody else took: WebSockets, and bodies of requests
 //!
 //! What strangers may take is bounded by the [`Limits`]: connections, streams of an address, the time to
 //! the first valid message, the time without one. A half-made message takes 64 KiB at most; before the
 //! first valid one, 512 bytes.
 
+mod body;
 mod call;
 mod egress;
+mod guests;
 mod heard;
 mod host;
 mod outbox;
 mod rated;
 mod raw;
 mod socket;
+mod talker;
 mod voice;
+mod web;
 mod worker;
 
 use std::{
     fmt, io,
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use self::{socket::Acceptor, worker::Worker};
+pub use self::guests::{BodyAsk, Cut, Done, Guests, Rejection, Taken, WebAsk, WebProtocol};
+use self::{
+    socket::Acceptor,
+    worker::{GuestDoor, Worker},
+};
 use super::{Admission, Limits, Listening, MixClock, Tuner, Tuning, playout::PlayoutSettings};
 use crate::{audio::Gain, ledger::Listener};
 
@@ -49,6 +60,9 @@ pub struct ConnSettings {
     pub playout: PlayoutSettings,
     /// Of each stream that names none; the server's own if none is given.
     pub gain: Option<Gain>,
+    /// The name under which sockets that are handed over are counted (`http 127.0.0.1:8080`), if any may
+    /// be: see [`ConnListener::guests`].
+    pub guests: Option<String>,
 }
 
 /// What one listener listens on.
@@ -122,6 +136,7 @@ pub struct ConnListener {
     listens: Vec<Listen>,
     accounts: Vec<Arc<Listener>>,
     tuner: Tuner,
+    guests: Option<Guests>,
     bell: Arc<EventFd>,
     thread: JoinHandle<()>,
 }
@@ -137,8 +152,7 @@ impl ConnListener {
         clock: MixClock,
         admission: &Arc<dyn Admission>,
     ) -> io::Result<Self> {
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let bell = Arc::new(bell);
+        let bell = bell()?;
         let mut listens = Vec::new();
         let mut sockets = Vec::new();
         for listen in &settings.listens {
@@ -146,7 +160,7 @@ impl ConnListener {
             listens.push(listen.at(socket.local_addr()));
             sockets.push(socket);
         }
-        let accounts: Vec<_> = listens
+        let mut accounts: Vec<_> = listens
             .iter()
             .map(|listen| Arc::new(Listener::new(listen.to_string())))
             .collect();
@@ -156,12 +170,29 @@ impl ConnListener {
             limits: settings.limits.clone(),
             playout: settings.playout,
         });
+        let doors = doors.collect();
+        let (mut guests, mut guest_door) = (None, None);
+        if let Some(name) = &settings.guests {
+            let (sender, receiver) = mpsc::sync_channel(guests::WAITING_MAX);
+            let (account, bell) = (Arc::new(Listener::new(name)), self::bell()?);
+            accounts.push(Arc::clone(&account));
+            guests = Some(Guests {
+                sender,
+                bell: Arc::clone(&bell),
+            });
+            guest_door = Some(GuestDoor {
+                account,
+                receiver,
+                bell,
+            });
+        }
         let worker = Worker::new(
             settings,
             clock,
             Arc::clone(admission),
             tuner.tuned(),
-            doors.collect(),
+            doors,
+            guest_door,
             Arc::clone(&bell),
         )?;
         let thread = thread::Builder::new()
@@ -171,6 +202,7 @@ impl ConnListener {
             listens,
             accounts,
             tuner,
+            guests,
             bell,
             thread,
         })
@@ -181,12 +213,22 @@ impl ConnListener {
         &self.listens
     }
 
+    /// Where sockets are handed over, if the settings have a name for them.
+    pub fn guests(&self) -> Option<Guests> {
+        self.guests.clone()
+    }
+
     /// Asks the thread to end: calls are hung up, connections closed. Enters the kernel, and does not
     /// wait.
     pub fn stop(&self) {
         // It could fail only after 2^64 requests.
         let _ = self.bell.write(1);
     }
+}
+
+fn bell() -> io::Result<Arc<EventFd>> {
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    Ok(Arc::new(EventFd::from_flags(flags)?))
 }
 
 impl Listening for ConnListener {

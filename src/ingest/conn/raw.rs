@@ -8,14 +8,16 @@
 //! socket and no clock. Its bytes may be cut anywhere.
 
 use super::{
-    host::{Host, Opened, Over},
+    guests::Taken,
+    host::{Host, Opened, Over, Wish},
     voice::{Live, Poured, Voice},
 };
 use crate::{
-    audio::codec::Encoding,
+    audio::{Gain, codec::Encoding},
     ingest::Stream,
     ledger::{Malformed, Packet},
     wire::{
+        content_type::ContentType,
         hello::{self, Hello, HelloError, Parsed},
         wav::{HeaderReader, Layout, is_wav},
     },
@@ -27,6 +29,11 @@ const OPENING_BYTES: usize = hello::LINE_BYTES_MAX;
 /// Blocks of the mix that are read at once.
 const BLOCKS_READ: usize = 8;
 
+const UNSAID: &str = "this is no WAV, and it is not said what it is: \
+     say so by the content type, audio/L16;rate=8000;channels=1, for example";
+const NO_WAV: &str = "the content type says that this is a WAV, and it does not begin like one";
+const CUT_HEADER: &str = "a WAV that ends in its header";
+
 /// One sender of bare samples.
 #[derive(Debug)]
 pub(super) struct Raw {
@@ -34,8 +41,12 @@ pub(super) struct Raw {
     id: String,
     /// Whether what is too much is discarded, rather than left with the sender.
     drops: bool,
+    /// Where it comes from, for people, if it is not the listener.
+    from: Option<String>,
     hello: Hello,
     stage: Stage,
+    /// What was taken, once its voice is gone.
+    taken: Option<Taken>,
 }
 
 #[derive(Debug)]
@@ -44,7 +55,14 @@ enum Stage {
     Line(Vec<u8>),
     /// After the line: perhaps a WAV.
     Start(Vec<u8>),
+    /// Nothing but a WAV may come, whether that was said or not.
+    Sniff {
+        head: Vec<u8>,
+        said: bool,
+    },
     Header(Box<HeaderReader>),
+    /// Samples that are known, and of which none came.
+    Bare(Layout),
     Samples(Box<Samples>),
     /// A WAV's samples have all come; what follows is not audio.
     Rest,
@@ -56,6 +74,9 @@ enum Stage {
 struct Samples {
     encoding: Encoding,
     channels: usize,
+    rate_hz: u32,
+    /// Samples that were taken, of all channels.
+    count: u64,
     /// Bytes of samples that are still to come; none if they go on to the end.
     left: Option<u64>,
     /// A sample of all channels that has not come whole yet.
@@ -66,13 +87,45 @@ struct Samples {
     voice: Voice,
 }
 
+impl Stage {
+    fn sniff(said: bool) -> Self {
+        let head = Vec::new();
+        Self::Sniff { head, said }
+    }
+}
+
 impl Raw {
     pub(super) fn new(id: String, drops: bool) -> Self {
         Self {
             id,
             drops,
+            from: None,
             hello: Hello::default(),
             stage: Stage::Line(Vec::new()),
+            taken: None,
+        }
+    }
+
+    /// One that was introduced otherwise than by a line; nothing of it is discarded.
+    pub(super) fn of(id: String, from: String, gain: Option<Gain>, content: ContentType) -> Self {
+        let stage = match content {
+            ContentType::Wav => Stage::sniff(true),
+            ContentType::Samples(samples) => Stage::Bare(Layout {
+                encoding: samples.encoding,
+                channels: samples.channels,
+                rate_hz: samples.rate_hz,
+                data_bytes: None,
+            }),
+            ContentType::Unsaid => Stage::sniff(false),
+        };
+        Self {
+            from: Some(from),
+            hello: Hello {
+                gain,
+                ..Hello::default()
+            },
+            stage,
+            ..Self::new(id, false)
         }
     }
 
@@ -82,7 +135,7 @@ impl Raw {
             Stage::Samples(samples) if !samples.voice.has_room() => 0,
             Stage::Samples(samples) => samples.appetite,
             Stage::Rest => usize::MAX,
-            Stage::Line(_) | Stage::Start(_) | Stage::Header(_) | Stage::Gone => OPENING_BYTES,
+            _ => OPENING_BYTES,
         }
     }
 
@@ -125,6 +178,25 @@ impl Raw {
                         }
                     }
                 }
+                Stage::Sniff { head, said } => {
+                    head.extend(bytes);
+                    match is_wav(head) {
+                        None => return Ok(None),
+                        Some(false) => {
+                            let why = if *said { NO_WAV } else { UNSAID };
+                            return Err(host.unfit(Malformed::Header, why));
+                        }
+                        Some(true) => {
+                            held = std::mem::take(head);
+                            bytes = &held;
+                            self.stage = Stage::Header(Box::default());
+                        }
+                    }
+                }
+                Stage::Bare(layout) => {
+                    let layout = *layout;
+                    self.stage = self.open(Some(layout), host)?;
+                }
                 Stage::Header(reader) => match reader.push(bytes) {
                     Ok((_, None)) => return Ok(None),
                     Ok((taken, Some(layout))) => {
@@ -132,8 +204,7 @@ impl Raw {
                         self.stage = self.open(Some(layout), host)?;
                     }
                     Err(error) => {
-                        host.malformed(Malformed::Header, &error);
-                        return Err(Over::Malformed(error.to_string()));
+                        return Err(host.unfit(Malformed::Header, error));
                     }
                 },
                 Stage::Samples(samples) => {
@@ -157,7 +228,13 @@ impl Raw {
             data_bytes: None,
         });
         let id = self.hello.id.take().unwrap_or_else(|| self.id.clone());
-        let Opened { stream, .. } = host.open(id, self.hello.gain, false)?;
+        let wish = Wish {
+            id,
+            from: self.from.as_deref(),
+            gain: self.hello.gain,
+            listens: false,
+        };
+        let Opened { stream, .. } = host.open(wish)?;
         let Layout {
             encoding,
             channels,
@@ -172,12 +249,14 @@ impl Raw {
             Poured::new(stream, host.poured_delay(), rate_hz, channels, clock)
                 .map(|poured| Voice::Poured(Box::new(poured)))
         };
-        let voice = voice.map_err(|error| Over::Malformed(error.to_string()))?;
+        let voice = voice.map_err(|error| Over::Malformed(Malformed::Header, error.to_string()))?;
         let frame = usize::from(channels) * encoding.bytes_per_sample();
         let block = u64::from(rate_hz) * clock.block_samples as u64 / u64::from(bus.rate_hz());
         Ok(Stage::Samples(Box::new(Samples {
             encoding,
             channels: channels.into(),
+            rate_hz,
+            count: 0,
             left: data_bytes.map(u64::from),
             carry: Vec::with_capacity(frame),
             decoded: Vec::new(),
@@ -204,6 +283,24 @@ impl Raw {
         }
     }
 
+    /// What was taken of it; none if it never came to its samples.
+    pub(super) fn taken(&self) -> Option<Taken> {
+        match &self.stage {
+            Stage::Samples(samples) => Some(samples.taken()),
+            _ => self.taken.clone(),
+        }
+    }
+
+    /// Why it did not come to its samples, if it ends now.
+    pub(super) fn unfinished(&self) -> &'static str {
+        match &self.stage {
+            Stage::Sniff { head, said: false } if !head.is_empty() => UNSAID,
+            Stage::Sniff { head, .. } if head.is_empty() => "there are no samples",
+            Stage::Sniff { .. } | Stage::Header(_) => CUT_HEADER,
+            _ => "there are no samples",
+        }
+    }
+
     /// Notes an event of the stream, if there is one.
     pub(super) fn note(&self, what: &str, host: &Host<'_>) {
         if let Some(stream) = self.stream() {
@@ -221,7 +318,11 @@ impl Raw {
     /// a header is counted.
     pub(super) fn end(mut self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
         match &mut self.stage {
-            Stage::Line(_) | Stage::Start(_) | Stage::Header(_) if !by_peer => None,
+            Stage::Line(_) | Stage::Start(_) | Stage::Sniff { .. } | Stage::Header(_)
+                if !by_peer =>
+            {
+                None
+            }
             Stage::Line(head) if hello::parse(head) == Ok(Parsed::Partial) && head.len() > 8 => {
                 host.malformed(Malformed::Header, &"a first line without an end");
                 None
@@ -235,8 +336,8 @@ impl Raw {
                 }
                 self.take_voice(Stage::Gone, by_peer, host)
             }
-            Stage::Header(_) => {
-                host.malformed(Malformed::Header, &"a WAV that ends in its header");
+            Stage::Header(_) | Stage::Sniff { .. } => {
+                host.malformed(Malformed::Header, &self.unfinished());
                 None
             }
             Stage::Samples(_) => self.take_voice(Stage::Gone, by_peer, host),
@@ -254,6 +355,7 @@ impl Raw {
                 network.count(Packet::Malformed);
             }
         }
+        self.taken = Some(samples.taken());
         samples.voice.end(host.now_ns);
         Some(samples.voice)
     }
@@ -265,11 +367,20 @@ fn refuse_hello(error: &HelloError, host: &Host<'_>) -> Over {
         HelloError::Version { .. } => Malformed::Version,
         _ => Malformed::Header,
     };
-    host.malformed(how, error);
-    Over::Malformed(error.to_string())
+    host.unfit(how, error)
 }
 
 impl Samples {
+    fn taken(&self) -> Taken {
+        Taken {
+            id: self.voice.stream().id().to_owned(),
+            rate_hz: self.rate_hz,
+            // As many as a layout can have.
+            channels: self.channels as u16,
+            samples: self.count / self.channels as u64,
+        }
+    }
+
     /// Takes bytes of samples. False once all have come.
     fn push(&mut self, bytes: &[u8], now_ns: u64) -> bool {
         let wanted = self.left.map_or(bytes.len(), |left| {
@@ -300,6 +411,7 @@ impl Samples {
             self.decoded
                 .resize(whole.len() / self.encoding.bytes_per_sample(), 0);
             self.encoding.decode(whole, &mut self.decoded);
+            self.count += self.decoded.len() as u64;
             self.voice.push(&self.decoded, now_ns);
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::{
@@ -136,6 +136,14 @@ impl Socket {
         }
         setsockopt(self, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
         Ok(())
+    }
+
+    /// Nothing more will be sent.
+    pub(super) fn shut_down(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
     }
 }
 

@@ -88,6 +88,7 @@ impl Rig {
                     conceal: false,
                 },
                 gain: None,
+                guests: None,
             },
             listener: Listener::new("test"),
             outputs: Some(outputs),

@@ -9,7 +9,7 @@ use crate::{
     audio::{ConvertError, Converter, Format},
     ingest::{
         MixClock, Stream,
-        playout::{Playout, PlayoutSettings},
+        playout::{Arrived, Playout, PlayoutSettings},
     },
 };
 
@@ -145,12 +145,30 @@ impl Live {
         Ok(())
     }
 
-    pub(super) fn stream(&self) -> &Stream {
-        &self.stream
-    }
-
     pub(super) fn top_up(&mut self, tick: u64) {
         self.playout.top_up(tick, &mut self.stream);
+    }
+
+    /// Samples of a transport that numbers its messages and says when they were, at the rate of the
+    /// beginning.
+    pub(super) fn push_at(&mut self, number: u64, time: u64, samples: &[i16], now_ns: u64) {
+        let arrived = Arrived {
+            sequence: number,
+            timestamp: time,
+            samples,
+            at_ns: now_ns,
+        };
+        self.playout.push(arrived, &mut self.stream);
+    }
+
+    /// A message of this number came that has no audio.
+    pub(super) fn note(&mut self, number: u64) {
+        self.playout.note(number);
+    }
+
+    /// The numbers and times to come have nothing to do with those before.
+    pub(super) fn begin_segment(&mut self) {
+        self.playout.begin_segment();
     }
 
     /// Interleaved samples at the rate that was set last.

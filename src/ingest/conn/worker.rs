@@ -1,13 +1,16 @@
 //! The thread that serves all connections, on `epoll`: takes them, reads what came, looks after the
 //! ticks, and sends the mix back. What is said on a connection is not its business.
 
+mod close;
 mod door;
+mod guest;
 mod peer;
+mod serve;
 
 use std::{
     collections::HashMap,
-    io::{self, Read, Write},
-    sync::Arc,
+    io,
+    sync::{Arc, mpsc::Receiver},
     time::Duration,
 };
 
@@ -21,13 +24,11 @@ use nix::{
     },
 };
 
-use self::{
-    door::Door,
-    peer::{Peer, Protocol},
-};
+use self::{close::Leaving, door::Door, peer::Peer};
 use super::{
     ConnSettings, Listen,
-    egress::{Coming, Egress},
+    egress::Egress,
+    guests::{Guest, Rejection},
     host::{Host, Over},
     socket::Acceptor,
     voice::Voice,
@@ -40,21 +41,19 @@ use crate::{
     },
     ledger::{Listener, Refusal},
     queue::Pool,
-    wire::audiosocket::HANGUP_MESSAGE,
 };
 
 /// Bytes read from one connection at a time.
 const READ_BYTES: usize = 64 << 10;
-/// Reads of one connection before the others have their turn.
-const READS_MAX: usize = 64;
 /// Events told at once.
 const EVENTS: usize = 256;
 
 const TICK: u64 = 0;
 const STOP: u64 = 1;
 const OUTPUTS: u64 = 2;
+const GUESTS: u64 = 3;
 /// The first listener's token; the others follow.
-const DOORS: u64 = 3;
+const DOORS: u64 = 4;
 /// The first connection's token; none is used twice.
 const PEERS: u64 = 1 << 32;
 
@@ -86,11 +85,23 @@ impl Common {
     }
 }
 
+/// Where guests come in.
+pub(super) struct GuestDoor {
+    pub(super) account: Arc<Listener>,
+    pub(super) receiver: Receiver<Guest>,
+    /// Rung for each of them.
+    pub(super) bell: Arc<EventFd>,
+}
+
 /// The thread's own.
 pub(super) struct Worker {
     common: Common,
     doors: Vec<Door>,
     peers: HashMap<u64, Peer>,
+    leaving: HashMap<u64, Leaving>,
+    /// Those that were handed over, if any may be, and what tells of them.
+    guests: Option<Receiver<Guest>>,
+    guest_bell: Option<Arc<EventFd>>,
     next_key: u64,
     tails: Vec<Tail>,
     quota: Quota,
@@ -114,6 +125,7 @@ impl Worker {
         admission: Arc<dyn Admission>,
         tuned: Tuned,
         doors: Vec<(Listen, Acceptor, Arc<Listener>)>,
+        guests: Option<GuestDoor>,
         bell: Arc<EventFd>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -124,7 +136,8 @@ impl Worker {
         let two_way = doors
             .iter()
             .filter(|(listen, ..)| matches!(listen, Listen::AudioSocket { .. }))
-            .count();
+            .count()
+            + usize::from(guests.is_some());
         let mut egress = None;
         if two_way > 0 {
             // A ring is given back only when its stream has played, after its connection.
@@ -137,14 +150,16 @@ impl Worker {
         for (token, (_, acceptor, _)) in (DOORS..).zip(&doors) {
             epoll.add(acceptor, readable(token))?;
         }
-        let doors = doors.into_iter().map(|(listen, acceptor, account)| Door {
-            listen,
-            acceptor,
-            account,
-            open: 0,
-            count: 0,
-            rests: false,
-        });
+        let mut doors: Vec<_> = doors
+            .into_iter()
+            .map(|(listen, acceptor, account)| Door::new(Some((listen, acceptor)), account))
+            .collect();
+        let (mut receiver, mut guest_bell) = (None, None);
+        if let Some(door) = guests {
+            epoll.add(&*door.bell, readable(GUESTS))?;
+            doors.push(Door::new(None, door.account));
+            (receiver, guest_bell) = (Some(door.receiver), Some(door.bell));
+        }
         Ok(Self {
             quota: Quota::new(settings.limits.streams_per_source),
             common: Common {
@@ -153,8 +168,11 @@ impl Worker {
                 admission,
                 outputs: egress.as_ref().map(|egress| egress.pool().clone()),
             },
-            doors: doors.collect(),
+            doors,
             peers: HashMap::new(),
+            leaving: HashMap::new(),
+            guests: receiver,
+            guest_bell,
             next_key: PEERS,
             tails: Vec::new(),
             egress,
@@ -185,6 +203,7 @@ impl Worker {
                     TICK => self.set_timer(),
                     STOP => return self.hang_up(),
                     OUTPUTS => self.send_outputs(),
+                    GUESTS => self.take_guests(),
                     key if key >= PEERS => self.serve(key, event.events()),
                     token => self.accept((token - DOORS) as usize),
                 }
@@ -227,8 +246,8 @@ impl Worker {
         }
         self.tails.retain(|tail| !tail.voice.is_done());
         for (token, door) in (DOORS..).zip(&mut self.doors) {
-            if door.rests {
-                door.rests = self.epoll.add(&door.acceptor, readable(token)).is_err();
+            if let (true, Some((_, acceptor))) = (door.rests, &door.socket) {
+                door.rests = self.epoll.add(acceptor, readable(token)).is_err();
             }
         }
         let rested = self.peers.values().filter(|peer| peer.rests());
@@ -237,6 +256,7 @@ impl Worker {
             self.read(key);
         }
         self.time_out(now_ns);
+        self.let_go_late(now_ns);
         self.close_gone();
     }
 
@@ -263,7 +283,8 @@ impl Worker {
             } else if !peer.is_known() {
                 if peer.silent_ns(now_ns) > first_ns {
                     peer.account.refuse(Refusal::FirstMessage);
-                    self.gone.push((peer.key, Over::Refused));
+                    let over = Over::Refused(Rejection::FirstMessage);
+                    self.gone.push((peer.key, over));
                 }
             } else if peer.is_playing(now_ns) {
                 peer.touch(now_ns);
@@ -271,7 +292,8 @@ impl Worker {
                 let account = Arc::clone(&peer.account);
                 account.time_out();
                 peer.note("idle for too long", &self.common.host(&account, now_ns));
-                self.gone.push((peer.key, Over::Refused));
+                let over = Over::Refused(Rejection::Idle);
+                self.gone.push((peer.key, over));
             }
         }
         // What still plays of a connection that is over has nobody to be told.
@@ -282,192 +304,6 @@ impl Worker {
             }
             !dismissed
         });
-    }
-
-    /// Something happened on a connection.
-    fn serve(&mut self, key: u64, events: EpollFlags) {
-        let Some(peer) = self.peers.get_mut(&key) else {
-            return;
-        };
-        if events.contains(EpollFlags::EPOLLOUT) {
-            // A peer that is gone is seen when it is read.
-            let _ = peer.outbox.flush(&mut peer.socket);
-        }
-        if events.intersects(!EpollFlags::EPOLLOUT) {
-            self.read(key);
-        } else if peer.watch(&self.epoll).is_err() {
-            self.gone.push((key, Over::Refused));
-        }
-    }
-
-    /// Reads what came on a connection.
-    fn read(&mut self, key: u64) {
-        let Self {
-            common,
-            peers,
-            tails,
-            egress,
-            epoll,
-            buffer,
-            gone,
-            ..
-        } = self;
-        let Some(peer) = peers.get_mut(&key) else {
-            return;
-        };
-        let account = Arc::clone(&peer.account);
-        let now_ns = now_ns();
-        let host = common.host(&account, now_ns);
-        let mut read = 0;
-        for _ in 0..READS_MAX {
-            let wanted = peer.appetite().min(buffer.len());
-            if wanted == 0 || read >= buffer.len() {
-                break;
-            }
-            let count = match peer.socket.read(&mut buffer[..wanted]) {
-                Ok(0) => {
-                    if matches!(peer.protocol, Protocol::Call(_)) {
-                        peer.note("closed by the peer", &host);
-                    }
-                    gone.push((key, Over::HungUp));
-                    return;
-                }
-                Ok(count) => count,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => break,
-                    io::ErrorKind::Interrupted => continue,
-                    _ => {
-                        peer.note(&format!("connection lost: {error}"), &host);
-                        gone.push((key, Over::HungUp));
-                        return;
-                    }
-                },
-            };
-            read += count;
-            peer.touch(now_ns);
-            let known = peer.is_known();
-            match peer.receive(&buffer[..count], &host) {
-                Ok(None) => {}
-                Ok(Some(voice)) => {
-                    tails.push(Tail {
-                        voice,
-                        _share: None,
-                    });
-                }
-                Err(over) => {
-                    gone.push((key, over));
-                    return;
-                }
-            }
-            if let (false, Protocol::Call(call), Some(egress)) =
-                (known, &peer.protocol, &mut *egress)
-                && let Some(lease) = call.output()
-            {
-                egress.own(lease, key);
-            }
-        }
-        if peer.watch(epoll).is_err() {
-            gone.push((key, Over::Refused));
-        }
-    }
-
-    /// Sends the frames of the mix that have come back.
-    fn send_outputs(&mut self) {
-        let Self {
-            peers,
-            egress,
-            epoll,
-            gone,
-            ..
-        } = self;
-        let Some(egress) = egress else { return };
-        egress.drain(|key, coming, mix| {
-            let Some(peer) = peers.get_mut(&key) else {
-                return;
-            };
-            let Protocol::Call(call) = &mut peer.protocol else {
-                return;
-            };
-            let (at, samples) = match coming {
-                Coming::Frame(at, samples) => (at, samples),
-                Coming::Lost(frames) => {
-                    (0..frames).for_each(|_| call.count_output(true));
-                    return;
-                }
-            };
-            let sent = match call.ear().hear(at, samples, mix) {
-                Ok(Some(message)) => {
-                    let sent = peer.outbox.send(message, &mut peer.socket);
-                    sent.unwrap_or(false)
-                }
-                _ => false,
-            };
-            call.count_output(!sent);
-            if peer.watch(epoll).is_err() {
-                gone.push((key, Over::Refused));
-            }
-        });
-    }
-
-    /// Closes the connections that are over. What came still plays, but of those that were dismissed.
-    fn close_gone(&mut self) {
-        while let Some((key, over)) = self.gone.pop() {
-            self.close(key, &over);
-        }
-    }
-
-    fn close(&mut self, key: u64, over: &Over) {
-        // It may be over for two reasons at once.
-        let Some(mut peer) = self.peers.remove(&key) else {
-            return;
-        };
-        let account = Arc::clone(&peer.account);
-        let host = self.common.host(&account, now_ns());
-        self.doors[peer.door].open -= 1;
-        // Not worth a look at the answer: the connection ends in any case.
-        let _ = match (&peer.protocol, over) {
-            (Protocol::Call(_), Over::Refused | Over::Malformed(_) | Over::Dismissed) => peer
-                .outbox
-                .send(&HANGUP_MESSAGE, &mut peer.socket)
-                .map(|_| ()),
-            (Protocol::Raw(_), Over::Malformed(why)) => {
-                writeln!(peer.socket, "mixpool: {why}")
-            }
-            (Protocol::Raw(_), Over::Dismissed) => {
-                writeln!(peer.socket, "mixpool: ended by command")
-            }
-            _ => Ok(()),
-        };
-        let by_peer = matches!(over, Over::HungUp);
-        let (voice, share) = peer.end(&host, by_peer);
-        let Some(mut voice) = voice else { return };
-        if matches!(over, Over::Dismissed) {
-            voice.abandon();
-        } else if !voice.is_done() {
-            self.tails.push(Tail {
-                voice,
-                _share: share,
-            });
-        }
-    }
-
-    /// The end: tells each call, and what has not been placed is not played.
-    fn hang_up(mut self) {
-        for (_, mut peer) in self.peers.drain() {
-            if matches!(peer.protocol, Protocol::Call(_)) {
-                let _ = peer.outbox.send(&HANGUP_MESSAGE, &mut peer.socket);
-            }
-            let account = Arc::clone(&peer.account);
-            let host = self.common.host(&account, now_ns());
-            let (voice, _) = peer.end(&host, false);
-            self.tails.extend(voice.map(|voice| Tail {
-                voice,
-                _share: None,
-            }));
-        }
-        for tail in &mut self.tails {
-            tail.voice.abandon();
-        }
     }
 }
 

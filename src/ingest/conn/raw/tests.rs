@@ -45,7 +45,7 @@ fn raw() -> Raw {
 
 fn refusal(bytes: &[u8]) -> (Rig, String) {
     let rig = Rig::new(1 << 16, 1);
-    let Err(Over::Malformed(why)) = raw().receive(bytes, &rig.host()) else {
+    let Err(Over::Malformed(_, why)) = raw().receive(bytes, &rig.host()) else {
         panic!("{bytes:?} is obeyed");
     };
     (rig, why)

@@ -12,9 +12,11 @@ use crate::{
         clock::now_ns,
         conn::{
             call::Call,
+            guests::Rejection,
             raw::Raw,
             socket::{Acceptor, Socket, canonical},
         },
+        quota::Share,
     },
     ledger::{Listener, Refusal},
 };
@@ -22,10 +24,9 @@ use crate::{
 /// Connections taken before those that there are have their turn.
 const ACCEPTS_MAX: usize = 64;
 
-/// A listener.
+/// A listener, or, without a socket, where guests come in.
 pub(super) struct Door {
-    pub(super) listen: Listen,
-    pub(super) acceptor: Acceptor,
+    pub(super) socket: Option<(Listen, Acceptor)>,
     pub(super) account: Arc<Listener>,
     /// Connections there are.
     pub(super) open: usize,
@@ -35,12 +36,35 @@ pub(super) struct Door {
     pub(super) rests: bool,
 }
 
+impl Door {
+    pub(super) fn new(socket: Option<(Listen, Acceptor)>, account: Arc<Listener>) -> Self {
+        Self {
+            socket,
+            account,
+            open: 0,
+            count: 0,
+            rests: false,
+        }
+    }
+}
+
+/// Whether one may come in.
+pub(super) enum Entry {
+    /// With its part of its address's quota, if it has an address.
+    Admitted(Option<Share>),
+    /// Counted.
+    Refused(Rejection),
+}
+
 impl Worker {
     /// Takes the connections that wait.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTS_MAX {
             let door = &mut self.doors[index];
-            match door.acceptor.accept() {
+            let Some((_, acceptor)) = &door.socket else {
+                return;
+            };
+            match acceptor.accept() {
                 Ok((socket, address)) => self.admit(index, socket, address),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return,
@@ -51,7 +75,7 @@ impl Worker {
                             listener = door.account.name(),
                             "no connection can be taken, which is tried again: {error}"
                         );
-                        door.rests = self.epoll.delete(&door.acceptor).is_ok();
+                        door.rests = self.epoll.delete(acceptor).is_ok();
                         return;
                     }
                 },
@@ -59,30 +83,47 @@ impl Worker {
         }
     }
 
-    fn admit(&mut self, index: usize, socket: Socket, address: Option<SocketAddr>) {
+    /// Whether one may come in by this door.
+    pub(super) fn let_in(&mut self, index: usize, address: Option<SocketAddr>) -> Entry {
         let Self { common, doors, .. } = self;
         let limits = &common.settings.limits;
         let door = &mut doors[index];
-        let address_only = address.map(canonical);
-        let refusal = if address_only.is_some_and(|address| !limits.allow(address)) {
-            Some(Refusal::Network)
-        } else if door.open >= limits.connections_max {
-            Some(Refusal::Connections)
-        } else {
-            None
-        };
-        let share = address_only.map(|address| self.quota.take(address));
-        let refusal = match share {
-            Some(None) => refusal.or(Some(Refusal::StreamsPerSource)),
-            _ => refusal,
-        };
-        if let Some(why) = refusal {
+        let max = limits.connections_max;
+        let refused = |why: Refusal, rejection: Rejection| {
             door.account.refuse(why);
             tracing::debug!(listener = door.account.name(), ?address, "refused: {why:?}");
-            return;
+            Entry::Refused(rejection)
+        };
+        if let Some(peer) = address
+            && !limits.allow(canonical(peer))
+        {
+            return refused(Refusal::Network, Rejection::Network { peer });
         }
+        if door.open >= max {
+            return refused(Refusal::Connections, Rejection::Connections { max });
+        }
+        let Some(peer) = address else {
+            return Entry::Admitted(None);
+        };
+        match self.quota.take(canonical(peer)) {
+            Some(share) => Entry::Admitted(Some(share)),
+            None => refused(
+                Refusal::StreamsPerSource,
+                Rejection::StreamsPerSource { peer },
+            ),
+        }
+    }
+
+    fn admit(&mut self, index: usize, socket: Socket, address: Option<SocketAddr>) {
+        let Entry::Admitted(share) = self.let_in(index, address) else {
+            return;
+        };
+        let door = &mut self.doors[index];
+        let Some((listen, _)) = &door.socket else {
+            return;
+        };
         door.count += 1;
-        let protocol = match (&door.listen, address) {
+        let protocol = match (listen, address) {
             (Listen::AudioSocket { plain_hz, .. }, _) => {
                 if let Err(error) = socket.prepare_to_send() {
                     tracing::debug!(listener = door.account.name(), "a peer is gone: {error}");
@@ -109,7 +150,7 @@ impl Worker {
         self.next_key += 1;
         door.open += 1;
         let place = (index, &door.account);
-        let peer = Peer::new(key, place, socket, protocol, share.flatten(), now_ns());
+        let peer = Peer::new(key, place, socket, protocol, share, now_ns());
         self.peers.insert(key, peer);
     }
 }

@@ -5,16 +5,21 @@ use std::{io, sync::Arc};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::super::{
+    body::Body,
     call::Call,
+    heard::Mix,
     host::{Host, Over},
     outbox::Outbox,
     raw::Raw,
     socket::Socket,
     voice::Voice,
+    web::{Reply, Web},
 };
 use crate::{
     ingest::{Stream, quota::Share},
     ledger::Listener,
+    queue::LeaseId,
+    wire::audiosocket::HANGUP_MESSAGE,
 };
 
 /// What is said on a connection.
@@ -22,6 +27,18 @@ use crate::{
 pub(super) enum Protocol {
     Call(Box<Call>),
     Raw(Box<Raw>),
+    Web(Box<Web>),
+    Body(Box<Body>),
+}
+
+/// What is left of a connection that is over.
+pub(super) struct Ended {
+    /// What still has to play.
+    pub(super) voice: Option<Voice>,
+    /// Its address's part of the quota.
+    pub(super) share: Option<Share>,
+    /// Its socket, if its peer has to learn of the end.
+    pub(super) leaving: Option<Socket>,
 }
 
 /// What the epoll watches a connection for.
@@ -93,6 +110,8 @@ impl Peer {
         match &self.protocol {
             Protocol::Call(call) => call.is_known(),
             Protocol::Raw(raw) => raw.is_known(),
+            Protocol::Web(web) => web.is_known(),
+            Protocol::Body(body) => body.as_raw().is_known(),
         }
     }
 
@@ -101,6 +120,8 @@ impl Peer {
         match &self.protocol {
             Protocol::Call(call) => call.stream(),
             Protocol::Raw(raw) => raw.stream(),
+            Protocol::Web(web) => web.stream(),
+            Protocol::Body(body) => body.as_raw().stream(),
         }
     }
 
@@ -109,6 +130,8 @@ impl Peer {
         match &self.protocol {
             Protocol::Call(_) => false,
             Protocol::Raw(raw) => raw.is_playing(now_ns),
+            Protocol::Web(web) => web.is_playing(now_ns),
+            Protocol::Body(body) => body.as_raw().is_playing(now_ns),
         }
     }
 
@@ -117,6 +140,17 @@ impl Peer {
         match &self.protocol {
             Protocol::Call(_) => usize::MAX,
             Protocol::Raw(raw) => raw.appetite(),
+            Protocol::Web(web) => web.appetite(),
+            Protocol::Body(body) => body.as_raw().appetite(),
+        }
+    }
+
+    /// A guest's beginning, before anything came.
+    pub(super) fn begin(&mut self, host: &Host<'_>) -> Result<(), Over> {
+        match &mut self.protocol {
+            Protocol::Call(_) | Protocol::Raw(_) => Ok(()),
+            Protocol::Web(web) => web.begin(host),
+            Protocol::Body(body) => body.begin(host),
         }
     }
 
@@ -128,20 +162,60 @@ impl Peer {
             socket,
             ..
         } = self;
+        // A peer that is gone is seen when it is read.
+        let mut reply = |message: &[u8]| outbox.send(message, socket).unwrap_or(false);
         match protocol {
-            Protocol::Call(call) => {
-                // A peer that is gone is seen when it is read.
-                let mut reply = |message: &[u8]| outbox.send(message, socket).unwrap_or(false);
-                call.receive(bytes, host, &mut reply).map(|()| None)
-            }
+            Protocol::Call(call) => call.receive(bytes, host, &mut reply).map(|()| None),
             Protocol::Raw(raw) => raw.receive(bytes, host),
+            Protocol::Web(web) => web.receive(bytes, host, &mut reply).map(|()| None),
+            Protocol::Body(body) => body.raw().receive(bytes, host),
+        }
+    }
+
+    /// The ring in which its mix-minus comes, if it listens.
+    pub(super) fn output(&self) -> Option<LeaseId> {
+        match &self.protocol {
+            Protocol::Call(call) => call.output(),
+            Protocol::Web(web) => web.output(),
+            Protocol::Raw(_) | Protocol::Body(_) => None,
+        }
+    }
+
+    /// Sends a frame of the mix back, and says whether it is on its way.
+    pub(super) fn hear(&mut self, at: u64, samples: &[i16], mix: &mut Mix) -> bool {
+        let Self {
+            protocol,
+            outbox,
+            socket,
+            ..
+        } = self;
+        let message = match protocol {
+            Protocol::Call(call) => call.ear().hear(at, samples, mix).ok().flatten(),
+            Protocol::Web(web) => match web.hear(at, samples, mix) {
+                Ok(Reply::Message(message)) => Some(message),
+                Ok(Reply::Later) => return true,
+                Ok(Reply::Lost) | Err(_) => None,
+            },
+            Protocol::Raw(_) | Protocol::Body(_) => None,
+        };
+        message.is_some_and(|message| outbox.send(message, socket).unwrap_or(false))
+    }
+
+    /// A frame of the mix went back, or was lost.
+    pub(super) fn count_output(&self, dropped: bool) {
+        match &self.protocol {
+            Protocol::Call(call) => call.count_output(dropped),
+            Protocol::Web(web) => web.count_output(dropped),
+            Protocol::Raw(_) | Protocol::Body(_) => {}
         }
     }
 
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
         match &mut self.protocol {
-            Protocol::Call(call) => call.before_tick(tick),
+            Protocol::Call(call) => call.before_tick(tick, now_ns),
             Protocol::Raw(raw) => raw.before_tick(tick, now_ns),
+            Protocol::Web(web) => web.before_tick(tick, now_ns),
+            Protocol::Body(body) => body.raw().before_tick(tick, now_ns),
         }
     }
 
@@ -150,16 +224,63 @@ impl Peer {
         match &mut self.protocol {
             Protocol::Call(call) => call.note(what, host),
             Protocol::Raw(raw) => raw.note(what, host),
+            Protocol::Web(web) => web.note(what, host),
+            Protocol::Body(body) => body.as_raw().note(what, host),
         }
     }
 
-    /// The connection is over: gives what still has to play, and its part of the quota.
-    pub(super) fn end(self, host: &Host<'_>, by_peer: bool) -> (Option<Voice>, Option<Share>) {
+    /// Notes that the peer closed the connection, where that is not how its protocol ends.
+    pub(super) fn note_closed(&mut self, host: &Host<'_>) {
+        match &self.protocol {
+            Protocol::Call(_) => self.note("closed by the peer", host),
+            Protocol::Web(_) => self.note("connection lost: no close came", host),
+            Protocol::Raw(_) | Protocol::Body(_) => {}
+        }
+    }
+
+    /// Tells the peer that the connection is over, as far as its protocol has words for it.
+    pub(super) fn say_farewell(&mut self, over: &Over) {
+        let text;
+        let message = match (&self.protocol, over) {
+            (Protocol::Call(_), Over::Refused(_) | Over::Malformed(..) | Over::Dismissed) => {
+                &HANGUP_MESSAGE[..]
+            }
+            (Protocol::Raw(_), Over::Dismissed) => b"mixpool: ended by command\n",
+            (Protocol::Raw(_), Over::Malformed(_, why)) => {
+                text = format!("mixpool: {why}\n").into_bytes();
+                &text
+            }
+            (Protocol::Web(web), over) => {
+                text = web.farewell(over);
+                &text
+            }
+            _ => return,
+        };
+        // Not worth a look at the answer: the connection ends in any case.
+        let _ = self.outbox.send(message, &mut self.socket);
+    }
+
+    /// The connection is over: gives what is left of it.
+    pub(super) fn end(self, over: &Over, host: &Host<'_>) -> Ended {
+        let by_peer = matches!(over, Over::HungUp);
+        let mut leaving = None;
         let voice = match self.protocol {
             Protocol::Call(call) => call.end(host, by_peer),
             Protocol::Raw(raw) => raw.end(host, by_peer),
+            Protocol::Web(web) => {
+                // Whoever is not watched is not seen to go, and is let go at once.
+                if self.watch != Watch::Nothing && self.socket.shut_down().is_ok() {
+                    leaving = Some(self.socket);
+                }
+                web.end(host, by_peer)
+            }
+            Protocol::Body(body) => body.end(over, host),
         };
-        (voice, self.share)
+        Ended {
+            voice,
+            share: self.share,
+            leaving,
+        }
     }
 
     /// Has the epoll watch for what is wanted now.

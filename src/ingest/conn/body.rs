@@ -1,0 +1,69 @@
+//! The body of one request: bytes in, a voice out, and word of what became of it.
+
+use super::{
+    guests::{BodyAsk, Cut, Done, Rejection},
+    host::{Host, Over},
+    raw::Raw,
+    voice::Voice,
+};
+use crate::ledger::Malformed;
+
+/// One body.
+#[derive(Debug)]
+pub(super) struct Body {
+    raw: Raw,
+    id: String,
+    cut: Cut,
+    done: Option<Done>,
+}
+
+impl Body {
+    /// A body of which nothing came yet.
+    pub(super) fn new(ask: BodyAsk) -> Self {
+        let from = format!("http {}", ask.peer);
+        Self {
+            raw: Raw::of(ask.id.clone(), from, ask.gain, ask.content),
+            id: ask.id,
+            cut: ask.cut,
+            done: Some(ask.done),
+        }
+    }
+
+    /// Refuses a name that is taken.
+    pub(super) fn begin(&mut self, host: &Host<'_>) -> Result<(), Over> {
+        host.must_be_free(&self.id)
+    }
+
+    /// Bytes in, as any sender of bare samples sends them.
+    pub(super) fn raw(&mut self) -> &mut Raw {
+        &mut self.raw
+    }
+
+    pub(super) fn as_raw(&self) -> &Raw {
+        &self.raw
+    }
+
+    /// It is over: tells whoever waits, and gives what still has to play.
+    pub(super) fn end(mut self, over: &Over, host: &Host<'_>) -> Option<Voice> {
+        let by_peer = matches!(over, Over::HungUp);
+        let cut = by_peer && self.cut.is_set();
+        if cut {
+            self.raw.note("connection lost: the body was cut off", host);
+        }
+        let unfinished = self.raw.unfinished();
+        let taken = self.raw.taken();
+        let done = self.done.take();
+        let voice = self.raw.end(host, by_peer && !cut);
+        if let Some(done) = done {
+            done.tell(match (over.rejection(), taken) {
+                (Some(why), _) => Err(why),
+                (None, Some(taken)) => Ok(taken),
+                (None, None) => Err(Rejection::Malformed {
+                    how: Malformed::Header,
+                    why: unfinished.to_owned(),
+                }),
+            });
+        }
+        voice
+    }
+}

@@ -1,0 +1,294 @@
+//! Sockets that come to the thread of the connections from outside, at run time: WebSockets whose
+//! handshake somebody else did, and the bodies of requests.
+//!
+//! Whoever hands one over keeps nothing of it. A WebSocket that is not taken is told so on itself, by the
+//! code and the reason of its close; for a body a callback is told what became of it.
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
+};
+
+use nix::sys::eventfd::EventFd;
+use thiserror::Error;
+
+use crate::{
+    audio::Gain,
+    ledger::Malformed,
+    wire::{content_type::ContentType, websocket::CloseCode},
+};
+
+/// Guests that may wait until the thread takes them.
+pub(super) const WAITING_MAX: usize = 256;
+
+/// Where to hand over what the thread of the connections is to serve. Clones lead to the same thread.
+#[derive(Debug, Clone)]
+pub struct Guests {
+    pub(super) sender: SyncSender<Guest>,
+    pub(super) bell: Arc<EventFd>,
+}
+
+/// What is said on a WebSocket, as far as its handshake tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebProtocol {
+    /// No subprotocol: bare samples if the rate was said; else what the first message shows, which may be
+    /// bare samples as the mix has them, or the text of any other protocol.
+    Detect,
+    /// Asterisk's `chan_websocket`: subprotocol `media`.
+    Media,
+    /// jambonz: subprotocol `audio.jambonz.org`.
+    Jambonz,
+}
+
+impl WebProtocol {
+    /// The protocol of a subprotocol's name (RFC 6455, section 1.9).
+    pub fn of(subprotocol: &str) -> Option<Self> {
+        match subprotocol {
+            "media" => Some(Self::Media),
+            "audio.jambonz.org" => Some(Self::Jambonz),
+            _ => None,
+        }
+    }
+}
+
+/// What a WebSocket asks for.
+#[derive(Debug, Clone)]
+pub struct WebAsk {
+    /// What is said on it.
+    pub protocol: WebProtocol,
+    /// The stream's name; if none is given it is that of the call, or made of the peer's address. Refused
+    /// if a running stream has it.
+    pub id: Option<String>,
+    /// Of bare samples: samples per second, a rate that a [`Format`](crate::audio::Format) allows.
+    pub rate_hz: Option<u32>,
+    /// Of bare samples: channels, 1 to [`CHANNELS_MAX`](crate::wire::wav::CHANNELS_MAX).
+    pub channels: Option<u16>,
+    /// Applied to each sample before it is added.
+    pub gain: Option<Gain>,
+    /// Whether the mix without this stream goes back. If it is not said it does where the protocol is one
+    /// of telephony, and does not with bare samples.
+    pub listen: Option<bool>,
+    /// Bare samples that may come faster than they play: they are read no faster, and none is discarded.
+    pub pour: bool,
+    /// Who it is.
+    pub peer: SocketAddr,
+}
+
+/// What the body of a request asks for.
+#[derive(Debug)]
+pub struct BodyAsk {
+    /// The stream's name. Refused if a running stream has it.
+    pub id: String,
+    /// What the bytes are.
+    pub content: ContentType,
+    /// Applied to each sample before it is added.
+    pub gain: Option<Gain>,
+    /// Who sends it.
+    pub peer: SocketAddr,
+    /// Set before the end of the bytes if they were cut off, rather than came to their end.
+    pub cut: Cut,
+    /// Told once, from the thread of the connections: it must not block.
+    pub done: Done,
+}
+
+/// Says that a body was cut off. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Cut(Arc<AtomicBool>);
+
+impl Cut {
+    /// The body ends before its end.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Who is told what became of a body.
+pub struct Done(Box<dyn FnOnce(Result<Taken, Rejection>) + Send>);
+
+impl Done {
+    /// Calls this, once.
+    pub fn new(told: impl FnOnce(Result<Taken, Rejection>) + Send + 'static) -> Self {
+        Self(Box::new(told))
+    }
+
+    pub(super) fn tell(self, outcome: Result<Taken, Rejection>) {
+        (self.0)(outcome);
+    }
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Done")
+    }
+}
+
+/// A body that was read to its end. Its last samples may still have to play.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The stream's name.
+    pub id: String,
+    /// Samples per second.
+    pub rate_hz: u32,
+    /// Channels.
+    pub channels: u16,
+    /// Samples per channel that were taken.
+    pub samples: u64,
+}
+
+/// Why a guest is not heard, or not any longer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// Its network is not among those allowed.
+    #[error("{peer} is not of a network that may send (--allow)")]
+    Network {
+        /// Who it is.
+        peer: SocketAddr,
+    },
+    /// There are as many connections as there may be.
+    #[error("there are {max} connections already (--connections-max); try again later")]
+    Connections {
+        /// How many there may be.
+        max: usize,
+    },
+    /// Its address has as many streams as one may have.
+    #[error("{peer} has as many streams already as one address may have (--streams-per-source)")]
+    StreamsPerSource {
+        /// Who it is.
+        peer: SocketAddr,
+    },
+    /// All rings are in use.
+    #[error("all rings are in use (--streams-max); try again later")]
+    StreamsMax,
+    /// A stream of that name runs.
+    #[error("a stream {id:?} runs already; choose another id, or end that one")]
+    InUse {
+        /// The name.
+        id: String,
+    },
+    /// It said nothing valid in time.
+    #[error("nothing valid came in time (--first-message-timeout)")]
+    FirstMessage,
+    /// It was silent for too long.
+    #[error("nothing came for too long (--idle-timeout)")]
+    Idle,
+    /// What it sent is not what it should be.
+    #[error("{why}")]
+    Malformed {
+        /// In what way.
+        how: Malformed,
+        /// For people.
+        why: String,
+    },
+    /// Its stream was ended by command.
+    #[error("the stream was ended by command")]
+    Ended,
+    /// The server ends.
+    #[error("the server ends")]
+    Stopping,
+    /// Something here failed.
+    #[error("{what} failed: {why}")]
+    Failed {
+        /// What was tried.
+        what: &'static str,
+        /// The kernel's reason.
+        why: String,
+    },
+}
+
+impl Rejection {
+    /// The code with which a WebSocket is closed for it.
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Network { .. } | Self::InUse { .. } | Self::FirstMessage | Self::Idle => {
+                CloseCode::Policy
+            }
+            Self::Connections { .. } | Self::StreamsPerSource { .. } | Self::StreamsMax => {
+                CloseCode::TryAgain
+            }
+            Self::Malformed { how, .. } => match how {
+                Malformed::Length => CloseCode::TooBig,
+                Malformed::Version | Malformed::Control => CloseCode::Protocol,
+                Malformed::Kind | Malformed::Header => CloseCode::Unsupported,
+                _ => CloseCode::Invalid,
+            },
+            Self::Ended => CloseCode::Normal,
+            Self::Stopping => CloseCode::Away,
+            Self::Failed { .. } => CloseCode::Internal,
+        }
+    }
+}
+
+/// One that waits for the thread.
+#[derive(Debug)]
+pub(super) enum Guest {
+    Web {
+        stream: TcpStream,
+        /// What came after the handshake, and was read with it.
+        leftover: Vec<u8>,
+        ask: WebAsk,
+    },
+    Body {
+        stream: UnixStream,
+        ask: BodyAsk,
+    },
+}
+
+impl Guests {
+    /// Hands over a WebSocket whose handshake was answered. `leftover` is what was read of it since.
+    /// Enters the kernel, and does not wait.
+    ///
+    /// # Errors
+    /// The kernel's reason, if it cannot be made not to block; and if the thread is gone, or has too many
+    /// that wait.
+    pub fn web(&self, stream: TcpStream, leftover: Vec<u8>, ask: WebAsk) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        let guest = Guest::Web {
+            stream,
+            leftover,
+            ask,
+        };
+        self.send(guest)
+            .map_err(|(rejection, _)| io::Error::other(rejection))
+    }
+
+    /// Hands over the end of a pair of sockets into whose other end a body is written. Enters the kernel,
+    /// and does not wait. What becomes of it is told to [`BodyAsk::done`], in any case.
+    pub fn body(&self, stream: UnixStream, ask: BodyAsk) {
+        if let Err(error) = stream.set_nonblocking(true) {
+            ask.done.tell(Err(Rejection::Failed {
+                what: "taking a body",
+                why: error.to_string(),
+            }));
+            return;
+        }
+        if let Err((rejection, Guest::Body { ask, .. })) = self.send(Guest::Body { stream, ask }) {
+            ask.done.tell(Err(rejection));
+        }
+    }
+
+    fn send(&self, guest: Guest) -> Result<(), (Rejection, Guest)> {
+        match self.sender.try_send(guest) {
+            Ok(()) => {
+                // It could fail only after 2^64 guests.
+                let _ = self.bell.write(1);
+                Ok(())
+            }
+            Err(TrySendError::Full(guest)) => {
+                let max = WAITING_MAX;
+                Err((Rejection::Connections { max }, guest))
+            }
+            Err(TrySendError::Disconnected(guest)) => Err((Rejection::Stopping, guest)),
+        }
+    }
+}
