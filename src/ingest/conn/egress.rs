@@ -186,8 +186,8 @@ impl Egress {
 mod tests {
     use super::*;
     use crate::{
-        audio::{Format, FrameMut},
-        ingest::conn::heard::{Ear, Voicing},
+        audio::{Encoding, Format, FrameMut},
+        ingest::conn::heard::{Ear, Form, Voicing},
     };
 
     fn publish(producer: &mut Producer, at: u64, samples: &[i16]) {
@@ -219,7 +219,7 @@ mod tests {
         }
         let voicing = Voicing {
             rate_hz: 8_000,
-            claimed_hz: 8_000,
+            form: Form::Binary(Encoding::S16Le),
         };
         let mut ears = [(); 2].map(|()| Ear::new(voicing));
         publish(&mut tap, 0, &[1; 160]);
