@@ -3,12 +3,14 @@
 mod listen;
 mod reload;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString, net::TcpListener, path::PathBuf, process::ExitCode, sync::Arc, time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use clap::{ArgAction, Args, value_parser};
 use mixpool::{
-    control::Control,
+    control::{Control, ControlSettings},
     ingest::{Feed, Feeders, Imperfection, Refused, Schedule, Waveform, synthetic},
     server::{Clock, Realtime, Server, ServerError, Settings},
 };
@@ -185,12 +187,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let feeders =
         Feeders::serving(feeds, ingest_threads).context("cannot start --ingest-threads")?;
     running.feed_by(&feeders);
+    let mut guests = None;
     if let Some(clock) = running.clock() {
-        listen::listen(
+        let address = http.as_ref().map(TcpListener::local_addr).transpose();
+        guests = listen::listen(
             &arguments.network,
             playout,
             common.streams_max,
             clock,
+            address.context("cannot tell the address of the control plane")?,
             &mut running,
         )?;
     }
@@ -200,7 +205,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .context("cannot start the thread that hears SIGHUP")?;
     let control = match http {
         Some(listener) => {
-            let control = Control::start(listener, http_settings, running.handle())
+            let settings = ControlSettings {
+                guests,
+                ..http_settings
+            };
+            let control = Control::start(listener, settings, running.handle())
                 .context("cannot start the control plane")?;
             tracing::info!("dashboard and API at http://{}/", control.local_addr());
             Some(control)

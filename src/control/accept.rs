@@ -126,6 +126,8 @@ async fn serve(stream: TcpStream, address: SocketAddr, router: Router, place: Pl
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEAD_FIELDS_MAX)
+        // Who has sent a body may close its half, or all, before the answer: it was sent all the same.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = connection.await {

@@ -8,6 +8,7 @@
 //! - `guard`, `tokens`, `rate`: what every request passes: Host, Origin, limits, who may do what
 //! - `extract`, `problem`: what handlers take of a request, and every error's answer (RFC 9457)
 //! - `state`, `sampler`, `events`: what the routes share
+//! - `ingest`: audio in, by WebSocket and as bodies: handed on
 //! - `listen`: the mix and its streams, to listen to
 //! - `page`, `live`: the dashboard, and what it shows
 //! - `api`: the routes under `/api/v1`, one resource a file
@@ -18,6 +19,7 @@ mod api;
 mod events;
 mod extract;
 mod guard;
+mod ingest;
 mod listen;
 mod live;
 mod metrics;
@@ -53,7 +55,7 @@ use self::{
     state::State,
     tokens::Auth,
 };
-use crate::server::Handle;
+use crate::{ingest::conn::Guests, server::Handle};
 
 /// Once the server has ended, listeners have so long to take what is left.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -79,6 +81,8 @@ pub struct ControlSettings {
     pub stalled_max: Duration,
     /// Most streams that have series of their own in the metrics; 0 for none.
     pub metrics_streams_max: usize,
+    /// Where audio that comes over HTTP is handed over; without it none is taken.
+    pub guests: Option<Guests>,
 }
 
 impl Default for ControlSettings {
@@ -93,6 +97,7 @@ impl Default for ControlSettings {
             listeners_max: 2000,
             stalled_max: Duration::from_secs(30),
             metrics_streams_max: 100,
+            guests: None,
         }
     }
 }

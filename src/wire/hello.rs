@@ -186,6 +186,12 @@ impl Hello {
     }
 }
 
+/// Whether a text can be the id of a stream: 1 to [`ID_BYTES_MAX`] printable characters of ASCII without
+/// spaces.
+pub fn is_id(text: &str) -> bool {
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn id(value: &str) -> Result<String, HelloError> {
     if value.is_empty() || value.len() > ID_BYTES_MAX {
         let length = value.len();
@@ -211,7 +217,11 @@ fn channels(key: &str, value: &str) -> Result<u16, HelloError> {
     Ok(Format::new(ANY_RATE_HZ, whole(key, value)?)?.channels())
 }
 
-fn encoding(value: &str) -> Result<Encoding, HelloError> {
+/// The encoding of a format's name.
+///
+/// # Errors
+/// [`HelloError::Encoding`], if there is no such format.
+pub fn encoding(value: &str) -> Result<Encoding, HelloError> {
     match value {
         "s16le" => Ok(Encoding::S16Le),
         "s16be" => Ok(Encoding::S16Be),

@@ -1,10 +1,12 @@
 //! The listeners that the flags ask for.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result};
 use mixpool::{
     ingest::{
         Listening, MixClock,
-        conn::{ConnListener, ConnSettings, Listen},
+        conn::{ConnListener, ConnSettings, Guests, Listen},
         playout::PlayoutSettings,
         rtp::{self, RtpListener, RtpSettings},
     },
@@ -17,14 +19,16 @@ use crate::cli::network::Network;
 /// by the kernel's count, which is some 800 bytes for a small packet.
 const RECEIVE_BUFFER_BYTES: usize = 32 << 20;
 
-/// Starts all listeners; from then on streams are admitted.
+/// Starts all listeners; from then on streams are admitted. Gives where the control plane, if there is one,
+/// hands over what comes to it: `http` is its address.
 pub(super) fn listen(
     network: &Network,
     playout: PlayoutSettings,
     streams_max: usize,
     clock: MixClock,
+    http: Option<SocketAddr>,
     running: &mut Running,
-) -> Result<()> {
+) -> Result<Option<Guests>> {
     let limits = network.limits(streams_max);
     for rtp in &network.rtp {
         let settings = RtpSettings {
@@ -57,18 +61,21 @@ pub(super) fn listen(
         drop,
     });
     let listens: Vec<_> = audiosocket.chain(tcp).chain(unix).collect();
-    if !listens.is_empty() {
-        let settings = ConnSettings {
-            listens,
-            limits,
-            playout,
-            gain: None,
-            guests: None,
-        };
-        let listener = ConnListener::start(settings, clock, &running.admission())?;
-        keep(running, Box::new(listener));
+    let guests = http.map(|address| format!("http {address}"));
+    if listens.is_empty() && guests.is_none() {
+        return Ok(None);
     }
-    Ok(())
+    let settings = ConnSettings {
+        listens,
+        limits,
+        playout,
+        gain: None,
+        guests,
+    };
+    let listener = ConnListener::start(settings, clock, &running.admission())?;
+    let guests = listener.guests();
+    keep(running, Box::new(listener));
+    Ok(guests)
 }
 
 fn keep(running: &mut Running, listener: Box<dyn Listening>) {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use axum::{Extension, Router, http::Uri, middleware::from_fn_with_state};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{guard, listen, live, metrics, page, problem::Problem, state::State};
+use super::{guard, ingest, listen, live, metrics, page, problem::Problem, state::State};
 
 /// All routes.
 pub(super) fn router(state: Arc<State>) -> Router {
@@ -37,7 +37,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(metrics::routes())
         .merge(description::routes());
     // For those who may change, whatever the method.
-    let changing = OpenApiRouter::new();
+    let changing = OpenApiRouter::new().merge(ingest::router());
 
     let (open, mut described) = description::described(open);
     let (guarded, guarded_described) = description::described(guarded);

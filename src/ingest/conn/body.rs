@@ -6,7 +6,6 @@ use super::{
     raw::Raw,
     voice::Voice,
 };
-use crate::ledger::Malformed;
 
 /// One body.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl Body {
         if cut {
             self.raw.note("connection lost: the body was cut off", host);
         }
-        let unfinished = self.raw.unfinished();
+        let (how, why) = self.raw.unfinished();
         let taken = self.raw.taken();
         let done = self.done.take();
         let voice = self.raw.end(host, by_peer && !cut);
@@ -59,8 +58,8 @@ impl Body {
                 (Some(why), _) => Err(why),
                 (None, Some(taken)) => Ok(taken),
                 (None, None) => Err(Rejection::Malformed {
-                    how: Malformed::Header,
-                    why: unfinished.to_owned(),
+                    how,
+                    why: why.to_owned(),
                 }),
             });
         }

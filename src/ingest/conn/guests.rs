@@ -47,13 +47,13 @@ pub enum WebProtocol {
 }
 
 impl WebProtocol {
-    /// The protocol of a subprotocol's name (RFC 6455, section 1.9).
-    pub fn of(subprotocol: &str) -> Option<Self> {
-        match subprotocol {
-            "media" => Some(Self::Media),
-            "audio.jambonz.org" => Some(Self::Jambonz),
-            _ => None,
-        }
+    /// The protocol of a subprotocol's name (RFC 6455, section 1.9), and that name.
+    pub fn of(subprotocol: &str) -> Option<(&'static str, Self)> {
+        const NAMES: [(&str, WebProtocol); 2] = [
+            ("media", WebProtocol::Media),
+            ("audio.jambonz.org", WebProtocol::Jambonz),
+        ];
+        NAMES.into_iter().find(|(name, _)| *name == subprotocol)
     }
 }
 

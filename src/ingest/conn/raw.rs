@@ -32,6 +32,7 @@ const BLOCKS_READ: usize = 8;
 const UNSAID: &str = "this is no WAV, and it is not said what it is: \
      say so by the content type, audio/L16;rate=8000;channels=1, for example";
 const NO_WAV: &str = "the content type says that this is a WAV, and it does not begin like one";
+const EMPTY: &str = "there are no samples";
 const CUT_HEADER: &str = "a WAV that ends in its header";
 
 /// One sender of bare samples.
@@ -292,12 +293,12 @@ impl Raw {
     }
 
     /// Why it did not come to its samples, if it ends now.
-    pub(super) fn unfinished(&self) -> &'static str {
+    pub(super) fn unfinished(&self) -> (Malformed, &'static str) {
         match &self.stage {
-            Stage::Sniff { head, said: false } if !head.is_empty() => UNSAID,
-            Stage::Sniff { head, .. } if head.is_empty() => "there are no samples",
-            Stage::Sniff { .. } | Stage::Header(_) => CUT_HEADER,
-            _ => "there are no samples",
+            Stage::Sniff { head, said: false } if !head.is_empty() => (Malformed::Header, UNSAID),
+            Stage::Sniff { head, .. } if head.is_empty() => (Malformed::TooShort, EMPTY),
+            Stage::Sniff { .. } | Stage::Header(_) => (Malformed::Header, CUT_HEADER),
+            _ => (Malformed::TooShort, EMPTY),
         }
     }
 
@@ -337,7 +338,8 @@ impl Raw {
                 self.take_voice(Stage::Gone, by_peer, host)
             }
             Stage::Header(_) | Stage::Sniff { .. } => {
-                host.malformed(Malformed::Header, &self.unfinished());
+                let (how, why) = self.unfinished();
+                host.malformed(how, &why);
                 None
             }
             Stage::Samples(_) => self.take_voice(Stage::Gone, by_peer, host),

@@ -56,6 +56,11 @@ impl Admission for Rig {
         ))
     }
 
+    fn is_running(&self, id: &str) -> bool {
+        let admitted = self.admitted();
+        admitted.iter().any(|stream| stream.account.id() == id)
+    }
+
     fn tap(&self, _output: Producer) {}
 }
 

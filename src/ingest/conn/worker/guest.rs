@@ -102,7 +102,9 @@ impl Worker {
         if let (Some(lease), Some(egress)) = (peer.output(), egress.as_mut()) {
             egress.own(lease, key);
         }
-        serve::take(peer, leftover, &host, egress.as_mut(), tails)?;
+        if !leftover.is_empty() {
+            serve::take(peer, leftover, &host, egress.as_mut(), tails)?;
+        }
         serve::watch(peer, epoll)
     }
 }

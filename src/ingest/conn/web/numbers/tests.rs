@@ -88,7 +88,16 @@ fn one_that_begins_anew_is_counted_on_and_numbered_on() {
 
 #[test]
 fn no_number_and_no_time_is_too_much() {
-    let extremes = [0, 1, 2_999, 3_000, 3_001, u64::MAX / 2, u64::MAX - 1, u64::MAX];
+    let extremes = [
+        0,
+        1,
+        2_999,
+        3_000,
+        3_001,
+        u64::MAX / 2,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
     let mut numbers = Numbers::new(Some(u64::MAX));
     let mut last = None;
     for &sequence in &extremes {

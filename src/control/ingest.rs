@@ -1,0 +1,105 @@
+//! Audio in: `WS /ws/ingest`, and `POST` or `PUT /ingest/{id}`.
+//!
+//! Nothing of it is heard here. A WebSocket is handed over whole, once its handshake is answered, and a body
+//! is copied into one end of a pair of sockets: the thread of the connections
+//! ([`conn`](crate::ingest::conn)) has the other, reads no faster than it plays, and says what became of it.
+
+mod body;
+mod handshake;
+
+use std::sync::Arc;
+
+use axum::{
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde::{Deserialize, Deserializer};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{problem::Problem, state::State};
+use crate::{
+    audio::Gain,
+    ingest::conn::{Guests, Rejection},
+    ledger::Malformed,
+    wire::hello::{ID_BYTES_MAX, is_id},
+};
+
+pub(super) use self::body::Taken;
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(handshake::ingest, body::post, body::put),
+    components(schemas(Taken))
+)]
+struct Description;
+
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .route("/ws/ingest", get(handshake::ingest))
+        .route("/ingest/{id}", post(body::post).put(body::put))
+}
+
+/// Where audio is handed over, or that there is no such place.
+fn guests(state: &State) -> Result<&Guests, Problem> {
+    state.settings.guests.as_ref().ok_or_else(|| {
+        let detail = "this server takes no audio over HTTP: its mix follows no clock";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })
+}
+
+/// A stream's name, if it can be one.
+fn checked_id(id: &str) -> Result<&str, Problem> {
+    if is_id(id) {
+        return Ok(id);
+    }
+    let detail = format!(
+        "an id is 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces; {} bytes were sent that are not",
+        id.len()
+    );
+    Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+}
+
+/// A gain in decibels.
+fn checked_gain(db: Option<f32>) -> Result<Option<Gain>, Problem> {
+    let gain = db.map(Gain::from_db).transpose();
+    gain.map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("cannot take gain: {error}"),
+        )
+    })
+}
+
+/// The answer to a body that was not taken.
+fn problem_of(rejection: &Rejection) -> Problem {
+    let status = match rejection {
+        Rejection::Network { .. } => StatusCode::FORBIDDEN,
+        Rejection::StreamsPerSource { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Rejection::InUse { .. } | Rejection::Ended => StatusCode::CONFLICT,
+        Rejection::FirstMessage | Rejection::Idle => StatusCode::REQUEST_TIMEOUT,
+        Rejection::Malformed {
+            how: Malformed::Header,
+            ..
+        } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Rejection::Malformed { .. } => StatusCode::BAD_REQUEST,
+        Rejection::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Problem::new(status, rejection.to_string())
+}
+
+/// A query's value that may be left empty: then it was not said.
+fn unless_empty<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let value = text.parse().map(Some);
+    value.map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")))
+}

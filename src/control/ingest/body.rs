@@ -1,0 +1,331 @@
+//! `POST` and `PUT /ingest/{id}`: the body is a stream, as long as it lasts.
+//!
+//! It is read no faster than it plays, beyond what its ring holds. The answer comes at its end: how much was
+//! taken; or earlier: why it is not taken.
+
+use std::{net::SocketAddr, os::unix::net::UnixStream as StdUnixStream, sync::Arc};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{
+        ConnectInfo, Path, Query, State as Shared,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use http_body_util::BodyExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::UnixStream,
+    sync::oneshot::{self, Receiver},
+};
+use utoipa::ToSchema;
+
+use super::{checked_gain, checked_id, guests, problem_of, unless_empty};
+use crate::{
+    control::{problem::Problem, state::State},
+    ingest::conn::{self, BodyAsk, Cut, Done, Rejection},
+    wire::{
+        content_type::{ContentType, ContentTypeError, Samples},
+        hello,
+    },
+};
+
+/// When to try again where there was no room.
+const RETRY_AFTER: &str = "5";
+
+/// A body that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(in crate::control) struct Taken {
+    /// The stream's name.
+    #[schema(example = "desk-1")]
+    id: String,
+    /// Samples per second.
+    #[schema(example = 8000)]
+    rate_hz: u32,
+    /// Channels.
+    #[schema(example = 1)]
+    channels: u16,
+    /// Samples per channel that were taken. The last of them may still have to play.
+    #[schema(example = 80000)]
+    taken_samples: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    #[serde(default, deserialize_with = "unless_empty")]
+    rate: Option<u32>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    channels: Option<u32>,
+    #[serde(default)]
+    format: String,
+    #[serde(default, deserialize_with = "unless_empty")]
+    gain: Option<f32>,
+}
+
+type AskedFor = Result<Query<Asked>, QueryRejection>;
+type Named = Result<Path<String>, PathRejection>;
+
+/// A stream as a body: a WAV, which may have no end, or bare samples.
+///
+/// `audio/wav` is read as its header says: 16-bit PCM, A-law or mu-law. `audio/L16;rate=HZ;channels=N` is as RFC 2586
+/// has it; `audio/x-s16le` the same, least significant byte first. Where the type is none of audio, the first
+/// bytes show a WAV, or `rate`, `channels` and `format` say what it is.
+#[utoipa::path(
+    post,
+    path = "/ingest/{id}",
+    params(
+        ("id" = String, Path, description = "The stream's name: 1 to 128 printable characters of ASCII without spaces"),
+        ("rate" = Option<u32>, Query, description = "Samples per second of bare samples, 1,000 to 384,000"),
+        ("channels" = Option<u32>, Query, description = "Channels of bare samples, 1 to 64"),
+        ("format" = Option<String>, Query, description = "Of bare samples: s16le, s16be, mulaw or alaw"),
+        ("gain" = Option<f32>, Query, description = "Decibels"),
+    ),
+    request_body(content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/L16"), (Vec<u8> = "application/octet-stream"))),
+    responses(
+        (status = 200, description = "All of it was taken", body = Taken),
+        (status = 400, description = "A name or a query that cannot be obeyed, or a body that was cut off", content_type = "application/problem+json", body = Problem),
+        (status = 403, description = "Not from this network", content_type = "application/problem+json", body = Problem),
+        (status = 408, description = "Nothing came for too long", content_type = "application/problem+json", body = Problem),
+        (status = 409, description = "A stream of this name runs, or this one was ended by command", content_type = "application/problem+json", body = Problem),
+        (status = 415, description = "No audio that is taken", content_type = "application/problem+json", body = Problem),
+        (status = 429, description = "Too many streams of one address", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "No room, or the server ends", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn post(
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    id: Named,
+    query: AskedFor,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Taken>, Refused> {
+    take(&state, peer, id, query, &headers, body).await
+}
+
+/// The same as POST.
+#[utoipa::path(
+    put,
+    path = "/ingest/{id}",
+    params(
+        ("id" = String, Path, description = "The stream's name: 1 to 128 printable characters of ASCII without spaces"),
+        ("rate" = Option<u32>, Query, description = "Samples per second of bare samples, 1,000 to 384,000"),
+        ("channels" = Option<u32>, Query, description = "Channels of bare samples, 1 to 64"),
+        ("format" = Option<String>, Query, description = "Of bare samples: s16le, s16be, mulaw or alaw"),
+        ("gain" = Option<f32>, Query, description = "Decibels"),
+    ),
+    request_body(content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/L16"), (Vec<u8> = "application/octet-stream"))),
+    responses(
+        (status = 200, description = "All of it was taken", body = Taken),
+        (status = 400, description = "A name or a query that cannot be obeyed, or a body that was cut off", content_type = "application/problem+json", body = Problem),
+        (status = 403, description = "Not from this network", content_type = "application/problem+json", body = Problem),
+        (status = 408, description = "Nothing came for too long", content_type = "application/problem+json", body = Problem),
+        (status = 409, description = "A stream of this name runs, or this one was ended by command", content_type = "application/problem+json", body = Problem),
+        (status = 415, description = "No audio that is taken", content_type = "application/problem+json", body = Problem),
+        (status = 429, description = "Too many streams of one address", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "No room, or the server ends", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn put(
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    id: Named,
+    query: AskedFor,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Taken>, Refused> {
+    take(&state, peer, id, query, &headers, body).await
+}
+
+/// Why a body is not taken, and perhaps when to come again.
+pub(super) struct Refused(Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let later = matches!(
+            self.0.status(),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        );
+        let response = self.0.into_response();
+        if later {
+            return ([(header::RETRY_AFTER, RETRY_AFTER)], response).into_response();
+        }
+        response
+    }
+}
+
+async fn take(
+    state: &State,
+    peer: SocketAddr,
+    id: Named,
+    query: AskedFor,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Json<Taken>, Refused> {
+    let Path(id) = id.map_err(|rejected| bad(format!("cannot read the name: {rejected}")))?;
+    let Query(asked) = query.map_err(|rejected| {
+        bad(format!(
+            "cannot read the query: {rejected}; there are rate, channels, format and gain"
+        ))
+    })?;
+    let id = checked_id(&id)?.to_owned();
+    let content = content(&asked, headers)?;
+    let gain = checked_gain(asked.gain)?;
+    let guests = guests(state)?;
+    // Before any of it comes: who asked by `Expect: 100-continue` need not send it.
+    if state
+        .handle
+        .stream(&id)
+        .is_some_and(|stream| stream.is_running())
+    {
+        return Err(problem_of(&Rejection::InUse { id }).into());
+    }
+    let (ours, theirs) = pair().map_err(|error| {
+        let why = error.to_string();
+        let what = "making a pair of sockets for a body";
+        problem_of(&Rejection::Failed { what, why })
+    })?;
+    let (tell, told) = oneshot::channel();
+    let cut = Cut::default();
+    guests.body(
+        theirs,
+        BodyAsk {
+            id,
+            content,
+            gain,
+            peer,
+            cut: cut.clone(),
+            // Whoever does not wait any longer need not be told.
+            done: Done::new(move |outcome| drop(tell.send(outcome))),
+        },
+    );
+    copy(body, ours, CutUnlessWhole(Some(cut)), told).await
+}
+
+fn bad(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+/// What the body is, by its type, or by the query where the type says nothing.
+fn content(asked: &Asked, headers: &HeaderMap) -> Result<ContentType, Problem> {
+    let unfit = |error: ContentTypeError| {
+        let detail = error.to_string();
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    };
+    let said = match headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.to_str())
+    {
+        None => ContentType::Unsaid,
+        Some(Ok(text)) => text.parse().map_err(unfit)?,
+        Some(Err(_)) => {
+            let detail = "the content type is no text of ASCII";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+    };
+    let asks = asked.rate.is_some() || asked.channels.is_some() || !asked.format.is_empty();
+    if said != ContentType::Unsaid || !asks {
+        return Ok(said);
+    }
+    let Some(rate) = asked.rate else {
+        return Err(bad("bare samples need their rate: ?rate=8000, for example"));
+    };
+    let format = match &*asked.format {
+        "" => "s16le",
+        format => format,
+    };
+    let encoding = hello::encoding(format).map_err(|error| bad(error.to_string()))?;
+    let samples = Samples::new(encoding, rate, asked.channels.unwrap_or(1));
+    samples
+        .map(ContentType::Samples)
+        .map_err(|error| bad(error.to_string()))
+}
+
+/// The end to write into, and the end that is read by others.
+fn pair() -> std::io::Result<(UnixStream, StdUnixStream)> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs))
+}
+
+/// Says that the body was cut off, unless it is told that it was not: its request may end at any moment.
+struct CutUnlessWhole(Option<Cut>);
+
+impl CutUnlessWhole {
+    fn whole(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CutUnlessWhole {
+    fn drop(&mut self) {
+        if let Some(cut) = &self.0 {
+            cut.set();
+        }
+    }
+}
+
+type Outcome = Result<conn::Taken, Rejection>;
+
+/// Copies the body until it ends, or until it is told that no more of it is wanted.
+async fn copy(
+    mut body: Body,
+    // Dropped in this order, so that whoever reads sees the cut when it sees the end.
+    mut writer: UnixStream,
+    mut cut: CutUnlessWhole,
+    mut told: Receiver<Outcome>,
+) -> Result<Json<Taken>, Refused> {
+    loop {
+        let frame = tokio::select! {
+            outcome = &mut told => return answer(outcome),
+            frame = body.frame() => frame,
+        };
+        let data = match frame {
+            None => break,
+            Some(Err(error)) => {
+                drop(cut);
+                drop(writer);
+                // Its stream ends all the same.
+                let _ = told.await;
+                return Err(bad(format!("the body was cut off: {error}")).into());
+            }
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        let written = tokio::select! {
+            outcome = &mut told => return answer(outcome),
+            written = writer.write_all(&data) => written,
+        };
+        if written.is_err() {
+            // Nobody reads any longer, and it is being told why.
+            break;
+        }
+    }
+    cut.whole();
+    drop(writer);
+    answer(told.await)
+}
+
+/// The answer to a body whose end was told, or whose teller is gone.
+fn answer(outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<Json<Taken>, Refused> {
+    match outcome {
+        Ok(Ok(taken)) => Ok(Json(Taken {
+            id: taken.id,
+            rate_hz: taken.rate_hz,
+            channels: taken.channels,
+            taken_samples: taken.samples,
+        })),
+        Ok(Err(rejection)) => Err(problem_of(&rejection).into()),
+        Err(_) => Err(problem_of(&Rejection::Stopping).into()),
+    }
+}

@@ -1,0 +1,239 @@
+//! `WS /ws/ingest`: the handshake (RFC 6455, section 4.2). What is said after it is the business of
+//! [`conn`](crate::ingest::conn).
+//!
+//! What cannot be seen before the handshake, such as a name that is taken or a pool that is full, is told
+//! after it, by the code and the reason of the close: a page learns of no other.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Query, Request, State as Shared, rejection::QueryRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::{net::TcpStream, time::timeout};
+use tungstenite::handshake::derive_accept_key;
+
+use super::{checked_gain, checked_id, guests, unless_empty};
+use crate::{
+    audio::codec::Encoding,
+    control::{problem::Problem, state::State},
+    ingest::conn::{Guests, WebAsk, WebProtocol},
+    wire::content_type::Samples,
+};
+
+/// The version of the protocol that there is.
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+/// The answer is on its way when it is asked for; only a peer that takes none of it lets it wait.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    #[serde(default)]
+    id: String,
+    #[serde(default, deserialize_with = "unless_empty")]
+    rate: Option<u32>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    channels: Option<u32>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    gain: Option<f32>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    listen: Option<bool>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    pour: Option<bool>,
+}
+
+/// A stream by WebSocket: binary messages of 16-bit samples, least significant byte first; Asterisk's
+/// chan_websocket (subprotocol `media`); Twilio's Media Streams; jambonz (subprotocol `audio.jambonz.org`) and
+/// Vonage.
+///
+/// The protocol is known by the subprotocol, by `rate` or `channels`, which bare samples have, or by the first
+/// message. Once the handshake is done, a refusal is a close: 1003, 1007 and 1009 for what cannot be taken, 1008
+/// for an id in use and for silence, 1013 for want of room.
+#[utoipa::path(
+    get,
+    path = "/ws/ingest",
+    params(
+        ("id" = Option<String>, Query, description = "The stream's name: 1 to 128 printable characters of ASCII without spaces; that of the call, or one made of the peer's address, if it is left out"),
+        ("rate" = Option<u32>, Query, description = "Samples per second of bare samples, 1,000 to 384,000"),
+        ("channels" = Option<u32>, Query, description = "Channels of bare samples, 1 to 64"),
+        ("gain" = Option<f32>, Query, description = "Decibels"),
+        ("listen" = Option<bool>, Query, description = "Whether the mix without the stream comes back: no with bare samples, yes with the others, unless it is said"),
+        ("pour" = Option<bool>, Query, description = "Bare samples may come faster than they play: they are read no faster, and none is discarded"),
+    ),
+    responses(
+        (status = 101, description = "A WebSocket"),
+        (status = 400, description = "A query that cannot be obeyed, or no sound handshake", content_type = "application/problem+json", body = Problem),
+        (status = 426, description = "Not asked for by WebSocket, or by another version than 13", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "This server takes no audio over HTTP", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn ingest(
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    query: Result<Query<Asked>, QueryRejection>,
+    mut request: Request,
+) -> Response {
+    match answer(&state, peer, query, &mut request) {
+        Ok(response) => response,
+        Err(problem) => refuse(problem),
+    }
+}
+
+/// Says of a version that is not spoken which one is.
+fn refuse(problem: Problem) -> Response {
+    let upgrade = problem.status() == StatusCode::UPGRADE_REQUIRED;
+    let mut response = problem.into_response();
+    if upgrade {
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_VERSION, VERSION);
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    response
+}
+
+fn answer(
+    state: &State,
+    peer: SocketAddr,
+    query: Result<Query<Asked>, QueryRejection>,
+    request: &mut Request,
+) -> Result<Response, Problem> {
+    let Query(asked) = query.map_err(|rejected| {
+        bad(format!(
+            "cannot read the query: {rejected}; there are id, rate, channels, gain, listen and pour"
+        ))
+    })?;
+    let accept = check(request)?;
+    let subprotocol = choose(request.headers());
+    let guests = guests(state)?.clone();
+    let ask = ask(&asked, peer, subprotocol)?;
+    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        return Err(bad("this connection cannot become a WebSocket".to_owned()));
+    };
+    tokio::spawn(hand_over(upgrade, guests, ask));
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some((name, _)) = subprotocol {
+        let name = HeaderValue::from_static(name);
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    Ok(response)
+}
+
+fn bad(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+/// Whether it is the handshake of a WebSocket; gives what its key is answered with.
+fn check(request: &Request) -> Result<HeaderValue, Problem> {
+    let headers = request.headers();
+    if request.version() < Version::HTTP_11 {
+        return Err(bad("a WebSocket begins with HTTP/1.1"));
+    }
+    if !has_token(headers, &header::UPGRADE, "websocket")
+        || !has_token(headers, &header::CONNECTION, "upgrade")
+    {
+        let detail = "this is a WebSocket: ask with `Connection: Upgrade` and `Upgrade: websocket`, as ws:// does";
+        return Err(Problem::new(StatusCode::UPGRADE_REQUIRED, detail));
+    }
+    if one(headers, &header::SEC_WEBSOCKET_VERSION)? != "13" {
+        let detail = "only version 13 of the WebSocket protocol is spoken (RFC 6455)";
+        return Err(Problem::new(StatusCode::UPGRADE_REQUIRED, detail));
+    }
+    let key = one(headers, &header::SEC_WEBSOCKET_KEY)?;
+    let nonce = STANDARD.decode(key).unwrap_or_default();
+    if nonce.len() != 16 {
+        return Err(bad("a Sec-WebSocket-Key is base64 of 16 bytes"));
+    }
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
+        .map_err(|error| bad(format!("a key that cannot be answered: {error}")))
+}
+
+/// The only value of a field.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().map(HeaderValue::to_str), values.next()) {
+        (Some(Ok(value)), None) => Ok(value.trim()),
+        (None, _) => Err(bad(format!("the field {name} is missing"))),
+        _ => Err(bad(format!("the field {name} comes twice, or is no text"))),
+    }
+}
+
+/// The elements of a field that is a list.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).map(str::trim)
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+}
+
+/// The first subprotocol of those offered that is spoken here, and its name.
+fn choose(headers: &HeaderMap) -> Option<(&'static str, WebProtocol)> {
+    let mut offered = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    offered.find_map(WebProtocol::of)
+}
+
+fn ask(
+    asked: &Asked,
+    peer: SocketAddr,
+    subprotocol: Option<(&'static str, WebProtocol)>,
+) -> Result<WebAsk, Problem> {
+    const ANY_RATE_HZ: u32 = 8_000;
+    let rate = asked.rate.unwrap_or(ANY_RATE_HZ);
+    let samples = Samples::new(Encoding::S16Le, rate, asked.channels.unwrap_or(1))
+        .map_err(|error| bad(error.to_string()))?;
+    let id = match &*asked.id {
+        "" => None,
+        id => Some(checked_id(id)?.to_owned()),
+    };
+    Ok(WebAsk {
+        protocol: subprotocol.map_or(WebProtocol::Detect, |(_, protocol)| protocol),
+        id,
+        rate_hz: asked.rate,
+        channels: asked.channels.map(|_| samples.channels),
+        gain: checked_gain(asked.gain)?,
+        listen: asked.listen,
+        pour: asked.pour.unwrap_or(false),
+        peer,
+    })
+}
+
+/// Waits until the answer is out, and gives the connection away.
+async fn hand_over(upgrade: OnUpgrade, guests: Guests, ask: WebAsk) {
+    let peer = ask.peer;
+    let handed = match timeout(UPGRADE_TIMEOUT, upgrade).await {
+        Ok(Ok(upgraded)) => give(upgraded, &guests, ask),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the answer to its handshake did not go out".to_owned()),
+    };
+    if let Err(why) = handed {
+        tracing::debug!(%peer, "a WebSocket is lost: {why}");
+    }
+}
+
+fn give(upgraded: Upgraded, guests: &Guests, ask: WebAsk) -> Result<(), String> {
+    let parts = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .map_err(|_| "its connection is no socket")?;
+    let stream = parts.io.into_inner().into_std();
+    let stream = stream.map_err(|error| error.to_string())?;
+    let handed = guests.web(stream, parts.read_buf.to_vec(), ask);
+    handed.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;
