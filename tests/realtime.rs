@@ -22,7 +22,8 @@ use std::{
 
 use mixpool::{
     audio::Gain,
-    mixer::Command as Order,
+    ledger::Entry,
+    mixer::{Command as Order, MonitorKind},
     queue::{Consumer, Drained, LeaseId, Pool, Producer, PublishError},
     wire::rtp::Packet,
 };
@@ -232,6 +233,71 @@ fn a_whole_tick_of_a_thousand_streams_never_waits_and_never_enters_the_kernel() 
 }
 
 #[test]
+fn a_tick_of_ramps_ends_by_command_and_monitors_never_waits_and_never_enters_the_kernel() {
+    const STREAMS: usize = 200;
+    let mut rig = Setup::stereo().limited().slots(STREAMS).ring(1 << 15).rig();
+    rig.listen();
+    let mut streams: Vec<_> = (0..STREAMS)
+        .map(|at| match at % 3 {
+            0 => rig.participant(Gain::UNITY).0,
+            1 => rig.clocked(),
+            _ => rig.strip().0,
+        })
+        .collect();
+    let mut lines = Vec::new();
+    let voices: Vec<_> = (0..8).map(|seed| noise(seed, 2 * BLOCK, 9000)).collect();
+    for tick in 0..100_usize {
+        for (at, stream) in streams.iter_mut().enumerate() {
+            // What came before the end by command, and the ring of some was full.
+            let times = if at == tick && tick < 3 { 40 } else { 1 };
+            for _ in 0..times {
+                stream.say(&voices[(at + tick) % voices.len()]);
+            }
+        }
+        for (at, stream) in streams.iter().enumerate() {
+            let lease = stream.lease();
+            let on = tick % 2 == 0;
+            match (at * 7 + tick * 3) % 40 {
+                0 => rig.mixer.apply(Order::SetMuted(lease, on)),
+                1 => {
+                    let gain = Gain::from_linear((tick % 5) as f32 / 2.0).unwrap();
+                    rig.mixer.apply(Order::SetGain(lease, gain));
+                }
+                2 if at < 20 => rig.mixer.apply(Order::SetSolo(lease, on)),
+                3 if lines.len() < STREAMS => {
+                    lines.push(rig.monitor(lease, MonitorKind::Alone));
+                }
+                4 if lines.len() < STREAMS => {
+                    lines.push(rig.monitor(lease, MonitorKind::Without));
+                }
+                5 => rig
+                    .mixer
+                    .apply(Order::Unmonitor(lease, MonitorKind::Without)),
+                6 if at == tick || at > 190 => rig.mixer.apply(Order::End(lease)),
+                _ => {}
+            }
+        }
+        if tick > 60 {
+            streams.truncate(streams.len() - 2);
+        }
+        rig.mixer.collect();
+        in_real_time(|| rig.mixer.tick().samples.len());
+        rig.send_outputs();
+        rig.check_ledger();
+    }
+    let total = |figure: fn(&Entry) -> u64| -> u64 {
+        let entries = rig.accounts.iter().map(|account| account.read());
+        entries.map(|entry| figure(&entry)).sum()
+    };
+    assert!(total(|entry| entry.muted) > 0 && total(|entry| entry.discarded) > 0);
+    let heard = lines
+        .iter()
+        .map(|&line| rig.line(line).frames)
+        .sum::<usize>();
+    assert!(heard > 1000, "{heard} frames of monitors");
+}
+
+#[test]
 fn outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone() {
     let allowed = ["write"];
     let test = "outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone";
@@ -241,6 +307,10 @@ fn outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone() {
     let mut rig = Setup::mono().limited().rig();
     rig.listen();
     let mut participants: Vec<_> = (0..8).map(|_| rig.participant(Gain::UNITY)).collect();
+    for (talker, _) in &participants {
+        rig.monitor(talker.lease(), MonitorKind::Alone);
+        rig.monitor(talker.lease(), MonitorKind::Without);
+    }
     for tick in 0..100_u64 {
         for (at, (talker, _)) in participants.iter_mut().enumerate() {
             if (tick / 10 + at as u64).is_multiple_of(3) {
