@@ -190,9 +190,9 @@ pub fn samples_of(bytes: &[u8]) -> Vec<i16> {
         .collect()
 }
 
-/// Where a piece stands in the whole, in interleaved samples.
-pub fn find(part: &[i16], whole: &[i16]) -> Option<usize> {
-    whole.windows(part.len()).position(|window| window == part)
+/// Whether a piece stands in the whole.
+pub fn is_in(part: &[i16], whole: &[i16]) -> bool {
+    whole.windows(part.len()).any(|window| window == part)
 }
 
 /// One who listens by WebSocket.
