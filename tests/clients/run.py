@@ -16,12 +16,13 @@ sys.dont_write_bytecode = True
 
 import audiosocket
 import egress
+import listen
 import rtp
 import sip
 import tcp
 from server import ROOT
 
-MODULES = [rtp, sip, tcp, audiosocket, egress]
+MODULES = [rtp, sip, tcp, audiosocket, egress, listen]
 AT_ONCE = 4
 
 
