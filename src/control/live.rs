@@ -68,7 +68,9 @@ struct Told {
     wave_at: u64,
     /// The snapshot that all this is of; none before the first.
     snapshot: Option<Arc<Snapshot>>,
-    until_columns: u32,
+    columns: Columns,
+    /// Updates since the last with columns.
+    since_columns: u32,
     /// Of the last update.
     number: u64,
 }
@@ -104,12 +106,14 @@ impl Feed {
         let roster = roster(slots, &snapshot.streams);
         told.keep_wave(snapshot);
         told.number += 1;
+        let columns = (told.since_columns == 0).then(|| {
+            let now = Columns::of(slots, &snapshot.streams);
+            let changed = now.since(&told.columns);
+            told.columns = now;
+            changed
+        });
+        told.since_columns = (told.since_columns + 1) % COLUMNS_EVERY;
         if self.updates.receiver_count() > 0 {
-            let with_columns = told.until_columns == 0;
-            told.until_columns = told
-                .until_columns
-                .checked_sub(1)
-                .unwrap_or(COLUMNS_EVERY - 1);
             let update = Update {
                 number: told.number,
                 snapshot,
@@ -118,12 +122,10 @@ impl Feed {
                 samples_now: self.samples_now(),
                 before: &told.roster,
                 roster: &roster,
-                columns: with_columns.then(|| Columns::of(slots, &snapshot.streams)),
+                columns: columns.as_ref(),
             };
-            // Whoever was there has left meanwhile.
+            // Whoever was there may have left meanwhile.
             let _ = self.updates.send(update.encode());
-        } else {
-            told.until_columns = 0;
         }
         told.roster = roster;
         told.snapshot = Some(Arc::clone(snapshot));
@@ -157,6 +159,7 @@ impl Feed {
             uptime: self.handle.uptime(),
             roster: &told.roster,
             streams,
+            columns: &told.columns,
             wave: &told.wave,
             wave_at: told.wave_at,
         }

@@ -21,11 +21,11 @@ const MUTED: u8 = 1;
 const SOLO: u8 = 2;
 const WAITING: u8 = 4;
 
-/// Stands for silence in `gain_db`, which JSON has no infinity for.
-const SILENCE_DB: f64 = -200.0;
+/// Stands for silence in `gain_mdb`, which JSON has no infinity for.
+const SILENCE_MDB: i32 = -200_000;
 
-/// Stands for a stream that comes over no network in `jitter_ms`.
-const NO_JITTER: f64 = -1.0;
+/// Stands for a stream that comes over no network in `jitter_us`.
+const NO_JITTER: i64 = -1;
 
 /// The first message to a viewer.
 pub(super) struct Hello<'a> {
@@ -36,6 +36,7 @@ pub(super) struct Hello<'a> {
     pub(super) uptime: Duration,
     pub(super) roster: &'a [Option<u64>],
     pub(super) streams: &'a [Arc<Figures>],
+    pub(super) columns: &'a Columns,
     pub(super) wave: &'a VecDeque<Extremes>,
     pub(super) wave_at: u64,
 }
@@ -51,18 +52,26 @@ pub(super) struct Update<'a> {
     /// Who was where, as viewers know it, and who is now.
     pub(super) before: &'a [Option<u64>],
     pub(super) roster: &'a [Option<u64>],
-    pub(super) columns: Option<Columns>,
+    pub(super) columns: Option<&'a Columns>,
 }
 
-/// Columns that change slowly, or are read rather than watched.
-#[derive(Debug, Serialize)]
+/// Columns that change slowly, or are read rather than watched: whole numbers, of which most are short.
+/// What viewers know already is left out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Columns {
-    drop_rate: Vec<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    drop_ppm: Vec<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     concealed_samples: Vec<u64>,
-    jitter_ms: Vec<f64>,
-    drift_ppm: Vec<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    jitter_us: Vec<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    drift_ppb: Vec<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     ring_high_water_bytes: Vec<u64>,
-    gain_db: Vec<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gain_mdb: Vec<i32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     flags: Vec<u8>,
 }
 
@@ -74,7 +83,7 @@ struct HelloBody<'a> {
     number: u64,
     server: ServerBody<'a>,
     streams: Vec<Start<'a>>,
-    slow: Columns,
+    slow: &'a Columns,
     wave: String,
     wave_at: u64,
 }
@@ -167,7 +176,7 @@ impl Hello<'_> {
                 uptime_ms: milliseconds(self.uptime),
             },
             streams: started(&nobody, self.roster, self.streams),
-            slow: Columns::of(self.roster.len(), self.streams),
+            slow: self.columns,
             wave: wave(self.wave),
             wave_at: self.wave_at,
         };
@@ -214,43 +223,34 @@ impl Update<'_> {
             }),
             ended: ended.map(|(slot, _)| slot).collect(),
             started: started(self.before, self.roster, streams),
-            slow: self.columns.as_ref(),
+            slow: self.columns,
         };
         event("update", &body)
     }
 }
 
 impl Columns {
+    /// All of them.
     pub(super) fn of(slots: usize, streams: &[Arc<Figures>]) -> Self {
-        let network = |figures: &Figures, of: fn(&crate::ledger::NetworkGauges) -> f64, none| {
-            rounded(figures.network.as_ref().map_or(none, of), 10.0)
-        };
         Self {
-            drop_rate: column(slots, streams, 0.0, |figures| {
-                let rate = figures.ledger.drop_rate();
+            drop_ppm: column(slots, streams, 0, |figures| {
                 // A rate above nothing stays above it.
-                if rate > 0.0 {
-                    rounded(rate, 1e6).max(1e-6)
-                } else {
-                    0.0
-                }
+                (figures.ledger.drop_rate() * 1e6).ceil() as u32
             }),
             concealed_samples: column(slots, streams, 0, |figures| figures.ledger.concealed),
-            jitter_ms: column(slots, streams, 0.0, |figures| {
-                network(
-                    figures,
-                    |gauges| gauges.jitter.as_secs_f64() * 1e3,
-                    NO_JITTER,
-                )
+            jitter_us: column(slots, streams, 0, |figures| {
+                let network = figures.network.as_ref();
+                network.map_or(NO_JITTER, |gauges| gauges.jitter.as_micros() as i64)
             }),
-            drift_ppm: column(slots, streams, 0.0, |figures| {
-                network(figures, |gauges| gauges.drift_ppm, 0.0)
+            drift_ppb: column(slots, streams, 0, |figures| {
+                let network = figures.network.as_ref();
+                network.map_or(0, |gauges| (gauges.drift_ppm * 1e3).round() as i64)
             }),
             ring_high_water_bytes: column(slots, streams, 0, |figures| {
                 figures.ledger.ring_high_water_bytes
             }),
-            gain_db: column(slots, streams, 0.0, |figures| {
-                rounded(f64::from(figures.strip.gain.db()).max(SILENCE_DB), 100.0)
+            gain_mdb: column(slots, streams, 0, |figures| {
+                ((figures.strip.gain.db() * 1e3).round() as i32).max(SILENCE_MDB)
             }),
             flags: column(slots, streams, 0, |figures| {
                 let strip = &figures.strip;
@@ -259,6 +259,29 @@ impl Columns {
                     | bit(strip.solo, SOLO)
                     | bit(strip.phase == Phase::Waiting, WAITING)
             }),
+        }
+    }
+
+    /// Those that are not as they were told.
+    pub(super) fn since(&self, told: &Self) -> Self {
+        fn changed<T: Clone + PartialEq>(now: &[T], told: &[T]) -> Vec<T> {
+            if now == told {
+                Vec::new()
+            } else {
+                now.to_vec()
+            }
+        }
+        Self {
+            drop_ppm: changed(&self.drop_ppm, &told.drop_ppm),
+            concealed_samples: changed(&self.concealed_samples, &told.concealed_samples),
+            jitter_us: changed(&self.jitter_us, &told.jitter_us),
+            drift_ppb: changed(&self.drift_ppb, &told.drift_ppb),
+            ring_high_water_bytes: changed(
+                &self.ring_high_water_bytes,
+                &told.ring_high_water_bytes,
+            ),
+            gain_mdb: changed(&self.gain_mdb, &told.gain_mdb),
+            flags: changed(&self.flags, &told.flags),
         }
     }
 }
@@ -325,11 +348,6 @@ fn share_byte(some: u64, all: u64) -> u8 {
     (255.0 * some as f64 / all.max(1) as f64)
         .ceil()
         .clamp(0.0, 255.0) as u8
-}
-
-/// In steps of one part in so many. `-0.0` becomes zero.
-fn rounded(value: f64, steps: f64) -> f64 {
-    (value * steps).round() / steps + 0.0
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -402,12 +420,19 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_is_rounded_and_never_minus_zero() {
-        assert!((rounded(-6.0206, 100.0) + 6.02).abs() < 1e-12);
-        assert_eq!(
-            serde_json::to_string(&rounded(-0.001, 10.0)).unwrap(),
-            "0.0"
-        );
+    fn columns_that_did_not_change_are_left_out() {
+        let told = Columns {
+            flags: vec![0, MUTED],
+            gain_mdb: vec![0, -3000],
+            ..Columns::default()
+        };
+        let now = Columns {
+            flags: vec![SOLO, MUTED],
+            ..told.clone()
+        };
+        let text = serde_json::to_string(&now.since(&told)).unwrap();
+        assert_eq!(text, r#"{"flags":[2,1]}"#);
+        assert_eq!(serde_json::to_string(&now.since(&now)).unwrap(), "{}");
     }
 
     #[test]

@@ -138,7 +138,7 @@ export class Detail {
   }
 
   #tell(answer) {
-    const ledger = answer.ledger;
+    const ledger = answer;
     this.#ledger = ledger;
     const values = TERMS.map(([term]) => ledger[`${term}_samples`]);
     const offered = ledger.offered_samples;
@@ -172,13 +172,13 @@ export class Detail {
       ["Concealed", show.seconds(this.#model.concealed_samples[slot], server.rate_hz * server.channels)],
       ["Ring high-water", `${show.bytes(this.#model.ring_high_water_bytes[slot])} of ${show.bytes(server.ring_bytes)}`],
     ];
-    const { network } = answer;
+    const network = this.#model.jitter_ms[slot] >= 0;
     if (network) {
       all.push(["Jitter", `${this.#model.jitter_ms[slot].toFixed(1)} ms`]);
       all.push(["Drift", `${show.signed(this.#model.drift_ppm[slot], 1)} ppm`]);
-      if (network.playout_delay_ms !== undefined) all.push(["Playout delay", `${network.playout_delay_ms.toFixed(0)} ms`]);
-      if (network.received_packets !== undefined) all.push(["Packets", show.count(network.received_packets)]);
-      if (network.lost_packets !== undefined) all.push(["Lost", show.count(network.lost_packets)]);
+      if (answer.playout_delay_ms !== null) all.push(["Playout delay", `${answer.playout_delay_ms.toFixed(0)} ms`]);
+      if (answer.received_packets !== null) all.push(["Packets", show.count(answer.received_packets)]);
+      if (answer.lost_packets !== null) all.push(["Lost", show.count(answer.lost_packets)]);
     }
     const list = this.element.querySelector(".figures");
     const names = all.map(([name]) => name).join();

@@ -23,14 +23,16 @@ export const levelDb = (byte) => (byte === 0 ? -Infinity : (byte - 255) / 2);
 /** A fill byte as a share of the ring: its square root, so that a few frames of a minute are seen. */
 export const fillShare = (byte) => (byte / 255) ** 2;
 
+/** Columns that come once a second, if they changed: as they are called there, and so many of its steps in
+ * one of the unit here. */
 const SLOW = {
-  drop_rate: Float64Array,
-  concealed_samples: Float64Array,
-  jitter_ms: Float64Array,
-  drift_ppm: Float64Array,
-  ring_high_water_bytes: Float64Array,
-  gain_db: Float64Array,
-  flags: Uint8Array,
+  drop_rate: ["drop_ppm", 1e6],
+  concealed_samples: ["concealed_samples", 1],
+  jitter_ms: ["jitter_us", 1e3],
+  drift_ppm: ["drift_ppb", 1e3],
+  ring_high_water_bytes: ["ring_high_water_bytes", 1],
+  gain_db: ["gain_mdb", 1e3],
+  flags: ["flags", 1],
 };
 
 export class Model {
@@ -134,7 +136,7 @@ export class Model {
   }
 
   #allot(slots) {
-    for (const [name, kind] of Object.entries(SLOW)) this[name] = new kind(slots);
+    for (const name of Object.keys(SLOW)) this[name] = new Float64Array(slots);
     this.level = new Uint8Array(slots);
     this.fill = new Uint8Array(slots);
     this.drops = new Uint8Array(slots);
@@ -163,7 +165,6 @@ export class Model {
     for (const kept of [this.historyLevel, this.historyFill, this.historyDrops]) {
       kept.fill(0, slot * HISTORY_S, (slot + 1) * HISTORY_S);
     }
-    for (const name of Object.keys(SLOW)) this[name][slot] = 0;
   }
 
   /** Columns from the one with this number on; before it there may be a gap. */
@@ -192,7 +193,10 @@ export class Model {
   }
 
   #takeSlow(slow) {
-    for (const name of Object.keys(SLOW)) this[name].set(slow[name].slice(0, this.size));
+    for (const [name, [column, steps]] of Object.entries(SLOW)) {
+      const values = slow[column] ?? [];
+      for (let slot = 0; slot < values.length; slot += 1) this[name][slot] = values[slot] / steps;
+    }
     this.slowUpdates += 1;
   }
 
