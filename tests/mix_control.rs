@@ -136,7 +136,9 @@ proptest! {
             }
             let soloing = models.iter().any(|model| model.solo);
             let block = rig.tick();
-            models.iter_mut().for_each(|model| model.aim(soloing, instants));
+            for model in &mut models {
+                model.aim(soloing, instants);
+            }
             let mut moving = 0;
             for (at, sample) in block.iter().enumerate() {
                 if at % wide == 0 {

@@ -137,10 +137,9 @@ impl Output {
 
     fn send(&mut self, tick: u64, at: u64) {
         let samples = self.made.clone().map_or(&[][..], |made| &self.out[made]);
-        for line in [&mut self.participant, &mut self.monitor] {
-            if let Some(line) = line {
-                line.send(tick, at, samples);
-            }
+        let lines = [&mut self.participant, &mut self.monitor];
+        for line in lines.into_iter().flatten() {
+            line.send(tick, at, samples);
         }
     }
 }

@@ -8,6 +8,7 @@ use mixpool::audio::FrameKind;
 
 /// Where the samples of one stream went, and what it gave to the bus.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Model {
     frames: VecDeque<Sent>,
     /// Media time of the next block's first sample, once the stream plays.
