@@ -340,6 +340,57 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_wrong_names_its_key() {
+        let key = |reason: &str| ConfigError::new(Path::new("x"), reason.to_owned()).key;
+        let rate = "invalid value '0' for '--rate <HZ>': 0 is not in 1000..=384000";
+        assert_eq!(key(rate).as_deref(), Some("rate"));
+        // Not `--rate`, nor `--playout-delay`, which begin as others do.
+        let skew = "'--rate-skew-ppm' and '--playout-delay-max' disagree";
+        assert_eq!(key(skew).as_deref(), Some("rate_skew_ppm"));
+        assert_eq!(
+            key("`idle_timeout` is a table").as_deref(),
+            Some("idle_timeout")
+        );
+        assert_eq!(key("it cannot be read"), None);
+    }
+
+    #[test]
+    fn every_flag_has_a_value_in_json_as_it_was_written() {
+        let words = [
+            "mixpool",
+            "serve",
+            "--synthetic=3",
+            "--prefault",
+            "--gain=-1.5",
+            "--tcp=9000",
+            "--tcp=9001",
+            "--idle-timeout=1min",
+            "--synthetic",
+            "4",
+        ];
+        let values = values(&words.map(OsString::from));
+        for (key, value) in [
+            ("synthetic", Json::from(4)),
+            ("prefault", Json::from(true)),
+            ("json", Json::from(false)),
+            ("gain", Json::from(-1.5)),
+            ("rate", Json::from(8000)),
+            ("tcp", Json::from(vec!["9000", "9001"])),
+            ("unix", Json::from(Vec::<Json>::new())),
+            ("idle_timeout", Json::from("1min")),
+            ("ptime", Json::from("20ms")),
+            ("record", Json::Null),
+            ("config", Json::Null),
+        ] {
+            assert_eq!(values[key], value, "{key}");
+        }
+        for (key, _) in known_keys() {
+            assert!(values.contains_key(&key), "{key}");
+        }
+        assert!(!values.contains_key("help"));
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_the_config_panic(text in "[ -~\n]{0,60}") {
