@@ -24,7 +24,7 @@ const PORTS: u16 = 1000;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Control plane")]
-pub struct Http {
+pub struct ControlPlane {
     /// Address of the dashboard and the API, a port alone being on 127.0.0.1, or off [default:
     /// 127.0.0.1:8080, or the next free port]
     #[arg(long, value_parser = place, value_name = "ADDR|off")]
@@ -75,7 +75,7 @@ fn place(text: &str) -> Result<Place> {
     }
 }
 
-impl Http {
+impl ControlPlane {
     /// The listener, if any is wanted. A port that was asked for and is taken is an error.
     pub fn bind(&self) -> Result<Option<TcpListener>> {
         match self.http {

@@ -19,7 +19,7 @@ use self::reload::{Hangups, Reloader};
 use super::{
     WrongUsage,
     common::{Common, THREADS},
-    http::Http,
+    http::ControlPlane,
     network::{self, Network, PlayoutDelay},
     status, units,
 };
@@ -125,7 +125,7 @@ pub struct Arguments {
     network: Network,
 
     #[command(flatten)]
-    http: Http,
+    control: ControlPlane,
 
     #[command(flatten)]
     common: Common,
@@ -162,8 +162,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let playout = arguments.network.playout(arguments.playout_delay)?;
     let report_file = common.create_report()?;
     let settings = arguments.server_settings()?;
-    let http_settings = arguments.http.settings()?;
-    let http = arguments.http.bind()?;
+    let http_settings = arguments.control.settings()?;
+    let http = arguments.control.bind()?;
     let server = Server::new(settings).map_err(refused)?;
     status::end_on_signals(server.stop_handle())?;
     let feeds = synthetic_feeds(arguments, &server)?;

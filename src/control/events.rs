@@ -57,7 +57,8 @@ pub(super) struct Event {
     pub(super) id: u64,
     /// Since the start of the server.
     pub(super) at_s: f64,
-    pub(super) event: What,
+    #[serde(rename = "event")]
+    pub(super) what: What,
     /// The stream that it happened to, or the recording.
     pub(super) name: Option<String>,
     /// For people.
@@ -94,7 +95,7 @@ impl Events {
     }
 
     /// Adds one; forgets the oldest if there are too many.
-    pub(super) fn note(&self, at: Duration, event: What, name: Option<&str>, detail: String) {
+    pub(super) fn note(&self, at: Duration, what: What, name: Option<&str>, detail: String) {
         let mut log = self.lock();
         let id = log.next_id;
         log.next_id += 1;
@@ -104,7 +105,7 @@ impl Events {
         log.kept.push_back(Arc::new(Event {
             id,
             at_s: at.as_secs_f64(),
-            event,
+            what,
             name: name.map(str::to_owned),
             detail,
         }));
@@ -278,7 +279,9 @@ mod tests {
     fn events_are_read_from_an_id_on_in_order() {
         let events = Events::new(SystemTime::now());
         let before = events.latest();
-        ["a", "b", "c"].iter().for_each(|text| note(&events, text));
+        for text in ["a", "b", "c"] {
+            note(&events, text);
+        }
         let read = |after, max| {
             let events = events.after(after, max);
             let details: Vec<_> = events.iter().map(|event| event.detail.clone()).collect();

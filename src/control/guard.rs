@@ -27,6 +27,7 @@ use axum::{
 };
 
 use super::{
+    ingest,
     problem::{MEDIA_TYPE, Problem},
     state::State,
     tokens::Access,
@@ -79,7 +80,7 @@ pub(super) async fn protect(
 }
 
 /// Before each route that is not for everybody: whether the request's token allows it. Who may read may
-/// GET.
+/// GET, but for a WebSocket that brings audio.
 pub(super) async fn authorize(
     Shared(state): Shared<Arc<State>>,
     request: Request,
@@ -87,19 +88,14 @@ pub(super) async fn authorize(
 ) -> Response {
     let needed = match *request.method() {
         // What has no such method says so to who may read.
-        Method::GET | Method::HEAD | Method::OPTIONS => Access::Read,
+        Method::GET | Method::HEAD | Method::OPTIONS
+            if request.uri().path() != ingest::WEBSOCKET =>
+        {
+            Access::Read
+        }
         _ => Access::Change,
     };
     admit(&state, request, next, needed).await
-}
-
-/// Before each route that changes something by whatever method.
-pub(super) async fn authorize_change(
-    Shared(state): Shared<Arc<State>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    admit(&state, request, next, Access::Change).await
 }
 
 async fn admit(state: &State, request: Request, next: Next, needed: Access) -> Response {

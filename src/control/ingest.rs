@@ -34,10 +34,13 @@ pub(super) use self::body::Taken;
 )]
 struct Description;
 
+/// Where WebSockets bring audio.
+pub(super) const WEBSOCKET: &str = "/ws/ingest";
+
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::with_openapi(Description::openapi())
-        .route("/ws/ingest", get(handshake::ingest))
+        .route(WEBSOCKET, get(handshake::ingest))
         .route("/ingest/{id}", post(body::post).put(body::put))
 }
 

@@ -46,7 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 /// Figures for Prometheus, at most 100 ms old.
 ///
 /// In OpenMetrics 1.0 if `Accept` prefers it, else in the text format 0.0.4.
-#[utoipa::path(get, path = "/metrics", responses((
+#[utoipa::path(get, path = "/metrics", tag = "server", responses((
     status = 200,
     description = "Families of metrics, each with its type and what it says.",
     content((String = "text/plain"), (String = "application/openmetrics-text")),

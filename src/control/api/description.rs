@@ -37,6 +37,8 @@ use crate::control::{
         (name = "server", description = "How the server is."),
         (name = "streams", description = "The streams that are mixed, and those that were."),
         (name = "events", description = "What happened."),
+        (name = "listening", description = "The mix and its streams, to listen to."),
+        (name = "recordings", description = "What is recorded, and what was."),
         (name = "session", description = "Tokens for browsers."),
     )
 )]
@@ -53,7 +55,7 @@ struct Common {
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "Seconds until another try may do.");
 
 /// Of every route.
-const ANY: [Common; 8] = [
+const ANY: [Common; 7] = [
     Common {
         status: "400",
         name: "BadRequest",
@@ -96,13 +98,15 @@ const ANY: [Common; 8] = [
         description: "There is no room for this now.",
         header: Some(RETRY_AFTER),
     },
-    Common {
-        status: "404",
-        name: "NotFound",
-        description: "There is no such thing.",
-        header: None,
-    },
 ];
+
+/// Of routes with a name in their path.
+const NOT_FOUND: Common = Common {
+    status: "404",
+    name: "NotFound",
+    description: "There is no such thing.",
+    header: None,
+};
 
 /// Of routes that need a token.
 const UNAUTHORIZED: Common = Common {
@@ -175,7 +179,7 @@ pub(super) fn described(router: OpenApiRouter<Arc<State>>) -> (Router<Arc<State>
 }
 
 /// Adds what the guard answers to routes behind it: if tokens are needed, with the cookie's name.
-pub(super) fn guarded(mut description: OpenApi, auth: Option<&str>, changes: bool) -> OpenApi {
+pub(super) fn guarded(mut description: OpenApi, auth: Option<&str>) -> OpenApi {
     for operation in operations(&mut description) {
         if auth.is_some() {
             let schemes = ["bearer", "basic", "session"];
@@ -185,9 +189,6 @@ pub(super) fn guarded(mut description: OpenApi, auth: Option<&str>, changes: boo
                     .to_vec(),
             );
             declare(operation, &UNAUTHORIZED);
-        }
-        if changes {
-            declare(operation, &FORBIDDEN);
         }
     }
     description
@@ -200,13 +201,17 @@ pub(super) fn complete(description: OpenApi, auth: Option<&str>) -> OpenApi {
     let paths = std::mem::take(&mut whole.paths.paths);
     whole.paths.paths = paths
         .into_iter()
-        .map(|(path, item)| (path, with_common_answers(item)))
+        .map(|(path, item)| {
+            let item = with_common_answers(&path, item);
+            (path, item)
+        })
         .collect();
     let components = whole.components.get_or_insert_with(Components::new);
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    let common = ANY.iter().chain(&BODY).chain([&UNAUTHORIZED, &FORBIDDEN]);
+    let common = ANY.iter().chain(&BODY);
+    let common = common.chain([&NOT_FOUND, &UNAUTHORIZED, &FORBIDDEN]);
     components
         .responses
         .extend(common.map(|common| (common.name.to_owned(), RefOr::T(response(common)))));
@@ -222,9 +227,13 @@ pub(super) fn complete(description: OpenApi, auth: Option<&str>) -> OpenApi {
     whole
 }
 
-fn with_common_answers(mut item: PathItem) -> PathItem {
-    for operation in [&mut item.get, &mut item.head].into_iter().flatten() {
+fn with_common_answers(path: &str, mut item: PathItem) -> PathItem {
+    let looking = [&mut item.get, &mut item.head];
+    for operation in looking.into_iter().flatten() {
         declare_all(operation, &ANY);
+        if path.contains('{') {
+            declare(operation, &NOT_FOUND);
+        }
     }
     let changing = [
         &mut item.post,
@@ -235,6 +244,9 @@ fn with_common_answers(mut item: PathItem) -> PathItem {
     for operation in changing.into_iter().flatten() {
         declare_all(operation, &ANY);
         declare(operation, &FORBIDDEN);
+        if path.contains('{') {
+            declare(operation, &NOT_FOUND);
+        }
         if operation.request_body.is_some() {
             declare_all(operation, &BODY);
         }

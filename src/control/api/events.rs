@@ -161,7 +161,7 @@ async fn tell(state: &State, mut after: u64, sender: mpsc::Sender<Result<sse::Ev
             after = event.id;
             let told = sse::Event::default()
                 .id(event.id.to_string())
-                .event(event.event.name())
+                .event(event.what.name())
                 .data(serde_json::to_string(event.as_ref()).unwrap_or_default());
             if sender.send(Ok(told)).await.is_err() {
                 return;

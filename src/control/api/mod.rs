@@ -32,29 +32,22 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(stream::routes())
         .merge(events::routes())
         .merge(listeners::routes())
+        .merge(ingest::router())
         .merge(listen::router())
         .merge(live::routes())
         .merge(metrics::routes())
         .merge(description::routes());
-    // For those who may change, whatever the method.
-    let changing = OpenApiRouter::new().merge(ingest::router());
 
     let (open, mut described) = description::described(open);
     let (guarded, guarded_described) = description::described(guarded);
-    let (changing, changing_described) = description::described(changing);
     let auth = state.auth.is_on().then(|| state.auth.cookie());
-    described.merge(description::guarded(guarded_described, auth, false));
-    described.merge(description::guarded(changing_described, auth, true));
+    described.merge(description::guarded(guarded_described, auth));
     let description = description::complete(described, auth);
 
     Router::new()
         .merge(page::routes())
         .merge(open)
         .merge(guarded.route_layer(from_fn_with_state(Arc::clone(&state), guard::authorize)))
-        .merge(changing.route_layer(from_fn_with_state(
-            Arc::clone(&state),
-            guard::authorize_change,
-        )))
         .fallback(|uri: Uri| async move {
             Problem::not_found(format!("there is nothing at {}", uri.path()))
         })

@@ -35,6 +35,7 @@ use crate::{
 #[utoipa::path(
     get,
     path = "/listen.wav",
+    tag = "listening",
     responses(
         (status = 200, description = "A WAV without an end", content_type = "audio/wav", body = Vec<u8>),
         (status = 503, description = "No room for more listeners", content_type = "application/problem+json", body = Problem),
@@ -53,6 +54,7 @@ pub(super) async fn mix(
 #[utoipa::path(
     get,
     path = "/listen/{stream}.wav",
+    tag = "listening",
     params(
         ("stream" = String, Path, description = "A stream's id"),
         ("mix" = Option<Mix>, Query, description = "Hear the mix without it instead"),

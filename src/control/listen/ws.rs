@@ -47,6 +47,7 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 #[utoipa::path(
     get,
     path = "/ws/listen",
+    tag = "listening",
     params(
         ("stream" = Option<String>, Query, description = "Hear this stream alone; the whole mix without it"),
         ("mix" = Option<Mix>, Query, description = "Hear the mix without the stream instead"),
