@@ -1,0 +1,95 @@
+// Pages under test, and what holds for each of them: no error in the console, nothing that the content
+// security policy stopped, no request to another host.
+
+import { createRequire } from "node:module";
+import path from "node:path";
+
+import { ROOT, sleep } from "./server.mjs";
+
+// Where `.ci/page` puts it: nothing of it lies beside the sources.
+const { chromium } = createRequire(path.join(ROOT, "target/page/npm/"))("playwright-core");
+
+let browser;
+const FLAGS = [
+  // Debian's package in a container has no sandbox of its own.
+  "--no-sandbox",
+  "--use-fake-device-for-media-stream",
+  "--use-fake-ui-for-media-stream",
+];
+
+export const launch = async () => {
+  browser ??= await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  return browser;
+};
+
+export const close = () => browser?.close();
+
+/** A page at the address, and `check()`, which throws at what must not have happened. `forgive` are patterns
+ * of console errors that the test provokes. */
+export const visit = async (address, { forgive = [], wait = true, ...options } = {}) => {
+  const context = await (await launch()).newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  const wrong = [];
+  const host = new URL(address).host;
+  page.on("console", (message) => {
+    const text = `${message.text()} (${message.location().url})`;
+    if (message.type() === "error" && !forgive.some((pattern) => pattern.test(text))) wrong.push(`console: ${text}`);
+  });
+  page.on("pageerror", (error) => wrong.push(`exception: ${error.stack}`));
+  page.on("request", (request) => {
+    if (new URL(request.url()).host !== host) wrong.push(`request to ${request.url()}`);
+  });
+  page.on("websocket", (socket) => {
+    if (new URL(socket.url()).host !== host) wrong.push(`WebSocket to ${socket.url()}`);
+  });
+  await page.addInitScript(() => {
+    globalThis.violations = [];
+    addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+  });
+  const answer = await page.goto(address);
+  const policy = answer.headers()["content-security-policy"] ?? "";
+  if (!/default-src 'self'/.test(policy) || /unsafe/.test(policy)) wrong.push(`content security policy: ${policy || "none"}`);
+  if (wait) await page.waitForFunction(() => document.getElementById("connection-text").textContent === "Live");
+  const check = async () => {
+    const violations = await page.evaluate(() => globalThis.violations);
+    wrong.push(...violations.map((text) => `content security policy: ${text}`));
+    if (wrong.length > 0) throw new Error(wrong.join("\n"));
+    await context.close();
+  };
+  return { page, check };
+};
+
+/** Waits until the function says yes. */
+export const until = async (what, holds, seconds = 10) => {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(50)) {
+    if (await holds()) return;
+  }
+  throw new Error(`not within ${seconds} s: ${what}`);
+};
+
+/** Throws unless it holds. */
+export const expect = (holds, what) => {
+  if (!holds) throw new Error(what);
+};
+
+/** The page's own state, by the modules that it has loaded. */
+export const knows = (page, ask, argument) => page.evaluate(
+  `(async (argument) => { const { model, player } = await import("/app.js"); return (${ask})({ model, player }, argument); })(${JSON.stringify(argument ?? null)})`,
+);
+
+/** Whether a stream's cell in the heat map is red: the colour in the middle of the cell itself. */
+export const isRed = async (page, id) => {
+  const slot = await knows(page, "({ model }, id) => model.find(id)?.slot ?? -1", id);
+  if (slot < 0) return null;
+  return page.evaluate((slot) => {
+    const canvas = document.getElementById("heat");
+    const [side, columns] = [Number(canvas.dataset.side), Number(canvas.dataset.columns)];
+    const scale = canvas.width / canvas.clientWidth;
+    const middle = (at) => Math.floor((at * (side + 2) + 1 + side / 2) * scale);
+    const place = [middle(slot % columns), middle(Math.floor(slot / columns))];
+    const [red, green, blue] = canvas.getContext("2d").getImageData(...place, 1, 1).data;
+    const wanted = getComputedStyle(document.documentElement).getPropertyValue("--drop").trim();
+    const shown = `#${[red, green, blue].map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+    return shown === wanted;
+  }, slot);
+};
