@@ -34,11 +34,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::message::{Columns, Hello, Update};
 use super::{
+    events::{Event, Events},
     problem::Problem,
     sampler::{Figures, Snapshot},
     state::State,
 };
 use crate::{audio::meter::Extremes, server::Handle};
+
+/// Events that a message has at most, the latest.
+const EVENTS_MAX: u64 = 60;
 
 /// Updates that wait for a viewer. One that is further behind skips them.
 const WAITING_MAX: usize = 8;
@@ -56,6 +60,7 @@ pub(super) struct Feed {
     /// Tells this run of the server from the next one at the same address.
     instance: String,
     handle: Handle,
+    events: Arc<Events>,
     told: Mutex<Told>,
 }
 
@@ -73,6 +78,8 @@ struct Told {
     since_columns: u32,
     /// Of the last update.
     number: u64,
+    /// Of the last event.
+    event_id: u64,
 }
 
 /// By slot: the number of the stream that is there.
@@ -80,12 +87,13 @@ type Roster = Vec<Option<u64>>;
 
 impl Feed {
     /// The feed of a server, from its first snapshot on.
-    pub(super) fn new(handle: Handle, first: &Arc<Snapshot>) -> Self {
+    pub(super) fn new(handle: Handle, events: Arc<Events>, first: &Arc<Snapshot>) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let feed = Self {
             updates: broadcast::Sender::new(WAITING_MAX),
             instance: format!("{:x}", since_epoch.map_or(0, |since| since.as_nanos())),
             handle,
+            events,
             told: Mutex::default(),
         };
         feed.tell(first);
@@ -106,6 +114,7 @@ impl Feed {
         let roster = roster(slots, &snapshot.streams);
         told.keep_wave(snapshot);
         told.number += 1;
+        let events = self.events_since(told.event_id);
         let columns = (told.since_columns == 0).then(|| {
             let now = Columns::of(slots, &snapshot.streams);
             let changed = now.since(&told.columns);
@@ -123,12 +132,20 @@ impl Feed {
                 before: &told.roster,
                 roster: &roster,
                 columns: columns.as_ref(),
+                events: &events,
             };
             // Whoever was there may have left meanwhile.
             let _ = self.updates.send(update.encode());
         }
+        told.event_id = events.last().map_or(told.event_id, |event| event.id);
         told.roster = roster;
         told.snapshot = Some(Arc::clone(snapshot));
+    }
+
+    /// The latest of those after this id. Ids have no gaps.
+    fn events_since(&self, id: u64) -> Vec<Arc<Event>> {
+        let from = self.events.latest().saturating_sub(EVENTS_MAX).max(id);
+        self.events.after(from, EVENTS_MAX as usize)
     }
 
     /// Samples of a stream between two snapshots, about.
@@ -160,10 +177,20 @@ impl Feed {
             roster: &told.roster,
             streams,
             columns: &told.columns,
+            events: &self.events_until(told.event_id),
             wave: &told.wave,
             wave_at: told.wave_at,
         }
         .encode()
+    }
+
+    /// Those that viewers know, the latest of them.
+    fn events_until(&self, id: u64) -> Vec<Arc<Event>> {
+        let mut events = self
+            .events
+            .after(id.saturating_sub(EVENTS_MAX), EVENTS_MAX as usize);
+        events.retain(|event| event.id <= id);
+        events
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {

@@ -129,16 +129,17 @@ impl Control {
             .build()?;
         let listeners = Listeners::new(&handle, settings.listeners_max)?;
         let (publish, snapshot) = sampler::first(&handle, &listeners);
-        let live = Arc::new(Feed::new(handle.clone(), &snapshot.borrow()));
+        let events = Arc::new(Events::new(SystemTime::now()));
+        let live = Feed::new(handle.clone(), Arc::clone(&events), &snapshot.borrow());
         let (stop, stopping) = watch::channel(false);
         let state = Arc::new(State {
             handle,
             snapshot,
-            live,
+            live: Arc::new(live),
             listeners,
             stopping,
             auth: Auth::new(settings.tokens.take(), address.port()),
-            events: Arc::new(Events::new(SystemTime::now())),
+            events,
             rates: Rates::new(settings.requests_per_second),
             endless: Arc::new(Semaphore::new(settings.endless_max)),
             settings,

@@ -10,7 +10,10 @@ use serde::Serialize;
 
 use crate::{
     audio::meter::{self, Extremes},
-    control::sampler::{Figures, Snapshot},
+    control::{
+        events::Event,
+        sampler::{Figures, Snapshot},
+    },
     ledger::Entry,
     mixer::Phase,
     server::{Settings, TickReport},
@@ -37,6 +40,7 @@ pub(super) struct Hello<'a> {
     pub(super) roster: &'a [Option<u64>],
     pub(super) streams: &'a [Arc<Figures>],
     pub(super) columns: &'a Columns,
+    pub(super) events: &'a [Arc<Event>],
     pub(super) wave: &'a VecDeque<Extremes>,
     pub(super) wave_at: u64,
 }
@@ -53,6 +57,7 @@ pub(super) struct Update<'a> {
     pub(super) before: &'a [Option<u64>],
     pub(super) roster: &'a [Option<u64>],
     pub(super) columns: Option<&'a Columns>,
+    pub(super) events: &'a [Arc<Event>],
 }
 
 /// Columns that change slowly, or are read rather than watched: whole numbers, of which most are short.
@@ -84,6 +89,7 @@ struct HelloBody<'a> {
     server: ServerBody<'a>,
     streams: Vec<Start<'a>>,
     slow: &'a Columns,
+    events: Vec<&'a Event>,
     wave: String,
     wave_at: u64,
 }
@@ -124,6 +130,8 @@ struct UpdateBody<'a> {
     started: Vec<Start<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     slow: Option<&'a Columns>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<&'a Event>,
 }
 
 #[derive(Serialize)]
@@ -177,6 +185,7 @@ impl Hello<'_> {
             },
             streams: started(&nobody, self.roster, self.streams),
             slow: self.columns,
+            events: self.events.iter().map(Arc::as_ref).collect(),
             wave: wave(self.wave),
             wave_at: self.wave_at,
         };
@@ -224,6 +233,7 @@ impl Update<'_> {
             ended: ended.map(|(slot, _)| slot).collect(),
             started: started(self.before, self.roster, streams),
             slow: self.columns,
+            events: self.events.iter().map(Arc::as_ref).collect(),
         };
         event("update", &body)
     }

@@ -49,6 +49,7 @@ export const feed = new Feed({
       health.forget();
       events.clear();
     }
+    events.add(data.events);
     version ??= data.server.version;
     if (version !== data.server.version) {
       alert(`The server is now mixpool ${data.server.version}; this page is of ${version}.`, {

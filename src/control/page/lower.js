@@ -7,6 +7,13 @@ const EVENTS_SHOWN = 100;
 /** Kinds of event that are bad news. */
 const ALARMS = new Set(["first_drop", "overload", "recording_error"]);
 
+const words = ({ event, name, detail }) => {
+  if (event === "stream_started") return `${name} started, ${detail}`;
+  if (event === "stream_ended") return `${name} ended: ${detail}`;
+  if (event === "first_drop") return `${name} dropped its first ${detail}`;
+  return name ? `${name}: ${detail}` : detail;
+};
+
 const row = (when, what, alarm = false) => {
   const item = document.createElement("li");
   const [time, words] = [document.createElement("span"), document.createElement("span")];
@@ -38,13 +45,13 @@ export class Events {
     this.#list.replaceChildren(none("Nothing happened yet."));
   }
 
-  /** Each event is `{ id, at_ms, kind, text }`, the oldest first. */
+  /** Each event is `{ id, at_s, event, name, detail }`, the oldest first. */
   add(events) {
     const fresh = events.filter(({ id }) => id > this.#last).slice(-EVENTS_SHOWN);
     if (fresh.length === 0) return;
     if (this.#last < 0) this.#list.replaceChildren();
     this.#last = fresh.at(-1).id;
-    const rows = fresh.map(({ at_ms, kind, text }) => row(show.age(at_ms), text, ALARMS.has(kind)));
+    const rows = fresh.map((event) => row(show.age(event.at_s * 1000), words(event), ALARMS.has(event.event)));
     this.#list.prepend(...rows.reverse());
     while (this.#list.children.length > EVENTS_SHOWN) this.#list.lastElementChild.remove();
   }
