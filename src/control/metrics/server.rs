@@ -1,6 +1,9 @@
 //! The families of the server as a whole. Their counters include streams that ended, so they never go back.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Scrape,
@@ -10,13 +13,13 @@ use crate::{
     control::sampler::Snapshot,
     ledger::Entry,
     queue::PoolPlan,
-    server::{RecordingTotals, Settings, Status},
+    server::{Handle, RecordingTotals, Settings, Status},
 };
 
 pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     let (handle, status) = (&scrape.state.handle, &scrape.snapshot.status);
     run(page, scrape)?;
-    ticks(page, status)?;
+    ticks(page, handle, status)?;
     pool(page, handle.settings(), &scrape.snapshot)?;
     mix(page, status)?;
     ledger(page, &status.ledger)?;
@@ -54,7 +57,7 @@ fn run(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     )
 }
 
-fn ticks(page: &mut Page<'_>, status: &Status) -> fmt::Result {
+fn ticks(page: &mut Page<'_>, handle: &Handle, status: &Status) -> fmt::Result {
     page.counter("ticks", None, "Ticks run", status.ticks)?;
     page.counter(
         "late_ticks",
@@ -67,6 +70,14 @@ fn ticks(page: &mut Page<'_>, status: &Status) -> fmt::Result {
         "How long after its time each tick began",
         &status.tick_lateness_counts,
     )?;
+    page.gauges(
+        "tick_period",
+        SECONDS,
+        "From tick to tick: the time that one may take",
+        handle
+            .clock()
+            .map(|clock| ([], Duration::from_nanos(clock.period_ns).as_secs_f64())),
+    )?;
     page.histogram(
         "tick_time",
         "How long each tick took",
@@ -76,12 +87,6 @@ fn ticks(page: &mut Page<'_>, status: &Status) -> fmt::Result {
 
 fn pool(page: &mut Page<'_>, settings: &Settings, snapshot: &Snapshot) -> fmt::Result {
     let status = &snapshot.status;
-    page.gauge(
-        "tick_period",
-        SECONDS,
-        "Length of a block and of a frame: the time that a tick may take",
-        settings.ptime.as_secs_f64(),
-    )?;
     page.gauge(
         "slots",
         None,
