@@ -305,6 +305,9 @@ fn what_comes_by_network_and_goes_there_is_told_by_address_and_reason() {
         scrape.value("mixpool_received_packets_total", &[]) > 8.5
             && scrape.lines("mixpool_stream_received_packets_total").len() == 1
             && scrape.value("mixpool_stream_received_packets_total", &[]) > 8.5
+            // Counted between packets.
+            && scrape.value("mixpool_expected_packets_total", &[]) > 9.5
+            && scrape.value("mixpool_stream_lost_packets", &[]) > 0.5
             && scrape.value("mixpool_rtp_out_sent_packets_total", &[]) > 0.5
     });
     let malformed = scrape.lines("mixpool_ingest_malformed_total");

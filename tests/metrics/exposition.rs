@@ -79,7 +79,7 @@ fn read(text: &str, kinds: &[(&str, &[&str])]) -> Exposition {
                     families.insert(name.to_owned(), family).is_none(),
                     "{name} comes twice"
                 );
-                current = name.to_owned();
+                name.clone_into(&mut current);
                 continue;
             }
             assert_eq!(name, current, "{line}");
