@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{ArgAction, Args, value_parser};
 use mixpool::{
-    control::{Control, ControlSettings},
+    control::Control,
     ingest::{Feed, Feeders, Imperfection, Refused, Schedule, Waveform, synthetic},
     server::{Clock, Realtime, Server, ServerError, Settings},
 };
@@ -162,7 +162,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let playout = arguments.network.playout(arguments.playout_delay)?;
     let report_file = common.create_report()?;
     let settings = arguments.server_settings()?;
-    let http_settings = arguments.control.settings()?;
+    let mut control = arguments.control.settings()?;
     let http = arguments.control.bind()?;
     let server = Server::new(settings).map_err(refused)?;
     status::end_on_signals(server.stop_handle())?;
@@ -187,10 +187,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let feeders =
         Feeders::serving(feeds, ingest_threads).context("cannot start --ingest-threads")?;
     running.feed_by(&feeders);
-    let mut guests = None;
     if let Some(clock) = running.clock() {
         let address = http.as_ref().map(TcpListener::local_addr).transpose();
-        guests = listen::listen(
+        control.guests = listen::listen(
             &arguments.network,
             playout,
             common.streams_max,
@@ -199,17 +198,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             &mut running,
         )?;
     }
-    let reloader = Reloader::new(arguments, running.handle());
+    let reloader = Reloader::new(arguments, running.handle(), control.tokens.clone());
+    control.config = Arc::<Reloader>::clone(&reloader);
     hangups
         .reload(Arc::clone(&reloader))
         .context("cannot start the thread that hears SIGHUP")?;
     let control = match http {
         Some(listener) => {
-            let settings = ControlSettings {
-                guests,
-                ..http_settings
-            };
-            let control = Control::start(listener, settings, running.handle())
+            let control = Control::start(listener, control, running.handle())
                 .context("cannot start the control plane")?;
             tracing::info!("dashboard and API at http://{}/", control.local_addr());
             Some(control)

@@ -96,15 +96,37 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 #[derive(Debug)]
 pub(super) struct Name(pub(super) String);
 
+/// The one number in a path.
+#[derive(Debug)]
+pub(super) struct Number(pub(super) u64);
+
 impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Path::from_request_parts(parts, state)
-            .await
-            .map(|Path(name)| Self(name))
-            .map_err(|rejection| Problem::bad_request(format!("in the path: {rejection}")))
+        in_path(parts, state).await.map(Self)
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Number {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        in_path(parts, state).await.map(Self)
+    }
+}
+
+async fn in_path<T, S>(parts: &mut Parts, state: &S) -> Result<T, Problem>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    Path::from_request_parts(parts, state)
+        .await
+        .map(|Path(value)| value)
+        .map_err(|rejection| {
+            Problem::bad_request(format!("in the path: {}", rejection.body_text()))
+        })
 }
 
 /// The innermost reason: what wraps it names types of ours.

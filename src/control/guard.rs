@@ -66,13 +66,9 @@ pub(super) async fn protect(
 ) -> Response {
     let mut response = match refusal(&state, &request) {
         Some(response) => response,
-        None => caught(next.run(request)).await.unwrap_or_else(|Panicked| {
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "this request met a bug, which the server's log tells of; the mix is not touched by it",
-            )
-            .into_response()
-        }),
+        None => caught(next.run(request))
+            .await
+            .unwrap_or_else(|Panicked| Problem::bug("a panic, told above").into_response()),
     };
     response = as_problem(response).await;
     dress(response.headers_mut());

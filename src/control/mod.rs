@@ -31,20 +31,21 @@ mod state;
 mod tokens;
 
 use std::{
-    io,
+    fmt, io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
 };
 
+use serde_json::{Map, Value};
 use tokio::{
     runtime,
     sync::{Semaphore, watch},
     time::timeout,
 };
 
-pub use self::tokens::{TOKEN_CHARACTERS_MAX, TOKEN_CHARACTERS_MIN, TokenError, Tokens};
+pub use self::tokens::{ReadAgain, TOKEN_CHARACTERS_MAX, TOKEN_CHARACTERS_MIN, TokenError, Tokens};
 use self::{
     events::{Events, Watcher},
     listen::Listeners,
@@ -55,7 +56,10 @@ use self::{
     state::State,
     tokens::Auth,
 };
-use crate::{ingest::conn::Guests, server::Handle};
+use crate::{
+    ingest::conn::Guests,
+    server::{Handle, ReloadError, Reloaded},
+};
 
 /// Once the server has ended, listeners have so long to take what is left.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -75,6 +79,8 @@ pub struct ControlSettings {
     pub host_names: Vec<String>,
     /// Who may do what; without them, everybody who comes so far may do all.
     pub tokens: Option<Tokens>,
+    /// What the server was told to be, for those who ask.
+    pub config: Arc<dyn Config>,
     /// Most listeners at once.
     pub listeners_max: usize,
     /// A connection whose other end reads nothing for so long, while there is something to read, is ended.
@@ -83,6 +89,32 @@ pub struct ControlSettings {
     pub metrics_streams_max: usize,
     /// Where audio that comes over HTTP is handed over; without it none is taken.
     pub guests: Option<Guests>,
+}
+
+/// What the server was told to be. Whoever started it knows.
+pub trait Config: fmt::Debug + Send + Sync {
+    /// Each key with the value in force, without secrets.
+    fn in_force(&self) -> Map<String, Value>;
+
+    /// Reads it again, and changes what can change. May wait for the disk.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed then.
+    fn reload(&self) -> Result<Reloaded, ReloadError>;
+}
+
+/// Of a server that was not started from a config.
+#[derive(Debug)]
+struct NoConfig;
+
+impl Config for NoConfig {
+    fn in_force(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn reload(&self) -> Result<Reloaded, ReloadError> {
+        Err(ReloadError::NoConfig)
+    }
 }
 
 impl Default for ControlSettings {
@@ -94,6 +126,7 @@ impl Default for ControlSettings {
             requests_per_second: 200,
             host_names: Vec::new(),
             tokens: None,
+            config: Arc::new(NoConfig),
             listeners_max: 2000,
             stalled_max: Duration::from_secs(30),
             metrics_streams_max: 100,
@@ -106,7 +139,6 @@ impl Default for ControlSettings {
 #[derive(Debug)]
 pub struct Control {
     address: SocketAddr,
-    state: Arc<State>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
@@ -145,13 +177,12 @@ impl Control {
             settings,
             answers: Answers::default(),
         });
-        let serve = serve(listener, publish, Arc::clone(&state));
+        let serve = serve(listener, publish, state);
         let thread = thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || runtime.block_on(serve))?;
         Ok(Self {
             address,
-            state,
             stop,
             thread,
         })
@@ -160,14 +191,6 @@ impl Control {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Reads the token files again, if there are any. Sessions end if a token changed.
-    ///
-    /// # Errors
-    /// [`TokenError`]: then nothing changed.
-    pub fn reload_tokens(&self) -> Result<(), TokenError> {
-        self.state.auth.reload()
     }
 
     /// Ends all connections, and waits for the thread. Listeners to a server that has ended hear it to the

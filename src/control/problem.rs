@@ -1,5 +1,7 @@
 //! Every error's answer: a problem document (RFC 9457).
 
+use std::{error::Error, fmt::Display};
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -53,6 +55,26 @@ impl Problem {
     /// Not now: a later try may do.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// Of an error and its causes.
+    pub(super) fn of(status: StatusCode, error: &dyn Error) -> Self {
+        let mut detail = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            detail = format!("{detail}: {error}");
+            cause = error.source();
+        }
+        Self::new(status, detail)
+    }
+
+    /// A bug of ours; the log tells more of it than strangers should read.
+    pub(super) fn bug(error: impl Display) -> Self {
+        tracing::error!("a request met a bug: {error}");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "this request met a bug, which the server's log tells of; the mix is not touched by it",
+        )
     }
 
     pub(super) fn status(&self) -> StatusCode {

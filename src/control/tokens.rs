@@ -9,7 +9,7 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
 
@@ -40,13 +40,32 @@ pub(super) enum Access {
     Change,
 }
 
-/// Tokens, and the files that they came from.
+/// Tokens, and the files that they came from. Clones are of the same ones.
 #[derive(Debug, Clone)]
-pub struct Tokens {
+pub struct Tokens(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     change_file: PathBuf,
     read_file: Option<PathBuf>,
+    pair: RwLock<Pair>,
+}
+
+/// The tokens as they are now.
+#[derive(Debug, Clone)]
+struct Pair {
     change: Secret,
     read: Option<Secret>,
+    /// How often they changed.
+    generation: u64,
+}
+
+/// Tokens that were read again, and hold once they are put in force.
+#[derive(Debug)]
+#[must_use = "they hold once they are put in force"]
+pub struct ReadAgain {
+    tokens: Tokens,
+    pair: Pair,
 }
 
 /// Why a file gives no token.
@@ -91,6 +110,56 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`].
     pub fn read(change_file: &Path, read_file: Option<&Path>) -> Result<Self, TokenError> {
+        Ok(Self(Arc::new(Inner {
+            pair: RwLock::new(Pair::read(change_file, read_file)?),
+            change_file: change_file.to_owned(),
+            read_file: read_file.map(Path::to_owned),
+        })))
+    }
+
+    /// Reads the same files again. Nothing changes yet.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn read_again(&self) -> Result<ReadAgain, TokenError> {
+        let pair = Pair::read(&self.0.change_file, self.0.read_file.as_deref())?;
+        Ok(ReadAgain {
+            tokens: self.clone(),
+            pair,
+        })
+    }
+
+    fn pair(&self) -> RwLockReadGuard<'_, Pair> {
+        self.0.pair.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReadAgain {
+    /// Puts them in force: whether any has changed, which ends all sessions.
+    pub fn put_in_force(self) -> bool {
+        let Self { tokens, pair: read } = self;
+        let mut pair = tokens
+            .0
+            .pair
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let same = pair.change.is(&read.change.0)
+            && match (&pair.read, &read.read) {
+                (Some(before), Some(read)) => before.is(&read.0),
+                (before, read) => before.is_none() && read.is_none(),
+            };
+        if !same {
+            *pair = Pair {
+                generation: pair.generation + 1,
+                ..read
+            };
+        }
+        !same
+    }
+}
+
+impl Pair {
+    fn read(change_file: &Path, read_file: Option<&Path>) -> Result<Self, TokenError> {
         let change = Secret::of_file(change_file)?;
         let read = read_file.map(Secret::of_file).transpose()?;
         if let (Some(read), Some(read_file)) = (&read, read_file)
@@ -102,10 +171,9 @@ impl Tokens {
             });
         }
         Ok(Self {
-            change_file: change_file.to_owned(),
-            read_file: read_file.map(Path::to_owned),
             change,
             read,
+            generation: 0,
         })
     }
 
@@ -177,7 +245,7 @@ fn padded(token: &str) -> Option<[u8; TOKEN_CHARACTERS_MAX]> {
 /// Who may do what: the tokens, if any are needed, and the sessions.
 #[derive(Debug)]
 pub(super) struct Auth {
-    tokens: Option<RwLock<Tokens>>,
+    tokens: Option<Tokens>,
     sessions: Mutex<HashMap<u64, Session>>,
     cookie: String,
 }
@@ -189,13 +257,15 @@ struct Session {
     secret: [u8; 24],
     access: Access,
     ends: Instant,
+    /// Of the tokens: it ends with them.
+    generation: u64,
 }
 
 impl Auth {
     /// For the server on this port: browsers keep one set of cookies for all ports of a host.
     pub(super) fn new(tokens: Option<Tokens>, port: u16) -> Self {
         Self {
-            tokens: tokens.map(RwLock::new),
+            tokens,
             sessions: Mutex::default(),
             cookie: format!("mixpool_session_{port}"),
         }
@@ -211,34 +281,11 @@ impl Auth {
         &self.cookie
     }
 
-    /// Reads the token files again. Sessions end if a token changed; nothing changes if a file gives no
-    /// token.
-    pub(super) fn reload(&self) -> Result<(), TokenError> {
-        let Some(tokens) = &self.tokens else {
-            return Ok(());
-        };
-        let mut tokens = tokens.write().unwrap_or_else(PoisonError::into_inner);
-        let read = Tokens::read(&tokens.change_file, tokens.read_file.as_deref())?;
-        let same = tokens.change.is(&read.change.0)
-            && match (&tokens.read, &read.read) {
-                (Some(before), Some(read)) => before.is(&read.0),
-                _ => true,
-            };
-        *tokens = read;
-        if !same {
-            self.sessions().clear();
-        }
-        Ok(())
-    }
-
     /// What a token allows.
     pub(super) fn access_of(&self, token: &str) -> Access {
         match &self.tokens {
             None => Access::Change,
-            Some(tokens) => tokens
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .access(token),
+            Some(tokens) => tokens.pair().access(token),
         }
     }
 
@@ -257,9 +304,14 @@ impl Auth {
         let Some((number, secret)) = self.session_of(headers) else {
             return Access::Nothing;
         };
+        let generation = self.generation();
         let sessions = self.sessions();
         match sessions.get(&number) {
-            Some(session) if bool::from(session.secret.ct_eq(&secret)) && now < session.ends => {
+            Some(session)
+                if bool::from(session.secret.ct_eq(&secret))
+                    && now < session.ends
+                    && session.generation == generation =>
+            {
                 session.access
             }
             _ => Access::Nothing,
@@ -269,8 +321,9 @@ impl Auth {
     /// Begins a session; gives the cookie's value.
     pub(super) fn begin_session(&self, access: Access, now: Instant) -> String {
         let (number, secret): (u64, [u8; 24]) = rand::random();
+        let generation = self.generation();
         let mut sessions = self.sessions();
-        sessions.retain(|_, session| now < session.ends);
+        sessions.retain(|_, session| now < session.ends && session.generation == generation);
         if sessions.len() >= SESSIONS_MAX
             && let Some(soonest) = sessions
                 .iter()
@@ -286,6 +339,7 @@ impl Auth {
                 secret,
                 access,
                 ends,
+                generation,
             },
         );
         let mut id = [0; 32];
@@ -317,6 +371,11 @@ impl Auth {
         let id: [u8; 32] = BASE64_URL.decode(value).ok()?.try_into().ok()?;
         let (number, secret) = id.split_first_chunk::<8>()?;
         Some((u64::from_be_bytes(*number), secret.try_into().ok()?))
+    }
+
+    fn generation(&self) -> u64 {
+        let tokens = self.tokens.as_ref();
+        tokens.map_or(0, |tokens| tokens.pair().generation)
     }
 
     fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Session>> {

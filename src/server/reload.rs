@@ -33,6 +33,9 @@ pub enum ReloadError {
         "this server was started without --config, so there is nothing to read again: start it with a file"
     )]
     NoConfig,
+    /// A token file gives none; the text says why.
+    #[error("{0}")]
+    Tokens(String),
     /// What is in the file cannot be, or it cannot be read.
     #[error("in the config {}: {reason}", file.display())]
     Broken {

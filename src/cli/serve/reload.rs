@@ -16,11 +16,12 @@ use std::{
 };
 
 use mixpool::{
+    control::{Config, ReadAgain, Tokens},
     ingest::Tuning,
     server::{Handle, NeedsRestart, ReloadError, Reloaded},
 };
 use nix::sys::signal::{SigSet, Signal};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Arguments;
 use crate::cli::{
@@ -44,6 +45,7 @@ const CHANGEABLE: [&str; 11] = [
 ];
 
 /// The config of a server that runs.
+#[derive(Debug)]
 pub struct Reloader {
     handle: Handle,
     /// Of the start.
@@ -53,12 +55,15 @@ pub struct Reloader {
     streams_max: usize,
     verbose: AtomicBool,
     in_force: Mutex<BTreeMap<String, Value>>,
+    /// Of the control plane; their files are read again with the config.
+    tokens: Option<Tokens>,
 }
 
 impl Reloader {
     /// Of a server that was started with these arguments.
-    pub fn new(arguments: &Arguments, handle: Handle) -> Arc<Self> {
+    pub fn new(arguments: &Arguments, handle: Handle, tokens: Option<Tokens>) -> Arc<Self> {
         Arc::new(Self {
+            tokens,
             handle,
             command_line: arguments.command_line.clone(),
             config: arguments.config.clone(),
@@ -67,11 +72,6 @@ impl Reloader {
             verbose: AtomicBool::new(arguments.verbose),
             in_force: Mutex::new(config::values(&arguments.words)),
         })
-    }
-
-    /// Every flag with the value that is in force, by its key. Files are named; what is in them is not told.
-    pub fn in_force(&self) -> Value {
-        self.lock().clone().into_iter().collect()
     }
 
     /// Whether the status line is to be long.
@@ -83,16 +83,12 @@ impl Reloader {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the config again. Reads files: may wait for the disk.
-    ///
-    /// # Errors
-    /// [`ReloadError`]; nothing has changed then.
-    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
-        let file = self.config.as_deref().ok_or(ReloadError::NoConfig)?;
-        // Held to the end: two at once would mix two files.
-        let mut in_force = self.lock();
-        let (arguments, tuning, values) = self.read(file).map_err(broken)?;
-        // From here on nothing fails.
+    /// Puts the config in force that was read, as far as it can be while the server runs.
+    fn put_in_force(
+        &self,
+        in_force: &mut BTreeMap<String, Value>,
+        (arguments, tuning, values): Read,
+    ) -> Reloaded {
         self.handle.tune(&tuning);
         self.handle.set_default_gain(arguments.common.gain);
         self.verbose.store(arguments.verbose, Ordering::Relaxed);
@@ -111,14 +107,11 @@ impl Reloader {
                 reloaded.unchanged_needs_restart.push(needs);
             }
         }
-        Ok(reloaded)
+        reloaded
     }
 
     /// What the file says, whole and checked.
-    fn read(
-        &self,
-        file: &Path,
-    ) -> Result<(Box<Arguments>, Tuning, BTreeMap<String, Value>), ConfigError> {
+    fn read(&self, file: &Path) -> Result<Read, ConfigError> {
         let (arguments, words) = config::read_again(file, &self.command_line)?;
         let broken = |error: anyhow::Error| ConfigError::new(file, format!("{error:#}"));
         // As at the next start, too, when all of it will hold.
@@ -151,6 +144,38 @@ impl Reloader {
         }
     }
 }
+
+impl Config for Reloader {
+    /// Every flag, by its key. Files are named; what is in them is not told.
+    fn in_force(&self) -> Map<String, Value> {
+        self.lock().clone().into_iter().collect()
+    }
+
+    fn reload(&self) -> Result<Reloaded, ReloadError> {
+        // Held to the end: two at once would mix two files.
+        let mut in_force = self.lock();
+        let tokens = self.tokens.as_ref().map(Tokens::read_again).transpose();
+        let tokens = tokens.map_err(|error| ReloadError::Tokens(error.to_string()))?;
+        let read = match &self.config {
+            Some(file) => Some(self.read(file).map_err(broken)?),
+            None if tokens.is_some() => None,
+            None => return Err(ReloadError::NoConfig),
+        };
+        // From here on nothing fails.
+        let mut reloaded = match read {
+            Some(read) => self.put_in_force(&mut in_force, read),
+            None => Reloaded::default(),
+        };
+        // The files keep their names; what is in them is no value to tell.
+        if tokens.is_some_and(ReadAgain::put_in_force) {
+            reloaded.changed.push("token_file".to_owned());
+        }
+        Ok(reloaded)
+    }
+}
+
+/// What a file says.
+type Read = (Box<Arguments>, Tuning, BTreeMap<String, Value>);
 
 fn broken(error: ConfigError) -> ReloadError {
     let ConfigError { file, key, reason } = error;

@@ -3,11 +3,14 @@
 //! Each file has `routes()`, with the route, what it takes, and every answer of its own declared by its
 //! handlers. What all routes have in common is added to the description by [`description`].
 
+mod config;
 mod description;
 mod events;
 mod health;
 mod listeners;
+mod recordings;
 mod session;
+mod sources;
 mod status;
 mod stream;
 mod streams;
@@ -30,7 +33,10 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(status::routes())
         .merge(streams::routes())
         .merge(stream::routes())
+        .merge(sources::routes())
+        .merge(recordings::routes())
         .merge(events::routes())
+        .merge(config::routes())
         .merge(listeners::routes())
         .merge(ingest::router())
         .merge(listen::router())

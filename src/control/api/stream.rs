@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 
 /// A stream, and all that is known of it.
 #[derive(Debug, Serialize, ToSchema)]
-struct StreamDetail {
+pub(super) struct StreamDetail {
     #[serde(flatten)]
     stream: StreamBody,
     /// What the network did to it; null unless it comes over one.
@@ -38,7 +38,7 @@ struct StreamDetail {
 }
 
 impl StreamDetail {
-    fn new(state: &State, admitted: &Admitted) -> Self {
+    pub(super) fn new(state: &State, admitted: &Admitted) -> Self {
         let network = admitted.account().network();
         Self {
             stream: body(state, admitted),
@@ -100,9 +100,9 @@ struct ChangeBody {
 }
 
 /// A gain that was asked for, if any.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(from = "Option<f32>")]
-enum GainAsked {
+pub(super) enum GainAsked {
     #[default]
     Unsaid,
     Silence,
@@ -120,25 +120,19 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::E
     bool::deserialize(deserializer).map(Some)
 }
 
-impl ChangeBody {
-    fn change(&self) -> Result<Change, Problem> {
-        let gain = match self.gain_db {
-            GainAsked::Unsaid => None,
-            GainAsked::Silence => Some(Gain::SILENCE),
-            GainAsked::Db(db) if GAIN_DB.contains(&db) => Gain::from_db(db).ok(),
-            GainAsked::Db(db) => {
-                return Err(Problem::bad_request(format!(
-                    "a gain_db of {db} is not from {} to {}, nor null for silence",
-                    GAIN_DB.start(),
-                    GAIN_DB.end()
-                )));
-            }
-        };
-        Ok(Change {
-            gain,
-            muted: self.muted,
-            solo: self.solo,
-        })
+impl GainAsked {
+    /// The gain, if one was asked for.
+    pub(super) fn gain(self) -> Result<Option<Gain>, Problem> {
+        match self {
+            Self::Unsaid => Ok(None),
+            Self::Silence => Ok(Some(Gain::SILENCE)),
+            Self::Db(db) if GAIN_DB.contains(&db) => Ok(Gain::from_db(db).ok()),
+            Self::Db(db) => Err(Problem::bad_request(format!(
+                "a gain_db of {db} is not from {} to {}, nor null for silence",
+                GAIN_DB.start(),
+                GAIN_DB.end()
+            ))),
+        }
     }
 }
 
@@ -161,7 +155,11 @@ async fn change_stream(
     Body(asked): Body<ChangeBody>,
 ) -> Result<Json<StreamDetail>, Problem> {
     let admitted = find(&state, &id)?;
-    let change = asked.change()?;
+    let change = Change {
+        gain: asked.gain_db.gain()?,
+        muted: asked.muted,
+        solo: asked.solo,
+    };
     running(&admitted)?;
     state.handle.set(&admitted, change).map_err(busy)?;
     let mut detail = StreamDetail::new(&state, &admitted);

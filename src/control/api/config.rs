@@ -1,0 +1,94 @@
+//! `GET /api/v1/config` and `POST /api/v1/reload`: what the server was told to be.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State as Shared, http::StatusCode};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    control::{problem::Problem, state::State},
+    server::Reloaded,
+};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new()
+        .routes(routes!(config))
+        .routes(routes!(reload))
+}
+
+/// What the server was told to be.
+#[derive(Debug, Serialize, ToSchema)]
+struct ConfigBody {
+    /// The keys of the config file, and the values in force. Files are named; what is in them is not told.
+    #[schema(value_type = Object)]
+    config: Map<String, Value>,
+}
+
+/// What a reload came to.
+#[derive(Debug, Serialize, ToSchema)]
+struct ReloadedBody {
+    /// Keys whose new values hold from now on.
+    changed: Vec<String>,
+    /// Keys that are something else in the file, and stay as they are until the server is started anew.
+    unchanged_needs_restart: Vec<NeedsRestartBody>,
+}
+
+/// A key that does not change while the server runs.
+#[derive(Debug, Serialize, ToSchema)]
+struct NeedsRestartBody {
+    key: String,
+    /// Its value in force, of whatever type; null if there is none.
+    running: Value,
+    /// Its value in the file, or by default if the file has none.
+    file: Value,
+}
+
+impl From<Reloaded> for ReloadedBody {
+    fn from(reloaded: Reloaded) -> Self {
+        let needs_restart = reloaded.unchanged_needs_restart.into_iter();
+        Self {
+            changed: reloaded.changed,
+            unchanged_needs_restart: needs_restart
+                .map(|needs| NeedsRestartBody {
+                    key: needs.key,
+                    running: needs.running,
+                    file: needs.file,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The config in force, without secrets.
+#[utoipa::path(
+    get, path = "/api/v1/config", tag = "server",
+    responses((status = 200, description = "The config", body = ConfigBody))
+)]
+async fn config(Shared(state): Shared<Arc<State>>) -> Json<ConfigBody> {
+    let config = state.settings.config.in_force();
+    Json(ConfigBody { config })
+}
+
+/// Reads the config file and the token files again. What can change while the server runs does; what
+/// cannot is named. A file that is broken changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/reload", tag = "server",
+    responses(
+        (status = 200, description = "What came of it", body = ReloadedBody),
+        (status = 409, description = "There is no file to read, or what it says cannot be",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn reload(Shared(state): Shared<Arc<State>>) -> Result<Json<ReloadedBody>, Problem> {
+    let config = Arc::clone(&state.settings.config);
+    // The disk is waited for elsewhere.
+    let reloaded = spawn_blocking(move || config.reload()).await;
+    let reloaded = reloaded
+        .map_err(Problem::bug)?
+        .map_err(|error| Problem::of(StatusCode::CONFLICT, &error))?;
+    Ok(Json(reloaded.into()))
+}

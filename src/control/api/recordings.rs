@@ -1,0 +1,231 @@
+//! `/api/v1/recordings`: what is recorded, and what was.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Json,
+    extract::State as Shared,
+    http::{StatusCode, header},
+};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    control::{
+        extract::{Body, Number},
+        problem::Problem,
+        state::State,
+    },
+    server::{FolderError, NAME_BYTES_MAX, RecordError, RecordingState},
+    sink::RecordingPhase,
+};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new()
+        .routes(routes!(recordings, start_recording))
+        .routes(routes!(recording, stop_recording))
+}
+
+/// How a recording is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum RecordingPhaseBody {
+    /// Blocks are written as they come.
+    Recording,
+    /// It was told to stop; what waits is written.
+    Finishing,
+    /// All is written, and the header is right.
+    Done,
+    /// It ended early; `error` says why.
+    Failed,
+}
+
+/// A recording of the mix.
+#[derive(Debug, Serialize, ToSchema)]
+struct RecordingBody {
+    id: u64,
+    /// The file, without its folder.
+    name: String,
+    /// Seconds since 1970.
+    started_at_s: f64,
+    phase: RecordingPhaseBody,
+    /// In the file as of the last second, the silence for lost ones included.
+    samples: u64,
+    /// Samples that the disk was too slow for, or that came after it failed.
+    lost_samples: u64,
+    /// Why it ended early.
+    error: Option<String>,
+}
+
+impl From<RecordingState> for RecordingBody {
+    fn from(state: RecordingState) -> Self {
+        Self {
+            id: state.id,
+            name: state.name,
+            started_at_s: seconds(state.started_at),
+            phase: match state.phase {
+                RecordingPhase::Recording => RecordingPhaseBody::Recording,
+                RecordingPhase::Finishing => RecordingPhaseBody::Finishing,
+                RecordingPhase::Done => RecordingPhaseBody::Done,
+                RecordingPhase::Failed => RecordingPhaseBody::Failed,
+            },
+            samples: state.samples,
+            lost_samples: state.lost_samples,
+            error: state.error,
+        }
+    }
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs_f64()
+}
+
+/// Recordings.
+#[derive(Debug, Serialize, ToSchema)]
+struct RecordingsBody {
+    /// In the order of their beginning.
+    recordings: Vec<RecordingBody>,
+}
+
+/// A recording that is to begin.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct StartRecordingBody {
+    /// The new file in the recordings folder: ASCII without `/`, without a dot in front, ending in `.wav`.
+    #[schema(
+        max_length = 128,
+        pattern = r"^[ -\-0-~][ -.0-~]*\.wav$",
+        example = "mix.wav"
+    )]
+    name: String,
+}
+
+/// The recordings that run, and the latest that ended.
+#[utoipa::path(
+    get, path = "/api/v1/recordings", tag = "recordings",
+    responses((status = 200, description = "The recordings", body = RecordingsBody))
+)]
+async fn recordings(Shared(state): Shared<Arc<State>>) -> Json<RecordingsBody> {
+    let recordings = state.handle.recordings();
+    Json(RecordingsBody {
+        recordings: recordings.into_iter().map(RecordingBody::from).collect(),
+    })
+}
+
+/// Records the mix from the next tick on, to a new file of the folder that `--recordings` names.
+#[utoipa::path(
+    post, path = "/api/v1/recordings", tag = "recordings",
+    request_body = StartRecordingBody,
+    responses(
+        (status = 201, description = "It records", body = RecordingBody,
+         headers(("Location" = String, description = "The path of the recording"))),
+        (status = 409, description = "There is a file of that name, as many recordings run as may, or this \
+         server has no folder for them",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn start_recording(
+    Shared(state): Shared<Arc<State>>,
+    Body(asked): Body<StartRecordingBody>,
+) -> Result<
+    (
+        StatusCode,
+        [(header::HeaderName, String); 1],
+        Json<RecordingBody>,
+    ),
+    Problem,
+> {
+    check_name(&asked.name)?;
+    let handle = state.handle.clone();
+    // The disk is waited for elsewhere.
+    let begun = spawn_blocking(move || handle.start_recording(&asked.name));
+    let recording = begun
+        .await
+        .map_err(Problem::bug)?
+        .map_err(|error| refused(&error))?;
+    let location = [(
+        header::LOCATION,
+        format!("/api/v1/recordings/{}", recording.id),
+    )];
+    Ok((StatusCode::CREATED, location, Json(recording.into())))
+}
+
+/// A recording.
+#[utoipa::path(
+    get, path = "/api/v1/recordings/{id}", tag = "recordings",
+    params(("id" = u64, Path, description = "Its number")),
+    responses((status = 200, description = "The recording", body = RecordingBody))
+)]
+async fn recording(
+    Shared(state): Shared<Arc<State>>,
+    Number(id): Number,
+) -> Result<Json<RecordingBody>, Problem> {
+    let recordings = state.handle.recordings();
+    let recording = recordings.into_iter().find(|recording| recording.id == id);
+    recording
+        .map(|recording| Json(recording.into()))
+        .ok_or_else(|| refused(&RecordError::NotFound { id }))
+}
+
+/// Stops a recording at the next tick. The file stays; it is whole once the phase is `done`. One that has
+/// ended stays as it is.
+#[utoipa::path(
+    delete, path = "/api/v1/recordings/{id}", tag = "recordings",
+    params(("id" = u64, Path, description = "Its number")),
+    responses((status = 202, description = "It stops, or has ended", body = RecordingBody))
+)]
+async fn stop_recording(
+    Shared(state): Shared<Arc<State>>,
+    Number(id): Number,
+) -> Result<(StatusCode, Json<RecordingBody>), Problem> {
+    let recording = state
+        .handle
+        .stop_recording(id)
+        .map_err(|error| refused(&error))?;
+    Ok((StatusCode::ACCEPTED, Json(recording.into())))
+}
+
+fn refused(error: &RecordError) -> Problem {
+    let status = match error {
+        RecordError::NoFolder | RecordError::TooMany => StatusCode::CONFLICT,
+        RecordError::Folder(error) => folder_status(error),
+        RecordError::NotFound { .. } => StatusCode::NOT_FOUND,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Problem::of(status, error)
+}
+
+/// Names that may be asked for over HTTP: fewer than a folder may have, so that a log or a shell is not
+/// surprised. The folder itself refuses what would leave it.
+pub(super) fn check_name(name: &str) -> Result<(), Problem> {
+    let stem = name.strip_suffix(".wav");
+    let is_plain = name.len() <= NAME_BYTES_MAX
+        && stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.'))
+        && name
+            .bytes()
+            .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'/');
+    if is_plain {
+        return Ok(());
+    }
+    Err(Problem::bad_request(format!(
+        "`{}` is no name for a file here: it is at most {NAME_BYTES_MAX} characters of ASCII without `/`, \
+         without a dot in front, and ends in .wav",
+        name.escape_debug()
+    )))
+}
+
+/// What a file of the folder is refused with.
+pub(super) fn folder_status(error: &FolderError) -> StatusCode {
+    match error {
+        FolderError::Name { .. } => StatusCode::BAD_REQUEST,
+        FolderError::NotFound { .. } => StatusCode::NOT_FOUND,
+        FolderError::Exists { .. } | FolderError::NotAFile { .. } => StatusCode::CONFLICT,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

@@ -1,0 +1,247 @@
+//! `POST /api/v1/streams`: streams that begin by command.
+
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::State as Shared,
+    http::{StatusCode, header},
+};
+use serde::Deserialize;
+use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    recordings::{check_name, folder_status},
+    stream::{GainAsked, StreamDetail},
+};
+use crate::{
+    control::{extract::Body, problem::Problem, state::State},
+    ingest::Waveform,
+    server::{SourceSpec, StartError},
+};
+
+/// A year.
+const DURATION_S_MAX: f64 = 31_536_000.0;
+
+/// Half of the highest rate that a mix may have.
+const FREQUENCY_HZ_MAX: f64 = 192_000.0;
+
+/// The largest whole number that every reader of JSON knows.
+const SEED_MAX: u64 = (1 << 53) - 1;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(start_stream))
+}
+
+/// A stream that is to begin.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum StartStreamBody {
+    /// Sound that is made up.
+    Synthetic {
+        /// Its name; if a stream that runs has it, a number is put behind it.
+        #[schema(
+            min_length = 1,
+            max_length = 128,
+            pattern = r"^[ -~]*$",
+            example = "tone"
+        )]
+        id: String,
+        /// What it sounds like.
+        #[schema(inline)]
+        waveform: WaveformBody,
+        /// Its level in dB of full scale.
+        #[serde(default = "level")]
+        #[schema(minimum = -120, maximum = 0)]
+        level_dbfs: f64,
+        /// Of a tone or a voice, below half the rate of the mix.
+        #[serde(default)]
+        #[schema(exclusive_minimum = 0, maximum = 192_000)]
+        frequency_hz: Option<f64>,
+        /// The same seed gives the same samples.
+        #[serde(default)]
+        #[schema(maximum = 9_007_199_254_740_991_u64)]
+        seed: u64,
+        /// How long it lasts; without an end if nothing is said.
+        #[serde(default)]
+        #[schema(exclusive_minimum = 0, maximum = 31_536_000)]
+        duration_s: Option<f64>,
+        /// In dB; null for silence. If nothing is said, that of the server.
+        #[serde(default)]
+        #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
+        gain_db: GainAsked,
+    },
+    /// A WAV file of the folder that `--recordings` names.
+    File {
+        /// Its name; if a stream that runs has it, a number is put behind it.
+        #[schema(
+            min_length = 1,
+            max_length = 128,
+            pattern = r"^[ -~]*$",
+            example = "song"
+        )]
+        id: String,
+        /// The file: ASCII without `/`, without a dot in front, ending in `.wav`.
+        #[schema(
+            max_length = 128,
+            pattern = r"^[ -\-0-~][ -.0-~]*\.wav$",
+            example = "song.wav"
+        )]
+        name: String,
+        /// Whether it begins again at its end.
+        #[serde(default)]
+        looped: bool,
+        /// In dB; null for silence. If nothing is said, that of the server.
+        #[serde(default)]
+        #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
+        gain_db: GainAsked,
+    },
+}
+
+fn level() -> f64 {
+    -20.0
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum WaveformBody {
+    Sine,
+    Sweep,
+    White,
+    Pink,
+    Speech,
+    Silence,
+    Impulse,
+}
+
+impl From<WaveformBody> for Waveform {
+    fn from(waveform: WaveformBody) -> Self {
+        match waveform {
+            WaveformBody::Sine => Self::Sine,
+            WaveformBody::Sweep => Self::Sweep,
+            WaveformBody::White => Self::White,
+            WaveformBody::Pink => Self::Pink,
+            WaveformBody::Speech => Self::Speech,
+            WaveformBody::Silence => Self::Silence,
+            WaveformBody::Impulse => Self::Impulse,
+        }
+    }
+}
+
+impl StartStreamBody {
+    fn spec(self) -> Result<(String, SourceSpec, GainAsked), Problem> {
+        match self {
+            Self::Synthetic {
+                id,
+                waveform,
+                level_dbfs,
+                frequency_hz,
+                seed,
+                duration_s,
+                gain_db,
+            } => {
+                let refused = |what: &str| Err(Problem::bad_request(what));
+                if frequency_hz.is_some_and(|hz| hz <= 0.0 || hz > FREQUENCY_HZ_MAX) {
+                    return refused("a frequency_hz is above 0 and at most 192000");
+                }
+                if duration_s.is_some_and(|s| s <= 0.0 || s > DURATION_S_MAX) {
+                    return refused("a duration_s is above 0 and at most a year");
+                }
+                if seed > SEED_MAX {
+                    return refused("a seed is below 2^53");
+                }
+                let spec = SourceSpec::Synthetic {
+                    waveform: waveform.into(),
+                    level_dbfs,
+                    frequency_hz,
+                    seed,
+                    // The shortest is a nanosecond: it lasts for a sample.
+                    duration: duration_s
+                        .map(|s| Duration::from_secs_f64(s).max(Duration::from_nanos(1))),
+                };
+                Ok((id, spec, gain_db))
+            }
+            Self::File {
+                id,
+                name,
+                looped,
+                gain_db,
+            } => {
+                check_name(&name)?;
+                Ok((id, SourceSpec::File { name, looped }, gain_db))
+            }
+        }
+    }
+}
+
+/// Begins a stream: a sound that is made up, or a file of the recordings folder.
+#[utoipa::path(
+    post, path = "/api/v1/streams", tag = "streams",
+    request_body = StartStreamBody,
+    responses(
+        (status = 201, description = "It begins", body = StreamDetail,
+         headers(("Location" = String, description = "The path of the stream"))),
+        (status = 404, description = "There is no such file",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The file is none that can be played, the frequency is too high for \
+         the rate of the mix, or this server has no folder of files",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn start_stream(
+    Shared(state): Shared<Arc<State>>,
+    Body(asked): Body<StartStreamBody>,
+) -> Result<
+    (
+        StatusCode,
+        [(header::HeaderName, String); 1],
+        Json<StreamDetail>,
+    ),
+    Problem,
+> {
+    let (id, spec, gain) = asked.spec()?;
+    if !id.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Err(Problem::bad_request("an id is ASCII that can be printed"));
+    }
+    let gain = gain.gain()?;
+    let handle = state.handle.clone();
+    // The disk is waited for elsewhere.
+    let started = spawn_blocking(move || handle.start_source(&spec, &id, gain));
+    let admitted = started
+        .await
+        .map_err(Problem::bug)?
+        .map_err(|error| refused(&error))?;
+    let location = [(
+        header::LOCATION,
+        format!("/api/v1/streams/{}", encoded(admitted.id())),
+    )];
+    let detail = StreamDetail::new(&state, &admitted);
+    Ok((StatusCode::CREATED, location, Json(detail)))
+}
+
+fn refused(error: &StartError) -> Problem {
+    let status = match error {
+        StartError::Id | StartError::Level | StartError::Duration => StatusCode::BAD_REQUEST,
+        StartError::Frequency { .. } | StartError::NoFolder | StartError::Source(_) => {
+            StatusCode::CONFLICT
+        }
+        StartError::Folder(error) => folder_status(error),
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Problem::of(status, error)
+}
+
+/// As one segment of a path (RFC 3986, 3.3).
+fn encoded(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // A string takes all that is written.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
