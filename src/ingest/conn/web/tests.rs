@@ -116,9 +116,7 @@ impl Line {
     /// Feeds what ends the connection; gives the code and the reason of its close.
     fn refused(&mut self, bytes: &[u8]) -> (u16, String) {
         let over = self.feed(bytes).unwrap_err();
-        let farewell = self.web.farewell(&over);
-        let close = farewell.len() - usize::from(farewell[farewell.len().min(1)]);
-        closed(&farewell[close - 2..])
+        closed(&self.web.farewell(&over))
     }
 
     /// Ends the connection, and plays what is left. Gives all that was heard.
@@ -137,11 +135,15 @@ impl Line {
     }
 }
 
-/// The code and the reason of a close.
-fn closed(frame: &[u8]) -> (u16, String) {
-    assert_eq!(frame[0], 0x88);
-    let code = u16::from_be_bytes([frame[2], frame[3]]);
-    (code, String::from_utf8(frame[4..].to_vec()).unwrap())
+/// The code and the reason of a close, which is the last of short frames.
+fn closed(mut frames: &[u8]) -> (u16, String) {
+    let rest = |frames: &[u8]| frames.len() - 2 - usize::from(frames[1]);
+    while rest(frames) > 0 {
+        frames = &frames[frames.len() - rest(frames)..];
+    }
+    assert_eq!(frames[0], 0x88);
+    let code = u16::from_be_bytes([frames[2], frames[3]]);
+    (code, String::from_utf8(frames[4..].to_vec()).unwrap())
 }
 
 fn all(heard: &[(u64, Vec<i16>)]) -> Vec<i16> {
@@ -430,7 +432,9 @@ fn a_media_stream_of_twilio_is_heard_on_its_clock_and_its_losses_are_exact() {
                 line.feed(&piece).unwrap();
                 line.feed(&piece).unwrap();
                 sequence += 1;
-                let key = format!(r#"{{"event":"dtmf","sequenceNumber":"{sequence}","dtmf":{{"digit":"#"}}}}"#);
+                let key = format!(
+                    r##"{{"event":"dtmf","sequenceNumber":"{sequence}","dtmf":{{"digit":"#"}}}}"##
+                );
                 line.feed(&text(&key)).unwrap();
             }
             _ => line.feed(&piece).unwrap(),
@@ -469,8 +473,8 @@ fn a_stream_of_one_direction_is_not_spoken_to_and_the_other_track_is_left_out() 
     for (index, frame) in samples.chunks(BLOCK).enumerate() {
         line.rig.now_ns += PERIOD_NS;
         line.feed(&media(2 * index + 2, 20 * index, frame)).unwrap();
-        let other = r#"{"event":"media","sequenceNumber":"N","media":{"track":"outbound","payload":"AAAA"}}"#;
-        let other = other.replace('N', &(2 * index + 3).to_string());
+        let other = r#"{"event":"media","sequenceNumber":"@","media":{"track":"outbound","payload":"AAAA"}}"#;
+        let other = other.replace('@', &(2 * index + 3).to_string());
         line.feed(&text(&other)).unwrap();
     }
     let (rig, heard) = line.end();
@@ -533,7 +537,7 @@ fn vonage_hears_messages_of_20_ms_whatever_the_blocks_are() {
     for (at, block) in (0..).zip(samples.chunks(120)) {
         got.extend(sent(&mut line.web, &mut mix, at * 120, block).unwrap());
     }
-    let mut payload = Vec::new();
+    let mut payload: Vec<u8> = Vec::new();
     for message in got.chunks(4 + 320) {
         assert_eq!(message[..4], [0x82, 126, 1, 64]);
         payload.extend(&message[4..]);

@@ -1,0 +1,365 @@
+//! A server that takes audio over HTTP and records the mix, and those who send it.
+
+use std::{
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use mixpool::{
+    audio::{Format, Gain},
+    control::{Control, ControlSettings},
+    ingest::{
+        Delay, Feeders, Limits, Listening as _, PlayoutSettings,
+        conn::{ConnListener, ConnSettings},
+    },
+    ledger::{Listener, ListenerEntry, Refusal},
+    mixer::Limiting,
+    server::{Admitted, Clock, Handle, Realtime, Report, Running, Server, Settings},
+};
+use tempfile::TempDir;
+use tungstenite::{
+    Message, WebSocket,
+    client::IntoClientRequest as _,
+    protocol::{CloseFrame, Role},
+};
+
+/// Far beyond what any test here takes: it ends one that would hang, and asserts no timing.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const RATE_HZ: u32 = 8_000;
+/// Samples of 20 ms.
+pub const BLOCK: usize = 160;
+
+pub struct Desk {
+    running: Running,
+    pub handle: Handle,
+    account: Arc<Listener>,
+    control: Control,
+    folder: TempDir,
+}
+
+/// What a server allows; much, unless said otherwise.
+pub fn limits() -> Limits {
+    Limits {
+        streams_per_source: 100,
+        connections_max: 100,
+        first_message_timeout: PATIENCE,
+        idle_timeout: PATIENCE,
+        allowed: Vec::new(),
+    }
+}
+
+impl Desk {
+    pub fn open() -> Self {
+        Self::with(limits(), 16, 1 << 16)
+    }
+
+    /// With these limits, and so many rings of so many bytes.
+    pub fn with(limits: Limits, streams_max: usize, ring_bytes: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::new(Settings {
+            format: Format::new(RATE_HZ, 1).unwrap(),
+            ptime: Duration::from_millis(20),
+            streams_max,
+            ring_bytes,
+            prefault: false,
+            huge_pages: false,
+            gain: Gain::UNITY,
+            limiting: Limiting::Saturate,
+            clock: Clock::Live {
+                speed: 1.0,
+                playout_delay: Duration::ZERO,
+                ticks: None,
+            },
+            record: Some(folder.path().join("mix.wav")),
+            recordings: None,
+            rtp_out: Vec::new(),
+            realtime: Realtime::default(),
+        })
+        .unwrap();
+        let mut running = server.start().unwrap();
+        let http = TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = ConnSettings {
+            listens: Vec::new(),
+            limits,
+            playout: PlayoutSettings {
+                delay: Delay::Fixed(Duration::from_millis(400)),
+                latency_cap: Duration::from_secs(5),
+                conceal: false,
+            },
+            gain: None,
+            guests: Some("http".to_owned()),
+        };
+        let clock = running.clock().unwrap();
+        let listener = ConnListener::start(settings, clock, &running.admission()).unwrap();
+        let guests = listener.guests();
+        let [account] = &listener.accounts()[..] else {
+            panic!("guests have one account")
+        };
+        let account = Arc::clone(account);
+        running.keep(Box::new(listener));
+        let settings = ControlSettings {
+            guests,
+            ..ControlSettings::default()
+        };
+        let handle = running.handle();
+        let control = Control::start(http, settings, handle.clone()).unwrap();
+        Self {
+            running,
+            handle,
+            account,
+            control,
+            folder,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.control.local_addr()
+    }
+
+    pub fn entry(&self) -> ListenerEntry {
+        self.account.read()
+    }
+
+    pub fn refused(&self, why: Refusal) -> u64 {
+        self.entry().refused[why as usize]
+    }
+
+    /// The stream of this name, once there is one.
+    pub fn stream(&self, id: &str) -> Arc<Admitted> {
+        let begun = Instant::now();
+        loop {
+            if let Some(stream) = self.handle.stream(id) {
+                return stream;
+            }
+            assert!(begun.elapsed() < PATIENCE, "there is no {id}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until it holds.
+    pub fn wait(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < PATIENCE, "never: {what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until this stream has ended.
+    pub fn wait_ended(&self, id: &str) -> Arc<Admitted> {
+        let stream = self.stream(id);
+        self.wait("it ends", || !stream.is_running());
+        stream
+    }
+
+    /// Ends the server as the command does. Its report, and the recording.
+    pub fn finish(self) -> (Report, Vec<i16>) {
+        let report = self.running.finish(Feeders::live(Vec::new(), 1).unwrap());
+        assert_eq!(report.ledger_imbalances, 0);
+        self.control.join();
+        let path = self.folder.path().join("mix.wav");
+        let samples = hound::WavReader::open(path).unwrap().into_samples();
+        (report, samples.collect::<Result<_, _>>().unwrap())
+    }
+}
+
+/// A WebSocket as a client has it.
+pub struct Peer {
+    pub socket: WebSocket<TcpStream>,
+}
+
+impl Peer {
+    /// `ws://.../ws/ingest` with this behind it.
+    pub fn open(desk: &Desk, query: &str) -> Self {
+        Self::speaking(desk, query, None)
+    }
+
+    pub fn speaking(desk: &Desk, query: &str, subprotocol: Option<&'static str>) -> Self {
+        let stream = TcpStream::connect(desk.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let url = format!("ws://{}/ws/ingest{query}", desk.address());
+        let mut request = url.into_client_request().unwrap();
+        if let Some(name) = subprotocol {
+            let fields = request.headers_mut();
+            fields.insert("Sec-WebSocket-Protocol", name.parse().unwrap());
+        }
+        let (socket, response) = tungstenite::client(request, stream).unwrap();
+        let chosen = response.headers().get("Sec-WebSocket-Protocol");
+        assert_eq!(chosen.map(|name| name.to_str().unwrap()), subprotocol);
+        Self { socket }
+    }
+
+    pub fn say(&mut self, text: &str) {
+        self.socket.send(Message::Text(text.into())).unwrap();
+    }
+
+    pub fn send(&mut self, bytes: Vec<u8>) {
+        self.socket.send(Message::Binary(bytes.into())).unwrap();
+    }
+
+    /// What has come by now.
+    pub fn take(&mut self) -> Vec<Message> {
+        self.socket.get_ref().set_nonblocking(true).unwrap();
+        let mut messages = Vec::new();
+        loop {
+            match self.socket.read() {
+                Ok(message) => messages.push(message),
+                Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    break;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        self.socket.get_ref().set_nonblocking(false).unwrap();
+        messages
+    }
+
+    /// Reads to the close: its code, and its reason.
+    pub fn closed(&mut self) -> (u16, String) {
+        let mut close = None;
+        loop {
+            match self.socket.read() {
+                Ok(Message::Close(Some(CloseFrame { code, reason }))) => {
+                    close = Some((u16::from(code), reason.to_string()));
+                }
+                Ok(_) => {}
+                Err(tungstenite::Error::ConnectionClosed) => {
+                    return close.expect("a code before the end");
+                }
+                Err(error) => panic!("{error} after {close:?}"),
+            }
+        }
+    }
+
+    /// A connection on which anything may be written, sound or not.
+    pub fn into_raw(self) -> TcpStream {
+        self.socket.get_ref().try_clone().unwrap()
+    }
+
+    /// Goes on as a WebSocket.
+    pub fn of(stream: TcpStream) -> Self {
+        Self {
+            socket: WebSocket::from_raw_socket(stream, Role::Client, None),
+        }
+    }
+}
+
+/// The head of an answer, and what follows.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+/// A request that is written by hand.
+pub struct Request {
+    pub stream: BufReader<TcpStream>,
+}
+
+impl Request {
+    pub fn begin(desk: &Desk, line: &str, fields: &[&str]) -> Self {
+        let address = desk.address();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        let head = format!("{line} HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+    }
+
+    pub fn chunk(&mut self, bytes: &[u8]) {
+        self.write(format!("{:x}\r\n", bytes.len()).as_bytes());
+        self.write(bytes);
+        self.write(b"\r\n");
+    }
+
+    /// The next head.
+    pub fn head(&mut self) -> (u16, String) {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.stream.read_line(&mut head).unwrap() > 0, "{head:?}");
+        }
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), head)
+    }
+
+    pub fn answer(mut self) -> Answer {
+        let (status, head) = self.head();
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.parse().unwrap())
+        });
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.stream.read_exact(&mut body).unwrap();
+        Answer {
+            status,
+            head,
+            body: String::from_utf8(body).unwrap(),
+        }
+    }
+}
+
+/// A whole request of known length.
+pub fn request(desk: &Desk, line: &str, fields: &[&str], body: &[u8]) -> Answer {
+    let length = format!("Content-Length: {}", body.len());
+    let fields: Vec<_> = fields.iter().copied().chain([&*length]).collect();
+    let mut request = Request::begin(desk, line, &fields);
+    request.write(body);
+    request.answer()
+}
+
+pub fn le_bytes(samples: &[i16]) -> Vec<u8> {
+    samples
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect()
+}
+
+pub fn be_bytes(samples: &[i16]) -> Vec<u8> {
+    samples
+        .iter()
+        .flat_map(|sample| sample.to_be_bytes())
+        .collect()
+}
+
+pub fn samples_of(bytes: &[u8]) -> Vec<i16> {
+    let (pairs, []) = bytes.as_chunks() else {
+        panic!("half a sample")
+    };
+    pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect()
+}
+
+/// A WAV whose length nobody knew, as ffmpeg pipes it.
+pub fn endless_wav(samples: &[i16]) -> Vec<u8> {
+    [
+        b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\xff\xff\xff\xff",
+        &le_bytes(samples)[..],
+    ]
+    .concat()
+}
+
+/// No two pieces of it are the same, and none is silent.
+pub fn noise(count: usize, seed: u32) -> Vec<i16> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 19) as i16 | 1
+        })
+        .collect()
+}
+
+/// Whether a piece stands in the whole.
+pub fn contains(whole: &[i16], part: &[i16]) -> bool {
+    whole.windows(part.len()).any(|window| window == part)
+}
