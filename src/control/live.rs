@@ -242,19 +242,19 @@ async fn live(Shared(state): Shared<Arc<State>>) -> Result<Response, Problem> {
         (header::CACHE_CONTROL, "no-store"),
     ];
     // The permit goes when the last event has gone.
-    let events = events(state).map(move |event| {
+    let events = events(Arc::clone(&state.live)).map(move |event| {
         let _ = &permit;
         event
     });
     Ok((head, Body::from_stream(events)).into_response())
 }
 
-fn events(state: Arc<State>) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let (hello, updates) = state.live.join();
+fn events(feed: Arc<Feed>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let (hello, updates) = feed.join();
     let updates = BroadcastStream::new(updates).map(move |update| match update {
         Ok(update) => update,
         // Updates of before that may still follow; by their numbers they are known as such.
-        Err(BroadcastStreamRecvError::Lagged(_)) => state.live.hello(&state.live.told()),
+        Err(BroadcastStreamRecvError::Lagged(_)) => feed.hello(&feed.told()),
     });
     tokio_stream::once(hello).chain(updates).map(Ok)
 }

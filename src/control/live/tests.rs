@@ -1,1 +1,335 @@
+use std::{pin::Pin, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    audio::{Format, Gain},
+    control::{events::What, listen::Listeners, sampler},
+    ingest::{Feeders, Stream as Source},
+    mixer::{Limiting, Phase},
+    server::{Clock, Realtime, Running, Server, Settings},
+};
+
+const SLOTS: usize = 4;
+const RING_BYTES: usize = 1 << 16;
+
+/// A server whose streams send nothing: what they came to is made up.
+struct Rig {
+    running: Running,
+    sources: Vec<Source>,
+    listeners: Arc<Listeners>,
+    feed: Arc<Feed>,
+}
+
+impl Rig {
+    fn new(ids: &[&str]) -> Self {
+        let server = Server::new(Settings {
+            format: Format::new(8_000, 1).unwrap(),
+            ptime: Duration::from_millis(20),
+            streams_max: SLOTS,
+            ring_bytes: RING_BYTES,
+            prefault: false,
+            huge_pages: false,
+            gain: Gain::UNITY,
+            limiting: Limiting::Limiter,
+            clock: Clock::Live {
+                speed: 1.0,
+                playout_delay: Duration::from_millis(40),
+                ticks: None,
+            },
+            record: None,
+            recordings: None,
+            rtp_out: Vec::new(),
+            realtime: Realtime::default(),
+        })
+        .unwrap();
+        let open = |id: &&str| server.open(id, "nowhere", Gain::UNITY).unwrap();
+        let sources = ids.iter().map(open).collect();
+        let running = server.start().unwrap();
+        let handle = running.handle();
+        let listeners = Listeners::new(&handle, 1).unwrap();
+        let events = Arc::new(Events::new(SystemTime::now()));
+        let first = snapshot(&handle, &listeners);
+        let feed = Arc::new(Feed::new(handle, events, &Arc::new(first)));
+        Self {
+            running,
+            sources,
+            listeners,
+            feed,
+        }
+    }
+
+    /// Now, as the sampler would see it, and then as it is made to be.
+    fn tell(&self, make: impl FnOnce(&mut Snapshot)) {
+        let mut snapshot = snapshot(&self.feed.handle, &self.listeners);
+        make(&mut snapshot);
+        self.feed.tell(&Arc::new(snapshot));
+    }
+
+    fn viewer(&self) -> Viewer {
+        Viewer(Box::pin(events(Arc::clone(&self.feed))))
+    }
+
+    fn end(self) {
+        drop(self.sources);
+        self.running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    }
+}
+
+fn snapshot(handle: &Handle, listeners: &Listeners) -> Snapshot {
+    let (publish, snapshot) = sampler::first(handle, listeners);
+    drop(publish);
+    let shared = Arc::clone(&snapshot.borrow());
+    drop(snapshot);
+    Arc::into_inner(shared).expect("nobody else has it")
+}
+
+fn figures(snapshot: &mut Snapshot, at: usize) -> &mut Figures {
+    Arc::get_mut(&mut snapshot.streams[at]).expect("nobody else has it")
+}
+
+struct Viewer(Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>>>>);
+
+impl Viewer {
+    /// What waits for it: each event's name and data.
+    fn waiting(&mut self) -> Vec<(String, Value)> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut waiting = Vec::new();
+        while let std::task::Poll::Ready(Some(Ok(event))) = self.0.as_mut().poll_next(&mut context)
+        {
+            let event = std::str::from_utf8(&event).unwrap().to_owned();
+            let lines: Vec<_> = event.strip_suffix("\n\n").unwrap().split('\n').collect();
+            let [name, data] = lines[..] else {
+                panic!("{event}");
+            };
+            let name = name.strip_prefix("event: ").unwrap().to_owned();
+            let data = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+            waiting.push((name, data));
+        }
+        waiting
+    }
+
+    fn numbers(&mut self) -> Vec<(String, u64)> {
+        let waiting = self.waiting().into_iter();
+        waiting
+            .map(|(name, data)| (name, data["number"].as_u64().unwrap()))
+            .collect()
+    }
+}
+
+fn column(data: &Value, name: &str) -> Vec<u8> {
+    BASE64.decode(data[name].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn a_viewer_gets_all_at_first_and_then_each_update_once() {
+    let rig = Rig::new(&["a", "b"]);
+    rig.tell(|_| {});
+    let (mut early, mut late) = (rig.viewer(), rig.viewer());
+    let hello = |number| ("hello".to_owned(), number);
+    let update = |number| ("update".to_owned(), number);
+    rig.tell(|_| {});
+    rig.tell(|_| {});
+    assert_eq!(early.numbers(), [hello(2), update(3), update(4)]);
+    rig.tell(|_| {});
+    assert_eq!(early.numbers(), [update(5)]);
+    assert_eq!(late.numbers(), [hello(2), update(3), update(4), update(5)]);
+    assert_eq!(rig.viewer().numbers(), [hello(5)]);
+    rig.end();
+}
+
+#[test]
+fn a_viewer_that_cannot_follow_gets_another_hello_and_goes_on() {
+    let rig = Rig::new(&["a"]);
+    let mut viewer = rig.viewer();
+    assert_eq!(viewer.waiting().len(), 1);
+    for _ in 0..100 {
+        rig.tell(|_| {});
+    }
+    let numbers = viewer.numbers();
+    assert_eq!(numbers[0], ("hello".to_owned(), 101));
+    // What waited is bounded, and no newer than the hello: it is passed over.
+    assert!(numbers.len() <= 1 + WAITING_MAX);
+    assert!(
+        numbers[1..]
+            .iter()
+            .all(|(name, number)| name == "update" && *number <= 101)
+    );
+    rig.tell(|_| {});
+    assert_eq!(viewer.numbers(), [("update".to_owned(), 102)]);
+    rig.end();
+}
+
+#[test]
+fn the_roster_is_told_whole_and_then_by_who_came_and_went() {
+    let rig = Rig::new(&["a", "b", "a ü\"\n"]);
+    let mut viewer = rig.viewer();
+    let hello = viewer.waiting().remove(0).1;
+    assert_eq!(hello["server"]["slots"], SLOTS);
+    assert_eq!(hello["server"]["ring_bytes"], RING_BYTES);
+    assert_eq!(hello["server"]["tick_ns"], 20_000_000);
+    let rows = hello["streams"].as_array().unwrap();
+    let of = |column: usize| -> Vec<_> { rows.iter().map(|row| row[column].clone()).collect() };
+    assert_eq!(of(1), ["a", "b", "a ü\"\n"]);
+    assert_eq!(of(2), ["nowhere"; 3]);
+    assert_eq!(of(4), [0, 1, 2]);
+    let slot_of_b = of(0)[1].clone();
+
+    rig.tell(|snapshot| drop(snapshot.streams.remove(1)));
+    rig.tell(|_| {});
+    rig.tell(|_| {});
+    let updates: Vec<_> = viewer.waiting().into_iter().map(|(_, data)| data).collect();
+    assert_eq!(updates[0]["ended"], json!([slot_of_b]));
+    assert_eq!(
+        (&updates[0]["started"], &updates[0]["streams"]),
+        (&Value::Null, &json!(2))
+    );
+    assert_eq!(updates[1]["ended"], Value::Null);
+    assert_eq!(updates[1]["started"], json!([rows[1]]));
+    assert_eq!(
+        (&updates[2]["ended"], &updates[2]["started"]),
+        (&Value::Null, &Value::Null)
+    );
+    rig.end();
+}
+
+#[test]
+fn columns_are_in_the_order_of_the_slots_and_free_ones_are_nothing() {
+    let rig = Rig::new(&["a", "b"]);
+    let mut viewer = rig.viewer();
+    let hello = viewer.waiting().remove(0).1;
+    let slot = |at: usize| hello["streams"][at][0].as_u64().unwrap() as usize;
+    let (a, b) = (slot(0), slot(1));
+    rig.tell(|snapshot| {
+        figures(snapshot, 0).strip.peak = 32_768;
+        figures(snapshot, 1).strip.ring_filled_bytes = RING_BYTES as u64 / 4;
+        // A tenth of a second is 800 samples.
+        figures(snapshot, 1).dropped_now = 400;
+    });
+    let update = viewer.waiting().remove(0).1;
+    let expected = |at: usize, byte: u8| {
+        let mut column = vec![0; SLOTS];
+        column[at] = byte;
+        column
+    };
+    assert_eq!(column(&update, "level"), expected(a, 255));
+    assert_eq!(column(&update, "fill"), expected(b, 128));
+    assert_eq!(column(&update, "drops"), expected(b, 128));
+    rig.end();
+}
+
+#[test]
+fn slow_columns_come_once_a_second_if_they_changed() {
+    let rig = Rig::new(&["a"]);
+    let mut viewer = rig.viewer();
+    let slot = viewer.waiting().remove(0).1["streams"][0][0]
+        .as_u64()
+        .unwrap() as usize;
+    let mut second = |make: &dyn Fn(&mut Snapshot)| {
+        let mut slow = Vec::new();
+        for _ in 0..COLUMNS_EVERY {
+            rig.tell(|snapshot| make(snapshot));
+            let update = viewer.waiting().remove(0).1;
+            slow.extend(update.get("slow").cloned());
+        }
+        assert_eq!(slow.len(), 1, "once a second");
+        slow.remove(0)
+    };
+    let change = |snapshot: &mut Snapshot| {
+        let figures = figures(snapshot, 0);
+        figures.strip.gain = Gain::from_db(-6.0).unwrap();
+        figures.strip.muted = true;
+        figures.strip.phase = Phase::Playing;
+        figures.ledger.offered = 3_000_000;
+        figures.ledger.dropped_late = 1;
+    };
+    second(&|_| {});
+    let changed = second(&change);
+    assert_eq!(changed["gain_mdb"][slot], -6_000);
+    assert_eq!(changed["flags"][slot], 1);
+    assert_eq!(
+        changed["drop_ppm"][slot], 1,
+        "a rate above nothing stays above it"
+    );
+    assert_eq!(changed.get("jitter_us"), None);
+    assert_eq!(second(&change), json!({}));
+    let hello = rig.viewer().waiting().remove(0).1;
+    assert_eq!(hello["slow"]["flags"][slot], 1);
+    assert_eq!(hello["slow"]["jitter_us"][slot], -1);
+    assert_eq!(hello["slow"].as_object().unwrap().len(), 7);
+    rig.end();
+}
+
+#[test]
+fn the_waveform_of_the_last_seconds_is_kept_for_who_comes_later() {
+    let rig = Rig::new(&[]);
+    let mut next = rig.feed.told().wave_at + rig.feed.told().wave.len() as u64;
+    let mut play = |pieces: u64, gap: u64| {
+        next += gap;
+        let before = next;
+        next += pieces;
+        rig.tell(|snapshot| {
+            snapshot.mix.pieces_before = before;
+            snapshot.mix.pieces = (before..next)
+                .map(|number| Extremes {
+                    min: -(number as i16),
+                    max: number as i16,
+                })
+                .collect();
+        });
+        let hello = rig.viewer().waiting().remove(0).1;
+        let bytes = column(&hello, "wave");
+        let at = hello["wave_at"].as_u64().unwrap();
+        assert_eq!(at + bytes.len() as u64 / 4, next);
+        // The first piece is the one that its number says.
+        let first = i16::from_le_bytes([bytes[2], bytes[3]]);
+        assert_eq!(first, at as i16);
+        bytes.len() / 4
+    };
+    let kept: Vec<_> = (0..15).map(|_| play(100, 0)).collect();
+    assert_eq!(kept[14], WAVE_MAX);
+    // A gap: what lies before it is of no use.
+    assert_eq!(play(10, 5), 10);
+    rig.end();
+}
+
+#[test]
+fn events_are_told_once_and_the_latest_of_them_to_who_comes_later() {
+    let rig = Rig::new(&[]);
+    let mut viewer = rig.viewer();
+    viewer.waiting();
+    let note = |text: &str| {
+        let at = Duration::from_secs(1);
+        rig.feed
+            .events
+            .note(at, What::Overload, None, text.to_owned());
+    };
+    let details = |data: &Value| -> Vec<String> {
+        let events = data["events"].as_array().cloned().unwrap_or_default();
+        let detail = |event: &Value| event["detail"].as_str().unwrap().to_owned();
+        events.iter().map(detail).collect()
+    };
+    note("one");
+    note("two");
+    rig.tell(|_| {});
+    rig.tell(|_| {});
+    let updates = viewer.waiting();
+    assert_eq!(details(&updates[0].1), ["one", "two"]);
+    assert_eq!(details(&updates[1].1), [""; 0]);
+    // Noted, and not told yet: it comes with the next update, and not twice.
+    note("three");
+    let mut later = rig.viewer();
+    assert_eq!(details(&later.waiting()[0].1), ["one", "two"]);
+    rig.tell(|_| {});
+    assert_eq!(details(&later.waiting()[0].1), ["three"]);
+    for number in 0..200 {
+        note(&number.to_string());
+    }
+    rig.tell(|_| {});
+    let many = details(&later.waiting()[0].1);
+    assert_eq!(many.len() as u64, EVENTS_MAX);
+    assert_eq!(many.last().unwrap(), "199");
+    rig.end();
+}
