@@ -143,8 +143,9 @@ impl Answer {
 pub fn ask(address: SocketAddr, line: &str, fields: &[&str]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    write!(stream, "{line} HTTP/1.0\r\nHost: {address}\r\n{fields}\r\n").unwrap();
+    let (line, host) = (format!("{line} HTTP/1.0"), format!("Host: {address}"));
+    let head = [&[&*line, &host], fields, &["", ""]].concat();
+    stream.write_all(head.join("\r\n").as_bytes()).unwrap();
     let mut body = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
