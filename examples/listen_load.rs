@@ -70,9 +70,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let (running, feeders) = serve(&load)?;
     let clock = running.clock().ok_or("a live server has a clock")?;
+    let connections_max = load.listeners + load.ears + 16;
     let settings = ControlSettings {
         listeners_max: load.listeners + load.ears,
-        connections_max: load.listeners + load.ears + 16,
+        connections_max,
+        connections_per_address_max: connections_max,
+        // All of them come at once, from one address.
+        requests_per_second: connections_max as u32,
         ..ControlSettings::default()
     };
     let control = Control::start(
