@@ -30,7 +30,7 @@ const TEMPLATE = `
       <div class="stack" role="img"></div>
       <table class="sum"><tbody></tbody><tfoot><tr><th scope="row"><span class="mark"></span>offered</th><td class="number"></td><td class="number share"></td></tr></tfoot></table>
     </section>
-    <section class="history"><h3>Last five minutes</h3><canvas role="img"></canvas>
+    <section class="history"><h3>Its last minutes</h3><canvas role="img"></canvas>
       <dl class="figures"></dl>
     </section>
   </div></td>`;
@@ -204,15 +204,17 @@ export class Detail {
     this.#surface.clear();
     const bottom = height - 18;
     const points = Math.min(HISTORY_S, model.historyEnd - begunAt);
-    const x = (back) => width - (back / HISTORY_S) * width;
+    // As much as there is, in whole minutes.
+    const minutes = Math.max(1, Math.ceil(points / 60));
+    const x = (back) => width - (back / (60 * minutes)) * width;
     to.font = "11px Inter, system-ui, sans-serif";
     to.textBaseline = "bottom";
-    for (let minute = 0; minute <= 5; minute += 1) {
+    for (let minute = 0; minute <= minutes; minute += 1) {
       const at = x(minute * 60);
       to.fillStyle = colour("--line");
       to.fillRect(Math.min(width - 1, Math.round(at)), 0, 1, bottom);
       to.fillStyle = colour("--faint");
-      to.textAlign = minute === 0 ? "right" : minute === 5 ? "left" : "center";
+      to.textAlign = minute === 0 ? "right" : minute === minutes ? "left" : "center";
       to.fillText(minute === 0 ? "now" : `−${minute} min`, at, height);
     }
     let loudest = 0;
@@ -220,7 +222,7 @@ export class Detail {
     const level = new Path2D();
     const drops = new Path2D();
     const fill = new Path2D();
-    const pitch = width / HISTORY_S;
+    const pitch = width / (60 * minutes);
     for (let back = 0; back < points; back += 1) {
       const at = slot * HISTORY_S + ((model.historyEnd - 1 - back) % HISTORY_S);
       const loud = Math.max(0, (model.historyLevel[at] - 135) / 120) * (bottom - 4);

@@ -79,7 +79,7 @@ export class Health {
     element("t-late").classList.toggle("warn", totals.late_ticks > 0);
     const { p50, p99, max } = totals.tick_time_ns;
     set("h-tick", show.nanoseconds(p99));
-    set("h-budget", `of ${show.nanoseconds(server.tick_ns)}, at most ${show.nanoseconds(max)}`);
+    set("h-budget", `of ${show.nanoseconds(server.tick_ns)}, max ${show.nanoseconds(max)}`);
     element("t-tick").title = `Median ${show.nanoseconds(p50)}, 99 % ${show.nanoseconds(p99)}, longest ${show.nanoseconds(max)}, since the start; the mark is the longest`;
     const share = (value) => Math.min(1, value / server.tick_ns);
     element("b-p99").style.transform = `scaleX(${Math.max(0.01, share(p99)).toFixed(3)})`;
