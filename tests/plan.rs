@@ -267,3 +267,30 @@ fn start_up_is_estimated_with_and_without_prefault() {
         "zeroing a gigabyte takes time: {plan}"
     );
 }
+
+#[test]
+fn what_is_taken_beside_the_pool_is_told_for_each_of_its_kind() {
+    let bytes = |flags: &[&str]| -> Vec<u64> {
+        let plan = json(flags);
+        let beside = plan["beside_pool"].as_array().unwrap();
+        beside
+            .iter()
+            .map(|each| each["each_bytes"].as_u64().unwrap())
+            .collect()
+    };
+    // Of 8 kHz: 1.7 s in a power of two of samples, 16 frames of 344 bytes and more, half a minute.
+    let mono = bytes(&[]);
+    assert_eq!(mono, [1 << 15, 1 << 13, 1 << 19]);
+    let stereo = bytes(&["--channels", "2", "--rate", "48000"]);
+    assert!(
+        stereo
+            .iter()
+            .zip(&mono)
+            .all(|(more, less)| more >= &(8 * less))
+    );
+    let said = text(&plan(&[]));
+    assert!(
+        said.contains("a recording, between mixer and disk, 512.0 KiB"),
+        "{said}"
+    );
+}

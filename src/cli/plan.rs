@@ -1,10 +1,8 @@
 //! `mixpool plan`: what a pool for so many streams takes, and whether this host has it.
 //!
-//! The figures come from the code that builds the pool. Nothing of the plan's size is allocated;
-//! the start-up cost is scaled up from small pools that are built for a moment.
+//! The figures come from the code that builds the pool. Nothing of the plan's size is allocated.
 
-mod cost;
-mod report;
+mod text;
 
 use std::{
     io::{self, Write},
@@ -14,12 +12,13 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use mixpool::{
-    audio::{Format, FormatError, frame::frame_bytes},
+    audio::{Format, FormatError},
     queue::{BuildError, Host, PoolPlan},
+    server::plan::{PLAYOUT, PlanAudio, PlanReport, PlanRequest},
 };
 
 use super::{WrongUsage, units};
-use report::Report;
+use text::Text;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -65,36 +64,14 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Valid arguments, and the plan that they make.
-#[derive(Debug)]
-struct Request {
-    plan: PoolPlan,
-    audio: Audio,
-    /// The ring was chosen for this much audio.
-    chosen_for: Option<Duration>,
-    lock: bool,
-    huge_pages: bool,
-}
-
-/// What a ring of the plan holds.
-#[derive(Debug, Clone, Copy)]
-struct Audio {
-    format: Format,
-    ptime: Duration,
-    /// Samples per channel in a frame.
-    block_samples: usize,
-}
-
 /// Prints the plan. The code says whether it fits this host.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let request = Request::new(arguments).map_err(|error| WrongUsage(format!("{error:#}")))?;
-    let host = Host::detect();
-    let cost = cost::estimate(&request.plan, &host, request.huge_pages);
-    let report = Report::new(&request, &host, cost);
+    let request = request(arguments).map_err(|error| WrongUsage(format!("{error:#}")))?;
+    let report = PlanReport::new(&request, &Host::detect());
     let text = if arguments.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {
-        report.to_string()
+        Text(&report).to_string()
     };
     io::stdout()
         .write_all(text.as_bytes())
@@ -106,87 +83,64 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-impl Request {
-    fn new(arguments: &Arguments) -> Result<Self> {
-        let audio = Audio::new(arguments)?;
-        let ring_bytes = match arguments.hold {
-            Some(hold) => audio.ring_bytes_for(hold)?,
-            None => arguments.ring_size,
+/// The plan that these arguments ask for.
+fn request(arguments: &Arguments) -> Result<PlanRequest> {
+    let audio = audio(arguments)?;
+    let ring_bytes = match arguments.hold {
+        Some(hold) => ring_bytes_for(&audio, hold)?,
+        None => arguments.ring_size,
+    };
+    let plan = PoolPlan::new(arguments.streams, ring_bytes).map_err(|error| {
+        let flags = match error {
+            BuildError::NoSlots | BuildError::TooManySlots { .. } => "--streams",
+            BuildError::RingSize { .. } => "--ring-size",
+            _ => "--streams times --ring-size",
         };
-        let plan = PoolPlan::new(arguments.streams, ring_bytes).map_err(|error| {
-            let flags = match error {
-                BuildError::NoSlots | BuildError::TooManySlots { .. } => "--streams",
-                BuildError::RingSize { .. } => "--ring-size",
-                _ => "--streams times --ring-size",
-            };
-            anyhow!(error).context(flags)
-        })?;
-        if plan.messages_per_ring(audio.frame_bytes()) == 0 {
-            bail!(
-                "--ring-size: a ring of {ring_bytes} bytes holds no frame of {:?}; make it larger \
-                 or --ptime shorter",
-                audio.ptime
-            );
-        }
-        Ok(Self {
-            plan,
-            audio,
-            chosen_for: arguments.hold,
-            lock: arguments.lock,
-            huge_pages: arguments.huge_pages,
-        })
+        anyhow!(error).context(flags)
+    })?;
+    if plan.messages_per_ring(audio.frame_bytes()) == 0 {
+        bail!(
+            "--ring-size: a ring of {ring_bytes} bytes holds no frame of {:?}; make it larger \
+             or --ptime shorter",
+            audio.ptime()
+        );
     }
+    Ok(PlanRequest {
+        plan,
+        audio,
+        chosen_for: arguments.hold,
+        lock: arguments.lock,
+        huge_pages: arguments.huge_pages,
+        playout: PLAYOUT,
+    })
 }
 
-impl Audio {
-    fn new(arguments: &Arguments) -> Result<Self> {
-        let naming_the_flag = |error| {
-            let flag = match error {
-                FormatError::Rate { .. } => "--rate",
-                FormatError::Channels { .. } => "--channels",
-                _ => "--ptime",
-            };
-            anyhow!(error).context(flag)
+fn audio(arguments: &Arguments) -> Result<PlanAudio> {
+    let naming_the_flag = |error| {
+        let flag = match error {
+            FormatError::Rate { .. } => "--rate",
+            FormatError::Channels { .. } => "--channels",
+            _ => "--ptime",
         };
-        let format = Format::new(arguments.rate, arguments.channels).map_err(naming_the_flag)?;
-        let block_samples = format
-            .block_samples(arguments.ptime)
-            .map_err(naming_the_flag)?;
-        Ok(Self {
-            format,
-            ptime: arguments.ptime,
-            block_samples,
-        })
-    }
+        anyhow!(error).context(flag)
+    };
+    Format::new(arguments.rate, arguments.channels)
+        .and_then(|format| PlanAudio::new(format, arguments.ptime))
+        .map_err(naming_the_flag)
+}
 
-    /// Bytes of one frame, as a message.
-    fn frame_bytes(&self) -> usize {
-        frame_bytes(self.block_samples * usize::from(self.format.channels()))
+/// The smallest ring that holds so much audio.
+fn ring_bytes_for(audio: &PlanAudio, hold: Duration) -> Result<usize> {
+    if hold.is_zero() {
+        bail!("--for 0s: name the audio that a ring should hold, as 1min");
     }
-
-    /// The audio in a ring that is full of whole frames.
-    fn buffered(&self, plan: &PoolPlan) -> Duration {
-        let frames = plan.messages_per_ring(self.frame_bytes());
-        self.format.duration_of(frames * self.block_samples as u64)
-    }
-
-    /// The smallest ring that holds so much audio.
-    fn ring_bytes_for(&self, hold: Duration) -> Result<usize> {
-        if hold.is_zero() {
-            bail!("--for 0s: name the audio that a ring should hold, as 1min");
-        }
-        let frames = hold.as_nanos().div_ceil(self.ptime.as_nanos());
-        u64::try_from(frames)
-            .ok()
-            .and_then(|frames| PoolPlan::ring_bytes_for(frames, self.frame_bytes()))
-            .ok_or_else(|| {
-                anyhow!(
-                    "--for {}: not even the largest ring, 4 GiB, holds so much; ask for less, or \
-                     for a lower --rate or a longer --ptime",
-                    humantime::format_duration(hold)
-                )
-            })
-    }
+    audio.ring_bytes_for(hold).ok_or_else(|| {
+        anyhow!(
+            "--for {}: not even the largest ring, 4 GiB, holds so much; ask for less, or \
+             for a lower --rate or a longer --ptime",
+            humantime::format_duration(hold)
+        )
+    })
 }
 
 #[cfg(test)]
@@ -202,9 +156,9 @@ mod tests {
         arguments: Arguments,
     }
 
-    fn request(flags: &[&str]) -> Result<Request> {
+    fn request(flags: &[&str]) -> Result<PlanRequest> {
         let line = Line::try_parse_from([&["plan"], flags].concat())?;
-        Request::new(&line.arguments)
+        super::request(&line.arguments)
     }
 
     fn ring_for(flags: &[&str]) -> usize {
@@ -258,7 +212,7 @@ mod tests {
                 flags.into_iter().map(|(flag, value)| format!("{flag}={value}")).collect();
             let line: Vec<&str> = line.iter().map(String::as_str).collect();
             if let Ok(request) = request(&line) {
-                prop_assert!(request.audio.buffered(&request.plan) >= request.audio.ptime);
+                prop_assert!(request.audio.buffered(&request.plan) >= request.audio.ptime());
             }
         }
 

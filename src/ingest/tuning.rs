@@ -57,6 +57,12 @@ impl Tuner {
         self.0.count.fetch_add(1, Ordering::Release);
     }
 
+    /// What the listener is to be.
+    pub fn tuning(&self) -> Tuning {
+        let tuning = self.0.tuning.lock().unwrap_or_else(PoisonError::into_inner);
+        tuning.clone()
+    }
+
     /// An end for a thread that knows what the listener began with.
     pub fn tuned(&self) -> Tuned {
         Tuned {

@@ -14,6 +14,7 @@ mod folder;
 mod handle;
 mod histogram;
 mod mixing;
+pub mod plan;
 mod realtime;
 mod recordings;
 mod register;
@@ -197,6 +198,8 @@ impl Server {
         // Until the mixer thread has counted for itself: a reader must not take "not yet begun" for
         // "all streams have ended".
         vitals.streams(shared.register.lock().running().len());
+        // Likewise set here alone.
+        let _ = shared.startup.set(startup);
         let stop = shared.stop.clone();
         let Spawned {
             thread: mixer,

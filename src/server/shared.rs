@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) mixing: mixer::Settings,
     /// Known once the mixer thread runs, and if it follows a clock.
     pub(super) clock: OnceLock<MixClock>,
+    /// Time to build the pool and open the sinks, once the mixer thread runs.
+    pub(super) startup: OnceLock<Duration>,
     pub(super) begun: Instant,
     pub(super) begun_at: SystemTime,
     /// Of all that is listened on.
@@ -73,6 +75,7 @@ impl Shared {
             settings,
             mixing,
             clock: OnceLock::new(),
+            startup: OnceLock::new(),
             begun: Instant::now(),
             begun_at: SystemTime::now(),
             listeners: Mutex::default(),

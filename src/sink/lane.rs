@@ -62,7 +62,7 @@ impl<Outcome: Send + 'static> Lane<Outcome> {
     {
         let (pool, mut consumer) = Pool::builder()
             .slots(1)
-            .ring_bytes(ring_bytes.next_power_of_two().max(RING_BYTES_MIN) as usize)
+            .ring_bytes(self::ring_bytes(ring_bytes) as usize)
             .build()
             .map_err(LaneError::Buffer)?;
         let producer = pool.acquire().expect("a new pool has a free ring");
@@ -120,6 +120,11 @@ impl Input {
     pub(super) fn has_room(&mut self, len: usize) -> bool {
         self.producer.has_room(len)
     }
+}
+
+/// The ring that holds so much, at least.
+pub(super) fn ring_bytes(least: u64) -> u64 {
+    least.next_power_of_two().max(RING_BYTES_MIN)
 }
 
 /// A page of any usual host: a ring has no less.

@@ -25,7 +25,7 @@ use std::{
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use self::writing::{Progress, Writing};
-use super::lane::{Input, Lane, LaneError, PANICKED};
+use super::lane::{self, Input, Lane, LaneError, PANICKED};
 use crate::{audio::Format, queue::BuildError};
 
 /// Time that the ring between mixer and disk holds, at least.
@@ -185,8 +185,7 @@ impl Recording {
             }
         })?;
         let second = u64::from(format.rate_hz()) * u64::from(format.channels());
-        let message = (INDEX_BYTES + 2 * block) as u64;
-        let ring_bytes = (2 * second * BUFFERED.as_secs()).max(4 * message);
+        let ring_bytes = Self::ring_bytes(format, block);
         let file = Writing::new(path.to_owned(), writer, second);
         let progress = Arc::clone(file.progress());
         let Lane { input, thread } = Lane::start("recording", ring_bytes, file)?;
@@ -197,6 +196,13 @@ impl Recording {
                 progress,
             },
         })
+    }
+
+    /// Bytes of the ring between mixer and disk.
+    pub fn ring_bytes(format: Format, block: usize) -> u64 {
+        let second = u64::from(format.rate_hz()) * u64::from(format.channels());
+        let message = (INDEX_BYTES + 2 * block) as u64;
+        lane::ring_bytes((2 * second * BUFFERED.as_secs()).max(4 * message))
     }
 
     /// Its two ends, for two threads.

@@ -10,7 +10,7 @@ use nix::sys::epoll::Epoll;
 
 use super::heard::Mix;
 use crate::{
-    audio::{Frame, frame::frame_bytes},
+    audio::{Format, Frame, frame::frame_bytes},
     ingest::MixClock,
     queue::{Consumer, Drained, LeaseId, Pool, Producer},
 };
@@ -21,6 +21,14 @@ const RING_FRAMES: usize = 16;
 const BATCH: usize = 64;
 /// No ring is smaller than a page.
 const RING_BYTES_MIN: usize = 4096;
+
+/// Bytes of the ring in which the mix comes back to one connection, with such blocks.
+pub fn output_ring_bytes(format: Format, block_samples: usize) -> usize {
+    let block = block_samples * usize::from(format.channels());
+    (RING_FRAMES * (frame_bytes(block) + 16))
+        .next_power_of_two()
+        .max(RING_BYTES_MIN)
+}
 
 /// All listeners' rings.
 #[derive(Debug)]
@@ -63,10 +71,7 @@ pub(super) enum Coming<'a> {
 impl Egress {
     /// Rings for so many listeners at once, and the tap's producer, which is the mixer's.
     pub(super) fn new(listeners: usize, clock: &MixClock) -> io::Result<(Self, Producer)> {
-        let block = clock.block_samples * usize::from(clock.format.channels());
-        let ring_bytes = (RING_FRAMES * (frame_bytes(block) + 16))
-            .next_power_of_two()
-            .max(RING_BYTES_MIN);
+        let ring_bytes = output_ring_bytes(clock.format, clock.block_samples);
         let (pool, consumer) = Pool::builder()
             .slots(listeners + 1)
             .ring_bytes(ring_bytes)

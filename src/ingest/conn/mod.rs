@@ -39,7 +39,10 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-pub use self::guests::{BodyAsk, Cut, Done, Guests, Rejection, Taken, WebAsk, WebProtocol};
+pub use self::{
+    egress::output_ring_bytes,
+    guests::{BodyAsk, Cut, Done, Guests, Rejection, Taken, WebAsk, WebProtocol},
+};
 use self::{
     socket::Acceptor,
     worker::{GuestDoor, Worker},

@@ -80,6 +80,25 @@ pub struct PlayoutSettings {
     pub conceal: bool,
 }
 
+impl PlayoutSettings {
+    /// What waits at most, in milliseconds.
+    fn cap_ms(&self) -> u64 {
+        let longest = match self.delay {
+            Delay::Fixed(delay) => delay,
+            Delay::Adaptive { ceiling, .. } => ceiling,
+        };
+        let cap = self.latency_cap.max(longest * 2).min(CAP_MAX);
+        cap.as_millis() as u64
+    }
+
+    /// Bytes of the samples that a playout has room for, of such a source: most of what it takes.
+    pub fn buffer_bytes(&self, rate_hz: u32, channels: u16) -> u64 {
+        let ms = self.cap_ms() + arrival::STRAY_MS + 2 * PIECE_MS;
+        let samples = (ms * u64::from(rate_hz) / 1000).next_power_of_two();
+        2 * samples * u64::from(channels)
+    }
+}
+
 /// A packet that came, decoded.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrived<'a> {
@@ -150,12 +169,7 @@ impl Playout {
         let control = Control::new(settings.delay, rate_hz, output.converts(), &clock);
         let channels = usize::from(channels);
         let samples = |ms: u64| ms * u64::from(rate_hz) / 1000;
-        let longest = match settings.delay {
-            Delay::Fixed(delay) => delay,
-            Delay::Adaptive { ceiling, .. } => ceiling,
-        };
-        let cap = settings.latency_cap.max(longest * 2).min(CAP_MAX);
-        let latency_cap = samples(cap.as_millis() as u64).max(2 * control.needed());
+        let latency_cap = samples(settings.cap_ms()).max(2 * control.needed());
         let capacity = latency_cap + samples(arrival::STRAY_MS + 2 * PIECE_MS);
         Ok(Self {
             clock,

@@ -6,7 +6,8 @@
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
-use mixpool::queue::{BuildError, Host, Pool, PoolPlan};
+
+use crate::queue::{BuildError, Host, Pool, PoolPlan};
 
 /// Rings of the larger sample.
 const SAMPLE_RINGS: usize = 64;
@@ -21,15 +22,15 @@ const BUDGET: Duration = Duration::from_millis(100);
 
 /// What a start would take, and how that is known.
 #[derive(Debug)]
-pub struct Cost {
-    pub startup_ns: Option<u64>,
-    pub prefault_startup_ns: Option<u64>,
+pub(super) struct Cost {
+    pub(super) startup_ns: Option<u64>,
+    pub(super) prefault_startup_ns: Option<u64>,
     /// One sentence.
-    pub basis: String,
+    pub(super) basis: String,
 }
 
 /// Builds the samples and scales them up. Takes about 100 ms, and 16 MiB for as long.
-pub fn estimate(plan: &PoolPlan, host: &Host, huge_pages: bool) -> Cost {
+pub(super) fn estimate(plan: &PoolPlan, host: &Host, huge_pages: bool) -> Cost {
     let sample = Sample::of(plan, host);
     let Sample { rings, ring_bytes } = sample;
     let measured = sample.build_pools(huge_pages);
