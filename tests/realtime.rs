@@ -18,13 +18,16 @@ use std::{
     process::{Command, Output},
     sync::Mutex,
     thread,
+    time::Duration,
 };
 
 use mixpool::{
-    audio::Gain,
+    audio::{Format, Gain},
+    ingest::Feeders,
     ledger::Entry,
-    mixer::{Command as Order, MonitorKind},
+    mixer::{Command as Order, Limiting, MonitorKind},
     queue::{Consumer, Drained, LeaseId, Pool, Producer, PublishError},
+    server::{Clock, Realtime, Server, Settings},
     wire::rtp::Packet,
 };
 use support::PAGE;
@@ -418,6 +421,52 @@ fn a_server_and_a_replay_tick_without_waiting() {
             .unwrap();
         assert!(output.status.success(), "{output:?}");
     }
+}
+
+#[test]
+fn recordings_begin_and_end_without_the_mixer_thread_waiting() {
+    // What the mixer thread does to take one, and to give it back, is marked in the sources.
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        format: Format::new(8000, 1).unwrap(),
+        ptime: Duration::from_millis(20),
+        streams_max: 1,
+        ring_bytes: 1 << 16,
+        prefault: false,
+        huge_pages: false,
+        gain: Gain::UNITY,
+        limiting: Limiting::Limiter,
+        clock: Clock::Live {
+            speed: 20.0,
+            playout_delay: Duration::ZERO,
+            ticks: None,
+        },
+        record: Some(directory.path().join("mix.wav")),
+        recordings: Some(directory.path().to_owned()),
+        rtp_out: Vec::new(),
+        realtime: Realtime::default(),
+    };
+    let running = Server::new(settings).unwrap().start().unwrap();
+    let handle = running.handle();
+    for round in 0..20 {
+        let ids: Vec<_> = (0..7)
+            .map(|number| handle.start_recording(&format!("{round}-{number}.wav")))
+            .map(|started| started.unwrap().id)
+            .collect();
+        let begun = running.ticks();
+        while running.ticks() < begun + 5 {
+            thread::yield_now();
+        }
+        for id in ids {
+            handle.stop_recording(id).unwrap();
+        }
+        while handle.recording_totals().running > 1 {
+            thread::yield_now();
+        }
+    }
+    let report = running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    assert!(report.is_sound());
+    assert_eq!(report.recordings.len(), 141);
 }
 
 #[test]
