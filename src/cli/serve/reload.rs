@@ -55,6 +55,8 @@ pub struct Reloader {
     streams_max: usize,
     verbose: AtomicBool,
     in_force: Mutex<BTreeMap<String, Value>>,
+    /// Held as long as files are read: two reloads at once would mix them.
+    reloading: Mutex<()>,
     /// Of the control plane; their files are read again with the config.
     tokens: Option<Tokens>,
 }
@@ -71,6 +73,7 @@ impl Reloader {
             streams_max: arguments.common.streams_max,
             verbose: AtomicBool::new(arguments.verbose),
             in_force: Mutex::new(config::values(&arguments.words)),
+            reloading: Mutex::default(),
         })
     }
 
@@ -84,11 +87,8 @@ impl Reloader {
     }
 
     /// Puts the config in force that was read, as far as it can be while the server runs.
-    fn put_in_force(
-        &self,
-        in_force: &mut BTreeMap<String, Value>,
-        (arguments, tuning, values): Read,
-    ) -> Reloaded {
+    fn put_in_force(&self, (arguments, tuning, values): Read) -> Reloaded {
+        let mut in_force = self.lock();
         self.handle.tune(&tuning);
         self.handle.set_default_gain(arguments.common.gain);
         self.verbose.store(arguments.verbose, Ordering::Relaxed);
@@ -152,8 +152,8 @@ impl Config for Reloader {
     }
 
     fn reload(&self) -> Result<Reloaded, ReloadError> {
-        // Held to the end: two at once would mix two files.
-        let mut in_force = self.lock();
+        let reloading = self.reloading.lock();
+        let _reloading = reloading.unwrap_or_else(PoisonError::into_inner);
         let tokens = self.tokens.as_ref().map(Tokens::read_again).transpose();
         let tokens = tokens.map_err(|error| ReloadError::Tokens(error.to_string()))?;
         let read = match &self.config {
@@ -163,7 +163,7 @@ impl Config for Reloader {
         };
         // From here on nothing fails.
         let mut reloaded = match read {
-            Some(read) => self.put_in_force(&mut in_force, read),
+            Some(read) => self.put_in_force(read),
             None => Reloaded::default(),
         };
         // The files keep their names; what is in them is no value to tell.
