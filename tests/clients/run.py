@@ -20,9 +20,10 @@ import listen
 import rtp
 import sip
 import tcp
+import web
 from server import ROOT
 
-MODULES = [rtp, sip, tcp, audiosocket, egress, listen]
+MODULES = [rtp, sip, tcp, audiosocket, egress, listen, web]
 AT_ONCE = 4
 
 

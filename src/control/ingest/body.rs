@@ -50,8 +50,9 @@ pub(in crate::control) struct Taken {
     #[schema(example = 1)]
     channels: u16,
     /// Samples per channel that were taken. The last of them may still have to play.
+    #[serde(rename = "taken_samples")]
     #[schema(example = 80000)]
-    taken_samples: u64,
+    samples: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -323,7 +324,7 @@ fn answer(outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<Json<Ta
             id: taken.id,
             rate_hz: taken.rate_hz,
             channels: taken.channels,
-            taken_samples: taken.samples,
+            samples: taken.samples,
         })),
         Ok(Err(rejection)) => Err(problem_of(&rejection).into()),
         Err(_) => Err(problem_of(&Rejection::Stopping).into()),

@@ -50,7 +50,7 @@ pub(super) struct Asked {
 }
 
 /// A stream by WebSocket: binary messages of 16-bit samples, least significant byte first; Asterisk's
-/// chan_websocket (subprotocol `media`); Twilio's Media Streams; jambonz (subprotocol `audio.jambonz.org`) and
+/// `chan_websocket` (subprotocol `media`); Twilio's Media Streams; jambonz (subprotocol `audio.jambonz.org`) and
 /// Vonage.
 ///
 /// The protocol is known by the subprotocol, by `rate` or `channels`, which bare samples have, or by the first

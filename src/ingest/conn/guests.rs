@@ -272,12 +272,15 @@ impl Guests {
             }));
             return;
         }
-        if let Err((rejection, Guest::Body { ask, .. })) = self.send(Guest::Body { stream, ask }) {
+        if let Err((rejection, guest)) = self.send(Guest::Body { stream, ask })
+            && let Guest::Body { ask, .. } = *guest
+        {
             ask.done.tell(Err(rejection));
         }
     }
 
-    fn send(&self, guest: Guest) -> Result<(), (Rejection, Guest)> {
+    /// Gives back what could not be handed over.
+    fn send(&self, guest: Guest) -> Result<(), (Rejection, Box<Guest>)> {
         match self.sender.try_send(guest) {
             Ok(()) => {
                 // It could fail only after 2^64 guests.
@@ -286,9 +289,9 @@ impl Guests {
             }
             Err(TrySendError::Full(guest)) => {
                 let max = WAITING_MAX;
-                Err((Rejection::Connections { max }, guest))
+                Err((Rejection::Connections { max }, Box::new(guest)))
             }
-            Err(TrySendError::Disconnected(guest)) => Err((Rejection::Stopping, guest)),
+            Err(TrySendError::Disconnected(guest)) => Err((Rejection::Stopping, Box::new(guest))),
         }
     }
 }

@@ -1,0 +1,63 @@
+//! What is said over WebSockets, in text: chan_websocket, Twilio, jambonz and Vonage. What is taken can be
+//! obeyed, and why something is not is told in few words.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mixpool::{
+    audio::Format,
+    wire::{linear, media, twilio},
+};
+
+/// Beyond what it quotes of the input: each of its characters, escaped.
+const WORDS: usize = 1_700;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match media::parse(text) {
+        Ok(media::Event::Start(start)) => {
+            assert!(Format::new(start.rate_hz, 1).is_ok());
+            assert!((1..=media::ID_BYTES_MAX).contains(&start.connection_id.len()));
+            assert!(
+                start
+                    .connection_id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic())
+            );
+            assert_ne!(start.frame_bytes, Some(0));
+        }
+        Ok(_) => {}
+        Err(error) => assert!(error.to_string().len() < WORDS, "{error}"),
+    }
+    match twilio::parse(text) {
+        Ok(twilio::Event::Start { stream_sid, .. }) => {
+            assert!((1..=twilio::SID_BYTES_MAX).contains(&stream_sid.len()));
+            // It goes into what is sent back.
+            let mut message = twilio::prefix(&stream_sid).into_bytes();
+            twilio::encode(bytes, &mut message);
+            message.extend(twilio::SUFFIX.as_bytes());
+            let message = String::from_utf8(message).expect("it is JSON");
+            let Ok(twilio::Event::Media { payload, .. }) = twilio::parse(&message) else {
+                panic!("{message}")
+            };
+            assert_eq!(payload, bytes);
+        }
+        Ok(twilio::Event::Media { payload, .. }) => assert!(payload.len() < text.len()),
+        Ok(_) => {}
+        Err(error) => assert!(error.to_string().len() < WORDS, "{error}"),
+    }
+    match linear::opening(text) {
+        Ok(opening) => {
+            assert!(Format::new(opening.rate_hz, 1).is_ok() && opening.channels > 0);
+            assert!(
+                opening
+                    .call_id
+                    .is_none_or(|id| id.len() <= linear::ID_BYTES_MAX)
+            );
+        }
+        Err(error) => assert!(error.to_string().len() < WORDS, "{error}"),
+    }
+    let _ = linear::event(text);
+});
