@@ -26,7 +26,7 @@ use tower::Service as _;
 use super::{
     guard::{HEADER_BYTES_MAX, HEADERS_MAX, Peer, URL_BYTES_MAX},
     problem::{MEDIA_TYPE, Problem},
-    rate::{NoPlace, Place, Places},
+    rate::{NoPlace, Place},
     state::State,
 };
 
@@ -62,10 +62,6 @@ pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: 
         }
     };
     let settings = &state.settings;
-    let places = Arc::new(Places::new(
-        settings.connections_max,
-        settings.connections_per_address_max,
-    ));
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -76,7 +72,7 @@ pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: 
                 continue;
             }
         };
-        match places.take(peer.ip()) {
+        match state.places.take(peer.ip()) {
             Ok(place) => {
                 bound(&stream, settings.stalled_max);
                 tokio::spawn(serve(stream, peer, router.clone(), place));

@@ -94,6 +94,8 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
+    /// Connections that found no place.
+    refused: u64,
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -122,14 +124,23 @@ impl Places {
         }
     }
 
+    /// Connections that have a place, and how many found none so far.
+    pub(super) fn count(&self) -> (usize, u64) {
+        let taken = lock(&self.taken);
+        (taken.all, taken.refused)
+    }
+
     pub(super) fn take(self: &Arc<Self>, from: IpAddr) -> Result<Place, NoPlace> {
         let asker = asker(from);
         let mut taken = lock(&self.taken);
+        let taken = &mut *taken;
         if taken.all >= self.max {
+            taken.refused += 1;
             return Err(NoPlace::InAll(self.max));
         }
         let count = taken.by_address.entry(asker).or_default();
         if *count >= self.per_address_max {
+            taken.refused += 1;
             return Err(NoPlace::FromAddress(self.per_address_max));
         }
         *count += 1;

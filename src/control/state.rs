@@ -5,8 +5,15 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    ControlSettings, events::Events, listen::Listeners, live::Feed, metrics::Answers,
-    problem::Problem, rate::Rates, sampler::Snapshot, tokens::Auth,
+    ControlSettings,
+    events::Events,
+    listen::Listeners,
+    live::Feed,
+    metrics::Answers,
+    problem::Problem,
+    rate::{Places, Rates},
+    sampler::Snapshot,
+    tokens::Auth,
 };
 use crate::server::Handle;
 
@@ -27,6 +34,7 @@ pub(super) struct State {
     pub(super) auth: Auth,
     pub(super) events: Arc<Events>,
     pub(super) rates: Rates,
+    pub(super) places: Arc<Places>,
     /// A permit for each answer that has no end of its own, but for listeners, who have their own bound.
     pub(super) endless: Arc<Semaphore>,
 }

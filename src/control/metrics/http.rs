@@ -68,6 +68,19 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "Samples per channel that came too late for all who listened: silence was sent in their place",
         listeners.lost_samples,
     )?;
+    let (connections, refused) = state.places.count();
+    page.gauge(
+        "http_connections",
+        None,
+        "Connections that are open, listeners and audio that comes in included",
+        connections,
+    )?;
+    page.counter(
+        "http_refused_connections",
+        None,
+        "Connections that found no place: there are as many as may be, in all or from one address",
+        refused,
+    )?;
     page.counters(
         "http_responses",
         None,

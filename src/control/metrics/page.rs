@@ -24,6 +24,7 @@ pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
 pub(super) const SAMPLES: Option<&str> = Some("samples");
 pub(super) const FRAMES: Option<&str> = Some("frames");
+pub(super) const MESSAGES: Option<&str> = Some("messages");
 pub(super) const PACKETS: Option<&str> = Some("packets");
 pub(super) const STREAMS: Option<&str> = Some("streams");
 pub(super) const RECORDINGS: Option<&str> = Some("recordings");

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Scrape,
-    page::{BYTES, FRAMES, Page, RATIO, RECORDINGS, SAMPLES, SECONDS, STREAMS},
+    page::{BYTES, FRAMES, MESSAGES, Page, RATIO, RECORDINGS, SAMPLES, SECONDS, STREAMS},
 };
 use crate::{
     control::sampler::Snapshot,
@@ -123,6 +123,40 @@ fn pool(page: &mut Page<'_>, settings: &Settings, snapshot: &Snapshot) -> fmt::R
         None,
         "Streams that play or wait for their first frame",
         status.streams,
+    )?;
+    let stats = &snapshot.pool;
+    page.gauge("leases", None, "Rings that are leased", stats.leases)?;
+    page.gauge(
+        "leases_high_water",
+        None,
+        "Most rings ever leased at once",
+        stats.leases_high_water,
+    )?;
+    page.counter(
+        "refused_leases",
+        None,
+        "Streams that found no free ring",
+        stats.refused_leases,
+    )?;
+    for (name, help, messages) in [
+        (
+            "published",
+            "Messages that went into rings",
+            stats.published.messages,
+        ),
+        (
+            "dropped",
+            "Messages that a full ring refused",
+            stats.dropped.messages,
+        ),
+    ] {
+        page.counter(name, MESSAGES, help, messages)?;
+    }
+    page.counter(
+        "wakes",
+        None,
+        "Writes to the pool's eventfd: the system calls that waking the mixer cost",
+        stats.wakes,
     )?;
     page.counter(
         "admitted",
