@@ -16,6 +16,9 @@ use super::problem::Problem;
 /// Bytes of a JSON body, at most.
 pub(super) const JSON_BYTES_MAX: usize = 64 << 10;
 
+/// The largest whole number that every reader of JSON knows (RFC 8259, 6).
+pub(super) const INTEGER_MAX: u64 = (1 << 53) - 1;
+
 /// A JSON body comes whole within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -12,7 +12,7 @@ use utoipa::{
     openapi::{
         Components, Content, Header, HeaderBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
         path::{Operation, PathItem},
-        schema::{ObjectBuilder, Type},
+        schema::{AdditionalProperties, ObjectBuilder, Schema, Type},
         security::{
             ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
         },
@@ -31,7 +31,7 @@ use crate::control::{
         title = "mixpool",
         description = "A live audio mixer: its streams, what became of their samples, and the mix.\n\n\
             Every error is a problem document (RFC 9457). Samples are interleaved; units stand last in \
-            names."
+            names. HEAD is answered like GET, without the body."
     ),
     tags(
         (name = "server", description = "How the server is."),
@@ -210,6 +210,7 @@ pub(super) fn complete(description: OpenApi, auth: Option<&str>) -> OpenApi {
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
+    components.schemas.values_mut().for_each(close_variants);
     let common = ANY.iter().chain(&BODY);
     let common = common.chain([&NOT_FOUND, &UNAUTHORIZED, &FORBIDDEN]);
     components
@@ -225,6 +226,19 @@ pub(super) fn complete(description: OpenApi, auth: Option<&str>) -> OpenApi {
         ]);
     }
     whole
+}
+
+/// A type that is one of several with a tag takes no other fields than those; its derive does not say so.
+fn close_variants(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::OneOf(one_of)) = schema else {
+        return;
+    };
+    for variant in &mut one_of.items {
+        if let RefOr::T(Schema::Object(variant)) = variant {
+            let closed = AdditionalProperties::FreeForm(false);
+            variant.additional_properties = Some(Box::new(closed));
+        }
+    }
 }
 
 fn with_common_answers(path: &str, mut item: PathItem) -> PathItem {

@@ -17,7 +17,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::control::{events::Event, extract::Query, problem::Problem, state::State};
+use crate::control::{
+    events::Event,
+    extract::{INTEGER_MAX, Query},
+    problem::Problem,
+    state::State,
+};
 
 /// Events of one answer or one look, at most.
 const LIMIT_MAX: usize = 1000;
@@ -43,6 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 #[into_params(parameter_in = Query)]
 struct Asked {
     /// Only events with a larger id. Without it, and without `Last-Event-ID`, those to come.
+    #[param(maximum = 9_007_199_254_740_991_u64)]
     after: Option<u64>,
 }
 
@@ -52,6 +58,7 @@ struct Asked {
 #[into_params(parameter_in = Query)]
 struct RecentAsked {
     /// Only events with a larger id.
+    #[param(maximum = 9_007_199_254_740_991_u64)]
     after: u64,
     /// Events in the answer, at most: the oldest of them.
     #[param(minimum = 1, maximum = 1000)]
@@ -90,6 +97,7 @@ async fn recent_events(
             "in the query: a limit is 1 to {LIMIT_MAX}"
         )));
     }
+    check_id(asked.after)?;
     let latest_id = state.events.latest();
     Ok(Json(EventsBody {
         events: state
@@ -131,6 +139,7 @@ async fn events(
     let after = resumed
         .or(asked.after)
         .unwrap_or_else(|| state.events.latest());
+    check_id(after)?;
     let permit = state.endless()?;
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
@@ -144,6 +153,13 @@ async fn events(
     Ok(Sse::new(ReceiverStream::new(receiver))
         .keep_alive(alive)
         .into_response())
+}
+
+fn check_id(id: u64) -> Result<(), Problem> {
+    if id > INTEGER_MAX {
+        return Err(Problem::bad_request("an event's id is below 2^53"));
+    }
+    Ok(())
 }
 
 /// Sends events after that id until nobody takes them.

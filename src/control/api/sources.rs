@@ -17,7 +17,11 @@ use super::{
     stream::{GainAsked, StreamDetail},
 };
 use crate::{
-    control::{extract::Body, problem::Problem, state::State},
+    control::{
+        extract::{Body, INTEGER_MAX},
+        problem::Problem,
+        state::State,
+    },
     ingest::Waveform,
     server::{SourceSpec, StartError},
 };
@@ -27,9 +31,6 @@ const DURATION_S_MAX: f64 = 31_536_000.0;
 
 /// Half of the highest rate that a mix may have.
 const FREQUENCY_HZ_MAX: f64 = 192_000.0;
-
-/// The largest whole number that every reader of JSON knows.
-const SEED_MAX: u64 = (1 << 53) - 1;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(start_stream))
@@ -149,7 +150,7 @@ impl StartStreamBody {
                 if duration_s.is_some_and(|s| s <= 0.0 || s > DURATION_S_MAX) {
                     return refused("a duration_s is above 0 and at most a year");
                 }
-                if seed > SEED_MAX {
+                if seed > INTEGER_MAX {
                     return refused("a seed is below 2^53");
                 }
                 let spec = SourceSpec::Synthetic {

@@ -1,0 +1,25 @@
+//! The API over real sockets: every route, who may use it, what is refused and how, and that the
+//! description is true of all of it.
+//!
+//! Each answer that any test here gets is held to the description, and to what all answers have in
+//! common: [`client`] does that.
+#![cfg(feature = "server")]
+
+#[path = "api/client.rs"]
+mod client;
+#[path = "api/description.rs"]
+mod description;
+#[path = "api/desk.rs"]
+mod desk;
+#[path = "api/events.rs"]
+mod events;
+#[path = "api/guard.rs"]
+mod guard;
+#[path = "api/limits.rs"]
+mod limits;
+#[path = "api/recordings.rs"]
+mod recordings;
+#[path = "api/sessions.rs"]
+mod sessions;
+#[path = "api/streams.rs"]
+mod streams;

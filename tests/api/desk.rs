@@ -1,0 +1,163 @@
+//! A server with a control plane of its own, in this process.
+
+use std::{
+    fs::{self, Permissions},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use mixpool::{
+    audio::{Format, Gain},
+    control::{Control, ControlSettings, Tokens},
+    ingest::{Feed, Feeders, Imperfection, Schedule, Stream, Synthetic, Waveform},
+    mixer::Limiting,
+    server::{Clock, Handle, Realtime, Report, Running, Server, Settings},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{Client, PATIENCE};
+
+const PTIME: Duration = Duration::from_millis(20);
+
+pub const CHANGE: &str = "the-token-that-changes";
+pub const READ: &str = "the-token-that-reads";
+
+/// Rings of the pool.
+pub const SLOTS: usize = 8;
+
+/// A server that mixes `tone-1`, `tone-2` and `noise`, records, and has a recordings folder with
+/// `song.wav`, a second of samples.
+pub struct Desk {
+    pub running: Running,
+    feeders: Feeders,
+    control: Control,
+    pub folder: TempDir,
+    /// Who may do all.
+    pub client: Client,
+}
+
+impl Desk {
+    pub fn open() -> Self {
+        Self::with(ControlSettings::default())
+    }
+
+    /// One that wants tokens. Its client has none.
+    pub fn with_tokens(settings: ControlSettings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [("change", CHANGE), ("read", READ)];
+        let [change, read] = files.map(|(name, token)| secret(folder.path(), name, token));
+        Self::with(ControlSettings {
+            tokens: Some(Tokens::read(&change, Some(&read)).unwrap()),
+            ..settings
+        })
+    }
+
+    pub fn with(control: ControlSettings) -> Self {
+        let needs_token = control.tokens.is_some();
+        let folder = tempfile::tempdir().unwrap();
+        let recordings = folder.path().join("recordings");
+        fs::create_dir(&recordings).unwrap();
+        write_song(&recordings.join("song.wav"));
+        let format = Format::new(8_000, 1).unwrap();
+        let server = Server::new(Settings {
+            format,
+            ptime: PTIME,
+            streams_max: SLOTS,
+            ring_bytes: 1 << 16,
+            prefault: false,
+            huge_pages: false,
+            gain: Gain::UNITY,
+            limiting: Limiting::Limiter,
+            clock: Clock::Live {
+                speed: 1.0,
+                playout_delay: Duration::from_millis(40),
+                ticks: None,
+            },
+            record: Some(folder.path().join("mix.wav")),
+            recordings: Some(recordings),
+            rtp_out: Vec::new(),
+            realtime: Realtime::default(),
+        })
+        .unwrap();
+        let voices = [
+            ("tone-1", Waveform::Sine, 300.0),
+            ("tone-2", Waveform::Sine, 500.0),
+            ("noise", Waveform::Pink, 440.0),
+        ];
+        let feeds = voices.into_iter().map(|(id, waveform, hz)| {
+            let source = Synthetic::new(format, waveform, 1, hz, -30.0);
+            let stream: Stream = server.open(id, "synthetic", Gain::UNITY).unwrap();
+            let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
+            (Feed::new(stream, Box::new(source)), schedule)
+        });
+        let feeds = feeds.collect();
+        let running = server.start().unwrap();
+        let feeders = Feeders::serving(feeds, 1).unwrap();
+        running.feed_by(&feeders);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let control = Control::start(listener, control, running.handle()).unwrap();
+        let mut client = Client::new(control.local_addr());
+        let reader = if needs_token {
+            client.with_token(READ)
+        } else {
+            client.clone()
+        };
+        client.description = Arc::new(reader.get("/api/v1/openapi.json").ok(200));
+        Self {
+            running,
+            feeders,
+            control,
+            folder,
+            client,
+        }
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.running.handle()
+    }
+
+    pub fn close(self) -> Report {
+        let report = self.running.finish(self.feeders);
+        self.control.join();
+        report
+    }
+}
+
+/// A file that only its owner may open.
+pub fn secret(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+fn write_song(path: &Path) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut song = hound::WavWriter::create(path, spec).unwrap();
+    (0..8_000_i16).for_each(|sample| song.write_sample(sample % 100).unwrap());
+    song.finalize().unwrap();
+}
+
+/// Looks until what is seen is what is wanted.
+#[track_caller]
+pub fn until(mut look: impl FnMut() -> Value, wanted: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let seen = look();
+        if wanted(&seen) {
+            return seen;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{seen}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
