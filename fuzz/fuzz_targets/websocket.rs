@@ -27,7 +27,7 @@ fn read<'a>(open: bool, pieces: impl Iterator<Item = &'a [u8]>) -> Read {
     for piece in pieces {
         frames.push(piece);
         while read.error.is_none() {
-            match frames.next() {
+            match frames.next_message() {
                 Ok(Some(message)) => read.messages.push(message),
                 Ok(None) => break,
                 Err(error) => read.error = Some(error),
@@ -38,7 +38,7 @@ fn read<'a>(open: bool, pieces: impl Iterator<Item = &'a [u8]>) -> Read {
     if read.error.is_some() {
         // Nothing comes after it.
         frames.push(b"\x82\x80\0\0\0\0");
-        assert!(frames.next().is_err());
+        assert!(frames.next_message().is_err());
     }
     read
 }

@@ -154,13 +154,13 @@ fn start(
     let (encoding, rate_hz) = match format {
         "ulaw" => (Encoding::MuLaw, 8_000),
         "alaw" => (Encoding::ALaw, 8_000),
-        _ => match SLIN.iter().find(|(name, _)| *name == format) {
-            Some(&(_, rate_hz)) => (Encoding::S16Le, rate_hz),
-            None => {
+        _ => {
+            let Some(&(_, rate_hz)) = SLIN.iter().find(|(name, _)| *name == format) else {
                 let format = cut(format);
                 return Err(MediaError::Format { format });
-            }
-        },
+            };
+            (Encoding::S16Le, rate_hz)
+        }
     };
     Ok(Event::Start(Start {
         style,

@@ -5,7 +5,8 @@
 //! frames whole and short, text UTF-8. No extension is spoken, so reserved bits must be zero.
 //!
 //! A message may have [`MESSAGE_BYTES_MAX`] bytes, in one frame or in many; a longer one is refused by the
-//! length that its header claims.
+//! length that its header claims. For a frame that is not, so many bytes are taken of the memory, and no more:
+//! [`OPENING_BYTES_MAX`] until it is known who speaks.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -170,7 +171,7 @@ impl Frames {
         });
     }
 
-    /// Takes what came. [`next`](Self::next) then gives its messages.
+    /// Takes what came. [`next_message`](Self::next_message) then gives its messages.
     pub fn push(&mut self, bytes: &[u8]) {
         let pipe = self.socket.get_mut();
         pipe.input.drain(..pipe.read);
@@ -182,7 +183,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`WebSocketError`], after which there is no message.
-    pub fn next(&mut self) -> Result<Option<Message>, WebSocketError> {
+    pub fn next_message(&mut self) -> Result<Option<Message>, WebSocketError> {
         loop {
             match self.socket.read() {
                 Ok(tungstenite::Message::Text(text)) => return Ok(Some(Message::Text(text))),
@@ -245,9 +246,12 @@ fn header(kind: Data, payload_bytes: usize, out: &mut Vec<u8>) {
         opcode: OpCode::Data(kind),
         ..FrameHeader::default()
     };
-    header
-        .format(payload_bytes as u64, out)
-        .expect("a vector takes all");
+    write(&header, payload_bytes, out);
+}
+
+fn write(header: &FrameHeader, payload_bytes: usize, out: &mut Vec<u8>) {
+    let written = header.format(payload_bytes as u64, out);
+    debug_assert!(written.is_ok(), "a vector takes all");
 }
 
 /// Appends a close with its reason, cut to [`REASON_BYTES_MAX`].
@@ -256,10 +260,7 @@ pub fn close(code: CloseCode, reason: &str, out: &mut Vec<u8>) {
         code: (code as u16).into(),
         reason: cut(reason).into(),
     }));
-    frame
-        .header()
-        .format(frame.payload().len() as u64, out)
-        .expect("a vector takes all");
+    write(frame.header(), frame.payload().len(), out);
     out.extend(frame.payload());
 }
 

@@ -114,7 +114,7 @@ impl Web {
     ) -> Result<(), Over> {
         self.frames.push(bytes);
         let done = loop {
-            match self.frames.next() {
+            match self.frames.next_message() {
                 Ok(None) => break Ok(()),
                 Ok(Some(message)) => {
                     if let Err(over) = self.take(&message, host, reply) {

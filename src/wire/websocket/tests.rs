@@ -12,11 +12,11 @@ fn frame(first: u8, masked: bool, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..=125 => out.push(bit | length as u8),
         length @ 126..=0xffff => {
-            out.push(bit | 126);
+            out.push(bit | 0x7e);
             out.extend((length as u16).to_be_bytes());
         }
         length => {
-            out.push(bit | 127);
+            out.push(bit | 0x7f);
             out.extend((length as u64).to_be_bytes());
         }
     }
@@ -39,7 +39,7 @@ fn read(frames: &mut Frames, bytes: &[u8]) -> (Vec<Message>, Option<WebSocketErr
     frames.push(bytes);
     let mut messages = Vec::new();
     loop {
-        match frames.next() {
+        match frames.next_message() {
             Ok(Some(message)) => messages.push(message),
             Ok(None) => return (messages, None),
             Err(error) => return (messages, Some(error)),
