@@ -25,8 +25,7 @@ export class Surface {
     this.context = canvas.getContext("2d");
     this.onChange = onChange;
     surfaces.add(this);
-    this.observer = new ResizeObserver(() => this.changed());
-    this.observer.observe(canvas);
+    new ResizeObserver(() => this.changed()).observe(canvas);
     this.changed();
   }
 
@@ -45,10 +44,5 @@ export class Surface {
 
   clear() {
     this.context.clearRect(0, 0, this.width, this.height);
-  }
-
-  release() {
-    surfaces.delete(this);
-    this.observer.disconnect();
   }
 }

@@ -73,6 +73,9 @@ export class Heatmap {
       this.#grid = layout(model.size, width, height);
       this.#marked = -1;
       this.#surface.clear();
+      // More slots than fit at the smallest size: the box grows, and then all is laid out anew.
+      const tall = Math.ceil(model.size / this.#grid.columns) * (this.#grid.side + GAP);
+      if (tall > height + GAP) this.#canvas.parentElement.style.minHeight = `${tall}px`;
       // Where the cells are, for who looks at the picture from outside.
       this.#canvas.dataset.side = this.#grid.side;
       this.#canvas.dataset.columns = this.#grid.columns;

@@ -112,14 +112,6 @@ export class Model {
     return this.redUntil[slot] > now;
   }
 
-  /** What a column says of a slot for sorting and showing. */
-  of(slot) {
-    return {
-      level: levelDb(this.level?.[slot] ?? 0),
-      fill: fillShare(this.fill?.[slot] ?? 0),
-    };
-  }
-
   find(id) {
     return this.streams.find((stream) => stream?.id === id) ?? null;
   }

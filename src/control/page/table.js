@@ -63,7 +63,7 @@ export class Table {
     const filter = document.getElementById("filter");
     filter.addEventListener("input", () => {
       this.#filter = filter.value.trim().toLowerCase();
-      this.#reorder(true);
+      this.#reorder();
     });
     filter.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" && this.#order.length > 0) {
@@ -75,7 +75,7 @@ export class Table {
       chip.addEventListener("click", () => {
         this.#show = chip.dataset.show;
         for (const other of document.querySelectorAll(".chip")) other.setAttribute("aria-pressed", other === chip);
-        this.#reorder(true);
+        this.#reorder();
       });
     }
     addEventListener("keydown", (event) => {
@@ -106,12 +106,12 @@ export class Table {
     if (this.#roster !== model.roster) {
       this.#roster = model.roster;
       if (this.#open && model.streams[this.#open.slot] !== this.#open) this.#setOpen(model.find(this.#open.id));
-      this.#reorder(true);
+      this.#reorder();
     } else if (this.#slow !== model.slowUpdates) {
       this.#slow = model.slowUpdates;
       // Under a pointer or a hand on a slider rows stay where they are.
       const held = this.#pointerInside || this.#body.contains(document.activeElement);
-      if (!held && now - this.#sortedAt > RESORT_MS) this.#reorder(false);
+      if (!held && now - this.#sortedAt > RESORT_MS) this.#reorder();
     }
     if (this.#stale) this.#place();
     for (const row of this.#pool) if (row.stream) row.draw(model, now);
@@ -132,7 +132,7 @@ export class Table {
         const same = this.#sort.column === column;
         this.#sort = { column, direction: same ? -this.#sort.direction : first };
         this.#markHead();
-        this.#reorder(true);
+        this.#reorder();
       });
       cell.append(button);
       this.#head.append(cell);
@@ -148,7 +148,7 @@ export class Table {
     }
   }
 
-  #reorder(anew) {
+  #reorder() {
     const model = this.#model;
     const now = performance.now();
     this.#sortedAt = now;
@@ -171,12 +171,13 @@ export class Table {
     this.#order = keyed.map(([, stream]) => stream);
     if (!this.#order.includes(this.#current)) this.#current = this.#order[0] ?? null;
     this.#stale = true;
-    if (anew) this.#tellCount(all.length);
+    this.#tellCount(all.length);
   }
 
   #tellCount(all) {
     const shown = this.#order.length;
-    this.#count.textContent = shown === all ? show.count(all) : `${show.count(shown)} of ${show.count(all)}`;
+    const text = shown === all ? show.count(all) : `${show.count(shown)} of ${show.count(all)}`;
+    if (this.#count.textContent !== text) this.#count.textContent = text;
     this.#empty.hidden = shown > 0;
     if (shown > 0) return;
     const none = { dropping: "No stream drops now. Good.", muted: "No stream is muted.", solo: "No stream is solo." };

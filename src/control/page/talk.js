@@ -92,7 +92,6 @@ export class Talk {
     element("talk-start").textContent = "Stop talking";
     element("talk-mute").disabled = false;
     element("talk-id").disabled = true;
-    document.body.classList.add("talking");
   }
 
   stop() {
@@ -109,7 +108,6 @@ export class Talk {
     element("talk-mute").disabled = true;
     element("talk-id").disabled = false;
     element("talk-start").textContent = "Start talking";
-    document.body.classList.remove("talking");
     this.#say("You are off air.");
   }
 
