@@ -8,6 +8,7 @@ mod description;
 mod events;
 mod health;
 mod listeners;
+mod plan;
 mod recordings;
 mod session;
 mod sources;
@@ -37,6 +38,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(recordings::routes())
         .merge(events::routes())
         .merge(config::routes())
+        .merge(plan::routes())
         .merge(listeners::routes())
         .merge(ingest::router())
         .merge(listen::router())
