@@ -166,23 +166,36 @@ COUNTERS = {
     "ticks": "mixpool_ticks_total",
     "late_ticks": "mixpool_late_ticks_total",
     "uptime_s": "mixpool_uptime_seconds",
+    "totals.offered_samples": "mixpool_offered_samples_total",
+    "totals.mixed_samples": "mixpool_mixed_samples_total",
+}
+STANDING = {
+    "pool.slots": "mixpool_slots",
+    "pool.ring_bytes": "mixpool_ring_bytes",
+    "streams": "mixpool_streams",
+    "admitted_streams": "mixpool_admitted_streams_total",
 }
 
 
 def check_values(prometheus, server, jobs):
     """What only goes up lies between what the status says before and after; what stands is the same."""
-    def status():
-        return json.loads(get(f"{server}/api/v1/status")[1])
+    def status(key):
+        value = json.loads(get(f"{server}/api/v1/status")[1])
+        for word in key.split("."):
+            value = value[word]
+        return value
 
     for job in jobs:
         for key, name in COUNTERS.items():
-            before = status()[key]
+            before = status(key)
             value = prometheus.value(name, job)
-            after = status()[key]
-            # A scrape may be as old as a snapshot.
-            slack = {"ticks": 6, "uptime_s": 0.2}.get(key, 0)
+            after = status(key)
+            # The status has the time of the answer, the metrics that of the snapshot.
+            slack = 0.2 if key == "uptime_s" else 0
             assert before - slack <= value <= after, f"{job} {name}: {before} {value} {after}"
-        assert prometheus.value("mixpool_streams", job) == status()["streams"] == SYNTHETIC + 1
+        for key, name in STANDING.items():
+            assert prometheus.value(name, job) == status(key), f"{job} {name}"
+        assert prometheus.value("mixpool_streams", job) == SYNTHETIC + 1
         assert prometheus.value("mixpool_streams_without_series", job) == SYNTHETIC + 1 - WITH_SERIES
         assert prometheus.value("mixpool_tick_period_seconds", job) == 0.02
     # Both tell of the same server: the same start to the last digit.
