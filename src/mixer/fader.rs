@@ -60,9 +60,9 @@ impl Fader {
         }
     }
 
-    /// A block of so many interleaved samples is over.
-    pub(super) fn end(&mut self, block: usize) {
-        self.ramp.pass((block / self.channels) as u32);
+    /// A block of so many instants is over.
+    pub(super) fn end(&mut self, instants: u32) {
+        self.ramp.pass(instants);
     }
 
     /// Adds samples that begin at number `from` of the block. Gives how many of them are heard: those that

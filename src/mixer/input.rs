@@ -47,6 +47,8 @@ pub(super) struct Input {
     fader: Fader,
     /// Largest magnitude that it gave since the strip was refreshed.
     peak: u16,
+    /// At which ticks that is.
+    turn: u64,
     timing: Timing,
     channels: u16,
     /// The tick that plays the window's first block, once a first frame came.
@@ -71,8 +73,10 @@ pub(super) struct Moment {
     pub(super) delay: u64,
     /// Whether any stream is solo.
     pub(super) soloing: bool,
-    /// Ticks after which a strip is refreshed.
-    pub(super) window: u64,
+    /// Whose strips are refreshed.
+    pub(super) turn: u64,
+    /// Samples per channel of a block.
+    pub(super) instants: u32,
 }
 
 /// What a stream gave to its window so far, in samples.
@@ -95,7 +99,8 @@ enum Step {
 }
 
 impl Input {
-    pub(super) fn new(new: &NewInput, format: Format) -> Self {
+    /// `turns` is after how many ticks a strip is refreshed.
+    pub(super) fn new(new: &NewInput, format: Format, turns: u64) -> Self {
         Self {
             lease: new.lease,
             account: Arc::clone(&new.account),
@@ -105,6 +110,7 @@ impl Input {
             strip: Arc::clone(&new.strip),
             fader: Fader::new(new.gain, format),
             peak: 0,
+            turn: new.lease.slot() as u64 % turns,
             timing: new.timing,
             channels: format.channels(),
             starts_at: 0,
@@ -223,10 +229,9 @@ impl Input {
         } else {
             self.fader.begin(moment.soloing);
             heard = self.play_window(consumer, moment, target, alone);
-            self.fader.end(target.block());
+            self.fader.end(moment.instants);
         }
-        // Each slot at ticks of its own.
-        if moment.tick % moment.window == self.lease.slot() as u64 % moment.window {
+        if moment.turn == self.turn {
             let ring = consumer.lease_stats(self.lease).expect(OURS);
             let peak = std::mem::take(&mut self.peak);
             self.strip.refresh(peak, ring.filled_bytes);
@@ -353,9 +358,11 @@ impl Input {
                 alone.put(place, part);
             }
             let heard = self.fader.add(place, part, target) as u64;
-            self.account.count(fate(frame, Fate::Mixed), heard);
-            let silenced = to - from - heard;
-            self.account.count(fate(frame, Fate::Muted), silenced);
+            for (became, samples) in [(Fate::Mixed, heard), (Fate::Muted, to - from - heard)] {
+                if samples > 0 {
+                    self.account.count(fate(frame, became), samples);
+                }
+            }
             given.served += to - from;
             given.heard += heard;
             self.position = to;

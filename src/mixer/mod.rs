@@ -165,7 +165,8 @@ impl Mixer {
         match command {
             Command::Admit(new) => {
                 let lease = new.lease;
-                self.inputs.wait(Input::new(&new, self.settings.format));
+                let input = Input::new(&new, self.settings.format, self.strip_ticks);
+                self.inputs.wait(input);
                 if let Some(output) = new.output {
                     self.outputs.insert(lease.slot(), output);
                 }
@@ -323,7 +324,8 @@ impl Mixer {
             tick: self.tick,
             delay: self.settings.playout_delay_ticks,
             soloing: self.inputs.is_soloing(),
-            window: self.strip_ticks,
+            turn: self.tick % self.strip_ticks,
+            instants: self.settings.block_samples as u32,
         };
         let Self {
             inputs: Inputs {
