@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 
 use super::Format;
 
+use multiversion::multiversion;
+
 /// Full scale: the largest absolute value of a sample.
 pub const FULL_SCALE: u16 = 32_768;
 
@@ -17,6 +19,7 @@ const PIECES_PER_SECOND: u32 = 100;
 const PIECES_MAX: usize = 1_000;
 
 /// The largest absolute value: 0 to 32,768, and 0 of no samples.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn peak(samples: &[i16]) -> u16 {
     // Two signed extremes instead of one absolute: baseline x86-64 has vector instructions for these.
     let (min, max) = samples.iter().fold((0i16, 0i16), |(min, max), &sample| {
