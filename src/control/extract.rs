@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::{
-    body::to_bytes,
+    body::{HttpBody as _, to_bytes},
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{StatusCode, header, request::Parts},
 };
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::problem::Problem;
@@ -41,15 +42,20 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
                 "this takes JSON: send `Content-Type: application/json`",
             ));
         }
+        let too_long = || {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("JSON has at most {JSON_BYTES_MAX} bytes here"),
+            )
+        };
+        // What says that it is too long need not come.
+        if request.body().size_hint().lower() > JSON_BYTES_MAX as u64 {
+            return Err(too_long());
+        }
         let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), JSON_BYTES_MAX));
         let bytes = match read.await {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) if is_too_long(&error) => {
-                return Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    format!("JSON has at most {JSON_BYTES_MAX} bytes here"),
-                ));
-            }
+            Ok(Err(error)) if is_too_long(&error) => return Err(too_long()),
             Ok(Err(error)) => {
                 return Err(Problem::bad_request(format!(
                     "the body did not come: {error}"
@@ -62,9 +68,13 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
                 ));
             }
         };
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Problem::bad_request(format!("in the JSON body: {error}")))
+        let refused = |error| Problem::bad_request(format!("in the JSON body: {error}"));
+        let value: Value = serde_json::from_slice(&bytes).map_err(refused)?;
+        // A list of its fields would be taken for an object, too.
+        if !value.is_object() {
+            return Err(Problem::bad_request("in the JSON body: it is no object"));
+        }
+        T::deserialize(value).map(Self).map_err(refused)
     }
 }
 

@@ -45,6 +45,9 @@ pub(super) const HEADERS_MAX: usize = 64;
 /// Bytes of another's error text that become a problem's detail.
 const DETAIL_BYTES_MAX: usize = 1024;
 
+/// Seconds until another try may do, where nothing better is known.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
 /// Our own files and answers alone; nothing inline, nothing from elsewhere, in no other page's frame.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; worker-src 'self'; \
      media-src 'self' blob:; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
@@ -71,6 +74,14 @@ pub(super) async fn protect(
             .unwrap_or_else(|Panicked| Problem::bug("a panic, told above").into_response()),
     };
     response = as_problem(response).await;
+    let later = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    if later.contains(&response.status()) {
+        let headers = response.headers_mut().entry(header::RETRY_AFTER);
+        headers.or_insert(RETRY_AFTER);
+    }
     dress(response.headers_mut());
     response
 }
@@ -210,6 +221,7 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
         (Some(host), None) => Authority::try_from(host.as_bytes())
             .ok()
             .filter(|host| !host.as_str().contains('@'))
+            .filter(|host| host.port_u16().is_some() || host.as_str() == host.host())
             .ok_or_else(|| Problem::bad_request("the Host header is no host")),
         _ => Err(Problem::bad_request("a request has one Host header")),
     }

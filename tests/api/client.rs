@@ -231,8 +231,9 @@ impl Client {
                 .map(|(_, item)| item)
         });
         let Some(item) = item else {
-            // The page's files are for people.
-            assert!(answer.status == 404 || answer.status < 400 && !path.starts_with("/api"));
+            // The page's files are for people, and the rest is refused.
+            let is_page = answer.status < 400 && !path.starts_with("/api");
+            assert!(is_page || [400, 403, 404, 405, 414, 421, 429, 431].contains(&answer.status));
             return;
         };
         let method = match method {

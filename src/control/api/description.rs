@@ -248,6 +248,10 @@ fn with_common_answers(path: &str, mut item: PathItem) -> PathItem {
         if path.contains('{') {
             declare(operation, &NOT_FOUND);
         }
+        // Browsers let any page open one.
+        if path.starts_with("/ws/") {
+            declare(operation, &FORBIDDEN);
+        }
     }
     let changing = [
         &mut item.post,

@@ -37,7 +37,7 @@ const WS_CHUNK: Duration = Duration::from_millis(40);
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 #[derive(OpenApi)]
-#[openapi(paths(wav::mix, wav::stream, ws::listen))]
+#[openapi(paths(wav::mix, wav::stream, ws::listen), components(schemas(Mix)))]
 struct Description;
 
 /// The routes.

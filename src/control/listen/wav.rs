@@ -35,6 +35,7 @@ use crate::{
 #[utoipa::path(
     get,
     path = "/listen.wav",
+    operation_id = "listen_to_mix",
     tag = "listening",
     responses(
         (status = 200, description = "A WAV without an end", content_type = "audio/wav", body = Vec<u8>),
@@ -54,6 +55,7 @@ pub(super) async fn mix(
 #[utoipa::path(
     get,
     path = "/listen/{stream}.wav",
+    operation_id = "listen_to_stream",
     tag = "listening",
     params(
         ("stream" = String, Path, description = "A stream's id"),

@@ -51,6 +51,7 @@ const READ_BYTES: usize = 1024;
 #[utoipa::path(
     get,
     path = "/ws/listen",
+    operation_id = "listen_by_websocket",
     tag = "listening",
     params(
         ("stream" = Option<String>, Query, description = "Hear this stream alone; the whole mix without it"),
