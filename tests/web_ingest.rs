@@ -14,7 +14,7 @@ use std::{
 
 use desk::{
     BLOCK, Desk, PATIENCE, Peer, Request, be_bytes, contains, endless_wav, le_bytes, limits, noise,
-    request, samples_of,
+    request, samples_of, wait,
 };
 use mixpool::{
     audio::Encoding,
@@ -185,7 +185,9 @@ fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
         .peer
         .say(r#"{"event":"websocket:connected","content-type":"audio/l16;rate=8000"}"#);
     let ids = ["bare", "c-1", "MZ1", "j-1", "vonage"];
-    ids.map(|id| desk.stream(id));
+    for id in ids {
+        desk.stream(id);
+    }
     let sum: i16 = callers.iter().map(|caller| caller.level).sum();
     paced(75, |_| {
         callers.iter_mut().for_each(Caller::speak);
@@ -448,7 +450,7 @@ fn who_finds_no_room_is_told_so() {
             .collect();
         let (closed, reason) = Peer::open(&desk, "?id=late&rate=8000").closed();
         assert_eq!(closed, code, "{reason}");
-        desk.wait("it is counted", || desk.refused(why) == 1);
+        wait("it is counted", || desk.refused(why) == 1);
         let answer = request(&desk, "POST /ingest/late", &[WAV], &endless_wav(&[1; 100]));
         assert_eq!(answer.status, status, "{}", answer.body);
         assert!(
@@ -615,7 +617,7 @@ fn a_body_that_is_cut_off_plays_as_far_as_it_came_and_that_is_noted() {
         &[WAV, "Transfer-Encoding: chunked"],
     );
     body.chunk(&endless_wav(&samples));
-    desk.wait("it came", || {
+    wait("it came", || {
         desk.handle
             .stream("cut")
             .is_some_and(|cut| cut.account().read().offered > 0)

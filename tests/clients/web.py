@@ -155,6 +155,11 @@ class _Peer(threading.Thread):
 
 
 class _Asterisk(_Peer):
+    """What it hears may have commands among it."""
+
+    def unpack(self, message):
+        return audio.from_bytes(b"" if isinstance(message, str) else message)
+
     def begin(self, socket):
         socket.send(
             "MEDIA_START connection_id:call-1 channel:WebSocket/mix/0x7f channel_id:1.1 "

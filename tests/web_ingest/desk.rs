@@ -140,19 +140,10 @@ impl Desk {
         }
     }
 
-    /// Waits until it holds.
-    pub fn wait(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            assert!(begun.elapsed() < PATIENCE, "never: {what}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
     /// Waits until this stream has ended.
     pub fn wait_ended(&self, id: &str) -> Arc<Admitted> {
         let stream = self.stream(id);
-        self.wait("it ends", || !stream.is_running());
+        wait("it ends", || !stream.is_running());
         stream
     }
 
@@ -164,6 +155,15 @@ impl Desk {
         let path = self.folder.path().join("mix.wav");
         let samples = hound::WavReader::open(path).unwrap().into_samples();
         (report, samples.collect::<Result<_, _>>().unwrap())
+    }
+}
+
+/// Waits until it holds.
+pub fn wait(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -265,8 +265,11 @@ impl Request {
         let address = desk.address();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-        let head = format!("{line} HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n");
+        let mut head = format!("{line} HTTP/1.1\r\nHost: {address}\r\n");
+        for field in fields.iter().chain(&[""]) {
+            head += field;
+            head += "\r\n";
+        }
         stream.write_all(head.as_bytes()).unwrap();
         Self {
             stream: BufReader::new(stream),

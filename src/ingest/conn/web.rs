@@ -178,6 +178,10 @@ impl Web {
         if !self.talker.is_known()
             && let Some(name) = speech.name(&self.ask)
         {
+            // Another may have taken the name since the beginning.
+            if let Some(id) = &self.ask.id {
+                host.must_be_free(id)?;
+            }
             let listens = self.ask.listen.unwrap_or(speech.is_two_way());
             let wish = Wish {
                 id: name,
