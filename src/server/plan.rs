@@ -10,6 +10,7 @@ mod notes;
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use self::beside::BesideReport;
 use self::cost::Cost;
@@ -96,7 +97,7 @@ pub const PLAYOUT: PlayoutSettings = PlayoutSettings {
 };
 
 /// The plan. Its JSON keys are the project's words in `snake_case`, units last.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct PlanReport {
     pub streams: usize,
@@ -131,7 +132,7 @@ pub struct PlanReport {
 }
 
 /// A wish, and whether this host grants it: no limit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HugePagesReport {
     /// Whether it is wished.
     pub asked: bool,
@@ -152,7 +153,7 @@ impl HugePagesReport {
 }
 
 /// One limit of the host beside what is needed of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LimitReport {
     /// What is limited, with its unit last.
     pub name: &'static str,

@@ -15,7 +15,7 @@ use mixpool::{
     control::{Control, ControlSettings, Tokens},
     ingest::{Feed, Feeders, Imperfection, Schedule, Stream, Synthetic, Waveform},
     mixer::Limiting,
-    server::{Clock, Handle, Realtime, Report, Running, Server, Settings},
+    server::{Clock, Realtime, Report, Running, Server, Settings, Stop},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,9 +33,10 @@ pub const SLOTS: usize = 8;
 /// A server that mixes `tone-1`, `tone-2` and `noise`, records, and has a recordings folder with
 /// `song.wav`, a second of samples.
 pub struct Desk {
-    pub running: Running,
+    running: Running,
     feeders: Feeders,
     control: Control,
+    pub stop: Stop,
     pub folder: TempDir,
     /// Who may do all.
     pub client: Client,
@@ -96,6 +97,7 @@ impl Desk {
             (Feed::new(stream, Box::new(source)), schedule)
         });
         let feeds = feeds.collect();
+        let stop = server.stop_handle();
         let running = server.start().unwrap();
         let feeders = Feeders::serving(feeds, 1).unwrap();
         running.feed_by(&feeders);
@@ -112,13 +114,10 @@ impl Desk {
             running,
             feeders,
             control,
+            stop,
             folder,
             client,
         }
-    }
-
-    pub fn handle(&self) -> Handle {
-        self.running.handle()
     }
 
     pub fn close(self) -> Report {

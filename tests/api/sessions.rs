@@ -3,9 +3,9 @@
 use mixpool::control::ControlSettings;
 use serde_json::json;
 
-use crate::desk::{CHANGE, Desk, READ};
+use crate::desk::{CHANGE, Desk, READ, until};
 
-/// A route of each kind: its method, its path, and a body.
+/// Routes that tell something.
 const LOOKING: [&str; 9] = [
     "/api/v1/status",
     "/api/v1/streams",
@@ -24,6 +24,8 @@ fn each_token_opens_what_it_is_for() {
     let nobody = &desk.client;
     let [wrong, reader, changer] =
         ["a-token-that-is-none", READ, CHANGE].map(|token| nobody.with_token(token));
+    let ready = || json!(nobody.get("/readyz").status);
+    until(ready, |status| status == 200);
     for path in ["/healthz", "/readyz", "/", "/style.css", "/api/v1/session"] {
         for client in [nobody, &wrong, &reader, &changer] {
             assert_eq!(client.get(path).status, 200, "{path}");

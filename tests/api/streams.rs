@@ -48,6 +48,55 @@ fn the_status_tells_how_the_server_is() {
 }
 
 #[test]
+fn the_plan_is_that_of_the_command_and_the_config_is_told() {
+    let desk = Desk::open();
+    let plan = desk.client.get("/api/v1/plan").ok(200);
+    assert_eq!(
+        (&plan["streams"], &plan["ring_bytes"]),
+        (&json!(SLOTS), &json!(1 << 16))
+    );
+    let status = desk.client.get("/api/v1/status").ok(200);
+    assert_eq!(plan["resident_bytes"], status["pool"]["resident_bytes"]);
+    assert_eq!(plan["fits"], true);
+    assert!(
+        plan["limits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|limit| limit["ok"] == true)
+    );
+    // This one was started without a config.
+    assert_eq!(
+        desk.client.get("/api/v1/config").ok(200),
+        json!({ "config": {} })
+    );
+    let refused = desk
+        .client
+        .send("POST", "/api/v1/reload", &[], b"")
+        .problem(409);
+    assert!(refused.contains("--config"), "{refused}");
+}
+
+#[test]
+fn a_server_is_ready_while_it_mixes_and_well_after_that_too() {
+    let desk = Desk::open();
+    until(
+        || json!(desk.client.get("/readyz").status),
+        |status| status == 200,
+    );
+    desk.stop.request();
+    let refused = until(
+        || json!(desk.client.get("/readyz").status),
+        |status| *status != 200,
+    );
+    assert_eq!(refused, 503);
+    assert_eq!(
+        desk.client.get("/healthz").ok(200),
+        json!({ "status": "ok" })
+    );
+}
+
+#[test]
 fn streams_are_filtered_sorted_and_paged() {
     let desk = Desk::open();
     let ask = |query: &str| desk.client.get(&format!("/api/v1/streams?{query}")).ok(200);

@@ -1,6 +1,7 @@
 //! What a server takes beside its pool, by the code that takes it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::PlanAudio;
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// Memory that something of the server takes beside the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BesideReport {
     /// What takes it.
     pub what: &'static str,
