@@ -10,7 +10,7 @@ import { ROOT, Server, freePort, sender, sleep, tone } from "./server.mjs";
 const GONE = /ERR_|WebSocket connection to|Failed to load resource/;
 
 export const a_drop_turns_its_cell_red_and_no_other = async () => {
-  const server = await Server.start(["--synthetic", "10", "--tcp", "0", "--tcp-drop", "--latency-cap", "500ms", "--streams-max", "64"]);
+  const server = await Server.start(["--synthetic", "10", "--playout-delay", "500ms", "--tcp", "0", "--tcp-drop", "--latency-cap", "1s", "--streams-max", "64"]);
   const line = await sender(await server.tcp(), "burst");
   const { page, check } = await visit(server.address);
   const second = tone(440, 1);
@@ -18,7 +18,7 @@ export const a_drop_turns_its_cell_red_and_no_other = async () => {
   await until("the stream", async () => (await isRed(page, "burst")) === false);
   const tile = page.locator("#t-drops");
   expect(!(await tile.evaluate((tile) => tile.classList.contains("bad"))), "nothing drops yet");
-  // Five seconds at once: all but half a second of it lies beyond the cap.
+  // Five seconds at once: all but a second of it lies beyond the cap.
   for (let at = 0; at < 5; at += 1) line.write(second);
   await until("red", () => isRed(page, "burst"));
   for (let number = 1; number <= 10; number += 1) {
@@ -87,11 +87,11 @@ export const a_token_is_asked_for_once = async () => {
   await until("the form", () => dialog.isVisible());
   await page.keyboard.press("Escape");
   expect(await dialog.isVisible(), "Escape leaves nobody before an empty page");
-  await page.getByLabel("Token").fill("wrong");
+  await page.locator("#token").fill("wrong");
   await page.keyboard.press("Enter");
   await until("a word about it", async () => /does not know/.test(await page.locator("#session-error").textContent()));
   await page.screenshot({ path: path.join(ROOT, "target/page/token.png") });
-  await page.getByLabel("Token").fill("correct-horse-battery-staple-9");
+  await page.locator("#token").fill("correct-horse-battery-staple-9");
   await page.keyboard.press("Enter");
   await until("live", async () => (await page.locator("#connection-text").textContent()) === "Live");
   expect(!(await dialog.isVisible()), "the form is gone");

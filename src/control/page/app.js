@@ -60,7 +60,7 @@ export const feed = new Feed({
     connection("live", "Live");
     set("footer-text", `mixpool ${data.server.version}`);
     document.title = "mixpool";
-    recordings ??= new Recordings();
+    recordings ??= new Recordings(model);
   },
   update(data) {
     model.update(data, performance.now());

@@ -57,12 +57,22 @@ export class Events {
   }
 }
 
+/** A name that says when, in this browser's time. */
+const nameNow = () => {
+  const two = (value) => String(value).padStart(2, "0");
+  const now = new Date();
+  const day = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+  return `mix-${day}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}.wav`;
+};
+
 export class Recordings {
+  #model;
   #list = document.getElementById("recordings");
   #button = document.getElementById("record");
   #known = "";
 
-  constructor() {
+  constructor(model) {
+    this.#model = model;
     this.#button.addEventListener("click", () => this.#start());
     this.refresh();
     setInterval(() => {
@@ -73,7 +83,7 @@ export class Recordings {
   async refresh() {
     try {
       const answer = await request("GET", path("recordings"));
-      this.#tell(answer.recordings ?? answer);
+      this.#tell(answer.recordings);
     } catch {
       // The feed says it, if the server is gone.
     }
@@ -87,8 +97,9 @@ export class Recordings {
       this.#list.replaceChildren(none("Nothing is being recorded."));
       return;
     }
-    const running = ({ state }) => state === "recording" || state === "running";
-    const ordered = [...recordings].sort((a, b) => running(b) - running(a));
+    const running = ({ phase }) => phase === "recording";
+    // Those that run first, then the latest.
+    const ordered = [...recordings].sort((a, b) => running(b) - running(a) || b.id - a.id);
     // A button that has the focus keeps it.
     const focused = document.activeElement?.dataset?.recording;
     this.#list.replaceChildren(...ordered.map((recording) => this.#row(recording, running(recording))));
@@ -96,11 +107,11 @@ export class Recordings {
   }
 
   #row(recording, running) {
-    const item = row(
-      running ? "● now" : "done",
-      `${recording.file}, ${show.age((recording.seconds ?? 0) * 1000)}${recording.error ? `: ${recording.error}` : ""}`,
-      Boolean(recording.error),
-    );
+    const { name, phase, samples, lost_samples: lost, error } = recording;
+    const { rate_hz: rate, channels } = this.#model.server;
+    const length = show.age((samples * 1000) / (rate * channels));
+    const missing = lost > 0 ? `, ${show.count(lost)} samples lost` : "";
+    const item = row(running ? "● now" : phase, `${name}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
     if (running) {
       item.firstChild.className = "when alarm";
       const stop = document.createElement("button");
@@ -108,7 +119,7 @@ export class Recordings {
       stop.className = "quiet small";
       stop.textContent = "Stop";
       stop.dataset.recording = recording.id;
-      stop.setAttribute("aria-label", `Stop recording ${recording.file}`);
+      stop.setAttribute("aria-label", `Stop recording ${name}`);
       stop.addEventListener("click", () => this.#stop(recording));
       item.append(stop);
     }
@@ -118,7 +129,7 @@ export class Recordings {
   async #start() {
     this.#button.disabled = true;
     try {
-      await request("POST", path("recordings"), {});
+      await request("POST", path("recordings"), { name: nameNow() });
     } catch (failure) {
       alert(`The recording was not started: ${failure.message}`, { key: "record" });
     }
@@ -126,11 +137,11 @@ export class Recordings {
     this.refresh();
   }
 
-  async #stop({ id, file }) {
+  async #stop({ id, name }) {
     try {
       await request("DELETE", path("recordings", String(id)));
     } catch (failure) {
-      alert(`${file} was not stopped: ${failure.message}`, { key: "record" });
+      alert(`${name} was not stopped: ${failure.message}`, { key: "record" });
     }
     this.refresh();
   }
