@@ -133,16 +133,17 @@ impl Server {
         let (sender, commands) = mpsc::sync_channel(settings.streams_max + TAPS_MAX);
         let (steer, steering) = mpsc::sync_channel(STEERING_MAX);
         let stop = Stop::new().map_err(ServerError::Mixer)?;
-        let shared = Arc::new(Shared::new(
+        let mut shared = Shared::new(
             pool,
             stop,
             sender,
             steer,
             recordings,
-            sinks.rtp_progress(),
             settings.clone(),
             mixing,
-        ));
+        );
+        shared.rtp_out = sinks.rtp_progress();
+        let shared = Arc::new(shared);
         Ok(Self {
             settings,
             block_samples,

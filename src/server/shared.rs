@@ -60,7 +60,6 @@ impl Shared {
         commands: SyncSender<Command>,
         steering: SyncSender<Command>,
         recordings: Recordings,
-        rtp_out: Vec<RtpProgress>,
         settings: Settings,
         mixing: mixer::Settings,
     ) -> Self {
@@ -70,7 +69,7 @@ impl Shared {
             register: Register::default(),
             vitals: Arc::new(Vitals::new(settings.ptime)),
             recordings,
-            rtp_out,
+            rtp_out: Vec::new(),
             stop,
             settings,
             mixing,

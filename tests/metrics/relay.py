@@ -1,5 +1,6 @@
 """A relay between Prometheus and a server, that knows which format was answered and may ask for another."""
 
+import contextlib
 import http.server
 import threading
 import urllib.request
@@ -18,11 +19,13 @@ class Relay:
                 with urllib.request.urlopen(request, timeout=5) as answer:
                     kind, body = answer.headers["Content-Type"], answer.read()
                 relay.kinds.add(kind)
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                # A scraper that ends does not wait for its answer.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    self.send_response(200)
+                    self.send_header("Content-Type", kind)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, *_):
                 pass
