@@ -65,7 +65,10 @@ fn serve(config: &str, flags: &[&str], named: bool) -> Server {
         mix,
     };
     let line = server.hear("listening on tcp ");
-    server.address = line.rsplit(' ').next().unwrap().to_owned();
+    line.rsplit(' ')
+        .next()
+        .unwrap()
+        .clone_into(&mut server.address);
     server
 }
 

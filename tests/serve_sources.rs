@@ -26,14 +26,15 @@ fn serve(folder: &Path, streams_max: usize) -> (Running, Feeders) {
         format: Format::new(8000, 1).unwrap(),
         ptime: Duration::from_millis(20),
         streams_max,
-        ring_bytes: 1 << 16,
+        // Half a second of this machine's time may pass without a frame, and more without a tick.
+        ring_bytes: 1 << 18,
         prefault: false,
         huge_pages: false,
         gain: Gain::UNITY,
         limiting: Limiting::Saturate,
         clock: Clock::Live {
             speed: 10.0,
-            playout_delay: Duration::from_millis(40),
+            playout_delay: Duration::from_secs(5),
             ticks: None,
         },
         record: Some(folder.join("mix.wav")),

@@ -136,8 +136,7 @@ impl Server {
         let mut shared = Shared::new(
             pool,
             stop,
-            sender,
-            steer,
+            [sender, steer],
             recordings,
             settings.clone(),
             mixing,

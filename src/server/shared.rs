@@ -57,8 +57,7 @@ impl Shared {
     pub(super) fn new(
         pool: Pool,
         stop: Stop,
-        commands: SyncSender<Command>,
-        steering: SyncSender<Command>,
+        [commands, steering]: [SyncSender<Command>; 2],
         recordings: Recordings,
         settings: Settings,
         mixing: mixer::Settings,

@@ -148,7 +148,8 @@ impl Shared {
                     Waveform::Speech => PITCH_HZ,
                     _ => TONE_HZ.min(f64::from(max_hz) / 2.0),
                 });
-                if frequency_hz <= 0.0 || !(frequency_hz < f64::from(max_hz)) {
+                let audible = frequency_hz > 0.0 && frequency_hz < f64::from(max_hz);
+                if !audible {
                     return Err(StartError::Frequency { max_hz });
                 }
                 let sound = Synthetic::new(format, *waveform, *seed, frequency_hz, *level_dbfs);

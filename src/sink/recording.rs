@@ -258,7 +258,7 @@ impl RecordingInput {
         if room {
             let last = self.next | LAST;
             self.input.send(INDEX_BYTES, |message| {
-                message.copy_from_slice(&last.to_ne_bytes())
+                message.copy_from_slice(&last.to_ne_bytes());
             });
         }
         room
