@@ -1,11 +1,14 @@
 use std::{
+    collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
     os::unix::fs::symlink,
+    thread,
 };
 
 use nix::unistd::mkfifo;
 use proptest::prelude::*;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
 use super::*;
 
@@ -174,9 +177,29 @@ fn a_folder_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_host_without_the_call_says_what_it_takes() {
-    let error = refusal("mix.wav", Errno::ENOSYS).to_string();
-    assert!(error.contains("Linux 5.6"), "{error}");
+fn a_host_without_the_call_is_told_at_the_start_with_what_it_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    // An old kernel, and a container whose profile does not know the call.
+    for errno in [Errno::ENOSYS, Errno::EPERM] {
+        let path = dir.path().to_owned();
+        let without = move || {
+            let filter: BpfProgram = SeccompFilter::new(
+                BTreeMap::from([(nix::libc::SYS_openat2, Vec::new())]),
+                SeccompAction::Allow,
+                SeccompAction::Errno(errno as u32),
+                TargetArch::try_from(std::env::consts::ARCH).unwrap(),
+            )
+            .unwrap()
+            .try_into()
+            .unwrap();
+            // Of this thread alone.
+            seccompiler::apply_filter(&filter).unwrap();
+            Folder::open(&path).unwrap_err()
+        };
+        let error = thread::spawn(without).join().unwrap();
+        assert!(matches!(error, FolderError::Unsupported(_)), "{error}");
+        assert!(error.to_string().contains("Linux 5.6"), "{error}");
+    }
 }
 
 proptest! {
