@@ -1,4 +1,4 @@
-//! What is said over WebSockets, in text: chan_websocket, Twilio, jambonz and Vonage. What is taken can be
+//! What is said over WebSockets, in text: `chan_websocket`, Twilio, jambonz and Vonage. What is taken can be
 //! obeyed, and why something is not is told in few words.
 
 #![no_main]
