@@ -166,17 +166,15 @@ impl Client {
     ) -> String {
         let own = self.headers.iter().map(|(name, value)| (&**name, &**value));
         let all: Vec<_> = own.chain(headers.iter().copied()).collect();
-        let mut head = format!("{method} {path} HTTP/1.1\r\n");
+        let mut lines = vec![format!("{method} {path} HTTP/1.1")];
         if !all.iter().any(|(name, _)| *name == "Host") {
-            head += &format!("Host: {}\r\n", self.address);
+            lines.push(format!("Host: {}", self.address));
         }
         if let Some(bytes) = body.filter(|&bytes| bytes > 0 || method == "POST") {
-            head += &format!("Content-Length: {bytes}\r\n");
+            lines.push(format!("Content-Length: {bytes}"));
         }
-        for (name, value) in all {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head + "\r\n"
+        lines.extend(all.iter().map(|(name, value)| format!("{name}: {value}")));
+        lines.join("\r\n") + "\r\n\r\n"
     }
 
     /// What holds of every answer.

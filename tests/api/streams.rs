@@ -260,7 +260,7 @@ fn a_change_that_makes_no_sense_changes_nothing() {
     assert_eq!(raw("application/json; charset=utf-8", b"{}").status, 200);
     desk.client.send("PATCH", path, &[], b"{}").problem(415);
     // An array too deep for any parser, and one that is too long.
-    raw(JSON.1, &[b'['; 60_000]).problem(400);
+    raw(JSON.1, &vec![b'['; 60_000]).problem(400);
     raw(JSON.1, &vec![b' '; 65 << 10]).problem(413);
     desk.client
         .patch("/api/v1/streams/nobody", &json!({}))
