@@ -133,7 +133,7 @@ impl Handle {
     /// # Errors
     /// [`Busy`].
     pub fn tap(&self, producer: Producer) -> Result<(), Busy> {
-        self.0.steer(Command::Tap(producer))
+        self.0.commands.steer(Command::Tap(producer))
     }
 
     /// Changes a stream in the mix, from the next tick on. Nothing comes of it if the stream has ended.
@@ -150,7 +150,7 @@ impl Handle {
         commands
             .into_iter()
             .flatten()
-            .try_for_each(|command| self.0.steer(command))
+            .try_for_each(|command| self.0.commands.steer(command))
     }
 
     /// Ends a stream: what it has in its ring is discarded, and its source is told.
@@ -158,7 +158,7 @@ impl Handle {
     /// # Errors
     /// [`Busy`]; then nothing is done.
     pub fn end(&self, stream: &Admitted) -> Result<(), Busy> {
-        self.0.steer(Command::End(stream.lease))?;
+        self.0.commands.steer(Command::End(stream.lease))?;
         stream.dismissal.dismiss();
         Ok(())
     }
@@ -169,7 +169,9 @@ impl Handle {
     /// # Errors
     /// [`Busy`].
     pub fn monitor(&self, stream: &Admitted, monitor: Monitor) -> Result<(), Busy> {
-        self.0.steer(Command::Monitor(stream.lease, monitor))
+        self.0
+            .commands
+            .steer(Command::Monitor(stream.lease, monitor))
     }
 
     /// Ends that, and closes the ring.
@@ -177,7 +179,9 @@ impl Handle {
     /// # Errors
     /// [`Busy`].
     pub fn unmonitor(&self, stream: &Admitted, kind: MonitorKind) -> Result<(), Busy> {
-        self.0.steer(Command::Unmonitor(stream.lease, kind))
+        self.0
+            .commands
+            .steer(Command::Unmonitor(stream.lease, kind))
     }
 }
 

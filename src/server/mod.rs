@@ -28,13 +28,14 @@ mod stop;
 mod vitals;
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 pub use self::{
     admitted::Admitted,
+    commands::Busy,
     error::ServerError,
     folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::{Change, Handle},
@@ -47,7 +48,6 @@ pub use self::{
         RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
     settings::{Clock, Settings},
-    shared::Busy,
     sources::{ID_BYTES_MAX, SourceSpec, StartError},
     stop::Stop,
     vitals::Status,
@@ -67,12 +67,6 @@ use crate::{
     mixer::{self, Mixer},
     queue::Pool,
 };
-
-/// Taps that may be on their way to the mixer at once, beside a stream for each slot.
-const TAPS_MAX: usize = 1024;
-
-/// Commands of those who steer the mix that may wait at once.
-const STEERING_MAX: usize = 1024;
 
 /// A server before its first tick.
 #[derive(Debug)]
@@ -130,17 +124,9 @@ impl Server {
             playout_delay_ticks,
         };
         let mixer = Mixer::new(mixing, consumer);
-        let (sender, commands) = mpsc::sync_channel(settings.streams_max + TAPS_MAX);
-        let (steer, steering) = mpsc::sync_channel(STEERING_MAX);
+        let (sender, commands) = commands::channel(settings.streams_max);
         let stop = Stop::new().map_err(ServerError::Mixer)?;
-        let mut shared = Shared::new(
-            pool,
-            stop,
-            [sender, steer],
-            recordings,
-            settings.clone(),
-            mixing,
-        );
+        let mut shared = Shared::new(pool, stop, sender, recordings, settings.clone(), mixing);
         shared.rtp_out = sinks.rtp_progress();
         let shared = Arc::new(shared);
         Ok(Self {
@@ -149,7 +135,7 @@ impl Server {
             mixer,
             sinks,
             shared,
-            commands: Commands::new(commands, steering),
+            commands,
             startup: begun.elapsed(),
         })
     }

@@ -1,22 +1,19 @@
 //! What the server's threads share: the pool, the accounts, the way to the mixer.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        mpsc::{SyncSender, TrySendError},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use super::{
-    Admitted, Clock, Settings, Status, Stop, recordings::Recordings, register::Register,
-    vitals::Vitals,
+    Admitted, Clock, Settings, Status, Stop, commands::Sender, recordings::Recordings,
+    register::Register, vitals::Vitals,
 };
 use crate::{
     audio::Gain,
     ingest::{Admission, Intake, MixClock, Newcomer, Refused, Stream, Tuner, lease},
     ledger::{Account, Listener},
-    mixer::{self, Command, NewInput, Timing},
+    mixer::{self, NewInput, Timing},
     queue::{Pool, Producer},
     sink::RtpProgress,
 };
@@ -42,11 +39,7 @@ pub(super) struct Shared {
     listeners: Mutex<Vec<Arc<Listener>>>,
     /// The same, to be changed.
     tuners: Mutex<Vec<Tuner>>,
-    /// Admissions and taps.
-    commands: SyncSender<Command>,
-    /// Commands of people and programs that steer the mix. On a way of their own: however many they
-    /// are, they take no admission's place.
-    steering: SyncSender<Command>,
+    pub(super) commands: Sender,
     /// The way to the threads that feed streams, once they are known.
     pub(super) intake: OnceLock<Intake>,
     /// Of streams that ask for none of their own. Locked when one is admitted.
@@ -57,7 +50,7 @@ impl Shared {
     pub(super) fn new(
         pool: Pool,
         stop: Stop,
-        [commands, steering]: [SyncSender<Command>; 2],
+        commands: Sender,
         recordings: Recordings,
         settings: Settings,
         mixing: mixer::Settings,
@@ -80,7 +73,6 @@ impl Shared {
             tuners: Mutex::default(),
             intake: OnceLock::new(),
             commands,
-            steering,
             gain,
         }
     }
@@ -165,30 +157,10 @@ impl Shared {
         let (at, dismissal) = (self.begun.elapsed(), stream.dismissal());
         let admitted = register
             .add(|number| Admitted::new(account, strip, dismissal, lease, from, at, number));
-        // Room for as many as there are slots, and a slot is leased anew only when the mixer has given
-        // it back. The mixer may be gone already: then nobody will hear the stream, and that is all.
-        let sent = self.commands.try_send(Command::Admit(new));
-        debug_assert!(
-            !matches!(sent, Err(TrySendError::Full(_))),
-            "room for an admission per slot"
-        );
+        self.commands.admit(new);
         (stream, admitted)
     }
-
-    /// Tells the mixer, unless it has too much to do already. If the mixer is gone, nothing comes of
-    /// it.
-    pub(super) fn steer(&self, command: Command) -> Result<(), Busy> {
-        match self.steering.try_send(command) {
-            Err(TrySendError::Full(_)) => Err(Busy),
-            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
-        }
-    }
 }
-
-/// The mixer has as many commands waiting as it keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the mixer has as many commands waiting as it keeps; try again in a moment")]
-pub struct Busy;
 
 impl Admission for Shared {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
@@ -217,9 +189,6 @@ impl Admission for Shared {
     }
 
     fn tap(&self, output: Producer) {
-        // A thread has one, and there is room for more than a machine has threads. If the mixer is gone
-        // the ring is closed, as at the end.
-        let sent = self.commands.try_send(Command::Tap(output));
-        debug_assert!(!matches!(sent, Err(TrySendError::Full(_))), "room for taps");
+        self.commands.tap(output);
     }
 }
