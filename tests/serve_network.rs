@@ -36,11 +36,10 @@ fn each_listener_is_in_the_report_with_the_port_that_it_has() {
         &[&["serve", "--duration", "200ms"], &flags[..], &more].concat(),
     );
     let listeners = report["listeners"].as_array().unwrap();
-    assert_eq!(listeners.len(), 5);
-    for (listener, kind) in listeners
-        .iter()
-        .zip(["rtp", "rtp", "audiosocket", "tcp", "unix"])
-    {
+    // The control plane takes audio, too.
+    let kinds = ["rtp", "rtp", "audiosocket", "tcp", "unix", "http"];
+    assert_eq!(listeners.len(), kinds.len());
+    for (listener, kind) in listeners.iter().zip(kinds) {
         let name = listener["listener"].as_str().unwrap();
         assert!(name.starts_with(kind) && !name.ends_with(":0"), "{name}");
         assert_eq!(listener["refused"]["streams_max"], 0);
@@ -54,6 +53,7 @@ fn a_config_has_its_listeners_as_tables() {
     let path = folder.path().join("serve.toml");
     let config = "
         duration = \"200ms\"
+        http = \"off\"
         tcp = [\"127.0.0.1:0\", \"127.0.0.1:0\"]
         allow = [\"10.0.0.0/8\", \"192.0.2.7\"]
         [[rtp]]
