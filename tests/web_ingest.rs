@@ -71,20 +71,26 @@ fn samples_that_are_spoken_are_in_the_recording_bit_for_bit() {
 }
 
 #[test]
-fn samples_that_are_poured_in_wait_for_their_time() {
-    // A ring of eleven blocks.
-    let desk = Desk::with(limits(), 4, 4096);
-    let samples = noise(100 * BLOCK, 2);
-    let mut peer = Peer::open(&desk, "?id=file&rate=8000&pour=true");
+fn what_is_poured_in_waits_for_its_time_and_nothing_of_it_is_lost() {
+    // A ring of 47 blocks for three times as many.
+    let desk = Desk::with(limits(), 4, 16 << 10);
+    let samples = noise(150 * BLOCK, 2);
+    let mut peer = Peer::open(&desk, "?id=socket&rate=8000&pour=true");
     for piece in samples.chunks(1_000) {
         peer.send(le_bytes(piece));
     }
     peer.socket.close(None).unwrap();
-    let entry = desk.wait_ended("file").account().read();
-    assert_eq!((entry.mixed, entry.dropped()), (100 * BLOCK as u64, 0));
-    assert_eq!(entry.concealed, 0);
+    desk.wait_ended("socket");
+    let body = noise(150 * BLOCK, 3);
+    let answer = request(&desk, "PUT /ingest/body", &[WAV], &endless_wav(&body));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    for id in ["socket", "body"] {
+        let entry = desk.wait_ended(id).account().read();
+        assert_eq!((entry.mixed, entry.dropped()), (150 * BLOCK as u64, 0));
+        assert_eq!(entry.concealed, 0);
+    }
     let (_, mix) = desk.finish();
-    assert!(contains(&mix, &samples));
+    assert!(contains(&mix, &samples) && contains(&mix, &body));
 }
 
 /// One who speaks a protocol of telephony, at a level that mu-law has exactly.
@@ -486,7 +492,7 @@ fn a_name_that_runs_is_taken_and_free_again_when_it_has_ended() {
 
 #[test]
 fn bodies_of_every_kind_are_in_the_recording_bit_for_bit() {
-    let desk = Desk::with(limits(), 4, 4096);
+    let desk = Desk::open();
     let voices: Vec<_> = (10..15).map(|seed| noise(40 * BLOCK, seed)).collect();
     let sized = |samples: &[i16]| {
         let mut wav = endless_wav(samples);
