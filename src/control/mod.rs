@@ -38,6 +38,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use axum::Router;
 use serde_json::{Map, Value};
 use tokio::{
     runtime,
@@ -181,7 +182,8 @@ impl Control {
             settings,
             answers: Answers::default(),
         });
-        let serve = serve(listener, publish, state);
+        let router = api::router(Arc::clone(&state));
+        let serve = serve(listener, publish, router, state);
         let thread = thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || runtime.block_on(serve))?;
@@ -207,7 +209,12 @@ impl Control {
     }
 }
 
-async fn serve(listener: TcpListener, publish: watch::Sender<Arc<Snapshot>>, state: Arc<State>) {
+async fn serve(
+    listener: TcpListener,
+    publish: watch::Sender<Arc<Snapshot>>,
+    router: Router,
+    state: Arc<State>,
+) {
     let listeners = Arc::clone(&state.listeners);
     tokio::spawn(Arc::clone(&state.live).run(state.snapshot.clone()));
     tokio::spawn(Arc::clone(&listeners).run());
@@ -217,7 +224,6 @@ async fn serve(listener: TcpListener, publish: watch::Sender<Arc<Snapshot>>, sta
         publish,
         Watcher::new(Arc::clone(&state.events)),
     ));
-    let router = api::router(Arc::clone(&state));
     tokio::spawn(accept::run(listener, router, Arc::clone(&state)));
     state.stopped().await;
     if state.handle.is_done() {

@@ -1,5 +1,4 @@
-//! `GET /api/v1/config`, `POST /api/v1/reload` and `GET /api/v1/plan`: what the server was told to be, and
-//! what that takes.
+//! `GET /api/v1/config` and `POST /api/v1/reload`: what the server was told to be.
 
 use std::sync::Arc;
 
@@ -12,14 +11,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     control::{problem::Problem, state::State},
-    server::{Reloaded, plan::PlanReport},
+    server::Reloaded,
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new()
         .routes(routes!(config))
         .routes(routes!(reload))
-        .routes(routes!(plan))
 }
 
 /// What the server was told to be.
@@ -93,16 +91,4 @@ async fn reload(Shared(state): Shared<Arc<State>>) -> Result<Json<ReloadedBody>,
         .map_err(Problem::bug)?
         .map_err(|error| Problem::of(StatusCode::CONFLICT, &error))?;
     Ok(Json(reloaded.into()))
-}
-
-/// What `mixpool plan` says, for this server on this host.
-#[utoipa::path(
-    get, path = "/api/v1/plan", tag = "server",
-    responses((status = 200, description = "The plan", body = PlanReport))
-)]
-async fn plan(Shared(state): Shared<Arc<State>>) -> Result<Json<PlanReport>, Problem> {
-    let handle = state.handle.clone();
-    // It reads files, of the kernel's at least.
-    let plan = spawn_blocking(move || handle.plan()).await;
-    plan.map(Json).map_err(Problem::bug)
 }
