@@ -28,7 +28,7 @@ use std::time::Duration;
 use self::{
     bus::Bus,
     input::{Input, Moment, OURS},
-    inputs::Inputs,
+    inputs::{Inputs, PREFETCH_INPUTS, prefetch},
     output::{LeftOut, Outputs},
 };
 pub use self::{
@@ -40,13 +40,8 @@ pub use self::{
 use crate::{
     audio::{Format, frame::frame_bytes},
     ledger::Checked,
-    queue::{Consumer, LeaseId, prefetch_to_write},
+    queue::{Consumer, LeaseId},
 };
-
-/// Inputs whose memory is fetched into the cache together, while groups before them are mixed. The cost
-/// of a thousand cold rings is memory latency, much of it in finding their pages: a processor looks up
-/// several pages at once if it is asked in one go, but not if a mix lies in between.
-const PREFETCH_INPUTS: usize = 8;
 
 /// Most contributors that a block names: as many as an RTP packet has room for (RFC 3550, section
 /// 5.1).
@@ -465,25 +460,6 @@ impl Mixer {
             &mut self.checks,
             &mut self.imbalances,
         );
-    }
-}
-
-/// Fetches what the inputs after `index` will need, a step further the nearer they are: the address of
-/// each step is known from the step before it.
-fn prefetch(inputs: &[Input], index: usize, consumer: &Consumer, frame: usize) {
-    let group = |ahead: usize| {
-        let inputs = inputs.iter().skip(index + ahead * PREFETCH_INPUTS);
-        inputs.take(PREFETCH_INPUTS)
-    };
-    for input in group(3) {
-        prefetch_to_write(input);
-    }
-    for input in group(2) {
-        consumer.prefetch_position(input.lease);
-        prefetch_to_write(input.account.hot());
-    }
-    for input in group(1) {
-        consumer.prefetch(input.lease, frame);
     }
 }
 
