@@ -128,14 +128,17 @@ export const whoever_talks_is_in_the_mix = async () => {
   await page.getByRole("button", { name: /^Talk/ }).click();
   await page.locator("#talk-id").fill("my voice");
   await page.getByRole("button", { name: "Start talking" }).click();
+  expect(await page.locator("#talk-id:invalid").isVisible(), "names have no spaces");
+  await page.locator("#talk-id").fill("my-voice");
+  await page.getByRole("button", { name: "Start talking" }).click();
   await until("on air", async () => /On air/.test(await page.locator("#talk-state").textContent()));
-  await until("a row", () => page.getByRole("button", { name: "my voice", exact: true }).isVisible());
+  await until("a row", () => page.getByRole("button", { name: "my-voice", exact: true }).isVisible());
   // The browser's false microphone beeps once a second.
-  await until("a level", () => knows(page, '({ model }) => model.find("my voice") && model.peakLevel[model.find("my voice").slot] > 200'), 15);
+  await until("a level", () => knows(page, '({ model }) => model.find("my-voice") && model.peakLevel[model.find("my-voice").slot] > 200'), 15);
   await until("the mix without me", async () => (await knows(page, "({ player }) => player.target?.mix")) === "minus");
   await sleep(3000);
   await page.getByRole("button", { name: "Stop talking" }).click();
-  await until("gone", async () => (await knows(page, '({ model }) => model.find("my voice")')) === null, 15);
+  await until("gone", async () => (await knows(page, '({ model }) => model.find("my-voice")')) === null, 15);
   await check();
   await server.stop();
   const loudest = recorded(mix).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);

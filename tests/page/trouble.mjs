@@ -16,18 +16,19 @@ export const a_drop_turns_its_cell_red_and_no_other = async () => {
   const second = tone(440, 1);
   line.write(second.subarray(0, 3200));
   await until("the stream", async () => (await isRed(page, "burst")) === false);
-  const tile = page.locator("#t-drops");
-  expect(!(await tile.evaluate((tile) => tile.classList.contains("bad"))), "nothing drops yet");
+  const total = () => page.locator("#h-drop-total").textContent();
+  expect((await total()) === "none in total", await total());
   // Five seconds at once: all but a second of it lies beyond the cap.
   for (let at = 0; at < 5; at += 1) line.write(second);
   await until("red", () => isRed(page, "burst"));
+  expect(await knows(page, "({ model }) => model.dropRateNow > 0"), "the rate, too");
   for (let number = 1; number <= 10; number += 1) {
     const id = `synthetic-${String(number).padStart(4, "0")}`;
     expect((await isRed(page, id)) === false, `${id} is red, too`);
   }
-  await until("the rate, too", () => tile.evaluate((tile) => tile.classList.contains("bad")));
   await page.screenshot({ path: path.join(ROOT, "target/page/drop.png") });
-  const total = await page.locator("#h-drop-total").textContent();
+  await until("the total, too", async () => /% in total/.test(await total()));
+  const dropped = await total();
   await until("red no more", async () => (await isRed(page, "burst")) === false);
   await page.getByRole("button", { name: "burst", exact: true }).click();
   await until("its ledger says so", async () => {
@@ -36,7 +37,7 @@ export const a_drop_turns_its_cell_red_and_no_other = async () => {
   });
   await check();
   await server.stop();
-  return `red while it drops; ${total}`;
+  return `red while it drops; ${dropped}`;
 };
 
 export const a_killed_and_restarted_server_is_found_again = async () => {

@@ -22,6 +22,17 @@ export const socket = (place, query) => {
   return url.href;
 };
 
+/** Why a WebSocket was refused: a browser does not say, but plain HTTP gets the same refusal. */
+export const refusal = async (address) => {
+  try {
+    const answer = await fetch(address.replace(/^ws/, "http"), { cache: "no-store" });
+    // 426: all was well but for the WebSocket that this is not.
+    return answer.status === 426 ? "the connection failed" : (await problem(answer)).message;
+  } catch {
+    return "the server does not answer";
+  }
+};
+
 /** Opens the form for the token, if it is not open yet. Resolves once the server took one. */
 export const signIn = () => {
   asking ??= new Promise((resolve) => {

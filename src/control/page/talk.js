@@ -1,6 +1,6 @@
 // The microphone as a stream of the mix: an audio worklet into a WebSocket of bare 16-bit samples.
 
-import { alert, dismiss, socket } from "./api.js";
+import { alert, dismiss, refusal, socket } from "./api.js";
 
 /** Not sent yet: beyond it the network does not keep up, and old words help nobody. */
 const BEHIND_S = 0.5;
@@ -67,7 +67,8 @@ export class Talk {
     this.#context = new AudioContext({ latencyHint: "interactive" });
     await this.#context.audioWorklet.addModule("talk-worklet.js");
     const { sampleRate } = this.#context;
-    const web = new WebSocket(socket("ws/ingest", { id: this.#id, rate: sampleRate, channels: 1 }));
+    const address = socket("ws/ingest", { id: this.#id, rate: sampleRate, channels: 1 });
+    const web = new WebSocket(address);
     this.#socket = web;
     let opened = false;
     web.onopen = () => {
@@ -76,11 +77,11 @@ export class Talk {
       // Of itself once it is there: the server knows the stream from now on.
       if (element("talk-hear").checked) this.#player.start({ stream: this.#id, mix: "minus" });
     };
-    web.onclose = ({ reason }) => {
+    web.onclose = async ({ reason }) => {
       if (web !== this.#socket) return;
       this.stop();
-      const refused = "the server did not take the stream: its pool may be full, or the name is no good";
-      this.#fail(`You are off air: ${reason || (opened ? "the connection was lost" : refused)}.`);
+      const why = reason || (opened ? "the connection was lost" : await refusal(address));
+      this.#fail(`You are off air: ${why}.`);
     };
     const source = this.#context.createMediaStreamSource(this.#stream);
     const talker = new AudioWorkletNode(this.#context, "talker", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
