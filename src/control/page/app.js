@@ -28,7 +28,7 @@ const meter = new Meter(element("meter"));
 const wave = new Wave(element("wave"));
 const health = new Health();
 const events = new Events();
-const talk = new Talk(player);
+const talk = new Talk(player, model);
 let recordings = null;
 
 const connection = (state, text) => {

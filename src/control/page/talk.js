@@ -9,6 +9,9 @@ const element = (name) => document.getElementById(name);
 
 export class Talk {
   #player;
+  #model;
+  /** To hear the mix without the own stream, once the server has it. */
+  #hear = false;
   #stream = null;
   #context = null;
   #socket = null;
@@ -17,8 +20,8 @@ export class Talk {
   #peak = 0;
   #shown = 0;
 
-  constructor(player) {
-    this.#player = player;
+  constructor(player, model) {
+    [this.#player, this.#model] = [player, model];
     const open = element("talk-open");
     open.addEventListener("click", () => {
       const hidden = !element("talk").hidden;
@@ -42,6 +45,10 @@ export class Talk {
   /** Once a frame. */
   draw() {
     if (!this.#stream && this.#shown === 0) return;
+    if (this.#hear && this.#model.find(this.#id)) {
+      this.#hear = false;
+      this.#player.start({ stream: this.#id, mix: "minus" });
+    }
     this.#shown = Math.max(this.#peak, this.#shown - 0.02);
     this.#peak = 0;
     element("talk-bar").style.transform = `scaleX(${Math.min(1, this.#shown).toFixed(3)})`;
@@ -49,6 +56,11 @@ export class Talk {
 
   async #start() {
     dismiss("talk");
+    this.#id = element("talk-id").value.trim();
+    if (this.#model.find(this.#id)) {
+      this.#fail(`There is a stream called ${this.#id}: choose another name.`);
+      return;
+    }
     if (!navigator.mediaDevices) {
       this.#fail("Browsers give the microphone only to pages of this machine or over HTTPS. Open this page by 127.0.0.1, or put a TLS proxy before it.");
       return;
@@ -63,7 +75,6 @@ export class Talk {
       this.#fail(`There is no microphone: ${why}.`);
       return;
     }
-    this.#id = element("talk-id").value.trim();
     this.#context = new AudioContext({ latencyHint: "interactive" });
     await this.#context.audioWorklet.addModule("talk-worklet.js");
     const { sampleRate } = this.#context;
@@ -74,8 +85,7 @@ export class Talk {
     web.onopen = () => {
       opened = true;
       this.#say(`On air as ${this.#id}.`);
-      // Of itself once it is there: the server knows the stream from now on.
-      if (element("talk-hear").checked) this.#player.start({ stream: this.#id, mix: "minus" });
+      this.#hear = element("talk-hear").checked;
     };
     web.onclose = async ({ reason }) => {
       if (web !== this.#socket) return;
@@ -98,6 +108,7 @@ export class Talk {
   stop() {
     const web = this.#socket;
     this.#socket = null;
+    this.#hear = false;
     web?.close();
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = null;
