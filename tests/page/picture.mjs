@@ -11,7 +11,10 @@ import { ROOT, Server, sender, sleep, tone } from "./server.mjs";
 const server = await Server.start(["--synthetic", "996", "--playout-delay", "400ms", "--tcp", "0", "--recordings", path.join(ROOT, "target/page")]);
 for (const [id, hertz] of [["desk-1", 330], ["desk-2", 470]]) {
   const line = await sender(await server.tcp(), id);
-  line.write(tone(hertz, 60, 700));
+  // As fast as it plays, as a desk would.
+  const sound = tone(hertz, 60, 700);
+  let at = 0;
+  setInterval(() => line.write(sound.subarray(at, at += 1600)), 100).unref();
 }
 const { page, check } = await visit(server.address, { viewport: { width: 1360, height: 850 } });
 await sleep(14_000);

@@ -155,8 +155,8 @@ export class Detail {
     }
     const foot = this.element.querySelector(".sum tfoot tr");
     foot.cells[1].textContent = show.count(offered);
-    // A frame may be half published while the ledger is read.
-    foot.cells[2].textContent = sum === offered ? "adds up" : `${show.signed(sum - offered, 0)} in flight`;
+    // While the ledger is read frames are on their way from one term to another.
+    foot.cells[2].textContent = sum === offered ? "adds up" : `${show.count(Math.abs(sum - offered))} in flight`;
     const words = TERMS.map(([term], at) => `${term} ${share(values[at])}`).join(", ");
     this.element.querySelector(".stack").setAttribute("aria-label", `Of ${show.count(offered)} samples offered: ${words}`);
     this.#showFigures(answer);
