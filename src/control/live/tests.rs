@@ -265,7 +265,10 @@ fn slow_columns_come_once_a_second_if_they_changed() {
 #[test]
 fn the_waveform_of_the_last_seconds_is_kept_for_who_comes_later() {
     let rig = Rig::new(&[]);
-    let mut next = rig.feed.told().wave_at + rig.feed.told().wave.len() as u64;
+    let mut next = {
+        let told = rig.feed.told();
+        told.wave_at + told.wave.len() as u64
+    };
     let mut play = |pieces: u64, gap: u64| {
         next += gap;
         let before = next;
