@@ -2,7 +2,7 @@
 //!
 //! One thread with an async runtime of its own serves all connections. It knows the server by its
 //! [`Handle`] alone: a command is plain data that the mixer takes at a tick, and figures are read once
-//! every 100 ms ([`sampler`]), however many ask for them.
+//! every 100 ms (`sampler`), however many ask for them.
 //!
 //! - `accept`: connections and what each may take
 //! - `guard`, `tokens`, `rate`: what every request passes: Host, Origin, limits, who may do what

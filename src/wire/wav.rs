@@ -46,7 +46,7 @@ pub struct Layout {
     pub encoding: Encoding,
     /// 1 to [`CHANNELS_MAX`].
     pub channels: u16,
-    /// A rate that a [`Format`](crate::audio::Format) allows.
+    /// A rate that a [`Format`] allows.
     pub rate_hz: u32,
     /// Bytes of samples; none if they go on to the end of the stream.
     pub data_bytes: Option<u32>,
