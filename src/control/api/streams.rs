@@ -19,6 +19,9 @@ use crate::{
 /// Rows of a page, at most.
 const LIMIT_MAX: usize = 1000;
 
+/// Streams that may be left out before them: more than there are slots and ended ones that are kept.
+const OFFSET_MAX: u32 = 2_000_000;
+
 /// Rows of a page if nothing is said.
 const LIMIT: usize = 100;
 
@@ -189,7 +192,7 @@ struct Asked {
     #[param(inline)]
     order: Direction,
     /// Streams to leave out at the beginning.
-    #[param(maximum = 4_294_967_295_u32)]
+    #[param(maximum = 2_000_000)]
     offset: u32,
     /// Streams in the answer, at most.
     #[param(minimum = 1, maximum = 1000)]
@@ -320,6 +323,11 @@ impl Asked {
         if !(1..=LIMIT_MAX).contains(&self.limit) {
             return Err(Problem::bad_request(format!(
                 "in the query: a limit is 1 to {LIMIT_MAX}"
+            )));
+        }
+        if self.offset > OFFSET_MAX {
+            return Err(Problem::bad_request(format!(
+                "in the query: an offset is 0 to {OFFSET_MAX}"
             )));
         }
         let texts = [Some(&self.filter), self.kind.as_ref()];
