@@ -108,6 +108,8 @@ impl WebSocketError {
 #[derive(Debug)]
 pub struct Frames {
     socket: WebSocket<Pipe>,
+    /// Why there is no further message: once said, said always.
+    end: Option<WebSocketError>,
 }
 
 /// Both directions, in memory.
@@ -160,6 +162,7 @@ impl Frames {
             .max_frame_size(Some(OPENING_BYTES_MAX));
         Self {
             socket: WebSocket::from_raw_socket(Pipe::default(), Role::Server, Some(config)),
+            end: None,
         }
     }
 
@@ -171,8 +174,12 @@ impl Frames {
         });
     }
 
-    /// Takes what came. [`next_message`](Self::next_message) then gives its messages.
+    /// Takes what came. [`next_message`](Self::next_message) then gives its messages. What comes after an
+    /// error is not kept.
     pub fn push(&mut self, bytes: &[u8]) {
+        if self.end.is_some() {
+            return;
+        }
         let pipe = self.socket.get_mut();
         pipe.input.drain(..pipe.read);
         pipe.read = 0;
@@ -182,8 +189,11 @@ impl Frames {
     /// The next message that is whole; none if more bytes must come first.
     ///
     /// # Errors
-    /// [`WebSocketError`], after which there is no message.
+    /// [`WebSocketError`], after which there is no message, but the same error again.
     pub fn next_message(&mut self) -> Result<Option<Message>, WebSocketError> {
+        if let Some(end) = &self.end {
+            return Err(end.clone());
+        }
         loop {
             match self.socket.read() {
                 Ok(tungstenite::Message::Text(text)) => return Ok(Some(Message::Text(text))),
@@ -195,7 +205,11 @@ impl Frames {
                 Err(FrameError::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok(None);
                 }
-                Err(error) => return Err(refused(error)),
+                Err(error) => {
+                    let end = refused(error);
+                    self.end = Some(end.clone());
+                    return Err(end);
+                }
             }
         }
     }

@@ -53,8 +53,13 @@ fn replies(frames: &mut Frames) -> Vec<u8> {
     out
 }
 
+/// Why some bytes are refused; nothing that comes after them is read.
 fn refused(bytes: &[u8]) -> WebSocketError {
-    read(&mut Frames::new(), bytes).1.expect("it is refused")
+    let mut frames = Frames::new();
+    let error = read(&mut frames, bytes).1.expect("it is refused");
+    let after = read(&mut frames, &binary(&[1]));
+    assert_eq!(after, (vec![], Some(error.clone())));
+    error
 }
 
 #[test]
