@@ -32,6 +32,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const RATE_HZ: u32 = 8_000;
 /// Samples of 20 ms.
 pub const BLOCK: usize = 160;
+pub const WAV: &str = "Content-Type: audio/wav";
 
 pub struct Desk {
     running: Running,
@@ -255,6 +256,14 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    pub fn is_problem(&self) -> bool {
+        self.head
+            .to_lowercase()
+            .contains("content-type: application/problem+json")
+    }
+}
+
 /// A request that is written by hand.
 pub struct Request {
     pub stream: BufReader<TcpStream>,
@@ -274,6 +283,16 @@ impl Request {
         Self {
             stream: BufReader::new(stream),
         }
+    }
+
+    /// One whose body comes in chunks.
+    pub fn chunked(desk: &Desk, line: &str, fields: &[&str]) -> Self {
+        let fields: Vec<_> = fields
+            .iter()
+            .copied()
+            .chain(["Transfer-Encoding: chunked"])
+            .collect();
+        Self::begin(desk, line, &fields)
     }
 
     pub fn write(&mut self, bytes: &[u8]) {

@@ -1,0 +1,221 @@
+use super::*;
+
+#[test]
+fn a_call_of_chan_websocket_is_heard_in_its_codec() {
+    let samples = ramp(4 * BLOCK);
+    for (format, payload, expected) in [
+        ("slin", le_bytes(&samples), samples.clone()),
+        ("ulaw", mu_law(&samples), as_mu_law(&samples)),
+    ] {
+        for style in [
+            format!(
+                "MEDIA_START connection_id:c-1 channel:WebSocket/x format:{format} optimal_frame_size:160 ptime:20"
+            ),
+            format!(
+                r#"{{"event":"MEDIA_START","connection_id":"c-1","format":"{format}","optimal_frame_size":160}}"#
+            ),
+        ] {
+            let mut line = Line::new(of(WebProtocol::Media));
+            line.feed(&text(&style)).unwrap();
+            assert_eq!(line.rig.account().id(), "c-1");
+            assert!(line.web.output().is_some() && line.replies.is_empty());
+            for piece in payload.chunks(payload.len() / 4) {
+                line.feed(&binary(piece)).unwrap();
+            }
+            line.feed(&text("DTMF_END digit:7 channel_id:1")).unwrap();
+            let done = line.feed(&text("HANGUP"));
+            assert!(matches!(done, Err(Over::HungUp)));
+            let farewell = line.web.farewell(&Over::HungUp);
+            assert!(farewell.ends_with(b"\x88\x02\x03\xe8"));
+            assert!(String::from_utf8_lossy(&farewell).contains("HANGUP"));
+            let (rig, heard) = line.end();
+            assert_eq!(sound(&all(&heard)), sound(&expected), "{style}");
+            assert_eq!(rig.events(), ["dtmf 7", "hangup"]);
+            assert_eq!(rig.network().telephone_event, 1);
+        }
+    }
+}
+
+#[test]
+fn a_peer_whose_frames_are_not_the_mixs_is_asked_to_cut_them_itself() {
+    for (start, greeting) in [
+        (
+            "MEDIA_START connection_id:a format:slin16 optimal_frame_size:640",
+            None,
+        ),
+        (
+            "MEDIA_START connection_id:a format:slin16 optimal_frame_size:960",
+            Some("START_MEDIA_BUFFERING"),
+        ),
+        (
+            r#"{"event":"MEDIA_START","connection_id":"a","format":"ulaw","optimal_frame_size":240}"#,
+            Some(r#"{"command":"START_MEDIA_BUFFERING"}"#),
+        ),
+    ] {
+        let mut line = Line::new(ask());
+        line.feed(&text(start)).unwrap();
+        let mut expected = Vec::new();
+        if let Some(greeting) = greeting {
+            websocket::text(greeting, &mut expected);
+        }
+        assert_eq!(line.replies, expected);
+    }
+}
+
+#[test]
+fn a_peer_whose_queue_is_full_is_sent_nothing_until_it_has_room() {
+    let mut line = Line::new(of(WebProtocol::Media));
+    line.feed(&text("MEDIA_START connection_id:a format:slin"))
+        .unwrap();
+    let mut mix = mix();
+    let block = ramp(BLOCK);
+    let mut out = Vec::new();
+    websocket::binary_header(2 * BLOCK, &mut out);
+    out.extend(le_bytes(&block));
+    for (at, (word, hears)) in (0..).zip([
+        ("MEDIA_XON", true),
+        ("MEDIA_XOFF", false),
+        ("MEDIA_XON", true),
+    ]) {
+        line.feed(&text(word)).unwrap();
+        let sent = sent(&mut line.web, &mut mix, at * BLOCK as u64, &block);
+        assert_eq!(sent, hears.then(|| out.clone()), "{word}");
+    }
+}
+
+#[test]
+fn a_media_stream_of_twilio_is_heard_on_its_clock_and_its_losses_are_exact() {
+    let samples = ramp(10 * BLOCK);
+    let frames: Vec<_> = samples.chunks(BLOCK).collect();
+    let mut line = Line::new(ask());
+    line.feed(&text(CONNECTED)).unwrap();
+    assert!(!line.web.is_known());
+    line.feed(&text(START)).unwrap();
+    assert_eq!(line.rig.account().id(), "MZ1");
+    // Two pieces never come, one key is pressed, one piece comes twice.
+    let mut sequence = 1;
+    for (index, frame) in frames.iter().enumerate() {
+        sequence += 1;
+        line.rig.now_ns += PERIOD_NS;
+        let piece = media(sequence, 20 * index, frame);
+        match index {
+            3 | 4 => {}
+            6 => {
+                line.feed(&piece).unwrap();
+                line.feed(&piece).unwrap();
+                sequence += 1;
+                let key = format!(
+                    r##"{{"event":"dtmf","sequenceNumber":"{sequence}","dtmf":{{"digit":"#"}}}}"##
+                );
+                line.feed(&text(&key)).unwrap();
+            }
+            _ => line.feed(&piece).unwrap(),
+        }
+    }
+    let stop = format!(
+        r#"{{"event":"stop","sequenceNumber":"{}","stop":{{}}}}"#,
+        sequence + 1
+    );
+    assert!(matches!(line.feed(&text(&stop)), Err(Over::HungUp)));
+    let farewell = line.web.farewell(&Over::HungUp);
+    assert!(String::from_utf8_lossy(&farewell).contains(r#""event":"clear""#));
+    let (rig, heard) = line.end();
+    let expected = as_mu_law(&samples);
+    let at = heard[0].0;
+    assert_eq!(heard[0].1, expected[..3 * BLOCK]);
+    assert_eq!(
+        heard[1],
+        (at + 5 * BLOCK as u64, expected[5 * BLOCK..].to_vec())
+    );
+    let network = rig.network();
+    // The beginning, ten pieces, a key, the end; two are lost, and one came twice.
+    assert_eq!((network.expected, network.lost), (13, 1));
+    assert_eq!((network.duplicate, network.telephone_event), (1, 1));
+    assert_eq!(rig.events(), ["dtmf #", "stop"]);
+    assert_eq!(rig.entry().concealed, 2 * BLOCK as u64);
+}
+
+#[test]
+fn a_stream_of_one_direction_is_not_spoken_to_and_the_other_track_is_left_out() {
+    let mut line = Line::new(ask());
+    let both = START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#);
+    line.feed(&[text(CONNECTED), text(&both)].concat()).unwrap();
+    assert!(line.web.output().is_none());
+    let samples = ramp(4 * BLOCK);
+    for (index, frame) in samples.chunks(BLOCK).enumerate() {
+        line.rig.now_ns += PERIOD_NS;
+        line.feed(&media(2 * index + 2, 20 * index, frame)).unwrap();
+        let other = r#"{"event":"media","sequenceNumber":"@","media":{"track":"outbound","payload":"AAAA"}}"#;
+        let other = other.replace('@', &(2 * index + 3).to_string());
+        line.feed(&text(&other)).unwrap();
+    }
+    let (rig, heard) = line.end();
+    assert_eq!(all(&heard), as_mu_law(&samples));
+    let network = rig.network();
+    assert_eq!((network.unsupported, network.lost), (4, 0));
+    assert_eq!(rig.entry().concealed, 0);
+}
+
+#[test]
+fn twilio_hears_the_mix_as_it_speaks_itself() {
+    let mut line = Line::new(ask());
+    line.feed(&[text(CONNECTED), text(START)].concat()).unwrap();
+    let block = ramp(BLOCK);
+    let message = sent(&mut line.web, &mut mix(), 0, &block).unwrap();
+    assert_eq!(message[..2], [0x81, 126]);
+    let json = std::str::from_utf8(&message[4..]).unwrap();
+    assert_eq!(
+        json.len(),
+        usize::from(u16::from_be_bytes([message[2], message[3]]))
+    );
+    let Ok(twilio::Event::Media { payload, .. }) = twilio::parse(json) else {
+        panic!("{json}")
+    };
+    assert_eq!(payload, mu_law(&block));
+    assert!(json.contains(r#""streamSid":"MZ1""#));
+}
+
+#[test]
+fn jambonz_is_heard_in_stereo_and_hears_one_channel() {
+    let mut line = Line::new(of(WebProtocol::Jambonz));
+    line.feed(&text(
+        r#"{"callSid":"j-1","sampleRate":8000,"mixType":"stereo"}"#,
+    ))
+    .unwrap();
+    assert_eq!(line.rig.account().id(), "j-1");
+    let pairs: Vec<_> = (0..BLOCK as i16)
+        .flat_map(|at| [at * 20, at * 10])
+        .collect();
+    line.feed(&binary(&le_bytes(&pairs))).unwrap();
+    let block = ramp(BLOCK);
+    let message = sent(&mut line.web, &mut mix(), 0, &block).unwrap();
+    assert_eq!(message[4..], le_bytes(&block));
+    let (_, heard) = line.end();
+    let expected: Vec<_> = (1..BLOCK as i16).map(|at| at * 15).collect();
+    assert_eq!(sound(&all(&heard)), expected);
+}
+
+#[test]
+fn vonage_hears_messages_of_20_ms_whatever_the_blocks_are() {
+    let mut line = Line::new(ask());
+    line.feed(&text(
+        r#"{"event":"websocket:connected","content-type":"audio/l16;rate=8000"}"#,
+    ))
+    .unwrap();
+    let mut mix = mix();
+    let mut got = Vec::new();
+    // Blocks of 15 ms.
+    let samples = ramp(8 * 120);
+    for (at, block) in (0..).zip(samples.chunks(120)) {
+        got.extend(sent(&mut line.web, &mut mix, at * 120, block).unwrap());
+    }
+    let mut payload: Vec<u8> = Vec::new();
+    for message in got.chunks(4 + 320) {
+        assert_eq!(message[..4], [0x82, 126, 1, 64]);
+        payload.extend(&message[4..]);
+    }
+    assert_eq!(payload, le_bytes(&samples));
+    line.feed(&text(r#"{"event":"websocket:dtmf","digit":"5"}"#))
+        .unwrap();
+    assert_eq!(line.rig.events(), ["dtmf 5"]);
+}
