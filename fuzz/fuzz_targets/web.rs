@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use mixpool::{
     audio::Format,
-    wire::{linear, media, twilio},
+    wire::{id::is_id, linear, media, twilio},
 };
 
 /// Beyond what it quotes of the input: each of its characters, escaped.
@@ -19,13 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     match media::parse(text) {
         Ok(media::Event::Start(start)) => {
             assert!(Format::new(start.rate_hz, 1).is_ok());
-            assert!((1..=media::ID_BYTES_MAX).contains(&start.connection_id.len()));
-            assert!(
-                start
-                    .connection_id
-                    .bytes()
-                    .all(|byte| byte.is_ascii_graphic())
-            );
+            assert!(is_id(&start.connection_id));
             assert_ne!(start.frame_bytes, Some(0));
         }
         Ok(_) => {}
@@ -33,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     match twilio::parse(text) {
         Ok(twilio::Event::Start { stream_sid, .. }) => {
-            assert!((1..=twilio::SID_BYTES_MAX).contains(&stream_sid.len()));
+            assert!(is_id(&stream_sid));
             // It goes into what is sent back.
             let mut message = twilio::prefix(&stream_sid).into_bytes();
             twilio::encode(bytes, &mut message);
@@ -51,11 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     match linear::opening(text) {
         Ok(opening) => {
             assert!(Format::new(opening.rate_hz, 1).is_ok() && opening.channels > 0);
-            assert!(
-                opening
-                    .call_id
-                    .is_none_or(|id| id.len() <= linear::ID_BYTES_MAX)
-            );
+            assert!(opening.call_id.is_none_or(|id| is_id(&id)));
         }
         Err(error) => assert!(error.to_string().len() < WORDS, "{error}"),
     }

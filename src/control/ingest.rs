@@ -22,7 +22,7 @@ use crate::{
     audio::Gain,
     ingest::conn::{Guests, Rejection},
     ledger::Malformed,
-    wire::hello::{ID_BYTES_MAX, is_id},
+    wire::id::{ID_BYTES_MAX, is_id},
 };
 
 pub(super) use self::body::Taken;
@@ -58,7 +58,7 @@ fn checked_id(id: &str) -> Result<&str, Problem> {
         return Ok(id);
     }
     let detail = format!(
-        "an id is 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces; {} bytes were sent that are not",
+        "an id is 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces, and not `.` or `..`; {} bytes were sent that are not",
         id.len()
     );
     Err(Problem::new(StatusCode::BAD_REQUEST, detail))

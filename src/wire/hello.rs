@@ -14,12 +14,11 @@ use std::{
 
 use thiserror::Error;
 
+use super::id::{ID_BYTES_MAX, is_id};
 use crate::audio::{Format, FormatError, Gain, GainError, codec::Encoding};
 
 /// Most bytes of the line, with its end.
 pub const LINE_BYTES_MAX: usize = 512;
-/// Most bytes of an id.
-pub const ID_BYTES_MAX: usize = 128;
 
 const NAME: &[u8] = b"MIXPOOL/";
 const KEYS: &str = "id, rate, channels, format, gain";
@@ -93,6 +92,9 @@ pub enum HelloError {
         /// Its length.
         length: usize,
     },
+    /// An id that no URL can name.
+    #[error("an id may have dots, but cannot be `.` or `..`")]
+    Dots,
     /// A value that is no whole number.
     #[error("{key}={value} is no whole number: {source}")]
     Whole {
@@ -186,16 +188,14 @@ impl Hello {
     }
 }
 
-/// Whether a text can be the id of a stream: 1 to [`ID_BYTES_MAX`] printable characters of ASCII without
-/// spaces.
-pub fn is_id(text: &str) -> bool {
-    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 fn id(value: &str) -> Result<String, HelloError> {
     if value.is_empty() || value.len() > ID_BYTES_MAX {
         let length = value.len();
         return Err(HelloError::Id { length });
+    }
+    // Of a line, all else is printable.
+    if !is_id(value) {
+        return Err(HelloError::Dots);
     }
     Ok(value.to_owned())
 }
@@ -332,6 +332,12 @@ mod tests {
             "there is no format \"f32\"; there are s16le, s16be, mulaw, alaw"
         );
         assert_eq!(error("id="), "an id of 0 bytes is outside 1 to 128");
+        for dots in ["id=.", "id=.."] {
+            assert_eq!(
+                error(dots),
+                "an id may have dots, but cannot be `.` or `..`"
+            );
+        }
         assert_eq!(
             error(&format!("id={}", "x".repeat(129))),
             "an id of 129 bytes is outside 1 to 128"

@@ -12,11 +12,11 @@
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::content_type::{ContentType, ContentTypeError};
+use super::{
+    content_type::{ContentType, ContentTypeError},
+    id::{cut, is_id},
+};
 use crate::audio::{Format, FormatError};
-
-/// Most bytes of an identifier that are taken.
-pub const ID_BYTES_MAX: usize = 128;
 
 /// Who introduced the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub enum OpeningError {
 pub fn opening(text: &str) -> Result<Opening, OpeningError> {
     let said: Said = serde_json::from_str(text)?;
     let call = [said.call_sid, said.conversation, said.uuid];
-    let call_id = call.into_iter().flatten().find(|id| is_name(id));
+    let call_id = call.into_iter().flatten().find(|id| is_id(id));
     if let Some(rate_hz) = said.sample_rate {
         let channels = match said.mix_type.as_deref() {
             None | Some("mono" | "mixed") => 1,
@@ -135,14 +135,6 @@ pub fn event(text: &str) -> Event {
         (Some("websocket:disconnected"), _) => Event::Disconnected,
         _ => Event::Other,
     }
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(ID_BYTES_MAX).collect()
 }
 
 #[derive(Deserialize)]

@@ -15,10 +15,8 @@
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::id::{ID_BYTES_MAX, cut, is_id};
 use crate::audio::codec::Encoding;
-
-/// Most bytes of an identifier.
-pub const ID_BYTES_MAX: usize = 128;
 
 /// Signed linear formats that are not 8 kHz: name and rate in Hz.
 const SLIN: [(&str, u32); 9] = [
@@ -92,7 +90,9 @@ pub enum MediaError {
         key: &'static str,
     },
     /// An identifier that is empty, too long, or not printable.
-    #[error("a connection_id must be 1 to {ID_BYTES_MAX} printable characters of ASCII")]
+    #[error(
+        "a connection_id must be 1 to {ID_BYTES_MAX} printable characters of ASCII, and not `.` or `..`"
+    )]
     Id,
     /// A codec that is not decoded here.
     #[error(
@@ -146,8 +146,7 @@ fn start(
 ) -> Result<Event, MediaError> {
     let missing = |key| MediaError::Missing { key };
     let connection_id = connection_id.ok_or(missing("connection_id"))?;
-    let printable = connection_id.bytes().all(|byte| byte.is_ascii_graphic());
-    if !printable || !(1..=ID_BYTES_MAX).contains(&connection_id.len()) {
+    if !is_id(connection_id) {
         return Err(MediaError::Id);
     }
     let format = format.ok_or(missing("format"))?;
@@ -181,10 +180,6 @@ fn simple(word: &str, digit: Option<&str>) -> Event {
         ("HANGUP", _) => Event::Hangup,
         _ => Event::Other,
     }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(ID_BYTES_MAX).collect()
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,8 @@
 //! and how a sender of bare samples says what they are.
 //!
 //! Pure: slices in, values that borrow them out. Any bytes are taken or refused with a reason; none
-//! panics, and nothing is allocated by a length that the bytes claim. What is not refused has been
+//! panics, and nothing is allocated by a length that the bytes claim, but for the frame of a WebSocket, up
+//! to 64 KiB. What is not refused has been
 //! checked as a whole, so reading on cannot fail.
 //!
 //! This layer has no socket, clock or state, and imports `audio` alone.
@@ -10,6 +11,7 @@
 //! - [`audiosocket`]: the messages of Asterisk's AudioSocket
 //! - [`content_type`]: what the body of a request says of itself
 //! - [`hello`]: the line with which a sender of bare samples may begin
+//! - [`id`]: what a stream may be called
 //! - [`linear`]: how jambonz and Vonage introduce bare samples over a WebSocket
 //! - [`media`]: the text messages of Asterisk's `chan_websocket`
 //! - [`payload`]: what an RTP payload type stands for
@@ -22,6 +24,7 @@
 pub mod audiosocket;
 pub mod content_type;
 pub mod hello;
+pub mod id;
 pub mod linear;
 pub mod media;
 pub mod payload;

@@ -20,11 +20,10 @@ use serde::{
 };
 use thiserror::Error;
 
+use super::id::{ID_BYTES_MAX, cut, is_id};
+
 /// The only rate there is.
 pub const RATE_HZ: u32 = 8_000;
-
-/// Most characters of a stream's or a call's identifier.
-pub const SID_BYTES_MAX: usize = 128;
 
 /// What came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +34,8 @@ pub enum Event {
     Start {
         /// Its number among the messages.
         sequence: Option<u64>,
-        /// Which stream, and of which call.
+        /// Which stream.
         stream_sid: String,
-        /// The call, if it was said.
-        call_sid: Option<String>,
         /// What is sent of the call: `inbound`, `outbound`, or both.
         tracks: Vec<Track>,
     },
@@ -53,13 +50,6 @@ pub enum Event {
         /// G.711 mu-law.
         payload: Vec<u8>,
     },
-    /// What was sent before a mark of ours has played.
-    Mark {
-        /// Its number among the messages.
-        sequence: Option<u64>,
-        /// The mark.
-        name: String,
-    },
     /// A key was pressed.
     Dtmf {
         /// Its number among the messages.
@@ -72,7 +62,7 @@ pub enum Event {
         /// Its number among the messages.
         sequence: Option<u64>,
     },
-    /// An event that there was not when this was written: to be passed over.
+    /// An event that changes nothing here, or that there was not when this was written: to be passed over.
     Unknown {
         /// Its number among the messages.
         sequence: Option<u64>,
@@ -115,12 +105,11 @@ pub enum TwilioError {
         /// Channels.
         channels: u64,
     },
-    /// An identifier that is empty, too long, or not printable.
-    #[error("a {field} must be 1 to {SID_BYTES_MAX} printable characters of ASCII")]
-    Sid {
-        /// Which one.
-        field: &'static str,
-    },
+    /// A stream's identifier that cannot be an id.
+    #[error(
+        "a streamSid must be 1 to {ID_BYTES_MAX} printable characters of ASCII, and not `.` or `..`"
+    )]
+    Sid,
     /// Audio that is no base64.
     #[error("the audio is no base64: {0}")]
     Base64(#[from] DecodeError),
@@ -137,7 +126,6 @@ pub fn parse(text: &str) -> Result<Event, TwilioError> {
         stream_sid,
         start,
         media,
-        mark,
         dtmf,
     } = serde_json::from_str(text)?;
     Ok(match &*event {
@@ -147,14 +135,13 @@ pub fn parse(text: &str) -> Result<Event, TwilioError> {
             let Some(stream_sid) = start.stream_sid.or(stream_sid) else {
                 return Err(missing("start", "streamSid"));
             };
+            if !is_id(&stream_sid) {
+                return Err(TwilioError::Sid);
+            }
             start.media_format.map_or(Ok(()), MediaFormat::check)?;
             Event::Start {
                 sequence,
-                stream_sid: sid("streamSid", stream_sid)?,
-                call_sid: start
-                    .call_sid
-                    .map(|call| sid("callSid", call))
-                    .transpose()?,
+                stream_sid,
                 tracks: start.tracks.iter().map(|track| Track::of(track)).collect(),
             }
         }
@@ -167,10 +154,6 @@ pub fn parse(text: &str) -> Result<Event, TwilioError> {
                 payload: STANDARD.decode(&*media.payload)?,
             }
         }
-        "mark" => Event::Mark {
-            sequence,
-            name: mark.ok_or(missing("mark", "mark"))?.name,
-        },
         "dtmf" => Event::Dtmf {
             sequence,
             digit: dtmf.ok_or(missing("dtmf", "dtmf"))?.digit,
@@ -215,15 +198,6 @@ fn missing(event: &'static str, field: &'static str) -> TwilioError {
     TwilioError::Missing { event, field }
 }
 
-fn sid(field: &'static str, value: String) -> Result<String, TwilioError> {
-    let printable = value.bytes().all(|byte| byte.is_ascii_graphic());
-    if printable && (1..=SID_BYTES_MAX).contains(&value.len()) {
-        Ok(value)
-    } else {
-        Err(TwilioError::Sid { field })
-    }
-}
-
 impl Track {
     fn of(text: &str) -> Self {
         if text.starts_with("outbound") {
@@ -243,7 +217,6 @@ struct Envelope {
     stream_sid: Option<String>,
     start: Option<Start>,
     media: Option<Media>,
-    mark: Option<Mark>,
     dtmf: Option<Dtmf>,
 }
 
@@ -251,7 +224,6 @@ struct Envelope {
 #[serde(rename_all = "camelCase")]
 struct Start {
     stream_sid: Option<String>,
-    call_sid: Option<String>,
     #[serde(default)]
     tracks: Vec<String>,
     media_format: Option<MediaFormat>,
@@ -279,7 +251,7 @@ impl MediaFormat {
             return Ok(());
         }
         Err(TwilioError::Format {
-            encoding: self.encoding.chars().take(SID_BYTES_MAX).collect(),
+            encoding: cut(&self.encoding),
             rate_hz,
             channels,
         })
@@ -292,11 +264,6 @@ struct Media {
     #[serde(default)]
     timestamp: Number,
     payload: String,
-}
-
-#[derive(Deserialize)]
-struct Mark {
-    name: String,
 }
 
 #[derive(Deserialize)]
@@ -338,10 +305,6 @@ impl<'de> Deserialize<'de> for Number {
             D::Error::custom(cut(&error.to_string()))
         })
     }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(SID_BYTES_MAX).collect()
 }
 
 #[cfg(test)]

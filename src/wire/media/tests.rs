@@ -119,7 +119,7 @@ proptest! {
     ) {
         let text = format!("MEDIA_START connection_id:{id} format:{format}");
         if let Ok(Event::Start(start)) = parse(&text) {
-            prop_assert!((1..=ID_BYTES_MAX).contains(&start.connection_id.len()));
+            prop_assert!(is_id(&start.connection_id));
             prop_assert!(start.connection_id.bytes().all(|byte| byte.is_ascii_graphic()));
         }
     }

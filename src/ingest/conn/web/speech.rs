@@ -354,7 +354,7 @@ fn take_twilio(
             talker.count(Packet::Unsupported);
             silent(sequence, numbers, talker, sound, host)?;
         }
-        Event::Mark { sequence, .. } | Event::Unknown { sequence } => {
+        Event::Unknown { sequence } => {
             silent(sequence, numbers, talker, sound, host)?;
         }
         Event::Dtmf { sequence, digit } => {
