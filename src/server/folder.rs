@@ -118,7 +118,14 @@ impl Folder {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
         self.resolve(name, flags)
             .map(File::from)
-            .map_err(|errno| refusal(name, errno))
+            .map_err(|errno| match errno {
+                // No file is sought: the folder itself was removed.
+                Errno::ENOENT => FolderError::Refused {
+                    name: name.to_owned(),
+                    source: errno.into(),
+                },
+                errno => refusal(name, errno),
+            })
     }
 
     /// Opens a regular file, to be read. Never waits for a pipe's writer.

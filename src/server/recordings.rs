@@ -265,16 +265,25 @@ impl Recordings {
 
     /// Waits until all is written, and takes stock.
     pub(super) fn finish(&self) -> Finished {
-        let mut inner = self.lock();
-        inner.tend();
+        let waiting = {
+            let mut inner = self.lock();
+            inner.tend();
+            let waiting = |kept: &mut Kept| Some((kept.id, kept.recorder.waiting()?));
+            inner
+                .kept
+                .iter_mut()
+                .filter_map(waiting)
+                .collect::<Vec<_>>()
+        };
         let mut finished = Finished::default();
-        for kept in &mut inner.kept {
-            let recorded = kept.recorder.wait();
-            finished.states.push(kept.state());
-            if kept.id == SETTINGS_ID {
-                finished.recorded = recorded.unwrap_or_default();
+        // Without the lock: a slow disk holds up nobody who looks at the recordings meanwhile.
+        for (id, waiting) in waiting {
+            let recorded = waiting.wait();
+            if id == SETTINGS_ID {
+                finished.recorded = recorded;
             }
         }
+        finished.states = self.lock().kept.iter().map(Kept::state).collect();
         finished
     }
 }

@@ -288,8 +288,23 @@ impl Recorder {
     /// # Panics
     /// If the writing thread did: a bug.
     pub fn wait(&mut self) -> Option<Recorded> {
-        let thread = self.thread.take()?;
-        Some(thread.join().expect(PANICKED))
+        self.waiting().map(Waiting::wait)
+    }
+
+    /// The same, to wait where the recorder is not held up: gives it the first time.
+    pub fn waiting(&mut self) -> Option<Waiting> {
+        self.thread.take().map(Waiting)
+    }
+}
+
+/// For the end of a recording.
+#[derive(Debug)]
+pub struct Waiting(JoinHandle<Recorded>);
+
+impl Waiting {
+    /// See [`Recorder::wait`].
+    pub fn wait(self) -> Recorded {
+        self.0.join().expect(PANICKED)
     }
 }
 

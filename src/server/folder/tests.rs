@@ -169,6 +169,17 @@ fn a_folder_that_was_moved_is_still_the_folder() {
 }
 
 #[test]
+fn nothing_is_made_in_a_folder_that_was_removed() {
+    let house = tempfile::tempdir().unwrap();
+    let path = house.path().join("recordings");
+    fs::create_dir(&path).unwrap();
+    let folder = Folder::open(&path).unwrap();
+    fs::remove_dir(&path).unwrap();
+    let refused = folder.create("a.wav").unwrap_err();
+    assert!(matches!(refused, FolderError::Refused { .. }), "{refused}");
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_named() {
     for path in ["/nonexistent/recordings", "/dev/null"] {
         let error = Folder::open(Path::new(path)).unwrap_err();
