@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::PathBuf,
 };
 
@@ -16,8 +16,9 @@ use super::{WrongUsage, network};
 /// Where the control plane listens if nothing is said, or at the next port that is free.
 const PORT: u16 = 8080;
 
-/// Descriptors for all else: a network connection of each of 1000 streams, files, sockets.
-const OTHER_DESCRIPTORS: u64 = 2048;
+/// Descriptors for all else: two for each of 1000 who send audio over the network, a pair of sockets where
+/// a body brings it; and files, sockets, eventfds.
+const OTHER_DESCRIPTORS: u64 = 2500;
 
 /// Ports that are tried.
 const PORTS: u16 = 1000;
@@ -40,7 +41,7 @@ pub struct ControlPlane {
     read_token_file: Option<PathBuf>,
 
     /// Name by which this server is reached, beside its address and localhost; may be given several times
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_parser = host_name, value_name = "NAME")]
     http_host: Vec<String>,
 
     /// Most connections at once
@@ -58,8 +59,8 @@ pub struct ControlPlane {
 
     /// Streams that have series of their own in /metrics, the earliest admitted; the others are in the
     /// totals
-    #[arg(long, default_value_t = 100, value_name = "COUNT")]
-    metrics_streams_max: u32,
+    #[arg(long, default_value_t = ControlSettings::default().metrics_streams_max, value_name = "COUNT")]
+    metrics_streams_max: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,21 @@ fn place(text: &str) -> Result<Place> {
         "off" => Ok(Place::Off),
         text => network::address(text).map(Place::At),
     }
+}
+
+/// A name alone: browsers say the port beside it, and who asks by a URL's scheme says it to the browser.
+fn host_name(text: &str) -> Result<String> {
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        // As it stands in a URL.
+        return Ok(format!("[{address}]"));
+    }
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if !text.is_empty() && text.bytes().all(of_name) {
+        return Ok(text.to_owned());
+    }
+    bail!(
+        "`{text}` is no name of a host; write mix.example.org, without https:// and without a port"
+    )
 }
 
 impl ControlPlane {
@@ -115,13 +131,16 @@ impl ControlPlane {
             .map(|file| Tokens::read(file, self.read_token_file.as_deref()))
             .transpose()
             .map_err(|error| WrongUsage(error.to_string()))?;
+        let connections_max = self.connections_max();
         Ok(ControlSettings {
-            connections_max: self.connections_max(),
+            connections_max,
+            // Whatever one address takes, there is room for others.
+            connections_per_address_max: (connections_max * 3 / 4).max(1),
             requests_per_second: self.http_requests_per_second,
             host_names: self.http_host.clone(),
             tokens,
             listeners_max: self.listeners_max,
-            metrics_streams_max: self.metrics_streams_max as usize,
+            metrics_streams_max: self.metrics_streams_max,
             ..ControlSettings::default()
         })
     }
@@ -141,5 +160,28 @@ impl ControlPlane {
         };
         let room = soft.saturating_sub(OTHER_DESCRIPTORS).max(soft / 4);
         wanted.min(usize::try_from(room).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_is_what_stands_in_a_url_without_scheme_and_port() {
+        for name in ["mix.example.org", "mix_1", "203.0.113.5"] {
+            assert_eq!(host_name(name).unwrap(), name);
+        }
+        assert_eq!(host_name("2001:db8::7").unwrap(), "[2001:db8::7]");
+        for wrong in [
+            "",
+            "https://mix.example.org",
+            "mix.example.org:8443",
+            "mix example",
+            "*",
+        ] {
+            let refused = host_name(wrong).unwrap_err().to_string();
+            assert!(refused.contains("without https://"), "{refused}");
+        }
     }
 }

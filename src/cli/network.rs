@@ -239,7 +239,7 @@ fn audiosocket_address(text: &str) -> Result<AudioSocketAddress> {
 
 /// `127.0.0.1:5004`, `[::1]:5004`; a port alone is on loopback, which nobody else reaches.
 pub fn address(text: &str) -> Result<SocketAddr> {
-    if let Ok(port) = text.trim_start_matches(':').parse() {
+    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
         return Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), port).into());
     }
     text.parse().map_err(|_| {
@@ -267,6 +267,8 @@ mod tests {
         }
         assert_eq!(address("0.0.0.0:0").unwrap().to_string(), "0.0.0.0:0");
         assert_eq!(address("[::1]:5004").unwrap().to_string(), "[::1]:5004");
+        // An address without a port is no port.
+        assert!(address("::1").is_err() && address("::").is_err());
         for text in ["", "localhost:5004", "127.0.0.1", "70000"] {
             let error = address(text).unwrap_err().to_string();
             assert!(error.contains("0.0.0.0:5004"), "{error}");
