@@ -1,13 +1,14 @@
 //! Connections, and what each may take: how many there are, how long a head may be and how long it may
 //! take to come.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::ready, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     extract::ConnectInfo,
     http::{Request, StatusCode},
+    response::IntoResponse as _,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +17,6 @@ use nix::sys::socket::{
     sockopt::{SndBuf, TcpUserTimeout},
 };
 use tokio::{
-    io::AsyncWriteExt as _,
     net::TcpStream,
     sync::Semaphore,
     time::{sleep, timeout},
@@ -24,8 +24,8 @@ use tokio::{
 use tower::Service as _;
 
 use super::{
-    guard::{HEADER_BYTES_MAX, HEADERS_MAX, Peer, URL_BYTES_MAX},
-    problem::{MEDIA_TYPE, Problem},
+    guard::{self, HEADER_BYTES_MAX, HEADERS_MAX, Peer, URL_BYTES_MAX},
+    problem::Problem,
     rate::{NoPlace, Place},
     state::State,
 };
@@ -49,7 +49,7 @@ const REST: Duration = Duration::from_millis(50);
 /// Connections that are told that there is no room for them, at once; beyond that they are just closed.
 const TURNED_AWAY_MAX: usize = 64;
 
-/// How long one may take to hear it.
+/// How long one may take to ask, and to hear it.
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes connections until the runtime ends.
@@ -63,15 +63,24 @@ pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: 
     };
     let settings = &state.settings;
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let mut troubled = false;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
+            // The peer was gone before it was taken.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                tracing::debug!("cannot accept a connection: {error}");
+                if !troubled {
+                    tracing::warn!(
+                        "no HTTP connection can be taken, which is tried again: {error}"
+                    );
+                }
+                troubled = true;
                 sleep(REST).await;
                 continue;
             }
         };
+        troubled = false;
         match state.places.take(peer.ip()) {
             Ok(place) => {
                 bound(&stream, settings.stalled_max);
@@ -80,7 +89,7 @@ pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: 
             Err(no_place) => {
                 if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
                     tokio::spawn(async move {
-                        let _ = timeout(TURN_AWAY_TIMEOUT, turn_away(stream, no_place)).await;
+                        turn_away(stream, no_place).await;
                         drop(permit);
                     });
                 }
@@ -110,51 +119,56 @@ async fn serve(stream: TcpStream, address: SocketAddr, router: Router, place: Pl
             return;
         }
     };
+    // A WebSocket goes on when this has ended, and keeps the place.
+    let place = Arc::new(place);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(address));
         extensions.insert(Peer { address, local });
+        extensions.insert(Arc::clone(&place));
         router.clone().call(request)
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEAD_FIELDS_MAX)
-        // Who has sent a body may close its half, or all, before the answer: it was sent all the same.
-        .half_close(true)
+    let connection = builder()
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!(%address, "connection ended: {error}");
     }
-    drop(place);
 }
 
-/// Says that there is no room, whatever was asked for.
-async fn turn_away(mut stream: TcpStream, no_place: NoPlace) -> std::io::Result<()> {
-    let (status, detail) = match no_place {
-        NoPlace::InAll(max) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{max} connections are open, and no more are taken: try again later"),
-        ),
-        NoPlace::FromAddress(max) => (
+/// Says that there is no room, whatever is asked for.
+async fn turn_away(stream: TcpStream, no_place: NoPlace) {
+    let problem = match no_place {
+        NoPlace::InAll(max) => Problem::unavailable(format!(
+            "{max} connections are open, and no more are taken: try again later"
+        )),
+        NoPlace::FromAddress(max) => Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             format!("{max} connections are open from this address: close some first"),
         ),
     };
-    let problem = Problem::new(status, detail);
-    let body = serde_json::to_string(&problem)?;
-    // What was sent before it is read would undo the answer.
-    stream.readable().await?;
-    let mut asked = [0; 4096];
-    while matches!(stream.try_read(&mut asked), Ok(read) if read > 0) {}
-    let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {}\r\nRetry-After: 10\r\n\
-         Connection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(answer.as_bytes()).await?;
-    stream.shutdown().await
+    let service = service_fn(move |_: Request<Incoming>| {
+        let mut response = problem.clone().into_response();
+        guard::dress(&mut response);
+        ready(Ok::<_, Infallible>(response))
+    });
+    let connection = builder()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // Who does not ask, or does not hear it, is cut off.
+    let _ = timeout(TURN_AWAY_TIMEOUT, connection).await;
+}
+
+/// How requests are read.
+fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEAD_FIELDS_MAX)
+        // Who has sent a body may close its half, or all, before the answer: it was sent all the same.
+        .half_close(true);
+    builder
 }

@@ -74,15 +74,7 @@ pub(super) async fn protect(
             .unwrap_or_else(|Panicked| Problem::bug("a panic, told above").into_response()),
     };
     response = as_problem(response).await;
-    let later = [
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::SERVICE_UNAVAILABLE,
-    ];
-    if later.contains(&response.status()) {
-        let headers = response.headers_mut().entry(header::RETRY_AFTER);
-        headers.or_insert(RETRY_AFTER);
-    }
-    dress(response.headers_mut());
+    dress(&mut response);
     response
 }
 
@@ -111,7 +103,11 @@ async fn admit(state: &State, request: Request, next: Next, needed: Access) -> R
         return next.run(request).await;
     }
     if access == Access::Nothing {
-        return unauthorized(request.headers());
+        let path = request.uri().path();
+        let by_players = ["/listen", "/ingest/"]
+            .iter()
+            .any(|begin| path.starts_with(begin));
+        return unauthorized(request.headers(), by_players);
     }
     Problem::new(
         StatusCode::FORBIDDEN,
@@ -120,8 +116,10 @@ async fn admit(state: &State, request: Request, next: Next, needed: Access) -> R
     .into_response()
 }
 
-/// The answer to a request without a valid token.
-pub(super) fn unauthorized(headers: &HeaderMap) -> Response {
+/// The answer to a request without a valid token; with `password`, one may be given instead. Players send
+/// one once they are asked for it. A browser would ask its user in a window of its own, where the page has
+/// a place for it.
+pub(super) fn unauthorized(headers: &HeaderMap, password: bool) -> Response {
     let mut response = Problem::new(
         StatusCode::UNAUTHORIZED,
         "this needs a token: send `Authorization: Bearer TOKEN`, or begin a session with it by POST \
@@ -135,9 +133,7 @@ pub(super) fn unauthorized(headers: &HeaderMap) -> Response {
     };
     let challenges = response.headers_mut();
     challenges.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(bearer));
-    // Players send a password once they are asked for it. A browser would ask its user in a window of
-    // its own, where the page has a place for it.
-    if !headers.contains_key("sec-fetch-mode") {
+    if password {
         let basic = HeaderValue::from_static(r#"Basic realm="mixpool""#);
         challenges.append(header::WWW_AUTHENTICATE, basic);
     }
@@ -147,7 +143,9 @@ pub(super) fn unauthorized(headers: &HeaderMap) -> Response {
 /// Why a request is not even looked at.
 fn refusal(state: &State, request: &Request) -> Option<Response> {
     let headers = request.headers();
-    let peer = *request.extensions().get::<Peer>()?;
+    let Some(&peer) = request.extensions().get::<Peer>() else {
+        return Some(Problem::bug("a request that came by no connection").into_response());
+    };
     if let Err(wait) = state.rates.take(peer.address.ip(), Instant::now()) {
         return Some(too_many(wait, state.settings.requests_per_second));
     }
@@ -260,6 +258,7 @@ fn same_origin(headers: &HeaderMap, ours: &Authority, names: &[String]) -> Resul
     {
         return Err(foreign("the request comes from another site".to_owned()));
     }
+    let (our_host, our_port) = without_default_port(ours);
     for origin in headers.get_all(header::ORIGIN) {
         let is_ours = origin
             .to_str()
@@ -267,13 +266,12 @@ fn same_origin(headers: &HeaderMap, ours: &Authority, names: &[String]) -> Resul
             .and_then(|origin| origin.parse::<Uri>().ok())
             .and_then(|origin| {
                 let authority = origin.authority()?;
-                let same = without_default_port(authority) == without_default_port(ours);
-                // A proxy before us may say another port, or none.
-                Some(
-                    same || names
-                        .iter()
-                        .any(|name| name.eq_ignore_ascii_case(authority.host())),
-                )
+                let (host, port) = without_default_port(authority);
+                let same = (&host, port) == (&our_host, our_port);
+                // A proxy before us may have another port, if it is the usual one: other ports of the host
+                // are other sites.
+                let by_name = names.iter().any(|name| name.eq_ignore_ascii_case(&host));
+                Some(same || by_name && (port.is_none() || port == our_port))
             });
         if is_ours != Some(true) {
             return Err(foreign(format!(
@@ -284,6 +282,7 @@ fn same_origin(headers: &HeaderMap, ours: &Authority, names: &[String]) -> Resul
     Ok(())
 }
 
+/// The host, and the port if it is not the usual one of HTTP or HTTPS.
 fn without_default_port(authority: &Authority) -> (String, Option<u16>) {
     let port = authority
         .port_u16()
@@ -333,7 +332,16 @@ async fn as_problem(response: Response) -> Response {
 }
 
 /// The headers of every answer. What an answer says itself stays.
-fn dress(headers: &mut HeaderMap) {
+pub(super) fn dress(response: &mut Response) {
+    let later = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    let tells_when = later.contains(&response.status());
+    let headers = response.headers_mut();
+    if tells_when {
+        headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
+    }
     let ours = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -62,8 +62,13 @@ use crate::{
     server::{Handle, ReloadError, Reloaded},
 };
 
-/// Once the server has ended, listeners have so long to take what is left.
+/// Once the server has ended, listeners have so long to take what is left, and then those who wait for a
+/// disk: a server ends though a disk does not answer.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Threads for what waits for a disk. They come and go beside the mixer's: a crowd of requests makes no
+/// crowd of threads.
+const BLOCKING_THREADS_MAX: usize = 4;
 
 /// What a control plane is made for.
 #[derive(Debug, Clone)]
@@ -159,6 +164,7 @@ impl Control {
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
             .build()?;
         let listeners = Listeners::new(&handle, settings.listeners_max)?;
         let (publish, snapshot) = sampler::first(&handle, &listeners);
@@ -186,7 +192,10 @@ impl Control {
         let serve = serve(listener, publish, router, state);
         let thread = thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || runtime.block_on(serve))?;
+            .spawn(move || {
+                runtime.block_on(serve);
+                runtime.shutdown_timeout(FAREWELL);
+            })?;
         Ok(Self {
             address,
             stop,

@@ -28,7 +28,8 @@ fn asker(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub(super) struct Rates {
     per_second: f64,
-    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+    /// None stands for all who found no place.
+    buckets: Mutex<HashMap<Option<IpAddr>, Bucket>>,
 }
 
 /// What an address may still ask for.
@@ -57,11 +58,11 @@ impl Rates {
             (bucket.requests + since * self.per_second).min(most)
         };
         let mut buckets = lock(&self.buckets);
-        let mut asker = asker(from);
+        let mut asker = Some(asker(from));
         if buckets.len() >= ADDRESSES_MAX && !buckets.contains_key(&asker) {
             buckets.retain(|_, bucket| filled(bucket) < most);
             if buckets.len() >= ADDRESSES_MAX {
-                asker = Ipv6Addr::UNSPECIFIED.into();
+                asker = None;
             }
         }
         let full = Bucket {

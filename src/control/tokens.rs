@@ -281,11 +281,14 @@ impl Auth {
         &self.cookie
     }
 
-    /// What a token allows.
-    pub(super) fn access_of(&self, token: &str) -> Access {
+    /// What a token allows, and the generation of the tokens by which that was told.
+    pub(super) fn access_of(&self, token: &str) -> (Access, u64) {
         match &self.tokens {
-            None => Access::Change,
-            Some(tokens) => tokens.pair().access(token),
+            None => (Access::Change, 0),
+            Some(tokens) => {
+                let pair = tokens.pair();
+                (pair.access(token), pair.generation)
+            }
         }
     }
 
@@ -295,7 +298,7 @@ impl Auth {
             return Access::Change;
         }
         match given(headers) {
-            Some(token) => self.access_of(&token),
+            Some(token) => self.access_of(&token).0,
             None => self.access_of_session(headers, now),
         }
     }
@@ -318,16 +321,21 @@ impl Auth {
         }
     }
 
-    /// Begins a session; gives the cookie's value.
-    pub(super) fn begin_session(&self, access: Access, now: Instant) -> String {
+    /// Begins a session for what a token [allowed](Self::access_of); gives the cookie's value.
+    pub(super) fn begin_session(
+        &self,
+        (access, generation): (Access, u64),
+        now: Instant,
+    ) -> String {
         let (number, secret): (u64, [u8; 24]) = rand::random();
-        let generation = self.generation();
+        let current = self.generation();
         let mut sessions = self.sessions();
-        sessions.retain(|_, session| now < session.ends && session.generation == generation);
+        sessions.retain(|_, session| now < session.ends && session.generation == current);
+        // Who may only look ends nobody's session who may do more.
         if sessions.len() >= SESSIONS_MAX
             && let Some(soonest) = sessions
                 .iter()
-                .min_by_key(|(_, session)| session.ends)
+                .min_by_key(|(_, session)| (session.access > access, session.ends))
                 .map(|(&number, _)| number)
         {
             sessions.remove(&soonest);

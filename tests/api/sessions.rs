@@ -78,11 +78,24 @@ fn each_token_opens_what_it_is_for() {
 #[test]
 fn who_is_not_let_in_is_told_how_to_be() {
     let desk = Desk::with_tokens(ControlSettings::default());
+    // A browser would ask its user in a window of its own, where the page has a place for it.
     let refused = desk.client.get("/api/v1/status");
     assert_eq!(
         refused.all("www-authenticate"),
-        ["Bearer realm=\"mixpool\"", "Basic realm=\"mixpool\""]
+        ["Bearer realm=\"mixpool\""]
     );
+    // Players have none.
+    for (method, path) in [
+        ("GET", "/listen.wav"),
+        ("GET", "/listen/a.wav"),
+        ("PUT", "/ingest/a"),
+    ] {
+        let refused = desk.client.send(method, path, &[], b"");
+        assert_eq!(
+            refused.all("www-authenticate"),
+            ["Bearer realm=\"mixpool\"", "Basic realm=\"mixpool\""]
+        );
+    }
     let refused = desk
         .client
         .with_token("a-token-that-is-none")
@@ -92,15 +105,6 @@ fn who_is_not_let_in_is_told_how_to_be() {
             .header("www-authenticate")
             .unwrap()
             .contains("invalid_token")
-    );
-    // A browser would ask its user in a window of its own.
-    let refused = desk
-        .client
-        .with("Sec-Fetch-Mode", "cors")
-        .get("/api/v1/status");
-    assert_eq!(
-        refused.all("www-authenticate"),
-        ["Bearer realm=\"mixpool\""]
     );
     // base64 of `x:the-token-that-reads`
     let basic = desk

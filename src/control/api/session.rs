@@ -88,15 +88,16 @@ async fn begin_session(
     headers: HeaderMap,
     Body(credentials): Body<Credentials>,
 ) -> Response {
-    let access = state.auth.access_of(&credentials.token);
+    let allowed = state.auth.access_of(&credentials.token);
+    let (access, _) = allowed;
     if access == Access::Nothing {
-        return guard::unauthorized(&headers);
+        return guard::unauthorized(&headers, false);
     }
     // Whoever logs in anew has one session, not two.
     state.auth.end_session(&headers);
     let mut response = Json(SessionBody::new(&state, access)).into_response();
     if state.auth.is_on() {
-        let value = state.auth.begin_session(access, Instant::now());
+        let value = state.auth.begin_session(allowed, Instant::now());
         set_cookie(&mut response, &state, &value, SESSION_LIFE.as_secs());
     }
     response

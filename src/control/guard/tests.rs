@@ -70,6 +70,7 @@ fn only_our_own_page_or_no_page_may_change_anything() {
         &[("origin", "")],
         &[("origin", "http://127.0.0.1:8081")],
         &[("origin", "http://127.0.0.1")],
+        &[("origin", "https://mix.example:8443")],
         &[("origin", "http://evil.example")],
         &[("origin", "http://127.0.0.1:8080.evil.example")],
         &[("sec-fetch-site", "cross-site")],

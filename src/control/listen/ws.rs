@@ -14,6 +14,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     extract::{
         ConnectInfo, Query, State as Shared,
         rejection::QueryRejection,
@@ -34,7 +35,7 @@ use super::{
     running,
 };
 use crate::{
-    control::{problem::Problem, state::State},
+    control::{problem::Problem, rate::Place, state::State},
     mixer::MonitorKind,
     sink::live::Heard,
 };
@@ -68,6 +69,7 @@ const READ_BYTES: usize = 1024;
 pub(super) async fn listen(
     Shared(state): Shared<Arc<State>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(place): Extension<Arc<Place>>,
     query: Result<Query<Asked>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
@@ -92,7 +94,10 @@ pub(super) async fn listen(
                 .max_message_size(MESSAGE_BYTES_MAX)
                 .max_frame_size(MESSAGE_BYTES_MAX)
                 .read_buffer_size(READ_BYTES)
-                .on_upgrade(|socket| serve(socket, listener)),
+                .on_upgrade(|socket| async move {
+                    serve(socket, listener).await;
+                    drop(place);
+                }),
             Err(no_room) => no_room.into_response(),
         },
     )

@@ -72,7 +72,7 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
     page.gauge(
         "http_connections",
         None,
-        "Connections that are open, listeners and audio that comes in included",
+        "Connections that are open, but for WebSockets that bring audio, which their listener counts",
         connections,
     )?;
     page.counter(

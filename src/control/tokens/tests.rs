@@ -102,8 +102,8 @@ fn a_session_lasts_until_it_ends_and_no_other_is_taken_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let auth = auth(folder.path());
     let now = Instant::now();
-    let cookie = auth.begin_session(Access::Read, now);
-    let other = auth.begin_session(Access::Change, now);
+    let cookie = auth.begin_session((Access::Read, 0), now);
+    let other = auth.begin_session((Access::Change, 0), now);
     let headers = with(
         header::COOKIE,
         &format!("a=b; mixpool_session_8080={cookie}; c"),
@@ -136,7 +136,7 @@ fn sessions_are_bounded_and_the_one_that_ends_soonest_makes_room() {
     let auth = auth(folder.path());
     let now = Instant::now();
     let cookies: Vec<_> = (0..=SESSIONS_MAX as u64)
-        .map(|ms| auth.begin_session(Access::Read, now + Duration::from_millis(ms)))
+        .map(|ms| auth.begin_session((Access::Read, 0), now + Duration::from_millis(ms)))
         .collect();
     assert_eq!(auth.sessions().len(), SESSIONS_MAX);
     let access = |cookie: &String| {
@@ -152,11 +152,39 @@ fn sessions_are_bounded_and_the_one_that_ends_soonest_makes_room() {
 }
 
 #[test]
+fn who_may_only_look_ends_nobodys_session_who_may_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let auth = auth(folder.path());
+    let now = Instant::now();
+    let cookie = auth.begin_session((Access::Change, 0), now);
+    for ms in 1..=2 * SESSIONS_MAX as u64 {
+        auth.begin_session((Access::Read, 0), now + Duration::from_millis(ms));
+    }
+    assert_eq!(auth.sessions().len(), SESSIONS_MAX);
+    let headers = with(header::COOKIE, &format!("mixpool_session_8080={cookie}"));
+    assert_eq!(auth.access(&headers, now), Access::Change);
+}
+
+#[test]
+fn a_token_that_was_changed_since_it_was_looked_at_begins_no_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let auth = auth(folder.path());
+    let now = Instant::now();
+    let allowed = auth.access_of(&graphic(CHANGE));
+    file(folder.path(), "change", "another-token-that-changes");
+    let tokens = auth.tokens.clone().unwrap();
+    assert!(tokens.read_again().unwrap().put_in_force());
+    let cookie = auth.begin_session(allowed, now);
+    let headers = with(header::COOKIE, &format!("mixpool_session_8080={cookie}"));
+    assert_eq!(auth.access(&headers, now), Access::Nothing);
+}
+
+#[test]
 fn a_reload_takes_new_tokens_and_ends_sessions_and_a_broken_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let auth = auth(folder.path());
     let now = Instant::now();
-    let cookie = auth.begin_session(Access::Change, now);
+    let cookie = auth.begin_session((Access::Change, 0), now);
     let headers = with(header::COOKIE, &format!("mixpool_session_8080={cookie}"));
     let tokens = auth.tokens.clone().unwrap();
     let reload = || tokens.read_again().map(ReadAgain::put_in_force);
@@ -165,15 +193,18 @@ fn a_reload_takes_new_tokens_and_ends_sessions_and_a_broken_file_changes_nothing
     assert_eq!(auth.access(&headers, now), Access::Change);
     file(folder.path(), "change", "short");
     assert!(reload().is_err());
-    assert_eq!(auth.access_of(&graphic(CHANGE)), Access::Change);
+    assert_eq!(auth.access_of(&graphic(CHANGE)).0, Access::Change);
     assert_eq!(auth.access(&headers, now), Access::Change);
     file(folder.path(), "change", "another-token-that-changes");
     // Read, and not in force yet.
     let read = tokens.read_again().unwrap();
-    assert_eq!(auth.access_of(&graphic(CHANGE)), Access::Change);
+    assert_eq!(auth.access_of(&graphic(CHANGE)).0, Access::Change);
     assert!(read.put_in_force());
-    assert_eq!(auth.access_of(&graphic(CHANGE)), Access::Nothing);
-    assert_eq!(auth.access_of("another-token-that-changes"), Access::Change);
+    assert_eq!(auth.access_of(&graphic(CHANGE)).0, Access::Nothing);
+    assert_eq!(
+        auth.access_of("another-token-that-changes").0,
+        Access::Change
+    );
     assert_eq!(auth.access(&headers, now), Access::Nothing);
     // What is logged by mistake tells nothing.
     assert!(!format!("{tokens:?}").contains("another-token"));
