@@ -72,6 +72,8 @@ fn encode(encoding: Encoding, samples: &[i16], out: &mut Vec<u8>) {
 #[derive(Debug)]
 pub(super) struct Mix {
     format: Format,
+    /// Samples per channel of the history.
+    kept: u64,
     history: History,
     /// The blocks that came last: where they begin, and their samples.
     blocks: VecDeque<(u64, Box<[i16]>)>,
@@ -95,6 +97,7 @@ impl Mix {
         let kept = 2 * format.rate_hz() as usize;
         Self {
             format,
+            kept: kept as u64,
             history: History::new(format.channels(), kept),
             blocks: VecDeque::new(),
             shared: HashMap::new(),
@@ -111,6 +114,11 @@ impl Mix {
         }
         self.history.push(at, samples);
         self.blocks.push_back((at, samples.into()));
+        // Strangers choose the rates: what nobody hears any more is not kept. Who comes again finds in the
+        // history what a converter has to have heard.
+        let kept = self.kept;
+        self.shared
+            .retain(|_, shared| shared.at.is_none_or(|made| made + kept >= at));
     }
 
     fn block(&self, at: u64) -> Option<usize> {
@@ -197,6 +205,7 @@ impl Mix {
             history,
             blocks,
             shared,
+            ..
         } = self;
         let shared = match shared.entry(voicing) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -266,6 +275,27 @@ mod tests {
         let mut low = Ear::new(voicing(8_000));
         let message = low.hear(0, &[], &mut mix).unwrap().unwrap();
         assert_eq!(samples(message), tone(0, 0.1));
+    }
+
+    #[test]
+    fn rates_that_nobody_hears_any_more_are_forgotten() {
+        let bare = |rate_hz| Voicing {
+            rate_hz,
+            form: Form::Bare(Encoding::S16Le),
+        };
+        let mut mix = mix();
+        let mut stays = Ear::new(bare(16_000));
+        for tick in 0..130 {
+            let at = tick * BLOCK;
+            mix.push(at, &tone(at, 0.1));
+            let mut passes = Ear::new(bare(16_050 + 50 * tick as u32));
+            for ear in [&mut stays, &mut passes] {
+                assert!(ear.hear(at, &[], &mut mix).unwrap().is_some());
+            }
+        }
+        // Those of two seconds, and the one that stays.
+        assert!(mix.shared.len() <= 102, "{}", mix.shared.len());
+        assert!(mix.shared.contains_key(&bare(16_000)));
     }
 
     #[test]
