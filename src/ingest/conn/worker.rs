@@ -281,7 +281,8 @@ impl Worker {
                 peer.note("ended by command", &self.common.host(&account, now_ns));
                 self.gone.push((peer.key, Over::Dismissed));
             } else if !peer.is_known() {
-                if peer.silent_ns(now_ns) > first_ns {
+                // However much it says meanwhile.
+                if peer.age_ns(now_ns) > first_ns {
                     peer.account.refuse(Refusal::FirstMessage);
                     let over = Over::Refused(Rejection::FirstMessage);
                     self.gone.push((peer.key, over));

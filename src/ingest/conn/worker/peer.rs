@@ -63,6 +63,8 @@ pub(super) struct Peer {
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
     watch: Watch,
+    /// When it began.
+    begun_ns: u64,
     /// When something came last, or the connection itself.
     last_ns: u64,
 }
@@ -86,6 +88,7 @@ impl Peer {
             outbox: Outbox::default(),
             share,
             watch: Watch::Input,
+            begun_ns: now_ns,
             last_ns: now_ns,
         }
     }
@@ -93,6 +96,11 @@ impl Peer {
     /// Whether its sender is left to wait.
     pub(super) fn rests(&self) -> bool {
         self.watch == Watch::Nothing
+    }
+
+    /// How long it is there.
+    pub(super) fn age_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.begun_ns)
     }
 
     /// How long nothing came.
