@@ -5,7 +5,7 @@
 
 use std::{
     io::{ErrorKind, Read},
-    sync::Arc,
+    sync::{Arc, mpsc::Receiver},
     time::Duration,
 };
 
@@ -24,6 +24,9 @@ use crate::ingest::{
     },
 };
 
+/// Peers that were told of the end and may take their time to go, at once: they take no place of those who
+/// come. Beyond it the connection is closed over them.
+const LEAVING_MAX: usize = 1024;
 /// How long a peer that was told of the end has to go.
 const LEAVE_NS: u64 = 2_000_000_000;
 /// And how long when all of them are told, at the end of the thread.
@@ -32,8 +35,6 @@ const LEAVE_AT_END: Duration = Duration::from_millis(250);
 /// A connection that is over, and whose peer may not know yet.
 pub(super) struct Leaving {
     socket: Socket,
-    /// Which listener's it is.
-    door: usize,
     until_ns: u64,
 }
 
@@ -54,7 +55,7 @@ impl Worker {
         let now_ns = now_ns();
         let host = self.common.host(&account, now_ns);
         peer.say_farewell(over);
-        let door = peer.door;
+        self.doors[peer.door].open -= 1;
         let Ended {
             voice,
             share,
@@ -70,15 +71,11 @@ impl Worker {
                 });
             }
         }
-        if let Some(socket) = leaving {
-            let leaving = Leaving {
-                socket,
-                door,
-                until_ns: now_ns + LEAVE_NS,
-            };
-            self.leaving.insert(key, leaving);
-        } else {
-            self.doors[door].open -= 1;
+        if let Some(socket) = leaving
+            && self.leaving.len() < LEAVING_MAX
+        {
+            let until_ns = now_ns + LEAVE_NS;
+            self.leaving.insert(key, Leaving { socket, until_ns });
         }
     }
 
@@ -92,24 +89,13 @@ impl Worker {
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         };
         if gone {
-            self.let_go(key);
-        }
-    }
-
-    fn let_go(&mut self, key: u64) {
-        if let Some(leaving) = self.leaving.remove(&key) {
-            self.doors[leaving.door].open -= 1;
+            self.leaving.remove(&key);
         }
     }
 
     /// Lets those go that had time to.
     pub(super) fn let_go_late(&mut self, now_ns: u64) {
-        let late = self.leaving.iter();
-        let late = late.filter(|(_, leaving)| leaving.until_ns <= now_ns);
-        let late: Vec<_> = late.map(|(&key, _)| key).collect();
-        for key in late {
-            self.let_go(key);
-        }
+        self.leaving.retain(|_, leaving| leaving.until_ns > now_ns);
     }
 
     /// The end: tells each peer, and what has not been placed is not played.
@@ -122,12 +108,14 @@ impl Worker {
         for tail in &mut self.tails {
             tail.voice.abandon();
         }
-        let guests = self.guests.as_ref().map(|guests| guests.try_iter());
-        for guest in guests.into_iter().flatten() {
+        // Who comes from now on finds nobody, and is told so where it comes from.
+        let guests = self.guests.take();
+        for guest in guests.iter().flat_map(Receiver::try_iter) {
             if let Guest::Body { ask, .. } = guest {
                 ask.done.tell(Err(Rejection::Stopping));
             }
         }
+        drop(guests);
         self.wait_for_leaving();
     }
 
