@@ -229,6 +229,10 @@ impl Raw {
             data_bytes: None,
         });
         let id = self.hello.id.take().unwrap_or_else(|| self.id.clone());
+        if self.from.is_some() {
+            // Another may have taken the name of a body since that began.
+            host.must_be_free(&id)?;
+        }
         let wish = Wish {
             id,
             from: self.from.as_deref(),
