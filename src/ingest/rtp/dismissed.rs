@@ -8,22 +8,13 @@ use super::Key;
 /// Sources that are remembered. Beyond it the one that has been silent for longest is forgotten.
 const DISMISSED_MAX: usize = 4096;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Dismissed {
     /// When each sent last.
     last_ns: HashMap<Key, u64>,
-    /// How long a silence ends it.
-    silence_ns: u64,
 }
 
 impl Dismissed {
-    pub(super) fn new(silence_ns: u64) -> Self {
-        Self {
-            last_ns: HashMap::new(),
-            silence_ns,
-        }
-    }
-
     /// Packets of this source are refused from now on.
     pub(super) fn add(&mut self, key: Key, now_ns: u64) {
         if self.last_ns.len() >= DISMISSED_MAX
@@ -34,12 +25,12 @@ impl Dismissed {
         self.last_ns.insert(key, now_ns);
     }
 
-    /// Whether a packet that this source sent now is refused.
-    pub(super) fn refuses(&mut self, key: Key, now_ns: u64) -> bool {
+    /// Whether a packet that this source sent now is refused: it was not silent for longer than this.
+    pub(super) fn refuses(&mut self, key: Key, now_ns: u64, silence_ns: u64) -> bool {
         let Some(last) = self.last_ns.get_mut(&key) else {
             return false;
         };
-        if now_ns.saturating_sub(*last) > self.silence_ns {
+        if now_ns.saturating_sub(*last) > silence_ns {
             self.last_ns.remove(&key);
             return false;
         }
@@ -48,8 +39,7 @@ impl Dismissed {
     }
 
     /// Forgets those that have been silent for long enough.
-    pub(super) fn sweep(&mut self, now_ns: u64) {
-        let silence_ns = self.silence_ns;
+    pub(super) fn sweep(&mut self, now_ns: u64, silence_ns: u64) {
         self.last_ns
             .retain(|_, last| now_ns.saturating_sub(*last) <= silence_ns);
     }
@@ -68,27 +58,30 @@ mod tests {
 
     #[test]
     fn a_source_is_refused_until_it_was_silent() {
-        let mut dismissed = Dismissed::new(100);
+        let mut dismissed = Dismissed::default();
         dismissed.add(key(1), 1000);
-        assert!(!dismissed.refuses(key(2), 1000), "nobody else");
+        assert!(!dismissed.refuses(key(2), 1000, 100), "nobody else");
         for now_ns in [1000, 1100, 1200] {
-            assert!(dismissed.refuses(key(1), now_ns));
+            assert!(dismissed.refuses(key(1), now_ns, 100));
         }
-        dismissed.sweep(1300);
-        assert!(dismissed.refuses(key(1), 1300));
-        assert!(!dismissed.refuses(key(1), 1401));
-        assert!(!dismissed.refuses(key(1), 1402), "and goes on");
+        dismissed.sweep(1300, 100);
+        assert!(dismissed.refuses(key(1), 1300, 100));
+        assert!(!dismissed.refuses(key(1), 1401, 100));
+        assert!(!dismissed.refuses(key(1), 1402, 100), "and goes on");
     }
 
     #[test]
     fn memory_is_bounded_and_the_longest_silent_is_forgotten_first() {
-        let mut dismissed = Dismissed::new(1_000_000);
+        let mut dismissed = Dismissed::default();
         for ssrc in 0..=DISMISSED_MAX as u32 {
             dismissed.add(key(ssrc), u64::from(ssrc));
         }
         assert_eq!(dismissed.last_ns.len(), DISMISSED_MAX);
-        assert!(!dismissed.refuses(key(0), 5000) && dismissed.refuses(key(1), 5000));
-        dismissed.sweep(2_000_000);
+        assert!(
+            !dismissed.refuses(key(0), 5000, 1_000_000)
+                && dismissed.refuses(key(1), 5000, 1_000_000)
+        );
+        dismissed.sweep(2_000_000, 1_000_000);
         assert!(dismissed.last_ns.is_empty());
     }
 }

@@ -83,7 +83,6 @@ impl Receiver {
         quota: Quota,
         seed: u64,
     ) -> Self {
-        let dismissed = Dismissed::new(duration_ns(settings.limits.idle_timeout));
         let reporter = Reporter::new(
             settings.cname.clone(),
             Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -96,7 +95,7 @@ impl Receiver {
             probation: Probation::default(),
             turned_away: HashMap::new(),
             gone: HashMap::new(),
-            dismissed,
+            dismissed: Dismissed::default(),
             reporter,
             count: 0,
             swept_ns: 0,
@@ -210,12 +209,16 @@ impl Receiver {
         }
     }
 
+    fn idle_ns(&self) -> u64 {
+        duration_ns(self.shared.settings.limits.idle_timeout)
+    }
+
     fn sweep(&mut self, now_ns: u64) {
         self.probation.forget_stale(now_ns);
         self.turned_away
             .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
         self.gone.retain(|_, until| *until > now_ns);
-        self.dismissed.sweep(now_ns);
+        self.dismissed.sweep(now_ns, self.idle_ns());
     }
 
     /// A packet of no live source.
@@ -227,7 +230,8 @@ impl Receiver {
         if self.gone.get(&key).is_some_and(|&until| now_ns < until) {
             return;
         }
-        if self.dismissed.refuses(key, now_ns) {
+        let idle_ns = self.idle_ns();
+        if self.dismissed.refuses(key, now_ns, idle_ns) {
             self.shared.listener.refuse(Refusal::Dismissed);
             return;
         }
