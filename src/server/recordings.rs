@@ -229,7 +229,13 @@ impl Recordings {
                 })
             });
         let mut inner = self.lock();
-        let kept = recording.and_then(|recording| inner.keep(name.to_owned(), recording));
+        let kept = recording.and_then(|recording| {
+            let kept = inner.keep(name.to_owned(), recording);
+            if kept.is_err() {
+                folder.remove(name);
+            }
+            kept
+        });
         if kept.is_err() {
             inner.out -= 1;
         }
@@ -294,6 +300,9 @@ const SETTINGS_ID: u64 = 1;
 impl Inner {
     /// Sends a recording to the mixer thread. It is counted as out already.
     fn keep(&mut self, name: String, recording: Recording) -> Result<RecordingState, RecordError> {
+        if self.closed {
+            return Err(RecordError::Ended);
+        }
         let (input, recorder) = recording.split();
         let id = self.next_id;
         match self.orders.try_send(Order::Start(id, input)) {
@@ -346,6 +355,12 @@ impl Inner {
             let _ = self.stop(id);
         }
         let has_ended = |kept: &Kept| kept.id != SETTINGS_ID && kept.recorder.is_finished();
+        for kept in &mut self.kept {
+            if has_ended(kept) {
+                // Its thread's stack goes now, not when its figures are forgotten.
+                let _ = kept.recorder.wait();
+            }
+        }
         let ended = self.kept.iter().filter(|kept| has_ended(kept)).count();
         let mut forget = ended.saturating_sub(ENDED_MAX);
         let Self {
