@@ -12,22 +12,19 @@ use super::heard::Mix;
 use crate::{
     audio::{Format, Frame, frame::frame_bytes},
     ingest::MixClock,
-    queue::{Consumer, Drained, LeaseId, Pool, Producer},
+    queue::{Consumer, Drained, LeaseId, Pool, PoolPlan, Producer},
 };
 
 /// Frames for which a ring has room, at least: as many as this thread may be late by.
-const RING_FRAMES: usize = 16;
+const RING_FRAMES: u64 = 16;
 /// Messages taken from a ring at a time.
 const BATCH: usize = 64;
-/// No ring is smaller than a page.
-const RING_BYTES_MIN: usize = 4096;
 
-/// Bytes of the ring in which the mix comes back to one connection, with such blocks.
+/// Bytes of the ring in which the mix comes back to one connection, with such blocks; what no ring can
+/// have, if they are too long for one.
 pub fn output_ring_bytes(format: Format, block_samples: usize) -> usize {
     let block = block_samples * usize::from(format.channels());
-    (RING_FRAMES * (frame_bytes(block) + 16))
-        .next_power_of_two()
-        .max(RING_BYTES_MIN)
+    PoolPlan::ring_bytes_for(RING_FRAMES, frame_bytes(block)).unwrap_or(usize::MAX)
 }
 
 /// All listeners' rings.

@@ -35,7 +35,7 @@ use crate::{
         frame::frame_bytes,
         meter::{Measured, Meter},
     },
-    queue::{AcquireError, BuildError, Consumer, Drained, LeaseId, Pool, Producer},
+    queue::{AcquireError, BuildError, Consumer, Drained, LeaseId, Pool, PoolPlan, Producer},
 };
 
 /// Most outputs beside the whole mix, at once.
@@ -48,12 +48,8 @@ pub const KEPT: Duration = Duration::from_secs(4);
 const BUFFERED: Duration = Duration::from_millis(500);
 /// And so many frames, at least.
 const RING_FRAMES_MIN: usize = 16;
-/// No ring is smaller than a page.
-const RING_BYTES_MIN: usize = 4096;
 /// Messages taken from a ring at a time.
 const BATCH: usize = 64;
-/// Header of a message in its ring, and padding.
-const RECORD_BYTES: usize = 16;
 
 /// Why there is nothing to listen to.
 #[derive(Debug, thiserror::Error)]
@@ -144,10 +140,12 @@ impl Live {
         let frames = samples(BUFFERED)
             .div_ceil(block_samples.max(1))
             .max(RING_FRAMES_MIN);
-        let frame = frame_bytes(block_samples * usize::from(format.channels())) + RECORD_BYTES;
+        let frame = frame_bytes(block_samples * usize::from(format.channels()));
+        // Too long for any, the pool says so.
+        let ring_bytes = PoolPlan::ring_bytes_for(frames as u64, frame).unwrap_or(usize::MAX);
         let (pool, mut consumer) = Pool::builder()
             .slots(1 + MONITORS_MAX)
-            .ring_bytes((frames * frame).next_power_of_two().max(RING_BYTES_MIN))
+            .ring_bytes(ring_bytes)
             .prefault(true)
             .build()?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
