@@ -1,5 +1,6 @@
-//! A stream that is ended by command is heard no more from the next tick on. All that waits in its ring,
-//! and all that still comes, is discarded and counted, until its producer closes and its slot comes back.
+//! A stream that is ended by command goes to silence within 20 ms from the next tick on, if it plays. All
+//! that then waits in its ring, and all that still comes, is discarded and counted, until its producer
+//! closes and its slot comes back.
 
 #![cfg(feature = "server")]
 
@@ -34,6 +35,15 @@ fn gives_its_slot_back(rig: &mut Rig, stream: Talker) {
     assert_eq!(rig.pool.stats().released_leases, released + 1);
 }
 
+/// A straight line from full to silence, of a constant.
+fn fades(block: &[i16], from: i16) {
+    for (at, &sample) in block.iter().enumerate() {
+        let left = 1.0 - (at + 1) as f64 / block.len() as f64;
+        let off = (f64::from(sample) - f64::from(from) * left).abs();
+        assert!(off <= 0.51, "sample {at} is {sample}");
+    }
+}
+
 #[test]
 fn what_waits_and_what_still_comes_of_a_stream_that_plays_is_discarded() {
     let mut rig = Setup::mono().slots(1).rig();
@@ -42,17 +52,16 @@ fn what_waits_and_what_still_comes_of_a_stream_that_plays_is_discarded() {
     stream.say(&[7; 5 * BLOCK / 2]);
     rig.tick();
     end(&mut rig, &stream);
+    fades(&rig.tick(), 7);
+    assert_eq!((stream.entry().mixed, stream.entry().discarded), (2 * N, 0));
     assert_eq!(rig.tick(), SILENCE);
-    assert_eq!(
-        (stream.entry().mixed, stream.entry().discarded),
-        (N, 3 * N / 2)
-    );
+    assert_eq!(stream.entry().discarded, N / 2);
     for _ in 0..3 {
         stream.say(&[7; BLOCK]);
         assert_eq!(rig.tick(), SILENCE);
     }
     let entry = stream.entry();
-    assert_eq!((entry.discarded, entry.in_ring), (9 * N / 2, 0));
+    assert_eq!((entry.discarded, entry.in_ring), (7 * N / 2, 0));
     assert_eq!((entry.concealed, entry.muted), (0, 0));
     gives_its_slot_back(&mut rig, stream);
 }
@@ -115,6 +124,7 @@ fn on_the_mixs_clock_frames_far_ahead_and_concealment_go_too() {
     stream.place(FrameKind::Audio, 1000 * N, &[7; BLOCK]);
     rig.ticks(2);
     end(&mut rig, &stream);
+    fades(&rig.tick(), 7);
     assert_eq!(rig.tick(), SILENCE);
     let entry = stream.entry();
     assert_eq!((entry.offered, entry.mixed), (2 * N, N));
@@ -135,6 +145,7 @@ fn damaged_frames_and_what_is_no_frame_go_with_the_rest() {
     stream.say(&[7; BLOCK]);
     rig.tick();
     end(&mut rig, &stream);
+    rig.tick();
     stream.send_damaged(N, 1, &[7; BLOCK], 1);
     stream.producer.publish(b"odd").unwrap();
     stream.repeat(&[7; BLOCK]);
@@ -142,6 +153,42 @@ fn damaged_frames_and_what_is_no_frame_go_with_the_rest() {
     let entry = stream.entry();
     assert_eq!((entry.discarded, entry.checksum_errors), (2 * N, 1));
     gives_its_slot_back(&mut rig, stream);
+}
+
+#[test]
+fn a_stream_whose_ring_is_empty_when_it_ends_misses_nothing_and_is_discarded_after_20_ms() {
+    let mut rig = Setup::mono().rig();
+    let mut stream = rig.stream();
+    stream.say(&[7; BLOCK]);
+    rig.tick();
+    end(&mut rig, &stream);
+    assert_eq!(rig.tick(), SILENCE);
+    stream.say(&[7; BLOCK]);
+    assert_eq!(rig.tick(), SILENCE);
+    let entry = stream.entry();
+    assert_eq!((entry.mixed, entry.discarded, entry.concealed), (N, N, 0));
+    gives_its_slot_back(&mut rig, stream);
+}
+
+#[test]
+fn a_stream_that_is_silenced_when_it_ends_is_discarded_at_once() {
+    for solo in [false, true] {
+        let mut rig = Setup::mono().rig();
+        let (mut stream, mut other) = (rig.stream(), rig.stream());
+        stream.say(&[7; 5 * BLOCK]);
+        other.say(&[3; 5 * BLOCK]);
+        rig.tick();
+        rig.mixer.apply(if solo {
+            Command::SetSolo(other.lease(), true)
+        } else {
+            Command::SetMuted(stream.lease(), true)
+        });
+        rig.ticks(2);
+        end(&mut rig, &stream);
+        assert_eq!(rig.tick(), [3; BLOCK]);
+        let entry = stream.entry();
+        assert_eq!((entry.muted, entry.discarded), (N, 2 * N));
+    }
 }
 
 #[test]
@@ -199,10 +246,15 @@ fn offline_nobody_waits_for_an_ended_stream_and_the_others_mix_as_without_it() {
     end(&mut rig, &waits);
     rig.try_tick().unwrap();
     end(&mut rig, &ended);
-    for block in 1..3 {
-        let heard = noise(1, 3 * BLOCK, 9_000)[block * BLOCK..][..BLOCK].to_vec();
-        assert_eq!(rig.try_tick(), Ok(heard));
+    let (alone, gone) = (noise(1, 3 * BLOCK, 9_000), noise(2, 2 * BLOCK, 9_000));
+    let heard = rig.try_tick().unwrap();
+    for (at, sample) in heard.into_iter().enumerate() {
+        let (alone, gone) = (alone[BLOCK + at], gone[BLOCK + at]);
+        let left = 1.0 - (at + 1) as f64 / BLOCK as f64;
+        let expected = f64::from(alone) + f64::from(gone) * left;
+        assert!((f64::from(sample) - expected).abs() <= 0.51, "sample {at}");
     }
+    assert_eq!(rig.try_tick(), Ok(alone[2 * BLOCK..].to_vec()));
     assert_eq!(rig.try_tick(), Err(first.lease()));
     first.close();
     // No tick is run for streams that have nothing left, whoever's close is seen first.

@@ -27,9 +27,9 @@ pub enum Command {
     SetMuted(LeaseId, bool),
     /// Whether the stream is solo: while any is, those that are not are consumed without being heard.
     SetSolo(LeaseId, bool),
-    /// Ends the stream: what waits in its ring, and whatever still comes, is discarded and counted. It
-    /// takes no more commands, and is over when its producer closes. The mixer cannot close it: whoever
-    /// has the producer is told by other means.
+    /// Ends the stream: it goes to silence in 20 ms if it plays; what then waits in its ring, and whatever
+    /// still comes, is discarded and counted. It takes no more commands, and is over when its producer
+    /// closes. The mixer cannot close it: whoever has the producer is told by other means.
     End(LeaseId),
     /// Somebody listens to the stream, or to the mix without it.
     Monitor(LeaseId, Monitor),

@@ -45,6 +45,19 @@ impl Fader {
         }
     }
 
+    /// The stream is ended by command: from its next block on it goes to silence.
+    pub(super) fn close(&mut self) {
+        self.muted = true;
+        if !self.opened {
+            self.ramp = Ramp::at_rest(Gain::SILENCE);
+        }
+    }
+
+    /// Whether it is silent, and on its way to nothing else.
+    pub(super) fn is_silent(&self) -> bool {
+        self.ramp.left() == 0 && self.ramp.target() == Gain::SILENCE
+    }
+
     /// The stream gives nothing to the block: what is told is in force at once.
     pub(super) fn rest(&mut self, soloing: bool) {
         self.ramp = Ramp::at_rest(self.target(soloing));

@@ -41,7 +41,7 @@ pub(super) struct Input {
     pub(super) source: Option<u32>,
     /// Whether an output leaves it out, or a monitor hears it.
     pub(super) is_heard_apart: bool,
-    /// Whether it was ended by command: all that it gives is discarded.
+    /// Whether it was ended by command: what it gives is discarded, once it has gone to silence.
     pub(super) is_dismissed: bool,
     strip: Arc<Strip>,
     fader: Fader,
@@ -133,6 +133,17 @@ impl Input {
         self.strip.tell_muted(muted);
     }
 
+    /// The stream is ended by command.
+    pub(super) fn dismiss(&mut self) {
+        self.is_dismissed = true;
+        self.fader.close();
+    }
+
+    /// Whether all that it gives from now on is discarded.
+    pub(super) fn is_discarded(&self) -> bool {
+        self.is_dismissed && self.fader.is_silent()
+    }
+
     /// Returns whether that changed anything.
     pub(super) fn set_solo(&mut self, solo: bool) -> bool {
         self.strip.tell_solo(solo);
@@ -222,7 +233,7 @@ impl Input {
         alone: Option<&mut Alone>,
     ) -> bool {
         let mut heard = false;
-        if self.is_dismissed {
+        if self.is_discarded() {
             self.discard_waiting(consumer);
         } else if moment.tick < self.starts_at {
             self.fader.rest(moment.soloing);
@@ -272,8 +283,9 @@ impl Input {
             }
         };
         self.ended = drained && consumer.is_finished(self.lease).expect(OURS);
-        // Where the source places its frames, it knows what is missing, and says so.
-        if self.timing == Timing::Arrival {
+        // Where the source places its frames, it knows what is missing, and says so. Of a stream that is
+        // being ended nothing is missed.
+        if self.timing == Timing::Arrival && !self.is_dismissed {
             // Silence after the last sample is the end, not a loss.
             let wanted = if self.ended {
                 self.position - self.window

@@ -215,12 +215,12 @@ impl Mixer {
         }
     }
 
-    /// Ends a stream by command. One that waits is visited by each tick from now on, like those that
+    /// Ends a stream by command: what it plays goes to silence as if it were muted. One that waits is visited by each tick from now on, like those that
     /// play, until its producer closes.
     fn dismiss(&mut self, lease: LeaseId) {
         self.inputs.set_solo(lease, false);
         if let Some(input) = self.inputs.get_mut(lease) {
-            input.is_dismissed = true;
+            input.dismiss();
         }
         if let Some(input) = self.inputs.take_waiting(lease) {
             self.inputs.play(input);
@@ -356,8 +356,8 @@ impl Mixer {
                     continue;
                 }
             }
-            // What is ended by command gives nothing.
-            *sounded |= !input.is_dismissed;
+            // What is discarded gives nothing.
+            *sounded |= !input.is_discarded();
             let (output, alone) = if input.is_heard_apart {
                 outputs.get_mut(input.lease.slot())
             } else {

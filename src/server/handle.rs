@@ -153,7 +153,8 @@ impl Handle {
             .try_for_each(|command| self.0.commands.steer(command))
     }
 
-    /// Ends a stream: what it has in its ring is discarded, and its source is told.
+    /// Ends a stream: it goes to silence within 20 ms, the rest of what it has in its ring is discarded, and
+    /// its source is told.
     ///
     /// # Errors
     /// [`Busy`]; then nothing is done.
