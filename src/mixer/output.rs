@@ -197,6 +197,8 @@ struct BySlot<T> {
     boxes: Box<[Option<Box<T>>]>,
     /// The slots that have one. Room for all, so it never grows.
     slots: Vec<usize>,
+    /// By slot, where among them it is.
+    places: Box<[usize]>,
 }
 
 impl<T> BySlot<T> {
@@ -204,18 +206,24 @@ impl<T> BySlot<T> {
         Self {
             boxes: (0..slots).map(|_| None).collect(),
             slots: Vec::with_capacity(slots),
+            places: vec![0; slots].into(),
         }
     }
 
     fn insert(&mut self, slot: usize, value: Box<T>) {
         if self.boxes[slot].replace(value).is_none() {
+            self.places[slot] = self.slots.len();
             self.slots.push(slot);
         }
     }
 
     fn remove(&mut self, slot: usize) {
         if self.boxes[slot].take().is_some() {
-            self.slots.retain(|&other| other != slot);
+            let place = self.places[slot];
+            self.slots.swap_remove(place);
+            if let Some(&moved) = self.slots.get(place) {
+                self.places[moved] = place;
+            }
         }
     }
 
