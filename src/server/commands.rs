@@ -1,6 +1,15 @@
 //! Commands on their way to the mixer: admissions and taps, and what those say who steer the mix.
+//!
+//! Those who send take a mutex, each way its own; the mixer takes none and never waits, whatever becomes of
+//! a sender half-way. A channel of many senders would have it spin until one that was interrupted goes on,
+//! and in real time it never would: it waits for the mixer's processor.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::{
+    iter,
+    sync::{Mutex, PoisonError},
+};
+
+use rtrb::{Consumer, PushError, RingBuffer};
 
 use crate::{
     mixer::{Command, Mixer, NewInput},
@@ -18,11 +27,11 @@ const STEERED_MAX: usize = 256;
 
 /// The way to a mixer of so many slots.
 pub(super) fn channel(slots: usize) -> (Sender, Commands) {
-    let (admissions_in, admissions) = sync_channel(slots + TAPS_MAX);
-    let (steering_in, steering) = sync_channel(STEERING_MAX);
+    let (admissions_in, admissions) = RingBuffer::new(slots + TAPS_MAX);
+    let (steering_in, steering) = RingBuffer::new(STEERING_MAX);
     let sender = Sender {
-        admissions: admissions_in,
-        steering: steering_in,
+        admissions: Way(Mutex::new(admissions_in)),
+        steering: Way(Mutex::new(steering_in)),
     };
     let commands = Commands {
         admissions,
@@ -36,11 +45,15 @@ pub(super) fn channel(slots: usize) -> (Sender, Commands) {
 #[derive(Debug)]
 pub(super) struct Sender {
     /// Admissions and taps.
-    admissions: SyncSender<Command>,
+    admissions: Way,
     /// Commands of people and programs that steer the mix. On a way of their own: however many they
     /// are, they take no admission's place.
-    steering: SyncSender<Command>,
+    steering: Way,
 }
+
+/// One way to the mixer.
+#[derive(Debug)]
+struct Way(Mutex<rtrb::Producer<Command>>);
 
 /// The mixer has as many commands waiting as it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,16 +75,23 @@ impl Sender {
     }
 
     fn send_in_room(&self, command: Command, room: &str) {
-        let sent = self.admissions.try_send(command);
-        debug_assert!(!matches!(sent, Err(TrySendError::Full(_))), "{room}");
+        let sent = self.admissions.send(command);
+        debug_assert!(sent.is_ok(), "{room}");
     }
 
     /// Steers the mix, unless the mixer has too much to do already.
     pub(super) fn steer(&self, command: Command) -> Result<(), Busy> {
-        match self.steering.try_send(command) {
-            Err(TrySendError::Full(_)) => Err(Busy),
-            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        self.steering.send(command)
+    }
+}
+
+impl Way {
+    fn send(&self, command: Command) -> Result<(), Busy> {
+        let mut way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if way.is_abandoned() {
+            return Ok(());
         }
+        way.push(command).map_err(|PushError::Full(_)| Busy)
     }
 }
 
@@ -79,14 +99,14 @@ impl Sender {
 #[derive(Debug)]
 pub(super) struct Commands {
     /// No more than there are slots and taps.
-    admissions: Receiver<Command>,
-    steering: Receiver<Command>,
+    admissions: Consumer<Command>,
+    steering: Consumer<Command>,
     /// Those taken. Room for all, so it never grows.
     taken: Vec<Command>,
 }
 
 impl Commands {
-    /// Gives the mixer what has come. Bounded, allocates nothing.
+    /// Gives the mixer what has come. Bounded and wait-free; a [tap](Command::Tap) allocates.
     pub(super) fn apply(&mut self, mixer: &mut Mixer) {
         let Self {
             admissions,
@@ -94,8 +114,9 @@ impl Commands {
             taken,
         } = self;
         // Taken before the admissions are: who steers a stream knows it as one that was sent here.
-        taken.extend(steering.try_iter().take(STEERED_MAX));
-        for command in admissions.try_iter().chain(taken.drain(..)) {
+        taken.extend(iter::from_fn(|| steering.pop().ok()).take(STEERED_MAX));
+        let admissions = iter::from_fn(|| admissions.pop().ok());
+        for command in admissions.chain(taken.drain(..)) {
             mixer.apply(command);
         }
     }

@@ -40,10 +40,22 @@ const REST_SHARE: u64 = 32;
 #[derive(Debug)]
 pub(super) struct MixerEnd {
     pub(super) mixer: Mixer,
+    /// What was sent to it, and came too late for a tick.
+    commands: Commands,
     /// Processor time of the thread.
     pub(super) cpu: Duration,
     /// From the first wait to the last tick.
     pub(super) elapsed: Duration,
+}
+
+impl MixerEnd {
+    /// Once all sources are at rest: takes in those that were admitted too late to be mixed, so that their
+    /// samples are seen where they lie, and checks the ledgers of all.
+    pub(super) fn check_all(&mut self) {
+        self.commands.apply(&mut self.mixer);
+        self.mixer.close_outputs();
+        self.mixer.check_all();
+    }
 }
 
 /// What the epoll reports.
@@ -266,6 +278,7 @@ impl Mixing {
         self.vitals.done();
         let end = MixerEnd {
             mixer: self.mixer,
+            commands: self.commands,
             cpu,
             elapsed,
         };

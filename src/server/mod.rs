@@ -301,7 +301,7 @@ impl Running {
         for listening in listening {
             listening.join();
         }
-        end.mixer.check_all();
+        end.check_all();
         let sent = sinks.finish();
         let recordings = shared.recordings.finish();
         let status = shared.status();

@@ -6,12 +6,11 @@
 
 use std::{
     path::Path,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        mpsc::{self, TrySendError},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
+
+use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::{Folder, FolderError, Handle, ServerError, Settings};
 use crate::{
@@ -128,8 +127,8 @@ struct Inner {
     next_id: u64,
     /// Recordings whose input is the mixer's, or on its way.
     out: usize,
-    orders: mpsc::SyncSender<Order>,
-    returned: mpsc::Receiver<RecordingInput>,
+    orders: Producer<Order>,
+    returned: Consumer<RecordingInput>,
     closed: bool,
 }
 
@@ -152,8 +151,8 @@ pub(super) struct Finished {
     pub(super) states: Vec<RecordingState>,
 }
 
-/// The mixer thread's ends of the two channels.
-pub(super) type Ways = (mpsc::Receiver<Order>, mpsc::SyncSender<RecordingInput>);
+/// The mixer thread's ends of the two ways.
+pub(super) type Ways = (Consumer<Order>, Producer<RecordingInput>);
 
 impl Recordings {
     /// Opens the folder and starts the recording of the settings, if they have them.
@@ -167,8 +166,8 @@ impl Recordings {
             .map(Folder::open)
             .transpose()?;
         // A start and a stop of each.
-        let (orders, ordered) = mpsc::sync_channel(2 * RECORDINGS_MAX);
-        let (give_back, returned) = mpsc::sync_channel(RECORDINGS_MAX);
+        let (orders, ordered) = RingBuffer::new(2 * RECORDINGS_MAX);
+        let (give_back, returned) = RingBuffer::new(RECORDINGS_MAX);
         let recordings = Self {
             folder,
             format: settings.format,
@@ -305,10 +304,11 @@ impl Inner {
         }
         let (input, recorder) = recording.split();
         let id = self.next_id;
-        match self.orders.try_send(Order::Start(id, input)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(RecordError::TooMany),
-            Err(TrySendError::Disconnected(_)) => return Err(RecordError::Ended),
+        if self.orders.is_abandoned() {
+            return Err(RecordError::Ended);
+        }
+        if self.orders.push(Order::Start(id, input)).is_err() {
+            return Err(RecordError::TooMany);
         }
         self.next_id += 1;
         let kept = Kept {
@@ -329,14 +329,14 @@ impl Inner {
         let kept = kept.ok_or(RecordError::NotFound { id })?;
         if !kept.stopping {
             // If the mixer has ended, so has the recording, or is about to.
-            kept.stopping = !matches!(orders.try_send(Order::Stop(id)), Err(TrySendError::Full(_)));
+            kept.stopping = orders.is_abandoned() || orders.push(Order::Stop(id)).is_ok();
         }
         Ok(kept.state())
     }
 
     /// Frees what came back, ends what failed, and forgets the oldest beyond what is kept.
     fn tend(&mut self) {
-        for input in self.returned.try_iter() {
+        while let Ok(input) = self.returned.pop() {
             self.out -= 1;
             drop(input);
         }

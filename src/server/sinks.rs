@@ -1,10 +1,10 @@
 //! Where the mix goes, as the mixer thread sees it: recordings, and receivers of RTP.
 //!
 //! Recordings come and go while the mixer runs. They come whole, with a thread of their own that runs
-//! already, and go back whole through a channel whose room is there: to take and to return one allocates
+//! already, and go back whole through a ring whose room is there: to take and to return one allocates
 //! nothing, frees nothing and waits for nobody.
 
-use std::sync::mpsc;
+use rtrb::{Consumer, Producer};
 
 use super::{
     ServerError, Settings,
@@ -20,8 +20,8 @@ use crate::{
 pub(super) struct Sinks {
     /// Room for all there may be, so it never grows.
     recordings: Vec<Taken>,
-    orders: mpsc::Receiver<Order>,
-    returned: mpsc::SyncSender<RecordingInput>,
+    orders: Consumer<Order>,
+    returned: Producer<RecordingInput>,
     rtp: Vec<RtpOut>,
 }
 
@@ -41,8 +41,8 @@ impl Sinks {
     pub(super) fn start(
         settings: &Settings,
         block_samples: usize,
-        orders: mpsc::Receiver<Order>,
-        returned: mpsc::SyncSender<RecordingInput>,
+        orders: Consumer<Order>,
+        returned: Producer<RecordingInput>,
     ) -> Result<Self, ServerError> {
         let rtp = settings
             .rtp_out
@@ -80,7 +80,7 @@ impl Sinks {
 
     #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
     fn take_orders(&mut self) {
-        while let Ok(order) = self.orders.try_recv() {
+        while let Ok(order) = self.orders.pop() {
             match order {
                 Order::Start(id, input) => self.recordings.push(Taken {
                     id,
@@ -104,7 +104,7 @@ impl Sinks {
             if self.recordings[index].ended {
                 let Taken { input, .. } = self.recordings.swap_remove(index);
                 // There is room for as many as there may be; it is dropped where it is taken out.
-                let sent = self.returned.try_send(input);
+                let sent = self.returned.push(input);
                 debug_assert!(sent.is_ok(), "room for each recording");
             } else {
                 index += 1;
