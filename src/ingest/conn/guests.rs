@@ -2,7 +2,8 @@
 //! handshake somebody else did, and the bodies of requests.
 //!
 //! Whoever hands one over keeps nothing of it. A WebSocket that is not taken is told so on itself, by the
-//! code and the reason of its close; for a body a callback is told what became of it.
+//! code and the reason of its close, unless so many wait that it is dropped; for a body a callback is told
+//! what became of it.
 
 use std::{
     fmt, io,
