@@ -193,7 +193,7 @@ pub enum Rejection {
     },
     /// Its stream was ended by command.
     #[error("the stream was ended by command")]
-    Ended,
+    Dismissed,
     /// The server ends.
     #[error("the server ends")]
     Stopping,
@@ -223,7 +223,7 @@ impl Rejection {
                 Malformed::Kind | Malformed::Header => CloseCode::Unsupported,
                 _ => CloseCode::Invalid,
             },
-            Self::Ended => CloseCode::Normal,
+            Self::Dismissed => CloseCode::Normal,
             Self::Stopping => CloseCode::Away,
             Self::Failed { .. } => CloseCode::Internal,
         }

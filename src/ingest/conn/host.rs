@@ -59,7 +59,7 @@ impl Over {
     pub(super) fn rejection(&self) -> Option<Rejection> {
         match self {
             Self::HungUp => None,
-            Self::Dismissed => Some(Rejection::Ended),
+            Self::Dismissed => Some(Rejection::Dismissed),
             Self::Refused(why) => Some(why.clone()),
             Self::Malformed(how, why) => Some(Rejection::Malformed {
                 how: *how,

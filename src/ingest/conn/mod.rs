@@ -5,7 +5,7 @@
 //!
 //! - `call`, `raw`, `web`, `body`: what one connection says, passive, bytes in
 //! - `talker`: who says it
-//! - `voice`: its samples on their way into its ring
+//! - `decoder`, `voice`: its samples on their way into its ring
 //! - `egress`, `heard`, `rated`, `outbox`: the mix without it, on its way back
 //! - `worker`, `socket`: the thread and the sockets around them, thin
 //! - [`Guests`]: the way in for sockets that somebody else took: WebSockets, and bodies of requests
@@ -16,6 +16,7 @@
 
 mod body;
 mod call;
+mod decoder;
 mod egress;
 mod guests;
 mod heard;

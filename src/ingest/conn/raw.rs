@@ -8,6 +8,7 @@
 //! socket and no clock. Its bytes may be cut anywhere.
 
 use super::{
+    decoder::Decoder,
     guests::Taken,
     host::{Host, Opened, Over, Wish},
     voice::{Live, Poured, Voice},
@@ -80,9 +81,7 @@ struct Samples {
     count: u64,
     /// Bytes of samples that are still to come; none if they go on to the end.
     left: Option<u64>,
-    /// A sample of all channels that has not come whole yet.
-    carry: Vec<u8>,
-    decoded: Vec<i16>,
+    decoder: Decoder,
     /// Most bytes to be read at once.
     appetite: usize,
     voice: Voice,
@@ -255,7 +254,7 @@ impl Raw {
                 .map(|poured| Voice::Poured(Box::new(poured)))
         };
         let voice = voice.map_err(|error| Over::Malformed(Malformed::Header, error.to_string()))?;
-        let frame = usize::from(channels) * encoding.bytes_per_sample();
+        let bytes_each = usize::from(channels) * encoding.bytes_per_sample();
         let block = u64::from(rate_hz) * clock.block_samples as u64 / u64::from(bus.rate_hz());
         Ok(Stage::Samples(Box::new(Samples {
             encoding,
@@ -263,9 +262,8 @@ impl Raw {
             rate_hz,
             count: 0,
             left: data_bytes.map(u64::from),
-            carry: Vec::with_capacity(frame),
-            decoded: Vec::new(),
-            appetite: (block as usize).max(1) * BLOCKS_READ * frame,
+            decoder: Decoder::default(),
+            appetite: (block as usize).max(1) * BLOCKS_READ * bytes_each,
             voice,
         })))
     }
@@ -355,7 +353,7 @@ impl Raw {
         let Stage::Samples(mut samples) = std::mem::replace(&mut self.stage, next) else {
             return None;
         };
-        if by_peer && !samples.carry.is_empty() {
+        if by_peer && samples.decoder.is_within_a_sample() {
             host.malformed(Malformed::Payload, &"a connection that ends in a sample");
             if let Some(network) = samples.voice.stream().account().network() {
                 network.count(Packet::Malformed);
@@ -392,34 +390,15 @@ impl Samples {
         let wanted = self.left.map_or(bytes.len(), |left| {
             usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
         });
-        let mut bytes = &bytes[..wanted];
         self.left = self.left.map(|left| left - wanted as u64);
-        let frame = self.channels * self.encoding.bytes_per_sample();
-        if !self.carry.is_empty() {
-            let missing = (frame - self.carry.len()).min(bytes.len());
-            self.carry.extend(&bytes[..missing]);
-            bytes = &bytes[missing..];
-            if self.carry.len() == frame {
-                let carry = std::mem::take(&mut self.carry);
-                self.give(&carry, now_ns);
-                self.carry = carry;
-                self.carry.clear();
-            }
+        let samples = self
+            .decoder
+            .decode(&bytes[..wanted], self.encoding, self.channels);
+        if !samples.is_empty() {
+            self.count += samples.len() as u64;
+            self.voice.push(samples, now_ns);
         }
-        let (whole, rest) = bytes.split_at(bytes.len() / frame * frame);
-        self.carry.extend(rest);
-        self.give(whole, now_ns);
         self.left != Some(0)
-    }
-
-    fn give(&mut self, whole: &[u8], now_ns: u64) {
-        if !whole.is_empty() {
-            self.decoded
-                .resize(whole.len() / self.encoding.bytes_per_sample(), 0);
-            self.encoding.decode(whole, &mut self.decoded);
-            self.count += self.decoded.len() as u64;
-            self.voice.push(&self.decoded, now_ns);
-        }
     }
 }
 

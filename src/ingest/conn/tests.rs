@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{host::Host, *};
+use super::{host::Host, voice::Voice, *};
 use crate::{
     audio::{Format, Frame, FrameKind},
     ingest::{Delay, Newcomer, Refused, Stream, lease},
@@ -173,6 +173,19 @@ impl Rig {
             message.ack();
         }
         runs
+    }
+
+    /// What is heard of a connection that is over, once all of it has played.
+    pub(super) fn play_out(&self, voice: Option<Voice>) -> Vec<(u64, Vec<i16>)> {
+        if let Some(mut voice) = voice {
+            let mut tick = self.clock.next_tick(self.now_ns);
+            while !voice.is_done() {
+                voice.before_tick(tick, self.clock.due_ns(tick));
+                tick += 1;
+                assert!(tick < 1_000, "it comes to an end");
+            }
+        }
+        self.heard()
     }
 
     pub(super) fn heard(&self) -> Vec<(u64, Vec<i16>)> {

@@ -10,14 +10,15 @@ use std::net::SocketAddr;
 
 use self::speech::Speech;
 use super::{
+    decoder::Decoder,
     guests::WebAsk,
     heard::{Ear, Mix},
     host::{Host, Over, Wish},
-    talker::{Sound, Talker},
+    talker::Talker,
     voice::Voice,
 };
 use crate::{
-    audio::{ConvertError, codec::Encoding},
+    audio::ConvertError,
     ingest::Stream,
     ledger::{Malformed, Packet},
     queue::LeaseId,
@@ -38,9 +39,7 @@ pub(super) struct Web {
     speech: Option<Speech>,
     talker: Talker,
     ear: Option<Ear>,
-    /// Bytes of a sample that has not come whole yet.
-    carry: Vec<u8>,
-    samples: Vec<i16>,
+    decoder: Decoder,
     /// What goes back of a frame that is not the same for all.
     message: Vec<u8>,
     /// Audio for the peer that does not fill a message of its own length yet.
@@ -85,8 +84,7 @@ impl Web {
             ask,
             talker: Talker::new(),
             ear: None,
-            carry: Vec::new(),
-            samples: Vec::new(),
+            decoder: Decoder::default(),
             message: Vec::new(),
             pending: Vec::new(),
             poured_bytes: None,
@@ -207,13 +205,13 @@ impl Web {
         let Self {
             speech: Some(speech),
             talker,
-            samples,
+            decoder,
             ..
         } = self
         else {
             return Ok(());
         };
-        let started = speech.take_text(text, talker, samples, host)?;
+        let started = speech.take_text(text, talker, decoder, host)?;
         match started {
             Some(speech) => self.admit(speech, host),
             None => Ok(()),
@@ -227,36 +225,11 @@ impl Web {
             return Err(host.unfit(Malformed::Kind, why));
         };
         self.talker.count(Packet::Received);
-        let frame = usize::from(sound.channels) * encoding.bytes_per_sample();
-        let mut bytes = bytes;
-        if !self.carry.is_empty() {
-            let missing = (frame - self.carry.len()).min(bytes.len());
-            self.carry.extend(&bytes[..missing]);
-            bytes = &bytes[missing..];
-            if self.carry.len() == frame {
-                let carry = std::mem::take(&mut self.carry);
-                self.give(sound, encoding, &carry, host)?;
-            }
-        }
-        let (whole, rest) = bytes.split_at(bytes.len() / frame * frame);
-        self.carry.extend(rest);
-        self.give(sound, encoding, whole, host)
-    }
-
-    fn give(
-        &mut self,
-        sound: Sound,
-        encoding: Encoding,
-        whole: &[u8],
-        host: &Host<'_>,
-    ) -> Result<(), Over> {
-        if whole.is_empty() {
+        let samples = self.decoder.decode(bytes, encoding, sound.channels.into());
+        if samples.is_empty() {
             return Ok(());
         }
-        self.samples
-            .resize(whole.len() / encoding.bytes_per_sample(), 0);
-        encoding.decode(whole, &mut self.samples);
-        self.talker.hear(sound, &self.samples, host)
+        self.talker.hear(sound, samples, host)
     }
 
     /// What goes back for a frame of the mix.
@@ -365,7 +338,7 @@ impl Web {
     /// The connection is over: gives what still has to play. If the peer ended it, half a sample is
     /// counted.
     pub(super) fn end(self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
-        if by_peer && !self.carry.is_empty() {
+        if by_peer && self.decoder.is_within_a_sample() {
             self.talker.count(Packet::Malformed);
             host.malformed(Malformed::Payload, &"a WebSocket that ends in a sample");
         }

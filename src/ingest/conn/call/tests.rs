@@ -38,15 +38,7 @@ impl Line {
     /// Ends the connection, and plays what is left. Gives all that was heard.
     fn end(self) -> (Rig, Vec<(u64, Vec<i16>)>) {
         let Self { rig, call, .. } = self;
-        if let Some(mut voice) = call.end(&rig.host(), true) {
-            let mut tick = rig.clock.next_tick(rig.now_ns);
-            while !voice.is_done() {
-                voice.before_tick(tick, rig.clock.due_ns(tick));
-                tick += 1;
-                assert!(tick < 1_000, "it comes to an end");
-            }
-        }
-        let heard = rig.heard();
+        let heard = rig.play_out(call.end(&rig.host(), true));
         (rig, heard)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{
     super::{
+        decoder::Decoder,
         guests::{WebAsk, WebProtocol},
         heard::{Form, Voicing},
         host::{Host, Over},
@@ -223,7 +224,7 @@ impl Speech {
         &mut self,
         text: &str,
         talker: &mut Talker,
-        samples: &mut Vec<i16>,
+        decoder: &mut Decoder,
         host: &Host<'_>,
     ) -> Result<Option<Self>, Over> {
         match &mut self.kind {
@@ -273,7 +274,7 @@ impl Speech {
             },
             Kind::Twilio { track, numbers, .. } => {
                 let event = event(text, talker, host)?;
-                take_twilio(event, *track, numbers, talker, samples, host).map(|()| None)
+                take_twilio(event, *track, numbers, talker, decoder, host).map(|()| None)
             }
         }
     }
@@ -311,7 +312,7 @@ fn take_twilio(
     mixed: Track,
     numbers: &mut Numbers,
     talker: &mut Talker,
-    samples: &mut Vec<i16>,
+    decoder: &mut Decoder,
     host: &Host<'_>,
 ) -> Result<(), Over> {
     let sound = Sound {
@@ -327,8 +328,7 @@ fn take_twilio(
             timestamp_ms,
             payload,
         } if track == mixed => {
-            samples.resize(payload.len(), 0);
-            Encoding::MuLaw.decode(&payload, samples);
+            let samples = decoder.decode(&payload, Encoding::MuLaw, 1);
             let place =
                 sequence.map(|sequence| numbers.audio(sequence, timestamp_ms, payload.len()));
             numbers.tell(talker);
