@@ -7,13 +7,14 @@
 mod values;
 
 use std::{
+    any::TypeId,
     ffi::OsString,
     fmt, fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Result, anyhow, bail};
-use clap::{ArgAction, CommandFactory as _, Parser as _};
+use clap::{Arg, ArgAction, CommandFactory as _, Parser as _};
 use toml::{Table, Value};
 
 pub use self::values::values;
@@ -23,8 +24,7 @@ use super::{Arguments, Command, serve};
 #[derive(Debug)]
 pub struct ConfigError {
     pub file: PathBuf,
-    /// The key that is wrong, if it is one.
-    pub key: Option<String>,
+    /// It names the key or the flag, if it is one.
     pub reason: String,
 }
 
@@ -37,36 +37,12 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl ConfigError {
-    /// The key is the first flag or key that the reason names.
     pub fn new(file: &Path, reason: String) -> Self {
-        let named = |key: &String| {
-            let flag = key.replace('_', "-");
-            let places = [format!("--{flag}"), format!("`{key}`")]
-                .into_iter()
-                .filter_map(|name| place_of(&reason, &name));
-            places.min()
-        };
-        let keys = known_keys().into_iter().map(|(key, _)| key);
-        let first = keys
-            .filter_map(|key| Some((named(&key)?, key)))
-            .min_by_key(|(at, _)| *at);
         Self {
             file: file.to_owned(),
-            key: first.map(|(_, key)| key),
             reason,
         }
     }
-}
-
-/// Where a name stands in a text, not as the beginning of a longer one.
-fn place_of(text: &str, name: &str) -> Option<usize> {
-    let ends = |at: usize| {
-        let next = text[at + name.len()..].chars().next();
-        next.is_none_or(|next| name.ends_with('`') || !(next.is_alphanumeric() || next == '-'))
-    };
-    text.match_indices(name)
-        .map(|(at, _)| at)
-        .find(|&at| ends(at))
 }
 
 /// The command line with the flags of a config file before its own.
@@ -77,11 +53,7 @@ pub fn merge(file: &Path, command_line: &[OsString]) -> Result<Vec<OsString>, Co
             "it cannot be read, so name another --config: {error}"
         ))
     })?;
-    let flags = flags(&text).map_err(|error| ConfigError {
-        // A key that is unknown is no key.
-        key: None,
-        ..broken(format!("{error:#}"))
-    })?;
+    let flags = flags(&text).map_err(|error| broken(format!("{error:#}")))?;
     // What is wrong with the file is said of the file, not of the command line.
     let head = ["mixpool", "serve"].map(OsString::from);
     let alone = head.into_iter().chain(flags.iter().map(OsString::from));
@@ -129,21 +101,22 @@ fn flags(text: &str) -> Result<Vec<String>> {
         .map_err(|error: toml::de::Error| anyhow!("{error}"))?;
     let known = known_keys();
     let mut flags = Vec::new();
-    for (key, value) in table {
-        let Some((_, repeatable)) = known.iter().find(|(name, _)| *name == key) else {
-            let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
-            bail!("unknown key `{key}`; known are: {}", names.join(", "));
+    for (name, value) in table {
+        let Some(key) = known.iter().find(|key| key.name == name) else {
+            let names: Vec<_> = known.iter().map(|key| key.name.as_str()).collect();
+            bail!("unknown key `{name}`; known are: {}", names.join(", "));
         };
-        let flag = format!("--{}", key.replace('_', "-"));
-        match value {
-            Value::Boolean(true) => flags.push(flag),
-            Value::Boolean(false) => {}
-            Value::Array(values) if *repeatable => {
-                for value in values {
-                    flags.push(format!("{flag}={}", text_of(&key, value)?));
-                }
+        let values = match value {
+            Value::Array(values) if key.is_repeatable => values,
+            value => vec![value],
+        };
+        for value in values {
+            // As text it would be the name of a file, for one.
+            if value.is_bool() && !key.is_boolean {
+                bail!("`{name}` takes {}, and no truth value", key.takes);
             }
-            value => flags.push(format!("{flag}={}", text_of(&key, value)?)),
+            let flag = name.replace('_', "-");
+            flags.push(format!("--{flag}={}", text_of(&name, value)?));
         }
     }
     Ok(flags)
@@ -187,21 +160,35 @@ fn scalar(key: &str, value: Value) -> Result<String> {
     })
 }
 
-/// Every long flag of `serve` but those that make no sense in a file, and whether it may be given
-/// several times.
-fn known_keys() -> Vec<(String, bool)> {
+/// A long flag of `serve`, as a key.
+struct Key {
+    name: String,
+    /// What its value is called.
+    takes: String,
+    is_boolean: bool,
+    /// Whether it may be given several times.
+    is_repeatable: bool,
+}
+
+/// Every long flag of `serve` but those that make no sense in a file.
+fn known_keys() -> Vec<Key> {
     let mut command = Arguments::command();
     let serve = command
         .find_subcommand_mut("serve")
         .expect("`serve` is a subcommand");
+    let key = |argument: &Arg| {
+        let takes = argument.get_value_names().unwrap_or_default();
+        Some(Key {
+            name: argument.get_long()?.replace('-', "_"),
+            takes: takes.join(" "),
+            is_boolean: argument.get_value_parser().type_id() == TypeId::of::<bool>(),
+            is_repeatable: matches!(argument.get_action(), ArgAction::Append),
+        })
+    };
     serve
         .get_arguments()
-        .filter_map(|argument| {
-            let repeatable = matches!(argument.get_action(), ArgAction::Append);
-            Some((argument.get_long()?, repeatable))
-        })
-        .filter(|(long, _)| !["config", "help", "version"].contains(long))
-        .map(|(long, repeatable)| (long.replace('-', "_"), repeatable))
+        .filter_map(key)
+        .filter(|key| !["config", "help", "version"].contains(&&*key.name))
         .collect()
 }
 
@@ -221,7 +208,8 @@ mod tests {
             flags,
             [
                 "--gain=-1.5",
-                "--prefault",
+                "--json=false",
+                "--prefault=true",
                 "--ring-size=64KiB",
                 "--streams-max=10"
             ]
@@ -284,18 +272,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_names_its_key() {
-        let key = |reason: &str| ConfigError::new(Path::new("x"), reason.to_owned()).key;
-        let rate = "invalid value '0' for '--rate <HZ>': 0 is not in 1000..=384000";
-        assert_eq!(key(rate).as_deref(), Some("rate"));
-        // Not `--rate`, nor `--playout-delay`, which begin as others do.
-        let skew = "'--rate-skew-ppm' and '--playout-delay-max' disagree";
-        assert_eq!(key(skew).as_deref(), Some("rate_skew_ppm"));
-        assert_eq!(
-            key("`idle_timeout` is a table").as_deref(),
-            Some("idle_timeout")
-        );
-        assert_eq!(key("it cannot be read"), None);
+    fn a_truth_value_is_for_flags_that_are_one() {
+        let mut booleans = 0;
+        for Key {
+            name, is_boolean, ..
+        } in known_keys()
+        {
+            for value in [true, false] {
+                match flags(&format!("{name} = {value}")) {
+                    Ok(flags) => {
+                        let flag = name.replace('_', "-");
+                        assert_eq!(flags, [format!("--{flag}={value}")]);
+                        let words = ["mixpool", "serve", &flags[0]].map(OsString::from);
+                        parse(words).unwrap();
+                        booleans += usize::from(is_boolean);
+                    }
+                    Err(error) => {
+                        assert!(!is_boolean, "{name}: {error}");
+                        assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
+                    }
+                }
+            }
+        }
+        assert!(booleans >= 2);
+        let error = flags("http = false").unwrap_err().to_string();
+        assert!(error.contains("ADDR|off"), "{error}");
+        flags("allow = [true]").unwrap_err();
     }
 
     proptest! {

@@ -64,7 +64,7 @@ pub struct ControlPlane {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub enum Place {
     Off,
     At(SocketAddr),
 }
@@ -114,8 +114,11 @@ impl ControlPlane {
         }
     }
 
-    /// What the control plane is made for. Whoever reaches it from another machine needs a token.
-    pub fn settings(&self) -> Result<ControlSettings> {
+    /// The tokens, if there are any. Whoever reaches the control plane from another machine needs one.
+    ///
+    /// # Errors
+    /// Wrong usage: no token where one is needed, or a file that has none.
+    pub fn tokens(&self) -> Result<Option<Tokens>> {
         if let (Some(Place::At(address)), None) = (self.http, &self.token_file)
             && !address.ip().to_canonical().is_loopback()
         {
@@ -125,12 +128,19 @@ impl ControlPlane {
                  an address of 127.0.0.0/8"
             )));
         }
-        let tokens = self
-            .token_file
+        self.token_file
             .as_deref()
             .map(|file| Tokens::read(file, self.read_token_file.as_deref()))
             .transpose()
-            .map_err(|error| WrongUsage(error.to_string()))?;
+            .map_err(|error| WrongUsage(error.to_string()).into())
+    }
+
+    /// What the control plane is made for.
+    ///
+    /// # Errors
+    /// Those of [`tokens`](Self::tokens).
+    pub fn settings(&self) -> Result<ControlSettings> {
+        let tokens = self.tokens()?;
         let connections_max = self.connections_max();
         Ok(ControlSettings {
             connections_max,

@@ -31,6 +31,11 @@ pub fn duration(text: &str) -> Result<Duration> {
         .map_err(|reason| anyhow!("{reason}; write a duration as 250us, 20ms, 10s or 1min"))
 }
 
+/// As [`duration`] reads it.
+pub fn show_duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
 /// A duration that is more than nothing.
 pub fn run_time(text: &str) -> Result<Duration> {
     match duration(text)? {

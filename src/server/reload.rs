@@ -41,9 +41,7 @@ pub enum ReloadError {
     Broken {
         /// The file.
         file: PathBuf,
-        /// The key that is wrong, if it is one.
-        key: Option<String>,
-        /// What is wrong with it.
+        /// What is wrong with it; it names the key, if it is one.
         reason: String,
     },
 }

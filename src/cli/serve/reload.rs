@@ -116,6 +116,7 @@ impl Reloader {
         let broken = |error: anyhow::Error| ConfigError::new(file, format!("{error:#}"));
         // As at the next start, too, when all of it will hold.
         arguments.server_settings().map_err(broken)?;
+        arguments.control.tokens().map_err(broken)?;
         let network = &arguments.network;
         network.playout(arguments.playout_delay).map_err(broken)?;
         let tuning = Tuning {
@@ -169,6 +170,7 @@ impl Config for Reloader {
         // The files keep their names; what is in them is no value to tell.
         if tokens.is_some_and(ReadAgain::put_in_force) {
             reloaded.changed.push("token_file".to_owned());
+            reloaded.changed.sort_unstable();
         }
         Ok(reloaded)
     }
@@ -178,8 +180,8 @@ impl Config for Reloader {
 type Read = (Box<Arguments>, Tuning, BTreeMap<String, Value>);
 
 fn broken(error: ConfigError) -> ReloadError {
-    let ConfigError { file, key, reason } = error;
-    ReloadError::Broken { file, key, reason }
+    let ConfigError { file, reason } = error;
+    ReloadError::Broken { file, reason }
 }
 
 /// SIGHUP, as every thread has it: no thread is interrupted by it, and one takes it.
