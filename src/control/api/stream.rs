@@ -16,6 +16,7 @@ use crate::{
     control::{
         extract::{Body, Name},
         problem::Problem,
+        sampler::Figures,
         state::State,
     },
     server::{Admitted, Busy, Change, NetworkReport},
@@ -28,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(stream, change_stream, end_stream))
 }
 
-/// A stream, and all that is known of it.
+/// A stream, and all that is known of it, as it is now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StreamDetail {
     #[serde(flatten)]
@@ -39,22 +40,19 @@ pub(super) struct StreamDetail {
 
 impl StreamDetail {
     pub(super) fn new(state: &State, admitted: &Admitted) -> Self {
+        let snapshot = state.snapshot();
+        let number = |figures: &Arc<Figures>| figures.admitted.number();
+        let at = snapshot
+            .streams
+            .binary_search_by_key(&admitted.number(), number);
+        let mut stream = StreamBody::read(admitted, state.handle.uptime());
+        let runs = stream.age_s.is_some();
+        stream.dropping = runs && at.is_ok_and(|at| snapshot.streams[at].dropped_now > 0);
         let network = admitted.account().network();
         Self {
-            stream: body(state, admitted),
+            stream,
             network: network.map(|network| network.read().into()),
         }
-    }
-}
-
-fn body(state: &State, admitted: &Admitted) -> StreamBody {
-    let snapshot = state.snapshot();
-    let at = snapshot
-        .streams
-        .binary_search_by_key(&admitted.number(), |figures| figures.admitted.number());
-    match at {
-        Ok(at) if admitted.is_running() => StreamBody::running(&snapshot.streams[at], snapshot.at),
-        _ => StreamBody::read(admitted, state.handle.uptime()),
     }
 }
 
@@ -199,9 +197,13 @@ async fn end_stream(
 fn running(admitted: &Admitted) -> Result<(), Problem> {
     let id = admitted.id();
     if !admitted.is_running() {
-        Err(Problem::conflict(format!("the stream `{id}` has ended")))
+        Err(Problem::conflict(format!(
+            "the stream `{id}` has ended, and nothing of it can change: GET /api/v1/streams has those that run"
+        )))
     } else if admitted.is_dismissed() {
-        Err(Problem::conflict(format!("the stream `{id}` ends")))
+        Err(Problem::conflict(format!(
+            "the stream `{id}` was told to end, and nothing of it can change: its phase is `ended` once it has"
+        )))
     } else {
         Ok(())
     }

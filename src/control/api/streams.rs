@@ -1,5 +1,7 @@
 //! `/api/v1/streams`: all streams, as a table that is filtered, sorted and paged.
 
+mod body;
+
 use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State as Shared};
@@ -7,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::status::finite;
+use self::body::kind;
+pub(super) use self::body::{PhaseBody, StreamBody};
 use crate::{
     audio::meter,
     control::{extract::Query, problem::Problem, sampler::Figures, state::State},
     ledger::{Entry, Network, NetworkGauges},
-    mixer::{Phase, StripState},
-    server::{Admitted, LedgerReport},
+    mixer::StripState,
+    server::Admitted,
 };
 
 /// Rows of a page, at most.
@@ -33,140 +36,6 @@ const ENDED_MAX: usize = 10_000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(streams))
-}
-
-/// How far a stream has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum PhaseBody {
-    /// Its first frame has not come, or has not been played.
-    Waiting,
-    Playing,
-    /// It ends: what still comes of it is discarded.
-    Ending,
-    /// Its ledger is final.
-    Ended,
-}
-
-/// A stream.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(super) struct StreamBody {
-    /// No other stream that runs has it; one that ended may.
-    pub(super) id: String,
-    /// How many streams were admitted before it.
-    pub(super) number: u64,
-    /// `synthetic`, `file`, `rtp`, `audiosocket`, `tcp`, ...
-    pub(super) kind: String,
-    /// Where it comes from, for people.
-    pub(super) source: String,
-    pub(super) phase: PhaseBody,
-    /// Its ring in the pool. Once it has ended another stream may have it.
-    pub(super) slot: usize,
-    /// When it was admitted, since the start of the server.
-    pub(super) admitted_at_s: f64,
-    /// Since then; null once it has ended.
-    pub(super) age_s: Option<f64>,
-    /// In dB; null for silence.
-    pub(super) gain_db: Option<f32>,
-    /// Whether it is consumed without being heard, by command.
-    pub(super) muted: bool,
-    /// While any stream is solo, those that are not are not heard.
-    pub(super) solo: bool,
-    /// Its level before gain and mute, in the last tenth of a second, in dB of full scale; null for silence.
-    pub(super) peak_dbfs: Option<f32>,
-    /// Ring space in use.
-    pub(super) ring_filled_bytes: u64,
-    /// Samples are dropped of it right now.
-    pub(super) dropping: bool,
-    #[serde(flatten)]
-    pub(super) ledger: LedgerReport,
-    /// From arrival to playout; null unless it comes over a network. So are the next four.
-    pub(super) playout_delay_ms: Option<f64>,
-    pub(super) jitter_ms: Option<f64>,
-    /// How much faster the sender's clock runs than ours.
-    pub(super) drift_ppm: Option<f64>,
-    pub(super) received_packets: Option<u64>,
-    /// Negative if some came twice.
-    pub(super) lost_packets: Option<i64>,
-}
-
-impl StreamBody {
-    pub(super) fn running(figures: &Figures, now: Duration) -> Self {
-        let age = now.saturating_sub(figures.admitted.at()).as_secs_f64();
-        Self {
-            age_s: Some(age),
-            dropping: figures.dropped_now > 0,
-            ..Self::new(
-                &figures.admitted,
-                &figures.strip,
-                &figures.ledger,
-                figures.network.as_ref(),
-            )
-        }
-    }
-
-    /// One that is in no snapshot: it has ended, or began since the last.
-    pub(super) fn read(admitted: &Admitted, now: Duration) -> Self {
-        // Before the account: of a stream that ended, the last figures are read then.
-        let strip = admitted.strip();
-        let runs = admitted.is_running();
-        let account = admitted.account();
-        let network = account.network().map(Network::gauges);
-        let age = now.saturating_sub(admitted.at()).as_secs_f64();
-        let mut body = Self::new(admitted, &strip, &account.read(), network.as_ref());
-        if runs {
-            body.age_s = Some(age);
-        } else {
-            body.phase = PhaseBody::Ended;
-        }
-        body
-    }
-
-    fn new(
-        admitted: &Admitted,
-        strip: &StripState,
-        ledger: &Entry,
-        network: Option<&NetworkGauges>,
-    ) -> Self {
-        let ms = |of: fn(&NetworkGauges) -> Duration| network.map(|n| of(n).as_secs_f64() * 1e3);
-        let from = admitted.from();
-        Self {
-            id: admitted.id().to_owned(),
-            number: admitted.number(),
-            kind: kind(from).to_owned(),
-            source: from.to_owned(),
-            phase: match strip.phase {
-                Phase::Ended => PhaseBody::Ended,
-                _ if admitted.is_dismissed() => PhaseBody::Ending,
-                Phase::Waiting => PhaseBody::Waiting,
-                Phase::Playing => PhaseBody::Playing,
-            },
-            slot: admitted.slot(),
-            admitted_at_s: admitted.at().as_secs_f64(),
-            age_s: None,
-            gain_db: finite(strip.gain.db()),
-            muted: strip.muted,
-            solo: strip.solo,
-            peak_dbfs: finite(meter::dbfs(strip.peak)),
-            ring_filled_bytes: strip.ring_filled_bytes,
-            dropping: false,
-            ledger: LedgerReport::from(ledger),
-            playout_delay_ms: ms(|network| network.playout_delay),
-            jitter_ms: ms(|network| network.jitter),
-            drift_ppm: network.map(|network| network.drift_ppm),
-            received_packets: network.map(|network| network.received),
-            lost_packets: network.map(|network| network.lost),
-        }
-    }
-}
-
-fn below(db: Option<f32>) -> f64 {
-    db.map_or(f64::NEG_INFINITY, f64::from)
-}
-
-/// The first word of where a stream comes from.
-fn kind(from: &str) -> &str {
-    from.split(' ').next().unwrap_or(from)
 }
 
 /// Which streams, and in which order.
@@ -280,42 +149,89 @@ async fn streams(
 ) -> Result<Json<StreamsBody>, Problem> {
     asked.check()?;
     let snapshot = state.snapshot();
-    let filter = asked.filter.to_lowercase();
-    let fits = |body: &StreamBody| {
-        asked.kind.as_ref().is_none_or(|kind| *kind == body.kind)
-            && asked
-                .dropping
-                .is_none_or(|dropping| dropping == body.dropping)
-            && (filter.is_empty()
-                || body.id.to_lowercase().contains(&filter)
-                || body.source.to_lowercase().contains(&filter))
-    };
-    let mut rows = Vec::new();
-    if asked.phase != PhaseAsked::Running {
-        let ended = state.handle.ended(ENDED_MAX);
-        let now = snapshot.at;
-        rows.extend(ended.iter().map(|admitted| StreamBody::read(admitted, now)));
-    }
+    let mut rows: Vec<Row<'_>> = Vec::new();
     if asked.phase != PhaseAsked::Ended {
-        let running = snapshot.streams.iter();
-        // What ended since the snapshot is told of once.
-        let running = running
-            .filter(|figures| asked.phase == PhaseAsked::Running || figures.admitted.is_running());
-        rows.extend(running.map(|figures| StreamBody::running(figures, snapshot.at)));
+        rows.extend(snapshot.streams.iter().map(|figures| Row::Running(figures)));
     }
-    rows.retain(fits);
-    rows.sort_by(|a, b| asked.compare(a, b));
+    let ended;
+    if asked.phase != PhaseAsked::Running {
+        // Those that run first: one that ends meanwhile is among those that ended, and is told of once.
+        rows.retain(|row| row.admitted().is_running());
+        ended = state.handle.ended(ENDED_MAX);
+        let running = rows.len();
+        for admitted in &ended {
+            let number = |row: &Row<'_>| row.admitted().number();
+            if rows[..running]
+                .binary_search_by_key(&admitted.number(), number)
+                .is_err()
+            {
+                rows.push(Row::Ended(admitted));
+            }
+        }
+    }
+    asked.arrange(&mut rows);
     let total = rows.len();
-    let streams = rows
-        .into_iter()
-        .skip(asked.offset as usize)
-        .take(asked.limit)
-        .collect();
+    let page = rows.iter().skip(asked.offset as usize).take(asked.limit);
     Ok(Json(StreamsBody {
         total,
         offset: asked.offset,
-        streams,
+        streams: page.map(|row| row.body(snapshot.at)).collect(),
     }))
+}
+
+/// A stream of the table. Its body is made once it is known to be on the page.
+#[derive(Clone, Copy)]
+enum Row<'a> {
+    Running(&'a Figures),
+    Ended(&'a Admitted),
+}
+
+impl<'a> Row<'a> {
+    fn admitted(self) -> &'a Admitted {
+        match self {
+            Self::Running(figures) => &figures.admitted,
+            Self::Ended(admitted) => admitted,
+        }
+    }
+
+    fn body(self, now: Duration) -> StreamBody {
+        match self {
+            Self::Running(figures) => StreamBody::running(figures, now),
+            Self::Ended(admitted) => StreamBody::read(admitted, now),
+        }
+    }
+
+    fn is_dropping(self) -> bool {
+        matches!(self, Self::Running(figures) if figures.dropped_now > 0)
+    }
+
+    fn strip(self) -> StripState {
+        match self {
+            Self::Running(figures) => figures.strip,
+            Self::Ended(admitted) => admitted.strip(),
+        }
+    }
+
+    fn ledger(self) -> Entry {
+        match self {
+            Self::Running(figures) => figures.ledger,
+            Self::Ended(admitted) => admitted.account().read(),
+        }
+    }
+
+    fn network(self) -> Option<NetworkGauges> {
+        match self {
+            Self::Running(figures) => figures.network,
+            Self::Ended(admitted) => admitted.account().network().map(Network::gauges),
+        }
+    }
+
+    fn phase(self) -> PhaseBody {
+        match self {
+            Self::Running(figures) => PhaseBody::of(&figures.admitted, &figures.strip),
+            Self::Ended(_) => PhaseBody::Ended,
+        }
+    }
 }
 
 impl Asked {
@@ -340,20 +256,34 @@ impl Asked {
         Ok(())
     }
 
-    /// By the column, and streams that are equal there in the order of their admission.
-    fn compare(&self, a: &StreamBody, b: &StreamBody) -> Ordering {
-        let by_column = match self.sort {
-            Column::Id => self.directed(a.id.cmp(&b.id)),
-            Column::Kind => self.directed(a.kind.cmp(&b.kind)),
-            Column::Source => self.directed(a.source.cmp(&b.source)),
-            Column::Phase => self.directed(a.phase.cmp(&b.phase)),
-            column => match (column.figure(a), column.figure(b)) {
-                (Some(a), Some(b)) => self.directed(a.total_cmp(&b)),
-                // Those without the figure stay last in both orders.
-                (a, b) => b.is_some().cmp(&a.is_some()),
-            },
-        };
-        by_column.then(a.number.cmp(&b.number))
+    /// Leaves those that are asked for, in the order that is asked for.
+    fn arrange(&self, rows: &mut Vec<Row<'_>>) {
+        let filter = self.filter.to_lowercase();
+        rows.retain(|row| {
+            let (id, from) = (row.admitted().id(), row.admitted().from());
+            self.kind.as_ref().is_none_or(|asked| asked == kind(from))
+                && self.dropping.is_none_or(|asked| asked == row.is_dropping())
+                && (filter.is_empty()
+                    || id.to_lowercase().contains(&filter)
+                    || from.to_lowercase().contains(&filter))
+        });
+        let mut keyed: Vec<_> = rows.iter().map(|&row| (self.sort.key(row), row)).collect();
+        // Streams that are equal in the column, in the order of their admission.
+        keyed.sort_unstable_by(|(a, row), (b, other)| {
+            let numbers = row.admitted().number().cmp(&other.admitted().number());
+            self.compare(a, b).then(numbers)
+        });
+        rows.clear();
+        rows.extend(keyed.into_iter().map(|(_, row)| row));
+    }
+
+    fn compare(&self, a: &Key<'_>, b: &Key<'_>) -> Ordering {
+        match (a, b) {
+            (Key::Text(a), Key::Text(b)) => self.directed(a.cmp(b)),
+            (Key::Figure(a), Key::Figure(b)) => self.directed(a.total_cmp(b)),
+            // Those without the figure stay last in both orders.
+            (a, b) => matches!(a, Key::None).cmp(&matches!(b, Key::None)),
+        }
     }
 
     fn directed(&self, ordering: Ordering) -> Ordering {
@@ -364,36 +294,51 @@ impl Asked {
     }
 }
 
+/// What a row is sorted by.
+enum Key<'a> {
+    Text(&'a str),
+    Figure(f64),
+    /// It has no such figure.
+    None,
+}
+
 impl Column {
-    /// The figure of a stream in this column, if it has one.
-    fn figure(self, stream: &StreamBody) -> Option<f64> {
-        let ledger = &stream.ledger;
-        let samples = match self {
-            Self::Id | Self::Kind | Self::Source | Self::Phase => return None,
-            Self::Age => return stream.age_s,
+    fn key(self, row: Row<'_>) -> Key<'_> {
+        let admitted = row.admitted();
+        let network = |figure: fn(NetworkGauges) -> f64| row.network().map(figure);
+        let figure = match self {
+            Self::Id => return Key::Text(admitted.id()),
+            Self::Kind => return Key::Text(kind(admitted.from())),
+            Self::Source => return Key::Text(admitted.from()),
+            Self::Phase => Some(f64::from(row.phase() as u8)),
+            Self::Number => Some(admitted.number() as f64),
+            Self::Slot => Some(admitted.slot() as f64),
+            // The later it was admitted, the younger.
+            Self::Age => match row {
+                Row::Running(_) => Some(-admitted.at().as_secs_f64()),
+                Row::Ended(_) => None,
+            },
             // Silence is less than anything, and no lack of a figure.
-            Self::Gain => return Some(below(stream.gain_db)),
-            Self::Level => return Some(below(stream.peak_dbfs)),
-            Self::Solo => u64::from(stream.solo),
-            Self::RingFilled => stream.ring_filled_bytes,
-            Self::DropRate => return Some(ledger.drop_rate),
-            Self::PlayoutDelay => return stream.playout_delay_ms,
-            Self::Jitter => return stream.jitter_ms,
-            Self::Drift => return stream.drift_ppm,
-            Self::Received => return stream.received_packets.map(|packets| packets as f64),
-            Self::Lost => return stream.lost_packets.map(|packets| packets as f64),
-            Self::Number => stream.number,
-            Self::Slot => stream.slot as u64,
-            Self::Offered => ledger.offered_samples,
-            Self::Mixed => ledger.mixed_samples,
-            Self::Muted => ledger.muted_samples,
-            Self::DroppedFull => ledger.dropped_full_samples,
-            Self::DroppedLate => ledger.dropped_late_samples,
-            Self::Discarded => ledger.discarded_samples,
-            Self::InRing => ledger.in_ring_samples,
-            Self::Concealed => ledger.concealed_samples,
-            Self::RingHighWater => ledger.ring_high_water_bytes,
+            Self::Gain => Some(f64::from(row.strip().gain.db())),
+            Self::Level => Some(f64::from(meter::dbfs(row.strip().peak))),
+            Self::Solo => Some(f64::from(u8::from(row.strip().solo))),
+            Self::RingFilled => Some(row.strip().ring_filled_bytes as f64),
+            Self::DropRate => Some(row.ledger().drop_rate()),
+            Self::Offered => Some(row.ledger().offered as f64),
+            Self::Mixed => Some(row.ledger().mixed as f64),
+            Self::Muted => Some(row.ledger().muted as f64),
+            Self::DroppedFull => Some(row.ledger().dropped_full as f64),
+            Self::DroppedLate => Some(row.ledger().dropped_late as f64),
+            Self::Discarded => Some(row.ledger().discarded as f64),
+            Self::InRing => Some(row.ledger().in_ring as f64),
+            Self::Concealed => Some(row.ledger().concealed as f64),
+            Self::RingHighWater => Some(row.ledger().ring_high_water_bytes as f64),
+            Self::PlayoutDelay => network(|network| network.playout_delay.as_secs_f64()),
+            Self::Jitter => network(|network| network.jitter.as_secs_f64()),
+            Self::Drift => network(|network| network.drift_ppm),
+            Self::Received => network(|network| network.received as f64),
+            Self::Lost => network(|network| network.lost as f64),
         };
-        Some(samples as f64)
+        figure.map_or(Key::None, Key::Figure)
     }
 }

@@ -1,0 +1,154 @@
+//! A stream, as the API tells it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    audio::meter,
+    control::{api::status::finite, sampler::Figures},
+    ledger::{Entry, Network, NetworkGauges},
+    mixer::{Phase, StripState},
+    server::{Admitted, LedgerReport},
+};
+
+/// How far a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::control::api) enum PhaseBody {
+    /// Its first frame has not come, or has not been played.
+    Waiting,
+    Playing,
+    /// It ends: what still comes of it is discarded.
+    Ending,
+    /// Its ledger is final.
+    Ended,
+}
+
+impl PhaseBody {
+    pub(super) fn of(admitted: &Admitted, strip: &StripState) -> Self {
+        match strip.phase {
+            Phase::Ended => Self::Ended,
+            _ if admitted.is_dismissed() => Self::Ending,
+            Phase::Waiting => Self::Waiting,
+            Phase::Playing => Self::Playing,
+        }
+    }
+}
+
+/// A stream.
+///
+/// While it runs, its figures are read one after the other, and `in_ring_samples` is of the mixer's last
+/// look at its ring: so the two sides of the equation may be apart by the frames that are on their way.
+/// Once its phase is `ended` all figures are final, and the equation is exact.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(in crate::control::api) struct StreamBody {
+    /// No other stream that runs has it; one that ended may.
+    pub(in crate::control::api) id: String,
+    /// How many streams were admitted before it.
+    pub(in crate::control::api) number: u64,
+    /// `synthetic`, `file`, `rtp`, `audiosocket`, `tcp`, ...
+    pub(in crate::control::api) kind: String,
+    /// Where it comes from, for people.
+    pub(in crate::control::api) source: String,
+    pub(in crate::control::api) phase: PhaseBody,
+    /// Its ring in the pool. Once it has ended another stream may have it.
+    pub(in crate::control::api) slot: usize,
+    /// When it was admitted, since the start of the server.
+    pub(in crate::control::api) admitted_at_s: f64,
+    /// Since then; null once it has ended.
+    pub(in crate::control::api) age_s: Option<f64>,
+    /// In dB; null for silence.
+    pub(in crate::control::api) gain_db: Option<f32>,
+    /// Whether it is consumed without being heard, by command.
+    pub(in crate::control::api) muted: bool,
+    /// While any stream is solo, those that are not are not heard.
+    pub(in crate::control::api) solo: bool,
+    /// Its level before gain and mute, in the last tenth of a second, in dB of full scale; null for silence.
+    pub(in crate::control::api) peak_dbfs: Option<f32>,
+    /// Ring space in use.
+    pub(in crate::control::api) ring_filled_bytes: u64,
+    /// Samples are dropped of it right now.
+    pub(in crate::control::api) dropping: bool,
+    #[serde(flatten)]
+    pub(in crate::control::api) ledger: LedgerReport,
+    /// From arrival to playout; null unless it comes over a network. So are the next four.
+    pub(in crate::control::api) playout_delay_ms: Option<f64>,
+    pub(in crate::control::api) jitter_ms: Option<f64>,
+    /// How much faster the sender's clock runs than ours.
+    pub(in crate::control::api) drift_ppm: Option<f64>,
+    pub(in crate::control::api) received_packets: Option<u64>,
+    /// Negative if some came twice.
+    pub(in crate::control::api) lost_packets: Option<i64>,
+}
+
+impl StreamBody {
+    pub(in crate::control::api) fn running(figures: &Figures, now: Duration) -> Self {
+        let age = now.saturating_sub(figures.admitted.at()).as_secs_f64();
+        Self {
+            age_s: Some(age),
+            dropping: figures.dropped_now > 0,
+            ..Self::new(
+                &figures.admitted,
+                &figures.strip,
+                &figures.ledger,
+                figures.network.as_ref(),
+            )
+        }
+    }
+
+    /// As it is now. Whether samples are dropped of it, only snapshots know.
+    pub(in crate::control::api) fn read(admitted: &Admitted, now: Duration) -> Self {
+        // Before the account: of a stream that ended, the last figures are read then.
+        let strip = admitted.strip();
+        let runs = admitted.is_running();
+        let account = admitted.account();
+        let network = account.network().map(Network::gauges);
+        let age = now.saturating_sub(admitted.at()).as_secs_f64();
+        let mut body = Self::new(admitted, &strip, &account.read(), network.as_ref());
+        if runs {
+            body.age_s = Some(age);
+        } else {
+            body.phase = PhaseBody::Ended;
+        }
+        body
+    }
+
+    fn new(
+        admitted: &Admitted,
+        strip: &StripState,
+        ledger: &Entry,
+        network: Option<&NetworkGauges>,
+    ) -> Self {
+        let ms = |of: fn(&NetworkGauges) -> Duration| network.map(|n| of(n).as_secs_f64() * 1e3);
+        let from = admitted.from();
+        Self {
+            id: admitted.id().to_owned(),
+            number: admitted.number(),
+            kind: kind(from).to_owned(),
+            source: from.to_owned(),
+            phase: PhaseBody::of(admitted, strip),
+            slot: admitted.slot(),
+            admitted_at_s: admitted.at().as_secs_f64(),
+            age_s: None,
+            gain_db: finite(strip.gain.db()),
+            muted: strip.muted,
+            solo: strip.solo,
+            peak_dbfs: finite(meter::dbfs(strip.peak)),
+            ring_filled_bytes: strip.ring_filled_bytes,
+            dropping: false,
+            ledger: LedgerReport::from(ledger),
+            playout_delay_ms: ms(|network| network.playout_delay),
+            jitter_ms: ms(|network| network.jitter),
+            drift_ppm: network.map(|network| network.drift_ppm),
+            received_packets: network.map(|network| network.received),
+            lost_packets: network.map(|network| network.lost),
+        }
+    }
+}
+
+/// The first word of where a stream comes from.
+pub(super) fn kind(from: &str) -> &str {
+    from.split(' ').next().unwrap_or(from)
+}
