@@ -7,7 +7,8 @@ mod face;
 
 use std::{
     fs::{self, Permissions},
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -19,6 +20,11 @@ use client::{Client, PATIENCE};
 use face::{MIXPOOL, mixpool, stderr, text};
 use nix::sys::signal::Signal;
 use serde_json::json;
+use tungstenite::{
+    Message,
+    client::IntoClientRequest as _,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
 
 fn secret(path: &Path, token: &str) {
     fs::write(path, token).unwrap();
@@ -150,4 +156,109 @@ fn tokens_are_read_again_and_a_broken_file_changes_nothing() {
     assert_eq!(second.get("/api/v1/status").status, 401);
     running.signal(Signal::SIGTERM);
     assert!(running.wait().success());
+}
+
+/// Answers without an end, by HTTP.
+const ENDLESS: [&str; 4] = [
+    "/listen.wav",
+    "/listen/synthetic-0001.wav",
+    "/api/v1/events",
+    "/api/v1/live",
+];
+
+/// Asks for one, and waits until it has begun.
+fn begin(client: &Client, path: &str) -> TcpStream {
+    let mut stream = client.connect();
+    let head = client.head("GET", path, &[], None);
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut begun = [0; 12];
+    stream.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200", "{path}");
+    stream
+}
+
+/// The answer comes to its end, as the chunked coding has it.
+fn expect_end(mut stream: TcpStream) {
+    let mut last = Vec::new();
+    let mut bytes = [0; 4096];
+    while !last.ends_with(b"\r\n0\r\n\r\n") {
+        let read = stream.read(&mut bytes).unwrap();
+        assert!(read > 0, "it was cut off");
+        last.extend_from_slice(&bytes[..read]);
+        last.drain(..last.len().saturating_sub(16));
+    }
+}
+
+#[test]
+fn who_listens_by_a_token_that_is_replaced_hears_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let [token, read] = ["token", "read"].map(|name| directory.path().join(name));
+    secret(&token, "the-first-token-of-all");
+    secret(&read, "a-token-for-reading");
+    let flags = [
+        "--token-file",
+        text(&token),
+        "--read-token-file",
+        text(&read),
+    ];
+    let (_running, client) = serve(&flags);
+    let first = client.with_token("the-first-token-of-all");
+    let reading = client.with_token("a-token-for-reading");
+    let endless = ENDLESS.map(|path| begin(&first, path));
+    let mut stays = begin(&reading, "/listen.wav");
+    let mut request = format!("ws://{}/ws/listen", client.address)
+        .into_client_request()
+        .unwrap();
+    let bearer = "Bearer the-first-token-of-all".parse().unwrap();
+    request.headers_mut().insert("authorization", bearer);
+    let (mut socket, _) = tungstenite::client(request, client.connect()).unwrap();
+    assert!(matches!(socket.read(), Ok(Message::Text(_))));
+
+    // Nothing has changed, and nobody is sent away.
+    first.send("POST", "/api/v1/reload", &[], b"").ok(200);
+    assert!(matches!(socket.read(), Ok(Message::Binary(_))));
+
+    secret(&token, "the-second-token-of-all");
+    first.send("POST", "/api/v1/reload", &[], b"").ok(200);
+    for stream in endless {
+        expect_end(stream);
+    }
+    let code = loop {
+        match socket.read().unwrap() {
+            Message::Binary(_) => {}
+            Message::Close(Some(CloseFrame { code, .. })) => break code,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(code, CloseCode::Policy);
+    // The other token is the same as it was.
+    stays.read_exact(&mut [0; 16_000]).unwrap();
+    let listeners = || reading.get("/api/v1/listeners").ok(200)["totals"]["listeners"].clone();
+    let begun = Instant::now();
+    while listeners() != 1 {
+        assert!(begun.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn who_listens_by_a_session_that_is_ended_hears_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    secret(&token, "a-token-for-everything");
+    let (_running, client) = serve(&["--token-file", text(&token)]);
+    let session = || {
+        let credentials = json!({ "token": "a-token-for-everything" });
+        let begun = client.post("/api/v1/session", &credentials);
+        let cookie = begun.header("set-cookie").unwrap();
+        client.with("Cookie", cookie.split(';').next().unwrap())
+    };
+    let [one, other] = [session(), session()];
+    let endless = ENDLESS.map(|path| begin(&one, path));
+    let mut stays = begin(&other, "/listen.wav");
+    assert_eq!(one.delete("/api/v1/session").status, 204);
+    for stream in endless {
+        expect_end(stream);
+    }
+    stays.read_exact(&mut [0; 16_000]).unwrap();
 }

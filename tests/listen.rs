@@ -153,6 +153,16 @@ fn who_hears_a_stream_alone_hears_its_end_and_the_connection_ends_well() {
     desk.finish();
 }
 
+#[test]
+fn who_says_goodbye_is_answered() {
+    let desk = desk(format(8_000, 1));
+    let mut ear = Ear::open(desk.address(), "");
+    ear.listen(1_600);
+    ear.say_goodbye();
+    desk.wait_for("empty", |now| now["totals"]["listeners"] == 0);
+    desk.finish();
+}
+
 fn expect_problem(mut answer: Answer, status: u16, says: &str) {
     assert_eq!(answer.status, status, "{}", answer.head);
     assert_eq!(
@@ -177,7 +187,16 @@ fn what_cannot_be_heard_is_a_problem_that_says_why() {
         expect_problem(get(path), 404, "\"nobody\"");
     }
     expect_problem(get("/listen/desk-1"), 404, "/listen/desk-1.wav");
-    expect_problem(get("/listen/desk-1.wav?mix=plus"), 400, "mix=minus");
+    expect_problem(get("/listen/desk-1.wav?mix=plus"), 400, "`minus`");
+    // What is not known is not passed over: it would be another sound than was asked for.
+    for path in [
+        "/listen.wav?stream=desk-1",
+        "/listen.wav?mix=minus",
+        "/listen/desk-1.wav?stream=desk-2",
+        "/ws/listen?id=desk-1",
+    ] {
+        expect_problem(get(path), 400, "unknown field");
+    }
     expect_problem(get("/ws/listen?mix=minus"), 400, "stream");
     expect_problem(get("/ws/listen"), 426, "WebSocket");
     assert_eq!(desk.api("/api/v1/listeners")["totals"]["listeners"], 0);

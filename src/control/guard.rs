@@ -28,6 +28,7 @@ use axum::{
 
 use super::{
     ingest,
+    leave::Leave,
     problem::{MEDIA_TYPE, Problem},
     state::State,
     tokens::Access,
@@ -97,10 +98,15 @@ pub(super) async fn authorize(
     admit(&state, request, next, needed).await
 }
 
-async fn admit(state: &State, request: Request, next: Next, needed: Access) -> Response {
+async fn admit(state: &Arc<State>, mut request: Request, next: Next, needed: Access) -> Response {
     let access = state.auth.access(request.headers(), Instant::now());
     if access >= needed {
-        return next.run(request).await;
+        let leave = Leave::new(state, request.headers(), needed);
+        // For what is no answer any more: a WebSocket.
+        if let Some(leave) = leave.clone() {
+            request.extensions_mut().insert(leave);
+        }
+        return Leave::bound(leave, next.run(request).await);
     }
     if access == Access::Nothing {
         let path = request.uri().path();

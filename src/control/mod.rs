@@ -6,6 +6,7 @@
 //!
 //! - `accept`: connections and what each may take
 //! - `guard`, `tokens`, `rate`: what every request passes: Host, Origin, limits, who may do what
+//! - `leave`: answers without an end, which end with the token that they were asked for with
 //! - `extract`, `problem`: what handlers take of a request, and every error's answer (RFC 9457)
 //! - `state`, `sampler`, `events`: what the routes share
 //! - `ingest`: audio in, by WebSocket and as bodies: handed on
@@ -20,6 +21,7 @@ mod events;
 mod extract;
 mod guard;
 mod ingest;
+mod leave;
 mod listen;
 mod live;
 mod metrics;

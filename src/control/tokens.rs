@@ -16,6 +16,7 @@ use std::{
 use axum::http::{HeaderMap, header};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq as _;
+use tokio::sync::watch;
 
 /// Characters of a token, at least: what nobody guesses at any rate.
 pub const TOKEN_CHARACTERS_MIN: usize = 16;
@@ -49,6 +50,8 @@ struct Inner {
     change_file: PathBuf,
     read_file: Option<PathBuf>,
     pair: RwLock<Pair>,
+    /// The news that what was allowed may be so no more: tokens have changed, or a session has ended.
+    changes: watch::Sender<()>,
 }
 
 /// The tokens as they are now.
@@ -114,6 +117,7 @@ impl Tokens {
             pair: RwLock::new(Pair::read(change_file, read_file)?),
             change_file: change_file.to_owned(),
             read_file: read_file.map(Path::to_owned),
+            changes: watch::Sender::new(()),
         })))
     }
 
@@ -153,6 +157,10 @@ impl ReadAgain {
                 generation: pair.generation + 1,
                 ..read
             };
+        }
+        drop(pair);
+        if !same {
+            tokens.0.changes.send_replace(());
         }
         !same
     }
@@ -276,6 +284,18 @@ impl Auth {
         self.tokens.is_some()
     }
 
+    /// The news that what was allowed may be so no more; none where all always is.
+    pub(super) fn changes(&self) -> Option<watch::Receiver<()>> {
+        let tokens = self.tokens.as_ref();
+        tokens.map(|tokens| tokens.0.changes.subscribe())
+    }
+
+    fn tell_of_change(&self) {
+        if let Some(tokens) = &self.tokens {
+            tokens.0.changes.send_replace(());
+        }
+    }
+
     /// The name of the session's cookie.
     pub(super) fn cookie(&self) -> &str {
         &self.cookie
@@ -363,6 +383,8 @@ impl Auth {
             let known = sessions.get(&number);
             if known.is_some_and(|session| session.secret.ct_eq(&secret).into()) {
                 sessions.remove(&number);
+                drop(sessions);
+                self.tell_of_change();
             }
         }
     }

@@ -16,7 +16,11 @@ use mixpool::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tungstenite::{Message, WebSocket, client::IntoClientRequest as _};
+use tungstenite::{
+    Message, WebSocket,
+    client::IntoClientRequest as _,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
 
 /// Far beyond what any test here takes: it ends one that would hang, and asserts no timing.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -277,6 +281,24 @@ impl Ear {
     /// Listens to the end.
     pub fn listen_on(&mut self) {
         while self.hear() {}
+    }
+
+    /// Closes, and hears the other end out: it answers with the same code, and then the connection ends.
+    pub fn say_goodbye(&mut self) {
+        let reason = "enough".into();
+        let code = CloseCode::Normal;
+        self.socket
+            .close(Some(CloseFrame { code, reason }))
+            .unwrap();
+        loop {
+            match self.socket.read() {
+                // What was on its way.
+                Ok(Message::Binary(_)) => {}
+                Ok(Message::Close(close)) => assert_eq!(close.unwrap().code, code),
+                Err(tungstenite::Error::ConnectionClosed) => return,
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// Each piece is what the recording has there.

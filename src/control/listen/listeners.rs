@@ -210,7 +210,7 @@ impl Listeners {
     pub(in crate::control) async fn run(self: Arc<Self>) {
         #[expect(
             deprecated,
-            reason = "its heir is unsafe, for types that change their descriptor; an OwnedFd keeps its own"
+            reason = "no other constructor is safe: the others have the caller promise that the descriptor stays what it is, as that of an OwnedFd does"
         )]
         let news = self
             .news

@@ -12,12 +12,7 @@ mod ws;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Query, rejection::QueryRejection},
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::routing::get;
 use serde::Deserialize;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -32,9 +27,6 @@ const WAV_CHUNK: Duration = Duration::from_millis(100);
 
 /// The chunk of a listener by WebSocket: what it adds to the delay against what it costs to send.
 const WS_CHUNK: Duration = Duration::from_millis(40);
-
-/// When to try again where there was no room.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 #[derive(OpenApi)]
 #[openapi(paths(wav::mix, wav::stream, ws::listen), components(schemas(Mix)))]
@@ -55,20 +47,6 @@ pub(super) fn router() -> OpenApiRouter<Arc<State>> {
 enum Mix {
     /// The mix without it.
     Minus,
-}
-
-#[derive(Debug, Deserialize)]
-struct Asked {
-    stream: Option<String>,
-    mix: Option<Mix>,
-}
-
-/// What a query asks for, or what is wrong with it.
-fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> {
-    query.map(|Query(asked)| asked).map_err(|rejected| {
-        let detail = format!("cannot read the query: {rejected}; there are `stream`, and `mix=minus` for the mix without it");
-        Problem::new(StatusCode::BAD_REQUEST, detail)
-    })
 }
 
 /// The stream of this name, if it runs.
@@ -92,9 +70,8 @@ enum NoRoom {
     Busy,
 }
 
-impl IntoResponse for NoRoom {
-    fn into_response(self) -> Response {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, self.to_string());
-        ([(header::RETRY_AFTER, RETRY_AFTER)], problem).into_response()
+impl From<NoRoom> for Problem {
+    fn from(no_room: NoRoom) -> Self {
+        Self::unavailable(no_room.to_string())
     }
 }

@@ -10,25 +10,45 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Path, Query, State as Shared, rejection::QueryRejection},
+    extract::{ConnectInfo, State as Shared},
     http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use hyper::body::Frame;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
-    Asked, Mix, asked,
+    Mix,
     listeners::{Listener, Output, Protocol},
     running,
 };
 use crate::{
     audio::Format,
-    control::{problem::Problem, state::State},
+    control::{
+        extract::{Name, Query},
+        problem::Problem,
+        state::State,
+    },
     mixer::MonitorKind,
     sink::live::Heard,
     wire::wav::endless_header,
 };
+
+/// Nothing: the mix is the mix.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MixAsked {}
+
+/// What of the stream is heard.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StreamAsked {
+    /// Hear the mix without it instead.
+    mix: Option<Mix>,
+}
 
 /// The whole mix, from now until the server ends: 16-bit PCM at the mix's rate and channels, in a WAV
 /// whose lengths say that they are not known. `Range` is not obeyed: there is no beginning to count from.
@@ -46,7 +66,8 @@ pub(super) async fn mix(
     method: Method,
     Shared(state): Shared<Arc<State>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-) -> Response {
+    Query(MixAsked {}): Query<MixAsked>,
+) -> Result<Response, Problem> {
     answer(&method, &state, Output::Mix, peer)
 }
 
@@ -59,7 +80,7 @@ pub(super) async fn mix(
     tag = "listening",
     params(
         ("stream" = String, Path, description = "A stream's id"),
-        ("mix" = Option<Mix>, Query, description = "Hear the mix without it instead"),
+        StreamAsked,
     ),
     responses(
         (status = 200, description = "A WAV without an end", content_type = "audio/wav", body = Vec<u8>),
@@ -72,38 +93,41 @@ pub(super) async fn stream(
     method: Method,
     Shared(state): Shared<Arc<State>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(file): Path<String>,
-    query: Result<Query<Asked>, QueryRejection>,
+    Name(file): Name,
+    Query(asked): Query<StreamAsked>,
 ) -> Result<Response, Problem> {
     let Some(id) = file.strip_suffix(".wav") else {
         let detail =
             format!("there is nothing at /listen/{file}; a stream is at /listen/{file}.wav");
         return Err(Problem::not_found(detail));
     };
-    let kind = match asked(query)?.mix {
+    let kind = match asked.mix {
         Some(Mix::Minus) => MonitorKind::Without,
         None => MonitorKind::Alone,
     };
     let output = Output::Stream(running(&state, id)?, kind);
-    Ok(answer(&method, &state, output, peer))
+    answer(&method, &state, output, peer)
 }
 
-fn answer(method: &Method, state: &State, output: Output, peer: SocketAddr) -> Response {
+fn answer(
+    method: &Method,
+    state: &State,
+    output: Output,
+    peer: SocketAddr,
+) -> Result<Response, Problem> {
     // A body of unknown length either way: to HEAD, it is not sent.
     let body = if method == Method::HEAD {
         Body::from_stream(tokio_stream::empty::<Result<Bytes, Infallible>>())
     } else {
-        match state.listeners.join(output, Protocol::Http, peer) {
-            Ok(listener) => Body::new(Wav::new(listener)),
-            Err(no_room) => return no_room.into_response(),
-        }
+        let listener = state.listeners.join(output, Protocol::Http, peer)?;
+        Body::new(Wav::new(listener))
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("audio/wav")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::ACCEPT_RANGES, HeaderValue::from_static("none")),
     ];
-    (headers, body).into_response()
+    Ok((headers, body).into_response())
 }
 
 /// A header, and then all that the listener hears. What it skipped is left out.

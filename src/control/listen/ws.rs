@@ -11,31 +11,33 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
     Extension,
     extract::{
-        ConnectInfo, Query, State as Shared,
-        rejection::QueryRejection,
+        ConnectInfo, State as Shared,
         ws::{
-            CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code,
+            CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code,
             rejection::WebSocketUpgradeRejection,
         },
     },
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use tokio_stream::Stream as _;
+use utoipa::IntoParams;
 
 use super::{
-    Asked, Mix, asked,
+    Mix,
     listeners::{Listener, Output, Protocol},
     running,
 };
 use crate::{
-    control::{problem::Problem, rate::Place, state::State},
+    control::{extract::Query, leave::Leave, problem::Problem, rate::Place, state::State},
     mixer::MonitorKind,
     sink::live::Heard,
 };
@@ -47,6 +49,20 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 /// listeners that was a fifth of the thread's time, for nothing that anybody sends.
 const READ_BYTES: usize = 1024;
 
+/// The other end has so long to say goodbye, too.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// What is heard.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Hear this stream alone; the whole mix without it.
+    stream: Option<String>,
+    /// Hear the mix without the stream instead.
+    mix: Option<Mix>,
+}
+
 /// The whole mix, a stream alone, or the mix without it, by WebSocket: first a text message with the
 /// format, then binary messages of 16-bit samples.
 #[utoipa::path(
@@ -54,10 +70,7 @@ const READ_BYTES: usize = 1024;
     path = "/ws/listen",
     operation_id = "listen_by_websocket",
     tag = "listening",
-    params(
-        ("stream" = Option<String>, Query, description = "Hear this stream alone; the whole mix without it"),
-        ("mix" = Option<Mix>, Query, description = "Hear the mix without the stream instead"),
-    ),
+    params(Asked),
     responses(
         (status = 101, description = "A WebSocket"),
         (status = 400, description = "A query that cannot be obeyed, or no sound handshake", content_type = "application/problem+json", body = Problem),
@@ -70,16 +83,16 @@ pub(super) async fn listen(
     Shared(state): Shared<Arc<State>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Extension(place): Extension<Arc<Place>>,
-    query: Result<Query<Asked>, QueryRejection>,
+    leave: Option<Extension<Leave>>,
+    Query(Asked { stream, mix }): Query<Asked>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let Asked { stream, mix } = asked(query)?;
     let output = match (stream.filter(|id| !id.is_empty()), mix) {
         (None, None) => Output::Mix,
         (None, Some(Mix::Minus)) => {
             let detail =
                 "mix=minus is the mix without a stream: name it, as in ?stream=desk-1&mix=minus";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+            return Err(Problem::bad_request(detail));
         }
         (Some(id), None) => Output::Stream(running(&state, &id)?, MonitorKind::Alone),
         (Some(id), Some(Mix::Minus)) => Output::Stream(running(&state, &id)?, MonitorKind::Without),
@@ -88,19 +101,19 @@ pub(super) async fn listen(
         Ok(upgrade) => upgrade,
         Err(rejected) => return Ok(no_websocket(&rejected)),
     };
-    Ok(
-        match state.listeners.join(output, Protocol::Websocket, peer) {
-            Ok(listener) => upgrade
-                .max_message_size(MESSAGE_BYTES_MAX)
-                .max_frame_size(MESSAGE_BYTES_MAX)
-                .read_buffer_size(READ_BYTES)
-                .on_upgrade(|socket| async move {
-                    serve(socket, listener).await;
-                    drop(place);
-                }),
-            Err(no_room) => no_room.into_response(),
-        },
-    )
+    let mut listener = state.listeners.join(output, Protocol::Websocket, peer)?;
+    Ok(upgrade
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BYTES)
+        .on_upgrade(|mut socket| async move {
+            let close = tokio::select! {
+                close = serve(&mut socket, &mut listener) => close,
+                () = Leave::ended(leave.map(|Extension(leave)| leave)) => Some(NO_LEAVE),
+            };
+            say_goodbye(socket, listener, close).await;
+            drop(place);
+        }))
 }
 
 fn no_websocket(rejected: &WebSocketUpgradeRejection) -> Response {
@@ -142,14 +155,40 @@ struct Skipped {
 enum Event {
     Heard(Heard),
     Ended,
-    /// The listener is gone.
+    /// The listener is going, or gone.
     Gone,
 }
 
-async fn serve(mut socket: WebSocket, mut listener: Listener) {
+const ENDED: CloseFrame = CloseFrame {
+    code: close_code::NORMAL,
+    reason: Utf8Bytes::from_static("it has ended"),
+};
+
+const NO_LEAVE: CloseFrame = CloseFrame {
+    code: close_code::POLICY,
+    reason: Utf8Bytes::from_static("the token or session that opened this holds no more"),
+};
+
+/// Says that it ends, if anything is to be said, and hears the other end out (RFC 6455, 7.1.1): its answer, or
+/// what it began itself, which is answered as long as it is read.
+async fn say_goodbye(mut socket: WebSocket, listener: Listener, close: Option<CloseFrame>) {
+    let goodbye = async {
+        if close.is_some() && send(&mut socket, Message::Close(close)).await.is_none() {
+            return;
+        }
+        // Its place is free from here on: a server that ends waits for those who listen.
+        drop(listener);
+        while let Some(Ok(_)) = socket.recv().await {}
+    };
+    // Whoever says nothing is not waited for.
+    let _ = timeout(CLOSING, goodbye).await;
+}
+
+/// Sends what is heard until it ends, or the other end does; gives what is to be said of it.
+async fn serve(socket: &mut WebSocket, listener: &mut Listener) -> Option<CloseFrame> {
     let (mut begun, mut skipped) = (false, 0);
     loop {
-        match poll_fn(|cx| poll_event(&mut socket, &mut listener, cx)).await {
+        match poll_fn(|cx| poll_event(socket, listener, cx)).await {
             Event::Heard(Heard::Chunk(chunk)) => {
                 let at = chunk.at;
                 if !begun {
@@ -160,9 +199,7 @@ async fn serve(mut socket: WebSocket, mut listener: Listener) {
                         block_samples: listener.block_samples(),
                         at,
                     };
-                    if send(&mut socket, text(&begin)).await.is_none() {
-                        return;
-                    }
+                    send(socket, text(&begin)).await?;
                 }
                 if skipped > 0 {
                     let told = Skipped {
@@ -170,28 +207,14 @@ async fn serve(mut socket: WebSocket, mut listener: Listener) {
                         at,
                     };
                     skipped = 0;
-                    if send(&mut socket, text(&told)).await.is_none() {
-                        return;
-                    }
+                    send(socket, text(&told)).await?;
                 }
-                if send(&mut socket, Message::Binary(chunk.bytes))
-                    .await
-                    .is_none()
-                {
-                    return;
-                }
+                send(socket, Message::Binary(chunk.bytes)).await?;
             }
             Event::Heard(Heard::Skipped(samples)) => skipped += samples,
             Event::Heard(_) => {}
-            Event::Ended => {
-                let close = CloseFrame {
-                    code: close_code::NORMAL,
-                    reason: "it has ended".into(),
-                };
-                let _ = send(&mut socket, Message::Close(Some(close))).await;
-                return;
-            }
-            Event::Gone => return,
+            Event::Ended => return Some(ENDED),
+            Event::Gone => return None,
         }
     }
 }
