@@ -47,8 +47,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<State>> {
 /// Where audio is handed over, or that there is no such place.
 fn guests(state: &State) -> Result<&Guests, Problem> {
     state.settings.guests.as_ref().ok_or_else(|| {
-        let detail = "this server takes no audio over HTTP: its mix follows no clock";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        Problem::unavailable("this server takes no audio over HTTP: its mix follows no clock")
     })
 }
 
@@ -61,18 +60,13 @@ fn checked_id(id: &str) -> Result<&str, Problem> {
         "an id is 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces, and not `.` or `..`; {} bytes were sent that are not",
         id.len()
     );
-    Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+    Err(Problem::bad_request(detail))
 }
 
 /// A gain in decibels.
 fn checked_gain(db: Option<f32>) -> Result<Option<Gain>, Problem> {
     let gain = db.map(Gain::from_db).transpose();
-    gain.map_err(|error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            format!("cannot take gain: {error}"),
-        )
-    })
+    gain.map_err(|error| Problem::bad_request(format!("cannot take gain: {error}")))
 }
 
 /// The answer to a body that was not taken.
@@ -87,7 +81,6 @@ fn problem_of(rejection: &Rejection) -> Problem {
             ..
         } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Rejection::Malformed { .. } => StatusCode::BAD_REQUEST,
-        Rejection::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     Problem::new(status, rejection.to_string())

@@ -114,7 +114,7 @@ fn bodies_that_cannot_be_taken_are_refused_with_a_problem() {
         ("a?rate=8000&format=mp3", "", b"", 400, "no format"),
         ("a?gain=loud", "", b"", 400, "loud"),
         ("a%20b", "audio/wav", b"", 400, "printable"),
-        ("%ff", "audio/wav", b"", 400, "name"),
+        ("%ff", "audio/wav", b"", 400, "in the path"),
     ] {
         let line = format!("POST /ingest/{path}");
         let answer = request(&desk, &line, &[&format!("Content-Type: {kind}")], body);

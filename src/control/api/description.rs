@@ -30,13 +30,15 @@ use crate::control::{
     info(
         title = "mixpool",
         description = "A live audio mixer: its streams, what became of their samples, and the mix.\n\n\
-            Every error is a problem document (RFC 9457). Samples are interleaved; units stand last in \
+            Every error is a problem document (RFC 9457), but for what is no HTTP or has a head too large \
+            to be read: that is answered by a bare 400 or 431, and the connection ends. Samples are interleaved; units stand last in \
             names. HEAD is answered like GET, without the body."
     ),
     tags(
         (name = "server", description = "How the server is."),
         (name = "streams", description = "The streams that are mixed, and those that were."),
         (name = "events", description = "What happened."),
+        (name = "ingest", description = "Audio in."),
         (name = "listening", description = "The mix and its streams, to listen to."),
         (name = "recordings", description = "What is recorded, and what was."),
         (name = "session", description = "Tokens for browsers."),
@@ -55,11 +57,18 @@ struct Common {
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "Seconds until another try may do.");
 
 /// Of every route.
-const ANY: [Common; 7] = [
+const ANY: [Common; 8] = [
     Common {
         status: "400",
         name: "BadRequest",
         description: "A part of the request is not what it should be; the detail says which.",
+        header: None,
+    },
+    Common {
+        status: "403",
+        name: "Forbidden",
+        description: "The token is for reading alone; or the request comes from another site's page, and \
+            changes something or asks for an Upgrade.",
         header: None,
     },
     Common {
@@ -117,14 +126,6 @@ const UNAUTHORIZED: Common = Common {
         "WWW-Authenticate",
         "How to give a token (RFC 6750, RFC 7617).",
     )),
-};
-
-/// Of routes that change something.
-const FORBIDDEN: Common = Common {
-    status: "403",
-    name: "Forbidden",
-    description: "The token is for reading alone, or the request comes from another site's page.",
-    header: None,
 };
 
 /// Of routes that take JSON.
@@ -212,7 +213,7 @@ pub(super) fn complete(description: OpenApi, auth: Option<&str>) -> OpenApi {
     components.schemas.extend(schemas);
     components.schemas.values_mut().for_each(close_variants);
     let common = ANY.iter().chain(&BODY);
-    let common = common.chain([&NOT_FOUND, &UNAUTHORIZED, &FORBIDDEN]);
+    let common = common.chain([&NOT_FOUND, &UNAUTHORIZED]);
     components
         .responses
         .extend(common.map(|common| (common.name.to_owned(), RefOr::T(response(common)))));
@@ -248,10 +249,6 @@ fn with_common_answers(path: &str, mut item: PathItem) -> PathItem {
         if path.contains('{') {
             declare(operation, &NOT_FOUND);
         }
-        // Browsers let any page open one.
-        if path.starts_with("/ws/") {
-            declare(operation, &FORBIDDEN);
-        }
     }
     let changing = [
         &mut item.post,
@@ -261,7 +258,6 @@ fn with_common_answers(path: &str, mut item: PathItem) -> PathItem {
     ];
     for operation in changing.into_iter().flatten() {
         declare_all(operation, &ANY);
-        declare(operation, &FORBIDDEN);
         if path.contains('{') {
             declare(operation, &NOT_FOUND);
         }

@@ -8,12 +8,8 @@ use std::{net::SocketAddr, os::unix::net::UnixStream as StdUnixStream, sync::Arc
 use axum::{
     Json,
     body::Body,
-    extract::{
-        ConnectInfo, Path, Query, State as Shared,
-        rejection::{PathRejection, QueryRejection},
-    },
+    extract::{ConnectInfo, State as Shared},
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
@@ -22,20 +18,21 @@ use tokio::{
     net::UnixStream,
     sync::oneshot::{self, Receiver},
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::{checked_gain, checked_id, guests, problem_of, unless_empty};
 use crate::{
-    control::{problem::Problem, state::State},
+    control::{
+        extract::{Name, Query},
+        problem::Problem,
+        state::State,
+    },
     ingest::conn::{self, BodyAsk, Cut, Done, Rejection},
     wire::{
         content_type::{ContentType, ContentTypeError, Samples},
         hello,
     },
 };
-
-/// When to try again where there was no room.
-const RETRY_AFTER: &str = "5";
 
 /// A body that was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -55,21 +52,57 @@ pub(in crate::control) struct Taken {
     samples: u64,
 }
 
-#[derive(Debug, Deserialize)]
+/// What bare samples are, and how loud they shall be.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Asked {
+    /// Samples per second of bare samples, 1,000 to 384,000.
     #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false)]
     rate: Option<u32>,
+    /// Channels of bare samples, 1 to 64.
     #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false)]
     channels: Option<u32>,
+    /// Of bare samples: s16le, s16be, mulaw or alaw.
     #[serde(default)]
     format: String,
+    /// Decibels.
     #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false)]
     gain: Option<f32>,
 }
 
-type AskedFor = Result<Query<Asked>, QueryRejection>;
-type Named = Result<Path<String>, PathRejection>;
+/// What a body is answered with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes what `take` answers")]
+enum Answers {
+    /// All of it was taken
+    #[response(status = 200)]
+    Taken(Taken),
+    /// A name or a query that cannot be obeyed, or a body that was cut off
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(Problem),
+    /// Not from this network, or by this token
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// Nothing came for too long
+    #[response(status = 408, content_type = "application/problem+json")]
+    Timeout(Problem),
+    /// A stream of this name runs, or this one was ended by command
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// No audio that is taken
+    #[response(status = 415, content_type = "application/problem+json")]
+    Unsupported(Problem),
+    /// Too many requests or streams of one address
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(Problem),
+    /// No room, or the server ends
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
 
 /// A stream as a body: a WAV, which may have no end, or bare samples.
 ///
@@ -79,109 +112,60 @@ type Named = Result<Path<String>, PathRejection>;
 #[utoipa::path(
     post,
     path = "/ingest/{id}",
+    operation_id = "ingest_stream",
+    tag = "ingest",
     params(
-        ("id" = String, Path, description = "The stream's name: 1 to 128 printable characters of ASCII without spaces"),
-        ("rate" = Option<u32>, Query, description = "Samples per second of bare samples, 1,000 to 384,000"),
-        ("channels" = Option<u32>, Query, description = "Channels of bare samples, 1 to 64"),
-        ("format" = Option<String>, Query, description = "Of bare samples: s16le, s16be, mulaw or alaw"),
-        ("gain" = Option<f32>, Query, description = "Decibels"),
+        ("id" = String, Path, description = "The stream's name: 1 to 128 printable characters of ASCII without spaces, but not . or .."),
+        Asked,
     ),
     request_body(content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/L16"), (Vec<u8> = "application/octet-stream"))),
-    responses(
-        (status = 200, description = "All of it was taken", body = Taken),
-        (status = 400, description = "A name or a query that cannot be obeyed, or a body that was cut off", content_type = "application/problem+json", body = Problem),
-        (status = 403, description = "Not from this network", content_type = "application/problem+json", body = Problem),
-        (status = 408, description = "Nothing came for too long", content_type = "application/problem+json", body = Problem),
-        (status = 409, description = "A stream of this name runs, or this one was ended by command", content_type = "application/problem+json", body = Problem),
-        (status = 415, description = "No audio that is taken", content_type = "application/problem+json", body = Problem),
-        (status = 429, description = "Too many streams of one address", content_type = "application/problem+json", body = Problem),
-        (status = 503, description = "No room, or the server ends", content_type = "application/problem+json", body = Problem),
-    )
+    responses(Answers)
 )]
 pub(super) async fn post(
     Shared(state): Shared<Arc<State>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    id: Named,
-    query: AskedFor,
+    Name(id): Name,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Taken>, Refused> {
-    take(&state, peer, id, query, &headers, body).await
+) -> Result<Json<Taken>, Problem> {
+    take(&state, peer, &id, &asked, &headers, body).await
 }
 
 /// The same as POST.
 #[utoipa::path(
     put,
     path = "/ingest/{id}",
+    operation_id = "ingest_stream_by_put",
+    tag = "ingest",
     params(
-        ("id" = String, Path, description = "The stream's name: 1 to 128 printable characters of ASCII without spaces"),
-        ("rate" = Option<u32>, Query, description = "Samples per second of bare samples, 1,000 to 384,000"),
-        ("channels" = Option<u32>, Query, description = "Channels of bare samples, 1 to 64"),
-        ("format" = Option<String>, Query, description = "Of bare samples: s16le, s16be, mulaw or alaw"),
-        ("gain" = Option<f32>, Query, description = "Decibels"),
+        ("id" = String, Path, description = "The stream's name, as of POST"),
+        Asked,
     ),
     request_body(content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/L16"), (Vec<u8> = "application/octet-stream"))),
-    responses(
-        (status = 200, description = "All of it was taken", body = Taken),
-        (status = 400, description = "A name or a query that cannot be obeyed, or a body that was cut off", content_type = "application/problem+json", body = Problem),
-        (status = 403, description = "Not from this network", content_type = "application/problem+json", body = Problem),
-        (status = 408, description = "Nothing came for too long", content_type = "application/problem+json", body = Problem),
-        (status = 409, description = "A stream of this name runs, or this one was ended by command", content_type = "application/problem+json", body = Problem),
-        (status = 415, description = "No audio that is taken", content_type = "application/problem+json", body = Problem),
-        (status = 429, description = "Too many streams of one address", content_type = "application/problem+json", body = Problem),
-        (status = 503, description = "No room, or the server ends", content_type = "application/problem+json", body = Problem),
-    )
+    responses(Answers)
 )]
 pub(super) async fn put(
-    Shared(state): Shared<Arc<State>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    id: Named,
-    query: AskedFor,
+    state: Shared<Arc<State>>,
+    peer: ConnectInfo<SocketAddr>,
+    id: Name,
+    query: Query<Asked>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Taken>, Refused> {
-    take(&state, peer, id, query, &headers, body).await
-}
-
-/// Why a body is not taken, and perhaps when to come again.
-pub(super) struct Refused(Problem);
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self(problem)
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let later = matches!(
-            self.0.status(),
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-        );
-        let response = self.0.into_response();
-        if later {
-            return ([(header::RETRY_AFTER, RETRY_AFTER)], response).into_response();
-        }
-        response
-    }
+) -> Result<Json<Taken>, Problem> {
+    post(state, peer, id, query, headers, body).await
 }
 
 async fn take(
     state: &State,
     peer: SocketAddr,
-    id: Named,
-    query: AskedFor,
+    id: &str,
+    asked: &Asked,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Json<Taken>, Refused> {
-    let Path(id) = id.map_err(|rejected| bad(format!("cannot read the name: {rejected}")))?;
-    let Query(asked) = query.map_err(|rejected| {
-        bad(format!(
-            "cannot read the query: {rejected}; there are rate, channels, format and gain"
-        ))
-    })?;
-    let id = checked_id(&id)?.to_owned();
-    let content = content(&asked, headers)?;
+) -> Result<Json<Taken>, Problem> {
+    let id = checked_id(id)?.to_owned();
+    let content = content(asked, headers)?;
     let gain = checked_gain(asked.gain)?;
     let guests = guests(state)?;
     // Before any of it comes: who asked by `Expect: 100-continue` need not send it.
@@ -190,12 +174,13 @@ async fn take(
         .stream(&id)
         .is_some_and(|stream| stream.is_running())
     {
-        return Err(problem_of(&Rejection::InUse { id }).into());
+        return Err(problem_of(&Rejection::InUse { id }));
     }
     let (ours, theirs) = pair().map_err(|error| {
-        let why = error.to_string();
-        let what = "making a pair of sockets for a body";
-        problem_of(&Rejection::Failed { what, why })
+        tracing::warn!(%peer, "no pair of sockets for a body: {error}");
+        Problem::unavailable(format!(
+            "cannot make a pair of sockets for this body: {error}; try again later"
+        ))
     })?;
     let (tell, told) = oneshot::channel();
     let cut = Cut::default();
@@ -212,10 +197,6 @@ async fn take(
         },
     );
     copy(body, ours, CutUnlessWhole(Some(cut)), told).await
-}
-
-fn bad(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
 /// What the body is, by its type, or by the query where the type says nothing.
@@ -240,17 +221,20 @@ fn content(asked: &Asked, headers: &HeaderMap) -> Result<ContentType, Problem> {
         return Ok(said);
     }
     let Some(rate) = asked.rate else {
-        return Err(bad("bare samples need their rate: ?rate=8000, for example"));
+        return Err(Problem::bad_request(
+            "bare samples need their rate: ?rate=8000, for example",
+        ));
     };
     let format = match &*asked.format {
         "" => "s16le",
         format => format,
     };
-    let encoding = hello::encoding(format).map_err(|error| bad(error.to_string()))?;
+    let encoding =
+        hello::encoding(format).map_err(|error| Problem::bad_request(error.to_string()))?;
     let samples = Samples::new(encoding, rate, asked.channels.unwrap_or(1));
     samples
         .map(ContentType::Samples)
-        .map_err(|error| bad(error.to_string()))
+        .map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 /// The end to write into, and the end that is read by others.
@@ -282,11 +266,11 @@ type Outcome = Result<conn::Taken, Rejection>;
 /// Copies the body until it ends, or until it is told that no more of it is wanted.
 async fn copy(
     mut body: Body,
-    // Dropped in this order, so that whoever reads sees the cut when it sees the end.
     mut writer: UnixStream,
+    // Parameters are dropped from the last to the first: whoever reads sees the cut when it sees the end.
     mut cut: CutUnlessWhole,
     mut told: Receiver<Outcome>,
-) -> Result<Json<Taken>, Refused> {
+) -> Result<Json<Taken>, Problem> {
     loop {
         let frame = tokio::select! {
             outcome = &mut told => return answer(outcome),
@@ -299,7 +283,9 @@ async fn copy(
                 drop(writer);
                 // Its stream ends all the same.
                 let _ = told.await;
-                return Err(bad(format!("the body was cut off: {error}")).into());
+                return Err(Problem::bad_request(format!(
+                    "the body was cut off: {error}"
+                )));
             }
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
@@ -318,7 +304,7 @@ async fn copy(
 }
 
 /// The answer to a body whose end was told, or whose teller is gone.
-fn answer(outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<Json<Taken>, Refused> {
+fn answer(outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<Json<Taken>, Problem> {
     match outcome {
         Ok(Ok(taken)) => Ok(Json(Taken {
             id: taken.id,
@@ -326,7 +312,7 @@ fn answer(outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<Json<Ta
             channels: taken.channels,
             samples: taken.samples,
         })),
-        Ok(Err(rejection)) => Err(problem_of(&rejection).into()),
-        Err(_) => Err(problem_of(&Rejection::Stopping).into()),
+        Ok(Err(rejection)) => Err(problem_of(&rejection)),
+        Err(_) => Err(problem_of(&Rejection::Stopping)),
     }
 }

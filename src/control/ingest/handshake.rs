@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Query, Request, State as Shared, rejection::QueryRejection},
+    extract::{ConnectInfo, Request, State as Shared},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
     response::{IntoResponse, Response},
 };
@@ -18,11 +18,12 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::{net::TcpStream, time::timeout};
 use tungstenite::handshake::derive_accept_key;
+use utoipa::IntoParams;
 
 use super::{checked_gain, checked_id, guests, unless_empty};
 use crate::{
     audio::codec::Encoding,
-    control::{problem::Problem, state::State},
+    control::{extract::Query, problem::Problem, state::State},
     ingest::conn::{Guests, WebAsk, WebProtocol},
     wire::content_type::Samples,
 };
@@ -32,20 +33,34 @@ const VERSION: HeaderValue = HeaderValue::from_static("13");
 /// The answer is on its way when it is asked for; only a peer that takes none of it lets it wait.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Deserialize)]
+/// What a stream by WebSocket is called, and what bare samples are.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Asked {
+    /// The stream's name: 1 to 128 printable characters of ASCII without spaces, but not . or ..; that of the
+    /// call, or one made of the peer's address, if it is left out.
     #[serde(default)]
     id: String,
+    /// Samples per second of bare samples, 1,000 to 384,000.
     #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false)]
     rate: Option<u32>,
+    /// Channels of bare samples, 1 to 64.
     #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false)]
     channels: Option<u32>,
+    /// Decibels.
     #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false)]
     gain: Option<f32>,
+    /// Whether the mix without the stream comes back: no with bare samples, yes with the others, unless it is said.
     #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false)]
     listen: Option<bool>,
+    /// Bare samples may come faster than they play: they are read no faster, and none is discarded.
     #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false)]
     pour: Option<bool>,
 }
 
@@ -59,14 +74,9 @@ pub(super) struct Asked {
 #[utoipa::path(
     get,
     path = "/ws/ingest",
-    params(
-        ("id" = Option<String>, Query, description = "The stream's name: 1 to 128 printable characters of ASCII without spaces; that of the call, or one made of the peer's address, if it is left out"),
-        ("rate" = Option<u32>, Query, description = "Samples per second of bare samples, 1,000 to 384,000"),
-        ("channels" = Option<u32>, Query, description = "Channels of bare samples, 1 to 64"),
-        ("gain" = Option<f32>, Query, description = "Decibels"),
-        ("listen" = Option<bool>, Query, description = "Whether the mix without the stream comes back: no with bare samples, yes with the others, unless it is said"),
-        ("pour" = Option<bool>, Query, description = "Bare samples may come faster than they play: they are read no faster, and none is discarded"),
-    ),
+    operation_id = "ingest_by_websocket",
+    tag = "ingest",
+    params(Asked),
     responses(
         (status = 101, description = "A WebSocket"),
         (status = 400, description = "A query that cannot be obeyed, or no sound handshake", content_type = "application/problem+json", body = Problem),
@@ -77,10 +87,10 @@ pub(super) struct Asked {
 pub(super) async fn ingest(
     Shared(state): Shared<Arc<State>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    query: Result<Query<Asked>, QueryRejection>,
+    Query(asked): Query<Asked>,
     mut request: Request,
 ) -> Response {
-    match answer(&state, peer, query, &mut request) {
+    match answer(&state, peer, &asked, &mut request) {
         Ok(response) => response,
         Err(problem) => refuse(problem),
     }
@@ -102,20 +112,17 @@ fn refuse(problem: Problem) -> Response {
 fn answer(
     state: &State,
     peer: SocketAddr,
-    query: Result<Query<Asked>, QueryRejection>,
+    asked: &Asked,
     request: &mut Request,
 ) -> Result<Response, Problem> {
-    let Query(asked) = query.map_err(|rejected| {
-        bad(format!(
-            "cannot read the query: {rejected}; there are id, rate, channels, gain, listen and pour"
-        ))
-    })?;
     let accept = check(request)?;
     let subprotocol = choose(request.headers());
     let guests = guests(state)?.clone();
-    let ask = ask(&asked, peer, subprotocol)?;
+    let ask = ask(asked, peer, subprotocol)?;
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
-        return Err(bad("this connection cannot become a WebSocket".to_owned()));
+        return Err(Problem::bad_request(
+            "this connection cannot become a WebSocket",
+        ));
     };
     tokio::spawn(hand_over(upgrade, guests, ask));
     let mut response = Response::new(Body::empty());
@@ -131,15 +138,11 @@ fn answer(
     Ok(response)
 }
 
-fn bad(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, detail)
-}
-
 /// Whether it is the handshake of a WebSocket; gives what its key is answered with.
 fn check(request: &Request) -> Result<HeaderValue, Problem> {
     let headers = request.headers();
     if request.version() < Version::HTTP_11 {
-        return Err(bad("a WebSocket begins with HTTP/1.1"));
+        return Err(Problem::bad_request("a WebSocket begins with HTTP/1.1"));
     }
     if !has_token(headers, &header::UPGRADE, "websocket")
         || !has_token(headers, &header::CONNECTION, "upgrade")
@@ -154,10 +157,12 @@ fn check(request: &Request) -> Result<HeaderValue, Problem> {
     let key = one(headers, &header::SEC_WEBSOCKET_KEY)?;
     let nonce = STANDARD.decode(key).unwrap_or_default();
     if nonce.len() != 16 {
-        return Err(bad("a Sec-WebSocket-Key is base64 of 16 bytes"));
+        return Err(Problem::bad_request(
+            "a Sec-WebSocket-Key is base64 of 16 bytes",
+        ));
     }
     HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
-        .map_err(|error| bad(format!("a key that cannot be answered: {error}")))
+        .map_err(|error| Problem::bad_request(format!("a key that cannot be answered: {error}")))
 }
 
 /// The only value of a field.
@@ -165,8 +170,10 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Problem
     let mut values = headers.get_all(name).iter();
     match (values.next().map(HeaderValue::to_str), values.next()) {
         (Some(Ok(value)), None) => Ok(value.trim()),
-        (None, _) => Err(bad(format!("the field {name} is missing"))),
-        _ => Err(bad(format!("the field {name} comes twice, or is no text"))),
+        (None, _) => Err(Problem::bad_request(format!("the field {name} is missing"))),
+        _ => Err(Problem::bad_request(format!(
+            "the field {name} comes twice, or is no text"
+        ))),
     }
 }
 
@@ -195,7 +202,7 @@ fn ask(
     const ANY_RATE_HZ: u32 = 8_000;
     let rate = asked.rate.unwrap_or(ANY_RATE_HZ);
     let samples = Samples::new(Encoding::S16Le, rate, asked.channels.unwrap_or(1))
-        .map_err(|error| bad(error.to_string()))?;
+        .map_err(|error| Problem::bad_request(error.to_string()))?;
     let id = match &*asked.id {
         "" => None,
         id => Some(checked_id(id)?.to_owned()),

@@ -110,10 +110,11 @@ fn what_a_query_asks_for_is_checked_before_the_handshake_is_answered() {
         let uri = format!("http://localhost/ws/ingest?{query}")
             .parse()
             .unwrap();
-        Query::<Asked>::try_from_uri(&uri)
+        axum::extract::Query::<Asked>::try_from_uri(&uri)
             .map_err(|error| error.to_string())
-            .and_then(|Query(asked)| {
-                ask(&asked, peer, None).map_err(|problem| serde_json::to_string(&problem).unwrap())
+            .and_then(|asked| {
+                ask(&asked.0, peer, None)
+                    .map_err(|problem| serde_json::to_string(&problem).unwrap())
             })
     };
     let sound = asked("id=desk-1&rate=48000&channels=2&gain=-6&listen=true&pour=false").unwrap();
