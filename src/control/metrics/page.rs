@@ -54,14 +54,14 @@ impl Page<'_> {
         help: &str,
         lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
     ) -> fmt::Result {
-        self.family(name, unit, help, MetricType::Counter, |mut metric| {
-            for (labels, value) in lines {
-                labelled(&mut metric, &labels, |line| {
-                    line.encode_counter::<NoLabelSet, _, f64>(&value, None)
-                })?;
-            }
-            Ok(())
-        })
+        self.lines(
+            name,
+            unit,
+            help,
+            MetricType::Counter,
+            lines,
+            |line, value| line.encode_counter::<NoLabelSet, _, f64>(value, None),
+        )
     }
 
     /// What goes up and down, server-wide.
@@ -83,9 +83,28 @@ impl Page<'_> {
         help: &str,
         lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
     ) -> fmt::Result {
-        self.family(name, unit, help, MetricType::Gauge, |mut metric| {
+        self.lines(name, unit, help, MetricType::Gauge, lines, |line, value| {
+            line.encode_gauge(value)
+        })
+    }
+
+    /// A family of lines, without braces where there are no labels.
+    fn lines<'l, const N: usize, V>(
+        &mut self,
+        name: &str,
+        unit: Option<&str>,
+        help: &str,
+        kind: MetricType,
+        lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
+        encode: impl Fn(&mut MetricEncoder<'_>, &V) -> fmt::Result,
+    ) -> fmt::Result {
+        self.family(name, unit, help, kind, |mut metric| {
             for (labels, value) in lines {
-                labelled(&mut metric, &labels, |line| line.encode_gauge(&value))?;
+                if N == 0 {
+                    encode(&mut metric, &value)?;
+                } else {
+                    encode(&mut metric.encode_family(&labels)?, &value)?;
+                }
             }
             Ok(())
         })
@@ -137,18 +156,5 @@ impl Page<'_> {
     ) -> fmt::Result {
         let unit = unit.map(|unit| Unit::Other(unit.to_owned()));
         lines(self.0.encode_descriptor(name, help, unit.as_ref(), kind)?)
-    }
-}
-
-/// Writes a line: without braces where there are no labels.
-fn labelled<const N: usize>(
-    metric: &mut MetricEncoder<'_>,
-    labels: &Labels<'_, N>,
-    line: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
-) -> fmt::Result {
-    if N == 0 {
-        line(metric)
-    } else {
-        line(&mut metric.encode_family(labels)?)
     }
 }
