@@ -166,7 +166,7 @@ impl Watcher {
 
     /// Notes what happened since the last look.
     pub(super) fn look(&mut self, snapshot: &Snapshot, handle: &Handle) {
-        let begun = |number: u64| (self.started..snapshot.admitted).contains(&number);
+        let begun = |number: u64| (self.started..snapshot.counted_before).contains(&number);
         let mut started: BTreeMap<u64, Arc<Admitted>> = snapshot
             .streams
             .iter()
@@ -178,7 +178,7 @@ impl Watcher {
             .iter()
             .map(|admitted| (admitted.number(), Arc::clone(admitted)))
             .collect();
-        let count = snapshot.admitted - self.started;
+        let count = snapshot.counted_before - self.started;
         if (started.len() as u64) < count {
             // Some came and went between two snapshots.
             for admitted in handle.ended(count as usize + ended.len()) {
@@ -189,7 +189,7 @@ impl Watcher {
                 }
             }
         }
-        self.started = snapshot.admitted;
+        self.started = snapshot.counted_before;
         for admitted in started.values() {
             let from = admitted.from().to_owned();
             self.note_of(admitted, admitted.at(), What::StreamStarted, from);

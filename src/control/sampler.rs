@@ -2,7 +2,7 @@
 //!
 //! So a thousand requests cost a thousand answers, and not a look at a thousand accounts each.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -34,8 +34,9 @@ pub(super) struct Snapshot {
     pub(super) pool: PoolStats,
     /// How many snapshots there were before.
     number: u64,
-    /// Streams that were admitted so far: each of them is among those that run, or has ended.
-    pub(super) admitted: u64,
+    /// Streams that were admitted before the others were looked at: each is among those that run, or has
+    /// ended.
+    pub(super) counted_before: u64,
     /// Samples offered and dropped since the snapshot before, by all streams.
     pub(super) offered_now: u64,
     pub(super) dropped_now: u64,
@@ -57,6 +58,19 @@ pub(super) struct Figures {
     pub(super) network: Option<NetworkGauges>,
     /// Samples dropped since the snapshot before.
     pub(super) dropped_now: u64,
+}
+
+impl Snapshot {
+    /// The stream that was admitted as this one, if it runs.
+    pub(super) fn find(&self, number: u64) -> Option<&Figures> {
+        find(&self.streams, number)
+    }
+}
+
+/// The one of this number; they are in its order.
+fn find(streams: &[Arc<Figures>], number: u64) -> Option<&Figures> {
+    let at = streams.binary_search_by_key(&number, |figures| figures.admitted.number());
+    at.ok().map(|at| &*streams[at])
 }
 
 /// The first snapshot, and the way to publish the others.
@@ -89,13 +103,9 @@ pub(super) async fn run(
 
 /// Looks at every account of a stream that runs.
 fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Snapshot {
-    let known: HashMap<u64, &Arc<Figures>> = before
-        .iter()
-        .flat_map(|before| &before.streams)
-        .map(|figures| (figures.admitted.number(), figures))
-        .collect();
+    let known = before.map_or(&[][..], |before| &before.streams);
     // Before the list: whoever is counted is in it, unless it has ended.
-    let admitted = handle.streams_count();
+    let counted_before = handle.streams_count();
     let streams: Vec<_> = handle
         .running()
         .into_iter()
@@ -103,9 +113,8 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
             // Before the account: of a stream that ended, the last figures are read then.
             let strip = admitted.strip();
             let ledger = admitted.account().read();
-            let dropped_before = known
-                .get(&admitted.number())
-                .map_or(0, |figures| figures.ledger.dropped());
+            let dropped_before =
+                find(known, admitted.number()).map_or(0, |figures| figures.ledger.dropped());
             Arc::new(Figures {
                 strip,
                 network: admitted.account().network().map(Network::gauges),
@@ -115,14 +124,9 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
             })
         })
         .collect();
-    let running: std::collections::HashSet<u64> = streams
+    let ended = known
         .iter()
-        .map(|figures| figures.admitted.number())
-        .collect();
-    let ended = before
-        .iter()
-        .flat_map(|before| &before.streams)
-        .filter(|figures| !running.contains(&figures.admitted.number()))
+        .filter(|figures| find(&streams, figures.admitted.number()).is_none())
         .map(|figures| Arc::clone(&figures.admitted))
         .collect();
     let number = before.map_or(0, |before| before.number + 1);
@@ -142,7 +146,7 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
         status,
         pool,
         number,
-        admitted,
+        counted_before,
         mix: listeners.measure(),
         streams,
         ended,

@@ -128,7 +128,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
         clipped_samples: status.clipped_samples,
         limited_samples: status.limited_samples,
         streams: snapshot.streams.len(),
-        admitted_streams: snapshot.admitted,
+        admitted_streams: status.admitted_streams,
         streams_high_water: snapshot.pool.leases_high_water.max(snapshot.streams.len()),
         drop_rate_now: rate(snapshot.dropped_now, snapshot.offered_now),
         totals: LedgerReport::from(&status.ledger),

@@ -16,7 +16,6 @@ use crate::{
     control::{
         extract::{Body, Name},
         problem::Problem,
-        sampler::Figures,
         state::State,
     },
     server::{Admitted, Busy, Change, NetworkReport},
@@ -41,13 +40,10 @@ pub(super) struct StreamDetail {
 impl StreamDetail {
     pub(super) fn new(state: &State, admitted: &Admitted) -> Self {
         let snapshot = state.snapshot();
-        let number = |figures: &Arc<Figures>| figures.admitted.number();
-        let at = snapshot
-            .streams
-            .binary_search_by_key(&admitted.number(), number);
+        let figures = snapshot.find(admitted.number());
         let mut stream = StreamBody::read(admitted, state.handle.uptime());
         let runs = stream.age_s.is_some();
-        stream.dropping = runs && at.is_ok_and(|at| snapshot.streams[at].dropped_now > 0);
+        stream.dropping = runs && figures.is_some_and(|figures| figures.dropped_now > 0);
         let network = admitted.account().network();
         Self {
             stream,
