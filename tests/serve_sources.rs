@@ -225,7 +225,7 @@ fn what_cannot_be_played_is_refused_with_its_reason_and_takes_no_ring() {
         !error.to_string().contains(dir.path().to_str().unwrap()),
         "{error}"
     );
-    for id in ["", "a\nb", &"x".repeat(129)] {
+    for id in ["", ".", "..", "a b", "a\nb", &"x".repeat(129)] {
         assert!(matches!(refused(&tone(None), id), StartError::Id), "{id}");
     }
     let synthetic = |level_dbfs, frequency_hz, duration| SourceSpec::Synthetic {

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::problem::Problem;
+use crate::wire::id::{ID_BYTES_MAX, is_id};
 
 /// Bytes of a JSON body, at most.
 pub(super) const JSON_BYTES_MAX: usize = 64 << 10;
@@ -140,6 +141,18 @@ where
         .map_err(|rejection| {
             Problem::bad_request(format!("in the path: {}", rejection.body_text()))
         })
+}
+
+/// A stream's name, if it can be one.
+pub(super) fn checked_id(id: &str) -> Result<&str, Problem> {
+    if is_id(id) {
+        return Ok(id);
+    }
+    let detail = format!(
+        "an id is 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces, and not `.` or `..`; {} bytes were sent that are not",
+        id.len()
+    );
+    Err(Problem::bad_request(detail))
 }
 
 /// The innermost reason: what wraps it names types of ours.

@@ -22,7 +22,6 @@ use crate::{
     audio::Gain,
     ingest::conn::{Guests, Rejection},
     ledger::Malformed,
-    wire::id::{ID_BYTES_MAX, is_id},
 };
 
 pub(super) use self::body::Taken;
@@ -49,18 +48,6 @@ fn guests(state: &State) -> Result<&Guests, Problem> {
     state.settings.guests.as_ref().ok_or_else(|| {
         Problem::unavailable("this server takes no audio over HTTP: its mix follows no clock")
     })
-}
-
-/// A stream's name, if it can be one.
-fn checked_id(id: &str) -> Result<&str, Problem> {
-    if is_id(id) {
-        return Ok(id);
-    }
-    let detail = format!(
-        "an id is 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces, and not `.` or `..`; {} bytes were sent that are not",
-        id.len()
-    );
-    Err(Problem::bad_request(detail))
 }
 
 /// A gain in decibels.

@@ -48,7 +48,7 @@ pub use self::{
         RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
     settings::{Clock, Settings},
-    sources::{ID_BYTES_MAX, SourceSpec, StartError},
+    sources::{SourceSpec, StartError},
     stop::Stop,
     vitals::Status,
 };

@@ -9,10 +9,8 @@ use crate::{
         Feed, FeedersEnded, Imperfection, Intake, Limited, Looped, Refused, Schedule, Source,
         SourceError, Synthetic, Waveform,
     },
+    wire::id::{ID_BYTES_MAX, is_id},
 };
-
-/// Bytes of the longest name.
-pub const ID_BYTES_MAX: usize = 128;
 
 /// Of a tone that asks for none.
 const TONE_HZ: f64 = 440.0;
@@ -52,7 +50,9 @@ pub enum SourceSpec {
 #[non_exhaustive]
 pub enum StartError {
     /// The name of the stream.
-    #[error("a stream's name is 1 to {ID_BYTES_MAX} bytes without control characters")]
+    #[error(
+        "a stream's name is 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces, but not . or .."
+    )]
     Id,
     /// The level is beyond what 16 bits hold, or no number.
     #[error("a level is {LEVEL_DBFS_MIN} to 0 dBFS")]
@@ -116,7 +116,7 @@ impl Shared {
         id: &str,
         gain: Option<Gain>,
     ) -> Result<Arc<Admitted>, StartError> {
-        if id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(char::is_control) {
+        if !is_id(id) {
             return Err(StartError::Id);
         }
         let intake = self.intake.get().ok_or(FeedersEnded)?;

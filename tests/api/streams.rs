@@ -317,12 +317,12 @@ fn streams_are_begun_as_sounds_and_as_files() {
             |stream| stream["phase"] == "playing" || stream["phase"] == "ended",
         )
     };
-    let tone = json!({ "kind": "synthetic", "id": "a b/?", "waveform": "sine", "gain_db": -3, "duration_s": 0.1 });
+    let tone = json!({ "kind": "synthetic", "id": "a+b/?", "waveform": "sine", "gain_db": -3, "duration_s": 0.1 });
     let answer = begin(&tone);
-    assert_eq!(answer.ok(201)["id"], "a b/?");
+    assert_eq!(answer.ok(201)["id"], "a+b/?");
     assert_eq!(located(&answer)["kind"], "synthetic");
     let ended = until(
-        || desk.client.get("/api/v1/streams/a%20b%2F%3F").ok(200),
+        || desk.client.get("/api/v1/streams/a%2Bb%2F%3F").ok(200),
         |stream| stream["phase"] == "ended",
     );
     assert_eq!(ended["offered_samples"], 800);
@@ -339,7 +339,11 @@ fn streams_are_begun_as_sounds_and_as_files() {
         ),
         (
             400,
-            json!({ "kind": "synthetic", "id": "\u{7}", "waveform": "sine" }),
+            json!({ "kind": "synthetic", "id": "a b", "waveform": "sine" }),
+        ),
+        (
+            400,
+            json!({ "kind": "synthetic", "id": "..", "waveform": "sine" }),
         ),
         (
             400,

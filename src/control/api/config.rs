@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::off_thread;
 use crate::{
     control::{problem::Problem, state::State},
     server::Reloaded,
@@ -85,10 +85,8 @@ async fn config(Shared(state): Shared<Arc<State>>) -> Json<ConfigBody> {
 )]
 async fn reload(Shared(state): Shared<Arc<State>>) -> Result<Json<ReloadedBody>, Problem> {
     let config = Arc::clone(&state.settings.config);
-    // The disk is waited for elsewhere.
-    let reloaded = spawn_blocking(move || config.reload()).await;
-    let reloaded = reloaded
-        .map_err(Problem::bug)?
+    let reloaded = off_thread(move || config.reload())
+        .await?
         .map_err(|error| Problem::of(StatusCode::CONFLICT, &error))?;
     Ok(Json(reloaded.into()))
 }

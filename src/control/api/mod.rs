@@ -18,7 +18,14 @@ mod streams;
 
 use std::sync::Arc;
 
-use axum::{Extension, Router, http::Uri, middleware::from_fn_with_state};
+use axum::{
+    Extension, Json, Router,
+    http::{StatusCode, Uri, header},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{guard, ingest, listen, live, metrics, page, problem::Problem, state::State};
@@ -64,4 +71,24 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state), guard::protect))
         // Around all others, so that what they refuse is counted, too.
         .layer(from_fn_with_state(state, metrics::count))
+}
+
+/// What waits for the disk, on a thread that may.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    spawn_blocking(work).await.map_err(Problem::bug)
+}
+
+/// Something new, and its path.
+struct Created<T> {
+    location: String,
+    body: T,
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let location = [(header::LOCATION, self.location)];
+        (StatusCode::CREATED, location, Json(self.body)).into_response()
+    }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State as Shared};
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::off_thread;
 use crate::{
     control::{problem::Problem, state::State},
     server::plan::{BesideReport, HugePagesReport, LimitReport, PlanReport},
@@ -160,6 +160,5 @@ impl From<PlanReport> for PlanBody {
 async fn plan(Shared(state): Shared<Arc<State>>) -> Result<Json<PlanBody>, Problem> {
     let handle = state.handle.clone();
     // It reads some dozen files of the kernel's.
-    let plan = spawn_blocking(move || handle.plan()).await;
-    Ok(Json(plan.map_err(Problem::bug)?.into()))
+    Ok(Json(off_thread(move || handle.plan()).await?.into()))
 }

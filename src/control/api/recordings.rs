@@ -5,16 +5,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use axum::{
-    Json,
-    extract::State as Shared,
-    http::{StatusCode, header},
-};
+use axum::{Json, extract::State as Shared, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::{Created, off_thread};
 use crate::{
     control::{
         extract::{Body, Number},
@@ -133,27 +129,15 @@ async fn recordings(Shared(state): Shared<Arc<State>>) -> Json<RecordingsBody> {
 async fn start_recording(
     Shared(state): Shared<Arc<State>>,
     Body(asked): Body<StartRecordingBody>,
-) -> Result<
-    (
-        StatusCode,
-        [(header::HeaderName, String); 1],
-        Json<RecordingBody>,
-    ),
-    Problem,
-> {
+) -> Result<Created<RecordingBody>, Problem> {
     check_name(&asked.name)?;
     let handle = state.handle.clone();
-    // The disk is waited for elsewhere.
-    let begun = spawn_blocking(move || handle.start_recording(&asked.name));
-    let recording = begun
-        .await
-        .map_err(Problem::bug)?
-        .map_err(|error| refused(&error))?;
-    let location = [(
-        header::LOCATION,
-        format!("/api/v1/recordings/{}", recording.id),
-    )];
-    Ok((StatusCode::CREATED, location, Json(recording.into())))
+    let begun = off_thread(move || handle.start_recording(&asked.name)).await?;
+    let recording = begun.map_err(|error| refused(&error))?;
+    Ok(Created {
+        location: format!("/api/v1/recordings/{}", recording.id),
+        body: recording.into(),
+    })
 }
 
 /// A recording.

@@ -2,23 +2,19 @@
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use axum::{
-    Json,
-    extract::State as Shared,
-    http::{StatusCode, header},
-};
+use axum::{extract::State as Shared, http::StatusCode};
 use serde::Deserialize;
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    Created, off_thread,
     recordings::{check_name, folder_status},
     stream::{GainAsked, StreamDetail},
 };
 use crate::{
     control::{
-        extract::{Body, INTEGER_MAX},
+        extract::{Body, INTEGER_MAX, checked_id},
         problem::Problem,
         state::State,
     },
@@ -42,11 +38,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 enum StartStreamBody {
     /// Sound that is made up.
     Synthetic {
-        /// Its name; if a stream that runs has it, a number is put behind it.
+        /// Its name, without spaces, not `.` or `..`; if a stream that runs has it, a number is put behind it.
         #[schema(
             min_length = 1,
             max_length = 128,
-            pattern = r"^[ -~]*$",
+            pattern = r"^([!-~]*[!-\-/-~][!-~]*|\.{3,})$",
             example = "tone"
         )]
         id: String,
@@ -76,11 +72,11 @@ enum StartStreamBody {
     },
     /// A WAV file of the folder that `--recordings` names.
     File {
-        /// Its name; if a stream that runs has it, a number is put behind it.
+        /// Its name, without spaces, not `.` or `..`; if a stream that runs has it, a number is put behind it.
         #[schema(
             min_length = 1,
             max_length = 128,
-            pattern = r"^[ -~]*$",
+            pattern = r"^([!-~]*[!-\-/-~][!-~]*|\.{3,})$",
             example = "song"
         )]
         id: String,
@@ -194,32 +190,17 @@ impl StartStreamBody {
 async fn start_stream(
     Shared(state): Shared<Arc<State>>,
     Body(asked): Body<StartStreamBody>,
-) -> Result<
-    (
-        StatusCode,
-        [(header::HeaderName, String); 1],
-        Json<StreamDetail>,
-    ),
-    Problem,
-> {
+) -> Result<Created<StreamDetail>, Problem> {
     let (id, spec, gain) = asked.spec()?;
-    if !id.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Err(Problem::bad_request("an id is ASCII that can be printed"));
-    }
+    checked_id(&id)?;
     let gain = gain.gain()?;
     let handle = state.handle.clone();
-    // The disk is waited for elsewhere.
-    let started = spawn_blocking(move || handle.start_source(&spec, &id, gain));
-    let admitted = started
-        .await
-        .map_err(Problem::bug)?
-        .map_err(|error| refused(&error))?;
-    let location = [(
-        header::LOCATION,
-        format!("/api/v1/streams/{}", encoded(admitted.id())),
-    )];
-    let detail = StreamDetail::new(&state, &admitted);
-    Ok((StatusCode::CREATED, location, Json(detail)))
+    let started = off_thread(move || handle.start_source(&spec, &id, gain)).await?;
+    let admitted = started.map_err(|error| refused(&error))?;
+    Ok(Created {
+        location: format!("/api/v1/streams/{}", encoded(admitted.id())),
+        body: StreamDetail::new(&state, &admitted),
+    })
 }
 
 fn refused(error: &StartError) -> Problem {

@@ -20,10 +20,10 @@ use tokio::{
 };
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::{checked_gain, checked_id, guests, problem_of, unless_empty};
+use super::{checked_gain, guests, problem_of, unless_empty};
 use crate::{
     control::{
-        extract::{Name, Query},
+        extract::{Name, Query, checked_id},
         problem::Problem,
         state::State,
     },

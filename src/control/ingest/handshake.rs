@@ -20,10 +20,14 @@ use tokio::{net::TcpStream, time::timeout};
 use tungstenite::handshake::derive_accept_key;
 use utoipa::IntoParams;
 
-use super::{checked_gain, checked_id, guests, unless_empty};
+use super::{checked_gain, guests, unless_empty};
 use crate::{
     audio::codec::Encoding,
-    control::{extract::Query, problem::Problem, state::State},
+    control::{
+        extract::{Query, checked_id},
+        problem::Problem,
+        state::State,
+    },
     ingest::conn::{Guests, WebAsk, WebProtocol},
     wire::content_type::Samples,
 };
