@@ -5,7 +5,10 @@
 use libfuzzer_sys::fuzz_target;
 use mixpool::{
     audio::Format,
-    wire::hello::{ID_BYTES_MAX, LINE_BYTES_MAX, Parsed, parse},
+    wire::{
+        hello::{LINE_BYTES_MAX, Parsed, parse},
+        id::is_id,
+    },
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,8 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
             let (rate_hz, channels) = (hello.rate_hz.unwrap_or(8_000), hello.channels.unwrap_or(1));
             assert!(Format::new(rate_hz, channels).is_ok());
             if let Some(id) = &hello.id {
-                assert!((1..=ID_BYTES_MAX).contains(&id.len()));
-                assert!(id.bytes().all(|byte| byte.is_ascii_graphic()));
+                assert!(is_id(id), "{id}");
             }
         }
         Ok(Parsed::Partial) => assert!(bytes.len() < LINE_BYTES_MAX),
