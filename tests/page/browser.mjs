@@ -49,7 +49,7 @@ export const visit = async (address, { forgive = [], wait = true, ...options } =
   });
   if (process.env.PAGE) {
     // The files as they are in this folder, with the server's own headers: to try a change without a build.
-    await page.route(/\/[a-z]+\.(js|css|svg)$|:\d+\/$/, async (route) => {
+    await page.route(/\/[a-z-]+\.(js|css|svg)$|:\d+\/$/, async (route) => {
       const name = new URL(route.request().url()).pathname.slice(1) || "index.html";
       await route.fulfill({ response: await route.fetch(), body: readFileSync(path.join(process.env.PAGE, name)) });
     });

@@ -5,8 +5,12 @@ import { alert, dismiss, path, request } from "./api.js";
 import { signed } from "./format.js";
 import { MUTED, SOLO } from "./model.js";
 
+/** The ends of the sliders: the part of all gains that hands use. */
 export const GAIN_MIN = -40;
 export const GAIN_MAX = 12;
+/** What the server takes; below it is only silence. */
+const ASKED_MIN = -96;
+const ASKED_MAX = 24;
 /** A hand on a slider sends no more often than this. */
 const SEND_MS = 80;
 /** What was asked for stands so long: the next slow columns know of it. */
@@ -55,7 +59,15 @@ export class Strips {
   }
 
   gain(stream, db) {
-    this.#ask(stream, { gain_db: Math.min(GAIN_MAX, Math.max(GAIN_MIN, db)) });
+    this.#ask(stream, { gain_db: db });
+  }
+
+  /** So many dB up or down from what is in force, which may lie beyond the slider's ends. */
+  step(stream, by) {
+    const { gain } = this.of(stream);
+    const wanted = Math.min(ASKED_MAX, Math.max(ASKED_MIN, gain + by));
+    // From silence, or at an end, a key could move it the other way.
+    if ((wanted - gain) * by > 0) this.gain(stream, wanted);
   }
 
   flip(stream, flag) {

@@ -290,14 +290,13 @@ export class Table {
     } else if (event.key === "Escape" && this.#open) {
       this.#setOpen(null);
     } else {
-      const strip = this.#strips.of(row.stream);
       const acts = {
         m: () => this.#strips.flip(row.stream, MUTED),
         s: () => this.#strips.flip(row.stream, SOLO),
         l: () => this.#detail.listen(row.stream),
-        "+": () => this.#strips.gain(row.stream, strip.gain + 1),
-        "=": () => this.#strips.gain(row.stream, strip.gain + 1),
-        "-": () => this.#strips.gain(row.stream, strip.gain - 1),
+        "+": () => this.#strips.step(row.stream, 1),
+        "=": () => this.#strips.step(row.stream, 1),
+        "-": () => this.#strips.step(row.stream, -1),
         0: () => this.#strips.gain(row.stream, 0),
       };
       const act = acts[event.key.toLowerCase()];
