@@ -51,8 +51,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Our own files and answers alone; nothing inline, nothing from elsewhere, in no other page's frame.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; worker-src 'self'; \
-     media-src 'self' blob:; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'";
+     object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Both ends of a connection.
 #[derive(Debug, Clone, Copy)]
