@@ -8,13 +8,17 @@ const GAP = 2;
 const SIDE_MIN = 5;
 const SIDE_MAX = 26;
 
+/** Around all cells, for the mark of the one that is pointed at. */
+const EDGE = 1;
+
+const columnsOf = (side, width) => Math.max(1, Math.floor((width - 2 * EDGE + GAP) / (side + GAP)));
+const heightOf = (slots, side, columns) => Math.ceil(slots / columns) * (side + GAP) - GAP + 2 * EDGE;
+
 /** The largest square cells that all fit: their side and how many in a row. */
-export const layout = (slots, width, height) => {
-  for (let side = SIDE_MAX; side > SIDE_MIN; side -= 0.5) {
-    const columns = Math.floor((width + GAP) / (side + GAP));
-    if (columns > 0 && Math.ceil(slots / columns) * (side + GAP) - GAP <= height) return { side, columns };
-  }
-  return { side: SIDE_MIN, columns: Math.max(1, Math.floor((width + GAP) / (SIDE_MIN + GAP))) };
+const layout = (slots, width, height) => {
+  let side = SIDE_MAX;
+  while (side > SIDE_MIN && heightOf(slots, side, columnsOf(side, width)) > height) side -= 0.5;
+  return { side, columns: columnsOf(side, width) };
 };
 
 const rgb = (text) => {
@@ -73,9 +77,9 @@ export class Heatmap {
       this.#grid = layout(model.size, width, height);
       this.#marked = -1;
       this.#surface.clear();
-      // More slots than fit at the smallest size: the box grows, and then all is laid out anew.
-      const tall = Math.ceil(model.size / this.#grid.columns) * (this.#grid.side + GAP);
-      if (tall > height + GAP) this.#canvas.parentElement.style.minHeight = `${tall}px`;
+      // What the smallest cells need. By the width alone: a box that grows by it asks for no more.
+      const tall = heightOf(model.size, SIDE_MIN, columnsOf(SIDE_MIN, width));
+      this.#canvas.parentElement.style.setProperty("--tall", `${tall}px`);
       // Where the cells are, for who looks at the picture from outside.
       this.#canvas.dataset.side = this.#grid.side;
       this.#canvas.dataset.columns = this.#grid.columns;
@@ -110,16 +114,17 @@ export class Heatmap {
   #place(slot) {
     const { side, columns } = this.#grid;
     const row = Math.floor(slot / columns);
-    return [(slot - row * columns) * (side + GAP) + 1, row * (side + GAP) + 1];
+    return [(slot - row * columns) * (side + GAP) + EDGE, row * (side + GAP) + EDGE];
   }
 
   #slotAt(event) {
     if (!this.#grid) return -1;
     const box = this.#canvas.getBoundingClientRect();
     const pitch = this.#grid.side + GAP;
-    const column = Math.floor((event.clientX - box.left) / pitch);
-    const slot = Math.floor((event.clientY - box.top) / pitch) * this.#grid.columns + column;
-    return column < this.#grid.columns && slot < this.#model.size ? slot : -1;
+    const column = Math.floor((event.clientX - box.left - EDGE) / pitch);
+    const row = Math.floor((event.clientY - box.top - EDGE) / pitch);
+    const slot = row * this.#grid.columns + column;
+    return column >= 0 && row >= 0 && column < this.#grid.columns && slot < this.#model.size ? slot : -1;
   }
 
   #point(slot) {
