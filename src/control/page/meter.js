@@ -34,6 +34,8 @@ export class Meter {
     const fresh = model.updates !== this.#seen;
     this.#seen = model.updates;
     const silent = now - model.heardAt > 1000;
+    // A server that was restarted may have fewer.
+    this.#channels.length = Math.min(this.#channels.length, model.mix.peak.length);
     while (this.#channels.length < model.mix.peak.length) {
       this.#channels.push({ peak: -Infinity, rms: -Infinity, held: -Infinity, heldAt: 0 });
     }

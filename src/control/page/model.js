@@ -71,9 +71,9 @@ export class Model {
     this.server = data.server;
     if (!same) this.#allot(data.server.slots);
     this.streams = new Array(data.server.slots).fill(null);
-    for (const row of data.streams) {
-      this.#start(row, known[row[0]]);
-    }
+    // Slots, numbers and ids agree from run to run; the streams are others.
+    if (same) this.#pass(data.server.uptime_ms);
+    for (const row of data.streams) this.#start(row, same ? known[row[0]] : null);
     this.#takeSlow(data.slow);
     this.number = data.number;
     this.#keepWave(data.wave, data.wave_at);
@@ -156,6 +156,20 @@ export class Model {
     this.redUntil[slot] = 0;
     for (const kept of [this.historyLevel, this.historyFill, this.historyDrops]) {
       kept.fill(0, slot * HISTORY_S, (slot + 1) * HISTORY_S);
+    }
+  }
+
+  /** Seconds in which this page heard nothing: its history has a gap, and is not pushed together. */
+  #pass(uptime_ms) {
+    const missed = this.totals ? Math.floor((uptime_ms - this.totals.uptime_ms) / 1000) : 0;
+    for (let second = 0; second < Math.min(missed, HISTORY_S); second += 1) {
+      const at = this.historyEnd % HISTORY_S;
+      for (let slot = 0; slot < this.size; slot += 1) {
+        const place = slot * HISTORY_S + at;
+        this.historyLevel[place] = this.historyFill[place] = this.historyDrops[place] = 0;
+      }
+      this.dropHistory[at] = 0;
+      this.historyEnd += 1;
     }
   }
 
