@@ -34,7 +34,7 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [Asset; 23] = [
+const ASSETS: [Asset; 24] = [
     asset!("", "index.html", "text/html; charset=utf-8"),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("table.css", "text/css; charset=utf-8"),
@@ -54,6 +54,7 @@ const ASSETS: [Asset; 23] = [
     asset!("meter.js"),
     asset!("model.js"),
     asset!("row.js"),
+    asset!("session.js"),
     asset!("strip.js"),
     asset!("table.js"),
     asset!("talk.js"),

@@ -1,5 +1,11 @@
-// Requests to the server. An answer that is no success becomes an Error with the problem's words; a 401
-// asks for the token, once, and what was refused for the lack of it is tried again.
+// Requests to the server, and what is said of those that fail. An answer that is no success becomes an Error
+// with the problem's words; a 401 asks for the token, once, and what was refused for the lack of it is tried
+// again.
+
+import { learnAccess, signIn } from "./session.js";
+
+const TIMEOUT_MS = 10_000;
+export const SILENT = "the server does not answer";
 
 /** An answer other than a success, with its status. */
 export class Problem extends Error {
@@ -8,9 +14,6 @@ export class Problem extends Error {
     this.status = status;
   }
 }
-
-const dialog = () => document.getElementById("session");
-let asking = null;
 
 export const path = (...parts) => `api/v1/${parts.map(encodeURIComponent).join("/")}`;
 
@@ -25,52 +28,13 @@ export const socket = (place, query) => {
 /** Why a WebSocket was refused: a browser does not say, but plain HTTP gets the same refusal. */
 export const refusal = async (address) => {
   try {
-    const answer = await fetch(address.replace(/^ws/, "http"), { cache: "no-store" });
+    const answer = await fetch(address.replace(/^ws/, "http"), { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     // 426: all was well but for the WebSocket that this is not.
     return answer.status === 426 ? "the connection failed" : (await problem(answer)).message;
   } catch {
-    return "the server does not answer";
+    return SILENT;
   }
 };
-
-/** Opens the form for the token, if it is not open yet. Resolves once the server took one. */
-export const signIn = () => {
-  asking ??= new Promise((resolve) => {
-    const form = document.getElementById("session-form");
-    const error = document.getElementById("session-error");
-    const field = document.getElementById("token");
-    const submit = async (event) => {
-      event.preventDefault();
-      error.textContent = "";
-      try {
-        const answer = await fetch(path("session"), {
-          method: "POST",
-          headers: { "content-type": "application/json" },
-          body: JSON.stringify({ token: field.value.trim() }),
-        });
-        if (!answer.ok) throw await problem(answer);
-      } catch (failure) {
-        error.textContent = failure.status === 401 || failure.status === 403
-          ? "The server does not know this token."
-          : `The server did not answer: ${failure.message}`;
-        field.select();
-        return;
-      }
-      field.value = "";
-      form.removeEventListener("submit", submit);
-      dialog().close();
-      asking = null;
-      resolve();
-    };
-    form.addEventListener("submit", submit);
-    dialog().showModal();
-    field.focus();
-  });
-  return asking;
-};
-
-// Escape would leave a page that shows nothing and says nothing.
-dialog().addEventListener("cancel", (event) => event.preventDefault());
 
 export const problem = async (answer) => {
   let text = `${answer.status} ${answer.statusText}`.trim();
@@ -83,18 +47,26 @@ export const problem = async (answer) => {
   return new Problem(answer.status, text);
 };
 
-/** One request; JSON in and out. Throws a Problem, or a TypeError if nobody answers. */
+/** One request; JSON in and out. Throws a Problem, or another Error if nobody answers in time. */
 export const request = async (method, place, body) => {
   for (;;) {
-    const answer = await fetch(place, {
-      method,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    let answer;
+    try {
+      answer = await fetch(place, {
+        method,
+        headers: body === undefined ? {} : { "content-type": "application/json" },
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+    } catch {
+      throw new Error(SILENT);
+    }
     if (answer.status === 401) {
       await signIn();
       continue;
     }
+    // The token is another one's since this page asked.
+    if (answer.status === 403) learnAccess();
     if (!answer.ok) throw await problem(answer);
     return answer.status === 204 ? null : answer.json();
   }
@@ -119,15 +91,23 @@ export const alert = (text, { key = text, note = false, action } = {}) => {
     row.append(made);
   };
   if (action) button(action.label, action.run);
-  button("Dismiss", () => row.remove());
+  button("Dismiss", () => remove(row));
   list.append(row);
   // The newest few are enough.
-  while (list.children.length > 4) list.firstChild.remove();
+  while (list.children.length > 4) remove(list.firstChild);
   return words;
 };
 
 export const dismiss = (key) => {
   for (const row of document.getElementById("alerts").children) {
-    if (row.dataset.key === key) return row.remove();
+    if (row.dataset.key === key) return remove(row);
   }
+};
+
+/** What had the focus goes: its neighbour has it then, or their place, so that Tab goes on from there. */
+const remove = (row) => {
+  const held = row.contains(document.activeElement);
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  row.remove();
+  if (held) (next?.querySelector("button:last-child") ?? document.getElementById("alerts")).focus({ preventScroll: true });
 };

@@ -9,6 +9,7 @@ import { Player } from "./listen.js";
 import { Events, Recordings } from "./lower.js";
 import { Meter, Wave } from "./meter.js";
 import { Model } from "./model.js";
+import { learnAccess } from "./session.js";
 import { Strips } from "./strip.js";
 import { Table } from "./table.js";
 import { Talk } from "./talk.js";
@@ -48,6 +49,7 @@ export const feed = new Feed({
     if (!again || restarted) {
       health.forget();
       events.clear();
+      learnAccess();
     }
     events.add(data.events);
     version ??= data.server.version;
@@ -100,7 +102,7 @@ const tellListening = (now) => {
   if (now - toldAt < 400) return;
   toldAt = now;
   const { target, state, behindMs } = player;
-  element("listen").setAttribute("aria-pressed", target !== null);
+  element("listen").classList.toggle("on", target !== null);
   set("listen-text", target ? "Stop" : "Listen");
   const what = !target || target.stream === undefined ? "the mix"
     : target.mix ? `the mix without ${target.stream}` : `${target.stream} alone`;

@@ -3,10 +3,13 @@
 // `fetch` and not `EventSource`: that does not say why it failed, and a missing token must be told from a
 // server that is gone.
 
-import { Problem, problem, signIn } from "./api.js";
+import { Problem, SILENT, problem } from "./api.js";
+import { signIn } from "./session.js";
 
 // The server sends ten a second; a connection that says nothing for so long is dead.
 const SILENCE_MS = 4000;
+/** A page that nobody sees for so long lets go of its connection: HTTP/1.1 gives a browser six to a host. */
+const AWAY_MS = 30_000;
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
 
 /** The events of a server-sent stream: calls `each(name, data)`. Ends when the stream does. */
@@ -35,13 +38,30 @@ export class Feed {
   #on;
   #attempt = 0;
   #wake = null;
+  #abort = null;
+  #away = null;
+  #resting = false;
 
   constructor(on) {
     this.#on = on;
-    addEventListener("online", () => this.retry());
-    document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.retry();
+    addEventListener("online", () => {
+      if (!this.#resting) this.retry();
     });
+    document.addEventListener("visibilitychange", () => this.#look());
+    this.#look();
+  }
+
+  #look() {
+    clearTimeout(this.#away);
+    if (document.hidden) {
+      this.#away = setTimeout(() => {
+        this.#resting = true;
+        this.#abort?.abort();
+      }, AWAY_MS);
+    } else {
+      this.#resting = false;
+      this.retry();
+    }
   }
 
   /** Tries again at once, if it waits to. */
@@ -51,6 +71,7 @@ export class Feed {
 
   async run() {
     for (;;) {
+      if (this.#resting) await new Promise((resolve) => { this.#wake = resolve; });
       let why;
       try {
         await this.#connect();
@@ -60,8 +81,9 @@ export class Feed {
           await signIn();
           continue;
         }
-        why = failure instanceof Problem ? failure.message : "the server does not answer";
+        why = failure instanceof Problem ? failure.message : SILENT;
       }
+      if (this.#resting) continue;
       // Spread, so that the pages of a restarted server do not all come at once.
       const pause = RETRY_MS[Math.min(this.#attempt, RETRY_MS.length - 1)] * (0.75 + Math.random() / 2);
       this.#attempt += 1;
@@ -80,6 +102,7 @@ export class Feed {
 
   async #connect() {
     const abort = new AbortController();
+    this.#abort = abort;
     let timer;
     const heard = () => {
       clearTimeout(timer);

@@ -5,14 +5,6 @@ const GROUP = "\u202f";
 
 export const count = (value) => whole.format(value).replaceAll(",", GROUP);
 
-/** `950`, `9.5k`, `120M`. */
-export const rounded = (value) => {
-  for (const [step, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-    if (value >= step) return (value / step).toFixed(value / step < 100 ? 1 : 0) + unit;
-  }
-  return String(Math.round(value));
-};
-
 export const signed = (value, decimals) => value.toFixed(decimals).replace("-", "−");
 
 /** A share of 1 in per cent; a share above nothing never reads as 0. */

@@ -2,6 +2,7 @@
 
 import { alert, path, request } from "./api.js";
 import * as show from "./format.js";
+import { changes, mayChange } from "./session.js";
 
 const EVENTS_SHOWN = 100;
 /** Kinds of event that are bad news. */
@@ -16,13 +17,16 @@ const words = ({ event, name, detail }) => {
 
 const row = (when, what, alarm = false) => {
   const item = document.createElement("li");
-  const [time, words] = [document.createElement("span"), document.createElement("span")];
-  time.className = "when";
-  time.textContent = when;
-  words.className = alarm ? "what alarm" : "what";
-  words.textContent = what;
-  item.append(time, words);
+  item.append(document.createElement("span"), document.createElement("span"));
+  fill(item, when, what, alarm);
   return item;
+};
+
+const fill = ({ children: [time, words] }, when, what, alarm) => {
+  time.className = "when";
+  words.className = alarm ? "what alarm" : "what";
+  if (time.textContent !== when) time.textContent = when;
+  if (words.textContent !== what) words.textContent = what;
 };
 
 const none = (text) => {
@@ -68,62 +72,82 @@ const nameNow = () => {
 export class Recordings {
   #model;
   #list = document.getElementById("recordings");
-  #button = document.getElementById("record");
-  #known = "";
+  #button = changes(document.getElementById("record"));
+  /** By id. A row stays what it is while its text moves on, or a press on its button would be lost. */
+  #rows = new Map();
+  #none = none("Nothing is being recorded.");
+  #asking = false;
+  #again = false;
 
   constructor(model) {
     this.#model = model;
     this.#button.addEventListener("click", () => this.#start());
     this.refresh();
     setInterval(() => {
-      if (!document.hidden) this.refresh();
+      if (!document.hidden && !this.#asking) this.refresh();
     }, 2000);
   }
 
+  /** One request at a time; what is asked for meanwhile is asked once more. */
   async refresh() {
+    this.#again = this.#asking;
+    if (this.#asking) return;
+    this.#asking = true;
     try {
       const answer = await request("GET", path("recordings"));
       this.#tell(answer.recordings);
     } catch {
       // The feed says it, if the server is gone.
     }
+    this.#asking = false;
+    if (this.#again) this.refresh();
   }
 
   #tell(recordings) {
-    const known = JSON.stringify(recordings);
-    if (known === this.#known) return;
-    this.#known = known;
-    if (recordings.length === 0) {
-      this.#list.replaceChildren(none("Nothing is being recorded."));
-      return;
-    }
     const running = ({ phase }) => phase === "recording";
     // Those that run first, then the latest.
     const ordered = [...recordings].sort((a, b) => running(b) - running(a) || b.id - a.id);
-    // A button that has the focus keeps it.
-    const focused = document.activeElement?.dataset?.recording;
-    this.#list.replaceChildren(...ordered.map((recording) => this.#row(recording, running(recording))));
-    if (focused) [...this.#list.querySelectorAll("button")].find(({ dataset }) => dataset.recording === focused)?.focus();
+    const before = this.#rows;
+    this.#rows = new Map(ordered.map((recording) => {
+      const key = `${this.#model.server.instance} ${recording.id}`;
+      const item = before.get(key) ?? row("", "");
+      before.delete(key);
+      this.#fill(item, recording, running(recording));
+      return [key, item];
+    }));
+    for (const item of before.values()) item.remove();
+    const items = this.#rows.size > 0 ? [...this.#rows.values()] : [this.#none];
+    if (this.#rows.size > 0) this.#none.remove();
+    // Only what stands elsewhere is moved: an element that is moved loses the focus.
+    for (const [at, item] of items.entries()) {
+      if (this.#list.children[at] !== item) this.#list.insertBefore(item, this.#list.children[at] ?? null);
+    }
   }
 
-  #row(recording, running) {
+  #fill(item, recording, running) {
     const { name, phase, samples, lost_samples: lost, error } = recording;
     const { rate_hz: rate, channels } = this.#model.server;
     const length = show.age((samples * 1000) / (rate * channels));
     const missing = lost > 0 ? `, ${show.count(lost)} samples lost` : "";
-    const item = row(running ? "● now" : phase, `${name}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
-    if (running) {
-      item.firstChild.className = "when alarm";
-      const stop = document.createElement("button");
-      stop.type = "button";
-      stop.className = "quiet small";
-      stop.textContent = "Stop";
-      stop.dataset.recording = recording.id;
-      stop.setAttribute("aria-label", `Stop recording ${name}`);
-      stop.addEventListener("click", () => this.#stop(recording));
-      item.append(stop);
+    fill(item, running ? "● now" : phase, `${name}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
+    if (running) item.firstChild.className = "when alarm";
+    const stop = item.querySelector("button");
+    if (running && !stop) item.append(this.#stopper(recording));
+    if (!running && stop) {
+      const held = stop === document.activeElement;
+      stop.remove();
+      if (held) this.#button.focus();
     }
-    return item;
+  }
+
+  #stopper(recording) {
+    const stop = document.createElement("button");
+    stop.type = "button";
+    stop.className = "quiet small";
+    stop.textContent = "Stop";
+    stop.setAttribute("aria-label", `Stop recording ${recording.name}`);
+    stop.addEventListener("click", () => this.#stop(recording));
+    return changes(stop);
   }
 
   async #start() {
@@ -133,7 +157,7 @@ export class Recordings {
     } catch (failure) {
       alert(`The recording was not started: ${failure.message}`, { key: "record" });
     }
-    this.#button.disabled = false;
+    this.#button.disabled = !mayChange();
     this.refresh();
   }
 

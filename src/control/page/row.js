@@ -2,6 +2,7 @@
 
 import * as show from "./format.js";
 import { MUTED, SOLO, WAITING, levelDb } from "./model.js";
+import { changes } from "./session.js";
 import { GAIN_MAX, GAIN_MIN, paintGain } from "./strip.js";
 
 /** Figures are told no more often than this: faster ones are not read. */
@@ -50,8 +51,9 @@ export class Row {
   /** `columns` are names and classes; `on` has `open(row)` and `focus(row)`. */
   constructor(columns, strips, on) {
     this.#strips = strips;
-    for (const [name, className] of columns) {
-      const cell = make("td", className === "first" ? "" : className, { role: "gridcell" });
+    for (const [at, [name, className]] of columns.entries()) {
+      // Columns that a narrow page hides are counted, too.
+      const cell = make("td", className === "first" ? "" : className, { role: "cell", "aria-colindex": at + 1 });
       this.element.append(cell);
       this.#cells[name] = cell;
       if (className.includes("number") || name === "source") {
@@ -90,6 +92,7 @@ export class Row {
     this.#solo.textContent = "S";
     controls.append(this.#mute, this.#solo);
     this.#cells.controls.append(controls);
+    for (const control of [this.gain, this.#mute, this.#solo]) changes(control);
     this.#mute.addEventListener("click", () => strips.flip(this.stream, MUTED));
     this.#solo.addEventListener("click", () => strips.flip(this.stream, SOLO));
     this.element.addEventListener("focusin", () => on.focus(this));

@@ -4,6 +4,7 @@
 import { alert, dismiss, path, request } from "./api.js";
 import { signed } from "./format.js";
 import { MUTED, SOLO } from "./model.js";
+import { refused } from "./session.js";
 
 /** The ends of the sliders: the part of all gains that hands use. */
 export const GAIN_MIN = -40;
@@ -76,6 +77,7 @@ export class Strips {
   }
 
   #ask(stream, change, flag = 0, on = false) {
+    if (refused()) return;
     const asked = this.#asked.get(stream) ?? { wanted: {}, unsent: {}, mask: 0, flags: 0 };
     Object.assign(asked.wanted, change);
     Object.assign(asked.unsent, change);
