@@ -1,6 +1,6 @@
 // Hears the mix, a stream alone, or the mix without one: a WebSocket into an audio worklet. One at a time.
 
-import { alert, dismiss, request, signIn, socket } from "./api.js";
+import { alert, dismiss, request, socket } from "./api.js";
 
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
 
@@ -24,9 +24,13 @@ export class Player {
   /** Place in the mix of the first sample of this connection. */
   #origin = 0;
   #run = 0;
+  #loaded = null;
 
   constructor(model) {
     this.#model = model;
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && this.#timer) this.#connect();
+    });
   }
 
   set volume(value) {
@@ -59,10 +63,7 @@ export class Player {
   }
 
   #prepare(rate) {
-    if (this.context && this.rate !== rate) {
-      this.context.close();
-      this.context = null;
-    }
+    if (this.rate !== rate) this.#close();
     if (!this.context) {
       this.rate = rate;
       try {
@@ -71,7 +72,7 @@ export class Player {
         // The browser does not take this rate: the worklet converts.
         this.context = new AudioContext({ latencyHint: "interactive" });
       }
-      this.loaded = this.context.audioWorklet.addModule("listen-worklet.js");
+      this.#loaded = this.context.audioWorklet.addModule("listen-worklet.js").then(() => true, () => false);
       this.#gain = new GainNode(this.context, { gain: this.#volume ** 2 });
       this.analyser = new AnalyserNode(this.context, { fftSize: 2048 });
       this.analyser.connect(this.#gain).connect(this.context.destination);
@@ -79,26 +80,29 @@ export class Player {
     this.context.resume();
   }
 
+  #close() {
+    this.context?.close();
+    this.context = this.#gain = this.analyser = null;
+  }
+
   #connect() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
     this.state = "connecting";
     this.behindMs = null;
     const run = ++this.#run;
     const web = new WebSocket(socket("ws/listen", this.target));
     web.binaryType = "arraybuffer";
     this.#socket = web;
+    let greeted = false;
     const early = [];
-    web.onmessage = async ({ data }) => {
+    web.onmessage = ({ data }) => {
       if (run !== this.#run) return;
-      if (typeof data === "string") {
-        const said = JSON.parse(data);
-        if (this.#node) {
-          // Samples were skipped: what follows begins here.
-          if (said.at !== undefined) this.#origin = said.at - this.received();
-          return;
-        }
-        await this.#begin(said, run, early);
+      if (!greeted) {
+        greeted = true;
+        this.#begin(JSON.parse(data), run, early);
       } else if (this.#node) {
-        this.#give(data);
+        this.#take(data);
       } else {
         early.push(data);
       }
@@ -110,8 +114,14 @@ export class Player {
 
   async #begin({ rate_hz, channels, at }, run, early) {
     this.#prepare(rate_hz);
-    await this.loaded;
+    const loaded = await this.#loaded;
     if (run !== this.#run) return;
+    if (!loaded) {
+      // The server was away when this context asked for its module; it never asks again, another does.
+      this.#close();
+      this.#again("the player was not loaded");
+      return;
+    }
     this.#origin = at;
     this.#sent = 0;
     this.#channels = channels;
@@ -130,7 +140,7 @@ export class Player {
       const heard = this.#origin + data.played - output;
       this.behindMs = data.playing ? ((this.#model.positionNow(performance.now()) - heard) * 1000) / rate_hz : null;
     };
-    for (const data of early) this.#give(data);
+    for (const data of early) this.#take(data);
     this.#attempt = 0;
     dismiss("listen");
   }
@@ -138,11 +148,13 @@ export class Player {
   #sent = 0;
   #channels = 1;
 
-  received() {
-    return this.#sent;
-  }
-
-  #give(data) {
+  #take(data) {
+    if (typeof data === "string") {
+      // Samples were skipped: what follows begins here.
+      const { at } = JSON.parse(data);
+      if (at !== undefined) this.#origin = at - this.#sent;
+      return;
+    }
     this.#sent += data.byteLength / 2 / this.#channels;
     this.#node.port.postMessage(data, [data]);
   }
@@ -158,7 +170,6 @@ export class Player {
       await request("GET", place);
     } catch (failure) {
       if (run !== this.#run || !this.target) return;
-      if (failure.status === 401) await signIn();
       if (failure.status === 404) {
         this.stop();
         alert(`${stream} has ended; there is nothing more to hear of it.`, { key: "listen", note: true });
@@ -175,6 +186,7 @@ export class Player {
   #drop() {
     this.#run += 1;
     clearTimeout(this.#timer);
+    this.#timer = null;
     if (this.#socket) this.#socket.onclose = null;
     this.#socket?.close();
     this.#socket = null;
