@@ -4,6 +4,7 @@ import { alert, path, request } from "./api.js";
 import { Surface, colour } from "./canvas.js";
 import * as show from "./format.js";
 import { HISTORY_S, SOLO, levelDb } from "./model.js";
+import { changes } from "./session.js";
 import { GAIN_MAX, GAIN_MIN, paintGain } from "./strip.js";
 
 /** The right side of the equation, in its order, and what each term means. */
@@ -18,7 +19,7 @@ export const TERMS = [
 const ASK_MS = 1000;
 
 const TEMPLATE = `
-  <td role="gridcell"><div class="opened">
+  <td role="cell" aria-colindex="1"><div class="opened">
     <div class="actions">
       <div class="gain narrow-gain"><input type="range" min="${GAIN_MIN}" max="${GAIN_MAX}" step="0.5"><output></output></div>
       <button type="button" class="quiet small alone" aria-pressed="false">Listen to it alone</button>
@@ -41,9 +42,11 @@ export class Detail {
   #strips;
   #player;
   #stream = null;
-  #ledger = null;
   #askedAt = -Infinity;
   #asking = false;
+  /** Raised by each stream that is shown: an answer about the one before is no longer wanted. */
+  #run = 0;
+  #told = false;
   #surface = null;
   #drawnAt = -1;
   #figures = new Map();
@@ -69,6 +72,7 @@ export class Detail {
     find(".without").addEventListener("click", () => this.#player.toggle({ stream: this.#stream.id, mix: "minus" }));
     find(".end").addEventListener("click", () => this.#end());
     find(".solo").addEventListener("click", () => this.#strips.flip(this.#stream, SOLO));
+    for (const selector of [".end", ".solo", ".gain input"]) changes(find(selector));
     const slider = find(".gain input");
     slider.addEventListener("input", () => {
       paintGain(slider, find(".gain output"), Number(slider.value));
@@ -83,16 +87,20 @@ export class Detail {
   show(stream) {
     if (this.#stream === stream) return;
     this.#stream = stream;
-    this.#ledger = null;
+    this.#run += 1;
+    this.#asking = false;
     this.#askedAt = -Infinity;
     this.#drawnAt = -1;
     this.#unsure();
+    this.#blank("…");
     this.element.setAttribute("aria-label", `Details of ${stream.id}`);
     this.element.querySelector(".gain input").setAttribute("aria-label", `Gain of ${stream.id}`);
   }
 
   hide() {
     this.#stream = null;
+    this.#run += 1;
+    this.#asking = false;
   }
 
   /** Once a frame. */
@@ -124,24 +132,38 @@ export class Detail {
   }
 
   async #ask(now) {
-    const stream = this.#stream;
+    const run = this.#run;
     this.#askedAt = now;
     this.#asking = true;
+    let answer = null;
     try {
-      const answer = await request("GET", path("streams", stream.id));
-      if (this.#stream === stream) this.#tell(answer);
+      answer = await request("GET", path("streams", this.#stream.id));
     } catch {
       // The feed says it, if the server is gone; a stream that ended leaves the table.
-    } finally {
-      this.#asking = false;
     }
+    if (run !== this.#run) return;
+    this.#asking = false;
+    // What stood before it fails is of this stream, and stays.
+    if (answer) this.#tell(answer);
+    else if (!this.#told) this.#blank("not known");
+  }
+
+  /** No figures, and why. */
+  #blank(word) {
+    this.#told = false;
+    for (const part of this.element.querySelectorAll(".stack span")) part.style.display = "none";
+    for (const cell of this.element.querySelectorAll(".sum td")) cell.textContent = "";
+    this.element.querySelector(".sum tfoot td").textContent = word;
+    this.element.querySelector(".stack").setAttribute("aria-label", "The ledger is not known");
+    const list = this.element.querySelector(".figures");
+    list.replaceChildren();
+    delete list.dataset.names;
   }
 
   #tell(answer) {
-    const ledger = answer;
-    this.#ledger = ledger;
-    const values = TERMS.map(([term]) => ledger[`${term}_samples`]);
-    const offered = ledger.offered_samples;
+    this.#told = true;
+    const values = TERMS.map(([term]) => answer[`${term}_samples`]);
+    const offered = answer.offered_samples;
     const sum = values.reduce((all, value) => all + value, 0);
     const parts = this.element.querySelectorAll(".stack span");
     const rows = this.element.querySelectorAll(".sum tbody tr");

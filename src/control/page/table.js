@@ -105,8 +105,9 @@ export class Table {
     if (!model.totals) return;
     if (this.#roster !== model.roster) {
       this.#roster = model.roster;
+      const held = this.#held();
       if (this.#open && model.streams[this.#open.slot] !== this.#open) this.#setOpen(model.find(this.#open.id));
-      this.#reorder();
+      this.#reorder(held);
     } else if (this.#slow !== model.slowUpdates) {
       this.#slow = model.slowUpdates;
       // Under a pointer or a hand on a slider rows stay where they are.
@@ -118,12 +119,13 @@ export class Table {
   }
 
   #makeHead() {
-    for (const column of COLUMNS) {
+    for (const [at, column] of COLUMNS.entries()) {
       const [name, label, className, , first] = column;
       const cell = document.createElement("th");
       cell.className = className;
       cell.scope = "col";
       cell.role = "columnheader";
+      cell.setAttribute("aria-colindex", at + 1);
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = SHORT[name] ?? label;
@@ -138,6 +140,7 @@ export class Table {
       this.#head.append(cell);
     }
     this.#grid.setAttribute("aria-colcount", COLUMNS.length);
+    this.#detail.element.firstElementChild.setAttribute("aria-colspan", COLUMNS.length);
     this.#markHead();
   }
 
@@ -148,7 +151,15 @@ export class Table {
     }
   }
 
-  #reorder() {
+  /** Whose row has the focus, and where it is. What the row opened is a part of it. */
+  #held() {
+    const focused = document.activeElement;
+    const row = this.#pool.find(({ element }) => element.contains(focused));
+    const stream = row ? row.stream : this.#detail.element.contains(focused) ? this.#open : null;
+    return stream && { stream, at: this.#order.indexOf(stream) };
+  }
+
+  #reorder(held = this.#held()) {
     const model = this.#model;
     const now = performance.now();
     this.#sortedAt = now;
@@ -172,6 +183,15 @@ export class Table {
     if (!this.#order.includes(this.#current)) this.#current = this.#order[0] ?? null;
     this.#stale = true;
     this.#tellCount(all.length);
+    if (held && !this.#order.includes(held.stream)) this.#hand(held);
+  }
+
+  /** The row with the focus is gone: its stream of another run has it, or the row where it was, or the filter. */
+  #hand({ stream, at }) {
+    const same = this.#model.find(stream.id);
+    const next = this.#order.includes(same) ? same : this.#order[Math.min(Math.max(0, at), this.#order.length - 1)];
+    if (next) this.#focus(next);
+    else document.getElementById("filter").focus();
   }
 
   #tellCount(all) {
@@ -195,7 +215,7 @@ export class Table {
     const detailHeight = openAt >= 0 ? this.#detail.element.offsetHeight : 0;
     const total = this.#order.length * height + detailHeight;
     this.#body.style.height = `${total}px`;
-    this.#grid.setAttribute("aria-rowcount", this.#order.length + 1);
+    this.#grid.setAttribute("aria-rowcount", this.#order.length + (openAt >= 0 ? 2 : 1));
     const from = Math.max(0, this.#scroll.scrollTop - (openAt >= 0 ? detailHeight : 0));
     const first = Math.max(0, Math.floor(from / height) - OVERSCAN);
     const last = Math.ceil((this.#scroll.scrollTop + this.#scroll.clientHeight) / height) + OVERSCAN;
@@ -216,8 +236,9 @@ export class Table {
         row.open = stream === this.#open;
       }
       const at = this.#order.indexOf(stream);
-      row.element.setAttribute("aria-rowindex", at + 2);
-      row.element.style.transform = `translateY(${at * height + (openAt >= 0 && at > openAt ? detailHeight : 0)}px)`;
+      const below = openAt >= 0 && at > openAt;
+      row.element.setAttribute("aria-rowindex", at + (below ? 3 : 2));
+      row.element.style.transform = `translateY(${at * height + (below ? detailHeight : 0)}px)`;
       row.current = stream === this.#current;
     }
     for (const row of free) row.give(null);
@@ -225,7 +246,10 @@ export class Table {
     const shown = this.#pool.filter((row) => row.stream);
     shown.sort((a, b) => this.#order.indexOf(a.stream) - this.#order.indexOf(b.stream));
     this.#detail.element.hidden = openAt < 0;
-    if (openAt >= 0) this.#detail.element.style.transform = `translateY(${(openAt + 1) * height}px)`;
+    if (openAt >= 0) {
+      this.#detail.element.setAttribute("aria-rowindex", openAt + 3);
+      this.#detail.element.style.transform = `translateY(${(openAt + 1) * height}px)`;
+    }
     this.#arrange(shown);
   }
 
@@ -257,11 +281,14 @@ export class Table {
   }
 
   #setOpen(stream) {
+    const before = this.#detail.element.contains(document.activeElement) ? this.#open : null;
     this.#open = stream ?? null;
     if (stream) this.#detail.show(stream);
     else this.#detail.hide();
     for (const row of this.#pool) row.open = row.stream !== null && row.stream === this.#open;
     this.#stale = true;
+    // The focus was in what is closed.
+    if (before && !stream && this.#order.includes(before)) this.#focus(before);
   }
 
   #focus(stream) {
@@ -279,6 +306,11 @@ export class Table {
   }
 
   #key(event) {
+    if (event.key === "Escape" && this.#open) {
+      this.#setOpen(null);
+      event.preventDefault();
+      return;
+    }
     const row = this.#pool.find(({ element }) => element.contains(event.target));
     if (!row?.stream || event.ctrlKey || event.metaKey || event.altKey) return;
     const onSlider = event.target === row.gain;
@@ -287,8 +319,6 @@ export class Table {
     const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -at, End: this.#order.length };
     if (event.key in moves && !onSlider) {
       this.#focus(this.#order[Math.min(this.#order.length - 1, Math.max(0, at + moves[event.key]))]);
-    } else if (event.key === "Escape" && this.#open) {
-      this.#setOpen(null);
     } else {
       const acts = {
         m: () => this.#strips.flip(row.stream, MUTED),
