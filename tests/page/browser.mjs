@@ -10,12 +10,17 @@ import { ROOT, sleep } from "./server.mjs";
 // Where `.ci/page` puts it: nothing of it lies beside the sources.
 const { chromium } = createRequire(path.join(ROOT, "target/page/npm/"))("playwright-core");
 
+/** Of files that the server does not have yet. */
+const TYPES = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml" };
+
 let browser;
 const FLAGS = [
   // Debian's package in a container has no sandbox of its own.
   "--no-sandbox",
   "--use-fake-device-for-media-stream",
   "--use-fake-ui-for-media-stream",
+  // A page that was changed on its way has no address, and would then be kept from its own server.
+  ...(process.env.PAGE ? ["--disable-features=LocalNetworkAccessChecks"] : []),
 ];
 
 export const launch = async () => {
@@ -51,7 +56,9 @@ export const visit = async (address, { forgive = [], wait = true, ...options } =
     // The files as they are in this folder, with the server's own headers: to try a change without a build.
     await page.route(/\/[a-z-]+\.(js|css|svg)$|:\d+\/$/, async (route) => {
       const name = new URL(route.request().url()).pathname.slice(1) || "index.html";
-      await route.fulfill({ response: await route.fetch(), body: readFileSync(path.join(process.env.PAGE, name)) });
+      const response = await route.fetch();
+      const headers = { ...response.headers(), "content-type": TYPES[path.extname(name)] };
+      await route.fulfill({ response, status: 200, headers, body: readFileSync(path.join(process.env.PAGE, name)) });
     });
   }
   const answer = await page.goto(address);
