@@ -56,7 +56,8 @@ export const visit = async (address, { forgive = [], wait = true, ...options } =
     // The files as they are in this folder, with the server's own headers: to try a change without a build.
     await page.route(/\/[a-z-]+\.(js|css|svg)$|:\d+\/$/, async (route) => {
       const name = new URL(route.request().url()).pathname.slice(1) || "index.html";
-      const response = await route.fetch();
+      const response = await route.fetch().catch(() => null);
+      if (!response) return route.abort();
       const headers = { ...response.headers(), "content-type": TYPES[path.extname(name)] };
       await route.fulfill({ response, status: 200, headers, body: readFileSync(path.join(process.env.PAGE, name)) });
     });

@@ -9,13 +9,15 @@ import path from "node:path";
 import { close } from "./browser.mjs";
 import { ROOT, Server } from "./server.mjs";
 import * as sound from "./sound.mjs";
+import * as steer from "./steer.mjs";
 import * as trouble from "./trouble.mjs";
 import * as view from "./view.mjs";
 
 /** No scenario takes longer. */
 const LIMIT_MS = 90_000;
 
-const known = { ...view, ...sound, ...trouble };
+const files = [view, steer, sound, trouble];
+const known = Object.assign({}, ...files);
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in known));
 if (unknown.length > 0) {
@@ -26,8 +28,8 @@ mkdirSync(path.join(ROOT, "target/page"), { recursive: true });
 
 let failed = 0;
 // As the files have them: those of `view` share a server, which then makes room for the others.
-const order = [view, sound, trouble].flatMap((file) => Object.entries(file).map(([name, scenario]) => [file, name, scenario]));
-const source = new Map([view, sound, trouble].map((file) => [file, 0]));
+const order = files.flatMap((file) => Object.entries(file).map(([name, scenario]) => [file, name, scenario]));
+const source = new Map(files.map((file) => [file, 0]));
 for (const [file, name, scenario] of order) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   if (file !== view && source.get(file) === 0) await Server.stopAll();

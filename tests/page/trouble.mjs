@@ -86,8 +86,12 @@ export const a_token_is_asked_for_once = async () => {
   const { page, check } = await visit(server.address, { wait: false, forgive: [/401/] });
   const dialog = page.getByRole("dialog", { name: "This server asks for a token" });
   await until("the form", () => dialog.isVisible());
-  await page.keyboard.press("Escape");
-  expect(await dialog.isVisible(), "Escape leaves nobody before an empty page");
+  // Chromium lets a page keep a dialog open once, and closes it at the second press.
+  for (let presses = 1; presses <= 3; presses += 1) {
+    await page.keyboard.press("Escape");
+    await sleep(200);
+    expect(await dialog.isVisible(), `Escape, pressed ${presses} times, leaves nobody before an empty page`);
+  }
   await page.locator("#token").fill("wrong");
   await page.keyboard.press("Enter");
   await until("a word about it", async () => /does not know/.test(await page.locator("#session-error").textContent()));
@@ -107,6 +111,170 @@ export const a_token_is_asked_for_once = async () => {
   await check();
   await server.stop();
   return "asked, refused, taken, kept in a cookie that scripts cannot read";
+};
+
+export const who_may_only_look_is_told_and_may_sign_in_anew = async () => {
+  const [change, read] = ["change", "read"].map((name) => path.join(ROOT, `target/page/${name}.txt`));
+  writeFileSync(change, "correct-horse-battery-staple-9\n", { mode: 0o600 });
+  writeFileSync(read, "incorrect-mule-battery-staple-7\n", { mode: 0o600 });
+  const server = await Server.start(["--synthetic", "5", "--streams-max", "16", "--token-file", change, "--read-token-file", read]);
+  const { page, check } = await visit(server.address, { wait: false, forgive: [/401/] });
+  const changes = [];
+  page.on("request", (request) => { if (!["GET", "POST"].includes(request.method())) changes.push(request.url()); });
+  const dialog = page.locator("#session");
+  const signIn = async (token) => {
+    await page.locator("#token").fill(token);
+    await page.keyboard.press("Enter");
+    await until("the form is gone", async () => !(await dialog.isVisible()));
+  };
+  await until("the form", () => dialog.isVisible());
+  expect(!(await page.getByRole("button", { name: "Cancel" }).isVisible()), "without a token there is nothing to see");
+  await signIn("incorrect-mule-battery-staple-7");
+  const looking = page.getByRole("button", { name: "Looking only · Sign in" });
+  await until("it says so", () => looking.isVisible());
+  await page.getByRole("button", { name: "synthetic-0001", exact: true }).click();
+  const off = ["Mute synthetic-0001", "Solo synthetic-0001", "End the stream", "Record the mix", "Talk into the mix"]
+    .map((name) => page.getByRole("button", { name }).first());
+  off.push(page.locator('.row[data-id="synthetic-0001"] input'));
+  for (const control of off) expect(await control.isDisabled(), `${await control.innerHTML()} is off`);
+  expect(await page.getByRole("button", { name: "Listen", exact: true }).isEnabled(), "listening changes nothing");
+  await page.getByRole("button", { name: "synthetic-0001", exact: true }).focus();
+  await page.keyboard.press("m");
+  await until("a key, too", () => page.getByRole("alert").getByText("looking only").isVisible());
+  await page.screenshot({ path: path.join(ROOT, "target/page/looking.png") });
+  for (const leave of [() => page.keyboard.press("Escape"), () => page.getByRole("button", { name: "Cancel" }).click()]) {
+    await looking.click();
+    await until("the form again", () => dialog.isVisible());
+    await leave();
+    await until("which may be left", async () => !(await dialog.isVisible()));
+  }
+  await page.getByRole("button", { name: "Dismiss" }).click();
+  expect((await page.evaluate(() => document.activeElement.id)) === "alerts", "the focus stays where the alert was");
+  await looking.click();
+  await signIn("correct-horse-battery-staple-9");
+  for (const control of off) await until("it is on", () => control.isEnabled());
+  expect(!(await looking.isVisible()), "no longer looking only");
+  expect(changes.length === 0, `nothing was asked for: ${changes}`);
+  await page.getByRole("button", { name: "Mute synthetic-0001" }).click();
+  await until("changes", () => knows(page, '({ model }) => (model.flags[model.find("synthetic-0001").slot] & 1) === 1'));
+  await check();
+  await server.stop();
+  return `${off.length} controls off, then on`;
+};
+
+export const a_restarted_server_has_other_streams = async () => {
+  const http = `127.0.0.1:${await freePort()}`;
+  const flags = ["--tcp", "0", "--streams-max", "16"];
+  const start = async () => {
+    const server = await Server.start(flags, { http });
+    const line = await sender(await server.tcp(), "desk");
+    line.write(tone(440, 60));
+    return [server, `tcp 127.0.0.1:${line.localPort}`];
+  };
+  const [first, before] = await start();
+  const { page, check } = await visit(first.address, { forgive: [GONE] });
+  const row = page.locator('.row[data-id="desk"]:not([hidden])');
+  await until("its source", async () => (await row.locator(".source").textContent()) === before);
+  await sleep(4000);
+  await row.locator(".open-button").click();
+  const offered = async () => Number((await page.locator(".sum tfoot td").first().textContent()).replaceAll("\u202f", "").replace("…", "") || 0);
+  await until("its ledger", async () => (await offered()) > 30_000);
+  await first.kill();
+  const [second, after] = await start();
+  await until("another source", async () => (await row.locator(".source").textContent()) === after);
+  const age = await knows(page, '({ model }) => model.ageMs(model.find("desk"))');
+  expect(age >= 0 && age < 4000, `${age} ms old`);
+  // Its history is its own: what the page kept of the other one is gone.
+  expect(await knows(page, '({ model }) => model.historyEnd - model.find("desk").begunAt < 4'), "a history of its own");
+  await until("its own ledger", async () => (await offered()) > 0);
+  await check();
+  await second.stop();
+  return `${before}, then ${after}, ${age} ms old`;
+};
+
+export const a_page_that_nobody_sees_lets_go_of_its_connection = async () => {
+  const server = await Server.start(["--synthetic", "5", "--streams-max", "16"]);
+  const { page, check } = await visit(server.address, { forgive: [GONE] });
+  const see = (hidden) => page.evaluate((hidden) => {
+    // Half a minute passes at once.
+    globalThis.realTimeout ??= setTimeout;
+    globalThis.setTimeout = (run, time, ...rest) => realTimeout(run, time === 30_000 ? 100 : time, ...rest);
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  const feeds = [];
+  page.on("request", (request) => { if (request.url().endsWith("/live")) feeds.push(request.url()); });
+  const dropped = page.waitForEvent("requestfailed", { predicate: (request) => request.url().endsWith("/live"), timeout: 10_000 });
+  await see(true);
+  await dropped;
+  await sleep(1500);
+  expect(feeds.length === 0, "and does not come back while it is hidden");
+  const updates = await knows(page, "({ model }) => model.updates");
+  await see(false);
+  await until("updates again", async () => (await knows(page, "({ model }) => model.updates")) > updates + 3);
+  expect((await page.locator("#alerts").textContent()) === "", "nothing is lost, and nothing is said");
+  await check();
+  await server.stop();
+  return "let go while hidden, taken up when seen";
+};
+
+export const listening_begun_while_the_server_is_away_is_heard_later = async () => {
+  const http = `127.0.0.1:${await freePort()}`;
+  const flags = ["--synthetic", "5", "--streams-max", "16"];
+  const first = await Server.start(flags, { http });
+  const { page, check } = await visit(first.address, { forgive: [GONE, /AbortError/] });
+  await first.kill();
+  await until("it says so", () => page.getByRole("alert").getByText("is lost").isVisible());
+  await page.getByRole("button", { name: "Listen", exact: true }).click();
+  await sleep(1500);
+  const second = await Server.start(flags, { http });
+  await until("sound", async () => (await knows(page, "({ player }) => player.state")) === "playing");
+  await check();
+  await second.stop();
+  return "heard without another click";
+};
+
+export const talking_begins_once_and_ends_whole = async () => {
+  const server = await Server.start(["--streams-max", "16"]);
+  const { page, check } = await visit(server.address, { forgive: [/ERR_FAILED/, /talk-worklet/] });
+  // The browser takes a second to ask.
+  await page.evaluate(() => {
+    globalThis.microphones = [];
+    const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      await new Promise((resolve) => { setTimeout(resolve, 1000); });
+      const stream = await real(wanted);
+      microphones.push(stream);
+      return stream;
+    };
+  });
+  const open = () => page.evaluate(() => microphones.filter((stream) => stream.getTracks().some(({ readyState }) => readyState === "live")).length);
+  const asked = () => page.evaluate(() => microphones.length);
+  const said = () => page.locator("#talk-state").textContent();
+  const submit = () => page.evaluate(() => document.getElementById("talk-form").requestSubmit());
+  await page.getByRole("button", { name: /^Talk/ }).click();
+  // Pressed again while the browser asks: it is called off, and the microphone that comes late is closed.
+  await submit();
+  await submit();
+  await until("the late microphone", async () => (await asked()) === 1);
+  await until("is closed", async () => (await open()) === 0);
+  expect(/off air/.test(await said()), await said());
+  // The player of the microphone does not come: nothing stays open.
+  await page.route("**/talk-worklet.js", (route) => route.abort());
+  await submit();
+  await until("it says so", async () => /not on air/.test(await said()));
+  expect((await asked()) === 2 && (await open()) === 0, "the microphone is closed");
+  await page.unroute("**/talk-worklet.js");
+  await submit();
+  await until("on air", async () => /On air/.test(await said()));
+  expect((await asked()) === 3 && (await open()) === 1, "one microphone");
+  await until("one stream", () => knows(page, "({ model }) => model.streams.filter((stream) => stream).length === 1"));
+  await submit();
+  await until("off air", async () => /off air/.test(await said()) && (await open()) === 0);
+  await until("and gone", () => knows(page, "({ model }) => model.streams.every((stream) => stream === null)"));
+  await check();
+  await server.stop();
+  return "three beginnings, one microphone at a time, none left open";
 };
 
 export const a_refused_command_is_told = async () => {
