@@ -31,8 +31,8 @@ export const launch = async () => {
 export const close = () => browser?.close();
 
 /** A page at the address, and `check()`, which throws at what must not have happened. `forgive` are patterns
- * of console errors that the test provokes. */
-export const visit = async (address, { forgive = [], wait = true, ...options } = {}) => {
+ * of console errors that the test provokes, and `init` runs in the page before its own scripts. */
+export const visit = async (address, { forgive = [], wait = true, init, ...options } = {}) => {
   const context = await (await launch()).newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
   const wrong = [];
@@ -52,6 +52,7 @@ export const visit = async (address, { forgive = [], wait = true, ...options } =
     globalThis.violations = [];
     addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
   });
+  if (init) await page.addInitScript(init);
   if (process.env.PAGE) {
     // The files as they are in this folder, with the server's own headers: to try a change without a build.
     await page.route(/\/[a-z-]+\.(js|css|svg)$|:\d+\/$/, async (route) => {

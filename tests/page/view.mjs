@@ -25,10 +25,15 @@ export const a_thousand_streams_are_shown_by_a_few_rows = async () => {
   // The last one is there to scroll to.
   await page.locator("#scroll").evaluate((scroll) => { scroll.scrollTop = scroll.scrollHeight; });
   await until("the last row", async () => (await ids(page)).includes("synthetic-1000"));
-  const before = await knows(page, "({ model }) => model.updates");
-  await sleep(3000);
-  const updates = ((await knows(page, "({ model }) => model.updates")) - before) / 3;
-  expect(updates > 5, `${updates} updates a second`);
+  // Ten come a second. The best of three: what else the machine does is no fault of the page.
+  let updates = 0;
+  for (let tries = 0; tries < 3 && updates <= 8; tries += 1) {
+    const before = await knows(page, "({ model }) => [model.updates, performance.now()]");
+    await sleep(3000);
+    const after = await knows(page, "({ model }) => [model.updates, performance.now()]");
+    updates = Math.max(updates, ((after[0] - before[0]) * 1000) / (after[1] - before[1]));
+  }
+  expect(updates > 8, `${updates} updates a second`);
   await check();
   return `${rows} rows, ${updates.toFixed(1)} updates a second`;
 };
@@ -73,8 +78,19 @@ export const a_row_opens_a_ledger_that_adds_up = async () => {
   const sum = figures.map(number).reduce((all, value) => all + value, 0);
   const offered = number(await foot.nth(0).textContent());
   expect(offered > 0 && sum === offered, `${sum} of ${offered}`);
-  const words = await page.locator(".stack").getAttribute("aria-label");
-  expect(/mixed 9\d\.?\d* %|mixed 100/.test(words) || /mixed/.test(words), words);
+  // What the bar says is what the rows say, and its parts are as wide.
+  const told = await page.evaluate(() => [...document.querySelectorAll(".sum tbody tr")].map((row, at) => ({
+    term: row.cells[0].textContent.split(" ")[0],
+    share: row.cells[2].textContent,
+    words: document.querySelector(".stack").getAttribute("aria-label"),
+    wide: document.querySelectorAll(".stack span")[at].offsetWidth / document.querySelector(".stack").offsetWidth,
+  })));
+  for (const { term, share, words, wide } of told) {
+    expect(words.includes(`${term} ${share}`), `${term} ${share}: ${words}`);
+    expect(Math.abs(wide - Number.parseFloat(share.replace("<", "")) / 100) < 0.05, `${term} ${share}: ${wide} of the bar`);
+  }
+  const mixed = Number.parseFloat(told[0].share);
+  expect(told[0].term === "mixed" && mixed > 50, JSON.stringify(told[0]));
   await page.keyboard.press("Escape");
   await until("closed again", async () => !(await page.locator(".detail").isVisible()));
   await check();
@@ -129,13 +145,19 @@ export const every_control_has_a_name_for_screen_readers = async () => {
   const tree = await page.locator("body").ariaSnapshot();
   for (const wanted of [
     'heading "mixpool" [level=1]', 'heading "The mix"', 'img "Level of the mix"', 'img /Waveform/', 'button "Listen"', 'slider "Volume of what I hear"',
-    'slider "Ring fill by slot"', 'searchbox "Filter by id or source"', 'grid "Streams', 'columnheader "Drop rate"', 'row', 'slider "Gain of synthetic-0001"',
+    'slider "Ring fill by slot"', 'searchbox "Filter by id or source"', 'table "Streams', 'columnheader "Drop rate"', 'row "synthetic-0001', 'row "Details of synthetic-0001"', 'cell "synthetic-0001"', 'slider "Gain of synthetic-0001"',
     'button "Mute synthetic-0001"', 'button "Solo synthetic-0001"', 'button "Listen to it alone"', 'button "Record the mix"',
   ]) {
     const [role, name] = wanted.split(/ (?=["/])/);
     const found = name?.startsWith("/") ? tree.includes(`${role} "${name.slice(1, -1)}`) : tree.includes(wanted);
     expect(found, `no ${wanted} in:\n${tree.slice(0, 6000)}`);
   }
+  // A narrow page hides columns, and says which the others are.
+  await page.setViewportSize({ width: 400, height: 800 });
+  const shown = await page.evaluate(() => [...document.querySelector("#rows .row:not([hidden])").cells]
+    .filter((cell) => cell.checkVisibility()).map((cell) => cell.ariaColIndex).join());
+  expect(shown === "1,3,5,6", `columns ${shown} of ${await page.locator("#grid").getAttribute("aria-colcount")}`);
+  await page.setViewportSize({ width: 1440, height: 900 });
   const nameless = await page.evaluate(() => [...document.querySelectorAll("button, input, canvas[role], a")]
     .filter((element) => element.checkVisibility())
     .filter((element) => !(element.getAttribute("aria-label") || element.textContent.trim() || element.labels?.length))
@@ -195,6 +217,11 @@ export const recordings_start_and_stop = async () => {
   const stop = page.getByRole("button", { name: /^Stop recording mix-/ });
   await until("it records", () => stop.isVisible());
   await sleep(1500);
+  // Its row stays what it is while the text moves on: neither a press nor the focus is lost.
+  const text = await page.locator("#recordings").textContent();
+  await stop.evaluate((button) => { button.focus(); globalThis.pressed = button; });
+  await until("the length moves on", async () => (await page.locator("#recordings").textContent()) !== text);
+  expect(await stop.evaluate((button) => button === globalThis.pressed && button === document.activeElement), "the same button");
   await stop.click();
   await until("it is done", async () => /done/.test(await page.locator("#recordings").textContent()));
   await check();
@@ -215,8 +242,48 @@ export const the_colours_are_switched_and_kept = async () => {
   await page.reload();
   expect((await background()) === dark, "kept over a reload");
   await check();
+  // A browser that keeps nothing: the choice lasts as long as the page, and goes round.
+  const { page: bare, check: checkBare } = await visit((await server()).address, { colorScheme: "light", init: () => {
+    Object.defineProperty(globalThis, "localStorage", { get: () => { throw new DOMException("no storage", "SecurityError"); } });
+  } });
+  const themes = [];
+  for (let clicks = 0; clicks < 4; clicks += 1) {
+    themes.push(await bare.evaluate(() => document.documentElement.dataset.theme));
+    await bare.getByRole("button", { name: /^Colours/ }).click();
+  }
+  expect(themes.join() === "light,dark,light,light", themes.join());
+  // Chosen is dark by now, and then light; after that the system decides again, as it changes.
+  await bare.getByRole("button", { name: /^Colours/ }).click();
+  await bare.getByRole("button", { name: /^Colours/ }).click();
+  const system = await bare.getByRole("button", { name: "Colours: as the system" }).count();
+  expect(system === 1, "back to the system's");
+  for (const colorScheme of ["dark", "light"]) {
+    await bare.emulateMedia({ colorScheme });
+    await until(`${colorScheme}, as the system`, async () => (await bare.evaluate(() => document.documentElement.dataset.theme)) === colorScheme);
+  }
+  await checkBare();
   return `${light} → ${dark}`;
 };
+
+/** Frames while all of the table passes by within five seconds. */
+const scrolled = (page) => page.evaluate(async () => {
+  const long = [];
+  new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+  const scroll = document.getElementById("scroll");
+  const frames = [];
+  const begun = performance.now();
+  await new Promise((resolve) => {
+    const frame = (now) => {
+      frames.push(now);
+      scroll.scrollTop = ((now - begun) / 5000) * scroll.scrollHeight;
+      if (now - begun < 5000) requestAnimationFrame(frame);
+      else resolve();
+    };
+    requestAnimationFrame(frame);
+  });
+  const gaps = frames.slice(1).map((at, index) => at - frames[index]).sort((a, b) => a - b);
+  return { rate: frames.length / 5, p95: gaps[Math.floor(gaps.length * 0.95)], long: long.length, longest: Math.max(0, ...long) };
+});
 
 export const a_thousand_streams_are_drawn_smoothly = async () => {
   const { page, check } = await visit((await server()).address);
@@ -228,36 +295,104 @@ export const a_thousand_streams_are_drawn_smoothly = async () => {
     const of = (name) => metrics.find((metric) => metric.name === name).value;
     return of("ScriptDuration") + of("LayoutDuration") + of("RecalcStyleDuration");
   };
-  // Left alone, and then with all of the table passing by.
-  const before = await spent();
-  await sleep(5000);
-  const alone = ((await spent()) - before) / 5;
-  const figures = await page.evaluate(async () => {
-    const long = [];
-    new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
-    const scroll = document.getElementById("scroll");
-    const frames = [];
-    const begun = performance.now();
-    await new Promise((resolve) => {
-      const frame = (now) => {
-        frames.push(now);
-        scroll.scrollTop = ((now - begun) / 5000) * scroll.scrollHeight;
-        if (now - begun < 5000) requestAnimationFrame(frame);
-        else resolve();
-      };
-      requestAnimationFrame(frame);
-    });
-    const gaps = frames.slice(1).map((at, index) => at - frames[index]).sort((a, b) => a - b);
-    return { rate: frames.length / 5, p95: gaps[Math.floor(gaps.length * 0.95)], long: long.length, longest: Math.max(0, ...long) };
-  });
+  // Left alone, and then scrolled.
+  let [alone, figures] = [Infinity, { rate: 0 }];
+  // The best of three: what else the machine does is no fault of the page.
+  for (let tries = 0; tries < 3 && (alone > 0.6 || figures.rate < 15); tries += 1) {
+    const [before, begun] = [await spent(), Date.now()];
+    await sleep(5000);
+    alone = Math.min(alone, ((await spent()) - before) / ((Date.now() - begun) / 1000));
+    const again = await scrolled(page);
+    if (again.rate > figures.rate) figures = again;
+  }
+  expect(alone < 0.6, `drawing takes ${(alone * 100).toFixed(0)} % of a core`);
+  expect(figures.rate > 15, `${figures.rate} frames a second while scrolling`);
   const size = await page.evaluate(() => performance.getEntriesByType("resource").reduce((all, { decodedBodySize }) => all + decodedBodySize, 0));
   await check();
   return `script, style and layout take ${(alone * 100).toFixed(1)} % of a core; ${figures.rate.toFixed(0)} frames a second while scrolling, 95 % within ${figures.p95.toFixed(0)} ms, ${figures.long} long tasks, longest ${figures.longest.toFixed(0)} ms; files of ${(size / 1024).toFixed(0)} KiB`;
+};
+
+export const text_stands_out_from_what_lies_behind_it = async () => {
+  const least = [];
+  for (const colorScheme of ["light", "dark"]) {
+    const { page, check } = await visit((await server()).address, { colorScheme });
+    const pairs = await page.evaluate(() => {
+      const styles = getComputedStyle(document.documentElement);
+      const light = (name) => {
+        const hex = name.startsWith("#") ? name : styles.getPropertyValue(`--${name}`).trim();
+        const [red, green, blue] = [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16) / 255)
+          .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+      };
+      // WCAG 2.2, 1.4.3 and 1.4.11.
+      const contrast = (a, b) => {
+        const [dark, bright] = [light(a), light(b)].sort((first, second) => first - second);
+        return (bright + 0.05) / (dark + 0.05);
+      };
+      const texts = [
+        ...["text", "soft", "faint"].flatMap((text) => ["page", "card", "sunk"].map((behind) => [text, behind])),
+        ["on-accent", "accent"], ["accent-strong", "accent-soft"], ["accent", "card"], ["warn", "card"], ["bad", "card"], ["bad", "bad-soft"],
+        ["text", "bad-soft"], ["text", "accent-soft"], ["#0e1316", "muted"], ["#1c1402", "mid"],
+      ];
+      return [...texts.map(([text, behind]) => [text, behind, contrast(text, behind), 4.5]), ["field", "card", contrast("field", "card"), 3]];
+    });
+    for (const [text, behind, contrast, wanted] of pairs) expect(contrast >= wanted, `${colorScheme}: ${text} on ${behind} is ${contrast.toFixed(2)}`);
+    least.push(Math.min(...pairs.slice(0, -1).map(([, , contrast]) => contrast)).toFixed(2));
+    await check();
+  }
+  return `${least.join(" and ")} at least, light and dark`;
+};
+
+export const health_and_sound_are_seen_at_a_glance = async () => {
+  const { page, check } = await visit((await server()).address);
+  const text = (name) => page.locator(`#${name}`).textContent();
+  await until("figures", async () => /^\d/.test(await text("h-late")));
+  const shown = {};
+  for (const [name, pattern] of Object.entries({
+    "h-late": /^[\d\u202f]+$/, "h-ticks": /^of [\d\u202f]+ ticks$/, "h-tick": /^[\d.]+ (ns|µs|ms|s)$/, "h-budget": /^of 20 ms, max [\d.]+ (ns|µs|ms|s)$/,
+    "h-slots": /^of 1\u202f000 slots$/, "h-drop-now": / %$/, facts: /8 kHz, mono · ticks of 20 ms · up \d/,
+  })) {
+    shown[name] = await text(name);
+    expect(pattern.test(shown[name]), `${name}: ${shown[name]}`);
+  }
+  // The server has the same figures, give or take what passed meanwhile.
+  const status = await (await fetch(new URL("api/v1/status", (await server()).address))).json();
+  const ticks = Number(shown["h-ticks"].replaceAll(/\D/g, ""));
+  expect(ticks > 0 && ticks <= status.ticks && status.ticks - ticks < 500, `${ticks} of ${status.ticks} ticks`);
+
+  await until("a waveform that moves", () => page.evaluate(() => {
+    const canvas = document.getElementById("wave");
+    // Half its height away from the middle line there is only sound.
+    const wave = getComputedStyle(document.documentElement).getPropertyValue("--wave").trim();
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let drawn = 0;
+    for (let at = 0; at < data.length; at += 4) {
+      if (`#${[0, 1, 2].map((part) => data[at + part].toString(16).padStart(2, "0")).join("")}` === wave) drawn += 1;
+    }
+    return drawn > canvas.width;
+  }));
+  await until("who came", async () => /synthetic-1000 started, synthetic/.test(await text("events")));
+
+  // The stream under the pointer is named, and its cell is whole.
+  const heat = page.locator("#heat");
+  const { x, y, width } = await heat.boundingBox();
+  const [side, columns] = await heat.evaluate(({ dataset }) => [Number(dataset.side), Number(dataset.columns)]);
+  expect(2 + columns * (side + 2) - 2 <= width, `${columns} cells of ${side} in ${width}`);
+  for (const [column, row] of [[0, 0], [columns - 1, 0], [3, 2]]) {
+    await page.mouse.move(x + 1 + column * (side + 2) + side / 2, y + 1 + row * (side + 2) + side / 2);
+    const id = await knows(page, "({ model }, slot) => model.streams[slot].id", row * columns + column);
+    await until(`${id} is named`, async () => (await page.locator("#tip").isVisible()) && (await text("tip")).startsWith(`${id} · ring `));
+  }
+  await page.mouse.move(x - 30, y);
+  await until("no tip", async () => !(await page.locator("#tip").isVisible()));
+  await check();
+  return `${shown["h-late"]} late ${shown["h-ticks"]}, ${shown["h-tick"]} ${shown["h-budget"]}`;
 };
 
 export const the_picture_of_the_readme_is_there = async () => {
   const picture = readFileSync(path.join(ROOT, "docs/dashboard.png"));
   expect(picture.length < 300 * 1024, `${picture.length} bytes`);
   expect(picture.subarray(1, 4).toString() === "PNG", "a PNG");
+  expect(/!\[[^\]]+\]\(docs\/dashboard\.png\)/.test(readFileSync(path.join(ROOT, "README.md"), "utf8")), "the README shows it, with words");
   return `${(picture.length / 1024).toFixed(0)} KiB`;
 };
