@@ -135,6 +135,8 @@ export const the_focus_stays_in_the_table = async () => {
   const row = (id) => page.getByRole("button", { name: id, exact: true });
   const gone = (id) => until(`${id} is gone`, () => knows(page, "({ model }, id) => model.find(id) === null", id));
   await row("c").waitFor();
+  const events = () => page.locator("#events").textContent();
+  await until("who came", async () => /c started, tcp /.test(await events()));
   // Escape closes from inside what was opened, too.
   await row("a").click();
   await page.getByRole("button", { name: "Listen to it alone" }).focus();
@@ -148,6 +150,7 @@ export const the_focus_stays_in_the_table = async () => {
   await end.click();
   await end.click();
   await gone("b");
+  await until("who went", async () => /b ended: /.test(await events()));
   await until("the next one", async () => (await focused(page)) === "c");
   for (const [id, next] of [["c", "a"], ["a", "filter"]]) {
     await fetch(new URL(`api/v1/streams/${id}`, server.address), { method: "DELETE" });

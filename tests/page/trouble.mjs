@@ -142,6 +142,10 @@ export const who_may_only_look_is_told_and_may_sign_in_anew = async () => {
   await page.keyboard.press("m");
   await until("a key, too", () => page.getByRole("alert").getByText("looking only").isVisible());
   await page.screenshot({ path: path.join(ROOT, "target/page/looking.png") });
+  await page.setViewportSize({ width: 360, height: 740 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  expect(wide <= 360 && (await page.getByRole("button", { name: "Sign in", exact: true }).first().isVisible()), `${wide} pixels of a phone`);
+  await page.setViewportSize({ width: 1440, height: 900 });
   for (const leave of [() => page.keyboard.press("Escape"), () => page.getByRole("button", { name: "Cancel" }).click()]) {
     await looking.click();
     await until("the form again", () => dialog.isVisible());
