@@ -13,7 +13,10 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::sampler::Snapshot;
-use crate::server::{Admitted, Handle, RecordingTotals};
+use crate::{
+    ledger::Entry,
+    server::{Admitted, Handle, RecordingTotals},
+};
 
 /// Events that are kept: a start and an end of each of 4000 streams.
 const EVENTS_MAX: usize = 8192;
@@ -141,9 +144,9 @@ pub(super) struct Watcher {
     events: Arc<Events>,
     /// Streams whose start was told.
     started: u64,
-    /// Late ticks that were told of, and when.
-    late_ticks: u64,
-    overload_at: Option<Duration>,
+    /// Streams that run and whose first drop was told.
+    dropped: BTreeSet<u64>,
+    overload: Overload,
     /// What recordings came to when they were looked at one by one.
     recorded: RecordingTotals,
     /// Recordings of which it was told that they failed, or that they lost samples.
@@ -156,8 +159,8 @@ impl Watcher {
         Self {
             events,
             started: 0,
-            late_ticks: 0,
-            overload_at: None,
+            dropped: BTreeSet::new(),
+            overload: Overload::default(),
             recorded: RecordingTotals::default(),
             failed: BTreeSet::new(),
             lossy: BTreeSet::new(),
@@ -195,14 +198,13 @@ impl Watcher {
             self.note_of(admitted, admitted.at(), What::StreamStarted, from);
         }
         for figures in &snapshot.streams {
-            let dropped = figures.ledger.dropped();
-            if dropped > 0 && dropped == figures.dropped_now {
-                let detail = format!("{dropped} samples");
-                self.note_of(&figures.admitted, snapshot.at, What::FirstDrop, detail);
-            }
+            self.look_at_drops(&figures.admitted, &figures.ledger, snapshot.at);
         }
-        for admitted in ended.values() {
+        for (number, admitted) in &ended {
+            // Some of it may have been lost since the last look, or all that was.
             let ledger = admitted.account().read();
+            self.look_at_drops(admitted, &ledger, snapshot.at);
+            self.dropped.remove(number);
             let detail = format!(
                 "{} samples mixed, {} dropped",
                 ledger.mixed,
@@ -210,20 +212,23 @@ impl Watcher {
             );
             self.note_of(admitted, snapshot.at, What::StreamEnded, detail);
         }
-        self.look_at_ticks(snapshot);
+        let late_ticks = snapshot.status.late_ticks;
+        if let Some(detail) = self.overload.look(snapshot.at, late_ticks) {
+            self.events.note(snapshot.at, What::Overload, None, detail);
+        }
         self.look_at_recordings(snapshot, handle);
     }
 
-    fn look_at_ticks(&mut self, snapshot: &Snapshot) {
-        let late = snapshot.status.late_ticks.saturating_sub(self.late_ticks);
-        let rested = self
-            .overload_at
-            .is_none_or(|before| snapshot.at.saturating_sub(before) >= OVERLOAD_REST);
-        if late > 0 && rested {
-            self.late_ticks += late;
-            self.overload_at = Some(snapshot.at);
-            let detail = format!("{late} ticks began after the next was due");
-            self.events.note(snapshot.at, What::Overload, None, detail);
+    fn look_at_drops(&mut self, admitted: &Admitted, ledger: &Entry, at: Duration) {
+        let dropped = if admitted.is_dismissed() {
+            // What is discarded by command was not lost.
+            ledger.dropped_full + ledger.dropped_late
+        } else {
+            ledger.dropped()
+        };
+        if dropped > 0 && self.dropped.insert(admitted.number()) {
+            let detail = format!("{dropped} samples");
+            self.note_of(admitted, at, What::FirstDrop, detail);
         }
     }
 
@@ -259,6 +264,42 @@ impl Watcher {
 
     fn note_of(&self, admitted: &Admitted, at: Duration, what: What, detail: String) {
         self.events.note(at, what, Some(admitted.id()), detail);
+    }
+}
+
+/// Late ticks, some at a time.
+#[derive(Debug, Default)]
+struct Overload {
+    /// Late ticks that were told of, and when.
+    told: u64,
+    told_at: Option<Duration>,
+    /// When all of them had been told of.
+    quiet_at: Duration,
+}
+
+impl Overload {
+    /// What is to be told, when so many ticks were late by now.
+    fn look(&mut self, now: Duration, late_ticks: u64) -> Option<String> {
+        let late = late_ticks.saturating_sub(self.told);
+        let rested = self
+            .told_at
+            .is_none_or(|before| now.saturating_sub(before) >= OVERLOAD_REST);
+        let since = now.saturating_sub(self.quiet_at);
+        if late == 0 {
+            self.quiet_at = now;
+        }
+        if late == 0 || !rested {
+            return None;
+        }
+        *self = Self {
+            told: late_ticks,
+            told_at: Some(now),
+            quiet_at: now,
+        };
+        Some(format!(
+            "{late} ticks in the last {:.1} s began after the next was due",
+            since.as_secs_f64()
+        ))
     }
 }
 
@@ -313,5 +354,37 @@ mod tests {
         let kept = events.after(0, usize::MAX);
         assert_eq!(kept.len(), EVENTS_MAX);
         assert_eq!(kept[0].detail, "3");
+    }
+
+    #[test]
+    fn each_late_tick_is_told_of_once_with_the_time_in_which_it_was() {
+        let mut overload = Overload::default();
+        let mut told = Vec::new();
+        // Snapshots of 20 s. A burst, one more while no more is told, and one long after that.
+        for tenth in 1..=200 {
+            let late_ticks = match tenth {
+                1..=9 => 0,
+                10..=14 => 5,
+                15..=159 => 8,
+                160.. => 9,
+            };
+            let now = Duration::from_millis(100 * tenth);
+            told.extend(overload.look(now, late_ticks).map(|detail| (tenth, detail)));
+        }
+        let told: Vec<_> = told.iter().map(|(at, detail)| (*at, &**detail)).collect();
+        assert_eq!(
+            told,
+            [
+                (10, "5 ticks in the last 0.1 s began after the next was due"),
+                (
+                    110,
+                    "3 ticks in the last 9.6 s began after the next was due"
+                ),
+            ]
+        );
+        let rest = overload.look(Duration::from_secs(21), 9);
+        let detail = "1 ticks in the last 5.1 s began after the next was due";
+        assert_eq!(rest.as_deref(), Some(detail));
+        assert_eq!(overload.look(Duration::from_secs(60), 9), None);
     }
 }

@@ -13,7 +13,10 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings, Tokens},
-    ingest::{Feed, Feeders, Imperfection, Schedule, Stream, Synthetic, Waveform},
+    ingest::{
+        Feed, Feeders, Imperfection, Newcomer, Schedule, Source, SourceError, Stream, Synthetic,
+        Waveform,
+    },
     mixer::Limiting,
     server::{Clock, Realtime, Report, Running, Server, Settings, Stop},
 };
@@ -29,6 +32,19 @@ pub const READ: &str = "the-token-that-reads";
 
 /// Rings of the pool.
 pub const SLOTS: usize = 8;
+
+/// Of each: of 160 samples in a frame, some less than 200 frames.
+pub const RING_BYTES: usize = 1 << 16;
+
+/// What a server differs in from most.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Usual,
+    /// It records where nothing can be written.
+    FullDisk,
+    /// It mixes so many times as fast as time goes, and nothing but what the test admits.
+    Fast(f64),
+}
 
 /// A server that mixes `tone-1`, `tone-2` and `noise`, records, and has a recordings folder with
 /// `song.wav`, a second of samples.
@@ -59,8 +75,21 @@ impl Desk {
     }
 
     pub fn with(control: ControlSettings) -> Self {
+        Self::of(Kind::Usual, control)
+    }
+
+    /// One that is of another kind.
+    pub fn of(kind: Kind, control: ControlSettings) -> Self {
         let needs_token = control.tokens.is_some();
         let folder = tempfile::tempdir().unwrap();
+        let mix = match kind {
+            Kind::FullDisk => "/dev/full".into(),
+            _ => folder.path().join("mix.wav"),
+        };
+        let speed = match kind {
+            Kind::Fast(speed) => speed,
+            _ => 1.0,
+        };
         let recordings = folder.path().join("recordings");
         fs::create_dir(&recordings).unwrap();
         write_song(&recordings.join("song.wav"));
@@ -69,17 +98,17 @@ impl Desk {
             format,
             ptime: PTIME,
             streams_max: SLOTS,
-            ring_bytes: 1 << 16,
+            ring_bytes: RING_BYTES,
             prefault: false,
             huge_pages: false,
             gain: Gain::UNITY,
             limiting: Limiting::Limiter,
             clock: Clock::Live {
-                speed: 1.0,
+                speed,
                 playout_delay: Duration::from_millis(40),
                 ticks: None,
             },
-            record: Some(folder.path().join("mix.wav")),
+            record: Some(mix),
             recordings: Some(recordings),
             rtp_out: Vec::new(),
             realtime: Realtime::default(),
@@ -90,7 +119,11 @@ impl Desk {
             ("tone-2", Waveform::Sine, 500.0),
             ("noise", Waveform::Pink, 440.0),
         ];
-        let feeds = voices.into_iter().map(|(id, waveform, hz)| {
+        let voices = match kind {
+            Kind::Fast(_) => &[][..],
+            _ => &voices,
+        };
+        let feeds = voices.iter().map(|&(id, waveform, hz)| {
             let source = Synthetic::new(format, waveform, 1, hz, -30.0);
             let stream: Stream = server.open(id, "synthetic", Gain::UNITY).unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
@@ -120,10 +153,43 @@ impl Desk {
         }
     }
 
+    /// A stream of this name, whose samples the test offers.
+    pub fn admit(&self, id: &str) -> Stream {
+        let newcomer = Newcomer {
+            id: id.to_owned(),
+            from: "test".to_owned(),
+            gain: None,
+            source: 0,
+            output: None,
+        };
+        self.running.admission().admit(newcomer).unwrap()
+    }
+
     pub fn close(self) -> Report {
         let report = self.running.finish(self.feeders);
         self.control.join();
         report
+    }
+}
+
+/// A source without end.
+struct Endless;
+
+impl Source for Endless {
+    fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError> {
+        out.fill(1_000);
+        Ok(out.len())
+    }
+
+    fn length(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Frames in a row, at once.
+pub fn offer(stream: &mut Stream, frames: usize) {
+    for _ in 0..frames {
+        stream.offer(&mut Endless).unwrap();
     }
 }
 

@@ -3,14 +3,15 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    time::Instant,
 };
 
 use mixpool::control::ControlSettings;
 use serde_json::{Value, json};
 
 use crate::{
-    client::Answer,
-    desk::{Desk, until},
+    client::{Answer, PATIENCE},
+    desk::{Desk, Kind, offer, until},
 };
 
 /// An event stream, as far as it was read.
@@ -33,7 +34,9 @@ impl Told {
 
     /// Reads until an event of this kind and name has come; the events until then.
     fn until(&mut self, event: &str, name: &str) -> Vec<Value> {
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < PATIENCE, "{event} {name}: {}", self.text);
             let whole = self.text.rfind("\n\n").map_or("", |end| &self.text[..end]);
             let events: Vec<Value> = whole
                 .lines()
@@ -53,6 +56,12 @@ impl Told {
     }
 }
 
+/// What was told of a stream.
+fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
+    let named = events.iter().filter(|event| event["name"] == name);
+    named.map(|event| &event["event"]).collect()
+}
+
 #[test]
 fn streams_that_start_drop_and_end_are_told_as_they_do() {
     let desk = Desk::open();
@@ -62,17 +71,77 @@ fn streams_that_start_drop_and_end_are_told_as_they_do() {
     let started = told.until("stream_started", "short");
     assert_eq!(started.last().unwrap()["detail"], "synthetic");
     told.until("stream_ended", "short");
-    // What is discarded is dropped: for the first time.
-    until(
-        || desk.client.get("/api/v1/streams/noise").ok(200),
-        |stream| stream["in_ring_samples"].as_u64() > Some(0),
-    );
     desk.client.delete("/api/v1/streams/noise").ok(202);
     told.until("stream_ended", "noise");
-    let seen = desk.client.get("/api/v1/events/recent").ok(200);
-    let drops = seen["events"].as_array().unwrap().iter();
-    let drops = drops.filter(|event| event["event"] == "first_drop" && event["name"] == "noise");
-    assert!(drops.count() <= 1);
+}
+
+#[test]
+fn the_first_drop_is_told_once_and_so_is_that_of_a_stream_that_ended_at_once() {
+    let desk = Desk::of(Kind::Fast(100.0), ControlSettings::default());
+    let mut told = Told::listen(&desk, "/api/v1/events", &[]);
+    // More than a ring holds, from time to time; and the same of streams that are gone before anybody
+    // looks at them, or as soon as somebody has.
+    let mut long = desk.admit("long");
+    offer(&mut long, 300);
+    told.until("first_drop", "long");
+    offer(&mut long, 300);
+    let short = |number: usize| format!("short-{number}");
+    for number in 0..10 {
+        offer(&mut desk.admit(&short(number)), 300);
+        told.until("stream_ended", &short(number));
+    }
+    offer(&mut long, 300);
+    drop(long);
+    let all = told.until("stream_ended", "long");
+    let with_drop = ["stream_started", "first_drop", "stream_ended"];
+    assert_eq!(of(&all, "long"), with_drop);
+    for number in 0..10 {
+        assert_eq!(of(&all, &short(number)), with_drop, "{number}");
+    }
+}
+
+#[test]
+fn what_a_command_discards_is_counted_and_is_no_drop() {
+    let desk = Desk::open();
+    let mut told = Told::listen(&desk, "/api/v1/events", &[]);
+    // Half of what a ring holds: two seconds.
+    let mut poured = desk.admit("poured");
+    offer(&mut poured, 100);
+    desk.client.delete("/api/v1/streams/poured").ok(202);
+    // Those who tell have seen it.
+    until(
+        || desk.client.get("/api/v1/streams?filter=poured").ok(200)["streams"][0].clone(),
+        |stream| stream["discarded_samples"].as_u64() > Some(0),
+    );
+    drop(poured);
+    let all = told.until("stream_ended", "poured");
+    assert_eq!(of(&all, "poured"), ["stream_started", "stream_ended"]);
+    let poured = desk.client.get("/api/v1/streams/poured").ok(200);
+    assert_eq!(poured["dropped_full_samples"], 0, "{poured}");
+    assert_eq!(poured["dropped_late_samples"], 0, "{poured}");
+}
+
+#[test]
+fn a_recording_that_fails_is_told_once_with_its_reason() {
+    let desk = Desk::of(Kind::FullDisk, ControlSettings::default());
+    Told::listen(&desk, "/api/v1/events?after=0", &[]).until("recording_error", "full");
+    // A few looks later nothing more is said of it.
+    for name in ["a", "b", "c"] {
+        drop(desk.admit(name));
+        Told::listen(&desk, "/api/v1/events?after=0", &[]).until("stream_ended", name);
+    }
+    let seen = desk.client.get("/api/v1/events/recent?limit=1000").ok(200);
+    let errors: Vec<_> = seen["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["event"] == "recording_error")
+        .collect();
+    let [error] = errors[..] else {
+        panic!("{errors:?}")
+    };
+    let detail = error["detail"].as_str().unwrap();
+    assert!(detail.contains("No space left on device"), "{detail}");
 }
 
 #[test]
