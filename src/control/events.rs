@@ -363,7 +363,7 @@ mod tests {
         // Snapshots of 20 s. A burst, one more while no more is told, and one long after that.
         for tenth in 1..=200 {
             let late_ticks = match tenth {
-                1..=9 => 0,
+                ..=9 => 0,
                 10..=14 => 5,
                 15..=159 => 8,
                 160.. => 9,

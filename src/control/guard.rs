@@ -6,7 +6,7 @@
 //! be looked at or changed is decided after that, by tokens.
 
 use std::{
-    future::poll_fn,
+    future::{poll_fn, ready},
     net::{IpAddr, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
@@ -67,13 +67,18 @@ pub(super) async fn protect(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match refusal(&state, &request) {
-        Some(response) => response,
-        None => caught(next.run(request))
-            .await
-            .unwrap_or_else(|Panicked| Problem::bug("a panic, told above").into_response()),
-    };
-    response = as_problem(response).await;
+    match refusal(&state, &request) {
+        Some(refused) => finished(ready(refused)).await,
+        None => finished(next.run(request)).await,
+    }
+}
+
+/// An answer as it goes out, whatever becomes of who gives it.
+async fn finished(answer: impl Future<Output = Response>) -> Response {
+    let response = caught(answer)
+        .await
+        .unwrap_or_else(|Panicked| Problem::bug("a panic, told above").into_response());
+    let mut response = as_problem(response).await;
     dress(&mut response);
     response
 }

@@ -1,3 +1,7 @@
+use axum::{Router, body::Body, middleware::from_fn, routing::get};
+use tokio::{runtime, task::yield_now};
+use tower::ServiceExt as _;
+
 use super::*;
 
 fn local(address: &str) -> IpAddr {
@@ -89,4 +93,46 @@ fn a_default_port_is_none() {
     let ours = |text| without_default_port(&Authority::from_static(text));
     assert_eq!(ours("Mix.example:443"), ours("mix.example"));
     assert_ne!(ours("mix.example:8443"), ours("mix.example"));
+}
+
+#[test]
+fn a_panic_is_a_problem_as_any_other_and_the_next_request_is_answered() {
+    let routes = Router::new()
+        .route(
+            "/at-once",
+            get(|| async { panic!("crossed wires") as String }),
+        )
+        .route(
+            "/later",
+            get(|| async {
+                yield_now().await;
+                panic!("crossed wires") as String
+            }),
+        )
+        .route("/fine", get(|| async { "fine" }))
+        .layer(from_fn(|request: Request, next: Next| {
+            finished(next.run(request))
+        }));
+    let ask = async |path: &str| {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = routes.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let policy = head.headers.get(header::CONTENT_SECURITY_POLICY);
+        assert_eq!(policy.unwrap(), CONTENT_SECURITY_POLICY);
+        let kind = head.headers[header::CONTENT_TYPE].to_str().unwrap();
+        let body = to_bytes(body, 1 << 10).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        (head.status.as_u16(), kind.to_owned(), body)
+    };
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for path in ["/at-once", "/later"] {
+            let (status, kind, body) = ask(path).await;
+            assert_eq!((status, &*kind), (500, MEDIA_TYPE));
+            // What strangers need not know is in the log.
+            assert!(body.contains("the mix is not touched") && !body.contains("wires"));
+            let (status, _, body) = ask("/fine").await;
+            assert_eq!((status, &*body), (200, "fine"));
+        }
+    });
 }
