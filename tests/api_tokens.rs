@@ -4,22 +4,24 @@
 #[path = "api/client.rs"]
 mod client;
 mod face;
+#[path = "api/server.rs"]
+mod server;
 
 use std::{
     fs::{self, Permissions},
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use client::{Client, PATIENCE};
-use face::{MIXPOOL, mixpool, stderr, text};
+use face::{mixpool, stderr, text};
 use nix::sys::signal::Signal;
 use serde_json::json;
+use server::Server;
 use tungstenite::{
     Message,
     client::IntoClientRequest as _,
@@ -32,24 +34,10 @@ fn secret(path: &Path, token: &str) {
 }
 
 /// A server under way with these flags, and a client of it.
-fn serve(flags: &[&str]) -> (face::Running, Client) {
-    let mut command = Command::new(MIXPOOL);
-    command
-        .args(["serve", "--http", "127.0.0.1:0", "--synthetic", "1"])
-        .args(flags)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut running = face::Running::start(&mut command);
-    let mut log = BufReader::new(running.0.stderr.take().unwrap()).lines();
-    let address = log.by_ref().map_while(Result::ok).find_map(|line| {
-        line.split_once("http://")?
-            .1
-            .trim_end_matches('/')
-            .parse()
-            .ok()
-    });
-    thread::spawn(move || log.for_each(drop));
-    (running, Client::new(address.unwrap()))
+fn serve(flags: &[&str]) -> (Server, Client) {
+    let server = Server::start(&[&["--synthetic", "1"], flags].concat());
+    let client = server.client.clone();
+    (server, client)
 }
 
 #[test]
@@ -116,7 +104,7 @@ fn tokens_are_read_again_and_a_broken_file_changes_nothing() {
     let [token, config] = ["token", "serve.toml"].map(|name| directory.path().join(name));
     secret(&token, "the-first-token-of-all");
     fs::write(&config, "gain = 0\n").unwrap();
-    let (mut running, client) = serve(&["--token-file", text(&token), "--config", text(&config)]);
+    let (server, client) = serve(&["--token-file", text(&token), "--config", text(&config)]);
     let [first, second, third] = [
         "the-first-token-of-all",
         "the-second-token-of-all",
@@ -147,15 +135,14 @@ fn tokens_are_read_again_and_a_broken_file_changes_nothing() {
     assert_eq!(second.get("/api/v1/config").ok(200)["config"]["gain"], -6);
 
     secret(&token, "the-third-token-of-all");
-    running.signal(Signal::SIGHUP);
+    server.running.signal(Signal::SIGHUP);
     let begun = Instant::now();
     while third.get("/api/v1/status").status != 200 {
         assert!(begun.elapsed() < PATIENCE);
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(second.get("/api/v1/status").status, 401);
-    running.signal(Signal::SIGTERM);
-    assert!(running.wait().success());
+    server.end();
 }
 
 /// Answers without an end, by HTTP.

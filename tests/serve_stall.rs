@@ -5,11 +5,9 @@
 mod face;
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader, Read as _},
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use face::{MIXPOOL, Running, number};
@@ -28,20 +26,6 @@ fn late_ticks(line: &str) -> u64 {
     count.and_then(|word| word.parse().ok()).expect(line)
 }
 
-/// Stops the process for a while; returns for how long it surely stood still.
-fn stall(server: &Running) -> Duration {
-    server.signal(Signal::SIGSTOP);
-    let stat = format!("/proc/{}/stat", server.0.id());
-    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
-        thread::yield_now();
-    }
-    let begun = Instant::now();
-    thread::sleep(STALL);
-    let stalled = begun.elapsed();
-    server.signal(Signal::SIGCONT);
-    stalled
-}
-
 fn survives_a_stall(ptime: &str, period: Duration) {
     let mut server = Running::start(
         Command::new(MIXPOOL)
@@ -54,7 +38,7 @@ fn survives_a_stall(ptime: &str, period: Duration) {
         .map(Result::unwrap)
         .filter(|line| line.contains("late ticks"));
     lines.next().unwrap();
-    let stalled = stall(&server);
+    let stalled = server.stall(STALL);
     let stalled_ticks = (stalled.as_nanos() / period.as_nanos()) as u64;
 
     // A second in which most ticks were in time: a busy machine has late ones, too, but is not behind.

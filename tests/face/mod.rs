@@ -4,6 +4,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
@@ -112,6 +113,20 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Stops the process for so long; for how long it surely stood still.
+    pub fn stall(&self, pause: Duration) -> Duration {
+        self.signal(Signal::SIGSTOP);
+        let stat = format!("/proc/{}/stat", self.0.id());
+        while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+            thread::yield_now();
+        }
+        let begun = Instant::now();
+        thread::sleep(pause);
+        let stalled = begun.elapsed();
+        self.signal(Signal::SIGCONT);
+        stalled
     }
 
     /// Waits for its end, while nobody reads what it writes.
