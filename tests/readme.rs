@@ -2,7 +2,7 @@
 
 #![cfg(feature = "server")]
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, iter, path::Path, process::Command};
 
 use tempfile::TempDir;
 
@@ -65,28 +65,70 @@ fn the_first_screen_shows_the_two_commands() {
     }
 }
 
+/// The anchors of a page's headings, as the places that show it make them: lower case, without punctuation,
+/// hyphens for spaces, and a number behind what was there before.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut in_code = false;
+    let mut anchors = BTreeSet::new();
+    for line in text.lines() {
+        in_code ^= line.starts_with("```");
+        let heading = line.trim_start_matches('#').strip_prefix(' ');
+        let Some(heading) = heading.filter(|_| line.starts_with('#') && !in_code) else {
+            continue;
+        };
+        let kept = heading.trim().chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            c => (c.is_alphanumeric() || "-_".contains(c)).then(|| c.to_ascii_lowercase()),
+        });
+        let anchor: String = kept.collect();
+        let numbered = (1..).map(|number| format!("{anchor}-{number}"));
+        let mut names = iter::once(anchor.clone()).chain(numbered);
+        anchors.extend(names.find(|name| !anchors.contains(name)));
+    }
+    anchors
+}
+
 #[test]
-fn every_page_that_is_linked_is_there() {
+fn every_page_and_place_that_is_linked_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = [
-        "README.md",
-        "docs/architecture.md",
-        "docs/queue.md",
-        "docs/mixing.md",
-        "docs/operations.md",
-    ];
+    let docs = fs::read_dir(root.join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let others = ["README.md", "CHANGELOG.md", "testdata/README.md"].map(|page| root.join(page));
+    let pages: Vec<_> = docs
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .chain(others)
+        .collect();
+    let (mut files, mut places) = (0, 0);
     for page in pages {
-        let text = fs::read_to_string(root.join(page)).unwrap();
-        let folder = root.join(page).parent().unwrap().to_owned();
+        let text = fs::read_to_string(&page).unwrap();
+        let told = page.display();
         for link in text
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
+            .filter(|link| !link.contains("://"))
         {
-            let file = link.split('#').next().unwrap();
-            if !file.is_empty() && !link.contains("://") {
-                assert!(folder.join(file).exists(), "{page} links to {link}");
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let linked = if file.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(file)
+            };
+            assert!(linked.exists(), "{told} links to {link}");
+            files += 1;
+            if !place.is_empty() {
+                let text = fs::read_to_string(linked).unwrap();
+                assert!(anchors(&text).contains(place), "{told} links to {link}");
+                places += 1;
             }
         }
     }
+    assert!(files > 10 && places > 3, "{files} files, {places} places");
+}
+
+#[test]
+fn headings_have_the_anchors_that_links_are_written_by() {
+    let page = "# Mix & match\n```\n# no heading\n```\n## The `plan`, again\n### ring_bytes\n## Mix & match\n";
+    let expected = ["mix--match", "mix--match-1", "ring_bytes", "the-plan-again"];
+    assert_eq!(anchors(page), expected.map(str::to_owned).into());
 }
