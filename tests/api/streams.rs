@@ -1,10 +1,11 @@
 //! Streams and the status: looked at, changed, begun and ended.
 
+use mixpool::control::ControlSettings;
 use serde_json::{Value, json};
 
 use crate::{
     client::{Answer, JSON},
-    desk::{Desk, SLOTS, until},
+    desk::{Desk, Kind, RING_BYTES, SLOTS, offer, until},
 };
 
 fn ids(page: &Value) -> Vec<&str> {
@@ -33,7 +34,10 @@ fn the_status_tells_how_the_server_is() {
     let desk = Desk::open();
     let status = until(
         || desk.client.get("/api/v1/status").ok(200),
-        |status| status["totals"]["mixed_samples"].as_u64() > Some(0),
+        |status| {
+            status["totals"]["mixed_samples"].as_u64() > Some(0)
+                && status["pool"]["ring_high_water_bytes"].as_u64() > Some(0)
+        },
     );
     assert_eq!(status["rate_hz"], 8_000);
     assert_eq!(status["tick_budget_ns"], 20_000_000);
@@ -41,8 +45,32 @@ fn the_status_tells_how_the_server_is() {
     assert_eq!(status["admitted_streams"], 3);
     assert_eq!(status["streams_high_water"], 3);
     assert_eq!(status["pool"]["slots"], SLOTS);
-    assert_eq!(status["pool"]["resident_bytes"], SLOTS << 16);
-    assert!(status["tick_time"]["p50_ns"].as_u64() > Some(0));
+    assert_eq!(status["pool"]["ring_bytes"], RING_BYTES);
+    assert_eq!(status["pool"]["resident_bytes"], SLOTS * RING_BYTES);
+    let at = |path: &str| status.pointer(path).unwrap().as_u64().unwrap();
+    for time in ["tick_time", "tick_lateness"] {
+        let percentiles =
+            ["p50", "p99", "p99_9", "max"].map(|name| at(&format!("/{time}/{name}_ns")));
+        assert!(
+            percentiles.is_sorted() && percentiles[3] > 0,
+            "{percentiles:?}"
+        );
+    }
+    assert!(at("/tick_time/p50_ns") > 0);
+    assert!(at("/late_ticks") <= at("/ticks"));
+    assert_eq!((at("/pool/leases"), at("/pool/leases_high_water")), (3, 3));
+    // A frame of 20 ms at least.
+    assert!(at("/pool/ring_high_water_bytes") > 320);
+    assert!(at("/pool/ring_high_water_bytes") < RING_BYTES as u64);
+    assert_eq!(at("/pool/refused_leases"), 0);
+    // Each answer tells how old the server is now.
+    let mut last = 0.0;
+    for _ in 0..3 {
+        let status = desk.client.get("/api/v1/status").ok(200);
+        let uptime_s = status["uptime_s"].as_f64().unwrap();
+        assert!(uptime_s > last);
+        last = uptime_s;
+    }
     assert!(status["peak_dbfs"].as_f64() < Some(0.0));
     assert!(status["drop_rate_now"].is_number());
 }
@@ -94,6 +122,23 @@ fn a_server_is_ready_while_it_mixes_and_well_after_that_too() {
         desk.client.get("/healthz").ok(200),
         json!({ "status": "ok" })
     );
+}
+
+#[test]
+fn a_server_that_is_behind_its_clock_is_well_and_not_ready() {
+    // Faster than anybody mixes: it is further behind from tick to tick.
+    let desk = Desk::of(Kind::Fast(1e6), ControlSettings::default());
+    let refused = until(
+        || {
+            let answer = desk.client.get("/readyz");
+            json!([answer.status, answer.text()])
+        },
+        |seen| seen[1].as_str().unwrap().contains("behind its clock"),
+    );
+    assert_eq!(refused[0], 503);
+    assert_eq!(desk.client.get("/healthz").status, 200);
+    assert!(desk.client.get("/api/v1/status").ok(200)["late_ticks"].as_u64() > Some(0));
+    assert_eq!(desk.close().ledger_imbalances, 0);
 }
 
 #[test]
@@ -280,6 +325,18 @@ fn a_stream_that_is_ended_is_discarded_counted_and_kept_for_a_look() {
         || desk.client.get(path).ok(200),
         |stream| stream["phase"] == "playing",
     );
+    // One that waits with two seconds: the most of that is discarded.
+    let mut poured = desk.admit("poured");
+    offer(&mut poured, 100);
+    desk.client.delete("/api/v1/streams/poured").ok(202);
+    drop(poured);
+    let poured = until(
+        || desk.client.get("/api/v1/streams/poured").ok(200),
+        |stream| stream["phase"] == "ended",
+    );
+    balances(&poured);
+    assert_eq!(poured["offered_samples"], 100 * 160);
+    assert!(poured["discarded_samples"].as_u64() > Some(0), "{poured}");
     let ended = desk.client.delete(path).ok(202);
     assert!(["ending", "ended"].contains(&ended["phase"].as_str().unwrap()));
     let stream = until(
@@ -291,14 +348,16 @@ fn a_stream_that_is_ended_is_discarded_counted_and_kept_for_a_look() {
     assert_eq!(stream["age_s"], Value::Null);
     let page = until(
         || desk.client.get("/api/v1/streams?phase=ended").ok(200),
-        |page| page["total"] == 1,
+        |page| page["total"] == 2,
     );
-    assert_eq!(ids(&page), ["tone-1"]);
+    let mut ended = ids(&page);
+    ended.sort_unstable();
+    assert_eq!(ended, ["poured", "tone-1"]);
     let all = desk
         .client
         .get("/api/v1/streams?phase=all&sort=phase&order=desc")
         .ok(200);
-    assert_eq!(ids(&all)[0], "tone-1");
+    assert!(ended.contains(&ids(&all)[0]) && ended.contains(&ids(&all)[1]));
     desk.client.delete(path).problem(409);
     desk.client
         .patch(path, &json!({ "muted": true }))
