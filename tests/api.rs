@@ -13,6 +13,7 @@ mod description;
 mod desk;
 #[path = "api/events.rs"]
 mod events;
+mod face;
 #[path = "api/guard.rs"]
 mod guard;
 #[path = "api/limits.rs"]

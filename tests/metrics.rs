@@ -20,6 +20,7 @@ use mixpool::{
     wire::payload::PayloadMap,
 };
 use place::{OPENMETRICS, Place, offer, settings};
+use serde_json::Value;
 
 fn server(streams_max: usize, speed: f64) -> Server {
     Server::new(settings(streams_max, speed)).unwrap()
@@ -325,6 +326,31 @@ fn what_comes_by_network_and_goes_there_is_told_by_address_and_reason() {
     assert_eq!(of("mixpool_lost_packets"), 1);
     assert_eq!(of("mixpool_stream_lost_packets"), 1);
     assert!(scrape.value("mixpool_stream_playout_delay_seconds", &[]) > 0.05);
+    // The same of that stream by the API.
+    let document = |path: &str| -> Value {
+        let (head, body) = place.get(path, "*/*");
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        serde_json::from_str(&body).unwrap()
+    };
+    let page = document("/api/v1/streams?kind=rtp&sort=lost&order=desc");
+    let row = &page["streams"][0];
+    let stream = document(&format!("/api/v1/streams/{}", row["id"].as_str().unwrap()));
+    for told in [row, &stream] {
+        assert_eq!(
+            (&told["received_packets"], &told["lost_packets"]),
+            (&9.into(), &1.into())
+        );
+        assert!(told["playout_delay_ms"].as_f64() > Some(50.0), "{told}");
+        // All came at once that were to come 20 ms from each other.
+        assert!(told["jitter_ms"].as_f64() > Some(0.0), "{told}");
+        assert!(told["drift_ppm"].is_number(), "{told}");
+    }
+    let network = &stream["network"];
+    assert_eq!(
+        (&network["expected_packets"], &network["lost_packets"]),
+        (&10.into(), &1.into()),
+        "{network}"
+    );
     let target = &scrape.lines("mixpool_rtp_out_sent_packets_total")[0].labels["target"];
     assert_eq!(*target, to.to_string());
     place.end();
