@@ -2,6 +2,8 @@
 //! anybody.
 #![cfg(feature = "server")]
 
+#[path = "api/client.rs"]
+mod client;
 #[path = "listen/desk.rs"]
 mod desk;
 

@@ -6,6 +6,8 @@
 mod bodies;
 #[path = "web_ingest/callers.rs"]
 mod callers;
+#[path = "api/client.rs"]
+mod client;
 #[path = "web_ingest/desk.rs"]
 mod desk;
 

@@ -6,11 +6,12 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use serde_json::Value;
+use tungstenite::handshake::client::Response;
 
 /// Far beyond what any answer here takes: it ends a test that would hang, and asserts no timing.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,6 +59,32 @@ impl Answer {
         self.json()
     }
 
+    /// One with this head, which may end with an empty line, and this body.
+    pub fn of(head: &str, body: Vec<u8>) -> Self {
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap();
+        let headers = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+        Self {
+            status: status.parse().unwrap(),
+            headers: headers.collect(),
+            body,
+        }
+    }
+
+    /// The answer to a handshake.
+    pub fn of_handshake(response: &Response) -> Self {
+        let headers = response.headers().iter();
+        let headers =
+            headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+        Self {
+            status: response.status().as_u16(),
+            headers: headers.collect(),
+            body: Vec::new(),
+        }
+    }
+
     /// Reads one answer, and no more; none if the connection ends before it.
     pub fn read(stream: &mut TcpStream, head_only: bool) -> Option<Self> {
         let mut text = Vec::new();
@@ -70,18 +97,7 @@ impl Answer {
                 Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&text)),
             }
         }
-        let text = String::from_utf8(text).unwrap();
-        let mut lines = text.trim_end().split("\r\n");
-        let status = lines.next()?.split(' ').nth(1)?.parse().unwrap();
-        let headers: Vec<_> = lines
-            .map(|line| line.split_once(": ").unwrap())
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
-        let mut answer = Self {
-            status,
-            headers,
-            body: Vec::new(),
-        };
+        let mut answer = Self::of(&String::from_utf8(text).unwrap(), Vec::new());
         if let Some(length) = answer.header("content-length")
             && !head_only
         {
@@ -108,6 +124,16 @@ impl Client {
             headers: Vec::new(),
             description: Arc::new(Value::Null),
         }
+    }
+
+    /// One that knows the description of a server without tokens, which is the same for all.
+    pub fn knowing(address: SocketAddr) -> Self {
+        static DESCRIPTION: OnceLock<Arc<Value>> = OnceLock::new();
+        let mut client = Self::new(address);
+        let read = || Arc::new(client.get("/api/v1/openapi.json").ok(200));
+        let description = Arc::clone(DESCRIPTION.get_or_init(read));
+        client.description = description;
+        client
     }
 
     /// The same with a header field more.

@@ -1,7 +1,7 @@
 //! A server that mixes synthetic streams, records, and lets people listen; and those people.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, Cursor, Read, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
@@ -21,6 +21,8 @@ use tungstenite::{
     client::IntoClientRequest as _,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
+
+use crate::client::{self, Client};
 
 /// Far beyond what any test here takes: it ends one that would hang, and asserts no timing.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -120,11 +122,11 @@ impl Desk {
     }
 }
 
-/// An answer, as far as its head.
+/// An answer, as far as its head; it keeps what the description promises.
 pub struct Answer {
     pub status: u16,
     pub head: String,
-    pub body: BufReader<TcpStream>,
+    pub body: Box<dyn Read>,
 }
 
 impl Answer {
@@ -156,6 +158,15 @@ pub fn ask(address: SocketAddr, line: &str, fields: &[&str]) -> Answer {
         assert!(body.read_line(&mut head).unwrap() > 0, "{head:?}");
     }
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    // What is no audio has an end.
+    let mut whole = Vec::new();
+    if status >= 400 {
+        body.read_to_end(&mut whole).unwrap();
+    }
+    let (method, path) = line.trim_end_matches(" HTTP/1.0").split_once(' ').unwrap();
+    let answer = client::Answer::of(&head, whole.clone());
+    Client::knowing(address).check(method, path, &answer);
+    let body: Box<dyn Read> = Box::new(Cursor::new(whole).chain(body));
     Answer { status, head, body }
 }
 
@@ -220,7 +231,9 @@ impl Ear {
         let request = format!("ws://{address}/ws/listen{query}")
             .into_client_request()
             .unwrap();
-        let (mut socket, _) = tungstenite::client(request, stream).unwrap();
+        let (mut socket, response) = tungstenite::client(request, stream).unwrap();
+        let answer = client::Answer::of_handshake(&response);
+        Client::knowing(address).check("GET", "/ws/listen", &answer);
         let first: Value = match socket.read().unwrap() {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("{other:?}"),

@@ -26,6 +26,8 @@ use tungstenite::{
     protocol::{CloseFrame, Role},
 };
 
+use crate::client::{self, Client};
+
 /// Far beyond what any test here takes: it ends one that would hang, and asserts no timing.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -189,6 +191,8 @@ impl Peer {
             fields.insert("Sec-WebSocket-Protocol", name.parse().unwrap());
         }
         let (socket, response) = tungstenite::client(request, stream).unwrap();
+        let answer = client::Answer::of_handshake(&response);
+        Client::knowing(desk.address()).check("GET", "/ws/ingest", &answer);
         let chosen = response.headers().get("Sec-WebSocket-Protocol");
         assert_eq!(chosen.map(|name| name.to_str().unwrap()), subprotocol);
         Self { socket }
@@ -267,6 +271,9 @@ impl Answer {
 /// A request that is written by hand.
 pub struct Request {
     pub stream: BufReader<TcpStream>,
+    address: SocketAddr,
+    /// Method and path.
+    line: String,
 }
 
 impl Request {
@@ -282,6 +289,8 @@ impl Request {
         stream.write_all(head.as_bytes()).unwrap();
         Self {
             stream: BufReader::new(stream),
+            address,
+            line: line.to_owned(),
         }
     }
 
@@ -314,6 +323,8 @@ impl Request {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), head)
     }
 
+    /// The answer, which keeps what the description promises.
+    #[track_caller]
     pub fn answer(mut self) -> Answer {
         let (status, head) = self.head();
         let length = head.lines().find_map(|line| {
@@ -323,6 +334,9 @@ impl Request {
         });
         let mut body = vec![0; length.unwrap_or(0)];
         self.stream.read_exact(&mut body).unwrap();
+        let (method, path) = self.line.split_once(' ').unwrap();
+        let answer = client::Answer::of(&head, body.clone());
+        Client::knowing(self.address).check(method, path, &answer);
         Answer {
             status,
             head,
