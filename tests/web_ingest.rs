@@ -37,7 +37,7 @@ fn paced(times: usize, mut act: impl FnMut(usize)) {
 
 #[test]
 fn samples_that_are_spoken_are_in_the_recording_bit_for_bit() {
-    let desk = Desk::open();
+    let desk = Desk::patient();
     let samples = noise(50 * BLOCK, 1);
     let mut peer = Peer::open(&desk, "?id=desk-1&rate=8000&channels=1");
     paced(50, |time| {

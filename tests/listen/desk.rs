@@ -50,7 +50,8 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::Live {
             speed: 1.0,
-            playout_delay: Duration::from_millis(40),
+            // What feeds the streams may be kept waiting for so long, and no sample is late.
+            playout_delay: Duration::from_millis(500),
             ticks: None,
         };
         let server = Server::new(Settings {

@@ -93,7 +93,7 @@ impl Caller {
 
 #[test]
 fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
-    let desk = Desk::open();
+    let desk = Desk::patient();
     let open = |query, subprotocol| Peer::speaking(&desk, query, subprotocol);
     let mut callers = vec![
         Caller::new(
@@ -122,7 +122,8 @@ fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
         desk.stream(id);
     }
     let sum: i16 = callers.iter().map(|caller| caller.level).sum();
-    paced(75, |_| {
+    // Two seconds until the first is heard, and as long as that once more.
+    paced(200, |_| {
         callers.iter_mut().for_each(Caller::speak);
         callers.iter_mut().for_each(Caller::listen);
     });
@@ -142,7 +143,7 @@ fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
             Spoken::Media => caller.peer.say("HANGUP"),
             Spoken::Twilio => caller
                 .peer
-                .say(r#"{"event":"stop","sequenceNumber":"77","stop":{}}"#),
+                .say(r#"{"event":"stop","sequenceNumber":"202","stop":{}}"#),
             Spoken::Bare | Spoken::Linear => caller.peer.socket.close(None).unwrap(),
         }
     }
@@ -154,7 +155,7 @@ fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
             network.output_frames
         );
         if id == "MZ1" {
-            assert_eq!((network.expected, network.lost), (77, 0));
+            assert_eq!((network.expected, network.lost), (202, 0));
         }
     }
     let (_, mix) = desk.finish();
@@ -163,7 +164,7 @@ fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
 
 #[test]
 fn what_twilio_says_is_missing_is_lost_and_its_time_passes() {
-    let desk = Desk::open();
+    let desk = Desk::patient();
     let mut peer = Peer::open(&desk, "?id=call");
     peer.say(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
     peer.say(r#"{"event":"start","sequenceNumber":"1","start":{"streamSid":"MZ1","tracks":["inbound"]},"streamSid":"MZ1"}"#);

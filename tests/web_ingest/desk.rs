@@ -62,6 +62,17 @@ impl Desk {
 
     /// With these limits, and so many rings of so many bytes.
     pub fn with(limits: Limits, streams_max: usize, ring_bytes: usize) -> Self {
+        let delay = Duration::from_millis(400);
+        Self::delaying(delay, limits, streams_max, ring_bytes)
+    }
+
+    /// One that plays everything two seconds after it came: who speaks may be kept waiting for so long, and
+    /// nothing is late.
+    pub fn patient() -> Self {
+        Self::delaying(Duration::from_secs(2), limits(), 16, 1 << 16)
+    }
+
+    fn delaying(delay: Duration, limits: Limits, streams_max: usize, ring_bytes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::new(Settings {
             format: Format::new(RATE_HZ, 1).unwrap(),
@@ -89,7 +100,7 @@ impl Desk {
             listens: Vec::new(),
             limits,
             playout: PlayoutSettings {
-                delay: Delay::Fixed(Duration::from_millis(400)),
+                delay: Delay::Fixed(delay),
                 latency_cap: Duration::from_secs(5),
                 conceal: false,
             },
