@@ -1,164 +1,237 @@
-//! A hammered API changes nothing of the mix: neither a tick, nor a sample, nor a drop.
+//! A hammered API changes nothing of what it was not asked to change: neither a tick, nor a sample, nor a
+//! drop.
+//!
+//! Two servers mix at the same time, so that both have the same busy machine; one of them is hammered. Half
+//! of its streams are left alone, and the recording is their sum, sample by sample. All that is changed,
+//! begun, ended, sent and recorded meanwhile is silent: it is nothing in the sum, whatever its gain, and
+//! must be accounted for all the same. Solo would silence those that are left alone; `tests/api` has it.
+//!
+//! Late ticks are compared, not bounded: how many there are is the machine's doing, and the other server has
+//! as many.
 #![cfg(feature = "server")]
 
+#[path = "api/client.rs"]
+mod client;
 mod face;
+#[path = "api/server.rs"]
+mod server;
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
-    path::PathBuf,
-    process::{Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
-    time::Duration,
+    panic::resume_unwind,
+    path::Path,
+    thread::{self, ScopedJoinHandle},
+    time::{Duration, Instant},
 };
 
-use face::{MIXPOOL, balanced, number, samples, text};
+use client::{Answer, Client, PATIENCE};
+use face::{number, samples, text};
 use mixpool::{
     audio::Format,
     ingest::{Source as _, synthetic},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+use server::Server;
+use tempfile::TempDir;
+use tungstenite::{Message, WebSocket, client::IntoClientRequest as _};
 
-const STREAMS: usize = 50;
+/// Streams that are left alone, and as many silent ones that are not.
+const STREAMS: usize = 25;
 const SEED: u64 = 7;
-const THREADS: usize = 8;
 
-/// Of each thread, unless the server ends before.
-const REQUESTS: u64 = 500;
+const THREADS: usize = 6;
 
-/// A run with its report and its recording.
-struct Run {
-    report: Value,
-    mix: Vec<i16>,
-    answers: u64,
-    _directory: tempfile::TempDir,
+/// Of each thread: each time all that [`Hammer`] knows.
+const ROUNDS: usize = 8;
+
+/// Runs in which the hammered server may have more late ticks than the other one by chance.
+const RUNS: usize = 3;
+
+const MIX: &str = "mix.wav";
+
+struct Desk {
+    server: Server,
+    folder: TempDir,
 }
 
-/// Mixes for some seconds, while the API is or is not hammered.
-fn run(hammered: bool) -> Run {
-    let directory = tempfile::tempdir().unwrap();
-    let mix: PathBuf = directory.path().join("mix.wav");
-    let mut command = Command::new(MIXPOOL);
-    command
-        .args([
-            "serve",
-            "--http",
-            "127.0.0.1:0",
-            "--json",
-            "--limiter",
-            "off",
-        ])
-        .args(["--http-requests-per-second", "1000000", "--duration", "4s"])
-        .args([
-            "--synthetic",
-            &STREAMS.to_string(),
-            "--seed",
-            &SEED.to_string(),
-        ])
-        .args(["--playout-delay", "1s", "--record", text(&mix)])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut running = face::Running::start(&mut command);
-    let mut log = BufReader::new(running.0.stderr.take().unwrap()).lines();
-    let said = log.by_ref().map_while(Result::ok).find_map(|line| {
-        Some(
-            line.split_once("http://")?
-                .1
-                .trim_end_matches('/')
-                .to_owned(),
-        )
-    });
-    let address = said.expect("it says where it listens");
-    // Nobody reads the rest, and it must not wait for that.
-    let rest = thread::spawn(move || log.for_each(drop));
-    let answers = if hammered { hammer(&address) } else { 0 };
-    let mut report = String::new();
-    let mut stdout = running.0.stdout.take().unwrap();
-    stdout.read_to_string(&mut report).unwrap();
-    assert!(running.wait().success());
-    rest.join().unwrap();
-    let report: Value = serde_json::from_str(&report).unwrap();
-    balanced(&report);
-    Run {
-        report,
-        mix: samples(&mix).1,
-        answers,
-        _directory: directory,
+impl Desk {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mix = folder.path().join(MIX);
+        let (streams, seed) = (STREAMS.to_string(), SEED.to_string());
+        let mut flags = vec!["--limiter", "off", "--http-requests-per-second", "1000000"];
+        // As long as a busy machine keeps a thread waiting: what comes so much later is not late.
+        flags.extend(["--playout-delay", "2s", "--latency-cap", "5s"]);
+        flags.extend(["--ring-size", "128KiB"]);
+        flags.extend(["--synthetic", &streams, "--seed", &seed]);
+        flags.extend(["--record", text(&mix), "--recordings", text(folder.path())]);
+        let mut server = Server::start(&flags);
+        server.client = Client::knowing(server.client.address);
+        for number in 0..STREAMS {
+            begin(&server.client, &silent(number), None);
+        }
+        Self { server, folder }
+    }
+
+    /// Its report, and its recording.
+    fn end(self) -> (Value, Vec<i16>, TempDir) {
+        let (report, _) = self.server.end();
+        let mix = samples(&self.folder.path().join(MIX)).1;
+        (report, mix, self.folder)
     }
 }
 
-/// Asks for everything, well and badly, from several threads; how many answers came.
-fn hammer(address: &str) -> u64 {
-    let answers = AtomicU64::new(0);
-    let ended = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (answers, ended) = (&answers, &ended);
-            scope.spawn(move || {
-                for at in 0..REQUESTS {
-                    if ended.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    if ask(address, &request(thread as u64 + at)).is_some() {
-                        answers.fetch_add(1, Ordering::Relaxed);
-                    } else {
-                        ended.store(true, Ordering::Relaxed);
-                    }
-                }
-            });
+fn silent(number: usize) -> String {
+    format!("silent-{number:02}")
+}
+
+/// Begins a stream that is silent.
+fn begin(client: &Client, id: &str, duration_s: Option<f64>) {
+    let asked =
+        json!({ "kind": "synthetic", "id": id, "waveform": "silence", "duration_s": duration_s });
+    assert_eq!(client.post("/api/v1/streams", &asked).ok(201)["id"], id);
+}
+
+/// One of those who ask for everything.
+struct Hammer<'a> {
+    client: &'a Client,
+    /// These are in each name, and in each choice.
+    number: usize,
+    round: usize,
+}
+
+impl Hammer<'_> {
+    /// Asks for all there is, well and badly.
+    fn strike(&self) {
+        self.look();
+        self.ask_for_nonsense();
+        self.change();
+        self.begin_and_end();
+        self.send();
+        self.listen();
+        if self.number == 0 {
+            self.record();
         }
-    });
-    answers.into_inner()
+    }
+
+    fn name(&self, kind: &str) -> String {
+        format!("{kind}-{}-{}", self.number, self.round)
+    }
+
+    fn look(&self) {
+        let left_alone = (self.number + self.round) % STREAMS + 1;
+        for path in [
+            "/api/v1/status",
+            "/api/v1/streams?limit=1000&sort=drop_rate&phase=all",
+            &format!("/api/v1/streams/synthetic-{left_alone:04}"),
+            "/api/v1/events/recent",
+            "/api/v1/recordings",
+            "/api/v1/listeners",
+            "/api/v1/plan",
+            "/api/v1/config",
+            "/metrics",
+            "/healthz",
+            "/",
+        ] {
+            let answer = self.client.get(path);
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        }
+    }
+
+    fn ask_for_nonsense(&self) {
+        let (client, stream) = (self.client, "/api/v1/streams/synthetic-0001");
+        client
+            .patch(stream, &json!({ "gain_db": 1000 }))
+            .problem(400);
+        client.patch(stream, &json!({ "loud": true })).problem(400);
+        client.delete("/api/v1/streams/nobody").problem(404);
+        client.delete("/api/v1/recordings/999999").problem(404);
+        let outside = json!({ "name": "../x.wav" });
+        client.post("/api/v1/recordings", &outside).problem(400);
+        client.get("/listen/nobody.wav").problem(404);
+        client.get("/api/v1/nothing").problem(404);
+        client.send("PUT", "/api/v1/status", &[], b"").problem(405);
+        client.send("POST", "/api/v1/reload", &[], b"").problem(409);
+    }
+
+    fn change(&self) {
+        for step in 0..STREAMS {
+            let turn = self.round * STREAMS + step;
+            let gain_db = [-96, -20, 0, 6, 24][(turn + self.number) % 5];
+            let muted = turn.is_multiple_of(3);
+            let path = format!("/api/v1/streams/{}", silent(step));
+            let asked = json!({ "gain_db": gain_db, "muted": muted });
+            let changed = self.client.patch(&path, &asked).ok(200);
+            assert_eq!(changed["muted"], muted);
+        }
+    }
+
+    fn begin_and_end(&self) {
+        begin(self.client, &self.name("brief"), Some(0.05));
+        let id = self.name("ended");
+        begin(self.client, &id, None);
+        self.client.delete(&format!("/api/v1/streams/{id}")).ok(202);
+    }
+
+    fn send(&self) {
+        let path = format!("/ingest/{}?rate=8000&format=s16le", self.name("body"));
+        let taken = self.client.send("PUT", &path, &[], &[0; 640]).ok(200);
+        assert_eq!(taken["taken_samples"], 320);
+        let mut socket = self.upgrade(&format!(
+            "/ws/ingest?id={}&rate=8000&channels=1",
+            self.name("socket")
+        ));
+        socket.send(Message::Binary(vec![0; 320].into())).unwrap();
+        socket.close(None).unwrap();
+        while socket.read().is_ok() {}
+    }
+
+    fn listen(&self) {
+        let stream = (self.number + self.round) % STREAMS + 1;
+        for path in [
+            "/ws/listen".to_owned(),
+            format!("/ws/listen?stream=synthetic-{stream:04}"),
+            format!("/ws/listen?stream=synthetic-{stream:04}&mix=minus"),
+        ] {
+            let mut socket = self.upgrade(&path);
+            for _ in 0..2 {
+                socket.read().unwrap();
+            }
+        }
+    }
+
+    fn upgrade(&self, path: &str) -> WebSocket<TcpStream> {
+        let url = format!("ws://{}{path}", self.client.address);
+        let request = url.into_client_request().unwrap();
+        let (socket, response) = tungstenite::client(request, self.client.connect()).unwrap();
+        let answer = Answer::of_handshake(&response);
+        self.client.check("GET", path, &answer);
+        socket
+    }
+
+    fn record(&self) {
+        let asked = json!({ "name": self.name("take") + ".wav" });
+        let begun = self.client.post("/api/v1/recordings", &asked).ok(201);
+        let path = format!("/api/v1/recordings/{}", begun["id"]);
+        self.client.delete(&path).ok(202);
+    }
 }
 
-/// A request that changes nothing of the mix, but may try to.
-fn request(number: u64) -> String {
-    let stream = number % STREAMS as u64 + 1;
-    let (method, path, body) = match number % 10 {
-        0 => ("GET", "/api/v1/status".to_owned(), ""),
-        1 => (
-            "GET",
-            "/api/v1/streams?limit=1000&sort=drop_rate".to_owned(),
-            "",
-        ),
-        2 => ("GET", "/metrics".to_owned(), ""),
-        3 => ("GET", format!("/api/v1/streams/synthetic-{stream:04}"), ""),
-        4 => (
-            "PATCH",
-            format!("/api/v1/streams/synthetic-{stream:04}"),
-            "{\"gain_db\":0,\"muted\":false}",
-        ),
-        5 => (
-            "PATCH",
-            format!("/api/v1/streams/synthetic-{stream:04}"),
-            "{\"gain_db\":1000}",
-        ),
-        6 => ("DELETE", "/api/v1/streams/nobody".to_owned(), ""),
-        7 => (
-            "POST",
-            "/api/v1/recordings".to_owned(),
-            "{\"name\":\"../x.wav\"}",
-        ),
-        8 => ("GET", "/api/v1/events/recent".to_owned(), ""),
-        _ => ("GET", "/".to_owned(), ""),
+/// All that one hears until the server ends, by HTTP/1.0, whose bodies come as they are.
+fn listen_to_the_end(client: &Client, path: &str) -> Vec<i16> {
+    let mut stream = client.connect();
+    let head = client.head("GET", path, &[], None);
+    let head = head.replace("HTTP/1.1", "HTTP/1.0");
+    stream.write_all(head.as_bytes()).unwrap();
+    let answer = Answer::read(&mut stream, true).unwrap();
+    client.check("GET", path, &answer);
+    let mut wav = Vec::new();
+    stream.read_to_end(&mut wav).unwrap();
+    let (pairs, []) = wav[44..].as_chunks() else {
+        panic!("half a sample")
     };
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn ask(address: &str, request: &str) -> Option<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .ok()?;
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    answer.starts_with(b"HTTP/1.1 ").then_some(answer)
+    pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect()
 }
 
 /// What each stream gives, from the generator itself.
@@ -175,48 +248,140 @@ fn voices(length: usize) -> Vec<Vec<i16>> {
         .collect()
 }
 
-/// Where each stream's first sample is in a mix: those that sum up to it.
-fn explained(mix: &[i16], report: &Value) -> bool {
-    // All of a stream is in the mix, in one piece, from a block on; which block depends on when its first
-    // frame came. Streams begin within two blocks of each other.
-    let streams = report["streams"].as_array().unwrap();
-    let voices = voices(mix.len());
+/// The rows of the report whose names begin so.
+fn rows<'a>(report: &'a Value, begin: &str) -> Vec<&'a Value> {
+    let rows = report["streams"].as_array().unwrap().iter();
+    rows.filter(|row| row["id"].as_str().unwrap().starts_with(begin))
+        .collect()
+}
+
+/// The sum of all streams that are left alone. All of a stream is in the mix, in one piece, from a block on
+/// to the end; which block depends on when its first frame came.
+fn sum(length: usize, report: &Value) -> Vec<i16> {
     let block = usize::try_from(number(&report["block_samples"])).unwrap();
-    let sum: Vec<usize> = streams
-        .iter()
-        .map(|row| mix.len() - usize::try_from(number(&row["mixed_samples"])).unwrap())
-        .collect();
-    assert!(sum.iter().all(|begin| begin % block == 0));
-    let mut expected = vec![0_i32; mix.len()];
-    for (voice, &begin) in voices.iter().zip(&sum) {
-        for (expected, &sample) in expected[begin..].iter_mut().zip(voice) {
-            *expected += i32::from(sample);
+    let mut sum = vec![0_i32; length];
+    for (voice, row) in voices(length).iter().zip(rows(report, "synthetic-")) {
+        let begin = length - usize::try_from(number(&row["mixed_samples"])).unwrap();
+        assert!(begin.is_multiple_of(block));
+        for (sum, &sample) in sum[begin..].iter_mut().zip(voice) {
+            *sum += i32::from(sample);
         }
     }
     let clipped = |sample: i32| sample.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
-    mix.iter()
-        .zip(expected)
-        .all(|(&mixed, expected)| mixed == clipped(expected))
+    sum.into_iter().map(clipped).collect()
+}
+
+/// What holds of each server, hammered or not.
+fn is_sound(report: &Value, mix: &[i16]) {
+    let block = number(&report["block_samples"]);
+    assert_eq!(mix.len() as u64, number(&report["ticks"]) * block);
+    let left_alone = rows(report, "synthetic-");
+    assert_eq!(left_alone.len(), STREAMS);
+    for row in left_alone.into_iter().chain(rows(report, "silent-")) {
+        for lost in ["dropped_full", "dropped_late", "discarded", "concealed"] {
+            assert_eq!(row[format!("{lost}_samples")], 0, "{row}");
+        }
+        assert_eq!(row["sequence_gaps"], 0, "{row}");
+    }
+    for row in rows(report, "synthetic-") {
+        assert_eq!(row["muted_samples"], 0, "{row}");
+    }
+    // Every sample is the sum of what was sent, whoever asked what meanwhile.
+    assert!(mix.iter().any(|&sample| sample != 0));
+    assert!(mix == sum(mix.len(), report));
+}
+
+/// Without the silence around it.
+fn sounding(samples: &[i16]) -> &[i16] {
+    let begin = samples.iter().position(|&sample| sample != 0).unwrap();
+    let end = samples.iter().rposition(|&sample| sample != 0).unwrap();
+    &samples[begin..=end]
+}
+
+fn is_in(part: &[i16], whole: &[i16]) -> bool {
+    part.is_empty() || whole.windows(part.len()).any(|window| window == part)
+}
+
+/// Waits until what was sent has been played.
+fn wait_for_the_brief(client: &Client) {
+    let begun = Instant::now();
+    while client.get("/api/v1/streams?limit=1").ok(200)["total"] != 2 * STREAMS {
+        assert!(begun.elapsed() < PATIENCE, "they do not end");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Hammers one of two servers. Late ticks of it, and of the other, out of so many.
+fn run() -> (u64, u64, u64) {
+    let [hammered, other] = [(); 2].map(|()| Desk::open());
+    let client = &hammered.server.client.clone();
+    let (report, mix, folder, heard) = thread::scope(|scope| {
+        let ears = ["/listen.wav", "/listen/synthetic-0001.wav"]
+            .map(|path| scope.spawn(move || listen_to_the_end(client, path)));
+        let strikers: Vec<_> = (0..THREADS)
+            .map(|number| {
+                scope.spawn(move || {
+                    (0..ROUNDS).for_each(|round| {
+                        let hammer = Hammer {
+                            client,
+                            number,
+                            round,
+                        };
+                        hammer.strike();
+                    });
+                })
+            })
+            .collect();
+        let struck: Vec<_> = strikers.into_iter().map(ScopedJoinHandle::join).collect();
+        if struck.iter().all(Result::is_ok) {
+            wait_for_the_brief(client);
+        }
+        // Those who listen wait for that.
+        let (report, mix, folder) = hammered.end();
+        let heard = ears.map(|ear| ear.join().unwrap());
+        for struck in struck {
+            struck.unwrap_or_else(|panic| resume_unwind(panic));
+        }
+        (report, mix, folder, heard)
+    });
+    is_sound(&report, &mix);
+    what_was_asked_for_was_done(&report, &mix, folder.path());
+    let [all, alone] = heard;
+    assert!(all.len() > 8_000 && mix.ends_with(&all));
+    assert!(alone.len() > 8_000 && is_in(sounding(&alone), &voices(mix.len())[0]));
+    let (quiet, mix, _) = other.end();
+    is_sound(&quiet, &mix);
+    let [late, others] = [&report, &quiet].map(|report| number(&report["late_ticks"]));
+    (late, others, number(&report["ticks"]))
+}
+
+fn what_was_asked_for_was_done(report: &Value, mix: &[i16], folder: &Path) {
+    let silent = rows(report, "silent-");
+    for done in ["mixed", "muted"] {
+        let is_done = |row: &&Value| number(&row[format!("{done}_samples")]) > 0;
+        assert!(silent.iter().all(is_done), "{done}: {silent:?}");
+    }
+    for kind in ["brief-", "ended-", "body-", "socket-"] {
+        let rows = rows(report, kind);
+        assert_eq!(rows.len(), THREADS * ROUNDS, "{kind}");
+        for row in rows {
+            assert_eq!(row["dropped_full_samples"], 0, "{row}");
+            assert!(kind == "ended-" || row["discarded_samples"] == 0, "{row}");
+        }
+    }
+    for round in 0..ROUNDS {
+        let take = samples(&folder.join(format!("take-0-{round}.wav"))).1;
+        assert!(is_in(&take, mix), "{round}");
+    }
 }
 
 #[test]
 fn a_hammered_api_changes_neither_ticks_nor_samples_nor_drops() {
-    for hammered in [false, true] {
-        let run = run(hammered);
-        // One block a tick, and none is missing: 4 s of 20 ms.
-        assert_eq!(run.report["ticks"], 200);
-        assert_eq!(run.mix.len(), 200 * 160);
-        let totals = &run.report["totals"];
-        for drops in ["dropped_full", "dropped_late", "discarded"] {
-            assert_eq!(totals[format!("{drops}_samples")], 0, "{totals}");
-        }
-        assert_eq!(totals["muted_samples"], 0);
-        assert_eq!(totals["concealed_samples"], 0);
-        assert_eq!(totals["streams"], STREAMS);
-        // Every sample is the sum of what was sent, whoever asked what meanwhile.
-        assert!(explained(&run.mix, &run.report));
-        if hammered {
-            assert!(run.answers > 500, "{}", run.answers);
-        }
+    // In a quarter of all ticks more than the other one is much for chance, and it may be so once or twice.
+    let mut runs = Vec::new();
+    let as_late = |&(late, others, ticks): &(u64, u64, u64)| late <= 2 * others + ticks / 4;
+    while !runs.last().is_some_and(as_late) {
+        assert!(runs.len() < RUNS, "late, others, ticks: {runs:?}");
+        runs.push(run());
     }
 }
