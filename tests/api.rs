@@ -22,5 +22,7 @@ mod limits;
 mod recordings;
 #[path = "api/sessions.rs"]
 mod sessions;
+#[path = "api/sorting.rs"]
+mod sorting;
 #[path = "api/streams.rs"]
 mod streams;
