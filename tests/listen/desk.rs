@@ -116,6 +116,8 @@ impl Desk {
     pub fn finish(self) -> Vec<i16> {
         let report = self.running.finish(self.feeders);
         assert_eq!(report.ledger_imbalances, 0);
+        // Whoever compares it with what was heard needs all of it.
+        assert_eq!(report.recording_lost_samples, 0);
         self.control.join();
         let path = self.folder.path().join("mix.wav");
         let samples = hound::WavReader::open(path).unwrap().into_samples();

@@ -1,10 +1,15 @@
 //! The protocols of telephony: each caller is heard by the others, and hears the mix without itself.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use mixpool::{audio::Encoding, wire::twilio};
 use tungstenite::Message;
 
 use super::{
-    desk::{BLOCK, Desk, Peer, contains, le_bytes, samples_of},
+    desk::{BLOCK, Desk, PATIENCE, Peer, contains, le_bytes, samples_of},
     paced,
 };
 
@@ -133,8 +138,17 @@ fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
             Spoken::Media | Spoken::Twilio => of_mu_law(&mu_law(&[others]))[0],
             Spoken::Bare | Spoken::Linear => others,
         };
-        let plateau = caller.heard.iter().filter(|&&sample| sample == expected);
-        assert!(plateau.count() > 30 * BLOCK, "{id}: {others} is not heard");
+        // What was said last is still to be heard.
+        let begun = Instant::now();
+        let plateau = |caller: &Caller| {
+            let samples = caller.heard.iter();
+            samples.filter(|&&sample| sample == expected).count()
+        };
+        while plateau(caller) <= 30 * BLOCK {
+            assert!(begun.elapsed() < PATIENCE, "{id}: {others} is not heard");
+            thread::sleep(Duration::from_millis(5));
+            caller.listen();
+        }
         let loudest = caller.heard.iter().max();
         assert_eq!(loudest, Some(&expected), "{id} hears itself, or more");
     }
