@@ -17,8 +17,12 @@ pub struct Model {
     clocked: bool,
     last_sequence: Option<u32>,
     closed: bool,
+    /// Whether it began to play.
+    opened: bool,
     /// Ended by command.
     dismissed: bool,
+    /// Whether it has gone to silence since.
+    faded: bool,
     pub ended: bool,
     pub mixed: u64,
     pub late: u64,
@@ -72,7 +76,7 @@ impl Model {
         self.closed = true;
     }
 
-    /// From the next tick on nothing is played.
+    /// The next tick leads to silence, if the stream plays; from then on nothing is played.
     pub fn dismiss(&mut self) {
         self.dismissed = true;
     }
@@ -84,13 +88,13 @@ impl Model {
         own.map(left).sum()
     }
 
-    /// One tick: what the stream adds to a block of `len` samples.
+    /// One tick: what the stream adds to a block of `len` samples, which is 20 ms.
     pub fn tick(&mut self, len: usize) -> Vec<i64> {
         let mut out = vec![0; len];
         if self.ended {
             return out;
         }
-        if self.dismissed {
+        if self.dismissed && (self.faded || !self.opened) {
             self.discarded += self.waiting();
             self.frames.clear();
             self.ended = self.closed;
@@ -102,6 +106,18 @@ impl Model {
         else {
             self.ended = self.closed;
             return out;
+        };
+        self.opened |= !self.clocked || !self.frames.is_empty();
+        self.faded = self.dismissed;
+        // How loud its samples are: less with each, if it is on its way to silence.
+        let dismissed = self.dismissed;
+        let loud = |at: usize| {
+            let passed = at + 1;
+            if !dismissed || passed == len {
+                if dismissed { 0.0 } else { 1.0 }
+            } else {
+                1.0 + -1.0 / len as f32 * passed as f32
+            }
         };
         let end = now + len as u64;
         // The first media time that was not served yet.
@@ -133,7 +149,9 @@ impl Model {
                     self.late += frame.is_own();
                     self.concealed += u64::from(self.clocked && at < now) * frame.is_own();
                 } else {
-                    out[(at - now) as usize] = i64::from(frame.samples[frame.used]);
+                    let place = (at - now) as usize;
+                    let sample = f32::from(frame.samples[frame.used]) * loud(place);
+                    out[place] = sample.round_ties_even() as i64;
                     mixed += frame.is_own();
                     heard += 1;
                     next = at + 1;
@@ -150,7 +168,12 @@ impl Model {
         self.ended = self.closed && self.frames.is_empty();
         let served = if self.ended { next - now } else { len as u64 };
         // A source that places its frames knows what is missing, and says so itself.
-        self.concealed += if self.clocked { 0 } else { served - heard };
+        // Of one that is being ended nothing is missed.
+        self.concealed += if self.clocked || self.dismissed {
+            0
+        } else {
+            served - heard
+        };
         out
     }
 }
