@@ -193,6 +193,16 @@ fn one_who_goes_without_a_word_ends_and_so_does_one_who_says_nothing_for_too_lon
         desk.wait_ended(id);
     }
     assert_eq!(desk.refused(Refusal::FirstMessage), 1);
+    // Nor who it is that says hello again and again.
+    let mut chatty = Peer::open(&desk, "");
+    let begun = Instant::now();
+    while desk.refused(Refusal::FirstMessage) < 2 {
+        assert!(begun.elapsed() < PATIENCE, "it may stay");
+        let hello = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
+        // It may be closed by now.
+        let _ = chatty.socket.send(Message::text(hello));
+        thread::sleep(Duration::from_millis(20));
+    }
     let answer = Request::chunked(&desk, "POST /ingest/slow", &[WAV]);
     let answer = answer.answer();
     assert_eq!(answer.status, 408, "{}", answer.body);
