@@ -189,19 +189,21 @@ fn a_peer_that_never_reads_loses_its_own_frames_and_nobody_else_any() {
         let _ = reader.read_to_end(&mut bytes);
         bytes
     });
-    desk.run_until(TEST, |desk| desk.network("0101").output_dropped_frames > 20);
+    desk.run_until(TEST, |desk| {
+        desk.network("0101").totals.output_dropped_frames > 20
+    });
     let lost = desk.network("0101");
     let kept = desk.network("0202");
-    assert!(lost.output_frames > 0);
-    assert_eq!(kept.output_dropped_frames, 0);
-    let expected = kept.output_frames;
+    assert!(lost.totals.output_frames > 0);
+    assert_eq!(kept.totals.output_dropped_frames, 0);
+    let expected = kept.totals.output_frames;
     // What the deaf one finds when it reads at last is whole messages.
     let left = read_for(&mut deaf, Duration::from_millis(200));
     let whole: usize = messages(&left).len();
     assert!(
-        whole as u64 <= lost.output_frames + 2,
+        whole as u64 <= lost.totals.output_frames + 2,
         "{whole} of {}",
-        lost.output_frames
+        lost.totals.output_frames
     );
     desk.finish();
     assert!(messages(&reading.join().unwrap()).len() as u64 >= expected);

@@ -199,7 +199,7 @@ fn what_was_overtaken_is_late_or_in_its_place() {
     for seed in SEEDS {
         let path = Path::clear(seed).overtaking(0.1, 150 * MS).doubling(0.05);
         let heard = check(seed, speech(seed), path);
-        assert!(heard.network.reordered > 0 && heard.network.duplicate > 0);
+        assert!(heard.network.totals.reordered > 0 && heard.network.totals.duplicate > 0);
     }
 }
 

@@ -108,10 +108,13 @@ fn run(trouble: Trouble, seed: u64) {
         let came = (PACKETS - lost) * BLOCK;
         assert_eq!((entry.offered, entry.mixed), (came as u64, came as u64));
         assert_eq!(entry.concealed, (lost * BLOCK) as u64, "{}", account.id());
-        let twice = figures.duplicate as i64;
-        assert_eq!(figures.expected, PACKETS as u64);
-        assert_eq!(figures.lost, lost as i64 - twice);
-        assert_eq!(figures.received as i64, (PACKETS - lost) as i64 + twice);
+        let twice = figures.totals.duplicate as i64;
+        assert_eq!(figures.totals.expected, PACKETS as u64);
+        assert_eq!(figures.totals.lost, lost as i64 - twice);
+        assert_eq!(
+            figures.totals.received as i64,
+            (PACKETS - lost) as i64 + twice
+        );
     }
 }
 

@@ -311,7 +311,7 @@ fn a_peer_that_does_not_read_loses_whole_messages_and_holds_up_nobody() {
     let stream = desk.stream("deaf");
     let begun = Instant::now();
     let network = || stream.account().network().unwrap().read();
-    while network().output_dropped_frames < 20 {
+    while network().totals.output_dropped_frames < 20 {
         assert!(begun.elapsed() < PATIENCE, "it takes all");
         deaf.send(vec![0; 200]);
         thread::sleep(Duration::from_millis(20));

@@ -172,28 +172,22 @@ impl Network {
 
     /// The figures as they stand.
     pub fn read(&self) -> NetworkEntry {
-        let packets = |packet: Packet| self.packets[packet as usize].load(Ordering::Relaxed);
         let discarded = |why: Discard| self.discarded[why as usize].load(Ordering::Relaxed);
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let NetworkGauges {
+            jitter,
+            playout_delay,
+            drift_ppm,
+            ..
+        } = self.gauges();
         NetworkEntry {
-            received: packets(Packet::Received),
-            expected: self.expected.load(Ordering::Relaxed),
-            lost: self.lost.load(Ordering::Relaxed),
-            duplicate: packets(Packet::Duplicate),
-            reordered: packets(Packet::Reordered),
-            late: packets(Packet::Late),
-            malformed: packets(Packet::Malformed),
-            unsupported: packets(Packet::Unsupported),
-            comfort_noise: packets(Packet::ComfortNoise),
-            telephone_event: packets(Packet::TelephoneEvent),
+            totals: self.totals(),
             discarded_latency_cap: discarded(Discard::LatencyCap),
             discarded_delay_change: discarded(Discard::DelayChange),
             discarded_ended: discarded(Discard::Ended),
-            jitter: Duration::from_nanos(self.jitter_ns.load(Ordering::Relaxed)),
-            playout_delay: Duration::from_nanos(self.playout_delay_ns.load(Ordering::Relaxed)),
-            drift_ppm: self.drift_ppb.load(Ordering::Relaxed) as f64 / 1e3,
-            output_frames: self.output_frames.load(Ordering::Relaxed),
-            output_dropped_frames: self.output_dropped_frames.load(Ordering::Relaxed),
+            jitter,
+            playout_delay,
+            drift_ppm,
             events: events.kept.clone(),
             events_beyond: events.beyond,
         }
@@ -256,18 +250,10 @@ impl NetworkTotals {
 
 /// The figures of a stream's network side. Packets unless the name says otherwise.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(missing_docs, reason = "the names are those of `Packet` and `Discard`")]
+#[allow(missing_docs, reason = "the names are those of `Discard`")]
 pub struct NetworkEntry {
-    pub received: u64,
-    pub expected: u64,
-    pub lost: i64,
-    pub duplicate: u64,
-    pub reordered: u64,
-    pub late: u64,
-    pub malformed: u64,
-    pub unsupported: u64,
-    pub comfort_noise: u64,
-    pub telephone_event: u64,
+    /// What adds up.
+    pub totals: NetworkTotals,
     /// Samples.
     pub discarded_latency_cap: u64,
     /// Samples.
@@ -278,10 +264,6 @@ pub struct NetworkEntry {
     pub playout_delay: Duration,
     /// How much faster the sender's clock runs than ours.
     pub drift_ppm: f64,
-    /// Frames of the mix that went back to the peer.
-    pub output_frames: u64,
-    /// Frames of the mix that the peer did not take in time.
-    pub output_dropped_frames: u64,
     pub events: Vec<Event>,
     /// Events that were not kept.
     pub events_beyond: u64,
@@ -317,22 +299,28 @@ mod tests {
         let entry = network.read();
         assert_eq!(
             [
-                entry.received,
-                entry.duplicate,
-                entry.reordered,
-                entry.late,
-                entry.malformed,
-                entry.unsupported,
-                entry.comfort_noise,
-                entry.telephone_event
+                entry.totals.received,
+                entry.totals.duplicate,
+                entry.totals.reordered,
+                entry.totals.late,
+                entry.totals.malformed,
+                entry.totals.unsupported,
+                entry.totals.comfort_noise,
+                entry.totals.telephone_event
             ],
             [1, 2, 3, 4, 5, 6, 7, 8]
         );
         assert_eq!(entry.discarded_latency_cap, 10);
         assert_eq!(entry.discarded_delay_change, 20);
         assert_eq!(entry.discarded_ended, 30);
-        assert_eq!((entry.expected, entry.lost), (40, -2));
-        assert_eq!((entry.output_frames, entry.output_dropped_frames), (1, 1));
+        assert_eq!((entry.totals.expected, entry.totals.lost), (40, -2));
+        assert_eq!(
+            (
+                entry.totals.output_frames,
+                entry.totals.output_dropped_frames
+            ),
+            (1, 1)
+        );
         let totals = network.totals();
         let mut twice = totals;
         twice.add(&totals);

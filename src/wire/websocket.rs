@@ -92,18 +92,6 @@ pub enum WebSocketError {
     },
 }
 
-impl WebSocketError {
-    /// With which code the connection is closed.
-    pub fn code(&self) -> CloseCode {
-        match self {
-            Self::Closed => CloseCode::Normal,
-            Self::TooBig { .. } => CloseCode::TooBig,
-            Self::Utf8 => CloseCode::Invalid,
-            Self::Protocol { .. } => CloseCode::Protocol,
-        }
-    }
-}
-
 /// One connection's frames. Takes some 4 KiB, and the length of a message while one comes.
 #[derive(Debug)]
 pub struct Frames {

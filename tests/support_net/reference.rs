@@ -44,18 +44,18 @@ impl Truth {
         ];
         assert_eq!(elsewhere, [0; 4], "{entry:?}");
         // RFC 3550, A.3.
-        let lost = network.expected as i64 - network.received as i64;
-        assert_eq!(network.lost, lost, "lost: {network:?}");
+        let lost = network.totals.expected as i64 - network.totals.received as i64;
+        assert_eq!(network.totals.lost, lost, "lost: {network:?}");
         Self {
-            received: network.received,
-            expected: network.expected,
-            duplicate: network.duplicate,
-            reordered: network.reordered,
-            late: network.late,
-            malformed: network.malformed,
-            unsupported: network.unsupported,
-            comfort_noise: network.comfort_noise,
-            telephone_event: network.telephone_event,
+            received: network.totals.received,
+            expected: network.totals.expected,
+            duplicate: network.totals.duplicate,
+            reordered: network.totals.reordered,
+            late: network.totals.late,
+            malformed: network.totals.malformed,
+            unsupported: network.totals.unsupported,
+            comfort_noise: network.totals.comfort_noise,
+            telephone_event: network.totals.telephone_event,
             offered: entry.offered,
             mixed: entry.mixed,
             dropped_late: entry.dropped_late,

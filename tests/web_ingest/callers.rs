@@ -164,12 +164,12 @@ fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
     for id in ids {
         let network = desk.wait_ended(id).account().network().unwrap().read();
         assert!(
-            network.output_frames > 50,
+            network.totals.output_frames > 50,
             "{id}: {}",
-            network.output_frames
+            network.totals.output_frames
         );
         if id == "MZ1" {
-            assert_eq!((network.expected, network.lost), (202, 0));
+            assert_eq!((network.totals.expected, network.totals.lost), (202, 0));
         }
     }
     let (_, mix) = desk.finish();
@@ -194,7 +194,7 @@ fn what_twilio_says_is_missing_is_lost_and_its_time_passes() {
     assert_eq!(caller.peer.closed().0, 1000);
     let account = desk.wait_ended("call");
     let network = account.account().network().unwrap().read();
-    assert_eq!((network.expected, network.lost), (32, 3));
+    assert_eq!((network.totals.expected, network.totals.lost), (32, 3));
     assert_eq!(account.account().read().mixed, 27 * BLOCK as u64);
     let (_, mix) = desk.finish();
     let first = mix.iter().position(|&sample| sample != 0).unwrap();

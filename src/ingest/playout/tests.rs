@@ -177,7 +177,7 @@ fn a_stream_in_order_plays_bit_for_bit_after_its_delay() {
         (entry.offered, entry.mixed, entry.concealed),
         (8000, 8000, 0)
     );
-    assert_eq!((network.late, network.duplicate), (0, 0));
+    assert_eq!((network.totals.late, network.totals.duplicate), (0, 0));
 }
 
 /// Packets of 20 ms at their times, but for those that are left out.
@@ -252,7 +252,7 @@ fn what_comes_after_its_playout_is_late_and_its_time_missed() {
         (entry.offered, entry.mixed, entry.dropped_late),
         (3200, 3040, 160)
     );
-    assert_eq!((entry.concealed, network.late), (160, 1));
+    assert_eq!((entry.concealed, network.totals.late), (160, 1));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_duplicate_is_counted_and_never_offered() {
     rig.push(3, 3 * 160, &ramp(3 * 160, PACKET), 1_403 * MS);
     let (entry, network) = play_out(&mut rig);
     assert_eq!(
-        (entry.offered, entry.dropped_late, network.duplicate),
+        (entry.offered, entry.dropped_late, network.totals.duplicate),
         (3200, 0, 2)
     );
 }
@@ -317,7 +317,7 @@ fn a_stall_within_the_ceiling_becomes_delay_and_costs_no_sample() {
     let delay = rig.entry().1.playout_delay;
     assert!(delay > Duration::from_millis(300), "{delay:?}");
     let (entry, network) = play_out(&mut rig);
-    assert_eq!((entry.mixed, network.late), (16_000, 0));
+    assert_eq!((entry.mixed, network.totals.late), (16_000, 0));
     assert_eq!(rig.audio(), ramp(0, 16_000));
     // The stall less the delay there was, and what was added to it.
     assert!(
@@ -403,7 +403,10 @@ fn a_new_segment_plays_after_what_waits() {
     }
     let (entry, network) = play_out(&mut rig);
     assert_eq!(rig.audio(), ramp(0, 3200));
-    assert_eq!((entry.concealed, entry.segments, network.late), (0, 2, 0));
+    assert_eq!(
+        (entry.concealed, entry.segments, network.totals.late),
+        (0, 2, 0)
+    );
 }
 
 #[test]

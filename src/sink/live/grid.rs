@@ -30,11 +30,6 @@ impl Grid {
         }
     }
 
-    /// Samples of a chunk, per channel.
-    pub fn chunk_samples(self) -> u64 {
-        self.chunk
-    }
-
     /// Which of the phases this one is, from 0.
     pub fn phase(self) -> usize {
         (self.phase / self.block) as usize
@@ -82,7 +77,7 @@ mod tests {
             (0, 160),
             (111, 960),
         ] {
-            assert_eq!(grid(millis, 0).chunk_samples(), samples, "{millis} ms");
+            assert_eq!(grid(millis, 0).chunk, samples, "{millis} ms");
         }
     }
 
@@ -104,7 +99,7 @@ mod tests {
             let end = at + ahead;
             let (before, after) = (grid.before(at, end), grid.after(at, end));
             prop_assert!(before <= at && at < after);
-            prop_assert_eq!(after - before, grid.chunk_samples());
+            prop_assert_eq!(after - before, grid.chunk);
             // Both are ends of blocks.
             prop_assert_eq!((before % 160, after % 160), (end % 160, end % 160));
             prop_assert_eq!(grid.before(before, end), before);

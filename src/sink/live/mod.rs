@@ -253,12 +253,6 @@ impl Live {
         output.map_or(Heard::Ended, |output| output.read(cursor))
     }
 
-    /// Samples per channel that lie between the listener and the newest sample of its output.
-    pub fn behind(&self, id: OutputId, cursor: &Cursor) -> u64 {
-        let end = self.figures(id).map_or(0, |figures| figures.end);
-        cursor.at().map_or(0, |at| end.saturating_sub(at))
-    }
-
     /// Takes what has come from the mixer, some tens of frames of each output. To be called when
     /// [`as_fd`](Live::as_fd) is readable, and it is again at once if that was not all. Never waits.
     pub fn drain(&mut self) {

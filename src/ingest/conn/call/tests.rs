@@ -79,7 +79,10 @@ fn a_call_says_who_it_is_talks_and_hangs_up_whatever_pieces_it_comes_in() {
         assert_eq!(rig.entry().offered, samples.len() as u64);
         assert_eq!(rig.events(), ["dtmf 5", "hangup"]);
         let network = rig.network();
-        assert_eq!((network.received, network.telephone_event), (4, 1));
+        assert_eq!(
+            (network.totals.received, network.totals.telephone_event),
+            (4, 1)
+        );
         assert_eq!(rig.listener.read().malformed, [0; 8]);
     }
 }
@@ -105,7 +108,7 @@ fn the_first_frame_back_is_silence_sent_at_once() {
         line.feed(&UUID[18..]).unwrap();
         assert_eq!(line.replies, [audio(0x10, &vec![0; samples])]);
         assert!(line.call.output().is_some());
-        assert_eq!(line.rig.network().output_frames, 1);
+        assert_eq!(line.rig.network().totals.output_frames, 1);
     }
 }
 
@@ -174,7 +177,7 @@ fn a_call_that_goes_without_a_word_ends_as_others_do() {
     let (rig, heard) = line.end();
     assert_eq!(sound(&heard), samples);
     assert_eq!(rig.listener.read().malformed, [0; 8]);
-    assert_eq!(rig.network().malformed, 0);
+    assert_eq!(rig.network().totals.malformed, 0);
 }
 
 #[test]
@@ -224,7 +227,10 @@ fn what_is_no_message_is_counted_and_what_can_be_used_is() {
     line.feed(&[UUID, UUID, &odd, b"\x42\0\x02hi"].concat())
         .unwrap();
     let network = line.rig.network();
-    assert_eq!((network.malformed, network.unsupported), (2, 1));
+    assert_eq!(
+        (network.totals.malformed, network.totals.unsupported),
+        (2, 1)
+    );
     assert!(matches!(line.feed(b"\x03\0\x02"), Err(Over::Malformed(..))));
     let (rig, heard) = line.end();
     assert_eq!(sound(&heard), samples);
@@ -232,7 +238,7 @@ fn what_is_no_message_is_counted_and_what_can_be_used_is() {
     assert_eq!(malformed[Malformed::Payload as usize], 1);
     assert_eq!(malformed[Malformed::Kind as usize], 1);
     assert_eq!(malformed[Malformed::Length as usize], 1);
-    assert_eq!(rig.network().malformed, 3);
+    assert_eq!(rig.network().totals.malformed, 3);
 }
 
 #[test]
@@ -244,7 +250,7 @@ fn a_connection_that_ends_in_a_message_is_counted() {
         rig.listener.read().malformed[Malformed::TooShort as usize],
         1
     );
-    assert_eq!(rig.network().malformed, 1);
+    assert_eq!(rig.network().totals.malformed, 1);
 }
 
 #[test]
@@ -287,7 +293,7 @@ fn a_flood_of_keys_is_told_ever_more_rarely_and_kept_within_bounds() {
     line.feed(&b"\x03\0\x015".repeat(10_000)).unwrap();
     let network = line.rig.network();
     assert_eq!((network.events.len(), network.events_beyond), (256, 9_744));
-    assert_eq!(network.telephone_event, 10_000);
+    assert_eq!(network.totals.telephone_event, 10_000);
 }
 
 #[test]
@@ -329,5 +335,8 @@ fn what_we_end_ourselves_is_no_fault_of_the_peer() {
     voice.abandon();
     let (entry, network) = (rig.entry(), rig.network());
     assert_eq!((entry.offered, entry.discarded), (320, 320));
-    assert_eq!((network.discarded_ended, network.malformed), (320, 0));
+    assert_eq!(
+        (network.discarded_ended, network.totals.malformed),
+        (320, 0)
+    );
 }

@@ -175,7 +175,7 @@ fn half_a_sample_at_the_end_is_counted() {
     let bytes = [le_bytes(&ramp(10)), vec![1]].concat();
     let heard = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
     assert_eq!(heard.runs[0].1, ramp(10));
-    assert_eq!(heard.rig.network().malformed, 1);
+    assert_eq!(heard.rig.network().totals.malformed, 1);
     let malformed = heard.rig.listener.read().malformed;
     assert_eq!(malformed[Malformed::Payload as usize], 1);
 }
@@ -185,7 +185,7 @@ fn half_a_pair_of_channels_is_counted() {
     let bytes = le_bytes(&ramp(11));
     let heard = hear(Rig::new(1 << 16, 2), raw(), &[&bytes]);
     assert_eq!(heard.runs[0].1, ramp(10));
-    assert_eq!(heard.rig.network().malformed, 1);
+    assert_eq!(heard.rig.network().totals.malformed, 1);
 }
 
 #[test]

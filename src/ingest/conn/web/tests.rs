@@ -183,7 +183,7 @@ fn bare_samples_are_heard_whatever_pieces_they_come_in() {
         let (rig, heard) = line.end();
         assert_eq!(sound(&all(&heard)), samples, "{cut}");
         let network = rig.network();
-        assert_eq!((network.received, network.malformed), (2, 0));
+        assert_eq!((network.totals.received, network.totals.malformed), (2, 0));
     }
 }
 
@@ -320,7 +320,7 @@ fn a_connection_that_ends_in_a_sample_counts_it() {
     let mut line = Line::new(bare());
     line.feed(&binary(&[1, 0, 7])).unwrap();
     let (rig, _) = line.end();
-    assert_eq!(rig.network().malformed, 1);
+    assert_eq!(rig.network().totals.malformed, 1);
 }
 
 #[test]

@@ -144,7 +144,7 @@ proptest! {
         prop_assert_eq!(entry.dropped_late, late);
         prop_assert_eq!(entry.concealed, missed);
         prop_assert_eq!(entry.discarded, 0);
-        prop_assert_eq!(network.duplicate as usize, arrivals.len() - seen.len());
+        prop_assert_eq!(network.totals.duplicate as usize, arrivals.len() - seen.len());
     }
 
     #[test]

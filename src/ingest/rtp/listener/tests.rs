@@ -147,7 +147,7 @@ fn streams_from_many_ports_come_through_all_threads_and_balance_at_the_end() {
         assert_eq!(admitted.len(), 8);
         for (stream, lease) in &*admitted {
             let (entry, network) = (stream.read(), stream.network().unwrap().read());
-            assert_eq!(network.received, 10, "{}", stream.id());
+            assert_eq!(network.totals.received, 10, "{}", stream.id());
             assert_eq!(entry.offered, 1600);
             assert_eq!(stream.check(|| 0), Ok(crate::ledger::Checked::Holds));
             assert!(consumer.is_finished(*lease).unwrap());

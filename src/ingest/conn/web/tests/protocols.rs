@@ -31,7 +31,7 @@ fn a_call_of_chan_websocket_is_heard_in_its_codec() {
             let (rig, heard) = line.end();
             assert_eq!(sound(&all(&heard)), sound(&expected), "{style}");
             assert_eq!(rig.events(), ["dtmf 7", "hangup"]);
-            assert_eq!(rig.network().telephone_event, 1);
+            assert_eq!(rig.network().totals.telephone_event, 1);
         }
     }
 }
@@ -129,8 +129,11 @@ fn a_media_stream_of_twilio_is_heard_on_its_clock_and_its_losses_are_exact() {
     );
     let network = rig.network();
     // The beginning, ten pieces, a key, the end; two are lost, and one came twice.
-    assert_eq!((network.expected, network.lost), (13, 1));
-    assert_eq!((network.duplicate, network.telephone_event), (1, 1));
+    assert_eq!((network.totals.expected, network.totals.lost), (13, 1));
+    assert_eq!(
+        (network.totals.duplicate, network.totals.telephone_event),
+        (1, 1)
+    );
     assert_eq!(rig.events(), ["dtmf #", "stop"]);
     assert_eq!(rig.entry().concealed, 2 * BLOCK as u64);
 }
@@ -152,7 +155,7 @@ fn a_stream_of_one_direction_is_not_spoken_to_and_the_other_track_is_left_out() 
     let (rig, heard) = line.end();
     assert_eq!(all(&heard), as_mu_law(&samples));
     let network = rig.network();
-    assert_eq!((network.unsupported, network.lost), (4, 0));
+    assert_eq!((network.totals.unsupported, network.totals.lost), (4, 0));
     assert_eq!(rig.entry().concealed, 0);
 }
 

@@ -36,7 +36,7 @@ fn two_in_sequence_make_a_stream_and_both_play() {
     assert_eq!(rig.streams(), 1);
     rig.pass(10);
     rig.only().assert_heard(&phone.since(1));
-    assert_eq!(rig.only().network().received, 2);
+    assert_eq!(rig.only().network().totals.received, 2);
 }
 
 #[test]
@@ -182,9 +182,13 @@ fn another_source_of_the_same_address_is_a_new_segment_of_the_same_stream() {
     heard.assert_heard(&again.since(1));
     let (entry, network) = (heard.entry(), heard.network());
     assert_eq!(entry.segments, segments + 1);
-    assert_eq!((entry.dropped_late, network.late), (160, 1));
+    assert_eq!((entry.dropped_late, network.totals.late), (160, 1));
     assert_eq!(
-        (network.received, network.expected, network.lost),
+        (
+            network.totals.received,
+            network.totals.expected,
+            network.totals.lost
+        ),
         (41, 40, 0)
     );
     assert_eq!(network.events[0].what, "ssrc 00000002");
@@ -204,7 +208,7 @@ fn a_packet_that_was_overtaken_by_the_change_of_source_does_not_undo_it() {
     rig.pass(1);
     rig.hear_for(&mut [&mut again], 20);
     assert_eq!(rig.streams(), 1);
-    assert_eq!(rig.only().network().reordered, 1);
+    assert_eq!(rig.only().network().totals.reordered, 1);
 }
 
 #[test]

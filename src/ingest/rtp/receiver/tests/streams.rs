@@ -21,7 +21,11 @@ fn every_sample_of_every_packet_plays_in_its_place() {
         (16_000, 0, 0)
     );
     assert_eq!(
-        (network.received, network.expected, network.lost),
+        (
+            network.totals.received,
+            network.totals.expected,
+            network.totals.lost
+        ),
         (100, 100, 0)
     );
     assert_eq!(network.jitter.as_nanos(), 0);
@@ -48,8 +52,15 @@ fn numbers_and_timestamps_wrap_unheard_and_reordering_across_the_wrap_too() {
     let heard = rig.only();
     assert!(heard.is_contiguous());
     let network = heard.network();
-    assert_eq!((network.lost, network.duplicate, network.late), (0, 0, 0));
-    assert_eq!((network.reordered, network.expected), (6, 19));
+    assert_eq!(
+        (
+            network.totals.lost,
+            network.totals.duplicate,
+            network.totals.late
+        ),
+        (0, 0, 0)
+    );
+    assert_eq!((network.totals.reordered, network.totals.expected), (6, 19));
     heard.assert_heard(&phone.since(1));
 }
 
@@ -68,10 +79,10 @@ fn packets_within_the_delay_play_in_order_and_once() {
     let heard = rig.only();
     heard.assert_heard(&phone.since(1));
     let (entry, network) = (heard.entry(), heard.network());
-    assert_eq!((network.duplicate, network.reordered), (3, 2));
+    assert_eq!((network.totals.duplicate, network.totals.reordered), (3, 2));
     // Duplicates are packets, and never samples that were offered.
-    assert_eq!((network.received, entry.offered), (12, 9 * 160));
-    assert_eq!((network.expected, network.lost), (9, -3));
+    assert_eq!((network.totals.received, entry.offered), (12, 9 * 160));
+    assert_eq!((network.totals.expected, network.totals.lost), (9, -3));
 }
 
 #[test]
@@ -86,7 +97,7 @@ fn a_lost_packet_is_a_gap_of_its_length_and_nothing_slips() {
     let heard = rig.only();
     let (entry, network) = (heard.entry(), heard.network());
     assert_eq!((entry.concealed, entry.dropped()), (160, 0));
-    assert_eq!((network.expected, network.lost), (21, 1));
+    assert_eq!((network.totals.expected, network.totals.lost), (21, 1));
     // Each sample is as far from the first as it was sent.
     let (&first, &value) = heard.audio.first_key_value().unwrap();
     for (&at, &sample) in &heard.audio {
@@ -210,7 +221,7 @@ fn a_sender_that_starts_over_is_heard_from_its_first_packet_on() {
     assert_eq!((entry.segments, entry.concealed), (segments + 1, 0));
     // The stray's samples are the sender's all the same.
     assert_eq!((entry.offered, entry.discarded), (21 * 160, 160));
-    assert_eq!((network.expected, network.lost), (20, 0));
+    assert_eq!((network.totals.expected, network.totals.lost), (20, 0));
 }
 
 #[test]
@@ -229,7 +240,7 @@ fn comfort_noise_is_neither_audio_nor_loss() {
     let heard = rig.only();
     let (entry, network) = (heard.entry(), heard.network());
     assert_eq!((entry.concealed, entry.dropped()), (0, 0));
-    assert_eq!((network.comfort_noise, network.lost), (10, 0));
+    assert_eq!((network.totals.comfort_noise, network.totals.lost), (10, 0));
     heard.assert_heard(&phone.since(1));
 }
 
@@ -262,7 +273,10 @@ fn each_key_is_an_event_once_and_neither_audio_nor_loss() {
     let (entry, network) = (heard.entry(), heard.network());
     let events: Vec<_> = network.events.iter().map(|event| &*event.what).collect();
     assert_eq!(events, ["dtmf 5", "dtmf 5", "dtmf #"]);
-    assert_eq!((network.telephone_event, network.lost), (21, 0));
+    assert_eq!(
+        (network.totals.telephone_event, network.totals.lost),
+        (21, 0)
+    );
     assert_eq!((entry.concealed, entry.dropped()), (0, 0));
     heard.assert_heard(&phone.since(1));
 }
@@ -281,7 +295,7 @@ fn packets_of_another_type_within_a_stream_are_counted_and_their_time_is_missed(
     rig.hear_for(&mut [&mut phone], 10);
     rig.pass(10);
     let heard = rig.only();
-    assert_eq!(heard.network().unsupported, 3);
+    assert_eq!(heard.network().totals.unsupported, 3);
     assert_eq!(heard.entry().concealed, 480);
     heard.assert_heard(&phone.since(1));
 }
@@ -299,7 +313,7 @@ fn half_a_sample_is_malformed_and_an_empty_payload_is_nothing() {
     rig.hear_for(&mut [&mut phone], 10);
     rig.pass(10);
     let heard = rig.only();
-    assert_eq!(heard.network().malformed, 1);
+    assert_eq!(heard.network().totals.malformed, 1);
     assert_eq!(heard.entry().concealed, 160);
     heard.assert_heard(&phone.since(1));
     let malformed = rig.listener().malformed;
