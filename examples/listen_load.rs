@@ -29,8 +29,7 @@ use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings},
     ingest::{Feed, Feeders, Imperfection, MixClock, Schedule, clock::now_ns, synthetic},
-    mixer::Limiting,
-    server::{Clock, Realtime, Running, Server, Settings},
+    server::{Clock, Running, Server, Settings},
 };
 use nix::sys::{
     epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
@@ -179,14 +178,8 @@ fn serve(load: &Load) -> Result<(Running, Feeders), Box<dyn Error>> {
         streams_max: load.streams.max(1),
         ring_bytes: 1 << 20,
         prefault: true,
-        huge_pages: false,
-        gain: Gain::UNITY,
-        limiting: Limiting::Limiter,
         clock,
-        record: None,
-        recordings: None,
-        rtp_out: Vec::new(),
-        realtime: Realtime::default(),
+        ..Settings::default()
     })?;
     let mut feeds = Vec::new();
     for index in 0..load.streams {

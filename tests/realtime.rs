@@ -428,14 +428,8 @@ fn recordings_begin_and_end_without_the_mixer_thread_waiting() {
     // What the mixer thread does to take one, and to give it back, is marked in the sources.
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings {
-        format: Format::new(8000, 1).unwrap(),
-        ptime: Duration::from_millis(20),
         streams_max: 1,
         ring_bytes: 1 << 16,
-        prefault: false,
-        huge_pages: false,
-        gain: Gain::UNITY,
-        limiting: Limiting::Limiter,
         clock: Clock::Live {
             speed: 20.0,
             playout_delay: Duration::ZERO,
@@ -443,8 +437,7 @@ fn recordings_begin_and_end_without_the_mixer_thread_waiting() {
         },
         record: Some(directory.path().join("mix.wav")),
         recordings: Some(directory.path().to_owned()),
-        rtp_out: Vec::new(),
-        realtime: Realtime::default(),
+        ..Settings::default()
     };
     let running = Server::new(settings).unwrap().start().unwrap();
     let handle = running.handle();

@@ -15,7 +15,7 @@ use mixpool::{
     audio::{Format, Gain},
     ingest::{Feed, Feeders, Looped, Source as _, WavSource},
     mixer::Limiting,
-    server::{Clock, Realtime, Report, Server, Settings},
+    server::{Clock, Report, Server, Settings},
 };
 use support_mix::reference;
 use tempfile::TempDir;
@@ -76,18 +76,12 @@ impl Replay {
         let paths = self.paths();
         let server = Server::new(Settings {
             format: self.format(),
-            ptime: Duration::from_millis(20),
             streams_max: paths.len(),
             ring_bytes: self.ring_bytes,
-            prefault: false,
-            huge_pages: false,
-            gain: Gain::UNITY,
             limiting: self.limiting,
             clock: Clock::Offline,
             record: Some(path.clone()),
-            recordings: None,
-            rtp_out: Vec::new(),
-            realtime: Realtime::default(),
+            ..Settings::default()
         })
         .unwrap();
         let feed = |(index, path): (usize, &PathBuf)| {

@@ -8,32 +8,24 @@ use std::{
 };
 
 use mixpool::{
-    audio::{Format, FrameKind, Gain},
+    audio::FrameKind,
     ingest::{Feeders, Newcomer},
     mixer::Limiting,
-    server::{Clock, Realtime, Server, Settings},
+    server::{Clock, Server, Settings},
 };
 
 #[test]
 fn samples_of_a_stream_that_came_after_the_last_tick_are_in_its_ring() {
     let server = Server::new(Settings {
-        format: Format::new(8_000, 1).unwrap(),
-        ptime: Duration::from_millis(20),
         streams_max: 2,
         ring_bytes: 1 << 16,
-        prefault: false,
-        huge_pages: false,
-        gain: Gain::UNITY,
         limiting: Limiting::Saturate,
         clock: Clock::Live {
             speed: 1.0,
             playout_delay: Duration::ZERO,
             ticks: None,
         },
-        record: None,
-        recordings: None,
-        rtp_out: Vec::new(),
-        realtime: Realtime::default(),
+        ..Settings::default()
     })
     .unwrap();
     let stop = server.stop_handle();

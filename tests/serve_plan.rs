@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use mixpool::{
-    audio::{Format, Gain},
+    audio::Format,
     ingest::Feeders,
-    mixer::Limiting,
     queue::{Host, PoolPlan},
     server::{
-        Clock, Realtime, Server, Settings,
+        Clock, Server, Settings,
         plan::{PLAYOUT, PlanAudio, PlanReport, PlanRequest},
     },
 };
@@ -21,18 +20,12 @@ fn settings(streams_max: usize, prefault: bool) -> Settings {
         streams_max,
         ring_bytes: 1 << 14,
         prefault,
-        huge_pages: false,
-        gain: Gain::UNITY,
-        limiting: Limiting::Limiter,
         clock: Clock::Live {
             speed: 1.0,
             playout_delay: Duration::ZERO,
             ticks: None,
         },
-        record: None,
-        recordings: None,
-        rtp_out: Vec::new(),
-        realtime: Realtime::default(),
+        ..Settings::default()
     }
 }
 

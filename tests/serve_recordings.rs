@@ -13,10 +13,9 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
-    mixer::Limiting,
     server::{
-        Clock, FolderError, Handle, RECORDINGS_MAX, Realtime, RecordError, RecordingState, Running,
-        Server, Settings,
+        Clock, FolderError, Handle, RECORDINGS_MAX, RecordError, RecordingState, Running, Server,
+        Settings,
     },
     sink::RecordingPhase,
 };
@@ -35,19 +34,13 @@ fn settings(folder: &Path, speed: f64) -> Settings {
         ptime: PTIME,
         streams_max: 4,
         ring_bytes: 1 << 16,
-        prefault: false,
-        huge_pages: false,
-        gain: Gain::UNITY,
-        limiting: Limiting::Limiter,
         clock: Clock::Live {
             speed,
             playout_delay: Duration::ZERO,
             ticks: None,
         },
-        record: None,
         recordings: Some(folder.to_owned()),
-        rtp_out: Vec::new(),
-        realtime: Realtime::default(),
+        ..Settings::default()
     }
 }
 

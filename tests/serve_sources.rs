@@ -10,12 +10,10 @@ use std::{
 };
 
 use mixpool::{
-    audio::{Format, Gain},
+    audio::Gain,
     ingest::{Feeders, Waveform},
     mixer::Limiting,
-    server::{
-        Clock, FolderError, Handle, Realtime, Running, Server, Settings, SourceSpec, StartError,
-    },
+    server::{Clock, FolderError, Handle, Running, Server, Settings, SourceSpec, StartError},
 };
 
 const BLOCK: usize = 160;
@@ -23,14 +21,9 @@ const BLOCK: usize = 160;
 /// A server ten times as fast as time goes, that begins without a stream and records to `mix.wav`.
 fn serve(folder: &Path, streams_max: usize) -> (Running, Feeders) {
     let settings = Settings {
-        format: Format::new(8000, 1).unwrap(),
-        ptime: Duration::from_millis(20),
         streams_max,
         // Half a second of this machine's time may pass without a frame, and more without a tick.
         ring_bytes: 1 << 18,
-        prefault: false,
-        huge_pages: false,
-        gain: Gain::UNITY,
         limiting: Limiting::Saturate,
         clock: Clock::Live {
             speed: 10.0,
@@ -39,8 +32,7 @@ fn serve(folder: &Path, streams_max: usize) -> (Running, Feeders) {
         },
         record: Some(folder.join("mix.wav")),
         recordings: Some(folder.to_owned()),
-        rtp_out: Vec::new(),
-        realtime: Realtime::default(),
+        ..Settings::default()
     };
     let running = Server::new(settings).unwrap().start().unwrap();
     let feeders = Feeders::serving(Vec::new(), 2).unwrap();

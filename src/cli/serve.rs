@@ -327,7 +327,25 @@ fn warn_of(refused: Vec<Refused>) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Serve {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn without_flags_the_server_is_that_of_the_librarys_defaults() {
+        let Serve { arguments } = Serve::parse_from(["serve"]);
+        let settings = arguments.server_settings().unwrap();
+        assert_eq!(
+            format!("{settings:?}"),
+            format!("{:?}", Settings::default())
+        );
+    }
 
     #[test]
     fn a_tick_once_begun_counts_and_no_duration_overflows() {

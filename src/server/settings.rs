@@ -43,6 +43,32 @@ pub struct Settings {
     pub realtime: Realtime,
 }
 
+impl Default for Settings {
+    /// Those of `mixpool serve` without flags: 1000 streams of 1 MiB each, mono at 8 kHz in blocks of 20 ms,
+    /// through the limiter, in real time, to nowhere.
+    fn default() -> Self {
+        Self {
+            format: Format::new(8_000, 1).expect("a rate and channels that are allowed"),
+            ptime: Duration::from_millis(20),
+            streams_max: 1000,
+            ring_bytes: 1 << 20,
+            prefault: false,
+            huge_pages: false,
+            gain: Gain::UNITY,
+            limiting: Limiting::default(),
+            clock: Clock::Live {
+                speed: 1.0,
+                playout_delay: Duration::from_millis(100),
+                ticks: None,
+            },
+            record: None,
+            recordings: None,
+            rtp_out: Vec::new(),
+            realtime: Realtime::default(),
+        }
+    }
+}
+
 impl Settings {
     /// Whether the figures fit each other, on any host: gives the samples per channel of a block. Pure
     /// arithmetic.

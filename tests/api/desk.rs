@@ -17,8 +17,7 @@ use mixpool::{
         Feed, Feeders, Imperfection, Newcomer, Schedule, Source, SourceError, Stream, Synthetic,
         Waveform,
     },
-    mixer::Limiting,
-    server::{Clock, Realtime, Report, Running, Server, Settings, Stop},
+    server::{Clock, Report, Running, Server, Settings, Stop},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -99,10 +98,6 @@ impl Desk {
             ptime: PTIME,
             streams_max: SLOTS,
             ring_bytes: RING_BYTES,
-            prefault: false,
-            huge_pages: false,
-            gain: Gain::UNITY,
-            limiting: Limiting::Limiter,
             clock: Clock::Live {
                 speed,
                 playout_delay: Duration::from_millis(40),
@@ -110,8 +105,7 @@ impl Desk {
             },
             record: Some(mix),
             recordings: Some(recordings),
-            rtp_out: Vec::new(),
-            realtime: Realtime::default(),
+            ..Settings::default()
         })
         .unwrap();
         let voices = [

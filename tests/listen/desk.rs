@@ -11,8 +11,7 @@ use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings},
     ingest::{Feed, Feeders, Imperfection, Schedule, Source, Stream, Synthetic, Waveform},
-    mixer::Limiting,
-    server::{Clock, Realtime, Running, Server, Settings},
+    server::{Clock, Running, Server, Settings},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -59,15 +58,9 @@ impl Desk {
             ptime: PTIME,
             streams_max: 16,
             ring_bytes: 1 << 20,
-            prefault: false,
-            huge_pages: false,
-            gain: Gain::UNITY,
-            limiting: Limiting::Limiter,
             clock,
             record: Some(folder.path().join("mix.wav")),
-            recordings: None,
-            rtp_out: Vec::new(),
-            realtime: Realtime::default(),
+            ..Settings::default()
         })
         .unwrap();
         let feed = |Voice(id, gain, source): Voice| {

@@ -8,11 +8,9 @@ use std::{
 };
 
 use mixpool::{
-    audio::{Format, Gain},
     control::{Control, ControlSettings},
     ingest::{Feeders, Source, SourceError, Stream},
-    mixer::Limiting,
-    server::{Clock, Handle, Realtime, Running, Server, Settings},
+    server::{Clock, Handle, Running, Server, Settings},
 };
 
 use super::exposition::{self, Exposition};
@@ -23,23 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server that mixes so many times as fast as time goes.
 pub fn settings(streams_max: usize, speed: f64) -> Settings {
     Settings {
-        format: Format::new(8000, 1).unwrap(),
-        ptime: Duration::from_millis(20),
         streams_max,
         ring_bytes: 1 << 14,
-        prefault: false,
-        huge_pages: false,
-        gain: Gain::UNITY,
-        limiting: Limiting::Limiter,
         clock: Clock::Live {
             speed,
             playout_delay: Duration::ZERO,
             ticks: None,
         },
-        record: None,
-        recordings: None,
-        rtp_out: Vec::new(),
-        realtime: Realtime::default(),
+        ..Settings::default()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use mixpool::{
-    audio::{Format, Gain},
+    audio::Format,
     control::{Control, ControlSettings},
     ingest::{
         Delay, Feeders, Limits, Listening as _, PlayoutSettings,
@@ -17,7 +17,7 @@ use mixpool::{
     },
     ledger::{Listener, ListenerEntry, Refusal},
     mixer::Limiting,
-    server::{Admitted, Clock, Handle, Realtime, Report, Running, Server, Settings},
+    server::{Admitted, Clock, Handle, Report, Running, Server, Settings},
 };
 use tempfile::TempDir;
 use tungstenite::{
@@ -76,12 +76,8 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::new(Settings {
             format: Format::new(RATE_HZ, 1).unwrap(),
-            ptime: Duration::from_millis(20),
             streams_max,
             ring_bytes,
-            prefault: false,
-            huge_pages: false,
-            gain: Gain::UNITY,
             limiting: Limiting::Saturate,
             clock: Clock::Live {
                 speed: 1.0,
@@ -89,9 +85,7 @@ impl Desk {
                 ticks: None,
             },
             record: Some(folder.path().join("mix.wav")),
-            recordings: None,
-            rtp_out: Vec::new(),
-            realtime: Realtime::default(),
+            ..Settings::default()
         })
         .unwrap();
         let mut running = server.start().unwrap();

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    audio::{Format, Gain},
+    audio::Gain,
     control::{events::What, listen::Listeners, sampler},
     ingest::{Feeders, Stream as Source},
-    mixer::{Limiting, Phase},
-    server::{Clock, Realtime, Running, Server, Settings},
+    mixer::Phase,
+    server::{Clock, Running, Server, Settings},
 };
 
 const SLOTS: usize = 4;
@@ -26,23 +26,14 @@ struct Rig {
 impl Rig {
     fn new(ids: &[&str]) -> Self {
         let server = Server::new(Settings {
-            format: Format::new(8_000, 1).unwrap(),
-            ptime: Duration::from_millis(20),
             streams_max: SLOTS,
             ring_bytes: RING_BYTES,
-            prefault: false,
-            huge_pages: false,
-            gain: Gain::UNITY,
-            limiting: Limiting::Limiter,
             clock: Clock::Live {
                 speed: 1.0,
                 playout_delay: Duration::from_millis(40),
                 ticks: None,
             },
-            record: None,
-            recordings: None,
-            rtp_out: Vec::new(),
-            realtime: Realtime::default(),
+            ..Settings::default()
         })
         .unwrap();
         let open = |id: &&str| server.open(id, "nowhere", Gain::UNITY).unwrap();
