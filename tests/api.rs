@@ -18,6 +18,8 @@ mod face;
 mod guard;
 #[path = "api/limits.rs"]
 mod limits;
+#[path = "api/offer.rs"]
+mod offer;
 #[path = "api/recordings.rs"]
 mod recordings;
 #[path = "api/sessions.rs"]

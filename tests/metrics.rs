@@ -3,6 +3,8 @@
 
 #[path = "metrics/exposition.rs"]
 mod exposition;
+#[path = "api/offer.rs"]
+mod offer;
 #[path = "metrics/place.rs"]
 mod place;
 
@@ -19,7 +21,8 @@ use mixpool::{
     server::{Server, Settings},
     wire::payload::PayloadMap,
 };
-use place::{OPENMETRICS, Place, offer, settings};
+use offer::offer;
+use place::{OPENMETRICS, Place, settings};
 use serde_json::Value;
 
 fn server(streams_max: usize, speed: f64) -> Server {

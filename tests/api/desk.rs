@@ -13,10 +13,7 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings, Tokens},
-    ingest::{
-        Feed, Feeders, Imperfection, Newcomer, Schedule, Source, SourceError, Stream, Synthetic,
-        Waveform,
-    },
+    ingest::{Feed, Feeders, Imperfection, Newcomer, Schedule, Stream, Synthetic, Waveform},
     server::{Clock, Report, Running, Server, Settings, Stop},
 };
 use serde_json::Value;
@@ -163,27 +160,6 @@ impl Desk {
         let report = self.running.finish(self.feeders);
         self.control.join();
         report
-    }
-}
-
-/// A source without end.
-struct Endless;
-
-impl Source for Endless {
-    fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError> {
-        out.fill(1_000);
-        Ok(out.len())
-    }
-
-    fn length(&self) -> Option<u64> {
-        None
-    }
-}
-
-/// Frames in a row, at once.
-pub fn offer(stream: &mut Stream, frames: usize) {
-    for _ in 0..frames {
-        stream.offer(&mut Endless).unwrap();
     }
 }
 

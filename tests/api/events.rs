@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Answer, PATIENCE},
-    desk::{Desk, Kind, offer, until},
+    desk::{Desk, Kind, until},
+    offer::offer,
 };
 
 /// An event stream, as far as it was read.

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Answer, JSON},
-    desk::{Desk, Kind, RING_BYTES, SLOTS, offer, until},
+    desk::{Desk, Kind, RING_BYTES, SLOTS, until},
     face::mixpool,
+    offer::offer,
 };
 
 fn ids(page: &Value) -> Vec<&str> {

@@ -9,7 +9,7 @@ use std::{
 
 use mixpool::{
     control::{Control, ControlSettings},
-    ingest::{Feeders, Source, SourceError, Stream},
+    ingest::Feeders,
     server::{Clock, Handle, Running, Server, Settings},
 };
 
@@ -99,26 +99,5 @@ impl Place {
     pub fn end(self) {
         self.running.finish(Feeders::live(Vec::new(), 1).unwrap());
         self.control.join();
-    }
-}
-
-/// A source without end.
-pub struct Endless;
-
-impl Source for Endless {
-    fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError> {
-        out.fill(1000);
-        Ok(out.len())
-    }
-
-    fn length(&self) -> Option<u64> {
-        None
-    }
-}
-
-/// Frames in a row, at once.
-pub fn offer(stream: &mut Stream, frames: usize) {
-    for _ in 0..frames {
-        stream.offer(&mut Endless).unwrap();
     }
 }
