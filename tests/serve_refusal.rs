@@ -1,65 +1,70 @@
-//! More streams than rings: the pool refuses them, says so once, counts them, and mixes the rest.
+//! Streams that `serve` makes up itself, held to the pool that it asks for.
 #![cfg(feature = "server")]
 
 mod face;
 
-use face::{mixpool, stderr};
-use serde_json::Value;
+use face::{mixpool, stderr, text};
 
-fn refusals(streams: &str, flags: &[&str]) -> (Value, String) {
-    let run = [
-        "serve",
-        "--synthetic",
-        streams,
-        "--duration",
-        "100ms",
-        "--ring-size",
-        "4KiB",
-        "--waveform",
-        "silence",
-        "--json",
-    ];
-    let output = mixpool(&[&run, flags].concat());
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let report = serde_json::from_slice(&output.stdout).unwrap();
-    face::balanced(&report);
-    (report, stderr(&output))
+/// The message of a start that is refused as wrong usage.
+fn refusal(flags: &[&str]) -> String {
+    let run = [&["serve", "--duration", "100ms"], flags].concat();
+    let output = mixpool(&run);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{run:?}: {said}");
+    assert!(output.stdout.is_empty(), "{run:?}: {said}");
+    said
 }
 
 #[test]
-fn the_thousand_and_first_stream_is_refused_and_counted() {
-    let (report, said) = refusals("1001", &[]);
-    assert_eq!(report["refused_streams"], 1);
-    assert_eq!(report["totals"]["streams"], 1000);
-    let line = said
-        .lines()
-        .find(|line| line.contains("refused"))
-        .unwrap_or_else(|| panic!("{said}"));
-    for part in [
-        "synthetic-1001",
-        "all 1000 rings of the pool are in use",
-        "--streams-max",
+fn more_synthetic_streams_than_slots_are_wrong_usage() {
+    for (flags, parts) in [
+        (
+            &["--synthetic", "1001"][..],
+            ["--synthetic 1001", "--streams-max 1000"],
+        ),
+        (
+            &["--synthetic", "3", "--streams-max", "2"],
+            ["--synthetic 3", "--streams-max 2"],
+        ),
     ] {
-        assert_eq!(line.matches(part).count(), 1, "{line}");
+        let said = refusal(flags);
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
 
 #[test]
-fn many_refusals_are_two_lines_however_many() {
-    let (report, said) = refusals("5000", &["--streams-max", "2"]);
-    assert_eq!(report["refused_streams"], 4998);
-    assert_eq!(report["totals"]["streams"], 2);
-    assert_eq!(said.matches("refused").count(), 2, "{said}");
+fn a_config_is_held_to_the_slots_as_flags_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("serve.toml");
+    std::fs::write(&path, "synthetic = 3\nstreams_max = 2\n").unwrap();
+    let said = refusal(&["--config", text(&path)]);
     assert!(
-        said.contains("synthetic-0003") && said.contains("synthetic-5000"),
+        said.contains("--synthetic 3") && said.contains("--streams-max 2"),
         "{said}"
     );
+    // The flag wins over the file, and makes room.
+    let run = [
+        "serve",
+        "--duration=100ms",
+        "--config",
+        text(&path),
+        "--streams-max=3",
+    ];
+    assert_eq!(face::report(0, &run)["totals"]["streams"], 3);
 }
 
 #[test]
 fn a_thousand_streams_all_have_a_row() {
-    let (report, said) = refusals("1000", &[]);
-    assert_eq!(report["refused_streams"], 0, "{said}");
+    let run = [
+        "serve",
+        "--synthetic=1000",
+        "--duration=100ms",
+        "--ring-size=4KiB",
+        "--waveform=silence",
+    ];
+    let report = face::report(0, &run);
+    assert_eq!(report["refused_streams"], 0);
     assert_eq!(report["streams"].as_array().unwrap().len(), 1000);
     assert_eq!(report["streams"][999]["id"], "synthetic-1000");
 }

@@ -55,6 +55,7 @@ fn a_value_out_of_range_names_its_flag_and_what_would_do() {
         ("--rtp", "localhost:5004", "0.0.0.0:5004"),
         ("--rtp", "5004,96=OPUS/48000", "L16"),
         ("--rtp", "5004,72=L16/8000", "RTCP"),
+        ("--rtp", "65535", "port below it"),
         ("--rtp-out", "6004,opus", "pcma"),
         ("--audiosocket", "9092,rate=1", "rate=16000"),
         ("--tcp", "70000", "127.0.0.1:5004"),
@@ -76,6 +77,19 @@ fn a_value_out_of_range_names_its_flag_and_what_would_do() {
         ("--loop", "0", "1"),
     ] {
         wrong(&["replay", text(&file), flag, value], &[flag, remedy]);
+    }
+}
+
+#[test]
+fn two_flags_that_ask_for_one_port_are_both_named() {
+    for (flags, parts) in [
+        (
+            ["--rtp=5004", "--rtp=5005"],
+            ["RTCP", "--rtp 127.0.0.1:5005"],
+        ),
+        (["--tcp=9000", "--http=9000"], ["--tcp", "--http"]),
+    ] {
+        wrong(&[&["serve"][..], &flags].concat(), &parts);
     }
 }
 

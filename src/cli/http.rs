@@ -11,7 +11,10 @@ use clap::{Args, value_parser};
 use mixpool::control::{ControlSettings, Tokens};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{WrongUsage, network};
+use super::{
+    WrongUsage,
+    network::{self, Network},
+};
 
 /// Where the control plane listens if nothing is said, or at the next port that is free.
 const PORT: u16 = 8080;
@@ -93,7 +96,9 @@ fn host_name(text: &str) -> Result<String> {
 
 impl ControlPlane {
     /// The listener, if any is wanted. A port that was asked for and is taken is an error.
-    pub fn bind(&self) -> Result<Option<TcpListener>> {
+    ///
+    /// A port of its own choice is none that `network` asks for.
+    pub fn bind(&self, network: &Network) -> Result<Option<TcpListener>> {
         match self.http {
             Some(Place::Off) => Ok(None),
             Some(Place::At(address)) => TcpListener::bind(address)
@@ -102,15 +107,23 @@ impl ControlPlane {
                 })
                 .map(Some),
             None => (PORT..PORT + PORTS)
-                .find_map(
-                    |port| match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-                        Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
-                        bound => Some(bound),
-                    },
-                )
+                .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+                .filter(|&address| !network.claims_tcp(address))
+                .find_map(|address| match TcpListener::bind(address) {
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
+                    bound => Some(bound),
+                })
                 .unwrap_or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
                 .context("cannot take a port for the control plane: name one by --http, or off")
                 .map(Some),
+        }
+    }
+
+    /// The address that is asked for, if one is.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.http {
+            Some(Place::At(address)) => Some(address),
+            Some(Place::Off) | None => None,
         }
     }
 
@@ -119,7 +132,7 @@ impl ControlPlane {
     /// # Errors
     /// Wrong usage: no token where one is needed, or a file that has none.
     pub fn tokens(&self) -> Result<Option<Tokens>> {
-        if let (Some(Place::At(address)), None) = (self.http, &self.token_file)
+        if let (Some(address), None) = (self.address(), &self.token_file)
             && !address.ip().to_canonical().is_loopback()
         {
             bail!(WrongUsage(format!(

@@ -1,5 +1,7 @@
 //! Where `serve` listens, and what it allows strangers: flags alone, checked as they are read.
 
+mod addresses;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -205,6 +207,9 @@ pub struct AudioSocketAddress {
 fn rtp_address(text: &str) -> Result<RtpAddress> {
     let mut parts = text.split(',');
     let address = address(parts.next().unwrap_or_default())?;
+    if address.port() == u16::MAX {
+        bail!("RTCP needs the next port, and there is none after 65535; choose a port below it");
+    }
     let mut payloads = PayloadMap::default();
     for entry in parts {
         payloads.define(entry)?;

@@ -7,11 +7,11 @@ use std::{
     ffi::OsString, net::TcpListener, path::PathBuf, process::ExitCode, sync::Arc, time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args, value_parser};
 use mixpool::{
     control::Control,
-    ingest::{Feed, Feeders, Imperfection, Refused, Schedule, Waveform, synthetic},
+    ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
     server::{Clock, Realtime, Server, ServerError, Settings},
 };
 
@@ -71,7 +71,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
 
-    /// Streams to make up, each with a seed, a frequency and a level of its own
+    /// Streams to make up, each with a seed, a frequency and a level of its own; at most --streams-max
     #[arg(long, default_value_t = 0, value_name = "COUNT", help_heading = SYNTHETIC,
           value_parser = value_parser!(u32).range(0..=SYNTHETIC_MAX))]
     synthetic: u32,
@@ -163,7 +163,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let report_file = common.create_report()?;
     let settings = arguments.server_settings()?;
     let mut control = arguments.control.settings()?;
-    let http = arguments.control.bind()?;
+    let http = arguments.control.bind(&arguments.network)?;
     let server = Server::new(settings).map_err(refused)?;
     status::end_on_signals(server.stop_handle())?;
     let feeds = synthetic_feeds(arguments, &server)?;
@@ -236,6 +236,16 @@ impl Arguments {
     /// Wrong usage: figures that cannot go together.
     fn server_settings(&self) -> Result<Settings> {
         let Self { common, .. } = self;
+        let (synthetic, streams_max) = (self.synthetic, common.streams_max);
+        if synthetic as usize > streams_max {
+            bail!(WrongUsage(format!(
+                "--synthetic {synthetic} exceeds --streams-max {streams_max}: ask for at most {streams_max} \
+                 streams, or raise --streams-max"
+            )));
+        }
+        if let Some(conflict) = self.network.conflict(self.control.address()) {
+            bail!(WrongUsage(conflict));
+        }
         let clock = Clock::Live {
             speed: 1.0,
             playout_delay: self.playout_delay.of_first_frame(),
@@ -274,8 +284,7 @@ fn ticks_of(duration: Duration, ptime: Duration) -> u64 {
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
-/// The streams that `--synthetic` asks for, each with its source and schedule, as far as the pool has
-/// rings.
+/// The streams that `--synthetic` asks for, each with its source and schedule.
 fn synthetic_feeds(arguments: &Arguments, server: &Server) -> Result<Vec<(Feed, Schedule)>> {
     let Arguments {
         common,
@@ -292,37 +301,17 @@ fn synthetic_feeds(arguments: &Arguments, server: &Server) -> Result<Vec<(Feed, 
         rate_skew_ppm: arguments.rate_skew_ppm,
         jitter: arguments.jitter,
     };
-    let mut feeds = Vec::new();
-    let mut refused = Vec::new();
-    for index in 0..count {
-        let id = format!("synthetic-{:04}", index + 1);
-        match server.open(&id, "synthetic", common.gain) {
-            Ok(stream) => {
-                let source = synthetic::nth(format, arguments.waveform.0, seed, index, level);
-                // Senders are not in step: their frames spread over the period.
-                let phase = common.ptime.mul_f64(index as f64 / count as f64);
-                let schedule =
-                    Schedule::new(common.ptime, phase, imperfection, seed ^ index as u64);
-                feeds.push((Feed::new(stream, Box::new(source)), schedule));
-            }
-            Err(refusal) => refused.push(refusal),
-        }
-    }
-    warn_of(refused);
-    Ok(feeds)
-}
-
-/// One line for the first, one for the rest; the report has their count.
-fn warn_of(refused: Vec<Refused>) {
-    let count = refused.len();
-    let mut refused = refused.into_iter();
-    if let Some(first) = refused.next() {
-        let error = anyhow::Error::new(first);
-        tracing::warn!("{error:#}; raise --streams-max");
-    }
-    if let Some(last) = refused.next_back() {
-        tracing::warn!("{} more refused, up to {}", count - 1, last.id);
-    }
+    (0..count)
+        .map(|index| {
+            let id = format!("synthetic-{:04}", index + 1);
+            let stream = server.open(&id, "synthetic", common.gain)?;
+            let source = synthetic::nth(format, arguments.waveform.0, seed, index, level);
+            // Senders are not in step: their frames spread over the period.
+            let phase = common.ptime.mul_f64(index as f64 / count as f64);
+            let schedule = Schedule::new(common.ptime, phase, imperfection, seed ^ index as u64);
+            Ok((Feed::new(stream, Box::new(source)), schedule))
+        })
+        .collect()
 }
 
 #[cfg(test)]
