@@ -7,7 +7,11 @@ mod support_mix;
 
 use std::sync::Arc;
 
-use mixpool::{audio::Gain, ledger::Account, mixer::Command};
+use mixpool::{
+    audio::Gain,
+    ledger::Account,
+    mixer::{Command, Phase},
+};
 use support_mix::{BLOCK, Setup, noise};
 
 const N: u64 = BLOCK as u64;
@@ -69,6 +73,40 @@ fn streams_that_overlap_in_time_add_where_they_do() {
     assert_eq!(rig.mixer.streams(), 0);
     assert_eq!((first.read().mixed, second.read().mixed), (2 * N, 2 * N));
     assert_eq!((first.read().concealed, second.read().concealed), (0, 0));
+}
+
+/// Checked neither by the rig, which would settle it, nor by `collect`.
+#[test]
+fn an_account_is_settled_by_the_tick_that_ends_its_stream() {
+    let lengths = [0, 1, 2, 3, 63, 64, 80, 180];
+    for blocks in lengths {
+        let mut rig = Setup::mono().rig();
+        let mut stream = rig.stream();
+        stream.say_in_frames(&noise(1, blocks * BLOCK + 7, 16_000), BLOCK);
+        let account = stream.close();
+        rig.mixer.collect();
+        while rig.mixer.streams() > 0 {
+            if rig.mixer.try_tick().is_err() {
+                rig.mixer.tick();
+            }
+        }
+        support_mix::balance("offline", &account.read());
+        assert_eq!(account.read().in_ring, 0, "after {blocks} blocks");
+    }
+}
+
+#[test]
+fn a_stream_without_a_tick_before_its_end_is_settled_too() {
+    for frames in [0, 1, 70] {
+        let mut rig = Setup::mono().rig();
+        let (mut stream, strip) = rig.strip();
+        stream.say_in_frames(&noise(1, frames * BLOCK, 16_000), BLOCK);
+        let account = stream.close();
+        rig.mixer.end_all();
+        support_mix::balance("never played", &account.read());
+        assert_eq!(account.read().in_ring, (frames * BLOCK) as u64);
+        assert_eq!(strip.read().phase, Phase::Ended);
+    }
 }
 
 #[test]

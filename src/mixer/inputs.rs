@@ -106,8 +106,9 @@ impl Inputs {
         self.ended.push(input);
     }
 
-    /// Moves those that ended out of those that play.
-    pub(super) fn end_those_that_did(&mut self) {
+    /// Moves those that ended out of those that play, and gives them.
+    pub(super) fn end_those_that_did(&mut self) -> &[Input] {
+        let ended_before = self.ended.len();
         let mut index = 0;
         while index < self.playing.len() {
             if self.playing[index].ended {
@@ -120,6 +121,7 @@ impl Inputs {
                 index += 1;
             }
         }
+        &self.ended[ended_before..]
     }
 
     /// One that ended.

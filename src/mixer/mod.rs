@@ -244,6 +244,7 @@ impl Mixer {
             if input.start(&mut self.consumer, tick, delay, mix) {
                 self.inputs.play(input);
             } else if self.consumer.is_finished(lease).expect(OURS) {
+                self.settle(&input);
                 self.inputs.end(input);
             } else {
                 self.arm(lease);
@@ -252,7 +253,6 @@ impl Mixer {
         }
         // Most often there is none; the loop keeps the vector's room.
         while let Some(input) = self.inputs.take_ended() {
-            self.settle(&input);
             self.outputs.remove(input.lease.slot());
             self.consumer
                 .release(input.lease)
@@ -291,7 +291,7 @@ impl Mixer {
         {
             let ended = ended.lease;
             self.next_input = 0;
-            self.inputs.end_those_that_did();
+            self.end_those_that_did();
             return Err(ended);
         }
         Ok(self.end_tick())
@@ -384,7 +384,7 @@ impl Mixer {
     fn end_tick(&mut self) -> Block<'_> {
         self.next_input = 0;
         self.tick += 1;
-        self.inputs.end_those_that_did();
+        self.end_those_that_did();
         self.check_some();
         self.bus.finish();
         self.outputs.finish(&self.bus);
@@ -419,11 +419,34 @@ impl Mixer {
         self.bus.block(&self.contributors)
     }
 
+    /// Settles their accounts, too: the last figures are there without a [`collect`](Self::collect).
+    fn end_those_that_did(&mut self) {
+        let Self {
+            inputs,
+            consumer,
+            checks,
+            imbalances,
+            ..
+        } = self;
+        for input in inputs.end_those_that_did() {
+            settle(input, consumer, checks, imbalances);
+        }
+    }
+
     fn check_some(&mut self) {
         let inputs = self.inputs.playing.len();
         for _ in 0..inputs.div_ceil(CHECK_TICKS) {
             self.next_checked = (self.next_checked + 1) % inputs;
             self.check(self.next_checked);
+        }
+    }
+
+    /// Settles all accounts and ends all streams: nothing may follow but reads. Exact while the ingest
+    /// threads rest.
+    pub fn end_all(&mut self) {
+        self.check_all();
+        for input in self.inputs.iter() {
+            input.tell_end();
         }
     }
 
@@ -436,7 +459,6 @@ impl Mixer {
             imbalances,
             ..
         } = self;
-        // Those, too, that ended since the last `collect`: they have figures to bring up to date.
         for input in inputs.iter() {
             settle(input, consumer, checks, imbalances);
         }

@@ -15,7 +15,8 @@ pub enum Phase {
     Waiting,
     /// Its first frame came. What it gives is consumed, heard or not.
     Playing,
-    /// Its ring is given back. Its account holds its last figures.
+    /// Its source closed the ring, nothing is left in it, and it is given back; or the mixer came to its
+    /// end. Its account holds its last figures.
     Ended,
 }
 
@@ -113,7 +114,7 @@ impl Strip {
     }
 
     /// The stream has ended, and its account is settled.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.refresh(0, 0);
         self.put(PHASE, 2, 2);
     }

@@ -1,17 +1,11 @@
 //! A stream as the server knows it, from its admission to the last report.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{Ordering, fence},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     ingest::Dismissal,
     ledger::Account,
-    mixer::{Strip, StripState},
+    mixer::{Phase, Strip, StripState},
     queue::LeaseId,
 };
 
@@ -89,17 +83,14 @@ impl Admitted {
         self.dismissal.is_dismissed()
     }
 
-    /// Whether its source or the mixer still counts in its account. Once they do not, the account is
-    /// final, and exact.
+    /// Whether it has not ended. The mixer alone says so, once the source has closed the ring and nothing
+    /// is left in it; the account is final then, and exact, however many others hold it.
     pub fn is_running(&self) -> bool {
-        let runs = Arc::strong_count(&self.account) > 1;
-        // Pairs with the release of the last of them that let go: what it counted is seen.
-        fence(Ordering::Acquire);
-        runs
+        self.strip().phase != Phase::Ended
     }
 
     #[cfg(test)]
-    pub(super) fn for_test(account: Arc<Account>, number: u64) -> Self {
+    pub(super) fn for_test(account: Arc<Account>, strip: Arc<Strip>, number: u64) -> Self {
         static LEASE: std::sync::OnceLock<LeaseId> = std::sync::OnceLock::new();
         let lease = LEASE.get_or_init(|| {
             let pool = crate::queue::Pool::builder().slots(1).ring_bytes(4096);
@@ -107,7 +98,7 @@ impl Admitted {
         });
         Self::new(
             account,
-            Arc::default(),
+            strip,
             Dismissal::default(),
             *lease,
             String::new(),

@@ -50,11 +50,11 @@ pub(super) struct MixerEnd {
 
 impl MixerEnd {
     /// Once all sources are at rest: takes in those that were admitted too late to be mixed, so that their
-    /// samples are seen where they lie, and checks the ledgers of all.
-    pub(super) fn check_all(&mut self) {
+    /// samples are seen where they lie, checks the ledgers of all, and ends all.
+    pub(super) fn end_all(&mut self) {
         self.commands.apply(&mut self.mixer);
         self.mixer.close_outputs();
-        self.mixer.check_all();
+        self.mixer.end_all();
     }
 }
 

@@ -301,7 +301,7 @@ impl Running {
         for listening in listening {
             listening.join();
         }
-        end.check_all();
+        end.end_all();
         let sent = sinks.finish();
         let recordings = shared.recordings.finish();
         let status = shared.status();

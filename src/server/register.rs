@@ -161,15 +161,16 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Packet;
+    use crate::{ledger::Packet, mixer::Strip};
 
-    /// Adds a stream that offered one sample; it runs while its account is held.
-    fn add(accounts: &mut Accounts, id: &str) -> Arc<Account> {
+    /// Adds a stream that offered one sample; it runs until its strip says that it ended.
+    fn add(accounts: &mut Accounts, id: &str) -> Arc<Strip> {
         let account = Arc::new(Account::new(id));
         account.offer(1);
         account.settle();
-        accounts.add(|number| Admitted::for_test(Arc::clone(&account), number));
-        account
+        let strip = Arc::new(Strip::default());
+        accounts.add(|number| Admitted::for_test(account, Arc::clone(&strip), number));
+        strip
     }
 
     #[test]
@@ -180,7 +181,7 @@ mod tests {
             .collect();
         let ended = 30_000;
         for id in 0..ended {
-            drop(add(&mut accounts, &(10 + id).to_string()));
+            add(&mut accounts, &(10 + id).to_string()).end();
         }
         assert_eq!(accounts.total().ledger.offered, 10 + ended);
         assert_eq!(accounts.total().streams, 10 + ended);
@@ -188,8 +189,8 @@ mod tests {
         let kept = accounts.kept();
         assert_eq!(kept.len(), 10 + ENDED_MAX);
         assert!(accounts.by_id.len() == kept.len());
-        for (kept, running) in kept.iter().zip(&running) {
-            assert!(Arc::ptr_eq(kept.account(), running));
+        for (number, kept) in kept[..running.len()].iter().enumerate() {
+            assert!(kept.is_running() && kept.id() == number.to_string());
         }
         // The latest are there one by one, in order.
         assert!(kept.is_sorted_by_key(|admitted| admitted.number()));
@@ -200,10 +201,10 @@ mod tests {
     #[test]
     fn a_stream_that_ends_is_counted_once() {
         let mut accounts = Accounts::default();
-        let account = add(&mut accounts, "a");
+        let strip = add(&mut accounts, "a");
         assert_eq!(accounts.total().ledger.offered, 1);
         assert_eq!(accounts.running().len(), 1);
-        drop(account);
+        strip.end();
         assert_eq!(accounts.total().ledger.offered, 1);
         assert_eq!(accounts.running().len(), 0);
         assert_eq!(accounts.ended().count(), 1);
@@ -211,14 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_is_still_held_keeps_no_stream_alive() {
+        let mut accounts = Accounts::default();
+        let strip = add(&mut accounts, "a");
+        let held = Arc::clone(accounts.running()[0].account());
+        strip.end();
+        assert!(!accounts.is_running("a"));
+        assert_eq!(accounts.running().len(), 0);
+        assert_eq!(held.read().offered, 1);
+    }
+
+    #[test]
     fn what_a_network_did_to_a_stream_outlives_it() {
         let mut accounts = Accounts::default();
         let account = Arc::new(Account::with_network("a"));
         account.network().unwrap().count(Packet::Received);
-        accounts.add(|number| Admitted::for_test(Arc::clone(&account), number));
+        let strip = Arc::new(Strip::default());
+        accounts.add(|number| Admitted::for_test(Arc::clone(&account), Arc::clone(&strip), number));
         assert_eq!(accounts.total().network.received, 1);
         account.network().unwrap().count(Packet::Received);
-        drop(account);
+        strip.end();
         assert_eq!(accounts.total().network.received, 2);
         assert_eq!(accounts.running().len(), 0);
     }
@@ -231,9 +244,9 @@ mod tests {
         assert_eq!(accounts.free_id("a".to_owned()), "a~2");
         let second = add(&mut accounts, "a~2");
         assert_eq!(accounts.free_id("a".to_owned()), "a~3");
-        drop(first);
+        first.end();
         assert_eq!(accounts.free_id("a".to_owned()), "a");
-        drop(second);
+        second.end();
         assert_eq!(accounts.free_id("a".to_owned()), "a");
     }
 }

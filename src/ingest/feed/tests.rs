@@ -248,16 +248,16 @@ fn what_comes_goes_to_the_thread_that_feeds_the_fewest() {
 
 #[test]
 fn a_source_that_came_later_and_fails_is_told_at_the_end() {
-    let (sources, accounts, _consumer) = feeds(vec![Samples {
+    let (sources, accounts, consumer) = feeds(vec![Samples {
         left: 150,
         fails: true,
     }]);
+    let lease = sources[0].stream.lease();
     let feeders = Feeders::serving(Vec::new(), 1).unwrap();
     for feed in sources {
         feeders.intake().unwrap().take(feed, schedule()).unwrap();
     }
-    // Its thread lets go of it.
-    until(|| Arc::strong_count(&accounts[0]) == 1);
+    until(|| consumer.is_closed(lease).unwrap());
     let errors = feeders.join();
     assert_eq!((errors.kept.len(), errors.not_kept), (1, 0));
     assert_eq!(errors.kept[0].id, "stream-0");

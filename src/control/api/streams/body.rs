@@ -102,16 +102,11 @@ impl StreamBody {
     pub(in crate::control::api) fn read(admitted: &Admitted, now: Duration) -> Self {
         // Before the account: of a stream that ended, the last figures are read then.
         let strip = admitted.strip();
-        let runs = admitted.is_running();
         let account = admitted.account();
         let network = account.network().map(Network::gauges);
         let age = now.saturating_sub(admitted.at()).as_secs_f64();
         let mut body = Self::new(admitted, &strip, &account.read(), network.as_ref());
-        if runs {
-            body.age_s = Some(age);
-        } else {
-            body.phase = PhaseBody::Ended;
-        }
+        body.age_s = (strip.phase != Phase::Ended).then_some(age);
         body
     }
 
