@@ -4,7 +4,7 @@
 mod face;
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
     process::{Command, Stdio},
     thread,
@@ -133,6 +133,37 @@ fn a_file_that_is_poured_in_is_in_the_mix_bit_for_bit() {
     assert_eq!(number(&stream["mixed_samples"]), speech().len() as u64);
     assert_eq!(stream["concealed_samples"], 0);
     assert!(is_in(&speech(), &mix));
+}
+
+#[test]
+fn refused_senders_are_logged_with_their_address_and_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut server = Running::start(
+        Command::new(MIXPOOL)
+            .args(["serve", "--duration", "4s", "--http", "off"])
+            .args(["--tcp", &address, "--connections-max", "1"])
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap()),
+    );
+    let _holder = connect(&address);
+    for _ in 0..50 {
+        let mut line = String::new();
+        connect(&address).read_to_string(&mut line).unwrap();
+        assert!(line.contains("--connections-max"), "{line:?}");
+    }
+    assert!(server.wait().success());
+    let log = std::fs::read_to_string(log).unwrap();
+    let refused = |line: &&str| line.contains("connection refused");
+    let lines: Vec<_> = log.lines().filter(refused).collect();
+    let names = format!(
+        "connection refused listener=\"tcp {address}\" address=127.0.0.1 skipped=0 \
+         why=\"there are 1 connections already (--connections-max)"
+    );
+    assert!(lines[0].contains(&names), "{}", lines[0]);
+    // Ten at once, and one a second.
+    assert!((10..20).contains(&lines.len()), "{} lines", lines.len());
 }
 
 /// RTP as RFC 3550 has it, written here: version 2, this type, number, time and source.

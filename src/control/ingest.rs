@@ -62,7 +62,7 @@ fn problem_of(rejection: &Rejection) -> Problem {
         Rejection::Network { .. } => StatusCode::FORBIDDEN,
         Rejection::StreamsPerSource { .. } => StatusCode::TOO_MANY_REQUESTS,
         Rejection::InUse { .. } | Rejection::Dismissed => StatusCode::CONFLICT,
-        Rejection::FirstMessage | Rejection::Idle => StatusCode::REQUEST_TIMEOUT,
+        Rejection::FirstMessage { .. } | Rejection::Idle { .. } => StatusCode::REQUEST_TIMEOUT,
         Rejection::Malformed {
             how: Malformed::Header,
             ..

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 pub struct Limits {
     /// Most streams from one source address.
     pub streams_per_source: usize,
-    /// Most connections of a listener at once, streams or not yet.
+    /// Most connections at once over all listeners, streams or not yet.
     pub connections_max: usize,
     /// How long a connection may be silent before its first valid message.
     pub first_message_timeout: Duration,

@@ -14,6 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
+    time::Duration,
 };
 
 use nix::sys::eventfd::EventFd;
@@ -163,14 +164,21 @@ pub enum Rejection {
         max: usize,
     },
     /// Its address has as many streams as one may have.
-    #[error("{peer} has as many streams already as one address may have (--streams-per-source)")]
+    #[error(
+        "{peer} has {max} streams already, as many as one address may have (--streams-per-source)"
+    )]
     StreamsPerSource {
         /// Who it is.
         peer: SocketAddr,
+        /// How many an address may have.
+        max: usize,
     },
-    /// All rings are in use.
-    #[error("all rings are in use (--streams-max); try again later")]
-    StreamsMax,
+    /// All slots of the pool are in use.
+    #[error("all {slots} slots are in use (--streams-max); try again later")]
+    StreamsMax {
+        /// How many there are.
+        slots: usize,
+    },
     /// A stream of that name runs.
     #[error("a stream {id:?} runs already; choose another id, or end that one")]
     InUse {
@@ -178,11 +186,17 @@ pub enum Rejection {
         id: String,
     },
     /// It said nothing valid in time.
-    #[error("nothing valid came in time (--first-message-timeout)")]
-    FirstMessage,
+    #[error("nothing valid came in time: within {limit:?} (--first-message-timeout)")]
+    FirstMessage {
+        /// How long it may take.
+        limit: Duration,
+    },
     /// It was silent for too long.
-    #[error("nothing came for too long (--idle-timeout)")]
-    Idle,
+    #[error("nothing came for too long: for {limit:?} (--idle-timeout)")]
+    Idle {
+        /// How long it may be silent.
+        limit: Duration,
+    },
     /// What it sent is not what it should be.
     #[error("{why}")]
     Malformed {
@@ -211,10 +225,11 @@ impl Rejection {
     /// The code with which a WebSocket is closed for it.
     pub fn close_code(&self) -> CloseCode {
         match self {
-            Self::Network { .. } | Self::InUse { .. } | Self::FirstMessage | Self::Idle => {
-                CloseCode::Policy
-            }
-            Self::Connections { .. } | Self::StreamsPerSource { .. } | Self::StreamsMax => {
+            Self::Network { .. }
+            | Self::InUse { .. }
+            | Self::FirstMessage { .. }
+            | Self::Idle { .. } => CloseCode::Policy,
+            Self::Connections { .. } | Self::StreamsPerSource { .. } | Self::StreamsMax { .. } => {
                 CloseCode::TryAgain
             }
             Self::Malformed { how, .. } => match how {

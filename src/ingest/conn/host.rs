@@ -7,7 +7,7 @@ use crate::{
     audio::Gain,
     ingest::{Admission, MixClock, Newcomer, Stream, playout::Delay},
     ledger::{Listener, Malformed, Refusal},
-    queue::{LeaseId, Pool},
+    queue::{AcquireError, LeaseId, Pool},
 };
 
 /// What all connections of a listener share, at one moment.
@@ -79,10 +79,15 @@ impl Host<'_> {
             listens,
         } = wish;
         let output = match (listens, self.outputs) {
-            (true, Some(outputs)) => match outputs.acquire() {
-                Ok(producer) => Some(producer),
-                Err(error) => return Err(self.refuse(&error)),
-            },
+            (true, Some(outputs)) => {
+                // Made for twice the connections that there may be at the start: only a limit that was
+                // raised since leads beyond.
+                let max = outputs.slots() / 2;
+                let output = outputs.acquire();
+                Some(output.map_err(|_| {
+                    self.refuse(Refusal::Connections, Rejection::Connections { max })
+                })?)
+            }
             _ => None,
         };
         let lease = output.as_ref().map(crate::queue::Producer::lease);
@@ -101,14 +106,20 @@ impl Host<'_> {
                     output: lease,
                 })
             }
-            Err(error) => Err(self.refuse(&error)),
+            Err(refused) => {
+                let rejection = match refused.source {
+                    AcquireError::Exhausted { slots } => Rejection::StreamsMax { slots },
+                    _ => Rejection::Stopping,
+                };
+                Err(self.refuse(Refusal::StreamsMax, rejection))
+            }
         }
     }
 
-    fn refuse(&self, why: &dyn fmt::Display) -> Over {
-        self.account.refuse(Refusal::StreamsMax);
-        tracing::debug!(listener = self.account.name(), "{why}");
-        Over::Refused(Rejection::StreamsMax)
+    /// Counts a refusal.
+    fn refuse(&self, why: Refusal, rejection: Rejection) -> Over {
+        self.account.refuse(why);
+        Over::Refused(rejection)
     }
 
     /// Refuses a name that a running stream has.
@@ -116,14 +127,13 @@ impl Host<'_> {
         if !self.admission.is_running(id) {
             return Ok(());
         }
-        self.account.refuse(Refusal::InUse);
         let id = id.to_owned();
-        Err(Over::Refused(Rejection::InUse { id }))
+        Err(self.refuse(Refusal::InUse, Rejection::InUse { id }))
     }
 
-    /// Counts input that is not what it should be: the end of its connection.
+    /// Counts input that is not what it should be: the end of its connection, which is logged.
     pub(super) fn unfit(&self, how: Malformed, why: impl fmt::Display) -> Over {
-        self.malformed(how, &why);
+        self.account.malformed(how);
         Over::Malformed(how, why.to_string())
     }
 

@@ -56,8 +56,8 @@ use crate::{audio::Gain, ledger::Listener};
 pub struct ConnSettings {
     /// Where they come to.
     pub listens: Vec<Listen>,
-    /// What strangers may take; connections are counted for each listener, streams of an address over
-    /// all of them.
+    /// What strangers may take; connections, and streams of an address, are counted over all listeners
+    /// and what is handed over.
     pub limits: Limits,
     /// How the streams are played. Of those that are read no faster than they play, it is the delay of
     /// their first samples; the latency cap is not theirs.

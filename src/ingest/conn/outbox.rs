@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-/// The way back to one peer. Holds less than one message.
+/// The way back to one peer. Holds less than one message, and at the end the last one.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     rest: Vec<u8>,
@@ -33,6 +33,15 @@ impl Outbox {
         }
         self.rest.extend(&message[written..]);
         Ok(true)
+    }
+
+    /// Puts the last message behind what waits, and writes as much as there is room for.
+    ///
+    /// # Errors
+    /// The kernel's: the peer is gone.
+    pub(super) fn finish(&mut self, message: &[u8], to: &mut impl Write) -> io::Result<()> {
+        self.rest.extend(message);
+        self.flush(to)
     }
 
     /// Writes what is left of a message, as far as there is room.
@@ -115,5 +124,18 @@ mod tests {
             assert!(!outbox.is_waiting());
             assert_eq!(peer.got, expected);
         }
+    }
+
+    #[test]
+    fn the_last_message_waits_behind_a_half_sent_one() {
+        let (mut outbox, mut peer) = (Outbox::default(), Peer::default());
+        peer.room = 3;
+        assert!(outbox.send(b"message", &mut peer).unwrap());
+        outbox.finish(b"the end", &mut peer).unwrap();
+        assert!(outbox.is_waiting());
+        peer.room = 100;
+        outbox.flush(&mut peer).unwrap();
+        assert!(!outbox.is_waiting());
+        assert_eq!(peer.got, b"messagethe end");
     }
 }

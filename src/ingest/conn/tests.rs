@@ -70,7 +70,7 @@ impl Rig {
         let pool = || Pool::builder().slots(2).ring_bytes(ring_bytes).build();
         let (pool, consumer) = pool().unwrap();
         let (outputs, outputs_consumer) =
-            Pool::builder().slots(2).ring_bytes(4096).build().unwrap();
+            Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
         Self {
             clock: MixClock {
                 first_ns: CLOCK_NS,

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     ingest::{
-        Admission, MixClock, Stream, Tuned, Tuning,
+        Admission, LogRate, MixClock, Stream, Tuned, Tuning,
         clock::now_ns,
         quota::{Quota, Share},
     },
@@ -45,6 +45,8 @@ use crate::{
 
 /// Bytes read from one connection at a time.
 const READ_BYTES: usize = 64 << 10;
+/// Refusals that are logged follow each other so, after the first ten.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// Events told at once.
 const EVENTS: usize = 256;
 
@@ -99,6 +101,7 @@ pub(super) struct Worker {
     doors: Vec<Door>,
     peers: HashMap<u64, Peer>,
     leaving: HashMap<u64, Leaving>,
+    refusals: LogRate,
     /// Those that were handed over, if any may be, and what tells of them.
     guests: Option<Receiver<Guest>>,
     guest_bell: Option<Arc<EventFd>>,
@@ -133,15 +136,14 @@ impl Worker {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
         epoll.add(&timer, readable(TICK))?;
         epoll.add(&*bell, readable(STOP))?;
-        let two_way = doors
-            .iter()
-            .filter(|(listen, ..)| matches!(listen, Listen::AudioSocket { .. }))
-            .count()
-            + usize::from(guests.is_some());
+        let two_way = guests.is_some()
+            || doors
+                .iter()
+                .any(|(listen, ..)| matches!(listen, Listen::AudioSocket { .. }));
         let mut egress = None;
-        if two_way > 0 {
+        if two_way {
             // A ring is given back only when its stream has played, after its connection.
-            let listeners = 2 * two_way * settings.limits.connections_max;
+            let listeners = 2 * settings.limits.connections_max;
             let (mut made, tap) = Egress::new(listeners, &clock)?;
             made.attach(&epoll, OUTPUTS)?;
             admission.tap(tap);
@@ -171,6 +173,7 @@ impl Worker {
             doors,
             peers: HashMap::new(),
             leaving: HashMap::new(),
+            refusals: LogRate::new(REFUSAL_LOG_INTERVAL),
             guests: receiver,
             guest_bell,
             next_key: PEERS,
@@ -273,8 +276,8 @@ impl Worker {
     fn time_out(&mut self, now_ns: u64) {
         let limits = &self.common.settings.limits;
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let first_ns = nanos(limits.first_message_timeout);
-        let idle_ns = nanos(limits.idle_timeout);
+        let (first, idle) = (limits.first_message_timeout, limits.idle_timeout);
+        let (first_ns, idle_ns) = (nanos(first), nanos(idle));
         for peer in self.peers.values_mut() {
             if peer.stream().is_some_and(Stream::is_dismissed) {
                 let account = Arc::clone(&peer.account);
@@ -284,7 +287,7 @@ impl Worker {
                 // However much it says meanwhile.
                 if peer.age_ns(now_ns) > first_ns {
                     peer.account.refuse(Refusal::FirstMessage);
-                    let over = Over::Refused(Rejection::FirstMessage);
+                    let over = Over::Refused(Rejection::FirstMessage { limit: first });
                     self.gone.push((peer.key, over));
                 }
             } else if peer.is_playing(now_ns) {
@@ -293,7 +296,7 @@ impl Worker {
                 let account = Arc::clone(&peer.account);
                 account.time_out();
                 peer.note("idle for too long", &self.common.host(&account, now_ns));
-                let over = Over::Refused(Rejection::Idle);
+                let over = Over::Refused(Rejection::Idle { limit: idle });
                 self.gone.push((peer.key, over));
             }
         }

@@ -1,26 +1,31 @@
 //! The ends of connections: what is said to the peer, and what still plays.
 //!
-//! A WebSocket that is closed here is not let go at once: what its peer still sends would have the kernel
-//! break the connection, and the close be lost on its way. Nothing of it is heard any more.
+//! A connection that is ended here is not closed at once: the kernel answers what its peer still sends by a
+//! reset, and the reason may be lost (RFC 9112, 9.6). So our side is shut down, and what comes is read and
+//! discarded for a while that is bounded in time and in bytes.
 
 use std::{
-    io::{ErrorKind, Read},
+    io::{self, ErrorKind, Read},
     sync::{Arc, mpsc::Receiver},
     time::Duration,
 };
 
 use nix::{
     errno::Errno,
-    sys::epoll::{EpollEvent, EpollTimeout},
+    sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout},
 };
 
-use super::{Tail, Worker, peer::Ended};
+use super::{
+    Tail, Worker,
+    peer::{Ended, Peer, Protocol},
+};
 use crate::ingest::{
     clock::now_ns,
     conn::{
         guests::{Guest, Rejection},
         host::Over,
-        socket::Socket,
+        outbox::Outbox,
+        socket::{Socket, canonical},
     },
 };
 
@@ -28,13 +33,21 @@ use crate::ingest::{
 /// come. Beyond it the connection is closed over them.
 const LEAVING_MAX: usize = 1024;
 /// How long a peer that was told of the end has to go.
-const LEAVE_NS: u64 = 2_000_000_000;
-/// And how long when all of them are told, at the end of the thread.
+const LEAVE_NS: u64 = 5_000_000_000;
+/// Bytes of it that are read meanwhile; beyond them it is left to wait.
+const LEAVE_BYTES_MAX: usize = 4 << 20;
+/// How long all have to go that are told at the end of the thread.
 const LEAVE_AT_END: Duration = Duration::from_millis(250);
 
 /// A connection that is over, and whose peer may not know yet.
 pub(super) struct Leaving {
+    key: u64,
     socket: Socket,
+    /// What has to go out before our side is shut down.
+    outbox: Outbox,
+    /// Whether the peer has shut down its side.
+    ended: bool,
+    read_bytes: usize,
     until_ns: u64,
 }
 
@@ -46,16 +59,17 @@ impl Worker {
         }
     }
 
-    fn close(&mut self, key: u64, over: &Over) {
+    pub(super) fn close(&mut self, key: u64, over: &Over) {
         // It may be over for two reasons at once.
         let Some(mut peer) = self.peers.remove(&key) else {
             return;
         };
         let account = Arc::clone(&peer.account);
         let now_ns = now_ns();
+        self.log_refusal(&peer, over, now_ns);
         let host = self.common.host(&account, now_ns);
         peer.say_farewell(over);
-        self.doors[peer.door].open -= 1;
+        let watched = !peer.rests();
         let Ended {
             voice,
             share,
@@ -71,24 +85,55 @@ impl Worker {
                 });
             }
         }
-        if let Some(socket) = leaving
+        if let Some((socket, outbox)) = leaving
             && self.leaving.len() < LEAVING_MAX
         {
-            let until_ns = now_ns + LEAVE_NS;
-            self.leaving.insert(key, Leaving { socket, until_ns });
+            let leaving = Leaving {
+                key,
+                socket,
+                outbox,
+                ended: false,
+                read_bytes: 0,
+                until_ns: now_ns + LEAVE_NS,
+            };
+            if leaving.begin(watched, &self.epoll).is_ok() {
+                self.leaving.insert(key, leaving);
+            }
         }
     }
 
-    /// Something came of a peer that was told of the end: it is passed over.
+    /// Logs that a connection is refused, and why, as often as strangers may have it logged.
+    fn log_refusal(&mut self, peer: &Peer, over: &Over, now_ns: u64) {
+        let why = match over {
+            // The others are noted as events of their streams.
+            Over::HungUp
+            | Over::Dismissed
+            | Over::Refused(Rejection::Idle { .. } | Rejection::Stopping) => return,
+            Over::Refused(why) => why.to_string(),
+            Over::Malformed(_, why) => why.clone(),
+        };
+        // A body's is logged with the answer to its request.
+        if matches!(peer.protocol, Protocol::Body(_)) {
+            return;
+        }
+        if let Some(skipped) = self.refusals.take(now_ns) {
+            let address = peer.address.map(canonical).map(tracing::field::display);
+            tracing::warn!(
+                listener = peer.account.name(),
+                address,
+                skipped,
+                why,
+                "connection refused"
+            );
+        }
+    }
+
+    /// Something happened on a connection whose peer was told of the end: what comes is passed over.
     pub(super) fn pass_over(&mut self, key: u64) {
         let Some(leaving) = self.leaving.get_mut(&key) else {
             return;
         };
-        let gone = match leaving.socket.read(&mut self.buffer) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-        };
-        if gone {
+        if leaving.pass_over(&mut self.buffer, &self.epoll).is_err() {
             self.leaving.remove(&key);
         }
     }
@@ -140,5 +185,66 @@ impl Worker {
                 self.pass_over(event.data());
             }
         }
+    }
+}
+
+impl Leaving {
+    /// Shuts our side down, unless something has to go out before, and has the epoll watch the rest.
+    fn begin(&self, watched: bool, epoll: &Epoll) -> io::Result<()> {
+        if !self.outbox.is_waiting() {
+            self.socket.shut_down()?;
+        }
+        let mut event = self.event();
+        if watched {
+            epoll.modify(&self.socket, &mut event)?;
+        } else {
+            epoll.add(&self.socket, event)?;
+        }
+        Ok(())
+    }
+
+    /// Whether more of it is read.
+    fn reads(&self) -> bool {
+        !self.ended && self.read_bytes < LEAVE_BYTES_MAX
+    }
+
+    fn event(&self) -> EpollEvent {
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN, self.reads());
+        flags.set(EpollFlags::EPOLLOUT, self.outbox.is_waiting());
+        EpollEvent::new(flags, self.key)
+    }
+
+    /// Sends what waits, and reads and discards what came.
+    ///
+    /// # Errors
+    /// The peer is gone, or has heard all and said all.
+    fn pass_over(&mut self, buffer: &mut [u8], epoll: &Epoll) -> io::Result<()> {
+        let before = (self.reads(), self.outbox.is_waiting());
+        if self.outbox.is_waiting() {
+            self.outbox.flush(&mut self.socket)?;
+            if !self.outbox.is_waiting() {
+                self.socket.shut_down()?;
+            }
+        }
+        if self.reads() {
+            match self.socket.read(buffer) {
+                Ok(0) => self.ended = true,
+                Ok(count) => self.read_bytes += count,
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        let now = (self.reads(), self.outbox.is_waiting());
+        match now {
+            (_, false) if self.ended => return Err(ErrorKind::UnexpectedEof.into()),
+            // Its time runs out: watched for nothing, it would still be reported once it fails.
+            (false, false) => epoll.delete(&self.socket)?,
+            _ if now != before => epoll.modify(&self.socket, &mut self.event())?,
+            _ => {}
+        }
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         conn::{
             call::Call,
             guests::Rejection,
+            host::Over,
             raw::Raw,
             socket::{Acceptor, Socket, canonical},
         },
@@ -28,8 +29,6 @@ const ACCEPTS_MAX: usize = 64;
 pub(super) struct Door {
     pub(super) socket: Option<(Listen, Acceptor)>,
     pub(super) account: Arc<Listener>,
-    /// Connections there are.
-    pub(super) open: usize,
     /// Connections there were.
     pub(super) count: u64,
     /// Whether new connections wait until the next tick, as there was no descriptor for one.
@@ -41,7 +40,6 @@ impl Door {
         Self {
             socket,
             account,
-            open: 0,
             count: 0,
             rests: false,
         }
@@ -49,7 +47,7 @@ impl Door {
 }
 
 /// Whether one may come in.
-pub(super) enum Entry {
+enum Entry {
     /// With its part of its address's quota, if it has an address.
     Admitted(Option<Share>),
     /// Counted.
@@ -84,14 +82,11 @@ impl Worker {
     }
 
     /// Whether one may come in by this door.
-    pub(super) fn let_in(&mut self, index: usize, address: Option<SocketAddr>) -> Entry {
-        let Self { common, doors, .. } = self;
-        let limits = &common.settings.limits;
-        let door = &mut doors[index];
+    fn let_in(&self, index: usize, address: Option<SocketAddr>) -> Entry {
+        let limits = &self.common.settings.limits;
         let max = limits.connections_max;
         let refused = |why: Refusal, rejection: Rejection| {
-            door.account.refuse(why);
-            tracing::debug!(listener = door.account.name(), ?address, "refused: {why:?}");
+            self.doors[index].account.refuse(why);
             Entry::Refused(rejection)
         };
         if let Some(peer) = address
@@ -99,7 +94,7 @@ impl Worker {
         {
             return refused(Refusal::Network, Rejection::Network { peer });
         }
-        if door.open >= max {
+        if self.peers.len() >= max {
             return refused(Refusal::Connections, Rejection::Connections { max });
         }
         let Some(peer) = address else {
@@ -109,15 +104,50 @@ impl Worker {
             Some(share) => Entry::Admitted(Some(share)),
             None => refused(
                 Refusal::StreamsPerSource,
-                Rejection::StreamsPerSource { peer },
+                Rejection::StreamsPerSource {
+                    peer,
+                    max: limits.streams_per_source,
+                },
             ),
         }
     }
 
-    fn admit(&mut self, index: usize, socket: Socket, address: Option<SocketAddr>) {
-        let Entry::Admitted(share) = self.let_in(index, address) else {
-            return;
+    /// Takes a connection in, by its key; or refuses it, says why, and closes it.
+    pub(super) fn enter(
+        &mut self,
+        index: usize,
+        socket: Socket,
+        protocol: Protocol,
+        address: Option<SocketAddr>,
+    ) -> Option<u64> {
+        let (share, refused) = match self.let_in(index, address) {
+            Entry::Admitted(share) => (share, None),
+            Entry::Refused(rejection) => (None, Some(rejection)),
         };
+        let key = self.next_key;
+        self.next_key += 1;
+        let prepared = match protocol {
+            Protocol::Call(_) | Protocol::Web(_) => socket.prepare_to_send(),
+            Protocol::Raw(_) | Protocol::Body(_) => Ok(()),
+        };
+        let watched = prepared.and_then(|()| Ok(self.epoll.add(&socket, readable(key))?));
+        let failed = watched.err().map(|error| Rejection::Failed {
+            what: "taking a connection",
+            why: error.to_string(),
+        });
+        let account = Arc::clone(&self.doors[index].account);
+        let peer = Peer::new(key, account, address, socket, protocol, share, now_ns());
+        self.peers.insert(key, peer);
+        match refused.or(failed) {
+            None => Some(key),
+            Some(rejection) => {
+                self.close(key, &Over::Refused(rejection));
+                None
+            }
+        }
+    }
+
+    fn admit(&mut self, index: usize, socket: Socket, address: Option<SocketAddr>) {
         let door = &mut self.doors[index];
         let Some((listen, _)) = &door.socket else {
             return;
@@ -125,10 +155,6 @@ impl Worker {
         door.count += 1;
         let protocol = match (listen, address) {
             (Listen::AudioSocket { plain_hz, .. }, _) => {
-                if let Err(error) = socket.prepare_to_send() {
-                    tracing::debug!(listener = door.account.name(), "a peer is gone: {error}");
-                    return;
-                }
                 Protocol::Call(Box::new(Call::new(*plain_hz)))
             }
             (Listen::Tcp { drop, .. } | Listen::Unix { drop, .. }, address) => {
@@ -139,18 +165,6 @@ impl Worker {
                 Protocol::Raw(Box::new(Raw::new(id, *drop)))
             }
         };
-        let key = self.next_key;
-        if let Err(error) = self.epoll.add(&socket, readable(key)) {
-            tracing::warn!(
-                listener = door.account.name(),
-                "a connection is closed: {error}"
-            );
-            return;
-        }
-        self.next_key += 1;
-        door.open += 1;
-        let place = (index, &door.account);
-        let peer = Peer::new(key, place, socket, protocol, share, now_ns());
-        self.peers.insert(key, peer);
+        self.enter(index, socket, protocol, address);
     }
 }

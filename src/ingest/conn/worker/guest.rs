@@ -2,21 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{
-    Worker,
-    door::Entry,
-    peer::{Peer, Protocol},
-    readable, serve,
-};
+use super::{Worker, peer::Protocol, serve};
 use crate::ingest::{
     clock::now_ns,
-    conn::{
-        body::Body,
-        guests::{Guest, Rejection},
-        host::Over,
-        socket::Socket,
-        web::Web,
-    },
+    conn::{body::Body, guests::Guest, host::Over, socket::Socket, web::Web},
 };
 
 impl Worker {
@@ -31,52 +20,27 @@ impl Worker {
             .as_ref()
             .and_then(|guests| guests.try_recv().ok())
         {
-            let (socket, protocol, peer, leftover, prepared) = match guest {
+            let (socket, protocol, peer, leftover) = match guest {
                 Guest::Web {
                     stream,
                     leftover,
                     ask,
                 } => {
-                    let socket = Socket::Tcp(stream);
-                    let prepared = socket.prepare_to_send();
                     let peer = ask.peer;
                     let web = Protocol::Web(Box::new(Web::new(ask)));
-                    (socket, web, peer, leftover, prepared)
+                    (Socket::Tcp(stream), web, peer, leftover)
                 }
                 Guest::Body { stream, ask } => {
                     let peer = ask.peer;
                     let body = Protocol::Body(Box::new(Body::new(ask)));
-                    (Socket::Unix(stream), body, peer, Vec::new(), Ok(()))
+                    (Socket::Unix(stream), body, peer, Vec::new())
                 }
             };
             let door = self.doors.len() - 1;
-            let entry = self.let_in(door, Some(peer));
-            let key = self.next_key;
-            self.next_key += 1;
-            let (share, refused) = match entry {
-                Entry::Admitted(share) => (share, None),
-                Entry::Refused(rejection) => (None, Some(Over::Refused(rejection))),
-            };
-            let failed = prepared
-                .err()
-                .map(|error| error.to_string())
-                .or_else(|| {
-                    let added = self.epoll.add(&socket, readable(key));
-                    added.err().map(|errno| errno.to_string())
-                })
-                .map(|why| {
-                    let what = "taking a connection";
-                    Over::Refused(Rejection::Failed { what, why })
-                });
-            self.doors[door].open += 1;
-            let place = (door, &self.doors[door].account);
-            let peer = Peer::new(key, place, socket, protocol, share, now_ns());
-            self.peers.insert(key, peer);
-            let over = refused
-                .or(failed)
-                .or_else(|| self.begin(key, &leftover).err());
-            if let Some(over) = over {
-                self.gone.push((key, over));
+            if let Some(key) = self.enter(door, socket, protocol, Some(peer))
+                && let Err(over) = self.begin(key, &leftover)
+            {
+                self.close(key, &over);
             }
         }
         self.close_gone();

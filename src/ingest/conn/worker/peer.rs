@@ -1,6 +1,6 @@
 //! One connection as its thread sees it: a socket, what is said on it, and the way back.
 
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
@@ -37,8 +37,8 @@ pub(super) struct Ended {
     pub(super) voice: Option<Voice>,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
-    /// Its socket, if its peer has to learn of the end.
-    pub(super) leaving: Option<Socket>,
+    /// Its socket, and what still has to go out, if its peer has to learn of the end.
+    pub(super) leaving: Option<(Socket, Outbox)>,
 }
 
 /// What the epoll watches a connection for.
@@ -54,9 +54,9 @@ pub(super) enum Watch {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) key: u64,
-    /// Which listener's it is.
-    pub(super) door: usize,
     pub(super) account: Arc<Listener>,
+    /// A Unix socket's peer has none.
+    pub(super) address: Option<SocketAddr>,
     pub(super) socket: Socket,
     pub(super) protocol: Protocol,
     pub(super) outbox: Outbox,
@@ -73,7 +73,8 @@ impl Peer {
     /// A connection that was just taken, and is watched for input.
     pub(super) fn new(
         key: u64,
-        door: (usize, &Arc<Listener>),
+        account: Arc<Listener>,
+        address: Option<SocketAddr>,
         socket: Socket,
         protocol: Protocol,
         share: Option<Share>,
@@ -81,8 +82,8 @@ impl Peer {
     ) -> Self {
         Self {
             key,
-            door: door.0,
-            account: Arc::clone(door.1),
+            account,
+            address,
             socket,
             protocol,
             outbox: Outbox::default(),
@@ -249,41 +250,39 @@ impl Peer {
     /// Tells the peer that the connection is over, as far as its protocol has words for it.
     pub(super) fn say_farewell(&mut self, over: &Over) {
         let text;
-        let message = match (&self.protocol, over) {
-            (Protocol::Call(_), Over::Refused(_) | Over::Malformed(..) | Over::Dismissed) => {
-                &HANGUP_MESSAGE[..]
-            }
-            (Protocol::Raw(_), Over::Dismissed) => b"mixpool: ended by command\n",
-            (Protocol::Raw(_), Over::Malformed(_, why)) => {
-                text = format!("mixpool: {why}\n").into_bytes();
-                &text
-            }
-            (Protocol::Web(web), over) => {
+        let message = match (&self.protocol, over.rejection()) {
+            (Protocol::Web(web), _) => {
                 text = web.farewell(over);
                 &text
             }
-            _ => return,
+            (Protocol::Call(_), Some(_)) => &HANGUP_MESSAGE[..],
+            (Protocol::Raw(_), Some(why)) => {
+                text = format!("mixpool: {why}\n").into_bytes();
+                &text
+            }
+            (Protocol::Call(_) | Protocol::Raw(_), None) | (Protocol::Body(_), _) => return,
         };
         // Not worth a look at the answer: the connection ends in any case.
-        let _ = self.outbox.send(message, &mut self.socket);
+        let _ = self.outbox.finish(message, &mut self.socket);
     }
 
     /// The connection is over: gives what is left of it.
     pub(super) fn end(self, over: &Over, host: &Host<'_>) -> Ended {
         let by_peer = matches!(over, Over::HungUp);
-        let mut leaving = None;
+        let lingers = match &self.protocol {
+            // A WebSocket's peer waits for our side to close first (RFC 6455, 7.1.1).
+            Protocol::Web(_) => true,
+            Protocol::Call(_) | Protocol::Raw(_) => !by_peer,
+            // The answer to the request says it.
+            Protocol::Body(_) => false,
+        };
         let voice = match self.protocol {
             Protocol::Call(call) => call.end(host, by_peer),
             Protocol::Raw(raw) => raw.end(host, by_peer),
-            Protocol::Web(web) => {
-                // Whoever is not watched is not seen to go, and is let go at once.
-                if self.watch != Watch::Nothing && self.socket.shut_down().is_ok() {
-                    leaving = Some(self.socket);
-                }
-                web.end(host, by_peer)
-            }
+            Protocol::Web(web) => web.end(host, by_peer),
             Protocol::Body(body) => body.end(over, host),
         };
+        let leaving = lingers.then_some((self.socket, self.outbox));
         Ended {
             voice,
             share: self.share,
