@@ -67,7 +67,7 @@ pub struct Network {
     packets: [AtomicU64; PACKETS],
     discarded: [AtomicU64; DISCARDS],
     expected: AtomicU64,
-    lost: AtomicI64,
+    lost: AtomicU64,
     jitter_ns: AtomicU64,
     playout_delay_ns: AtomicU64,
     drift_ppb: AtomicI64,
@@ -94,9 +94,9 @@ impl Network {
         add(&self.discarded[why as usize], samples);
     }
 
-    /// Packets that the sender's numbers say there were, and those of them that never came: fewer than
-    /// none if some came twice (RFC 3550, A.3).
-    pub fn set_expected(&self, expected: u64, lost: i64) {
+    /// Packets that the sender's numbers say there were, and those of them that did not come. One that came
+    /// twice makes up for none that is lost.
+    pub fn set_expected(&self, expected: u64, lost: u64) {
         self.expected.store(expected, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
     }
@@ -199,8 +199,8 @@ impl Network {
 pub struct NetworkGauges {
     /// Packets.
     pub received: u64,
-    /// Packets; fewer than none if some came twice.
-    pub lost: i64,
+    /// Packets.
+    pub lost: u64,
     /// The interarrival jitter.
     pub jitter: Duration,
     /// As it is now.
@@ -215,8 +215,8 @@ pub struct NetworkGauges {
 pub struct NetworkTotals {
     pub received: u64,
     pub expected: u64,
-    /// Fewer than none if some came twice.
-    pub lost: i64,
+    /// Expected, and did not come.
+    pub lost: u64,
     pub duplicate: u64,
     pub reordered: u64,
     pub late: u64,
@@ -292,7 +292,7 @@ mod tests {
         network.discard(Discard::LatencyCap, 10);
         network.discard(Discard::DelayChange, 20);
         network.discard(Discard::Ended, 30);
-        network.set_expected(40, -2);
+        network.set_expected(40, 2);
         network.set_drift_ppm(-12.5);
         network.count_output(false);
         network.count_output(true);
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(entry.discarded_latency_cap, 10);
         assert_eq!(entry.discarded_delay_change, 20);
         assert_eq!(entry.discarded_ended, 30);
-        assert_eq!((entry.totals.expected, entry.totals.lost), (40, -2));
+        assert_eq!((entry.totals.expected, entry.totals.lost), (40, 2));
         assert_eq!(
             (
                 entry.totals.output_frames,
@@ -340,8 +340,8 @@ mod tests {
         };
         assert_eq!(of(&totals), [1, 2, 3, 4, 5, 6, 7, 8, 1, 1]);
         assert_eq!(of(&twice), [2, 4, 6, 8, 10, 12, 14, 16, 2, 2]);
-        assert_eq!((totals.expected, totals.lost), (40, -2));
-        assert_eq!((twice.expected, twice.lost), (80, -4));
+        assert_eq!((totals.expected, totals.lost), (40, 2));
+        assert_eq!((twice.expected, twice.lost), (80, 4));
         assert!((entry.drift_ppm + 12.5).abs() < 1e-9);
     }
 

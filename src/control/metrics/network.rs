@@ -65,7 +65,7 @@ fn packets(page: &mut Page<'_>, network: &NetworkTotals) -> fmt::Result {
     page.gauge(
         "lost",
         PACKETS,
-        "Packets expected and not received, of all streams there were; less if they come after all, or twice",
+        "Packets expected and not received, of all streams there were; less if they come after all",
         network.lost,
     )?;
     page.counter(

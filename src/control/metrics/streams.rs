@@ -157,7 +157,7 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         page,
         "stream_lost",
         PACKETS,
-        "Packets expected and not received; less if they come after all, or twice",
+        "Packets expected and not received; less if they come after all",
         streams,
         |figures| Some(figures.network?.lost),
     )?;

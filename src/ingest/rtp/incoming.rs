@@ -183,9 +183,9 @@ impl Incoming {
         if !std::mem::take(&mut self.stale) {
             return;
         }
-        let (expected, received) = self.sequence.totals();
+        let (expected, lost) = self.sequence.totals();
         if let Some(network) = self.stream.account().network() {
-            network.set_expected(expected, expected as i64 - received as i64);
+            network.set_expected(expected, lost);
             if let Some(jitter) = &self.jitter {
                 network.set_jitter(jitter.time());
             }

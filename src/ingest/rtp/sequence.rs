@@ -31,14 +31,18 @@ pub enum Order {
 pub struct Sequence {
     /// Extended number of the first packet.
     base: u64,
+    /// The lowest that came: below the base if the first packet had overtaken others.
+    lowest: u64,
     /// Extended number of the packet furthest ahead.
     highest: u64,
     /// Bit `n` is set if `highest - n` came. Reaches further back than [`MAX_MISORDER`].
     seen: u128,
     /// What follows the last stray.
     after_stray: Option<u16>,
+    /// Packets that came, duplicates among them.
     received: u64,
-    /// Expected and received before the last start.
+    duplicates: u64,
+    /// Expected and lost before the last start.
     before: (u64, u64),
     /// Expected and received at the last report.
     reported: (u64, u64),
@@ -50,10 +54,12 @@ impl Sequence {
         let first = FIRST_CYCLE + u64::from(first);
         Self {
             base: first,
+            lowest: first,
             highest: first,
             seen: 1,
             after_stray: None,
             received: 1,
+            duplicates: 0,
             before: (0, 0),
             reported: (0, 0),
         }
@@ -67,6 +73,7 @@ impl Sequence {
         if ahead < MAX_DROPOUT {
             self.received += 1;
             if ahead == 0 {
+                self.duplicates += 1;
                 return (Order::Duplicate, self.highest);
             }
             self.highest += u64::from(ahead);
@@ -77,15 +84,16 @@ impl Sequence {
         let behind = ahead.wrapping_neg();
         if behind < MAX_MISORDER {
             self.received += 1;
-            let bit = 1 << behind;
-            let order = if self.seen & bit == 0 {
-                Order::Behind
-            } else {
-                Order::Duplicate
-            };
-            self.seen |= bit;
             // Never below zero: the first cycle is longer than any misorder.
-            return (order, self.highest - u64::from(behind));
+            let extended = self.highest - u64::from(behind);
+            let bit = 1 << behind;
+            if self.seen & bit != 0 {
+                self.duplicates += 1;
+                return (Order::Duplicate, extended);
+            }
+            self.seen |= bit;
+            self.lowest = self.lowest.min(extended);
+            return (Order::Behind, extended);
         }
         if self.after_stray == Some(number) {
             self.restart(number.wrapping_sub(1));
@@ -109,13 +117,18 @@ impl Sequence {
         self.highest
     }
 
-    /// Packets expected and received since the stream exists, over all starts.
+    /// Packets expected since the stream exists, over all starts, and those of them that did not come.
     pub fn totals(&self) -> (u64, u64) {
-        let (expected, received) = self.before;
-        (expected + self.expected(), received + self.received)
+        let expected = self.highest - self.lowest + 1;
+        let came = self.received - self.duplicates;
+        (
+            self.before.0 + expected,
+            self.before.1 + expected.saturating_sub(came),
+        )
     }
 
-    /// Packets expected since the last start.
+    /// Packets expected since the last start, as report blocks count them: duplicates may make them fewer
+    /// than those received.
     fn expected(&self) -> u64 {
         self.highest - self.base + 1
     }
@@ -167,7 +180,7 @@ mod tests {
             .map(|number| sequence.take(number).1 as i64 - 65_534 - FIRST_CYCLE as i64)
             .into();
         assert_eq!(extended, [1, 3, 2, 4, -1]);
-        assert_eq!(sequence.totals(), (5, 6));
+        assert_eq!(sequence.totals(), (6, 0));
         assert_eq!(sequence.report().highest, 0x1_0002);
     }
 
@@ -179,7 +192,7 @@ mod tests {
             .inspect(|&(order, _)| assert_eq!(order, Order::Ahead))
             .last();
         assert_eq!(last.unwrap().1, FIRST_CYCLE + 17 + 999_999);
-        assert_eq!(sequence.totals(), (1_000_000, 1_000_000));
+        assert_eq!(sequence.totals(), (1_000_000, 0));
     }
 
     #[test]
@@ -225,12 +238,12 @@ mod tests {
                 Order::Astray
             ]
         );
-        assert_eq!(sequence.totals(), (4, 4));
+        assert_eq!(sequence.totals(), (4, 0));
         assert_eq!(
             sequence.take(50_003),
             (Order::Restart, FIRST_CYCLE + 50_003)
         );
-        assert_eq!(sequence.totals(), (6, 6));
+        assert_eq!(sequence.totals(), (6, 0));
         assert_eq!(sequence.take(50_004).0, Order::Ahead);
     }
 
@@ -247,5 +260,20 @@ mod tests {
         orders(&mut sequence, &[8, 8]);
         assert_eq!(sequence.report().cumulative_lost, -2);
         assert_eq!(sequence.report().fraction_lost, 0);
+    }
+
+    #[test]
+    fn duplicates_make_up_for_no_loss() {
+        let mut sequence = Sequence::new(100);
+        // 102 and 104 are missing, and 99 was overtaken by the first.
+        orders(&mut sequence, &[101, 101, 103, 101, 105, 99, 99, 105]);
+        assert_eq!(sequence.totals(), (7, 2));
+        // Report blocks count as RFC 3550 has it.
+        assert_eq!(sequence.report().cumulative_lost, -3);
+        sequence.take(102);
+        assert_eq!(sequence.totals(), (7, 1));
+        // What was lost before a start over stays lost.
+        orders(&mut sequence, &[40_000, 40_001, 40_001]);
+        assert_eq!(sequence.totals(), (9, 1));
     }
 }

@@ -18,8 +18,8 @@ pub struct NetworkReport {
     pub received_packets: u64,
     /// By the sender's numbers.
     pub expected_packets: u64,
-    /// Expected and never received; negative if some came twice.
-    pub lost_packets: i64,
+    /// Expected and not received. Duplicates have a figure of their own.
+    pub lost_packets: u64,
     pub duplicate_packets: u64,
     pub reordered_packets: u64,
     /// Came after their playout.

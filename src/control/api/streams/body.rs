@@ -79,8 +79,8 @@ pub(in crate::control::api) struct StreamBody {
     /// How much faster the sender's clock runs than ours.
     pub(in crate::control::api) drift_ppm: Option<f64>,
     pub(in crate::control::api) received_packets: Option<u64>,
-    /// Negative if some came twice.
-    pub(in crate::control::api) lost_packets: Option<i64>,
+    /// Expected by the sender's numbers and not received.
+    pub(in crate::control::api) lost_packets: Option<u64>,
 }
 
 impl StreamBody {

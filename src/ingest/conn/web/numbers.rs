@@ -25,9 +25,13 @@ const FIRST: u64 = 1 << 32;
 pub(super) struct Numbers {
     /// The first, and the highest, since it began or began anew.
     span: Option<(u64, u64)>,
-    /// Messages that came since then.
-    received: u64,
-    /// Expected and received before that.
+    /// The lowest since then: below the first if that had overtaken others.
+    lowest: u64,
+    /// Bit `n` is set if the highest less `n` came. Reaches further back than [`BEHIND_MAX`].
+    seen: u128,
+    /// Messages that came since then, each counted once.
+    came: u64,
+    /// Expected and lost before that.
     before: (u64, u64),
     /// What is added to its numbers.
     base: u64,
@@ -61,7 +65,9 @@ impl Numbers {
     pub(super) fn new(first: Option<u64>) -> Self {
         let mut numbers = Self {
             span: None,
-            received: 0,
+            lowest: 0,
+            seen: 0,
+            came: 0,
             before: (0, 0),
             base: FIRST,
             last: None,
@@ -113,17 +119,14 @@ impl Numbers {
     fn take(&mut self, sequence: u64) -> (u64, u64, bool) {
         self.reordered = false;
         let Some((first, highest)) = self.span else {
-            self.span = Some((sequence, sequence));
-            self.received += 1;
+            self.begin(sequence);
             return (self.base, 0, false);
         };
         if sequence.saturating_sub(highest) > AHEAD_MAX
             || highest.saturating_sub(sequence) > BEHIND_MAX
         {
-            let (expected, received) = self.totals();
-            self.before = (expected, received);
-            self.received = 1;
-            self.span = Some((sequence, sequence));
+            self.before = self.totals();
+            self.begin(sequence);
             self.base += highest.saturating_sub(first) + 1;
             // What follows the last that was heard.
             self.last = self.last.map(|last| Last {
@@ -132,7 +135,14 @@ impl Numbers {
             });
             return (self.base, 0, true);
         }
-        self.received += 1;
+        if sequence > highest {
+            let ahead = u32::try_from(sequence - highest).unwrap_or(u32::MAX);
+            self.seen = self.seen.checked_shl(ahead).unwrap_or(0);
+        }
+        let bit = 1 << highest.saturating_sub(sequence);
+        self.came += u64::from(self.seen & bit == 0);
+        self.seen |= bit;
+        self.lowest = self.lowest.min(sequence);
         self.reordered = sequence < highest;
         let missing = sequence.saturating_sub(highest).saturating_sub(1);
         self.span = Some((first, highest.max(sequence)));
@@ -141,10 +151,19 @@ impl Numbers {
         (number, missing, false)
     }
 
-    /// Messages expected and received since the stream began.
+    /// The first message of all, or of a new beginning.
+    fn begin(&mut self, sequence: u64) {
+        self.span = Some((sequence, sequence));
+        (self.lowest, self.seen, self.came) = (sequence, 1, 1);
+    }
+
+    /// Messages expected since the stream began, and those of them that did not come.
     fn totals(&self) -> (u64, u64) {
-        let expected = self.span.map_or(0, |(first, highest)| highest - first + 1);
-        (self.before.0 + expected, self.before.1 + self.received)
+        let expected = self
+            .span
+            .map_or(0, |(_, highest)| highest - self.lowest + 1);
+        let lost = expected.saturating_sub(self.came);
+        (self.before.0 + expected, self.before.1 + lost)
     }
 
     /// Tells a stream's account what is expected and lost.
@@ -153,8 +172,8 @@ impl Numbers {
             talker.count(Packet::Reordered);
         }
         if let Some(network) = talker.network() {
-            let (expected, received) = self.totals();
-            network.set_expected(expected, expected as i64 - received as i64);
+            let (expected, lost) = self.totals();
+            network.set_expected(expected, lost);
         }
     }
 }

@@ -16,7 +16,7 @@ fn messages_in_a_row_follow_each_other_however_their_times_waver() {
         let at = time(&mut numbers, 2 + index, Some(20 * index + wavers));
         assert_eq!(at, index * FRAME);
     }
-    assert_eq!(numbers.totals(), (7, 7));
+    assert_eq!(numbers.totals(), (7, 0));
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn missing_messages_of_another_track_take_no_time() {
     assert_eq!(time(&mut numbers, 10, Some(0)), 0);
     // Three are missing, two of them the other track's.
     assert_eq!(time(&mut numbers, 14, Some(40)), 2 * FRAME);
-    assert_eq!(numbers.totals(), (5, 2));
+    assert_eq!(numbers.totals(), (5, 3));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn messages_without_audio_are_neither_lost_nor_time() {
     assert_eq!(time(&mut numbers, 2, None), 0);
     assert_eq!(numbers.silent(3), Some(FIRST + 2));
     assert_eq!(time(&mut numbers, 4, None), FRAME);
-    assert_eq!(numbers.totals(), (4, 4));
+    assert_eq!(numbers.totals(), (4, 0));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_pause_is_known_by_the_times() {
     assert_eq!(time(&mut numbers, 1, Some(0)), 0);
     assert_eq!(time(&mut numbers, 2, Some(3_000)), 3_000 * PER_MS);
     assert_eq!(time(&mut numbers, 3, Some(3_020)), 3_020 * PER_MS);
-    assert_eq!(numbers.totals(), (3, 3));
+    assert_eq!(numbers.totals(), (3, 0));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn what_comes_late_or_twice_belongs_where_it_would_have_been() {
         assert!(numbers.reordered);
         assert_eq!(time(&mut numbers, 4, stamp(3)), 3 * FRAME);
         assert_eq!(time(&mut numbers, 5, stamp(4)), 4 * FRAME);
-        assert_eq!(numbers.totals(), (5, 5));
+        assert_eq!(numbers.totals(), (5, 1));
     }
 }
 
@@ -83,7 +83,7 @@ fn one_that_begins_anew_is_counted_on_and_numbered_on() {
     let next = numbers.audio(3, Some(40), FRAME as usize);
     assert!(!next.begins);
     assert_eq!(next.number - anew.number, 2);
-    assert_eq!(numbers.totals(), (4, 3));
+    assert_eq!(numbers.totals(), (4, 1));
 }
 
 #[test]
@@ -110,6 +110,6 @@ fn no_number_and_no_time_is_too_much() {
             numbers.silent(stamp);
         }
     }
-    let (expected, received) = numbers.totals();
-    assert!(expected > 0 && received > 0);
+    let (expected, lost) = numbers.totals();
+    assert!(expected > lost);
 }

@@ -129,7 +129,7 @@ fn a_media_stream_of_twilio_is_heard_on_its_clock_and_its_losses_are_exact() {
     );
     let network = rig.network();
     // The beginning, ten pieces, a key, the end; two are lost, and one came twice.
-    assert_eq!((network.totals.expected, network.totals.lost), (13, 1));
+    assert_eq!((network.totals.expected, network.totals.lost), (13, 2));
     assert_eq!(
         (network.totals.duplicate, network.totals.telephone_event),
         (1, 1)
