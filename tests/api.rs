@@ -28,3 +28,5 @@ mod sessions;
 mod sorting;
 #[path = "api/streams.rs"]
 mod streams;
+#[path = "api/switches.rs"]
+mod switches;

@@ -1,6 +1,12 @@
 //! A stream as the server knows it, from its admission to the last report.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
     ingest::Dismissal,
@@ -9,6 +15,24 @@ use crate::{
     queue::LeaseId,
 };
 
+/// Whether a switch of a stream was turned on since it was last cleared. It may have been turned off again.
+///
+/// A strip says what the mixer did, which is up to a tick behind what it was asked. This is never behind: it is
+/// noted once the command is on its way, and taken before the one that clears, so a switch that is on, and
+/// whose caller has its answer, is noted.
+#[derive(Debug, Default)]
+pub(super) struct Asked(AtomicBool);
+
+impl Asked {
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
 /// A stream that was admitted.
 #[derive(Debug)]
 pub struct Admitted {
@@ -16,6 +40,8 @@ pub struct Admitted {
     strip: Arc<Strip>,
     pub(super) dismissal: Dismissal,
     pub(super) lease: LeaseId,
+    pub(super) was_muted: Asked,
+    pub(super) was_solo: Asked,
     from: String,
     at: Duration,
     number: u64,
@@ -37,6 +63,8 @@ impl Admitted {
             strip,
             dismissal,
             lease,
+            was_muted: Asked::default(),
+            was_solo: Asked::default(),
             from,
             at,
             number,

@@ -8,13 +8,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{Admitted, Busy, Settings, Status, shared::Shared};
+use super::{Admitted, Busy, Settings, Status, admitted::Asked, shared::Shared};
 use crate::{
     audio::Gain,
     ingest::{MixClock, Tuning},
     ledger::Listener,
     mixer::{self, Command, Monitor, MonitorKind},
-    queue::{PoolStats, Producer},
+    queue::{LeaseId, PoolStats, Producer},
     sink::{RtpProgress, RtpSent, RtpTarget},
 };
 
@@ -142,15 +142,37 @@ impl Handle {
     /// [`Busy`]; then some of the change may be done.
     pub fn set(&self, stream: &Admitted, change: Change) -> Result<(), Busy> {
         let lease = stream.lease;
-        let commands = [
-            change.gain.map(|gain| Command::SetGain(lease, gain)),
-            change.muted.map(|muted| Command::SetMuted(lease, muted)),
-            change.solo.map(|solo| Command::SetSolo(lease, solo)),
-        ];
-        commands
-            .into_iter()
-            .flatten()
-            .try_for_each(|command| self.0.commands.steer(command))
+        let commands = &self.0.commands;
+        if let Some(gain) = change.gain {
+            commands.steer(Command::SetGain(lease, gain))?;
+        }
+        for switch in Switch::ALL {
+            if let Some(on) = switch.of(&change) {
+                commands.steer(switch.command(lease, on))?;
+                if on {
+                    switch.asked(stream).note();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns a switch off for all streams that run, one command for each that may have it on.
+    ///
+    /// # Errors
+    /// [`Busy`]; then some are done, and another call goes on with the others.
+    pub fn clear(&self, switch: Switch) -> Result<(), Busy> {
+        for stream in self.running() {
+            let asked = switch.asked(&stream);
+            if asked.take() {
+                let command = switch.command(stream.lease, false);
+                self.0
+                    .commands
+                    .steer(command)
+                    .inspect_err(|Busy| asked.note())?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends a stream: it goes to silence within 20 ms, the rest of what it has in its ring is discarded, and
@@ -183,6 +205,40 @@ impl Handle {
         self.0
             .commands
             .steer(Command::Unmonitor(stream.lease, kind))
+    }
+}
+
+/// What is on or off for a stream in the mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// Consumed without being heard.
+    Mute,
+    /// Heard, while streams that are not solo are silent.
+    Solo,
+}
+
+impl Switch {
+    const ALL: [Self; 2] = [Self::Mute, Self::Solo];
+
+    fn of(self, change: &Change) -> Option<bool> {
+        match self {
+            Self::Mute => change.muted,
+            Self::Solo => change.solo,
+        }
+    }
+
+    fn command(self, lease: LeaseId, on: bool) -> Command {
+        match self {
+            Self::Mute => Command::SetMuted(lease, on),
+            Self::Solo => Command::SetSolo(lease, on),
+        }
+    }
+
+    fn asked(self, stream: &Admitted) -> &Asked {
+        match self {
+            Self::Mute => &stream.was_muted,
+            Self::Solo => &stream.was_solo,
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub use self::{
     commands::Busy,
     error::ServerError,
     folder::{Folder, FolderError, NAME_BYTES_MAX},
-    handle::{Change, Handle},
+    handle::{Change, Handle, Switch},
     histogram::TickCounts,
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},

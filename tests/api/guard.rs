@@ -80,6 +80,8 @@ fn pages_of_other_sites_change_nothing() {
             ("POST", "/api/v1/session"),
             ("DELETE", "/api/v1/session"),
             ("DELETE", "/api/v1/streams/noise"),
+            ("DELETE", "/api/v1/mute"),
+            ("DELETE", "/api/v1/solo"),
             ("POST", "/api/v1/recordings"),
             ("POST", "/api/v1/reload"),
             ("POST", "/ingest/a"),

@@ -53,6 +53,8 @@ fn each_token_opens_what_it_is_for() {
         ("POST", "/api/v1/streams"),
         ("PATCH", "/api/v1/streams/noise"),
         ("DELETE", "/api/v1/streams/noise"),
+        ("DELETE", "/api/v1/mute"),
+        ("DELETE", "/api/v1/solo"),
         ("POST", "/api/v1/recordings"),
         ("DELETE", "/api/v1/recordings/999"),
         ("POST", "/api/v1/reload"),

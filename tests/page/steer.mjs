@@ -161,3 +161,34 @@ export const the_focus_stays_in_the_table = async () => {
   await server.stop();
   return "to the row that follows, and at last to the filter";
 };
+
+export const a_solo_out_of_sight_is_seen_and_cleared = async () => {
+  const server = await Server.start(["--synthetic", "12", ...ROOM]);
+  const { page, check } = await visit(server.address);
+  const set = (id, body) => fetch(new URL(`api/v1/streams/${id}`, server.address), {
+    method: "PATCH", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+  });
+  const bar = page.locator("#switched");
+  expect(!(await bar.isVisible()), "nothing is switched at first");
+  const chip = (name) => page.locator(`.chip[data-show="${name}"]`).textContent();
+  await set("synthetic-0012", { solo: true });
+  for (const id of ["synthetic-0003", "synthetic-0004"]) await set(id, { muted: true });
+  // Whatever the filter hides.
+  await page.locator("#filter").fill("synthetic-0001");
+  await until("the bar", async () => /1 stream is solo: the others are silent\./.test(await bar.innerText()) && /2 streams are muted\./.test(await bar.innerText()));
+  expect((await chip("solo")) === "Solo 1" && (await chip("muted")) === "Muted 2", `${await chip("solo")}, ${await chip("muted")}`);
+  await page.getByRole("button", { name: "Clear solo" }).click();
+  expect((await focused(page)) === "filter", `${await focused(page)} has the focus`);
+  await until("no solo", async () => !(await stream(server, "synthetic-0012")).solo);
+  await until("mute alone is left", async () => !/solo/.test(await bar.innerText()));
+  expect((await stream(server, "synthetic-0003")).muted, "mute stays");
+  await page.getByRole("button", { name: "Unmute all" }).click();
+  await until("no mute", async () => !(await stream(server, "synthetic-0003")).muted && !(await stream(server, "synthetic-0004")).muted);
+  await until("no bar", async () => !(await bar.isVisible()));
+  await sleep(2500);
+  expect(!(await bar.isVisible()), "the bar does not come back");
+  expect((await chip("solo")) === "Solo" && (await chip("muted")) === "Muted", "the chips are as before");
+  await check();
+  await server.stop();
+  return "1 solo and 2 muted were told beyond the filter; two clicks cleared them";
+};

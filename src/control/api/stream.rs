@@ -1,9 +1,10 @@
 //! `/api/v1/streams/{id}`: one stream.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
+use tokio::time::sleep;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -18,14 +19,21 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    server::{Admitted, Busy, Change, NetworkReport},
+    server::{Admitted, Busy, Change, NetworkReport, Switch},
 };
 
 /// What may be asked for, beside silence.
 const GAIN_DB: RangeInclusive<f32> = -96.0..=24.0;
 
+/// How often, and after how long, a switch of many streams goes on where the mixer had no room for more.
+const CLEAR_TRIES: usize = 100;
+const CLEAR_PAUSE: Duration = Duration::from_millis(20);
+
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
-    OpenApiRouter::new().routes(routes!(stream, change_stream, end_stream))
+    OpenApiRouter::new()
+        .routes(routes!(stream, change_stream, end_stream))
+        .routes(routes!(clear_mute))
+        .routes(routes!(clear_solo))
 }
 
 /// A stream, and all that is known of it, as it is now.
@@ -188,6 +196,36 @@ async fn end_stream(
         detail.stream.phase = PhaseBody::Ending;
     }
     Ok((StatusCode::ACCEPTED, Json(detail)))
+}
+
+/// Unmutes every stream that runs, from the next ticks on, each in a ramp of 20 ms.
+#[utoipa::path(
+    delete, path = "/api/v1/mute", tag = "streams",
+    responses((status = 204, description = "No stream that was muted before is muted"))
+)]
+async fn clear_mute(Shared(state): Shared<Arc<State>>) -> Result<StatusCode, Problem> {
+    clear(&state, Switch::Mute).await
+}
+
+/// Ends the solo of every stream that runs, from the next ticks on: all that are not muted are heard.
+#[utoipa::path(
+    delete, path = "/api/v1/solo", tag = "streams",
+    responses((status = 204, description = "No stream that was solo before is solo"))
+)]
+async fn clear_solo(Shared(state): Shared<Arc<State>>) -> Result<StatusCode, Problem> {
+    clear(&state, Switch::Solo).await
+}
+
+/// There may be more streams than commands that may wait: those beyond wait here for the next tick.
+async fn clear(state: &State, switch: Switch) -> Result<StatusCode, Problem> {
+    for _ in 0..CLEAR_TRIES {
+        if state.handle.clear(switch).is_ok() {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+        sleep(CLEAR_PAUSE).await;
+    }
+    state.handle.clear(switch).map_err(busy)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn running(admitted: &Admitted) -> Result<(), Problem> {

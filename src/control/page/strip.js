@@ -31,7 +31,7 @@ export class Strips {
   #asked = new Map();
   /** Rises with each thing that was asked here, or no longer is. */
   change = 0;
-  #solos = { slow: -1, change: -1, any: false };
+  #counted = { slow: -1, change: -1, roster: -1, muted: 0, solo: 0 };
 
   constructor(model) {
     this.#model = model;
@@ -50,13 +50,44 @@ export class Strips {
     return { gain: asked.wanted.gain_db ?? told.gain, flags: (told.flags & ~asked.mask) | asked.flags };
   }
 
-  anySolo() {
-    const known = this.#solos;
-    if (known.slow !== this.#model.slowUpdates || known.change !== this.change) {
-      const any = this.#model.streams.some((stream) => stream && this.of(stream).flags & SOLO);
-      this.#solos = { slow: this.#model.slowUpdates, change: this.change, any };
+  /** How many streams are `muted` and how many `solo`, in sight or not. */
+  counts() {
+    const known = this.#counted;
+    const { slowUpdates: slow, roster, streams } = this.#model;
+    if (known.slow !== slow || known.roster !== roster || known.change !== this.change) {
+      const counted = { muted: 0, solo: 0 };
+      for (const stream of streams) {
+        if (!stream) continue;
+        const { flags } = this.of(stream);
+        if (flags & MUTED) counted.muted += 1;
+        if (flags & SOLO) counted.solo += 1;
+      }
+      this.#counted = { slow, roster, change: this.change, ...counted };
     }
-    return this.#solos.any;
+    return this.#counted;
+  }
+
+  anySolo() {
+    return this.counts().solo > 0;
+  }
+
+  /** Turns a switch off for all streams, by one request. */
+  async clear(flag) {
+    if (refused()) return;
+    const name = flag === MUTED ? "mute" : "solo";
+    const cleared = this.#model.streams.filter((stream) => stream && this.of(stream).flags & flag);
+    for (const stream of cleared) {
+      const asked = this.#note(stream, flag, false);
+      for (const change of [asked.wanted, asked.unsent]) delete change[flag === MUTED ? "muted" : "solo"];
+    }
+    try {
+      await request("DELETE", path(name));
+      dismiss(`clear ${name}`);
+    } catch (failure) {
+      for (const stream of cleared) this.#asked.delete(stream);
+      this.change += 1;
+      alert(`The ${name} of all streams was not cleared: ${failure.message}`, { key: `clear ${name}` });
+    }
   }
 
   gain(stream, db) {
@@ -78,15 +109,21 @@ export class Strips {
 
   #ask(stream, change, flag = 0, on = false) {
     if (refused()) return;
-    const asked = this.#asked.get(stream) ?? { wanted: {}, unsent: {}, mask: 0, flags: 0 };
+    const asked = this.#note(stream, flag, on);
     Object.assign(asked.wanted, change);
     Object.assign(asked.unsent, change);
+    asked.timer ??= setTimeout(() => this.#send(stream, asked), asked.sending ? SEND_MS : 0);
+  }
+
+  /** The switch of a stream stands as it is asked for here, until the server is heard of it. */
+  #note(stream, flag, on) {
+    const asked = this.#asked.get(stream) ?? { wanted: {}, unsent: {}, mask: 0, flags: 0 };
     asked.mask |= flag;
     asked.flags = (asked.flags & ~flag) | (on ? flag : 0);
     asked.until = performance.now() + TRUST_MS;
     this.change += 1;
     this.#asked.set(stream, asked);
-    asked.timer ??= setTimeout(() => this.#send(stream, asked), asked.sending ? SEND_MS : 0);
+    return asked;
   }
 
   async #send(stream, asked) {

@@ -4,6 +4,7 @@
 import * as show from "./format.js";
 import { MUTED, SOLO } from "./model.js";
 import { Row } from "./row.js";
+import { changes } from "./session.js";
 
 /** name, label, class, what it sorts by, first direction. */
 const COLUMNS = [
@@ -48,6 +49,8 @@ export class Table {
   #rowHeight = 38;
   #pointerInside = false;
   #stale = true;
+  /** What the bar and the chips say. */
+  #told = "";
 
   /** `detail` shows what a row opens: `element`, `show(stream)`, `hide()`, `listen(stream)`. */
   constructor(model, strips, detail) {
@@ -77,6 +80,9 @@ export class Table {
         for (const other of document.querySelectorAll(".chip")) other.setAttribute("aria-pressed", other === chip);
         this.#reorder();
       });
+    }
+    for (const [id, flag] of [["clear-solo", SOLO], ["clear-mute", MUTED]]) {
+      changes(document.getElementById(id)).addEventListener("click", () => this.#clear(flag));
     }
     addEventListener("keydown", (event) => {
       const typing = event.target.closest?.("input, textarea, dialog");
@@ -115,7 +121,37 @@ export class Table {
       if (!held && now - this.#sortedAt > RESORT_MS) this.#reorder();
     }
     if (this.#stale) this.#place();
+    this.#tellSwitched(now);
     for (const row of this.#pool) if (row.stream) row.draw(model, now);
+  }
+
+  #clear(flag) {
+    this.#strips.clear(flag);
+    // The button goes with what it cleared: the focus stays near.
+    document.getElementById("filter").focus({ preventScroll: true });
+  }
+
+  /** Streams that are solo, muted or drop, though their rows may be out of sight. */
+  #tellSwitched(now) {
+    const model = this.#model;
+    const { solo, muted } = this.#strips.counts();
+    const dropping = model.streams.filter((stream) => stream && model.isRed(stream.slot, now)).length;
+    const told = `${solo} ${muted} ${dropping}`;
+    if (told === this.#told) return;
+    this.#told = told;
+    const streams = (count) => `${show.count(count)} ${count === 1 ? "stream is" : "streams are"}`;
+    const bar = document.getElementById("switched");
+    const say = (id, count, text) => {
+      const line = document.getElementById(id);
+      line.hidden = count === 0;
+      if (count > 0) line.firstElementChild.textContent = text;
+    };
+    say("switched-solo", solo, `${streams(solo)} solo: the others are silent.`);
+    say("switched-muted", muted, `${streams(muted)} muted.`);
+    bar.hidden = solo + muted === 0;
+    for (const [name, count] of Object.entries({ dropping, muted, solo })) {
+      document.querySelector(`.chip[data-show="${name}"] .chip-count`).textContent = count > 0 ? ` ${show.count(count)}` : "";
+    }
   }
 
   #makeHead() {
