@@ -1,9 +1,19 @@
-//! Streams that `serve` makes up itself, held to the pool that it asks for.
+//! What `serve` cannot start with: more streams than slots, and fewer descriptors than it needs.
 #![cfg(feature = "server")]
 
 mod face;
 
-use face::{mixpool, stderr, text};
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use face::{Running, mixpool, stderr, text};
+use nix::sys::signal::Signal;
 
 /// The message of a start that is refused as wrong usage.
 fn refusal(flags: &[&str]) -> String {
@@ -67,4 +77,110 @@ fn a_thousand_streams_all_have_a_row() {
     assert_eq!(report["refused_streams"], 0);
     assert_eq!(report["streams"].as_array().unwrap().len(), 1000);
     assert_eq!(report["streams"][999]["id"], "synthetic-1000");
+}
+
+/// The command under a limit of descriptors.
+fn limited(descriptors: u32, flags: &str) -> Command {
+    let mut command = Command::new("sh");
+    let run = format!(
+        "ulimit -n {descriptors} && exec {} serve {flags}",
+        face::MIXPOOL
+    );
+    command.args(["-c", &run]);
+    command
+}
+
+#[test]
+fn a_server_that_cannot_open_what_it_needs_does_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mix.sock");
+    let socket = text(&path);
+    let all = format!("--rtp 0 --audiosocket 0 --tcp 0 --unix {socket} --http 127.0.0.1:0");
+    // From the first that suffices for the pool to the last that leaves no connection any.
+    for (flags, most) in [
+        (&*all, 44),
+        ("--rtp 0 --rtp-threads 4", 44),
+        ("--tcp 0 --http off", 26),
+    ] {
+        for descriptors in (8..=most).step_by(4) {
+            let run = format!("--duration 50ms {flags}");
+            let output = limited(descriptors, &run).output().unwrap();
+            let said = stderr(&output);
+            let last = said.lines().last().unwrap_or_default();
+            assert_eq!(
+                output.status.code(),
+                Some(1),
+                "{descriptors} {flags}: {said}"
+            );
+            assert!(
+                last.starts_with("mixpool: ") && last.contains("ulimit -n"),
+                "{descriptors} {flags}: {last}"
+            );
+            assert!(output.stdout.is_empty(), "{descriptors} {flags}");
+        }
+    }
+    let output = limited(64, &format!("--duration 50ms {all}")).output();
+    assert_eq!(output.unwrap().status.code(), Some(0));
+}
+
+/// Waits until a file has so many lines with this text, and returns the last one.
+fn line_with(path: &Path, part: &str, count: usize) -> String {
+    let begun = Instant::now();
+    loop {
+        let text = fs::read_to_string(path).unwrap();
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(part)).collect();
+        if lines.len() >= count {
+            return lines[count - 1].to_owned();
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "no {part:?}: {text}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The address that a line ends with.
+fn address_of(line: &str) -> SocketAddr {
+    let word = line.split([' ', '/']).rfind(|word| !word.is_empty());
+    word.unwrap().parse().unwrap()
+}
+
+#[test]
+fn accepts_that_fail_are_logged_once_a_second() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let begun = Instant::now();
+    let flags = "--tcp 127.0.0.1:0 --http 127.0.0.1:0 --first-message-timeout 1h";
+    let mut command = limited(64, flags);
+    command
+        .stderr(fs::File::create(&log).unwrap())
+        .stdout(Stdio::null());
+    let mut server = Running::start(&mut command);
+    let http = address_of(&line_with(&log, "dashboard and API at", 1));
+    let tcp = address_of(&line_with(&log, "listening on tcp", 1));
+    let mut peers: Vec<_> = (0..80).map(|_| TcpStream::connect(tcp)).collect();
+    let kinds = [
+        "no connection can be taken",
+        "no HTTP connection can be taken",
+    ];
+    let line = line_with(&log, kinds[0], 1);
+    assert!(
+        line.contains("accept: ") && line.contains("ulimit -n"),
+        "{line}"
+    );
+    peers.push(TcpStream::connect(http));
+    // The third comes two seconds after the first.
+    for kind in kinds {
+        line_with(&log, kind, 3);
+    }
+    server.signal(Signal::SIGTERM);
+    drop(peers);
+    server.wait();
+    let text = fs::read_to_string(&log).unwrap();
+    let seconds = begun.elapsed().as_secs() as usize + 1;
+    for kind in kinds {
+        let count = text.matches(kind).count();
+        assert!(count <= seconds, "{kind}: {count} lines in {seconds} s");
+    }
 }

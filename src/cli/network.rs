@@ -113,10 +113,12 @@ const LIMITS: &str = "Limits of network sources";
 impl Network {
     /// Whether anything is listened on.
     pub fn listens(&self) -> bool {
-        !(self.rtp.is_empty()
-            && self.audiosocket.is_empty()
-            && self.tcp.is_empty()
-            && self.unix.is_empty())
+        !self.rtp.is_empty() || self.takes_connections()
+    }
+
+    /// Whether connections are taken, each of which is a descriptor.
+    pub fn takes_connections(&self) -> bool {
+        !(self.audiosocket.is_empty() && self.tcp.is_empty() && self.unix.is_empty())
     }
 
     /// What strangers are allowed, of a pool with so many rings.

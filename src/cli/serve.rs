@@ -212,6 +212,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         None => None,
     };
+    if control.is_some() || arguments.network.takes_connections() {
+        listen::check_descriptors().context("cannot start the server")?;
+    }
     let mut line = status::Line::new();
     loop {
         running.wait(Duration::from_secs(1));

@@ -17,9 +17,9 @@ use nix::sys::socket::{
     sockopt::{SndBuf, TcpUserTimeout},
 };
 use tokio::{
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tower::Service as _;
 
@@ -29,6 +29,7 @@ use super::{
     rate::{NoPlace, Place},
     state::State,
 };
+use crate::ingest::remedy;
 
 /// A request's head comes within this time, the first and each later one: who sends it byte by byte, or
 /// nothing at all, holds a connection no longer.
@@ -46,6 +47,9 @@ const HEAD_FIELDS_MAX: usize = 2 * HEADERS_MAX;
 /// After a failure to accept: there may be no descriptors, and another try at once would find none.
 const REST: Duration = Duration::from_millis(50);
 
+/// Failures to accept are logged no more often.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Connections that are told that there is no room for them, at once; beyond that they are just closed.
 const TURNED_AWAY_MAX: usize = 64;
 
@@ -53,34 +57,27 @@ const TURNED_AWAY_MAX: usize = 64;
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes connections until the runtime ends.
-pub(super) async fn run(listener: std::net::TcpListener, router: Router, state: Arc<State>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!("cannot listen for HTTP: {error}");
-            return;
-        }
-    };
+pub(super) async fn run(listener: TcpListener, router: Router, state: Arc<State>) {
     let settings = &state.settings;
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
-    let mut troubled = false;
+    let mut logged = None::<Instant>;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             // The peer was gone before it was taken.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                if !troubled {
+                if logged.is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
+                    logged = Some(Instant::now());
                     tracing::warn!(
-                        "no HTTP connection can be taken, which is tried again: {error}"
+                        "no HTTP connection can be taken, which is tried again: accept: {error}{}",
+                        remedy(&error)
                     );
                 }
-                troubled = true;
                 sleep(REST).await;
                 continue;
             }
         };
-        troubled = false;
         match state.places.take(peer.ip()) {
             Ok(place) => {
                 bound(&stream, settings.stalled_max);

@@ -60,7 +60,7 @@ use self::{
     tokens::Auth,
 };
 use crate::{
-    ingest::conn::Guests,
+    ingest::{conn::Guests, during},
     server::{Handle, ReloadError, Reloaded},
 };
 
@@ -161,13 +161,19 @@ impl Control {
         mut settings: ControlSettings,
         handle: Handle,
     ) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
+        let address = listener.local_addr().map_err(during("getsockname"))?;
+        listener.set_nonblocking(true).map_err(during("fcntl"))?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .max_blocking_threads(BLOCKING_THREADS_MAX)
-            .build()?;
+            .build()
+            .map_err(during("its runtime"))?;
+        let listener = {
+            let _runtime = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)
+                .map_err(during(format!("waiting for connections to {address}")))?
+        };
         let listeners = Listeners::new(&handle, settings.listeners_max)?;
         let (publish, snapshot) = sampler::first(&handle, &listeners);
         let events = Arc::new(Events::new(SystemTime::now()));
@@ -197,7 +203,8 @@ impl Control {
             .spawn(move || {
                 runtime.block_on(serve);
                 runtime.shutdown_timeout(FAREWELL);
-            })?;
+            })
+            .map_err(during("starting a thread"))?;
         Ok(Self {
             address,
             stop,
@@ -221,7 +228,7 @@ impl Control {
 }
 
 async fn serve(
-    listener: TcpListener,
+    listener: tokio::net::TcpListener,
     publish: watch::Sender<Arc<Snapshot>>,
     router: Router,
     state: Arc<State>,

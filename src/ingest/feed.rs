@@ -19,6 +19,7 @@ use std::{
 
 use self::live::Hand;
 use super::{
+    during,
     schedule::Schedule,
     source::{Source, SourceError},
     stream::{Offered, Stream},
@@ -199,7 +200,7 @@ impl Feeders {
                 Ok(thread) => feeders.threads.push(thread),
                 Err(error) => {
                     feeders.join();
-                    return Err(error);
+                    return Err(during(format!("thread ingest-{index}"))(error));
                 }
             }
         }

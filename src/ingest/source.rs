@@ -6,8 +6,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use nix::errno::Errno;
 use thiserror::Error;
+
+use super::remedy;
 
 /// Where a stream's samples come from: one kind per file, behind this trait.
 pub trait Source: Send {
@@ -87,13 +88,4 @@ pub enum SourceError {
         /// What the operating system said.
         source: io::Error,
     },
-}
-
-/// What to do about an error that a thousand files bring by their number alone.
-fn remedy(error: &io::Error) -> &'static str {
-    if error.raw_os_error() == Some(Errno::EMFILE as i32) {
-        "; each source keeps one file open, so raise the limit (ulimit -n)"
-    } else {
-        ""
-    }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     audio::Format,
-    ingest::{MixClock, clock::now_ns},
+    ingest::{MixClock, clock::now_ns, during},
     mixer::Mixer,
     queue::LeaseId,
 };
@@ -85,20 +85,21 @@ pub(super) fn spawn(
     settings: &Settings,
     block_samples: usize,
 ) -> io::Result<Spawned> {
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    mixer.consumer_mut().attach(&epoll, Token::Pool as u64)?;
-    epoll.add(
-        stop.bell(),
-        EpollEvent::new(EpollFlags::EPOLLIN, Token::Stop as u64),
-    )?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"))?;
     let timer = TimerFd::new(
         ClockId::CLOCK_MONOTONIC,
         TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
-    )?;
-    epoll.add(
-        &timer,
-        EpollEvent::new(EpollFlags::EPOLLIN, Token::Tick as u64),
-    )?;
+    )
+    .map_err(during("timerfd_create"))?;
+    let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token as u64);
+    mixer
+        .consumer_mut()
+        .attach(&epoll, Token::Pool as u64)
+        .map_err(during("epoll_ctl"))?;
+    epoll
+        .add(stop.bell(), event(Token::Stop))
+        .and_then(|()| epoll.add(&timer, event(Token::Tick)))
+        .map_err(during("epoll_ctl"))?;
     let mut mixing = Mixing {
         mixer,
         sinks,
@@ -132,7 +133,8 @@ pub(super) fn spawn(
                 None => mixing.run_offline(),
             }
             mixing.end(begun)
-        })?;
+        })
+        .map_err(during("starting a thread"))?;
     let granted = told.recv().expect("the mixer thread tells before it mixes");
     Ok(Spawned {
         thread,

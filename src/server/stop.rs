@@ -11,6 +11,8 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::ingest::during;
+
 /// A wish to end. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Stop {
@@ -25,7 +27,8 @@ struct Inner {
 
 impl Stop {
     pub(super) fn new() -> io::Result<Self> {
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(during("eventfd"))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 requested: AtomicBool::new(false),

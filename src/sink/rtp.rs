@@ -66,7 +66,10 @@ pub enum RtpOutError {
         port: u16,
     },
     /// No socket, or no way to the address.
-    #[error("cannot send RTP to {address}: check the address and the host's routes")]
+    #[error(
+        "cannot open a socket that sends RTP to {address}; check the address, the host's routes and the limit of \
+         descriptors (ulimit -n)"
+    )]
     Socket {
         /// Where to.
         address: SocketAddr,

@@ -1,8 +1,8 @@
 //! The listeners that the flags ask for.
 
-use std::net::SocketAddr;
+use std::{fs, net::SocketAddr};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use mixpool::{
     ingest::{
         Listening, MixClock,
@@ -12,12 +12,22 @@ use mixpool::{
     },
     server::Running,
 };
+use nix::{
+    errno::Errno,
+    sys::resource::{Resource, getrlimit},
+};
 
 use crate::cli::network::Network;
 
 /// What the kernel keeps of packets for a thread that is busy: 1000 streams of 20 ms for half a second,
 /// by the kernel's count, which is some 800 bytes for a small packet.
 const RECEIVE_BUFFER_BYTES: usize = 32 << 20;
+
+/// Connections that a server which takes any has descriptors for, at least.
+const CONNECTIONS_MIN: u64 = 16;
+
+/// Descriptors that are enough for a thousand streams over connections, and for those that listen.
+const DESCRIPTORS_ADVISED: u64 = 8192;
 
 /// Starts all listeners; from then on streams are admitted. Gives where the control plane, if there is one,
 /// hands over what comes to it: `http` is its address.
@@ -43,8 +53,7 @@ pub(super) fn listen(
                 cname: format!("mixpool@{}", rtp.address.ip()),
             },
         };
-        let listener = RtpListener::start(settings, clock, &running.admission())
-            .with_context(|| format!("cannot take --rtp {}", rtp.address))?;
+        let listener = RtpListener::start(settings, clock, &running.admission())?;
         keep(running, Box::new(listener));
     }
     let drop = network.tcp_drop;
@@ -76,6 +85,28 @@ pub(super) fn listen(
     let guests = listener.guests();
     keep(running, Box::new(listener));
     Ok(guests)
+}
+
+/// Refuses to run on where no connection could be taken: each takes a descriptor. To be asked once all is
+/// open that the server needs itself.
+pub(super) fn check_descriptors() -> Result<()> {
+    let (limit, _) =
+        getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit RLIMIT_NOFILE failed")?;
+    let open = match fs::read_dir("/proc/self/fd") {
+        // One of them reads the list.
+        Ok(open) => open.count() as u64 - 1,
+        Err(error) if error.raw_os_error() == Some(Errno::EMFILE as i32) => limit,
+        // A host that does not let them be counted is no reason to refuse.
+        Err(_) => return Ok(()),
+    };
+    if limit < open + CONNECTIONS_MIN {
+        bail!(
+            "the limit of descriptors is {limit}, and {open} are open: no room for {CONNECTIONS_MIN} \
+             connections; raise it with `ulimit -n {DESCRIPTORS_ADVISED}` (LimitNOFILE= \
+             under systemd)"
+        );
+    }
+    Ok(())
 }
 
 fn keep(running: &mut Running, listener: Box<dyn Listening>) {

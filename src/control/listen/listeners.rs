@@ -25,6 +25,7 @@ use utoipa::ToSchema;
 use super::{NoRoom, WAV_CHUNK, WS_CHUNK};
 use crate::{
     audio::{Format, meter::Measured},
+    ingest::during,
     mixer::{Monitor, MonitorKind},
     server::{Admitted, Handle},
     sink::live::{Cursor, Grid, Heard, Live, OutputId},
@@ -185,12 +186,15 @@ impl Listeners {
     pub(in crate::control) fn new(handle: &Handle, max: usize) -> io::Result<Arc<Self>> {
         let format = handle.settings().format;
         let (live, tap) = Live::new(format, handle.block_samples()).map_err(io::Error::other)?;
-        handle.tap(tap).map_err(io::Error::other)?;
+        handle
+            .tap(tap)
+            .map_err(io::Error::other)
+            .map_err(during("the way of the mix to its listeners"))?;
         let mix = Outlet::new(Output::Mix, &live);
         Ok(Arc::new(Self {
             handle: handle.clone(),
             max,
-            news: live.as_fd().try_clone_to_owned()?,
+            news: live.as_fd().try_clone_to_owned().map_err(during("dup"))?,
             shared: Mutex::new(Shared {
                 live,
                 outlets: HashMap::from([(OutputId::MIX, mix)]),

@@ -11,7 +11,7 @@ use nix::sys::epoll::Epoll;
 use super::heard::Mix;
 use crate::{
     audio::{Format, Frame, frame::frame_bytes},
-    ingest::MixClock,
+    ingest::{MixClock, during},
     queue::{Consumer, Drained, LeaseId, Pool, PoolPlan, Producer},
 };
 
@@ -73,7 +73,8 @@ impl Egress {
             .slots(listeners + 1)
             .ring_bytes(ring_bytes)
             .build()
-            .map_err(io::Error::other)?;
+            .map_err(io::Error::other)
+            .map_err(during("the rings of the way back"))?;
         let producer = pool.acquire().map_err(io::Error::other)?;
         let egress = Self {
             owners: vec![None; pool.slots()].into(),

@@ -48,8 +48,13 @@ use self::{
     socket::Acceptor,
     worker::{GuestDoor, Worker},
 };
-use super::{Admission, Limits, Listening, MixClock, Tuner, Tuning, playout::PlayoutSettings};
+use super::{
+    Admission, Limits, Listening, MixClock, Tuner, Tuning, during, playout::PlayoutSettings,
+};
 use crate::{audio::Gain, ledger::Listener};
+
+/// What could not be done, where nothing can be said of a single listener.
+const NO_THREAD: &str = "cannot start the thread of the connections";
 
 /// What connections are taken, and how.
 #[derive(Debug, Clone)]
@@ -104,10 +109,7 @@ impl Listen {
             }
             Self::Unix { path, .. } => Acceptor::unix(path),
         }
-        .map_err(|error| {
-            let why = format!("cannot listen on {self}: {error}");
-            io::Error::new(error.kind(), why)
-        })
+        .map_err(during(format!("cannot listen on {self}")))
     }
 
     /// The same, at the address that was bound.
@@ -198,10 +200,12 @@ impl ConnListener {
             doors,
             guest_door,
             Arc::clone(&bell),
-        )?;
+        )
+        .map_err(during(NO_THREAD))?;
         let thread = thread::Builder::new()
             .name("connections".to_owned())
-            .spawn(move || worker.run())?;
+            .spawn(move || worker.run())
+            .map_err(during(NO_THREAD))?;
         Ok(Self {
             listens,
             accounts,
@@ -232,7 +236,8 @@ impl ConnListener {
 
 fn bell() -> io::Result<Arc<EventFd>> {
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-    Ok(Arc::new(EventFd::from_flags(flags)?))
+    let bell = EventFd::from_flags(flags).map_err(during("eventfd"));
+    Ok(Arc::new(bell.map_err(during(NO_THREAD))?))
 }
 
 impl Listening for ConnListener {

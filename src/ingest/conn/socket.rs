@@ -16,6 +16,8 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 
+use crate::ingest::during;
+
 /// The kernel's buffer towards a peer that listens: what it holds is what a peer that reads again hears
 /// first, so it is kept to about a second of telephony.
 const SEND_BUFFER_BYTES: usize = 32 << 10;
@@ -55,7 +57,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 impl Acceptor {
     pub(super) fn tcp(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        listener.set_nonblocking(true).map_err(during("fcntl"))?;
         Ok(Self::Tcp(listener))
     }
 
@@ -64,15 +66,23 @@ impl Acceptor {
     pub(super) fn unix(path: &Path) -> io::Result<Self> {
         let bound = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
-                fs::remove_file(path)?;
+                fs::remove_file(path).map_err(during("removing the socket that is left over"))?;
                 UnixListener::bind(path)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let why = if is_socket(path) {
+                    "a program listens on it; choose another path, or end that program"
+                } else {
+                    "there is a file that is no socket; choose another path"
+                };
+                Err(io::Error::new(error.kind(), why))
             }
             bound => bound,
         };
         let listener = bound?;
-        listener.set_nonblocking(true)?;
+        listener.set_nonblocking(true).map_err(during("fcntl"))?;
         let file = SocketFile {
-            identity: identity(path)?,
+            identity: identity(path).map_err(during("stat"))?,
             path: path.to_owned(),
         };
         Ok(Self::Unix(listener, file))
@@ -112,11 +122,13 @@ impl AsFd for Acceptor {
     }
 }
 
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
 /// Whether the path is a socket on which nobody listens.
 fn is_stale(path: &Path) -> bool {
-    let is_socket =
-        fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    is_socket
+    is_socket(path)
         && UnixStream::connect(path)
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }

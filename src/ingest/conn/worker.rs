@@ -37,6 +37,7 @@ use crate::{
     ingest::{
         Admission, LogRate, MixClock, Stream, Tuned, Tuning,
         clock::now_ns,
+        during,
         quota::{Quota, Share},
     },
     ledger::{Listener, Refusal},
@@ -116,6 +117,8 @@ pub(super) struct Worker {
     _bell: Arc<EventFd>,
     next_tick: u64,
     buffer: Box<[u8]>,
+    /// When the next failure to accept may be logged.
+    accept_log_ns: u64,
     /// Connections that were found to be over while others were looked after.
     gone: Vec<(u64, Over)>,
 }
@@ -131,11 +134,14 @@ impl Worker {
         guests: Option<GuestDoor>,
         bell: Arc<EventFd>,
     ) -> io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"))?;
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
-        epoll.add(&timer, readable(TICK))?;
-        epoll.add(&*bell, readable(STOP))?;
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(during("timerfd_create"))?;
+        epoll
+            .add(&timer, readable(TICK))
+            .and_then(|()| epoll.add(&*bell, readable(STOP)))
+            .map_err(during("epoll_ctl"))?;
         let two_way = guests.is_some()
             || doors
                 .iter()
@@ -145,12 +151,14 @@ impl Worker {
             // A ring is given back only when its stream has played, after its connection.
             let listeners = 2 * settings.limits.connections_max;
             let (mut made, tap) = Egress::new(listeners, &clock)?;
-            made.attach(&epoll, OUTPUTS)?;
+            made.attach(&epoll, OUTPUTS).map_err(during("epoll_ctl"))?;
             admission.tap(tap);
             egress = Some(made);
         }
         for (token, (_, acceptor, _)) in (DOORS..).zip(&doors) {
-            epoll.add(acceptor, readable(token))?;
+            epoll
+                .add(acceptor, readable(token))
+                .map_err(during("epoll_ctl"))?;
         }
         let mut doors: Vec<_> = doors
             .into_iter()
@@ -158,7 +166,9 @@ impl Worker {
             .collect();
         let (mut receiver, mut guest_bell) = (None, None);
         if let Some(door) = guests {
-            epoll.add(&*door.bell, readable(GUESTS))?;
+            epoll
+                .add(&*door.bell, readable(GUESTS))
+                .map_err(during("epoll_ctl"))?;
             doors.push(Door::new(None, door.account));
             (receiver, guest_bell) = (Some(door.receiver), Some(door.bell));
         }
@@ -185,6 +195,7 @@ impl Worker {
             _bell: bell,
             next_tick: clock.next_tick(now_ns()),
             buffer: vec![0; READ_BYTES].into(),
+            accept_log_ns: 0,
             gone: Vec::new(),
         })
     }

@@ -24,7 +24,7 @@ use super::{
     socket::{BATCH, Batch, Sockets, send},
 };
 use crate::{
-    ingest::{Admission, Listening, MixClock, Tuned, Tuner, Tuning, clock::now_ns},
+    ingest::{Admission, Listening, MixClock, Tuned, Tuner, Tuning, clock::now_ns, during},
     ledger::Listener,
 };
 
@@ -78,8 +78,12 @@ impl RtpListener {
             streams,
         } = settings;
         let threads = threads.max(1);
-        let sockets = Sockets::bind(address, threads, receive_buffer_bytes)?;
-        let address = sockets.packets[0].local_addr()?;
+        let no_listener = format!("cannot listen on rtp {address}");
+        let sockets =
+            Sockets::bind(address, threads, receive_buffer_bytes).map_err(during(&no_listener))?;
+        let address = sockets.packets[0]
+            .local_addr()
+            .map_err(during(&no_listener))?;
         let account = Arc::new(Listener::new(format!("rtp {address}")));
         // The kernel counts its own share, and says twice what was asked for.
         if sockets.buffer_bytes / 2 < receive_buffer_bytes {
@@ -134,7 +138,8 @@ impl RtpListener {
                 let bell = Arc::clone(&shard.bell);
                 let thread = thread::Builder::new()
                     .name(format!("rtp-{index}"))
-                    .spawn(move || shard.run())?;
+                    .spawn(move || shard.run())
+                    .map_err(during("starting a thread"))?;
                 Ok((bell, thread))
             });
             match started {
@@ -144,7 +149,7 @@ impl RtpListener {
                 }
                 Err(error) => {
                     listener.join();
-                    return Err(error);
+                    return Err(during(&no_listener)(error));
                 }
             }
         }
@@ -243,21 +248,25 @@ impl Shard {
         let timer = TimerFd::new(
             ClockId::CLOCK_MONOTONIC,
             TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
-        )?;
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        )
+        .map_err(during("timerfd_create"))?;
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(during("eventfd"))?;
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
-        let [all, quiet] = [
-            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-        ];
-        for epoll in [&all, &quiet] {
-            epoll.add(&timer, event(TIMER))?;
-            epoll.add(&bell, event(BELL))?;
-        }
-        all.add(&packets, event(SOCKET))?;
-        if matches!(control, Control::Read(_)) {
-            all.add(&reports, event(SOCKET))?;
-        }
+        let epoll = || Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"));
+        let [all, quiet] = [epoll()?, epoll()?];
+        let added = [&all, &quiet]
+            .into_iter()
+            .try_for_each(|epoll| {
+                epoll.add(&timer, event(TIMER))?;
+                epoll.add(&bell, event(BELL))
+            })
+            .and_then(|()| all.add(&packets, event(SOCKET)))
+            .and_then(|()| match control {
+                Control::Read(_) => all.add(&reports, event(SOCKET)),
+                Control::Told(_) => Ok(()),
+            });
+        added.map_err(during("epoll_ctl"))?;
         let shard = Self {
             packets,
             reports,
@@ -388,11 +397,12 @@ impl Shard {
     fn arm(&self) -> io::Result<()> {
         let due = self.clock.placed_ns(self.next_tick);
         let due = TimeSpec::from_duration(Duration::from_nanos(due.max(1)));
-        self.timer.set(
-            Expiration::OneShot(due),
-            TimerSetTimeFlags::TFD_TIMER_ABSTIME,
-        )?;
-        Ok(())
+        self.timer
+            .set(
+                Expiration::OneShot(due),
+                TimerSetTimeFlags::TFD_TIMER_ABSTIME,
+            )
+            .map_err(during("timerfd_settime"))
     }
 }
 

@@ -16,6 +16,8 @@ use nix::{
     },
 };
 
+use crate::ingest::during;
+
 /// Datagrams taken with one system call.
 pub(super) const BATCH: usize = 64;
 
@@ -56,21 +58,21 @@ impl Sockets {
     fn try_bind(address: SocketAddr, threads: usize, buffer_bytes: usize) -> io::Result<Self> {
         let shared = threads > 1;
         let first = bound(address, shared, buffer_bytes)?;
-        let address = first.local_addr()?;
+        let address = first.local_addr().map_err(during("getsockname"))?;
         let Some(next) = address.port().checked_add(1) else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!(
-                    "{address}: RTCP needs the next port, and there is none; choose a lower one"
-                ),
+                "RTCP needs the next port, and there is none; choose a lower one",
             ));
         };
-        let buffer_bytes_granted = getsockopt(&first, sockopt::RcvBuf)?;
+        let buffer_bytes_granted =
+            getsockopt(&first, sockopt::RcvBuf).map_err(during("getsockopt SO_RCVBUF"))?;
         let mut packets = vec![first];
         for _ in 1..threads {
             packets.push(bound(address, shared, buffer_bytes)?);
         }
-        let reports = bound(SocketAddr::new(address.ip(), next), false, buffer_bytes)?;
+        let reports = bound(SocketAddr::new(address.ip(), next), false, buffer_bytes)
+            .map_err(during(format!("its RTCP at port {next}")))?;
         Ok(Self {
             packets,
             reports,
@@ -87,23 +89,17 @@ fn bound(address: SocketAddr, shared: bool, buffer_bytes: usize) -> io::Result<U
         IpAddr::V6(_) => AddressFamily::Inet6,
     };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd: OwnedFd = socket(family, SockType::Datagram, flags, None)?;
+    let fd: OwnedFd = socket(family, SockType::Datagram, flags, None).map_err(during("socket"))?;
     if shared {
-        setsockopt(&fd, sockopt::ReusePort, &true)?;
+        setsockopt(&fd, sockopt::ReusePort, &true).map_err(during("setsockopt SO_REUSEPORT"))?;
     }
-    setsockopt(&fd, sockopt::RxqOvfl, &1)?;
+    setsockopt(&fd, sockopt::RxqOvfl, &1).map_err(during("setsockopt SO_RXQ_OVFL"))?;
     // Beyond the host's limit if the process may do so, else up to it.
     if setsockopt(&fd, sockopt::RcvBufForce, &buffer_bytes).is_err() {
-        setsockopt(&fd, sockopt::RcvBuf, &buffer_bytes)?;
+        setsockopt(&fd, sockopt::RcvBuf, &buffer_bytes).map_err(during("setsockopt SO_RCVBUF"))?;
     }
-    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))
-        .map_err(|errno| in_words(address, errno))?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address)).map_err(during("bind"))?;
     Ok(UdpSocket::from(fd))
-}
-
-fn in_words(address: SocketAddr, errno: Errno) -> io::Error {
-    let error = io::Error::from(errno);
-    io::Error::new(error.kind(), format!("binding UDP {address}: {error}"))
 }
 
 /// Memory to read datagrams into.
@@ -307,10 +303,27 @@ mod tests {
         for threads in [1, 2] {
             let error = Sockets::bind(address, threads, 1 << 16).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-            assert!(error.to_string().contains(&address.to_string()), "{error}");
+            assert!(error.to_string().starts_with("bind: "), "{error}");
         }
         let next = first.reports.local_addr().unwrap();
         assert_eq!(next.port(), address.port() + 1);
+    }
+
+    #[test]
+    fn a_port_whose_next_is_taken_says_that_rtcp_needs_it() {
+        let (_taken, address) = (0..ATTEMPTS)
+            .find_map(|_| {
+                let free = UdpSocket::bind(LOOPBACK).unwrap();
+                let mut address = free.local_addr().unwrap();
+                let next = SocketAddr::new(address.ip(), address.port().checked_add(1)?);
+                let taken = UdpSocket::bind(next).ok()?;
+                address.set_port(next.port() - 1);
+                Some((taken, address))
+            })
+            .unwrap();
+        let error = Sockets::bind(address, 1, 1 << 16).unwrap_err().to_string();
+        let said = format!("its RTCP at port {}: bind: ", address.port() + 1);
+        assert!(error.starts_with(&said), "{error}");
     }
 
     #[test]

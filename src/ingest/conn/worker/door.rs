@@ -18,12 +18,16 @@ use crate::{
             socket::{Acceptor, Socket, canonical},
         },
         quota::Share,
+        remedy,
     },
     ledger::{Listener, Refusal},
 };
 
 /// Connections taken before those that there are have their turn.
 const ACCEPTS_MAX: usize = 64;
+
+/// Failures to accept are logged no more often, over all listeners.
+const LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// A listener, or, without a socket, where guests come in.
 pub(super) struct Door {
@@ -69,10 +73,15 @@ impl Worker {
                     // The peer was gone before it was taken.
                     io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
                     _ => {
-                        tracing::warn!(
-                            listener = door.account.name(),
-                            "no connection can be taken, which is tried again: {error}"
-                        );
+                        let now = now_ns();
+                        if now >= self.accept_log_ns {
+                            self.accept_log_ns = now + LOG_INTERVAL_NS;
+                            tracing::warn!(
+                                listener = door.account.name(),
+                                "no connection can be taken, which is tried again: accept: {error}{}",
+                                remedy(&error)
+                            );
+                        }
                         door.rests = self.epoll.delete(acceptor).is_ok();
                         return;
                     }
