@@ -11,6 +11,8 @@ mod client;
 mod description;
 #[path = "api/desk.rs"]
 mod desk;
+#[path = "api/early.rs"]
+mod early;
 #[path = "api/events.rs"]
 mod events;
 mod face;

@@ -249,3 +249,45 @@ fn who_listens_by_a_session_that_is_ended_hears_no_more() {
     }
     stays.read_exact(&mut [0; 16_000]).unwrap();
 }
+
+#[test]
+fn refused_requests_are_logged_with_address_status_and_escaped_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = ["change", "read"].map(|name| directory.path().join(name));
+    for (file, token) in files
+        .iter()
+        .zip(["the-token-that-changes", "the-token-that-reads"])
+    {
+        secret(file, token);
+    }
+    let [change, read] = files.each_ref().map(|file| text(file));
+    let flags = ["--token-file", change, "--read-token-file", read];
+    let few = ["--http-requests-per-second", "3"];
+    let (server, client) = serve(&[&flags[..], &few].concat());
+    client
+        .get("/api/v1/streams/a\"address=192.0.2.7")
+        .problem(401);
+    client
+        .with_token("the-token-that-reads")
+        .delete("/api/v1/streams/a")
+        .problem(403);
+    let begun = Instant::now();
+    while client.get("/api/v1/status").status != 429 {
+        assert!(begun.elapsed() < PATIENCE, "it answers all");
+    }
+    let (_, log) = server.end();
+    let lines: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.split_once("request refused ").map(|(_, rest)| rest))
+        .collect();
+    let first = r#"address=127.0.0.1 status=401 skipped=0 method="GET" path="/api/v1/streams/a\"address=192.0.2.7" why="this needs a token"#;
+    assert!(lines[0].starts_with(first), "{}", lines[0]);
+    for (status, why) in [
+        (403, "this token is for reading alone"),
+        (429, "more than 3 requests"),
+    ] {
+        let begins = format!("address=127.0.0.1 status={status} ");
+        let says = |line: &&&str| line.starts_with(&begins) && line.contains(why);
+        assert!(lines.iter().any(|line| says(&line)), "{status}: {lines:?}");
+    }
+}

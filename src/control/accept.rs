@@ -25,11 +25,12 @@ use tower::Service as _;
 
 use super::{
     guard::{self, HEADER_BYTES_MAX, HEADERS_MAX, Peer, URL_BYTES_MAX},
+    linger::Lingering,
     problem::Problem,
     rate::{NoPlace, Place},
     state::State,
 };
-use crate::ingest::remedy;
+use crate::ingest::{conn::LINGER, remedy};
 
 /// A request's head comes within this time, the first and each later one: who sends it byte by byte, or
 /// nothing at all, holds a connection no longer.
@@ -51,9 +52,9 @@ const REST: Duration = Duration::from_millis(50);
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Connections that are told that there is no room for them, at once; beyond that they are just closed.
-const TURNED_AWAY_MAX: usize = 64;
+const TURNED_AWAY_MAX: usize = 256;
 
-/// How long one may take to ask, and to hear it.
+/// How long one may take to ask; after that it may linger.
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes connections until the runtime ends.
@@ -84,9 +85,20 @@ pub(super) async fn run(listener: TcpListener, router: Router, state: Arc<State>
                 tokio::spawn(serve(stream, peer, router.clone(), place));
             }
             Err(no_place) => {
+                let problem = problem_of(no_place);
+                if let Some(skipped) = state.may_log_refusal() {
+                    tracing::warn!(
+                        listener = "http",
+                        address = %peer.ip().to_canonical(),
+                        status = problem.status().as_u16(),
+                        skipped,
+                        why = problem.detail(),
+                        "connection refused"
+                    );
+                }
                 if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
                     tokio::spawn(async move {
-                        turn_away(stream, no_place).await;
+                        turn_away(stream, problem).await;
                         drop(permit);
                     });
                 }
@@ -127,34 +139,38 @@ async fn serve(stream: TcpStream, address: SocketAddr, router: Router, place: Pl
         router.clone().call(request)
     });
     let connection = builder()
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!(%address, "connection ended: {error}");
     }
 }
 
-/// Says that there is no room, whatever is asked for.
-async fn turn_away(stream: TcpStream, no_place: NoPlace) {
-    let problem = match no_place {
+fn problem_of(no_place: NoPlace) -> Problem {
+    match no_place {
         NoPlace::InAll(max) => Problem::unavailable(format!(
-            "{max} connections are open, and no more are taken: try again later"
+            "{max} connections are open (--http-connections-max), and no more are taken: try again later"
         )),
         NoPlace::FromAddress(max) => Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             format!("{max} connections are open from this address: close some first"),
         ),
-    };
+    }
+}
+
+/// Says that there is no room, whatever is asked for.
+async fn turn_away(stream: TcpStream, problem: Problem) {
     let service = service_fn(move |_: Request<Incoming>| {
         let mut response = problem.clone().into_response();
         guard::dress(&mut response);
         ready(Ok::<_, Infallible>(response))
     });
     let connection = builder()
+        .header_read_timeout(TURN_AWAY_TIMEOUT)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service);
     // Who does not ask, or does not hear it, is cut off.
-    let _ = timeout(TURN_AWAY_TIMEOUT, connection).await;
+    let _ = timeout(TURN_AWAY_TIMEOUT + LINGER, connection).await;
 }
 
 /// How requests are read.

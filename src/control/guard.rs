@@ -29,7 +29,7 @@ use axum::{
 use super::{
     ingest,
     leave::Leave,
-    problem::{MEDIA_TYPE, Problem},
+    problem::{Detail, MEDIA_TYPE, Problem},
     state::State,
     tokens::Access,
 };
@@ -42,6 +42,9 @@ pub(super) const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// Header fields of a request, at most.
 pub(super) const HEADERS_MAX: usize = 64;
+
+/// Characters of a path that are logged.
+const LOGGED_PATH_CHARACTERS_MAX: usize = 200;
 
 /// Bytes of another's error text that become a problem's detail.
 const DETAIL_BYTES_MAX: usize = 1024;
@@ -67,9 +70,62 @@ pub(super) async fn protect(
     request: Request,
     next: Next,
 ) -> Response {
-    match refusal(&state, &request) {
+    let asked = Asked::of(&request);
+    let response = match refusal(&state, &request) {
         Some(refused) => finished(ready(refused)).await,
         None => finished(next.run(request)).await,
+    };
+    if let Some(asked) = asked {
+        asked.log_refusal(&state, &response);
+    }
+    response
+}
+
+/// What the log says of a request that is refused.
+struct Asked {
+    address: IpAddr,
+    method: Method,
+    uri: Uri,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Option<Self> {
+        let peer = request.extensions().get::<Peer>()?;
+        Some(Self {
+            address: peer.address.ip().to_canonical(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+        })
+    }
+
+    /// Logs an answer that keeps a stranger out, or refuses audio, as often as strangers may have it logged.
+    /// What they choose comes last, escaped: a line has one address, and that is before.
+    fn log_refusal(&self, state: &State, response: &Response) {
+        let status = response.status();
+        let keeps_out = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        let path = self.uri.path();
+        let refuses_audio = (path.starts_with("/ingest/") || path == ingest::WEBSOCKET)
+            && (status.is_client_error() || status.is_server_error());
+        if !keeps_out.contains(&status) && !refuses_audio {
+            return;
+        }
+        if let Some(skipped) = state.may_log_refusal() {
+            let why = response.extensions().get::<Detail>();
+            let path: String = path.chars().take(LOGGED_PATH_CHARACTERS_MAX).collect();
+            tracing::warn!(
+                address = %self.address,
+                status = status.as_u16(),
+                skipped,
+                method = self.method.as_str(),
+                path,
+                why = why.map(|Detail(why)| why.as_str()),
+                "request refused"
+            );
+        }
     }
 }
 

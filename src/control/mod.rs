@@ -4,7 +4,7 @@
 //! [`Handle`] alone: a command is plain data that the mixer takes at a tick, and figures are read once
 //! every 100 ms (`sampler`), however many ask for them.
 //!
-//! - `accept`: connections and what each may take
+//! - `accept`, `linger`: connections, what each may take, and how they end
 //! - `guard`, `tokens`, `rate`: what every request passes: Host, Origin, limits, who may do what
 //! - `leave`: answers without an end, which end with the token that they were asked for with
 //! - `extract`, `problem`: what handlers take of a request, and every error's answer (RFC 9457)
@@ -22,6 +22,7 @@ mod extract;
 mod guard;
 mod ingest;
 mod leave;
+mod linger;
 mod listen;
 mod live;
 mod metrics;
@@ -35,7 +36,7 @@ mod tokens;
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
 };
@@ -60,13 +61,17 @@ use self::{
     tokens::Auth,
 };
 use crate::{
-    ingest::{conn::Guests, during},
+    ingest::{LogRate, conn::Guests, during},
     server::{Handle, ReloadError, Reloaded},
 };
 
 /// Once the server has ended, listeners have so long to take what is left, and then those who wait for a
 /// disk: a server ends though a disk does not answer.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Refusals that are logged follow each other so, after the first ten. What bans addresses by the log sees
+/// enough of each.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Threads for what waits for a disk. They come and go beside the mixer's: a crowd of requests makes no
 /// crowd of threads.
@@ -188,6 +193,7 @@ impl Control {
             auth: Auth::new(settings.tokens.take(), address.port()),
             events,
             rates: Rates::new(settings.requests_per_second),
+            refusals: Mutex::new(LogRate::new(REFUSAL_LOG_INTERVAL)),
             places: Arc::new(Places::new(
                 settings.connections_max,
                 settings.connections_per_address_max,

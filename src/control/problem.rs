@@ -30,6 +30,10 @@ pub struct Problem {
     detail: String,
 }
 
+/// The detail of the problem that a response is, for the log.
+#[derive(Debug, Clone)]
+pub(super) struct Detail(pub(super) String);
+
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
@@ -77,6 +81,10 @@ impl Problem {
         )
     }
 
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -85,6 +93,8 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status(), Json(&self)).into_response();
+        let detail = Detail(self.detail);
+        response.extensions_mut().insert(detail);
         let kind = HeaderValue::from_static(MEDIA_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response

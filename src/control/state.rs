@@ -1,6 +1,6 @@
 //! What all routes share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -15,7 +15,10 @@ use super::{
     sampler::Snapshot,
     tokens::Auth,
 };
-use crate::server::Handle;
+use crate::{
+    ingest::{LogRate, clock::now_ns},
+    server::Handle,
+};
 
 /// What all routes share.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(super) struct State {
     pub(super) auth: Auth,
     pub(super) events: Arc<Events>,
     pub(super) rates: Rates,
+    /// Of the refusals that strangers may have logged.
+    pub(super) refusals: Mutex<LogRate>,
     pub(super) places: Arc<Places>,
     /// A permit for each answer that has no end of its own, but for listeners, who have their own bound.
     pub(super) endless: Arc<Semaphore>,
@@ -56,6 +61,12 @@ impl State {
                 self.settings.endless_max
             ))
         })
+    }
+
+    /// Whether a refusal may be logged now; if so, how many were not since the last one.
+    pub(super) fn may_log_refusal(&self) -> Option<u64> {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.take(now_ns())
     }
 
     /// Waits until the server ends.

@@ -1,10 +1,12 @@
 //! Bodies of requests: what is taken, what is refused, and those who do not wait for the end.
 
-use mixpool::ledger::Malformed;
+use std::{io::Read as _, thread};
+
+use mixpool::{ingest::Limits, ledger::Malformed};
 
 use super::desk::{
-    Answer, BLOCK, Desk, Request, WAV, be_bytes, contains, endless_wav, le_bytes, noise, request,
-    wait,
+    Answer, BLOCK, Desk, Request, WAV, be_bytes, contains, endless_wav, le_bytes, limits, noise,
+    request, wait,
 };
 
 #[test]
@@ -161,4 +163,82 @@ fn who_sends_a_body_and_hangs_up_was_heard_to_the_end() {
     let stream = desk.wait_ended("a");
     assert_eq!(stream.account().read().mixed, 10 * BLOCK as u64);
     assert_eq!(stream.account().network().unwrap().read().events, []);
+}
+
+/// The status and the detail of an answer, after which the connection ends in order.
+#[track_caller]
+fn read_to_end(mut request: Request) -> (u16, String) {
+    let (status, _) = request.head();
+    let mut body = String::new();
+    if let Err(error) = request.stream.read_to_string(&mut body) {
+        panic!("the end of the answer is lost: {error}");
+    }
+    let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+    (status, problem["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_body_that_is_refused_and_goes_on_reads_why() {
+    let float = {
+        let mut wav = endless_wav(&[1; 10]);
+        wav[20] = 3;
+        wav
+    };
+    let wav = endless_wav(&[1; 10]);
+    let one_each = Limits {
+        streams_per_source: 1,
+        ..limits()
+    };
+    let two = Limits {
+        connections_max: 1,
+        ..limits()
+    };
+    let others_only = Limits {
+        allowed: vec!["192.0.2.0/24".parse().unwrap()],
+        ..limits()
+    };
+    for (limits, slots, holds, begin, status, says) in [
+        (limits(), 8, false, &float, 415, "format 0x0003"),
+        (limits(), 1, true, &wav, 503, "--streams-max"),
+        (one_each, 8, true, &wav, 429, "--streams-per-source"),
+        (two, 8, true, &wav, 503, "--connections-max"),
+        (others_only, 8, false, &wav, 403, "--allow"),
+    ] {
+        let desk = Desk::with(limits, slots, 1 << 16);
+        let held = holds.then(|| {
+            let mut body = Request::chunked(&desk, "PUT /ingest/held", &[WAV]);
+            body.chunk(&wav);
+            desk.stream("held");
+            body
+        });
+        let mut body = Request::chunked(&desk, "PUT /ingest/late", &[WAV]);
+        body.chunk(begin);
+        for _ in 0..30 {
+            body.chunk(&vec![1; 100_000]);
+        }
+        body.chunk(&[]);
+        let (refused, detail) = read_to_end(body);
+        assert_eq!(refused, status, "{detail}");
+        assert!(detail.contains(says), "{detail}");
+        drop(held);
+    }
+}
+
+#[test]
+fn a_body_that_is_ended_half_way_and_goes_on_reads_why() {
+    let desk = Desk::with(limits(), 8, 4096);
+    let mut body = Request::chunked(&desk, "PUT /ingest/file", &[WAV]);
+    body.chunk(&endless_wav(&noise(100, 3)));
+    let stream = desk.stream("file");
+    let writing = thread::spawn(move || {
+        for _ in 0..30 {
+            body.chunk(&vec![1; 100_000]);
+        }
+        body.chunk(&[]);
+        body
+    });
+    desk.handle.end(&stream).unwrap();
+    let (status, detail) = read_to_end(writing.join().unwrap());
+    assert_eq!(status, 409, "{detail}");
+    assert!(detail.contains("ended by command"), "{detail}");
 }

@@ -4,7 +4,12 @@
 //! What cannot be seen before the handshake, such as a name that is taken or a pool that is full, is told
 //! after it, by the code and the reason of the close: a page learns of no other.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpStream as StdTcpStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -16,7 +21,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tungstenite::handshake::derive_accept_key;
 use utoipa::IntoParams;
 
@@ -25,11 +30,12 @@ use crate::{
     audio::codec::Encoding,
     control::{
         extract::{Query, checked_id},
+        linger::Lingering,
         problem::Problem,
         state::State,
     },
-    ingest::conn::{Guests, WebAsk, WebProtocol},
-    wire::content_type::Samples,
+    ingest::conn::{Guests, Rejection, WebAsk, WebProtocol},
+    wire::{content_type::Samples, websocket},
 };
 
 /// The version of the protocol that there is.
@@ -227,7 +233,7 @@ fn ask(
 async fn hand_over(upgrade: OnUpgrade, guests: Guests, ask: WebAsk) {
     let peer = ask.peer;
     let handed = match timeout(UPGRADE_TIMEOUT, upgrade).await {
-        Ok(Ok(upgraded)) => give(upgraded, &guests, ask),
+        Ok(Ok(upgraded)) => give(upgraded, &guests, ask).await,
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the answer to its handshake did not go out".to_owned()),
     };
@@ -236,14 +242,31 @@ async fn hand_over(upgrade: OnUpgrade, guests: Guests, ask: WebAsk) {
     }
 }
 
-fn give(upgraded: Upgraded, guests: &Guests, ask: WebAsk) -> Result<(), String> {
+async fn give(upgraded: Upgraded, guests: &Guests, ask: WebAsk) -> Result<(), String> {
     let parts = upgraded
-        .downcast::<TokioIo<TcpStream>>()
+        .downcast::<TokioIo<Lingering>>()
         .map_err(|_| "its connection is no socket")?;
-    let stream = parts.io.into_inner().into_std();
+    let stream = parts.io.into_inner().into_inner().into_std();
     let stream = stream.map_err(|error| error.to_string())?;
     let handed = guests.web(stream, parts.read_buf.to_vec(), ask);
-    handed.map_err(|error| error.to_string())
+    match handed {
+        Ok(()) => Ok(()),
+        Err((rejection, stream)) => {
+            close(stream, &rejection)
+                .await
+                .map_err(|error| error.to_string())?;
+            Err(rejection.to_string())
+        }
+    }
+}
+
+/// Says why a WebSocket is not taken, and lets its peer go.
+async fn close(stream: StdTcpStream, why: &Rejection) -> io::Result<()> {
+    let mut stream = Lingering::new(TcpStream::from_std(stream)?);
+    let mut message = Vec::new();
+    websocket::close(why.close_code(), &why.to_string(), &mut message);
+    timeout(UPGRADE_TIMEOUT, stream.write_all(&message)).await??;
+    stream.shutdown().await
 }
 
 #[cfg(test)]

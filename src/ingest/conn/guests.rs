@@ -2,11 +2,11 @@
 //! handshake somebody else did, and the bodies of requests.
 //!
 //! Whoever hands one over keeps nothing of it. A WebSocket that is not taken is told so on itself, by the
-//! code and the reason of its close, unless so many wait that it is dropped; for a body a callback is told
+//! code and the reason of its close, or is given back if so many wait; for a body a callback is told
 //! what became of it.
 
 use std::{
-    fmt, io,
+    fmt,
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     sync::{
@@ -265,17 +265,29 @@ impl Guests {
     /// Enters the kernel, and does not wait.
     ///
     /// # Errors
-    /// The kernel's reason, if it cannot be made not to block; and if the thread is gone, or has too many
-    /// that wait.
-    pub fn web(&self, stream: TcpStream, leftover: Vec<u8>, ask: WebAsk) -> io::Result<()> {
-        stream.set_nonblocking(true)?;
+    /// Why, and the socket, if the thread is gone, or has too many that wait: a close is to say it.
+    pub fn web(
+        &self,
+        stream: TcpStream,
+        leftover: Vec<u8>,
+        ask: WebAsk,
+    ) -> Result<(), (Rejection, TcpStream)> {
+        if let Err(error) = stream.set_nonblocking(true) {
+            let why = error.to_string();
+            let what = "taking a WebSocket";
+            return Err((Rejection::Failed { what, why }, stream));
+        }
         let guest = Guest::Web {
             stream,
             leftover,
             ask,
         };
-        self.send(guest)
-            .map_err(|(rejection, _)| io::Error::other(rejection))
+        if let Err((rejection, guest)) = self.send(guest)
+            && let Guest::Web { stream, .. } = *guest
+        {
+            return Err((rejection, stream));
+        }
+        Ok(())
     }
 
     /// Hands over the end of a pair of sockets into whose other end a body is written. Enters the kernel,

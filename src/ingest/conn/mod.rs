@@ -36,6 +36,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -55,6 +56,11 @@ use crate::{audio::Gain, ledger::Listener};
 
 /// What could not be done, where nothing can be said of a single listener.
 const NO_THREAD: &str = "cannot start the thread of the connections";
+
+/// How long a peer that was told of the end of its connection may go on sending.
+pub const LINGER: Duration = Duration::from_secs(5);
+/// Bytes of it that are read and discarded meanwhile; beyond them it is left to wait.
+pub const LINGER_BYTES_MAX: usize = 4 << 20;
 
 /// What connections are taken, and how.
 #[derive(Debug, Clone)]

@@ -22,6 +22,7 @@ use super::{
 use crate::ingest::{
     clock::now_ns,
     conn::{
+        LINGER, LINGER_BYTES_MAX,
         guests::{Guest, Rejection},
         host::Over,
         outbox::Outbox,
@@ -32,10 +33,6 @@ use crate::ingest::{
 /// Peers that were told of the end and may take their time to go, at once: they take no place of those who
 /// come. Beyond it the connection is closed over them.
 const LEAVING_MAX: usize = 1024;
-/// How long a peer that was told of the end has to go.
-const LEAVE_NS: u64 = 5_000_000_000;
-/// Bytes of it that are read meanwhile; beyond them it is left to wait.
-const LEAVE_BYTES_MAX: usize = 4 << 20;
 /// How long all have to go that are told at the end of the thread.
 const LEAVE_AT_END: Duration = Duration::from_millis(250);
 
@@ -94,7 +91,7 @@ impl Worker {
                 outbox,
                 ended: false,
                 read_bytes: 0,
-                until_ns: now_ns + LEAVE_NS,
+                until_ns: now_ns + LINGER.as_nanos() as u64,
             };
             if leaving.begin(watched, &self.epoll).is_ok() {
                 self.leaving.insert(key, leaving);
@@ -205,7 +202,7 @@ impl Leaving {
 
     /// Whether more of it is read.
     fn reads(&self) -> bool {
-        !self.ended && self.read_bytes < LEAVE_BYTES_MAX
+        !self.ended && self.read_bytes < LINGER_BYTES_MAX
     }
 
     fn event(&self) -> EpollEvent {

@@ -82,6 +82,8 @@ impl Worker {
                                 remedy(&error)
                             );
                         }
+                        // The descriptors of those who were told of the end serve those who come.
+                        self.leaving.clear();
                         door.rests = self.epoll.delete(acceptor).is_ok();
                         return;
                     }
