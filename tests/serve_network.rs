@@ -212,3 +212,48 @@ fn packets_that_are_sent_in_time_are_in_the_mix_bit_for_bit_and_lost_ones_are_co
     assert!(troubled || is_in(&speech[..50 * 160], &mix));
     assert!(troubled || number(&stream["concealed_samples"]) == 160);
 }
+
+#[test]
+fn a_type_that_means_another_format_is_logged_with_its_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let address = format!("127.0.0.1:{}", free_port() & !1);
+    let mut server = Running::start(
+        Command::new(MIXPOOL)
+            .args([
+                "serve",
+                "--duration",
+                "5s",
+                "--http",
+                "off",
+                "--rtp",
+                &address,
+            ])
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap()),
+    );
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(&address).unwrap();
+    // As Asterisk sends slin: type 10, which is L16 of 44.1 kHz in two channels, at 8 kHz.
+    for number in 0..200 {
+        let _ = socket.send(&packet(10, number, &[1000; 160]));
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(server.wait().success());
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("do not fit"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let names = [
+        "WARN",
+        "payload type 10 is read as L16/44100/2",
+        "--rtp ADDR,10=L16/",
+    ];
+    assert!(
+        names.iter().all(|name| lines[0].contains(name)),
+        "{}",
+        lines[0]
+    );
+}

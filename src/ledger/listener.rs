@@ -111,6 +111,7 @@ pub struct Listener {
     name: String,
     refused: [AtomicU64; Refusal::ALL.len()],
     malformed: [AtomicU64; Malformed::ALL.len()],
+    unadmitted: AtomicU64,
     kernel_drops: AtomicU64,
     timed_out: AtomicU64,
 }
@@ -122,6 +123,7 @@ impl Listener {
             name: name.into(),
             refused: array::from_fn(|_| AtomicU64::new(0)),
             malformed: array::from_fn(|_| AtomicU64::new(0)),
+            unadmitted: AtomicU64::new(0),
             kernel_drops: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
         }
@@ -144,6 +146,12 @@ impl Listener {
         (before + 1).is_power_of_two()
     }
 
+    /// So many packets came of sources that have no stream: too few to prove one, refused, or sent before a
+    /// goodbye and overtaken by it.
+    pub fn leave_out(&self, packets: u64) {
+        self.unadmitted.fetch_add(packets, Ordering::Relaxed);
+    }
+
     /// The kernel had no room for so many datagrams, since the last call of whoever counts.
     pub fn drop_in_kernel(&self, datagrams: u64) {
         self.kernel_drops.fetch_add(datagrams, Ordering::Relaxed);
@@ -159,6 +167,7 @@ impl Listener {
         ListenerEntry {
             refused: array::from_fn(|why| self.refused[why].load(Ordering::Relaxed)),
             malformed: array::from_fn(|how| self.malformed[how].load(Ordering::Relaxed)),
+            unadmitted: self.unadmitted.load(Ordering::Relaxed),
             kernel_drops: self.kernel_drops.load(Ordering::Relaxed),
             timed_out: self.timed_out.load(Ordering::Relaxed),
         }
@@ -172,6 +181,8 @@ pub struct ListenerEntry {
     pub refused: [u64; Refusal::ALL.len()],
     /// By [`Malformed`], in its order.
     pub malformed: [u64; Malformed::ALL.len()],
+    /// Packets of sources that have no stream, and are not counted as refused.
+    pub unadmitted: u64,
     /// Datagrams that the kernel dropped, for want of room in the socket's buffer.
     pub kernel_drops: u64,
     /// Streams that were idle for too long.
@@ -187,6 +198,7 @@ impl ListenerEntry {
         for (sum, times) in self.malformed.iter_mut().zip(other.malformed) {
             *sum += times;
         }
+        self.unadmitted += other.unadmitted;
         self.kernel_drops += other.kernel_drops;
         self.timed_out += other.timed_out;
     }
@@ -207,11 +219,14 @@ mod tests {
                 listener.malformed(how);
             }
         }
+        listener.leave_out(3);
+        listener.leave_out(4);
         let entry = listener.read();
         assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut twice = entry;
         twice.add(&entry);
+        assert_eq!((entry.unadmitted, twice.unadmitted), (7, 14));
         assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16]);
         assert_eq!(twice.malformed, [2, 4, 6, 8, 10, 12, 14, 16]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();

@@ -183,7 +183,8 @@ pub struct PayloadMap {
 
 impl Default for PayloadMap {
     /// The static types of RFC 3551 that are known here: 0 PCMU, 8 PCMA, 10 and 11 L16 at 44.1 kHz in two
-    /// channels and in one, 13 comfort noise.
+    /// channels and in one, 13 comfort noise. Beside them 101, which is telephone events wherever it is not
+    /// said otherwise.
     fn default() -> Self {
         let audio = |encoding, rate_hz, channels| {
             Payload::Audio(AudioPayload {
@@ -198,6 +199,7 @@ impl Default for PayloadMap {
         payloads[10] = audio(Encoding::S16Be, 44_100, 2);
         payloads[11] = audio(Encoding::S16Be, 44_100, 1);
         payloads[13] = Payload::ComfortNoise;
+        payloads[101] = Payload::TelephoneEvent;
         Self { payloads }
     }
 }

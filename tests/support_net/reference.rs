@@ -132,7 +132,10 @@ impl Reference {
                 Kind::Unsupported => self.truth.unsupported += 1,
                 Kind::Odd => self.truth.malformed += 1,
             }
-            if matches!(packet.kind, Kind::Audio | Kind::ComfortNoise) {
+            if matches!(
+                packet.kind,
+                Kind::Audio | Kind::ComfortNoise | Kind::Unsupported
+            ) {
                 heard_of = heard_of.max(packet.number);
             }
             let at_ns = if index == proof {
@@ -150,7 +153,10 @@ impl Reference {
                     in_time += 1;
                 }
             }
-            came_in_time.insert(packet.number, in_time);
+            // It stands for silence: nothing is missing in its time.
+            let silent = packet.kind == Kind::Unsupported;
+            let present = if silent { packet.length } else { in_time };
+            came_in_time.insert(packet.number, present);
             let late = packet.samples.len() as u64 - in_time;
             self.truth.offered += packet.samples.len() as u64;
             self.truth.mixed += in_time;

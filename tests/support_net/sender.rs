@@ -187,8 +187,13 @@ impl Sender {
         self
     }
 
-    /// A packet of another kind, in the place of one of audio.
+    /// A packet of another kind, in the place of one of audio. One that stands for silence is protected, and
+    /// those beside it, as with [`comfort_noise`](Self::comfort_noise).
     pub fn instead(&mut self, kind: Kind) -> &mut Self {
+        if kind == Kind::Unsupported {
+            self.protect_last(1);
+            self.protect = self.protect.max(2);
+        }
         let length = match kind {
             Kind::Empty => 0,
             _ => self.next_length(),

@@ -132,6 +132,12 @@ fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result 
         }),
     )?;
     page.counters(
+        "ingest_unadmitted",
+        PACKETS,
+        "Packets of sources that have no stream: too few to prove one, refused, or overtaken by a goodbye",
+        by_name(|entry| entry.unadmitted),
+    )?;
+    page.counters(
         "ingest_kernel_dropped",
         PACKETS,
         "Packets for which the kernel had no room",

@@ -112,6 +112,17 @@ pub struct Arrived<'a> {
     pub at_ns: u64,
 }
 
+/// How the time of a packet is related to those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// On the same clock.
+    GoesOn,
+    /// A segment begins with it: there was none before, or the sender's clock jumped.
+    Begins,
+    /// Far off. The packet is dropped.
+    Astray,
+}
+
 /// No latency cap is larger: it is memory.
 const CAP_MAX: Duration = Duration::from_secs(60);
 /// Longer packets are taken in pieces of this. In milliseconds.
@@ -192,9 +203,9 @@ impl Playout {
         })
     }
 
-    /// Takes a packet. Counts duplicates and late packets; that it came at all, and in which order, is
-    /// the caller's to count. Never allocates.
-    pub fn push(&mut self, arrived: Arrived<'_>, stream: &mut Stream) {
+    /// Takes a packet, and gives what its time was taken for. Counts duplicates and late packets; that it came
+    /// at all, and in which order, is the caller's to count. Never allocates.
+    pub fn push(&mut self, arrived: Arrived<'_>, stream: &mut Stream) -> Time {
         let Arrived {
             sequence,
             timestamp,
@@ -205,27 +216,27 @@ impl Playout {
         let number = self.number(sequence);
         if self.line.numbers.mark(number, true) {
             books.count(Packet::Duplicate);
-            return;
+            return Time::GoesOn;
         }
         let frames = (samples.len() / self.channels) as u64;
         if frames == 0 {
-            return;
+            return Time::GoesOn;
         }
         self.line.ended = false;
         let known = self.time_base.map(|base| timestamp.wrapping_add(base));
         let belief = known.map_or(Belief::Plausible, |start| {
             self.belief(start, frames, number)
         });
-        let start = match (known, belief) {
-            (Some(start), Belief::Plausible) => start,
+        let (start, time) = match (known, belief) {
+            (Some(start), Belief::Plausible) => (start, Time::GoesOn),
             (Some(_), Belief::Ahead) => {
                 books.discarded(Discard::Ended, line::START, frames);
-                return;
+                return Time::Astray;
             }
             (Some(_), Belief::Behind) => {
                 books.count(Packet::Late);
                 books.late(line::START, line::START + frames);
-                return;
+                return Time::Astray;
             }
             (None, _) | (_, Belief::Restart) => {
                 if known.is_some() {
@@ -237,7 +248,7 @@ impl Playout {
                 let start = self.anchor(number, at_ns);
                 self.time_base = Some(start.wrapping_sub(timestamp));
                 self.late_run = 0;
-                start
+                (start, Time::Begins)
             }
         };
         let network = books.account.network();
@@ -259,6 +270,7 @@ impl Playout {
             books.count(Packet::Duplicate);
         }
         self.late_run = if new == 0 { self.late_run + late } else { 0 };
+        time
     }
 
     /// Takes samples of a transport that numbers nothing and loses nothing. They follow what came before
@@ -280,10 +292,12 @@ impl Playout {
         self.push(arrived, stream);
     }
 
-    /// A packet came that carries no audio: its number is no loss.
-    pub fn note(&mut self, sequence: u64) {
+    /// A packet came that carries no audio: its number is no loss. Gives whether the one before it came: if
+    /// not, audio is missing, or late, before this one.
+    pub fn note(&mut self, sequence: u64) -> bool {
         let number = self.number(sequence);
         self.line.numbers.mark(number, false);
+        self.line.numbers.came(number - 1)
     }
 
     /// The sender is silent from this time on (comfort noise), until the next packet of audio. Its

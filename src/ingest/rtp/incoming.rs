@@ -5,20 +5,18 @@
 
 use std::time::Duration;
 
+mod payload;
+
 use super::{
     Key, Shared,
     probation::Held,
     sequence::{Order, Sequence},
-    telephone::{self, Presses},
-    timing::{Jitter, Timestamps},
+    telephone::Presses,
+    timing::{Jitter, Steps, Timestamps},
 };
 use crate::{
-    ingest::{
-        Stream,
-        playout::{Arrived, Playout},
-        quota::Share,
-    },
-    ledger::{Discard, Malformed, Packet as Count},
+    ingest::{Stream, playout::Playout, quota::Share},
+    ledger::{Discard, Packet as Count},
     wire::{
         payload::{AudioPayload, Payload},
         rtcp::{Report, SenderInfo},
@@ -46,11 +44,13 @@ pub(super) struct Incoming {
     sequence: Sequence,
     timestamps: Option<Timestamps>,
     jitter: Option<Jitter>,
+    steps: Steps,
     sound: Option<Sound>,
     stray: Held,
     presses: Presses,
     events_logged: u32,
-    warned: bool,
+    /// Bit `n` is set if the log has that type `n` is not decoded.
+    warned: u128,
     /// Packets came since the figures were brought up to date.
     stale: bool,
     /// The middle of the last sender report's time, and when it came.
@@ -78,11 +78,12 @@ impl Incoming {
             sequence: Sequence::new(first),
             timestamps: None,
             jitter: None,
+            steps: Steps::default(),
             sound: None,
             stray: Held::default(),
             presses: Presses::default(),
             events_logged: 0,
-            warned: false,
+            warned: 0,
             stale: true,
             sender_report: None,
         }
@@ -291,159 +292,6 @@ impl Incoming {
         if let Some(sound) = &mut self.sound {
             sound.playout.begin_segment();
         }
-    }
-
-    /// A packet that is new, with its extended number.
-    fn deliver(
-        &mut self,
-        packet: &Packet<'_>,
-        order: Order,
-        number: u64,
-        at_ns: u64,
-        shared: &mut Shared,
-    ) {
-        match shared.settings.payloads.get(packet.payload_type) {
-            Payload::Audio(payload) => self.audio(payload, packet, order, number, at_ns, shared),
-            Payload::ComfortNoise => {
-                self.count(Count::ComfortNoise);
-                self.note_number(number);
-                self.pause(packet, order);
-            }
-            Payload::TelephoneEvent => {
-                self.count(Count::TelephoneEvent);
-                self.note_number(number);
-                if let Some(event) = self.presses.take(packet.timestamp, packet.payload) {
-                    let at = shared.since_start(at_ns);
-                    self.note(&telephone::name(event), at);
-                    // Audio stops meanwhile, mostly: that is no gap.
-                    self.pause(packet, order);
-                }
-            }
-            Payload::Unsupported => {
-                self.count(Count::Unsupported);
-                if !std::mem::replace(&mut self.warned, true) {
-                    tracing::warn!(
-                        stream = self.id(),
-                        payload_type = packet.payload_type,
-                        "this payload type is not decoded here: its packets are counted and dropped; \
-                         name it in the listener's payload types, or have the sender use PCMU, PCMA or L16"
-                    );
-                }
-            }
-        }
-    }
-
-    /// A packet without audio came: its number is not missing.
-    fn note_number(&mut self, number: u64) {
-        if let Some(sound) = &mut self.sound {
-            sound.playout.note(number);
-        }
-    }
-
-    /// The sender is silent from this packet on.
-    fn pause(&mut self, packet: &Packet<'_>, order: Order) {
-        let Some(sound) = &mut self.sound else {
-            return;
-        };
-        let Some(timestamps) = &mut self.timestamps else {
-            return;
-        };
-        let timestamp = timestamps.extend(packet.timestamp);
-        if order != Order::Behind && timestamps.ahead(packet.timestamp) > 0 {
-            timestamps.follow(packet.timestamp);
-        }
-        sound.playout.pause(timestamp, &mut self.stream);
-    }
-
-    fn audio(
-        &mut self,
-        payload: AudioPayload,
-        packet: &Packet<'_>,
-        order: Order,
-        number: u64,
-        at_ns: u64,
-        shared: &mut Shared,
-    ) {
-        if packet.payload.is_empty() {
-            // Some keep a path open so (RFC 6263).
-            self.note_number(number);
-            return;
-        }
-        if !packet
-            .payload
-            .len()
-            .is_multiple_of(payload.bytes_per_instant())
-        {
-            self.count(Count::Malformed);
-            shared.malformed(
-                Malformed::Payload,
-                self.key.from,
-                at_ns,
-                &"its payload is no whole number of samples",
-            );
-            return;
-        }
-        if !self.sounds_as(payload, shared) {
-            self.count(Count::Unsupported);
-            return;
-        }
-        let timestamp = self.follow(packet.timestamp, order);
-        self.jitter
-            .get_or_insert_with(|| Jitter::new(payload.rate_hz))
-            .take(packet.timestamp, at_ns);
-        let Some(sound) = &mut self.sound else {
-            return;
-        };
-        let instants = packet.payload.len() / payload.bytes_per_instant();
-        self.packet_ns = instants as u64 * 1_000_000_000 / u64::from(payload.rate_hz);
-        let samples = packet.payload.len() / payload.encoding.bytes_per_sample();
-        let samples = &mut shared.scratch[..samples];
-        payload.encoding.decode(packet.payload, samples);
-        let arrived = Arrived {
-            sequence: number,
-            timestamp,
-            samples,
-            at_ns,
-        };
-        sound.playout.push(arrived, &mut self.stream);
-    }
-
-    /// The packet's extended timestamp.
-    fn follow(&mut self, timestamp: u32, order: Order) -> u64 {
-        let timestamps = self
-            .timestamps
-            .get_or_insert_with(|| Timestamps::new(timestamp));
-        if order == Order::Behind {
-            timestamps.extend(timestamp)
-        } else {
-            timestamps.follow(timestamp)
-        }
-    }
-
-    /// Sees to it that the playout is one for this payload. A change of rate or channels is a new
-    /// segment; a change of encoding alone is none, as samples are samples. False if nothing can play it.
-    fn sounds_as(&mut self, payload: AudioPayload, shared: &Shared) -> bool {
-        if let Some(sound) = &mut self.sound {
-            let before = sound.payload;
-            sound.payload = payload;
-            if (before.rate_hz, before.channels) == (payload.rate_hz, payload.channels) {
-                return true;
-            }
-            self.begin_segment();
-            self.jitter = None;
-            self.abandon();
-        }
-        let settings = shared.settings.playout;
-        let playout = Playout::new(settings, payload.rate_hz, payload.channels, shared.clock);
-        self.sound = playout.ok().map(|mut playout| {
-            // What was made of the mix before it came is not its to place: its first packet may have been
-            // held for long, to be proved.
-            if let Some(tick) = shared.tick {
-                playout.top_up(tick, &mut self.stream);
-            }
-            Sound { payload, playout }
-        });
-        self.sound.is_some()
     }
 
     /// Samples in a packet of audio.

@@ -1,6 +1,7 @@
 //! RTP in (RFC 3550): many streams on one UDP port, told apart by source address and SSRC.
 //!
 //! - `sequence`, `timing`, `telephone`: what one sender's numbers, timestamps and keys say
+//! - `advice`: what the log says of packets that are not read as they were meant
 //! - `probation`, `table`: who is a stream
 //! - `incoming`: one stream, from packets to its playout
 //! - `receiver`: all of them, passive, on the time that its owner passes in; `reports` go back
@@ -15,9 +16,10 @@ use super::{Limits, MixClock, playout::PlayoutSettings};
 use crate::{
     audio::Gain,
     ledger::{Listener, Malformed},
-    wire::payload::PayloadMap,
+    wire::payload::{Payload, PayloadMap},
 };
 
+mod advice;
 mod dismissed;
 mod incoming;
 mod listener;
@@ -107,6 +109,11 @@ impl Shared {
             self.malformed_ns = Some(now_ns);
             tracing::warn!(listener = self.listener.name(), %from, "malformed input dropped: {why}");
         }
+    }
+
+    /// Whether packets of this type have a meaning here.
+    fn knows(&self, payload_type: u8) -> bool {
+        self.settings.payloads.get(payload_type) != Payload::Unsupported
     }
 
     /// Whether another line about a stranger may be logged.

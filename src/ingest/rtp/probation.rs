@@ -45,6 +45,8 @@ pub struct Probation {
     /// The count of each stranger's packet.
     counts: HashMap<Key, u64>,
     held_bytes: usize,
+    /// Packets that were held and proved nothing.
+    forgotten: u64,
 }
 
 impl Probation {
@@ -64,6 +66,7 @@ impl Probation {
             if fresh && stranger.next == number {
                 return Some(stranger.held);
             }
+            self.forgotten += 1;
         }
         let held = Held {
             bytes: bytes.to_vec(),
@@ -95,6 +98,16 @@ impl Probation {
         }
     }
 
+    /// Whether a packet of this one is held.
+    pub fn holds(&self, key: Key) -> bool {
+        self.counts.contains_key(&key)
+    }
+
+    /// Packets that were held and proved nothing, since the last call.
+    pub fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
+    }
+
     /// Strangers at present.
     pub fn len(&self) -> usize {
         self.strangers.len()
@@ -109,6 +122,7 @@ impl Probation {
 
     fn forget_oldest(&mut self) {
         if let Some((_, stranger)) = self.strangers.pop_first() {
+            self.forgotten += 1;
             self.counts.remove(&stranger.key);
             self.held_bytes -= stranger.held.bytes.len();
         }

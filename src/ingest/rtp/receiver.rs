@@ -15,7 +15,7 @@ use std::{
 use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
-    Key, Outgoing, Settings, Shared, Via,
+    Key, Outgoing, Settings, Shared, Via, advice,
     dismissed::Dismissed,
     incoming::Incoming,
     probation::{Held, Probation},
@@ -26,7 +26,7 @@ use crate::{
     ingest::{Admission, MixClock, Newcomer, Tuning, quota::Quota},
     ledger::{Listener, Malformed, Refusal},
     wire::{
-        payload::{Payload, static_name},
+        payload::static_name,
         rtcp::{self, Compound},
         rtp::{Packet, RtpError},
     },
@@ -68,6 +68,7 @@ pub struct Receiver {
 }
 
 struct TurnedAway {
+    why: Refusal,
     last_ns: u64,
     retry_ns: u64,
 }
@@ -207,6 +208,8 @@ impl Receiver {
         for (_, incoming) in self.table.streams() {
             incoming.close(&self.shared);
         }
+        let held = self.probation.len() as u64;
+        self.shared.listener.leave_out(held);
     }
 
     fn idle_ns(&self) -> u64 {
@@ -215,6 +218,8 @@ impl Receiver {
 
     fn sweep(&mut self, now_ns: u64) {
         self.probation.forget_stale(now_ns);
+        let forgotten = self.probation.take_forgotten();
+        self.shared.listener.leave_out(forgotten);
         self.turned_away
             .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
         self.gone.retain(|_, until| *until > now_ns);
@@ -243,16 +248,27 @@ impl Receiver {
         }
         if let Some(away) = self.turned_away.get_mut(&key) {
             away.last_ns = now_ns;
-            if now_ns < away.retry_ns {
+            // A packet of a type that is known, or that may prove one, is asked in at once.
+            let known = away.why == Refusal::Payload
+                && (self.shared.knows(packet.payload_type) || self.probation.holds(key));
+            if now_ns < away.retry_ns && !known {
+                self.shared.listener.leave_out(1);
                 return;
             }
         }
-        let held = self
-            .probation
-            .take(key, packet.sequence, bytes, now_ns, self.count);
+        let held = self.hold(key, packet, bytes, now_ns);
         if let Some(held) = held {
             self.proved(key, &held, packet, bytes, now_ns);
         }
+    }
+
+    /// Holds a stranger's packet; gives the one before it if the two prove a source.
+    fn hold(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) -> Option<Held> {
+        let number = packet.sequence;
+        let held = self.probation.take(key, number, bytes, now_ns, self.count);
+        let forgotten = self.probation.take_forgotten();
+        self.shared.listener.leave_out(forgotten);
+        held
     }
 
     /// A source that two packets in sequence have proved.
@@ -261,9 +277,9 @@ impl Receiver {
             return;
         };
         self.reporter.avoid(key.ssrc);
-        let payload = self.shared.settings.payloads.get(packet.payload_type);
-        if payload == Payload::Unsupported {
-            self.turn_away(key, Refusal::Payload, packet.payload_type, now_ns);
+        let known = |packet: &Packet<'_>| self.shared.knows(packet.payload_type);
+        if !known(&first) && !known(packet) {
+            self.turn_away(key, Refusal::Payload, packet, now_ns);
             return;
         }
         match self.table.succession(key.from, held.count, now_ns) {
@@ -279,13 +295,13 @@ impl Receiver {
             }
             Succession::Open => {
                 // The next packet tells; what came too soon must not push a live source aside.
-                let number = packet.sequence;
-                self.probation.take(key, number, bytes, now_ns, self.count);
+                self.shared.listener.leave_out(1);
+                self.hold(key, packet, bytes, now_ns);
                 return;
             }
         }
         let Some(share) = self.quota.take(key.from.ip()) else {
-            self.turn_away(key, Refusal::StreamsPerSource, packet.payload_type, now_ns);
+            self.turn_away(key, Refusal::StreamsPerSource, packet, now_ns);
             return;
         };
         let newcomer = Newcomer {
@@ -296,7 +312,7 @@ impl Receiver {
             output: None,
         };
         let Ok(stream) = self.admission.admit(newcomer) else {
-            self.turn_away(key, Refusal::StreamsMax, packet.payload_type, now_ns);
+            self.turn_away(key, Refusal::StreamsMax, packet, now_ns);
             return;
         };
         self.turned_away.remove(&key);
@@ -309,9 +325,12 @@ impl Receiver {
         }
     }
 
-    /// Refuses a stream: counted and logged once, however long it goes on, and asked in again later.
-    fn turn_away(&mut self, key: Key, why: Refusal, payload_type: u8, now_ns: u64) {
+    /// Refuses a stream that two packets proved, this one the second: counted and logged once, however long
+    /// it goes on, and asked in again later.
+    fn turn_away(&mut self, key: Key, why: Refusal, packet: &Packet<'_>, now_ns: u64) {
+        self.shared.listener.leave_out(2);
         let away = TurnedAway {
+            why,
             last_ns: now_ns,
             retry_ns: now_ns + RETRY_NS,
         };
@@ -330,9 +349,9 @@ impl Receiver {
         let (listener, ssrc) = (self.shared.listener.name(), format!("{:08x}", key.ssrc));
         match why {
             Refusal::Payload => tracing::warn!(
-                listener, from = %key.from, ssrc, payload_type, name = static_name(payload_type),
-                "stream refused: this payload type is not decoded here; name it in the listener's \
-                 payload types, or have the sender use PCMU, PCMA or L16"
+                listener, from = %key.from, ssrc, payload_type = packet.payload_type,
+                name = static_name(packet.payload_type),
+                "stream refused: this payload type is not decoded here; {}", advice::undecoded(packet)
             ),
             Refusal::StreamsPerSource => tracing::warn!(
                 listener, from = %key.from, ssrc,

@@ -69,9 +69,9 @@ impl Jitter {
         }
     }
 
-    /// The sender's clock begins anew: what comes next is compared with nothing.
+    /// The sender's clock begins anew: there is no jitter yet, and what comes next is compared with nothing.
     pub fn restart(&mut self) {
-        self.transit = None;
+        *self = Self::new(self.rate_hz);
     }
 
     /// In units of the timestamp, as report blocks have it.
@@ -83,6 +83,78 @@ impl Jitter {
     pub fn time(&self) -> Duration {
         let nanoseconds = u128::from(self.scaled) * 1_000_000_000 / 16 / u128::from(self.rate_hz);
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    }
+}
+
+/// Packets in a row whose time stamps must step by another length than theirs before it is believed.
+const MISFITS: u32 = 25;
+
+/// By how much time stamps step from packet to packet, against what the packets hold.
+#[derive(Debug, Default)]
+pub struct Steps {
+    last: Option<Stepped>,
+    step: u32,
+    /// Steps of this length in a row, and when the packet before them came.
+    run: u32,
+    since_ns: u64,
+    done: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stepped {
+    number: u64,
+    timestamp: u32,
+    instants: u32,
+    at_ns: u64,
+}
+
+/// A sender means another format than the one that its packets are read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misfit {
+    /// Instants by which the time stamp moves from packet to packet.
+    pub step: u32,
+    /// The rate of its time stamps, as measured.
+    pub rate_hz: u64,
+}
+
+impl Steps {
+    /// A packet of so many instants came. Gives a misfit once, if all of the last packets had the same: one
+    /// that fits, or a pause, begins the count anew.
+    pub fn take(
+        &mut self,
+        number: u64,
+        timestamp: u32,
+        instants: u32,
+        at_ns: u64,
+    ) -> Option<Misfit> {
+        let now = Stepped {
+            number,
+            timestamp,
+            instants,
+            at_ns,
+        };
+        let last = self.last.replace(now)?;
+        if self.done || number != last.number + 1 {
+            self.run = 0;
+            return None;
+        }
+        let step = timestamp.wrapping_sub(last.timestamp);
+        if step == last.instants {
+            self.run = 0;
+            return None;
+        }
+        if self.run == 0 || step != self.step {
+            (self.step, self.run, self.since_ns) = (step, 0, last.at_ns);
+        }
+        self.run += 1;
+        if self.run < MISFITS {
+            return None;
+        }
+        self.done = true;
+        let passed_ns = u128::from(at_ns.saturating_sub(self.since_ns)).max(1);
+        let rate_hz = u128::from(step) * u128::from(MISFITS) * 1_000_000_000 / passed_ns;
+        let rate_hz = u64::try_from(rate_hz).unwrap_or(u64::MAX);
+        Some(Misfit { step, rate_hz })
     }
 }
 
@@ -160,11 +232,42 @@ mod tests {
     }
 
     #[test]
+    fn steps_that_never_fit_the_packets_are_a_misfit_once() {
+        let mut steps = Steps::default();
+        let misfits: Vec<_> = (0..200u64)
+            .filter_map(|n| steps.take(n, n as u32 * 160, 80, n * 20 * MS))
+            .collect();
+        let misfit = Misfit {
+            step: 160,
+            rate_hz: 8000,
+        };
+        assert_eq!(misfits, [misfit]);
+    }
+
+    #[test]
+    fn steps_that_fit_now_and_then_are_no_misfit() {
+        let mut steps = Steps::default();
+        let mut timestamp = 0u32;
+        for n in 0..1000u64 {
+            // Pauses of the same length, a loss, and a clock that jumps.
+            timestamp = timestamp.wrapping_add(match n % 20 {
+                0 => 160,
+                7 => 1 << 30,
+                _ => 320,
+            });
+            let lost = u64::from(n > 500);
+            assert_eq!(steps.take(n + lost, timestamp, 160, n * 20 * MS), None);
+        }
+    }
+
+    #[test]
     fn a_restart_is_no_jitter() {
         let mut jitter = Jitter::new(8000);
         jitter.take(0, 0);
+        jitter.take(160, 90 * MS);
+        assert_ne!(jitter.units(), 0);
         jitter.restart();
-        jitter.take(4_000_000, MS);
+        jitter.take(4_000_000, 100 * MS);
         assert_eq!(jitter.units(), 0);
     }
 }

@@ -99,6 +99,8 @@ pub struct ListenerReport {
     pub refused: BTreeMap<&'static str, u64>,
     /// By kind.
     pub malformed: BTreeMap<&'static str, u64>,
+    /// Of sources that have no stream: too few to prove one, refused, or overtaken by a goodbye.
+    pub unadmitted_packets: u64,
     /// Datagrams that the kernel had no room for.
     pub kernel_dropped_packets: u64,
     /// Streams that gave their slot back because they were idle.
@@ -120,6 +122,7 @@ impl From<&Listener> for ListenerReport {
                 .into_iter()
                 .zip(entry.malformed)
                 .collect(),
+            unadmitted_packets: entry.unadmitted,
             kernel_dropped_packets: entry.kernel_drops,
             timed_out_streams: entry.timed_out,
         }

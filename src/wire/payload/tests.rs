@@ -18,7 +18,7 @@ fn refusal(entry: &str) -> String {
 }
 
 #[test]
-fn the_static_types_are_those_of_rfc_3551_and_all_others_are_unsupported() {
+fn static_types_and_101_have_a_meaning_and_no_others() {
     let map = PayloadMap::default();
     for payload_type in 0..=255 {
         let expected = match payload_type {
@@ -27,6 +27,7 @@ fn the_static_types_are_those_of_rfc_3551_and_all_others_are_unsupported() {
             10 => audio(Encoding::S16Be, 44_100, 2),
             11 => audio(Encoding::S16Be, 44_100, 1),
             13 => Payload::ComfortNoise,
+            101 => Payload::TelephoneEvent,
             _ => Payload::Unsupported,
         };
         assert_eq!(map.get(payload_type), expected, "type {payload_type}");

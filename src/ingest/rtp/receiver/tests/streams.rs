@@ -282,7 +282,7 @@ fn each_key_is_an_event_once_and_neither_audio_nor_loss() {
 }
 
 #[test]
-fn packets_of_another_type_within_a_stream_are_counted_and_their_time_is_missed() {
+fn packets_of_a_type_that_is_not_decoded_are_silence() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 10);
@@ -293,10 +293,38 @@ fn packets_of_another_type_within_a_stream_are_counted_and_their_time_is_missed(
         rig.pass(1);
     }
     rig.hear_for(&mut [&mut phone], 10);
+    // A keep-alive of RFC 6263 beside the audio, whose time stamp means nothing.
+    let timestamp = std::mem::replace(&mut phone.timestamp, 0x8765_4321);
+    let bytes = phone.send(20, 0, &[]);
+    rig.datagram(&bytes, PHONE);
+    phone.timestamp = timestamp;
+    rig.hear_for(&mut [&mut phone], 10);
     rig.pass(10);
     let heard = rig.only();
-    assert_eq!(heard.network().totals.unsupported, 3);
-    assert_eq!(heard.entry().concealed, 480);
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!((network.totals.unsupported, network.totals.lost), (4, 0));
+    assert_eq!((entry.concealed, entry.dropped()), (0, 0));
+    heard.assert_heard(&phone.since(1));
+}
+
+#[test]
+fn a_digit_on_type_101_is_an_event_without_being_named() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    let bytes = phone.send(101, 160, &[5, 0x8a, 0, 160]);
+    rig.datagram(&bytes, PHONE);
+    rig.pass(1);
+    rig.hear_for(&mut [&mut phone], 10);
+    rig.pass(10);
+    let heard = rig.only();
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!(network.events[0].what, "dtmf 5");
+    assert_eq!(
+        (network.totals.telephone_event, network.totals.lost),
+        (1, 0)
+    );
+    assert_eq!((entry.concealed, entry.dropped()), (0, 0));
     heard.assert_heard(&phone.since(1));
 }
 
@@ -376,6 +404,25 @@ fn jitter_is_that_of_the_standard() {
             < 130_000,
         "{jitter:?}"
     );
+}
+
+#[test]
+fn a_clock_that_jumps_is_a_segment_and_no_jitter() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 50);
+    let segments = rig.only().entry().segments;
+    // Numbers go on, time stamps do not.
+    phone.timestamp = phone.timestamp.wrapping_add(1 << 31);
+    rig.hear_for(&mut [&mut phone], 50);
+    // One that is far off, and none after it.
+    let timestamp = phone.timestamp;
+    phone.timestamp = timestamp.wrapping_sub(1 << 30);
+    rig.hear_for(&mut [&mut phone], 1);
+    phone.timestamp = timestamp.wrapping_add(160);
+    rig.hear_for(&mut [&mut phone], 50);
+    assert_eq!(rig.only().entry().segments, segments + 1);
+    assert_eq!(rig.only().network().jitter.as_nanos(), 0);
 }
 
 #[test]
