@@ -180,8 +180,12 @@ fn a_slot_is_free_again_once_its_stream_has_ended() {
 #[test]
 fn connections_of_all_listeners_count_towards_one_limit() {
     let listens = vec![tcp(false), audiosocket(), tcp(true)];
-    let desk = Desk::builder().connections(2).start(listens);
-    let _taken = [desk.connect(0), desk.connect(1)];
+    let mut desk = Desk::builder().connections(2).start(listens);
+    let (mut sender, mut call) = (desk.connect(0), desk.connect(1));
+    sender.write_all(&[1; 100]).unwrap();
+    call.write_all(&uuid(1)).unwrap();
+    // Listeners are served in any order: both are taken before others come.
+    desk.run_until(TEST, |desk| desk.has("tcp-") && desk.has("0101"));
     let says = "mixpool: there are 2 connections already (--connections-max); try again later\n";
     assert_eq!(line(&mut desk.connect(0)), says);
     assert_eq!(line(&mut desk.connect(2)), says);
