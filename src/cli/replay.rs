@@ -12,7 +12,7 @@ use mixpool::{
     server::{Clock, Running, Server},
 };
 
-use self::files::Opened;
+use self::files::{Found, Opened};
 use super::{
     WrongUsage,
     common::{self, Common, THREADS},
@@ -81,7 +81,10 @@ impl FromStr for Speed {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { common, .. } = arguments;
-    let files = files::find(&arguments.files)?;
+    let Found {
+        files,
+        failed: mut failures,
+    } = files::find(&arguments.files)?;
     let streams = arguments.streams.unwrap_or(files.len());
     check(arguments, streams, &files)?;
     if streams < files.len() {
@@ -116,6 +119,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         common.format()?,
         common.gain,
     )?;
+    failures.extend(failed);
+    if feeds.is_empty() {
+        // A report would be one of zeros.
+        bail!("nothing is played: see above why none of what was named can be opened");
+    }
 
     let blocks = longest.div_ceil(server.block_samples() as u64);
     let running = server.start().context("cannot start the server")?;
@@ -124,7 +132,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let interrupted = stop.is_requested();
     let mut report = running.finish(feeders);
     common::log_failures(&report.source_errors);
-    report.source_errors.splice(0..0, failed);
+    report.source_errors.splice(0..0, failures);
     let code = common.conclude(&report, report_file)?;
     if interrupted {
         tracing::warn!("interrupted before all was played");

@@ -12,8 +12,9 @@ mod header;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use self::header::{Header, HeaderError, Layout, read_header};
@@ -64,12 +65,16 @@ impl WavSource {
             source,
         };
         // Asked before opening: to open a pipe would wait for its writer.
-        let kind = fs::metadata(path).map_err(refuse)?;
+        let metadata = fs::metadata(path).map_err(|error| refuse(broken_link(path, error)))?;
+        let kind = metadata.file_type();
         if kind.is_dir() {
             return Err(refuse(io::ErrorKind::IsADirectory.into()));
         }
         if !kind.is_file() {
-            let why = "it is no regular file";
+            let why = format!(
+                "it is {}, and no regular file; write its samples to a file first",
+                kind_name(kind)
+            );
             return Err(refuse(io::Error::new(io::ErrorKind::InvalidInput, why)));
         }
         let file = File::open(path).map_err(refuse)?;
@@ -121,6 +126,28 @@ impl<R: Read + Seek> WavSource<R> {
             conversion,
             ended: false,
         })
+    }
+}
+
+/// What a file that is neither regular nor a directory is.
+fn kind_name(kind: FileType) -> &'static str {
+    if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// The error of a path that is not there; of a link, it says that its target is not.
+fn broken_link(path: &Path, error: io::Error) -> io::Error {
+    match fs::read_link(path) {
+        Ok(target) if error.kind() == io::ErrorKind::NotFound => {
+            let why = format!("it is a link to {}, which is not there", target.display());
+            io::Error::new(error.kind(), why)
+        }
+        _ => error,
     }
 }
 

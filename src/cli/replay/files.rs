@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use mixpool::{
     audio::{Format, Gain},
-    ingest::{Feed, Looped, Source as _, wav},
+    ingest::{Feed, Looped, Source as _, SourceError, wav},
     server::{Server, SourceErrorReport},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -21,29 +21,54 @@ use crate::cli::{WrongUsage, common};
 /// Descriptors that the program needs beside its files.
 const OTHER_DESCRIPTORS: u64 = 64;
 
-/// The files themselves, and the WAV files of directories in order of their names.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// What the paths of a command line lead to.
+#[derive(Default)]
+pub struct Found {
+    /// In the order of the paths, those of a directory in order of their names. Whatever a directory has
+    /// under the name of a WAV file is among them, so that none is passed over in silence.
+    pub files: Vec<PathBuf>,
+    /// Directories that cannot be looked into.
+    pub failed: Vec<SourceErrorReport>,
+}
+
+/// The files themselves, and the WAV files of directories; links to files count as files.
+pub fn find(paths: &[PathBuf]) -> Result<Found> {
+    let mut found = Found::default();
     for path in paths {
         if !path.is_dir() {
-            files.push(path.clone());
+            found.files.push(path.clone());
             continue;
         }
-        let before = files.len();
+        let before = found.files.len() + found.failed.len();
         for entry in WalkDir::new(path).sort_by_file_name() {
-            let entry = entry.with_context(|| format!("cannot look into {}", path.display()))?;
-            if entry.file_type().is_file() && wav::is_wav_path(entry.path()) {
-                files.push(entry.into_path());
+            match entry {
+                Ok(entry) if wav::is_wav_path(entry.path()) && !entry.path().is_dir() => {
+                    found.files.push(entry.into_path());
+                }
+                Ok(_) => {}
+                Err(error) => found.failed.push(unseen(path, error)),
             }
         }
-        if files.len() == before {
+        if found.files.len() + found.failed.len() == before {
             bail!(
                 "no WAV file in the directory {}; name another, or a file",
                 path.display()
             );
         }
     }
-    Ok(files)
+    common::log_failures(&found.failed);
+    Ok(found)
+}
+
+/// A directory at or below `root` that cannot be looked into.
+fn unseen(root: &Path, error: walkdir::Error) -> SourceErrorReport {
+    let path = error.path().unwrap_or(root).to_owned();
+    let id = path.to_string_lossy().into_owned();
+    // No links to directories are followed, so there is no error but the system's.
+    let source = error
+        .into_io_error()
+        .unwrap_or_else(|| io::ErrorKind::Other.into());
+    SourceErrorReport::new(&id, &SourceError::Open { path, source })
 }
 
 /// A result must not overwrite what is yet to be read.
