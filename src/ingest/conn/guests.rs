@@ -10,7 +10,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
@@ -32,8 +32,9 @@ pub(super) const WAITING_MAX: usize = 256;
 /// Where to hand over what the thread of the connections is to serve. Clones lead to the same thread.
 #[derive(Debug, Clone)]
 pub struct Guests {
-    pub(super) sender: SyncSender<Guest>,
-    pub(super) bell: Arc<EventFd>,
+    /// None once the thread takes no more: what was sent before is in its hands.
+    sender: Arc<Mutex<Option<SyncSender<Guest>>>>,
+    bell: Arc<EventFd>,
 }
 
 /// What is said on a WebSocket, as far as its handshake tells.
@@ -261,6 +262,25 @@ pub(super) enum Guest {
 }
 
 impl Guests {
+    pub(super) fn new(sender: SyncSender<Guest>, bell: Arc<EventFd>) -> Self {
+        Self {
+            sender: Arc::new(Mutex::new(Some(sender))),
+            bell,
+        }
+    }
+
+    /// No more are taken. All that were handed over before can be received: a channel that only loses its
+    /// receiver may lose a guest that is sent meanwhile, and a socket that is dropped unread resets the connection.
+    pub(super) fn close(&self) {
+        let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        *sender = None;
+    }
+
+    /// Rung for each guest.
+    pub(super) fn bell(&self) -> &EventFd {
+        &self.bell
+    }
+
     /// Hands over a WebSocket whose handshake was answered. `leftover` is what was read of it since.
     /// Enters the kernel, and does not wait.
     ///
@@ -309,7 +329,11 @@ impl Guests {
 
     /// Gives back what could not be handed over.
     fn send(&self, guest: Guest) -> Result<(), (Rejection, Box<Guest>)> {
-        match self.sender.try_send(guest) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sender) = &*sender else {
+            return Err((Rejection::Stopping, Box::new(guest)));
+        };
+        match sender.try_send(guest) {
             Ok(()) => {
                 // It could fail only after 2^64 guests.
                 let _ = self.bell.write(1);

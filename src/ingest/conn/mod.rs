@@ -186,16 +186,14 @@ impl ConnListener {
         let (mut guests, mut guest_door) = (None, None);
         if let Some(name) = &settings.guests {
             let (sender, receiver) = mpsc::sync_channel(guests::WAITING_MAX);
-            let (account, bell) = (Arc::new(Listener::new(name)), self::bell()?);
+            let account = Arc::new(Listener::new(name));
             accounts.push(Arc::clone(&account));
-            guests = Some(Guests {
-                sender,
-                bell: Arc::clone(&bell),
-            });
+            let hand_over = Guests::new(sender, self::bell()?);
+            guests = Some(hand_over.clone());
             guest_door = Some(GuestDoor {
                 account,
                 receiver,
-                bell,
+                guests: hand_over,
             });
         }
         let worker = Worker::new(

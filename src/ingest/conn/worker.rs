@@ -28,7 +28,7 @@ use self::{close::Leaving, door::Door, peer::Peer};
 use super::{
     ConnSettings, Listen,
     egress::Egress,
-    guests::{Guest, Rejection},
+    guests::{Guest, Guests, Rejection},
     host::{Host, Over},
     socket::Acceptor,
     voice::Voice,
@@ -92,8 +92,7 @@ impl Common {
 pub(super) struct GuestDoor {
     pub(super) account: Arc<Listener>,
     pub(super) receiver: Receiver<Guest>,
-    /// Rung for each of them.
-    pub(super) bell: Arc<EventFd>,
+    pub(super) guests: Guests,
 }
 
 /// The thread's own.
@@ -103,9 +102,8 @@ pub(super) struct Worker {
     peers: HashMap<u64, Peer>,
     leaving: HashMap<u64, Leaving>,
     refusals: LogRate,
-    /// Those that were handed over, if any may be, and what tells of them.
-    guests: Option<Receiver<Guest>>,
-    guest_bell: Option<Arc<EventFd>>,
+    /// Where guests are handed over, if any may be, and those that were.
+    guests: Option<(Guests, Receiver<Guest>)>,
     next_key: u64,
     tails: Vec<Tail>,
     quota: Quota,
@@ -164,13 +162,13 @@ impl Worker {
             .into_iter()
             .map(|(listen, acceptor, account)| Door::new(Some((listen, acceptor)), account))
             .collect();
-        let (mut receiver, mut guest_bell) = (None, None);
+        let mut handed_over = None;
         if let Some(door) = guests {
             epoll
-                .add(&*door.bell, readable(GUESTS))
+                .add(door.guests.bell(), readable(GUESTS))
                 .map_err(during("epoll_ctl"))?;
             doors.push(Door::new(None, door.account));
-            (receiver, guest_bell) = (Some(door.receiver), Some(door.bell));
+            handed_over = Some((door.guests, door.receiver));
         }
         Ok(Self {
             quota: Quota::new(settings.limits.streams_per_source),
@@ -184,8 +182,7 @@ impl Worker {
             peers: HashMap::new(),
             leaving: HashMap::new(),
             refusals: LogRate::new(REFUSAL_LOG_INTERVAL),
-            guests: receiver,
-            guest_bell,
+            guests: handed_over,
             next_key: PEERS,
             tails: Vec::new(),
             egress,

@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, ErrorKind, Read},
-    sync::{Arc, mpsc::Receiver},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use crate::ingest::{
     clock::now_ns,
     conn::{
         LINGER, LINGER_BYTES_MAX,
-        guests::{Guest, Rejection},
+        guests::Rejection,
         host::Over,
         outbox::Outbox,
         socket::{Socket, canonical},
@@ -142,6 +142,8 @@ impl Worker {
 
     /// The end: tells each peer, and what has not been placed is not played.
     pub(super) fn hang_up(mut self) {
+        // A guest that waits is a connection like the others: dropped unread it would be reset, without a reason.
+        self.close_to_guests();
         let over = Over::Refused(Rejection::Stopping);
         let keys: Vec<_> = self.peers.keys().copied().collect();
         for key in keys {
@@ -150,14 +152,6 @@ impl Worker {
         for tail in &mut self.tails {
             tail.voice.abandon();
         }
-        // Who comes from now on finds nobody, and is told so where it comes from.
-        let guests = self.guests.take();
-        for guest in guests.iter().flat_map(Receiver::try_iter) {
-            if let Guest::Body { ask, .. } = guest {
-                ask.done.tell(Err(Rejection::Stopping));
-            }
-        }
-        drop(guests);
         self.wait_for_leaving();
     }
 
@@ -243,5 +237,90 @@ impl Leaving {
             _ => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+    };
+
+    use super::super::{GuestDoor, Worker};
+    use crate::{
+        ingest::{
+            Tuner, Tuning,
+            conn::{
+                bell,
+                guests::{Guests, WebAsk, WebProtocol},
+                tests::Rig,
+            },
+        },
+        ledger::Listener,
+        wire::websocket::{self, CloseCode},
+    };
+
+    use super::*;
+
+    fn ask(peer: std::net::SocketAddr) -> WebAsk {
+        WebAsk {
+            protocol: WebProtocol::Detect,
+            id: None,
+            rate_hz: Some(8_000),
+            channels: None,
+            gain: None,
+            listen: None,
+            pour: false,
+            peer,
+        }
+    }
+
+    #[test]
+    fn a_guest_that_waits_at_the_end_reads_why() {
+        let rig = Rig::new(1 << 16, 1);
+        let (settings, clock) = (rig.settings.clone(), rig.clock);
+        let tuner = Tuner::new(Tuning {
+            limits: settings.limits.clone(),
+            playout: settings.playout,
+        });
+        let (sender, receiver) = mpsc::sync_channel(2);
+        let guests = Guests::new(sender, bell().unwrap());
+        let door = GuestDoor {
+            account: Arc::new(Listener::new("http")),
+            receiver,
+            guests: guests.clone(),
+        };
+        let stop = bell().unwrap();
+        let worker = Worker::new(
+            settings,
+            clock,
+            Arc::new(rig),
+            tuner.tuned(),
+            Vec::new(),
+            Some(door),
+            Arc::clone(&stop),
+        )
+        .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || {
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, address) = listener.accept().unwrap();
+            (peer, stream, address)
+        };
+        let (mut peer, stream, address) = connect();
+        // Not read by the time of the end: closed over it, the kernel would reset the connection.
+        std::io::Write::write_all(&mut peer, &[0x82, 0]).unwrap();
+        // The thread sees the stop first.
+        stop.write(1).unwrap();
+        guests.web(stream, Vec::new(), ask(address)).unwrap();
+        worker.run();
+        let (mut said, mut expected) = (Vec::new(), Vec::new());
+        peer.read_to_end(&mut said).unwrap();
+        let why = Rejection::Stopping.to_string();
+        websocket::close(CloseCode::Away, &why, &mut expected);
+        assert_eq!(said, expected);
+        let (_peer, stream, address) = connect();
+        assert!(guests.web(stream, Vec::new(), ask(address)).is_err());
     }
 }
