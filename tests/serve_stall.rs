@@ -1,5 +1,5 @@
 //! A server whose process stood still: every overdue tick is run, each as late as the clock says, until
-//! none is overdue, however short a tick is.
+//! none is overdue, however short a tick is, and at the end, too.
 #![cfg(feature = "server")]
 
 mod face;
@@ -75,4 +75,41 @@ fn a_server_that_stood_still_tells_how_late_it_was_and_catches_up() {
 #[test]
 fn ticks_of_a_millisecond_catch_up_as_well() {
     survives_a_stall("1ms", Duration::from_millis(1));
+}
+
+/// A server of one stream that has mixed for a second, and its report at the end.
+fn stopped_and_continued(flags: &[&str], signal: Option<Signal>) -> (u64, Value) {
+    let mut server = Running::start(
+        Command::new(MIXPOOL)
+            .args(["serve", "--synthetic", "1", "--json", "--http", "off"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let log = BufReader::new(server.0.stderr.take().unwrap()).lines();
+    let mut lines = log.map(Result::unwrap);
+    lines.find(|line| line.contains("late ticks")).unwrap();
+    let stalled = server.stall_with(Duration::from_secs(2), signal);
+    let mut said = String::new();
+    let mut stdout = server.0.stdout.take().unwrap();
+    stdout.read_to_string(&mut said).unwrap();
+    assert_eq!(server.wait().code(), Some(0));
+    let report: Value = serde_json::from_str(&said).unwrap();
+    face::balanced(&report);
+    (stalled.as_millis() as u64 / 20, report)
+}
+
+#[test]
+fn a_stop_mixes_the_ticks_that_are_due_first() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let (stalled_ticks, report) = stopped_and_continued(&[], Some(signal));
+        let ticks = number(&report["ticks"]);
+        assert!(ticks >= stalled_ticks, "{ticks} of {stalled_ticks}");
+    }
+}
+
+#[test]
+fn a_duration_is_mixed_whole_by_a_process_that_stood_still() {
+    let (_, report) = stopped_and_continued(&["--duration", "2s"], None);
+    assert_eq!(report["ticks"], 100);
 }

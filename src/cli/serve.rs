@@ -47,7 +47,8 @@ pub struct Arguments {
     #[arg(skip)]
     pub words: Vec<OsString>,
 
-    /// How long to run [default: until Ctrl-C or SIGTERM]
+    /// How much to mix, in the time of the mix: a process that stood still makes up for what it missed, and
+    /// ends so much later [default: until Ctrl-C or SIGTERM]
     #[arg(long, value_parser = units::run_time, value_name = "DURATION")]
     duration: Option<Duration>,
 

@@ -1,5 +1,7 @@
 //! The mixer thread: waits in epoll, runs ticks, hands blocks to the sinks.
 
+mod ending;
+
 use std::{
     io,
     sync::{Arc, mpsc},
@@ -17,6 +19,7 @@ use nix::{
     },
 };
 
+use self::ending::Ending;
 use super::{
     Clock, Scheduler, Settings, commands::Commands, realtime::Granted, sinks::Sinks, stop::Stop,
     vitals::Vitals,
@@ -169,9 +172,17 @@ impl Mixing {
     /// the clock says.
     fn run_live(&mut self, clock: MixClock, ticks: Option<u64>) {
         let pause = clock.period_ns / u64::from(CATCH_UP_SPEED);
+        let mut ending = Ending::new(ticks);
         let mut due = 0;
         let (mut now, mut not_before) = (now_ns(), 0_u64);
-        while !self.stop.is_requested() && ticks.is_none_or(|ticks| self.mixer.ticks() < ticks) {
+        loop {
+            if self.stop.is_requested() {
+                // Not the time of the last tick: the process may have stood still since.
+                ending.stop(&clock, now_ns());
+            }
+            if ending.is_reached(self.mixer.ticks(), now) {
+                break;
+            }
             if due > 0 {
                 // Not a timeout of the epoll: it counts in milliseconds, and a tick may be shorter.
                 thread::sleep(Duration::from_nanos(not_before.saturating_sub(now)));
@@ -179,11 +190,12 @@ impl Mixing {
             due += self.wait(due == 0);
             self.housekeep();
             if due == 0 {
+                now = now_ns();
                 continue;
             }
             due -= 1;
             let begun = now_ns();
-            not_before = begun + pause;
+            not_before = begun + ending.pause_ns(&clock, self.mixer.ticks(), begun, pause);
             let late = begun.saturating_sub(clock.due_ns(self.mixer.ticks()));
             self.vitals.begun(late, clock.period_ns);
             let block = self.mixer.tick();
@@ -195,6 +207,12 @@ impl Mixing {
             if self.rests {
                 not_before = not_before.max(now + (now - begun) / REST_SHARE);
             }
+        }
+        let unmixed = ending.unmixed(self.mixer.ticks());
+        if unmixed > 0 {
+            tracing::warn!(
+                "stopped {unmixed} ticks behind the clock: what their streams sent is not in the mix"
+            );
         }
     }
 

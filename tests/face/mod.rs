@@ -117,6 +117,11 @@ impl Running {
 
     /// Stops the process for so long; for how long it surely stood still.
     pub fn stall(&self, pause: Duration) -> Duration {
+        self.stall_with(pause, None)
+    }
+
+    /// The same, with a signal that it finds when it goes on.
+    pub fn stall_with(&self, pause: Duration, signal: Option<Signal>) -> Duration {
         self.signal(Signal::SIGSTOP);
         let stat = format!("/proc/{}/stat", self.0.id());
         while !fs::read_to_string(&stat).unwrap().contains(") T ") {
@@ -125,6 +130,9 @@ impl Running {
         let begun = Instant::now();
         thread::sleep(pause);
         let stalled = begun.elapsed();
+        if let Some(signal) = signal {
+            self.signal(signal);
+        }
         self.signal(Signal::SIGCONT);
         stalled
     }
