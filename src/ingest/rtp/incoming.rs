@@ -36,8 +36,12 @@ pub(super) struct Incoming {
     pub last_count: u64,
     /// How long the last packet of audio was.
     pub packet_ns: u64,
-    /// Nothing more is taken; it closes when it has played what waits.
+    /// It closes when it has played what waits, unless its sender goes on.
     pub ending: bool,
+    /// It ends because its sender said so.
+    pub said_bye: bool,
+    /// Packets ahead of all before it that came since it began to end.
+    since_end: u32,
     stream: Stream,
     /// Its part of what its address may have.
     _share: Share,
@@ -73,6 +77,8 @@ impl Incoming {
             packet_ns: 0,
             last_count: count,
             ending: false,
+            said_bye: false,
+            since_end: 0,
             stream,
             _share: share,
             sequence: Sequence::new(first),
@@ -128,10 +134,6 @@ impl Incoming {
         self.last_ns = at_ns;
         self.stale = true;
         self.count(Count::Received);
-        if self.ending {
-            self.discard(packet, shared);
-            return;
-        }
         let (order, number) = self.sequence.take(packet.sequence);
         match order {
             Order::Ahead => {
@@ -159,6 +161,26 @@ impl Incoming {
             }
         }
         self.deliver(packet, order, number, at_ns, shared);
+        if self.ending {
+            self.after_end(order, shared.since_start(at_ns));
+        }
+    }
+
+    /// A packet came and was taken after the end. One that is ahead of all before may have been overtaken by
+    /// the goodbye; two show that the sender goes on.
+    fn after_end(&mut self, order: Order, at: Duration) {
+        self.since_end += match order {
+            Order::Ahead => 1,
+            Order::Restart => 2,
+            _ => 0,
+        };
+        if self.since_end >= 2 {
+            self.ending = false;
+            self.said_bye = false;
+            self.note("goes on", at);
+        } else if let Some(sound) = &mut self.sound {
+            sound.playout.end(&mut self.stream);
+        }
     }
 
     /// A packet of the source that this stream had before, which was sent before the change.
@@ -193,9 +215,10 @@ impl Incoming {
         }
     }
 
-    /// Nothing more will come: what waits is still played.
+    /// Nothing more should come: what waits is still played.
     pub fn end(&mut self, shared: &Shared) {
         self.ending = true;
+        self.since_end = 0;
         self.drop_stray(shared);
         if let Some(sound) = &mut self.sound {
             sound.playout.end(&mut self.stream);

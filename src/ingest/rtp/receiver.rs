@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+mod control;
+
 use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
@@ -20,6 +22,7 @@ use super::{
     incoming::Incoming,
     probation::{Held, Probation},
     reports::Reporter,
+    sequence::MAX_MISORDER,
     table::{Kin, Succession, Table},
 };
 use crate::{
@@ -41,7 +44,7 @@ const RETRY_NS: u64 = 1_000_000_000;
 /// A stream that was refused and is silent for so long is forgotten.
 const TURNED_AWAY_MEMORY_NS: u64 = 10_000_000_000;
 
-/// Sources that said goodbye and are remembered: packets that come after it are no new stream.
+/// Sources that said goodbye and are remembered: packets that it overtook are no new stream.
 const GONE_MAX: usize = 4096;
 
 /// For how long they are.
@@ -58,13 +61,20 @@ pub struct Receiver {
     table: Table,
     probation: Probation,
     turned_away: HashMap<Key, TurnedAway>,
-    /// Sources that said goodbye, and until when that is remembered.
-    gone: HashMap<Key, u64>,
+    /// Sources that said goodbye.
+    gone: HashMap<Key, Gone>,
     dismissed: Dismissed,
     reporter: Reporter,
     /// Datagrams of packets taken so far.
     count: u64,
     swept_ns: u64,
+}
+
+struct Gone {
+    /// How long it is remembered.
+    until_ns: u64,
+    /// The number furthest ahead.
+    highest: u16,
 }
 
 struct TurnedAway {
@@ -189,6 +199,14 @@ impl Receiver {
                 incoming.end(&self.shared);
             }
             if incoming.is_done() {
+                incoming.close(&self.shared);
+                if incoming.said_bye && self.gone.len() < GONE_MAX {
+                    let gone = Gone {
+                        until_ns: now_ns + GONE_MEMORY_NS,
+                        highest: incoming.highest(),
+                    };
+                    self.gone.insert(incoming.key, gone);
+                }
                 done.push(slot);
             }
         }
@@ -222,7 +240,7 @@ impl Receiver {
         self.shared.listener.leave_out(forgotten);
         self.turned_away
             .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
-        self.gone.retain(|_, until| *until > now_ns);
+        self.gone.retain(|_, gone| gone.until_ns > now_ns);
         self.dismissed.sweep(now_ns, self.idle_ns());
     }
 
@@ -232,7 +250,12 @@ impl Receiver {
             self.shared.listener.refuse(Refusal::Network);
             return;
         }
-        if self.gone.get(&key).is_some_and(|&until| now_ns < until) {
+        // What is ahead of all that it sent before it said goodbye shows that it goes on.
+        let overtaken = |gone: &Gone| {
+            now_ns < gone.until_ns && gone.highest.wrapping_sub(packet.sequence) < MAX_MISORDER
+        };
+        if self.gone.get(&key).is_some_and(overtaken) {
+            self.shared.listener.leave_out(1);
             return;
         }
         let idle_ns = self.idle_ns();
@@ -362,67 +385,6 @@ impl Receiver {
                 listener, from = %key.from, ssrc,
                 "stream refused: all rings are in use; raise --streams-max if they are to be more"
             ),
-        }
-    }
-
-    /// A datagram of RTCP.
-    fn report(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64, via: Via) {
-        match Compound::parse(bytes) {
-            Ok(compound) => self.obey(compound, from, now_ns, via),
-            Err(error) => self
-                .shared
-                .malformed(Malformed::Control, from, now_ns, &error),
-        }
-    }
-
-    fn obey(&mut self, compound: Compound<'_>, from: SocketAddr, now_ns: u64, via: Via) {
-        for packet in compound {
-            match packet {
-                rtcp::Packet::SenderReport(info, _) => {
-                    if let Some(incoming) = self.table.reported(from, info.ssrc) {
-                        incoming.sender_report(&info, now_ns);
-                        incoming.last_ns = now_ns;
-                        let key = incoming.key;
-                        self.reports_from(key, from, via);
-                    }
-                }
-                rtcp::Packet::ReceiverReport(ssrc, _) => {
-                    if let Some(incoming) = self.table.reported(from, ssrc) {
-                        incoming.last_ns = now_ns;
-                        let key = incoming.key;
-                        self.reports_from(key, from, via);
-                    }
-                }
-                rtcp::Packet::Bye(bye) => {
-                    for ssrc in bye.ssrcs() {
-                        self.goodbye(from, ssrc, now_ns);
-                    }
-                }
-                rtcp::Packet::Sdes(_) => {}
-            }
-        }
-    }
-
-    fn reports_from(&mut self, key: Key, from: SocketAddr, via: Via) {
-        if let Some(peer) = self.table.peers.get_mut(&key.from) {
-            peer.schedule.known = Some((from, via));
-        }
-    }
-
-    /// A source says that it leaves: what waits is still played.
-    fn goodbye(&mut self, from: SocketAddr, ssrc: u32, now_ns: u64) {
-        let at = self.shared.since_start(now_ns);
-        let Some(incoming) = self.table.reported(from, ssrc) else {
-            return;
-        };
-        if incoming.ending {
-            return;
-        }
-        incoming.note("bye", at);
-        incoming.end(&self.shared);
-        let key = incoming.key;
-        if self.gone.len() < GONE_MAX {
-            self.gone.insert(key, now_ns + GONE_MEMORY_NS);
         }
     }
 }

@@ -83,6 +83,19 @@ impl Table {
         self.slots[*slot?].as_deref_mut()
     }
 
+    /// The stream of this source that a goodbye from this address ends: from the port of its packets, from the
+    /// one after it, or from where its reports have come. Any other port may be anyone's.
+    pub fn leaving(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut Incoming> {
+        let mut before = from;
+        before.set_port(from.port().wrapping_sub(1));
+        let key = self.reported(from, ssrc)?.key;
+        let reports = self.peers.get(&key.from)?.schedule.known;
+        let believed = key.from == from
+            || key.from == before
+            || reports.is_some_and(|(known, _)| known == from);
+        believed.then(|| self.get(key)).flatten()
+    }
+
     /// Takes a stream in. `schedule` is for its address, if that is new.
     pub fn insert(&mut self, incoming: Incoming, schedule: impl FnOnce() -> Schedule) -> usize {
         let key = incoming.key;

@@ -8,6 +8,14 @@ use crate::{ledger::Refusal, wire::rtcp};
 const PHONE: &str = "192.0.2.1:40000";
 const OTHER: &str = "192.0.2.2:40000";
 
+/// A report and a goodbye of this source.
+fn goodbye(ssrc: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    rtcp::write_receiver_report(ssrc, &[], "phone", &mut bytes);
+    rtcp::write_bye(ssrc, "enough", &mut bytes);
+    bytes
+}
+
 fn refused(rig: &Rig, why: Refusal) -> u64 {
     rig.listener().refused[why as usize]
 }
@@ -333,30 +341,72 @@ fn goodbye_plays_what_waits_and_then_ends() {
         let mut rig = rig();
         let mut phone = Sender::new(PHONE, 1);
         rig.hear_for(&mut [&mut phone], 10);
-        let mut bye = Vec::new();
-        rtcp::write_receiver_report(1, &[], "phone", &mut bye);
-        rtcp::write_bye(1, "enough", &mut bye);
+        let bye = goodbye(1);
         if muxed {
             rig.datagram(&bye, PHONE);
         } else {
             rig.control(&bye, "192.0.2.1:40001");
         }
         assert!(rig.only().audio.len() < 10 * 160);
-        // A packet that was under way is counted, and too late.
+        // One packet that was under way plays, too.
         rig.hear(&mut phone);
-        rig.pass(5);
+        rig.pass(6);
         assert_eq!(rig.streams(), 0);
         let heard = rig.only();
         assert!(heard.closed);
+        heard.assert_heard(&phone.since(1));
         let (entry, network) = (heard.entry(), heard.network());
-        assert_eq!((entry.mixed, entry.discarded), (1600, 160));
-        assert_eq!(network.events[0].what, "bye");
-        // Packets that come even later are no new stream, unless they go on and on.
+        assert_eq!((entry.mixed, entry.discarded), (11 * 160, 0));
+        let events: Vec<_> = network.events.iter().map(|event| &*event.what).collect();
+        assert_eq!(events, ["bye"]);
+        // Packets from before the goodbye are no new stream, and are counted.
+        phone.sequence -= 5;
+        rig.hear_for(&mut [&mut phone], 5);
+        assert_eq!((rig.heard.len(), rig.listener().unadmitted), (1, 5));
+        // What is ahead of all before is a sender that goes on.
+        let value = phone.value;
         rig.hear_for(&mut [&mut phone], 50);
-        assert_eq!(rig.streams(), 0);
-        rig.hear_for(&mut [&mut phone], 100);
-        assert_eq!(rig.streams(), 1);
+        rig.pass(5);
+        rig.heard[1].assert_heard(&phone.since(value));
     }
+}
+
+#[test]
+fn a_sender_that_goes_on_after_goodbye_is_heard_without_a_gap() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 50);
+    rig.datagram(&goodbye(1), PHONE);
+    rig.hear_for(&mut [&mut phone], 50);
+    rig.datagram(&goodbye(1), PHONE);
+    rig.pass(10);
+    let heard = rig.only();
+    heard.assert_heard(&phone.since(1));
+    assert!(heard.is_contiguous() && heard.closed);
+    let (entry, network) = (heard.entry(), heard.network());
+    assert_eq!((network.totals.received, entry.concealed), (100, 0));
+    let events: Vec<_> = network.events.iter().map(|event| &*event.what).collect();
+    assert_eq!(events, ["bye", "goes on", "bye"]);
+}
+
+#[test]
+fn goodbye_is_believed_only_from_where_packets_or_reports_come() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 1);
+    rig.hear_for(&mut [&mut phone], 10);
+    let any_port = "192.0.2.1:5";
+    // The report in the goodbye's own datagram proves nothing.
+    rig.control(&goodbye(1), any_port);
+    rig.datagram(&goodbye(1), any_port);
+    rig.hear_for(&mut [&mut phone], 1);
+    assert!(rig.only().network().events.is_empty());
+    let mut report = Vec::new();
+    rtcp::write_receiver_report(1, &[], "phone", &mut report);
+    rig.control(&report, any_port);
+    rig.control(&goodbye(1), any_port);
+    rig.pass(10);
+    assert_eq!(rig.streams(), 0);
+    assert_eq!(rig.only().network().events[0].what, "bye");
 }
 
 #[test]
@@ -364,9 +414,7 @@ fn nobody_says_goodbye_for_another_address() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 10);
-    let mut bye = Vec::new();
-    rtcp::write_receiver_report(1, &[], "phone", &mut bye);
-    rtcp::write_bye(1, "", &mut bye);
+    let bye = goodbye(1);
     rig.datagram(&bye, OTHER);
     rig.control(&bye, OTHER);
     rig.hear_for(&mut [&mut phone], 10);

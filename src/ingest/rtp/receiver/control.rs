@@ -1,0 +1,79 @@
+//! What RTCP says of the streams of a receiver.
+
+use std::net::SocketAddr;
+
+use super::{Key, Receiver, Via};
+use crate::{
+    ledger::Malformed,
+    wire::rtcp::{Compound, Packet},
+};
+
+impl Receiver {
+    /// A datagram of RTCP.
+    pub(super) fn report(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64, via: Via) {
+        match Compound::parse(bytes) {
+            Ok(compound) => self.obey(compound, from, now_ns, via),
+            Err(error) => self
+                .shared
+                .malformed(Malformed::Control, from, now_ns, &error),
+        }
+    }
+
+    /// Goodbyes come first: a report in the same datagram is no proof of where reports come from. If one is not
+    /// believed nothing of the datagram is.
+    pub(super) fn obey(&mut self, compound: Compound<'_>, from: SocketAddr, now_ns: u64, via: Via) {
+        for packet in compound.packets() {
+            if let Packet::Bye(bye) = packet {
+                for ssrc in bye.ssrcs() {
+                    if !self.goodbye(from, ssrc, now_ns) {
+                        return;
+                    }
+                }
+            }
+        }
+        for packet in compound.packets() {
+            let (ssrc, info) = match packet {
+                Packet::SenderReport(info, _) => (info.ssrc, Some(info)),
+                Packet::ReceiverReport(ssrc, _) => (ssrc, None),
+                Packet::Sdes(_) | Packet::Bye(_) => continue,
+            };
+            if let Some(incoming) = self.table.reported(from, ssrc) {
+                if let Some(info) = info {
+                    incoming.sender_report(&info, now_ns);
+                }
+                incoming.last_ns = now_ns;
+                let key = incoming.key;
+                self.reports_from(key, from, via);
+            }
+        }
+    }
+
+    fn reports_from(&mut self, key: Key, from: SocketAddr, via: Via) {
+        if let Some(peer) = self.table.peers.get_mut(&key.from) {
+            peer.schedule.known = Some((from, via));
+        }
+    }
+
+    /// A source says that it leaves: what waits is still played. False if that is not believed.
+    fn goodbye(&mut self, from: SocketAddr, ssrc: u32, now_ns: u64) -> bool {
+        let at = self.shared.since_start(now_ns);
+        if let Some(incoming) = self.table.leaving(from, ssrc) {
+            if !incoming.ending {
+                incoming.note("bye", at);
+                incoming.end(&self.shared);
+                incoming.said_bye = true;
+            }
+            return true;
+        }
+        let Some(incoming) = self.table.reported(from, ssrc) else {
+            return true;
+        };
+        if self.shared.may_log(now_ns) {
+            tracing::info!(
+                stream = incoming.id(), %from,
+                "a BYE is not believed: it comes from another port than the stream's packets and reports"
+            );
+        }
+        false
+    }
+}
