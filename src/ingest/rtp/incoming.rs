@@ -3,14 +3,15 @@
 //! Decides for each packet whether it is new, what its payload is, and whether the sender's clock goes on
 //! or begins anew. When samples play is for the [`Playout`] to decide.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 mod payload;
 
 use super::{
     Key, Shared,
     probation::Held,
-    sequence::{Order, Sequence},
+    sequence::{MAX_DROPOUT, Order, Sequence},
+    table::Succession,
     telephone::Presses,
     timing::{Jitter, Steps, Timestamps},
 };
@@ -27,6 +28,9 @@ use crate::{
 /// Events of a stream that are logged.
 const LOGGED_EVENTS_MAX: u32 = 256;
 
+/// By how much more than the time that passed the time stamps may go on where a stream changes its port.
+const MOVE_SLACK_NS: u64 = 1_000_000_000;
+
 /// One stream.
 pub(super) struct Incoming {
     pub key: Key,
@@ -36,6 +40,8 @@ pub(super) struct Incoming {
     pub last_count: u64,
     /// How long the last packet of audio was.
     pub packet_ns: u64,
+    /// The port that it came from before.
+    pub moved_from: Option<SocketAddr>,
     /// It closes when it has played what waits, unless its sender goes on.
     pub ending: bool,
     /// It ends because its sender said so.
@@ -76,6 +82,7 @@ impl Incoming {
             last_ns: at_ns,
             packet_ns: 0,
             last_count: count,
+            moved_from: None,
             ending: false,
             said_bye: false,
             since_end: 0,
@@ -181,6 +188,27 @@ impl Incoming {
         } else if let Some(sound) = &mut self.sound {
             sound.playout.end(&mut self.stream);
         }
+    }
+
+    /// Whether another source, or the same from another port, may succeed: not before a packet is overdue.
+    pub fn succession(&self, slot: usize, now_ns: u64) -> Succession {
+        if now_ns.saturating_sub(self.last_ns) < self.packet_ns * 3 / 2 {
+            Succession::Open
+        } else {
+            Succession::Of(slot)
+        }
+    }
+
+    /// Whether number and time of a packet go on where the last one was.
+    pub fn goes_on_with(&self, packet: &Packet<'_>, now_ns: u64) -> bool {
+        let (Some(timestamps), Some(sound)) = (self.timestamps, &self.sound) else {
+            return false;
+        };
+        let passed_ns = now_ns.saturating_sub(self.last_ns) + MOVE_SLACK_NS;
+        let passed = u128::from(passed_ns) * u128::from(sound.payload.rate_hz) / 1_000_000_000;
+        let ahead = packet.sequence.wrapping_sub(self.highest());
+        let later = timestamps.ahead(packet.timestamp);
+        (1..MAX_DROPOUT).contains(&ahead) && later >= 0 && later as u128 <= passed
     }
 
     /// A packet of the source that this stream had before, which was sent before the change.

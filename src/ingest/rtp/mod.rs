@@ -16,7 +16,10 @@ use super::{Limits, MixClock, playout::PlayoutSettings};
 use crate::{
     audio::Gain,
     ledger::{Listener, Malformed},
-    wire::payload::{Payload, PayloadMap},
+    wire::{
+        payload::{Payload, PayloadMap},
+        rtp::Packet,
+    },
 };
 
 mod advice;

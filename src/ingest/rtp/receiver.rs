@@ -263,11 +263,20 @@ impl Receiver {
             self.shared.listener.refuse(Refusal::Dismissed);
             return;
         }
-        if let Kin::Straggler(slot) = self.table.kin(key, packet.sequence) {
-            if let Some(incoming) = self.table.slot(slot) {
-                incoming.straggler(packet, &self.shared);
+        match self.table.kin(key, packet.sequence) {
+            Kin::Stranger => {}
+            Kin::Straggler(slot) => {
+                if let Some(incoming) = self.table.slot(slot) {
+                    incoming.straggler(packet, &self.shared);
+                }
+                return;
             }
-            return;
+            Kin::Overtaken(slot) => {
+                if let Some(incoming) = self.table.slot(slot) {
+                    incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+                }
+                return;
+            }
         }
         if let Some(away) = self.turned_away.get_mut(&key) {
             away.last_ns = now_ns;
@@ -283,6 +292,13 @@ impl Receiver {
         if let Some(held) = held {
             self.proved(key, &held, packet, bytes, now_ns);
         }
+    }
+
+    /// Leaves it to the next packet whether a source succeeds another: what came too soon must not push a live
+    /// one aside.
+    fn wait(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
+        self.shared.listener.leave_out(1);
+        self.hold(key, packet, bytes, now_ns);
     }
 
     /// Holds a stranger's packet; gives the one before it if the two prove a source.
@@ -305,6 +321,24 @@ impl Receiver {
             self.turn_away(key, Refusal::Payload, packet, now_ns);
             return;
         }
+        match self.table.moved(key, &first, held.count, now_ns) {
+            Succession::Nobody => {}
+            Succession::Of(slot) => {
+                let schedule = || self.reporter.begin(now_ns);
+                if let Some(incoming) = self.table.relocate(slot, key.from, schedule) {
+                    let at = self.shared.since_start(now_ns);
+                    incoming.note(&format!("moved to {}", key.from), at);
+                    for (packet, bytes, at_ns, count) in [
+                        (&first, &*held.bytes, held.at_ns, held.count),
+                        (packet, bytes, now_ns, self.count),
+                    ] {
+                        incoming.packet(packet, bytes, at_ns, count, &mut self.shared);
+                    }
+                }
+                return;
+            }
+            Succession::Open => return self.wait(key, packet, bytes, now_ns),
+        }
         match self.table.succession(key.from, held.count, now_ns) {
             Succession::Nobody => {}
             Succession::Of(slot) => {
@@ -316,12 +350,7 @@ impl Receiver {
                 }
                 return;
             }
-            Succession::Open => {
-                // The next packet tells; what came too soon must not push a live source aside.
-                self.shared.listener.leave_out(1);
-                self.hold(key, packet, bytes, now_ns);
-                return;
-            }
+            Succession::Open => return self.wait(key, packet, bytes, now_ns),
         }
         let Some(share) = self.quota.take(key.from.ip()) else {
             self.turn_away(key, Refusal::StreamsPerSource, packet, now_ns);

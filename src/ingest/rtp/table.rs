@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Key, incoming::Incoming, reports::Schedule, sequence::MAX_MISORDER};
+use super::{Key, Packet, incoming::Incoming, reports::Schedule, sequence::MAX_MISORDER};
 
 /// Where a stream is, or was.
 pub(super) type Slot = Option<Box<Incoming>>;
@@ -39,6 +39,8 @@ pub(super) enum Kin {
     Stranger,
     /// Of the source that this stream had before, sent before the change.
     Straggler(usize),
+    /// Of this stream, sent before it changed its port.
+    Overtaken(usize),
 }
 
 /// Whom a new source succeeds.
@@ -106,17 +108,31 @@ impl Table {
         self.slots[slot] = Some(Box::new(incoming));
         self.by_key.insert(key, slot);
         self.by_source.insert((key.from.ip(), key.ssrc), slot);
-        let peer = self.peers.entry(key.from).or_insert_with(|| Peer {
+        self.join(slot, key.from, schedule);
+        slot
+    }
+
+    fn join(&mut self, slot: usize, from: SocketAddr, schedule: impl FnOnce() -> Schedule) {
+        let peer = self.peers.entry(from).or_insert_with(|| Peer {
             slots: Vec::new(),
             several: false,
             former: None,
             schedule: schedule(),
         });
         peer.slots.push(slot);
-        slot
     }
 
-    /// Lets a stream go. Its address is forgotten with the last of its streams.
+    /// An address is forgotten with the last of its streams.
+    fn leave(&mut self, slot: usize, from: SocketAddr) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.slots.retain(|&other| other != slot);
+            if peer.slots.is_empty() {
+                self.peers.remove(&from);
+            }
+        }
+    }
+
+    /// Lets a stream go.
     pub fn remove(&mut self, slot: usize) {
         let Some(incoming) = self.slots[slot].take() else {
             return;
@@ -125,12 +141,7 @@ impl Table {
         self.free.push(slot);
         self.by_key.remove(&key);
         self.forget_source(key, slot);
-        if let Some(peer) = self.peers.get_mut(&key.from) {
-            peer.slots.retain(|&other| other != slot);
-            if peer.slots.is_empty() {
-                self.peers.remove(&key.from);
-            }
-        }
+        self.leave(slot, key.from);
     }
 
     fn forget_source(&mut self, key: Key, slot: usize) {
@@ -144,6 +155,13 @@ impl Table {
     /// Whose this packet is, that is of no live source. A source that had been succeeded and goes on
     /// sending shows that its address has several at once.
     pub fn kin(&mut self, key: Key, number: u16) -> Kin {
+        if let Some(&slot) = self.by_source.get(&(key.from.ip(), key.ssrc))
+            && let Some(incoming) = self.slots[slot].as_deref()
+            && incoming.moved_from == Some(key.from)
+            && incoming.highest().wrapping_sub(number) < MAX_MISORDER
+        {
+            return Kin::Overtaken(slot);
+        }
         let Some(peer) = self.peers.get_mut(&key.from) else {
             return Kin::Stranger;
         };
@@ -160,6 +178,42 @@ impl Table {
             }
             _ => Kin::Stranger,
         }
+    }
+
+    /// The stream that goes on from another port of its address with this packet, the receiver's `count`-th:
+    /// one of its source that sent nothing since, and should have.
+    pub fn moved(&self, key: Key, first: &Packet<'_>, count: u64, now_ns: u64) -> Succession {
+        let slot = self.by_source.get(&(key.from.ip(), key.ssrc)).copied();
+        let incoming = slot.and_then(|slot| Some((slot, self.slots[slot].as_deref()?)));
+        match incoming {
+            Some((slot, incoming))
+                if !incoming.ending
+                    && incoming.last_count < count
+                    && incoming.goes_on_with(first, now_ns) =>
+            {
+                incoming.succession(slot, now_ns)
+            }
+            _ => Succession::Nobody,
+        }
+    }
+
+    /// The stream comes from this port of its address from now on. `schedule` is for that.
+    pub fn relocate(
+        &mut self,
+        slot: usize,
+        from: SocketAddr,
+        schedule: impl FnOnce() -> Schedule,
+    ) -> Option<&mut Incoming> {
+        let old = self.slots[slot].as_deref()?.key;
+        let new = Key { from, ..old };
+        self.by_key.remove(&old);
+        self.by_key.insert(new, slot);
+        self.leave(slot, old.from);
+        self.join(slot, from, schedule);
+        let incoming = self.slots[slot].as_deref_mut()?;
+        incoming.key = new;
+        incoming.moved_from = Some(old.from);
+        Some(incoming)
     }
 
     /// Whom a new source succeeds, whose first packet was the receiver's `count`-th: the only stream of
@@ -183,10 +237,8 @@ impl Table {
         }
         if peer.several {
             Succession::Nobody
-        } else if now_ns.saturating_sub(incoming.last_ns) < incoming.packet_ns * 3 / 2 {
-            Succession::Open
         } else {
-            Succession::Of(slot)
+            incoming.succession(slot, now_ns)
         }
     }
 
