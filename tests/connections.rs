@@ -234,6 +234,14 @@ fn a_flood_is_drained_and_accounted_for_and_slows_nobody() {
     drop((flood, other));
     desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
     let (flooded, steady) = (desk.entry("0101"), desk.entry("0202"));
+    let words = |id: &str| {
+        let events = desk.network(id).events;
+        let bursts = events
+            .iter()
+            .filter(|event| event.what.starts_with("burst: "));
+        bursts.count()
+    };
+    assert_eq!((words("0101"), words("0202")), (1, 0));
     assert_eq!(flooded.offered, 160 * MESSAGES as u64);
     assert_eq!(flooded.mixed + flooded.dropped(), flooded.offered);
     assert!(flooded.discarded > flooded.offered / 2);
@@ -324,5 +332,25 @@ fn a_sender_is_not_idle_while_what_it_poured_in_still_plays() {
     assert_eq!(desk.entry("tcp-").concealed, 0);
     desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
     assert_eq!(desk.accounts()[0].timed_out, 1);
+    desk.check();
+}
+
+#[test]
+fn a_call_that_is_sent_at_once_says_how_much_was_discarded() {
+    let mut desk = Desk::builder().start(vec![audiosocket()]);
+    let mut call = desk.connect(0);
+    let second = vec![audio(&[50; 160]); 50].concat();
+    call.write_all(&[uuid(1), second.repeat(4)].concat())
+        .unwrap();
+    drop(call);
+    desk.run_until(TEST, |desk| {
+        desk.has("0101") && desk.mixer.streams() == 0 && desk.entry("0101").offered == 32_000
+    });
+    let network = desk.network("0101");
+    let discarded = network.discarded_latency_cap;
+    assert!(discarded > 16_000, "{discarded}");
+    let says = format!("burst: {:.2} s discarded", discarded as f64 / 8_000.0);
+    let events: Vec<_> = network.events.iter().map(|event| &*event.what).collect();
+    assert!(events.contains(&&*says), "{says}: {events:?}");
     desk.check();
 }

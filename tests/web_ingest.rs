@@ -82,6 +82,34 @@ fn what_is_poured_in_waits_for_its_time_and_nothing_of_it_is_lost() {
 }
 
 #[test]
+fn a_burst_that_is_discarded_is_an_event_with_its_length() {
+    let desk = Desk::open();
+    let mut peer = Peer::open(&desk, "?id=burst&rate=8000");
+    for _ in 0..20 {
+        peer.send(le_bytes(&[100; 8_000]));
+    }
+    peer.socket.close(None).unwrap();
+    let stream = desk.wait_ended("burst");
+    let discarded = stream
+        .account()
+        .network()
+        .unwrap()
+        .read()
+        .discarded_latency_cap;
+    assert!(discarded > 8_000, "{discarded}");
+    let detail = format!(
+        "{:.2} s discarded, {discarded} samples: they came faster than they play",
+        discarded as f64 / 8_000.0
+    );
+    wait("it is told", || {
+        let answer = Request::begin(&desk, "GET /api/v1/events/recent", &[]).answer();
+        let said = answer.body.matches("stream_burst_discarded").count();
+        assert!(said <= 1, "{}", answer.body);
+        said == 1 && answer.body.contains(&detail)
+    });
+}
+
+#[test]
 fn handshakes_that_are_not_sound_are_refused_with_a_problem() {
     const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
     let desk = Desk::open();

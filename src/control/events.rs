@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::sampler::Snapshot;
 use crate::{
-    ledger::Entry,
+    ledger::{Entry, Network},
     server::{Admitted, Handle, RecordingTotals},
 };
 
@@ -34,6 +34,8 @@ pub(super) enum What {
     StreamEnded,
     /// A stream lost samples for the first time.
     FirstDrop,
+    /// Audio came faster than it plays, and was discarded; once a stream.
+    StreamBurstDiscarded,
     /// Ticks began after the next was due.
     Overload,
     /// A recording failed to take what it should.
@@ -47,6 +49,7 @@ impl What {
             Self::StreamStarted => "stream_started",
             Self::StreamEnded => "stream_ended",
             Self::FirstDrop => "first_drop",
+            Self::StreamBurstDiscarded => "stream_burst_discarded",
             Self::Overload => "overload",
             Self::RecordingError => "recording_error",
         }
@@ -146,6 +149,8 @@ pub(super) struct Watcher {
     started: u64,
     /// Streams that run and whose first drop was told.
     dropped: BTreeSet<u64>,
+    /// Streams that run and whose burst was told.
+    bursts: BTreeSet<u64>,
     overload: Overload,
     /// What recordings came to when they were looked at one by one.
     recorded: RecordingTotals,
@@ -160,6 +165,7 @@ impl Watcher {
             events,
             started: 0,
             dropped: BTreeSet::new(),
+            bursts: BTreeSet::new(),
             overload: Overload::default(),
             recorded: RecordingTotals::default(),
             failed: BTreeSet::new(),
@@ -199,12 +205,15 @@ impl Watcher {
         }
         for figures in &snapshot.streams {
             self.look_at_drops(&figures.admitted, &figures.ledger, snapshot.at);
+            self.look_at_burst(&figures.admitted, snapshot.at, handle);
         }
         for (number, admitted) in &ended {
             // Some of it may have been lost since the last look, or all that was.
             let ledger = admitted.account().read();
             self.look_at_drops(admitted, &ledger, snapshot.at);
             self.dropped.remove(number);
+            self.look_at_burst(admitted, snapshot.at, handle);
+            self.bursts.remove(number);
             let detail = format!(
                 "{} samples mixed, {} dropped",
                 ledger.mixed,
@@ -229,6 +238,20 @@ impl Watcher {
         if dropped > 0 && self.dropped.insert(admitted.number()) {
             let detail = format!("{dropped} samples");
             self.note_of(admitted, at, What::FirstDrop, detail);
+        }
+    }
+
+    fn look_at_burst(&mut self, admitted: &Admitted, at: Duration, handle: &Handle) {
+        let network = admitted.account().network();
+        let samples = network.map_or(0, Network::burst_discarded);
+        if samples > 0 && self.bursts.insert(admitted.number()) {
+            let format = handle.settings().format;
+            let length = format.duration_of(samples / u64::from(format.channels()));
+            let detail = format!(
+                "{:.2} s discarded, {samples} samples: they came faster than they play",
+                length.as_secs_f64()
+            );
+            self.note_of(admitted, at, What::StreamBurstDiscarded, detail);
         }
     }
 

@@ -66,6 +66,7 @@ pub struct Event {
 pub struct Network {
     packets: [AtomicU64; PACKETS],
     discarded: [AtomicU64; DISCARDS],
+    burst_discarded: AtomicU64,
     expected: AtomicU64,
     lost: AtomicU64,
     jitter_ns: AtomicU64,
@@ -92,6 +93,21 @@ impl Network {
     /// them in the equation.
     pub fn discard(&self, why: Discard, samples: u64) {
         add(&self.discarded[why as usize], samples);
+    }
+
+    /// Samples that were discarded for this reason.
+    pub fn discarded(&self, why: Discard) -> u64 {
+        self.discarded[why as usize].load(Ordering::Relaxed)
+    }
+
+    /// So many samples came faster than they play, and were discarded: said once.
+    pub fn set_burst_discarded(&self, samples: u64) {
+        self.burst_discarded.store(samples, Ordering::Relaxed);
+    }
+
+    /// Samples of a burst that were discarded; 0 if there was none, or not yet.
+    pub fn burst_discarded(&self) -> u64 {
+        self.burst_discarded.load(Ordering::Relaxed)
     }
 
     /// Packets that the sender's numbers say there were, and those of them that did not come. One that came
@@ -172,7 +188,6 @@ impl Network {
 
     /// The figures as they stand.
     pub fn read(&self) -> NetworkEntry {
-        let discarded = |why: Discard| self.discarded[why as usize].load(Ordering::Relaxed);
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let NetworkGauges {
             jitter,
@@ -182,9 +197,9 @@ impl Network {
         } = self.gauges();
         NetworkEntry {
             totals: self.totals(),
-            discarded_latency_cap: discarded(Discard::LatencyCap),
-            discarded_delay_change: discarded(Discard::DelayChange),
-            discarded_ended: discarded(Discard::Ended),
+            discarded_latency_cap: self.discarded(Discard::LatencyCap),
+            discarded_delay_change: self.discarded(Discard::DelayChange),
+            discarded_ended: self.discarded(Discard::Ended),
             jitter,
             playout_delay,
             drift_ppm,

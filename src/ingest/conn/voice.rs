@@ -2,8 +2,10 @@
 //!
 //! A voice outlives its connection: what came before the end still plays.
 
+mod burst;
 mod poured;
 
+use self::burst::Burst;
 pub(super) use self::poured::Poured;
 use crate::{
     audio::{ConvertError, Converter, Format},
@@ -52,7 +54,7 @@ impl Voice {
     /// A tick is about to be due.
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
         match self {
-            Self::Live(live) => live.top_up(tick),
+            Self::Live(live) => live.top_up(tick, now_ns),
             Self::Poured(poured) => poured.place(now_ns),
         }
     }
@@ -60,7 +62,7 @@ impl Voice {
     /// Nothing more will come.
     pub(super) fn end(&mut self, now_ns: u64) {
         match self {
-            Self::Live(live) => live.playout.end(&mut live.stream),
+            Self::Live(live) => live.end(now_ns),
             Self::Poured(poured) => poured.end(now_ns),
         }
     }
@@ -103,6 +105,8 @@ pub(super) struct Live {
     change: Option<Converter>,
     floats: Vec<f32>,
     samples: Vec<i16>,
+    clock: MixClock,
+    burst: Burst,
 }
 
 impl Live {
@@ -125,6 +129,8 @@ impl Live {
             change: None,
             floats: Vec::new(),
             samples: Vec::new(),
+            clock,
+            burst: Burst::default(),
         })
     }
 
@@ -145,8 +151,14 @@ impl Live {
         Ok(())
     }
 
-    pub(super) fn top_up(&mut self, tick: u64) {
+    fn top_up(&mut self, tick: u64, now_ns: u64) {
         self.playout.top_up(tick, &mut self.stream);
+        self.burst.look(&self.stream, &self.clock, now_ns, false);
+    }
+
+    fn end(&mut self, now_ns: u64) {
+        self.burst.look(&self.stream, &self.clock, now_ns, true);
+        self.playout.end(&mut self.stream);
     }
 
     /// Samples of a transport that numbers its messages and says when they were, at the rate of the
