@@ -172,6 +172,39 @@ fn a_call_at_another_rate_hears_the_mix_at_its_own() {
 }
 
 #[test]
+fn a_peer_that_only_listens_hears_its_rate_from_the_first_frame() {
+    let mut desk = Desk::builder().start(vec![audiosocket()]);
+    let mut peers = [1, 2].map(|number| (desk.connect(0), number));
+    for (peer, number) in &mut peers {
+        // It says its rate by a message without samples, with its name or a moment later.
+        let announced = audio_kind(0x12, &[]);
+        if *number == 1 {
+            peer.write_all(&[uuid(1), announced].concat()).unwrap();
+        } else {
+            peer.write_all(&uuid(2)).unwrap();
+            thread::sleep(Duration::from_millis(5));
+            peer.write_all(&announced).unwrap();
+        }
+    }
+    desk.run_until(TEST, |desk| {
+        ["0101", "0202"].map(|id| desk.network(id).totals.output_frames > 10) == [true; 2]
+    });
+    for (peer, _) in &mut peers {
+        let bytes = read_for(peer, Duration::from_millis(200));
+        let (mut rest, mut rates) = (&bytes[..], Vec::new());
+        while let Ok(Some((message, taken))) = mixpool::wire::audiosocket::parse(rest) {
+            if let Message::Audio { rate_hz, .. } = message {
+                rates.push(rate_hz);
+            }
+            rest = &rest[taken..];
+        }
+        assert!(rates.len() > 5, "{} frames", rates.len());
+        assert_eq!(rates, vec![16_000; rates.len()]);
+    }
+    desk.check();
+}
+
+#[test]
 fn a_peer_that_never_reads_loses_its_own_frames_and_nobody_else_any() {
     // Blocks of 20 ms at 48 kHz, four times as fast: the kernel's buffers are full soon.
     let mut desk = Desk::builder()

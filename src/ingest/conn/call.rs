@@ -3,13 +3,13 @@
 //! Passive: it has no socket and no clock. Its messages may be cut anywhere.
 
 use super::{
-    heard::{Ear, Form, Voicing},
+    heard::{Ear, Form, Mix, Reply, Voicing},
     host::{Host, Over, Wish},
     talker::{Sound, Talker},
     voice::Voice,
 };
 use crate::{
-    audio::codec::Encoding,
+    audio::{ConvertError, codec::Encoding},
     ingest::Stream,
     ledger::{Malformed, Packet},
     queue::LeaseId,
@@ -21,6 +21,10 @@ const PLAIN_HZ: u32 = 8_000;
 
 /// Changes of a call's rate: each costs a filter, and a call has a handful.
 const RATE_CHANGES_MAX: u32 = 64;
+
+/// Frames of the mix that are held back from a peer that has not sent audio: its first message says the rate at
+/// which it hears, and comes a moment after its UUID.
+const FRAMES_HELD_BACK: u32 = 2;
 
 /// Memory for a half-made message that is kept when there is none.
 const PARTIAL_BYTES_KEPT: usize = 4 << 10;
@@ -36,6 +40,11 @@ pub(super) struct Call {
     ear: Ear,
     samples: Vec<i16>,
     rate_changes: u32,
+    /// Whether a message of audio came, be it empty: its rate is that of the way back.
+    announced: bool,
+    /// Whether a frame went back.
+    greeted: bool,
+    held_back: u32,
 }
 
 impl Call {
@@ -48,6 +57,9 @@ impl Call {
             ear: Ear::new(voicing(plain_hz, PLAIN_HZ)),
             samples: Vec::new(),
             rate_changes: 0,
+            announced: false,
+            greeted: false,
+            held_back: 0,
         }
     }
 
@@ -111,9 +123,6 @@ impl Call {
                     listens: true,
                 };
                 self.talker.open(wish, host)?;
-                if self.output().is_some() {
-                    self.greet(host, reply);
-                }
             }
             Message::Hangup => {
                 self.note("hangup", host);
@@ -138,13 +147,17 @@ impl Call {
             }
             Message::Audio { rate_hz, payload } => {
                 self.talker.count(Packet::Received);
-                self.hear(rate_hz, payload, host)?;
+                self.take_audio(rate_hz, payload, host)?;
+                self.announced = true;
+                if !self.greeted && self.output().is_some() {
+                    self.greet(host, reply);
+                }
             }
         }
         Ok(())
     }
 
-    fn hear(&mut self, claimed_hz: u32, payload: &[u8], host: &Host<'_>) -> Result<(), Over> {
+    fn take_audio(&mut self, claimed_hz: u32, payload: &[u8], host: &Host<'_>) -> Result<(), Over> {
         let voicing = voicing(self.plain_hz, claimed_hz);
         if voicing != self.ear.voicing() {
             self.rate_changes += 1;
@@ -169,15 +182,32 @@ impl Call {
         self.talker.hear(sound, &self.samples, host)
     }
 
-    /// The first frame back: silence, before there is a mix. Peers wait for it.
+    /// The first frame back: silence, before there is a mix, at the rate that the peer has.
     fn greet(&mut self, host: &Host<'_>, reply: &mut dyn FnMut(&[u8]) -> bool) {
         let voicing = self.ear.voicing();
         let block = u64::from(voicing.rate_hz) * host.clock.block_samples as u64;
         let samples = block / u64::from(host.clock.format.rate_hz());
         let mut message = Vec::new();
         voicing.write(&vec![0; samples as usize], &mut message);
+        self.greeted = true;
         let sent = reply(&message);
         self.count_output(!sent);
+    }
+
+    /// What goes back for a frame of the mix.
+    pub(super) fn hear<'a>(
+        &'a mut self,
+        at: u64,
+        samples: &[i16],
+        mix: &'a mut Mix,
+    ) -> Result<Reply<'a>, ConvertError> {
+        if !self.announced && self.held_back < FRAMES_HELD_BACK {
+            self.held_back += 1;
+            return Ok(Reply::HeldBack);
+        }
+        self.greeted = true;
+        let message = self.ear.hear(at, samples, mix)?;
+        Ok(message.map_or(Reply::Lost, Reply::Message))
     }
 
     /// Its stream, while it has one.
@@ -203,10 +233,6 @@ impl Call {
     /// The ring in which its mix-minus comes.
     pub(super) fn output(&self) -> Option<LeaseId> {
         self.talker.output()
-    }
-
-    pub(super) fn ear(&mut self) -> &mut Ear {
-        &mut self.ear
     }
 
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {

@@ -68,6 +68,19 @@ fn encode(encoding: Encoding, samples: &[i16], out: &mut Vec<u8>) {
     encoding.encode(samples, &mut out[start..]);
 }
 
+/// What goes back to a peer for a frame of the mix.
+#[derive(Debug)]
+pub(super) enum Reply<'a> {
+    /// A message, or several.
+    Message(&'a [u8]),
+    /// Nothing yet: the next will have more.
+    Later,
+    /// Nothing: the peer is not to have it yet.
+    HeldBack,
+    /// The peer cannot take it now, or there is none.
+    Lost,
+}
+
 /// The mix of all, and the messages that were made of it.
 #[derive(Debug)]
 pub(super) struct Mix {

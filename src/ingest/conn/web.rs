@@ -12,7 +12,7 @@ use self::speech::Speech;
 use super::{
     decoder::Decoder,
     guests::WebAsk,
-    heard::{Ear, Mix},
+    heard::{Ear, Mix, Reply},
     host::{Host, Over, Wish},
     talker::Talker,
     voice::Voice,
@@ -62,16 +62,6 @@ enum Wrap {
     },
     /// In messages of this length.
     Cut { bytes: usize },
-}
-
-/// What goes back for a frame of the mix.
-pub(super) enum Reply<'a> {
-    /// A message, or several.
-    Message(&'a [u8]),
-    /// Nothing yet: the next will have more.
-    Later,
-    /// The peer cannot take it now, or there is none.
-    Lost,
 }
 
 impl Web {

@@ -100,16 +100,42 @@ fn bytes_one_by_one_come_to_the_same() {
 }
 
 #[test]
-fn the_first_frame_back_is_silence_sent_at_once() {
-    for (plain_hz, samples) in [(None, 160), (Some(16_000), 320)] {
-        let mut line = Line::new(plain_hz);
-        line.feed(&UUID[..18]).unwrap();
-        assert!(line.replies.is_empty());
-        line.feed(&UUID[18..]).unwrap();
-        assert_eq!(line.replies, [audio(0x10, &vec![0; samples])]);
-        assert!(line.call.output().is_some());
-        assert_eq!(line.rig.network().totals.output_frames, 1);
+fn the_first_frame_back_is_silence_at_the_rate_of_the_first_message() {
+    for (plain_hz, kind, samples) in [
+        (None, 0x10, 160),
+        (Some(16_000), 0x10, 320),
+        (None, 0x12, 320),
+        (Some(16_000), 0x16, 960),
+    ] {
+        for heard in [&[][..], &[1; 7]] {
+            let mut line = Line::new(plain_hz);
+            line.feed(UUID).unwrap();
+            assert!(line.replies.is_empty());
+            assert!(line.call.output().is_some());
+            line.feed(&audio(kind, heard)).unwrap();
+            line.feed(&audio(kind, heard)).unwrap();
+            assert_eq!(line.replies, [audio(kind, &vec![0; samples])]);
+            assert_eq!(line.rig.network().totals.output_frames, 1);
+        }
     }
+}
+
+#[test]
+fn a_peer_that_sends_no_audio_hears_from_the_third_frame_on() {
+    let mut line = Line::new(None);
+    line.feed(UUID).unwrap();
+    let mut mix = Mix::new(line.rig.clock.format);
+    let mut sent = (0..5).map(|frame| {
+        let at = frame * BLOCK as u64;
+        mix.push(at, &[5; BLOCK]);
+        match line.call.hear(at, &[], &mut mix).unwrap() {
+            Reply::Message(message) => Some(message.to_vec()),
+            Reply::HeldBack => None,
+            reply => panic!("{reply:?}"),
+        }
+    });
+    assert_eq!(sent.by_ref().take(2).collect::<Vec<_>>(), [None, None]);
+    assert!(sent.all(|message| message == Some(audio(0x10, &[5; BLOCK]))));
 }
 
 #[test]
@@ -118,7 +144,7 @@ fn the_kind_of_a_message_tells_how_its_peer_is_spoken_to() {
         let mut line = Line::new(None);
         line.feed(&[UUID, &audio(kind, &ramp(480))].concat())
             .unwrap();
-        let voicing = line.call.ear().voicing();
+        let voicing = line.call.ear.voicing();
         let form = Form::AudioSocket {
             claimed_hz: rate_hz,
         };
@@ -138,7 +164,7 @@ fn a_listener_s_rate_is_that_of_messages_that_claim_8_khz() {
         line.rig.settings.playout.latency_cap = std::time::Duration::from_secs(10);
         line.feed(&[UUID, &audio(kind, &tone)].concat()).unwrap();
         let claimed_hz = if kind == 0x10 { 8_000 } else { 16_000 };
-        let form = line.call.ear().voicing().form;
+        let form = line.call.ear.voicing().form;
         assert_eq!(form, Form::AudioSocket { claimed_hz });
         sound(&line.end().1)
     };

@@ -159,7 +159,7 @@ fn sent(web: &mut Web, mix: &mut Mix, at: u64, samples: &[i16]) -> Option<Vec<u8
     match web.hear(at, &[], mix).unwrap() {
         Reply::Message(message) => Some(message.to_vec()),
         Reply::Later => Some(Vec::new()),
-        Reply::Lost => None,
+        Reply::HeldBack | Reply::Lost => None,
     }
 }
 

@@ -7,13 +7,13 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use super::super::{
     body::Body,
     call::Call,
-    heard::Mix,
+    heard::{Mix, Reply},
     host::{Host, Over},
     outbox::Outbox,
     raw::Raw,
     socket::Socket,
     voice::Voice,
-    web::{Reply, Web},
+    web::Web,
 };
 use crate::{
     ingest::{Stream, quota::Share},
@@ -190,24 +190,26 @@ impl Peer {
         }
     }
 
-    /// Sends a frame of the mix back, and says whether it is on its way.
-    pub(super) fn hear(&mut self, at: u64, samples: &[i16], mix: &mut Mix) -> bool {
+    /// Sends a frame of the mix back, and says whether it is on its way; none if the peer is not to have it
+    /// yet.
+    pub(super) fn hear(&mut self, at: u64, samples: &[i16], mix: &mut Mix) -> Option<bool> {
         let Self {
             protocol,
             outbox,
             socket,
             ..
         } = self;
-        let message = match protocol {
-            Protocol::Call(call) => call.ear().hear(at, samples, mix).ok().flatten(),
-            Protocol::Web(web) => match web.hear(at, samples, mix) {
-                Ok(Reply::Message(message)) => Some(message),
-                Ok(Reply::Later) => return true,
-                Ok(Reply::Lost) | Err(_) => None,
-            },
-            Protocol::Raw(_) | Protocol::Body(_) => None,
+        let reply = match protocol {
+            Protocol::Call(call) => call.hear(at, samples, mix),
+            Protocol::Web(web) => web.hear(at, samples, mix),
+            Protocol::Raw(_) | Protocol::Body(_) => Ok(Reply::Lost),
         };
-        message.is_some_and(|message| outbox.send(message, socket).unwrap_or(false))
+        match reply {
+            Ok(Reply::Message(message)) => Some(outbox.send(message, socket).unwrap_or(false)),
+            Ok(Reply::Later) => Some(true),
+            Ok(Reply::HeldBack) => None,
+            Ok(Reply::Lost) | Err(_) => Some(false),
+        }
     }
 
     /// A frame of the mix went back, or was lost.

@@ -111,8 +111,9 @@ impl Worker {
                     return;
                 }
             };
-            let sent = peer.hear(at, samples, mix);
-            peer.count_output(!sent);
+            if let Some(sent) = peer.hear(at, samples, mix) {
+                peer.count_output(!sent);
+            }
             if let Err(over) = watch(peer, epoll) {
                 gone.push((key, over));
             }
