@@ -170,6 +170,7 @@ fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
         );
         if id == "MZ1" {
             assert_eq!((network.totals.expected, network.totals.lost), (202, 0));
+            assert_eq!(network.totals.received, 202);
         }
     }
     let (_, mix) = desk.finish();
@@ -195,6 +196,7 @@ fn what_twilio_says_is_missing_is_lost_and_its_time_passes() {
     let account = desk.wait_ended("call");
     let network = account.account().network().unwrap().read();
     assert_eq!((network.totals.expected, network.totals.lost), (32, 3));
+    assert_eq!(network.totals.received, 29);
     assert_eq!(account.account().read().mixed, 27 * BLOCK as u64);
     let (_, mix) = desk.finish();
     let first = mix.iter().position(|&sample| sample != 0).unwrap();

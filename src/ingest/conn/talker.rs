@@ -117,6 +117,15 @@ impl Talker {
         }
     }
 
+    /// A message came that is not audio where only audio is taken: it is counted, and ends nothing.
+    pub(super) fn pass_over(&self, what: &str, host: &Host<'_>) {
+        self.count(Packet::Unsupported);
+        host.malformed(
+            Malformed::Kind,
+            &format_args!("{what}, which is passed over"),
+        );
+    }
+
     /// A frame went back, or was lost.
     pub(super) fn count_output(&self, dropped: bool) {
         if let Some(network) = self.network() {

@@ -152,6 +152,7 @@ impl Web {
                 reply(&self.message);
             }
             if matches!(message, Message::Text(_)) {
+                self.talker.count(Packet::Received);
                 return Ok(());
             }
         }
@@ -201,20 +202,25 @@ impl Web {
         else {
             return Ok(());
         };
-        let started = speech.take_text(text, talker, decoder, host)?;
-        match started {
-            Some(speech) => self.admit(speech, host),
-            None => Ok(()),
+        talker.count(Packet::Received);
+        if let Some(speech) = speech.take_text(text, talker, decoder, host)? {
+            self.admit(speech, host)?;
+            // The message that named the stream came before it had an account.
+            self.talker.count(Packet::Received);
         }
+        Ok(())
     }
 
     fn take_audio(&mut self, bytes: &[u8], host: &Host<'_>) -> Result<(), Over> {
+        self.talker.count(Packet::Received);
         let Some((sound, encoding)) = self.speech.as_ref().and_then(Speech::sound) else {
             let why = "a binary message where this protocol has none";
-            self.talker.count(Packet::Malformed);
-            return Err(host.unfit(Malformed::Kind, why));
+            if !self.talker.is_known() {
+                return Err(host.unfit(Malformed::Kind, why));
+            }
+            self.talker.pass_over(why, host);
+            return Ok(());
         };
-        self.talker.count(Packet::Received);
         let samples = self.decoder.decode(bytes, encoding, sound.channels.into());
         if samples.is_empty() {
             return Ok(());

@@ -229,9 +229,8 @@ impl Speech {
     ) -> Result<Option<Self>, Over> {
         match &mut self.kind {
             Kind::Bare(_) => {
-                talker.count(Packet::Malformed);
-                let why = "a text message among samples: they come as binary messages";
-                Err(host.unfit(Malformed::Kind, why))
+                talker.pass_over("a text message among samples", host);
+                Ok(None)
             }
             Kind::Media { off, .. } => {
                 let event = media::parse(text).map_err(|error| {
@@ -320,7 +319,6 @@ fn take_twilio(
         channels: 1,
         pours: false,
     };
-    talker.count(Packet::Received);
     match event {
         Event::Media {
             sequence,
@@ -368,6 +366,9 @@ fn take_twilio(
             return Err(Over::HungUp);
         }
         Event::Connected | Event::Start { .. } => {
+            if let Event::Start { sequence, .. } = event {
+                silent(sequence, numbers, talker, sound, host)?;
+            }
             talker.count(Packet::Malformed);
             host.malformed(Malformed::Kind, &"a Media Stream that begins twice");
         }

@@ -200,13 +200,7 @@ fn what_says_nothing_of_itself_is_as_the_mix_is() {
 #[test]
 fn each_way_to_be_wrong_is_closed_with_its_code_and_counted() {
     let sized = vec![0; 17_000];
-    let cases: [(WebAsk, Vec<u8>, CloseCode, &str); 12] = [
-        (
-            bare(),
-            text("hello"),
-            CloseCode::Unsupported,
-            "a text message among samples",
-        ),
+    let cases: [(WebAsk, Vec<u8>, CloseCode, &str); 11] = [
         (
             ask(),
             text("hello"),
@@ -277,6 +271,61 @@ fn each_way_to_be_wrong_is_closed_with_its_code_and_counted() {
         let malformed = line.rig.listener.read().malformed;
         assert_eq!(malformed.iter().sum::<u64>(), 1, "{reason}");
     }
+}
+
+#[test]
+fn a_text_among_bare_samples_is_counted_and_ends_nothing() {
+    let samples = ramp(200);
+    let bytes = le_bytes(&samples);
+    let (first, second) = bytes.split_at(201);
+    for ask in [bare(), ask()] {
+        let mut line = Line::new(ask);
+        let frames = [binary(first), text("{\"hello\":1}"), text("")].concat();
+        line.feed(&frames).unwrap();
+        line.feed(&binary(second)).unwrap();
+        let (rig, heard) = line.end();
+        assert_eq!(sound(&all(&heard)), samples);
+        let totals = rig.network().totals;
+        assert_eq!((totals.received, totals.unsupported), (4, 2));
+        assert_eq!(rig.listener.read().malformed[Malformed::Kind as usize], 2);
+    }
+}
+
+#[test]
+fn each_numbered_message_of_twilio_is_expected_and_received() {
+    let mut line = Line::new(ask());
+    let media = |number: u32| {
+        text(&format!(
+            r#"{{"event":"media","sequenceNumber":"{number}","media":{{"track":"inbound","timestamp":"{}","payload":"/////w=="}}}}"#,
+            20 * number
+        ))
+    };
+    let again = START.replace(r#""sequenceNumber":"1""#, r#""sequenceNumber":"4""#);
+    let mark = r#"{"event":"mark","sequenceNumber":"6","mark":{"name":"a"}}"#;
+    let frames = [
+        text(CONNECTED),
+        text(START),
+        media(2),
+        media(3),
+        // A second beginning is malformed; its number is no loss.
+        text(&again),
+        media(5),
+        text(mark),
+    ];
+    line.feed(&frames.concat()).unwrap();
+    let totals = line.rig.network().totals;
+    assert_eq!((totals.expected, totals.received, totals.lost), (6, 6, 0));
+    assert_eq!(totals.malformed, 1);
+    // Messages of samples have no place here: counted, and the call goes on.
+    line.feed(&binary(b"ab")).unwrap();
+    let totals = line.rig.network().totals;
+    assert_eq!((totals.received, totals.unsupported), (7, 1));
+    assert!(matches!(
+        line.feed(&text(r#"{"event":"stop","sequenceNumber":"7"}"#)),
+        Err(Over::HungUp)
+    ));
+    let totals = line.rig.network().totals;
+    assert_eq!((totals.expected, totals.received, totals.lost), (7, 8, 0));
 }
 
 #[test]
