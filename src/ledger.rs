@@ -12,8 +12,9 @@
 //! [`Account::check`] compares them as the server runs, and a difference is a bug.
 //!
 //! Each counter has one writer and may be read by any thread at any time. No call here locks,
-//! allocates or enters the kernel, but for making an account.
+//! allocates or enters the kernel, but for making an account and for its [`LabelCell`].
 
+mod label;
 mod listener;
 mod network;
 
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
+pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
 pub use network::{Discard, Event, Network, NetworkEntry, NetworkGauges, NetworkTotals, Packet};
 
@@ -28,6 +30,7 @@ pub use network::{Discard, Event, Network, NetworkEntry, NetworkGauges, NetworkT
 #[derive(Debug)]
 pub struct Account {
     id: String,
+    label: LabelCell,
     /// Of a stream that comes over a network.
     network: Option<Box<Network>>,
     ingest: CachePadded<IngestSide>,
@@ -103,6 +106,7 @@ impl Account {
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
+            label: LabelCell::default(),
             network: None,
             ingest: CachePadded::default(),
             mixer: CachePadded::default(),
@@ -120,6 +124,11 @@ impl Account {
     /// The stream's name.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What people call it.
+    pub fn label(&self) -> &LabelCell {
+        &self.label
     }
 
     /// What the network did to the stream, if it comes over one.

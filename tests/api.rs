@@ -18,6 +18,8 @@ mod events;
 mod face;
 #[path = "api/guard.rs"]
 mod guard;
+#[path = "api/labels.rs"]
+mod labels;
 #[path = "api/limits.rs"]
 mod limits;
 #[path = "api/offer.rs"]

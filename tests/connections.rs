@@ -97,7 +97,7 @@ fn a_line_that_cannot_be_obeyed_is_answered() {
     peer.read_to_string(&mut answer).unwrap();
     assert_eq!(
         answer,
-        "mixpool: there is no key \"volume\"; the keys are id, rate, channels, format, gain\n"
+        "mixpool: there is no key \"volume\"; the keys are id, label, rate, channels, format, gain\n"
     );
 }
 

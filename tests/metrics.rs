@@ -182,6 +182,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
     let admit = |id: usize| {
         let newcomer = mixpool::ingest::Newcomer {
             id: format!("stream-{id}"),
+            label: None,
             from: "test".to_owned(),
             gain: None,
             source: id as u32,

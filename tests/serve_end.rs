@@ -42,6 +42,7 @@ fn samples_of_a_stream_that_came_after_the_last_tick_are_in_its_ring() {
         .admission()
         .admit(Newcomer {
             id: "late".to_owned(),
+            label: None,
             from: "test".to_owned(),
             gain: None,
             source: 1,

@@ -16,7 +16,7 @@ use super::units::{show_bytes, show_ns};
 type Column<Row> = (&'static str, fn(&Row) -> String);
 
 const COLUMNS: [Column<StreamReport>; 11] = [
-    ("stream", |stream| stream.id.clone()),
+    ("stream", name),
     ("offered", |stream| {
         stream.ledger.offered_samples.to_string()
     }),
@@ -45,6 +45,14 @@ const COLUMNS: [Column<StreamReport>; 11] = [
 
 const MUTED: &str = "muted";
 const DISCARDED: &str = "discarded";
+
+/// The id, one word; behind it the label, in quotes.
+fn name(stream: &StreamReport) -> String {
+    match &stream.label {
+        Some(label) => format!("{} \"{label}\"", stream.id),
+        None => stream.id.clone(),
+    }
+}
 
 /// Space between columns.
 const GAP: u16 = 2;

@@ -82,8 +82,24 @@ struct Told {
     event_id: u64,
 }
 
-/// By slot: the number of the stream that is there.
-type Roster = Vec<Option<u64>>;
+/// By slot: the stream that is there.
+type Roster = Vec<Option<Seat>>;
+
+/// A stream in its slot, as viewers know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seat {
+    number: u64,
+    label: Option<Arc<str>>,
+}
+
+impl Seat {
+    fn of(figures: &Figures) -> Self {
+        Self {
+            number: figures.admitted.number(),
+            label: figures.label.clone(),
+        }
+    }
+}
 
 impl Feed {
     /// The feed of a server, from its first snapshot on.
@@ -219,7 +235,7 @@ fn roster(slots: usize, streams: &[Arc<Figures>]) -> Roster {
     let mut roster = vec![None; slots];
     for figures in streams {
         if let Some(place) = roster.get_mut(figures.admitted.slot()) {
-            *place = Some(figures.admitted.number());
+            *place = Some(Seat::of(figures));
         }
     }
     roster

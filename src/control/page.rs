@@ -34,7 +34,7 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [Asset; 24] = [
+const ASSETS: [Asset; 25] = [
     asset!("", "index.html", "text/html; charset=utf-8"),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("table.css", "text/css; charset=utf-8"),
@@ -53,6 +53,7 @@ const ASSETS: [Asset; 24] = [
     asset!("lower.js"),
     asset!("meter.js"),
     asset!("model.js"),
+    asset!("name.js"),
     asset!("row.js"),
     asset!("session.js"),
     asset!("strip.js"),

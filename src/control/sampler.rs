@@ -52,6 +52,7 @@ pub(super) struct Snapshot {
 #[derive(Debug)]
 pub(super) struct Figures {
     pub(super) admitted: Arc<Admitted>,
+    pub(super) label: Option<Arc<str>>,
     pub(super) ledger: Entry,
     pub(super) strip: StripState,
     /// Of a stream that comes over a network.
@@ -120,6 +121,7 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
                 network: admitted.account().network().map(Network::gauges),
                 dropped_now: ledger.dropped().saturating_sub(dropped_before),
                 ledger,
+                label: admitted.label(),
                 admitted,
             })
         })

@@ -6,6 +6,7 @@
 use crate::{
     audio::Gain,
     queue::{AcquireError, Pool, Producer},
+    wire::label::Label,
 };
 
 use super::Stream;
@@ -37,6 +38,8 @@ pub trait Admission: Send + Sync {
 pub struct Newcomer {
     /// Its name in the report; with a number behind it, if a running stream has it already.
     pub id: String,
+    /// What people call it, if its sender said so.
+    pub label: Option<Label>,
     /// Where it comes from, for people: `rtp 192.0.2.1:4000`.
     pub from: String,
     /// Applied to each sample before it is added; the server's own if none is given.

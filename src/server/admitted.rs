@@ -13,6 +13,7 @@ use crate::{
     ledger::Account,
     mixer::{Phase, Strip, StripState},
     queue::LeaseId,
+    wire::label::Label,
 };
 
 /// Whether a switch of a stream was turned on since it was last cleared. It may have been turned off again.
@@ -74,6 +75,16 @@ impl Admitted {
     /// Its name. No other stream that runs has it.
     pub fn id(&self) -> &str {
         self.account.id()
+    }
+
+    /// What people call it, if by anything.
+    pub fn label(&self) -> Option<Arc<str>> {
+        self.account.label().get()
+    }
+
+    /// Has people call it so; with none, as its sender says next.
+    pub fn set_label(&self, label: Option<Label>) {
+        self.account.label().command(label.map(Into::into));
     }
 
     /// Where it comes from: `synthetic`, `file a.wav`, `rtp 192.0.2.1:4000`.

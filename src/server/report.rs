@@ -133,6 +133,9 @@ pub struct TickReport {
 #[allow(missing_docs, reason = "the words of the ledger")]
 pub struct StreamReport {
     pub id: String,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     #[serde(flatten)]
     pub ledger: LedgerReport,
     /// Of a stream that came over a network.
@@ -240,6 +243,7 @@ impl Report {
             .map(|admitted| admitted.account())
             .map(|account| StreamReport {
                 id: account.id().to_owned(),
+                label: account.label().get().map(|label| (*label).to_owned()),
                 ledger: (&account.read()).into(),
                 network: account.network().map(|network| network.read().into()),
             })

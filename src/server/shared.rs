@@ -166,6 +166,7 @@ impl Admission for Shared {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
         let Newcomer {
             id,
+            label,
             from,
             gain,
             source,
@@ -181,6 +182,9 @@ impl Admission for Shared {
                 None => new,
             }
         });
+        if let Some(label) = label {
+            stream.account().label().say(label.into());
+        }
         Ok(stream)
     }
 

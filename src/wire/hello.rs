@@ -1,10 +1,10 @@
 //! The line with which a sender of bare samples may introduce itself:
 //!
 //! ```text
-//! MIXPOOL/1 id=desk-3 rate=16000 channels=1 format=s16le gain=-6
+//! MIXPOOL/1 id=desk-3 rate=16000 channels=1 format=s16le gain=-6 label=B%C3%BChne%20links
 //! ```
 //!
-//! One line of ASCII, ended by `\n` or `\r\n`, at most [`LINE_BYTES_MAX`] bytes with its end. Every key
+//! One line of ASCII, but for the label, which is UTF-8 with a space and a `%` written as `%20` and `%25`; ended by `\n` or `\r\n`, at most [`LINE_BYTES_MAX`] bytes with its end. Every key
 //! may be left out; none may come twice. A sender whose first bytes are others sends no line.
 
 use std::{
@@ -14,20 +14,25 @@ use std::{
 
 use thiserror::Error;
 
-use super::id::{ID_BYTES_MAX, is_id};
+use super::{
+    id::{ID_BYTES_MAX, is_id},
+    label::{Label, LabelError},
+};
 use crate::audio::{Format, FormatError, Gain, GainError, codec::Encoding};
 
 /// Most bytes of the line, with its end.
-pub const LINE_BYTES_MAX: usize = 512;
+pub const LINE_BYTES_MAX: usize = 1024;
 
 const NAME: &[u8] = b"MIXPOOL/";
-const KEYS: &str = "id, rate, channels, format, gain";
+const KEYS: &str = "id, label, rate, channels, format, gain";
 
 /// What a sender said of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hello {
     /// The stream's name: printable ASCII.
     pub id: Option<String>,
+    /// What people call it.
+    pub label: Option<Label>,
     /// Samples per second: a rate that a [`Format`] allows.
     pub rate_hz: Option<u32>,
     /// Channels: as many as a [`Format`] allows.
@@ -62,8 +67,10 @@ pub enum HelloError {
     /// It has no end.
     #[error("the first line is longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
-    /// It holds bytes that are no printable ASCII.
-    #[error("the first line holds a byte {byte:#04x}; it must be printable ASCII")]
+    /// It holds bytes that are no printable ASCII, or, in its label, no UTF-8.
+    #[error(
+        "the first line holds a byte {byte:#04x}; it must be printable ASCII, and its label UTF-8"
+    )]
     Byte {
         /// The first such byte.
         byte: u8,
@@ -95,6 +102,9 @@ pub enum HelloError {
     /// An id that no URL can name.
     #[error("an id may have dots, but cannot be `.` or `..`")]
     Dots,
+    /// A label that is none.
+    #[error(transparent)]
+    Label(#[from] LabelError),
     /// A value that is no whole number.
     #[error("{key}={value} is no whole number: {source}")]
     Whole {
@@ -145,7 +155,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, HelloError> {
         };
     };
     let line = line[..end].strip_suffix(b"\r").unwrap_or(&line[..end]);
-    let printable = |byte: &u8| *byte == b' ' || byte.is_ascii_graphic();
+    let printable = |byte: &u8| *byte == b' ' || byte.is_ascii_graphic() || !byte.is_ascii();
     if let Some(&byte) = line.iter().find(|byte| !printable(byte)) {
         return Err(HelloError::Byte { byte });
     }
@@ -165,12 +175,18 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, HelloError> {
 
 impl Hello {
     fn take(&mut self, word: &str) -> Result<(), HelloError> {
+        if let Some(byte) = word.bytes().find(|byte| !byte.is_ascii())
+            && !word.starts_with("label=")
+        {
+            return Err(HelloError::Byte { byte });
+        }
         let Some((key, value)) = word.split_once('=') else {
             let word = word.to_owned();
             return Err(HelloError::Word { word });
         };
         let again = match key {
             "id" => self.id.replace(id(value)?).is_some(),
+            "label" => self.label.replace(label(value)?).is_some(),
             "rate" => self.rate_hz.replace(rate_hz(key, value)?).is_some(),
             "channels" => self.channels.replace(channels(key, value)?).is_some(),
             "format" => self.encoding.replace(encoding(value)?).is_some(),
@@ -198,6 +214,25 @@ fn id(value: &str) -> Result<String, HelloError> {
         return Err(HelloError::Dots);
     }
     Ok(value.to_owned())
+}
+
+/// What `%` and two digits stand for is put in their place (RFC 3986, section 2.1).
+fn label(value: &str) -> Result<Label, HelloError> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let coded = (byte == b'%').then(|| after.get(..2)).flatten();
+        let coded = coded
+            .and_then(|digits| str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(coded.unwrap_or(byte));
+        rest = if coded.is_some() { &after[2..] } else { after };
+    }
+    let text = str::from_utf8(&bytes).map_err(|error| HelloError::Byte {
+        byte: bytes[error.valid_up_to()],
+    })?;
+    Ok(text.parse()?)
 }
 
 fn whole<T: FromStr<Err = ParseIntError>>(key: &str, value: &str) -> Result<T, HelloError> {
@@ -247,11 +282,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LINE: &str = "MIXPOOL/1 id=desk-3 rate=16000 channels=2 format=mulaw gain=-6\r\n";
+    const LINE: &str =
+        "MIXPOOL/1 id=desk-3 label=Bühne%20l rate=16000 channels=2 format=mulaw gain=-6\r\n";
 
     fn full() -> Hello {
         Hello {
             id: Some("desk-3".into()),
+            label: Some("Bühne l".parse().unwrap()),
             rate_hz: Some(16_000),
             channels: Some(2),
             encoding: Some(Encoding::MuLaw),
@@ -307,11 +344,11 @@ mod tests {
     fn what_cannot_be_obeyed_is_refused_with_what_can() {
         assert_eq!(
             error("name=x"),
-            "there is no key \"name\"; the keys are id, rate, channels, format, gain"
+            "there is no key \"name\"; the keys are id, label, rate, channels, format, gain"
         );
         assert_eq!(
             error("loud"),
-            "\"loud\" is no key=value; the keys are id, rate, channels, format, gain"
+            "\"loud\" is no key=value; the keys are id, label, rate, channels, format, gain"
         );
         assert_eq!(error("rate=8000 rate=8000"), "the key \"rate\" comes twice");
         assert_eq!(
@@ -345,6 +382,32 @@ mod tests {
         assert!(error("rate=8k").starts_with("rate=8k is no whole number: "));
         assert!(error("gain=loud").starts_with("gain=loud is no number of decibels: "));
         assert!(error("id=\t").contains("a byte 0x09"));
+    }
+
+    #[test]
+    fn a_label_is_utf_8_as_such_or_in_percent_signs() {
+        let label = |word: &str| match parse(format!("MIXPOOL/1 {word}\n").as_bytes()) {
+            Ok(Parsed::Hello(hello, _)) => hello.label.unwrap().as_ref().to_owned(),
+            other => panic!("{word}: {other:?}"),
+        };
+        for (word, expected) in [
+            ("label=B%C3%BChne", "Bühne"),
+            ("label=受付", "受付"),
+            ("label=a=b%20%25", "a=b %"),
+            ("label=100%", "100%"),
+            ("label=%zz%+1", "%zz%+1"),
+        ] {
+            assert_eq!(label(word), expected);
+        }
+        assert_eq!(
+            error("label="),
+            "a label has 1 to 128 characters, and this has 0"
+        );
+        assert!(error("label=a%0Ab").contains("U+000A"));
+        assert!(error("label=a%FFb").contains("a byte 0xff"));
+        assert!(error("id=Bühne").contains("a byte 0xc3"));
+        assert!(error("Bühne").contains("a byte 0xc3"));
+        assert!(error("label=x label=y").contains("twice"));
     }
 
     #[test]

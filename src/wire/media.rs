@@ -13,9 +13,13 @@
 //! (Asterisk's documentation, "WebSocket channel driver"; releases 20.16, 21.11, 22.6, 23.0 and later.)
 
 use serde::Deserialize;
+use serde_json::Value;
 use thiserror::Error;
 
-use super::id::{ID_BYTES_MAX, cut, is_id};
+use super::{
+    id::{ID_BYTES_MAX, cut, is_id},
+    label::Label,
+};
 use crate::audio::codec::Encoding;
 
 /// Signed linear formats that are not 8 kHz: name and rate in Hz.
@@ -66,6 +70,8 @@ pub struct Start {
     pub style: Style,
     /// Which connection it is: printable ASCII.
     pub connection_id: String,
+    /// What people call it: the channel's name, or its variable `label`, which JSON may have.
+    pub label: Option<Label>,
     /// How samples are written, in both directions.
     pub encoding: Encoding,
     /// Samples per second, one channel.
@@ -125,6 +131,7 @@ pub fn parse(text: &str) -> Result<Event, MediaError> {
         "MEDIA_START" => start(
             Style::Plain,
             value("connection_id"),
+            value("channel"),
             value("format"),
             value("optimal_frame_size").and_then(|size| size.parse().ok()),
         ),
@@ -141,6 +148,7 @@ pub fn is_start(text: &str) -> bool {
 fn start(
     style: Style,
     connection_id: Option<&str>,
+    name: Option<&str>,
     format: Option<&str>,
     frame_bytes: Option<usize>,
 ) -> Result<Event, MediaError> {
@@ -164,6 +172,7 @@ fn start(
     Ok(Event::Start(Start {
         style,
         connection_id: connection_id.to_owned(),
+        label: name.and_then(|name| Label::cleaned(name.as_bytes())),
         encoding,
         rate_hz,
         frame_bytes: frame_bytes.filter(|&bytes| bytes > 0),
@@ -187,6 +196,10 @@ struct Json {
     #[serde(alias = "command")]
     event: String,
     connection_id: Option<String>,
+    #[serde(default)]
+    channel: Value,
+    #[serde(default)]
+    channel_variables: Value,
     format: Option<String>,
     optimal_frame_size: Option<usize>,
     digit: Option<String>,
@@ -199,6 +212,10 @@ impl Json {
             "MEDIA_START" => start(
                 Style::Json,
                 self.connection_id.as_deref(),
+                self.channel_variables
+                    .get("label")
+                    .and_then(Value::as_str)
+                    .or(self.channel.as_str()),
                 self.format.as_deref(),
                 self.optimal_frame_size,
             ),

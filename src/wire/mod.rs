@@ -12,6 +12,7 @@
 //! - [`content_type`]: what the body of a request says of itself
 //! - [`hello`]: the line with which a sender of bare samples may begin
 //! - [`id`]: what a stream may be called
+//! - [`label`]: what people may call a stream
 //! - [`linear`]: how jambonz and Vonage introduce bare samples over a WebSocket
 //! - [`media`]: the text messages of Asterisk's `chan_websocket`
 //! - [`payload`]: what an RTP payload type stands for
@@ -25,6 +26,7 @@ pub mod audiosocket;
 pub mod content_type;
 pub mod hello;
 pub mod id;
+pub mod label;
 pub mod linear;
 pub mod media;
 pub mod payload;

@@ -18,9 +18,13 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error as _, Unexpected, Visitor},
 };
+use serde_json::Value;
 use thiserror::Error;
 
-use super::id::{ID_BYTES_MAX, cut, is_id};
+use super::{
+    id::{ID_BYTES_MAX, cut, is_id},
+    label::Label,
+};
 
 /// The only rate there is.
 pub const RATE_HZ: u32 = 8_000;
@@ -36,6 +40,8 @@ pub enum Event {
         sequence: Option<u64>,
         /// Which stream.
         stream_sid: String,
+        /// What people call it: the custom parameter `label`, or `name`.
+        label: Option<Label>,
         /// What is sent of the call: `inbound`, `outbound`, or both.
         tracks: Vec<Track>,
     },
@@ -132,6 +138,7 @@ pub fn parse(text: &str) -> Result<Event, TwilioError> {
         "connected" => Event::Connected,
         "start" => {
             let start = start.ok_or(missing("start", "start"))?;
+            let label = start.label();
             let Some(stream_sid) = start.stream_sid.or(stream_sid) else {
                 return Err(missing("start", "streamSid"));
             };
@@ -142,6 +149,7 @@ pub fn parse(text: &str) -> Result<Event, TwilioError> {
             Event::Start {
                 sequence,
                 stream_sid,
+                label,
                 tracks: start.tracks.iter().map(|track| Track::of(track)).collect(),
             }
         }
@@ -227,6 +235,17 @@ struct Start {
     #[serde(default)]
     tracks: Vec<String>,
     media_format: Option<MediaFormat>,
+    /// Chosen by the script of the call: anything.
+    #[serde(default)]
+    custom_parameters: Value,
+}
+
+impl Start {
+    fn label(&self) -> Option<Label> {
+        let texts = ["label", "name"].into_iter();
+        let mut texts = texts.filter_map(|key| self.custom_parameters.get(key)?.as_str());
+        texts.find_map(|text| Label::cleaned(text.as_bytes()))
+    }
 }
 
 #[derive(Deserialize)]

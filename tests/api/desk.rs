@@ -148,6 +148,7 @@ impl Desk {
     pub fn admit(&self, id: &str) -> Stream {
         let newcomer = Newcomer {
             id: id.to_owned(),
+            label: None,
             from: "test".to_owned(),
             gain: None,
             source: 0,

@@ -192,3 +192,49 @@ export const a_solo_out_of_sight_is_seen_and_cleared = async () => {
   await server.stop();
   return "1 solo and 2 muted were told beyond the filter; two clicks cleared them";
 };
+
+export const names_show_both_ends_and_labels_are_shown_as_they_are = async () => {
+  const server = await Server.start(["--tcp", "0", ...ROOM]);
+  const common = "conference-room-with-a-very-long-name-on-the-second-floor-";
+  for (const id of [`${common}north`, `${common}south`]) (await sender(await server.tcp(), id)).write(tone(440, 60));
+  const { page, check } = await visit(server.address);
+  const row = (id) => page.locator(`.row[data-id="${id}"]`);
+  for (const width of [1440, 820, 360]) {
+    await page.setViewportSize({ width, height: 900 });
+    for (const end of ["north", "south"]) {
+      const name = row(`${common}${end}`).locator(".name");
+      await name.waitFor();
+      const seen = await name.evaluate((element) => {
+        const [box, last, first] = [element.closest("td"), element.querySelector(".cut-end"), element.querySelector(".cut-start")]
+          .map((part) => part.getBoundingClientRect());
+        return { inside: last.right <= box.right + 1 && last.width > 20, first: first.width };
+      });
+      expect(seen.inside && seen.first > 10, `${end} at ${width} pixels: ${JSON.stringify(seen)}`);
+      expect((await name.textContent()) === `${common}${end}`, "the whole name is there");
+    }
+  }
+  await page.setViewportSize({ width: 1440, height: 900 });
+
+  const label = (id, text) => fetch(new URL(`api/v1/streams/${id}`, server.address), {
+    method: "PATCH", headers: { "content-type": "application/json" }, body: JSON.stringify({ label: text }),
+  });
+  const north = row(`${common}north`);
+  await north.locator(".open-button").click();
+  for (const text of ["Bühne <b onclick=alert(1)>links</b> & \"rechts\"", "מיקרופון ראשי של הבמה הגדולה", "👩\u200d🚒 受付"]) {
+    expect((await label(`${common}north`, text)).ok, `${text} is taken`);
+    await until(text, async () => (await north.locator(".name").textContent()) === text);
+    expect((await north.locator(".name-id").textContent()) === `${common}north`, "the id stands behind it");
+    expect((await north.locator("b").count()) === 0, "a label is text");
+    await until("the details", async () => (await page.locator(".figures").textContent()).includes(text));
+  }
+  // It is the same stream: it stays open, and its level moves on.
+  expect(await page.locator(".detail").isVisible(), "it stays open");
+  await page.locator("#filter").fill("受付");
+  await until("found by its label", async () => (await page.locator("#count").textContent()) === "1 of 2");
+  await page.locator("#filter").fill("");
+  expect((await label(`${common}north`, null)).ok, "a label is taken away");
+  await until("the id alone", async () => (await north.locator(".name").textContent()) === `${common}north`);
+  await check();
+  await server.stop();
+  return "both ends of names at 360, 820 and 1440 pixels; labels of three scripts";
+};

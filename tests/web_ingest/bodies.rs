@@ -5,8 +5,8 @@ use std::{io::Read as _, thread};
 use mixpool::{ingest::Limits, ledger::Malformed};
 
 use super::desk::{
-    Answer, BLOCK, Desk, Request, WAV, be_bytes, contains, endless_wav, le_bytes, limits, noise,
-    request, wait,
+    Answer, BLOCK, Desk, Peer, Request, WAV, be_bytes, contains, endless_wav, le_bytes, limits,
+    noise, request, wait,
 };
 
 #[test]
@@ -241,4 +241,24 @@ fn a_body_that_is_ended_half_way_and_goes_on_reads_why() {
     let (status, detail) = read_to_end(writing.join().unwrap());
     assert_eq!(status, 409, "{detail}");
     assert!(detail.contains("ended by command"), "{detail}");
+}
+
+#[test]
+fn a_label_comes_in_the_query_of_bodies_and_of_websockets() {
+    let desk = Desk::open();
+    let body = endless_wav(&noise(4 * BLOCK, 7));
+    let refused = request(&desk, "PUT /ingest/a?label=a%0Ab", &[WAV], &body);
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert!(refused.body.contains("U+000A"), "{}", refused.body);
+    let taken = request(
+        &desk,
+        "PUT /ingest/a?label=B%C3%BChne%20links",
+        &[WAV],
+        &body,
+    );
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    assert_eq!(desk.wait_ended("a").label().as_deref(), Some("Bühne links"));
+    let mut peer = Peer::open(&desk, "?id=b&rate=8000&label=%E5%8F%97%E4%BB%98");
+    peer.socket.close(None).unwrap();
+    assert_eq!(desk.wait_ended("b").label().as_deref(), Some("受付"));
 }

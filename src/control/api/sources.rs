@@ -20,6 +20,7 @@ use crate::{
     },
     ingest::Waveform,
     server::{SourceSpec, StartError},
+    wire::label::Label,
 };
 
 /// A year.
@@ -65,6 +66,11 @@ enum StartStreamBody {
         #[serde(default)]
         #[schema(exclusive_minimum = 0, maximum = 31_536_000)]
         duration_s: Option<f64>,
+        /// What people call it, without control characters.
+        #[serde(default)]
+        #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
+            pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
+        label: Option<Label>,
         /// In dB; null for silence. If nothing is said, that of the server.
         #[serde(default)]
         #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
@@ -90,6 +96,11 @@ enum StartStreamBody {
         /// Whether it begins again at its end.
         #[serde(default)]
         looped: bool,
+        /// What people call it, without control characters.
+        #[serde(default)]
+        #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
+            pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
+        label: Option<Label>,
         /// In dB; null for silence. If nothing is said, that of the server.
         #[serde(default)]
         #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
@@ -128,7 +139,7 @@ impl From<WaveformBody> for Waveform {
 }
 
 impl StartStreamBody {
-    fn spec(self) -> Result<(String, SourceSpec, GainAsked), Problem> {
+    fn spec(self) -> Result<(String, SourceSpec, Option<Label>, GainAsked), Problem> {
         match self {
             Self::Synthetic {
                 id,
@@ -137,6 +148,7 @@ impl StartStreamBody {
                 frequency_hz,
                 seed,
                 duration_s,
+                label,
                 gain_db,
             } => {
                 let refused = |what: &str| Err(Problem::bad_request(what));
@@ -158,16 +170,17 @@ impl StartStreamBody {
                     duration: duration_s
                         .map(|s| Duration::from_secs_f64(s).max(Duration::from_nanos(1))),
                 };
-                Ok((id, spec, gain_db))
+                Ok((id, spec, label, gain_db))
             }
             Self::File {
                 id,
                 name,
                 looped,
+                label,
                 gain_db,
             } => {
                 check_name(&name)?;
-                Ok((id, SourceSpec::File { name, looped }, gain_db))
+                Ok((id, SourceSpec::File { name, looped }, label, gain_db))
             }
         }
     }
@@ -191,12 +204,15 @@ async fn start_stream(
     Shared(state): Shared<Arc<State>>,
     Body(asked): Body<StartStreamBody>,
 ) -> Result<Created<StreamDetail>, Problem> {
-    let (id, spec, gain) = asked.spec()?;
+    let (id, spec, label, gain) = asked.spec()?;
     checked_id(&id)?;
     let gain = gain.gain()?;
     let handle = state.handle.clone();
     let started = off_thread(move || handle.start_source(&spec, &id, gain)).await?;
     let admitted = started.map_err(|error| refused(&error))?;
+    if label.is_some() {
+        admitted.set_label(label);
+    }
     Ok(Created {
         location: format!("/api/v1/streams/{}", encoded(admitted.id())),
         body: StreamDetail::new(&state, &admitted),

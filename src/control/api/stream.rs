@@ -20,6 +20,7 @@ use crate::{
         state::State,
     },
     server::{Admitted, Busy, Change, NetworkReport, Switch},
+    wire::label::Label,
 };
 
 /// What may be asked for, beside silence.
@@ -99,6 +100,11 @@ struct ChangeBody {
     #[serde(default, deserialize_with = "some")]
     #[schema(value_type = bool)]
     solo: Option<bool>,
+    /// What people call it, without control characters; null takes the label away.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
+    label: LabelAsked,
 }
 
 /// A gain that was asked for, if any.
@@ -122,6 +128,22 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::E
     bool::deserialize(deserializer).map(Some)
 }
 
+/// A label that was asked for, if any.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Option<Label>")]
+enum LabelAsked {
+    #[default]
+    Unsaid,
+    None,
+    Label(Label),
+}
+
+impl From<Option<Label>> for LabelAsked {
+    fn from(label: Option<Label>) -> Self {
+        label.map_or(Self::None, Self::Label)
+    }
+}
+
 impl GainAsked {
     /// The gain, if one was asked for.
     pub(super) fn gain(self) -> Result<Option<Gain>, Problem> {
@@ -138,7 +160,7 @@ impl GainAsked {
     }
 }
 
-/// Changes a stream's gain, mute or solo, from the next tick on, in a ramp of 20 ms.
+/// Changes a stream's gain, mute or solo, from the next tick on, in a ramp of 20 ms; and its label, at once.
 ///
 /// The answer has the state that was asked for; its figures are those of before.
 #[utoipa::path(
@@ -164,6 +186,11 @@ async fn change_stream(
     };
     running(&admitted)?;
     state.handle.set(&admitted, change).map_err(busy)?;
+    match asked.label {
+        LabelAsked::Unsaid => {}
+        LabelAsked::None => admitted.set_label(None),
+        LabelAsked::Label(label) => admitted.set_label(Some(label)),
+    }
     let mut detail = StreamDetail::new(&state, &admitted);
     let stream = &mut detail.stream;
     if let Some(gain) = change.gain {

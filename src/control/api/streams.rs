@@ -43,7 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 struct Asked {
-    /// Only those whose id or source has this text in it, in whatever case.
+    /// Only those whose id, label or source has this text in it, in whatever case.
     #[param(max_length = 256)]
     filter: String,
     /// Only those of this kind of source: `synthetic`, `file`, `rtp`, ...
@@ -261,11 +261,13 @@ impl Asked {
         let filter = self.filter.to_lowercase();
         rows.retain(|row| {
             let (id, from) = (row.admitted().id(), row.admitted().from());
+            let has = |text: &str| text.to_lowercase().contains(&filter);
             self.kind.as_ref().is_none_or(|asked| asked == kind(from))
                 && self.dropping.is_none_or(|asked| asked == row.is_dropping())
                 && (filter.is_empty()
-                    || id.to_lowercase().contains(&filter)
-                    || from.to_lowercase().contains(&filter))
+                    || has(id)
+                    || has(from)
+                    || row.admitted().label().is_some_and(|label| has(&label)))
         });
         let mut keyed: Vec<_> = rows.iter().map(|&row| (self.sort.key(row), row)).collect();
         // Streams that are equal in the column, in the order of their admission.

@@ -31,6 +31,7 @@ use crate::{
     wire::{
         content_type::{ContentType, ContentTypeError, Samples},
         hello,
+        label::Label,
     },
 };
 
@@ -72,6 +73,11 @@ pub(super) struct Asked {
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false)]
     gain: Option<f32>,
+    /// What people call it: 1 to 128 characters, without control characters.
+    #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false, value_type = String, max_length = 128,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$")]
+    label: Option<Label>,
 }
 
 /// What a body is answered with.
@@ -166,7 +172,7 @@ async fn take(
 ) -> Result<Json<Taken>, Problem> {
     let id = checked_id(id)?.to_owned();
     let content = content(asked, headers)?;
-    let gain = checked_gain(asked.gain)?;
+    let (label, gain) = (asked.label.clone(), checked_gain(asked.gain)?);
     let guests = guests(state)?;
     // Before any of it comes: who asked by `Expect: 100-continue` need not send it.
     if state
@@ -188,6 +194,7 @@ async fn take(
         theirs,
         BodyAsk {
             id,
+            label,
             content,
             gain,
             peer,

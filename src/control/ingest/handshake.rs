@@ -35,7 +35,7 @@ use crate::{
         state::State,
     },
     ingest::conn::{Guests, Rejection, WebAsk, WebProtocol},
-    wire::{content_type::Samples, websocket},
+    wire::{content_type::Samples, label::Label, websocket},
 };
 
 /// The version of the protocol that there is.
@@ -64,6 +64,12 @@ pub(super) struct Asked {
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false)]
     gain: Option<f32>,
+    /// What people call it: 1 to 128 characters, without control characters; if it is left out, the label that
+    /// Twilio's custom parameters or Asterisk's channel have for it.
+    #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false, value_type = String, max_length = 128,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$")]
+    label: Option<Label>,
     /// Whether the mix without the stream comes back: no with bare samples, yes with the others, unless it is said.
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false)]
@@ -220,6 +226,7 @@ fn ask(
     Ok(WebAsk {
         protocol: subprotocol.map_or(WebProtocol::Detect, |(_, protocol)| protocol),
         id,
+        label: asked.label.clone(),
         rate_hz: asked.rate,
         channels: asked.channels.map(|_| samples.channels),
         gain: checked_gain(asked.gain)?,

@@ -8,6 +8,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::Seat;
 use crate::{
     audio::meter::{self, Extremes},
     control::{
@@ -37,7 +38,7 @@ pub(super) struct Hello<'a> {
     pub(super) settings: &'a Settings,
     pub(super) block_samples: usize,
     pub(super) uptime: Duration,
-    pub(super) roster: &'a [Option<u64>],
+    pub(super) roster: &'a [Option<Seat>],
     pub(super) streams: &'a [Arc<Figures>],
     pub(super) columns: &'a Columns,
     pub(super) events: &'a [Arc<Event>],
@@ -54,8 +55,8 @@ pub(super) struct Update<'a> {
     /// Samples of a stream since the snapshot before, about.
     pub(super) samples_now: u64,
     /// Who was where, as viewers know it, and who is now.
-    pub(super) before: &'a [Option<u64>],
-    pub(super) roster: &'a [Option<u64>],
+    pub(super) before: &'a [Option<Seat>],
+    pub(super) roster: &'a [Option<Seat>],
     pub(super) columns: Option<&'a Columns>,
     pub(super) events: &'a [Arc<Event>],
 }
@@ -80,8 +81,8 @@ pub(super) struct Columns {
     flags: Vec<u8>,
 }
 
-/// Slot, id, source, when it was admitted, and as which one.
-type Start<'a> = (usize, &'a str, &'a str, u64, u64);
+/// Slot, id, source, when it was admitted, as which one, and its label.
+type Start<'a> = (usize, &'a str, &'a str, u64, u64, Option<&'a str>);
 
 #[derive(Serialize)]
 struct HelloBody<'a> {
@@ -205,7 +206,9 @@ impl Update<'_> {
         let slots = self.roster.len();
         let channels = &mix.channels;
         let changed = self.before.iter().zip(self.roster).enumerate();
-        let ended = changed.filter(|(_, (before, now))| before.is_some() && before != now);
+        let number = |seat: &Option<Seat>| seat.as_ref().map(|seat| seat.number);
+        let ended =
+            changed.filter(|(_, (before, now))| before.is_some() && number(before) != number(now));
         let body = UpdateBody {
             number: self.number,
             uptime_ms: milliseconds(*at),
@@ -316,26 +319,28 @@ fn bytes(slots: usize, streams: &[Arc<Figures>], of: impl Fn(&Figures) -> u8) ->
     BASE64.encode(column(slots, streams, 0, of))
 }
 
-/// Who is somewhere now, and was not.
+/// Streams that are somewhere now, and were not, or were called otherwise.
 fn started<'a>(
-    before: &[Option<u64>],
-    roster: &[Option<u64>],
+    before: &[Option<Seat>],
+    roster: &[Option<Seat>],
     streams: &'a [Arc<Figures>],
 ) -> Vec<Start<'a>> {
-    let admitted = streams.iter().map(|figures| &figures.admitted);
-    admitted
-        .filter(|admitted| {
-            let number = Some(admitted.number());
-            let slot = admitted.slot();
-            roster.get(slot) == Some(&number) && before.get(slot) != Some(&number)
+    streams
+        .iter()
+        .filter(|figures| {
+            let seat = Some(Seat::of(figures));
+            let slot = figures.admitted.slot();
+            roster.get(slot) == Some(&seat) && before.get(slot) != Some(&seat)
         })
-        .map(|admitted| {
+        .map(|figures| {
+            let admitted = &figures.admitted;
             (
                 admitted.slot(),
                 admitted.id(),
                 admitted.from(),
                 milliseconds(admitted.at()),
                 admitted.number(),
+                figures.label.as_deref(),
             )
         })
         .collect()

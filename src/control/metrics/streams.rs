@@ -24,9 +24,14 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     )?;
     page.infos(
         "stream",
-        "Where a stream comes from",
-        with.iter()
-            .map(|figures| [("stream", id(figures)), ("source", figures.admitted.from())]),
+        "Where a stream comes from, and what people call it",
+        with.iter().map(|figures| {
+            [
+                ("stream", id(figures)),
+                ("source", figures.admitted.from()),
+                ("label", figures.label.as_deref().unwrap_or_default()),
+            ]
+        }),
     )?;
     ledger(page, with)?;
     strip(page, with)?;

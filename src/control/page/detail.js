@@ -188,6 +188,8 @@ export class Detail {
     const { slot } = this.#stream;
     const { server } = this.#model;
     const all = [
+      ["Id", this.#stream.id],
+      ...(this.#stream.label ? [["Label", this.#stream.label]] : []),
       ["Source", this.#stream.source],
       ["Age", show.age(this.#model.ageMs(this.#stream))],
       ["Drop rate", show.percent(this.#model.drop_rate[slot])],

@@ -3,6 +3,7 @@
 import { Surface, colour } from "./canvas.js";
 import { decibels, percent } from "./format.js";
 import { fillShare, levelDb } from "./model.js";
+import { called } from "./name.js";
 
 const GAP = 2;
 const SIDE_MIN = 5;
@@ -142,7 +143,7 @@ export class Heatmap {
     const fill = percent(fillShare(this.#model.fill[slot]));
     const level = decibels(levelDb(this.#model.level[slot]));
     const red = this.#model.isRed(slot, now) ? " · dropping now" : "";
-    return `${stream.id} · ring ${fill} full · ${level} dB${red}`;
+    return `${called(stream)} · ring ${fill} full · ${level} dB${red}`;
   }
 
   #tell(slot, now) {

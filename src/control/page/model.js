@@ -86,7 +86,8 @@ export class Model {
     if (data.number <= this.number) return;
     this.number = data.number;
     for (const slot of data.ended ?? []) this.streams[slot] = null;
-    for (const row of data.started ?? []) this.#start(row, null);
+    // A stream that is there already has another label.
+    for (const row of data.started ?? []) this.#start(row, this.streams[row[0]]);
     if (data.ended?.length || data.started?.length) this.roster += 1;
     this.updates += 1;
     this.heardAt = now;
@@ -147,12 +148,13 @@ export class Model {
     this.waveEnd = 0;
   }
 
-  #start([slot, id, source, admitted_ms, number], before) {
+  #start([slot, id, source, admitted_ms, number, label], before) {
     if (before?.number === number && before.id === id) {
+      before.label = label;
       this.streams[slot] = before;
       return;
     }
-    this.streams[slot] = { slot, id, source, admitted_ms, number, begunAt: this.historyEnd };
+    this.streams[slot] = { slot, id, label, source, admitted_ms, number, begunAt: this.historyEnd };
     this.redUntil[slot] = 0;
     for (const kept of [this.historyLevel, this.historyFill, this.historyDrops]) {
       kept.fill(0, slot * HISTORY_S, (slot + 1) * HISTORY_S);

@@ -2,6 +2,7 @@
 
 import * as show from "./format.js";
 import { MUTED, SOLO, WAITING, levelDb } from "./model.js";
+import { called, showName } from "./name.js";
 import { changes } from "./session.js";
 import { GAIN_MAX, GAIN_MIN, paintGain } from "./strip.js";
 
@@ -36,6 +37,9 @@ export class Row {
   #texts = {};
   #opener = make("button", "open-button", { type: "button", "aria-expanded": "false" });
   #name;
+  #id;
+  #label;
+  #source = make("span");
   #bar;
   #level;
   #wide = -1;
@@ -56,15 +60,16 @@ export class Row {
       const cell = make("td", className === "first" ? "" : className, { role: "cell", "aria-colindex": at + 1 });
       this.element.append(cell);
       this.#cells[name] = cell;
-      if (className.includes("number") || name === "source") {
+      if (className.includes("number")) {
         this.#texts[name] = document.createTextNode("");
         cell.append(this.#texts[name]);
       }
     }
     this.#cells.source.classList.add("source");
+    this.#cells.source.append(this.#source);
 
-    this.#opener.innerHTML = '<svg class="turn" viewBox="0 0 18 18" aria-hidden="true"><path d="m7 5 4 4-4 4"/></svg><span class="name"></span>';
-    this.#name = this.#opener.querySelector(".name");
+    this.#opener.innerHTML = '<svg class="turn" viewBox="0 0 18 18" aria-hidden="true"><path d="m7 5 4 4-4 4"/></svg><span class="name"></span><span class="name-id"></span>';
+    [this.#name, this.#id] = [".name", ".name-id"].map((part) => this.#opener.querySelector(part));
     this.#opener.addEventListener("click", () => on.open(this));
     this.#cells.id.append(this.#opener);
 
@@ -106,15 +111,27 @@ export class Row {
     this.#slow = -1;
     this.#wide = -1;
     this.element.dataset.id = stream.id;
-    this.#name.textContent = stream.id;
-    this.#opener.title = stream.id;
-    set(this.#texts.source, stream.source);
+    showName(this.#source, stream.source);
     this.#cells.source.title = stream.source;
-    this.gain.setAttribute("aria-label", `Gain of ${stream.id}`);
-    this.#mute.setAttribute("aria-label", `Mute ${stream.id}`);
+    this.#cells.source.setAttribute("aria-label", stream.source);
     this.#mute.title = "Mute (M)";
-    this.#solo.setAttribute("aria-label", `Solo ${stream.id}`);
     this.#solo.title = "Solo (S)";
+    this.#call();
+  }
+
+  /** The label before the id, if there is one: it may change while the stream runs. */
+  #call() {
+    const { id, label } = this.stream;
+    const text = called(this.stream);
+    this.#label = label;
+    showName(this.#name, label ?? id);
+    this.#id.hidden = !label;
+    if (label) showName(this.#id, id);
+    this.#opener.title = text;
+    this.#opener.setAttribute("aria-label", text);
+    this.gain.setAttribute("aria-label", `Gain of ${text}`);
+    this.#mute.setAttribute("aria-label", `Mute ${text}`);
+    this.#solo.setAttribute("aria-label", `Solo ${text}`);
   }
 
   /** Only the current row is on the way of the Tab key. */
@@ -134,6 +151,7 @@ export class Row {
   /** Levels at each frame, text only as it changes. */
   draw(model, now) {
     const { slot } = this.stream;
+    if (this.#label !== this.stream.label) this.#call();
     const byte = model.level[slot];
     const wide = Math.max(0, (byte - BAR_FLOOR) / BAR_RANGE);
     this.#wide = Math.max(wide, this.#wide < 0 ? 0 : this.#wide - BAR_FALL);

@@ -207,7 +207,7 @@ export class Table {
       if (this.#show === "muted" && !(flags & MUTED)) return false;
       if (this.#show === "solo" && !(flags & SOLO)) return false;
       if (!this.#filter) return true;
-      return stream.id.toLowerCase().includes(this.#filter) || stream.source.toLowerCase().includes(this.#filter);
+      return [stream.id, stream.source, stream.label ?? ""].some((text) => text.toLowerCase().includes(this.#filter));
     });
     const text = name === "id" || name === "source";
     const keyed = wanted.map((stream) => [key(model, stream), stream]);

@@ -21,7 +21,7 @@ impl Body {
     pub(super) fn new(ask: BodyAsk) -> Self {
         let from = format!("http {}", ask.peer);
         Self {
-            raw: Raw::of(ask.id.clone(), from, ask.gain, ask.content),
+            raw: Raw::of(ask.id.clone(), ask.label, from, ask.gain, ask.content),
             id: ask.id,
             cut: ask.cut,
             done: Some(ask.done),

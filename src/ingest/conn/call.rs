@@ -118,6 +118,7 @@ impl Call {
             Message::Uuid(uuid) if !self.is_known() => {
                 let wish = Wish {
                     id: uuid_text(uuid),
+                    label: None,
                     from: None,
                     gain: None,
                     listens: true,

@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::{
     audio::Gain,
     ledger::Malformed,
-    wire::{content_type::ContentType, websocket::CloseCode},
+    wire::{content_type::ContentType, label::Label, websocket::CloseCode},
 };
 
 /// Guests that may wait until the thread takes them.
@@ -68,6 +68,8 @@ pub struct WebAsk {
     /// The stream's name; if none is given it is that of the call, or made of the peer's address. Refused
     /// if a running stream has it.
     pub id: Option<String>,
+    /// What people call it; if none is given, what the call is named by its protocol.
+    pub label: Option<Label>,
     /// Of bare samples: samples per second, a rate that a [`Format`](crate::audio::Format) allows.
     pub rate_hz: Option<u32>,
     /// Of bare samples: channels, 1 to [`CHANNELS_MAX`](crate::wire::wav::CHANNELS_MAX).
@@ -88,6 +90,8 @@ pub struct WebAsk {
 pub struct BodyAsk {
     /// The stream's name. Refused if a running stream has it.
     pub id: String,
+    /// What people call it.
+    pub label: Option<Label>,
     /// What the bytes are.
     pub content: ContentType,
     /// Applied to each sample before it is added.

@@ -8,6 +8,7 @@ use crate::{
     ingest::{Admission, MixClock, Newcomer, Stream, playout::Delay},
     ledger::{Listener, Malformed, Refusal},
     queue::{AcquireError, LeaseId, Pool},
+    wire::label::Label,
 };
 
 /// What all connections of a listener share, at one moment.
@@ -34,6 +35,8 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(super) struct Wish<'a> {
     pub(super) id: String,
+    /// What people call it.
+    pub(super) label: Option<Label>,
     /// Where it comes from, for people; the listener's name if it is not said.
     pub(super) from: Option<&'a str>,
     pub(super) gain: Option<Gain>,
@@ -74,6 +77,7 @@ impl Host<'_> {
     pub(super) fn open(&self, wish: Wish<'_>) -> Result<Opened, Over> {
         let Wish {
             id,
+            label,
             from,
             gain,
             listens,
@@ -93,6 +97,7 @@ impl Host<'_> {
         let lease = output.as_ref().map(crate::queue::Producer::lease);
         let newcomer = Newcomer {
             source: crc32fast::hash(id.as_bytes()),
+            label,
             id,
             from: from.unwrap_or(self.account.name()).to_owned(),
             gain: gain.or(self.settings.gain),

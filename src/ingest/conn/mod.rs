@@ -12,7 +12,7 @@
 //!
 //! What strangers may take is bounded by the [`Limits`]: connections, streams of an address, the time to
 //! the first valid message, the time without one. A half-made message takes 64 KiB at most; before the
-//! first valid one, 512 bytes, and 16 KiB in a message of a WebSocket.
+//! first valid one, 1 KiB, and 16 KiB in a message of a WebSocket.
 
 mod body;
 mod call;

@@ -20,6 +20,7 @@ use crate::{
     wire::{
         content_type::ContentType,
         hello::{self, Hello, HelloError, Parsed},
+        label::Label,
         wav::{HeaderReader, Layout, is_wav},
     },
 };
@@ -107,7 +108,13 @@ impl Raw {
     }
 
     /// One that was introduced otherwise than by a line; nothing of it is discarded.
-    pub(super) fn of(id: String, from: String, gain: Option<Gain>, content: ContentType) -> Self {
+    pub(super) fn of(
+        id: String,
+        label: Option<Label>,
+        from: String,
+        gain: Option<Gain>,
+        content: ContentType,
+    ) -> Self {
         let stage = match content {
             ContentType::Wav => Stage::sniff(true),
             ContentType::Samples(samples) => Stage::Bare(Layout {
@@ -121,6 +128,7 @@ impl Raw {
         Self {
             from: Some(from),
             hello: Hello {
+                label,
                 gain,
                 ..Hello::default()
             },
@@ -234,6 +242,7 @@ impl Raw {
         }
         let wish = Wish {
             id,
+            label: self.hello.label.take(),
             from: self.from.as_deref(),
             gain: self.hello.gain,
             listens: false,

@@ -42,6 +42,9 @@ impl Admission for Rig {
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &newcomer.id)?;
         let account = Arc::new(Account::with_network(newcomer.id));
+        if let Some(label) = newcomer.label {
+            account.label().say(label.into());
+        }
         self.admitted().push(Admitted {
             account: Arc::clone(&account),
             gain: newcomer.gain,

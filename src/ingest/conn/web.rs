@@ -174,6 +174,7 @@ impl Web {
             let listens = self.ask.listen.unwrap_or(speech.is_two_way());
             let wish = Wish {
                 id: name,
+                label: self.ask.label.clone().or(speech.label()),
                 from: Some(&self.from),
                 gain: self.ask.gain,
                 listens,

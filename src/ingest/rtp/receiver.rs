@@ -358,6 +358,7 @@ impl Receiver {
         };
         let newcomer = Newcomer {
             id: format!("rtp-{}-{:08x}", key.from, key.ssrc),
+            label: None,
             from: format!("rtp {}", key.from),
             gain: self.shared.settings.gain,
             source: key.ssrc,

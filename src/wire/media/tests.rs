@@ -5,10 +5,17 @@ use super::*;
 const PLAIN: &str = "MEDIA_START connection_id:e226e283-c90a channel:WebSocket/mix/0x7f1 channel_id:1761.1 format:slin16 optimal_frame_size:640 ptime:20";
 const JSON: &str = r#"{"event":"MEDIA_START","connection_id":"e226e283-c90a","channel":"WebSocket/mix/0x7f1","channel_id":"1761.1","format":"slin16","optimal_frame_size":640,"ptime":20,"channel_variables":{"MEDIA_WEBSOCKET_CONNECTION_ID":"e226"}}"#;
 
-fn start(style: Style, encoding: Encoding, rate_hz: u32, frame_bytes: Option<usize>) -> Event {
+fn start(
+    style: Style,
+    label: Option<&str>,
+    encoding: Encoding,
+    rate_hz: u32,
+    frame_bytes: Option<usize>,
+) -> Event {
     Event::Start(Start {
         style,
         connection_id: "e226e283-c90a".into(),
+        label: label.map(|label| label.parse().unwrap()),
         encoding,
         rate_hz,
         frame_bytes,
@@ -17,10 +24,40 @@ fn start(style: Style, encoding: Encoding, rate_hz: u32, frame_bytes: Option<usi
 
 #[test]
 fn a_call_begins_in_words_or_in_json() {
-    let expected = |style| start(style, Encoding::S16Le, 16_000, Some(640));
+    let expected = |style| {
+        start(
+            style,
+            Some("WebSocket/mix/0x7f1"),
+            Encoding::S16Le,
+            16_000,
+            Some(640),
+        )
+    };
     assert_eq!(parse(PLAIN).unwrap(), expected(Style::Plain));
     assert_eq!(parse(JSON).unwrap(), expected(Style::Json));
     assert!(is_start(PLAIN) && is_start(JSON));
+}
+
+#[test]
+fn a_channel_variable_is_a_better_label_than_the_channel() {
+    let label = |rest: &str| {
+        let text =
+            format!(r#"{{"event":"MEDIA_START","connection_id":"a","format":"ulaw",{rest}}}"#);
+        match parse(&text).unwrap() {
+            Event::Start(start) => start.label.map(|label| label.as_ref().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let channel = r#""channel":"WebSocket/a""#;
+    let said = |variables: &str| label(&format!(r#"{channel},"channel_variables":{variables}"#));
+    assert_eq!(
+        said(r#"{"label":"Anna \u202eB"}"#).as_deref(),
+        Some("Anna \u{fffd}B")
+    );
+    for other in ["{}", "null", "7", r#"{"label":7}"#] {
+        assert_eq!(said(other).as_deref(), Some("WebSocket/a"), "{other}");
+    }
+    assert_eq!(label(r#""channel":7"#), None);
 }
 
 #[test]
@@ -34,7 +71,7 @@ fn each_format_has_its_encoding_and_rate() {
         ("alaw", Encoding::ALaw, 8_000),
     ] {
         let text = format!("MEDIA_START connection_id:e226e283-c90a format:{format}");
-        let expected = start(Style::Plain, encoding, rate_hz, None);
+        let expected = start(Style::Plain, None, encoding, rate_hz, None);
         assert_eq!(parse(&text).unwrap(), expected);
     }
 }

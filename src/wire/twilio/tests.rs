@@ -15,6 +15,7 @@ fn each_event_is_read_as_what_it_is() {
         Event::Start {
             sequence: Some(1),
             stream_sid: "MZ18ad3ab5a668481ce02b83e7395059f0".into(),
+            label: None,
             tracks: vec![Track::Inbound],
         }
     );
@@ -50,6 +51,25 @@ fn each_event_is_read_as_what_it_is() {
         (r#"{"event":"stop"}"#, Event::Stop { sequence: None }),
     ] {
         assert_eq!(parse(text).unwrap(), event);
+    }
+}
+
+#[test]
+fn a_custom_parameter_is_the_label() {
+    let label = |parameters: &str| {
+        let text = format!(
+            r#"{{"event":"start","start":{{"streamSid":"MZ1","customParameters":{parameters}}}}}"#
+        );
+        match parse(&text).unwrap() {
+            Event::Start { label, .. } => label.map(|label| label.as_ref().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let both = r#"{"name":"Jane","label":"Bühne"}"#;
+    assert_eq!(label(both).as_deref(), Some("Bühne"));
+    assert_eq!(label(r#"{"name":" Jane\n"}"#).as_deref(), Some("Jane"));
+    for none in ["null", "[]", "7", "{}", r#"{"label":7}"#, r#"{"label":""}"#] {
+        assert_eq!(label(none), None, "{none}");
     }
 }
 

@@ -46,6 +46,8 @@ impl PhaseBody {
 pub(in crate::control::api) struct StreamBody {
     /// No other stream that runs has it; one that ended may.
     pub(in crate::control::api) id: String,
+    /// What people call it; null if nothing was said.
+    pub(in crate::control::api) label: Option<String>,
     /// How many streams were admitted before it.
     pub(in crate::control::api) number: u64,
     /// `synthetic`, `file`, `rtp`, `audiosocket`, `tcp`, ...
@@ -120,6 +122,7 @@ impl StreamBody {
         let from = admitted.from();
         Self {
             id: admitted.id().to_owned(),
+            label: admitted.label().map(|label| (*label).to_owned()),
             number: admitted.number(),
             kind: kind(from).to_owned(),
             source: from.to_owned(),

@@ -66,6 +66,16 @@ fn wav(rate_hz: u32, channels: u16, data_bytes: u32) -> Vec<u8> {
 }
 
 #[test]
+fn the_label_of_the_line_is_the_streams() {
+    let line = "MIXPOOL/1 label=Bühne%20links\n\0\0".as_bytes();
+    let heard = hear(Rig::new(1 << 16, 1), raw(), &[line]);
+    assert_eq!(
+        heard.rig.account().label().get().as_deref(),
+        Some("Bühne links")
+    );
+}
+
+#[test]
 fn bare_samples_are_placed_as_they_are_whatever_pieces_they_come_in() {
     let samples = ramp(300);
     let bytes = le_bytes(&samples);

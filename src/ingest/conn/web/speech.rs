@@ -17,6 +17,7 @@ use crate::{
     audio::codec::Encoding,
     ledger::{Malformed, Packet},
     wire::{
+        label::Label,
         linear::{self, Opening, Vendor},
         media::{self, Command},
         twilio::{self, Event, Track},
@@ -47,6 +48,7 @@ enum Kind {
     Connected,
     Twilio {
         stream_sid: String,
+        label: Option<Label>,
         /// Which side of the call is mixed.
         track: Track,
         /// Whether the peer takes audio: it says of what it sends, not so of what it takes.
@@ -134,6 +136,15 @@ impl Speech {
         };
         let id = ask.id.as_ref().or(own);
         Some(id.map_or_else(|| name_of(ask.peer), Clone::clone))
+    }
+
+    /// What its protocol says that people call it.
+    pub(super) fn label(&self) -> Option<Label> {
+        match &self.kind {
+            Kind::Media { start, .. } => start.label.clone(),
+            Kind::Twilio { label, .. } => label.clone(),
+            Kind::Bare(_) | Kind::Connected | Kind::Linear(_) => None,
+        }
     }
 
     /// Whether the mix goes back, if nobody says otherwise.
@@ -265,9 +276,9 @@ impl Speech {
                 Event::Start {
                     sequence,
                     stream_sid,
+                    label,
                     tracks,
-                    ..
-                } => Ok(Some(Self::twilio(sequence, stream_sid, &tracks))),
+                } => Ok(Some(Self::twilio(sequence, stream_sid, label, &tracks))),
                 Event::Connected | Event::Unknown { .. } => Ok(None),
                 _ => Err(host.unfit(Malformed::Kind, "a Media Stream that does not begin")),
             },
@@ -278,7 +289,12 @@ impl Speech {
         }
     }
 
-    fn twilio(sequence: Option<u64>, stream_sid: String, tracks: &[Track]) -> Self {
+    fn twilio(
+        sequence: Option<u64>,
+        stream_sid: String,
+        label: Option<Label>,
+        tracks: &[Track],
+    ) -> Self {
         let inbound = tracks.is_empty() || tracks.contains(&Track::Inbound);
         let track = if inbound {
             Track::Inbound
@@ -287,6 +303,7 @@ impl Speech {
         };
         Self::new(Kind::Twilio {
             stream_sid,
+            label,
             track,
             // A stream that goes both ways has the inbound track alone.
             two_way: !tracks.contains(&Track::Outbound),

@@ -70,6 +70,7 @@ struct Line {
 fn ask() -> WebAsk {
     WebAsk {
         protocol: WebProtocol::Detect,
+        label: None,
         id: None,
         rate_hz: None,
         channels: None,
@@ -349,6 +350,32 @@ fn a_name_that_runs_and_a_pool_that_is_full_are_refused() {
     let over = third.begin(&line.rig.host()).unwrap_err();
     assert_eq!(closed(&third.farewell(&over)).0, CloseCode::TryAgain as u16);
     line.feed(&binary(&[1, 0])).unwrap();
+}
+
+#[test]
+fn a_label_that_was_asked_for_goes_before_that_of_the_call() {
+    let start = START.replace(
+        "\"tracks\"",
+        r#""customParameters":{"label":"Anna"},"tracks""#,
+    );
+    for (asked, label) in [(None, "Anna"), (Some("Bühne"), "Bühne")] {
+        let mut line = Line::new(WebAsk {
+            label: asked.map(|label| label.parse().unwrap()),
+            ..ask()
+        });
+        line.feed(&[text(CONNECTED), text(&start)].concat())
+            .unwrap();
+        assert_eq!(line.rig.account().label().get().as_deref(), Some(label));
+    }
+    let mut line = Line::new(of(WebProtocol::Media));
+    line.feed(&text(
+        "MEDIA_START connection_id:a channel:WebSocket/a format:ulaw",
+    ))
+    .unwrap();
+    assert_eq!(
+        line.rig.account().label().get().as_deref(),
+        Some("WebSocket/a")
+    );
 }
 
 #[test]

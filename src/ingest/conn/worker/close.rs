@@ -265,6 +265,7 @@ mod tests {
 
     fn ask(peer: std::net::SocketAddr) -> WebAsk {
         WebAsk {
+            label: None,
             protocol: WebProtocol::Detect,
             id: None,
             rate_hz: Some(8_000),

@@ -9,6 +9,7 @@ const DELAY: Duration = Duration::from_millis(40);
 fn poured(rig: &Rig) -> Poured {
     let newcomer = Newcomer {
         id: "file".into(),
+        label: None,
         from: "test".into(),
         gain: None,
         source: 0,
@@ -94,6 +95,7 @@ fn the_end_gives_the_tail_of_a_conversion() {
     let rig = Rig::new(1 << 16, 1);
     let newcomer = Newcomer {
         id: "file".into(),
+        label: None,
         from: "test".into(),
         gain: None,
         source: 0,
