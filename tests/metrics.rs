@@ -272,6 +272,7 @@ fn what_comes_by_network_and_goes_there_is_told_by_address_and_reason() {
     });
     let mut place = Place::start(server.unwrap(), 10);
     let settings = RtpSettings {
+        interface: None,
         address: "127.0.0.1:0".parse().unwrap(),
         threads: 1,
         receive_buffer_bytes: 1 << 16,

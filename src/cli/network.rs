@@ -27,8 +27,9 @@ use super::{WrongUsage, common::Switch, units};
 #[derive(Debug, Args)]
 pub struct Network {
     /// Take RTP here, and RTCP here or on the next port; may be given several times. A payload type
-    /// that RTP leaves open is named with it: 127.0.0.1:5004,96=L16/16000/1
-    #[arg(long, value_name = "ADDR[,TYPE=FORMAT]", value_parser = rtp_address, help_heading = NETWORK)]
+    /// that RTP leaves open is named with it: 127.0.0.1:5004,96=L16/16000/1. A multicast group is joined,
+    /// on an interface that may be named: 239.69.1.1:5004,interface=eth0,96=L16/48000/2
+    #[arg(long, value_name = "ADDR[,interface=NAME][,TYPE=FORMAT]", value_parser = rtp_address, help_heading = NETWORK)]
     pub rtp: Vec<RtpAddress>,
 
     /// Threads that share each --rtp address
@@ -195,6 +196,8 @@ pub fn playout_delay(text: &str) -> Result<PlayoutDelay> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RtpAddress {
     pub address: SocketAddr,
+    /// Where a multicast group is joined.
+    pub interface: Option<String>,
     pub payloads: PayloadMap,
 }
 
@@ -213,10 +216,26 @@ fn rtp_address(text: &str) -> Result<RtpAddress> {
         bail!("RTCP needs the next port, and there is none after 65535; choose a port below it");
     }
     let mut payloads = PayloadMap::default();
+    let mut interface = None;
     for entry in parts {
-        payloads.define(entry)?;
+        match entry.split_once('=') {
+            Some(("interface", _)) if !address.ip().is_multicast() => bail!(
+                "`{entry}` says where a multicast group is joined, and {} is none; leave it out, or write \
+                 a group, as 239.69.1.1:5004",
+                address.ip()
+            ),
+            Some(("interface", "")) => bail!("`interface=` lacks a name; write interface=eth0"),
+            Some(("interface", name)) => interface = Some(name.to_owned()),
+            _ => {
+                payloads.define(entry)?;
+            }
+        }
     }
-    Ok(RtpAddress { address, payloads })
+    Ok(RtpAddress {
+        address,
+        interface,
+        payloads,
+    })
 }
 
 fn rtp_target(text: &str) -> Result<RtpTarget> {
@@ -279,6 +298,19 @@ mod tests {
         for text in ["", "localhost:5004", "127.0.0.1", "70000"] {
             let error = address(text).unwrap_err().to_string();
             assert!(error.contains("0.0.0.0:5004"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_group_may_say_on_which_interface_it_is_joined() {
+        let group = rtp_address("239.69.1.1:5004,interface=eth0,96=L16/48000/2").unwrap();
+        assert_eq!(group.interface.as_deref(), Some("eth0"));
+        assert_eq!(group.address.to_string(), "239.69.1.1:5004");
+        let group = rtp_address("[ff15::69]:5004,interface=lo").unwrap();
+        assert_eq!(group.interface.as_deref(), Some("lo"));
+        for text in ["127.0.0.1:5004,interface=lo", "239.69.1.1:5004,interface="] {
+            let error = rtp_address(text).unwrap_err().to_string();
+            assert!(error.contains("interface="), "{error}");
         }
     }
 

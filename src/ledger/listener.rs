@@ -112,6 +112,7 @@ pub struct Listener {
     refused: [AtomicU64; Refusal::ALL.len()],
     malformed: [AtomicU64; Malformed::ALL.len()],
     unadmitted: AtomicU64,
+    receive_errors: AtomicU64,
     kernel_drops: AtomicU64,
     timed_out: AtomicU64,
 }
@@ -124,6 +125,7 @@ impl Listener {
             refused: array::from_fn(|_| AtomicU64::new(0)),
             malformed: array::from_fn(|_| AtomicU64::new(0)),
             unadmitted: AtomicU64::new(0),
+            receive_errors: AtomicU64::new(0),
             kernel_drops: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
         }
@@ -152,6 +154,12 @@ impl Listener {
         self.unadmitted.fetch_add(packets, Ordering::Relaxed);
     }
 
+    /// The kernel refused to give what waits in a socket. True as often as for [`malformed`](Self::malformed).
+    pub fn fail_to_receive(&self) -> bool {
+        let before = self.receive_errors.fetch_add(1, Ordering::Relaxed);
+        (before + 1).is_power_of_two()
+    }
+
     /// The kernel had no room for so many datagrams, since the last call of whoever counts.
     pub fn drop_in_kernel(&self, datagrams: u64) {
         self.kernel_drops.fetch_add(datagrams, Ordering::Relaxed);
@@ -168,6 +176,7 @@ impl Listener {
             refused: array::from_fn(|why| self.refused[why].load(Ordering::Relaxed)),
             malformed: array::from_fn(|how| self.malformed[how].load(Ordering::Relaxed)),
             unadmitted: self.unadmitted.load(Ordering::Relaxed),
+            receive_errors: self.receive_errors.load(Ordering::Relaxed),
             kernel_drops: self.kernel_drops.load(Ordering::Relaxed),
             timed_out: self.timed_out.load(Ordering::Relaxed),
         }
@@ -183,6 +192,8 @@ pub struct ListenerEntry {
     pub malformed: [u64; Malformed::ALL.len()],
     /// Packets of sources that have no stream, and are not counted as refused.
     pub unadmitted: u64,
+    /// How often the kernel refused to give what waits in a socket.
+    pub receive_errors: u64,
     /// Datagrams that the kernel dropped, for want of room in the socket's buffer.
     pub kernel_drops: u64,
     /// Streams that were idle for too long.
@@ -199,6 +210,7 @@ impl ListenerEntry {
             *sum += times;
         }
         self.unadmitted += other.unadmitted;
+        self.receive_errors += other.receive_errors;
         self.kernel_drops += other.kernel_drops;
         self.timed_out += other.timed_out;
     }
@@ -221,12 +233,15 @@ mod tests {
         }
         listener.leave_out(3);
         listener.leave_out(4);
+        assert!(listener.fail_to_receive() && listener.fail_to_receive());
+        assert!(!listener.fail_to_receive());
         let entry = listener.read();
         assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut twice = entry;
         twice.add(&entry);
         assert_eq!((entry.unadmitted, twice.unadmitted), (7, 14));
+        assert_eq!((entry.receive_errors, twice.receive_errors), (3, 6));
         assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16]);
         assert_eq!(twice.malformed, [2, 4, 6, 8, 10, 12, 14, 16]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();

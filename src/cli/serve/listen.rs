@@ -43,6 +43,7 @@ pub(super) fn listen(
     for rtp in &network.rtp {
         let settings = RtpSettings {
             address: rtp.address,
+            interface: rtp.interface.clone(),
             threads: usize::from(network.rtp_threads),
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             streams: rtp::Settings {

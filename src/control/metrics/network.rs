@@ -138,6 +138,12 @@ fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result 
         by_name(|entry| entry.unadmitted),
     )?;
     page.counters(
+        "ingest_receive_errors",
+        None,
+        "How often the kernel refused to give what waits in a socket",
+        by_name(|entry| entry.receive_errors),
+    )?;
+    page.counters(
         "ingest_kernel_dropped",
         PACKETS,
         "Packets for which the kernel had no room",

@@ -32,6 +32,9 @@ use crate::{
 /// It is how exactly their times are known.
 const REST_MS: u8 = 1;
 
+/// It rests for so long after the kernel refused to give it what waits.
+const REFUSED_REST_MS: u8 = 20;
+
 /// Batches that are read before the tick is looked after, whatever floods in.
 const BATCHES_MAX: usize = 32;
 
@@ -41,9 +44,12 @@ const REPORTS_MAX: usize = 256;
 /// What an RTP listener is started with.
 #[derive(Debug, Clone)]
 pub struct RtpSettings {
-    /// Where packets come to; reports come to the next port, too. Port 0 lets the kernel choose.
+    /// Where packets come to; reports come to the next port, too. Port 0 lets the kernel choose. A
+    /// multicast group is joined.
     pub address: SocketAddr,
-    /// Threads that receive, 1 or more.
+    /// The interface on which a group is joined; the kernel chooses if there is none.
+    pub interface: Option<String>,
+    /// Threads that receive, 1 or more. A group has one, as each socket would get all of it.
     pub threads: usize,
     /// The kernel's buffer for each thread's socket.
     pub receive_buffer_bytes: usize,
@@ -73,14 +79,19 @@ impl RtpListener {
     ) -> io::Result<Self> {
         let RtpSettings {
             address,
+            interface,
             threads,
             receive_buffer_bytes,
             streams,
         } = settings;
-        let threads = threads.max(1);
+        let threads = if address.ip().is_multicast() {
+            1
+        } else {
+            threads.max(1)
+        };
         let no_listener = format!("cannot listen on rtp {address}");
-        let sockets =
-            Sockets::bind(address, threads, receive_buffer_bytes).map_err(during(&no_listener))?;
+        let sockets = Sockets::bind(address, interface.as_deref(), threads, receive_buffer_bytes)
+            .map_err(during(&no_listener))?;
         let address = sockets.packets[0]
             .local_addr()
             .map_err(during(&no_listener))?;
@@ -288,14 +299,13 @@ impl Shard {
     fn run(mut self) {
         // Made here, as it holds pointers, and no thread gives such away.
         let mut batch = Batch::new();
-        let mut busy = false;
+        let mut rest = None;
         loop {
-            let stop = if busy {
-                wait(&self.quiet, EpollTimeout::from(REST_MS))
-            } else {
-                wait(&self.all, EpollTimeout::NONE)
+            let stop = match rest {
+                Some(ms) => wait(&self.quiet, EpollTimeout::from(ms)),
+                None => wait(&self.all, EpollTimeout::NONE),
             };
-            busy = self.drain(&mut batch);
+            rest = self.drain(&mut batch);
             self.tick(&mut batch);
             if stop {
                 break;
@@ -313,43 +323,58 @@ impl Shard {
         });
     }
 
-    /// Takes what waits in the sockets, in bounds. Gives whether anything did.
-    fn drain(&mut self, batch: &mut Batch) -> bool {
+    /// Takes what waits in the sockets, in bounds. Gives for how many milliseconds to rest before more is
+    /// taken: none if nothing waited.
+    fn drain(&mut self, batch: &mut Batch) -> Option<u8> {
         let mut any = false;
+        let mut refused = false;
         let Self {
             packets, receiver, ..
         } = self;
         for _ in 0..BATCHES_MAX {
             let now = now_ns();
             let taken = batch.receive(packets, |bytes, from| receiver.datagram(bytes, from, now));
-            // What a socket that only receives could tell is of the interface, and passes.
-            let taken = taken.unwrap_or(0);
+            let taken = taken.unwrap_or_else(|error| {
+                refused = true;
+                refuse(receiver.account(), &error);
+                0
+            });
             any |= taken > 0;
             if taken < BATCH {
                 break;
             }
         }
-        self.drain_reports(batch);
-        any
+        refused |= self.drain_reports(batch);
+        match (refused, any) {
+            (true, _) => Some(REFUSED_REST_MS),
+            (false, true) => Some(REST_MS),
+            (false, false) => None,
+        }
     }
 
-    fn drain_reports(&mut self, batch: &mut Batch) {
+    /// Gives whether the kernel refused.
+    fn drain_reports(&mut self, batch: &mut Batch) -> bool {
         let now = now_ns();
         match &mut self.control {
             Control::Read(others) => {
                 let receiver = &mut self.receiver;
-                let _ = batch.receive(&self.reports, |bytes, from| {
+                let taken = batch.receive(&self.reports, |bytes, from| {
                     receiver.control(bytes, from, now);
                     for other in &*others {
                         // A thread that does not keep up loses reports, not packets.
                         let _ = other.try_send((bytes.into(), from, now));
                     }
                 });
+                if let Err(error) = &taken {
+                    refuse(receiver.account(), error);
+                }
+                taken.is_err()
             }
             Control::Told(told) => {
                 for (bytes, from, at) in told.iter().flat_map(mpsc::Receiver::try_iter) {
                     self.receiver.overheard(&bytes, from, at);
                 }
+                false
             }
         }
     }
@@ -403,6 +428,16 @@ impl Shard {
                 TimerSetTimeFlags::TFD_TIMER_ABSTIME,
             )
             .map_err(during("timerfd_settime"))
+    }
+}
+
+/// Counts that the kernel refused to give what waits, and logs it ever more rarely.
+fn refuse(account: &Listener, error: &io::Error) {
+    if account.fail_to_receive() {
+        tracing::warn!(
+            listener = account.name(),
+            "cannot receive: {error}; counted as receive_errors"
+        );
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
 
 mod advice;
 mod dismissed;
+mod group;
 mod incoming;
 mod listener;
 mod probation;

@@ -16,6 +16,7 @@ use nix::{
     },
 };
 
+use super::group;
 use crate::ingest::during;
 
 /// Datagrams taken with one system call.
@@ -40,22 +41,34 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// Binds as many sockets as there are threads, and the one of the next port. If the port is 0 the
-    /// kernel chooses two that are free and next to each other.
+    /// kernel chooses two that are free and next to each other. A group is joined on `interface`, or where the
+    /// kernel's routes lead to.
     ///
     /// # Errors
     /// The kernel's reason, with the address.
-    pub fn bind(address: SocketAddr, threads: usize, buffer_bytes: usize) -> io::Result<Self> {
+    pub fn bind(
+        address: SocketAddr,
+        interface: Option<&str>,
+        threads: usize,
+        buffer_bytes: usize,
+    ) -> io::Result<Self> {
+        let address = group::scoped(address, interface)?;
         let mut attempts = if address.port() == 0 { ATTEMPTS } else { 1 };
         loop {
             attempts -= 1;
-            match Self::try_bind(address, threads, buffer_bytes) {
+            match Self::try_bind(address, interface, threads, buffer_bytes) {
                 Err(error) if attempts > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
                 result => return result,
             }
         }
     }
 
-    fn try_bind(address: SocketAddr, threads: usize, buffer_bytes: usize) -> io::Result<Self> {
+    fn try_bind(
+        address: SocketAddr,
+        interface: Option<&str>,
+        threads: usize,
+        buffer_bytes: usize,
+    ) -> io::Result<Self> {
         let shared = threads > 1;
         let first = bound(address, shared, buffer_bytes)?;
         let address = first.local_addr().map_err(during("getsockname"))?;
@@ -71,8 +84,15 @@ impl Sockets {
         for _ in 1..threads {
             packets.push(bound(address, shared, buffer_bytes)?);
         }
-        let reports = bound(SocketAddr::new(address.ip(), next), false, buffer_bytes)
+        let mut next_address = address;
+        next_address.set_port(next);
+        let reports = bound(next_address, false, buffer_bytes)
             .map_err(during(format!("its RTCP at port {next}")))?;
+        if address.ip().is_multicast() {
+            for socket in packets.iter().chain([&reports]) {
+                group::join(socket, address.ip(), interface)?;
+            }
+        }
         Ok(Self {
             packets,
             reports,
@@ -90,6 +110,10 @@ fn bound(address: SocketAddr, shared: bool, buffer_bytes: usize) -> io::Result<U
     };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd: OwnedFd = socket(family, SockType::Datagram, flags, None).map_err(during("socket"))?;
+    if address.ip().is_multicast() {
+        // Each socket of the host that has joined a group gets all of it.
+        setsockopt(&fd, sockopt::ReuseAddr, &true).map_err(during("setsockopt SO_REUSEADDR"))?;
+    }
     if shared {
         setsockopt(&fd, sockopt::ReusePort, &true).map_err(during("setsockopt SO_REUSEPORT"))?;
     }
@@ -109,6 +133,8 @@ pub(super) struct Batch {
     control: Vec<u8>,
     /// The kernel has something to say beside the datagrams: how many it dropped.
     dropped: bool,
+    /// The kernel refuses to take several with one call.
+    single: bool,
 }
 
 impl Batch {
@@ -118,18 +144,49 @@ impl Batch {
             bytes: vec![0; BATCH * DATAGRAM_MAX].into(),
             control: cmsg_space!(u32),
             dropped: false,
+            single: false,
         }
     }
 
     /// Gives `take` what waits, up to [`BATCH`] datagrams, and says how many. Never waits, never
-    /// allocates; one system call.
+    /// allocates; one system call, or one for each where the kernel refuses `recvmmsg`.
     ///
     /// # Errors
-    /// The kernel's reason. Nothing waiting is none.
+    /// The kernel's reason, with the call. Nothing waiting is none. After the first error of `recvmmsg` the
+    /// datagrams are taken by `recvmsg`.
     ///
     /// # Panics
     /// Never: there is memory for a whole batch.
     pub fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        mut take: impl FnMut(&[u8], SocketAddr),
+    ) -> io::Result<usize> {
+        if !self.single {
+            return self.receive_many(socket, take);
+        }
+        let mut count = 0;
+        while count < BATCH {
+            let mut slice = [IoSliceMut::new(&mut self.bytes[..DATAGRAM_MAX])];
+            let flags = MsgFlags::MSG_DONTWAIT;
+            match recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slice, None, flags) {
+                Ok(message) => {
+                    count += 1;
+                    self.dropped |= message.flags.contains(MsgFlags::MSG_CTRUNC);
+                    if let Some(from) = message.address.as_ref().and_then(address) {
+                        take(message.iovs().next().unwrap_or(&[]), from);
+                    }
+                }
+                Err(Errno::EAGAIN | Errno::EINTR) => break,
+                // What came before it is told first; the error is still there at the next call.
+                Err(_) if count > 0 => break,
+                Err(errno) => return Err(during("recvmsg")(errno)),
+            }
+        }
+        Ok(count)
+    }
+
+    fn receive_many(
         &mut self,
         socket: &UdpSocket,
         mut take: impl FnMut(&[u8], SocketAddr),
@@ -147,7 +204,10 @@ impl Batch {
         let received = match received {
             Ok(received) => received,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => {
+                self.single = true;
+                return Err(during("recvmmsg, and recvmsg is used from now on")(errno));
+            }
         };
         let mut count = 0;
         for message in received {
@@ -210,12 +270,33 @@ pub(super) fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::{Duration, Instant};
+
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
     use super::*;
 
+    #[cfg(target_arch = "x86_64")]
+    const SYS_RECVMMSG: i64 = 299;
+    #[cfg(not(target_arch = "x86_64"))]
+    const SYS_RECVMMSG: i64 = 243;
+
     const LOOPBACK: &str = "127.0.0.1:0";
+
+    /// A filter of this thread, and of those that it starts, answers `recvmmsg` with EPERM.
+    pub fn refuse_recvmmsg() {
+        let filter: BpfProgram = SeccompFilter::new(
+            [(SYS_RECVMMSG, Vec::new())].into(),
+            SeccompAction::Allow,
+            SeccompAction::Errno(Errno::EPERM as u32),
+            std::env::consts::ARCH.try_into().unwrap(),
+        )
+        .unwrap()
+        .try_into()
+        .unwrap();
+        seccompiler::apply_filter(&filter).unwrap();
+    }
 
     fn take_all(
         batch: &mut Batch,
@@ -235,7 +316,7 @@ mod tests {
     #[test]
     fn datagrams_of_every_length_come_whole_and_in_order() {
         for address in [LOOPBACK, "[::1]:0"] {
-            let Ok(sockets) = Sockets::bind(address.parse().unwrap(), 1, 1 << 20) else {
+            let Ok(sockets) = Sockets::bind(address.parse().unwrap(), None, 1, 1 << 20) else {
                 // A host without IPv6.
                 assert_ne!(address, LOOPBACK);
                 continue;
@@ -272,7 +353,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_drops_is_told() {
-        let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), 1, 1 << 20).unwrap();
+        let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), None, 1, 1 << 20).unwrap();
         let socket = &sockets.packets[0];
         // The smallest buffer that the kernel gives.
         setsockopt(socket, sockopt::RcvBuf, &1).unwrap();
@@ -297,11 +378,35 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_come_one_by_one_where_recvmmsg_is_refused() {
+        let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), None, 1, 1 << 20).unwrap();
+        let socket = &sockets.packets[0];
+        let sender = UdpSocket::bind(LOOPBACK).unwrap();
+        for byte in 0..100 {
+            let to = socket.local_addr().unwrap();
+            sender.send_to(&[byte; 10], to).unwrap();
+        }
+        let taken = std::thread::scope(|scope| {
+            let taken = scope.spawn(|| {
+                refuse_recvmmsg();
+                let mut batch = Batch::new();
+                let error = batch.receive(socket, |_, _| {}).unwrap_err().to_string();
+                assert!(error.contains("recvmmsg"), "{error}");
+                take_all(&mut batch, socket, 100)
+            });
+            taken.join().unwrap()
+        });
+        let sent: Vec<_> = (0..100).map(|byte| vec![byte; 10]).collect();
+        let taken: Vec<_> = taken.into_iter().map(|(bytes, _)| bytes).collect();
+        assert_eq!(taken, sent);
+    }
+
+    #[test]
     fn a_port_of_ones_own_is_not_shared_unseen() {
-        let first = Sockets::bind(LOOPBACK.parse().unwrap(), 1, 1 << 16).unwrap();
+        let first = Sockets::bind(LOOPBACK.parse().unwrap(), None, 1, 1 << 16).unwrap();
         let address = first.packets[0].local_addr().unwrap();
         for threads in [1, 2] {
-            let error = Sockets::bind(address, threads, 1 << 16).unwrap_err();
+            let error = Sockets::bind(address, None, threads, 1 << 16).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
             assert!(error.to_string().starts_with("bind: "), "{error}");
         }
@@ -321,14 +426,16 @@ mod tests {
                 Some((taken, address))
             })
             .unwrap();
-        let error = Sockets::bind(address, 1, 1 << 16).unwrap_err().to_string();
+        let error = Sockets::bind(address, None, 1, 1 << 16)
+            .unwrap_err()
+            .to_string();
         let said = format!("its RTCP at port {}: bind: ", address.port() + 1);
         assert!(error.starts_with(&said), "{error}");
     }
 
     #[test]
     fn threads_share_a_port_and_each_datagram_comes_once() {
-        let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), 3, 1 << 20).unwrap();
+        let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), None, 3, 1 << 20).unwrap();
         let to = sockets.packets[0].local_addr().unwrap();
         let senders: Vec<_> = (0..50)
             .map(|_| UdpSocket::bind(LOOPBACK).unwrap())
@@ -358,7 +465,8 @@ mod tests {
 
     #[test]
     fn the_last_port_is_refused_with_the_reason() {
-        let error = Sockets::bind("127.0.0.1:65535".parse().unwrap(), 1, 1 << 16).unwrap_err();
+        let error =
+            Sockets::bind("127.0.0.1:65535".parse().unwrap(), None, 1, 1 << 16).unwrap_err();
         assert!(
             error.to_string().contains("RTCP needs the next port"),
             "{error}"

@@ -101,6 +101,8 @@ pub struct ListenerReport {
     pub malformed: BTreeMap<&'static str, u64>,
     /// Of sources that have no stream: too few to prove one, refused, or overtaken by a goodbye.
     pub unadmitted_packets: u64,
+    /// How often the kernel refused to give what waits in a socket.
+    pub receive_errors: u64,
     /// Datagrams that the kernel had no room for.
     pub kernel_dropped_packets: u64,
     /// Streams that gave their slot back because they were idle.
@@ -123,6 +125,7 @@ impl From<&Listener> for ListenerReport {
                 .zip(entry.malformed)
                 .collect(),
             unadmitted_packets: entry.unadmitted,
+            receive_errors: entry.receive_errors,
             kernel_dropped_packets: entry.kernel_drops,
             timed_out_streams: entry.timed_out,
         }

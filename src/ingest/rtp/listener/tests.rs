@@ -43,6 +43,14 @@ impl Admission for Door {
 }
 
 fn listen(threads: usize) -> (RtpListener, Arc<Door>, Consumer) {
+    listen_on("127.0.0.1:0", None, threads).unwrap()
+}
+
+fn listen_on(
+    address: &str,
+    interface: Option<&str>,
+    threads: usize,
+) -> io::Result<(RtpListener, Arc<Door>, Consumer)> {
     let (pool, consumer) = Pool::builder()
         .slots(16)
         .ring_bytes(1 << 16)
@@ -53,7 +61,8 @@ fn listen(threads: usize) -> (RtpListener, Arc<Door>, Consumer) {
         admitted: Mutex::default(),
     });
     let settings = RtpSettings {
-        address: "127.0.0.1:0".parse().unwrap(),
+        address: address.parse().unwrap(),
+        interface: interface.map(str::to_owned),
         threads,
         receive_buffer_bytes: 1 << 18,
         streams: Settings {
@@ -81,8 +90,8 @@ fn listen(threads: usize) -> (RtpListener, Arc<Door>, Consumer) {
         block_samples: 160,
     };
     let admission: Arc<dyn Admission> = Arc::clone(&door) as _;
-    let listener = RtpListener::start(settings, clock, &admission).unwrap();
-    (listener, door, consumer)
+    let listener = RtpListener::start(settings, clock, &admission)?;
+    Ok((listener, door, consumer))
 }
 
 /// A packet of 20 ms of mu-law.
@@ -189,4 +198,75 @@ fn reports_of_the_next_port_reach_the_thread_that_has_the_stream() {
     }
     assert_eq!(ended(&door), 8);
     listener.join();
+}
+
+/// Two packets come from here; gives the packets of the stream that they become, or none after a while.
+fn received_from(phone: &UdpSocket, to: SocketAddr, door: &Door) -> Option<u64> {
+    let begun = Instant::now();
+    for number in 0.. {
+        phone.send_to(&packet(1, number), to).unwrap();
+        if let Some((account, _)) = door.admitted.lock().unwrap().first() {
+            return account.network().map(|network| network.totals().received);
+        }
+        if begun.elapsed() > Duration::from_secs(30) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+#[test]
+fn a_multicast_group_is_joined_on_the_interface_named() {
+    let (listener, door, _consumer) = listen_on("239.69.1.1:0", Some("lo"), 2).unwrap();
+    // The address of the sender says on which interface it sends.
+    let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let received = received_from(&phone, listener.local_addr(), &door);
+    listener.join();
+    assert!(received.is_some());
+    // One stream, though two threads were asked for: each would get all of a group.
+    assert_eq!(door.admitted.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_multicast_group_of_ipv6_is_joined_on_the_interface_named() {
+    let Ok(joined) = std::fs::read_to_string("/proc/net/igmp6") else {
+        // A host without IPv6.
+        return;
+    };
+    let group = "ff120000000000000000000000694d70";
+    assert!(!joined.contains(group));
+    let (listener, ..) = listen_on("[ff12::69:4d70]:0", Some("lo"), 1).unwrap();
+    let joined = std::fs::read_to_string("/proc/net/igmp6").unwrap();
+    listener.join();
+    let members = joined.lines().filter(|line| line.contains(group));
+    let interfaces: Vec<_> = members
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
+    assert_eq!(interfaces, ["lo"]);
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    let error = listen_on("239.69.1.1:0", Some("none-such"), 1)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("interface none-such"), "{error}");
+}
+
+#[test]
+fn a_refused_recvmmsg_is_counted_and_streams_are_heard() {
+    let heard = std::thread::spawn(|| {
+        // The listener's threads have it, too.
+        super::super::socket::tests::refuse_recvmmsg();
+        let (listener, door, _consumer) = listen(1);
+        let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let received = received_from(&phone, listener.local_addr(), &door);
+        let account = Arc::clone(listener.account());
+        listener.join();
+        (received, account.read().receive_errors)
+    });
+    let (received, errors) = heard.join().unwrap();
+    assert!(received.is_some());
+    assert_eq!(errors, 1);
 }
