@@ -73,8 +73,18 @@ fn what_is_wrong_in_a_config_is_said_of_it() {
     for (said, parts) in [
         ("rate = 0", &["rate", "1000"][..]),
         ("synthetik = 3", &["`synthetik`", "synthetic"]),
-        ("rate = ", &["line 1"]),
-        ("rate = [1]", &["`rate`", "array"]),
+        ("rate = ", &["line 1", "rate = 8000"]),
+        (
+            "seed = 1\nrate = 8000 8000\n",
+            &["line 2", "\"rate = 8000 8000\""],
+        ),
+        ("seed = 1\nseed = 2", &["line 2", "stands there before"]),
+        ("rate = [1]", &["`rate` takes one HZ, and no array"]),
+        ("rtp = [[5004]]", &["`rtp` has an array for a value"]),
+        (
+            "rate = \"fast\"",
+            &["--rate", "whole number from 1000 to 384000"],
+        ),
         ("duration = 10", &["duration", "10s"]),
         ("config = \"other.toml\"", &["`config`"]),
         ("\u{0}", &[]),
@@ -86,6 +96,7 @@ fn what_is_wrong_in_a_config_is_said_of_it() {
         for part in parts.iter().chain([&text(&path)]) {
             assert!(message.contains(part), "{said}: {message}");
         }
+        assert_eq!(message.lines().count(), 1, "{said}: {message}");
     }
 }
 

@@ -24,9 +24,9 @@ fn a_value_out_of_range_names_its_flag_and_what_would_do() {
         ("--ptime", "2s", "1000ms"),
         ("--ptime", "300us", "0.25ms, 0.375ms"),
         ("--ptime", "20", "20ms"),
-        ("--rate", "0", "1000..=384000"),
+        ("--rate", "0", "from 1000 to 384000"),
         ("--rate", "4294967296", "384000"),
-        ("--channels", "3", "1..=2"),
+        ("--channels", "3", "from 1 to 2"),
         ("--streams-max", "0", "at least 1"),
         ("--streams-max", "18446744073709551615", "at most 1048576"),
         ("--ring-size", "1000000", "524288 and 1048576"),
@@ -36,7 +36,7 @@ fn a_value_out_of_range_names_its_flag_and_what_would_do() {
         ("--ring-size", "1EiB", "1MiB"),
         ("--ring-size", "99999999999999999999999", "1MiB"),
         ("--ring-size", "large", "1MiB"),
-        ("--ingest-threads", "0", "1..=1024"),
+        ("--ingest-threads", "0", "from 1 to 1024"),
         ("--gain", "25", "24"),
         ("--limiter", "maybe", "on"),
         ("--playout-delay", "2h", "1h"),
@@ -77,6 +77,40 @@ fn a_value_out_of_range_names_its_flag_and_what_would_do() {
         ("--loop", "0", "1"),
     ] {
         wrong(&["replay", text(&file), flag, value], &[flag, remedy]);
+    }
+}
+
+#[test]
+fn no_librarys_words_reach_a_person() {
+    // Each flag of each command with a value, by its help; any text will do for a path.
+    let raw = [
+        "invalid digit",
+        "invalid float",
+        "expected number",
+        "time unit",
+        "..=",
+        "empty string",
+        "target type",
+    ];
+    for command in ["serve", "replay", "drops", "plan", "bench"] {
+        let help = stdout(&mixpool(&[command, "--help"]));
+        let flags = help.lines().filter_map(|line| line.split_once("--"));
+        let flags = flags.filter(|(before, _)| before.trim().trim_end_matches("-v,").is_empty());
+        let mut refused = 0;
+        for (_, flag) in flags {
+            let name = flag.split([' ', '[', '=']).next().unwrap();
+            if !flag.contains('<') || ["record", "report", "plot"].contains(&name) {
+                continue;
+            }
+            for value in ["", "x", "1x", "-", "99999999999999999999999"] {
+                let said = stderr(&mixpool(&[command, &format!("--{name}={value}"), "--help"]));
+                refused += usize::from(!said.is_empty());
+                for words in raw {
+                    assert!(!said.contains(words), "{command} --{name}={value}: {said}");
+                }
+            }
+        }
+        assert!(refused > 10, "{command}: {refused}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
-use clap::{ArgAction, Args, ValueEnum, value_parser};
+use clap::{ArgAction, Args, ValueEnum};
 use mixpool::{
     audio::{
         Format, Gain,
@@ -17,19 +17,19 @@ use mixpool::{
 use super::{WrongUsage, report, units};
 
 /// Threads that a flag may ask for. More than a few bring nothing.
-pub const THREADS: std::ops::RangeInclusive<i64> = 1..=1024;
+pub const THREADS: std::ops::RangeInclusive<u16> = 1..=1024;
 
 /// Flags of the bus, the pool and the results.
 #[derive(Debug, Args)]
 pub struct Common {
     /// Samples per second of the mix
     #[arg(long, default_value_t = 8000, value_name = "HZ", help_heading = MIX,
-          value_parser = value_parser!(u32).range(i64::from(RATE_HZ_MIN)..=i64::from(RATE_HZ_MAX)))]
+          value_parser = units::count(RATE_HZ_MIN..=RATE_HZ_MAX))]
     pub rate: u32,
 
     /// Channels of the mix: 1 or 2
     #[arg(long, default_value_t = 1, value_name = "COUNT", help_heading = MIX,
-          value_parser = value_parser!(u16).range(1..=i64::from(CHANNELS_MAX)))]
+          value_parser = units::count(1..=CHANNELS_MAX))]
     pub channels: u16,
 
     /// Length of a frame and of a tick
@@ -167,7 +167,7 @@ impl Common {
 
 /// A count of rings that a pool can have, by the pool's own rule.
 fn rings(text: &str) -> Result<usize> {
-    let count = text.parse()?;
+    let count = units::count(0..=usize::MAX)(text)?;
     PoolPlan::new(count, 1 << 20)?;
     Ok(count)
 }

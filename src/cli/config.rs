@@ -98,7 +98,7 @@ fn reason(error: &clap::Error) -> String {
 fn flags(text: &str) -> Result<Vec<String>> {
     let table: Table = text
         .parse()
-        .map_err(|error: toml::de::Error| anyhow!("{error}"))?;
+        .map_err(|error: toml::de::Error| anyhow!(syntax(text, &error)))?;
     let known = known_keys();
     let mut flags = Vec::new();
     for (name, value) in table {
@@ -115,11 +115,38 @@ fn flags(text: &str) -> Result<Vec<String>> {
             if value.is_bool() && !key.is_boolean {
                 bail!("`{name}` takes {}, and no truth value", key.takes);
             }
+            if value.is_array() && !key.is_repeatable {
+                bail!("`{name}` takes one {}, and no array", key.takes);
+            }
             let flag = name.replace('_', "-");
             flags.push(format!("--{flag}={}", text_of(&name, value)?));
         }
     }
     Ok(flags)
+}
+
+/// Where a text is no TOML, and what to write: the parser's own reasons speak of its grammar.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = text.get(..at).unwrap_or_default();
+    let number = before.matches('\n').count() + 1;
+    let line = text.lines().nth(number - 1).unwrap_or_default().trim();
+    let why = if error.message().contains("duplicate key") {
+        "its key stands there before: a list takes several values, as allow = [\"10.0.0.0/8\", \"::1\"]"
+    } else {
+        "it is no TOML; write KEY = VALUE, texts in quotes, as rate = 8000 or record = \"mix.wav\""
+    };
+    format!("line {number}, {line:?}: {why}")
+}
+
+/// What a value is that no flag takes.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "an array",
+        Value::Table(_) => "a table",
+        Value::Datetime(_) => "a date",
+        _ => "a value",
+    }
 }
 
 /// A value as the command line writes it. A table, such as `[[rtp]]`, is an `address` and what is said
@@ -154,8 +181,8 @@ fn scalar(key: &str, value: Value) -> Result<String> {
         Value::Integer(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
         other => bail!(
-            "`{key}` is a {}; write a text, a number or a truth value",
-            other.type_str()
+            "`{key}` has {} for a value; write a text, a number or a truth value",
+            kind(&other)
         ),
     })
 }

@@ -7,13 +7,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, value_parser};
+use clap::Args;
 use mixpool::control::{ControlSettings, Tokens};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{
     WrongUsage,
     network::{self, Network},
+    units,
 };
 
 /// Where the control plane listens if nothing is said, or at the next port that is free.
@@ -22,6 +23,9 @@ const PORT: u16 = 8080;
 /// Descriptors for all else: two for each of 1000 who send audio over the network, a pair of sockets where
 /// a body brings it; and files, sockets, eventfds.
 const OTHER_DESCRIPTORS: u64 = 2500;
+
+/// Most of what is counted: no pool has more streams.
+const COUNT_MAX: usize = 1 << 20;
 
 /// Ports that are tried.
 const PORTS: u16 = 1000;
@@ -48,21 +52,24 @@ pub struct ControlPlane {
     http_host: Vec<String>,
 
     /// Most connections at once
-    #[arg(long, default_value_t = ControlSettings::default().connections_max, value_name = "COUNT")]
+    #[arg(long, default_value_t = ControlSettings::default().connections_max, value_name = "COUNT",
+          value_parser = units::count(1..=COUNT_MAX))]
     http_connections_max: usize,
 
     /// Most requests a second from one address; twice as many may come at once
     #[arg(long, default_value_t = ControlSettings::default().requests_per_second, value_name = "COUNT",
-          value_parser = value_parser!(u32).range(1..))]
+          value_parser = units::count(1..=u32::MAX))]
     http_requests_per_second: u32,
 
     /// Most listeners at once, to the mix and to single streams
-    #[arg(long, default_value_t = ControlSettings::default().listeners_max, value_name = "COUNT")]
+    #[arg(long, default_value_t = ControlSettings::default().listeners_max, value_name = "COUNT",
+          value_parser = units::count(0..=COUNT_MAX))]
     listeners_max: usize,
 
     /// Streams that have series of their own in /metrics, the earliest admitted; the others are in the
     /// totals
-    #[arg(long, default_value_t = ControlSettings::default().metrics_streams_max, value_name = "COUNT")]
+    #[arg(long, default_value_t = ControlSettings::default().metrics_streams_max, value_name = "COUNT",
+          value_parser = units::count(0..=COUNT_MAX))]
     metrics_streams_max: usize,
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use clap::{ArgAction, Args, value_parser};
+use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use mixpool::{
     audio::format::{RATE_HZ_MAX, RATE_HZ_MIN},
@@ -33,7 +33,7 @@ pub struct Network {
     pub rtp: Vec<RtpAddress>,
 
     /// Threads that share each --rtp address
-    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = value_parser!(u16).range(1..=64),
+    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = units::count(1..=64_u16),
           help_heading = NETWORK)]
     pub rtp_threads: u16,
 
@@ -88,12 +88,12 @@ pub struct Network {
     pub allow: Vec<IpNet>,
 
     /// Most streams from one source address [default: as many as --streams-max]
-    #[arg(long, value_name = "COUNT", help_heading = LIMITS, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", help_heading = LIMITS, value_parser = units::count(1..=u32::MAX))]
     pub streams_per_source: Option<u32>,
 
     /// Most connections at once
     #[arg(long, default_value_t = 1000, value_name = "COUNT", help_heading = LIMITS,
-          value_parser = value_parser!(u32).range(1..=1 << 20))]
+          value_parser = units::count(1..=1_u32 << 20))]
     pub connections_max: u32,
 
     /// End a stream that sends nothing for so long

@@ -27,7 +27,8 @@ pub struct Arguments {
         long,
         visible_alias = "streams-max",
         value_name = "COUNT",
-        default_value_t = 1000
+        default_value_t = 1000,
+        value_parser = units::count(0..=usize::MAX)
     )]
     streams: usize,
 
@@ -40,7 +41,8 @@ pub struct Arguments {
     hold: Option<Duration>,
 
     /// Samples per second and channel
-    #[arg(long, value_name = "HZ", default_value_t = 8000)]
+    #[arg(long, value_name = "HZ", default_value_t = 8000,
+          value_parser = units::count(0..=u32::MAX))]
     rate: u32,
 
     /// Audio in each frame
@@ -48,7 +50,7 @@ pub struct Arguments {
     ptime: Duration,
 
     /// Channels: 1 or 2
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = units::count(0..=u16::MAX))]
     channels: u16,
 
     /// Prefault in huge pages, and ask whether this host has them

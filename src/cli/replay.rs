@@ -5,7 +5,7 @@ mod files;
 use std::{io, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, value_parser};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mixpool::{
     ingest::{Feed, Feeders, Imperfection, Schedule},
@@ -37,7 +37,7 @@ pub struct Arguments {
     files: Vec<PathBuf>,
 
     /// Streams in all: the files are taken in turn, again and again [default: one for each file]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = units::count(0..=usize::MAX))]
     streams: Option<usize>,
 
     /// How fast: 1 for real time, another number for a multiple of it, or max for as fast as they can
@@ -46,11 +46,11 @@ pub struct Arguments {
     speed: Speed,
 
     /// How often each file is played
-    #[arg(long = "loop", default_value_t = 1, value_name = "COUNT", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long = "loop", default_value_t = 1, value_name = "COUNT", value_parser = units::count(1..=u64::MAX))]
     plays: u64,
 
     /// Threads that read the files
-    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(THREADS))]
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = units::count(THREADS))]
     ingest_threads: u16,
 
     /// Time from the arrival of a stream's first frame to its playout; none at --speed max

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{ArgAction, Args, value_parser};
+use clap::{ArgAction, Args};
 use mixpool::{
     control::Control,
     ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
@@ -27,8 +27,11 @@ use super::{
 /// Bytes of a ring: a minute of 8 kHz 16-bit mono in frames of 20 ms.
 const RING_BYTES: usize = 1 << 20;
 
+/// No Linux has more CPUs.
+const CPU_MAX: usize = 8191;
+
 /// Most synthetic streams: no pool has more rings.
-const SYNTHETIC_MAX: i64 = 1 << 20;
+const SYNTHETIC_MAX: u32 = 1 << 20;
 
 #[derive(Debug, Args)]
 #[command(
@@ -59,7 +62,7 @@ pub struct Arguments {
     playout_delay: PlayoutDelay,
 
     /// Threads that feed the streams
-    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(THREADS))]
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = units::count(THREADS))]
     ingest_threads: u16,
 
     /// Show in the status line how late ticks begin and how long they take: median, 99%, 99.9%, longest
@@ -74,7 +77,7 @@ pub struct Arguments {
 
     /// Streams to make up, each with a seed, a frequency and a level of its own; at most --streams-max
     #[arg(long, default_value_t = 0, value_name = "COUNT", help_heading = SYNTHETIC,
-          value_parser = value_parser!(u32).range(0..=SYNTHETIC_MAX))]
+          value_parser = units::count(0..=SYNTHETIC_MAX))]
     synthetic: u32,
 
     /// What they sound like: sine, sweep, white, pink, speech, silence, impulse, or mixed for all
@@ -84,7 +87,8 @@ pub struct Arguments {
     waveform: Kind,
 
     /// The same seed gives the same samples
-    #[arg(long, default_value_t = 1, value_name = "NUMBER", help_heading = SYNTHETIC)]
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", help_heading = SYNTHETIC,
+          value_parser = units::count(0..=u64::MAX))]
     seed: u64,
 
     /// Level of each, in dB of full scale, give or take 6 [default: such that the mix is near -20]
@@ -111,11 +115,11 @@ pub struct Arguments {
 
     /// Its priority: 1 to 99; interrupt threads of a real-time kernel have 50
     #[arg(long, default_value_t = 10, value_name = "PRIORITY", help_heading = REALTIME,
-          value_parser = value_parser!(u8).range(1..=99))]
+          value_parser = units::count(1..=99_u8))]
     realtime_priority: u8,
 
     /// Bind the mixer thread to this CPU, with --realtime or without
-    #[arg(long, value_name = "CPU", help_heading = REALTIME)]
+    #[arg(long, value_name = "CPU", help_heading = REALTIME, value_parser = units::count(0..=CPU_MAX))]
     mixer_cpu: Option<usize>,
 
     /// Folder for recordings that the API starts, and of files that it plays: nothing outside it is reached

@@ -1,6 +1,6 @@
 //! Sizes and durations as people write them: `1MiB`, `20ms`, `1min`.
 
-use std::time::Duration;
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use bytesize::ByteSize;
@@ -8,6 +8,21 @@ use mixpool::audio::Gain;
 
 /// Longest delay that a flag may ask for. A stream that waits longer is never heard.
 const DELAY_MAX: Duration = Duration::from_secs(3600);
+
+/// A whole number of this range.
+pub fn count<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T> + Clone
+where
+    T: FromStr + PartialOrd + Display + Clone,
+{
+    move |text| match text.parse() {
+        Ok(count) if range.contains(&count) => Ok(count),
+        _ => bail!(
+            "write a whole number from {} to {}",
+            range.start(),
+            range.end()
+        ),
+    }
+}
 
 /// `1MiB`, `64 KiB`, `65536`.
 pub fn bytes(text: &str) -> Result<usize> {
@@ -27,8 +42,9 @@ pub fn bytes(text: &str) -> Result<usize> {
 
 /// `20ms`, `1min`, `1h 30m`; zero is `0s`.
 pub fn duration(text: &str) -> Result<Duration> {
-    humantime::parse_duration(text)
-        .map_err(|reason| anyhow!("{reason}; write a duration as 250us, 20ms, 10s or 1min"))
+    humantime::parse_duration(text).map_err(|_| {
+        anyhow!("this is no duration; write a number with its unit: 250us, 20ms, 10s or 1min")
+    })
 }
 
 /// As [`duration`] reads it.

@@ -1,6 +1,6 @@
 //! What handlers take of a request, each refused by a problem document.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use axum::{
     body::{HttpBody as _, to_bytes},
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::{plain::plain, problem::Problem};
 use crate::wire::id::{ID_BYTES_MAX, is_id};
 
 /// Bytes of a JSON body, at most.
@@ -57,10 +57,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
         let bytes = match read.await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) if is_too_long(&error) => return Err(too_long()),
-            Ok(Err(error)) => {
-                return Err(Problem::bad_request(format!(
-                    "the body did not come: {error}"
-                )));
+            Ok(Err(_)) => {
+                return Err(Problem::bad_request(
+                    "the body did not come: the connection ended before its end",
+                ));
             }
             Err(_) => {
                 return Err(Problem::new(
@@ -69,13 +69,17 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
                 ));
             }
         };
-        let refused = |error| Problem::bad_request(format!("in the JSON body: {error}"));
-        let value: Value = serde_json::from_slice(&bytes).map_err(refused)?;
+        let refused =
+            |said: String| Problem::bad_request(format!("in the JSON body: {}", plain(&said)));
+        let value: Value =
+            serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
         // A list of its fields would be taken for an object, too.
         if !value.is_object() {
-            return Err(Problem::bad_request("in the JSON body: it is no object"));
+            return Err(refused("it is no object, as {\"gain_db\": -6}".to_owned()));
         }
-        T::deserialize(value).map(Self).map_err(refused)
+        serde_path_to_error::deserialize(value)
+            .map(Self)
+            .map_err(|error| refused(error.to_string()))
     }
 }
 
@@ -101,7 +105,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|query| Self(query.0))
             .map_err(|rejection| {
-                Problem::bad_request(format!("in the query: {}", cause(&rejection)))
+                let said = rejection.source().map(ToString::to_string);
+                let why = plain(&said.unwrap_or_default());
+                Problem::bad_request(format!("in the query: {why}"))
             })
     }
 }
@@ -118,7 +124,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        in_path(parts, state).await.map(Self)
+        in_path(parts, state, "a name in UTF-8").await.map(Self)
     }
 }
 
@@ -126,11 +132,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Number {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        in_path(parts, state).await.map(Self)
+        let takes = "a whole number of 0 or more, as 10";
+        in_path(parts, state, takes).await.map(Self)
     }
 }
 
-async fn in_path<T, S>(parts: &mut Parts, state: &S) -> Result<T, Problem>
+async fn in_path<T, S>(parts: &mut Parts, state: &S, takes: &str) -> Result<T, Problem>
 where
     T: DeserializeOwned + Send,
     S: Send + Sync,
@@ -138,8 +145,8 @@ where
     Path::from_request_parts(parts, state)
         .await
         .map(|Path(value)| value)
-        .map_err(|rejection| {
-            Problem::bad_request(format!("in the path: {}", rejection.body_text()))
+        .map_err(|_| {
+            Problem::bad_request(format!("in the path: what is named there is not {takes}"))
         })
 }
 
@@ -153,13 +160,4 @@ pub(super) fn checked_id(id: &str) -> Result<&str, Problem> {
         id.len()
     );
     Err(Problem::bad_request(detail))
-}
-
-/// The innermost reason: what wraps it names types of ours.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -7,7 +7,7 @@
 //! - `accept`, `linger`: connections, what each may take, and how they end
 //! - `guard`, `tokens`, `rate`: what every request passes: Host, Origin, limits, who may do what
 //! - `leave`: answers without an end, which end with the token that they were asked for with
-//! - `extract`, `problem`: what handlers take of a request, and every error's answer (RFC 9457)
+//! - `extract`, `plain`, `problem`: what handlers take of a request, and every error's answer (RFC 9457)
 //! - `state`, `sampler`, `events`: what the routes share
 //! - `ingest`: audio in, by WebSocket and as bodies: handed on
 //! - `listen`: the mix and its streams, to listen to
@@ -27,6 +27,7 @@ mod listen;
 mod live;
 mod metrics;
 mod page;
+mod plain;
 mod problem;
 mod rate;
 mod sampler;

@@ -194,9 +194,14 @@ fn streams_are_filtered_sorted_and_paged() {
         "phase=over",
         "dropping=maybe",
         "colour=red",
+        "limit=x",
+        "offset=",
     ] {
         let refused = desk.client.get(&format!("/api/v1/streams?{query}"));
-        assert!(refused.problem(400).starts_with("in the query"), "{query}");
+        let said = refused.problem(400);
+        assert!(said.starts_with("in the query"), "{query}");
+        let raw = ["digit", "target type", "provided string", "invalid type"];
+        assert!(!raw.iter().any(|words| said.contains(words)), "{said}");
     }
     let long = format!("/api/v1/streams?filter={}", "x".repeat(257));
     desk.client.get(&long).problem(400);

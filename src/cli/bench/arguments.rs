@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
-use clap::{Args, value_parser};
+use clap::Args;
 use mixpool::{
     audio::format::{CHANNELS_MAX, RATE_HZ_MAX, RATE_HZ_MIN},
     ingest::Waveform,
@@ -12,7 +12,7 @@ use mixpool::{
 use crate::cli::{common::THREADS, units};
 
 /// Most streams that are ever tried: no pool has more rings.
-const STREAMS_MAX: i64 = 1 << 20;
+const STREAMS_MAX: u32 = 1 << 20;
 
 /// Longest step. Rings that a step fills are memory that it takes from the machine.
 const STEP_MAX: Duration = Duration::from_secs(60);
@@ -41,12 +41,12 @@ Examples:
 pub struct Arguments {
     /// Samples per second of the mix
     #[arg(long, default_value_t = 8000, value_name = "HZ",
-          value_parser = value_parser!(u32).range(i64::from(RATE_HZ_MIN)..=i64::from(RATE_HZ_MAX)))]
+          value_parser = units::count(RATE_HZ_MIN..=RATE_HZ_MAX))]
     pub(super) rate: u32,
 
     /// Channels of the mix: 1 or 2
     #[arg(long, default_value_t = 1, value_name = "COUNT",
-          value_parser = value_parser!(u16).range(1..=i64::from(CHANNELS_MAX)))]
+          value_parser = units::count(1..=CHANNELS_MAX))]
     pub(super) channels: u16,
 
     /// Length of a frame and of a tick
@@ -58,7 +58,7 @@ pub struct Arguments {
     pub(super) ring_size: usize,
 
     /// Threads that feed the streams
-    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(THREADS))]
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = units::count(THREADS))]
     pub(super) ingest_threads: u16,
 
     /// What the streams sound like: silence, impulse, sine, sweep, white, pink or speech
@@ -66,12 +66,12 @@ pub struct Arguments {
     pub(super) waveform: Waveform,
 
     /// Streams of the first step [default: 1000, or --streams-limit if that is less]
-    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=STREAMS_MAX))]
+    #[arg(long, value_name = "COUNT", value_parser = units::count(1..=STREAMS_MAX))]
     pub(super) start: Option<u32>,
 
     /// Most streams to try
-    #[arg(long, default_value_t = STREAMS_MAX as u32, value_name = "COUNT",
-          value_parser = value_parser!(u32).range(1..=STREAMS_MAX))]
+    #[arg(long, default_value_t = STREAMS_MAX, value_name = "COUNT",
+          value_parser = units::count(1..=STREAMS_MAX))]
     pub(super) streams_limit: u32,
 
     /// For how long all streams of a step play: at least 10 ticks, at most 1min

@@ -19,7 +19,7 @@ Examples:
 pub struct Arguments {
     /// Threads that publish, each into a ring of its own
     #[arg(long, default_value_t = 4,
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(PRODUCERS_MAX)))]
+          value_parser = units::count(1..=PRODUCERS_MAX))]
     pub(super) producers: u32,
 
     /// Bytes of each ring: a power of two and a multiple of the page size
@@ -36,7 +36,8 @@ pub struct Arguments {
     pub(super) consumer_delay: Duration,
 
     /// Messages that each producer offers [default: as many as --duration allows]
-    #[arg(long, value_name = "COUNT", conflicts_with = "duration")]
+    #[arg(long, value_name = "COUNT", conflicts_with = "duration",
+          value_parser = units::count(0..=u64::MAX))]
     pub(super) messages: Option<u64>,
 
     /// For how long each run's producers publish
@@ -49,7 +50,7 @@ pub struct Arguments {
     pub(super) rate: Option<Rate>,
 
     /// Chooses the messages' sizes and payloads
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = units::count(0..=u64::MAX))]
     pub(super) seed: u64,
 
     /// Run every combination of --sweep-delays and --sweep-ring-sizes

@@ -285,14 +285,14 @@ async fn copy(
         };
         let data = match frame {
             None => break,
-            Some(Err(error)) => {
+            Some(Err(_)) => {
                 drop(cut);
                 drop(writer);
                 // Its stream ends all the same.
                 let _ = told.await;
-                return Err(Problem::bad_request(format!(
-                    "the body was cut off: {error}"
-                )));
+                return Err(Problem::bad_request(
+                    "the body was cut off: the connection ended before its end",
+                ));
             }
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };

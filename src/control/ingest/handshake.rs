@@ -178,7 +178,7 @@ fn check(request: &Request) -> Result<HeaderValue, Problem> {
         ));
     }
     HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
-        .map_err(|error| Problem::bad_request(format!("a key that cannot be answered: {error}")))
+        .map_err(|_| Problem::bad_request("a Sec-WebSocket-Key is base64 of 16 bytes"))
 }
 
 /// The only value of a field.
