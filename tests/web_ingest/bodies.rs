@@ -1,6 +1,6 @@
 //! Bodies of requests: what is taken, what is refused, and those who do not wait for the end.
 
-use std::{io::Read as _, thread};
+use std::io::{BufRead as _, Read as _};
 
 use mixpool::{ingest::Limits, ledger::Malformed};
 
@@ -165,15 +165,21 @@ fn who_sends_a_body_and_hangs_up_was_heard_to_the_end() {
     assert_eq!(stream.account().network().unwrap().read().events, []);
 }
 
-/// The status and the detail of an answer, after which the connection ends in order.
+/// Goes on with a chunked body once its answer has begun: the status and the detail of that, after which the
+/// connection ends in order.
 #[track_caller]
-fn read_to_end(mut request: Request) -> (u16, String) {
-    let (status, _) = request.head();
-    let mut body = String::new();
-    if let Err(error) = request.stream.read_to_string(&mut body) {
+fn go_on(mut body: Request) -> (u16, String) {
+    assert!(!body.stream.fill_buf().unwrap().is_empty(), "no answer");
+    for _ in 0..30 {
+        body.chunk(&vec![1; 100_000]);
+    }
+    body.chunk(&[]);
+    let (status, _) = body.head();
+    let mut text = String::new();
+    if let Err(error) = body.stream.read_to_string(&mut text) {
         panic!("the end of the answer is lost: {error}");
     }
-    let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let problem: serde_json::Value = serde_json::from_str(&text).unwrap();
     (status, problem["detail"].as_str().unwrap().to_owned())
 }
 
@@ -189,7 +195,7 @@ fn a_body_that_is_refused_and_goes_on_reads_why() {
         streams_per_source: 1,
         ..limits()
     };
-    let two = Limits {
+    let one = Limits {
         connections_max: 1,
         ..limits()
     };
@@ -201,7 +207,7 @@ fn a_body_that_is_refused_and_goes_on_reads_why() {
         (limits(), 8, false, &float, 415, "format 0x0003"),
         (limits(), 1, true, &wav, 503, "--streams-max"),
         (one_each, 8, true, &wav, 429, "--streams-per-source"),
-        (two, 8, true, &wav, 503, "--connections-max"),
+        (one, 8, true, &wav, 503, "--connections-max"),
         (others_only, 8, false, &wav, 403, "--allow"),
     ] {
         let desk = Desk::with(limits, slots, 1 << 16);
@@ -213,11 +219,7 @@ fn a_body_that_is_refused_and_goes_on_reads_why() {
         });
         let mut body = Request::chunked(&desk, "PUT /ingest/late", &[WAV]);
         body.chunk(begin);
-        for _ in 0..30 {
-            body.chunk(&vec![1; 100_000]);
-        }
-        body.chunk(&[]);
-        let (refused, detail) = read_to_end(body);
+        let (refused, detail) = go_on(body);
         assert_eq!(refused, status, "{detail}");
         assert!(detail.contains(says), "{detail}");
         drop(held);
@@ -230,15 +232,8 @@ fn a_body_that_is_ended_half_way_and_goes_on_reads_why() {
     let mut body = Request::chunked(&desk, "PUT /ingest/file", &[WAV]);
     body.chunk(&endless_wav(&noise(100, 3)));
     let stream = desk.stream("file");
-    let writing = thread::spawn(move || {
-        for _ in 0..30 {
-            body.chunk(&vec![1; 100_000]);
-        }
-        body.chunk(&[]);
-        body
-    });
     desk.handle.end(&stream).unwrap();
-    let (status, detail) = read_to_end(writing.join().unwrap());
+    let (status, detail) = go_on(body);
     assert_eq!(status, 409, "{detail}");
     assert!(detail.contains("ended by command"), "{detail}");
 }

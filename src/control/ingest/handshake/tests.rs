@@ -138,3 +138,31 @@ fn what_a_query_asks_for_is_checked_before_the_handshake_is_answered() {
         assert!(why.contains(told), "{query}: {why}");
     }
 }
+
+#[test]
+fn a_websocket_that_cannot_be_handed_over_reads_why() {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = StdTcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let closing = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(close(ours, &Rejection::Connections { max: 256 }))
+    });
+    peer.write_all(&vec![0; 1 << 20]).unwrap();
+    let mut told = Vec::new();
+    peer.read_to_end(&mut told).unwrap();
+    drop(peer);
+    closing.join().unwrap().unwrap();
+    let mut expected = Vec::new();
+    let why = "there are 256 connections already (--connections-max); try again later";
+    websocket::close(websocket::CloseCode::TryAgain, why, &mut expected);
+    assert_eq!(told, expected);
+}
