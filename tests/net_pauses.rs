@@ -82,7 +82,7 @@ fn what_is_not_decoded_is_counted_and_its_time_is_missed() {
         let delay_ms = 120;
         let heard = check(seed, sender, path, delay_ms);
         assert_eq!((heard.truth.unsupported, heard.truth.malformed), (10, 10));
-        // What is not decoded is silence; what is damaged is missing.
+        // A packet that is not decoded is silence, a damaged one is missing.
         assert_eq!(heard.truth.concealed, 10 * 160);
     }
 }

@@ -154,7 +154,7 @@ impl Listener {
         self.unadmitted.fetch_add(packets, Ordering::Relaxed);
     }
 
-    /// The kernel refused to give what waits in a socket. True as often as for [`malformed`](Self::malformed).
+    /// A call to receive from a socket failed. True as often as for [`malformed`](Self::malformed).
     pub fn fail_to_receive(&self) -> bool {
         let before = self.receive_errors.fetch_add(1, Ordering::Relaxed);
         (before + 1).is_power_of_two()
@@ -192,7 +192,7 @@ pub struct ListenerEntry {
     pub malformed: [u64; Malformed::ALL.len()],
     /// Packets of sources that have no stream, and are not counted as refused.
     pub unadmitted: u64,
-    /// How often the kernel refused to give what waits in a socket.
+    /// Failed calls to receive from a socket.
     pub receive_errors: u64,
     /// Datagrams that the kernel dropped, for want of room in the socket's buffer.
     pub kernel_drops: u64,

@@ -140,7 +140,7 @@ fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result 
     page.counters(
         "ingest_receive_errors",
         None,
-        "How often the kernel refused to give what waits in a socket",
+        "Failed calls to receive from a socket",
         by_name(|entry| entry.receive_errors),
     )?;
     page.counters(

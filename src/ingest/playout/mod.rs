@@ -203,7 +203,7 @@ impl Playout {
         })
     }
 
-    /// Takes a packet, and gives what its time was taken for. Counts duplicates and late packets; that it came
+    /// Takes a packet, and returns how its time goes on. Counts duplicates and late packets; that it came
     /// at all, and in which order, is the caller's to count. Never allocates.
     pub fn push(&mut self, arrived: Arrived<'_>, stream: &mut Stream) -> Time {
         let Arrived {
@@ -292,7 +292,7 @@ impl Playout {
         self.push(arrived, stream);
     }
 
-    /// A packet came that carries no audio: its number is no loss. Gives whether the one before it came: if
+    /// A packet came that carries no audio: its number is no loss. Returns whether the one before it came: if
     /// not, audio is missing, or late, before this one.
     pub fn note(&mut self, sequence: u64) -> bool {
         let number = self.number(sequence);

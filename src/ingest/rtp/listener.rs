@@ -12,11 +12,14 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::{
-    epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-    eventfd::{EfdFlags, EventFd},
-    time::TimeSpec,
-    timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        eventfd::{EfdFlags, EventFd},
+        time::TimeSpec,
+        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+    },
 };
 
 use super::{
@@ -32,7 +35,7 @@ use crate::{
 /// It is how exactly their times are known.
 const REST_MS: u8 = 1;
 
-/// It rests for so long after the kernel refused to give it what waits.
+/// It rests for so long after a call to receive failed.
 const REFUSED_REST_MS: u8 = 20;
 
 /// Batches that are read before the tick is looked after, whatever floods in.
@@ -323,7 +326,7 @@ impl Shard {
         });
     }
 
-    /// Takes what waits in the sockets, in bounds. Gives for how many milliseconds to rest before more is
+    /// Takes what waits in the sockets, in bounds. Returns for how many milliseconds to rest before more is
     /// taken: none if nothing waited.
     fn drain(&mut self, batch: &mut Batch) -> Option<u8> {
         let mut any = false;
@@ -352,7 +355,7 @@ impl Shard {
         }
     }
 
-    /// Gives whether the kernel refused.
+    /// Whether a call to receive failed.
     fn drain_reports(&mut self, batch: &mut Batch) -> bool {
         let now = now_ns();
         match &mut self.control {
@@ -431,7 +434,7 @@ impl Shard {
     }
 }
 
-/// Counts that the kernel refused to give what waits, and logs it ever more rarely.
+/// Counts a failed call to receive, and logs it ever more rarely.
 fn refuse(account: &Listener, error: &io::Error) {
     if account.fail_to_receive() {
         tracing::warn!(
@@ -444,8 +447,12 @@ fn refuse(account: &Listener, error: &io::Error) {
 /// Waits; gives whether it is time to stop.
 fn wait(epoll: &Epoll, timeout: EpollTimeout) -> bool {
     let mut events = [EpollEvent::empty(); 4];
-    // An interrupted wait is as good as one that found nothing.
-    let count = epoll.wait(&mut events, timeout).unwrap_or(0);
+    let count = match epoll.wait(&mut events, timeout) {
+        Ok(count) => count,
+        // As good as a wait that found nothing.
+        Err(Errno::EINTR) => 0,
+        Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
+    };
     events[..count].iter().any(|event| event.data() == BELL)
 }
 

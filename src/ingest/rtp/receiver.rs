@@ -250,7 +250,7 @@ impl Receiver {
             self.shared.listener.refuse(Refusal::Network);
             return;
         }
-        // What is ahead of all that it sent before it said goodbye shows that it goes on.
+        // A packet ahead of all before the goodbye shows that its sender goes on.
         let overtaken = |gone: &Gone| {
             now_ns < gone.until_ns && gone.highest.wrapping_sub(packet.sequence) < MAX_MISORDER
         };
@@ -301,7 +301,7 @@ impl Receiver {
         self.hold(key, packet, bytes, now_ns);
     }
 
-    /// Holds a stranger's packet; gives the one before it if the two prove a source.
+    /// Holds a stranger's packet. Returns the one before it if the two prove a source.
     fn hold(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) -> Option<Held> {
         let number = packet.sequence;
         let held = self.probation.take(key, number, bytes, now_ns, self.count);

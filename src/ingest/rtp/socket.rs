@@ -178,7 +178,7 @@ impl Batch {
                     }
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
-                // What came before it is told first; the error is still there at the next call.
+                // The error is still there at the next call: the datagrams before it go first.
                 Err(_) if count > 0 => break,
                 Err(errno) => return Err(during("recvmsg")(errno)),
             }

@@ -86,7 +86,7 @@ impl Table {
     }
 
     /// The stream of this source that a goodbye from this address ends: from the port of its packets, from the
-    /// one after it, or from where its reports have come. Any other port may be anyone's.
+    /// one after it, or from where its reports have come. Any other port may be another program's.
     pub fn leaving(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut Incoming> {
         let mut before = from;
         before.set_port(from.port().wrapping_sub(1));

@@ -118,8 +118,8 @@ pub struct Misfit {
 }
 
 impl Steps {
-    /// A packet of so many instants came. Gives a misfit once, if all of the last packets had the same: one
-    /// that fits, or a pause, begins the count anew.
+    /// A packet of so many instants came. Returns a misfit once, if all of the last packets had the same: one
+    /// that fits, or a pause, starts the count over.
     pub fn take(
         &mut self,
         number: u64,

@@ -101,7 +101,7 @@ pub struct ListenerReport {
     pub malformed: BTreeMap<&'static str, u64>,
     /// Of sources that have no stream: too few to prove one, refused, or overtaken by a goodbye.
     pub unadmitted_packets: u64,
-    /// How often the kernel refused to give what waits in a socket.
+    /// Failed calls to receive from a socket.
     pub receive_errors: u64,
     /// Datagrams that the kernel had no room for.
     pub kernel_dropped_packets: u64,

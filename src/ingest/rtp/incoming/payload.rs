@@ -1,4 +1,4 @@
-//! What the packets of one stream hold: audio, keys, pauses, or what is not decoded here.
+//! Packets of one stream by their payload: audio, keys, pauses, and types that are not decoded here.
 
 use super::{Incoming, Sound};
 use crate::{
@@ -72,7 +72,7 @@ impl Incoming {
         );
     }
 
-    /// A packet without audio came: its number is not missing. Gives whether the one before it came.
+    /// A packet without audio came: its number is not missing. Returns whether the one before it came.
     fn note_number(&mut self, number: u64) -> bool {
         self.sound
             .as_mut()

@@ -200,7 +200,7 @@ fn reports_of_the_next_port_reach_the_thread_that_has_the_stream() {
     listener.join();
 }
 
-/// Two packets come from here; gives the packets of the stream that they become, or none after a while.
+/// Sends packets until they are a stream. Returns how many it received, or none after a while.
 fn received_from(phone: &UdpSocket, to: SocketAddr, door: &Door) -> Option<u64> {
     let begun = Instant::now();
     for number in 0.. {

@@ -1,4 +1,4 @@
-//! What RTCP says of the streams of a receiver.
+//! RTCP that comes to a receiver: reports, and goodbyes.
 
 use std::net::SocketAddr;
 

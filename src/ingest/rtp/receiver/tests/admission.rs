@@ -363,7 +363,7 @@ fn goodbye_plays_what_waits_and_then_ends() {
         phone.sequence -= 5;
         rig.hear_for(&mut [&mut phone], 5);
         assert_eq!((rig.heard.len(), rig.listener().unadmitted), (1, 5));
-        // What is ahead of all before is a sender that goes on.
+        // Packets ahead of all before are a sender that goes on.
         let value = phone.value;
         rig.hear_for(&mut [&mut phone], 50);
         rig.pass(5);
