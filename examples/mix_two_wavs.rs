@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         playout_delay_ticks: 0,
     };
     let mut mixer = Mixer::new(settings, consumer);
-    let mut recording = Recording::start(output, format, BLOCK)?;
+    let mut recording = Recording::start(output, true, format, BLOCK)?;
 
     let (mut accounts, mut feeds) = (Vec::new(), Vec::new());
     for path in inputs {

@@ -46,6 +46,8 @@ fn the_commands_of_the_pages_run() {
     for words in &commands {
         let folder = TempDir::new().unwrap();
         run(words, &folder);
+        // As a reader does who looks again.
+        run(words, &folder);
         if words.contains(&"mix.wav".to_owned()) {
             let mix = hound::WavReader::open(folder.path().join("mix.wav")).unwrap();
             assert_eq!((mix.spec().sample_rate, mix.duration()), (8000, 8000));
@@ -58,7 +60,7 @@ fn the_first_screen_shows_the_two_commands() {
     let readme = include_str!("../README.md");
     let screen: Vec<_> = readme.lines().take(20).collect();
     for command in [
-        "$ cargo run --release -- serve --synthetic 1000 --duration 10s --record mix.wav",
+        "$ cargo run --release -- serve --synthetic 1000 --duration 10s --record mix.wav --overwrite",
         "$ cargo test",
     ] {
         assert!(screen.contains(&command), "{command}");

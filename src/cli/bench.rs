@@ -18,14 +18,11 @@ mod table;
 mod timer;
 
 use std::{
-    fs::File,
-    io::Write as _,
-    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use answer::{Answer, End};
 pub use arguments::Arguments;
@@ -37,13 +34,17 @@ use setup::Setup;
 use step::Step;
 use timer::TimerReport;
 
-use super::status::INTERRUPTED;
+use super::{results::ResultFile, status::INTERRUPTED};
 
 /// Runs the bench and prints what it found.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let setup = Setup::new(arguments)?;
-    // Opened first: a picture that cannot be written is known before the bench.
-    let picture = arguments.plot.as_deref().map(create).transpose()?;
+    // A picture that cannot be written is known before the bench.
+    let picture = arguments
+        .plot
+        .as_deref()
+        .map(ResultFile::picture)
+        .transpose()?;
     let interrupt = Interrupt::handle()?;
     let report = Bench::new(setup, &interrupt)?.run()?;
     super::print(&if arguments.json {
@@ -51,18 +52,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         table::text(&report)
     })?;
-    if let Some((path, mut file)) = picture {
-        plot::svg(&report)
-            .and_then(|svg| Ok(file.write_all(svg.as_bytes())?))
-            .with_context(|| format!("writing --plot {}", path.display()))?;
-        tracing::info!("the picture is in {}", path.display());
+    if let Some(picture) = picture {
+        picture.write_picture(&plot::svg(&report)?)?;
     }
     Ok(exit_code(&report))
-}
-
-fn create(path: &Path) -> Result<(&Path, File)> {
-    let file = File::create(path).with_context(|| format!("creating --plot {}", path.display()))?;
-    Ok((path, file))
 }
 
 fn exit_code(report: &BenchReport) -> ExitCode {

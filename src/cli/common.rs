@@ -1,6 +1,11 @@
 //! What `serve` and `replay` have in common: the bus, the pool, and what becomes of the mix.
 
-use std::{fs::File, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result};
 use clap::{ArgAction, Args, ValueEnum};
@@ -12,15 +17,21 @@ use mixpool::{
     mixer::Limiting,
     queue::{BuildError, Host, PoolPlan},
     server::{Clock, Realtime, Report, ServerError, Settings, SourceErrorReport},
+    sink::stamped,
 };
 
-use super::{WrongUsage, report, units};
+use super::{
+    WrongUsage, report,
+    results::{self, Named, ResultFile},
+    units,
+};
 
 /// Threads that a flag may ask for. More than a few bring nothing.
 pub const THREADS: std::ops::RangeInclusive<u16> = 1..=1024;
 
 /// Flags of the bus, the pool and the results.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Common {
     /// Samples per second of the mix
     #[arg(long, default_value_t = 8000, value_name = "HZ", help_heading = MIX,
@@ -67,11 +78,18 @@ pub struct Common {
           hide_possible_values = true, help_heading = POOL)]
     pub huge_pages: bool,
 
-    /// Write the mix to this WAV file
+    /// Write the mix to this WAV file, which must not exist; - for the standard output. {utc} in the name
+    /// stands for the time of the start
     #[arg(long, value_name = "FILE.wav", help_heading = RESULTS)]
     pub record: Option<PathBuf>,
 
-    /// Write the report as JSON to this file
+    /// Overwrite the file of --record if it exists
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_value_t = false, default_missing_value = "true", hide_default_value = true,
+          hide_possible_values = true, help_heading = RESULTS)]
+    pub overwrite: bool,
+
+    /// Write the report as JSON to this file, at the end, in the place of one that exists
     #[arg(long, value_name = "FILE.json", help_heading = RESULTS)]
     pub report: Option<PathBuf>,
 
@@ -115,6 +133,7 @@ impl Common {
             },
             clock,
             record: self.record.clone(),
+            overwrite: self.overwrite,
             recordings: None,
             rtp_out: Vec::new(),
             realtime: Realtime::default(),
@@ -131,32 +150,45 @@ impl Common {
         Format::new(self.rate, self.channels).context("--rate and --channels")
     }
 
-    /// Opens the report's file early: a path that cannot be written is told before the run.
-    pub fn create_report(&self) -> Result<Option<File>> {
-        let Some(path) = &self.report else {
-            return Ok(None);
-        };
-        let file = File::create(path).with_context(|| {
-            format!(
-                "cannot write the report to {}: choose another --report",
-                path.display()
-            )
-        })?;
-        Ok(Some(file))
+    /// Puts the time of the start into the names of results.
+    pub fn stamp(&mut self, now: SystemTime) {
+        for path in [&mut self.record, &mut self.report].into_iter().flatten() {
+            *path = stamped(path, now);
+        }
     }
 
-    /// Prints the report, writes it to its file, and says whether all went well.
-    pub fn conclude(&self, report: &Report, file: Option<File>) -> Result<ExitCode> {
+    /// Refuses results that would overwrite each other, or what is `read`; finds out whether the report
+    /// can be written.
+    pub fn check_results(&self, read: &[Named<'_>]) -> Result<Option<ResultFile<'_>>> {
+        let written = [
+            Named::given(results::RECORD, self.record.as_ref()),
+            Named::given("--report", self.report.as_ref()),
+        ];
+        let written: Vec<_> = written.into_iter().flatten().collect();
+        results::check_distinct(&written, read)?;
+        self.report
+            .as_deref()
+            .map(|path| ResultFile::prepare("--report", path))
+            .transpose()
+    }
+
+    /// Prints the report, writes it to its file, and says whether all went well. It is printed to the
+    /// standard error if the recording went to the standard output.
+    pub fn conclude(&self, report: &Report, file: Option<ResultFile<'_>>) -> Result<ExitCode> {
         let json = serde_json::to_string_pretty(report)?;
-        if let (Some(mut file), Some(path)) = (file, &self.report) {
-            writeln!(file, "{json}")
-                .with_context(|| format!("cannot write the report to {}", path.display()))?;
-        }
-        super::print(&if self.json {
+        let written = file.map_or(Ok(()), |file| file.write(format!("{json}\n").as_bytes()));
+        let text = if self.json {
             json
         } else {
             report::text(report)
-        })?;
+        };
+        if self.record.as_deref().is_some_and(results::is_stdout) {
+            // As of a log: whether it is read is no matter of the mix.
+            let _ = writeln!(io::stderr(), "{text}");
+        } else {
+            super::print(&text)?;
+        }
+        written?;
         Ok(if report.is_sound() {
             ExitCode::SUCCESS
         } else {

@@ -22,7 +22,6 @@ mod sizes;
 mod table;
 
 use std::{
-    fs::File,
     io::{self, Write},
     process::ExitCode,
 };
@@ -36,21 +35,15 @@ use message::PayloadBlock;
 use plan::{Plan, Setup};
 use report::RunReport;
 
+use super::results::ResultFile;
+
 /// Runs the experiment or the sweep, and prints what it found.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let plan = Plan::new(arguments).unwrap_or_else(|error| {
         clap::Error::raw(ErrorKind::ValueValidation, format!("{error:#}\n")).exit()
     });
-    // Opened first: a picture that cannot be written is known before a long sweep.
-    let picture = plan
-        .plot
-        .as_ref()
-        .map(|path| {
-            File::create(path)
-                .map(|file| (path, file))
-                .with_context(|| format!("creating --plot {}", path.display()))
-        })
-        .transpose()?;
+    // A picture that cannot be written is known before a long sweep.
+    let picture = plan.plot.as_deref().map(ResultFile::picture).transpose()?;
 
     let block = PayloadBlock::new(arguments.seed);
     let reports = (1..)
@@ -59,10 +52,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .collect::<Result<Vec<_>>>()?;
 
     print(&plan, &reports)?;
-    if let Some((path, mut file)) = picture {
-        plot::write(&reports, &mut file)
-            .with_context(|| format!("writing --plot {}", path.display()))?;
-        tracing::info!("the picture is in {}", path.display());
+    if let Some(picture) = picture {
+        picture.write_picture(&plot::svg(&reports)?)?;
     }
     Ok(verdict(&reports))
 }

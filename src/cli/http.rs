@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::{
     WrongUsage,
     network::{self, Network},
+    results::Named,
     units,
 };
 
@@ -132,6 +133,15 @@ impl ControlPlane {
             Some(Place::At(address)) => Some(address),
             Some(Place::Off) | None => None,
         }
+    }
+
+    /// The files of the tokens.
+    pub fn token_files(&self) -> impl Iterator<Item = Named<'_>> {
+        let files = [
+            Named::given("--token-file", self.token_file.as_ref()),
+            Named::given("--read-token-file", self.read_token_file.as_ref()),
+        ];
+        files.into_iter().flatten()
     }
 
     /// The tokens, if there are any. Whoever reaches the control plane from another machine needs one.

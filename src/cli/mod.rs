@@ -14,6 +14,7 @@ mod plan;
 mod plot;
 mod replay;
 mod report;
+mod results;
 mod serve;
 mod status;
 mod table;
@@ -28,6 +29,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use nix::sys::signal::{SigSet, Signal};
 use tracing_subscriber::{
     EnvFilter,
     fmt::{format::Writer, time::FormatTime},
@@ -74,9 +76,15 @@ impl Arguments {
             });
             arguments = Self::parse_from(&words);
         }
-        if let Command::Serve(serve) = &mut arguments.command {
-            serve.command_line = command_line;
-            serve.words = words;
+        let now = SystemTime::now();
+        match &mut arguments.command {
+            Command::Serve(serve) => {
+                serve.command_line = command_line;
+                serve.words = words;
+                serve.common.stamp(now);
+            }
+            Command::Replay(replay) => replay.common.stamp(now),
+            _ => {}
         }
         arguments
     }
@@ -84,6 +92,7 @@ impl Arguments {
 
 /// Runs the command. The code says whether all went well; an error says what did not.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    hold_file_size_signal().context("cannot hold SIGXFSZ")?;
     match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
@@ -91,6 +100,14 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
+}
+
+/// A file that reaches `RLIMIT_FSIZE` is then an error of its write, not the end of the process. To be called
+/// before any thread is started: they inherit it.
+fn hold_file_size_signal() -> Result<()> {
+    let mut held = SigSet::empty();
+    held.add(Signal::SIGXFSZ);
+    Ok(held.thread_block()?)
 }
 
 /// What a flag asks for cannot be: the message names the flag. Ends the program with exit code 2.

@@ -16,6 +16,7 @@ use self::files::{Found, Opened};
 use super::{
     WrongUsage,
     common::{self, Common, THREADS},
+    results::Named,
     status, units,
 };
 
@@ -58,7 +59,7 @@ pub struct Arguments {
     playout_delay: Duration,
 
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         failed: mut failures,
     } = files::find(&arguments.files)?;
     let streams = arguments.streams.unwrap_or(files.len());
-    check(arguments, streams, &files)?;
+    check(arguments, streams)?;
     if streams < files.len() {
         tracing::warn!(
             "--streams {streams} leaves out {} files",
@@ -103,7 +104,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let settings = common.settings(clock, streams, RING_BYTES)?;
     files::allow_descriptors(streams)?;
-    let report_file = common.create_report()?;
+    let read: Vec<_> = files
+        .iter()
+        .map(|file| Named::new("an input of this replay,", file))
+        .collect();
+    let report_file = common.check_results(&read)?;
     let server = Server::new(settings).context("cannot start the server")?;
     let stop = server.stop_handle();
     status::end_on_signals(stop.clone())?;
@@ -126,8 +131,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 
     let blocks = longest.div_ceil(server.block_samples() as u64);
-    let running = server.start().context("cannot start the server")?;
+    let running = server.begin().context("cannot start the server")?;
     let feeders = feed(arguments, feeds).context("cannot start --ingest-threads")?;
+    running
+        .open_recording()
+        .context("cannot start the server")?;
     show_progress(&running, &feeders, blocks);
     let interrupted = stop.is_requested();
     let mut report = running.finish(feeders);
@@ -142,7 +150,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// What the flags and the files cannot mean together.
-fn check(arguments: &Arguments, streams: usize, files: &[PathBuf]) -> Result<()> {
+fn check(arguments: &Arguments, streams: usize) -> Result<()> {
     let Arguments { common, .. } = arguments;
     if streams == 0 {
         bail!(WrongUsage(
@@ -155,8 +163,7 @@ fn check(arguments: &Arguments, streams: usize, files: &[PathBuf]) -> Result<()>
             common.streams_max
         )));
     }
-    files::spare(files, "--record", common.record.as_deref())?;
-    files::spare(files, "--report", common.report.as_deref())
+    Ok(())
 }
 
 fn feed(arguments: &Arguments, feeds: Vec<Feed>) -> io::Result<Feeders> {

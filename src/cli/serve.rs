@@ -21,6 +21,7 @@ use super::{
     common::{Common, THREADS},
     http::ControlPlane,
     network::{self, Network, PlayoutDelay},
+    results::Named,
     status, units,
 };
 
@@ -38,9 +39,9 @@ const SYNTHETIC_MAX: u32 = 1 << 20;
     args_override_self = true,
     after_help = "\
 Examples:
-  mixpool serve --synthetic 1000 --duration 10s --record mix.wav
+  mixpool serve --synthetic 1000 --duration 10s --record mix.wav --overwrite
   mixpool serve --synthetic 20 --jitter 30ms --rate-skew-ppm 100 --json > report.json
-  mixpool serve --rtp 5004 --audiosocket 9092 --tcp 9000 --record mix.wav
+  mixpool serve --rtp 5004 --audiosocket 9092 --tcp 9000 --record mix-{utc}.wav
   mixpool serve --config serve.toml --rate 48000 --channels 2"
 )]
 pub struct Arguments {
@@ -133,7 +134,7 @@ pub struct Arguments {
     control: ControlPlane,
 
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 const REALTIME: &str = "Real time";
@@ -165,7 +166,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let hangups = Hangups::hold().context("cannot hold SIGHUP")?;
     let ingest_threads = usize::from(arguments.ingest_threads);
     let playout = arguments.network.playout(arguments.playout_delay)?;
-    let report_file = common.create_report()?;
+    let report_file = common.check_results(&arguments.files_read())?;
     let settings = arguments.server_settings()?;
     let mut control = arguments.control.settings()?;
     let http = arguments.control.bind(&arguments.network)?;
@@ -185,7 +186,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for sdp in server.sdp() {
         tracing::info!("sending the mix by RTP; receivers need this SDP:\n{sdp}");
     }
-    let mut running = server.start().context("cannot start the server")?;
+    let mut running = server.begin().context("cannot start the server")?;
     for refused in running.realtime_refused() {
         tracing::warn!("{refused}; the server runs on without");
     }
@@ -220,6 +221,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if control.is_some() || arguments.network.takes_connections() {
         listen::check_descriptors().context("cannot start the server")?;
     }
+    // Last: from here on there is a file, or one that existed is empty.
+    running
+        .open_recording()
+        .context("cannot start the server")?;
     let mut line = status::Line::new();
     loop {
         running.wait(Duration::from_secs(1));
@@ -267,6 +272,16 @@ impl Arguments {
             recordings: self.recordings.clone(),
             ..common.settings(clock, common.streams_max, RING_BYTES)?
         })
+    }
+
+    /// Files that the server reads or listens on, which no result may overwrite.
+    fn files_read(&self) -> Vec<Named<'_>> {
+        let unix = self.network.unix.iter();
+        Named::given("--config", self.config.as_ref())
+            .into_iter()
+            .chain(self.control.token_files())
+            .chain(unix.map(|path| Named::new("--unix", path)))
+            .collect()
     }
 
     fn realtime(&self) -> Realtime {

@@ -22,7 +22,12 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use crate::ingest::wav::is_wav_path;
+use super::RecordError;
+use crate::{
+    audio::Format,
+    ingest::wav::is_wav_path,
+    sink::{RecordingError, RecordingFile},
+};
 
 /// Bytes of the longest name.
 pub const NAME_BYTES_MAX: usize = 128;
@@ -125,6 +130,25 @@ impl Folder {
                     source: errno.into(),
                 },
                 errno => refusal(name, errno),
+            })
+    }
+
+    /// Makes a new file, to be recorded to. Enters the kernel, and may wait for its disk.
+    ///
+    /// # Errors
+    /// [`RecordError::Folder`] as [`create`](Self::create), and [`RecordError::Recording`]: nothing is left.
+    pub(super) fn record(&self, name: &str, format: Format) -> Result<RecordingFile, RecordError> {
+        let file = self.create(name)?;
+        let path = Path::new(name);
+        let folder = self.folder.try_clone().map_err(|source| {
+            let path = path.to_owned();
+            RecordingError::Create { path, source }
+        });
+        folder
+            .and_then(|folder| RecordingFile::regular(file, path, Some(folder), format))
+            .map_err(|error| {
+                self.remove(name);
+                error.into()
             })
     }
 

@@ -92,8 +92,8 @@ pub struct Running {
 }
 
 impl Server {
-    /// Builds the pool, opens the recording and sets up the mixer. What does not fit this host, a CPU
-    /// that it does not have, and a path that cannot be written, is told here, before the first tick.
+    /// Builds the pool and sets up the mixer. What does not fit this host, a CPU that it does not have, and
+    /// a path that cannot be written, is told here, before the first tick. No file is made yet.
     ///
     /// # Errors
     /// [`ServerError`].
@@ -165,12 +165,27 @@ impl Server {
         self.shared.open(id, from, gain)
     }
 
-    /// Starts the mixer thread. What it asked of the host and did not get is in
-    /// [`Running::realtime_refused`].
+    /// Starts the mixer thread, and then opens the file of [`Settings::record`]. What the mixer thread asked
+    /// of the host and did not get is in [`Running::realtime_refused`].
+    ///
+    /// # Errors
+    /// [`ServerError::Mixer`] and [`ServerError::Recording`].
+    pub fn start(self) -> Result<Running, ServerError> {
+        let running = self.begin()?;
+        if let Err(error) = running.open_recording() {
+            running.shared.recordings.close();
+            running.shared.stop.request();
+            return Err(error);
+        }
+        Ok(running)
+    }
+
+    /// Starts the mixer thread, for a start with more steps that can fail: the last one is
+    /// [`Running::open_recording`].
     ///
     /// # Errors
     /// [`ServerError::Mixer`].
-    pub fn start(self) -> Result<Running, ServerError> {
+    pub fn begin(self) -> Result<Running, ServerError> {
         let Self {
             settings,
             block_samples,
@@ -218,6 +233,16 @@ impl Server {
 }
 
 impl Running {
+    /// Opens the file of [`Settings::record`], in which the mix is from the first tick on: until now it
+    /// waited in memory, which it can do for half a minute. This creates the file, or empties it, so it is
+    /// the last step of a start. Nothing is done if there is no such file.
+    ///
+    /// # Errors
+    /// [`ServerError::Recording`]; a file that existed is then as it was.
+    pub fn open_recording(&self) -> Result<(), ServerError> {
+        Ok(self.shared.recordings.open_file(&self.settings)?)
+    }
+
     /// Whether the mixer has come to its end: all its ticks run, all streams ended, or stopped.
     pub fn is_done(&self) -> bool {
         // A thread that panicked did not say so.

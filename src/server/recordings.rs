@@ -16,8 +16,8 @@ use super::{Folder, FolderError, Handle, ServerError, Settings};
 use crate::{
     audio::Format,
     sink::{
-        Recorded, Recorder, Recording, RecordingError, RecordingInput, RecordingPhase,
-        RecordingProgress,
+        Recorded, Recorder, Recording, RecordingError, RecordingFile, RecordingInput,
+        RecordingPhase, RecordingProgress, stamped,
     },
 };
 
@@ -155,7 +155,8 @@ pub(super) struct Finished {
 pub(super) type Ways = (Consumer<Order>, Producer<RecordingInput>);
 
 impl Recordings {
-    /// Opens the folder and starts the recording of the settings, if they have them.
+    /// Opens the folder and prepares the recording of the settings, if they have them: its file is
+    /// [opened](Self::open_file) last.
     pub(super) fn start(
         settings: &Settings,
         block_samples: usize,
@@ -183,7 +184,8 @@ impl Recordings {
             }),
         };
         if let Some(path) = &settings.record {
-            let recording = Recording::start(path, settings.format, recordings.block)?;
+            RecordingFile::check(path, settings.overwrite)?;
+            let recording = Recording::prepare(settings.format, recordings.block)?;
             let name = path.file_name().unwrap_or(path.as_os_str());
             let mut inner = recordings.lock();
             inner.out += 1;
@@ -205,8 +207,25 @@ impl Recordings {
         self.folder.as_ref()
     }
 
+    /// Opens the file of the recording of the settings: the last step of a start.
+    pub(super) fn open_file(&self, settings: &Settings) -> Result<(), RecordingError> {
+        if let Some(path) = &settings.record {
+            let file = RecordingFile::open(path, settings.overwrite, self.format)?;
+            for kept in &mut self.lock().kept {
+                if kept.id == SETTINGS_ID {
+                    kept.recorder.write_to(file);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `{utc}` in the name is the time.
     fn begin(&self, name: &str) -> Result<RecordingState, RecordError> {
         let folder = self.folder.as_ref().ok_or(RecordError::NoFolder)?;
+        let name = stamped(Path::new(name), SystemTime::now());
+        let name = name.to_str().expect("a name of UTF-8 with digits in it");
         let mut inner = self.lock();
         inner.tend();
         if inner.closed {
@@ -218,17 +237,12 @@ impl Recordings {
         inner.out += 1;
         // A disk may take its time: the others are looked after meanwhile.
         drop(inner);
-        let recording = folder
-            .create(name)
+        let recording = Recording::prepare(self.format, self.block)
             .map_err(RecordError::from)
-            .and_then(|file| {
-                Recording::over(file, Path::new(name), self.format, self.block).map_err(|error| {
-                    folder.remove(name);
-                    error.into()
-                })
-            });
+            .and_then(|recording| Ok((recording, folder.record(name, self.format)?)));
         let mut inner = self.lock();
-        let kept = recording.and_then(|recording| {
+        let kept = recording.and_then(|(mut recording, file)| {
+            recording.write_to(file);
             let kept = inner.keep(name.to_owned(), recording);
             if kept.is_err() {
                 folder.remove(name);
@@ -263,9 +277,14 @@ impl Recordings {
         totals
     }
 
-    /// No more are started. The mixer's ends have to be finished before the next call.
+    /// No more are started, and no file is opened. The mixer's ends have to be finished before the next
+    /// call.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut inner = self.lock();
+        inner.closed = true;
+        for kept in &mut inner.kept {
+            kept.recorder.give_up_waiting();
+        }
     }
 
     /// Waits until all is written, and takes stock.
@@ -413,7 +432,8 @@ impl Handle {
     }
 
     /// Records each block from the next tick on, to a new file of the recordings folder, beside what is
-    /// recorded already. Makes the file and a thread: may wait for the disk.
+    /// recorded already; `{utc}` in its name stands for the time. Makes the file and a thread: may wait for
+    /// the disk.
     ///
     /// # Errors
     /// [`RecordError`]: there is no such folder, a file of that name exists, or 16 recordings run.

@@ -31,8 +31,10 @@ pub struct Settings {
     pub limiting: Limiting,
     /// What the ticks follow.
     pub clock: Clock,
-    /// Where the mix is written, if anywhere.
+    /// Where the mix is written, if anywhere; `-` is the standard output.
     pub record: Option<PathBuf>,
+    /// Whether a regular file that exists there is overwritten; otherwise the start fails.
+    pub overwrite: bool,
     /// The folder of the recordings that begin at run time, and of the files that are played then, if there
     /// are to be any.
     pub recordings: Option<PathBuf>,
@@ -62,6 +64,7 @@ impl Default for Settings {
                 ticks: None,
             },
             record: None,
+            overwrite: false,
             recordings: None,
             rtp_out: Vec::new(),
             realtime: Realtime::default(),

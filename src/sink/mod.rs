@@ -9,7 +9,7 @@ mod recording;
 mod rtp;
 
 pub use recording::{
-    Recorded, Recorder, Recording, RecordingError, RecordingInput, RecordingPhase,
-    RecordingProgress,
+    Recorded, Recorder, Recording, RecordingError, RecordingFile, RecordingInput, RecordingPhase,
+    RecordingProgress, stamped,
 };
 pub use rtp::{RtpOut, RtpOutError, RtpProgress, RtpSent, RtpTarget};

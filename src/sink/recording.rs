@@ -2,8 +2,11 @@
 //!
 //! The mixer publishes each block into a ring; a thread of the recording's own writes them to the
 //! file. If the disk stalls for longer than the ring holds, blocks are dropped, counted, and replaced
-//! by as much silence, so the file stays as long as the mix. If the disk fails, the recording ends
-//! with what was written, and the mix goes on.
+//! by as much silence, so the file stays as long as the mix. If the disk fails, or another program removes,
+//! truncates or replaces the file, the recording ends with what was written, and the mix goes on.
+//!
+//! Its parts are made first and its [file](RecordingFile) is opened last, as that cannot be undone: what is
+//! recorded until then waits in the ring.
 //!
 //! The header is brought up to date every second: a file whose writer was killed is whole up to then.
 //!
@@ -11,19 +14,21 @@
 //! [`Recorder`] is everybody else's: it tells how the recording is, at any time, and at last what became of
 //! it.
 
+mod file;
 mod writing;
 
 use std::{
-    fs::File,
-    io::{self, BufWriter},
+    io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, SyncSender},
+    },
     thread::JoinHandle,
     time::Duration,
 };
 
-use hound::{SampleFormat, WavSpec, WavWriter};
-
+pub use self::file::{RecordingFile, stamped};
 use self::writing::{Progress, Writing};
 use super::lane::{self, Input, Lane, LaneError, PANICKED};
 use crate::{audio::Format, queue::BuildError};
@@ -47,7 +52,45 @@ pub enum RecordingError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: hound::Error,
+        source: io::Error,
+    },
+    /// There is a file, and it was not asked for to overwrite it.
+    #[error(
+        "{} exists, and is not overwritten: choose another name, in which {{utc}} stands for the time of the \
+         start, or add --overwrite",
+        path.display()
+    )]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another recording goes there.
+    #[error("{} is being recorded to, here or by another process: choose another name", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The kernel does not open what nothing reads.
+    #[error("cannot record to {}: nothing reads it; start its reader first", path.display())]
+    NoReader {
+        /// The FIFO.
+        path: PathBuf,
+    },
+    /// The start did not come to open the file.
+    #[error("the recording's file was never opened")]
+    NotOpened,
+    /// The file is not what it was. What came before is where the file is now, if anywhere.
+    #[error(
+        "recording to {} ended after {written_samples} samples: the file was {how}",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Interleaved samples written before.
+        written_samples: u64,
+        /// What happened to it.
+        how: &'static str,
     },
     /// Writing failed half way. What came before is in the file.
     #[error("recording to {} failed after {written_samples} samples", path.display())]
@@ -57,7 +100,7 @@ pub enum RecordingError {
         /// Interleaved samples written before.
         written_samples: u64,
         /// Why.
-        source: hound::Error,
+        source: io::Error,
     },
     /// The file has reached the size that its format can count.
     #[error("{} is full: a WAV file ends at 4 GiB; record in several runs", path.display())]
@@ -143,55 +186,44 @@ pub struct RecordingInput {
 /// The other end of a recording: what it tells.
 #[derive(Debug)]
 pub struct Recorder {
+    /// Gone once the file was handed over, or will not be.
+    files: Option<SyncSender<RecordingFile>>,
     /// Gone once its outcome was taken.
     thread: Option<JoinHandle<Recorded>>,
     progress: Arc<Progress>,
 }
 
 impl Recording {
-    /// Creates the file, or overwrites it, and starts its thread. Blocks are at most `block`
-    /// interleaved samples long.
+    /// Opens the file, and starts its thread. Blocks are at most `block` interleaved samples long.
     ///
     /// # Errors
     /// [`RecordingError`], before a single sample is recorded.
-    pub fn start(path: &Path, format: Format, block: usize) -> Result<Self, RecordingError> {
-        let file = File::create(path).map_err(|error| RecordingError::Create {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
-        Self::over(file, path, format, block)
-    }
-
-    /// Records to a file that is open and empty; errors call it `path`.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub fn over(
-        file: File,
+    pub fn start(
         path: &Path,
+        overwrite: bool,
         format: Format,
         block: usize,
     ) -> Result<Self, RecordingError> {
-        let spec = WavSpec {
-            channels: format.channels(),
-            sample_rate: format.rate_hz(),
-            bits_per_sample: 16,
-            sample_format: SampleFormat::Int,
-        };
-        let writer = WavWriter::new(BufWriter::new(file), spec).map_err(|source| {
-            RecordingError::Create {
-                path: path.to_owned(),
-                source,
-            }
-        })?;
-        let second = u64::from(format.rate_hz()) * u64::from(format.channels());
-        let ring_bytes = Self::ring_bytes(format, block);
-        let file = Writing::new(path.to_owned(), writer, second);
+        let mut recording = Self::prepare(format, block)?;
+        let file = RecordingFile::open(path, overwrite, format)?;
+        recording.write_to(file);
+        Ok(recording)
+    }
+
+    /// Makes all that a recording needs but the file, for which [`Recorder::write_to`] is to be called.
+    ///
+    /// # Errors
+    /// [`RecordingError::Buffer`] and [`RecordingError::Thread`].
+    pub fn prepare(format: Format, block: usize) -> Result<Self, RecordingError> {
+        let (files, awaited) = mpsc::sync_channel(1);
+        let file = Writing::new(awaited, format);
         let progress = Arc::clone(file.progress());
+        let ring_bytes = Self::ring_bytes(format, block);
         let Lane { input, thread } = Lane::start("recording", ring_bytes, file)?;
         Ok(Self {
             input: RecordingInput { input, next: 0 },
             recorder: Recorder {
+                files: Some(files),
                 thread: Some(thread),
                 progress,
             },
@@ -203,6 +235,11 @@ impl Recording {
         let second = u64::from(format.rate_hz()) * u64::from(format.channels());
         let message = (INDEX_BYTES + 2 * block) as u64;
         lane::ring_bytes((2 * second * BUFFERED.as_secs()).max(4 * message))
+    }
+
+    /// Hands over the file: see [`Recorder::write_to`].
+    pub fn write_to(&mut self, file: RecordingFile) {
+        self.recorder.write_to(file);
     }
 
     /// Its two ends, for two threads.
@@ -225,6 +262,7 @@ impl Recording {
     /// # Panics
     /// If the writing thread did: a bug.
     pub fn finish(mut self) -> Recorded {
+        self.recorder.give_up_waiting();
         self.input.finish();
         self.recorder.wait().unwrap_or_default()
     }
@@ -272,6 +310,19 @@ impl RecordingInput {
 }
 
 impl Recorder {
+    /// Hands over the file; of several, the first is written to.
+    pub fn write_to(&mut self, file: RecordingFile) {
+        if let Some(files) = self.files.take() {
+            // The thread ends after it has taken it.
+            let _ = files.send(file);
+        }
+    }
+
+    /// Ends a recording whose file was not handed over: it fails with [`RecordingError::NotOpened`].
+    pub fn give_up_waiting(&mut self) {
+        self.files = None;
+    }
+
     /// How the recording is now. Takes a lock that the writing thread takes once, if it fails.
     pub fn progress(&self) -> RecordingProgress {
         self.progress.read()
@@ -293,6 +344,7 @@ impl Recorder {
 
     /// The same, to wait where the recorder is not held up: gives it the first time.
     pub fn waiting(&mut self) -> Option<Waiting> {
+        self.give_up_waiting();
         self.thread.take().map(Waiting)
     }
 }

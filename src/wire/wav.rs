@@ -1,5 +1,5 @@
-//! The header of a WAV that comes over a stream, from its first bytes on; and that of one which goes out
-//! without an end.
+//! The header of a WAV that comes over a stream, from its first bytes on; and those of WAVs that are made
+//! here, with a length or without an end.
 //!
 //! Read piece by piece as the bytes come: chunks before the samples are passed over and not kept, and
 //! nothing is allocated by a length that the header claims. A program that writes into a pipe cannot
@@ -113,14 +113,23 @@ pub enum WavError {
 /// The header of 16-bit PCM of this format that has no end: both lengths are the greatest there is, as
 /// ffmpeg writes them into a pipe, and readers take them for "to the end of the stream".
 pub fn endless_header(format: Format) -> [u8; HEADER_BYTES] {
-    let unknown = u32::MAX.to_le_bytes();
+    header(format, [u32::MAX; 2])
+}
+
+/// The header of 16-bit PCM of this format before so many bytes of samples.
+pub fn sized_header(format: Format, data_bytes: u32) -> [u8; HEADER_BYTES] {
+    let riff_bytes = data_bytes.saturating_add(HEADER_BYTES as u32 - 8);
+    header(format, [riff_bytes, data_bytes])
+}
+
+fn header(format: Format, [riff_bytes, data_bytes]: [u32; 2]) -> [u8; HEADER_BYTES] {
     let block_bytes = 2 * format.channels();
     let bytes_per_second = format.rate_hz() * u32::from(block_bytes);
     let mut header = [0; HEADER_BYTES];
     let mut at = 0;
     for field in [
         &b"RIFF"[..],
-        &unknown,
+        &riff_bytes.to_le_bytes(),
         b"WAVEfmt ",
         &16_u32.to_le_bytes(),
         &PCM.to_le_bytes(),
@@ -130,7 +139,7 @@ pub fn endless_header(format: Format) -> [u8; HEADER_BYTES] {
         &block_bytes.to_le_bytes(),
         &16_u16.to_le_bytes(),
         b"data",
-        &unknown,
+        &data_bytes.to_le_bytes(),
     ] {
         header[at..at + field.len()].copy_from_slice(field);
         at += field.len();

@@ -26,7 +26,7 @@ const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.l
 
 export const a_mute_is_heard_in_the_mix = async () => {
   const mix = file("mute.wav");
-  const server = await Server.start(["--synthetic", "1000", "--waveform", "silence", "--streams-max", "1001", "--tcp", "0", "--record", mix]);
+  const server = await Server.start(["--synthetic", "1000", "--waveform", "silence", "--streams-max", "1001", "--tcp", "0", "--overwrite", "--record", mix]);
   const line = await sender(await server.tcp(), "desk-1");
   line.write(tone(440, 60));
   const { page, check } = await visit(server.address);
@@ -174,7 +174,7 @@ export const a_rate_that_the_browser_refuses_is_converted = async () => {
 
 export const whoever_talks_is_in_the_mix = async () => {
   const mix = file("talk.wav");
-  const server = await Server.start(["--record", mix, "--streams-max", "16"]);
+  const server = await Server.start(["--overwrite", "--record", mix, "--streams-max", "16"]);
   const { page, check } = await visit(server.address);
   await page.getByRole("button", { name: /^Talk/ }).click();
   await page.locator("#talk-id").fill("my voice");

@@ -129,6 +129,7 @@ impl Setup {
                 ticks: None,
             },
             record: None,
+            overwrite: false,
             recordings: None,
             rtp_out: Vec::new(),
             realtime: Realtime::default(),

@@ -1,7 +1,5 @@
 //! The picture of a sweep: drop rate over consumer delay, measured and predicted, per ring size.
 
-use std::io::Write;
-
 use anyhow::Result;
 use plotters::prelude::*;
 
@@ -38,10 +36,9 @@ impl Series<'_> {
     }
 }
 
-/// Writes the picture as SVG.
-pub(super) fn write(reports: &[RunReport], to: &mut impl Write) -> Result<()> {
-    let svg = plot::svg(SIZE, |area| draw(reports, area))?;
-    Ok(to.write_all(svg.as_bytes())?)
+/// The picture as SVG.
+pub(super) fn svg(reports: &[RunReport]) -> Result<String> {
+    plot::svg(SIZE, |area| draw(reports, area))
 }
 
 fn draw(reports: &[RunReport], area: &Area) -> Result<()> {

@@ -2,8 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fs, io,
-    os::unix::fs::MetadataExt as _,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +15,7 @@ use mixpool::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use walkdir::WalkDir;
 
-use crate::cli::{WrongUsage, common};
+use crate::cli::common;
 
 /// Descriptors that the program needs beside its files.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -69,25 +68,6 @@ fn unseen(root: &Path, error: walkdir::Error) -> SourceErrorReport {
         .into_io_error()
         .unwrap_or_else(|| io::ErrorKind::Other.into());
     SourceErrorReport::new(&id, &SourceError::Open { path, source })
-}
-
-/// A result must not overwrite what is yet to be read.
-pub fn spare(files: &[PathBuf], flag: &str, result: Option<&Path>) -> Result<()> {
-    let identity = |path: &Path| fs::metadata(path).map(|data| (data.dev(), data.ino()));
-    let Some((result, target)) = result.and_then(|path| Some((path, identity(path).ok()?))) else {
-        return Ok(());
-    };
-    match files
-        .iter()
-        .find(|file| identity(file).is_ok_and(|file| file == target))
-    {
-        Some(file) => Err(anyhow!(WrongUsage(format!(
-            "{flag} {} would overwrite {}, which is to be played; choose another {flag}",
-            result.display(),
-            file.display()
-        )))),
-        None => Ok(()),
-    }
 }
 
 /// Each source keeps its file open. The soft limit is raised as far as the hard one lets.

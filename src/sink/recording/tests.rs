@@ -1,4 +1,13 @@
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::symlink,
+    thread,
+    time::SystemTime,
+};
+
+use hound::SampleFormat;
+use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
 
 use super::*;
 use crate::sink::lane::Work as _;
@@ -28,14 +37,14 @@ fn ramp(from: usize, len: usize) -> Vec<i16> {
 
 /// A file as the recording's thread holds it, without the thread.
 fn writing(path: &Path) -> Writing {
-    let spec = WavSpec {
-        channels: 1,
-        sample_rate: 8000,
-        bits_per_sample: 16,
-        sample_format: SampleFormat::Int,
-    };
-    let file = BufWriter::new(File::create(path).unwrap());
-    Writing::new(path.to_owned(), WavWriter::new(file, spec).unwrap(), SECOND)
+    let (files, awaited) = mpsc::sync_channel(1);
+    let file = RecordingFile::open(path, true, format(1)).unwrap();
+    files.send(file).unwrap();
+    Writing::new(awaited, format(1))
+}
+
+fn start(path: &Path, overwrite: bool) -> Result<Recording, RecordingError> {
+    Recording::start(path, overwrite, format(1), BLOCK)
 }
 
 /// A block as its message.
@@ -49,7 +58,7 @@ fn a_file_holds_every_sample_at_the_format() {
     for channels in [1, 2] {
         let path = dir.path().join("mix.wav");
         let block = BLOCK * usize::from(channels);
-        let mut recording = Recording::start(&path, format(channels), block).unwrap();
+        let mut recording = Recording::start(&path, true, format(channels), block).unwrap();
         // Odd lengths too: a limiter's first blocks are shorter.
         for (index, len) in [block, 0, 58, block, 102].into_iter().enumerate() {
             recording.write(&ramp(index * 1000, len));
@@ -75,7 +84,7 @@ fn a_file_holds_every_sample_at_the_format() {
 fn a_recording_of_nothing_is_a_valid_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
-    let recorded = Recording::start(&path, format(1), BLOCK).unwrap().finish();
+    let recorded = start(&path, false).unwrap().finish();
     assert_eq!((recorded.samples, recorded.lost_samples), (0, 0));
     assert_eq!(read(&path), (8000, 1, vec![]));
 }
@@ -84,7 +93,7 @@ fn a_recording_of_nothing_is_a_valid_file() {
 fn more_than_the_ring_holds_is_written_whole_by_a_writer_that_waits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
-    let mut recording = Recording::start(&path, format(1), BLOCK).unwrap();
+    let mut recording = start(&path, false).unwrap();
     let blocks = 4 * BUFFERED.as_secs() as usize * 50;
     for index in 0..blocks {
         recording.write_waiting(&ramp(index, BLOCK));
@@ -150,7 +159,7 @@ fn a_killed_writer_leaves_a_file_whole_up_to_its_last_second() {
 
 #[test]
 fn a_full_disk_ends_the_recording_and_holds_up_nobody() {
-    let mut recording = Recording::start(Path::new("/dev/full"), format(1), BLOCK).unwrap();
+    let mut recording = start(Path::new("/dev/full"), false).unwrap();
     // Longer than the ring: a thread that stopped reading would be waited for without end.
     let blocks = 4 * BUFFERED.as_secs() * 50;
     for _ in 0..blocks {
@@ -161,21 +170,21 @@ fn a_full_disk_ends_the_recording_and_holds_up_nobody() {
     assert_eq!((recorded.samples, recorded.lost_samples), (0, written));
     let Some(RecordingError::Write {
         path,
-        source: hound::Error::IoError(error),
+        source: error,
         ..
     }) = recorded.error
     else {
         panic!("{recorded:?}");
     };
     assert_eq!(path, Path::new("/dev/full"));
-    assert_eq!(error.raw_os_error(), Some(nix::errno::Errno::ENOSPC as i32));
+    assert_eq!(error.raw_os_error(), Some(Errno::ENOSPC as i32));
 }
 
 #[test]
 fn a_path_that_cannot_be_written_is_told_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     for path in [dir.path().to_owned(), dir.path().join("absent/mix.wav")] {
-        let error = Recording::start(&path, format(1), BLOCK).unwrap_err();
+        let error = start(&path, false).unwrap_err();
         assert!(matches!(error, RecordingError::Create { .. }));
         assert!(
             error.to_string().contains(&*path.to_string_lossy()),
@@ -203,5 +212,176 @@ fn a_file_that_is_full_is_whole_and_says_so() {
     assert_eq!(
         read(&path).2,
         [ramp(0, BLOCK), ramp(1, BLOCK), ramp(2, BLOCK)].concat()
+    );
+}
+
+#[test]
+fn a_file_that_exists_is_not_touched_without_overwrite() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link, dangling) = (
+        dir.path().join("mix.wav"),
+        dir.path().join("link.wav"),
+        dir.path().join("dangling.wav"),
+    );
+    fs::write(&path, "older").unwrap();
+    symlink(&path, &link).unwrap();
+    symlink("absent.wav", &dangling).unwrap();
+    for path in [&path, &link, &dangling] {
+        for error in [
+            start(path, false).unwrap_err(),
+            RecordingFile::check(path, false).unwrap_err(),
+        ] {
+            assert!(matches!(error, RecordingError::Exists { .. }), "{error}");
+            let text = error.to_string();
+            assert!(
+                text.contains("--overwrite") && text.contains("{utc}"),
+                "{text}"
+            );
+        }
+    }
+    assert_eq!(fs::read(&path).unwrap(), b"older");
+    assert!(!dir.path().join("absent.wav").exists());
+    assert!(start(&link, true).unwrap().finish().error.is_none());
+    assert!(read(&path).2.is_empty());
+}
+
+#[test]
+fn a_file_that_is_recorded_to_is_refused_by_every_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link, hard) = (
+        dir.path().join("mix.wav"),
+        dir.path().join("link.wav"),
+        dir.path().join("hard.wav"),
+    );
+    let mut recording = start(&path, false).unwrap();
+    symlink(&path, &link).unwrap();
+    fs::hard_link(&path, &hard).unwrap();
+    recording.write(&[7; BLOCK]);
+    for path in [&path, &link, &hard] {
+        let error = start(path, true).unwrap_err();
+        assert!(matches!(error, RecordingError::InUse { .. }), "{error}");
+    }
+    assert_eq!(recording.finish().samples, BLOCK as u64);
+    assert_eq!(read(&path).2, [7; BLOCK]);
+    assert!(start(&hard, true).is_ok(), "it is free again");
+}
+
+#[test]
+fn blocks_before_the_file_is_opened_are_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut recording = Recording::prepare(format(1), BLOCK).unwrap();
+    recording.write(&ramp(0, BLOCK));
+    assert!(!path.exists());
+    recording.write_to(RecordingFile::open(&path, false, format(1)).unwrap());
+    recording.write(&ramp(BLOCK, BLOCK));
+    assert!(recording.finish().error.is_none());
+    assert_eq!(read(&path).2, ramp(0, 2 * BLOCK));
+}
+
+#[test]
+fn a_recording_whose_file_never_came_fails() {
+    let mut recording = Recording::prepare(format(1), BLOCK).unwrap();
+    recording.write(&[1; BLOCK]);
+    let recorded = recording.finish();
+    assert!(matches!(recorded.error, Some(RecordingError::NotOpened)));
+    assert_eq!((recorded.samples, recorded.lost_samples), (0, BLOCK as u64));
+}
+
+/// What another program does to a file of which a second was written; the error, and the samples told.
+fn changed(act: impl FnOnce(&Path)) -> (String, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut file = writing(&path);
+    let second = [1; SECOND as usize];
+    file.write(&message(0, &second));
+    act(&path);
+    file.write(&message(SECOND, &second));
+    let recorded = file.finish();
+    assert_eq!(recorded.samples + recorded.lost_samples, 2 * SECOND);
+    (recorded.error.unwrap().to_string(), recorded.samples)
+}
+
+#[test]
+fn a_file_that_is_taken_away_ends_the_recording_within_a_second() {
+    let (error, _) = changed(|path| fs::remove_file(path).unwrap());
+    assert!(error.ends_with("the file was removed"), "{error}");
+
+    let (error, samples) = changed(|path| File::create(path).unwrap().set_len(1000).unwrap());
+    assert!(error.ends_with("the file was truncated"), "{error}");
+    assert_eq!(samples, 478, "as many as are left");
+
+    let (error, samples) = changed(|path| {
+        let aside = path.with_extension("aside");
+        fs::rename(path, &aside).unwrap();
+        fs::write(path, "another").unwrap();
+    });
+    assert!(error.ends_with("the file was replaced"), "{error}");
+    assert_eq!(samples, SECOND);
+
+    let (error, samples) = changed(|path| {
+        fs::rename(path, path.with_extension("aside")).unwrap();
+    });
+    assert!(error.ends_with("the file was moved"), "{error}");
+    assert_eq!(samples, SECOND);
+}
+
+#[test]
+fn a_file_taken_away_just_before_the_end_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut recording = start(&path, false).unwrap();
+    recording.write(&[1; BLOCK]);
+    fs::remove_file(&path).unwrap();
+    let error = recording.finish().error.unwrap();
+    assert!(matches!(error, RecordingError::Changed { .. }), "{error}");
+}
+
+#[test]
+fn a_fifo_gets_a_wav_without_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.fifo");
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let error = start(&path, false).unwrap_err();
+    assert!(matches!(error, RecordingError::NoReader { .. }), "{error}");
+    let reader = thread::spawn({
+        let path = path.clone();
+        move || {
+            let mut bytes = Vec::new();
+            File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+            bytes
+        }
+    });
+    // More than a pipe holds: the thread waits for the reader.
+    let mut recording = loop {
+        match start(&path, false) {
+            Err(RecordingError::NoReader { .. }) => thread::yield_now(),
+            recording => break recording.unwrap(),
+        }
+    };
+    for index in 0..1000 {
+        recording.write_waiting(&ramp(index, BLOCK));
+    }
+    let recorded = recording.finish();
+    assert_eq!((recorded.samples, recorded.lost_samples), (160_000, 0));
+    let bytes = reader.join().unwrap();
+    let (header, samples) = bytes.split_at(44);
+    assert_eq!(header, crate::wire::wav::endless_header(format(1)));
+    assert_eq!(samples.len(), 320_000);
+    assert!(samples.ends_with(&1158_i16.to_le_bytes()));
+}
+
+#[test]
+fn utc_in_a_name_is_the_time() {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_881_600);
+    let named = |path: &str| stamped(Path::new(path), at);
+    assert_eq!(
+        named("a/mix-{utc}.wav"),
+        Path::new("a/mix-20261128T160000Z.wav")
+    );
+    assert_eq!(named("mix.wav"), Path::new("mix.wav"));
+    assert_eq!(
+        named("{utc}/{room}.wav"),
+        Path::new("20261128T160000Z/{room}.wav")
     );
 }

@@ -2,19 +2,24 @@
 
 use std::{
     error::Error as _,
-    fs::File,
-    io::BufWriter,
+    mem,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
+        mpsc::Receiver,
     },
+    time::{Duration, Instant},
 };
 
-use hound::WavWriter;
+use super::{
+    INDEX_BYTES, LAST, Recorded, RecordingError, RecordingFile, RecordingPhase, RecordingProgress,
+    file::{Fault, GrowingWav},
+};
+use crate::{audio::Format, sink::lane::Work};
 
-use super::{INDEX_BYTES, LAST, Recorded, RecordingError, RecordingPhase, RecordingProgress};
-use crate::sink::lane::Work;
+/// The file is looked at this often, however slowly samples come.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// A WAV counts its bytes in 32 bits, and its header wants a few.
 pub(super) const DATA_BYTES_MAX: u64 = u32::MAX as u64 - 1024;
@@ -61,18 +66,21 @@ impl Progress {
 
 /// The file, as its thread holds it.
 pub(super) struct Writing {
+    /// Brings the file once all else of the start has succeeded.
+    files: Receiver<RecordingFile>,
+    file: FileState,
+    format: Format,
     path: PathBuf,
-    /// Gone once it failed.
-    writer: Option<WavWriter<BufWriter<File>>>,
     /// Bytes of samples that the file may have.
     pub(super) data_bytes_max: u64,
-    /// Samples after which the header is brought up to date.
+    /// Samples after which they are written, and the header is brought up to date.
     flush_every: u64,
-    /// Samples given to the writer.
+    looked: Instant,
+    /// Samples given to the file.
     samples: u64,
     /// Samples that a flush brought to the disk.
     flushed: u64,
-    /// Silence in place of lost samples: given to the writer, and of that on the disk.
+    /// Silence in place of lost samples: given to the file, and of that on the disk.
     replaced: u64,
     flushed_replaced: u64,
     /// Samples that there would be if none had been lost, as the messages tell.
@@ -80,6 +88,14 @@ pub(super) struct Writing {
     over: bool,
     error: Option<RecordingError>,
     progress: Arc<Progress>,
+}
+
+/// From the start of the thread to its end.
+enum FileState {
+    Awaited,
+    Open(GrowingWav),
+    /// It failed, or is full.
+    Ended,
 }
 
 impl Work for Writing {
@@ -95,8 +111,11 @@ impl Work for Writing {
     }
 
     fn finish(mut self) -> Recorded {
-        if let Some(writer) = self.writer.take() {
-            self.finalize(writer);
+        self.await_file();
+        if let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended)
+            && let Err(fault) = self.flush(&mut wav)
+        {
+            self.give_up(&wav, fault);
         }
         self.tell();
         if self.error.is_none() {
@@ -111,13 +130,16 @@ impl Work for Writing {
 }
 
 impl Writing {
-    /// An empty file, whose header is to be brought up to date after so many samples.
-    pub(super) fn new(path: PathBuf, writer: WavWriter<BufWriter<File>>, flush_every: u64) -> Self {
+    /// For the file that comes this way; the header is brought up to date with every second of samples.
+    pub(super) fn new(files: Receiver<RecordingFile>, format: Format) -> Self {
         Self {
-            path,
-            writer: Some(writer),
+            files,
+            file: FileState::Awaited,
+            format,
+            path: PathBuf::new(),
             data_bytes_max: DATA_BYTES_MAX,
-            flush_every,
+            flush_every: u64::from(format.rate_hz()) * u64::from(format.channels()),
+            looked: Instant::now(),
             samples: 0,
             flushed: 0,
             replaced: 0,
@@ -135,10 +157,10 @@ impl Writing {
 
     /// Samples that are not in the file, or are silence there.
     fn lost(&self) -> u64 {
-        if self.writer.is_some() {
-            self.replaced
-        } else {
+        if matches!(self.file, FileState::Ended) {
             self.flushed_replaced + (self.end - self.flushed)
+        } else {
+            self.replaced
         }
     }
 
@@ -152,93 +174,118 @@ impl Writing {
         lost_samples.store(self.lost(), Ordering::Relaxed);
     }
 
+    /// Samples wait in the ring until the start has come so far that the file is opened.
+    fn await_file(&mut self) {
+        if !matches!(self.file, FileState::Awaited) {
+            return;
+        }
+        if let Ok(file) = self.files.recv() {
+            file.path().clone_into(&mut self.path);
+            if file.is_stream() {
+                self.data_bytes_max = u64::MAX;
+                // A reader wants samples as they come.
+                self.flush_every = 1;
+            }
+            self.file = FileState::Open(GrowingWav::new(file, self.format));
+        } else {
+            self.file = FileState::Ended;
+            self.error = Some(RecordingError::NotOpened);
+            self.progress.fail(RecordingError::NotOpened.to_string());
+        }
+    }
+
     /// Writes what a message brings, after silence for what was lost before it.
     pub(super) fn write(&mut self, message: &[u8]) {
+        self.await_file();
         let (index, samples) = message.split_at(INDEX_BYTES);
         let index = u64::from_ne_bytes(index.try_into().expect("eight bytes"));
         let samples: &[i16] = bytemuck::cast_slice(samples);
         self.over |= index & LAST != 0;
         let index = index & !LAST;
         self.end = index + samples.len() as u64;
-        let Some(mut writer) = self.writer.take() else {
+        let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended) else {
             return;
         };
-        match self.try_write(&mut writer, index - self.samples, samples) {
-            Ok(()) => self.writer = Some(writer),
-            Err(error) => {
-                // A file that is full is a whole file.
-                if matches!(error, RecordingError::TooLong { .. }) {
-                    self.finalize(writer);
-                }
-                self.fail(error);
+        match self.try_write(&mut wav, index - self.samples, samples) {
+            Ok(()) => self.file = FileState::Open(wav),
+            Err(fault) => self.give_up(&wav, fault),
+        }
+    }
+
+    /// The first error ends the recording, and is logged at once: the report may be days away.
+    fn give_up(&mut self, wav: &GrowingWav, fault: Fault) {
+        if let Some(salvaged) = wav.salvage() {
+            // What waits is all silence, or none of it is.
+            if self.replaced > self.flushed_replaced {
+                self.flushed_replaced += salvaged.saturating_sub(self.flushed);
             }
+            self.flushed = salvaged;
         }
+        let path = self.path.clone();
+        let written_samples = self.flushed;
+        let error = match fault {
+            Fault::Io(source) => RecordingError::Write {
+                path,
+                written_samples,
+                source,
+            },
+            Fault::Changed(how) => RecordingError::Changed {
+                path,
+                written_samples,
+                how,
+            },
+            Fault::Full => RecordingError::TooLong { path },
+        };
+        let cause = error
+            .source()
+            .map(|cause| format!(": {cause}"))
+            .unwrap_or_default();
+        tracing::error!("{error}{cause}; the mix goes on without it");
+        self.tell();
+        self.progress.fail(format!("{error}{cause}"));
+        self.error = Some(error);
     }
 
-    /// The first error ends the recording. It is told at once: the report may be days away.
-    fn fail(&mut self, error: RecordingError) {
-        if self.error.is_none() {
-            let cause = error
-                .source()
-                .map(|cause| format!(": {cause}"))
-                .unwrap_or_default();
-            tracing::error!("{error}{cause}; the mix goes on without it");
-            self.tell();
-            self.progress.fail(format!("{error}{cause}"));
-            self.error = Some(error);
-        }
-    }
-
-    /// All that was given to the writer is on the disk.
-    fn note_flushed(&mut self) {
+    fn flush(&mut self, wav: &mut GrowingWav) -> Result<(), Fault> {
+        wav.flush()?;
+        self.looked = Instant::now();
         self.flushed = self.samples;
         self.flushed_replaced = self.replaced;
-    }
-
-    /// Brings all that was given to the writer to the disk, and the header up to date.
-    fn finalize(&mut self, writer: WavWriter<BufWriter<File>>) {
-        match writer.finalize() {
-            Ok(()) => self.note_flushed(),
-            Err(source) => self.fail(self.failed(source)),
-        }
+        Ok(())
     }
 
     fn try_write(
         &mut self,
-        writer: &mut WavWriter<BufWriter<File>>,
-        missing: u64,
+        wav: &mut GrowingWav,
+        mut missing: u64,
         samples: &[i16],
-    ) -> Result<(), RecordingError> {
+    ) -> Result<(), Fault> {
+        const SILENCE: [i16; 4096] = [0; 4096];
         let end = self.samples + missing + samples.len() as u64;
-        if 2 * end > self.data_bytes_max {
-            return Err(RecordingError::TooLong {
-                path: self.path.clone(),
-            });
+        if end.saturating_mul(2) > self.data_bytes_max {
+            self.flush(wav)?;
+            return Err(Fault::Full);
         }
-        for _ in 0..missing {
-            writer
-                .write_sample(0_i16)
-                .map_err(|error| self.failed(error))?;
+        if missing > 0 {
+            // So that what fails is known to be silence, or not.
+            self.flush(wav)?;
+            while missing > 0 {
+                let count = missing.min(SILENCE.len() as u64);
+                wav.push(&SILENCE[..count as usize]);
+                missing -= count;
+                self.samples += count;
+                self.replaced += count;
+                self.flush(wav)?;
+            }
         }
-        let mut block = writer.get_i16_writer(samples.len() as u32);
-        for &sample in samples {
-            block.write_sample(sample);
-        }
-        block.flush().map_err(|error| self.failed(error))?;
-        self.replaced += missing;
-        self.samples = end;
+        wav.push(samples);
+        self.samples += samples.len() as u64;
         if self.samples - self.flushed >= self.flush_every {
-            writer.flush().map_err(|error| self.failed(error))?;
-            self.note_flushed();
+            self.flush(wav)?;
+        } else if self.looked.elapsed() >= LOOK_PERIOD {
+            self.looked = Instant::now();
+            wav.check()?;
         }
         Ok(())
-    }
-
-    fn failed(&self, source: hound::Error) -> RecordingError {
-        RecordingError::Write {
-            path: self.path.clone(),
-            written_samples: self.flushed,
-            source,
-        }
     }
 }

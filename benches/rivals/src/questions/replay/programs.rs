@@ -143,7 +143,7 @@ fn each(files: &Files, before: &[&str]) -> impl Iterator<Item = OsString> {
 fn mixpool(files: &Files) -> Vec<OsString> {
     let mut arguments = words(&["replay", "--speed=max", CLIPS, "--streams-max"]);
     arguments.push(files.paths.len().to_string().into());
-    arguments.extend(words(&["--record"]));
+    arguments.extend(words(&["--overwrite", "--record"]));
     arguments.push(files.mix().into());
     arguments.extend(each(files, &[]));
     arguments
