@@ -166,6 +166,57 @@ fn refused_senders_are_logged_with_their_address_and_the_limit() {
     assert!((10..20).contains(&lines.len()), "{} lines", lines.len());
 }
 
+#[test]
+fn each_streams_beginning_and_end_are_lines_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let (tcp, rtp) = (free_port(), free_port());
+    let (tcp, rtp) = (format!("127.0.0.1:{tcp}"), format!("127.0.0.1:{rtp}"));
+    let mut server = Running::start(
+        Command::new(MIXPOOL)
+            .args(["serve", "--duration", "7s", "--tcp", &tcp, "--rtp", &rtp])
+            .args(["--idle-timeout", "1s", "--http", "off"])
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap()),
+    );
+    let mut sender = connect(&tcp);
+    let line = "MIXPOOL/1 id=desk label=Bühne%20links\n";
+    sender.write_all(line.as_bytes()).unwrap();
+    sender.write_all(&[0; 3200]).unwrap();
+    drop(sender);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..20 {
+        let packet = packet(0, number, &[0; 160]);
+        socket.send_to(&packet, &rtp).unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    let from = socket.local_addr().unwrap();
+    assert!(server.wait().success());
+    let log = std::fs::read_to_string(log).unwrap();
+    let once = |words: &[&str]| {
+        let fits = |line: &&str| words.iter().all(|word| line.contains(word));
+        assert_eq!(log.lines().filter(fits).count(), 1, "{words:?} in:\n{log}");
+    };
+    once(&["started, tcp", "desk \"Bühne links\""]);
+    once(&[
+        "ended, tcp",
+        "desk \"Bühne links\"",
+        "of 1600 samples dropped",
+    ]);
+    once(&["started, rtp", &format!("rtp {from}")]);
+    once(&["ended, rtp", &format!("rtp {from}"), "0 packets lost"]);
+}
+
+#[test]
+fn an_address_that_takes_senders_is_no_silence_to_warn_of() {
+    let silence = |http: &str| {
+        let output = mixpool(&["serve", "--duration", "100ms", "--http", http]);
+        stderr(&output).contains("the mix will be silence")
+    };
+    assert!(!silence("127.0.0.1:0"));
+    assert!(silence("off"));
+}
+
 /// RTP as RFC 3550 has it, written here: version 2, this type, number, time and source.
 fn packet(payload_type: u8, number: u16, samples: &[i16]) -> Vec<u8> {
     let mut packet = vec![0x80, payload_type];

@@ -2,6 +2,7 @@
 
 mod listen;
 mod reload;
+mod streams;
 
 use std::{
     ffi::OsString, net::TcpListener, path::PathBuf, process::ExitCode, sync::Arc, time::Duration,
@@ -15,7 +16,10 @@ use mixpool::{
     server::{Clock, Realtime, Server, ServerError, Settings},
 };
 
-use self::reload::{Hangups, Reloader};
+use self::{
+    reload::{Hangups, Reloader},
+    streams::StreamLog,
+};
 use super::{
     WrongUsage,
     common::{Common, THREADS},
@@ -173,9 +177,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let server = Server::new(settings).map_err(refused)?;
     status::end_on_signals(server.stop_handle())?;
     let feeds = synthetic_feeds(arguments, &server)?;
-    if feeds.is_empty() && !arguments.network.listens() {
+    // The dashboard's address takes senders, too.
+    if feeds.is_empty() && !arguments.network.listens() && http.is_none() {
         tracing::warn!(
-            "no streams: the mix will be silence; --synthetic COUNT makes some up, --rtp ADDR takes some"
+            "no streams: the mix will be silence; --synthetic COUNT makes some up, --rtp ADDR and --http ADDR \
+             take some"
         );
     }
     tracing::info!(
@@ -193,6 +199,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let feeders =
         Feeders::serving(feeds, ingest_threads).context("cannot start --ingest-threads")?;
     running.feed_by(&feeders);
+    let handle = running.handle();
+    let mut streams = StreamLog::new(&handle);
     if let Some(clock) = running.clock() {
         let address = http.as_ref().map(TcpListener::local_addr).transpose();
         control.guests = listen::listen(
@@ -228,6 +236,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut line = status::Line::new();
     loop {
         running.wait(Duration::from_secs(1));
+        streams.look(&handle);
         if running.is_done() {
             break;
         }

@@ -96,6 +96,11 @@ impl Handle {
         register.ended().rev().take(max).cloned().collect()
     }
 
+    /// Streams that ended, kept or not. Takes a mutex.
+    pub fn ended_count(&self) -> u64 {
+        self.0.register.lock().ended_count()
+    }
+
     /// The latest stream of this name, if it runs or is still kept.
     pub fn stream(&self, id: &str) -> Option<Arc<Admitted>> {
         self.0.register.lock().find(id)

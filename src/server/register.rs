@@ -135,6 +135,12 @@ impl Accounts {
         self.ended.iter()
     }
 
+    /// All that ended.
+    pub(super) fn ended_count(&mut self) -> u64 {
+        self.sweep();
+        self.ended_total.streams
+    }
+
     /// The latest of this name.
     pub(super) fn find(&self, id: &str) -> Option<Arc<Admitted>> {
         self.by_id.get(id).cloned()

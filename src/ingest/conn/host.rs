@@ -104,13 +104,10 @@ impl Host<'_> {
             output,
         };
         match self.admission.admit(newcomer) {
-            Ok(stream) => {
-                tracing::info!(stream = stream.id(), "connected");
-                Ok(Opened {
-                    stream,
-                    output: lease,
-                })
-            }
+            Ok(stream) => Ok(Opened {
+                stream,
+                output: lease,
+            }),
             Err(refused) => {
                 let rejection = match refused.source {
                     AcquireError::Exhausted { slots } => Rejection::StreamsMax { slots },
