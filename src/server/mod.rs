@@ -9,6 +9,7 @@
 
 mod admitted;
 mod commands;
+mod download;
 mod error;
 mod folder;
 mod handle;
@@ -36,6 +37,7 @@ use std::{
 pub use self::{
     admitted::Admitted,
     commands::Busy,
+    download::ReadError,
     error::ServerError,
     folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::{Change, Handle, Switch},

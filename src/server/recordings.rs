@@ -313,7 +313,7 @@ impl Recordings {
 }
 
 /// The number of the recording that the settings ask for.
-const SETTINGS_ID: u64 = 1;
+pub(super) const SETTINGS_ID: u64 = 1;
 
 impl Inner {
     /// Sends a recording to the mixer thread. It is counted as out already.

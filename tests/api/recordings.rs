@@ -43,6 +43,99 @@ fn a_recording_begins_is_looked_at_and_stops() {
 }
 
 #[test]
+fn a_recording_that_ended_is_read_whole_and_in_parts() {
+    let desk = Desk::open();
+    let begin = json!({ "name": "take \"1\".wav" });
+    let answer = desk.client.post("/api/v1/recordings", &begin);
+    assert_eq!(answer.ok(201)["audio"], Value::Null);
+    let path = answer.header("location").unwrap().to_owned();
+    let audio = format!("{path}/audio");
+    let refused = desk.client.get(&audio).problem(409);
+    assert!(refused.contains("is not finished"), "{refused}");
+    until(
+        || desk.client.get(&path).ok(200),
+        |recording| recording["samples"].as_u64() > Some(0),
+    );
+    desk.client.delete(&path).ok(202);
+    let done = until(
+        || desk.client.get(&path).ok(200),
+        |recording| recording["phase"] == "done",
+    );
+    assert_eq!(done["audio"], audio);
+    let file = fs::read(desk.folder.path().join("recordings/take \"1\".wav")).unwrap();
+    let whole = desk.client.get(&audio);
+    assert!(
+        whole.status == 200 && whole.body == file,
+        "{}",
+        whole.status
+    );
+    assert_eq!(
+        whole.header("content-length"),
+        Some(&*file.len().to_string())
+    );
+    let disposition = r#"attachment; filename="take \"1\".wav""#;
+    assert_eq!(whole.header("content-disposition"), Some(disposition));
+    let head = desk.client.send("HEAD", &audio, &[], b"");
+    assert_eq!(
+        head.header("content-length"),
+        whole.header("content-length")
+    );
+    for (range, part) in [
+        ("bytes=0-43", &file[..44]),
+        ("bytes=44-", &file[44..]),
+        ("bytes=-7", &file[file.len() - 7..]),
+    ] {
+        let answer = desk.client.with("Range", range).get(&audio);
+        assert!(
+            answer.status == 206 && answer.body == part,
+            "{range}: {}",
+            answer.status
+        );
+    }
+    let range = answer_of(&desk, &audio, "bytes=44-45");
+    assert_eq!(range, format!("bytes 44-45/{}", file.len()));
+    desk.client
+        .with("Range", "bytes=99999999-")
+        .get(&audio)
+        .problem(416);
+}
+
+fn answer_of(desk: &Desk, path: &str, range: &str) -> String {
+    let answer = desk.client.with("Range", range).get(path);
+    answer.header("content-range").unwrap().to_owned()
+}
+
+#[test]
+fn what_is_no_recording_of_the_folder_is_not_read() {
+    let desk = Desk::open();
+    // That of the settings lies elsewhere.
+    let refused = desk.client.get("/api/v1/recordings/1/audio").problem(409);
+    assert!(
+        refused.contains("not in the recordings folder"),
+        "{refused}"
+    );
+    desk.client.get("/api/v1/recordings/99/audio").problem(404);
+    desk.client.get("/api/v1/recordings/x/audio").problem(400);
+    let answer = desk
+        .client
+        .post("/api/v1/recordings", &json!({ "name": "a.wav" }));
+    answer.ok(201);
+    let path = answer.header("location").unwrap().to_owned();
+    desk.client.delete(&path).ok(202);
+    until(
+        || desk.client.get(&path).ok(200),
+        |recording| recording["phase"] == "done",
+    );
+    // Its name may lead elsewhere by now, or nowhere.
+    let file = desk.folder.path().join("recordings/a.wav");
+    fs::remove_file(&file).unwrap();
+    desk.client.get(&format!("{path}/audio")).problem(404);
+    fs::write(desk.folder.path().join("secret.wav"), "secret").unwrap();
+    symlink("../secret.wav", &file).unwrap();
+    desk.client.get(&format!("{path}/audio")).problem(409);
+}
+
+#[test]
 fn what_is_no_new_file_of_the_folder_is_refused() {
     let desk = Desk::open();
     let folder = desk.folder.path().join("recordings");

@@ -119,7 +119,7 @@ export const who_may_only_look_is_told_and_may_sign_in_anew = async () => {
   const [change, read] = ["change", "read"].map((name) => path.join(ROOT, `target/page/${name}.txt`));
   writeFileSync(change, "correct-horse-battery-staple-9\n", { mode: 0o600 });
   writeFileSync(read, "incorrect-mule-battery-staple-7\n", { mode: 0o600 });
-  const server = await Server.start(["--synthetic", "5", "--streams-max", "16", "--token-file", change, "--read-token-file", read]);
+  const server = await Server.start(["--synthetic", "5", "--streams-max", "16", "--token-file", change, "--read-token-file", read, "--recordings", path.dirname(change)]);
   const { page, check } = await visit(server.address, { wait: false, forgive: [/401/] });
   const changes = [];
   page.on("request", (request) => { if (!["GET", "POST"].includes(request.method())) changes.push(request.url()); });

@@ -227,12 +227,30 @@ export const recordings_start_and_stop = async () => {
   expect(await stop.evaluate((button) => button === globalThis.pressed && button === document.activeElement), "the same button");
   await stop.click();
   await until("it is done", async () => /done/.test(await page.locator("#recordings").textContent()));
+  const link = page.getByRole("link", { name: /^Download mix-/ });
+  await until("a link", () => link.isVisible());
+  const [download] = await Promise.all([page.waitForEvent("download"), link.click()]);
+  const got = readFileSync(await download.path());
+  expect(got.equals(readFileSync(path.join(folder, readdirSync(folder)[0]))), "what is downloaded is the file");
+  expect(download.suggestedFilename() === readdirSync(folder)[0], download.suggestedFilename());
   await check();
   await own.stop();
   const [file] = readdirSync(folder);
   const samples = recorded(path.join(folder, file));
   expect(samples.length > 8000 && samples.some((sample) => sample !== 0), `${samples.length} samples`);
   return `${file} of ${samples.length} samples`;
+};
+
+export const without_a_folder_the_record_button_is_off_and_says_why = async () => {
+  const own = await Server.start(["--synthetic", "2", "--streams-max", "16"]);
+  const { page, check } = await visit(own.address);
+  const button = page.getByRole("button", { name: "Record the mix" });
+  await until("it is off", () => button.isDisabled());
+  const why = await page.locator("#recordings").textContent();
+  expect(/--recordings DIR/.test(why) && (await button.getAttribute("title")) === why, why);
+  await check();
+  await own.stop();
+  return why;
 };
 
 export const the_colours_are_switched_and_kept = async () => {

@@ -5,6 +5,7 @@
 
 mod config;
 mod description;
+mod download;
 mod events;
 mod health;
 mod listeners;
@@ -43,6 +44,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(stream::routes())
         .merge(sources::routes())
         .merge(recordings::routes())
+        .merge(download::routes())
         .merge(events::routes())
         .merge(config::routes())
         .merge(plan::routes())

@@ -56,11 +56,17 @@ struct RecordingBody {
     lost_samples: u64,
     /// Why it ended early.
     error: Option<String>,
+    /// Where its samples are read; null while it is not finished, and for that of `--record`.
+    audio: Option<String>,
 }
 
 impl From<RecordingState> for RecordingBody {
     fn from(state: RecordingState) -> Self {
+        let audio = state
+            .is_readable()
+            .then(|| format!("/api/v1/recordings/{}/audio", state.id));
         Self {
+            audio,
             id: state.id,
             name: state.name,
             started_at_s: seconds(state.started_at),

@@ -106,6 +106,8 @@ struct ServerBody<'a> {
     slots: usize,
     ring_bytes: usize,
     uptime_ms: u64,
+    /// Whether there is a folder for recordings.
+    records: bool,
 }
 
 #[derive(Serialize)]
@@ -183,6 +185,7 @@ impl Hello<'_> {
                 slots: self.settings.streams_max,
                 ring_bytes: self.settings.ring_bytes,
                 uptime_ms: milliseconds(self.uptime),
+                records: self.settings.recordings.is_some(),
             },
             streams: started(&nobody, self.roster, self.streams),
             slow: self.columns,

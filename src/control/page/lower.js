@@ -2,7 +2,7 @@
 
 import { alert, path, request } from "./api.js";
 import * as show from "./format.js";
-import { changes, mayChange } from "./session.js";
+import { changes, mayChange, onAccess } from "./session.js";
 
 const EVENTS_SHOWN = 100;
 /** Kinds of event that are bad news. */
@@ -14,6 +14,8 @@ const words = ({ event, name, detail }) => {
   if (event === "first_drop") return `${name} dropped its first ${detail}`;
   return name ? `${name}: ${detail}` : detail;
 };
+
+const NO_FOLDER = "This server has no folder for recordings: start it with --recordings DIR.";
 
 const row = (when, what, alarm = false) => {
   const item = document.createElement("li");
@@ -72,7 +74,8 @@ const nameNow = () => {
 export class Recordings {
   #model;
   #list = document.getElementById("recordings");
-  #button = changes(document.getElementById("record"));
+  #button = document.getElementById("record");
+  #starting = false;
   /** By id. A row stays what it is while its text moves on, or a press on its button would be lost. */
   #rows = new Map();
   #none = none("Nothing is being recorded.");
@@ -82,14 +85,24 @@ export class Recordings {
   constructor(model) {
     this.#model = model;
     this.#button.addEventListener("click", () => this.#start());
+    onAccess(() => this.#arm());
     this.refresh();
     setInterval(() => {
       if (!document.hidden && !this.#asking) this.refresh();
     }, 2000);
   }
 
+  /** The button is off where nothing can be recorded, and the list says why. */
+  #arm() {
+    const { records } = this.#model.server;
+    this.#button.disabled = !records || !mayChange() || this.#starting;
+    this.#button.title = records ? "" : NO_FOLDER;
+    this.#none.textContent = records ? "Nothing is being recorded." : NO_FOLDER;
+  }
+
   /** One request at a time; what is asked for meanwhile is asked once more. */
   async refresh() {
+    this.#arm();
     this.#again = this.#asking;
     if (this.#asking) return;
     this.#asking = true;
@@ -138,6 +151,17 @@ export class Recordings {
       stop.remove();
       if (held) this.#button.focus();
     }
+    if (recording.audio && !item.querySelector("a")) item.append(this.#link(recording));
+  }
+
+  #link({ name, audio }) {
+    const link = document.createElement("a");
+    // Relative to the page, which a proxy may have elsewhere.
+    link.href = audio.replace(/^\//, "");
+    link.download = name;
+    link.textContent = "Download";
+    link.setAttribute("aria-label", `Download ${name}`);
+    return link;
   }
 
   #stopper(recording) {
@@ -151,13 +175,14 @@ export class Recordings {
   }
 
   async #start() {
-    this.#button.disabled = true;
+    this.#starting = true;
+    this.#arm();
     try {
       await request("POST", path("recordings"), { name: nameNow() });
     } catch (failure) {
       alert(`The recording was not started: ${failure.message}`, { key: "record" });
     }
-    this.#button.disabled = !mayChange();
+    this.#starting = false;
     this.refresh();
   }
 
