@@ -5,6 +5,7 @@ mod face;
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Command, Stdio},
@@ -77,6 +78,67 @@ fn a_thousand_streams_all_have_a_row() {
     assert_eq!(report["refused_streams"], 0);
     assert_eq!(report["streams"].as_array().unwrap().len(), 1000);
     assert_eq!(report["streams"][999]["id"], "synthetic-1000");
+}
+
+/// Two senders of one address to a server with these flags, which takes one: the reason that the second is
+/// told, and the report.
+fn second_sender(flags: &[&str]) -> (String, serde_json::Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut command = Command::new(face::MIXPOOL);
+    command
+        .args(["serve", "--json", "--http=off", "--tcp=0"])
+        .args(flags);
+    command
+        .stderr(fs::File::create(&log).unwrap())
+        .stdout(Stdio::piped());
+    let mut server = Running::start(&mut command);
+    let tcp = address_of(&line_with(&log, "listening on tcp", 1));
+    let mut senders = [(); 2].map(|()| TcpStream::connect(tcp).unwrap());
+    for (sender, line) in senders
+        .iter_mut()
+        .zip([" connected ", "connection refused"])
+    {
+        sender.write_all(&[0; 3200]).unwrap();
+        line_with(&log, line.trim(), 1);
+    }
+    let mut said = String::new();
+    senders[1]
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    senders[1].read_to_string(&mut said).unwrap();
+    server.signal(Signal::SIGTERM);
+    let mut json = String::new();
+    let mut stdout = server.0.stdout.take().unwrap();
+    stdout.read_to_string(&mut json).unwrap();
+    server.wait();
+    (said, serde_json::from_str(&json).unwrap())
+}
+
+#[test]
+fn the_limit_that_was_reached_is_the_one_that_is_named() {
+    for (flags, told, slots, source) in [
+        (&["--streams-max=1"][..], "--streams-max", 1, 0),
+        (
+            &["--streams-max=1", "--streams-per-source=1"],
+            "--streams-max",
+            1,
+            0,
+        ),
+        (
+            &["--streams-max=9", "--streams-per-source=1"],
+            "--streams-per-source",
+            0,
+            1,
+        ),
+    ] {
+        let (said, report) = second_sender(flags);
+        assert!(said.contains(told), "{flags:?}: {said}");
+        let refused = &report["listeners"][0]["refused"];
+        assert_eq!(refused["streams_max"], slots, "{flags:?}");
+        assert_eq!(refused["streams_per_source"], source, "{flags:?}");
+        assert_eq!(report["refused_streams"], slots, "{flags:?}");
+    }
 }
 
 /// The command under a limit of descriptors.

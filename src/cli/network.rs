@@ -87,7 +87,7 @@ pub struct Network {
     #[arg(long, value_name = "CIDR", value_parser = network, help_heading = LIMITS)]
     pub allow: Vec<IpNet>,
 
-    /// Most streams from one source address [default: as many as --streams-max]
+    /// Most streams from one source address [default: no limit but --streams-max]
     #[arg(long, value_name = "COUNT", help_heading = LIMITS, value_parser = units::count(1..=u32::MAX))]
     pub streams_per_source: Option<u32>,
 
@@ -125,9 +125,12 @@ impl Network {
     /// What strangers are allowed, of a pool with so many rings.
     pub fn limits(&self, streams_max: usize) -> Limits {
         Limits {
+            // Where the pool ends first, its slots are the limit that is reached, named and counted.
             streams_per_source: self
                 .streams_per_source
-                .map_or(streams_max, |streams| streams as usize),
+                .map(|streams| streams as usize)
+                .filter(|&streams| streams < streams_max)
+                .unwrap_or(usize::MAX),
             connections_max: self.connections_max as usize,
             first_message_timeout: self.first_message_timeout,
             idle_timeout: self.idle_timeout,
@@ -347,6 +350,22 @@ mod tests {
         ] {
             assert!(audiosocket_address(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_source_has_no_limit_that_the_slots_reach_first() {
+        #[derive(Debug, clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            network: Network,
+        }
+        let limit = |flags: &[&str]| {
+            let flags = <Flags as clap::Parser>::parse_from([&["serve"], flags].concat());
+            flags.network.limits(10).streams_per_source
+        };
+        assert_eq!(limit(&[]), usize::MAX);
+        assert_eq!(limit(&["--streams-per-source=10"]), usize::MAX);
+        assert_eq!(limit(&["--streams-per-source=9"]), 9);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::{
     audio::Gain,
+    ledger::Refusal,
     queue::{AcquireError, Pool, Producer},
     wire::label::Label,
 };
@@ -17,7 +18,8 @@ pub trait Admission: Send + Sync {
     /// once per stream, never per packet.
     ///
     /// # Errors
-    /// [`Refused`] when all rings are in use; counted by whoever refuses.
+    /// [`Refused`] when all rings are in use, and when the mixer cannot be reached; counted by whoever
+    /// refuses.
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused>;
 
     /// Whether a stream of this name runs: another that is admitted under it gets a number behind its
@@ -29,7 +31,10 @@ pub trait Admission: Send + Sync {
 
     /// Has each block of the whole mix sent into this ring, too, a frame each: once for each thread
     /// that reads the outputs of newcomers, before the first of them.
-    fn tap(&self, output: Producer);
+    ///
+    /// # Errors
+    /// [`Busy`]; then none is sent.
+    fn tap(&self, output: Producer) -> Result<(), Busy>;
 }
 
 /// A stream that asks to be admitted. Its frames are placed on the mix's clock with
@@ -58,8 +63,34 @@ pub struct Refused {
     /// The stream.
     pub id: String,
     /// Why.
-    pub source: AcquireError,
+    pub source: NotAdmitted,
 }
+
+/// Why no stream is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    /// There is no ring for it.
+    #[error(transparent)]
+    Lease(#[from] AcquireError),
+    /// The mixer cannot be told of it now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+impl NotAdmitted {
+    /// The limit that was reached, for the listener's account.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Lease(AcquireError::Exhausted { .. }) => Refusal::StreamsMax,
+            Self::Lease(AcquireError::ConsumerGone) | Self::Busy(_) => Refusal::Unavailable,
+        }
+    }
+}
+
+/// The mixer has as many commands waiting as it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the mixer has as many commands waiting as it keeps; try again in a moment")]
+pub struct Busy;
 
 /// Leases a ring for the stream `id`: what admitting begins with. Takes the pool's mutex.
 ///
@@ -68,6 +99,6 @@ pub struct Refused {
 pub fn lease(pool: &Pool, id: &str) -> Result<Producer, Refused> {
     pool.acquire().map_err(|source| Refused {
         id: id.to_owned(),
-        source,
+        source: source.into(),
     })
 }

@@ -27,7 +27,7 @@ pub mod wav;
 #[cfg(test)]
 mod measure;
 
-pub use admission::{Admission, Newcomer, Refused, lease};
+pub use admission::{Admission, Busy, Newcomer, NotAdmitted, Refused, lease};
 pub use clock::MixClock;
 pub use dismissal::Dismissal;
 pub use feed::{Feed, FeedError, FeedErrors, Feeders, FeedersEnded, Intake};

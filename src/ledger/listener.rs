@@ -26,11 +26,13 @@ pub enum Refusal {
     Dismissed,
     /// A running stream has the name that it asks for.
     InUse,
+    /// The server ends, or its mixer has too many commands waiting.
+    Unavailable,
 }
 
 impl Refusal {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Network,
         Self::StreamsMax,
         Self::StreamsPerSource,
@@ -39,6 +41,7 @@ impl Refusal {
         Self::Payload,
         Self::Dismissed,
         Self::InUse,
+        Self::Unavailable,
     ];
 
     /// Its name in reports.
@@ -52,6 +55,7 @@ impl Refusal {
             Self::Payload => "payload_type",
             Self::Dismissed => "ended_by_command",
             Self::InUse => "in_use",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -236,13 +240,13 @@ mod tests {
         assert!(listener.fail_to_receive() && listener.fail_to_receive());
         assert!(!listener.fail_to_receive());
         let entry = listener.read();
-        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut twice = entry;
         twice.add(&entry);
         assert_eq!((entry.unadmitted, twice.unadmitted), (7, 14));
         assert_eq!((entry.receive_errors, twice.receive_errors), (3, 6));
-        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16]);
+        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16, 18]);
         assert_eq!(twice.malformed, [2, 4, 6, 8, 10, 12, 14, 16]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
         names.extend(Malformed::ALL.map(Malformed::name));

@@ -6,11 +6,12 @@
 
 use std::{
     iter,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rtrb::{Consumer, PushError, RingBuffer};
 
+pub use crate::ingest::Busy;
 use crate::{
     mixer::{Command, Mixer, NewInput},
     queue::Producer,
@@ -55,28 +56,34 @@ pub(super) struct Sender {
 #[derive(Debug)]
 struct Way(Mutex<rtrb::Producer<Command>>);
 
-/// The mixer has as many commands waiting as it keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the mixer has as many commands waiting as it keeps; try again in a moment")]
-pub struct Busy;
+/// Room for the admission of one stream, which no other command takes meanwhile.
+pub(super) struct Room<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
+
+impl Room<'_> {
+    /// Admits a stream, whose slot was leased since.
+    pub(super) fn admit(mut self, new: NewInput) {
+        // Only a mixer that is gone has no room, and then nothing comes of it.
+        let _ = self.0.push(Command::Admit(new));
+    }
+}
 
 impl Sender {
-    /// Admits a stream, whose slot was just leased.
-    pub(super) fn admit(&self, new: NewInput) {
-        // A slot is leased anew only when the mixer has given it back, and has taken the admission
-        // before.
-        self.send_in_room(Command::Admit(new), "room for an admission per slot");
+    /// Room for an admission. To be asked for before a slot is leased: one that the mixer is not told of
+    /// would never come back.
+    ///
+    /// A slot is leased anew only when the mixer has given it back, and it has taken the admission before;
+    /// so there is room unless there are more taps than [`TAPS_MAX`].
+    pub(super) fn room(&self) -> Result<Room<'_>, Busy> {
+        let way = self.admissions.lock();
+        if way.is_full() && !way.is_abandoned() {
+            return Err(Busy);
+        }
+        Ok(Room(way))
     }
 
     /// Adds a tap of a thread.
-    pub(super) fn tap(&self, output: Producer) {
-        // A thread has one, and there is room for more than a machine has threads.
-        self.send_in_room(Command::Tap(output), "room for taps");
-    }
-
-    fn send_in_room(&self, command: Command, room: &str) {
-        let sent = self.admissions.send(command);
-        debug_assert!(sent.is_ok(), "{room}");
+    pub(super) fn tap(&self, output: Producer) -> Result<(), Busy> {
+        self.admissions.send(Command::Tap(output))
     }
 
     /// Steers the mix, unless the mixer has too much to do already.
@@ -86,8 +93,12 @@ impl Sender {
 }
 
 impl Way {
+    fn lock(&self) -> MutexGuard<'_, rtrb::Producer<Command>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn send(&self, command: Command) -> Result<(), Busy> {
-        let mut way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut way = self.lock();
         if way.is_abandoned() {
             return Ok(());
         }
@@ -135,6 +146,26 @@ mod tests {
     };
 
     #[test]
+    fn a_command_that_finds_no_room_is_an_error_to_its_caller() {
+        let taps = TAPS_MAX + 1;
+        let (pool, _consumer) = Pool::builder()
+            .slots(taps + 2)
+            .ring_bytes(4096)
+            .build()
+            .unwrap();
+        let (sender, commands) = channel(1);
+        for _ in 0..taps {
+            assert_eq!(sender.tap(pool.acquire().unwrap()), Ok(()));
+        }
+        assert_eq!(sender.tap(pool.acquire().unwrap()), Err(Busy));
+        assert!(sender.room().is_err(), "and no slot is leased in vain");
+        // A mixer that is gone takes what comes.
+        drop(commands);
+        assert!(sender.room().is_ok());
+        assert_eq!(sender.tap(pool.acquire().unwrap()), Ok(()));
+    }
+
+    #[test]
     fn who_steers_a_flood_is_served_in_turns_and_holds_up_no_admission() {
         let (pool, consumer) = Pool::builder().slots(1).ring_bytes(4096).build().unwrap();
         let settings = Settings {
@@ -155,7 +186,7 @@ mod tests {
             let last = number == steered - 1;
             sender.steer(Command::SetMuted(lease, last)).unwrap();
         }
-        sender.admit(new);
+        sender.room().unwrap().admit(new);
         for left in [1 + STEERED_MAX, 1, 0] {
             commands.apply(&mut mixer);
             assert_eq!(mixer.streams(), 1);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     audio::Gain,
-    ingest::{Admission, Intake, MixClock, Newcomer, Refused, Stream, Tuner, lease},
+    ingest::{Admission, Busy, Intake, MixClock, Newcomer, Refused, Stream, Tuner, lease},
     ledger::{Account, Listener},
     mixer::{self, NewInput, Timing},
     queue::{Pool, Producer},
@@ -106,13 +106,8 @@ impl Shared {
         from: &str,
         gain: Gain,
     ) -> Result<(Stream, Arc<Admitted>), Refused> {
-        let producer = lease(&self.pool, id)?;
         let from = from.to_owned();
-        Ok(
-            self.introduce(producer, id.to_owned(), from, Account::new, |new| {
-                new.gain(gain)
-            }),
-        )
+        self.introduce(id.to_owned(), from, Account::new, |new| new.gain(gain))
     }
 
     /// Of streams that ask for none of their own.
@@ -135,17 +130,24 @@ impl Shared {
 
     fn introduce(
         &self,
-        producer: Producer,
         id: String,
         from: String,
         account: impl FnOnce(String) -> Account,
         as_what: impl FnOnce(NewInput) -> NewInput,
-    ) -> (Stream, Arc<Admitted>) {
+    ) -> Result<(Stream, Arc<Admitted>), Refused> {
         let mixer::Settings {
             format,
             block_samples,
             ..
         } = self.mixing;
+        let room = match self.commands.room() {
+            Ok(room) => room,
+            Err(busy) => {
+                let source = busy.into();
+                return Err(Refused { id, source });
+            }
+        };
+        let producer = lease(&self.pool, &id)?;
         let lease = producer.lease();
         let mut register = self.register.lock();
         // Under one lock with the addition, or two would take the same name; and whoever finds the
@@ -157,8 +159,8 @@ impl Shared {
         let (at, dismissal) = (self.begun.elapsed(), stream.dismissal());
         let admitted = register
             .add(|number| Admitted::new(account, strip, dismissal, lease, from, at, number));
-        self.commands.admit(new);
-        (stream, admitted)
+        room.admit(new);
+        Ok((stream, admitted))
     }
 }
 
@@ -172,16 +174,15 @@ impl Admission for Shared {
             source,
             output,
         } = newcomer;
-        let producer = lease(&self.pool, &id)?;
         let gain = gain.unwrap_or_else(|| self.gain());
         let account = Account::with_network;
-        let (stream, _) = self.introduce(producer, id, from, account, |new| {
+        let (stream, _) = self.introduce(id, from, account, |new| {
             let new = new.gain(gain).timing(Timing::Clock).source(source);
             match output {
                 Some(output) => new.output(output, &self.mixing),
                 None => new,
             }
-        });
+        })?;
         if let Some(label) = label {
             stream.account().label().say(label.into());
         }
@@ -192,7 +193,7 @@ impl Admission for Shared {
         self.register.lock().is_running(id)
     }
 
-    fn tap(&self, output: Producer) {
-        self.commands.tap(output);
+    fn tap(&self, output: Producer) -> Result<(), Busy> {
+        self.commands.tap(output)
     }
 }

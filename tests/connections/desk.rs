@@ -60,8 +60,9 @@ impl Admission for Front {
         Ok(stream)
     }
 
-    fn tap(&self, output: Producer) {
+    fn tap(&self, output: Producer) -> Result<(), mixpool::ingest::Busy> {
         self.commands.lock().unwrap().push(Command::Tap(output));
+        Ok(())
     }
 }
 

@@ -41,7 +41,9 @@ impl Admission for Door {
         Ok(Stream::new(producer, account, self.clock.format, BLOCK))
     }
 
-    fn tap(&self, _output: Producer) {}
+    fn tap(&self, _output: Producer) -> Result<(), mixpool::ingest::Busy> {
+        Ok(())
+    }
 }
 
 /// Streams of L16 mono at the bus's rate, type 96, on their way into a mix.

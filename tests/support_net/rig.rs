@@ -170,7 +170,9 @@ impl Admission for Door {
         Ok(Stream::new(producer, account, self.clock.format, BLOCK))
     }
 
-    fn tap(&self, _output: Producer) {}
+    fn tap(&self, _output: Producer) -> Result<(), mixpool::ingest::Busy> {
+        Ok(())
+    }
 }
 
 pub struct Rig {

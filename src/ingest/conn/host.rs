@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::{ConnSettings, guests::Rejection};
 use crate::{
     audio::Gain,
-    ingest::{Admission, MixClock, Newcomer, Stream, playout::Delay},
+    ingest::{Admission, MixClock, Newcomer, NotAdmitted, Stream, playout::Delay},
     ledger::{Listener, Malformed, Refusal},
     queue::{AcquireError, LeaseId, Pool},
     wire::label::Label,
@@ -110,10 +110,16 @@ impl Host<'_> {
             }),
             Err(refused) => {
                 let rejection = match refused.source {
-                    AcquireError::Exhausted { slots } => Rejection::StreamsMax { slots },
-                    _ => Rejection::Stopping,
+                    NotAdmitted::Lease(AcquireError::Exhausted { slots }) => {
+                        Rejection::StreamsMax { slots }
+                    }
+                    NotAdmitted::Lease(AcquireError::ConsumerGone) => Rejection::Stopping,
+                    NotAdmitted::Busy(busy) => Rejection::Failed {
+                        what: "admitting the stream",
+                        why: busy.to_string(),
+                    },
                 };
-                Err(self.refuse(Refusal::StreamsMax, rejection))
+                Err(self.refuse(refused.source.refusal(), rejection))
             }
         }
     }

@@ -64,7 +64,9 @@ impl Admission for Rig {
         admitted.iter().any(|stream| stream.account.id() == id)
     }
 
-    fn tap(&self, _output: Producer) {}
+    fn tap(&self, _output: Producer) -> Result<(), crate::ingest::Busy> {
+        Ok(())
+    }
 }
 
 impl Rig {

@@ -150,7 +150,10 @@ impl Worker {
             let listeners = 2 * settings.limits.connections_max;
             let (mut made, tap) = Egress::new(listeners, &clock)?;
             made.attach(&epoll, OUTPUTS).map_err(during("epoll_ctl"))?;
-            admission.tap(tap);
+            admission
+                .tap(tap)
+                .map_err(io::Error::other)
+                .map_err(during("the way of the mix back"))?;
             egress = Some(made);
         }
         for (token, (_, acceptor, _)) in (DOORS..).zip(&doors) {

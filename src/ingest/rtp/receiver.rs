@@ -364,9 +364,12 @@ impl Receiver {
             source: key.ssrc,
             output: None,
         };
-        let Ok(stream) = self.admission.admit(newcomer) else {
-            self.turn_away(key, Refusal::StreamsMax, packet, now_ns);
-            return;
+        let stream = match self.admission.admit(newcomer) {
+            Ok(stream) => stream,
+            Err(refused) => {
+                self.turn_away(key, refused.source.refusal(), packet, now_ns);
+                return;
+            }
         };
         self.turned_away.remove(&key);
         let incoming = Incoming::new(key, stream, share, first.sequence, held.at_ns, held.count);
@@ -408,8 +411,14 @@ impl Receiver {
             ),
             Refusal::StreamsPerSource => tracing::warn!(
                 listener, from = %key.from, ssrc,
-                "stream refused: its address has as many streams as one may have; raise the limit if \
-                 that is right"
+                max = self.shared.settings.limits.streams_per_source,
+                "stream refused: its address has as many streams as one may have; raise \
+                 --streams-per-source if that is right"
+            ),
+            Refusal::Unavailable => tracing::warn!(
+                listener, from = %key.from, ssrc,
+                "stream refused: the server ends, or its mixer has too many commands waiting; it is \
+                 tried again"
             ),
             _ => tracing::warn!(
                 listener, from = %key.from, ssrc,

@@ -39,7 +39,9 @@ impl Admission for Door {
         ))
     }
 
-    fn tap(&self, _output: Producer) {}
+    fn tap(&self, _output: Producer) -> Result<(), crate::ingest::Busy> {
+        Ok(())
+    }
 }
 
 fn listen(threads: usize) -> (RtpListener, Arc<Door>, Consumer) {

@@ -45,7 +45,9 @@ impl Admission for Door {
         Ok(stream)
     }
 
-    fn tap(&self, _output: Producer) {}
+    fn tap(&self, _output: Producer) -> Result<(), crate::ingest::Busy> {
+        Ok(())
+    }
 }
 
 /// What was heard of one stream.
