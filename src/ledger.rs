@@ -274,6 +274,7 @@ impl Account {
             discarded: get(&self.ingest.discarded) + get(&self.mixer.discarded),
             in_ring: get(&self.mixer.in_ring),
             concealed: get(&self.ingest.concealed) + get(&self.mixer.concealed),
+            lost: self.network().map_or(0, Network::lost_samples),
             sequence_gaps: get(&self.mixer.sequence_gaps),
             checksum_errors: get(&self.mixer.checksum_errors),
             duplicate_frames: get(&self.mixer.duplicate_frames),
@@ -322,6 +323,8 @@ pub struct Entry {
     pub discarded: u64,
     pub in_ring: u64,
     pub concealed: u64,
+    /// Of packets that never came: beside the equation, as they were never offered.
+    pub lost: u64,
     pub sequence_gaps: u64,
     pub checksum_errors: u64,
     pub duplicate_frames: u64,
@@ -342,18 +345,29 @@ impl Entry {
         terms.into_iter().fold(self.mixed, u64::wrapping_add)
     }
 
-    /// All that was dropped, for whatever reason.
+    /// Refused by a full ring, or too late. Samples that were discarded on purpose are no drop.
     pub fn dropped(&self) -> u64 {
-        self.dropped_full + self.dropped_late + self.discarded
+        self.dropped_full + self.dropped_late
     }
 
     /// Dropped per offered, 0.0 to 1.0; 0.0 if nothing was offered.
     pub fn drop_rate(&self) -> f64 {
-        if self.offered == 0 {
-            0.0
-        } else {
-            self.dropped() as f64 / self.offered as f64
-        }
+        rate(self.dropped(), self.offered)
+    }
+
+    /// What the mix lacks of the audio that there was: lost on the way, or dropped.
+    pub fn missing(&self) -> u64 {
+        self.lost + self.dropped()
+    }
+
+    /// The audio that there was: what was offered, and what was lost on the way.
+    pub fn sent(&self) -> u64 {
+        self.offered + self.lost
+    }
+
+    /// Missing per sent, 0.0 to 1.0; 0.0 if nothing was sent.
+    pub fn missing_rate(&self) -> f64 {
+        rate(self.missing(), self.sent())
     }
 
     /// Adds another account: sums, but for the high water, which is the larger.
@@ -366,11 +380,22 @@ impl Entry {
         self.discarded += other.discarded;
         self.in_ring += other.in_ring;
         self.concealed += other.concealed;
+        self.lost += other.lost;
         self.sequence_gaps += other.sequence_gaps;
         self.checksum_errors += other.checksum_errors;
         self.duplicate_frames += other.duplicate_frames;
         self.segments += other.segments;
         self.ring_high_water_bytes = self.ring_high_water_bytes.max(other.ring_high_water_bytes);
+    }
+}
+
+/// `part` of `whole`, 0.0 to 1.0; 0.0 of nothing. While both are counted, a part may be seen a moment before
+/// its whole.
+pub fn rate(part: u64, whole: u64) -> f64 {
+    if part == 0 {
+        0.0
+    } else {
+        part as f64 / whole.max(part) as f64
     }
 }
 
@@ -399,8 +424,25 @@ mod tests {
         }
         assert_eq!(account.check(|| 120), Ok(Checked::Holds));
         let entry = account.read();
-        assert_eq!(entry.dropped(), 160 + 50 + 30);
-        assert!((entry.drop_rate() - 240.0 / 660.0).abs() < 1e-12);
+        assert_eq!(entry.dropped(), 160 + 50);
+        assert!((entry.drop_rate() - 210.0 / 660.0).abs() < 1e-12);
+        assert!((entry.missing_rate() - 210.0 / 660.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn lost_and_dropped_samples_are_missing() {
+        let account = Account::with_network("a");
+        account.offer(800);
+        account.settle_late(80);
+        account.network().unwrap().set_expected(10, 2, 100);
+        let entry = account.read();
+        assert_eq!((entry.missing(), entry.sent()), (280, 1000));
+        assert!((entry.missing_rate() - 0.28).abs() < 1e-12);
+        assert!((entry.drop_rate() - 0.1).abs() < 1e-12);
+        let mut both = entry;
+        both.add(&entry);
+        assert_eq!((both.missing(), both.sent()), (560, 2000));
+        assert_eq!(entry.accounted(), 80);
     }
 
     #[test]
@@ -452,7 +494,10 @@ mod tests {
         account.miss(160);
         assert_eq!(account.check(|| 0), Ok(Checked::Holds));
         let entry = account.read();
-        assert_eq!((entry.offered, entry.dropped()), (240, 240));
+        assert_eq!(
+            (entry.offered, entry.dropped(), entry.discarded),
+            (240, 160, 80)
+        );
         assert_eq!(entry.concealed, 160);
     }
 
@@ -475,7 +520,9 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_account_has_no_drop_rate() {
-        assert!(Account::new("a").read().drop_rate().abs() < f64::EPSILON);
+    fn an_empty_account_has_no_rates() {
+        let entry = Account::new("a").read();
+        assert!(entry.drop_rate().abs() < f64::EPSILON);
+        assert!(entry.missing_rate().abs() < f64::EPSILON);
     }
 }

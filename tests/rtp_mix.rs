@@ -111,6 +111,7 @@ fn run(trouble: Trouble, seed: u64) {
         let twice = figures.totals.duplicate;
         assert_eq!(figures.totals.expected, PACKETS as u64);
         assert_eq!(figures.totals.lost, lost as u64);
+        assert_eq!(entry.lost, (lost * BLOCK) as u64);
         assert_eq!(figures.totals.received, (PACKETS - lost) as u64 + twice);
     }
 }

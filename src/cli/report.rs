@@ -15,7 +15,7 @@ use super::units::{show_bytes, show_ns};
 /// A column of a table: its header, and what it shows of a row.
 type Column<Row> = (&'static str, fn(&Row) -> String);
 
-const COLUMNS: [Column<StreamReport>; 11] = [
+const COLUMNS: [Column<StreamReport>; 13] = [
     ("stream", name),
     ("offered", |stream| {
         stream.ledger.offered_samples.to_string()
@@ -37,7 +37,9 @@ const COLUMNS: [Column<StreamReport>; 11] = [
     ("concealed", |stream| {
         stream.ledger.concealed_samples.to_string()
     }),
+    (LOST, |stream| stream.ledger.lost_samples.to_string()),
     ("drop_rate", |stream| percent(stream.ledger.drop_rate)),
+    (MISSING_RATE, |stream| percent(stream.ledger.missing_rate)),
     ("high_water", |stream| {
         show_bytes(stream.ledger.ring_high_water_bytes)
     }),
@@ -45,6 +47,8 @@ const COLUMNS: [Column<StreamReport>; 11] = [
 
 const MUTED: &str = "muted";
 const DISCARDED: &str = "discarded";
+const LOST: &str = "lost";
+const MISSING_RATE: &str = "missing_rate";
 
 /// The id, one word; behind it the label, in quotes.
 fn name(stream: &StreamReport) -> String {
@@ -73,10 +77,11 @@ pub fn text(report: &Report) -> String {
 
 fn streams(report: &Report) -> String {
     let total = &report.totals.ledger;
-    // What only a command can bring is shown where one did.
+    // Columns that are usually zero are shown where they are not. Without losses, what is missing was dropped.
     let shown = |header| match header {
         MUTED => total.muted_samples > 0,
         DISCARDED => total.discarded_samples > 0,
+        LOST | MISSING_RATE => total.lost_samples > 0,
         _ => true,
     };
     let columns: Vec<_> = COLUMNS
@@ -138,6 +143,12 @@ fn summary(report: &Report) -> String {
             ledger.dropped_late_samples,
             ledger.discarded_samples,
             ledger.in_ring_samples,
+        ),
+        format!(
+            "missing    {} of what was sent: lost {}, dropped {}",
+            percent(ledger.missing_rate),
+            ledger.lost_samples,
+            ledger.dropped_full_samples + ledger.dropped_late_samples,
         ),
         format!(
             "drop_rate  {}; concealed {}, sequence gaps {}, checksum errors {}",

@@ -67,10 +67,12 @@ impl Line {
 fn full(seconds: u64, status: &Status, verbose: bool) -> String {
     let ledger = &status.ledger;
     let mut line = format!(
-        "{}  streams {}  mixed {}  dropped {} ({:.2}%)  late ticks {}  peak {}  ring high-water {}",
+        "{}  streams {}  mixed {}  missing {} ({:.2}%)  dropped {} ({:.2}%)  late ticks {}  peak {}  ring high-water {}",
         clock(seconds),
         status.streams,
         ledger.mixed,
+        ledger.missing(),
+        100.0 * ledger.missing_rate(),
         ledger.dropped(),
         100.0 * ledger.drop_rate(),
         status.late_ticks,
@@ -95,10 +97,11 @@ fn brief(seconds: u64, status: &Status, verbose: bool) -> String {
     let ledger = &status.ledger;
     let time = clock(seconds);
     let streams = format!("streams {} mixed {}", status.streams, rounded(ledger.mixed));
-    let dropped = format!(
-        "dropped {} ({:.1}%)",
-        rounded(ledger.dropped()),
-        100.0 * ledger.drop_rate()
+    // Dropped samples are among those that are missing.
+    let missing = format!(
+        "missing {:.1}% dropped {}",
+        100.0 * ledger.missing_rate(),
+        rounded(ledger.dropped())
     );
     let late = format!("late {}", status.late_ticks);
     let peak = decibels(status.peak_dbfs).replace(" dBFS", "dB");
@@ -109,9 +112,9 @@ fn brief(seconds: u64, status: &Status, verbose: bool) -> String {
     if verbose {
         let lateness = quantiles(&status.tick_lateness).join("/");
         let tick_time = quantiles(&status.tick_time).join("/");
-        format!("{time} {dropped} {late} {lateness} tick {tick_time} {streams} {peak}")
+        format!("{time} {missing} {late} {lateness} tick {tick_time} {streams} {peak}")
     } else {
-        format!("{time} {streams} {dropped} {late} {peak}")
+        format!("{time} {streams} {missing} {late} {peak}")
     }
 }
 
@@ -166,6 +169,7 @@ mod tests {
             mixed: 480_000_000,
             dropped_full: 50_000,
             dropped_late: 50_000,
+            lost: 480_000,
             ring_high_water_bytes: 2048,
             ..Entry::default()
         };
@@ -197,7 +201,7 @@ mod tests {
     fn a_file_gets_whole_figures() {
         assert_eq!(
             full(61, &status(), false),
-            "01:01  streams 1000  mixed 480000000  dropped 100000 (0.02%)  late ticks 2  \
+            "01:01  streams 1000  mixed 480000000  missing 580000 (0.12%)  dropped 100000 (0.02%)  late ticks 2  \
              peak -16.0 dBFS  ring high-water 2.0KiB"
         );
     }
@@ -220,7 +224,7 @@ mod tests {
         let line = brief(61, &status(), false);
         assert_eq!(
             line,
-            "01:01 streams 1000 mixed 480M dropped 100k (0.0%) late 2 peak -16.0dB \
+            "01:01 streams 1000 mixed 480M missing 0.1% dropped 100k late 2 peak -16.0dB \
              ring 2.0KiB"
         );
         let usual = Status {
@@ -234,8 +238,7 @@ mod tests {
         let line = brief(3599, &usual, false);
         assert!(line.len() < 80, "{line}");
         let line = brief(3599, &usual, true);
-        let shown =
-            "59:59 dropped 0 (0.0%) late 2 57us/842us/3.0ms/20ms tick 260us/410us/438us/1.9ms";
+        let shown = "59:59 missing 0.0% dropped 0 late 2 57us/842us/3.0ms/20ms tick 260us/410us/438us/1.9ms";
         assert!(line.starts_with(shown), "{line}");
         assert_eq!(shown.len(), 80);
     }

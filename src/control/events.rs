@@ -2,6 +2,8 @@
 //!
 //! Found by comparing snapshots, so that nothing that mixes or places audio spends time on it.
 
+mod health;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,7 +14,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::sampler::Snapshot;
+use self::health::Health;
+pub(super) use self::health::STALL;
+use super::sampler::{Figures, Snapshot};
 use crate::{
     ledger::{Entry, Network},
     server::{Admitted, Handle, RecordingTotals},
@@ -36,6 +40,14 @@ pub(super) enum What {
     FirstDrop,
     /// Audio came faster than it plays, and was discarded; once a stream.
     StreamBurstDiscarded,
+    /// Much of its audio is lost or dropped: 3 % in 5 s.
+    StreamLosing,
+    /// No more than 1 % of it was in 10 s.
+    StreamRecovered,
+    /// It comes over a network, and nothing came for 2 s.
+    StreamStalled,
+    /// Packets come again.
+    StreamResumed,
     /// Ticks began after the next was due.
     Overload,
     /// A recording failed to take what it should.
@@ -50,6 +62,10 @@ impl What {
             Self::StreamEnded => "stream_ended",
             Self::FirstDrop => "first_drop",
             Self::StreamBurstDiscarded => "stream_burst_discarded",
+            Self::StreamLosing => "stream_losing",
+            Self::StreamRecovered => "stream_recovered",
+            Self::StreamStalled => "stream_stalled",
+            Self::StreamResumed => "stream_resumed",
             Self::Overload => "overload",
             Self::RecordingError => "recording_error",
         }
@@ -151,6 +167,8 @@ pub(super) struct Watcher {
     dropped: BTreeSet<u64>,
     /// Streams that run and whose burst was told.
     bursts: BTreeSet<u64>,
+    /// Of streams that run.
+    health: BTreeMap<u64, Health>,
     overload: Overload,
     /// What recordings came to when they were looked at one by one.
     recorded: RecordingTotals,
@@ -166,6 +184,7 @@ impl Watcher {
             started: 0,
             dropped: BTreeSet::new(),
             bursts: BTreeSet::new(),
+            health: BTreeMap::new(),
             overload: Overload::default(),
             recorded: RecordingTotals::default(),
             failed: BTreeSet::new(),
@@ -206,6 +225,7 @@ impl Watcher {
         for figures in &snapshot.streams {
             self.look_at_drops(&figures.admitted, &figures.ledger, snapshot.at);
             self.look_at_burst(&figures.admitted, snapshot.at, handle);
+            self.look_at_health(figures, snapshot.at);
         }
         for (number, admitted) in &ended {
             // Some of it may have been lost since the last look, or all that was.
@@ -214,10 +234,13 @@ impl Watcher {
             self.dropped.remove(number);
             self.look_at_burst(admitted, snapshot.at, handle);
             self.bursts.remove(number);
+            self.health.remove(number);
             let detail = format!(
-                "{} samples mixed, {} dropped",
+                "{} samples mixed, {} lost, {} dropped, {} discarded",
                 ledger.mixed,
-                ledger.dropped()
+                ledger.lost,
+                ledger.dropped(),
+                ledger.discarded
             );
             self.note_of(admitted, snapshot.at, What::StreamEnded, detail);
         }
@@ -229,15 +252,18 @@ impl Watcher {
     }
 
     fn look_at_drops(&mut self, admitted: &Admitted, ledger: &Entry, at: Duration) {
-        let dropped = if admitted.is_dismissed() {
-            // What is discarded by command was not lost.
-            ledger.dropped_full + ledger.dropped_late
-        } else {
-            ledger.dropped()
-        };
+        let dropped = ledger.dropped();
         if dropped > 0 && self.dropped.insert(admitted.number()) {
             let detail = format!("{dropped} samples");
             self.note_of(admitted, at, What::FirstDrop, detail);
+        }
+    }
+
+    fn look_at_health(&mut self, figures: &Figures, at: Duration) {
+        let health = self.health.entry(figures.admitted.number()).or_default();
+        let changes = health.look(at, &figures.ledger, figures.last_packet_age);
+        for (what, detail) in changes.into_iter().flatten() {
+            self.note_of(&figures.admitted, at, what, detail);
         }
     }
 

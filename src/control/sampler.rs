@@ -12,7 +12,8 @@ use tokio::{
 use super::{events::Watcher, listen::Listeners};
 use crate::{
     audio::meter::Measured,
-    ledger::{Entry, Network, NetworkGauges},
+    ingest::clock::now_ns,
+    ledger::{Entry, Network, NetworkGauges, rate},
     mixer::StripState,
     queue::PoolStats,
     server::{Admitted, Handle, Status},
@@ -37,9 +38,10 @@ pub(super) struct Snapshot {
     /// Streams that were admitted before the others were looked at: each is among those that run, or has
     /// ended.
     pub(super) counted_before: u64,
-    /// Samples offered and dropped since the snapshot before, by all streams.
-    pub(super) offered_now: u64,
-    pub(super) dropped_now: u64,
+    /// Of what all streams offered since the snapshot before, what was dropped, 0.0 to 1.0.
+    pub(super) drop_rate_now: f64,
+    /// Of what was sent to all streams since then, what is missing, 0.0 to 1.0.
+    pub(super) missing_rate_now: f64,
     /// The mix's level and waveform since the snapshot before.
     pub(super) mix: Measured,
     /// Those that run, in the order of their admission.
@@ -57,6 +59,8 @@ pub(super) struct Figures {
     pub(super) strip: StripState,
     /// Of a stream that comes over a network.
     pub(super) network: Option<NetworkGauges>,
+    /// How long ago its last packet came, if it comes over a network.
+    pub(super) last_packet_age: Option<Duration>,
     /// Samples dropped since the snapshot before.
     pub(super) dropped_now: u64,
 }
@@ -116,9 +120,11 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
             let ledger = admitted.account().read();
             let dropped_before =
                 find(known, admitted.number()).map_or(0, |figures| figures.ledger.dropped());
+            let network = admitted.account().network().map(Network::gauges);
             Arc::new(Figures {
                 strip,
-                network: admitted.account().network().map(Network::gauges),
+                last_packet_age: network.and_then(|network| network.last_packet_age(now_ns())),
+                network,
                 dropped_now: ledger.dropped().saturating_sub(dropped_before),
                 ledger,
                 label: admitted.label(),
@@ -143,8 +149,8 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
     };
     Snapshot {
         at: handle.uptime(),
-        offered_now: since(|ledger| ledger.offered),
-        dropped_now: since(Entry::dropped),
+        drop_rate_now: rate(since(Entry::dropped), since(|ledger| ledger.offered)),
+        missing_rate_now: rate(since(Entry::missing), since(Entry::sent)),
         status,
         pool,
         number,

@@ -69,6 +69,9 @@ pub struct Network {
     burst_discarded: AtomicU64,
     expected: AtomicU64,
     lost: AtomicU64,
+    lost_samples: AtomicU64,
+    /// On the monotonic clock; 0 before the first.
+    last_packet_ns: AtomicU64,
     jitter_ns: AtomicU64,
     playout_delay_ns: AtomicU64,
     drift_ppb: AtomicI64,
@@ -111,10 +114,29 @@ impl Network {
     }
 
     /// Packets that the sender's numbers say there were, and those of them that did not come. One that came
-    /// twice makes up for none that is lost.
-    pub fn set_expected(&self, expected: u64, lost: u64) {
+    /// twice makes up for none that is lost. A packet of now has `packet_samples` interleaved samples of the
+    /// mix: those lost since the last call count as so long, and those that came after all give as much back.
+    pub fn set_expected(&self, expected: u64, lost: u64, packet_samples: u64) {
         self.expected.store(expected, Ordering::Relaxed);
+        let before = self.lost.load(Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
+        let samples = self.lost_samples.load(Ordering::Relaxed);
+        let samples = if lost >= before {
+            samples + (lost - before) * packet_samples
+        } else {
+            samples.saturating_sub((before - lost) * packet_samples)
+        };
+        self.lost_samples.store(samples, Ordering::Relaxed);
+    }
+
+    /// Interleaved samples of the mix that lost packets would have been.
+    pub fn lost_samples(&self) -> u64 {
+        self.lost_samples.load(Ordering::Relaxed)
+    }
+
+    /// A packet, or bytes of a connection, came at this time of the monotonic clock.
+    pub fn set_last_packet(&self, at_ns: u64) {
+        self.last_packet_ns.store(at_ns, Ordering::Relaxed);
     }
 
     /// The interarrival jitter (RFC 3550, A.8).
@@ -161,6 +183,10 @@ impl Network {
         NetworkGauges {
             received: self.packets[Packet::Received as usize].load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
+            last_packet_ns: match self.last_packet_ns.load(Ordering::Relaxed) {
+                0 => None,
+                at_ns => Some(at_ns),
+            },
             jitter: Duration::from_nanos(self.jitter_ns.load(Ordering::Relaxed)),
             playout_delay: Duration::from_nanos(self.playout_delay_ns.load(Ordering::Relaxed)),
             drift_ppm: self.drift_ppb.load(Ordering::Relaxed) as f64 / 1e3,
@@ -216,6 +242,8 @@ pub struct NetworkGauges {
     pub received: u64,
     /// Packets.
     pub lost: u64,
+    /// When the last packet came, on the monotonic clock; none before the first.
+    pub last_packet_ns: Option<u64>,
     /// The interarrival jitter.
     pub jitter: Duration,
     /// As it is now.
@@ -243,6 +271,14 @@ pub struct NetworkTotals {
     pub output_frames: u64,
     /// Frames of the mix that the peer did not take in time.
     pub output_dropped_frames: u64,
+}
+
+impl NetworkGauges {
+    /// How long ago the last packet came, at this time of the monotonic clock; none before the first.
+    pub fn last_packet_age(&self, now_ns: u64) -> Option<Duration> {
+        let at_ns = self.last_packet_ns?;
+        Some(Duration::from_nanos(now_ns.saturating_sub(at_ns)))
+    }
 }
 
 impl NetworkTotals {
@@ -307,7 +343,7 @@ mod tests {
         network.discard(Discard::LatencyCap, 10);
         network.discard(Discard::DelayChange, 20);
         network.discard(Discard::Ended, 30);
-        network.set_expected(40, 2);
+        network.set_expected(40, 2, 160);
         network.set_drift_ppm(-12.5);
         network.count_output(false);
         network.count_output(true);
@@ -358,6 +394,29 @@ mod tests {
         assert_eq!((totals.expected, totals.lost), (40, 2));
         assert_eq!((twice.expected, twice.lost), (80, 4));
         assert!((entry.drift_ppm + 12.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn lost_samples_follow_the_length_of_packets() {
+        let network = Network::default();
+        network.set_expected(10, 3, 160);
+        assert_eq!(network.lost_samples(), 480);
+        // One came after all; then packets are twice as long, and one more is lost.
+        network.set_expected(11, 2, 160);
+        network.set_expected(13, 3, 320);
+        assert_eq!(network.lost_samples(), 640);
+        network.set_expected(13, 0, 320);
+        assert_eq!(network.lost_samples(), 0);
+    }
+
+    #[test]
+    fn the_age_of_the_last_packet_needs_one() {
+        let network = Network::default();
+        assert_eq!(network.gauges().last_packet_age(5_000_000), None);
+        network.set_last_packet(3_000_000);
+        let age = |now_ns| network.gauges().last_packet_age(now_ns);
+        assert_eq!(age(5_000_000), Some(Duration::from_millis(2)));
+        assert_eq!(age(1), Some(Duration::ZERO));
     }
 
     #[test]

@@ -165,8 +165,12 @@ pub struct LedgerReport {
     pub discarded_samples: u64,
     pub in_ring_samples: u64,
     pub concealed_samples: u64,
-    /// Dropped of offered, 0.0 to 1.0.
+    /// Of packets that never came.
+    pub lost_samples: u64,
+    /// Dropped of offered, 0.0 to 1.0. What is discarded on purpose is not dropped.
     pub drop_rate: f64,
+    /// Lost and dropped, of offered and lost, 0.0 to 1.0.
+    pub missing_rate: f64,
     pub checksum_errors: u64,
     /// Frames that never came.
     pub sequence_gaps: u64,
@@ -187,7 +191,9 @@ impl From<&Entry> for LedgerReport {
             discarded_samples: entry.discarded,
             in_ring_samples: entry.in_ring,
             concealed_samples: entry.concealed,
+            lost_samples: entry.lost,
             drop_rate: entry.drop_rate(),
+            missing_rate: entry.missing_rate(),
             checksum_errors: entry.checksum_errors,
             sequence_gaps: entry.sequence_gaps,
             duplicate_frames: entry.duplicate_frames,

@@ -8,7 +8,7 @@ use std::{
 
 use mixpool::{
     control::ControlSettings,
-    ingest::Stream,
+    ingest::{Stream, clock::now_ns},
     ledger::{Fate, Packet},
 };
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::desk::{Desk, Kind, until};
 
 /// Each column with the figure that it is sorted by.
-const COLUMNS: [(&str, &str); 26] = [
+const COLUMNS: [(&str, &str); 28] = [
     ("number", "number"),
     ("id", "id"),
     ("kind", "kind"),
@@ -43,6 +43,8 @@ const COLUMNS: [(&str, &str); 26] = [
     ("drift", "drift_ppm"),
     ("received", "received_packets"),
     ("lost", "lost_packets"),
+    ("missing_rate", "missing_rate"),
+    ("last_packet_age", "last_packet_age_ms"),
 ];
 
 const STREAMS: usize = 5;
@@ -84,7 +86,8 @@ fn distinguish(streams: &[Stream]) {
         // Some are slower, and of some more came than was expected.
         network.set_drift_ppm(place(9) as f64 - 3.0);
         (0..place(10)).for_each(|_| network.count(Packet::Received));
-        network.set_expected(9, place(11));
+        network.set_expected(9, place(11), 40 * place(13));
+        network.set_last_packet(now_ns() - 1_000_000_000 * place(12));
     }
 }
 

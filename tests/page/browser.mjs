@@ -79,7 +79,8 @@ export const visit = async (address, { forgive = [], wait = true, init, ...optio
 /** Waits until the function says yes. */
 export const until = async (what, holds, seconds = 20) => {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(50)) {
-    if (await holds()) return;
+    const held = await holds();
+    if (held) return held;
   }
   throw new Error(`not within ${seconds} s: ${what}`);
 };

@@ -32,6 +32,10 @@ export class Server {
     return Number(await this.#said(/listening on tcp \S+:(\d+)/));
   }
 
+  async rtp() {
+    return Number(await this.#said(/listening on rtp \S+:(\d+)/));
+  }
+
   async #said(pattern) {
     for (let tries = 0; tries < 400; tries += 1) {
       const found = this.log.match(pattern);

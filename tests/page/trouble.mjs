@@ -1,5 +1,6 @@
 // What goes wrong, and how the page bears it.
 
+import dgram from "node:dgram";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 
@@ -9,37 +10,66 @@ import { ROOT, Server, freePort, sender, sleep, tone } from "./server.mjs";
 /** What a browser says in its console when a server is gone. */
 const GONE = /ERR_|WebSocket connection to|Failed to load resource/;
 
-export const a_drop_turns_its_cell_red_and_no_other = async () => {
-  const server = await Server.start(["--synthetic", "10", "--playout-delay", "500ms", "--tcp", "0", "--tcp-drop", "--latency-cap", "1s", "--streams-max", "64"]);
-  const line = await sender(await server.tcp(), "burst");
+/** Sends packets of a tone by RTP, 20 ms each, from a socket of its own; `skips(number)` are not sent. */
+const call = async (port, skips) => {
+  const socket = dgram.createSocket("udp4");
+  const samples = tone(440, 0.02);
+  const packet = (number) => {
+    const bytes = Buffer.alloc(12 + samples.length);
+    bytes[0] = 0x80;
+    bytes[1] = 96;
+    bytes.writeUInt16BE(number & 0xffff, 2);
+    bytes.writeUInt32BE(number * 160, 4);
+    bytes.writeUInt32BE(0x1234, 8);
+    Buffer.from(samples).swap16().copy(bytes, 12);
+    return bytes;
+  };
+  const send = (number) => socket.send(packet(number), port, "127.0.0.1");
+  let number = 1;
+  const timer = setInterval(() => {
+    if (!skips(number)) send(number);
+    number += 1;
+  }, 20);
+  return { send, sent: () => number - 1, hush: () => clearInterval(timer), close: () => { clearInterval(timer); socket.close(); } };
+};
+
+export const missing_audio_is_seen_and_drops_turn_their_cell_red = async () => {
+  const server = await Server.start(["--synthetic", "10", "--playout-delay", "100ms", "--rtp", "127.0.0.1:0,96=L16/8000", "--streams-max", "64"]);
   const { page, check } = await visit(server.address);
-  const second = tone(440, 1);
-  line.write(second.subarray(0, 3200));
-  await until("the stream", async () => (await isRed(page, "burst")) === false);
-  const total = () => page.locator("#h-drop-total").textContent();
+  const total = () => page.locator("#h-missing-total").textContent();
   expect((await total()) === "none in total", await total());
-  // Five seconds at once: all but a second of it lies beyond the cap.
-  for (let at = 0; at < 5; at += 1) line.write(second);
-  await until("red", () => isRed(page, "burst"));
-  expect(await knows(page, "({ model }) => model.dropRateNow > 0"), "the rate, too");
-  for (let number = 1; number <= 10; number += 1) {
-    const id = `synthetic-${String(number).padStart(4, "0")}`;
-    expect((await isRed(page, id)) === false, `${id} is red, too`);
+  let lossy = false;
+  const phone = await call(await server.rtp(), (number) => lossy && number % 5 === 0);
+  const id = await until("the stream", () => knows(page, "({ model }) => model.streams.find((stream) => stream?.source.startsWith('rtp'))?.id"));
+  expect((await isRed(page, id)) === false, "nothing is dropped yet");
+  lossy = true;
+  await until("what is missing", async () => /% in total/.test(await total()));
+  const cell = page.locator(`.row[data-id="${id}"] .bad`);
+  await until("its row says so, too", async () => / %$/.test((await cell.allTextContents()).join()));
+  for (const width of [1600, 900, 420]) {
+    await page.setViewportSize({ width, height: 900 });
+    expect(await cell.first().isVisible(), `its row says so at a width of ${width}`);
   }
-  await page.screenshot({ path: path.join(ROOT, "target/page/drop.png") });
-  await until("the total, too", async () => /% in total/.test(await total()));
-  const dropped = await total();
-  await until("red no more", async () => (await isRed(page, "burst")) === false);
-  await page.getByRole("button", { name: "burst", exact: true }).click();
-  await until("its ledger says so", async () => {
-    const row = page.locator(".sum tbody tr", { hasText: "discarded" });
-    return Number((await row.locator("td").first().textContent()).replaceAll("\u202f", "")) > 20000;
+  await page.setViewportSize({ width: 1600, height: 900 });
+  await page.screenshot({ path: path.join(ROOT, "target/page/missing.png") });
+  // Packets that come long after their playout are dropped.
+  await until("red", async () => {
+    const late = Math.floor(phone.sent() / 5) * 5 - 30;
+    if (late > 0) phone.send(late);
+    return isRed(page, id);
   });
-  // Nothing comes any more: every sample has its place.
-  await until("it adds up", async () => (await page.locator(".sum tfoot td").nth(1).textContent()) === "adds up");
+  for (let number = 1; number <= 10; number += 1) {
+    const other = `synthetic-${String(number).padStart(4, "0")}`;
+    expect((await isRed(page, other)) === false, `${other} is red, too`);
+  }
+  const missing = await total();
+  phone.hush();
+  await until("red no more", async () => (await isRed(page, id)) === false);
+  await until("silence", async () => /^silent /.test((await cell.allTextContents()).join()));
   await check();
+  phone.close();
   await server.stop();
-  return `red while it drops; ${dropped}`;
+  return missing;
 };
 
 export const a_killed_and_restarted_server_is_found_again = async () => {

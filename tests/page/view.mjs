@@ -372,7 +372,7 @@ export const health_and_sound_are_seen_at_a_glance = async () => {
   const shown = {};
   for (const [name, pattern] of Object.entries({
     "h-late": /^[\d\u202f]+$/, "h-ticks": /^of [\d\u202f]+ ticks$/, "h-tick": /^[\d.]+ (ns|µs|ms|s)$/, "h-budget": /^of 20 ms, max [\d.]+ (ns|µs|ms|s)$/,
-    "h-slots": /^of 1\u202f000 slots$/, "h-drop-now": / %$/, facts: /8 kHz, mono · ticks of 20 ms · up \d/,
+    "h-slots": /^of 1\u202f000 slots$/, "h-missing-now": / %$/, facts: /8 kHz, mono · ticks of 20 ms · up \d/,
   })) {
     shown[name] = await text(name);
     expect(pattern.test(shown[name]), `${name}: ${shown[name]}`);

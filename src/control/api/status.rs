@@ -47,8 +47,10 @@ struct StatusBody {
     admitted_streams: u64,
     /// Most streams at once, since the start.
     streams_high_water: usize,
-    /// Of the last tenth of a second, 0.0 to 1.0.
+    /// Dropped of offered in the last tenth of a second, 0.0 to 1.0.
     drop_rate_now: f64,
+    /// Lost and dropped, of offered and lost, in the last tenth of a second, 0.0 to 1.0.
+    missing_rate_now: f64,
     /// The ledgers of all streams added up.
     totals: LedgerReport,
     pool: PoolBody,
@@ -130,7 +132,8 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
         streams: snapshot.streams.len(),
         admitted_streams: status.admitted_streams,
         streams_high_water: snapshot.pool.leases_high_water.max(snapshot.streams.len()),
-        drop_rate_now: rate(snapshot.dropped_now, snapshot.offered_now),
+        drop_rate_now: snapshot.drop_rate_now,
+        missing_rate_now: snapshot.missing_rate_now,
         totals: LedgerReport::from(&status.ledger),
         pool: PoolBody::new(&plan, &snapshot.pool),
     })
@@ -139,13 +142,4 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
 /// JSON knows no infinity: silence is null.
 pub(super) fn finite(db: f32) -> Option<f32> {
     db.is_finite().then_some(db)
-}
-
-/// Dropped of offered; a drop may be counted a moment before or after its offer.
-pub(super) fn rate(dropped: u64, offered: u64) -> f64 {
-    if dropped == 0 {
-        0.0
-    } else {
-        (dropped as f64 / offered.max(dropped) as f64).min(1.0)
-    }
 }

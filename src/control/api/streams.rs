@@ -121,12 +121,14 @@ enum Column {
     InRing,
     Concealed,
     DropRate,
+    MissingRate,
     RingHighWater,
     PlayoutDelay,
     Jitter,
     Drift,
     Received,
     Lost,
+    LastPacketAge,
 }
 
 /// A page of streams.
@@ -223,6 +225,13 @@ impl<'a> Row<'a> {
         match self {
             Self::Running(figures) => figures.network,
             Self::Ended(admitted) => admitted.account().network().map(Network::gauges),
+        }
+    }
+
+    fn last_packet_age(self) -> Option<Duration> {
+        match self {
+            Self::Running(figures) => figures.last_packet_age,
+            Self::Ended(_) => None,
         }
     }
 
@@ -326,6 +335,8 @@ impl Column {
             Self::Solo => Some(f64::from(u8::from(row.strip().solo))),
             Self::RingFilled => Some(row.strip().ring_filled_bytes as f64),
             Self::DropRate => Some(row.ledger().drop_rate()),
+            Self::MissingRate => Some(row.ledger().missing_rate()),
+            Self::LastPacketAge => row.last_packet_age().map(|age| age.as_secs_f64()),
             Self::Offered => Some(row.ledger().offered as f64),
             Self::Mixed => Some(row.ledger().mixed as f64),
             Self::Muted => Some(row.ledger().muted as f64),

@@ -12,7 +12,7 @@ use super::Seat;
 use crate::{
     audio::meter::{self, Extremes},
     control::{
-        events::Event,
+        events::{Event, STALL},
         sampler::{Figures, Snapshot},
     },
     ledger::Entry,
@@ -67,6 +67,11 @@ pub(super) struct Update<'a> {
 pub(super) struct Columns {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     drop_ppm: Vec<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing_ppm: Vec<u32>,
+    /// Whole seconds since the last packet, of a stream that is stalled; else 0.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stalled_s: Vec<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     concealed_samples: Vec<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -155,6 +160,7 @@ struct LedgerBody {
     dropped_late: u64,
     discarded: u64,
     in_ring: u64,
+    lost: u64,
 }
 
 #[derive(Serialize)]
@@ -249,9 +255,13 @@ impl Columns {
     /// All of them.
     pub(super) fn of(slots: usize, streams: &[Arc<Figures>]) -> Self {
         Self {
-            drop_ppm: column(slots, streams, 0, |figures| {
-                // A rate above nothing stays above it.
-                (figures.ledger.drop_rate() * 1e6).ceil() as u32
+            drop_ppm: column(slots, streams, 0, |figures| ppm(figures.ledger.drop_rate())),
+            missing_ppm: column(slots, streams, 0, |figures| {
+                ppm(figures.ledger.missing_rate())
+            }),
+            stalled_s: column(slots, streams, 0, |figures| {
+                let age = figures.last_packet_age.unwrap_or_default();
+                if age < STALL { 0 } else { age.as_secs() as u32 }
             }),
             concealed_samples: column(slots, streams, 0, |figures| figures.ledger.concealed),
             jitter_us: column(slots, streams, 0, |figures| {
@@ -289,6 +299,8 @@ impl Columns {
         }
         Self {
             drop_ppm: changed(&self.drop_ppm, &told.drop_ppm),
+            missing_ppm: changed(&self.missing_ppm, &told.missing_ppm),
+            stalled_s: changed(&self.stalled_s, &told.stalled_s),
             concealed_samples: changed(&self.concealed_samples, &told.concealed_samples),
             jitter_us: changed(&self.jitter_us, &told.jitter_us),
             drift_ppb: changed(&self.drift_ppb, &told.drift_ppb),
@@ -300,6 +312,11 @@ impl Columns {
             flags: changed(&self.flags, &told.flags),
         }
     }
+}
+
+/// In parts per million. A rate above nothing stays above it.
+fn ppm(rate: f64) -> u32 {
+    (rate * 1e6).ceil() as u32
 }
 
 /// A figure of each slot, and `free` where there is nobody.
@@ -399,6 +416,7 @@ impl From<&Entry> for LedgerBody {
             dropped_late: ledger.dropped_late,
             discarded: ledger.discarded,
             in_ring: ledger.in_ring,
+            lost: ledger.lost,
         }
     }
 }

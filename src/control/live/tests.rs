@@ -249,7 +249,7 @@ fn slow_columns_come_once_a_second_if_they_changed() {
     let hello = rig.viewer().waiting().remove(0).1;
     assert_eq!(hello["slow"]["flags"][slot], 1);
     assert_eq!(hello["slow"]["jitter_us"][slot], -1);
-    assert_eq!(hello["slow"].as_object().unwrap().len(), 7);
+    assert_eq!(hello["slow"].as_object().unwrap().len(), 9);
     rig.end();
 }
 

@@ -209,6 +209,18 @@ fn ledger(page: &mut Page<'_>, ledger: &Entry) -> fmt::Result {
         dropped(ledger).map(|(reason, samples)| ([("reason", reason)], samples)),
     )?;
     page.gauge(
+        "lost",
+        SAMPLES,
+        "Samples of packets that never came; less if they come after all",
+        ledger.lost,
+    )?;
+    page.gauge(
+        "missing",
+        RATIO,
+        "Samples lost and dropped, of those offered and lost, since the start",
+        ledger.missing_rate(),
+    )?;
+    page.gauge(
         "in_ring",
         SAMPLES,
         "Samples that wait in rings",

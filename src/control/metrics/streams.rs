@@ -89,6 +89,22 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
     )?;
     gauge(
         page,
+        "stream_lost",
+        SAMPLES,
+        "Samples of packets that never came; less if they come after all",
+        streams,
+        |figures| Some(figures.ledger.lost),
+    )?;
+    gauge(
+        page,
+        "stream_missing",
+        RATIO,
+        "Samples lost and dropped, of those offered and lost, since it began",
+        streams,
+        |figures| Some(figures.ledger.missing_rate()),
+    )?;
+    gauge(
+        page,
         "stream_in_ring",
         SAMPLES,
         "Samples that wait in its ring",
@@ -165,6 +181,14 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Packets expected and not received; less if they come after all",
         streams,
         |figures| Some(figures.network?.lost),
+    )?;
+    gauge(
+        page,
+        "stream_last_packet_age",
+        SECONDS,
+        "Time since its last packet, or since bytes came on its connection",
+        streams,
+        |figures| Some(figures.last_packet_age?.as_secs_f64()),
     )?;
     gauge(
         page,

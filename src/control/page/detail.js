@@ -192,6 +192,7 @@ export class Detail {
       ...(this.#stream.label ? [["Label", this.#stream.label]] : []),
       ["Source", this.#stream.source],
       ["Age", show.age(this.#model.ageMs(this.#stream))],
+      ["Missing", show.percent(this.#model.missing_rate[slot])],
       ["Drop rate", show.percent(this.#model.drop_rate[slot])],
       ["Concealed", show.seconds(this.#model.concealed_samples[slot], server.rate_hz * server.channels)],
       ["Ring high-water", `${show.bytes(this.#model.ring_high_water_bytes[slot])} of ${show.bytes(server.ring_bytes)}`],
@@ -202,6 +203,7 @@ export class Detail {
       all.push(["Drift", `${show.signed(this.#model.drift_ppm[slot], 1)} ppm`]);
       if (answer.playout_delay_ms !== null) all.push(["Playout delay", `${answer.playout_delay_ms.toFixed(0)} ms`]);
       if (answer.received_packets !== null) all.push(["Packets", show.count(answer.received_packets)]);
+      if (answer.last_packet_age_ms !== null) all.push(["Last packet", `${show.age(answer.last_packet_age_ms)} ago`]);
       if (answer.lost_packets !== null) all.push(["Lost", show.count(answer.lost_packets)]);
     }
     const list = this.element.querySelector(".figures");

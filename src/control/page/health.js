@@ -1,8 +1,8 @@
-// Health at a glance: streams, drops, late ticks, and the tick's time against its budget.
+// Health at a glance: streams, missing audio, late ticks, and the tick's time against its budget.
 
 import { Surface, colour } from "./canvas.js";
 import * as show from "./format.js";
-import { HISTORY_S } from "./model.js";
+import { HISTORY_S, missingOf } from "./model.js";
 
 const element = (name) => document.getElementById(name);
 const set = (name, text) => {
@@ -14,7 +14,7 @@ const LIGHT_MS = 2500;
 const SPARK_S = 60;
 
 export class Health {
-  #spark = new Surface(element("drop-spark"));
+  #spark = new Surface(element("missing-spark"));
   #seen = -1;
   #slow = -1;
   #toldAt = 0;
@@ -67,13 +67,14 @@ export class Health {
   #tell(model) {
     const { totals, server } = model;
     const { ledger } = totals;
-    const dropped = ledger.dropped_full + ledger.dropped_late + ledger.discarded;
+    const { missing, sent } = missingOf(ledger);
     set("h-streams", show.count(totals.streams));
     set("h-slots", `of ${show.count(server.slots)} slots`);
-    set("h-drop-now", show.percent(model.dropRateNow));
-    const rate = ledger.offered > 0 ? dropped / ledger.offered : 0;
-    set("h-drop-total", dropped > 0 ? `${show.percent(rate)} in total` : "none in total");
-    element("t-drops").classList.toggle("bad", model.dropRateNow > 0);
+    set("h-missing-now", show.percent(model.missingRateNow));
+    set("h-missing-total", missing > 0 ? `${show.percent(missing / sent)} in total` : "none in total");
+    const terms = ["lost", "dropped_full", "dropped_late", "discarded"].map((term) => `${term} ${show.count(ledger[term])}`);
+    element("t-missing").title = `Samples since the start: ${terms.join(", ")}. Discarded ones are not missing.`;
+    element("t-missing").classList.toggle("bad", model.missingRateNow > 0);
     set("h-late", show.count(totals.late_ticks));
     set("h-ticks", `of ${show.count(totals.ticks)} ticks`);
     element("t-late").classList.toggle("warn", totals.late_ticks > 0);
@@ -91,7 +92,7 @@ export class Health {
     const { context: to, width, height } = this.#spark;
     this.#spark.clear();
     const points = Math.min(SPARK_S, model.historyEnd);
-    const values = Array.from({ length: points }, (_, back) => model.dropHistory[(model.historyEnd - 1 - back) % HISTORY_S]);
+    const values = Array.from({ length: points }, (_, back) => model.missingHistory[(model.historyEnd - 1 - back) % HISTORY_S]);
     const most = Math.max(0.001, ...values);
     const pitch = width / SPARK_S;
     to.fillStyle = colour("--drop");

@@ -6,7 +6,7 @@ import { changes, mayChange, onAccess } from "./session.js";
 
 const EVENTS_SHOWN = 100;
 /** Kinds of event that are bad news. */
-const ALARMS = new Set(["first_drop", "stream_burst_discarded", "overload", "recording_error"]);
+const ALARMS = new Set(["first_drop", "stream_burst_discarded", "stream_losing", "stream_stalled", "overload", "recording_error"]);
 
 const words = ({ event, name, detail }) => {
   if (event === "stream_started") return `${name} started, ${detail}`;

@@ -23,10 +23,18 @@ export const levelDb = (byte) => (byte === 0 ? -Infinity : (byte - 255) / 2);
 /** A fill byte as a share of the ring: its square root, so that a few frames of a minute are seen. */
 export const fillShare = (byte) => (byte / 255) ** 2;
 
+/** Samples that the mix lacks, and all that were sent. */
+export const missingOf = (ledger) => ({
+  missing: ledger.lost + ledger.dropped_full + ledger.dropped_late,
+  sent: ledger.offered + ledger.lost,
+});
+
 /** Columns that come once a second, if they changed: as they are called there, and so many of its steps in
  * one of the unit here. */
 const SLOW = {
   drop_rate: ["drop_ppm", 1e6],
+  missing_rate: ["missing_ppm", 1e6],
+  stalled_s: ["stalled_s", 1],
   concealed_samples: ["concealed_samples", 1],
   jitter_ms: ["jitter_us", 1e3],
   drift_ppm: ["drift_ppb", 1e3],
@@ -48,11 +56,11 @@ export class Model {
   slowUpdates = 0;
   totals = null;
   mix = null;
-  /** Dropped and offered samples of the last seconds: the drop rate now. */
+  /** Missing and sent samples of the last seconds: the missing rate now. Lost audio is missing, and dropped. */
   #recent = [];
-  dropRateNow = 0;
-  /** The drop rate of each of the last seconds. */
-  dropHistory = new Float32Array(HISTORY_S);
+  missingRateNow = 0;
+  /** The missing rate of each of the last seconds. */
+  missingHistory = new Float32Array(HISTORY_S);
   /** Smallest and largest sample of each 10 ms, a ring; `waveEnd` counts all columns ever. */
   waveMin = new Int16Array(WAVE_COLUMNS);
   waveMax = new Int16Array(WAVE_COLUMNS);
@@ -105,7 +113,7 @@ export class Model {
         this.peakDrops[slot] = Math.max(this.peakDrops[slot], this.drops[slot]);
       }
     }
-    this.#keepDropRate(data.ledger, data.uptime_ms);
+    this.#keepMissingRate(data.ledger, data.uptime_ms);
     if (data.slow) this.#keepSlow(data.slow);
   }
 
@@ -142,7 +150,7 @@ export class Model {
     this.historyFill = new Uint8Array(slots * HISTORY_S);
     this.historyDrops = new Uint8Array(slots * HISTORY_S);
     this.historyEnd = 0;
-    this.dropHistory.fill(0);
+    this.missingHistory.fill(0);
     this.waveMin.fill(0);
     this.waveMax.fill(0);
     this.waveEnd = 0;
@@ -170,7 +178,7 @@ export class Model {
         const place = slot * HISTORY_S + at;
         this.historyLevel[place] = this.historyFill[place] = this.historyDrops[place] = 0;
       }
-      this.dropHistory[at] = 0;
+      this.missingHistory[at] = 0;
       this.historyEnd += 1;
     }
   }
@@ -190,14 +198,15 @@ export class Model {
     }
   }
 
-  #keepDropRate(ledger, at) {
-    const dropped = ledger.dropped_full + ledger.dropped_late + ledger.discarded;
-    this.#recent.push({ at, dropped, offered: ledger.offered });
+  #keepMissingRate(ledger, at) {
+    const { missing, sent } = missingOf(ledger);
+    this.#recent.push({ at, missing, sent });
     while (this.#recent.length > 2 && at - this.#recent[1].at >= 1000) this.#recent.shift();
     const first = this.#recent[0];
-    const offered = ledger.offered - first.offered;
-    // Streams that end take nothing back, but the ledgers are read one after another.
-    this.dropRateNow = offered > 0 ? Math.min(1, Math.max(0, (dropped - first.dropped) / offered)) : 0;
+    // Streams that end take nothing back, but the ledgers are read one after another, and a packet that comes
+    // after all is no longer lost.
+    const now = sent > first.sent ? (missing - first.missing) / (sent - first.sent) : 0;
+    this.missingRateNow = Math.min(1, Math.max(0, now));
   }
 
   #takeSlow(slow) {
@@ -220,7 +229,7 @@ export class Model {
     this.peakLevel.fill(0);
     this.peakFill.fill(0);
     this.peakDrops.fill(0);
-    this.dropHistory[at] = this.dropRateNow;
+    this.missingHistory[at] = this.missingRateNow;
     this.historyEnd += 1;
   }
 }

@@ -188,8 +188,10 @@ export class Row {
       toggleClass(this.#cells[name], "zero", !value);
       toggleClass(this.#cells[name], "bad", alarm);
     };
-    const drops = model.drop_rate[slot];
-    figure("drops", drops, show.percent(drops), drops > 0.001);
+    // Lost on the way, or dropped. A stream that stands still loses all, though no number says so yet.
+    const missing = model.missing_rate[slot];
+    const stalled = model.stalled_s[slot];
+    figure("missing", missing + stalled, stalled ? `silent ${show.age(stalled * 1000)}` : show.percent(missing), stalled > 0 || missing > 0.001);
     figure("concealed", model.concealed_samples[slot], show.seconds(model.concealed_samples[slot], rate));
     figure("jitter", network, network ? `${model.jitter_ms[slot].toFixed(1)} ms` : "–");
     figure("drift", network, network ? `${show.signed(model.drift_ppm[slot], 0)} ppm` : "–");

@@ -222,21 +222,23 @@ impl Incoming {
     }
 
     /// What the stream needs for this tick. Never allocates.
-    pub fn before_tick(&mut self, tick: u64) {
+    pub fn before_tick(&mut self, tick: u64, shared: &Shared) {
         if let Some(sound) = &mut self.sound {
             sound.playout.top_up(tick, &mut self.stream);
         }
-        self.bring_up_to_date();
+        self.bring_up_to_date(shared);
     }
 
     /// Writes the figures of what came into the account.
-    fn bring_up_to_date(&mut self) {
+    fn bring_up_to_date(&mut self, shared: &Shared) {
         if !std::mem::take(&mut self.stale) {
             return;
         }
         let (expected, lost) = self.sequence.totals();
         if let Some(network) = self.stream.account().network() {
-            network.set_expected(expected, lost);
+            let packet = Duration::from_nanos(self.packet_ns);
+            network.set_expected(expected, lost, shared.clock.interleaved_samples_of(packet));
+            network.set_last_packet(self.last_ns);
             if let Some(jitter) = &self.jitter {
                 network.set_jitter(jitter.time());
             }
@@ -270,7 +272,7 @@ impl Incoming {
     /// The mix ends, or the stream by command: what waits plays no more, and is accounted for.
     pub fn close(&mut self, shared: &Shared) {
         self.drop_stray(shared);
-        self.bring_up_to_date();
+        self.bring_up_to_date(shared);
         self.abandon();
     }
 

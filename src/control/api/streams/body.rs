@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     audio::meter,
     control::{api::status::finite, sampler::Figures},
+    ingest::clock::now_ns,
     ledger::{Entry, Network, NetworkGauges},
     mixer::{Phase, StripState},
     server::{Admitted, LedgerReport},
@@ -75,7 +76,7 @@ pub(in crate::control::api) struct StreamBody {
     pub(in crate::control::api) dropping: bool,
     #[serde(flatten)]
     pub(in crate::control::api) ledger: LedgerReport,
-    /// From arrival to playout; null unless it comes over a network. So are the next four.
+    /// From arrival to playout; null unless it comes over a network. So are the next five.
     pub(in crate::control::api) playout_delay_ms: Option<f64>,
     pub(in crate::control::api) jitter_ms: Option<f64>,
     /// How much faster the sender's clock runs than ours.
@@ -83,6 +84,8 @@ pub(in crate::control::api) struct StreamBody {
     pub(in crate::control::api) received_packets: Option<u64>,
     /// Expected by the sender's numbers and not received.
     pub(in crate::control::api) lost_packets: Option<u64>,
+    /// Since its last packet, or since bytes came on its connection; null once it has ended, too.
+    pub(in crate::control::api) last_packet_age_ms: Option<f64>,
 }
 
 impl StreamBody {
@@ -91,6 +94,7 @@ impl StreamBody {
         Self {
             age_s: Some(age),
             dropping: figures.dropped_now > 0,
+            last_packet_age_ms: figures.last_packet_age.map(milliseconds),
             ..Self::new(
                 &figures.admitted,
                 &figures.strip,
@@ -108,7 +112,12 @@ impl StreamBody {
         let network = account.network().map(Network::gauges);
         let age = now.saturating_sub(admitted.at()).as_secs_f64();
         let mut body = Self::new(admitted, &strip, &account.read(), network.as_ref());
-        body.age_s = (strip.phase != Phase::Ended).then_some(age);
+        if strip.phase != Phase::Ended {
+            body.age_s = Some(age);
+            body.last_packet_age_ms = network
+                .and_then(|network| network.last_packet_age(now_ns()))
+                .map(milliseconds);
+        }
         body
     }
 
@@ -118,7 +127,8 @@ impl StreamBody {
         ledger: &Entry,
         network: Option<&NetworkGauges>,
     ) -> Self {
-        let ms = |of: fn(&NetworkGauges) -> Duration| network.map(|n| of(n).as_secs_f64() * 1e3);
+        let ms =
+            |of: fn(&NetworkGauges) -> Duration| network.map(|network| milliseconds(of(network)));
         let from = admitted.from();
         Self {
             id: admitted.id().to_owned(),
@@ -142,8 +152,13 @@ impl StreamBody {
             drift_ppm: network.map(|network| network.drift_ppm),
             received_packets: network.map(|network| network.received),
             lost_packets: network.map(|network| network.lost),
+            last_packet_age_ms: None,
         }
     }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// The first word of where a stream comes from.

@@ -1,0 +1,169 @@
+//! The health of one stream: whether it loses audio, and whether its packets come. Passive: figures and time
+//! are arguments.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::What;
+use crate::ledger::{Entry, rate};
+
+/// A stream whose last packet is this old is stalled.
+pub(in crate::control) const STALL: Duration = Duration::from_secs(2);
+
+/// From figure to figure of a window.
+const STEP: Duration = Duration::from_secs(1);
+
+/// Over this time a stream begins to lose audio, at this rate or more.
+const LOSING: (usize, f64) = (5, 0.03);
+
+/// Over this time it has recovered, at this rate or less.
+const RECOVERED: (usize, f64) = (10, 0.01);
+
+/// The figures of a stream's last seconds. Takes less than 400 bytes.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// Missing and sent samples, one second apart, the latest last. No more than a window and one.
+    seconds: VecDeque<(u64, u64)>,
+    /// When the latest of them was taken.
+    taken_at: Option<Duration>,
+    losing: bool,
+    stalled: bool,
+}
+
+impl Health {
+    /// Looks at the figures of now. Gives each change with its text.
+    pub(super) fn look(
+        &mut self,
+        at: Duration,
+        ledger: &Entry,
+        last_packet_age: Option<Duration>,
+    ) -> [Option<(What, String)>; 2] {
+        [
+            self.look_at_losses(at, ledger),
+            last_packet_age.and_then(|age| self.look_at_age(age)),
+        ]
+    }
+
+    fn look_at_losses(&mut self, at: Duration, ledger: &Entry) -> Option<(What, String)> {
+        if self.taken_at.is_some_and(|taken| at < taken + STEP) {
+            return None;
+        }
+        self.taken_at = Some(at);
+        if self.seconds.len() > RECOVERED.0 {
+            self.seconds.pop_front();
+        }
+        self.seconds.push_back((ledger.missing(), ledger.sent()));
+        let (window, what) = if self.losing {
+            (RECOVERED, What::StreamRecovered)
+        } else {
+            (LOSING, What::StreamLosing)
+        };
+        let missing = self.missing_rate(window.0)?;
+        let changes = if self.losing {
+            missing <= window.1
+        } else {
+            missing >= window.1
+        };
+        if !changes {
+            return None;
+        }
+        self.losing = !self.losing;
+        let detail = format!(
+            "{:.1} % of its audio is missing in the last {} s",
+            100.0 * missing,
+            window.0
+        );
+        Some((what, detail))
+    }
+
+    /// Over the last seconds; none before there are so many, or where nothing was sent.
+    fn missing_rate(&self, seconds: usize) -> Option<f64> {
+        let first = self.seconds.len().checked_sub(seconds + 1)?;
+        let ((missing_before, sent_before), (missing, sent)) =
+            (self.seconds[first], *self.seconds.back()?);
+        // Packets that came after all take back what was missing.
+        let (missing, sent) = (
+            missing.saturating_sub(missing_before),
+            sent.saturating_sub(sent_before),
+        );
+        (sent > 0).then(|| rate(missing, sent))
+    }
+
+    fn look_at_age(&mut self, age: Duration) -> Option<(What, String)> {
+        let stalled = age >= STALL;
+        if stalled == self.stalled {
+            return None;
+        }
+        self.stalled = stalled;
+        Some(if stalled {
+            let detail = format!("no packet for {:.1} s", age.as_secs_f64());
+            (What::StreamStalled, detail)
+        } else {
+            (What::StreamResumed, "packets come again".to_owned())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks every 100 ms for some seconds, in each of which so many samples are offered and lost.
+    fn pass(
+        health: &mut Health,
+        (at, ledger): &mut (Duration, Entry),
+        seconds: u64,
+        offered: u64,
+        lost: u64,
+    ) -> Vec<(u64, What)> {
+        let mut changes = Vec::new();
+        for _ in 0..10 * seconds {
+            let [change, _] = health.look(*at, ledger, None);
+            changes.extend(change.map(|(what, _)| (at.as_secs(), what)));
+            *at += Duration::from_millis(100);
+            ledger.offered += offered / 10;
+            ledger.lost += lost / 10;
+        }
+        changes
+    }
+
+    #[test]
+    fn a_stream_loses_at_three_and_recovers_at_one_percent() {
+        let (mut health, mut now) = (Health::default(), Default::default());
+        assert_eq!(pass(&mut health, &mut now, 10, 7_800, 200), []);
+        // A fifth is lost: after one second it is 4 % of five.
+        let losing = pass(&mut health, &mut now, 20, 6_400, 1_600);
+        assert_eq!(losing, [(11, What::StreamLosing)]);
+        // 1.6 % in ten seconds is no recovery; none at all is.
+        assert_eq!(pass(&mut health, &mut now, 30, 7_870, 130), []);
+        let recovered = pass(&mut health, &mut now, 20, 8_000, 0);
+        assert_eq!(recovered, [(64, What::StreamRecovered)]);
+    }
+
+    #[test]
+    fn a_pause_is_no_loss_and_no_recovery() {
+        let (mut health, mut now) = (Health::default(), Default::default());
+        pass(&mut health, &mut now, 10, 6_400, 1_600);
+        // While nothing is sent nothing is known.
+        assert_eq!(pass(&mut health, &mut now, 60, 0, 0), []);
+        let recovered = pass(&mut health, &mut now, 20, 8_000, 0);
+        assert_eq!(recovered.len(), 1);
+    }
+
+    #[test]
+    fn a_stream_without_packets_stalls_once_and_resumes_once() {
+        let mut health = Health::default();
+        let mut changes = Vec::new();
+        for age_ms in [20, 1_900, 2_000, 2_100, 9_000, 10, 20] {
+            let age = Some(Duration::from_millis(age_ms));
+            let [_, change] = health.look(Duration::ZERO, &Entry::default(), age);
+            changes.extend(change);
+        }
+        assert_eq!(
+            changes,
+            [
+                (What::StreamStalled, "no packet for 2.0 s".to_owned()),
+                (What::StreamResumed, "packets come again".to_owned())
+            ]
+        );
+    }
+}
