@@ -252,7 +252,7 @@ mod tests {
         names.extend(Malformed::ALL.map(Malformed::name));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 16);
+        assert_eq!(names.len(), 17);
     }
 
     #[test]
