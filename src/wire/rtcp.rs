@@ -4,7 +4,7 @@
 //! A.2, and every packet of a kind known here is whole: its counts, items and texts lie within it. Packets
 //! of other kinds are checked for their length and skipped.
 //!
-//! Of source descriptions the CNAME alone is read and written. Profile-specific extensions of reports are
+//! Of source descriptions CNAME and NAME are read, and CNAME is written. Profile-specific extensions of reports are
 //! skipped. When reports are due is not decided here.
 
 // The crate rtcp-types was tried. Its 0.3 refuses a description that is padded, or whose second source has a
@@ -28,6 +28,7 @@ const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 /// The item of a source description that is its canonical name.
 const CNAME: u8 = 1;
+const NAME: u8 = 2;
 
 /// What a sender tells of its stream (RFC 3550, section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,11 +19,15 @@ use crate::{
     ingest::{Stream, playout::Playout, quota::Share},
     ledger::{Discard, Packet as Count},
     wire::{
+        label::Label,
         payload::{AudioPayload, Payload},
         rtcp::{Report, SenderInfo},
         rtp::Packet,
     },
 };
+
+/// A stream has another name so often at most.
+const NAME_PERIOD_NS: u64 = 1_000_000_000;
 
 /// Events of a stream that are logged.
 const LOGGED_EVENTS_MAX: u32 = 256;
@@ -65,6 +69,8 @@ pub(super) struct Incoming {
     stale: bool,
     /// The middle of the last sender report's time, and when it came.
     sender_report: Option<(u32, u64)>,
+    /// The checksum of the name that its sender said last, and when a name may be another.
+    said_name: (u32, u64),
 }
 
 /// How the stream sounds at present.
@@ -99,6 +105,21 @@ impl Incoming {
             warned: 0,
             stale: true,
             sender_report: None,
+            said_name: (0, 0),
+        }
+    }
+
+    /// Its sender says what people call it, every few seconds: only another name costs a lock and an allocation, and
+    /// there is one a second at most.
+    pub fn say_name(&mut self, name: &[u8], now_ns: u64) {
+        let (said, not_before) = self.said_name;
+        let sum = crc32fast::hash(name);
+        if sum == said || now_ns < not_before {
+            return;
+        }
+        self.said_name = (sum, now_ns + NAME_PERIOD_NS);
+        if let Some(label) = Label::cleaned(name) {
+            self.stream.account().label().say(label.into());
         }
     }
 

@@ -85,7 +85,7 @@ impl Table {
         self.slots[*slot?].as_deref_mut()
     }
 
-    /// The stream of this source that a goodbye from this address ends: from the port of its packets, from the
+    /// The stream of this source whose goodbye or name from this address is believed: from the port of its packets, from the
     /// one after it, or from where its reports have come. Any other port may be another program's.
     pub fn leaving(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut Incoming> {
         let mut before = from;

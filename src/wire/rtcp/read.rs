@@ -5,7 +5,8 @@ use std::{ops::RangeInclusive, slice};
 use thiserror::Error;
 
 use super::{
-    CNAME, GOODBYE, RECEIVER_REPORT, Report, SENDER_REPORT, SOURCE_DESCRIPTION, SenderInfo, VERSION,
+    CNAME, GOODBYE, NAME, RECEIVER_REPORT, Report, SENDER_REPORT, SOURCE_DESCRIPTION, SenderInfo,
+    VERSION,
 };
 
 /// Length of the header that all packets begin with.
@@ -71,6 +72,8 @@ pub struct Chunk<'a> {
     pub ssrc: u32,
     /// The first CNAME that stands there: should be UTF-8, may be anything.
     pub cname: Option<&'a [u8]>,
+    /// The first NAME, which is for people: should be UTF-8, may be anything.
+    pub name: Option<&'a [u8]>,
 }
 
 /// The sources that leave.
@@ -321,6 +324,7 @@ impl<'a> Iterator for Sdes<'a> {
         let mut chunk = Chunk {
             ssrc: u32::from_be_bytes(*ssrc),
             cname: None,
+            name: None,
         };
         let mut at = 0;
         // A zero ends the items, and more of them fill the chunk's last word. Where the content ends with an
@@ -328,8 +332,10 @@ impl<'a> Iterator for Sdes<'a> {
         while items.get(at).is_some_and(|&kind| kind != 0) {
             let length = usize::from(*items.get(at + 1)?);
             let text = items.get(at + 2..at + 2 + length)?;
-            if items[at] == CNAME && chunk.cname.is_none() {
-                chunk.cname = Some(text);
+            match items[at] {
+                CNAME => chunk.cname = chunk.cname.or(Some(text)),
+                NAME => chunk.name = chunk.name.or(Some(text)),
+                _ => {}
             }
             at += 2 + length;
         }

@@ -159,6 +159,19 @@ fn descriptions_are_read_with_names_of_every_length_and_sources_of_any_number() 
 }
 
 #[test]
+fn a_name_for_people_is_read_beside_the_canonical_one() {
+    let body = [0, 0, 0, 5, 2, 2, b'A', b'x', 1, 1, b'c', 2, 1, b'B', 0, 0];
+    let bytes = second(1, 202, &body);
+    let packets: Vec<_> = Compound::parse(&bytes).unwrap().packets().collect();
+    let Packet::Sdes(sdes) = &packets[1] else {
+        panic!("{packets:?}")
+    };
+    let chunk = sdes.clone().next().unwrap();
+    let expected = (Some(&b"c"[..]), Some(&b"Ax"[..]));
+    assert_eq!((chunk.cname, chunk.name), expected);
+}
+
+#[test]
 fn a_source_without_a_name_has_none() {
     let body = [0, 0, 0, 5, 2, 1, b'x', 0, 0, 0, 0, 6, 0, 0, 0, 0];
     assert_eq!(

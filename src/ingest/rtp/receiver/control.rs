@@ -19,16 +19,27 @@ impl Receiver {
         }
     }
 
-    /// Goodbyes come first: a report in the same datagram is no proof of where reports come from. If one is not
+    /// Goodbyes and names come first: a report in the same datagram is no proof of where reports come from. If one is not
     /// believed nothing of the datagram is.
     pub(super) fn obey(&mut self, compound: Compound<'_>, from: SocketAddr, now_ns: u64, via: Via) {
         for packet in compound.packets() {
-            if let Packet::Bye(bye) = packet {
-                for ssrc in bye.ssrcs() {
-                    if !self.goodbye(from, ssrc, now_ns) {
-                        return;
+            match packet {
+                Packet::Bye(bye) => {
+                    for ssrc in bye.ssrcs() {
+                        if !self.goodbye(from, ssrc, now_ns) {
+                            return;
+                        }
                     }
                 }
+                Packet::Sdes(chunks) => {
+                    for chunk in chunks {
+                        let named = chunk.name.zip(self.table.leaving(from, chunk.ssrc));
+                        if let Some((name, incoming)) = named {
+                            incoming.say_name(name, now_ns);
+                        }
+                    }
+                }
+                Packet::SenderReport(..) | Packet::ReceiverReport(..) => {}
             }
         }
         for packet in compound.packets() {

@@ -213,3 +213,34 @@ fn a_sender_of_our_number_makes_us_take_another() {
     assert!(!rig.sent.is_empty());
     assert!(rig.sent.iter().all(|sent| number(sent) != ours));
 }
+
+#[test]
+fn the_name_of_a_description_is_the_label_and_another_ports_is_none() {
+    let mut rig = rig();
+    let mut phone = Sender::new(PHONE, 9);
+    rig.hear_for(&mut [&mut phone], 3);
+    let described = |name: &str| {
+        let mut body = 9_u32.to_be_bytes().to_vec();
+        body.extend([2, name.len() as u8]);
+        body.extend(name.bytes());
+        body.push(0);
+        body.resize(body.len().next_multiple_of(4), 0);
+        let words = (body.len() / 4) as u16;
+        let mut bytes = sender_report(9, 0);
+        bytes.extend([0x81, 202]);
+        bytes.extend(words.to_be_bytes());
+        bytes.extend(body);
+        bytes
+    };
+    let label = |rig: &Rig| rig.only().account.label().get();
+    rig.control(&described("Bühne\u{7}"), NEXT);
+    assert_eq!(label(&rig).as_deref(), Some("Bühne\u{fffd}"));
+    // Names that change at once are a flood; a second later they are news.
+    rig.control(&described("flood"), NEXT);
+    assert_eq!(label(&rig).as_deref(), Some("Bühne\u{fffd}"));
+    rig.pass(1000 * MS / PTIME + 1);
+    rig.control(&described("Anna"), "192.0.2.1:9");
+    assert_eq!(label(&rig).as_deref(), Some("Bühne\u{fffd}"));
+    rig.control(&described("Anna"), NEXT);
+    assert_eq!(label(&rig).as_deref(), Some("Anna"));
+}
