@@ -34,7 +34,7 @@ const call = async (port, skips) => {
 };
 
 export const missing_audio_is_seen_and_drops_turn_their_cell_red = async () => {
-  const server = await Server.start(["--synthetic", "10", "--playout-delay", "100ms", "--rtp", "127.0.0.1:0,96=L16/8000", "--streams-max", "64"]);
+  const server = await Server.start(["--synthetic", "10", "--playout-delay", "500ms", "--rtp", "127.0.0.1:0,96=L16/8000", "--streams-max", "64"]);
   const { page, check } = await visit(server.address);
   const total = () => page.locator("#h-missing-total").textContent();
   expect((await total()) === "none in total", await total());
@@ -54,7 +54,7 @@ export const missing_audio_is_seen_and_drops_turn_their_cell_red = async () => {
   await page.screenshot({ path: path.join(ROOT, "target/page/missing.png") });
   // Packets that come long after their playout are dropped.
   await until("red", async () => {
-    const late = Math.floor(phone.sent() / 5) * 5 - 30;
+    const late = Math.floor(phone.sent() / 5) * 5 - 100;
     if (late > 0) phone.send(late);
     return isRed(page, id);
   });
