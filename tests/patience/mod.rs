@@ -1,0 +1,29 @@
+//! Waiting for an event, for as long as any machine may take to bring it.
+#![allow(dead_code, reason = "each scenario uses a part of it")]
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Far beyond what any event here takes on a busy machine: it ends a test that would hang, and asserts no timing.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until it holds.
+#[track_caller]
+pub fn wait_until(event: &str, mut holds: impl FnMut() -> bool) {
+    wait_for(event, || holds().then_some(()));
+}
+
+/// Waits until there is one.
+#[track_caller]
+pub fn wait_for<T>(event: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never: {event}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
