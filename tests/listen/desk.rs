@@ -3,8 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Cursor, Read, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mixpool::{
@@ -21,10 +20,11 @@ use tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::client::{self, Client};
-
-/// Far beyond what any test here takes: it ends one that would hang, and asserts no timing.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use crate::{
+    client::{self, Client},
+    heard,
+    patience::{PATIENCE, wait_until},
+};
 
 const PTIME: Duration = Duration::from_millis(20);
 
@@ -87,37 +87,61 @@ impl Desk {
 
     /// A document of the API.
     pub fn api(&self, path: &str) -> Value {
-        let mut answer = get(self.address(), path, &[]);
-        assert_eq!(answer.status, 200, "{}", answer.head);
-        serde_json::from_slice(&answer.rest()).unwrap()
+        document(self.address(), path)
     }
 
     /// Waits until the listeners are as they should be.
     pub fn wait_for(&self, what: &str, holds: impl Fn(&Value) -> bool) {
-        let begun = Instant::now();
-        loop {
-            let listeners = self.api("/api/v1/listeners");
-            if holds(&listeners) {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "not {what}: {listeners}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_until(what, || holds(&self.api("/api/v1/listeners")));
     }
 
-    /// Ends the server as the command does: the mix first, and then the control plane. The recording.
-    pub fn finish(self) -> Vec<i16> {
-        // Silence stands where the control thread was kept waiting for half a second.
-        let lost = &self.api("/api/v1/listeners")["totals"]["lost_samples"];
-        assert_eq!(*lost, 0, "the machine is too busy to compare what is heard");
+    /// Ends the server as the command does: the mix first, and then the control plane.
+    pub fn finish(self) -> Recorded {
+        let address = self.address();
         let report = self.running.finish(self.feeders);
         assert_eq!(report.ledger_imbalances, 0);
-        // Whoever compares it with what was heard needs all of it.
+        // What is compared with what was heard must be whole.
         assert_eq!(report.recording_lost_samples, 0);
+        // A second answer comes after what was in the rings by the first.
+        let [_, now] = [(); 2].map(|()| document(address, "/api/v1/listeners"));
+        let lost = now["totals"]["lost_samples"].as_u64().unwrap();
         self.control.join();
-        let path = self.folder.path().join("mix.wav");
-        let samples = hound::WavReader::open(path).unwrap().into_samples();
-        samples.collect::<Result<_, _>>().unwrap()
+        let mut reader = hound::WavReader::open(self.folder.path().join("mix.wav")).unwrap();
+        let channels = u64::from(reader.spec().channels);
+        let samples = reader.samples().collect::<Result<_, _>>().unwrap();
+        Recorded {
+            samples,
+            lost: lost * channels,
+        }
+    }
+}
+
+fn document(address: SocketAddr, path: &str) -> Value {
+    let mut answer = get(address, path, &[]);
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    serde_json::from_slice(&answer.rest()).unwrap()
+}
+
+/// The mix, and how many samples of it were lost on their way to all listeners together.
+pub struct Recorded {
+    pub samples: Vec<i16>,
+    pub lost: u64,
+}
+
+impl Recorded {
+    /// It has this from sample `from` on, all channels counted.
+    #[track_caller]
+    pub fn expect_at(&self, from: usize, heard: &[i16]) {
+        let there = &self.samples[from..from + heard.len()];
+        assert!(
+            heard::is_same(heard, there, self.lost),
+            "from {from} on it is not the mix"
+        );
+    }
+
+    /// It has this somewhere.
+    pub fn has(&self, heard: &[i16]) -> bool {
+        heard::is_in(heard, &self.samples, self.lost)
     }
 }
 
@@ -125,7 +149,7 @@ impl Desk {
 pub struct Answer {
     pub status: u16,
     pub head: String,
-    pub body: Box<dyn Read>,
+    pub body: Box<dyn Read + Send>,
 }
 
 impl Answer {
@@ -165,7 +189,7 @@ pub fn ask(address: SocketAddr, line: &str, fields: &[&str]) -> Answer {
     let (method, path) = line.trim_end_matches(" HTTP/1.0").split_once(' ').unwrap();
     let answer = client::Answer::of(&head, whole.clone());
     Client::knowing(address).check(method, path, &answer);
-    let body: Box<dyn Read> = Box::new(Cursor::new(whole).chain(body));
+    let body: Box<dyn Read + Send> = Box::new(Cursor::new(whole).chain(body));
     Answer { status, head, body }
 }
 
@@ -203,11 +227,6 @@ pub fn samples_of(bytes: &[u8]) -> Vec<i16> {
         .iter()
         .map(|&pair| i16::from_le_bytes(pair))
         .collect()
-}
-
-/// Whether a piece stands in the whole.
-pub fn is_in(part: &[i16], whole: &[i16]) -> bool {
-    whole.windows(part.len()).any(|window| window == part)
 }
 
 /// One who listens by WebSocket.
@@ -314,13 +333,10 @@ impl Ear {
     }
 
     /// Each piece is what the recording has there.
-    pub fn expect_recorded(&self, recording: &[i16]) {
+    #[track_caller]
+    pub fn expect_recorded(&self, recording: &Recorded) {
         for (at, piece) in &self.pieces {
-            let from = *at as usize * self.channels;
-            assert!(
-                recording[from..from + piece.len()] == piece[..],
-                "from {at} on it is not the mix"
-            );
+            recording.expect_at(*at as usize * self.channels, piece);
         }
     }
 }
