@@ -349,9 +349,14 @@ pub fn read_for(peer: &mut TcpStream, quiet: Duration) -> Vec<u8> {
     }
 }
 
-/// The samples of each message of audio. Nothing else may be there but the end of a call, and no half
-/// message at the end.
-pub fn messages(mut bytes: &[u8]) -> Vec<Vec<i16>> {
+/// What has come by now.
+pub fn read_now(peer: &mut TcpStream, bytes: &mut Vec<u8>) {
+    bytes.extend(read_for(peer, Duration::from_millis(1)));
+}
+
+/// Takes the whole messages of audio that stand at the front: the samples of each. Nothing else may be there
+/// but the end of a call.
+pub fn take_messages(bytes: &mut Vec<u8>) -> Vec<Vec<i16>> {
     let mut frames = Vec::new();
     while let Some((message, taken)) = parse(bytes).unwrap() {
         match message {
@@ -364,8 +369,14 @@ pub fn messages(mut bytes: &[u8]) -> Vec<Vec<i16>> {
             Message::Hangup => {}
             other => panic!("{other:?}"),
         }
-        bytes = &bytes[taken..];
+        bytes.drain(..taken);
     }
+    frames
+}
+
+/// The samples of each message of audio; there is no half message at the end.
+pub fn messages(mut bytes: Vec<u8>) -> Vec<Vec<i16>> {
+    let frames = take_messages(&mut bytes);
     assert!(bytes.is_empty(), "half a message: {} bytes", bytes.len());
     frames
 }
