@@ -1,17 +1,24 @@
 //! `serve` with listeners, as a user starts it: what it says of them, and what comes out of the mix.
 #![cfg(feature = "server")]
 
+#[path = "api/client.rs"]
+mod client;
 mod face;
+mod patience;
+#[path = "api/server.rs"]
+mod server;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream, UdpSocket},
-    process::{Command, Stdio},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
 
-use face::{MIXPOOL, Running, fixture, mixpool, number, report, samples, stderr, text};
+use face::{fixture, mixpool, number, report, samples, stderr, text};
+use patience::wait_until;
+use serde_json::Value;
+use server::Server;
 
 /// The samples of a fixture of the bus's own format.
 fn speech() -> Vec<i16> {
@@ -80,42 +87,24 @@ fn an_address_that_is_taken_is_named() {
     );
 }
 
-/// A server with these flags that is sent something; its report, and its recording's samples.
-fn serve(flags: &[&str], send: impl FnOnce()) -> (serde_json::Value, Vec<i16>) {
+/// A server that listens so, and ends once `sent` is done with it; its report, and its recording's samples.
+fn serve(flags: &[&str], sent: impl FnOnce(&Server)) -> (Value, Vec<i16>) {
     let folder = tempfile::tempdir().unwrap();
-    let (mix, json) = (
-        folder.path().join("mix.wav"),
-        folder.path().join("report.json"),
-    );
-    let mut server = Running::start(
-        Command::new(MIXPOOL)
-            .args(["serve", "--duration", "6s", "--playout-delay", "200ms"])
-            .args(["--record", text(&mix), "--report", text(&json)])
-            .args(flags)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null()),
-    );
-    send();
-    assert!(server.wait().success());
-    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
-    face::balanced(&report);
+    let mix = folder.path().join("mix.wav");
+    let delay = ["--playout-delay", "1s", "--latency-cap", "5s"];
+    let server = Server::start(&[&delay[..], &["--record", text(&mix)], flags].concat());
+    sent(&server);
+    let (report, _) = server.end();
     (report, samples(&mix).1)
 }
 
-/// Connects as soon as somebody listens.
-fn connect(address: &str) -> TcpStream {
-    for _ in 0..500 {
-        if let Ok(stream) = TcpStream::connect(address) {
-            return stream;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("nobody listens on {address}");
-}
-
-fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+/// Waits until so many samples of its one stream are mixed, or were late.
+fn wait_played(server: &Server, samples: usize) {
+    wait_until("it is played", || {
+        let streams = server.client.get("/api/v1/streams?phase=all").ok(200);
+        let of = |name: &str| streams["streams"][0][name].as_u64().unwrap_or(0);
+        of("mixed_samples") + of("dropped_late_samples") == samples as u64
+    });
 }
 
 fn is_in(samples: &[i16], mix: &[i16]) -> bool {
@@ -124,10 +113,12 @@ fn is_in(samples: &[i16], mix: &[i16]) -> bool {
 
 #[test]
 fn a_file_that_is_poured_in_is_in_the_mix_bit_for_bit() {
-    let address = format!("127.0.0.1:{}", free_port());
     let wav = std::fs::read(fixture("speech-count-8000-mono-s16.wav")).unwrap();
-    let (report, mix) = serve(&["--tcp", &address], || {
-        connect(&address).write_all(&wav).unwrap();
+    let (report, mix) = serve(&["--tcp", "127.0.0.1:0"], |server| {
+        let mut sender = TcpStream::connect(server.listener("tcp")).unwrap();
+        sender.write_all(&wav).unwrap();
+        drop(sender);
+        wait_played(server, speech().len());
     });
     let stream = &report["streams"][0];
     assert_eq!(number(&stream["mixed_samples"]), speech().len() as u64);
@@ -137,24 +128,19 @@ fn a_file_that_is_poured_in_is_in_the_mix_bit_for_bit() {
 
 #[test]
 fn refused_senders_are_logged_with_their_address_and_the_limit() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    let address = format!("127.0.0.1:{}", free_port());
-    let mut server = Running::start(
-        Command::new(MIXPOOL)
-            .args(["serve", "--duration", "4s", "--http", "off"])
-            .args(["--tcp", &address, "--connections-max", "1"])
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap()),
-    );
-    let _holder = connect(&address);
+    let begun = Instant::now();
+    let server = Server::start(&["--tcp", "127.0.0.1:0", "--connections-max", "1"]);
+    let address = server.listener("tcp");
+    let _holder = TcpStream::connect(address).unwrap();
     for _ in 0..50 {
         let mut line = String::new();
-        connect(&address).read_to_string(&mut line).unwrap();
+        let mut refused = TcpStream::connect(address).unwrap();
+        refused.read_to_string(&mut line).unwrap();
         assert!(line.contains("--connections-max"), "{line:?}");
     }
-    assert!(server.wait().success());
-    let log = std::fs::read_to_string(log).unwrap();
+    // Ten at once, and one a second.
+    let lines_max = 12 + begun.elapsed().as_secs() as usize;
+    let (_, log) = server.end();
     let refused = |line: &&str| line.contains("connection refused");
     let lines: Vec<_> = log.lines().filter(refused).collect();
     let names = format!(
@@ -162,37 +148,31 @@ fn refused_senders_are_logged_with_their_address_and_the_limit() {
          why=\"there are 1 connections already (--connections-max)"
     );
     assert!(lines[0].contains(&names), "{}", lines[0]);
-    // Ten at once, and one a second.
-    assert!((10..20).contains(&lines.len()), "{} lines", lines.len());
+    assert!(
+        (10..lines_max).contains(&lines.len()),
+        "{} lines",
+        lines.len()
+    );
 }
 
 #[test]
 fn each_streams_beginning_and_end_are_lines_of_the_log() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    let (tcp, rtp) = (free_port(), free_port());
-    let (tcp, rtp) = (format!("127.0.0.1:{tcp}"), format!("127.0.0.1:{rtp}"));
-    let mut server = Running::start(
-        Command::new(MIXPOOL)
-            .args(["serve", "--duration", "7s", "--tcp", &tcp, "--rtp", &rtp])
-            .args(["--idle-timeout", "1s", "--http", "off"])
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap()),
-    );
-    let mut sender = connect(&tcp);
+    let listen = ["--tcp", "127.0.0.1:0", "--rtp", "127.0.0.1:0"];
+    let server = Server::start(&[&listen[..], &["--idle-timeout", "2s"]].concat());
+    let mut sender = TcpStream::connect(server.listener("tcp")).unwrap();
     let line = "MIXPOOL/1 id=desk label=Bühne%20links\n";
     sender.write_all(line.as_bytes()).unwrap();
     sender.write_all(&[0; 3200]).unwrap();
     drop(sender);
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    for number in 0..20 {
-        let packet = packet(0, number, &[0; 160]);
-        socket.send_to(&packet, &rtp).unwrap();
-        thread::sleep(Duration::from_millis(20));
+    let packets = (0..20).map(|number| (number, &[0; 160][..]));
+    let from = send_paced(server.listener("rtp"), packets, 0);
+    for (which, total) in [("?phase=all", 2), ("", 0)] {
+        wait_until("both came and went", || {
+            let path = format!("/api/v1/streams{which}");
+            server.client.get(&path).ok(200)["total"] == total
+        });
     }
-    let from = socket.local_addr().unwrap();
-    assert!(server.wait().success());
-    let log = std::fs::read_to_string(log).unwrap();
+    let (_, log) = server.end();
     let once = |words: &[&str]| {
         let fits = |line: &&str| words.iter().all(|word| line.contains(word));
         assert_eq!(log.lines().filter(fits).count(), 1, "{words:?} in:\n{log}");
@@ -227,32 +207,38 @@ fn packet(payload_type: u8, number: u16, samples: &[i16]) -> Vec<u8> {
     packet
 }
 
+/// Sends each of these, which have numbers, when it is due; from where it does.
+fn send_paced<'a>(
+    to: SocketAddr,
+    packets: impl Iterator<Item = (u16, &'a [i16])>,
+    kind: u8,
+) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(to).unwrap();
+    let begun = Instant::now();
+    for (number, samples) in packets {
+        let due = begun + Duration::from_millis(20) * u32::from(number);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        socket.send(&packet(kind, number, samples)).unwrap();
+    }
+    socket.local_addr().unwrap()
+}
+
 #[test]
 fn packets_that_are_sent_in_time_are_in_the_mix_bit_for_bit_and_lost_ones_are_counted() {
-    let port = free_port() & !1;
-    let (address, speech) = (format!("127.0.0.1:{port}"), speech());
-    let flag = format!("{address},96=L16/8000/1");
-    let (report, mix) = serve(&["--rtp", &flag], || {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(&address).unwrap();
-        // Where nobody listens yet, the second of two is refused. As no packet follows these, they prove
-        // no source.
-        let stray = packet(96, 60_000, &[0; 160]);
-        while socket.send(&stray).is_err() || {
-            thread::sleep(Duration::from_millis(20));
-            socket.send(&stray).is_err()
-        } {}
-        let begun = Instant::now();
-        for (number, samples) in (0..).zip(speech.chunks_exact(160)) {
-            let due = begun + Duration::from_millis(20) * u32::from(number);
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            if number != 50 {
-                socket.send(&packet(96, number, samples)).unwrap();
-            }
-        }
+    let speech = speech();
+    let packets = speech.len() / 160;
+    let (report, mix) = serve(&["--rtp", "127.0.0.1:0,96=L16/8000/1"], |server| {
+        let packets = (0..).zip(speech.chunks_exact(160));
+        send_paced(
+            server.listener("rtp"),
+            packets.filter(|&(number, _)| number != 50),
+            96,
+        );
+        wait_played(server, speech.len() / 160 * 160 - 160);
     });
     assert_eq!(report["totals"]["streams"], 1);
-    let (stream, packets) = (&report["streams"][0], (speech.len() / 160) as u64);
+    let (stream, packets) = (&report["streams"][0], packets as u64);
     let network = &stream["network"];
     assert_eq!(number(&network["received_packets"]), packets - 1);
     assert_eq!(number(&network["expected_packets"]), packets);
@@ -266,32 +252,15 @@ fn packets_that_are_sent_in_time_are_in_the_mix_bit_for_bit_and_lost_ones_are_co
 
 #[test]
 fn a_type_that_means_another_format_is_logged_with_its_flag() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    let address = format!("127.0.0.1:{}", free_port() & !1);
-    let mut server = Running::start(
-        Command::new(MIXPOOL)
-            .args([
-                "serve",
-                "--duration",
-                "5s",
-                "--http",
-                "off",
-                "--rtp",
-                &address,
-            ])
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap()),
-    );
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(&address).unwrap();
+    let server = Server::start(&["--rtp", "127.0.0.1:0"]);
     // As Asterisk sends slin: type 10, which is L16 of 44.1 kHz in two channels, at 8 kHz.
-    for number in 0..200 {
-        let _ = socket.send(&packet(10, number, &[1000; 160]));
-        thread::sleep(Duration::from_millis(20));
-    }
-    assert!(server.wait().success());
-    let log = std::fs::read_to_string(log).unwrap();
+    let packets = (0..200).map(|number| (number, &[1000; 160][..]));
+    send_paced(server.listener("rtp"), packets, 10);
+    wait_until("all came", || {
+        let streams = server.client.get("/api/v1/streams?phase=all").ok(200);
+        streams["streams"][0]["received_packets"] == 200
+    });
+    let (_, log) = server.end();
     let lines: Vec<_> = log
         .lines()
         .filter(|line| line.contains("do not fit"))

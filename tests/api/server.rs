@@ -4,6 +4,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
     process::{Command, Stdio},
     thread::{self, JoinHandle},
 };
@@ -20,6 +21,8 @@ use crate::{
 pub struct Server {
     pub running: face::Running,
     pub client: Client,
+    /// What it said until it said where its API is.
+    begin: String,
     log: Option<JoinHandle<String>>,
 }
 
@@ -47,6 +50,7 @@ impl Server {
             url.trim_end_matches('/').parse().ok()
         });
         let address = address.unwrap_or_else(|| panic!("it does not say where it is: {said}"));
+        let begin = said.clone();
         // It must not wait for a reader.
         let log = thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| {
@@ -58,8 +62,17 @@ impl Server {
         Self {
             running,
             client: Client::new(address),
+            begin,
             log: Some(log),
         }
+    }
+
+    /// Where it listens for audio of this kind, `tcp` or `rtp`: the port is its own choice.
+    pub fn listener(&self, kind: &str) -> SocketAddr {
+        let line = format!("listening on {kind} ");
+        let after = self.begin.split_once(&line).map(|(_, rest)| rest);
+        let address = after.and_then(|rest| rest.lines().next()?.parse().ok());
+        address.unwrap_or_else(|| panic!("no {kind} listener in {}", self.begin))
     }
 
     /// Waits for its end, which is to be good: its report, in which every ledger balances, and its log.
