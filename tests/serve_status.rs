@@ -5,17 +5,34 @@ mod face;
 
 use std::{
     fs::File,
-    io::Read as _,
+    io::Read,
     process::{Command, Stdio},
 };
 
 use face::{MIXPOOL, Running, mixpool, stderr};
-use nix::pty::{Winsize, openpty};
+use nix::{
+    pty::{Winsize, openpty},
+    sys::signal::Signal,
+};
 
-const RUN: [&str; 5] = ["--synthetic", "3", "--duration", "1900ms", "--json"];
+const RUN: [&str; 4] = ["serve", "--synthetic", "3", "--json"];
 
-/// What a terminal of 80 columns gets on its standard error.
-fn on_terminal(arguments: &[&str]) -> String {
+/// What a pipe gets on standard error, from a server that is ended once its first status has come.
+fn in_pipe(arguments: &[&str]) -> String {
+    let mut server = Running::start(
+        Command::new(MIXPOOL)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped()),
+    );
+    let stderr = server.0.stderr.take().unwrap();
+    let seen = seen(stderr, "late ticks", &server);
+    assert_eq!(server.wait().code(), Some(0));
+    seen
+}
+
+/// What a terminal of 80 columns gets on its standard error, from a command that is ended once this has come.
+fn on_terminal(arguments: &[&str], until: &str) -> String {
     let size = Winsize {
         ws_row: 25,
         ws_col: 80,
@@ -31,17 +48,28 @@ fn on_terminal(arguments: &[&str]) -> String {
             .stdout(Stdio::null())
             .stderr(terminal.slave),
     );
-    let mut seen = Vec::new();
+    let seen = seen(File::from(terminal.master), until, &server);
+    server.wait();
+    seen
+}
+
+/// All that comes; the command is ended once this has.
+fn seen(mut reader: impl Read, until: &str, server: &Running) -> String {
+    let (mut seen, mut bytes, mut ended) = (Vec::new(), [0; 4096], false);
     // A terminal whose other side is gone ends in an error, after all that was written.
-    let _ = File::from(terminal.master).read_to_end(&mut seen);
-    assert_eq!(server.wait().code(), Some(0));
+    while let Ok(count @ 1..) = reader.read(&mut bytes) {
+        seen.extend(&bytes[..count]);
+        if !ended && String::from_utf8_lossy(&seen).contains(until) {
+            server.signal(Signal::SIGINT);
+            ended = true;
+        }
+    }
     String::from_utf8(seen).unwrap()
 }
 
 #[test]
 fn a_pipe_gets_one_plain_line_at_a_time() {
-    let output = mixpool(&[&["serve"], &RUN[..]].concat());
-    let said = stderr(&output);
+    let said = in_pipe(&RUN);
     assert!(!said.contains('\x1b') && !said.contains('\r'), "{said:?}");
     let line = said
         .lines()
@@ -60,8 +88,7 @@ fn a_pipe_gets_one_plain_line_at_a_time() {
 
 #[test]
 fn the_verbose_line_has_lateness_and_tick_time() {
-    let output = mixpool(&[&["serve", "-v"], &RUN[..]].concat());
-    let said = stderr(&output);
+    let said = in_pipe(&[&RUN[..], &["-v"]].concat());
     let line = said.lines().find(|line| line.contains("late ticks"));
     let words: Vec<_> = line.unwrap_or(&said).split_whitespace().collect();
     let after = |name: &[&str]| {
@@ -76,13 +103,13 @@ fn the_verbose_line_has_lateness_and_tick_time() {
         );
         assert!(!said[7].starts_with('0'), "{line:?}");
     }
-    let seen = on_terminal(&[&["serve", "--verbose"], &RUN[..]].concat());
+    let seen = on_terminal(&[&RUN[..], &["--verbose"]].concat(), " tick ");
     assert!(seen.contains(" tick "), "{seen:?}");
 }
 
 #[test]
 fn a_terminal_gets_a_line_that_is_rewritten_in_its_width() {
-    let seen = on_terminal(&[&["serve"], &RUN[..]].concat());
+    let seen = on_terminal(&RUN, "streams 3 ");
     let line = seen
         .split('\r')
         .find(|part| part.contains("streams 3 "))
@@ -99,7 +126,7 @@ fn a_terminal_gets_a_line_that_is_rewritten_in_its_width() {
 fn a_replay_on_a_terminal_shows_a_bar_and_in_a_pipe_nothing() {
     let file = face::fixture("tone-440-8000-mono-s16.wav");
     let replay = ["replay", face::text(&file), "--speed", "1"];
-    let seen = on_terminal(&replay);
+    let seen = on_terminal(&replay, "/50 blocks");
     assert!(seen.contains("/50 blocks"), "{seen:?}");
     assert_eq!(stderr(&mixpool(&replay)), "");
 }
