@@ -24,6 +24,7 @@ mod labels;
 mod limits;
 #[path = "api/offer.rs"]
 mod offer;
+mod patience;
 #[path = "api/recordings.rs"]
 mod recordings;
 #[path = "api/sessions.rs"]

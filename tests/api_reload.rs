@@ -5,20 +5,15 @@
 #[path = "api/client.rs"]
 mod client;
 mod face;
+mod patience;
 #[path = "api/server.rs"]
 mod server;
 
-use std::{
-    fs,
-    io::Write as _,
-    net::TcpStream,
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, io::Write as _, net::TcpStream, path::PathBuf};
 
-use client::{Answer, PATIENCE};
+use client::Answer;
 use face::text;
+use patience::{wait_for, wait_until};
 use serde_json::{Value, json};
 use server::Server;
 use tempfile::TempDir;
@@ -71,32 +66,26 @@ impl Desk {
     fn send(&self, id: &str) -> (TcpStream, Value) {
         let mut stream = self.begin(id);
         chunk(&mut stream);
-        let begun = Instant::now();
         let path = format!("/api/v1/streams/{id}");
-        loop {
+        let running = wait_for("a stream", || {
             let answer = self.server.client.get(&path);
-            if answer.status == 200 {
-                return (stream, answer.json());
-            }
-            assert!(begun.elapsed() < PATIENCE, "{}", answer.text());
-            thread::sleep(Duration::from_millis(20));
-        }
+            (answer.status == 200).then(|| answer.json())
+        });
+        (stream, running)
     }
 
     /// Sends short streams until one is answered so: those who take them know of a change a tick later.
     fn until_answered(&self, status: u16, kind: &str) {
-        let begun = Instant::now();
-        for number in 0.. {
+        let mut numbers = 0..;
+        wait_until("an answer with that status", || {
+            let number = numbers.next().unwrap();
             let mut stream = self.begin(&format!("{kind}-{status}-{number}"));
             chunk(&mut stream);
             // Who refuses may have closed already.
             let _ = stream.write_all(b"0\r\n\r\n");
             let answer = Answer::read(&mut stream, false).unwrap();
-            if answer.status == status {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{}", answer.text());
-        }
+            answer.status == status
+        });
     }
 }
 

@@ -4,6 +4,7 @@
 #[path = "api/client.rs"]
 mod client;
 mod face;
+mod patience;
 #[path = "api/server.rs"]
 mod server;
 
@@ -13,13 +14,12 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
-use client::{Client, PATIENCE};
+use client::Client;
 use face::{mixpool, stderr, text};
 use nix::sys::signal::Signal;
+use patience::wait_until;
 use serde_json::json;
 use server::Server;
 use tungstenite::{
@@ -136,11 +136,9 @@ fn tokens_are_read_again_and_a_broken_file_changes_nothing() {
 
     secret(&token, "the-third-token-of-all");
     server.running.signal(Signal::SIGHUP);
-    let begun = Instant::now();
-    while third.get("/api/v1/status").status != 200 {
-        assert!(begun.elapsed() < PATIENCE);
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("the third token is known", || {
+        third.get("/api/v1/status").status == 200
+    });
     assert_eq!(second.get("/api/v1/status").status, 401);
     server.end();
 }
@@ -221,11 +219,7 @@ fn who_listens_by_a_token_that_is_replaced_hears_no_more() {
     // The other token is the same as it was.
     stays.read_exact(&mut [0; 16_000]).unwrap();
     let listeners = || reading.get("/api/v1/listeners").ok(200)["totals"]["listeners"].clone();
-    let begun = Instant::now();
-    while listeners() != 1 {
-        assert!(begun.elapsed() < PATIENCE);
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("one listener stays", || listeners() == 1);
 }
 
 #[test]
@@ -271,10 +265,9 @@ fn refused_requests_are_logged_with_address_status_and_escaped_path() {
         .with_token("the-token-that-reads")
         .delete("/api/v1/streams/a")
         .problem(403);
-    let begun = Instant::now();
-    while client.get("/api/v1/status").status != 429 {
-        assert!(begun.elapsed() < PATIENCE, "it answers all");
-    }
+    wait_until("a request too many", || {
+        client.get("/api/v1/status").status == 429
+    });
     let (_, log) = server.end();
     let lines: Vec<_> = log
         .lines()

@@ -5,6 +5,7 @@
 mod exposition;
 #[path = "api/offer.rs"]
 mod offer;
+mod patience;
 #[path = "metrics/place.rs"]
 mod place;
 

@@ -29,7 +29,7 @@ use support::PAGE;
 const SLOTS: usize = 3;
 
 /// Beyond what any wait takes that has something to return for.
-const LONG: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(60);
 
 struct World {
     pool: Pool,

@@ -15,7 +15,7 @@ use support::PAGE;
 const ROUNDS: u64 = 30_000;
 
 /// Far above what a wake takes: who slept so long was not woken.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 fn pool(polled: bool) -> (Consumer, Producer) {
     let builder = Pool::builder().slots(1).ring_bytes(PAGE).polled(polled);

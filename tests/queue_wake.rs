@@ -16,7 +16,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use support::{PAGE, pool};
 
 /// Far above what a wake takes, far below what a person waits for.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 fn pass(consumer: &mut Consumer) -> Vec<LeaseId> {
     iter::from_fn(|| consumer.next_ready()).collect()

@@ -2,10 +2,9 @@
 
 #![cfg(feature = "server")]
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+mod patience;
+
+use std::time::Duration;
 
 use mixpool::{
     audio::FrameKind,
@@ -13,6 +12,7 @@ use mixpool::{
     mixer::Limiting,
     server::{Clock, Server, Settings},
 };
+use patience::wait_until;
 
 #[test]
 fn samples_of_a_stream_that_came_after_the_last_tick_are_in_its_ring() {
@@ -32,11 +32,7 @@ fn samples_of_a_stream_that_came_after_the_last_tick_are_in_its_ring() {
     let running = server.start().unwrap();
     let handle = running.handle();
     stop.request();
-    let begun = Instant::now();
-    while !handle.is_done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it does not end");
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("it ends", || handle.is_done());
     // A network's thread has not heard of the end.
     let mut stream = running
         .admission()

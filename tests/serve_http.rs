@@ -5,6 +5,7 @@
 #[path = "api/client.rs"]
 mod client;
 mod face;
+mod patience;
 #[path = "api/server.rs"]
 mod server;
 
@@ -14,13 +15,12 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::TcpListener,
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use client::PATIENCE;
 use face::{MIXPOOL, Running, mixpool, stderr};
 use nix::sys::signal::Signal;
+use patience::look_until;
 use serde_json::Value;
 use server::Server;
 
@@ -112,15 +112,7 @@ fn a_server_that_stood_still_tells_of_it_by_its_status_and_an_event() {
     let server = Server::start(&["--synthetic", "1"]);
     let mixed = |status: &Value| status["totals"]["mixed_samples"].as_u64() > Some(0);
     let until = |path: &str, holds: &dyn Fn(&Value) -> bool| {
-        let begun = Instant::now();
-        loop {
-            let seen = server.client.get(path).ok(200);
-            if holds(&seen) {
-                return seen;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{seen}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        look_until(|| server.client.get(path).ok(200), holds)
     };
     until("/api/v1/status", &mixed);
     let stalled = server.running.stall(Duration::from_millis(300));

@@ -2,11 +2,12 @@
 //! becomes of one whose disk is full.
 #![cfg(feature = "server")]
 
+mod patience;
+
 use std::{
     env, fs,
     path::Path,
     process::Command,
-    thread,
     time::{Duration, SystemTime},
 };
 
@@ -19,6 +20,7 @@ use mixpool::{
     },
     sink::RecordingPhase,
 };
+use patience::wait_until;
 
 const BLOCK: usize = 160;
 const PTIME: Duration = Duration::from_millis(20);
@@ -49,12 +51,9 @@ fn nobody() -> Feeders {
 }
 
 /// Until it holds: the server has a thread of its own.
-fn until(mut holds: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it never holds");
-        thread::sleep(Duration::from_millis(1));
-    }
+#[track_caller]
+fn until(holds: impl FnMut() -> bool) {
+    wait_until("it holds", holds);
 }
 
 fn ticks(running: &Running, count: u64) {

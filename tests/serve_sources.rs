@@ -1,12 +1,13 @@
 //! Sources that begin while the server mixes: sound that is made up, and files of the recordings folder.
 #![cfg(feature = "server")]
 
+mod patience;
+
 use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mixpool::{
@@ -15,6 +16,7 @@ use mixpool::{
     mixer::Limiting,
     server::{Clock, FolderError, Handle, Running, Server, Settings, SourceSpec, StartError},
 };
+use patience::wait_until;
 
 const BLOCK: usize = 160;
 
@@ -40,12 +42,10 @@ fn serve(folder: &Path, streams_max: usize) -> (Running, Feeders) {
     (running, feeders)
 }
 
-fn until(mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it never holds");
-        thread::sleep(Duration::from_millis(1));
-    }
+/// Until it holds: the server has a thread of its own.
+#[track_caller]
+fn until(holds: impl FnMut() -> bool) {
+    wait_until("it holds", holds);
 }
 
 fn fixture(name: &str) -> PathBuf {

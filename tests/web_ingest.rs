@@ -10,6 +10,7 @@ mod callers;
 mod client;
 #[path = "web_ingest/desk.rs"]
 mod desk;
+mod patience;
 
 use std::{
     io::Write as _,

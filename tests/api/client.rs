@@ -4,26 +4,36 @@
 #![allow(dead_code, reason = "each scenario uses a part of it")]
 
 use std::{
+    fmt,
     io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use serde_json::Value;
 use tungstenite::handshake::client::Response;
 
-/// Far beyond what any answer here takes: it ends a test that would hang, and asserts no timing.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use crate::patience::PATIENCE;
+use crate::patience::brief;
 
 pub const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 /// What came back.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Answer {
     pub status: u16,
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+/// As a failure shows it.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status, headers, ..
+        } = self;
+        write!(f, "{status} {headers:?} {}", brief(self.text()))
+    }
 }
 
 impl Answer {
@@ -48,14 +58,14 @@ impl Answer {
     /// Its detail, if it is a problem with that status.
     #[track_caller]
     pub fn problem(&self, status: u16) -> String {
-        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.status, status, "{}", brief(self.text()));
         self.json()["detail"].as_str().unwrap().to_owned()
     }
 
     /// Its body, if all went well.
     #[track_caller]
     pub fn ok(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.status, status, "{}", brief(self.text()));
         self.json()
     }
 

@@ -6,8 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mixpool::{
@@ -16,10 +15,10 @@ use mixpool::{
     ingest::{Feed, Feeders, Imperfection, Newcomer, Schedule, Stream, Synthetic, Waveform},
     server::{Clock, Report, Running, Server, Settings, Stop},
 };
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::client::{Client, PATIENCE};
+use crate::client::Client;
+pub use crate::patience::look_until as until;
 
 const PTIME: Duration = Duration::from_millis(20);
 
@@ -182,18 +181,4 @@ fn write_song(path: &Path) {
     let mut song = hound::WavWriter::create(path, spec).unwrap();
     (0..8_000_i16).for_each(|sample| song.write_sample(sample % 100).unwrap());
     song.finalize().unwrap();
-}
-
-/// Looks until what is seen is what is wanted.
-#[track_caller]
-pub fn until(mut look: impl FnMut() -> Value, wanted: impl Fn(&Value) -> bool) -> Value {
-    let begun = Instant::now();
-    loop {
-        let seen = look();
-        if wanted(&seen) {
-            return seen;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{seen}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }

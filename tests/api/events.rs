@@ -13,6 +13,7 @@ use crate::{
     client::{Answer, PATIENCE},
     desk::{Desk, Kind, until},
     offer::offer,
+    patience::brief,
 };
 
 /// An event stream, as far as it was read.
@@ -37,7 +38,11 @@ impl Told {
     fn until(&mut self, event: &str, name: &str) -> Vec<Value> {
         let begun = Instant::now();
         loop {
-            assert!(begun.elapsed() < PATIENCE, "{event} {name}: {}", self.text);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "no {event} {name}: {}",
+                brief(&self.text)
+            );
             let whole = self.text.rfind("\n\n").map_or("", |end| &self.text[..end]);
             let events: Vec<Value> = whole
                 .lines()
@@ -50,7 +55,7 @@ impl Told {
             }
             let mut bytes = [0; 4096];
             let read = self.stream.read(&mut bytes).unwrap();
-            assert!(read > 0, "it ended: {}", self.text);
+            assert!(read > 0, "it ended: {}", brief(&self.text));
             // Chunks begin with their length on a line of its own, which is nobody's data.
             self.text += &String::from_utf8_lossy(&bytes[..read]).replace('\r', "");
         }

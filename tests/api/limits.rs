@@ -28,7 +28,8 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 #[test]
 fn who_asks_too_often_is_told_to_wait() {
     let desk = Desk::with(ControlSettings {
-        requests_per_second: 10,
+        // Less than any machine asks.
+        requests_per_second: 2,
         ..ControlSettings::default()
     });
     let begun = Instant::now();
@@ -42,9 +43,9 @@ fn who_asks_too_often_is_told_to_wait() {
     }
     let refused = answers.last().unwrap();
     assert_eq!(refused.header("retry-after"), Some("1"));
-    assert!(refused.problem(429).contains("10 requests a second"));
+    assert!(refused.problem(429).contains("2 requests a second"));
     // At first there is room for a burst.
-    assert!(answers[..15].iter().all(|answer| answer.status == 200));
+    assert!(answers[..3].iter().all(|answer| answer.status == 200));
     until(
         || json!(desk.client.get("/healthz").status),
         |status| status == 200,

@@ -20,7 +20,7 @@ use serde_json::Value;
 pub const MIXPOOL: &str = env!("CARGO_BIN_EXE_mixpool");
 
 /// Far beyond what any run here takes: it ends a test that would hang, and asserts no timing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs the command to its end. A signal or a panic is never right.
 pub fn mixpool<S: AsRef<OsStr>>(arguments: &[S]) -> Output {

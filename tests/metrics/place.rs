@@ -3,8 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mixpool::{
@@ -13,10 +12,12 @@ use mixpool::{
     server::{Clock, Handle, Running, Server, Settings},
 };
 
-use super::exposition::{self, Exposition};
+use super::{
+    exposition::{self, Exposition},
+    patience::{PATIENCE, wait_for},
+};
 
 pub const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that mixes so many times as fast as time goes.
 pub fn settings(streams_max: usize, speed: f64) -> Settings {
@@ -85,15 +86,9 @@ impl Place {
 
     /// The first scrape of which it holds: a snapshot is up to 100 ms old.
     pub fn scrape_until(&self, holds: impl Fn(&Exposition) -> bool) -> Exposition {
-        let begun = Instant::now();
-        loop {
-            let scrape = self.classic();
-            if holds(&scrape) {
-                return scrape;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it never holds: {scrape:#?}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_for("a scrape of which it holds", || {
+            Some(self.classic()).filter(&holds)
+        })
     }
 
     pub fn end(self) {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each scenario uses a part of it")]
 
 use std::{
+    fmt::Display,
     thread,
     time::{Duration, Instant},
 };
@@ -25,5 +26,29 @@ pub fn wait_for<T>(event: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(begun.elapsed() < PATIENCE, "never: {event}");
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Looks until it is as wanted.
+#[track_caller]
+pub fn look_until<T: Display>(mut look: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
+    let begun = Instant::now();
+    loop {
+        let seen = look();
+        if wanted(&seen) {
+            return seen;
+        }
+        assert!(begun.elapsed() < PATIENCE, "still {}", brief(&seen));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// As much of a text as a person reads in a failure.
+pub fn brief(text: impl Display) -> String {
+    const CHARACTERS_MAX: usize = 300;
+    let text = text.to_string();
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{} ... ({} bytes)", &text[..end], text.len()),
+        None => text,
     }
 }

@@ -4,8 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mixpool::{
@@ -26,10 +25,11 @@ use tungstenite::{
     protocol::{CloseFrame, Role},
 };
 
-use crate::client::{self, Client};
-
-/// Far beyond what any test here takes: it ends one that would hang, and asserts no timing.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use crate::patience::{PATIENCE, wait_until as wait};
+use crate::{
+    client::{self, Client},
+    patience::wait_for,
+};
 
 pub const RATE_HZ: u32 = 8_000;
 /// Samples of 20 ms.
@@ -138,14 +138,7 @@ impl Desk {
 
     /// The stream of this name, once there is one.
     pub fn stream(&self, id: &str) -> Arc<Admitted> {
-        let begun = Instant::now();
-        loop {
-            if let Some(stream) = self.handle.stream(id) {
-                return stream;
-            }
-            assert!(begun.elapsed() < PATIENCE, "there is no {id}");
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_for(id, || self.handle.stream(id))
     }
 
     /// Waits until this stream has ended.
@@ -163,15 +156,6 @@ impl Desk {
         let path = self.folder.path().join("mix.wav");
         let samples = hound::WavReader::open(path).unwrap().into_samples();
         (report, samples.collect::<Result<_, _>>().unwrap())
-    }
-}
-
-/// Waits until it holds.
-pub fn wait(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "never: {what}");
-        thread::sleep(Duration::from_millis(5));
     }
 }
 
