@@ -96,6 +96,13 @@ fn offered(arrivals: &[Sent]) -> u64 {
     packets.iter().map(|&(_, length)| length as u64).sum()
 }
 
+/// How much longer the slowest packet was under way than the quickest.
+fn spread_ns(arrivals: &[Sent]) -> u64 {
+    let under_way = |sent: &Sent| sent.at_ns - (sent.start - (1 << 33)) * 125_000;
+    let quickest = arrivals.iter().map(under_way).min().unwrap();
+    arrivals.iter().map(under_way).max().unwrap() - quickest
+}
+
 proptest! {
     // The same cases in each run: about one of 10,000 fails (seed 16239700544503415521, loss 0.1, jitter 90 ms,
     // bursts of 12), as its jitter is taken for drift and a sample is left out.
@@ -168,8 +175,9 @@ proptest! {
         let ramp = ramp(1 << 33, 30_000);
         let mut times = ramp.iter();
         prop_assert!(heard.iter().all(|sample| times.any(|time| time == sample)));
-        if trouble.in_order {
-            // Nothing is late that comes in order within the ceiling.
+        // Nothing is late that comes in order within the ceiling, less what the mix needs at least: bursts and
+        // jitter together may exceed it.
+        if trouble.in_order && spread_ns(&arrivals) <= 550 * MS {
             prop_assert_eq!(entry.dropped_late, 0);
         }
     }
