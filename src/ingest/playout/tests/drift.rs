@@ -1,4 +1,4 @@
-//! An hour of a sender whose clock is off, through jitter and in bursts.
+//! Half an hour of a sender whose clock is off, through jitter and in bursts.
 
 use super::*;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -13,9 +13,9 @@ struct Sender {
     burst: u64,
 }
 
-/// What an hour of it led to.
+/// What some minutes of it led to.
 #[derive(Debug)]
-struct Hour {
+struct Outcome {
     /// Concealed after the first twenty seconds, in which the delay is found.
     concealed: u64,
     late: u64,
@@ -26,7 +26,7 @@ struct Hour {
     slips: u64,
 }
 
-fn hour(settings: PlayoutSettings, sender: Sender, minutes: u64) -> Hour {
+fn play(settings: PlayoutSettings, sender: Sender, minutes: u64) -> Outcome {
     let mut rig = Rig::new(settings);
     let mut random = StdRng::seed_from_u64(7);
     let packet_ns = 20e6 / (1.0 + sender.ppm * 1e-6);
@@ -51,7 +51,7 @@ fn hour(settings: PlayoutSettings, sender: Sender, minutes: u64) -> Hour {
         }
     }
     let (entry, network) = rig.entry();
-    Hour {
+    Outcome {
         concealed: entry.concealed - at_first,
         late: entry.dropped_late,
         discarded: entry.discarded,
@@ -61,41 +61,46 @@ fn hour(settings: PlayoutSettings, sender: Sender, minutes: u64) -> Hour {
     }
 }
 
-/// Its figures are shown by `-- --nocapture`.
+/// In half an hour a clock that is 200 ppm off gains or loses 360 ms: more than any delay here. Its figures are
+/// shown by `-- --nocapture`.
 #[test]
 fn a_drifting_sender_neither_runs_dry_nor_piles_up() {
     let tries = [
-        (0.0, 30, 1, adaptive(), 60),
-        (200.0, 30, 1, adaptive(), 60),
-        (-200.0, 30, 1, adaptive(), 60),
-        (200.0, 5, 13, adaptive(), 60),
-        (-200.0, 5, 13, adaptive(), 60),
+        (0.0, 30, 1, adaptive(), 30),
+        (200.0, 30, 1, adaptive(), 30),
+        (-200.0, 30, 1, adaptive(), 30),
+        (200.0, 5, 13, adaptive(), 30),
+        (-200.0, 5, 13, adaptive(), 30),
         (200.0, 0, 1, adaptive(), 10),
         (-200.0, 0, 1, adaptive(), 10),
-        (200.0, 30, 1, fixed(90), 60),
-        (-200.0, 30, 1, fixed(90), 60),
+        (200.0, 30, 1, fixed(90), 30),
+        (-200.0, 30, 1, fixed(90), 30),
     ];
-    for (ppm, jitter_ms, burst, settings, minutes) in tries {
-        let sender = Sender {
-            ppm,
-            jitter_ms,
-            burst,
-        };
-        let begun = std::time::Instant::now();
-        let hour = hour(settings, sender, minutes);
-        println!(
-            "{sender:?} {:?}: {hour:?}; {} ns per packet, with the ring and its reader",
-            settings.delay,
-            begun.elapsed().as_nanos() / u128::from(minutes * 3000)
-        );
-        assert_eq!((hour.concealed, hour.late), (0, 0), "{sender:?}");
-        assert!((hour.ppm - ppm).abs() < 1.0, "{sender:?} {hour:?}");
-        // The jitter, what the mix needs at least, and what is left alone.
-        let spread_ms = (jitter_ms + 20 * (burst - 1)) as f64;
-        let latency_ms = 90f64.max(spread_ms + 39.0 + 10.0);
-        assert!(hour.latency_ms_max < latency_ms + 5.0, "{hour:?}");
-        if ppm == 0.0 {
-            assert_eq!((hour.slips, hour.discarded), (0, 0));
+    std::thread::scope(|scope| {
+        for (ppm, jitter_ms, burst, settings, minutes) in tries {
+            let sender = Sender {
+                ppm,
+                jitter_ms,
+                burst,
+            };
+            scope.spawn(move || neither_runs_dry_nor_piles_up(sender, settings, minutes));
         }
+    });
+}
+
+fn neither_runs_dry_nor_piles_up(sender: Sender, settings: PlayoutSettings, minutes: u64) {
+    let outcome = play(settings, sender, minutes);
+    println!("{sender:?} {:?}: {outcome:?}", settings.delay);
+    assert_eq!((outcome.concealed, outcome.late), (0, 0), "{sender:?}");
+    assert!(
+        (outcome.ppm - sender.ppm).abs() < 1.0,
+        "{sender:?} {outcome:?}"
+    );
+    // The jitter, what the mix needs at least, and what is left alone.
+    let spread_ms = (sender.jitter_ms + 20 * (sender.burst - 1)) as f64;
+    let latency_ms = 90f64.max(spread_ms + 39.0 + 10.0);
+    assert!(outcome.latency_ms_max < latency_ms + 5.0, "{outcome:?}");
+    if sender.ppm == 0.0 {
+        assert_eq!((outcome.slips, outcome.discarded), (0, 0));
     }
 }
