@@ -5,12 +5,18 @@
 mod face;
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _},
     process::{ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use face::{MIXPOOL, Running, number, samples, text};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::{signal::Signal, stat::Mode},
+    unistd::mkfifo,
+};
 use serde_json::Value;
 
 /// A server that has begun to mix, told by its log; and its standard output, unread.
@@ -30,7 +36,7 @@ fn started(flags: &[&str]) -> (Running, ChildStdout) {
         assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
     }
     // The log stays open, and read, until the server ends.
-    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     (server, stdout)
 }
 
@@ -100,4 +106,49 @@ fn ctrl_c_ends_a_replay_with_its_report_and_a_code_that_says_it_is_not_whole() {
     stdout.read_to_string(&mut said).unwrap();
     assert_eq!(replay.wait().code(), Some(130));
     face::balanced(&serde_json::from_str(&said).unwrap());
+}
+
+#[test]
+fn a_disk_that_does_not_answer_is_named_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("mix.fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    // It is open to be read, and is never read.
+    let reader = fs::File::options().read(true).write(true).open(&fifo);
+    let reader = reader.unwrap();
+    let mut command = Command::new(MIXPOOL);
+    command.args([
+        "serve",
+        "--http",
+        "off",
+        "--synthetic",
+        "1",
+        "--rate",
+        "48000",
+    ]);
+    command.args([
+        "--channels",
+        "2",
+        "--duration",
+        "2s",
+        "--record",
+        text(&fifo),
+    ]);
+    let log = directory.path().join("log");
+    command.stderr(fs::File::create(&log).unwrap());
+    let mut server = Running::start(command.stdout(Stdio::null()));
+    let said = || fs::read_to_string(&log).unwrap();
+    let begun = Instant::now();
+    while said()
+        .matches("waiting for the samples of mix.fifo")
+        .count()
+        < 2
+    {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing is said");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(said().contains("a second Ctrl-C ends"), "{}", said());
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.wait().code(), Some(130));
+    drop(reader);
 }

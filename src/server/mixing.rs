@@ -135,7 +135,7 @@ pub(super) fn spawn(
                 Some(clock) => mixing.run_live(clock, ticks),
                 None => mixing.run_offline(),
             }
-            mixing.end(begun)
+            mixing.end(begun, clock.is_some())
         })
         .map_err(during("starting a thread"))?;
     let granted = told.recv().expect("the mixer thread tells before it mixes");
@@ -281,10 +281,15 @@ impl Mixing {
         self.vitals.ledger_checks(self.mixer.ledger_checks());
     }
 
-    fn end(mut self, begun: Instant) -> (MixerEnd, Sinks) {
+    fn end(mut self, begun: Instant, is_live: bool) -> (MixerEnd, Sinks) {
         self.housekeep();
         let rest = self.mixer.flush();
-        self.sinks.write_waiting(&rest);
+        if is_live {
+            // A disk that does not answer must not hold up the end of the mix.
+            self.sinks.write(&rest);
+        } else {
+            self.sinks.write_waiting(&rest);
+        }
         self.vitals.block(&rest);
         self.mixer.send_outputs();
         self.mixer.close_outputs();

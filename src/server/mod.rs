@@ -10,6 +10,7 @@
 mod admitted;
 mod commands;
 mod download;
+mod ending;
 mod error;
 mod folder;
 mod handle;
@@ -56,6 +57,7 @@ pub use self::{
 };
 use self::{
     commands::Commands,
+    ending::Ending,
     mixing::{MixerEnd, Spawned},
     realtime::Granted,
     recordings::Recordings,
@@ -318,6 +320,7 @@ impl Running {
         } = self;
         shared.stop.request();
         shared.recordings.close();
+        let ending = Ending::watch(&shared);
         let (mut end, sinks) = mixer.join().expect("the mixer thread panicked");
         // With the sources at rest the ledger is exact.
         let errors = feeders.join();
@@ -331,6 +334,7 @@ impl Running {
         end.end_all();
         let sent = sinks.finish();
         let recordings = shared.recordings.finish();
+        drop(ending);
         let status = shared.status();
         let accounts = shared.register.lock();
         let streams = accounts.kept();

@@ -287,6 +287,16 @@ impl Recordings {
         }
     }
 
+    /// The names of those whose files are not finished.
+    pub(super) fn unfinished(&self) -> Vec<String> {
+        let inner = self.lock();
+        let running = inner
+            .kept
+            .iter()
+            .filter(|kept| kept.recorder.progress().phase == RecordingPhase::Recording);
+        running.map(|kept| kept.name.clone()).collect()
+    }
+
     /// Waits until all is written, and takes stock.
     pub(super) fn finish(&self) -> Finished {
         let waiting = {
