@@ -331,3 +331,36 @@ fn a_full_disk_is_told_at_once_and_ends_one_recording_and_not_the_mix() {
     let written = samples(&dir.path().join("failing.wav")).len() as u64;
     assert_eq!(written, failed[0].recorded_samples);
 }
+
+#[test]
+fn utc_in_a_name_is_the_time_at_run_time_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Server::new(settings(dir.path(), 1.0))
+        .unwrap()
+        .start()
+        .unwrap();
+    let name = running
+        .handle()
+        .start_recording("a-{utc}.wav")
+        .unwrap()
+        .name;
+    assert_eq!(name.len(), "a-20261128T160000Z.wav".len(), "{name}");
+    assert!(dir.path().join(&name).exists());
+    assert!(running.finish(nobody()).is_sound());
+}
+
+#[test]
+fn a_recording_begun_at_run_time_is_seen_to_be_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Server::new(settings(dir.path(), 10.0))
+        .unwrap()
+        .start()
+        .unwrap();
+    let handle = running.handle();
+    let id = handle.start_recording("gone.wav").unwrap().id;
+    fs::remove_file(dir.path().join("gone.wav")).unwrap();
+    until(|| state(&handle, id).phase == RecordingPhase::Failed);
+    let error = state(&handle, id).error.unwrap();
+    assert!(error.ends_with("the file was removed"), "{error}");
+    assert!(!running.finish(nobody()).is_sound());
+}

@@ -151,6 +151,21 @@ fn a_recording_that_fails_is_told_once_with_its_reason() {
 }
 
 #[test]
+fn a_server_whose_recording_failed_is_ready_and_names_it() {
+    let desk = Desk::of(Kind::FullDisk, ControlSettings::default());
+    Told::listen(&desk, "/api/v1/events?after=0", &[]).until("recording_error", "full");
+    let ready = desk.client.get("/readyz").ok(200);
+    assert_eq!(ready["status"], "ok");
+    assert_eq!(ready["failed_recordings"], serde_json::json!(["full"]));
+    let metrics = String::from_utf8_lossy(&desk.client.get("/metrics").body).into_owned();
+    assert!(
+        metrics.contains("\nmixpool_failed_recordings_total 1\n"),
+        "{}",
+        metrics.len()
+    );
+}
+
+#[test]
 fn who_comes_back_is_told_what_was_missed_and_nothing_twice() {
     let desk = Desk::open();
     let recent = |query: &str| {

@@ -10,6 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     control::{problem::Problem, sampler::PERIOD, state::State},
     ingest::clock::now_ns,
+    sink::RecordingPhase,
 };
 
 /// A mix that is so long behind its clock is not ready for more.
@@ -29,6 +30,19 @@ struct Well {
     status: &'static str,
 }
 
+/// That the server mixes.
+#[derive(Debug, Serialize, ToSchema)]
+struct Ready {
+    /// Always `ok`; anything else is another status.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// Names of recordings that ended early, the latest 16: the mix goes on without them.
+    failed_recordings: Vec<String>,
+}
+
+/// Failed recordings that are named.
+const FAILED_MAX: usize = 16;
+
 const WELL: Well = Well { status: "ok" };
 
 /// Whether the control plane answers.
@@ -40,16 +54,17 @@ async fn health() -> Json<Well> {
     Json(WELL)
 }
 
-/// Whether the mix runs, and keeps up with its clock.
+/// Whether the mix runs, and keeps up with its clock. Recordings that failed are named: that they did makes the
+/// server no less ready.
 #[utoipa::path(
     get, path = "/readyz", tag = "server",
     responses(
-        (status = 200, description = "It does", body = Well),
+        (status = 200, description = "It does", body = Ready),
         (status = 503, description = "It has not begun, has ended, or is more than a second behind",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn ready(Shared(state): Shared<Arc<State>>) -> Result<Json<Well>, Problem> {
+async fn ready(Shared(state): Shared<Arc<State>>) -> Result<Json<Ready>, Problem> {
     let handle = &state.handle;
     let snapshot = state.snapshot();
     if handle.is_done() {
@@ -70,5 +85,13 @@ async fn ready(Shared(state): Shared<Arc<State>>) -> Result<Json<Well>, Problem>
             )));
         }
     }
-    Ok(Json(WELL))
+    let recordings = handle.recordings().into_iter().rev();
+    let failed = recordings.filter(|recording| recording.phase == RecordingPhase::Failed);
+    Ok(Json(Ready {
+        status: WELL.status,
+        failed_recordings: failed
+            .map(|recording| recording.name)
+            .take(FAILED_MAX)
+            .collect(),
+    }))
 }

@@ -100,6 +100,7 @@ struct RecordingsBody {
 #[serde(deny_unknown_fields)]
 struct StartRecordingBody {
     /// The new file in the recordings folder: ASCII without `/`, without a dot in front, ending in `.wav`.
+    /// `{utc}` in it stands for the time, as `20261128T160000Z`.
     #[schema(
         max_length = 128,
         pattern = r"^[ -\-0-~][ -.0-~]*\.wav$",

@@ -293,7 +293,7 @@ fn recordings(page: &mut Page<'_>, totals: &RecordingTotals) -> fmt::Result {
     page.counter(
         "failed",
         RECORDINGS,
-        "Recordings that ended early: the disk, or the size of a file",
+        "Recordings that ended early: the disk, the size of a file, or another program that changed it",
         totals.failed,
     )?;
     page.counter(
