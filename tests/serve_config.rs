@@ -110,3 +110,22 @@ fn a_config_that_is_not_there_is_named() {
         "{said}"
     );
 }
+
+#[test]
+fn a_config_or_token_without_an_end_is_refused() {
+    let output = mixpool(&["serve", "--config", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(
+        said.contains("/dev/zero") && said.contains("1048576 bytes"),
+        "{said}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    for flag in ["--config", "--token-file"] {
+        let output = mixpool(&["serve", "--http", "127.0.0.1:0", flag, text(&fifo)]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(stderr(&output).contains(text(&fifo)), "{output:?}");
+    }
+}

@@ -9,7 +9,7 @@ mod values;
 use std::{
     any::TypeId,
     ffi::OsString,
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,10 @@ use toml::{Table, Value};
 
 pub use self::values::values;
 use super::{Arguments, Command, serve};
+use mixpool::server::read_text;
+
+/// Bytes of a config file, at most.
+const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// What is wrong with a config file.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ impl ConfigError {
 /// The command line with the flags of a config file before its own.
 pub fn merge(file: &Path, command_line: &[OsString]) -> Result<Vec<OsString>, ConfigError> {
     let broken = |reason| ConfigError::new(file, reason);
-    let text = fs::read_to_string(file).map_err(|error| {
+    let text = read_text(file, CONFIG_BYTES_MAX).map_err(|error| {
         broken(format!(
             "it cannot be read, so name another --config: {error}"
         ))

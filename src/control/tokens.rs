@@ -5,7 +5,6 @@
 use std::{
     collections::HashMap,
     fmt,
-    fs::File,
     io::{self, Read as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -17,6 +16,8 @@ use axum::http::{HeaderMap, header};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
+
+use crate::server::open_to_read;
 
 /// Characters of a token, at least: what nobody guesses at any rate.
 pub const TOKEN_CHARACTERS_MIN: usize = 16;
@@ -216,7 +217,7 @@ impl Secret {
             path: path.to_owned(),
             error,
         };
-        let file = File::open(path).map_err(io)?;
+        let file = open_to_read(path).map_err(io)?;
         let mode = file.metadata().map_err(io)?.permissions().mode();
         if mode & 0o007 != 0 {
             return Err(TokenError::Open(path.to_owned()));

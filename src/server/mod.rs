@@ -17,6 +17,7 @@ mod handle;
 mod histogram;
 mod mixing;
 pub mod plan;
+mod reading;
 mod realtime;
 mod recordings;
 mod register;
@@ -43,6 +44,7 @@ pub use self::{
     folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::{Change, Handle, Switch},
     histogram::TickCounts,
+    reading::{open_to_read, read_text},
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
     reload::{NeedsRestart, ReloadError, Reloaded},
