@@ -2,14 +2,20 @@
 
 mod files;
 
-use std::{io, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mixpool::{
     ingest::{Feed, Feeders, Imperfection, Schedule},
-    server::{Clock, Running, Server},
+    server::{Clock, Running, Server, Stop},
 };
 
 use self::files::{Found, Opened};
@@ -33,7 +39,7 @@ Examples:
   mixpool replay a.wav b.wav --record mix.wav
   mixpool replay recordings/ --streams 1000 --speed max --json > report.json")]
 pub struct Arguments {
-    /// WAV files, or directories to look for them; below, too
+    /// WAV files, or directories to look for them; below, too; - for the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -87,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         failed: mut failures,
     } = files::find(&arguments.files)?;
     let streams = arguments.streams.unwrap_or(files.len());
-    check(arguments, streams)?;
+    check(arguments, streams, &files)?;
     if streams < files.len() {
         tracing::warn!(
             "--streams {streams} leaves out {} files",
@@ -106,7 +112,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     files::allow_descriptors(streams)?;
     let read: Vec<_> = files
         .iter()
-        .map(|file| Named::new("an input of this replay,", file))
+        .map(|file| {
+            let is_stdin = file == Path::new(files::STDIN);
+            let path = if is_stdin {
+                Path::new("/dev/stdin")
+            } else {
+                file
+            };
+            Named::new("an input of this replay,", path)
+        })
         .collect();
     let report_file = common.check_results(&read)?;
     let server = Server::new(settings).context("cannot start the server")?;
@@ -136,7 +150,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     running
         .open_recording()
         .context("cannot start the server")?;
-    show_progress(&running, &feeders, blocks);
+    show_progress(&running, &feeders, &stop, blocks);
     let interrupted = stop.is_requested();
     let mut report = running.finish(feeders);
     common::log_failures(&report.source_errors);
@@ -150,11 +164,22 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// What the flags and the files cannot mean together.
-fn check(arguments: &Arguments, streams: usize) -> Result<()> {
+fn check(arguments: &Arguments, streams: usize, files: &[PathBuf]) -> Result<()> {
     let Arguments { common, .. } = arguments;
     if streams == 0 {
         bail!(WrongUsage(
             "--streams 0 plays nothing; leave it out or ask for at least 1".to_owned()
+        ));
+    }
+    let inputs = files
+        .iter()
+        .filter(|file| *file == Path::new(files::STDIN))
+        .count();
+    if inputs > 1 || inputs == 1 && (arguments.plays > 1 || streams > files.len()) {
+        bail!(WrongUsage(
+            "- is the standard input, which can be played once: name it once, without --loop and without \
+             more --streams than files"
+                .to_owned()
         ));
     }
     if streams > common.streams_max {
@@ -184,11 +209,11 @@ fn feed(arguments: &Arguments, feeds: Vec<Feed>) -> io::Result<Feeders> {
 }
 
 /// A bar on a terminal, nothing elsewhere.
-fn show_progress(running: &Running, feeders: &Feeders, blocks: u64) {
+fn show_progress(running: &Running, feeders: &Feeders, stop: &Stop, blocks: u64) {
     let bar = ProgressBar::with_draw_target(Some(blocks), ProgressDrawTarget::stderr());
     let style = "{wide_bar} {pos}/{len} blocks, {elapsed} gone, {eta} to go";
     bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
-    while !running.is_done() {
+    while !running.is_done() && !stop.is_requested() {
         running.wait(PROGRESS_PERIOD);
         bar.set_position(running.ticks().min(blocks));
         // A live mixer runs until stopped: it is done when the files are, and their rings are empty.

@@ -57,6 +57,19 @@ impl Looped {
         Self::new(Box::new(begin), bus, plays)
     }
 
+    /// A pipe, which can be played once; errors call it `path`. Waits for its header.
+    ///
+    /// # Errors
+    /// As [`WavSource::from_pipe`].
+    pub fn of_pipe(file: File, path: &Path, bus: Format) -> Result<Self, SourceError> {
+        let (path, mut file) = (path.to_owned(), Some(file));
+        let begin = move || {
+            let file = file.take().expect("a pipe is played once");
+            WavSource::from_pipe(&path, file, bus)
+        };
+        Self::new(Box::new(begin), bus, 1)
+    }
+
     fn new(mut begin: Begin, bus: Format, plays: u64) -> Result<Self, SourceError> {
         let plays = plays.max(1);
         let source = begin()?;

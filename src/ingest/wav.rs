@@ -5,7 +5,8 @@
 //! there is given, and then the error that names the file. Nothing is allocated by a length that a
 //! header claims, and reading allocates nothing of its own.
 //!
-//! It reads no compressed formats, no RF64 and no pipes, and does not follow a file that still grows.
+//! It reads no compressed formats and no RF64, and does not follow a file that still grows. A pipe is read once,
+//! from its beginning to its end.
 
 mod decode;
 mod header;
@@ -17,7 +18,7 @@ use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use self::header::{Header, HeaderError, Layout, read_header};
+use self::header::{ENDLESS, Header, HeaderError, Layout, read_header, read_stream_header};
 use super::source::{Source, SourceError};
 use crate::audio::Format;
 use crate::audio::resample::Converter;
@@ -88,6 +89,16 @@ impl WavSource {
     pub fn from_file(path: &Path, file: File, bus: Format) -> Result<Self, SourceError> {
         Self::from_reader(path, BufReader::with_capacity(BUFFER_BYTES, file), bus)
     }
+
+    /// Reads a pipe from where it stands to its end; `path` is what its errors call it. Waits for the header.
+    ///
+    /// # Errors
+    /// As [`WavSource::from_reader`].
+    pub fn from_pipe(path: &Path, file: File, bus: Format) -> Result<Self, SourceError> {
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
+        let header = read_stream_header(&mut reader);
+        Self::behind_header(path, reader, header, bus)
+    }
 }
 
 impl<R: Read + Seek> WavSource<R> {
@@ -98,8 +109,20 @@ impl<R: Read + Seek> WavSource<R> {
     /// # Errors
     /// As [`WavSource::open`], but for [`SourceError::Open`].
     pub fn from_reader(path: &Path, mut reader: R, bus: Format) -> Result<Self, SourceError> {
+        let header = read_header(&mut reader);
+        Self::behind_header(path, reader, header, bus)
+    }
+}
+
+impl<R> WavSource<R> {
+    fn behind_header(
+        path: &Path,
+        reader: R,
+        header: Result<Header, HeaderError>,
+        bus: Format,
+    ) -> Result<Self, SourceError> {
         let path = path.to_owned();
-        let header = match read_header(&mut reader) {
+        let header = match header {
             Ok(header) => header,
             Err(HeaderError::Io(source)) => return Err(SourceError::Read { path, source }),
             Err(HeaderError::NotWav(reason)) => return Err(SourceError::NotWav { path, reason }),
@@ -262,6 +285,9 @@ impl<R: Read + Send> Source for WavSource<R> {
     }
 
     fn length(&self) -> Option<u64> {
+        if self.header.found == ENDLESS {
+            return None;
+        }
         let (rate_hz, bus_hz) = (
             u64::from(self.header.layout.rate_hz),
             u64::from(self.bus.rate_hz()),

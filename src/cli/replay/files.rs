@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +17,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use walkdir::WalkDir;
 
 use crate::cli::common;
+
+/// The path that stands for the standard input.
+pub const STDIN: &str = "-";
 
 /// Descriptors that the program needs beside its files.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -115,7 +119,7 @@ impl Opened {
             let Some((path, turn)) = turns.pop_front() else {
                 break;
             };
-            match Looped::open(path, format, plays) {
+            match open(path, format, plays) {
                 Ok(source) => {
                     let from = format!("file {}", path.display());
                     let stream = server
@@ -138,6 +142,18 @@ impl Opened {
         common::log_failures(&opened.failed);
         Ok(opened)
     }
+}
+
+fn open(path: &Path, format: Format, plays: u64) -> Result<Looped, SourceError> {
+    if path != Path::new(STDIN) {
+        return Looped::open(path, format, plays);
+    }
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    let stdin = stdin.map_err(|source| SourceError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    Looped::of_pipe(stdin.into(), path, format)
 }
 
 /// A file's streams: `path`, then `path#2`, and so on.

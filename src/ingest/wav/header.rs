@@ -11,11 +11,10 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use crate::wire::wav::HEADER_BYTES_MAX;
+
 /// Most chunks before the samples; a sound file has a handful.
 const CHUNKS_MAX: usize = 1024;
-/// Data lengths that mean "not known yet": a program that writes into a pipe cannot come back to fill
-/// them in. The first is ffmpeg's, the second sox's and eSpeak's.
-const LENGTHS_UNKNOWN: [u32; 2] = [u32::MAX, 0x7FFF_F000];
 
 const PCM: u16 = 1;
 const IEEE_FLOAT: u16 = 3;
@@ -66,11 +65,16 @@ impl Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) layout: Layout,
-    /// Samples per channel that the header claims, at least 1; those found where it claims nothing.
+    /// Samples per channel that the header claims, at least 1; those found where it claims nothing; 0 for a
+    /// stream without a length.
     pub(super) claimed: u64,
-    /// Whole samples per channel in the file, never more than claimed.
+    /// Whole samples per channel in the file, never more than claimed; for a stream those claimed, or
+    /// [`ENDLESS`].
     pub(super) found: u64,
 }
+
+/// Samples of a stream that goes on to its end.
+pub(super) const ENDLESS: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(super) enum HeaderError {
@@ -88,7 +92,27 @@ fn not_wav<T>(reason: impl Into<String>) -> Result<T, HeaderError> {
 pub(super) fn read_header(reader: &mut (impl Read + Seek)) -> Result<Header, HeaderError> {
     let length = reader.seek(SeekFrom::End(0)).map_err(HeaderError::Io)?;
     reader.rewind().map_err(HeaderError::Io)?;
+    // Relative, so that a buffered reader keeps what it has.
+    read_chunks(reader, Some(length), |reader, bytes| {
+        reader.seek_relative(bytes as i64)
+    })
+}
 
+/// Reads the header of a stream, whose length is not known, and leaves `reader` at the first sample.
+pub(super) fn read_stream_header(reader: &mut impl Read) -> Result<Header, HeaderError> {
+    read_chunks(reader, None, |reader, bytes| {
+        // If there are fewer, what is read next is missing.
+        io::copy(&mut reader.take(bytes), &mut io::sink()).map(drop)
+    })
+}
+
+fn read_chunks<R: Read>(
+    reader: &mut R,
+    length: Option<u64>,
+    skip: impl Fn(&mut R, u64) -> io::Result<()>,
+) -> Result<Header, HeaderError> {
+    // Of a stream, the samples begin within this.
+    let header_max = length.unwrap_or(HEADER_BYTES_MAX);
     let riff: [u8; 12] = take(reader)?;
     match (&riff[..4], &riff[8..]) {
         (b"RIFF", b"WAVE") => {}
@@ -106,7 +130,7 @@ pub(super) fn read_header(reader: &mut (impl Read + Seek)) -> Result<Header, Hea
     let mut at = riff.len() as u64;
     let mut layout = None;
     for _ in 0..CHUNKS_MAX {
-        if at + 8 > length {
+        if at + 8 > header_max {
             return not_wav("it has no data chunk");
         }
         let head: [u8; 8] = take(reader)?;
@@ -118,7 +142,7 @@ pub(super) fn read_header(reader: &mut (impl Read + Seek)) -> Result<Header, Hea
                 let Some(layout) = layout else {
                     return not_wav("it has no format chunk before its data");
                 };
-                return data(layout, size, length - at);
+                return data(layout, size, length.map(|length| length - at));
             }
             b"fmt " => {
                 let (parsed, bytes) = format(reader, size)?;
@@ -129,29 +153,41 @@ pub(super) fn read_header(reader: &mut (impl Read + Seek)) -> Result<Header, Hea
             _ => {}
         }
         at += unread;
-        if at > length {
+        if at > header_max {
             let name = head[..4].escape_ascii();
             return not_wav(format!(
                 "its chunk `{name}` of {size} bytes runs past the end"
             ));
         }
-        // Relative, so that a buffered reader keeps what it has.
-        reader
-            .seek_relative(unread as i64)
-            .map_err(HeaderError::Io)?;
+        skip(reader, unread).map_err(HeaderError::Io)?;
     }
     not_wav(format!("none of its first {CHUNKS_MAX} chunks is its data"))
 }
 
-/// The header of data that claims `size` bytes where the file has `present` more.
-fn data(layout: Layout, size: u32, present: u64) -> Result<Header, HeaderError> {
+/// Whether a data length means "not known yet": a program that writes into a pipe cannot come back to fill it in.
+/// ffmpeg leaves the greatest there is, arecord 2 GiB, GStreamer, sox and eSpeak a little less; one that was
+/// killed leaves 0.
+fn is_unknown(size: u32) -> bool {
+    matches!(size, 0 | 0x7FFF_0000..=0x8000_0000 | u32::MAX)
+}
+
+/// The header of data that claims `size` bytes where the file has `present` more, if that is known.
+fn data(layout: Layout, size: u32, present: Option<u64>) -> Result<Header, HeaderError> {
     let block = layout.block_bytes() as u64;
-    let claimed_bytes = if LENGTHS_UNKNOWN.contains(&size) {
-        present
-    } else {
-        u64::from(size)
+    let size_bytes = u64::from(size);
+    let is_known = match present {
+        Some(present) if size > 0 => !is_unknown(size) || size_bytes <= present,
+        _ => !is_unknown(size),
     };
-    let (claimed, found) = (claimed_bytes / block, claimed_bytes.min(present) / block);
+    let Some(claimed_bytes) = is_known.then_some(size_bytes).or(present) else {
+        return Ok(Header {
+            layout,
+            claimed: 0,
+            found: ENDLESS,
+        });
+    };
+    let found_bytes = present.map_or(claimed_bytes, |present| claimed_bytes.min(present));
+    let (claimed, found) = (claimed_bytes / block, found_bytes / block);
     if claimed == 0 {
         return Err(HeaderError::Empty);
     }

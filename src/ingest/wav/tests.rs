@@ -236,3 +236,22 @@ proptest! {
         prop_assert_eq!(given, whole);
     }
 }
+
+#[test]
+fn a_length_that_a_pipe_left_unknown_is_read_to_the_end() {
+    for size in [
+        0,
+        0x7FFF_0000,
+        0x7FFF_EFFF,
+        0x7FFF_F000,
+        0x8000_0000,
+        u32::MAX,
+    ] {
+        let mut bytes = wav_s16(1, 8000, &[7; 100]);
+        bytes[40..44].copy_from_slice(&u32::to_le_bytes(size));
+        let mut source = from_bytes(bytes, bus(8000, 1)).unwrap();
+        let (samples, end) = drain(&mut source);
+        assert!(end.is_ok(), "{size:#x}: {end:?}");
+        assert_eq!(samples, [7; 100], "{size:#x}");
+    }
+}
