@@ -55,7 +55,9 @@ pub enum FolderError {
         name: String,
     },
     /// There is a file of that name, which is never overwritten.
-    #[error("{name} exists, and is not overwritten; choose another name")]
+    #[error(
+        "{name} exists, and is not overwritten; choose another name, in which {{utc}} stands for the time"
+    )]
     Exists {
         /// The name.
         name: String,

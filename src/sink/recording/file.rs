@@ -163,7 +163,13 @@ impl RecordingFile {
                 });
             }
             // Some network file systems have none.
-            Err((file, _)) => Open::Unlocked(file),
+            Err((file, errno)) => {
+                let path = path.display();
+                tracing::warn!(
+                    "cannot lock {path} ({errno}): see to it that nothing else records to it"
+                );
+                Open::Unlocked(file)
+            }
         };
         let file = Self {
             file,
