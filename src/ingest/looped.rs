@@ -1,6 +1,10 @@
 //! A WAV file played several times over, without a gap.
 
-use std::{fs::File, io::Seek as _, path::Path};
+use std::{
+    fs::File,
+    io::{self, Seek as _},
+    path::Path,
+};
 
 use super::{
     source::{Source, SourceError},
@@ -64,8 +68,12 @@ impl Looped {
     pub fn of_pipe(file: File, path: &Path, bus: Format) -> Result<Self, SourceError> {
         let (path, mut file) = (path.to_owned(), Some(file));
         let begin = move || {
-            let file = file.take().expect("a pipe is played once");
-            WavSource::from_pipe(&path, file, bus)
+            // It has one play, so it begins once.
+            let file = file.take().ok_or_else(|| SourceError::Open {
+                path: path.clone(),
+                source: io::ErrorKind::UnexpectedEof.into(),
+            });
+            WavSource::from_pipe(&path, file?, bus)
         };
         Self::new(Box::new(begin), bus, 1)
     }

@@ -165,7 +165,7 @@ fn read_chunks<R: Read>(
 }
 
 /// Whether a data length means "not known yet": a program that writes into a pipe cannot come back to fill it in.
-/// ffmpeg leaves the greatest there is, arecord 2 GiB, GStreamer, sox and eSpeak a little less; one that was
+/// ffmpeg leaves the greatest there is, arecord 2 GiB, `GStreamer`, sox and eSpeak a little less; one that was
 /// killed leaves 0.
 fn is_unknown(size: u32) -> bool {
     matches!(size, 0 | 0x7FFF_0000..=0x8000_0000 | u32::MAX)
