@@ -14,6 +14,7 @@
 //! Each counter has one writer and may be read by any thread at any time. No call here locks,
 //! allocates or enters the kernel, but for making an account and for its [`LabelCell`].
 
+mod entry;
 mod label;
 mod listener;
 mod network;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
+pub use entry::{Entry, rate};
 pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
 pub use network::{Discard, Event, Network, NetworkEntry, NetworkGauges, NetworkTotals, Packet};
@@ -61,7 +63,10 @@ struct MixerSide {
     mixed: AtomicU64,
     muted: AtomicU64,
     dropped_late: AtomicU64,
+    /// Frames that came twice or were damaged.
     discarded: AtomicU64,
+    /// Frames that waited when the stream was ended by command.
+    discarded_ended: AtomicU64,
     concealed: AtomicU64,
     in_ring: AtomicU64,
     ring_high_water_bytes: AtomicU64,
@@ -95,8 +100,10 @@ pub enum Fate {
     Muted,
     /// Came after their playout.
     DroppedLate,
-    /// Dropped on purpose: they came twice or were damaged.
+    /// Left out on purpose: they came twice or were damaged.
     Discarded,
+    /// Left out on purpose: the stream was ended by command.
+    Ended,
     /// Concealment, heard or not: in no term of the equation.
     Filled,
 }
@@ -199,6 +206,7 @@ impl Account {
             Fate::Muted => &self.mixer.muted,
             Fate::DroppedLate => &self.mixer.dropped_late,
             Fate::Discarded => &self.mixer.discarded,
+            Fate::Ended => &self.mixer.discarded_ended,
             Fate::Filled => &self.mixer.filled,
         };
         add(counter, samples);
@@ -265,13 +273,20 @@ impl Account {
     /// rest and the mixer checked.
     pub fn read(&self) -> Entry {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let by_ingest = |why| self.network().map_or(0, |network| network.discarded(why));
+        let damaged = get(&self.mixer.discarded);
+        let ended = get(&self.mixer.discarded_ended);
         Entry {
             offered: get(&self.ingest.offered),
             mixed: get(&self.mixer.mixed),
             muted: get(&self.mixer.muted),
             dropped_full: get(&self.ingest.dropped_full),
             dropped_late: get(&self.ingest.dropped_late) + get(&self.mixer.dropped_late),
-            discarded: get(&self.ingest.discarded) + get(&self.mixer.discarded),
+            discarded: get(&self.ingest.discarded) + damaged + ended,
+            discarded_latency_cap: by_ingest(Discard::LatencyCap),
+            discarded_delay_change: by_ingest(Discard::DelayChange),
+            discarded_ended: by_ingest(Discard::Ended) + ended,
+            discarded_damaged: damaged,
             in_ring: get(&self.mixer.in_ring),
             concealed: get(&self.ingest.concealed) + get(&self.mixer.concealed),
             lost: self.network().map_or(0, Network::lost_samples),
@@ -308,221 +323,5 @@ pub struct Imbalance {
     pub accounted: u64,
 }
 
-/// The figures of one account, or of many added up. Samples unless the name says otherwise.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the names are the terms of the equation and of `Incident`"
-)]
-pub struct Entry {
-    pub offered: u64,
-    pub mixed: u64,
-    pub muted: u64,
-    pub dropped_full: u64,
-    pub dropped_late: u64,
-    pub discarded: u64,
-    pub in_ring: u64,
-    pub concealed: u64,
-    /// Of packets that never came: beside the equation, as they were never offered.
-    pub lost: u64,
-    pub sequence_gaps: u64,
-    pub checksum_errors: u64,
-    pub duplicate_frames: u64,
-    pub segments: u64,
-    pub ring_high_water_bytes: u64,
-}
-
-impl Entry {
-    /// The right side of the equation.
-    pub fn accounted(&self) -> u64 {
-        let terms = [
-            self.muted,
-            self.dropped_full,
-            self.dropped_late,
-            self.discarded,
-            self.in_ring,
-        ];
-        terms.into_iter().fold(self.mixed, u64::wrapping_add)
-    }
-
-    /// Refused by a full ring, or too late. Samples that were discarded on purpose are no drop.
-    pub fn dropped(&self) -> u64 {
-        self.dropped_full + self.dropped_late
-    }
-
-    /// Dropped per offered, 0.0 to 1.0; 0.0 if nothing was offered.
-    pub fn drop_rate(&self) -> f64 {
-        rate(self.dropped(), self.offered)
-    }
-
-    /// What the mix lacks of the audio that there was: lost on the way, or dropped.
-    pub fn missing(&self) -> u64 {
-        self.lost + self.dropped()
-    }
-
-    /// The audio that there was: what was offered, and what was lost on the way.
-    pub fn sent(&self) -> u64 {
-        self.offered + self.lost
-    }
-
-    /// Missing per sent, 0.0 to 1.0; 0.0 if nothing was sent.
-    pub fn missing_rate(&self) -> f64 {
-        rate(self.missing(), self.sent())
-    }
-
-    /// Adds another account: sums, but for the high water, which is the larger.
-    pub fn add(&mut self, other: &Self) {
-        self.offered += other.offered;
-        self.mixed += other.mixed;
-        self.muted += other.muted;
-        self.dropped_full += other.dropped_full;
-        self.dropped_late += other.dropped_late;
-        self.discarded += other.discarded;
-        self.in_ring += other.in_ring;
-        self.concealed += other.concealed;
-        self.lost += other.lost;
-        self.sequence_gaps += other.sequence_gaps;
-        self.checksum_errors += other.checksum_errors;
-        self.duplicate_frames += other.duplicate_frames;
-        self.segments += other.segments;
-        self.ring_high_water_bytes = self.ring_high_water_bytes.max(other.ring_high_water_bytes);
-    }
-}
-
-/// `part` of `whole`, 0.0 to 1.0; 0.0 of nothing. While both are counted, a part may be seen a moment before
-/// its whole.
-pub fn rate(part: u64, whole: u64) -> f64 {
-    if part == 0 {
-        0.0
-    } else {
-        part as f64 / whole.max(part) as f64
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offered(account: &Account, samples: u64) {
-        account.offer(samples);
-        account.settle();
-    }
-
-    #[test]
-    fn samples_that_went_their_ways_balance() {
-        let account = Account::new("a");
-        offered(&account, 500);
-        account.offer(160);
-        account.settle_dropped(160);
-        for (fate, samples) in [
-            (Fate::Mixed, 200),
-            (Fate::Muted, 100),
-            (Fate::DroppedLate, 50),
-            (Fate::Discarded, 30),
-        ] {
-            account.count(fate, samples);
-        }
-        assert_eq!(account.check(|| 120), Ok(Checked::Holds));
-        let entry = account.read();
-        assert_eq!(entry.dropped(), 160 + 50);
-        assert!((entry.drop_rate() - 210.0 / 660.0).abs() < 1e-12);
-        assert!((entry.missing_rate() - 210.0 / 660.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn lost_and_dropped_samples_are_missing() {
-        let account = Account::with_network("a");
-        account.offer(800);
-        account.settle_late(80);
-        account.network().unwrap().set_expected(10, 2, 100);
-        let entry = account.read();
-        assert_eq!((entry.missing(), entry.sent()), (280, 1000));
-        assert!((entry.missing_rate() - 0.28).abs() < 1e-12);
-        assert!((entry.drop_rate() - 0.1).abs() < 1e-12);
-        let mut both = entry;
-        both.add(&entry);
-        assert_eq!((both.missing(), both.sent()), (560, 2000));
-        assert_eq!(entry.accounted(), 80);
-    }
-
-    #[test]
-    fn a_sample_too_few_or_too_many_is_an_imbalance() {
-        let account = Account::new("a");
-        offered(&account, 160);
-        assert_eq!(
-            account.check(|| 159),
-            Err(Imbalance {
-                offered: 160,
-                accounted: 159
-            })
-        );
-        account.count(Fate::Mixed, 160);
-        assert_eq!(
-            account.check(|| 1),
-            Err(Imbalance {
-                offered: 160,
-                accounted: 161
-            })
-        );
-        assert_eq!(account.check(|| 0), Ok(Checked::Holds));
-    }
-
-    #[test]
-    fn nothing_is_said_while_a_frame_is_half_published() {
-        let account = Account::new("a");
-        account.offer(160);
-        assert_eq!(account.check(|| 0), Ok(Checked::Moving));
-        account.settle();
-        assert_eq!(account.check(|| 160), Ok(Checked::Holds));
-        // The frame was offered between the two looks.
-        assert_eq!(
-            account.check(|| {
-                account.offer(160);
-                320
-            }),
-            Ok(Checked::Moving)
-        );
-    }
-
-    #[test]
-    fn what_ingest_drops_itself_is_offered_and_accounted_for() {
-        let account = Account::new("a");
-        account.offer(160);
-        account.settle_late(160);
-        account.offer(80);
-        account.settle_discarded(80);
-        account.miss(160);
-        assert_eq!(account.check(|| 0), Ok(Checked::Holds));
-        let entry = account.read();
-        assert_eq!(
-            (entry.offered, entry.dropped(), entry.discarded),
-            (240, 160, 80)
-        );
-        assert_eq!(entry.concealed, 160);
-    }
-
-    #[test]
-    fn concealment_goes_through_the_ring_and_is_in_no_term() {
-        let account = Account::new("a");
-        offered(&account, 160);
-        account.fill(80);
-        assert_eq!(account.check(|| 240), Ok(Checked::Moving));
-        account.settle();
-        assert_eq!(account.check(|| 240), Ok(Checked::Holds));
-        assert_eq!(account.read().in_ring, 160);
-        account.count(Fate::Mixed, 160);
-        account.count(Fate::Filled, 50);
-        assert_eq!(account.check(|| 30), Ok(Checked::Holds));
-        assert_eq!(account.read().in_ring, 0);
-        // Heard twice.
-        account.count(Fate::Filled, 50);
-        assert!(account.check(|| 0).is_err());
-    }
-
-    #[test]
-    fn an_empty_account_has_no_rates() {
-        let entry = Account::new("a").read();
-        assert!(entry.drop_rate().abs() < f64::EPSILON);
-        assert!(entry.missing_rate().abs() < f64::EPSILON);
-    }
-}
+mod tests;

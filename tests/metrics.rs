@@ -219,12 +219,15 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
     let of = |name: &str| scrape.value(name, &[]) as u64;
     assert_eq!(of("mixpool_offered_samples_total"), 40 * 60 * 160);
     assert_eq!(of("mixpool_received_packets_total"), 40);
-    let dropped = ["full", "late", "discarded"]
+    let dropped = ["full", "late"]
         .map(|reason| scrape.value("mixpool_dropped_samples_total", &[("reason", reason)]) as u64);
+    let discarded = ["latency_cap", "delay_change", "ended", "damaged"].map(|reason| {
+        scrape.value("mixpool_discarded_samples_total", &[("reason", reason)]) as u64
+    });
     assert!(dropped[0] > 0, "{dropped:?}");
     let accounted = of("mixpool_mixed_samples_total")
         + of("mixpool_muted_samples_total")
-        + dropped.iter().sum::<u64>();
+        + dropped.iter().chain(&discarded).sum::<u64>();
     assert_eq!(of("mixpool_offered_samples_total"), accounted);
     assert!(of("mixpool_ledger_checks_total") > 0);
     assert_eq!(of("mixpool_ledger_imbalances_total"), 0);
@@ -331,6 +334,13 @@ fn what_comes_by_network_and_goes_there_is_told_by_address_and_reason() {
     assert_eq!(of("mixpool_expected_packets_total"), 10);
     assert_eq!(of("mixpool_lost_packets"), 1);
     assert_eq!(of("mixpool_stream_lost_packets"), 1);
+    assert_eq!(of("mixpool_lost_samples"), 160);
+    assert_eq!(of("mixpool_stream_lost_samples"), 160);
+    for name in ["mixpool_missing_ratio", "mixpool_stream_missing_ratio"] {
+        assert!(scrape.value(name, &[]) > 0.0, "{name}");
+    }
+    let age = scrape.value("mixpool_stream_last_packet_age_seconds", &[]);
+    assert!(age >= 0.0, "{age}");
     assert!(scrape.value("mixpool_stream_playout_delay_seconds", &[]) > 0.05);
     // The same of that stream by the API.
     let document = |path: &str| -> Value {
@@ -346,6 +356,9 @@ fn what_comes_by_network_and_goes_there_is_told_by_address_and_reason() {
             (&told["received_packets"], &told["lost_packets"]),
             (&9.into(), &1.into())
         );
+        assert_eq!(told["lost_samples"], 160, "{told}");
+        assert!(told["missing_rate"].as_f64() > Some(0.0), "{told}");
+        assert!(told["last_packet_age_ms"].is_number(), "{told}");
         assert!(told["playout_delay_ms"].as_f64() > Some(50.0), "{told}");
         // All came at once that were to come 20 ms from each other.
         assert!(told["jitter_ms"].as_f64() > Some(0.0), "{told}");

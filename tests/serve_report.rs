@@ -36,6 +36,11 @@ fn the_report_has_every_key_by_its_name() {
             "dropped_full_samples",
             "dropped_late_samples",
             "discarded_samples",
+            "discarded_latency_cap_samples",
+            "discarded_delay_change_samples",
+            "discarded_ended_samples",
+            "discarded_damaged_samples",
+            "lost_samples",
             "in_ring_samples",
             "concealed_samples",
             "checksum_errors",
@@ -45,6 +50,7 @@ fn the_report_has_every_key_by_its_name() {
             assert!(stream[key].is_u64(), "{key} in {stream}");
         }
         assert!(stream["drop_rate"].is_f64(), "{stream}");
+        assert!(stream["missing_rate"].is_f64(), "{stream}");
     }
     let totals = &report["totals"];
     for key in [
@@ -56,6 +62,7 @@ fn the_report_has_every_key_by_its_name() {
         assert!(totals[key].is_u64(), "{key} in {totals}");
     }
     assert!(totals["drop_rate"].is_f64(), "{totals}");
+    assert!(totals["missing_rate"].is_f64(), "{totals}");
 }
 
 #[test]

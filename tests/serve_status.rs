@@ -78,6 +78,7 @@ fn a_pipe_gets_one_plain_line_at_a_time() {
     for part in [
         "streams 3",
         "mixed ",
+        "missing ",
         "dropped ",
         "peak ",
         "ring high-water ",
@@ -114,7 +115,9 @@ fn a_terminal_gets_a_line_that_is_rewritten_in_its_width() {
         .split('\r')
         .find(|part| part.contains("streams 3 "))
         .unwrap_or_else(|| panic!("no status in {seen:?}"));
-    for part in ["mixed ", "dropped ", "late ", "peak ", "ring ", "\x1b[K"] {
+    for part in [
+        "mixed ", "missing ", "dropped ", "late ", "peak ", "ring ", "\x1b[K",
+    ] {
         assert!(line.contains(part), "{line:?}");
     }
     let shown = line.trim_start_matches("\x1b[?7l");

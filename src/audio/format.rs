@@ -124,6 +124,13 @@ impl Format {
         })
     }
 
+    /// Interleaved samples of this format that last as long as so many samples per channel at another rate,
+    /// rounded down.
+    pub fn samples_as_long_as(self, samples_per_channel: u64, rate_hz: u32) -> u64 {
+        samples_per_channel * u64::from(self.rate_hz) / u64::from(rate_hz)
+            * u64::from(self.channels)
+    }
+
     /// How long this many samples per channel last, rounded down to the nanosecond.
     ///
     /// Holds for every `u64`.
@@ -157,6 +164,15 @@ mod tests {
 
     fn mono(rate_hz: u32) -> Format {
         Format::new(rate_hz, 1).unwrap()
+    }
+
+    #[test]
+    fn samples_of_another_rate_become_as_many_as_last_as_long() {
+        let stereo = Format::new(48_000, 2).unwrap();
+        assert_eq!(stereo.samples_as_long_as(160, 8_000), 1_920);
+        assert_eq!(stereo.samples_as_long_as(1_024, 48_000), 2_048);
+        let mono = Format::new(8_000, 1).unwrap();
+        assert_eq!(mono.samples_as_long_as(441, 44_100), 80);
     }
 
     #[test]

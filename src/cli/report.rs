@@ -8,7 +8,7 @@ mod network;
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use mixpool::server::{RealtimeReport, Report, StreamReport, Totals};
+use mixpool::server::{LedgerReport, RealtimeReport, Report, StreamReport, Totals};
 
 use super::units::{show_bytes, show_ns};
 
@@ -162,6 +162,7 @@ fn summary(report: &Report) -> String {
             report.limited_samples, report.clipped_samples
         ),
     ];
+    lines.extend(discards(ledger));
     if report.recorded_samples > 0 || report.recording_lost_samples > 0 {
         lines.push(format!(
             "recording  {} samples, {} lost to the disk",
@@ -201,6 +202,21 @@ fn summary(report: &Report) -> String {
     ));
     lines.extend(explanations(report));
     lines.join("\n")
+}
+
+/// What was left out on purpose, by reason, if anything.
+fn discards(ledger: &LedgerReport) -> Option<String> {
+    let reasons = [
+        ("latency_cap", ledger.discarded_latency_cap_samples),
+        ("delay_change", ledger.discarded_delay_change_samples),
+        ("ended", ledger.discarded_ended_samples),
+        ("damaged", ledger.discarded_damaged_samples),
+    ];
+    let reasons = reasons.iter().filter(|(_, samples)| *samples > 0);
+    let reasons: Vec<_> = reasons
+        .map(|(reason, samples)| format!("{reason} {samples}"))
+        .collect();
+    (!reasons.is_empty()).then(|| format!("discarded  {}", reasons.join(", ")))
 }
 
 /// What the mixer thread had beyond an ordinary thread's share, if anything.

@@ -63,12 +63,6 @@ impl MixClock {
         let samples = time.as_nanos() * self.block_samples as u128 / u128::from(self.period_ns);
         u64::try_from(samples).unwrap_or(u64::MAX)
     }
-
-    /// The same of all channels.
-    pub fn interleaved_samples_of(&self, time: Duration) -> u64 {
-        self.samples_of(time)
-            .saturating_mul(u64::from(self.format.channels()))
-    }
 }
 
 /// The monotonic clock in nanoseconds, without entering the kernel on any usual machine.

@@ -121,10 +121,11 @@ impl Network {
         let before = self.lost.load(Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
         let samples = self.lost_samples.load(Ordering::Relaxed);
-        let samples = if lost >= before {
-            samples + (lost - before) * packet_samples
-        } else {
-            samples.saturating_sub((before - lost) * packet_samples)
+        let samples = match lost {
+            // All came, however long the last of them was.
+            0 => 0,
+            _ if lost >= before => samples + (lost - before) * packet_samples,
+            _ => samples.saturating_sub((before - lost) * packet_samples),
         };
         self.lost_samples.store(samples, Ordering::Relaxed);
     }
@@ -405,8 +406,10 @@ mod tests {
         network.set_expected(11, 2, 160);
         network.set_expected(13, 3, 320);
         assert_eq!(network.lost_samples(), 640);
-        network.set_expected(13, 0, 320);
+        network.set_expected(13, 0, 80);
         assert_eq!(network.lost_samples(), 0);
+        network.set_expected(14, 1, 80);
+        assert_eq!(network.lost_samples(), 80);
     }
 
     #[test]

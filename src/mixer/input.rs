@@ -314,7 +314,7 @@ impl Input {
             if let Ok(frame) = Frame::parse(&message) {
                 let used = u64::from(self.head_used.unwrap_or(0));
                 let samples = frame.samples().len() as u64 - used;
-                self.account.count(fate(&frame, Fate::Discarded), samples);
+                self.account.count(fate(&frame, Fate::Ended), samples);
             } else {
                 self.note_malformed();
             }

@@ -162,7 +162,16 @@ pub struct LedgerReport {
     pub muted_samples: u64,
     pub dropped_full_samples: u64,
     pub dropped_late_samples: u64,
+    /// Left out on purpose, which is no drop.
     pub discarded_samples: u64,
+    /// Of those, samples that lay further behind than the latency cap.
+    pub discarded_latency_cap_samples: u64,
+    /// Of those, samples that a shorter playout delay left out.
+    pub discarded_delay_change_samples: u64,
+    /// Of those, samples that waited when the stream ended, or began anew.
+    pub discarded_ended_samples: u64,
+    /// Of those, samples in frames that came twice or were damaged.
+    pub discarded_damaged_samples: u64,
     pub in_ring_samples: u64,
     pub concealed_samples: u64,
     /// Of packets that never came.
@@ -189,6 +198,10 @@ impl From<&Entry> for LedgerReport {
             dropped_full_samples: entry.dropped_full,
             dropped_late_samples: entry.dropped_late,
             discarded_samples: entry.discarded,
+            discarded_latency_cap_samples: entry.discarded_latency_cap,
+            discarded_delay_change_samples: entry.discarded_delay_change,
+            discarded_ended_samples: entry.discarded_ended,
+            discarded_damaged_samples: entry.discarded_damaged,
             in_ring_samples: entry.in_ring,
             concealed_samples: entry.concealed,
             lost_samples: entry.lost,

@@ -131,6 +131,16 @@ fn what_a_command_discards_is_counted_and_is_no_drop() {
         .iter()
         .filter(|&&name| is_late || name != "first_drop");
     assert!(told.iter().eq(expected), "{told:?}");
+    assert_eq!(
+        poured["discarded_ended_samples"], poured["discarded_samples"],
+        "{poured}"
+    );
+    let samples = |name: &str| poured[name].as_u64().unwrap() as f64;
+    let rate = samples("dropped_late_samples") / samples("offered_samples");
+    for name in ["drop_rate", "missing_rate"] {
+        let told = poured[name].as_f64().unwrap();
+        assert!((told - rate).abs() < 1e-12, "{name} of {poured}");
+    }
 }
 
 #[test]

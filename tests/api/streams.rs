@@ -74,7 +74,13 @@ fn the_status_tells_how_the_server_is() {
         last = uptime_s;
     }
     assert!(status["peak_dbfs"].as_f64() < Some(0.0));
-    assert!(status["drop_rate_now"].is_number());
+    for rate in [
+        &status["drop_rate_now"],
+        &status["missing_rate_now"],
+        &status["totals"]["missing_rate"],
+    ] {
+        assert!(rate.is_number(), "{status}");
+    }
 }
 
 #[test]

@@ -205,8 +205,14 @@ fn ledger(page: &mut Page<'_>, ledger: &Entry) -> fmt::Result {
     page.counters(
         "dropped",
         SAMPLES,
-        "Samples dropped: the ring was full, they came after their playout, or they were discarded on purpose",
+        "Samples dropped: the ring was full, or they came after their playout",
         dropped(ledger).map(|(reason, samples)| ([("reason", reason)], samples)),
+    )?;
+    page.counters(
+        "discarded",
+        SAMPLES,
+        "Samples left out on purpose",
+        (ledger.discards()).map(|(reason, samples)| ([("reason", reason)], samples)),
     )?;
     page.gauge(
         "lost",
@@ -259,12 +265,8 @@ fn ledger(page: &mut Page<'_>, ledger: &Entry) -> fmt::Result {
 }
 
 /// Why samples were dropped, in the ledger's words.
-pub(super) fn dropped(ledger: &Entry) -> [(&'static str, u64); 3] {
-    [
-        ("full", ledger.dropped_full),
-        ("late", ledger.dropped_late),
-        ("discarded", ledger.discarded),
-    ]
+pub(super) fn dropped(ledger: &Entry) -> [(&'static str, u64); 2] {
+    [("full", ledger.dropped_full), ("late", ledger.dropped_late)]
 }
 
 fn checks(page: &mut Page<'_>, status: &Status) -> fmt::Result {

@@ -53,6 +53,17 @@ fn lines<'a, V>(
     })
 }
 
+/// Each stream's lines of a family, one for each reason.
+fn by_reason<'a, const N: usize>(
+    streams: &'a [Arc<Figures>],
+    values: impl Fn(&Figures) -> [(&'static str, u64); N] + 'a,
+) -> impl Iterator<Item = (Labels<'a, 2>, u64)> {
+    streams.iter().flat_map(move |figures| {
+        let labels = |reason| [("stream", id(figures)), ("reason", reason)];
+        values(figures).map(|(reason, samples)| (labels(reason), samples))
+    })
+}
+
 fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
     for (name, help, term) in [
         (
@@ -81,11 +92,14 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
     page.counters(
         "stream_dropped",
         SAMPLES,
-        "Samples dropped: the ring was full, they came after their playout, or they were discarded on purpose",
-        streams.iter().flat_map(|figures| {
-            dropped(&figures.ledger)
-                .map(|(reason, samples)| ([("stream", id(figures)), ("reason", reason)], samples))
-        }),
+        "Samples dropped: the ring was full, or they came after their playout",
+        by_reason(streams, |figures| dropped(&figures.ledger)),
+    )?;
+    page.counters(
+        "stream_discarded",
+        SAMPLES,
+        "Samples left out on purpose",
+        by_reason(streams, |figures| figures.ledger.discards()),
     )?;
     gauge(
         page,

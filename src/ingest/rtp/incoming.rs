@@ -44,6 +44,8 @@ pub(super) struct Incoming {
     pub last_count: u64,
     /// How long the last packet of audio was.
     pub packet_ns: u64,
+    /// The same in interleaved samples of the mix, as the account counts.
+    packet_samples: u64,
     /// The port that it came from before.
     pub moved_from: Option<SocketAddr>,
     /// It closes when it has played what waits, unless its sender goes on.
@@ -87,6 +89,7 @@ impl Incoming {
             key,
             last_ns: at_ns,
             packet_ns: 0,
+            packet_samples: 0,
             last_count: count,
             moved_from: None,
             ending: false,
@@ -243,22 +246,21 @@ impl Incoming {
     }
 
     /// What the stream needs for this tick. Never allocates.
-    pub fn before_tick(&mut self, tick: u64, shared: &Shared) {
+    pub fn before_tick(&mut self, tick: u64) {
         if let Some(sound) = &mut self.sound {
             sound.playout.top_up(tick, &mut self.stream);
         }
-        self.bring_up_to_date(shared);
+        self.bring_up_to_date();
     }
 
     /// Writes the figures of what came into the account.
-    fn bring_up_to_date(&mut self, shared: &Shared) {
+    fn bring_up_to_date(&mut self) {
         if !std::mem::take(&mut self.stale) {
             return;
         }
         let (expected, lost) = self.sequence.totals();
         if let Some(network) = self.stream.account().network() {
-            let packet = Duration::from_nanos(self.packet_ns);
-            network.set_expected(expected, lost, shared.clock.interleaved_samples_of(packet));
+            network.set_expected(expected, lost, self.packet_samples);
             network.set_last_packet(self.last_ns);
             if let Some(jitter) = &self.jitter {
                 network.set_jitter(jitter.time());
@@ -293,7 +295,7 @@ impl Incoming {
     /// The mix ends, or the stream by command: what waits plays no more, and is accounted for.
     pub fn close(&mut self, shared: &Shared) {
         self.drop_stray(shared);
-        self.bring_up_to_date(shared);
+        self.bring_up_to_date();
         self.abandon();
     }
 
@@ -375,9 +377,7 @@ impl Incoming {
                 // In samples of the mix, as the account counts.
                 let instants = packet.payload.len() / payload.bytes_per_instant();
                 let mix = shared.clock.format;
-                let samples =
-                    instants as u64 * u64::from(mix.rate_hz()) / u64::from(payload.rate_hz);
-                Some(samples * u64::from(mix.channels()))
+                Some(mix.samples_as_long_as(instants as u64, payload.rate_hz))
             }
             _ => None,
         }

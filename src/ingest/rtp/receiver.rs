@@ -191,7 +191,7 @@ impl Receiver {
                 done.push(slot);
                 continue;
             }
-            incoming.before_tick(tick, &self.shared);
+            incoming.before_tick(tick);
             if !incoming.ending && now_ns.saturating_sub(incoming.last_ns) > idle_ns {
                 self.shared.listener.time_out();
                 let at = self.shared.since_start(now_ns);

@@ -4,10 +4,8 @@
 //! audio passes for it. The times of the messages say more where they part from the numbers for longer than
 //! they may waver: the sender paused.
 
-use std::time::Duration;
-
 use super::super::talker::Talker;
-use crate::{ingest::MixClock, ledger::Packet, wire::twilio::RATE_HZ};
+use crate::{audio::Format, ledger::Packet, wire::twilio::RATE_HZ};
 
 /// A number so far ahead is a loss; further ahead it is another beginning.
 const AHEAD_MAX: u64 = 3_000;
@@ -169,15 +167,14 @@ impl Numbers {
     }
 
     /// Tells a stream's account what is expected and lost.
-    pub(super) fn tell(&self, talker: &Talker, clock: &MixClock) {
+    pub(super) fn tell(&self, talker: &Talker, mix: Format) {
         if self.reordered {
             talker.count(Packet::Reordered);
         }
         if let Some(network) = talker.network() {
             let (expected, lost) = self.totals();
             let samples = self.last.map_or(0, |last| last.end - last.start);
-            let length = Duration::from_secs(samples) / RATE_HZ;
-            network.set_expected(expected, lost, clock.interleaved_samples_of(length));
+            network.set_expected(expected, lost, mix.samples_as_long_as(samples, RATE_HZ));
         }
     }
 }

@@ -346,7 +346,7 @@ fn take_twilio(
             let samples = decoder.decode(&payload, Encoding::MuLaw, 1);
             let place =
                 sequence.map(|sequence| numbers.audio(sequence, timestamp_ms, payload.len()));
-            numbers.tell(talker, host.clock);
+            numbers.tell(talker, host.clock.format);
             let Some(Voice::Live(live)) = talker.voice(sound, host)? else {
                 return Ok(());
             };
@@ -405,7 +405,7 @@ fn silent(
         return Ok(());
     };
     let number = numbers.silent(sequence);
-    numbers.tell(talker, host.clock);
+    numbers.tell(talker, host.clock.format);
     if let (Some(number), Some(Voice::Live(live))) = (number, talker.voice(sound, host)?) {
         live.note(number);
     }

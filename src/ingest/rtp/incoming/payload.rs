@@ -134,6 +134,8 @@ impl Incoming {
             return;
         };
         self.packet_ns = instants as u64 * 1_000_000_000 / u64::from(payload.rate_hz);
+        let mix = shared.clock.format;
+        self.packet_samples = mix.samples_as_long_as(instants as u64, payload.rate_hz);
         let samples = packet.payload.len() / payload.encoding.bytes_per_sample();
         let samples = &mut shared.scratch[..samples];
         payload.encoding.decode(packet.payload, samples);

@@ -1,0 +1,114 @@
+//! The figures of an account as they were read, and the rates that are made of them.
+
+/// The figures of one account, or of many added up. Samples unless the name says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "the names are the terms of the equation and of `Incident`"
+)]
+pub struct Entry {
+    pub offered: u64,
+    pub mixed: u64,
+    pub muted: u64,
+    pub dropped_full: u64,
+    pub dropped_late: u64,
+    pub discarded: u64,
+    /// Those of them that lay further behind than the latency cap.
+    pub discarded_latency_cap: u64,
+    /// Those that a shorter playout delay left out.
+    pub discarded_delay_change: u64,
+    /// Those that waited when the stream ended, or began anew.
+    pub discarded_ended: u64,
+    /// Those in frames that came twice or were damaged.
+    pub discarded_damaged: u64,
+    pub in_ring: u64,
+    pub concealed: u64,
+    /// Of packets that never came: beside the equation, as they were never offered.
+    pub lost: u64,
+    pub sequence_gaps: u64,
+    pub checksum_errors: u64,
+    pub duplicate_frames: u64,
+    pub segments: u64,
+    pub ring_high_water_bytes: u64,
+}
+
+impl Entry {
+    /// The right side of the equation.
+    pub fn accounted(&self) -> u64 {
+        let terms = [
+            self.muted,
+            self.dropped_full,
+            self.dropped_late,
+            self.discarded,
+            self.in_ring,
+        ];
+        terms.into_iter().fold(self.mixed, u64::wrapping_add)
+    }
+
+    /// Refused by a full ring, or too late. Samples that were discarded on purpose are no drop.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_full + self.dropped_late
+    }
+
+    /// Dropped per offered, 0.0 to 1.0; 0.0 if nothing was offered.
+    pub fn drop_rate(&self) -> f64 {
+        rate(self.dropped(), self.offered)
+    }
+
+    /// What the mix lacks of the audio that there was: lost on the way, or dropped.
+    pub fn missing(&self) -> u64 {
+        self.lost + self.dropped()
+    }
+
+    /// The audio that there was: what was offered, and what was lost on the way.
+    pub fn sent(&self) -> u64 {
+        self.offered + self.lost
+    }
+
+    /// Missing per sent, 0.0 to 1.0; 0.0 if nothing was sent.
+    pub fn missing_rate(&self) -> f64 {
+        rate(self.missing(), self.sent())
+    }
+
+    /// What was discarded, by reason.
+    pub fn discards(&self) -> [(&'static str, u64); 4] {
+        [
+            ("latency_cap", self.discarded_latency_cap),
+            ("delay_change", self.discarded_delay_change),
+            ("ended", self.discarded_ended),
+            ("damaged", self.discarded_damaged),
+        ]
+    }
+
+    /// Adds another account: sums, but for the high water, which is the larger.
+    pub fn add(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.mixed += other.mixed;
+        self.muted += other.muted;
+        self.dropped_full += other.dropped_full;
+        self.dropped_late += other.dropped_late;
+        self.discarded += other.discarded;
+        self.discarded_latency_cap += other.discarded_latency_cap;
+        self.discarded_delay_change += other.discarded_delay_change;
+        self.discarded_ended += other.discarded_ended;
+        self.discarded_damaged += other.discarded_damaged;
+        self.in_ring += other.in_ring;
+        self.concealed += other.concealed;
+        self.lost += other.lost;
+        self.sequence_gaps += other.sequence_gaps;
+        self.checksum_errors += other.checksum_errors;
+        self.duplicate_frames += other.duplicate_frames;
+        self.segments += other.segments;
+        self.ring_high_water_bytes = self.ring_high_water_bytes.max(other.ring_high_water_bytes);
+    }
+}
+
+/// `part` of `whole`, 0.0 to 1.0; 0.0 of nothing. While both are counted, a part may be seen a moment before
+/// its whole.
+pub fn rate(part: u64, whole: u64) -> f64 {
+    if part == 0 {
+        0.0
+    } else {
+        part as f64 / whole.max(part) as f64
+    }
+}
