@@ -79,6 +79,14 @@ fn full(seconds: u64, status: &Status, verbose: bool) -> String {
         decibels(status.peak_dbfs),
         show_bytes(ledger.ring_high_water_bytes),
     );
+    if ledger.discarded > 0 {
+        let _ = write!(line, "  discarded {}", ledger.discarded);
+        for (reason, samples) in ledger.discards() {
+            if samples > 0 {
+                let _ = write!(line, " {reason} {samples}");
+            }
+        }
+    }
     if verbose {
         for (name, ticks) in [
             ("lateness", &status.tick_lateness),
@@ -98,23 +106,31 @@ fn brief(seconds: u64, status: &Status, verbose: bool) -> String {
     let time = clock(seconds);
     let streams = format!("streams {} mixed {}", status.streams, rounded(ledger.mixed));
     // Dropped samples are among those that are missing.
-    let missing = format!(
-        "missing {:.1}% dropped {}",
-        100.0 * ledger.missing_rate(),
-        rounded(ledger.dropped())
-    );
+    let missing = format!("missing {}", percent(ledger.missing_rate()));
+    let dropped = format!("dropped {}", rounded(ledger.dropped()));
     let late = format!("late {}", status.late_ticks);
-    let peak = decibels(status.peak_dbfs).replace(" dBFS", "dB");
-    let peak = format!(
-        "peak {peak} ring {}",
-        show_bytes(ledger.ring_high_water_bytes)
-    );
+    let peak = match status.peak_dbfs {
+        peak if peak.is_finite() => format!("peak {peak:.0}dB"),
+        _ => "peak silent".to_owned(),
+    };
+    let ring = format!("ring {}", show_bytes(ledger.ring_high_water_bytes));
     if verbose {
         let lateness = quantiles(&status.tick_lateness).join("/");
         let tick_time = quantiles(&status.tick_time).join("/");
-        format!("{time} {missing} {late} {lateness} tick {tick_time} {streams} {peak}")
+        format!(
+            "{time} {missing} {late} {lateness} tick {tick_time} {dropped} {streams} {peak} {ring}"
+        )
     } else {
-        format!("{time} {streams} {missing} {late} {peak}")
+        format!("{time} {streams} {missing} {dropped} {late} {peak} {ring}")
+    }
+}
+
+/// A share of 1 in a few characters. One above nothing never reads as nothing.
+fn percent(share: f64) -> String {
+    match 100.0 * share {
+        share if share <= 0.0 => "0%".to_owned(),
+        share if share < 0.05 => "<0.1%".to_owned(),
+        share => format!("{share:.1}%"),
     }
 }
 
@@ -207,6 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn discarded_samples_stand_beside_with_their_reason() {
+        let ledger = Entry {
+            offered: 8_000,
+            mixed: 7_000,
+            discarded: 1_000,
+            discarded_ended: 1_000,
+            lost: 2_000,
+            ..Entry::default()
+        };
+        let line = full(61, &Status { ledger, ..status() }, false);
+        for part in [
+            "  missing 2000 (20.00%)  dropped 0 (0.00%)  ",
+            "  discarded 1000 ended 1000",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+
+    #[test]
     fn the_verbose_form_adds_how_late_ticks_begin_and_how_long_they_take() {
         let verbose = full(61, &status(), true);
         let added = verbose.strip_prefix(&full(61, &status(), false));
@@ -224,7 +259,7 @@ mod tests {
         let line = brief(61, &status(), false);
         assert_eq!(
             line,
-            "01:01 streams 1000 mixed 480M missing 0.1% dropped 100k late 2 peak -16.0dB \
+            "01:01 streams 1000 mixed 480M missing 0.1% dropped 100k late 2 peak -16dB \
              ring 2.0KiB"
         );
         let usual = Status {
@@ -236,11 +271,11 @@ mod tests {
             ..status()
         };
         let line = brief(3599, &usual, false);
-        assert!(line.len() < 80, "{line}");
+        assert!(line.len() <= 80, "{line}");
         let line = brief(3599, &usual, true);
-        let shown = "59:59 missing 0.0% dropped 0 late 2 57us/842us/3.0ms/20ms tick 260us/410us/438us/1.9ms";
+        let shown = "59:59 missing 0% late 2 57us/842us/3.0ms/20ms tick 260us/410us/438us/1.9ms";
         assert!(line.starts_with(shown), "{line}");
-        assert_eq!(shown.len(), 80);
+        assert!(shown.len() <= 80);
     }
 
     #[test]
@@ -249,6 +284,8 @@ mod tests {
         assert_eq!(clock(3661), "1:01:01");
         assert_eq!(rounded(999), "999");
         assert_eq!(rounded(1_500), "1.5k");
+        let shares = [0.0, 0.000_1, 0.2].map(percent);
+        assert_eq!(shares, ["0%", "<0.1%", "20.0%"]);
     }
 
     #[test]
