@@ -18,6 +18,8 @@ mod events;
 mod face;
 #[path = "api/guard.rs"]
 mod guard;
+#[path = "api/health.rs"]
+mod health;
 #[path = "api/labels.rs"]
 mod labels;
 #[path = "api/limits.rs"]
@@ -27,6 +29,8 @@ mod offer;
 mod patience;
 #[path = "api/recordings.rs"]
 mod recordings;
+#[path = "api/server.rs"]
+mod server;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/sorting.rs"]

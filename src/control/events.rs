@@ -2,8 +2,6 @@
 //!
 //! Found by comparing snapshots, so that nothing that mixes or places audio spends time on it.
 
-mod health;
-
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,12 +12,10 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use self::health::Health;
-pub(super) use self::health::STALL;
 use super::sampler::{Figures, Snapshot};
 use crate::{
     ledger::{Entry, Network},
-    server::{Admitted, Handle, RecordingTotals},
+    server::{Admitted, Handle, Health, HealthChange, RecordingTotals},
 };
 
 /// Events that are kept: a start and an end of each of 4000 streams.
@@ -262,7 +258,13 @@ impl Watcher {
     fn look_at_health(&mut self, figures: &Figures, at: Duration) {
         let health = self.health.entry(figures.admitted.number()).or_default();
         let changes = health.look(at, &figures.ledger, figures.last_packet_age);
-        for (what, detail) in changes.into_iter().flatten() {
+        for (change, detail) in changes.into_iter().flatten() {
+            let what = match change {
+                HealthChange::Losing => What::StreamLosing,
+                HealthChange::Recovered => What::StreamRecovered,
+                HealthChange::Stalled => What::StreamStalled,
+                HealthChange::Resumed => What::StreamResumed,
+            };
             self.note_of(&figures.admitted, at, what, detail);
         }
     }

@@ -14,6 +14,7 @@ mod ending;
 mod error;
 mod folder;
 mod handle;
+mod health;
 mod histogram;
 mod mixing;
 pub mod plan;
@@ -43,6 +44,7 @@ pub use self::{
     error::ServerError,
     folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::{Change, Handle, Switch},
+    health::{Health, HealthChange, STALL, silence},
     histogram::TickCounts,
     reading::{open_to_read, read_text},
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},

@@ -1,10 +1,14 @@
-//! The streams that begin and end, as lines of the log.
+//! The streams that begin and end, that lose audio or stall, as lines of the log.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use mixpool::server::{Admitted, Handle};
+use mixpool::{
+    ingest::clock::now_ns,
+    ledger::Network,
+    server::{Admitted, Handle, Health, HealthChange},
+};
 
-/// Lines of a look about streams that began, and as many about those that ended. Strangers may begin streams, and must
+/// Lines of a look about streams that began, as many about those that ended, and about those whose health changed. Strangers may begin streams, and must
 /// not fill a disk by that: the others of a look are one line.
 const LINES_MAX: usize = 20;
 
@@ -13,6 +17,8 @@ const LINES_MAX: usize = 20;
 pub(super) struct StreamLog {
     started: u64,
     ended: u64,
+    /// Of streams that run.
+    health: BTreeMap<u64, Health>,
 }
 
 impl StreamLog {
@@ -21,6 +27,7 @@ impl StreamLog {
         Self {
             started: handle.streams_count(),
             ended: handle.ended_count(),
+            health: BTreeMap::new(),
         }
     }
 
@@ -52,6 +59,36 @@ impl StreamLog {
         }
         rest(news, "ended");
         (self.started, self.ended) = (started, ended);
+        self.look_at_health(&running, handle.uptime());
+    }
+
+    fn look_at_health(&mut self, running: &[Arc<Admitted>], at: Duration) {
+        let mut known = std::mem::take(&mut self.health);
+        let mut changes = 0;
+        for stream in running {
+            let mut health = known.remove(&stream.number()).unwrap_or_default();
+            let account = stream.account();
+            let network = account.network().map(Network::gauges);
+            let age = network.and_then(|network| network.last_packet_age(now_ns()));
+            for (change, detail) in health.look(at, &account.read(), age).into_iter().flatten() {
+                changes += 1;
+                if changes <= LINES_MAX {
+                    log_health(stream, change, &detail);
+                }
+            }
+            self.health.insert(stream.number(), health);
+        }
+        rest(changes, "lose audio, stall or recover");
+    }
+}
+
+fn log_health(stream: &Admitted, change: HealthChange, detail: &str) {
+    let stream = name(stream);
+    match change {
+        HealthChange::Losing => tracing::warn!(%stream, "loses audio: {detail}"),
+        HealthChange::Recovered => tracing::info!(%stream, "recovered: {detail}"),
+        HealthChange::Stalled => tracing::warn!(%stream, "stalled: {detail}"),
+        HealthChange::Resumed => tracing::info!(%stream, "resumed: {detail}"),
     }
 }
 
@@ -59,7 +96,7 @@ fn rest(all: usize, what: &str) {
     let more = all.saturating_sub(LINES_MAX);
     if more > 0 {
         tracing::info!(
-            "{more} more streams {what} in the last second; GET /api/v1/streams?phase=all has them"
+            "{more} more streams: {what}, in the last second; GET /api/v1/streams?phase=all has them"
         );
     }
 }

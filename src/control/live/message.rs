@@ -12,12 +12,12 @@ use super::Seat;
 use crate::{
     audio::meter::{self, Extremes},
     control::{
-        events::{Event, STALL},
+        events::Event,
         sampler::{Figures, Snapshot},
     },
     ledger::Entry,
     mixer::Phase,
-    server::{Settings, TickReport},
+    server::{STALL, Settings, TickReport, silence},
 };
 
 /// The bits of `flags`.
@@ -260,8 +260,12 @@ impl Columns {
                 ppm(figures.ledger.missing_rate())
             }),
             stalled_s: column(slots, streams, 0, |figures| {
-                let age = figures.last_packet_age.unwrap_or_default();
-                if age < STALL { 0 } else { age.as_secs() as u32 }
+                let silence = silence(&figures.ledger, figures.last_packet_age);
+                if silence < STALL {
+                    0
+                } else {
+                    silence.as_secs() as u32
+                }
             }),
             concealed_samples: column(slots, streams, 0, |figures| figures.ledger.concealed),
             jitter_us: column(slots, streams, 0, |figures| {

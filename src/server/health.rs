@@ -3,14 +3,14 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::What;
 use crate::ledger::{Entry, rate};
 
-/// A stream whose last packet is this old is stalled.
-pub(in crate::control) const STALL: Duration = Duration::from_secs(2);
+/// A stream is stalled after so long a silence.
+pub const STALL: Duration = Duration::from_secs(2);
 
-/// From figure to figure of a window.
+/// From figure to figure of a window, and by how much less it may be: looks are not on time.
 const STEP: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_millis(50);
 
 /// Over this time a stream begins to lose audio, at this rate or more.
 const LOSING: (usize, f64) = (5, 0.03);
@@ -18,33 +18,57 @@ const LOSING: (usize, f64) = (5, 0.03);
 /// Over this time it has recovered, at this rate or less.
 const RECOVERED: (usize, f64) = (10, 0.01);
 
+/// A change of a stream's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthChange {
+    /// 3 % or more of its audio is missing over 5 s.
+    Losing,
+    /// No more than 1 % of it is, over 10 s.
+    Recovered,
+    /// Nothing came for 2 s, and nothing of it waits to be played.
+    Stalled,
+    /// Packets come again.
+    Resumed,
+}
+
+/// How long a stream has been silent, whose last packet is so old: a sender that is ahead of its playout is not
+/// silent while audio of it waits in the ring.
+pub fn silence(ledger: &Entry, last_packet_age: Option<Duration>) -> Duration {
+    match last_packet_age {
+        Some(age) if ledger.in_ring == 0 => age,
+        _ => Duration::ZERO,
+    }
+}
+
 /// The figures of a stream's last seconds. Takes less than 400 bytes.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub struct Health {
     /// Missing and sent samples, one second apart, the latest last. No more than a window and one.
     seconds: VecDeque<(u64, u64)>,
     /// When the latest of them was taken.
     taken_at: Option<Duration>,
     losing: bool,
+    /// Whether it was silent for long at the last look.
+    silent: bool,
     stalled: bool,
 }
 
 impl Health {
-    /// Looks at the figures of now. Gives each change with its text.
-    pub(super) fn look(
+    /// Looks at the figures of now, ten times a second or once. Returns each change with its text.
+    pub fn look(
         &mut self,
         at: Duration,
         ledger: &Entry,
         last_packet_age: Option<Duration>,
-    ) -> [Option<(What, String)>; 2] {
+    ) -> [Option<(HealthChange, String)>; 2] {
         [
             self.look_at_losses(at, ledger),
-            last_packet_age.and_then(|age| self.look_at_age(age)),
+            self.look_at_silence(silence(ledger, last_packet_age)),
         ]
     }
 
-    fn look_at_losses(&mut self, at: Duration, ledger: &Entry) -> Option<(What, String)> {
-        if self.taken_at.is_some_and(|taken| at < taken + STEP) {
+    fn look_at_losses(&mut self, at: Duration, ledger: &Entry) -> Option<(HealthChange, String)> {
+        if self.taken_at.is_some_and(|taken| at + SLACK < taken + STEP) {
             return None;
         }
         self.taken_at = Some(at);
@@ -53,9 +77,9 @@ impl Health {
         }
         self.seconds.push_back((ledger.missing(), ledger.sent()));
         let (window, what) = if self.losing {
-            (RECOVERED, What::StreamRecovered)
+            (RECOVERED, HealthChange::Recovered)
         } else {
-            (LOSING, What::StreamLosing)
+            (LOSING, HealthChange::Losing)
         };
         let missing = self.missing_rate(window.0)?;
         let changes = if self.losing {
@@ -88,17 +112,20 @@ impl Health {
         (sent > 0).then(|| rate(missing, sent))
     }
 
-    fn look_at_age(&mut self, age: Duration) -> Option<(What, String)> {
-        let stalled = age >= STALL;
+    fn look_at_silence(&mut self, silence: Duration) -> Option<(HealthChange, String)> {
+        // A stream that has just played its last is gone at the next look.
+        let silent = silence >= STALL;
+        let before = std::mem::replace(&mut self.silent, silent);
+        let stalled = silent && before;
         if stalled == self.stalled {
             return None;
         }
         self.stalled = stalled;
         Some(if stalled {
-            let detail = format!("no packet for {:.1} s", age.as_secs_f64());
-            (What::StreamStalled, detail)
+            let detail = format!("no packet for {:.1} s", silence.as_secs_f64());
+            (HealthChange::Stalled, detail)
         } else {
-            (What::StreamResumed, "packets come again".to_owned())
+            (HealthChange::Resumed, "packets come again".to_owned())
         })
     }
 }
@@ -114,7 +141,7 @@ mod tests {
         seconds: u64,
         offered: u64,
         lost: u64,
-    ) -> Vec<(u64, What)> {
+    ) -> Vec<(u64, HealthChange)> {
         let mut changes = Vec::new();
         for _ in 0..10 * seconds {
             let [change, _] = health.look(*at, ledger, None);
@@ -132,11 +159,11 @@ mod tests {
         assert_eq!(pass(&mut health, &mut now, 10, 7_800, 200), []);
         // A fifth is lost: after one second it is 4 % of five.
         let losing = pass(&mut health, &mut now, 20, 6_400, 1_600);
-        assert_eq!(losing, [(11, What::StreamLosing)]);
+        assert_eq!(losing, [(11, HealthChange::Losing)]);
         // 1.6 % in ten seconds is no recovery; none at all is.
         assert_eq!(pass(&mut health, &mut now, 30, 7_870, 130), []);
         let recovered = pass(&mut health, &mut now, 20, 8_000, 0);
-        assert_eq!(recovered, [(64, What::StreamRecovered)]);
+        assert_eq!(recovered, [(64, HealthChange::Recovered)]);
     }
 
     #[test]
@@ -147,6 +174,38 @@ mod tests {
         assert_eq!(pass(&mut health, &mut now, 60, 0, 0), []);
         let recovered = pass(&mut health, &mut now, 20, 8_000, 0);
         assert_eq!(recovered.len(), 1);
+    }
+
+    #[test]
+    fn looks_that_are_a_little_early_leave_no_second_out() {
+        let (mut health, mut ledger) = (Health::default(), Entry::default());
+        let mut changes = Vec::new();
+        // Once a second, less a millisecond now and then.
+        for second in 0..8 {
+            let at = Duration::from_millis(1_000 * second - second % 2);
+            let [change, _] = health.look(at, &ledger, None);
+            changes.extend(change.map(|(what, _)| (second, what)));
+            ledger.offered += 6_400;
+            ledger.lost += 1_600;
+        }
+        assert_eq!(changes, [(5, HealthChange::Losing)]);
+    }
+
+    #[test]
+    fn a_sender_ahead_of_its_playout_is_not_stalled() {
+        let mut health = Health::default();
+        let mut changes = Vec::new();
+        // A file that came at once plays for a minute; then nothing more comes.
+        for (second, in_ring) in [(1, 480_000), (30, 240_000), (59, 8_000), (61, 0), (62, 0)] {
+            let ledger = Entry {
+                in_ring,
+                ..Entry::default()
+            };
+            let age = Duration::from_secs(second);
+            let [_, change] = health.look(age, &ledger, Some(age));
+            changes.extend(change.map(|(what, _)| (second, what)));
+        }
+        assert_eq!(changes, [(62, HealthChange::Stalled)]);
     }
 
     #[test]
@@ -161,8 +220,8 @@ mod tests {
         assert_eq!(
             changes,
             [
-                (What::StreamStalled, "no packet for 2.0 s".to_owned()),
-                (What::StreamResumed, "packets come again".to_owned())
+                (HealthChange::Stalled, "no packet for 2.1 s".to_owned()),
+                (HealthChange::Resumed, "packets come again".to_owned())
             ]
         );
     }
