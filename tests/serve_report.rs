@@ -124,7 +124,7 @@ fn the_text_has_a_plain_row_for_each_stream_whose_words_stand_in_the_header() {
 
 #[test]
 fn a_server_without_streams_mixes_silence_and_says_so() {
-    let output = mixpool(&["serve", "--duration", "100ms", "--json"]);
+    let output = mixpool(&["serve", "--duration", "100ms", "--http", "off", "--json"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(face::stderr(&output).contains("--synthetic"), "{output:?}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
