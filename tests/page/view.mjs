@@ -148,7 +148,7 @@ export const every_control_has_a_name_for_screen_readers = async () => {
   const tree = await page.locator("body").ariaSnapshot();
   for (const wanted of [
     'heading "mixpool" [level=1]', 'heading "The mix"', 'img "Level of the mix"', 'img /Waveform/', 'button "Listen"', 'slider "Volume of what I hear"',
-    'slider "Ring fill by slot"', 'searchbox "Filter by id, label or source"', 'table "Streams', 'columnheader "Drop rate"', 'row "synthetic-0001', 'row "Details of synthetic-0001"', 'cell "synthetic-0001"', 'slider "Gain of synthetic-0001"',
+    'slider "Ring fill by slot"', 'searchbox "Filter by id, label or source"', 'table "Streams', 'columnheader "Missing"', 'row "synthetic-0001', 'row "Details of synthetic-0001"', 'cell "synthetic-0001"', 'slider "Gain of synthetic-0001"',
     'button "Mute synthetic-0001"', 'button "Solo synthetic-0001"', 'button "Listen to it alone"', 'button "Record the mix"',
   ]) {
     const [role, name] = wanted.split(/ (?=["/])/);
