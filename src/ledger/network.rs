@@ -135,7 +135,7 @@ impl Network {
         self.lost_samples.load(Ordering::Relaxed)
     }
 
-    /// A packet, or bytes of a connection, came at this time of the monotonic clock.
+    /// A packet, or samples of a connection, came at this time of the monotonic clock.
     pub fn set_last_packet(&self, at_ns: u64) {
         self.last_packet_ns.store(at_ns, Ordering::Relaxed);
     }

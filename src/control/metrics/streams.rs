@@ -200,7 +200,7 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         page,
         "stream_last_packet_age",
         SECONDS,
-        "Time since its last packet, or since bytes came on its connection",
+        "Time since its last packet, or since samples came on its connection",
         streams,
         |figures| Some(figures.last_packet_age?.as_secs_f64()),
     )?;

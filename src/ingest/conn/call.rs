@@ -134,7 +134,7 @@ impl Call {
                 host.malformed(Malformed::Kind, &"a second UUID on a connection");
             }
             Message::Dtmf(key) => {
-                self.talker.count(Packet::Received);
+                self.talker.receive(host);
                 self.talker.count(Packet::TelephoneEvent);
                 self.note(&format!("dtmf {}", char::from(key).escape_default()), host);
             }
@@ -143,11 +143,11 @@ impl Call {
                 self.note(&format!("error {shown:02x?} of the peer"), host);
             }
             Message::Unknown(_) => {
-                self.talker.count(Packet::Received);
+                self.talker.receive(host);
                 self.talker.count(Packet::Unsupported);
             }
             Message::Audio { rate_hz, payload } => {
-                self.talker.count(Packet::Received);
+                self.talker.receive(host);
                 self.take_audio(rate_hz, payload, host)?;
                 self.announced = true;
                 if !self.greeted && self.output().is_some() {

@@ -406,6 +406,9 @@ impl Samples {
         if !samples.is_empty() {
             self.count += samples.len() as u64;
             self.voice.push(samples, now_ns);
+            if let Some(network) = self.voice.stream().account().network() {
+                network.set_last_packet(now_ns);
+            }
         }
         self.left != Some(0)
     }

@@ -111,6 +111,14 @@ impl Talker {
         self.stream().and_then(|stream| stream.account().network())
     }
 
+    /// A message of its protocol came.
+    pub(super) fn receive(&self, host: &Host<'_>) {
+        if let Some(network) = self.network() {
+            network.count(Packet::Received);
+            network.set_last_packet(host.now_ns);
+        }
+    }
+
     pub(super) fn count(&self, packet: Packet) {
         if let Some(network) = self.network() {
             network.count(packet);

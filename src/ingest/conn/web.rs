@@ -152,7 +152,7 @@ impl Web {
                 reply(&self.message);
             }
             if matches!(message, Message::Text(_)) {
-                self.talker.count(Packet::Received);
+                self.talker.receive(host);
                 return Ok(());
             }
         }
@@ -203,17 +203,17 @@ impl Web {
         else {
             return Ok(());
         };
-        talker.count(Packet::Received);
+        talker.receive(host);
         if let Some(speech) = speech.take_text(text, talker, decoder, host)? {
             self.admit(speech, host)?;
             // The message that named the stream came before it had an account.
-            self.talker.count(Packet::Received);
+            self.talker.receive(host);
         }
         Ok(())
     }
 
     fn take_audio(&mut self, bytes: &[u8], host: &Host<'_>) -> Result<(), Over> {
-        self.talker.count(Packet::Received);
+        self.talker.receive(host);
         let Some((sound, encoding)) = self.speech.as_ref().and_then(Speech::sound) else {
             let why = "a binary message where this protocol has none";
             if !self.talker.is_known() {

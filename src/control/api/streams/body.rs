@@ -84,7 +84,7 @@ pub(in crate::control::api) struct StreamBody {
     pub(in crate::control::api) received_packets: Option<u64>,
     /// Expected by the sender's numbers and not received.
     pub(in crate::control::api) lost_packets: Option<u64>,
-    /// Since its last packet, or since bytes came on its connection; null once it has ended, too.
+    /// Since its last packet, or since samples came on its connection; null once it has ended, too.
     pub(in crate::control::api) last_packet_age_ms: Option<f64>,
 }
 

@@ -189,6 +189,23 @@ fn bare_samples_are_heard_whatever_pieces_they_come_in() {
 }
 
 #[test]
+fn a_ping_is_no_packet() {
+    let mut line = Line::new(bare());
+    line.feed(&binary(&le_bytes(&ramp(160)))).unwrap();
+    let begun = line.rig.now_ns;
+    let age_of = |line: &Line| {
+        let gauges = line.rig.account().network().unwrap().gauges();
+        gauges.last_packet_age(begun + 5_000_000_000).unwrap()
+    };
+    let before = age_of(&line);
+    line.rig.now_ns += 3_000_000_000;
+    line.feed(&message(9, b"ping")).unwrap();
+    assert_eq!(age_of(&line), before);
+    line.feed(&binary(&le_bytes(&ramp(160)))).unwrap();
+    assert_eq!(age_of(&line) + std::time::Duration::from_secs(3), before);
+}
+
+#[test]
 fn what_says_nothing_of_itself_is_as_the_mix_is() {
     let mut line = Line::new(ask());
     assert_eq!((line.rig.streams(), line.web.is_known()), (0, false));

@@ -84,9 +84,6 @@ impl Worker {
                 gone.push((key, over));
                 return;
             }
-            if let Some(network) = peer.stream().and_then(|stream| stream.account().network()) {
-                network.set_last_packet(now_ns);
-            }
         }
         if let Err(over) = watch(peer, epoll) {
             gone.push((key, over));
