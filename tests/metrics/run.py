@@ -203,9 +203,10 @@ def check_values(prometheus, server, jobs):
     assert len(starts) == 1 and abs(starts.pop() - time.time()) < 120
     [(_, drift)] = prometheus.query(
         "mixpool_offered_samples_total - on (job) mixpool_mixed_samples_total"
-        ' - on (job) sum by (job) (mixpool_dropped_samples_total) and on (job) up{job="mixpool"}'
+        ' - on (job) sum by (job) (mixpool_dropped_samples_total)'
+        ' - on (job) sum by (job) (mixpool_discarded_samples_total) and on (job) up{job="mixpool"}'
     )
-    # What was offered and is neither mixed nor dropped waits in rings.
+    # What was offered and is neither mixed, dropped nor discarded waits in rings.
     assert 0 <= drift <= (SYNTHETIC + 1) * 8000, drift
 
 
