@@ -133,7 +133,7 @@ impl Account {
         &self.id
     }
 
-    /// What people call it.
+    /// The label for people.
     pub fn label(&self) -> &LabelCell {
         &self.label
     }

@@ -143,7 +143,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
     format!("line {number}, {line:?}: {why}")
 }
 
-/// What a value is that no flag takes.
+/// The kind of a value that no flag takes.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Array(_) => "an array",

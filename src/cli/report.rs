@@ -204,7 +204,7 @@ fn summary(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// What was left out on purpose, by reason, if anything.
+/// The samples that were discarded on purpose, by reason; none if there are none.
 fn discards(ledger: &LedgerReport) -> Option<String> {
     let reasons = [
         ("latency_cap", ledger.discarded_latency_cap_samples),

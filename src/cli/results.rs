@@ -49,7 +49,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Refuses a file to be written that is another of those to be written or read, by whatever path or link, or
+/// Refuses a file to be written that is another of those to be written or read, by any path or link, or
 /// that a standard stream goes to.
 ///
 /// # Errors
@@ -98,7 +98,7 @@ pub fn is_stdout(record: &Path) -> bool {
         || identity(record).is_some_and(|record| Some(record) == identity(Path::new(STDOUT)))
 }
 
-/// One file, whatever its path. None for devices such as /dev/null, in which nothing can be lost, and for what
+/// Identity of a file, the same by each of its paths. None for devices such as /dev/null, in which nothing can be lost, and for what
 /// cannot exist.
 fn identity(path: &Path) -> Option<Identity> {
     let path = if path == Path::new(DASH) {

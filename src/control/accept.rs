@@ -158,7 +158,7 @@ fn problem_of(no_place: NoPlace) -> Problem {
     }
 }
 
-/// Says that there is no room, whatever is asked for.
+/// Answers any request with the problem.
 async fn turn_away(stream: TcpStream, problem: Problem) {
     let service = service_fn(move |_: Request<Incoming>| {
         let mut response = problem.clone().into_response();

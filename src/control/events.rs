@@ -161,7 +161,7 @@ pub(super) struct Watcher {
     started: u64,
     /// Streams that run and whose first drop was told.
     dropped: BTreeSet<u64>,
-    /// Streams that run and whose burst was told.
+    /// Streams that run and whose burst is in the log.
     bursts: BTreeSet<u64>,
     /// Of streams that run.
     health: BTreeMap<u64, Health>,

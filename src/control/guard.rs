@@ -81,7 +81,7 @@ pub(super) async fn protect(
     response
 }
 
-/// What the log says of a request that is refused.
+/// The parts of a refused request that the log has.
 struct Asked {
     address: IpAddr,
     method: Method,
@@ -99,7 +99,7 @@ impl Asked {
     }
 
     /// Logs an answer that keeps a stranger out, or refuses audio, as often as strangers may have it logged.
-    /// What they choose comes last, escaped: a line has one address, and that is before.
+    /// Text that a stranger chooses comes last, escaped: the address stands before it.
     fn log_refusal(&self, state: &State, response: &Response) {
         let status = response.status();
         let keeps_out = [

@@ -18,8 +18,8 @@ pub trait Admission: Send + Sync {
     /// once per stream, never per packet.
     ///
     /// # Errors
-    /// [`Refused`] when all rings are in use, and when the mixer cannot be reached; counted by whoever
-    /// refuses.
+    /// [`Refused`] when all rings are in use, and when the mixer cannot be reached; the caller counts the
+    /// refusal.
     fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused>;
 
     /// Whether a stream of this name runs: another that is admitted under it gets a number behind its
@@ -43,7 +43,7 @@ pub trait Admission: Send + Sync {
 pub struct Newcomer {
     /// Its name in the report; with a number behind it, if a running stream has it already.
     pub id: String,
-    /// What people call it, if its sender said so.
+    /// The label for people, if its sender has one.
     pub label: Option<Label>,
     /// Where it comes from, for people: `rtp 192.0.2.1:4000`.
     pub from: String,
@@ -72,7 +72,7 @@ pub enum NotAdmitted {
     /// There is no ring for it.
     #[error(transparent)]
     Lease(#[from] AcquireError),
-    /// The mixer cannot be told of it now.
+    /// The mixer cannot take a command now.
     #[error(transparent)]
     Busy(#[from] Busy),
 }

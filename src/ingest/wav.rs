@@ -152,7 +152,7 @@ impl<R> WavSource<R> {
     }
 }
 
-/// What a file that is neither regular nor a directory is.
+/// The kind of a file that is neither regular nor a directory.
 fn kind_name(kind: FileType) -> &'static str {
     if kind.is_fifo() {
         "a FIFO"

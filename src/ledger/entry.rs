@@ -55,7 +55,7 @@ impl Entry {
         rate(self.dropped(), self.offered)
     }
 
-    /// What the mix lacks of the audio that there was: lost on the way, or dropped.
+    /// Samples that the mix lacks of those that were sent: lost on the way, or dropped.
     pub fn missing(&self) -> u64 {
         self.lost + self.dropped()
     }
@@ -70,7 +70,7 @@ impl Entry {
         rate(self.missing(), self.sent())
     }
 
-    /// What was discarded, by reason.
+    /// Discarded samples, by reason.
     pub fn discards(&self) -> [(&'static str, u64); 4] {
         [
             ("latency_cap", self.discarded_latency_cap),

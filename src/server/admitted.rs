@@ -77,7 +77,7 @@ impl Admitted {
         self.account.id()
     }
 
-    /// What people call it, if by anything.
+    /// The label for people, if it has one.
     pub fn label(&self) -> Option<Arc<str>> {
         self.account.label().get()
     }

@@ -68,8 +68,8 @@ impl Room<'_> {
 }
 
 impl Sender {
-    /// Room for an admission. To be asked for before a slot is leased: one that the mixer is not told of
-    /// would never come back.
+    /// Room for an admission. Ask for it before a slot is leased: a slot without its command would never come
+    /// back.
     ///
     /// A slot is leased anew only when the mixer has given it back, and it has taken the admission before;
     /// so there is room unless there are more taps than [`TAPS_MAX`].

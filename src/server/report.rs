@@ -133,7 +133,7 @@ pub struct TickReport {
 #[allow(missing_docs, reason = "the words of the ledger")]
 pub struct StreamReport {
     pub id: String,
-    /// What people call it.
+    /// The label for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     #[serde(flatten)]

@@ -31,7 +31,7 @@ const KEYS: &str = "id, label, rate, channels, format, gain";
 pub struct Hello {
     /// The stream's name: printable ASCII.
     pub id: Option<String>,
-    /// What people call it.
+    /// The label for people.
     pub label: Option<Label>,
     /// Samples per second: a rate that a [`Format`] allows.
     pub rate_hz: Option<u32>,

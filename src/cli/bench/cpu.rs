@@ -149,7 +149,7 @@ mod tests {
         let thread = thread::Builder::new()
             .name("ingest-7".to_owned())
             .spawn(move || {
-                // The kernel counts in hundredths of a second, of which a busy machine gives few.
+                // The kernel counts in hundredths of a second; on a busy machine a thread gets few of them.
                 let begun = Instant::now();
                 while CpuTimes::now().since(before).ingest.is_zero()
                     && begun.elapsed() < Duration::from_secs(60)

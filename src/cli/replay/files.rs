@@ -24,11 +24,11 @@ pub const STDIN: &str = "-";
 /// Descriptors that the program needs beside its files.
 const OTHER_DESCRIPTORS: u64 = 64;
 
-/// What the paths of a command line lead to.
+/// The files that the paths of a command line lead to.
 #[derive(Default)]
 pub struct Found {
-    /// In the order of the paths, those of a directory in order of their names. Whatever a directory has
-    /// under the name of a WAV file is among them, so that none is passed over in silence.
+    /// In the order of the paths, those of a directory in order of their names. Each entry of a directory
+    /// with the name of a WAV file is among them, so that none is skipped without a message.
     pub files: Vec<PathBuf>,
     /// Directories that cannot be looked into.
     pub failed: Vec<SourceErrorReport>,

@@ -12,7 +12,7 @@ use mixpool::{
 /// not fill a disk by that: the others of a look are one line.
 const LINES_MAX: usize = 20;
 
-/// What the log knows.
+/// The streams that the log has named.
 #[derive(Debug)]
 pub(super) struct StreamLog {
     started: u64,

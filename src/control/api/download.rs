@@ -124,7 +124,7 @@ fn disposition(name: &str) -> String {
     format!("attachment; filename=\"{quoted}\"")
 }
 
-/// What of the file is asked for.
+/// The part of the file that is asked for.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     All,
@@ -142,7 +142,7 @@ fn range(headers: &HeaderMap, length: u64) -> Asked {
     let (Some(field), None) = (fields.next(), fields.next()) else {
         return Asked::All;
     };
-    // A range of another version of the file: there is but one here, whose validator nobody can know.
+    // A range of another version of the file: there is only one here, and it has no validator.
     if headers.contains_key(header::IF_RANGE) {
         return Asked::All;
     }
@@ -172,7 +172,7 @@ fn range(headers: &HeaderMap, length: u64) -> Asked {
     }
 }
 
-/// Sends the bytes as they are taken, until there is nobody who takes them.
+/// Sends the bytes as the client takes them, until it is gone.
 async fn send(file: File, from: u64, to: u64, pieces: &mpsc::Sender<io::Result<Bytes>>) {
     let mut file = file;
     let mut at = from;

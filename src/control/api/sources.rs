@@ -66,7 +66,7 @@ enum StartStreamBody {
         #[serde(default)]
         #[schema(exclusive_minimum = 0, maximum = 31_536_000)]
         duration_s: Option<f64>,
-        /// What people call it, without control characters.
+        /// The label for people, without control characters.
         #[serde(default)]
         #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
             pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
@@ -96,7 +96,7 @@ enum StartStreamBody {
         /// Whether it begins again at its end.
         #[serde(default)]
         looped: bool,
-        /// What people call it, without control characters.
+        /// The label for people, without control characters.
         #[serde(default)]
         #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
             pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]

@@ -100,7 +100,7 @@ struct ChangeBody {
     #[serde(default, deserialize_with = "some")]
     #[schema(value_type = bool)]
     solo: Option<bool>,
-    /// What people call it, without control characters; null takes the label away.
+    /// The label for people, without control characters; null removes it.
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
         pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]

@@ -73,7 +73,7 @@ pub(super) struct Asked {
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false)]
     gain: Option<f32>,
-    /// What people call it: 1 to 128 characters, without control characters.
+    /// The label for people: 1 to 128 characters, without control characters.
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false, value_type = String, max_length = 128,
         pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$")]

@@ -64,7 +64,7 @@ pub(super) struct Asked {
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false)]
     gain: Option<f32>,
-    /// What people call it: 1 to 128 characters, without control characters; if it is left out, the label that
+    /// The label for people: 1 to 128 characters, without control characters; if it is left out, the label that
     /// Twilio's custom parameters or Asterisk's channel have for it.
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false, value_type = String, max_length = 128,

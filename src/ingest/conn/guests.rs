@@ -68,7 +68,7 @@ pub struct WebAsk {
     /// The stream's name; if none is given it is that of the call, or made of the peer's address. Refused
     /// if a running stream has it.
     pub id: Option<String>,
-    /// What people call it; if none is given, what the call is named by its protocol.
+    /// The label for people; without one, the name that the protocol has for the call.
     pub label: Option<Label>,
     /// Of bare samples: samples per second, a rate that a [`Format`](crate::audio::Format) allows.
     pub rate_hz: Option<u32>,
@@ -90,7 +90,7 @@ pub struct WebAsk {
 pub struct BodyAsk {
     /// The stream's name. Refused if a running stream has it.
     pub id: String,
-    /// What people call it.
+    /// The label for people.
     pub label: Option<Label>,
     /// What the bytes are.
     pub content: ContentType,

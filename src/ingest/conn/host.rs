@@ -35,7 +35,7 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(super) struct Wish<'a> {
     pub(super) id: String,
-    /// What people call it.
+    /// The label for people.
     pub(super) label: Option<Label>,
     /// Where it comes from, for people; the listener's name if it is not said.
     pub(super) from: Option<&'a str>,

@@ -57,7 +57,7 @@ use crate::{audio::Gain, ledger::Listener};
 /// What could not be done, where nothing can be said of a single listener.
 const NO_THREAD: &str = "cannot start the thread of the connections";
 
-/// How long a peer that was told of the end of its connection may go on sending.
+/// How long a peer may go on sending after the reason of its end was sent.
 pub const LINGER: Duration = Duration::from_secs(5);
 /// Bytes of it that are read and discarded meanwhile; beyond them it is left to wait.
 pub const LINGER_BYTES_MAX: usize = 4 << 20;

@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(sequence.report().cumulative_lost, -3);
         sequence.take(102);
         assert_eq!(sequence.totals(), (7, 1));
-        // What was lost before a start over stays lost.
+        // Packets lost before a restart stay lost.
         orders(&mut sequence, &[40_000, 40_001, 40_001]);
         assert_eq!(sequence.totals(), (9, 1));
     }

@@ -98,7 +98,7 @@ pub(super) fn read_header(reader: &mut (impl Read + Seek)) -> Result<Header, Hea
     })
 }
 
-/// Reads the header of a stream, whose length is not known, and leaves `reader` at the first sample.
+/// Reads the header of a stream of unknown length, and leaves `reader` at the first sample.
 pub(super) fn read_stream_header(reader: &mut impl Read) -> Result<Header, HeaderError> {
     read_chunks(reader, None, |reader, bytes| {
         // If there are fewer, what is read next is missing.

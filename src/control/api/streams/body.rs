@@ -47,7 +47,7 @@ impl PhaseBody {
 pub(in crate::control::api) struct StreamBody {
     /// No other stream that runs has it; one that ended may.
     pub(in crate::control::api) id: String,
-    /// What people call it; null if nothing was said.
+    /// The label for people; null without one.
     pub(in crate::control::api) label: Option<String>,
     /// How many streams were admitted before it.
     pub(in crate::control::api) number: u64,

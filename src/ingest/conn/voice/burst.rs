@@ -8,7 +8,7 @@ use crate::{
 /// Time after the first discard in which what follows is added to it.
 const ADDED_NS: u64 = 1_000_000_000;
 
-/// What is known of a stream's burst.
+/// A stream's burst so far.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
     /// When the first of it was discarded.

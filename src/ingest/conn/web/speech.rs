@@ -138,7 +138,7 @@ impl Speech {
         Some(id.map_or_else(|| name_of(ask.peer), Clone::clone))
     }
 
-    /// What its protocol says that people call it.
+    /// The label that its protocol has for it.
     pub(super) fn label(&self) -> Option<Label> {
         match &self.kind {
             Kind::Media { start, .. } => start.label.clone(),

@@ -33,14 +33,14 @@ use crate::ingest::{
 /// Peers that were told of the end and may take their time to go, at once: they take no place of those who
 /// come. Beyond it the connection is closed over them.
 const LEAVING_MAX: usize = 1024;
-/// How long all have to go that are told at the end of the thread.
+/// How long all peers have to close at the end of the thread.
 const LEAVE_AT_END: Duration = Duration::from_millis(250);
 
 /// A connection that is over, and whose peer may not know yet.
 pub(super) struct Leaving {
     key: u64,
     socket: Socket,
-    /// What has to go out before our side is shut down.
+    /// Bytes that go out before our side is shut down.
     outbox: Outbox,
     /// Whether the peer has shut down its side.
     ended: bool,

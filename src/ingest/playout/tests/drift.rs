@@ -13,7 +13,7 @@ struct Sender {
     burst: u64,
 }
 
-/// What some minutes of it led to.
+/// The outcome of some minutes of it.
 #[derive(Debug)]
 struct Outcome {
     /// Concealed after the first twenty seconds, in which the delay is found.
