@@ -10,7 +10,7 @@
 mod admitted;
 mod commands;
 mod download;
-mod ending;
+mod end_watch;
 mod error;
 mod folder;
 mod handle;
@@ -61,7 +61,7 @@ pub use self::{
 };
 use self::{
     commands::Commands,
-    ending::Ending,
+    end_watch::EndWatch,
     mixing::{MixerEnd, Spawned},
     realtime::Granted,
     recordings::Recordings,
@@ -324,7 +324,7 @@ impl Running {
         } = self;
         shared.stop.request();
         shared.recordings.close();
-        let ending = Ending::watch(&shared);
+        let end_watch = EndWatch::start(&shared);
         let (mut end, sinks) = mixer.join().expect("the mixer thread panicked");
         // With the sources at rest the ledger is exact.
         let errors = feeders.join();
@@ -338,7 +338,7 @@ impl Running {
         end.end_all();
         let sent = sinks.finish();
         let recordings = shared.recordings.finish();
-        drop(ending);
+        drop(end_watch);
         let status = shared.status();
         let accounts = shared.register.lock();
         let streams = accounts.kept();

@@ -14,13 +14,13 @@ use super::shared::Shared;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// An end under way. Dropping it ends its thread.
-pub(super) struct Ending {
+pub(super) struct EndWatch {
     _ended: Option<Sender<()>>,
 }
 
-impl Ending {
+impl EndWatch {
     /// Starts the thread; without one the end is only silent.
-    pub(super) fn watch(shared: &Arc<Shared>) -> Self {
+    pub(super) fn start(shared: &Arc<Shared>) -> Self {
         let (ended, end) = mpsc::channel();
         let shared = Arc::clone(shared);
         let watch = move || {
