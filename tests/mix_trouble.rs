@@ -92,6 +92,7 @@ fn a_doubled_frame_plays_once() {
         offered: 3 * N,
         mixed: 2 * N,
         discarded: N,
+        discarded_damaged: N,
         duplicate_frames: 1,
         segments: 1,
         ..Entry::default()
@@ -139,6 +140,7 @@ fn a_damaged_frame_is_discarded_and_concealed() {
         offered: 3 * N,
         mixed: 2 * N,
         discarded: N,
+        discarded_damaged: N,
         concealed: N,
         checksum_errors: 1,
         segments: 1,
