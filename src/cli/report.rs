@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use mixpool::server::{LedgerReport, RealtimeReport, Report, StreamReport, Totals};
 
-use super::units::{show_bytes, show_ns};
+use super::units::{show_bytes, show_ns, show_stream};
 
 /// A column of a table: its header, and what it shows of a row.
 type Column<Row> = (&'static str, fn(&Row) -> String);
@@ -50,12 +50,8 @@ const DISCARDED: &str = "discarded";
 const LOST: &str = "lost";
 const MISSING_RATE: &str = "missing_rate";
 
-/// The id, one word; behind it the label, in quotes.
 fn name(stream: &StreamReport) -> String {
-    match &stream.label {
-        Some(label) => format!("{} \"{label}\"", stream.id),
-        None => stream.id.clone(),
-    }
+    show_stream(&stream.id, stream.label.as_deref())
 }
 
 /// Space between columns.

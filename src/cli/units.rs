@@ -9,6 +9,14 @@ use mixpool::audio::Gain;
 /// Longest delay that a flag may ask for. A stream that waits longer is never heard.
 const DELAY_MAX: Duration = Duration::from_secs(3600);
 
+/// A stream's id, which is one word; behind it its label, in quotes.
+pub fn show_stream(id: &str, label: Option<&str>) -> String {
+    match label {
+        Some(label) => format!("{id} \"{label}\""),
+        None => id.to_owned(),
+    }
+}
+
 /// A whole number of this range.
 pub fn count<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T> + Clone
 where

@@ -8,6 +8,8 @@ use mixpool::{
     server::{Admitted, Handle, Health, HealthChange},
 };
 
+use crate::cli::units::show_stream;
+
 /// Lines of a look about streams that began, as many about those that ended, and about those whose health
 /// changed. Strangers may begin streams, and must not fill a disk by that: the others of a look are one line.
 const LINES_MAX: usize = 20;
@@ -101,12 +103,8 @@ fn rest(all: usize, what: &str) {
     }
 }
 
-/// The id; behind it the label, in quotes.
 fn name(stream: &Admitted) -> String {
-    match stream.label() {
-        Some(label) => format!("{} \"{label}\"", stream.id()),
-        None => stream.id().to_owned(),
-    }
+    show_stream(stream.id(), stream.label().as_deref())
 }
 
 /// Where it came from, how long it was there, and what of it was not heard.
