@@ -154,6 +154,8 @@ export class Model {
     this.waveMin.fill(0);
     this.waveMax.fill(0);
     this.waveEnd = 0;
+    // Those of another run say nothing of this one, and its uptime would be the age of its streams.
+    this.totals = null;
   }
 
   #start([slot, id, source, admitted_ms, number, label], before) {
