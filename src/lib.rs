@@ -11,31 +11,19 @@
 //! - [`sink`]: audio out. The recording.
 //! - [`server`]: joins the layers. Threads, the epoll loop, start, stop and the report.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 // Under the realtime sanitizer (`.ci/sanitize`) a tick says that it never waits.
 #![cfg_attr(rtsan, feature(sanitize))]
 
-#[allow(
-    unsafe_code,
-    reason = "the one place where it is needed; each block carries its proof"
-)]
-pub mod queue;
+pub use mixpool_queue as queue;
 
-#[cfg(feature = "server")]
 pub mod audio;
-#[cfg(feature = "server")]
 pub mod control;
-#[cfg(feature = "server")]
 pub mod ingest;
-#[cfg(feature = "server")]
 pub mod ledger;
-#[cfg(feature = "server")]
 pub mod mixer;
-#[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "server")]
 pub mod sink;
-#[cfg(feature = "server")]
 pub mod wire;
 
 /// The README's code compiles and runs.

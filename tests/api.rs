@@ -3,8 +3,6 @@
 //!
 //! Each answer that any test here gets is held to the description, and to what all answers have in
 //! common: [`client`] does that.
-#![cfg(feature = "server")]
-
 #[path = "api/client.rs"]
 mod client;
 #[path = "api/description.rs"]

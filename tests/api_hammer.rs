@@ -5,8 +5,6 @@
 //! must be accounted for all the same. Solo would silence those that are left alone; `tests/api` has it.
 //!
 //! How many ticks are late is the machine's doing, and no matter here.
-#![cfg(feature = "server")]
-
 #[path = "api/client.rs"]
 mod client;
 mod face;

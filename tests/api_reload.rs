@@ -1,7 +1,5 @@
 //! `POST /api/v1/reload`: what can change does, for those who come and for those who are there; what cannot
 //! is named.
-#![cfg(feature = "server")]
-
 #[path = "api/client.rs"]
 mod client;
 mod face;

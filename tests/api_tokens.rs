@@ -1,6 +1,4 @@
 //! Tokens as an operator has them: files, flags, and reading them again.
-#![cfg(feature = "server")]
-
 #[path = "api/client.rs"]
 mod client;
 mod face;

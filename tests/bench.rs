@@ -1,7 +1,5 @@
 //! `mixpool bench` as a user runs it. Its figures agree with each other, whatever this machine holds:
 //! one that is slow or busy fails steps, and the answer says so.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{

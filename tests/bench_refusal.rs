@@ -1,6 +1,4 @@
 //! What `mixpool bench` refuses before it runs a step, and in which words.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::process::{Command, Output};

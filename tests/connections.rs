@@ -2,8 +2,6 @@
 //!
 //! The mixer is run by the test, on the mix's own clock; a test that is late changes nothing, since the
 //! clock decides where samples play.
-#![cfg(feature = "server")]
-
 #[path = "connections/desk.rs"]
 mod desk;
 mod patience;

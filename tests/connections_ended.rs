@@ -1,7 +1,5 @@
 //! A stream that comes over a connection is ended by command: its peer is told in its own protocol, the
 //! connection is closed, and every sample is accounted for.
-#![cfg(feature = "server")]
-
 #[path = "connections/desk.rs"]
 mod desk;
 mod patience;

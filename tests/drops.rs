@@ -1,7 +1,5 @@
 //! `mixpool drops`: the figures agree with each other, whatever the machine's speed.
 
-#![cfg(feature = "server")]
-
 use std::fs;
 
 use assert_cmd::Command;

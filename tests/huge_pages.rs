@@ -1,6 +1,4 @@
 //! Huge pages are a wish: where this process may not have them, all is built and run without, and said.
-#![cfg(feature = "server")]
-
 mod face;
 
 use face::{mixpool, report, stderr, stdout};

@@ -1,7 +1,5 @@
 //! Listening over real sockets: what is heard is the recording, bit for bit, and nobody is in the way of
 //! anybody.
-#![cfg(feature = "server")]
-
 #[path = "api/client.rs"]
 mod client;
 #[path = "listen/desk.rs"]

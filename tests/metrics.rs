@@ -1,6 +1,4 @@
 //! `GET /metrics`: both text formats, whose series streams have, and counters that never go back.
-#![cfg(feature = "server")]
-
 #[path = "metrics/exposition.rs"]
 mod exposition;
 #[path = "api/offer.rs"]

@@ -1,8 +1,6 @@
 //! Streams on the mix's own clock: a frame plays at the index that it was placed at, exactly, whenever
 //! the ticks are run; what comes too late is dropped and counted; and no stream begins anew.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::{

@@ -1,8 +1,6 @@
 //! Gain, mute and solo while streams play: every change is a straight line of 20 ms, by the mix's time,
 //! from the gain that was in force; what is silenced is accounted for; and a strip tells all of it.
 
-#![cfg(feature = "server")]
-
 #[path = "mix_control/model.rs"]
 mod model;
 mod support_mix;

@@ -1,8 +1,6 @@
 //! Streams begin and end at any time, and slots go from one stream to the next: no sample is lost at
 //! either end, and none crosses from one stream to another.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use std::sync::Arc;

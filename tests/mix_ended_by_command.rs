@@ -2,8 +2,6 @@
 //! that then waits in its ring, and all that still comes, is discarded and counted, until its producer
 //! closes and its slot comes back.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::{

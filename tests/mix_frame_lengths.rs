@@ -1,7 +1,5 @@
 //! How a stream is cut into frames does not change the mix by a bit.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::ledger::Entry;

@@ -1,8 +1,6 @@
 //! Listening to one stream while the mixer runs: alone, before its fader, bit for bit; or the mix without
 //! it, made once for all who want it.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::{

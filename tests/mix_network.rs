@@ -1,8 +1,6 @@
 //! Streams of a network on the mix's own clock: through loss, late packets and a mixer that stands
 //! still, the mix is the reference, and every account balances at every tick.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use std::{sync::Arc, time::Duration};

@@ -2,8 +2,6 @@
 //! limited or not, whatever happens to anybody's frames. Where that is the whole mix, a frame says so and
 //! is empty.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::{

@@ -1,8 +1,6 @@
 //! The mix is the sum of its streams, bit for bit: against a sum that the test computes itself, in
 //! `i64`, one sample at a time.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::{audio::Gain, mixer::Limiting};

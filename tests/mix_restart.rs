@@ -1,8 +1,6 @@
 //! A stream whose media time jumps begins anew: ahead by more than 500 blocks at once, behind after
 //! 25 ticks without a sample. No media time whatever stops the mixer or unbalances an account.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::ledger::Entry;

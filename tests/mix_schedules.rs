@@ -2,8 +2,6 @@
 //! streams at once: the equation holds at every tick, and the mix is what a slow model makes of what the
 //! rings took, sample by sample.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use std::sync::Arc;

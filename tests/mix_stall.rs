@@ -1,8 +1,6 @@
 //! A mixer that stands still loses nothing while the rings have room. What a full ring refused is
 //! counted to the sample, and everything else is in its place.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::{audio::frame::frame_bytes, ledger::Entry};

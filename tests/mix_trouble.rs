@@ -1,8 +1,6 @@
 //! Frames that are late, missing, doubled, overlapping, damaged, empty or no frames at all: each with
 //! the exact output, the exact account and the exact count of concealed samples.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use mixpool::{audio::Gain, ledger::Entry, mixer::Command};

@@ -1,8 +1,6 @@
 //! An adaptive delay: what is heard is pieces of what was sent, bit for bit and in order; between them is
 //! a cross-fade, or what the ledger names as missing; and the delay stays between its bounds.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 mod support_net;
 

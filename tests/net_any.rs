@@ -1,7 +1,5 @@
 //! Any sender on any path: the books are exact, and the mix is the reference.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 mod support_net;
 

@@ -1,7 +1,5 @@
 //! What is lost is concealed, exactly, and counted; nothing else changes.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 mod support_net;
 

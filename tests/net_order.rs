@@ -1,8 +1,6 @@
 //! Packets that come in another order, twice, unevenly or all at once: what comes in time plays in its
 //! place, what does not is late to the sample, and nothing slips.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 mod support_net;
 

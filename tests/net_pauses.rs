@@ -1,7 +1,5 @@
 //! A sender that is silent, says that it is, or sends what is no audio: neither audio nor loss.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 mod support_net;
 

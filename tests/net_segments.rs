@@ -1,8 +1,6 @@
 //! Numbers that wrap, and senders that begin anew: nothing of what comes is lost, and what was before
 //! is played to its end.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 mod support_net;
 

@@ -1,8 +1,6 @@
 //! A sender whose clock runs 200 ppm too fast or too slow, for an hour: its samples neither run out nor
 //! pile up, none is missed or dropped, and what is told of its clock is true.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 mod support_net;
 

@@ -1,8 +1,6 @@
 //! Who is a stream: floods, refusals, silence, goodbyes, and several sources of one address. Nothing
 //! that a stranger sends takes a slot or a sample from a live stream.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 mod support_net;
 

@@ -1,6 +1,4 @@
 //! `mixpool plan` as a user runs it: figures, choices, refusals and exit codes.
-#![cfg(feature = "server")]
-
 use std::process::{Command, Output};
 
 use serde_json::Value;

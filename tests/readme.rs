@@ -1,7 +1,5 @@
 //! What the README and the operations page tell people to type does what they say.
 
-#![cfg(feature = "server")]
-
 use std::{collections::BTreeSet, fs, iter, path::Path, process::Command};
 
 use tempfile::TempDir;

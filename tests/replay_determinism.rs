@@ -1,8 +1,6 @@
 //! The same files give the same bytes: whatever the threads that read them, the rings between, and the
 //! speed of the machine. Nothing is dropped, every sample is mixed, and the sum is the sum.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use std::{

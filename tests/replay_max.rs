@@ -1,6 +1,4 @@
 //! As fast as possible: every sample of every file is mixed, whatever the rings hold.
-#![cfg(feature = "server")]
-
 mod face;
 
 use face::{MIXPOOL, fixture, mixpool, number, report, samples, text};

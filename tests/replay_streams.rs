@@ -1,6 +1,4 @@
 //! Files become streams: walked directories, `--streams` that takes files in turn, `--loop`, speeds.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{fs, path::PathBuf};

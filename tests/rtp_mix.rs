@@ -1,8 +1,6 @@
 //! RTP through a troubled network into the mix, on virtual time: what came in time plays exactly where
 //! it belongs, whatever the network did to the order of it, and what never came is missed to the sample.
 
-#![cfg(feature = "server")]
-
 mod support_mix;
 
 use std::{net::SocketAddr, time::Duration};

@@ -1,6 +1,4 @@
 //! A config file for `serve`: its keys are the flags, flags win, and what is wrong is said of it.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::path::{Path, PathBuf};

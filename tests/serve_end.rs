@@ -1,7 +1,5 @@
 //! The end of a server: what comes when the mixer has run its last tick is accounted for all the same.
 
-#![cfg(feature = "server")]
-
 mod patience;
 
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! Where the control plane is: the port that nobody asked for, the one that is taken, and none; and what it
 //! tells of a server that stood still.
-#![cfg(feature = "server")]
-
 #[path = "api/client.rs"]
 mod client;
 mod face;

@@ -1,6 +1,4 @@
 //! Senders with jitter and clocks that are off: the ledger holds, and what came late is explained.
-#![cfg(feature = "server")]
-
 mod face;
 
 use face::{mixpool, number, report, stdout};

@@ -1,6 +1,4 @@
 //! A mix that is too loud for 16 bits: the limiter turns it down, saturation clips it.
-#![cfg(feature = "server")]
-
 mod face;
 
 use face::{number, report};

@@ -1,6 +1,4 @@
 //! `serve` with listeners, as a user starts it: what it says of them, and what comes out of the mix.
-#![cfg(feature = "server")]
-
 #[path = "api/client.rs"]
 mod client;
 mod face;

@@ -1,6 +1,4 @@
 //! The plan of a server that runs: what the command says of the same pool, as if it were not here yet.
-#![cfg(feature = "server")]
-
 use std::time::Duration;
 
 use mixpool::{

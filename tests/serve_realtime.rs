@@ -1,7 +1,5 @@
 //! `--realtime` and `--mixer-cpu`: what the kernel says of the mixer thread is what the report says, what
 //! was refused is told with its remedy, and the server runs either way.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{

@@ -1,7 +1,5 @@
 //! The recording of a run: one block per tick in any format, what becomes of a run whose file cannot be made
 //! or whose disk is full, and that no file which exists is lost.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{

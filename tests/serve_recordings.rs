@@ -1,7 +1,5 @@
 //! Recordings that begin and end while the server mixes: what is in them, what is told of them, and what
 //! becomes of one whose disk is full.
-#![cfg(feature = "server")]
-
 mod patience;
 
 use std::{

@@ -1,6 +1,4 @@
 //! What `serve` cannot start with: more streams than slots, and fewer descriptors than it needs.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{

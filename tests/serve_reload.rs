@@ -1,7 +1,5 @@
 //! SIGHUP has a server read its config again: what can change does, what cannot is named, and a broken
 //! file changes nothing.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{

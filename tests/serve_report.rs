@@ -1,6 +1,4 @@
 //! A short run, and its report: every promised key, ids, the equation, and the same as text.
-#![cfg(feature = "server")]
-
 mod face;
 
 use face::{mixpool, number, report, stdout, text};

@@ -1,6 +1,4 @@
 //! The same seed makes the same sound; another seed, another.
-#![cfg(feature = "server")]
-
 mod face;
 
 use face::{report, samples, text};

@@ -1,7 +1,5 @@
 //! Ctrl-C and SIGTERM end a server with a finished recording and its report; a second Ctrl-C ends it
 //! at once.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{

@@ -1,6 +1,4 @@
 //! Sources that begin while the server mixes: sound that is made up, and files of the recordings folder.
-#![cfg(feature = "server")]
-
 mod patience;
 
 use std::{

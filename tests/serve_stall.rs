@@ -1,7 +1,5 @@
 //! A server whose process stood still: every overdue tick is run, each as late as the clock says, until
 //! none is overdue, however short a tick is, and at the end, too.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{

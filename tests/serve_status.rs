@@ -1,6 +1,4 @@
 //! The status of a run: a terminal shows one line that is rewritten, a pipe gets plain lines.
-#![cfg(feature = "server")]
-
 mod face;
 
 use std::{

@@ -1,6 +1,4 @@
 //! Flags that are wrong: exit code 2, the flag's name, and never a panic, an overflow or a hang.
-#![cfg(feature = "server")]
-
 mod face;
 
 use face::{fixture, mixpool, stderr, stdout, text};

@@ -1,7 +1,5 @@
 //! Audio in over WebSockets and as bodies of requests, from real sockets to the recording, and the mix
 //! without each back.
-#![cfg(feature = "server")]
-
 #[path = "web_ingest/bodies.rs"]
 mod bodies;
 #[path = "web_ingest/callers.rs"]

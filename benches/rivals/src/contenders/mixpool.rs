@@ -1,6 +1,6 @@
 //! mixpool's queue pool, its rings polled.
 
-use mixpool::queue::{Consumer, LeaseId, Pool, Producer};
+use mixpool_queue::{Consumer, LeaseId, Pool, Producer};
 
 use super::{Contender, Publish, Receive, Room};
 

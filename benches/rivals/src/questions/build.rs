@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::ensure;
-use mixpool::queue::Pool;
+use mixpool_queue::Pool;
 
 use crate::{
     measure::{Run, Times, order, time},

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use memfd::Memfd;
-use mixpool::queue::{Consumer, Pool};
+use mixpool_queue::{Consumer, Pool};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use crate::{

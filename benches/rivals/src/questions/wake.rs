@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use mixpool::queue::{Consumer, Pool, Producer};
+use mixpool_queue::{Consumer, Pool, Producer};
 use nix::{
     sys::{
         epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},

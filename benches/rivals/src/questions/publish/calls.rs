@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::ensure;
-use mixpool::queue::Pool;
+use mixpool_queue::Pool;
 
 use super::{
     COLD_RING_BYTES, OURS, USUAL,
@@ -75,7 +75,7 @@ fn wakes_of(count: usize) -> anyhow::Result<u64> {
     let mut before = 0;
     for index in 0..=count {
         producer.publish(&message)?;
-        let taken = consumer.get(lease)?.map(mixpool::queue::Message::ack);
+        let taken = consumer.get(lease)?.map(mixpool_queue::Message::ack);
         ensure!(taken.is_some(), "{OURS}: a message did not arrive");
         // The first message of a lease is announced; from then on the ring is polled.
         if index == 0 {

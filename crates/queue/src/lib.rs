@@ -1,0 +1,86 @@
+//! Bytes between threads: a multi-producer single-consumer queue made of one lock-free ring per
+//! producer.
+//!
+//! A [`Pool`] preallocates all rings. A thread [acquires](Pool::acquire) one and gets its
+//! [`Producer`]; the one [`Consumer`] reads every ring in place and is woken through `epoll`, its
+//! own or the application's. The queue knows nothing of what it carries.
+//!
+//! # What is guaranteed
+//! - A message has any size up to [`Producer::message_max`] and is always one contiguous slice, for
+//!   the writer and for the reader: each ring's memory is mapped twice, back to back.
+//! - A publish never waits and never overwrites. A full ring drops the new message and counts it.
+//! - Messages of one producer arrive in order, once each. A message that was published before its
+//!   producer went away is still delivered.
+//! - Counts are exact at rest: offered = published + dropped, and after close and drain
+//!   published = got.
+//!
+//! # What it does not do
+//! - No order between producers; no waiting for room; no memory beyond the pool.
+//!
+//! ```
+//! use mixpool_queue::{Drained, Pool};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (pool, mut consumer) = Pool::builder().slots(4).ring_bytes(64 << 10).build()?;
+//! let mut producer = pool.acquire()?;
+//! let thread = std::thread::spawn(move || {
+//!     producer.publish(b"hello").unwrap();
+//!     producer.publish(b"world").unwrap();
+//! }); // the producer is dropped here, which closes its ring
+//!
+//! let mut heard = Vec::new();
+//! while pool.stats().released_leases == 0 {
+//!     consumer.wait(None)?;
+//!     while let Some(lease) = consumer.next_ready() {
+//!         let drained = consumer.drain(lease, 64, |message| heard.push(message.to_vec()))?;
+//!         if drained == Drained::Closed {
+//!             consumer.release(lease)?;
+//!         }
+//!     }
+//! }
+//! assert_eq!(heard, [b"hello", b"world"]);
+//! # thread.join().unwrap();
+//! # Ok(())
+//! # }
+//! ```
+
+mod barrier;
+mod builder;
+mod consumer;
+mod cursor;
+mod error;
+mod host;
+mod limit;
+#[cfg(loom)]
+#[path = "heap.rs"]
+mod mirror;
+#[cfg(not(loom))]
+mod mirror;
+mod pages;
+mod plan;
+mod pool;
+#[cfg(not(loom))]
+mod prefault;
+mod prefetch;
+mod producer;
+#[cfg(not(loom))]
+mod range;
+mod ring;
+mod stats;
+mod sync;
+mod wake;
+
+#[cfg(all(test, loom))]
+mod models;
+
+pub use builder::PoolBuilder;
+pub use consumer::{Batch, Consumer, Drained, Message};
+pub use error::{AcquireError, BuildError, PublishError, ReleaseError, ReserveError, StaleLease};
+pub use host::Host;
+pub use limit::LimitCheck;
+pub use pages::HugePages;
+pub use plan::PoolPlan;
+pub use pool::{LeaseId, Pool};
+pub use prefetch::prefetch_to_write;
+pub use producer::{Producer, Reservation};
+pub use stats::{PoolStats, RingStats, Tally, Waiting};
