@@ -1,4 +1,7 @@
 //! Huge pages are a wish: where this process may not have them, all is built and run without, and said.
+
+#[allow(dead_code, reason = "other programs need the rest of it")]
+#[path = "support/face.rs"]
 mod face;
 
 use face::{mixpool, report, stderr, stdout};

@@ -8,9 +8,18 @@
 #![cfg(rtsan)]
 #![feature(sanitize)]
 
+#[allow(dead_code, reason = "other programs need the rest of it")]
+#[path = "support/network.rs"]
+mod network;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "other programs need the rest of it"
+)]
+#[path = "support/rig/mod.rs"]
+mod rig;
 #[path = "../crates/queue/tests/support/sanitizer.rs"]
 mod sanitizer;
-mod support_mix;
 
 use std::{process::Command, sync::Mutex, thread, time::Duration};
 
@@ -22,8 +31,9 @@ use mixpool::{
     server::{Clock, Server, Settings},
     wire::rtp::Packet,
 };
+use network::Network;
+use rig::{BLOCK, Setup, noise};
 use sanitizer::{assert_ends_at, in_child, in_real_time};
-use support_mix::{BLOCK, Setup, network::Network, noise};
 
 #[test]
 fn a_whole_tick_of_a_thousand_streams_never_waits_and_never_enters_the_kernel() {

@@ -1,0 +1,323 @@
+//! Gain, mute and solo while streams play: every change is a straight line of 20 ms, by the mix's time,
+//! from the gain that was in force; what is silenced is accounted for; and a strip tells all of it.
+
+mod model;
+
+use std::sync::Arc;
+
+use mixpool::{
+    audio::{FrameKind, Gain},
+    mixer::{Command, Phase, Strip},
+    queue::LeaseId,
+};
+
+use crate::rig::{BLOCK, Rig, Setup, Talker, noise};
+
+const N: u64 = BLOCK as u64;
+const SILENCE: [i16; BLOCK] = [0; BLOCK];
+
+fn gain(linear: f32) -> Gain {
+    Gain::from_linear(linear).unwrap()
+}
+
+#[test]
+fn a_mute_takes_20_ms_in_a_straight_line() {
+    for (rate_hz, blocks) in [(8_000, 1), (24_000, 3)] {
+        let mut rig = Setup {
+            rate_hz,
+            ..Setup::mono()
+        }
+        .rig();
+        let mut stream = rig.stream();
+        let length = blocks * BLOCK;
+        stream.say_in_frames(&vec![16_000; 2 * BLOCK + length], BLOCK);
+        rig.tick();
+        rig.mixer.apply(Command::SetMuted(stream.lease(), true));
+        let heard = rig.ticks(blocks);
+        let line = (1..=length).map(|passed| {
+            let left = (length - passed) as f64 / length as f64;
+            (16_000.0 * left).round_ties_even() as i16
+        });
+        assert!(heard.into_iter().eq(line));
+        assert_eq!(stream.entry().muted, 0, "samples on the way are heard");
+        assert_eq!(rig.tick(), SILENCE);
+        assert_eq!(stream.entry().muted, N);
+    }
+}
+
+/// Streams that say noise, block after block.
+struct Choir {
+    rig: Rig,
+    talkers: Vec<Talker>,
+    block: u64,
+}
+
+impl Choir {
+    fn new(setup: Setup, count: usize) -> Self {
+        let mut rig = setup.rig();
+        let talkers = (0..count).map(|_| rig.stream()).collect();
+        Self {
+            rig,
+            talkers,
+            block: 0,
+        }
+    }
+
+    fn lease(&self, who: usize) -> LeaseId {
+        self.talkers[who].lease()
+    }
+
+    fn solo(&mut self, who: usize, solo: bool) {
+        let lease = self.lease(who);
+        self.rig.mixer.apply(Command::SetSolo(lease, solo));
+    }
+
+    fn voice(&self, who: usize) -> Vec<i16> {
+        let channels = usize::from(self.rig.format.channels());
+        noise(self.block * 100 + who as u64, BLOCK * channels, 20_000)
+    }
+
+    fn sing(&mut self) -> Vec<i16> {
+        for who in 0..self.talkers.len() {
+            let voice = self.voice(who);
+            self.talkers[who].say(&voice);
+        }
+        self.block += 1;
+        self.rig.tick()
+    }
+}
+
+#[test]
+fn soloing_and_back_again_restores_the_mix_bit_for_bit() {
+    for setup in [Setup::mono(), Setup::stereo(), Setup::mono().limited()] {
+        let (mut soloed, mut plain) = (Choir::new(setup, 5), Choir::new(setup, 5));
+        for block in 0..60 {
+            match block {
+                5 => soloed.solo(2, true),
+                10 => soloed.solo(4, true),
+                15 => soloed.solo(2, false),
+                20 => soloed.solo(4, false),
+                _ => {}
+            }
+            let (one, other) = (soloed.sing(), plain.sing());
+            // The limiter takes its time to forget.
+            let restored = setup.limiting == mixpool::mixer::Limiting::Saturate || block > 55;
+            if block < 5 || block > 20 && restored {
+                assert!(one == other, "block {block}");
+            } else if restored {
+                assert!(one != other, "block {block}");
+            }
+        }
+    }
+}
+
+#[test]
+fn while_any_stream_is_solo_the_others_are_consumed_unheard() {
+    let mut choir = Choir::new(Setup::mono(), 3);
+    choir.sing();
+    choir.solo(1, true);
+    choir.sing();
+    for _ in 0..3 {
+        let voice = choir.voice(1);
+        assert_eq!(choir.sing(), voice);
+    }
+    for (who, talker) in choir.talkers.iter().enumerate() {
+        let expected = if who == 1 { (5 * N, 0) } else { (2 * N, 3 * N) };
+        assert_eq!((talker.entry().mixed, talker.entry().muted), expected);
+    }
+    // Mute is stronger.
+    let lease = choir.lease(1);
+    choir.rig.mixer.apply(Command::SetMuted(lease, true));
+    choir.sing();
+    assert_eq!(choir.sing(), SILENCE);
+}
+
+#[test]
+fn others_are_heard_again_when_the_solo_stream_ends_however_it_ends() {
+    for by_command in [false, true] {
+        let mut choir = Choir::new(Setup::mono(), 2);
+        choir.solo(0, true);
+        choir.sing();
+        assert_eq!(choir.talkers[1].entry().muted, N);
+        let first = choir.talkers.remove(0);
+        if by_command {
+            choir.rig.mixer.apply(Command::End(first.lease()));
+        } else {
+            first.close();
+            // Its end is seen by a tick.
+            choir.sing();
+        }
+        choir.sing();
+        let voice = choir.voice(0);
+        assert_eq!(choir.sing(), voice);
+    }
+}
+
+#[test]
+fn a_stream_that_waits_can_be_solo_and_silences_the_others() {
+    let mut rig = Setup::mono().rig();
+    let (waits, mut talks) = (rig.stream(), rig.stream());
+    talks.say_in_frames(&[900; 4 * BLOCK], BLOCK);
+    rig.tick();
+    rig.mixer.apply(Command::SetSolo(waits.lease(), true));
+    rig.tick();
+    assert_eq!(rig.tick(), SILENCE);
+    rig.mixer.apply(Command::SetSolo(waits.lease(), true));
+    rig.mixer.apply(Command::SetSolo(waits.lease(), false));
+    assert_eq!(rig.tick()[BLOCK - 1], 900);
+}
+
+#[test]
+fn what_is_told_before_the_first_sample_plays_is_in_force_with_it() {
+    for delay in [0, 3] {
+        for told_after_the_frame in [false, true] {
+            let mut rig = Setup::mono().delay(delay).rig();
+            let (mut stream, mut solo) = (rig.stream(), rig.stream());
+            let tell = |rig: &mut Rig, stream: &Talker, solo: &Talker| {
+                rig.mixer.apply(Command::SetGain(stream.lease(), gain(0.5)));
+                rig.mixer.apply(Command::SetSolo(solo.lease(), true));
+                rig.mixer.apply(Command::SetGain(solo.lease(), gain(2.0)));
+            };
+            if !told_after_the_frame {
+                tell(&mut rig, &stream, &solo);
+            }
+            stream.say(&[100; BLOCK]);
+            solo.say(&[10; BLOCK]);
+            rig.mixer.collect();
+            if told_after_the_frame {
+                tell(&mut rig, &stream, &solo);
+            }
+            rig.ticks(delay as usize);
+            assert_eq!(rig.tick(), [20; BLOCK]);
+            assert_eq!((stream.entry().mixed, stream.entry().muted), (0, N));
+            rig.mixer.apply(Command::SetSolo(solo.lease(), false));
+            stream.say(&[100; BLOCK]);
+            assert_eq!(rig.tick()[BLOCK - 1], 50);
+        }
+    }
+}
+
+#[test]
+fn a_ramp_goes_on_where_samples_are_missing() {
+    let mut rig = Setup::mono().rig();
+    let mut stream = rig.stream();
+    stream.say(&[1_000; BLOCK]);
+    rig.tick();
+    rig.mixer.apply(Command::SetMuted(stream.lease(), true));
+    stream.skip(BLOCK / 2);
+    stream.say(&[1_000; BLOCK / 2]);
+    let heard = rig.tick();
+    assert_eq!(heard[..BLOCK / 2], SILENCE[..BLOCK / 2]);
+    assert_eq!((heard[BLOCK / 2], heard[BLOCK - 1]), (494, 0));
+}
+
+#[test]
+fn concealment_is_faded_like_samples_and_is_in_no_term() {
+    let mut rig = Setup::mono().rig();
+    let mut stream = rig.clocked();
+    for block in 0..3 {
+        stream.place(FrameKind::Concealment, block * N, &[1_000; BLOCK]);
+    }
+    rig.tick();
+    rig.mixer.apply(Command::SetMuted(stream.lease(), true));
+    let heard = rig.tick();
+    assert_eq!((heard[BLOCK / 2 - 1], heard[BLOCK - 1]), (500, 0));
+    assert_eq!(rig.tick(), SILENCE);
+    let entry = stream.entry();
+    assert_eq!((entry.offered, entry.mixed, entry.muted), (0, 0, 0));
+}
+
+#[test]
+fn a_strip_tells_what_was_commanded_at_once_and_how_far_its_stream_has_come() {
+    let mut rig = Setup::mono().slots(1).rig();
+    for round in 0..3 {
+        let (mut stream, strip) = rig.strip();
+        let lease = stream.lease();
+        assert_eq!(strip.read().phase, Phase::Waiting);
+        rig.tick();
+        assert_eq!(strip.read().phase, Phase::Waiting);
+        stream.say(&[5; BLOCK]);
+        rig.mixer.apply(Command::SetGain(lease, gain(0.25)));
+        rig.mixer.apply(Command::SetMuted(lease, true));
+        rig.mixer.apply(Command::SetSolo(lease, round > 0));
+        let state = strip.read();
+        let told = (state.gain, state.muted, state.solo);
+        assert_eq!(told, (gain(0.25), true, round > 0));
+        rig.tick();
+        assert_eq!(strip.read().phase, Phase::Playing);
+        match round {
+            0 => {}
+            1 => rig.mixer.apply(Command::End(lease)),
+            _ => rig.mixer.apply(Command::SetSolo(lease, false)),
+        }
+        assert!(!strip.read().solo);
+        let account = stream.close();
+        rig.tick();
+        assert_eq!(
+            strip.read().phase,
+            Phase::Playing,
+            "its ring is not given back"
+        );
+        rig.mixer.collect();
+        let state = strip.read();
+        assert_eq!((state.phase, state.peak), (Phase::Ended, 0));
+        assert_eq!((state.gain, state.muted), (gain(0.25), true));
+        assert_eq!(account.read().muted, N);
+        // What comes too late for it changes nothing.
+        rig.mixer.apply(Command::SetMuted(lease, false));
+        assert!(strip.read().muted);
+    }
+}
+
+#[test]
+fn every_strip_has_the_peak_of_its_last_five_ticks_and_what_its_ring_holds() {
+    // More than fit a window's ticks, and some of them leave.
+    const STREAMS: usize = 23;
+    let mut rig = Setup::mono().slots(STREAMS).rig();
+    let mut streams: Vec<(Talker, Arc<Strip>)> = (0..STREAMS).map(|_| rig.strip()).collect();
+    let mut peaks: Vec<Vec<u16>> = vec![Vec::new(); STREAMS];
+    for (stream, _) in &streams[..9] {
+        // Before gain and mute.
+        rig.mixer.apply(Command::SetMuted(stream.lease(), true));
+    }
+    for tick in 0..100_u64 {
+        if tick % 10 == 9 {
+            let gone = (tick * 7) as usize % streams.len();
+            drop(streams.swap_remove(gone));
+            peaks.swap_remove(gone);
+        }
+        for (at, ((stream, _), peaks)) in streams.iter_mut().zip(&mut peaks).enumerate() {
+            let peak = (tick * 31 + at as u64 * 101) as i16 % 3_000 + 1;
+            let mut samples = [0; BLOCK];
+            samples[tick as usize] = -peak;
+            stream.say(&samples);
+            // So that something waits.
+            if tick == 0 {
+                stream.say(&[0; BLOCK]);
+            }
+            peaks.push(peak.unsigned_abs());
+        }
+        rig.tick();
+        if tick < 10 {
+            continue;
+        }
+        for ((stream, strip), peaks) in streams.iter().zip(&peaks) {
+            let state = strip.read();
+            // What was said last waits one tick.
+            let played = &peaks[..peaks.len() - 1];
+            let windows: Vec<_> = (0..5)
+                .map(|back| {
+                    let end = played.len() - back;
+                    *played[end - 5..end].iter().max().unwrap()
+                })
+                .collect();
+            assert!(
+                windows.contains(&state.peak),
+                "{} of {windows:?}",
+                state.peak
+            );
+            assert_eq!(state.ring_filled_bytes, 344);
+            assert_eq!(stream.entry().in_ring, N);
+        }
+    }
+}

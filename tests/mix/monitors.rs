@@ -1,0 +1,328 @@
+//! Listening to one stream while the mixer runs: alone, before its fader, bit for bit; or the mix without
+//! it, made once for all who want it.
+
+use mixpool::{
+    audio::{Frame, FrameKind, Gain},
+    mixer::{Command, Monitor, MonitorKind},
+    queue::{Consumer, LeaseId, Pool},
+};
+use proptest::prelude::*;
+
+use crate::rig::{BLOCK, Rig, Setup, Talker, noise};
+
+const N: u64 = BLOCK as u64;
+
+fn listening(setup: Setup) -> Rig {
+    let mut rig = setup.rig();
+    rig.listen();
+    rig
+}
+
+fn say(stream: &mut Talker, seed: u64, channels: u16) -> Vec<i16> {
+    let samples = noise(seed, BLOCK * usize::from(channels), i16::MAX);
+    stream.say(&samples);
+    samples
+}
+
+proptest! {
+    #[test]
+    fn alone_is_what_the_stream_gives_in_its_window_before_its_fader(
+        // What comes for each tick: how far into the block, and how long; or nothing.
+        frames in prop::collection::vec(prop::option::of((0..BLOCK, 1..=BLOCK)), 2..40),
+        begins in 0usize..20,
+        channels in 1u16..=2,
+        limited: bool,
+        clocked: bool,
+        linear in prop_oneof![Just(1.0), Just(0.0), 0f32..16.0],
+    ) {
+        let setup = Setup { channels, ..Setup::mono() };
+        let mut rig = listening(if limited { setup.limited() } else { setup });
+        let wide = usize::from(channels);
+        let mut stream = if clocked { rig.clocked() } else { rig.stream() };
+        let mut loud = rig.stream();
+        let mut line = None;
+        let mut given = vec![0; BLOCK * wide];
+        // The first frame says where blocks begin.
+        stream.place(FrameKind::Audio, 0, &given);
+        for (tick, frame) in frames.iter().enumerate() {
+            if tick == begins {
+                line = Some(rig.monitor(stream.lease(), MonitorKind::Alone));
+            }
+            // Neither the fader nor who else is solo matters, or how loud the mix is.
+            match tick % 7 {
+                1 => rig.mixer.apply(Command::SetMuted(stream.lease(), tick % 2 == 0)),
+                3 => rig.mixer.apply(Command::SetGain(stream.lease(), Gain::from_linear(linear).unwrap())),
+                5 => rig.mixer.apply(Command::SetSolo(loud.lease(), tick % 2 == 0)),
+                _ => {}
+            }
+            if let &Some((at, len)) = frame && tick > 0 {
+                let len = len.min(BLOCK - at);
+                let samples = noise(tick as u64, len * wide, i16::MAX);
+                let kind = if tick % 5 == 4 { FrameKind::Concealment } else { FrameKind::Audio };
+                stream.place(kind, tick as u64 * N + at as u64, &samples);
+                let place = (tick * BLOCK + at) * wide;
+                given.resize(place, 0);
+                given.extend(samples);
+            }
+            given.resize((tick + 1) * BLOCK * wide, 0);
+            say(&mut loud, tick as u64 + 1000, channels);
+            rig.tick();
+        }
+        if let Some(line) = line {
+            let line = rig.line(line);
+            prop_assert_eq!(line.from, Some(begins as u64 * N));
+            prop_assert!(line.heard == given[begins * BLOCK * wide..]);
+            prop_assert_eq!((line.frames, line.empty), (frames.len() - begins, 0));
+        }
+    }
+
+    #[test]
+    fn the_mix_without_a_stream_is_that_of_the_others_alone(
+        begins in 0usize..30,
+        channels in 1u16..=2,
+        limited: bool,
+        peak in prop_oneof![Just(0), Just(2_000), Just(i16::MAX)],
+    ) {
+        // Beside its own output, which has been there from the first: the same, bit for bit.
+        let setup = Setup { channels, ..Setup::mono() };
+        let setup = if limited { setup.limited() } else { setup };
+        let (mut all, mut others) = (listening(setup), setup.rig());
+        let (mut participant, own) = all.participant(Gain::UNITY);
+        let mut voices = [all.stream(), others.stream()];
+        let mut line = 0;
+        for tick in 0..40 {
+            if tick == begins {
+                line = all.monitor(participant.lease(), MonitorKind::Without);
+            }
+            let wide = usize::from(channels);
+            participant.say(&noise(tick as u64, BLOCK * wide, peak));
+            for voice in &mut voices {
+                voice.say(&noise(tick as u64 + 1000, BLOCK * wide, i16::MAX));
+            }
+            all.tick();
+            others.tick();
+        }
+        let (line, own) = (all.line(line), all.line(own));
+        prop_assert!(others.output.ends_with(&line.heard) && own.heard == others.output);
+        prop_assert_eq!(line.frames, 40 - begins);
+        // Whoever is silent is not left out of anything.
+        let empty = if peak == 0 { line.frames } else { 0 };
+        prop_assert_eq!(line.empty, empty);
+    }
+}
+
+/// The mix without a stream that has no output of its own, and the mixer of the others.
+fn without(setup: Setup, begins: u64, until: u64, peak: i16) -> (Vec<i16>, Vec<i16>) {
+    let (mut all, mut others) = (listening(setup), setup.rig());
+    let mut stream = all.stream();
+    let mut voices = [all.stream(), others.stream()];
+    let mut line = 0;
+    for tick in 0..until {
+        if tick == begins {
+            line = all.monitor(stream.lease(), MonitorKind::Without);
+        }
+        // Both are loud until then: the limiter has something to remember.
+        let peak = if tick < begins { i16::MAX } else { peak };
+        stream.say(&noise(tick, BLOCK, peak));
+        for voice in &mut voices {
+            voice.say(&noise(tick + 1000, BLOCK, peak));
+        }
+        all.tick();
+        others.tick();
+    }
+    let heard = all.line(line).heard.clone();
+    assert_eq!(all.line(line).frames as u64, until - begins);
+    let from = others.output.len() - heard.len();
+    (heard, others.output[from..].to_vec())
+}
+
+#[test]
+fn without_a_limiter_it_is_exact_from_the_first_sample() {
+    for begins in [0, 1, 17] {
+        let (heard, others) = without(Setup::mono(), begins, 30, i16::MAX);
+        assert!(heard == others, "from tick {begins}");
+    }
+}
+
+#[test]
+fn with_a_limiter_it_is_exact_once_what_that_held_of_the_stream_is_over() {
+    let lookahead = 8_000 * 5 / 1_000;
+    let (heard, others) = without(Setup::mono().limited(), 20, 80, 2_000);
+    assert!(heard[..lookahead] != others[..lookahead], "the mix's own");
+    // Seven times the release of 80 ms after the last peak, all of the gain is back.
+    let settled = 8 * 8_000 * 80 / 1_000;
+    assert!(heard[settled..] == others[settled..]);
+    assert!(heard.len() > settled + 10 * BLOCK);
+    // And from the first sample, if the limiter held nothing.
+    let (heard, others) = without(Setup::mono().limited(), 0, 30, i16::MAX);
+    assert!(heard == others);
+}
+
+#[test]
+fn a_stream_that_waits_is_monitored_too() {
+    let mut rig = listening(Setup::mono().delay(2));
+    let (mut stream, mut other) = (rig.stream(), rig.stream());
+    let alone = rig.monitor(stream.lease(), MonitorKind::Alone);
+    let without = rig.monitor(stream.lease(), MonitorKind::Without);
+    for tick in 0..10 {
+        say(&mut other, tick, 1);
+        if tick >= 4 {
+            say(&mut stream, tick, 1);
+        }
+        rig.tick();
+    }
+    let spoken: Vec<_> = (4..8)
+        .flat_map(|tick| noise(tick, BLOCK, i16::MAX))
+        .collect();
+    let (alone, without) = (rig.line(alone), rig.line(without));
+    assert_eq!(alone.heard[..6 * BLOCK], [0; 6 * BLOCK]);
+    assert!(alone.heard[6 * BLOCK..] == spoken);
+    assert_eq!((without.frames, without.empty), (10, 6));
+}
+
+#[test]
+fn each_kind_is_closed_alone_by_command_and_both_with_the_stream() {
+    let mut rig = listening(Setup::mono());
+    for by_command in [false, true] {
+        let (mut stream, own) = rig.participant(Gain::UNITY);
+        let lease = stream.lease();
+        say(&mut stream, 1, 1);
+        let [first, second] = [MonitorKind::Alone, MonitorKind::Without].map(|kind| {
+            let line = rig.monitor(lease, kind);
+            rig.tick();
+            rig.mixer.apply(Command::Unmonitor(lease, kind));
+            // Once more is no harm.
+            rig.mixer.apply(Command::Unmonitor(lease, kind));
+            rig.tick();
+            line
+        });
+        for line in [first, second] {
+            assert_eq!((rig.line(line).frames, rig.line(line).closed), (1, true));
+        }
+        let lines = [MonitorKind::Alone, MonitorKind::Without].map(|kind| rig.monitor(lease, kind));
+        rig.tick();
+        assert!(!rig.line(own).closed && lines.iter().all(|&line| !rig.line(line).closed));
+        if by_command {
+            rig.mixer.apply(Command::End(lease));
+        }
+        rig.tick();
+        stream.close();
+        rig.ticks(2);
+        for line in [own, lines[0], lines[1]] {
+            assert!(rig.line(line).closed);
+        }
+        // Of a stream that is over nothing is monitored: the producer is closed.
+        let late = rig.monitor(lease, MonitorKind::Alone);
+        rig.tick();
+        assert_eq!((rig.line(late).frames, rig.line(late).closed), (0, true));
+    }
+}
+
+#[test]
+fn a_second_monitor_of_a_kind_takes_the_place_of_the_first() {
+    let mut rig = listening(Setup::mono());
+    let mut stream = rig.stream();
+    for kind in [MonitorKind::Alone, MonitorKind::Without] {
+        let first = rig.monitor(stream.lease(), kind);
+        say(&mut stream, 1, 1);
+        rig.tick();
+        let second = rig.monitor(stream.lease(), kind);
+        say(&mut stream, 2, 1);
+        rig.ticks(2);
+        assert_eq!((rig.line(first).frames, rig.line(first).closed), (1, true));
+        assert_eq!(rig.line(second).frames, 2);
+    }
+}
+
+/// Rings of 4 KiB that nobody reads before the test does.
+fn rings() -> (Pool, Consumer) {
+    let builder = Pool::builder().slots(3).ring_bytes(4096);
+    builder.build().unwrap()
+}
+
+fn monitor(rig: &mut Rig, stream: LeaseId, kind: MonitorKind, pool: &Pool) -> LeaseId {
+    let producer = pool.acquire().unwrap();
+    let line = producer.lease();
+    let monitor = match kind {
+        MonitorKind::Alone => Monitor::alone(producer, &rig.settings),
+        MonitorKind::Without => Monitor::without(producer, &rig.settings),
+    };
+    rig.mixer.apply(Command::Monitor(stream, monitor));
+    line
+}
+
+/// The oldest frame: its number, its place in the mix, and its samples.
+fn take(consumer: &mut Consumer, line: LeaseId) -> Option<(u32, u64, Vec<i16>)> {
+    let message = consumer.get(line).unwrap()?;
+    let frame = Frame::parse(&message).unwrap();
+    let samples = frame.samples().to_vec();
+    let taken = (frame.sequence(), frame.media_time(), samples);
+    message.ack();
+    Some(taken)
+}
+
+#[test]
+fn a_full_ring_loses_its_own_frames_and_the_mix_none() {
+    let mut rig = Setup::mono().rig();
+    let mut stream = rig.stream();
+    let (pool, mut consumer) = rings();
+    let line = monitor(&mut rig, stream.lease(), MonitorKind::Alone, &pool);
+    let mut said = Vec::new();
+    for tick in 0..30 {
+        said.extend(say(&mut stream, tick, 1));
+        rig.tick();
+    }
+    assert!(rig.output == said);
+    let stats = consumer.lease_stats(line).unwrap();
+    assert_eq!((stats.published.messages, stats.dropped.messages), (11, 19));
+    consumer.get_batch(line, 11).unwrap().ack();
+    rig.tick();
+    let (sequence, at, _) = take(&mut consumer, line).unwrap();
+    assert_eq!((sequence, at), (30, 30 * N));
+}
+
+#[test]
+fn offline_a_monitor_that_comes_within_a_tick_begins_with_the_next() {
+    for kind in [MonitorKind::Alone, MonitorKind::Without] {
+        let mut rig = Setup::mono().rig();
+        let (mut first, mut second) = (rig.stream(), rig.stream());
+        let (pool, mut consumer) = rings();
+        first.say(&[100; 3 * BLOCK]);
+        second.say(&[20; BLOCK]);
+        rig.try_tick().unwrap();
+        // The first has been played of this tick, and the second is waited for.
+        assert_eq!(rig.try_tick(), Err(second.lease()));
+        let lines = [&first, &second].map(|talker| monitor(&mut rig, talker.lease(), kind, &pool));
+        second.say(&[20; 2 * BLOCK]);
+        // Nothing comes of the tick that was under way.
+        rig.try_tick().unwrap();
+        assert!(lines.map(|line| take(&mut consumer, line)) == [None, None]);
+        rig.try_tick().unwrap();
+        let expected = match kind {
+            MonitorKind::Alone => [100, 20],
+            MonitorKind::Without => [20, 100],
+        };
+        for (line, expected) in lines.into_iter().zip(expected) {
+            let frame = take(&mut consumer, line);
+            assert_eq!(frame, Some((0, 2 * N, vec![expected; BLOCK])));
+        }
+    }
+}
+
+#[test]
+fn a_monitor_that_comes_after_the_last_tick_gets_nothing_of_the_flush() {
+    let mut rig = Setup::mono().limited().rig();
+    let mut stream = rig.stream();
+    say(&mut stream, 1, 1);
+    let (pool, mut consumer) = rings();
+    let in_time = monitor(&mut rig, stream.lease(), MonitorKind::Alone, &pool);
+    rig.tick();
+    let late = monitor(&mut rig, stream.lease(), MonitorKind::Without, &pool);
+    rig.flush();
+    rig.mixer.close_outputs();
+    // The stream alone is not delayed: the flush adds nothing to it.
+    for (line, frames) in [(in_time, 1), (late, 0)] {
+        assert_eq!(consumer.get_batch(line, 9).unwrap().len(), frames);
+        assert!(consumer.is_closed(line).unwrap());
+    }
+}

@@ -1,0 +1,422 @@
+//! A participant hears the mix without itself: the very samples that a mixer of the others alone gives,
+//! limited or not, whatever happens to anybody's frames. Where that is the whole mix, a frame says so and
+//! is empty.
+
+use mixpool::{
+    audio::Gain,
+    mixer::{CONTRIBUTORS_MAX, Command, Limiting, NewInput},
+};
+use proptest::{prelude::*, sample::Index};
+
+use crate::rig::{BLOCK, Rig, Setup, Talker, cut, noise};
+
+/// The number of the whole mix among the lines.
+const MIX: usize = 0;
+
+/// Fewer than bring a new beginning: not a participant's affair.
+const TICKS_MAX: usize = 40;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Join,
+    /// A frame of so many samples per channel comes in order, this loud.
+    Say(usize, i16),
+    /// It comes so many samples too early in media time: it overlaps, or is late.
+    Overlap(usize, u64),
+    Damaged(usize),
+    Lose(usize),
+    Mute(bool),
+    Gain(f32),
+    Leave,
+    Tick,
+}
+
+fn steps() -> impl Strategy<Value = Vec<(Index, Step)>> {
+    let len = 0usize..400;
+    let peak = prop_oneof![Just(0), Just(300), Just(i16::MAX)];
+    let step = prop_oneof![
+        4 => Just(Step::Join),
+        4 => (len.clone(), peak.clone()).prop_map(|(len, peak)| Step::Say(len, peak)),
+        10 => peak.prop_map(|peak| Step::Say(BLOCK, peak)),
+        2 => (len.clone(), 0u64..700).prop_map(|(len, back)| Step::Overlap(len, back)),
+        1 => (1usize..400).prop_map(Step::Damaged),
+        2 => len.prop_map(Step::Lose),
+        1 => any::<bool>().prop_map(Step::Mute),
+        1 => prop_oneof![Just(0.0), Just(1.0), 0f32..16.0].prop_map(Step::Gain),
+        1 => Just(Step::Leave),
+        10 => Just(Step::Tick),
+    ];
+    prop::collection::vec((any::<Index>(), step), 1..200)
+}
+
+/// The mixer of all participants, and for each of them a mixer of the others alone.
+struct Hall {
+    all: Rig,
+    lines: Vec<Option<usize>>,
+    others: Vec<Rig>,
+    /// By rig, that of all first; by participant.
+    talkers: Vec<Vec<Option<Talker>>>,
+    /// Where each participant's output begins, in interleaved samples of its mixer's.
+    joined: Vec<usize>,
+}
+
+impl Hall {
+    fn new(setup: Setup, count: usize) -> Self {
+        let mut all = setup.rig();
+        all.listen();
+        let nobody = || (0..count).map(|_| None).collect();
+        Self {
+            all,
+            lines: vec![None; count],
+            others: (0..count).map(|_| setup.rig()).collect(),
+            talkers: (0..=count).map(|_| nobody()).collect(),
+            joined: vec![0; count],
+        }
+    }
+
+    /// The participant comes, to every mixer but that of the others.
+    fn join(&mut self, who: usize) {
+        if self.lines[who].is_some() {
+            return;
+        }
+        let (talker, line) = self.all.participant(Gain::UNITY);
+        self.lines[who] = Some(line);
+        self.joined[who] = self.all.output.len();
+        self.talkers[0][who] = Some(talker);
+        for (without, rig) in self.others.iter_mut().enumerate() {
+            if without != who {
+                self.talkers[1 + without][who] = Some(rig.stream());
+            }
+        }
+    }
+
+    /// The participant does something, wherever it is.
+    fn each(&mut self, who: usize, mut act: impl FnMut(&mut Rig, &mut Talker)) {
+        let rigs = [&mut self.all].into_iter().chain(&mut self.others);
+        for (rig, talkers) in rigs.zip(&mut self.talkers) {
+            if let Some(talker) = &mut talkers[who] {
+                act(rig, talker);
+            }
+        }
+    }
+
+    fn leave(&mut self, who: usize) {
+        for talkers in &mut self.talkers {
+            talkers[who] = None;
+        }
+    }
+
+    fn tick(&mut self) {
+        self.all.tick();
+        for rig in &mut self.others {
+            rig.tick();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.all.flush();
+        for rig in &mut self.others {
+            rig.flush();
+        }
+    }
+
+    /// All that anybody heard is what the mixer of the others gave meanwhile.
+    fn check(&self) -> Result<(), TestCaseError> {
+        prop_assert!(self.all.line(MIX).heard == self.all.output);
+        for (who, rig) in self.others.iter().enumerate() {
+            let Some(line) = self.lines[who] else {
+                continue;
+            };
+            let line = self.all.line(line);
+            let heard = self.joined[who]..self.joined[who] + line.heard.len();
+            prop_assert!(line.heard == rig.output[heard], "participant {who}");
+            prop_assert!(line.closed || line.heard.len() + self.joined[who] == rig.output.len());
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_participant_hears_what_a_mixer_of_the_others_gives(
+        steps in steps(),
+        count in 1usize..5,
+        channels in 1u16..=2,
+        limited: bool,
+    ) {
+        let setup = Setup { channels, ..Setup::mono() };
+        let mut hall = Hall::new(if limited { setup.limited() } else { setup }, count);
+        let wide = usize::from(channels);
+        for (seed, (who, step)) in (0..).zip(&steps) {
+            let who = who.index(count);
+            match *step {
+                Step::Join => hall.join(who),
+                Step::Say(len, peak) => {
+                    let samples = noise(seed, len * wide, peak);
+                    hall.each(who, |_, talker| _ = talker.say(&samples));
+                }
+                Step::Overlap(len, back) => {
+                    let samples = noise(seed, len * wide, i16::MAX);
+                    hall.each(who, |_, talker| {
+                        talker.media_time -= back.min(talker.media_time);
+                        talker.say(&samples);
+                    });
+                }
+                Step::Damaged(len) => {
+                    let samples = noise(seed, len * wide, i16::MAX);
+                    hall.each(who, |_, talker| {
+                        talker.send_damaged(talker.media_time, talker.sequence, &samples, 1);
+                        talker.skip(samples.len());
+                    });
+                }
+                Step::Lose(len) => hall.each(who, |_, talker| talker.skip(len * wide)),
+                Step::Mute(muted) => hall.each(who, |rig, talker| {
+                    rig.mixer.apply(Command::SetMuted(talker.lease(), muted));
+                }),
+                Step::Gain(gain) => hall.each(who, |rig, talker| {
+                    let gain = Gain::from_linear(gain).unwrap();
+                    rig.mixer.apply(Command::SetGain(talker.lease(), gain));
+                }),
+                Step::Leave => hall.leave(who),
+                Step::Tick if hall.all.mixer.ticks() as usize == TICKS_MAX => break,
+                Step::Tick => hall.tick(),
+            }
+        }
+        hall.flush();
+        hall.check()?;
+    }
+}
+
+/// What each of many participants hears, by plain arithmetic in `i64`.
+fn everybody_hears_the_others(count: usize, channels: u16) {
+    let setup = Setup {
+        channels,
+        ..Setup::mono()
+    };
+    let len = 4 * BLOCK * usize::from(channels);
+    let mut rig = setup.slots(count).ring(1 << 14).rig();
+    rig.listen();
+    let (mut lines, mut given) = (Vec::new(), Vec::new());
+    for who in 0..count {
+        let linear = [1.0, 0.5, 0.0, 1.7][who % 4];
+        let (mut talker, line) = rig.participant(Gain::from_linear(linear).unwrap());
+        let samples = noise(who as u64 + 1, len, 9000);
+        talker.say_in_frames(&samples, [BLOCK, 74, 400][who % 3] * usize::from(channels));
+        let muted = who % 5 == 4;
+        rig.mixer.apply(Command::SetMuted(talker.lease(), muted));
+        let gained = |&sample: &i16| (f32::from(sample) * linear).round_ties_even() as i64;
+        let given_by: Vec<_> = samples.iter().map(gained).collect();
+        given.push(if muted { vec![0; len] } else { given_by });
+        lines.push((talker, line));
+    }
+    rig.ticks(4);
+    let sum: Vec<i64> = (0..len)
+        .map(|index| given.iter().map(|given| given[index]).sum())
+        .collect();
+    for ((_, line), given) in lines.iter().zip(&given) {
+        let expected = sum.iter().zip(given).map(|(sum, given)| cut(sum - given));
+        let line = rig.line(*line);
+        assert!(line.heard.iter().copied().eq(expected));
+        let silent = given.iter().all(|&sample| sample == 0);
+        assert_eq!(line.empty, if silent { 4 } else { 0 });
+    }
+}
+
+#[test]
+fn two_hundred_participants_hear_the_sum_of_the_others() {
+    everybody_hears_the_others(200, 1);
+    everybody_hears_the_others(50, 2);
+}
+
+/// Two who talk without end, and one whose output is looked at: a mix this loud, and the tick's blocks
+/// that the third says.
+fn hear(loud: i16, limiting: Limiting, says: impl Fn(u64) -> Vec<i16>) -> Vec<bool> {
+    let setup = Setup {
+        limiting,
+        ..Setup::mono()
+    };
+    let mut rig = setup.rig();
+    rig.listen();
+    let mut talkers = [rig.stream(), rig.stream()];
+    let (mut third, line) = rig.participant(Gain::UNITY);
+    let mut empty = Vec::new();
+    for tick in 0..40 {
+        for (at, talker) in talkers.iter_mut().enumerate() {
+            talker.say(&noise(2 * tick + at as u64, BLOCK, loud));
+        }
+        match says(tick) {
+            samples if samples.is_empty() => third.skip(BLOCK),
+            samples => assert!(third.say(&samples)),
+        }
+        let before = rig.line(line).empty;
+        rig.tick();
+        empty.push(rig.line(line).empty > before);
+    }
+    assert_eq!(rig.line(line).frames, 40);
+    empty
+}
+
+#[test]
+fn who_adds_nothing_hears_the_whole_mix() {
+    for limiting in [Limiting::Saturate, Limiting::Limiter] {
+        for loud in [300, i16::MAX] {
+            // Neither who sends nothing nor who sends silence.
+            for says in [vec![], vec![0; BLOCK]] {
+                let empty = hear(loud, limiting, |_| says.clone());
+                assert!(empty.iter().all(|&empty| empty), "{limiting:?}, {loud}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_falls_silent_hears_the_whole_mix_again_at_once_if_it_fits() {
+    let words = |tick| match tick {
+        5..8 => noise(99, BLOCK, 300),
+        _ => vec![0; BLOCK],
+    };
+    let mut expected = vec![true; 40];
+    expected[5..8].fill(false);
+    assert_eq!(hear(300, Limiting::Saturate, words), expected);
+    // What the limiter still holds of it comes out in the next block.
+    expected[8] = false;
+    assert_eq!(hear(300, Limiting::Limiter, words), expected);
+}
+
+#[test]
+fn who_falls_silent_hears_the_whole_mix_again_soon_while_it_is_limited() {
+    let words = |tick| match tick {
+        5..8 => noise(99, BLOCK, i16::MAX),
+        _ => vec![],
+    };
+    let empty = hear(i16::MAX, Limiting::Limiter, words);
+    assert!(empty[..5].iter().all(|&empty| empty) && !empty[5..9].contains(&true));
+    // A peak that brings both limiters to the same gain ends the difference.
+    let again = empty.iter().skip(9).position(|&empty| empty).unwrap();
+    assert!(
+        again < 20 && empty[9 + again..].iter().all(|&empty| empty),
+        "{again}"
+    );
+}
+
+#[test]
+fn who_has_not_spoken_yet_hears_the_others_and_who_ends_hears_no_more() {
+    let mut rig = Setup::mono().rig();
+    rig.listen();
+    let mut talker = rig.stream();
+    let (mut listener, line) = rig.participant(Gain::UNITY);
+    for tick in 0..3 {
+        talker.say(&noise(tick, BLOCK, 900));
+        rig.tick();
+    }
+    assert_eq!((rig.line(line).frames, rig.line(line).from), (3, Some(0)));
+    assert_eq!(rig.line(line).heard, rig.output);
+    listener.say(&noise(9, BLOCK, 900));
+    listener.close();
+    // The block in which its last sample plays is its last.
+    rig.tick();
+    assert!(!rig.line(line).closed);
+    rig.tick();
+    assert_eq!((rig.line(line).frames, rig.line(line).closed), (4, true));
+    assert_eq!(rig.line(MIX).frames, 5);
+    // Its slot serves another.
+    let (_silent, next) = rig.participant(Gain::UNITY);
+    rig.ticks(2);
+    assert_eq!(rig.line(next).from, Some(5 * BLOCK as u64));
+    rig.mixer.close_outputs();
+    rig.tick();
+    assert!(rig.line(next).closed && rig.line(MIX).closed);
+}
+
+#[test]
+fn the_first_blocks_are_as_short_as_those_of_the_mix_and_the_flush_gives_the_rest() {
+    for block in 0..2 {
+        let mut rig = Setup::mono().limited().rig();
+        rig.listen();
+        rig.ticks(block);
+        let (mut talker, line) = rig.participant(Gain::UNITY);
+        talker.say(&noise(1, BLOCK, 900));
+        rig.ticks(2);
+        rig.flush();
+        let from = [0, BLOCK - 40][block];
+        assert_eq!(rig.line(line).from, Some(from as u64));
+        assert_eq!(rig.line(line).heard, vec![0; rig.output.len() - from]);
+        assert_eq!(rig.output.len(), (2 + block) * BLOCK);
+    }
+}
+
+#[test]
+fn a_listener_that_does_not_read_loses_its_own_frames_counted_and_slows_nobody() {
+    let mut rig = Setup::mono().rig();
+    let (pool, mut consumer) = mixpool::queue::Pool::builder()
+        .slots(2)
+        .ring_bytes(4096)
+        .build()
+        .unwrap();
+    let tap = pool.acquire().unwrap();
+    let lease = tap.lease();
+    rig.mixer.apply(Command::Tap(tap));
+    let mut talker = rig.stream();
+    for tick in 0..20 {
+        talker.say(&noise(tick, BLOCK, 900));
+        rig.tick();
+    }
+    let stats = consumer.lease_stats(lease).unwrap();
+    // 344 bytes each.
+    assert_eq!((stats.published.messages, stats.dropped.messages), (11, 9));
+    for _ in 0..11 {
+        consumer.get(lease).unwrap().unwrap().ack();
+    }
+    rig.tick();
+    let message = consumer.get(lease).unwrap().unwrap();
+    assert_eq!(message.dropped_before(), 9);
+    let frame = mixpool::audio::Frame::parse(&message).unwrap();
+    assert_eq!(
+        (frame.sequence(), frame.media_time()),
+        (20, 20 * BLOCK as u64)
+    );
+}
+
+#[test]
+fn a_block_names_those_who_were_heard_in_it() {
+    let mut rig = Setup::mono().slots(40).rig();
+    let mut talkers: Vec<_> = (0..40_u32)
+        .map(|number| {
+            let talker = rig.unadmitted();
+            let new = NewInput::new(talker.lease(), talker.account.clone());
+            // Not all have names.
+            let new = if number < 30 {
+                new.source(1000 + number)
+            } else {
+                new
+            };
+            rig.mixer.apply(Command::Admit(new));
+            talker
+        })
+        .collect();
+    let mut heard = |who: &[usize], muted: bool| {
+        let command = Command::SetMuted(talkers[2].lease(), muted);
+        rig.mixer.apply(command);
+        for &number in who {
+            talkers[number].say(&[5; BLOCK]);
+        }
+        rig.mixer.collect();
+        let mut named = rig.mixer.tick().contributors.to_vec();
+        named.sort_unstable();
+        named
+    };
+    assert_eq!(heard(&[], false), [0_u32; 0]);
+    assert_eq!(heard(&[35, 2, 1, 7], false), [1001, 1002, 1007]);
+    // On its way to silence it is heard.
+    assert_eq!(heard(&[2, 7], true), [1002, 1007]);
+    assert_eq!(heard(&[2, 7], true), [1007]);
+    let all: Vec<_> = (0..40).collect();
+    let named = heard(&all, true);
+    assert_eq!(named.len(), CONTRIBUTORS_MAX);
+    assert!(
+        named
+            .iter()
+            .all(|&source| (1000..1030).contains(&source) && source != 1002)
+    );
+    assert_eq!(rig.mixer.flush().contributors, [0_u32; 0]);
+}

@@ -1,0 +1,264 @@
+//! A receiver, a pool and a mixer as a server joins them, driven by hand.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use mixpool::{
+    ingest::{
+        Admission, Delay, Limits, MixClock, Newcomer, PlayoutSettings, Refused, Stream, lease,
+        rtp::{Outgoing, Quota, Receiver, Settings},
+    },
+    ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry},
+    mixer::{Command, NewInput, Timing},
+    queue::{LeaseId, Pool, Producer},
+    wire::payload::PayloadMap,
+};
+
+use super::{Arrival, MS, SECOND};
+use crate::rig::{self, BLOCK};
+
+const PERIOD_NS: u64 = 20 * MS;
+/// How long before a tick is due its block is asked for.
+const LEAD_NS: u64 = 15 * MS;
+const FIRST_NS: u64 = SECOND;
+
+/// When the block of this tick is made: what comes until then can be in it.
+pub fn topped_up_ns(tick: u64) -> u64 {
+    FIRST_NS + tick * PERIOD_NS - LEAD_NS
+}
+
+/// The first tick whose block is made after this moment, at which the mix has begun.
+pub fn next_tick(now_ns: u64) -> u64 {
+    (now_ns + LEAD_NS - FIRST_NS) / PERIOD_NS + 1
+}
+
+/// The index in the mix of a moment.
+pub fn play(at_ns: u64) -> u64 {
+    at_ns.saturating_sub(FIRST_NS) * BLOCK as u64 / PERIOD_NS
+}
+
+/// What a [`Rig`] is made for.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub slots: usize,
+    pub delay: Delay,
+    pub latency_cap: Duration,
+    pub conceal: bool,
+    pub limits: Limits,
+}
+
+impl Setup {
+    /// A playout delay that stays.
+    pub fn fixed(ms: u64) -> Self {
+        Self {
+            slots: 8,
+            delay: Delay::Fixed(Duration::from_millis(ms)),
+            latency_cap: Duration::from_secs(1),
+            conceal: true,
+            limits: Limits {
+                streams_per_source: 2000,
+                connections_max: 1000,
+                first_message_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_secs(30),
+                allowed: Vec::new(),
+            },
+        }
+    }
+
+    /// One that follows the jitter.
+    pub fn adaptive(floor_ms: u64, ceiling_ms: u64) -> Self {
+        Self {
+            delay: Delay::Adaptive {
+                floor: Duration::from_millis(floor_ms),
+                ceiling: Duration::from_millis(ceiling_ms),
+            },
+            ..Self::fixed(0)
+        }
+    }
+
+    pub fn slots(self, slots: usize) -> Self {
+        Self { slots, ..self }
+    }
+
+    pub fn latency_cap(self, ms: u64) -> Self {
+        let latency_cap = Duration::from_millis(ms);
+        Self {
+            latency_cap,
+            ..self
+        }
+    }
+
+    /// Where samples are missing there is silence.
+    pub fn silent_gaps(self) -> Self {
+        Self {
+            conceal: false,
+            ..self
+        }
+    }
+
+    pub fn idle_timeout(mut self, ms: u64) -> Self {
+        self.limits.idle_timeout = Duration::from_millis(ms);
+        self
+    }
+
+    pub fn rig(self) -> Rig {
+        let setup = rig::Setup::mono();
+        let mix = setup.slots(self.slots).rig();
+        let clock = MixClock {
+            first_ns: FIRST_NS,
+            period_ns: PERIOD_NS,
+            format: mix.format,
+            block_samples: BLOCK,
+        };
+        let mut payloads = PayloadMap::default();
+        for entry in [
+            "96=L16/8000/1",
+            "97=L16/16000/1",
+            "101=telephone-event/8000",
+        ] {
+            payloads.define(entry).unwrap();
+        }
+        let door = Arc::new(Door {
+            pool: mix.pool.clone(),
+            clock,
+            news: Mutex::default(),
+        });
+        let listener = Arc::new(Listener::new("rtp test"));
+        let quota = Quota::new(self.limits.streams_per_source);
+        let settings = Settings {
+            payloads,
+            playout: PlayoutSettings {
+                delay: self.delay,
+                latency_cap: self.latency_cap,
+                conceal: self.conceal,
+            },
+            limits: self.limits,
+            gain: None,
+            cname: "mix@example.org".to_owned(),
+        };
+        let admission: Arc<dyn Admission> = Arc::clone(&door) as _;
+        let receiver = Receiver::new(settings, clock, admission, Arc::clone(&listener), quota, 7);
+        Rig {
+            receiver,
+            mix,
+            door,
+            listener,
+            clock,
+            topped_up: 0,
+            mixed: 0,
+        }
+    }
+}
+
+/// Admits as the server does: a ring, an account, a word to the mixer.
+struct Door {
+    pool: Pool,
+    clock: MixClock,
+    news: Mutex<Vec<(LeaseId, Arc<Account>)>>,
+}
+
+impl Admission for Door {
+    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
+        let id = newcomer.id;
+        let producer = lease(&self.pool, &id)?;
+        let account = Arc::new(Account::with_network(id));
+        let news = (producer.lease(), Arc::clone(&account));
+        self.news.lock().unwrap().push(news);
+        Ok(Stream::new(producer, account, self.clock.format, BLOCK))
+    }
+
+    fn tap(&self, _output: Producer) -> Result<(), mixpool::ingest::Busy> {
+        Ok(())
+    }
+}
+
+pub struct Rig {
+    pub receiver: Receiver,
+    /// The mix so far, and the accounts of all streams that ever were, in the order of their coming.
+    pub mix: rig::Rig,
+    door: Arc<Door>,
+    listener: Arc<Listener>,
+    clock: MixClock,
+    /// Ticks that the receiver served, and that the mixer ran.
+    topped_up: u64,
+    mixed: u64,
+}
+
+impl Rig {
+    /// These datagrams come, each in its time, while the ticks pass.
+    pub fn run(&mut self, arrivals: &[Arrival]) {
+        for arrival in arrivals {
+            self.datagram(arrival.at_ns, arrival.from, arrival.bytes());
+        }
+    }
+
+    /// A datagram comes to the main port.
+    pub fn datagram(&mut self, at_ns: u64, from: SocketAddr, bytes: &[u8]) {
+        self.run_until(at_ns);
+        self.receiver.datagram(bytes, from, at_ns);
+    }
+
+    /// A datagram comes to the port after it.
+    pub fn control(&mut self, at_ns: u64, from: SocketAddr, bytes: &[u8]) {
+        self.run_until(at_ns);
+        self.receiver.control(bytes, from, at_ns);
+    }
+
+    /// All ticks pass until this moment, which it is then.
+    pub fn run_until(&mut self, now_ns: u64) {
+        loop {
+            let due_ns = self.clock.due_ns(self.mixed);
+            let top_up_ns = topped_up_ns(self.topped_up);
+            if top_up_ns.min(due_ns) > now_ns {
+                return;
+            }
+            if top_up_ns <= due_ns {
+                let mut send = |_: Outgoing<'_>| {};
+                self.receiver
+                    .before_tick(self.topped_up, top_up_ns, &mut send);
+                self.topped_up += 1;
+            } else {
+                self.tick();
+            }
+        }
+    }
+
+    /// Nothing comes for so long.
+    pub fn rest(&mut self, ms: u64) {
+        self.run_until(topped_up_ns(self.topped_up) + ms * MS);
+    }
+
+    /// The mixer's turn. After it, every account balances.
+    fn tick(&mut self) {
+        for (lease, account) in self.door.news.lock().unwrap().drain(..) {
+            let new = NewInput::new(lease, Arc::clone(&account)).timing(Timing::Clock);
+            self.mix.mixer.apply(Command::Admit(new));
+            self.mix.accounts.push(account);
+        }
+        self.mix.tick();
+        self.mixed += 1;
+    }
+
+    pub fn output(&self) -> &[i16] {
+        &self.mix.output
+    }
+
+    /// The account of the only stream that there was.
+    pub fn only(&self) -> (Entry, NetworkEntry) {
+        assert_eq!(self.mix.accounts.len(), 1, "streams");
+        self.account(0)
+    }
+
+    /// The account of a stream, by its order of coming.
+    pub fn account(&self, index: usize) -> (Entry, NetworkEntry) {
+        let account = &self.mix.accounts[index];
+        (account.read(), account.network().unwrap().read())
+    }
+
+    pub fn listener(&self) -> ListenerEntry {
+        self.listener.read()
+    }
+}

@@ -1,0 +1,34 @@
+//! Audio over a network, in and out: RTP on virtual time, and real sockets on the loopback.
+
+mod adaptive;
+mod any;
+#[path = "../support/child.rs"]
+mod child;
+#[allow(dead_code, reason = "other programs need the rest of it")]
+#[path = "../support/client.rs"]
+mod client;
+mod connections;
+mod emulator;
+#[path = "../support/heard.rs"]
+mod heard;
+mod listen;
+mod loss;
+#[path = "../support/network.rs"]
+mod network;
+mod order;
+#[allow(dead_code, reason = "other programs need the rest of it")]
+#[path = "../support/patience.rs"]
+mod patience;
+mod pauses;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "other programs need the rest of it"
+)]
+#[path = "../support/rig/mod.rs"]
+mod rig;
+mod rtp_mix;
+mod segments;
+mod skew;
+mod strangers;
+mod web_ingest;

@@ -1,0 +1,58 @@
+//! The end of a server: what comes when the mixer has run its last tick is accounted for all the same.
+
+use std::time::Duration;
+
+use mixpool::{
+    audio::FrameKind,
+    ingest::{Feeders, Newcomer},
+    mixer::Limiting,
+    server::{Clock, Server, Settings},
+};
+
+use crate::patience::wait_until;
+
+#[test]
+fn samples_of_a_stream_that_came_after_the_last_tick_are_in_its_ring() {
+    let server = Server::new(Settings {
+        streams_max: 2,
+        ring_bytes: 1 << 16,
+        limiting: Limiting::Saturate,
+        clock: Clock::Live {
+            speed: 1.0,
+            playout_delay: Duration::ZERO,
+            ticks: None,
+        },
+        ..Settings::default()
+    })
+    .unwrap();
+    let stop = server.stop_handle();
+    let running = server.start().unwrap();
+    let handle = running.handle();
+    stop.request();
+    wait_until("it ends", || handle.is_done());
+    // A network's thread has not heard of the end.
+    let mut stream = running
+        .admission()
+        .admit(Newcomer {
+            id: "late".to_owned(),
+            label: None,
+            from: "test".to_owned(),
+            gain: None,
+            source: 1,
+            output: None,
+        })
+        .unwrap();
+    for block in 0..3 {
+        stream.place(160 * block, FrameKind::Audio, &[7; 160]);
+    }
+    drop(stream);
+    let report = running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    assert_eq!(report.ledger_imbalances, 0);
+    let [late] = &report.streams[..] else {
+        panic!("one stream came: {:?}", report.streams)
+    };
+    assert_eq!(
+        (late.ledger.offered_samples, late.ledger.in_ring_samples),
+        (480, 480)
+    );
+}

@@ -1,0 +1,455 @@
+//! `GET /metrics`: both text formats, whose series streams have, and counters that never go back.
+
+mod exposition;
+mod place;
+
+use std::{collections::BTreeSet, net::UdpSocket, path::Path, time::Duration};
+
+use exposition::{Exposition, Family};
+use mixpool::{
+    audio::Gain,
+    ingest::{
+        Limits, Listening as _,
+        playout::{Delay, PlayoutSettings},
+        rtp::{self, RtpListener, RtpSettings},
+    },
+    server::{Server, Settings},
+    wire::payload::PayloadMap,
+};
+use place::{OPENMETRICS, Place, settings};
+use serde_json::Value;
+
+use crate::offer::offer;
+
+fn server(streams_max: usize, speed: f64) -> Server {
+    Server::new(settings(streams_max, speed)).unwrap()
+}
+
+/// Each family as the classic format has it, and the labels of its lines. Values move on.
+fn shape(exposition: &Exposition) -> BTreeSet<String> {
+    let shape = |(name, family): (&String, &Family)| {
+        let suffix = match &*family.kind {
+            "counter" if !name.ends_with("_total") => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        let kind = family.kind.replace("info", "gauge");
+        let lines: Vec<_> = family
+            .lines
+            .iter()
+            .map(|line| (&line.name, &line.labels))
+            .collect();
+        format!("{name}{suffix} {kind} {} {lines:?}", family.help)
+    };
+    exposition.0.iter().map(shape).collect()
+}
+
+#[test]
+fn both_formats_tell_the_same_each_by_its_own_rules() {
+    let server = server(4, 1.0);
+    let _streams = ["a", "b"].map(|id| server.open(id, "test", Gain::UNITY).unwrap());
+    let place = Place::start(server, 10);
+    let (head, text) = place.get("/metrics", "text/plain");
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
+        "{head}"
+    );
+    assert!(head.contains("vary: accept"), "{head}");
+    let classic = exposition::classic(&text);
+    let (head, text) = place.get("/metrics", OPENMETRICS);
+    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert!(head.contains(kind), "{head}");
+    let openmetrics = exposition::openmetrics(&text);
+    assert_eq!(shape(&classic), shape(&openmetrics));
+    assert_eq!(
+        openmetrics.0["mixpool_offered_samples"].unit.as_deref(),
+        Some("samples")
+    );
+    assert_eq!(openmetrics.0["mixpool_build"].kind, "info");
+    assert_eq!(classic.lines("mixpool_stream_info").len(), 2);
+    place.end();
+}
+
+#[test]
+fn any_id_is_a_label() {
+    let ids = [
+        "plain",
+        "quo\"te",
+        "back\\slash",
+        "new\nline",
+        "grüße 漢字",
+        "{a=\"b\"} 1",
+        "\\n",
+    ];
+    let server = server(8, 1.0);
+    let _streams = ids.map(|id| server.open(id, "from \"me\"\\", Gain::UNITY).unwrap());
+    let place = Place::start(server, 10);
+    for scrape in [place.classic(), place.openmetrics()] {
+        let lines = scrape.lines("mixpool_stream_info");
+        assert_eq!(lines.len(), ids.len());
+        for (line, id) in lines.iter().zip(ids) {
+            assert_eq!(
+                (&*line.labels["stream"], &*line.labels["source"]),
+                (id, "from \"me\"\\")
+            );
+        }
+        for id in ids {
+            scrape.value("mixpool_stream_offered_samples_total", &[("stream", id)]);
+        }
+    }
+    place.end();
+}
+
+#[test]
+fn of_a_thousand_streams_the_earliest_have_series_and_keep_them_until_they_end() {
+    let server = server(1000, 1.0);
+    let mut streams: Vec<_> = (0..1000)
+        .map(|id| {
+            server
+                .open(&format!("stream-{id}"), "test", Gain::UNITY)
+                .unwrap()
+        })
+        .collect();
+    let place = Place::start(server, 3);
+    let ids = |scrape: &Exposition| -> Vec<String> {
+        let lines = scrape.lines("mixpool_stream_info");
+        lines
+            .iter()
+            .map(|line| line.labels["stream"].clone())
+            .collect()
+    };
+    let scrape = place.scrape_until(|scrape| !scrape.lines("mixpool_stream_info").is_empty());
+    assert_eq!(ids(&scrape), ["stream-0", "stream-1", "stream-2"]);
+    assert!((scrape.value("mixpool_streams", &[]) - 1000.0).abs() < 0.5);
+    assert!((scrape.value("mixpool_streams_without_series", &[]) - 997.0).abs() < 0.5);
+    // Not one line more has a stream's name.
+    let labelled = scrape.0.values().flat_map(|family| &family.lines);
+    let named: BTreeSet<_> = labelled
+        .filter_map(|line| line.labels.get("stream"))
+        .collect();
+    assert_eq!(named.len(), 3);
+    // One of them ends: the others keep theirs.
+    drop(streams.remove(1));
+    let scrape = place.scrape_until(|scrape| scrape.value("mixpool_streams", &[]) < 999.5);
+    let scrape = if ids(&scrape).contains(&"stream-1".to_owned()) {
+        place.scrape_until(|scrape| !ids(scrape).contains(&"stream-1".to_owned()))
+    } else {
+        scrape
+    };
+    assert_eq!(ids(&scrape), ["stream-0", "stream-2", "stream-3"]);
+    place.end();
+}
+
+#[test]
+fn without_series_for_streams_the_totals_are_there_all_the_same() {
+    let server = server(2, 50.0);
+    let mut stream = server.open("a", "test", Gain::UNITY).unwrap();
+    offer(&mut stream, 5);
+    let place = Place::start(server, 0);
+    let scrape =
+        place.scrape_until(|scrape| scrape.value("mixpool_offered_samples_total", &[]) >= 800.0);
+    let labelled = scrape.0.values().flat_map(|family| &family.lines);
+    assert!(
+        labelled
+            .into_iter()
+            .all(|line| !line.labels.contains_key("stream"))
+    );
+    assert!((scrape.value("mixpool_streams_without_series", &[]) - 1.0).abs() < 0.5);
+    place.end();
+}
+
+/// The counters of the whole server.
+fn counters(exposition: &Exposition) -> Vec<(String, f64)> {
+    let families = exposition
+        .0
+        .values()
+        .filter(|family| family.kind != "gauge");
+    let lines = families.flat_map(|family| &family.lines);
+    lines
+        .filter(|line| !line.labels.contains_key("stream"))
+        .map(|line| (format!("{} {:?}", line.name, line.labels), line.value))
+        .collect()
+}
+
+#[test]
+fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
+    let server = server(8, 20.0);
+    let place = Place::start(server, 100);
+    let admit = |id: usize| {
+        let newcomer = mixpool::ingest::Newcomer {
+            id: format!("stream-{id}"),
+            label: None,
+            from: "test".to_owned(),
+            gain: None,
+            source: id as u32,
+            output: None,
+        };
+        place.running.admission().admit(newcomer).unwrap()
+    };
+    let mut last = counters(&place.classic());
+    for round in 0..40 {
+        let mut stream = admit(round);
+        // More than the ring holds: some are dropped.
+        offer(&mut stream, 60);
+        stream
+            .account()
+            .network()
+            .unwrap()
+            .count(mixpool::ledger::Packet::Received);
+        drop(stream);
+        let now = counters(&place.classic());
+        assert_eq!(now.len(), last.len());
+        for ((name, before), (same, after)) in last.iter().zip(&now) {
+            assert_eq!(name, same);
+            assert!(after >= before, "{name} was {before} and is {after}");
+        }
+        last = now;
+        place.scrape_until(|scrape| scrape.value("mixpool_streams", &[]) < 8.0);
+    }
+    let scrape = place.scrape_until(|scrape| {
+        scrape.value("mixpool_streams", &[]) < 0.5
+            && scrape.value("mixpool_admitted_streams_total", &[]) > 39.5
+            && scrape.value("mixpool_in_ring_samples", &[]) < 0.5
+    });
+    let of = |name: &str| scrape.value(name, &[]) as u64;
+    assert_eq!(of("mixpool_offered_samples_total"), 40 * 60 * 160);
+    assert_eq!(of("mixpool_received_packets_total"), 40);
+    let dropped = ["full", "late"]
+        .map(|reason| scrape.value("mixpool_dropped_samples_total", &[("reason", reason)]) as u64);
+    let discarded = ["latency_cap", "delay_change", "ended", "damaged"].map(|reason| {
+        scrape.value("mixpool_discarded_samples_total", &[("reason", reason)]) as u64
+    });
+    assert!(dropped[0] > 0, "{dropped:?}");
+    let accounted = of("mixpool_mixed_samples_total")
+        + of("mixpool_muted_samples_total")
+        + dropped.iter().chain(&discarded).sum::<u64>();
+    assert_eq!(of("mixpool_offered_samples_total"), accounted);
+    assert!(of("mixpool_ledger_checks_total") > 0);
+    assert_eq!(of("mixpool_ledger_imbalances_total"), 0);
+    assert_eq!(scrape.lines("mixpool_stream_info").len(), 0);
+    place.end();
+}
+
+#[test]
+fn recordings_are_told_as_they_run_and_when_they_fail() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(Settings {
+        record: Some("/dev/full".into()),
+        recordings: Some(dir.path().to_owned()),
+        ..settings(1, 50.0)
+    });
+    let place = Place::start(server.unwrap(), 0);
+    place.handle.start_recording("a.wav").unwrap();
+    let scrape = place.scrape_until(|scrape| {
+        scrape.value("mixpool_failed_recordings_total", &[]) > 0.5
+            && scrape.value("mixpool_recorded_samples_total", &[]) > 8000.0
+            && scrape.value("mixpool_recording_lost_samples_total", &[]) > 0.5
+    });
+    let of = |name: &str| scrape.value(name, &[]) as u64;
+    assert_eq!(of("mixpool_recordings"), 1);
+    assert_eq!(of("mixpool_started_recordings_total"), 2);
+    assert_eq!(of("mixpool_failed_recordings_total"), 1);
+    place.end();
+}
+
+fn rtp_packet(sequence: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 0];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend((u32::from(sequence) * 160).to_be_bytes());
+    packet.extend(7_u32.to_be_bytes());
+    packet.resize(12 + 160, 0x80);
+    packet
+}
+
+#[test]
+fn what_comes_by_network_and_goes_there_is_told_by_address_and_reason() {
+    let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = sink.local_addr().unwrap();
+    let server = Server::new(Settings {
+        rtp_out: vec![to.to_string().parse().unwrap()],
+        ..settings(4, 1.0)
+    });
+    let mut place = Place::start(server.unwrap(), 10);
+    let settings = RtpSettings {
+        interface: None,
+        address: "127.0.0.1:0".parse().unwrap(),
+        threads: 1,
+        receive_buffer_bytes: 1 << 16,
+        streams: rtp::Settings {
+            limits: Limits {
+                streams_per_source: 4,
+                connections_max: 4,
+                first_message_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_secs(60),
+                allowed: Vec::new(),
+            },
+            playout: PlayoutSettings {
+                delay: Delay::Fixed(Duration::from_millis(100)),
+                latency_cap: Duration::from_secs(1),
+                conceal: true,
+            },
+            payloads: PayloadMap::default(),
+            gain: None,
+            cname: "mixpool@localhost".to_owned(),
+        },
+    };
+    let clock = place.running.clock().unwrap();
+    let listener = RtpListener::start(settings, clock, &place.running.admission()).unwrap();
+    let name = listener.accounts()[0].name().to_owned();
+    place.running.keep(Box::new(listener));
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = name
+        .strip_prefix("rtp ")
+        .unwrap_or_else(|| panic!("{name}"));
+    sender.connect(address).unwrap();
+    sender.send(b"no").unwrap();
+    for sequence in (0..10).filter(|&sequence| sequence != 5) {
+        sender.send(&rtp_packet(sequence)).unwrap();
+    }
+    let scrape = place.scrape_until(|scrape| {
+        scrape.value("mixpool_received_packets_total", &[]) > 8.5
+            && scrape.lines("mixpool_stream_received_packets_total").len() == 1
+            && scrape.value("mixpool_stream_received_packets_total", &[]) > 8.5
+            // Counted between packets.
+            && scrape.value("mixpool_expected_packets_total", &[]) > 9.5
+            && scrape.value("mixpool_stream_lost_packets", &[]) > 0.5
+            && scrape.value("mixpool_rtp_out_sent_packets_total", &[]) > 0.5
+    });
+    let malformed = scrape.lines("mixpool_ingest_malformed_total");
+    for line in malformed {
+        assert_eq!(line.labels["listener"], name);
+        let times = if line.labels["reason"] == "too_short" {
+            1.0
+        } else {
+            0.0
+        };
+        assert!((line.value - times).abs() < 0.5, "{line:?}");
+    }
+    let of = |name: &str| scrape.value(name, &[]) as i64;
+    assert_eq!(of("mixpool_expected_packets_total"), 10);
+    assert_eq!(of("mixpool_lost_packets"), 1);
+    assert_eq!(of("mixpool_stream_lost_packets"), 1);
+    assert_eq!(of("mixpool_lost_samples"), 160);
+    assert_eq!(of("mixpool_stream_lost_samples"), 160);
+    for name in ["mixpool_missing_ratio", "mixpool_stream_missing_ratio"] {
+        assert!(scrape.value(name, &[]) > 0.0, "{name}");
+    }
+    let age = scrape.value("mixpool_stream_last_packet_age_seconds", &[]);
+    assert!(age >= 0.0, "{age}");
+    assert!(scrape.value("mixpool_stream_playout_delay_seconds", &[]) > 0.05);
+    // The same of that stream by the API.
+    let document = |path: &str| -> Value {
+        let (head, body) = place.get(path, "*/*");
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        serde_json::from_str(&body).unwrap()
+    };
+    let page = document("/api/v1/streams?kind=rtp&sort=lost&order=desc");
+    let row = &page["streams"][0];
+    let stream = document(&format!("/api/v1/streams/{}", row["id"].as_str().unwrap()));
+    for told in [row, &stream] {
+        assert_eq!(
+            (&told["received_packets"], &told["lost_packets"]),
+            (&9.into(), &1.into())
+        );
+        assert_eq!(told["lost_samples"], 160, "{told}");
+        assert!(told["missing_rate"].as_f64() > Some(0.0), "{told}");
+        assert!(told["last_packet_age_ms"].is_number(), "{told}");
+        assert!(told["playout_delay_ms"].as_f64() > Some(50.0), "{told}");
+        // All came at once that were to come 20 ms from each other.
+        assert!(told["jitter_ms"].as_f64() > Some(0.0), "{told}");
+        assert!(told["drift_ppm"].is_number(), "{told}");
+    }
+    let network = &stream["network"];
+    assert_eq!(
+        (&network["expected_packets"], &network["lost_packets"]),
+        (&10.into(), &1.into()),
+        "{network}"
+    );
+    let target = &scrape.lines("mixpool_rtp_out_sent_packets_total")[0].labels["target"];
+    assert_eq!(*target, to.to_string());
+    place.end();
+}
+
+#[test]
+fn answers_are_counted_by_their_class() {
+    let place = Place::start(server(1, 1.0), 0);
+    for _ in 0..3 {
+        assert!(place.get("/nothing", "*/*").0.starts_with("http/1.1 404"));
+    }
+    let scrape = place.classic();
+    let of = |class| scrape.value("mixpool_http_responses_total", &[("code", class)]) as u64;
+    assert_eq!([of("2xx"), of("4xx"), of("5xx")], [0, 3, 0]);
+    place.end();
+}
+
+/// Names of metrics in a text: what the process and the scraper itself bring is not ours.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_word(c));
+    words
+        .filter(|word| word.starts_with("mixpool_") || word.starts_with("process_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn doc(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_table_in_the_docs_has_each_metric_with_its_type_and_its_unit() {
+    let place = Place::start(server(1, 1.0), 0);
+    let (classic, openmetrics) = (place.classic(), place.openmetrics());
+    place.end();
+    let unit_of = |name: &str| {
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        openmetrics
+            .0
+            .get(name)
+            .and_then(|family| family.unit.clone())
+    };
+    let told: Vec<_> = classic
+        .0
+        .iter()
+        .map(|(name, family)| {
+            let unit = unit_of(name).unwrap_or_default();
+            (name.clone(), family.kind.clone(), unit)
+        })
+        .collect();
+    let text = doc("operations.md");
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+        let name = cells.next()?.strip_suffix('`')?;
+        let known = name.starts_with("mixpool_") || name.starts_with("process_");
+        let mut cell = || cells.next().unwrap_or_default().to_owned();
+        known.then(|| (name.to_owned(), cell(), cell()))
+    });
+    let mut documented: Vec<_> = rows.collect();
+    documented.sort();
+    assert_eq!(documented, told);
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_name_what_is_there() {
+    let place = Place::start(server(1, 1.0), 0);
+    let scrape = place.classic();
+    place.end();
+    let mut there: BTreeSet<String> = scrape.0.keys().cloned().collect();
+    for (name, family) in &scrape.0 {
+        if family.kind == "histogram" {
+            there.extend(["bucket", "sum", "count"].map(|suffix| format!("{name}_{suffix}")));
+        }
+    }
+    for file in ["grafana-dashboard.json", "alerts.yml"] {
+        let named = names_in(&doc(file));
+        assert!(named.len() > 10, "{file} names {named:?}");
+        let missing: Vec<_> = named.difference(&there).collect();
+        assert!(
+            missing.is_empty(),
+            "{file} names {missing:?}, which nobody tells"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! The plan of a server that runs: what the command says of the same pool, as if it were not here yet.
+
+use std::time::Duration;
+
+use mixpool::{
+    audio::Format,
+    ingest::Feeders,
+    queue::{Host, PoolPlan},
+    server::{
+        Clock, Server, Settings,
+        plan::{PLAYOUT, PlanAudio, PlanReport, PlanRequest},
+    },
+};
+
+fn settings(streams_max: usize, prefault: bool) -> Settings {
+    Settings {
+        format: Format::new(16_000, 2).unwrap(),
+        ptime: Duration::from_millis(10),
+        streams_max,
+        ring_bytes: 1 << 14,
+        prefault,
+        clock: Clock::Live {
+            speed: 1.0,
+            playout_delay: Duration::ZERO,
+            ticks: None,
+        },
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn a_server_is_planned_as_the_command_would_and_its_own_pool_is_no_obstacle() {
+    let settings = settings(500, false);
+    let request = PlanRequest {
+        plan: PoolPlan::new(settings.streams_max, settings.ring_bytes).unwrap(),
+        audio: PlanAudio::new(settings.format, settings.ptime).unwrap(),
+        chosen_for: None,
+        lock: false,
+        huge_pages: false,
+        playout: PLAYOUT,
+    };
+    let planned = PlanReport::new(&request, &Host::detect());
+    let running = Server::new(settings).unwrap().start().unwrap();
+    let told = running.handle().plan();
+    assert_eq!(told.streams, 500);
+    assert_eq!(
+        (told.frame_bytes, told.block_samples),
+        (planned.frame_bytes, 160)
+    );
+    assert_eq!(told.beside_pool, planned.beside_pool);
+    assert_eq!(told.fits, planned.fits);
+    for (told, planned) in told.limits.iter().zip(&planned.limits) {
+        assert_eq!((told.name, told.needed), (planned.name, planned.needed));
+        if told.name == "vmas" {
+            // Without giving back the pool's own it would be five hundred less.
+            let found = |limit: Option<u64>| limit.unwrap() as i64;
+            let less = found(planned.found) - found(told.found);
+            assert!((-100..100).contains(&less), "{less}");
+        }
+    }
+    // What it took to start is known, not estimated.
+    assert!(told.startup_ns.is_some() && told.prefault_startup_ns.is_none());
+    let report = running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    let told_ms = told.startup_ns.unwrap() as f64 / 1e6;
+    assert!((told_ms - report.startup_ms).abs() < 0.001);
+}
+
+#[test]
+fn the_start_of_a_server_that_prefaults_is_told_as_such() {
+    // A few rings, as the other test counts the mappings of this process.
+    let running = Server::new(settings(10, true)).unwrap().start().unwrap();
+    let told = running.handle().plan();
+    assert!(told.startup_ns.is_none() && told.prefault_startup_ns.is_some());
+    let json = serde_json::to_value(&told).unwrap();
+    for key in [
+        "streams",
+        "resident_bytes",
+        "limits",
+        "beside_pool",
+        "fits",
+        "notes",
+    ] {
+        assert!(!json[key].is_null(), "{key}");
+    }
+    running.finish(Feeders::live(Vec::new(), 1).unwrap());
+}

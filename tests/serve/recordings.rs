@@ -1,0 +1,354 @@
+//! Recordings that begin and end while the server mixes: what is in them, what is told of them, and what
+//! becomes of one whose disk is full.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use mixpool::{
+    audio::{Format, Gain},
+    ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
+    server::{
+        Clock, FolderError, Handle, RECORDINGS_MAX, RecordError, RecordingState, Running, Server,
+        Settings,
+    },
+    sink::RecordingPhase,
+};
+
+use crate::{child::in_child, patience::wait_until};
+
+const BLOCK: usize = 160;
+const PTIME: Duration = Duration::from_millis(20);
+
+fn format() -> Format {
+    Format::new(8000, 1).unwrap()
+}
+
+/// A server that mixes so many times as fast as time goes, with its files in `folder`.
+fn settings(folder: &Path, speed: f64) -> Settings {
+    Settings {
+        format: format(),
+        ptime: PTIME,
+        streams_max: 4,
+        ring_bytes: 1 << 16,
+        clock: Clock::Live {
+            speed,
+            playout_delay: Duration::ZERO,
+            ticks: None,
+        },
+        recordings: Some(folder.to_owned()),
+        ..Settings::default()
+    }
+}
+
+fn nobody() -> Feeders {
+    Feeders::live(Vec::new(), 1).unwrap()
+}
+
+/// Until it holds: the server has a thread of its own.
+#[track_caller]
+fn until(holds: impl FnMut() -> bool) {
+    wait_until("it holds", holds);
+}
+
+fn ticks(running: &Running, count: u64) {
+    let before = running.ticks();
+    until(|| running.ticks() >= before + count);
+}
+
+fn state(handle: &Handle, id: u64) -> RecordingState {
+    let mut recordings = handle.recordings().into_iter();
+    recordings.find(|recording| recording.id == id).unwrap()
+}
+
+fn samples(path: &Path) -> Vec<i16> {
+    let reader = hound::WavReader::open(path).unwrap();
+    reader.into_samples().map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_is_recorded_at_run_time_is_the_mix_from_one_tick_to_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole.wav");
+    let server = Server::new(Settings {
+        record: Some(whole.clone()),
+        ..settings(dir.path(), 10.0)
+    })
+    .unwrap();
+    let stream = server.open("noise", "test", Gain::UNITY).unwrap();
+    let source = synthetic::nth(format(), Some(Waveform::White), 7, 0, -20.0);
+    let schedule = Schedule::new(
+        PTIME.div_f64(10.0),
+        Duration::ZERO,
+        Imperfection::default(),
+        1,
+    );
+    let running = server.start().unwrap();
+    let feeds = vec![(Feed::new(stream, Box::new(source)), schedule)];
+    let feeders = Feeders::live(feeds, 1).unwrap();
+    let handle = running.handle();
+    ticks(&running, 20);
+    // Two that overlap, and one that nobody stops.
+    let begun = SystemTime::now();
+    let [first, second, last] = ["first.wav", "second.wav", "last.wav"].map(|name| {
+        ticks(&running, 5);
+        let state = handle.start_recording(name).unwrap();
+        assert_eq!(
+            (&*state.name, state.phase),
+            (name, RecordingPhase::Recording)
+        );
+        assert!(state.started_at >= begun);
+        state.id
+    });
+    ticks(&running, 20);
+    for id in [first, second] {
+        handle.stop_recording(id).unwrap();
+        until(|| state(&handle, id).phase == RecordingPhase::Done);
+    }
+    let ended = state(&handle, first);
+    ticks(&running, 10);
+    assert_eq!(
+        state(&handle, first),
+        ended,
+        "nothing is added once it is done"
+    );
+    let report = running.finish(feeders);
+    assert!(report.is_sound());
+    let mix = samples(&whole);
+    for (id, name) in [
+        (first, "first.wav"),
+        (second, "second.wav"),
+        (last, "last.wav"),
+    ] {
+        let part = samples(&dir.path().join(name));
+        assert!(part.len() >= 20 * BLOCK, "{name}: {}", part.len());
+        let at = mix
+            .windows(part.len())
+            .position(|window| window == part)
+            .unwrap_or_else(|| panic!("{name} is no part of the mix"));
+        assert!(part.iter().any(|&sample| sample != 0));
+        if id == last {
+            assert_eq!(
+                at + part.len(),
+                mix.len(),
+                "to the end, the limiter's rest too"
+            );
+        } else {
+            assert_eq!(part.len() % BLOCK, 0, "{name} has whole blocks");
+        }
+        let told = report.recordings.iter().find(|told| told.id == id).unwrap();
+        assert_eq!((&*told.name, told.phase), (name, "done"));
+        assert_eq!(
+            (told.recorded_samples, told.lost_samples),
+            (part.len() as u64, 0)
+        );
+    }
+    // That of the settings is one of them.
+    assert_eq!(report.recordings.len(), 4);
+    assert_eq!(
+        (report.recordings[0].id, &*report.recordings[0].name),
+        (1, "whole.wav")
+    );
+    assert_eq!(
+        report.recorded_samples,
+        report.recordings[0].recorded_samples
+    );
+}
+
+#[test]
+fn the_recording_of_the_settings_can_be_stopped_and_the_mix_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let settings = Settings {
+        record: Some(path.clone()),
+        ..settings(dir.path(), 10.0)
+    };
+    let running = Server::new(settings).unwrap().start().unwrap();
+    let handle = running.handle();
+    ticks(&running, 10);
+    assert_eq!(handle.recordings()[0].name, "mix.wav");
+    handle.stop_recording(1).unwrap();
+    until(|| state(&handle, 1).phase == RecordingPhase::Done);
+    // Asked again, nothing happens.
+    assert_eq!(
+        handle.stop_recording(1).unwrap().phase,
+        RecordingPhase::Done
+    );
+    ticks(&running, 10);
+    let report = running.finish(nobody());
+    assert_eq!(samples(&path).len() as u64, report.recorded_samples);
+    assert!(report.recorded_samples + 10 * BLOCK as u64 <= report.ticks * BLOCK as u64);
+    assert!(report.is_sound());
+}
+
+#[test]
+fn as_many_may_run_as_there_is_room_for_and_a_place_is_free_once_one_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Server::new(settings(dir.path(), 10.0))
+        .unwrap()
+        .start()
+        .unwrap();
+    let handle = running.handle();
+    let ids: Vec<_> = (0..RECORDINGS_MAX)
+        .map(|number| handle.start_recording(&format!("{number}.wav")).unwrap().id)
+        .collect();
+    let error = handle.start_recording("more.wav").unwrap_err();
+    assert!(matches!(error, RecordError::TooMany), "{error}");
+    assert!(!dir.path().join("more.wav").exists());
+    for _ in 0..3 {
+        for &id in &ids {
+            let phase = handle.stop_recording(id).unwrap().phase;
+            assert!(matches!(
+                phase,
+                RecordingPhase::Finishing | RecordingPhase::Done
+            ));
+        }
+    }
+    let mut more = None;
+    until(|| {
+        more = handle.start_recording("more.wav").ok();
+        more.is_some()
+    });
+    let report = running.finish(nobody());
+    assert_eq!(report.recordings.len(), RECORDINGS_MAX + 1);
+    for recording in &report.recordings {
+        let path = dir.path().join(&recording.name);
+        assert_eq!(samples(&path).len() as u64, recording.recorded_samples);
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_refused_with_its_reason_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("there.wav"), "older").unwrap();
+    let running = Server::new(settings(dir.path(), 1.0))
+        .unwrap()
+        .start()
+        .unwrap();
+    let handle = running.handle();
+    for name in ["../up.wav", "/tmp/x.wav", "mix.mp3", ""] {
+        let error = handle.start_recording(name).unwrap_err();
+        assert!(
+            matches!(error, RecordError::Folder(FolderError::Name { .. })),
+            "{error}"
+        );
+    }
+    let error = handle.start_recording("there.wav").unwrap_err();
+    assert!(
+        matches!(error, RecordError::Folder(FolderError::Exists { .. })),
+        "{error}"
+    );
+    assert!(!error.to_string().contains(dir.path().to_str().unwrap()));
+    let error = handle.stop_recording(7).unwrap_err();
+    assert!(matches!(error, RecordError::NotFound { id: 7 }), "{error}");
+    assert!(handle.recordings().is_empty());
+    assert!(running.finish(nobody()).recordings.is_empty());
+    let error = handle.start_recording("late.wav").unwrap_err();
+    assert!(matches!(error, RecordError::Ended), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read(dir.path().join("there.wav")).unwrap(), b"older");
+}
+
+#[test]
+fn without_a_folder_nothing_is_recorded_at_run_time() {
+    let settings = Settings {
+        recordings: None,
+        ..settings(Path::new("/"), 1.0)
+    };
+    let running = Server::new(settings).unwrap().start().unwrap();
+    let error = running.handle().start_recording("mix.wav").unwrap_err();
+    assert!(error.to_string().contains("--recordings"), "{error}");
+    running.finish(nobody());
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_before_the_first_tick() {
+    let error = Server::new(settings(Path::new("/nonexistent"), 1.0)).unwrap_err();
+    assert!(error.to_string().contains("/nonexistent"), "{error}");
+}
+
+/// What files may have in the process below: more than a ring between mixer and disk takes, which is a
+/// file, too.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+#[test]
+fn a_full_disk_is_told_at_once_and_ends_one_recording_and_not_the_mix() {
+    const TEST: &str =
+        "recordings::a_full_disk_is_told_at_once_and_ends_one_recording_and_not_the_mix";
+    // A limit on the size of files is a disk that is full, if its signal is ignored.
+    let full = format!("trap '' XFSZ; ulimit -f {}", FILE_BYTES_MAX / 1024);
+    if !in_child(TEST, &full) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), 100.0);
+    let running = Server::new(settings).unwrap().start().unwrap();
+    let handle = running.handle();
+    let failing = handle.start_recording("failing.wav").unwrap().id;
+    until(|| state(&handle, failing).phase == RecordingPhase::Failed);
+    let told = state(&handle, failing);
+    let error = told.error.unwrap();
+    assert!(
+        error.contains("failing.wav") && error.contains("os error 27"),
+        "{error}"
+    );
+    assert!(told.samples > 0 && 2 * told.samples < FILE_BYTES_MAX);
+    ticks(&running, 10);
+    // Others are recorded, and this one has given its place back.
+    for number in 0..RECORDINGS_MAX {
+        let name = format!("{number}.wav");
+        until(|| match handle.start_recording(&name) {
+            Ok(state) => handle.stop_recording(state.id).is_ok(),
+            Err(RecordError::TooMany) => false,
+            Err(error) => panic!("{error}"),
+        });
+    }
+    let report = running.finish(nobody());
+    assert!(!report.is_sound());
+    let failed: Vec<_> = report
+        .recordings
+        .iter()
+        .filter(|recording| recording.phase == "failed")
+        .collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].error.as_deref(), Some(&*error));
+    assert!(failed[0].lost_samples > 0);
+    // What the disk had before is a whole file.
+    let written = samples(&dir.path().join("failing.wav")).len() as u64;
+    assert_eq!(written, failed[0].recorded_samples);
+}
+
+#[test]
+fn utc_in_a_name_is_the_time_at_run_time_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Server::new(settings(dir.path(), 1.0))
+        .unwrap()
+        .start()
+        .unwrap();
+    let name = running
+        .handle()
+        .start_recording("a-{utc}.wav")
+        .unwrap()
+        .name;
+    assert_eq!(name.len(), "a-20261128T160000Z.wav".len(), "{name}");
+    assert!(dir.path().join(&name).exists());
+    assert!(running.finish(nobody()).is_sound());
+}
+
+#[test]
+fn a_recording_begun_at_run_time_is_seen_to_be_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Server::new(settings(dir.path(), 10.0))
+        .unwrap()
+        .start()
+        .unwrap();
+    let handle = running.handle();
+    let id = handle.start_recording("gone.wav").unwrap().id;
+    fs::remove_file(dir.path().join("gone.wav")).unwrap();
+    until(|| state(&handle, id).phase == RecordingPhase::Failed);
+    let error = state(&handle, id).error.unwrap();
+    assert!(error.ends_with("the file was removed"), "{error}");
+    assert!(!running.finish(nobody()).is_sound());
+}

@@ -1,0 +1,139 @@
+//! The way from datagrams to the mix, driven by hand: a receiver whose streams the rig's mixer mixes.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use mixpool::{
+    ingest::{
+        Admission, Delay, Limits, MixClock, Newcomer, PlayoutSettings, Refused, Stream, lease,
+        rtp::{Quota, Receiver, Settings},
+    },
+    ledger::{Account, Listener},
+    mixer::{Command, NewInput, Timing},
+    queue::{LeaseId, Pool, Producer},
+    wire::payload::PayloadMap,
+};
+
+use crate::rig::{BLOCK, Rig, Setup};
+
+pub const MS: u64 = 1_000_000;
+/// Of a tick, and of a packet.
+pub const PTIME: u64 = 20 * MS;
+/// The playout delay: 40 ms of jitter, and what a block takes from its first sample to its tick.
+pub const DELAY: Duration = Duration::from_millis(90);
+
+/// Admits to the rig's pool; the mixer is told between ticks.
+struct Door {
+    pool: Pool,
+    clock: MixClock,
+    admitted: Mutex<Vec<(LeaseId, Arc<Account>)>>,
+}
+
+impl Admission for Door {
+    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
+        let producer = lease(&self.pool, &newcomer.id)?;
+        let account = Arc::new(Account::with_network(newcomer.id));
+        let admitted = (producer.lease(), Arc::clone(&account));
+        self.admitted.lock().unwrap().push(admitted);
+        Ok(Stream::new(producer, account, self.clock.format, BLOCK))
+    }
+
+    fn tap(&self, _output: Producer) -> Result<(), mixpool::ingest::Busy> {
+        Ok(())
+    }
+}
+
+/// Streams of L16 mono at the bus's rate, type 96, on their way into a mix.
+pub struct Network {
+    pub rig: Rig,
+    pub clock: MixClock,
+    door: Arc<Door>,
+    pub receiver: Receiver,
+    /// Datagrams under way, by their time: when they arrive, from where, and what they are.
+    pub under_way: Vec<(u64, SocketAddr, Vec<u8>)>,
+    pub tick: u64,
+}
+
+impl Network {
+    /// For so many streams.
+    pub fn new(streams: usize) -> Self {
+        let rig = Setup::mono().slots(streams).rig();
+        let clock = MixClock {
+            first_ns: 1000 * MS,
+            period_ns: PTIME,
+            format: rig.format,
+            block_samples: BLOCK,
+        };
+        let door = Arc::new(Door {
+            pool: rig.pool.clone(),
+            clock,
+            admitted: Mutex::default(),
+        });
+        let mut payloads = PayloadMap::default();
+        payloads.define("96=L16/8000/1").unwrap();
+        let settings = Settings {
+            payloads,
+            playout: PlayoutSettings {
+                delay: Delay::Fixed(DELAY),
+                latency_cap: Duration::from_secs(1),
+                // Silence, so that the mix is known everywhere.
+                conceal: false,
+            },
+            limits: Limits {
+                streams_per_source: streams,
+                connections_max: 1,
+                first_message_timeout: Duration::from_secs(1),
+                idle_timeout: Duration::from_secs(5),
+                allowed: Vec::new(),
+            },
+            gain: None,
+            cname: "mix@example.org".to_owned(),
+        };
+        let receiver = Receiver::new(
+            settings,
+            clock,
+            Arc::clone(&door) as _,
+            Arc::new(Listener::new("rtp")),
+            Quota::new(streams),
+            1,
+        );
+        Self {
+            rig,
+            clock,
+            door,
+            receiver,
+            under_way: Vec::new(),
+            tick: 0,
+        }
+    }
+
+    /// When the ingest side is to be ready for the next tick.
+    pub fn now_ns(&self) -> u64 {
+        self.clock.placed_ns(self.tick)
+    }
+
+    /// One tick: first what arrived, then the ingest side, then the mixer.
+    pub fn pass(&mut self) {
+        let now = self.now_ns();
+        let arrived = self.under_way.partition_point(|&(at, ..)| at <= now);
+        for (at, from, bytes) in self.under_way.drain(..arrived) {
+            self.receiver.datagram(&bytes, from, at);
+        }
+        self.receiver.before_tick(self.tick, now, &mut |_| {});
+        self.mix();
+    }
+
+    /// The mixer's part of a tick.
+    pub fn mix(&mut self) {
+        for (lease, account) in self.door.admitted.lock().unwrap().drain(..) {
+            self.rig.accounts.push(Arc::clone(&account));
+            let new = NewInput::new(lease, account).timing(Timing::Clock);
+            self.rig.mixer.apply(Command::Admit(new));
+        }
+        self.rig.tick();
+        self.tick += 1;
+    }
+}
