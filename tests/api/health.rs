@@ -3,7 +3,7 @@
 
 use std::{
     io::Write as _,
-    net::{Shutdown, TcpListener, TcpStream, UdpSocket},
+    net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -36,9 +36,9 @@ struct Sender {
 }
 
 impl Sender {
-    fn start(port: u16) -> Self {
+    fn start(to: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(("127.0.0.1", port)).unwrap();
+        socket.connect(to).unwrap();
         let ways = Arc::new(Ways::default());
         let thread = thread::spawn({
             let ways = Arc::clone(&ways);
@@ -81,17 +81,10 @@ fn send(socket: &UdpSocket, ways: &Ways) {
     }
 }
 
-fn free_udp_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
-}
-
 /// A server with a sender that it hears, and the stream's id.
 fn call() -> (Server, Sender, String) {
-    let port = free_udp_port();
-    let address = format!("127.0.0.1:{port}");
-    let server = Server::start(&["--rtp", &address, "--playout-delay", "200ms"]);
-    let sender = Sender::start(port);
+    let server = Server::start(&["--rtp", "127.0.0.1:0", "--playout-delay", "200ms"]);
+    let sender = Sender::start(server.listener("rtp"));
     let row = until(
         || row(&server, "kind=rtp"),
         |row| row["mixed_samples"].as_u64() > Some(0),
@@ -185,12 +178,8 @@ fn a_sender_that_pauses_is_seen_to_stall_and_to_resume() {
 
 #[test]
 fn a_file_that_came_ahead_of_its_playout_does_not_stall() {
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
-    let server = Server::start(&["--tcp", &format!("127.0.0.1:{port}")]);
-    let mut sender = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let server = Server::start(&["--tcp", "127.0.0.1:0"]);
+    let mut sender = TcpStream::connect(server.listener("tcp")).unwrap();
     // Five seconds at once, and no more.
     sender.write_all(b"MIXPOOL/1 id=file\n").unwrap();
     sender.write_all(&vec![1; 2 * 5 * 8_000]).unwrap();

@@ -26,7 +26,6 @@ mod offer;
 mod patience;
 mod recordings;
 mod reload;
-#[allow(dead_code, reason = "other programs need the rest of it")]
 #[path = "../support/server.rs"]
 mod server;
 mod sessions;
