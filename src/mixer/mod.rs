@@ -126,7 +126,7 @@ impl Mixer {
         }
     }
 
-    /// The consumer, to attach it to an epoll or to wait on it.
+    /// The consumer, to watch it in an epoll or to wait on it.
     pub fn consumer_mut(&mut self) -> &mut Consumer {
         &mut self.consumer
     }

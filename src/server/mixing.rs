@@ -95,12 +95,9 @@ pub(super) fn spawn(
     )
     .map_err(during("timerfd_create"))?;
     let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token as u64);
-    mixer
-        .consumer_mut()
-        .attach(&epoll, Token::Pool as u64)
-        .map_err(during("epoll_ctl"))?;
     epoll
-        .add(stop.bell(), event(Token::Stop))
+        .add(mixer.consumer_mut(), event(Token::Pool))
+        .and_then(|()| epoll.add(stop.bell(), event(Token::Stop)))
         .and_then(|()| epoll.add(&timer, event(Token::Tick)))
         .map_err(during("epoll_ctl"))?;
     let mut mixing = Mixing {

@@ -16,7 +16,7 @@ use nix::sys::{
     timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
 };
 
-// The tokens are the application's; the pool takes the one it is given.
+// The tokens are the application's.
 const POOL: u64 = 0;
 const TIMER: u64 = 1;
 const PIPE: u64 = 2;
@@ -31,7 +31,7 @@ fn publish_for_a_while(mut producer: Producer) {
     }
 }
 
-/// What to do on the pool's token. It is edge-triggered: go on until `None`, which promises that
+/// One pass, on the pool's token. It goes on until `None`, which promises that
 /// the token comes again as soon as there is something.
 fn serve_pool(consumer: &mut Consumer, heard: &mut u64) -> Result<(), Box<dyn Error>> {
     while let Some(lease) = consumer.next_ready() {
@@ -60,8 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     epoll.add(&line, EpollEvent::new(EpollFlags::EPOLLIN, PIPE))?;
 
     let (pool, mut consumer) = Pool::builder().slots(3).ring_bytes(1 << 16).build()?;
-    // From here on this epoll reports the pool, and the pool's own is closed.
-    consumer.attach(&epoll, POOL)?;
+    epoll.add(&consumer, EpollEvent::new(EpollFlags::EPOLLIN, POOL))?;
 
     let mut threads = Vec::new();
     for _ in 0..3 {

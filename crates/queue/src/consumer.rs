@@ -1,26 +1,30 @@
-//! The one reading end of all rings of a pool.
+//! The reading ends of a pool: all its rings by one bell, or one ring by a bell of its own.
 
-use std::{io, ops::Deref, time::Duration};
+#[cfg(not(loom))]
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::{cell::Cell, io, mem, time::Duration};
 
+#[cfg(not(loom))]
 use nix::{
     errno::Errno,
-    sys::epoll::{Epoll, EpollCreateFlags, EpollTimeout},
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
 };
 
-use super::{
-    error::{ReleaseError, StaleLease},
-    pool::{self, LeaseId, Shared},
-    ring::{Reader, Record, Ring},
+use crate::{
+    error::{DetachError, LeaseError, ReleaseError},
+    loom::Arc,
+    pool::{LeaseId, Shared},
+    ring::{Batch, Message, Reader},
     stats::{RingStats, Waiting},
-    sync::Arc,
+    wake::{Arming, OWN_BELL, POOLS_BELL, Wake},
 };
 
 /// The one reading end of a pool. There is one per pool, returned with it; dropping it makes
-/// [`Pool::acquire`](super::Pool::acquire) refuse, and a full ring then refuses for good.
+/// [`Pool::acquire`](crate::Pool::acquire) refuse, and a full ring then refuses for good.
 ///
 /// # Two ways to read
-/// - **Woken**: [`wait`](Self::wait), or the application's own epoll after
-///   [`attach`](Self::attach); then [`next_ready`](Self::next_ready) until `None`, and
+/// - **Woken**: [`wait`](Self::wait), or an event loop of the application's, in which this is a descriptor to read
+///   from ([`AsFd`]); then [`next_ready`](Self::next_ready) until `None`, and
 ///   [`drain`](Self::drain) for each lease it names. A ring that is drained is armed, and costs
 ///   nothing until its next message.
 /// - **Polled**: [`get`](Self::get) at leisure. A ring that is never armed costs its producer no
@@ -29,115 +33,100 @@ use super::{
 /// A lease starts armed: its first message, or its close, makes it ready.
 #[derive(Debug)]
 pub struct Consumer {
-    shared: Arc<Shared>,
+    /// By slot, each for the lease that it last read there.
     readers: Box<[Reader]>,
+    /// The pass of `next_ready` under way.
     pass: Option<Pass>,
-    /// Gone once the application's epoll took its place.
-    epoll: Option<Epoll>,
+    /// The pool's own epoll, in which `wait` sleeps.
+    #[cfg(not(loom))]
+    epoll: Epoll,
+    /// The descriptor was asked for, so each pass clears it.
+    is_watched: Cell<bool>,
+    /// Keeps what the readers point to alive.
+    shared: Arc<Shared>,
 }
 
-/// One pass over the ready bitmap.
 #[derive(Debug, Default)]
 struct Pass {
-    /// The next word to take.
+    /// The next word of the ready bitmap.
     word: usize,
-    /// Bits taken from the word before it and not yet named.
+    /// Bits of the word before it, not yet named.
     bits: u64,
 }
 
-/// What a [`drain`](Consumer::drain) left behind.
+/// State of a ring after [`Consumer::drain`] or [`Receiver::drain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Nothing: the ring is armed, and its next message makes it ready.
+    /// Empty and armed: its next message, or its close, makes it ready.
     Empty,
-    /// The limit was reached: the ring stays ready.
+    /// Messages are left; the ring is ready.
     More,
-    /// Nothing, and nothing will come: [`release`](Consumer::release) it.
+    /// Closed and empty: nothing will ever come. [Release](Consumer::release) it.
     Closed,
 }
 
-/// The token of the pool's own epoll; nothing else is registered there.
-#[cfg(not(loom))]
-const OWN_TOKEN: u64 = 0;
-
 impl Consumer {
-    pub(super) fn new(shared: Arc<Shared>) -> io::Result<Self> {
-        let readers = (0..shared.slots())
-            .map(|slot| Reader::new(shared.memory(slot), shared.ring(slot)))
-            .collect();
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    pub(crate) fn new(shared: Arc<Shared>) -> io::Result<Self> {
+        let reader = |slot| {
+            // SAFETY: `shared` lives as long as the readers, and no lease has another yet.
+            unsafe { Reader::new(&shared, shared.no_lease(slot)) }
+        };
+        let readers = (0..shared.slots()).map(reader).collect();
         #[cfg(not(loom))]
-        shared.wake().register(&epoll, OWN_TOKEN)?;
+        let epoll = {
+            let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+            // Edge-triggered: nothing needs to be cleared.
+            let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0);
+            epoll.add(shared.wake().bell().fd(), event)?;
+            epoll
+        };
         Ok(Self {
-            shared,
             readers,
             pass: None,
-            epoll: Some(epoll),
+            #[cfg(not(loom))]
+            epoll,
+            is_watched: Cell::new(false),
+            shared,
         })
     }
 
-    /// From now on the application's epoll reports the pool, edge-triggered under `token`; the
-    /// pool's own epoll is closed, and [`wait`](Self::wait) is an error.
-    ///
-    /// On that token, call [`next_ready`](Self::next_ready) until it returns `None`. The pool never
-    /// closes the epoll, and the registration ends with the pool's last handle.
-    ///
-    /// # Errors
-    /// The kernel's reason, if `epoll_ctl` refuses.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use mixpool_queue::Pool;
-    /// use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
-    ///
-    /// let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    /// let (pool, mut consumer) = Pool::builder().slots(1).ring_bytes(1 << 16).build()?;
-    /// consumer.attach(&epoll, 42)?;
-    ///
-    /// pool.acquire()?.publish(b"one")?;
-    /// let mut events = [EpollEvent::empty()];
-    /// assert_eq!(epoll.wait(&mut events, EpollTimeout::NONE)?, 1);
-    /// assert_eq!(events[0].data(), 42);
-    /// let lease = consumer.next_ready().unwrap();
-    /// assert_eq!(&*consumer.get(lease)?.unwrap(), b"one");
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn attach(&mut self, epoll: &Epoll, token: u64) -> io::Result<()> {
-        self.shared.wake().register(epoll, token)?;
-        self.epoll = None;
-        // What is ready already made its edge elsewhere: make one here.
-        self.shared.wake().ring();
-        Ok(())
+    fn wake(&self) -> &Wake {
+        self.shared.wake()
     }
 
     /// Sleeps in the pool's own epoll until a ring is ready or the time is over; `None` waits
-    /// without end. It may return early, and does at a signal; `next_ready` tells. It returns at
+    /// without end. It may return early, and does at a signal; `next_ready` says which it was. It returns at
     /// once while a ring is ready and not yet named, or the last pass was not finished.
     ///
     /// # Errors
-    /// The kernel's reason, or that the consumer is [attached](Self::attach) elsewhere.
+    /// The kernel's reason.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Some(epoll) = &self.epoll else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the pool is attached to the application's epoll: wait there",
-            ));
-        };
         // An earlier wait may have taken the edge of a ring that no pass has named since.
-        if self.pass.is_some() || !self.shared.wake().want() {
+        if self.pass.is_some() || !self.wake().want() {
             return Ok(());
         }
+        self.sleep(timeout)
+    }
+
+    #[cfg(not(loom))]
+    fn sleep(&self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
             // Up, not down: a wait that ends early would spin. Over 24 days: wait 24 days.
             let millis = timeout.as_nanos().div_ceil(1_000_000);
             EpollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX))
                 .unwrap_or(EpollTimeout::MAX)
         });
-        match self.shared.wake().sleep(epoll, timeout) {
+        match self.epoll.wait(&mut [EpollEvent::empty()], timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    #[cfg(loom)]
+    #[expect(clippy::unnecessary_wraps, reason = "as the real sleep")]
+    fn sleep(&self, _timeout: Option<Duration>) -> io::Result<()> {
+        self.wake().bell().wait_for_edge();
+        Ok(())
     }
 
     /// The next lease that has something: messages, or its close. `None` ends the pass, and
@@ -146,18 +135,21 @@ impl Consumer {
     ///
     /// A ring that becomes ready behind the pass's back waits for the next one, so a pass always
     /// ends. A ready ring may turn out empty. Lock-free; enters the kernel only at the end of a pass
-    /// that leaves rings ready, to report the pool again.
+    /// that leaves rings ready, to report the pool again, and, where the pool's descriptor is watched
+    /// ([`AsFd`]), at the beginning of a pass, to clear it.
     pub fn next_ready(&mut self) -> Option<LeaseId> {
-        let Self { shared, pass, .. } = self;
-        let wake = shared.wake();
-        let current = pass.get_or_insert_with(|| {
-            wake.unwant();
-            Pass::default()
-        });
+        if self.pass.is_none() {
+            self.wake().unwant();
+            if self.is_watched.get() {
+                self.wake().bell().clear();
+            }
+        }
+        let wake = self.shared.wake();
+        let current = self.pass.get_or_insert_default();
         loop {
             while current.bits == 0 {
                 let Some(bits) = wake.take(current.word) else {
-                    *pass = None;
+                    self.pass = None;
                     if !wake.want() {
                         wake.ring();
                     }
@@ -168,8 +160,9 @@ impl Consumer {
             }
             let slot = (current.word - 1) * 64 + current.bits.trailing_zeros() as usize;
             current.bits &= current.bits - 1;
-            // A bit may outlive its lease; a free slot has nothing to say.
-            if let Some(lease) = shared.lease_of(slot) {
+            // A bit may outlive its lease: a free slot has nothing to say, a detached one says it by its own bell.
+            let lease = self.shared.lease_of(slot);
+            if let Some(lease) = lease.filter(|&lease| !self.shared.is_detached(lease)) {
                 return Some(lease);
             }
         }
@@ -180,52 +173,40 @@ impl Consumer {
         self.shared.slots()
     }
 
-    fn half(&mut self, lease: LeaseId) -> Result<(&Ring, &mut Reader), StaleLease> {
+    fn reader(&mut self, lease: LeaseId) -> Result<&mut Reader, LeaseError> {
+        // Only the consumer ends the leases that it reads, so the one it last saw here is still held.
+        if self.readers.get(lease.slot()).map(Reader::lease) != Some(lease) {
+            self.take_up(lease)?;
+        }
+        Ok(&mut self.readers[lease.slot()])
+    }
+
+    /// Reads a lease for the first time.
+    #[cold]
+    fn take_up(&mut self, lease: LeaseId) -> Result<(), LeaseError> {
         self.shared.check(lease)?;
-        Ok((
-            self.shared.ring(lease.slot()),
-            &mut self.readers[lease.slot()],
-        ))
+        // SAFETY: `shared` lives as long as the reader, and the lease is not detached (checked), so it has no
+        // other than the one replaced here.
+        self.readers[lease.slot()] = unsafe { Reader::new(&self.shared, lease) };
+        Ok(())
     }
 
     /// The oldest message, in place; `None` if there is none now. Until it is acked, the next `get`
     /// returns it again. Wait-free.
     ///
     /// # Errors
-    /// [`StaleLease`].
-    pub fn get(&mut self, lease: LeaseId) -> Result<Option<Message<'_>>, StaleLease> {
-        let (ring, reader) = self.half(lease)?;
-        let record = reader.oldest(ring);
-        Ok(record.map(|record| Message {
-            half: Half {
-                slot: lease.slot(),
-                consumer: self,
-            },
-            record,
-        }))
+    /// [`LeaseError`].
+    pub fn get(&mut self, lease: LeaseId) -> Result<Option<Message<'_>>, LeaseError> {
+        Ok(self.reader(lease)?.get())
     }
 
     /// The oldest messages, in place, at most `max` of them, by one look at the producer. They are
     /// acked together. Walks the messages once; wait-free.
     ///
     /// # Errors
-    /// [`StaleLease`].
-    pub fn get_batch(&mut self, lease: LeaseId, max: usize) -> Result<Batch<'_>, StaleLease> {
-        let (ring, reader) = self.half(lease)?;
-        let available = reader.refresh(ring);
-        let mut batch = BatchSize::default();
-        while batch.messages < max as u64
-            && let Some(record) = reader.record_at(batch.ring_bytes, available)
-        {
-            batch.add(&record);
-        }
-        Ok(Batch {
-            half: Half {
-                slot: lease.slot(),
-                consumer: self,
-            },
-            size: batch,
-        })
+    /// [`LeaseError`].
+    pub fn get_batch(&mut self, lease: LeaseId, max: usize) -> Result<Batch<'_>, LeaseError> {
+        Ok(self.reader(lease)?.get_batch(max))
     }
 
     /// Hands the waiting messages to `each`, at most `max` of them, acks them, and arms the ring if
@@ -235,14 +216,20 @@ impl Consumer {
     /// If `each` panics, nothing is acked and the ring stays ready.
     ///
     /// # Errors
-    /// [`StaleLease`].
+    /// [`LeaseError`].
     pub fn drain(
         &mut self,
         lease: LeaseId,
         max: usize,
         each: impl FnMut(&[u8]),
-    ) -> Result<Drained, StaleLease> {
-        Unread(Some(self.get_batch(lease, max)?)).hand_out(each);
+    ) -> Result<Drained, LeaseError> {
+        self.reader(lease)?;
+        let kept = KeptReady {
+            wake: self.shared.wake(),
+            slot: lease.slot(),
+        };
+        hand_out(&mut self.readers[lease.slot()], max, each);
+        mem::forget(kept);
         if self.arm(lease)? {
             return Ok(Drained::Empty);
         }
@@ -253,81 +240,104 @@ impl Consumer {
         Ok(Drained::More)
     }
 
-    /// Asks to be told of the ring's next message: it will make the ring ready and wake the pool.
+    /// Asks for a wake at the ring's next message: it will make the ring ready and wake the pool.
     /// Returns false, and asks nothing, if there is news already: a message waits or the ring was
-    /// closed. Costs a full fence, or a `membarrier` in a [polled](super::PoolBuilder::polled) pool.
+    /// closed. Costs a full fence, or a `membarrier` in a [polled](crate::PoolBuilder::polled) pool.
     ///
     /// # Errors
-    /// [`StaleLease`].
-    pub fn arm(&mut self, lease: LeaseId) -> Result<bool, StaleLease> {
-        self.shared.check(lease)?;
-        let ring = self.shared.ring(lease.slot());
+    /// [`LeaseError`].
+    pub fn arm(&mut self, lease: LeaseId) -> Result<bool, LeaseError> {
+        self.reader(lease)?;
         let reader = &mut self.readers[lease.slot()];
-        Ok(self.shared.wake().arm(ring.armed(), || {
-            reader.refresh(ring) > 0 || ring.is_closed()
-        }))
+        Ok(reader.arm(self.shared.wake(), POOLS_BELL) == Arming::Armed)
     }
 
     /// Makes the next pass of [`next_ready`](Self::next_ready) name this lease again. Enters the
     /// kernel only after the end of a pass, to report the pool.
     ///
     /// # Errors
-    /// [`StaleLease`].
-    pub fn keep_ready(&mut self, lease: LeaseId) -> Result<(), StaleLease> {
-        self.shared.check(lease)?;
-        self.shared.wake().keep(lease.slot());
+    /// [`LeaseError`].
+    pub fn keep_ready(&mut self, lease: LeaseId) -> Result<(), LeaseError> {
+        self.reader(lease)?;
+        self.wake().keep(lease.slot());
         Ok(())
     }
 
     /// Whether the producer closed its ring: nothing will be added to what waits there.
     ///
     /// # Errors
-    /// [`StaleLease`].
-    pub fn is_closed(&self, lease: LeaseId) -> Result<bool, StaleLease> {
+    /// [`LeaseError`].
+    pub fn is_closed(&self, lease: LeaseId) -> Result<bool, LeaseError> {
         self.shared.check(lease)?;
-        Ok(self.shared.ring(lease.slot()).is_closed())
+        Ok(self.shared.words(lease.slot()).is_closed())
     }
 
     /// Whether the producer closed its ring and all was acked: nothing will ever come.
     ///
     /// # Errors
-    /// [`StaleLease`].
-    pub fn is_finished(&mut self, lease: LeaseId) -> Result<bool, StaleLease> {
-        let (ring, reader) = self.half(lease)?;
-        Ok(pool::check_drained(ring, reader).is_ok())
+    /// [`LeaseError`].
+    pub fn is_finished(&mut self, lease: LeaseId) -> Result<bool, LeaseError> {
+        Ok(self.reader(lease)?.check_finished().is_ok())
     }
 
     /// Returns the slot of a closed and drained ring to the pool. Takes the pool's mutex.
     ///
     /// # Errors
-    /// [`ReleaseError::Open`] or [`ReleaseError::NotEmpty`] too early, [`ReleaseError::Stale`] too
-    /// late.
+    /// [`ReleaseError::Open`] or [`ReleaseError::NotEmpty`] too early, [`ReleaseError::Lease`] for a lease that is
+    /// not the consumer's to return.
     pub fn release(&mut self, lease: LeaseId) -> Result<(), ReleaseError> {
-        let (ring, reader) = self.half(lease)?;
-        pool::check_drained(ring, reader)?;
+        let reader = self.reader(lease)?;
+        reader.check_finished()?;
+        reader.end_lease();
         self.shared.release(lease);
         Ok(())
+    }
+
+    /// Moves a lease out of the set: its receiver has a bell of its own, and may go to another thread. Until it is
+    /// dropped or released, the lease is [`LeaseError::Detached`] here.
+    ///
+    /// The receiver's descriptor is readable at first: [arm](Receiver::arm) it, or look. Makes an eventfd the first
+    /// time that a slot is detached.
+    ///
+    /// # Errors
+    /// [`DetachError`]: no such lease, or no descriptor is left.
+    pub fn detach(&mut self, lease: LeaseId) -> Result<Receiver, DetachError> {
+        let slot = lease.slot();
+        self.reader(lease)?;
+        self.wake()
+            .make_own_bell(slot)
+            .map_err(DetachError::Descriptor)?;
+        self.shared.set_detached(lease, true);
+        self.readers[slot].end_lease();
+        // SAFETY: `shared` lives as long as the reader, and the consumer's own reader of the lease just ended.
+        let reader = unsafe { Reader::new(&self.shared, lease) };
+        // The commits so far may have rung the pool's bell alone.
+        reader.disarm();
+        self.wake().ring_own(slot);
+        Ok(Receiver {
+            reader,
+            shared: Arc::clone(&self.shared),
+        })
     }
 
     /// Messages and payload bytes that wait in the ring, by the counters of both sides. Exact for
     /// what was committed before the call. Wait-free.
     ///
     /// # Errors
-    /// [`StaleLease`].
-    pub fn waiting(&self, lease: LeaseId) -> Result<Waiting, StaleLease> {
+    /// [`LeaseError`].
+    pub fn waiting(&self, lease: LeaseId) -> Result<Waiting, LeaseError> {
         self.shared.check(lease)?;
-        Ok(self.shared.ring(lease.slot()).waiting())
+        Ok(self.shared.words(lease.slot()).waiting())
     }
 
-    /// The figures of one lease. Wait-free, unlike [`Pool::lease_stats`](super::Pool::lease_stats):
+    /// The figures of one lease. Wait-free, unlike [`Pool::lease_stats`](crate::Pool::lease_stats):
     /// only the consumer could release it meanwhile.
     ///
     /// # Errors
-    /// [`StaleLease`].
-    pub fn lease_stats(&self, lease: LeaseId) -> Result<RingStats, StaleLease> {
+    /// [`LeaseError`].
+    pub fn lease_stats(&self, lease: LeaseId) -> Result<RingStats, LeaseError> {
         self.shared.check(lease)?;
-        let capacity = self.shared.memory(lease.slot()).capacity();
-        Ok(self.shared.ring(lease.slot()).stats(capacity))
+        Ok(self.shared.ring_stats(lease.slot()))
     }
 
     /// Asks the processor to load the oldest message of this lease, its first `bytes`, and the producer's
@@ -338,7 +348,7 @@ impl Consumer {
     /// [`prefetch_position`](Self::prefetch_position) some visits before.
     pub fn prefetch(&self, lease: LeaseId, bytes: usize) {
         if let Some(reader) = self.readers.get(lease.slot()) {
-            reader.prefetch_record(self.shared.ring(lease.slot()), bytes);
+            reader.prefetch_record(bytes);
         }
     }
 
@@ -346,136 +356,205 @@ impl Consumer {
     /// [`prefetch`](Self::prefetch) is; it looks at nothing.
     pub fn prefetch_position(&self, lease: LeaseId) {
         if let Some(reader) = self.readers.get(lease.slot()) {
-            reader.prefetch_position(self.shared.ring(lease.slot()));
+            reader.prefetch_position();
         }
+    }
+}
+
+/// The pool in an event loop of the application's: tokio's `AsyncFd`, mio, calloop, glib, an epoll. The descriptor
+/// is to be watched for reading, level- or edge-triggered. Once it is readable, call
+/// [`next_ready`](Consumer::next_ready) until it returns `None`. The application neither reads nor closes it.
+///
+/// From the first call on, each pass of `next_ready` clears the descriptor: one `read` a pass.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use mixpool_queue::Pool;
+/// use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+///
+/// let (pool, mut consumer) = Pool::builder().slots(1).ring_bytes(1 << 16).build()?;
+/// let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+/// epoll.add(&consumer, EpollEvent::new(EpollFlags::EPOLLIN, 42))?;
+///
+/// pool.acquire()?.publish(b"one")?;
+/// let mut events = [EpollEvent::empty()];
+/// assert_eq!(epoll.wait(&mut events, EpollTimeout::NONE)?, 1);
+/// assert_eq!(events[0].data(), 42);
+/// let lease = consumer.next_ready().unwrap();
+/// assert_eq!(&*consumer.get(lease)?.unwrap(), b"one");
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(not(loom))]
+impl AsFd for Consumer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.is_watched.set(true);
+        self.wake().bell().fd()
+    }
+}
+
+/// As [`AsFd`].
+#[cfg(not(loom))]
+impl AsRawFd for Consumer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.shared.set_consumer_gone();
-        self.shared.wake().unwant();
+        self.wake().unwant();
     }
 }
 
-/// A slot of a consumer that somebody has in hand: while it lives, nobody acks.
-#[derive(Debug)]
-struct Half<'a> {
+/// Keeps a ring ready if it is dropped, which it is only if the application panicked over a message: then the
+/// ring has news and would be neither armed nor ready.
+struct KeptReady<'a> {
+    wake: &'a Wake,
     slot: usize,
-    consumer: &'a mut Consumer,
 }
 
-impl Half<'_> {
-    fn reader(&self) -> &Reader {
-        &self.consumer.readers[self.slot]
-    }
-
-    fn ack(self, size: &BatchSize) {
-        let ring = self.consumer.shared.ring(self.slot);
-        let reader = &mut self.consumer.readers[self.slot];
-        reader.ack(ring, size.ring_bytes, size.messages, size.payload_bytes);
+impl Drop for KeptReady<'_> {
+    fn drop(&mut self) {
+        self.wake.keep(self.slot);
     }
 }
 
-/// How much of a ring some messages are.
-#[derive(Debug, Clone, Copy, Default)]
-struct BatchSize {
-    messages: u64,
-    payload_bytes: u64,
-    ring_bytes: u64,
+fn hand_out(reader: &mut Reader, max: usize, each: impl FnMut(&[u8])) {
+    let batch = reader.get_batch(max);
+    batch.iter().for_each(each);
+    batch.ack();
 }
 
-impl BatchSize {
-    fn add(&mut self, record: &Record) {
-        self.messages += 1;
-        self.payload_bytes += record.len as u64;
-        self.ring_bytes += record.bytes();
-    }
-}
-
-/// The oldest message of a ring, in place: contiguous, starting at a multiple of 8 bytes.
-/// [Ack](Self::ack) gives its space back; dropping it leaves it to the next `get`.
+/// The reading end of one ring, apart from its pool's [`Consumer`]: from [`Consumer::detach`]. It may move to
+/// another thread, so leases of one pool can be read by different threads. Dropping it hands the lease back to the
+/// consumer, which drains and releases it.
+///
+/// It has a descriptor of its own ([`AsFd`]), for any event loop. That is readable from a message or the close on,
+/// until [`arm`](Self::arm) finds nothing; after the close it stays readable. So a loop reads with
+/// [`get`](Self::get) until `None`, or with [`drain`](Self::drain), and arms before it sleeps.
 #[derive(Debug)]
-pub struct Message<'a> {
-    half: Half<'a>,
-    record: Record,
+pub struct Receiver {
+    reader: Reader,
+    /// Keeps what the reader points to alive.
+    shared: Arc<Shared>,
 }
 
-impl Message<'_> {
-    /// Messages that the producer dropped just before this one; stays at `u32::MAX` beyond.
-    pub fn dropped_before(&self) -> u32 {
-        self.record.dropped_before
+impl Receiver {
+    /// The lease that it reads.
+    pub fn lease(&self) -> LeaseId {
+        self.reader.lease()
     }
 
-    /// Gives the message's space back to the producer. Wait-free.
-    pub fn ack(self) {
-        let mut size = BatchSize::default();
-        size.add(&self.record);
-        self.half.ack(&size);
-    }
-}
-
-impl Deref for Message<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.half.reader().payload(&self.record)
-    }
-}
-
-/// The oldest messages of a ring, in place. [Ack](Self::ack) gives their space back at once;
-/// dropping it leaves them to the next `get`.
-#[derive(Debug)]
-pub struct Batch<'a> {
-    half: Half<'a>,
-    size: BatchSize,
-}
-
-impl Batch<'_> {
-    /// Messages.
-    pub fn len(&self) -> usize {
-        self.size.messages as usize
+    /// The oldest message, in place; `None` if there is none now. Until it is acked, the next `get`
+    /// returns it again. Wait-free.
+    pub fn get(&mut self) -> Option<Message<'_>> {
+        self.reader.get()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.size.messages == 0
+    /// The oldest messages, in place, at most `max` of them, by one look at the producer. They are
+    /// acked together. Walks the messages once; wait-free.
+    pub fn get_batch(&mut self, max: usize) -> Batch<'_> {
+        self.reader.get_batch(max)
     }
 
-    /// The messages, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let reader = self.half.reader();
-        let mut offset = 0;
-        std::iter::from_fn(move || {
-            let record = reader.record_at(offset, self.size.ring_bytes)?;
-            offset += record.bytes();
-            Some(reader.payload(&record))
-        })
-    }
-
-    /// Gives the space of all its messages back to the producer, by one store. Wait-free.
-    pub fn ack(self) {
-        self.half.ack(&self.size);
-    }
-}
-
-/// A batch that is being handed out. It is still here when it is dropped only if the application
-/// panicked over a message: then its ring has news and would be neither armed nor ready.
-struct Unread<'a>(Option<Batch<'a>>);
-
-impl Unread<'_> {
-    fn hand_out(mut self, each: impl FnMut(&[u8])) {
-        self.0.iter().flat_map(Batch::iter).for_each(each);
-        if let Some(batch) = self.0.take() {
-            batch.ack();
+    /// Hands the waiting messages to `each`, at most `max` of them, acks them, and arms the ring if
+    /// that left it empty. If `each` panics, nothing is acked.
+    pub fn drain(&mut self, max: usize, each: impl FnMut(&[u8])) -> Drained {
+        hand_out(&mut self.reader, max, each);
+        if self.arm() {
+            Drained::Empty
+        } else if self.is_finished() {
+            Drained::Closed
+        } else {
+            Drained::More
         }
     }
+
+    /// Asks for the descriptor to become readable at the next message or at the close; until then it is not.
+    /// Returns false, and asks nothing, if there is news already: then the descriptor stays readable. Costs a
+    /// `read` and a full fence, or a `membarrier` in a [polled](crate::PoolBuilder::polled) pool.
+    pub fn arm(&mut self) -> bool {
+        if self.reader.has_news() {
+            return false;
+        }
+        let (wake, slot) = (self.shared.wake(), self.lease().slot());
+        // Before the look that arming ends with, so that no bell for later news is taken away.
+        wake.own_bell(slot).clear();
+        match self.reader.arm(wake, OWN_BELL) {
+            Arming::Armed => return true,
+            Arming::Answered => {}
+            Arming::TakenBack => wake.ring_own(slot),
+        }
+        false
+    }
+
+    /// Whether the producer closed its ring: nothing will be added to what waits there.
+    pub fn is_closed(&self) -> bool {
+        self.reader.words().is_closed()
+    }
+
+    /// Whether the producer closed its ring and all was acked: nothing will ever come.
+    pub fn is_finished(&mut self) -> bool {
+        self.reader.check_finished().is_ok()
+    }
+
+    /// Messages and payload bytes that wait in the ring, by the counters of both sides. Exact for
+    /// what was committed before the call. Wait-free.
+    pub fn waiting(&self) -> Waiting {
+        self.reader.words().waiting()
+    }
+
+    /// The figures of the lease. Wait-free.
+    pub fn stats(&self) -> RingStats {
+        self.shared.ring_stats(self.lease().slot())
+    }
+
+    /// Returns the slot of a closed and drained ring to the pool. Takes the pool's mutex.
+    ///
+    /// # Errors
+    /// [`ReleaseError::Open`] or [`ReleaseError::NotEmpty`], with the receiver.
+    pub fn release(mut self) -> Result<(), (ReleaseError, Self)> {
+        if let Err(early) = self.reader.check_finished() {
+            return Err((early, self));
+        }
+        let lease = self.lease();
+        self.reader.end_lease();
+        self.shared.release(lease);
+        Ok(())
+    }
+
+    /// Sleeps as an event loop does that watches the descriptor.
+    #[cfg(loom)]
+    pub(crate) fn wait(&self) {
+        let bell = self.shared.wake().own_bell(self.lease().slot());
+        bell.wait_until_readable();
+    }
 }
 
-impl Drop for Unread<'_> {
+/// The descriptor of this ring alone, to be watched for reading. The application neither reads nor closes it.
+#[cfg(not(loom))]
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.wake().own_bell(self.lease().slot()).fd()
+    }
+}
+
+/// As [`AsFd`].
+#[cfg(not(loom))]
+impl AsRawFd for Receiver {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl Drop for Receiver {
     fn drop(&mut self) {
-        if let Some(Batch { half, .. }) = &self.0 {
-            half.consumer.shared.wake().keep(half.slot);
+        if self.reader.has_lease() {
+            self.shared.set_detached(self.lease(), false);
+            // Back in the set, which has not looked at it yet.
+            self.shared.wake().announce(self.lease().slot());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::limit::LimitCheck;
+use crate::plan::LimitCheck;
 
 /// Why a pool could not be built. Nothing is left behind: every descriptor and mapping made on the
 /// way is given back.
@@ -72,7 +72,7 @@ fn nearest(smaller: Option<usize>, larger: Option<usize>) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AcquireError {
     /// Every slot is leased. The refusal is counted in
-    /// [`PoolStats::refused_leases`](super::PoolStats::refused_leases).
+    /// [`PoolStats::refused_leases`](crate::PoolStats::refused_leases).
     #[error("all {slots} rings of the pool are in use")]
     Exhausted {
         /// Slots of the pool.
@@ -83,7 +83,7 @@ pub enum AcquireError {
     ConsumerGone,
 }
 
-/// Why [`Producer::reserve`](super::Producer::reserve) refused.
+/// Why [`Producer::reserve`](crate::Producer::reserve) refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReserveError {
@@ -115,10 +115,32 @@ pub struct PublishError(
     pub ReserveError,
 );
 
-/// The lease was released: its slot is free or belongs to another lease by now.
+/// Why a call about a lease was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the lease was released")]
-pub struct StaleLease;
+#[non_exhaustive]
+pub enum LeaseError {
+    /// The lease was released: its slot is free or belongs to another lease by now.
+    #[error("the lease was released")]
+    Stale,
+    /// The lease is another pool's.
+    #[error("the lease belongs to another pool")]
+    OtherPool,
+    /// A [`Receiver`](crate::Receiver) reads it.
+    #[error("the lease is detached: its receiver reads it")]
+    Detached,
+}
+
+/// Why [`Consumer::detach`](crate::Consumer::detach) refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DetachError {
+    /// It is no lease of the consumer's.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The kernel refused a descriptor. The lease stays with the consumer.
+    #[error("eventfd failed while making a receiver's descriptor: {0}")]
+    Descriptor(#[source] io::Error),
+}
 
 /// Why a lease could not be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -133,7 +155,7 @@ pub enum ReleaseError {
         /// Bytes of ring space in use.
         filled: u64,
     },
-    /// The lease was released before.
+    /// The lease is not the consumer's to release.
     #[error(transparent)]
-    Stale(#[from] StaleLease),
+    Lease(#[from] LeaseError),
 }

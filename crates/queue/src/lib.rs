@@ -44,43 +44,27 @@
 //! # }
 //! ```
 
-mod barrier;
-mod builder;
 mod consumer;
-mod cursor;
 mod error;
-mod host;
-mod limit;
-#[cfg(loom)]
-#[path = "heap.rs"]
-mod mirror;
+mod loom;
 #[cfg(not(loom))]
-mod mirror;
-mod pages;
+mod memory;
 mod plan;
 mod pool;
-#[cfg(not(loom))]
-mod prefault;
 mod prefetch;
-mod producer;
-#[cfg(not(loom))]
-mod range;
 mod ring;
 mod stats;
-mod sync;
 mod wake;
 
 #[cfg(all(test, loom))]
 mod models;
 
-pub use builder::PoolBuilder;
-pub use consumer::{Batch, Consumer, Drained, Message};
-pub use error::{AcquireError, BuildError, PublishError, ReleaseError, ReserveError, StaleLease};
-pub use host::Host;
-pub use limit::LimitCheck;
-pub use pages::HugePages;
-pub use plan::PoolPlan;
-pub use pool::{LeaseId, Pool};
+pub use consumer::{Consumer, Drained, Receiver};
+pub use error::{
+    AcquireError, BuildError, DetachError, LeaseError, PublishError, ReleaseError, ReserveError,
+};
+pub use plan::{Host, HugePages, LimitCheck, PoolPlan};
+pub use pool::{LeaseId, Pool, PoolBuilder};
 pub use prefetch::prefetch_to_write;
-pub use producer::{Producer, Reservation};
+pub use ring::{Batch, Message, Producer, Reservation};
 pub use stats::{PoolStats, RingStats, Tally, Waiting};

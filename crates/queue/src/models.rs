@@ -15,12 +15,15 @@
 //! so what a model is about happens between them.
 
 mod leases;
+mod receivers;
 mod ring;
 mod waking;
 
-use super::{
-    Consumer, Drained, LeaseId, Pool, Producer, barrier::Barrier, mirror::Mirror, pages::Pages,
-    pool::Shared, sync::Arc,
+use crate::{
+    Consumer, Drained, LeaseId, Pool, Producer,
+    loom::{Arc, memory::Mirror},
+    pool::{Pages, Shared},
+    wake::Barrier,
 };
 
 /// A ring that two messages of 8 bytes fill: each takes 16 with its header.

@@ -1,15 +1,22 @@
-//! What a pool costs, before it is built: the same figures that building it uses.
+//! The cost of a pool before it is built, by the same figures that building it uses; and this host's limits, read
+//! once from `/proc`, the cgroup and the resource limits.
 
-use super::{
+use std::{fmt, fs, path::Path};
+
+use nix::{
+    errno::Errno,
+    sys::resource::{RLIM_INFINITY, Resource, getrlimit},
+    unistd::{SysconfVar, sysconf},
+};
+
+use crate::{
     error::BuildError,
-    host::{Host, page_bytes},
-    limit::LimitCheck,
     pool::{self, SLOTS_MAX},
     ring::record_bytes,
 };
 
 /// The largest ring: a record's length field is 32 bits wide.
-pub(super) const RING_BYTES_MAX: usize = 1 << 32;
+pub(crate) const RING_BYTES_MAX: usize = 1 << 32;
 
 /// Descriptors of a pool: its memory is mapped and its file closed, so the eventfd and its own epoll.
 const DESCRIPTORS: u64 = 2;
@@ -179,6 +186,305 @@ fn check_ring_bytes(asked: usize, page: usize) -> Result<(), BuildError> {
     })
 }
 
+/// One limit of a host beside what is needed of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitCheck {
+    /// What is limited, with its unit last.
+    pub name: &'static str,
+    /// What sets the limit, by the host's own name for it.
+    pub set_by: &'static str,
+    /// What is needed of it.
+    pub needed: u64,
+    /// What the host has for this process; `None` if there is no limit.
+    pub found: Option<u64>,
+    /// Whether it fits.
+    pub ok: bool,
+    /// What to do where it does not.
+    pub remedy: &'static str,
+}
+
+impl LimitCheck {
+    /// Compares what is needed with what was found.
+    pub fn new(
+        name: &'static str,
+        set_by: &'static str,
+        needed: u64,
+        found: Option<u64>,
+        remedy: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            set_by,
+            needed,
+            found,
+            ok: found.is_none_or(|found| needed <= found),
+            remedy,
+        }
+    }
+}
+
+impl fmt::Display for LimitCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            set_by,
+            needed,
+            found,
+            ok,
+            remedy,
+        } = *self;
+        write!(f, "{name} ({set_by}): {needed} needed, ")?;
+        match found {
+            Some(found) => write!(f, "{found} found")?,
+            None => write!(f, "no limit")?,
+        }
+        if ok { Ok(()) } else { write!(f, "; {remedy}") }
+    }
+}
+
+/// Limits of this host and what the process uses of them already. `None` means that there is no
+/// limit, or that the host does not tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Host {
+    /// Bytes of a page.
+    pub page_bytes: usize,
+    /// Bytes of RAM, or of the cgroup's memory limit where that is lower.
+    pub memory_bytes: Option<u64>,
+    /// Bytes of memory the host may still promise, where it promises no more than it has
+    /// (`vm.overcommit_memory` is 2). Beyond it a write to a ring's new page would be a SIGBUS.
+    pub commit_bytes: Option<u64>,
+    /// Bytes of address space the process may still map (`RLIMIT_AS`).
+    pub address_space_bytes: Option<u64>,
+    /// Mappings the process may still make (`vm.max_map_count`).
+    pub vmas: Option<u64>,
+    /// Descriptors the process may still open (soft `RLIMIT_NOFILE`).
+    pub descriptors: Option<u64>,
+    /// Bytes the process may still lock (`RLIMIT_MEMLOCK`); no limit with `CAP_IPC_LOCK`.
+    pub locked_bytes: Option<u64>,
+    /// Bytes a file, the memory file too, may have (`RLIMIT_FSIZE`).
+    pub file_bytes: Option<u64>,
+    /// Huge pages for shared memory. No limit: a pool is built without them too.
+    pub huge_pages: HugePages,
+}
+
+impl Host {
+    /// Reads this host. Opens some dozen files under `/proc` and `/sys`; takes a millisecond or so.
+    pub fn detect() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let ram = kib_field(&meminfo, "MemTotal:");
+        let less = |limit: Option<u64>, used: u64| limit.map(|limit| limit.saturating_sub(used));
+        Self {
+            page_bytes: page_bytes(),
+            memory_bytes: [ram, cgroup_memory_limit()].into_iter().flatten().min(),
+            commit_bytes: match number("/proc/sys/vm/overcommit_memory") {
+                Some(2) => less(
+                    kib_field(&meminfo, "CommitLimit:"),
+                    kib_field(&meminfo, "Committed_AS:").unwrap_or(0),
+                ),
+                _ => None,
+            },
+            address_space_bytes: less(
+                soft_limit(Resource::RLIMIT_AS),
+                kib_field(&status, "VmSize:").unwrap_or(0),
+            ),
+            vmas: less(number("/proc/sys/vm/max_map_count"), vmas_in_use()),
+            descriptors: less(soft_limit(Resource::RLIMIT_NOFILE), descriptors_in_use()),
+            locked_bytes: if may_lock_any_memory(&status) {
+                None
+            } else {
+                less(
+                    soft_limit(Resource::RLIMIT_MEMLOCK),
+                    kib_field(&status, "VmLck:").unwrap_or(0),
+                )
+            },
+            file_bytes: soft_limit(Resource::RLIMIT_FSIZE),
+            huge_pages: HugePages::detect(&status),
+        }
+    }
+}
+
+/// Bytes of a page on this host.
+pub(crate) fn page_bytes() -> usize {
+    let asked = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    // Every Linux answers; 4096 is what it would say nearly everywhere.
+    asked
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .unwrap_or(4096)
+}
+
+fn soft_limit(resource: Resource) -> Option<u64> {
+    let (soft, _hard) = getrlimit(resource).ok()?;
+    (soft != RLIM_INFINITY).then_some(soft)
+}
+
+fn number(path: impl AsRef<Path>) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The value of a `Name:   123 kB` line, in bytes.
+fn kib_field(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = rest.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn vmas_in_use() -> u64 {
+    fs::read_to_string("/proc/self/maps").map_or(0, |maps| maps.lines().count() as u64)
+}
+
+fn descriptors_in_use() -> u64 {
+    match fs::read_dir("/proc/self/fd") {
+        // The listing itself holds one descriptor while it counts.
+        Ok(entries) => (entries.count() as u64).saturating_sub(1),
+        // No descriptor is left even for the listing.
+        Err(error) if error.raw_os_error() == Some(Errno::EMFILE as i32) => u64::MAX,
+        Err(_) => 0,
+    }
+}
+
+fn may_lock_any_memory(status: &str) -> bool {
+    const CAP_IPC_LOCK: u64 = 1 << 14;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_some_and(|capabilities| capabilities & CAP_IPC_LOCK != 0)
+}
+
+/// The tightest memory limit on the way from the process's cgroup to the root, version 2 or 1.
+fn cgroup_memory_limit() -> Option<u64> {
+    let memberships = fs::read_to_string("/proc/self/cgroup").ok()?;
+    memberships
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, group) = (fields.next()?, fields.next()?);
+            match controllers {
+                "" => Some(("/sys/fs/cgroup", "memory.max", group)),
+                list if list.split(',').any(|name| name == "memory") => {
+                    Some(("/sys/fs/cgroup/memory", "memory.limit_in_bytes", group))
+                }
+                _ => None,
+            }
+        })
+        .filter_map(|(root, file, group)| {
+            let group = Path::new(group.trim_start_matches('/'));
+            // "max" and version 1's 2^63 less a page both mean no limit: neither is ever the least.
+            group
+                .ancestors()
+                .filter_map(|at| number(Path::new(root).join(at).join(file)))
+                .min()
+        })
+        .min()
+}
+
+/// Whether this process may have huge pages for shared memory, which is what rings are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HugePages {
+    /// Who asks for them gets them, while the kernel has memory that hangs together.
+    Offered {
+        /// Bytes of one.
+        page_bytes: usize,
+    },
+    /// The host keeps them from shared memory.
+    Off,
+    /// They are switched off for this process: by itself, or by who started it.
+    OffForProcess,
+    /// The kernel has none, or does not tell.
+    Unknown,
+}
+
+impl HugePages {
+    /// Reads what the host says. `status` is the text of `/proc/self/status`.
+    pub(crate) fn detect(status: &str) -> Self {
+        let settings = Path::new("/sys/kernel/mm/transparent_hugepage");
+        let read = |file: &str| fs::read_to_string(settings.join(file)).ok();
+        let page_bytes = read("hpage_pmd_size")
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|bytes: &usize| bytes.is_power_of_two());
+        let (Some(page_bytes), Some(all_sizes)) = (page_bytes, read("shmem_enabled")) else {
+            return Self::Unknown;
+        };
+        // Newer kernels have a setting for each size, which may refer to the one for all.
+        let this_size = read(&format!("hugepages-{}kB/shmem_enabled", page_bytes >> 10));
+        if status
+            .lines()
+            .any(|line| is_field(line, "THP_enabled:", "0"))
+        {
+            return Self::OffForProcess;
+        }
+        if is_offered(this_size.as_deref(), &all_sizes) {
+            Self::Offered { page_bytes }
+        } else {
+            Self::Off
+        }
+    }
+
+    /// Bytes of a huge page, where there are any to have.
+    pub fn page_bytes(self) -> Option<usize> {
+        match self {
+            Self::Offered { page_bytes } => Some(page_bytes),
+            _ => None,
+        }
+    }
+
+    /// What to do to have them; `None` where they are offered.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::Offered { .. } => None,
+            Self::Off => Some(
+                "`echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled` gives them to who asks",
+            ),
+            Self::OffForProcess => {
+                Some("start the process without PR_SET_THP_DISABLE (a service manager may set it)")
+            }
+            Self::Unknown => Some(
+                "it takes a kernel with transparent huge pages, and /sys/kernel/mm to tell of them",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for HugePages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Offered { .. } => "offered to shared memory that asks for them",
+            Self::Off => "off for shared memory on this host",
+            Self::OffForProcess => "switched off for this process",
+            Self::Unknown => "not known to this host",
+        })
+    }
+}
+
+fn is_field(line: &str, name: &str, value: &str) -> bool {
+    line.strip_prefix(name)
+        .is_some_and(|rest| rest.trim() == value)
+}
+
+/// Whether memory that asks for huge pages gets them, by the setting of their size and by that of all
+/// sizes.
+fn is_offered(this_size: Option<&str>, all_sizes: &str) -> bool {
+    let chosen = |setting: &str| -> Option<String> {
+        let (_, rest) = setting.split_once('[')?;
+        Some(rest.split_once(']')?.0.to_owned())
+    };
+    let all_sizes = chosen(all_sizes);
+    let setting = match this_size.and_then(chosen) {
+        // These two stand above every size.
+        _ if matches!(all_sizes.as_deref(), Some("deny" | "force")) => all_sizes,
+        Some(word) if word != "inherit" => Some(word),
+        _ => all_sizes,
+    };
+    matches!(
+        setting.as_deref(),
+        Some("always" | "within_size" | "advise" | "force")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,5 +566,109 @@ mod tests {
                 .needed
         };
         assert_eq!((needed(false), needed(true)), (0, 4 << 20));
+    }
+
+    #[test]
+    fn a_limit_that_is_too_low_names_the_figures_and_the_remedy() {
+        let vmas = |found| LimitCheck::new("vmas", "vm.max_map_count", 1001, found, "raise it");
+        assert_eq!(
+            vmas(Some(10)).to_string(),
+            "vmas (vm.max_map_count): 1001 needed, 10 found; raise it"
+        );
+        assert_eq!(
+            vmas(Some(1001)).to_string(),
+            "vmas (vm.max_map_count): 1001 needed, 1001 found"
+        );
+        assert_eq!(
+            vmas(None).to_string(),
+            "vmas (vm.max_map_count): 1001 needed, no limit"
+        );
+    }
+
+    #[test]
+    fn a_kib_field_is_read_in_bytes() {
+        let text = "VmPeak:\t  10 kB\nVmSize:\t  12 kB\n";
+        assert_eq!(kib_field(text, "VmSize:"), Some(12 << 10));
+        assert_eq!(kib_field(text, "VmRSS:"), None);
+        assert_eq!(kib_field("VmSize: many kB", "VmSize:"), None);
+    }
+
+    #[test]
+    fn the_capability_to_lock_is_bit_14() {
+        assert!(may_lock_any_memory("CapEff:\t0000000000004000\n"));
+        assert!(!may_lock_any_memory("CapEff:\t0000000000003fff\n"));
+        assert!(!may_lock_any_memory("CapPrm:\t0000000000004000\n"));
+    }
+
+    #[test]
+    fn this_host_tells_its_page_size_and_memory() {
+        let host = Host::detect();
+        assert!(host.page_bytes.is_power_of_two());
+        assert!(
+            host.memory_bytes
+                .is_some_and(|bytes| bytes > host.page_bytes as u64)
+        );
+    }
+
+    const ALL: &str = "always within_size advise never deny force\n";
+    const ONE: &str = "always inherit within_size advise never\n";
+
+    fn choose(setting: &str, word: &str) -> String {
+        setting.replace(word, &format!("[{word}]"))
+    }
+
+    fn offered(one: Option<&str>, all: &str) -> bool {
+        is_offered(
+            one.map(|word| choose(ONE, word)).as_deref(),
+            &choose(ALL, all),
+        )
+    }
+
+    #[test]
+    fn an_old_kernel_has_one_setting() {
+        for (word, expected) in [
+            ("always", true),
+            ("within_size", true),
+            ("advise", true),
+            ("force", true),
+            ("never", false),
+            ("deny", false),
+        ] {
+            assert_eq!(offered(None, word), expected, "{word}");
+            assert_eq!(offered(Some("inherit"), word), expected, "{word}");
+        }
+        assert!(!is_offered(None, "something else"));
+    }
+
+    #[test]
+    fn the_setting_of_a_size_wins_but_over_deny_and_force() {
+        assert!(offered(Some("advise"), "never"));
+        assert!(!offered(Some("never"), "always"));
+        assert!(!offered(Some("always"), "deny"));
+        assert!(offered(Some("never"), "force"));
+    }
+
+    #[test]
+    fn a_process_without_huge_pages_is_told_so() {
+        let said = HugePages::detect("Threads:\t1\nTHP_enabled:\t0\n");
+        assert!(
+            matches!(said, HugePages::OffForProcess | HugePages::Unknown),
+            "{said:?}"
+        );
+        assert_ne!(
+            HugePages::detect("THP_enabled:\t1\n"),
+            HugePages::OffForProcess
+        );
+    }
+
+    #[test]
+    fn where_there_are_none_the_remedy_is_named() {
+        for none in [HugePages::Off, HugePages::OffForProcess, HugePages::Unknown] {
+            assert!(none.page_bytes().is_none() && none.remedy().is_some());
+        }
+        let some = HugePages::Offered {
+            page_bytes: 2 << 20,
+        };
+        assert!(some.page_bytes() == Some(2 << 20) && some.remedy().is_none());
     }
 }

@@ -1,21 +1,165 @@
-//! The pool: slots, leases, and who owns what.
+//! The pool: its description, its slots, its leases.
 
 use std::{fmt, mem::size_of, sync::PoisonError};
 
-use super::{
-    barrier::Barrier,
-    builder::PoolBuilder,
-    error::{AcquireError, ReleaseError, StaleLease},
-    mirror::{Mirror, RingMemory},
-    producer::Producer,
-    ring::{Reader, Ring},
+#[cfg(loom)]
+use crate::loom::memory::{Mirror, RingMemory};
+#[cfg(not(loom))]
+use crate::memory::{Mirror, RingMemory};
+use crate::{
+    consumer::Consumer,
+    error::{AcquireError, BuildError, LeaseError},
+    loom::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering},
+    plan::{Host, PoolPlan},
+    ring::{Producer, Reader, Words},
     stats::{PoolStats, RingStats, Tally},
-    sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering},
-    wake::Wake,
+    wake::{Barrier, Wake},
 };
 
+/// Describes a pool. [`Pool::builder`] starts with 1000 rings of 1 MiB.
+#[derive(Debug, Clone)]
+pub struct PoolBuilder {
+    slots: usize,
+    ring_bytes: usize,
+    pages: Pages,
+    huge_pages: bool,
+    polled: bool,
+}
+
+impl Default for PoolBuilder {
+    fn default() -> Self {
+        Self {
+            slots: 1000,
+            ring_bytes: 1 << 20,
+            pages: Pages::default(),
+            huge_pages: false,
+            polled: false,
+        }
+    }
+}
+
+impl PoolBuilder {
+    /// How many rings: the most producers at once.
+    #[must_use]
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// Bytes of each ring: a power of two and a multiple of the page size, at most 4 GiB.
+    #[must_use]
+    pub fn ring_bytes(mut self, bytes: usize) -> Self {
+        self.ring_bytes = bytes;
+        self
+    }
+
+    /// Whether every page is made present in both views at construction, so that no publish and no get
+    /// ever faults one in. It costs the zeroing of all the memory, then and there, on up to eight threads.
+    /// It takes Linux 5.14.
+    #[must_use]
+    pub fn prefault(mut self, prefault: bool) -> Self {
+        self.pages.present = prefault;
+        self
+    }
+
+    /// Whether the rings are locked in RAM. It makes every page present, as [`prefault`](Self::prefault)
+    /// does, and costs little beyond that.
+    #[must_use]
+    pub fn lock_memory(mut self, lock: bool) -> Self {
+        self.pages.locked = lock;
+        self
+    }
+
+    /// Whether the rings are in huge pages, of 2 MiB on most hosts, whatever the size of a ring. It makes
+    /// every page present, as [`prefault`](Self::prefault) does, in about a third of the time; and a ring
+    /// of the size of a huge page or more takes no page tables.
+    ///
+    /// It is a wish. Where the host has no huge pages for shared memory, or none left, the pages are small.
+    /// [`Host::huge_pages`] tells whether they are offered, and what to do where they are not.
+    #[must_use]
+    pub fn huge_pages(mut self, huge: bool) -> Self {
+        self.huge_pages = huge;
+        self
+    }
+
+    /// Whether the consumer mostly polls its rings and rarely arms one. Then a commit carries no full
+    /// fence; instead each arming ([`Consumer::arm`], [`Consumer::drain`]) pays for both sides with a
+    /// `membarrier` system call: microseconds, and an interrupt to every core that runs a thread of this
+    /// process. Where the kernel has no `membarrier`, the fences stay. Nothing else changes.
+    #[must_use]
+    pub fn polled(mut self, polled: bool) -> Self {
+        self.polled = polled;
+        self
+    }
+
+    /// What the pool would cost.
+    ///
+    /// # Errors
+    /// As [`PoolPlan::new`].
+    pub fn plan(&self) -> Result<PoolPlan, BuildError> {
+        PoolPlan::new(self.slots, self.ring_bytes)
+    }
+
+    /// Checks the host's limits, then makes the memory, the eventfd and the pool's own epoll.
+    /// Allocates, and enters the kernel about once per ring.
+    ///
+    /// # Errors
+    /// [`BuildError`]: an impossible figure, a limit of this host that is too low, or a call that
+    /// the kernel refused. Nothing is left behind.
+    pub fn build(self) -> Result<(Pool, Consumer), BuildError> {
+        let plan = self.plan()?;
+        let host = Host::detect();
+        if let Some(failed) = plan
+            .check(&host, self.pages.locked)
+            .into_iter()
+            .find(|check| !check.ok)
+        {
+            return Err(BuildError::Limit(failed));
+        }
+        let pages = Pages {
+            present: self.pages.present || self.pages.locked || self.huge_pages,
+            huge_bytes: host.huge_pages.page_bytes().filter(|_| self.huge_pages),
+            ..self.pages
+        };
+        let mirror = Mirror::new(self.slots, self.ring_bytes, pages)?;
+        let os = |call, doing: &str| {
+            let doing = doing.to_owned();
+            move |source| BuildError::Os {
+                call,
+                doing,
+                source,
+            }
+        };
+        let barrier = if self.polled {
+            Barrier::arming_side()
+        } else {
+            Barrier::Both
+        };
+        let shared = Shared::new(mirror, self.slots, barrier)
+            .map_err(os("eventfd", "making the pool's bell"))?;
+        let shared = Arc::new(shared);
+        let consumer = Consumer::new(Arc::clone(&shared))
+            .map_err(os("epoll", "making the pool's own epoll"))?;
+        Ok((Pool::new(shared), consumer))
+    }
+}
+/// How the pages of a pool come. The default is small pages, each at its first touch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pages {
+    /// All of them are there, in both views, before the pool is handed out.
+    pub(crate) present: bool,
+    /// They never leave RAM.
+    pub(crate) locked: bool,
+    /// Bytes of a huge page, where they are wanted and the host has them.
+    #[cfg_attr(
+        loom,
+        expect(dead_code, reason = "the model checker's memory has no pages")
+    )]
+    pub(crate) huge_bytes: Option<usize>,
+}
+
 /// Most slots of a pool.
-pub(super) const SLOTS_MAX: usize = 1 << 20;
+pub(crate) const SLOTS_MAX: usize = 1 << 20;
 
 /// How much further in its ring each ring begins than the ring before it, in bytes: a page and seven
 /// cache lines. Rings lie a power of two apart. If all began at 0, streams in step would always be at
@@ -23,14 +167,19 @@ pub(super) const SLOTS_MAX: usize = 1 << 20;
 /// a thousand such pages in turn takes 65 ns, of pages spread like this 8 ns.
 const START_STEP: u64 = 4096 + 7 * 64;
 
-/// One acquisition of a slot. An id kept past its release names nothing: the slot's next lease has
+/// One acquisition of a slot of one pool. An id kept past its release names nothing: the slot's next lease has
 /// another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaseId {
+    pool: u32,
     slot: u32,
     /// Odd while leased. 64 bits: no two leases of a slot ever share one.
     generation: u64,
 }
+
+/// Numbers the pools of this process, so that a lease of one is not taken for another's. Not the model checker's:
+/// no order depends on it.
+static POOLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
 impl LeaseId {
     /// The slot's index in its pool, below [`Pool::slots`]. Useful as an index of a table of the
@@ -38,15 +187,26 @@ impl LeaseId {
     pub fn slot(self) -> usize {
         self.slot as usize
     }
+
+    /// The id of no lease of this slot.
+    pub(crate) fn none(self) -> Self {
+        Self {
+            generation: 0,
+            ..self
+        }
+    }
 }
 
 /// What all handles of a pool share. It is dropped with the last of them, and its memory with it.
-pub(super) struct Shared {
+pub(crate) struct Shared {
+    id: u32,
     mirror: Mirror,
-    rings: Box<[Ring]>,
+    rings: Box<[Words]>,
     /// Odd: leased, even: free. Written under the registry's mutex; apart from the rings, since the
     /// consumer looks at it at each visit and it hardly ever changes.
     generations: Box<[AtomicU64]>,
+    /// By slot, the generation of the lease that a receiver reads apart from the consumer; 0 for none.
+    detached: Box<[AtomicU64]>,
     wake: Wake,
     registry: Mutex<Registry>,
     consumer_gone: AtomicBool,
@@ -74,23 +234,30 @@ struct Registry {
     dropped: Tally,
     got: Tally,
     high_water_bytes: u64,
+    corrupt: u64,
 }
 
 /// Bytes of heap that the pool and its consumer take for `slots` rings.
-pub(super) fn metadata_bytes(slots: usize) -> usize {
-    let per_slot =
-        size_of::<Ring>() + size_of::<AtomicU64>() + size_of::<u32>() + size_of::<Reader>();
+pub(crate) fn metadata_bytes(slots: usize) -> usize {
+    let per_slot = size_of::<Words>()
+        + 2 * size_of::<AtomicU64>()
+        + size_of::<u32>()
+        + size_of::<Reader>()
+        + Wake::BYTES_PER_SLOT;
     slots * per_slot + Wake::words(slots) * size_of::<AtomicU64>() + size_of::<Shared>()
 }
 
 impl Shared {
-    pub(super) fn new(mirror: Mirror, slots: usize, barrier: Barrier) -> std::io::Result<Self> {
+    pub(crate) fn new(mirror: Mirror, slots: usize, barrier: Barrier) -> std::io::Result<Self> {
+        let zeros = || (0..slots).map(|_| AtomicU64::new(0)).collect();
         Ok(Self {
+            id: POOLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             mirror,
             rings: (0..slots)
-                .map(|slot| Ring::starting_at(slot as u64 * START_STEP))
+                .map(|slot| Words::starting_at(slot as u64 * START_STEP))
                 .collect(),
-            generations: (0..slots).map(|_| AtomicU64::new(0)).collect(),
+            generations: zeros(),
+            detached: zeros(),
             wake: Wake::new(slots, barrier)?,
             registry: Mutex::new(Registry {
                 free: (0..slots as u32).rev().collect(),
@@ -101,60 +268,82 @@ impl Shared {
                 dropped: Tally::default(),
                 got: Tally::default(),
                 high_water_bytes: 0,
+                corrupt: 0,
             }),
             consumer_gone: AtomicBool::new(false),
         })
     }
 
-    pub(super) fn slots(&self) -> usize {
+    pub(crate) fn slots(&self) -> usize {
         self.rings.len()
     }
 
-    pub(super) fn memory(&self, slot: usize) -> RingMemory {
+    pub(crate) fn memory(&self, slot: usize) -> RingMemory {
         self.mirror.ring(slot)
     }
 
-    pub(super) fn ring(&self, slot: usize) -> &Ring {
+    pub(crate) fn words(&self, slot: usize) -> &Words {
         &self.rings[slot]
     }
 
-    pub(super) fn wake(&self) -> &Wake {
+    pub(crate) fn wake(&self) -> &Wake {
         &self.wake
     }
 
-    pub(super) fn is_consumer_gone(&self) -> bool {
+    pub(crate) fn is_consumer_gone(&self) -> bool {
         self.consumer_gone.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_consumer_gone(&self) {
+    pub(crate) fn set_consumer_gone(&self) {
         self.consumer_gone.store(true, Ordering::Relaxed);
     }
 
     /// The slot's lease now, if it is leased. Acquire: an old bit may name a new lease, and then
     /// nothing else orders the ring's opening before the consumer's looks at it.
-    pub(super) fn lease_of(&self, slot: usize) -> Option<LeaseId> {
+    pub(crate) fn lease_of(&self, slot: usize) -> Option<LeaseId> {
         let generation = self.generations[slot].load(Ordering::Acquire);
         (generation % 2 == 1).then_some(LeaseId {
-            slot: slot as u32,
             generation,
+            ..self.no_lease(slot)
         })
     }
 
-    /// Whether the lease is still the slot's.
+    /// The id of no lease of this slot.
+    pub(crate) fn no_lease(&self, slot: usize) -> LeaseId {
+        LeaseId {
+            pool: self.id,
+            slot: slot as u32,
+            generation: 0,
+        }
+    }
+
+    /// Release and Acquire: the consumer that sees a lease handed back sees what its receiver read of it.
+    pub(crate) fn set_detached(&self, lease: LeaseId, detached: bool) {
+        let generation = if detached { lease.generation } else { 0 };
+        self.detached[lease.slot()].store(generation, Ordering::Release);
+    }
+
+    pub(crate) fn is_detached(&self, lease: LeaseId) -> bool {
+        self.detached[lease.slot()].load(Ordering::Acquire) == lease.generation
+    }
+
+    /// Whether the consumer may read the lease.
     ///
     /// Relaxed: the id itself came from `lease_of` on this thread, or from its producer by way of
-    /// something that orders threads; either way its ring was seen opened before the id was. Only the
-    /// consumer ends a lease, so it misses no end; who else asks holds the registry's mutex.
-    pub(super) fn check(&self, lease: LeaseId) -> Result<(), StaleLease> {
-        let generation = self
-            .generations
-            .get(lease.slot())
-            .map(|at| at.load(Ordering::Relaxed));
-        if generation == Some(lease.generation) {
-            Ok(())
-        } else {
-            Err(StaleLease)
+    /// something that orders threads; either way its ring was seen opened before the id was.
+    pub(crate) fn check(&self, lease: LeaseId) -> Result<(), LeaseError> {
+        if lease.pool != self.id {
+            return Err(LeaseError::OtherPool);
         }
+        if self.generations[lease.slot()].load(Ordering::Relaxed) != lease.generation
+            || lease == lease.none()
+        {
+            return Err(LeaseError::Stale);
+        }
+        if self.is_detached(lease) {
+            return Err(LeaseError::Detached);
+        }
+        Ok(())
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -181,34 +370,38 @@ impl Shared {
         let generation = self.generations[slot as usize].load(Ordering::Relaxed) + 1;
         // Release: who sees the new lease sees its ring opened.
         self.generations[slot as usize].store(generation, Ordering::Release);
-        Ok(LeaseId { slot, generation })
+        Ok(LeaseId {
+            generation,
+            ..self.no_lease(slot as usize)
+        })
     }
 
-    /// Returns a slot whose ring is closed and empty. Only the consumer calls it.
-    pub(super) fn release(&self, lease: LeaseId) {
+    /// Returns a slot whose ring is closed and empty. Only the half that read it calls it.
+    pub(crate) fn release(&self, lease: LeaseId) {
         let mut registry = self.registry();
         let ring = self.ring_stats(lease.slot());
         registry.published += ring.published;
         registry.dropped += ring.dropped;
         registry.got += ring.got;
         registry.high_water_bytes = registry.high_water_bytes.max(ring.high_water_bytes);
-        // Relaxed: the consumer sees its own store, and all others look under the registry's mutex.
+        registry.corrupt += u64::from(ring.corrupt);
+        // Relaxed: the releasing thread sees its own store, and all others look under the registry's mutex.
         self.generations[lease.slot()].store(lease.generation + 1, Ordering::Relaxed);
         registry.free.push(lease.slot);
     }
 
-    fn ring_stats(&self, slot: usize) -> RingStats {
+    pub(crate) fn ring_stats(&self, slot: usize) -> RingStats {
         self.rings[slot].stats(self.mirror.ring(slot).capacity())
     }
 
-    pub(super) fn lease_stats(&self, lease: LeaseId) -> Option<RingStats> {
+    pub(crate) fn lease_stats(&self, lease: LeaseId) -> Option<RingStats> {
         // Under the lock the lease cannot be released while its figures are read.
         let _registry = self.registry();
-        self.check(lease).ok()?;
-        Some(self.ring_stats(lease.slot()))
+        let held = lease.pool == self.id && self.lease_of(lease.slot()) == Some(lease);
+        held.then(|| self.ring_stats(lease.slot()))
     }
 
-    pub(super) fn stats(&self) -> PoolStats {
+    pub(crate) fn stats(&self) -> PoolStats {
         let registry = self.registry();
         let leases = self.slots() - registry.free.len();
         let mut stats = PoolStats {
@@ -222,6 +415,7 @@ impl Shared {
             dropped: registry.dropped,
             got: registry.got,
             high_water_bytes: registry.high_water_bytes,
+            corrupt_leases: registry.corrupt,
             wakes: self.wake.rung(),
         };
         for slot in (0..self.slots()).filter(|&slot| self.lease_of(slot).is_some()) {
@@ -230,6 +424,7 @@ impl Shared {
             stats.dropped += ring.dropped;
             stats.got += ring.got;
             stats.high_water_bytes = stats.high_water_bytes.max(ring.high_water_bytes);
+            stats.corrupt_leases += u64::from(ring.corrupt);
         }
         stats
     }
@@ -242,7 +437,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 
@@ -274,16 +469,5 @@ impl Pool {
     /// The figures of the pool over its lifetime. Takes the pool's mutex and looks at each ring.
     pub fn stats(&self) -> PoolStats {
         self.shared.stats()
-    }
-}
-
-/// The consumer may release only what nobody writes any more.
-pub(super) fn check_drained(ring: &Ring, reader: &mut Reader) -> Result<(), ReleaseError> {
-    if !ring.is_closed() {
-        return Err(ReleaseError::Open);
-    }
-    match reader.refresh(ring) {
-        0 => Ok(()),
-        filled => Err(ReleaseError::NotEmpty { filled }),
     }
 }

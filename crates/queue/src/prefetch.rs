@@ -12,7 +12,7 @@ pub fn prefetch_to_write<T: ?Sized>(value: &T) {
 }
 
 /// Asks for the lines of `bytes` bytes to read.
-pub(super) fn lines(address: *const u8, bytes: usize) {
+pub(crate) fn lines(address: *const u8, bytes: usize) {
     each_line(address, bytes, line);
 }
 
@@ -28,7 +28,7 @@ fn each_line(address: *const u8, bytes: usize, ask: impl Fn(*const u8)) {
 
 /// Asks for a line to read.
 #[cfg(all(target_arch = "x86_64", not(loom)))]
-pub(super) fn line(address: *const u8) {
+pub(crate) fn line(address: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: a prefetch reads nothing architecturally; any address is allowed.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
@@ -36,7 +36,7 @@ pub(super) fn line(address: *const u8) {
 
 /// Asks for a line to write: otherwise the write would wait for the other core to give it up.
 #[cfg(all(target_arch = "x86_64", not(loom)))]
-pub(super) fn line_to_write(address: *const u8) {
+pub(crate) fn line_to_write(address: *const u8) {
     use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
     // SAFETY: a prefetch reads nothing architecturally; any address is allowed. A processor that does
     // not know the hint ignores it.
@@ -44,7 +44,7 @@ pub(super) fn line_to_write(address: *const u8) {
 }
 
 #[cfg(not(all(target_arch = "x86_64", not(loom))))]
-pub(super) fn line(_address: *const u8) {}
+pub(crate) fn line(_address: *const u8) {}
 
 #[cfg(not(all(target_arch = "x86_64", not(loom))))]
-pub(super) fn line_to_write(_address: *const u8) {}
+pub(crate) fn line_to_write(_address: *const u8) {}

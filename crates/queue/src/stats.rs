@@ -51,6 +51,9 @@ pub struct RingStats {
     pub high_water_bytes: u64,
     /// The producer is done.
     pub closed: bool,
+    /// The consumer found a position or a length in the ring that cannot be, and reads no more of this lease. Its
+    /// producer has a bug, or something else wrote to the ring's memory.
+    pub corrupt: bool,
 }
 
 impl RingStats {
@@ -93,6 +96,8 @@ pub struct PoolStats {
     pub got: Tally,
     /// Most ring space ever in use in any one ring.
     pub high_water_bytes: u64,
+    /// Leases that ended [corrupt](RingStats::corrupt).
+    pub corrupt_leases: u64,
     /// Writes to the eventfd: the system calls that waking cost.
     pub wakes: u64,
 }

@@ -4,13 +4,13 @@
 //!
 //! - **armed**, per ring: the consumer, when it leaves a ring empty, arms it. The next commit finds
 //!   the ring armed, disarms it and sets the ring's bit.
-//! - **ready**, a bit per ring: who set it has something for the consumer, a message or a close.
-//! - **wanted**, per pool: the consumer, when it found no bit set, wants to be woken. Who sets a bit
+//! - **ready**, a bit per ring: the thread that set it has something for the consumer, a message or a close.
+//! - **wanted**, per pool: the consumer, when it found no bit set, wants to be woken. The thread that sets a bit
 //!   and finds the wake wanted takes the wish back and rings the bell: one eventfd write.
 //!
 //! So a commit to a ring that is not armed enters the kernel never, and a burst over many rings
-//! enters it once. The bell is registered edge-triggered and never read: a write is an edge, and its
-//! counter cannot fill up in practice (2^64 - 2 writes).
+//! enters it once. A [`Receiver`](crate::Receiver) has a bell of its own: it arms its ring with
+//! [`OWN_BELL`], and the commit that finds this rings that bell, without bit and wish.
 //!
 //! # Memory orders
 //! Two store-then-look pairs. In each, one side stores its own word and then looks at the other's;
@@ -23,75 +23,135 @@
 //! | the write position | armed | armed ([`Wake::arm`]) | the write position, closed |
 //! | the ready bit | wanted | wanted ([`Wake::want`]) | the ready bits |
 //!
-//! The ready bit is set with Release and taken with Acquire: who takes it sees the commit.
+//! The ready bit is set with Release and taken with Acquire: the consumer that takes it sees the commit.
 //!
 //! `armed` and `wanted` change by swaps alone, never by plain stores. Both sides write them, and a
 //! producer may be slow between its look and its swap; swaps read the newest value there is, so a
 //! late answer to an earlier wish takes its place before the next wish and cannot undo it.
 //! (The consumer's could be stores; `PROTOCOL.md` says why they are not.)
 
-use std::{io, os::fd::AsFd};
+#[cfg(not(loom))]
+use std::os::fd::{AsFd, BorrowedFd};
+use std::{io, sync::OnceLock};
 
 use crossbeam_utils::CachePadded;
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{
-    barrier::Barrier,
-    sync::{AtomicBool, AtomicU64, Ordering, fence},
-};
+use crate::loom::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(loom)]
+use crate::loom::{Bell, membarrier};
 
-/// The pool's side of waking, shared by all producers and the consumer.
+/// A ring's `armed` word: its next commit rings no bell.
+pub(crate) const NO_BELL: u32 = 0;
+/// The pool's bell, by way of the ring's bit.
+pub(crate) const POOLS_BELL: u32 = 1;
+/// The ring's own bell.
+pub(crate) const OWN_BELL: u32 = 2;
+
+/// The waking of one pool, shared by all producers and the consumer.
 #[derive(Debug)]
-pub(super) struct Wake {
+pub(crate) struct Wake {
     barrier: Barrier,
     ready: Box<[AtomicU64]>,
     wanted: CachePadded<AtomicBool>,
     bell: Bell,
     rung: AtomicU64,
+    /// Bells of single rings, each made when its ring is first detached. They stay until the pool goes: a
+    /// producer that is slow to ring one must not meet another file under its descriptor.
+    own_bells: Box<[OnceLock<Bell>]>,
+}
+
+/// An attempt to arm a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arming {
+    /// A bell rings at the next commit, or at the close.
+    Armed,
+    /// There is news, and the producer rings a bell for it.
+    Answered,
+    /// There is news, and no bell rings for it.
+    TakenBack,
 }
 
 impl Wake {
-    pub(super) fn new(slots: usize, barrier: Barrier) -> io::Result<Self> {
+    /// Beside the bits.
+    pub(crate) const BYTES_PER_SLOT: usize = size_of::<OnceLock<Bell>>();
+
+    pub(crate) fn new(slots: usize, barrier: Barrier) -> io::Result<Self> {
         Ok(Self {
             barrier,
             ready: (0..Self::words(slots)).map(|_| AtomicU64::new(0)).collect(),
             wanted: CachePadded::new(AtomicBool::new(true)),
             bell: Bell::new()?,
             rung: AtomicU64::new(0),
+            own_bells: (0..slots).map(|_| Self::no_own_bell()).collect(),
         })
     }
 
+    #[cfg(not(loom))]
+    fn no_own_bell() -> OnceLock<Bell> {
+        OnceLock::new()
+    }
+
+    /// The model checker does not see the order that a `OnceLock` brings, so it has every bell from the start.
+    #[cfg(loom)]
+    fn no_own_bell() -> OnceLock<Bell> {
+        Bell::new().expect("it cannot fail").into()
+    }
+
     /// Words of the ready bitmap.
-    pub(super) const fn words(slots: usize) -> usize {
+    pub(crate) const fn words(slots: usize) -> usize {
         slots.div_ceil(64)
     }
 
-    /// Producer: a commit just advanced the write position; tell the consumer if it asked.
-    #[inline]
-    pub(super) fn committed(&self, slot: usize, armed: &AtomicBool) {
-        self.barrier.light();
-        if armed.load(Ordering::Relaxed) && armed.swap(false, Ordering::Relaxed) {
-            self.announce(slot);
+    pub(crate) fn barrier(&self) -> Barrier {
+        self.barrier
+    }
+
+    /// Producer: a commit found its ring armed.
+    #[cold]
+    pub(crate) fn answer(&self, slot: usize, armed: &AtomicU32) {
+        match armed.swap(NO_BELL, Ordering::Relaxed) {
+            POOLS_BELL => self.announce(slot),
+            OWN_BELL => self.ring_own(slot),
+            // The consumer took its wish back meanwhile.
+            _ => {}
         }
     }
 
-    /// Consumer: asks for the ring's bit at its next commit. `has_news` looks at the write position and
-    /// the close; if it says yes, the ring is left disarmed and the consumer must look itself.
-    pub(super) fn arm(&self, armed: &AtomicBool, has_news: impl FnOnce() -> bool) -> bool {
-        armed.swap(true, Ordering::Relaxed);
+    /// Producer: its ring was just closed. Both bells ring that a consumer may wait for; to the other it is a
+    /// ring without news, which is harmless.
+    pub(crate) fn closed(&self, slot: usize) {
+        // As after a commit: an arming beside it sees the close, or clears the ring's own bell before it rings.
+        self.barrier.light();
+        self.announce(slot);
+        self.ring_own(slot);
+    }
+
+    /// Consumer: asks for a bell, [`POOLS_BELL`] or [`OWN_BELL`], at the ring's next commit. `has_news` looks at
+    /// the write position and the close; if it says yes, the ring is left disarmed and the consumer must
+    /// look itself.
+    pub(crate) fn arm(
+        &self,
+        armed: &AtomicU32,
+        bell: u32,
+        has_news: impl FnOnce() -> bool,
+    ) -> Arming {
+        armed.swap(bell, Ordering::Relaxed);
         // A look that proves nothing counts as news: the consumer looks again instead of sleeping.
         if self.barrier.heavy() && !has_news() {
-            return true;
+            return Arming::Armed;
         }
-        // The producer may have disarmed it first: then its bit is set too, and the later visit finds
+        // The producer may have disarmed it first: then a bell rings too, and the later visit finds
         // an empty ring, which is harmless.
-        armed.swap(false, Ordering::Relaxed);
-        false
+        if armed.swap(NO_BELL, Ordering::Relaxed) == bell {
+            Arming::TakenBack
+        } else {
+            Arming::Answered
+        }
     }
 
-    /// Producer: sets the ring's bit, and wakes the consumer if it wants to be.
+    /// Sets the ring's bit, and wakes the consumer if it wants to be.
     #[cold]
-    pub(super) fn announce(&self, slot: usize) {
+    pub(crate) fn announce(&self, slot: usize) {
         self.ready[slot / 64].fetch_or(1 << (slot % 64), Ordering::Release);
         fence(Ordering::SeqCst);
         if self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed) {
@@ -102,7 +162,7 @@ impl Wake {
     /// Consumer: sets a ring's bit for its own next pass. Within a pass the wish is not there, and
     /// the end of the pass looks at the bits. After a pass it is: then the bit takes it back and
     /// rings, as a producer's would. No fence: only the consumer wishes, so it sees its own wish.
-    pub(super) fn keep(&self, slot: usize) {
+    pub(crate) fn keep(&self, slot: usize) {
         self.ready[slot / 64].fetch_or(1 << (slot % 64), Ordering::Relaxed);
         if self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed) {
             self.ring();
@@ -110,7 +170,7 @@ impl Wake {
     }
 
     /// Consumer: takes 64 bits at once.
-    pub(super) fn take(&self, word: usize) -> Option<u64> {
+    pub(crate) fn take(&self, word: usize) -> Option<u64> {
         let ready = self.ready.get(word)?;
         // A plain look first: most words are zero, and a swap would take their line from the
         // producers for nothing.
@@ -122,7 +182,7 @@ impl Wake {
 
     /// Consumer: asks for a wake at the next bit. Returns whether none is set yet; otherwise there
     /// is work already and the wish is taken back.
-    pub(super) fn want(&self) -> bool {
+    pub(crate) fn want(&self) -> bool {
         self.wanted.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let idle = self
@@ -136,83 +196,161 @@ impl Wake {
     }
 
     /// Consumer: awake; bits need no bell.
-    pub(super) fn unwant(&self) {
+    pub(crate) fn unwant(&self) {
         self.wanted.swap(false, Ordering::Relaxed);
     }
 
-    /// Rings the bell: one write to the eventfd.
-    pub(super) fn ring(&self) {
+    /// Rings the pool's bell: one write to the eventfd.
+    pub(crate) fn ring(&self) {
         self.rung.fetch_add(1, Ordering::Relaxed);
         self.bell.ring();
     }
 
-    /// How often the bell rang: the system calls that waking cost so far.
-    pub(super) fn rung(&self) -> u64 {
+    /// Rings the ring's own bell, if it ever had one.
+    pub(crate) fn ring_own(&self, slot: usize) {
+        if let Some(bell) = self.own_bells[slot].get() {
+            self.rung.fetch_add(1, Ordering::Relaxed);
+            bell.ring();
+        }
+    }
+
+    /// How often a bell rang: the system calls that waking cost so far.
+    pub(crate) fn rung(&self) -> u64 {
         self.rung.load(Ordering::Relaxed)
     }
 
-    /// Registers the bell, edge-triggered, under the caller's token.
-    pub(super) fn register(&self, epoll: &Epoll, token: u64) -> io::Result<()> {
-        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, token);
-        Ok(epoll.add(self.bell.fd(), event)?)
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
     }
 
-    /// Sleeps until `epoll` reports something; returns how much.
-    #[cfg(not(loom))]
-    #[expect(clippy::unused_self, reason = "the model checker's sleep uses it")]
-    pub(super) fn sleep(&self, epoll: &Epoll, timeout: EpollTimeout) -> nix::Result<usize> {
-        epoll.wait(&mut [EpollEvent::empty()], timeout)
+    /// The bell of a ring that was detached.
+    pub(crate) fn own_bell(&self, slot: usize) -> &Bell {
+        let bell = self.own_bells[slot].get();
+        bell.expect("a detached ring has a bell of its own")
     }
 
-    /// The model checker's sleep: the bell is all that its epoll has.
-    #[cfg(loom)]
-    pub(super) fn sleep(&self, _epoll: &Epoll, _timeout: EpollTimeout) -> nix::Result<usize> {
-        self.bell.0.wait();
-        Ok(1)
+    /// Makes the ring's own bell, if this is the first time. Only the consumer calls it.
+    pub(crate) fn make_own_bell(&self, slot: usize) -> io::Result<()> {
+        let own = &self.own_bells[slot];
+        if own.get().is_none() {
+            let made = own.set(Bell::new()?);
+            debug_assert!(made.is_ok(), "two threads detach from one pool");
+        }
+        Ok(())
     }
 }
 
+/// An eventfd. Its counter cannot fill up in practice (2^64 - 2 writes).
 #[cfg(not(loom))]
 #[derive(Debug)]
-struct Bell(nix::sys::eventfd::EventFd);
+pub(crate) struct Bell(nix::sys::eventfd::EventFd);
 
 #[cfg(not(loom))]
 impl Bell {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         use nix::sys::eventfd::{EfdFlags, EventFd};
         Ok(Self(EventFd::from_flags(
             EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
         )?))
     }
 
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         // It could fail with EAGAIN only, when the counter is full: out of reach.
         let written = self.0.write(1);
         debug_assert!(written.is_ok(), "eventfd write: {written:?}");
     }
 
-    fn fd(&self) -> impl AsFd + '_ {
+    /// From now on the descriptor is not readable, until the bell rings again.
+    pub(crate) fn clear(&self) {
+        // It fails with EAGAIN where it was not readable anyway.
+        let _ = self.0.read();
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-/// The model checker's bell.
-#[cfg(loom)]
-#[derive(Debug)]
-struct Bell(loom::sync::Notify);
+/// The side that pays for it that a commit and an arming cannot miss each other.
+///
+/// A commit stores the write position and then looks at `armed`; an arming stores `armed` and then
+/// looks at the write position. Something must keep each store from being delayed past the look that
+/// follows it.
+///
+/// Two light sides promise each other nothing, and no proof here needs that they do: of each pair one side
+/// is the consumer. The models run both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Barrier {
+    /// Both sides, with a full fence each: some 5 to 10 ns a commit, as much an arming.
+    Both,
+    /// The arming side alone. A commit has no more than a compiler fence, and the arming calls
+    /// `membarrier(2)`, which runs a full fence on every core that runs a thread of this process, and so
+    /// in the midst of whatever commit is under way there. A commit that stored before it is seen by the
+    /// look after it; one that stores later looks later still, and sees `armed`. Threads that do not run
+    /// had a full fence when they were switched out. Worth it where arming is rare: it enters the kernel
+    /// and interrupts the other cores, some microseconds.
+    ArmingSide,
+}
 
-#[cfg(loom)]
-impl Bell {
-    #[expect(clippy::unnecessary_wraps, reason = "the face of the real bell")]
-    fn new() -> io::Result<Self> {
-        Ok(Self(loom::sync::Notify::new()))
+impl Barrier {
+    /// The arming side alone, where the kernel offers it; otherwise both. Enters the kernel.
+    pub(crate) fn arming_side() -> Self {
+        if membarrier::register() {
+            Self::ArmingSide
+        } else {
+            Self::Both
+        }
     }
 
-    fn ring(&self) {
-        self.0.notify();
+    /// Between a commit's store and its look.
+    #[inline]
+    pub(crate) fn light(self) {
+        match self {
+            Self::Both => fence(Ordering::SeqCst),
+            Self::ArmingSide => membarrier::light(),
+        }
     }
 
-    fn fd(&self) -> impl AsFd + '_ {
-        std::io::stdin()
+    /// Between an arming's store and its look. False if the kernel refused: then the look proves
+    /// nothing.
+    pub(crate) fn heavy(self) -> bool {
+        match self {
+            Self::Both => {
+                fence(Ordering::SeqCst);
+                true
+            }
+            Self::ArmingSide => membarrier::run(),
+        }
+    }
+}
+
+#[cfg(not(loom))]
+mod membarrier {
+    use std::sync::atomic::{Ordering, compiler_fence};
+
+    use nix::libc::{SYS_membarrier, c_int, syscall};
+
+    // As in the kernel's linux/membarrier.h; the libc crate does not have them.
+    const MEMBARRIER_CMD_PRIVATE_EXPEDITED: c_int = 1 << 3;
+    const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: c_int = 1 << 4;
+
+    /// The processor may delay the store before it; the compiler may not.
+    #[inline]
+    pub(super) fn light() {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    fn call(command: c_int) -> bool {
+        // SAFETY: the call takes three integers by value and touches no memory of the process.
+        unsafe { syscall(SYS_membarrier, command, 0, 0) == 0 }
+    }
+
+    /// Once per process; again is harmless.
+    pub(super) fn register() -> bool {
+        call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+    }
+
+    pub(super) fn run() -> bool {
+        call(MEMBARRIER_CMD_PRIVATE_EXPEDITED)
     }
 }

@@ -6,13 +6,12 @@
 
 mod support;
 
-use std::{collections::BTreeMap, error::Error, fs, thread};
+use std::{collections::BTreeMap, fs, thread};
 
-use mixpool_queue::{BuildError, Drained, Host, HugePages, Pool, PoolBuilder};
+use mixpool_queue::{BuildError, DetachError, Drained, Host, HugePages, Pool, PoolBuilder};
 use nix::{
     errno::Errno,
     libc::{self, c_long},
-    sys::epoll::{Epoll, EpollCreateFlags},
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -179,7 +178,7 @@ fn a_refused_call_is_named_and_leaves_nothing_behind() {
         assert_leaves_nothing(&plain, "epoll", &Refusal::of(call, errno));
     }
     a_refused_membarrier_leaves_the_fences_in_place();
-    an_attach_that_is_refused_changes_nothing();
+    a_refused_descriptor_leaves_the_lease_with_the_consumer();
 }
 
 fn a_refused_membarrier_leaves_the_fences_in_place() {
@@ -194,18 +193,19 @@ fn a_refused_membarrier_leaves_the_fences_in_place() {
     });
 }
 
-fn an_attach_that_is_refused_changes_nothing() {
+fn a_refused_descriptor_leaves_the_lease_with_the_consumer() {
     on_a_thread(|| {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
         let (pool, mut consumer) = pool(1, PAGE);
-        let before = held();
-        Refusal::of(libc::SYS_epoll_ctl, Errno::ENOSPC).install();
-        let refused = consumer.attach(&epoll, 7).unwrap_err();
-        assert_eq!(refused.raw_os_error(), Some(Errno::ENOSPC as i32));
-        assert!(refused.source().is_none());
-        assert_eq!(held(), before);
-        // The pool's own epoll goes on.
         let mut producer = pool.acquire().unwrap();
+        let before = held();
+        Refusal::of(libc::SYS_eventfd2, Errno::EMFILE).install();
+        let refused = consumer.detach(producer.lease()).unwrap_err();
+        let DetachError::Descriptor(reason) = &refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(reason.raw_os_error(), Some(Errno::EMFILE as i32));
+        assert!(refused.to_string().contains("eventfd"), "{refused}");
+        assert_eq!(held(), before);
         producer.publish(b"heard").unwrap();
         consumer.wait(None).unwrap();
         let lease = consumer.next_ready().unwrap();

@@ -4,9 +4,10 @@
 //! which comes once, through the tap. The mixer sends the tap's first, so when a frame is there, the block
 //! that it means is, too.
 
-use std::io;
-
-use nix::sys::epoll::Epoll;
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use super::heard::Mix;
 use crate::{
@@ -65,6 +66,13 @@ pub(super) enum Coming<'a> {
     Lost(u64),
 }
 
+/// Readable when there is something to take.
+impl AsFd for Egress {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.consumer.as_fd()
+    }
+}
+
 impl Egress {
     /// Rings for so many listeners at once, and the tap's producer, which is the mixer's.
     pub(super) fn new(listeners: usize, clock: &MixClock) -> io::Result<(Self, Producer)> {
@@ -91,11 +99,6 @@ impl Egress {
     /// The rings, to lease one.
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
-    }
-
-    /// From now on the epoll reports news under `token`.
-    pub(super) fn attach(&mut self, epoll: &Epoll, token: u64) -> io::Result<()> {
-        self.consumer.attach(epoll, token)
     }
 
     /// The ring of this lease is the listener's.

@@ -148,8 +148,10 @@ impl Worker {
         if two_way {
             // A ring is given back only when its stream has played, after its connection.
             let listeners = 2 * settings.limits.connections_max;
-            let (mut made, tap) = Egress::new(listeners, &clock)?;
-            made.attach(&epoll, OUTPUTS).map_err(during("epoll_ctl"))?;
+            let (made, tap) = Egress::new(listeners, &clock)?;
+            epoll
+                .add(&made, readable(OUTPUTS))
+                .map_err(during("epoll_ctl"))?;
             admission
                 .tap(tap)
                 .map_err(io::Error::other)

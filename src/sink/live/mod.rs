@@ -17,12 +17,9 @@ mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},
-    io,
     os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
-
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 
 use self::output::Output;
 pub use self::{
@@ -58,9 +55,6 @@ pub enum LiveError {
     /// The rings cannot be made.
     #[error("cannot make the rings for listening")]
     Rings(#[from] BuildError),
-    /// What waits for them cannot be made.
-    #[error("cannot wait for the rings for listening")]
-    Wait(#[source] io::Error),
     /// As many outputs are heard as may be.
     #[error(
         "{MONITORS_MAX} outputs beside the mix are being heard, and no more may be; try again when one of them is left alone"
@@ -85,7 +79,6 @@ pub struct Live {
     kept_samples: u64,
     pool: Pool,
     consumer: Consumer,
-    epoll: Epoll,
     tap: LeaseId,
     mix: Output,
     meter: Meter,
@@ -129,7 +122,7 @@ impl Live {
     /// all rings are made present now, so the mixer meets no page for the first time.
     ///
     /// # Errors
-    /// [`LiveError::Rings`], [`LiveError::Wait`].
+    /// [`LiveError::Rings`].
     ///
     /// # Panics
     /// If a new pool has no ring: a bug.
@@ -143,14 +136,11 @@ impl Live {
         let frame = frame_bytes(block_samples * usize::from(format.channels()));
         // Too long for any, the pool says so.
         let ring_bytes = PoolPlan::ring_bytes_for(frames as u64, frame).unwrap_or(usize::MAX);
-        let (pool, mut consumer) = Pool::builder()
+        let (pool, consumer) = Pool::builder()
             .slots(1 + MONITORS_MAX)
             .ring_bytes(ring_bytes)
             .prefault(true)
             .build()?;
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
-            .map_err(|errno| LiveError::Wait(errno.into()))?;
-        consumer.attach(&epoll, 0).map_err(LiveError::Wait)?;
         let producer = pool.acquire().expect("a new pool has a free ring");
         // Longer than rings hold, so a block that a frame refers to is known, or was lost.
         let kept_samples = samples(KEPT).max(4 * frames * block_samples) as u64;
@@ -159,7 +149,6 @@ impl Live {
             block_samples,
             kept_samples,
             consumer,
-            epoll,
             tap: producer.lease(),
             mix: Output::new(format.channels(), kept_samples),
             meter: Meter::new(format),
@@ -256,10 +245,6 @@ impl Live {
     /// Takes what has come from the mixer, some tens of frames of each output. To be called when
     /// [`as_fd`](Live::as_fd) is readable, and it is again at once if that was not all. Never waits.
     pub fn drain(&mut self) {
-        // An edge that is taken here, or a signal: either way the rings are looked at.
-        let _ = self
-            .epoll
-            .wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO);
         while let Some(lease) = self.consumer.next_ready() {
             let drained = self.take(lease);
             if lease == self.tap {
@@ -350,10 +335,9 @@ impl Live {
     }
 }
 
-/// Readable when there is something to [`drain`](Live::drain): an epoll of its own, to be watched by that of
-/// the owner.
+/// Readable when there is something to [`drain`](Live::drain).
 impl AsFd for Live {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.0.as_fd()
+        self.consumer.as_fd()
     }
 }

@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::{Barrier, leased, model, model_with, pool, publish_numbers, read_until_closed, take};
-use crate::{AcquireError, ReleaseError, StaleLease};
+use crate::{AcquireError, LeaseError, ReleaseError};
 
 #[test]
 fn a_stale_id_is_refused_whatever_becomes_of_its_slot() {
@@ -19,14 +19,14 @@ fn a_stale_id_is_refused_whatever_becomes_of_its_slot() {
             })
         });
         consumer.release(stale).unwrap();
-        assert_eq!(consumer.get(stale).err(), Some(StaleLease));
+        assert_eq!(consumer.get(stale).err(), Some(LeaseError::Stale));
         assert_eq!(
             consumer.release(stale),
-            Err(ReleaseError::Stale(StaleLease))
+            Err(ReleaseError::Lease(LeaseError::Stale))
         );
         let next = acquirer.join().unwrap();
         assert_ne!(next, Some(stale));
-        assert_eq!(consumer.get(stale).err(), Some(StaleLease));
+        assert_eq!(consumer.get(stale).err(), Some(LeaseError::Stale));
         if let Some(next) = next {
             assert_eq!(consumer.get_batch(next, 8).unwrap().len(), 1);
         }
@@ -35,7 +35,7 @@ fn a_stale_id_is_refused_whatever_becomes_of_its_slot() {
 
 #[test]
 fn an_old_bit_that_names_the_next_lease_shows_it_as_it_is() {
-    model(|| {
+    model_with(2, || {
         let (pool, mut consumer, first) = leased(Barrier::ArmingSide);
         let old = first.lease();
         // Its close is seen before its bit: a consumer that polls may be that quick.

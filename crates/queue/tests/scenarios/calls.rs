@@ -52,14 +52,14 @@ pub enum Call {
     },
     /// In the pool's own epoll.
     Wait,
-    /// To the application's epoll, once.
-    Attach,
+    /// In the application's epoll, from now on.
+    Watch,
 }
 
 impl Call {
     pub fn which(&self) -> Option<usize> {
         match *self {
-            Call::Acquire | Call::Next { .. } | Call::Wait | Call::Attach => None,
+            Call::Acquire | Call::Next { .. } | Call::Wait | Call::Watch => None,
             Call::Publish { which, .. }
             | Call::Reserve { which, .. }
             | Call::CountDrop { which }
@@ -101,7 +101,7 @@ pub fn calls() -> impl Strategy<Value = Vec<Call>> {
         2 => which().prop_map(|which| Call::Release { which }),
         4 => any::<bool>().prop_map(|whole| Call::Next { whole }),
         2 => Just(Call::Wait),
-        1 => Just(Call::Attach),
+        1 => Just(Call::Watch),
     ];
     prop::collection::vec(call, 1..200)
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::support::{PAGE, pool, tally};
-use mixpool_queue::{AcquireError, Consumer, Drained, LeaseId, Pool, StaleLease};
+use mixpool_queue::{AcquireError, Consumer, Drained, LeaseError, LeaseId, Pool};
 
 const STEADY: usize = 4;
 const CHURNERS: u64 = 8;
@@ -111,7 +111,7 @@ fn serve(consumer: &mut Consumer, pool: &Pool, counts: &Counts) -> Heard {
         consumer.wait(Some(Duration::from_secs(20))).unwrap();
         while let Some(lease) = consumer.next_ready() {
             if let Some(&stale) = heard.stale.get(&lease.slot()) {
-                assert_eq!(consumer.get(stale).err(), Some(StaleLease));
+                assert_eq!(consumer.get(stale).err(), Some(LeaseError::Stale));
             }
             let messages = heard.open.entry(lease).or_default();
             let drained = consumer.drain(lease, 16, |message| messages.push(decode(message)));
@@ -175,7 +175,7 @@ fn no_message_is_lost_or_crossed_while_leases_come_and_go() {
     assert_eq!(after.refused_leases, stats.refused_leases + 1);
     assert_eq!((after.leases, after.leases_high_water), (SLOTS, SLOTS));
     for (slot, stale) in heard.stale {
-        assert_eq!(consumer.get(stale).err(), Some(StaleLease));
+        assert_eq!(consumer.get(stale).err(), Some(LeaseError::Stale));
         assert!(all.iter().any(|producer| producer.lease().slot() == slot));
     }
 }

@@ -5,8 +5,8 @@ use std::{mem, thread};
 
 use crate::support::{PAGE, pool, take_all, tally};
 use mixpool_queue::{
-    AcquireError, Consumer, Drained, Pool, Producer, PublishError, ReleaseError, ReserveError,
-    StaleLease,
+    AcquireError, Consumer, Drained, LeaseError, Pool, Producer, PublishError, ReleaseError,
+    ReserveError,
 };
 
 fn leased() -> (Pool, Consumer, Producer) {
@@ -61,7 +61,7 @@ fn a_release_that_comes_too_early_is_refused_and_changes_nothing() {
     assert_eq!(pool.stats().leases, 1);
     assert_eq!(take_all(&mut consumer, lease), [(vec![1; 8], 0)]);
     assert_eq!(consumer.release(lease), Ok(()));
-    let stale = Err(ReleaseError::Stale(StaleLease));
+    let stale = Err(ReleaseError::Lease(LeaseError::Stale));
     assert_eq!(consumer.release(lease), stale, "once is enough");
     assert_eq!(pool.stats().leases, 0);
 }
@@ -164,15 +164,15 @@ fn a_slots_next_lease_has_another_id_and_the_old_one_names_nothing() {
     assert_ne!(new, old);
     producer.publish(b"for the new lease").unwrap();
 
-    assert_eq!(consumer.get(old).err(), Some(StaleLease));
-    assert_eq!(consumer.get_batch(old, 8).err(), Some(StaleLease));
+    assert_eq!(consumer.get(old).err(), Some(LeaseError::Stale));
+    assert_eq!(consumer.get_batch(old, 8).err(), Some(LeaseError::Stale));
     let heard = consumer.drain(old, 8, |_| unreachable!("nothing is its own"));
-    assert_eq!(heard, Err(StaleLease));
-    assert_eq!(consumer.arm(old), Err(StaleLease));
-    assert_eq!(consumer.keep_ready(old), Err(StaleLease));
-    assert_eq!(consumer.is_finished(old), Err(StaleLease));
-    assert_eq!(consumer.waiting(old), Err(StaleLease));
-    assert_eq!(consumer.lease_stats(old), Err(StaleLease));
+    assert_eq!(heard, Err(LeaseError::Stale));
+    assert_eq!(consumer.arm(old), Err(LeaseError::Stale));
+    assert_eq!(consumer.keep_ready(old), Err(LeaseError::Stale));
+    assert_eq!(consumer.is_finished(old), Err(LeaseError::Stale));
+    assert_eq!(consumer.waiting(old), Err(LeaseError::Stale));
+    assert_eq!(consumer.lease_stats(old), Err(LeaseError::Stale));
     assert_eq!(pool.lease_stats(old), None);
     consumer.prefetch(old, 64);
 

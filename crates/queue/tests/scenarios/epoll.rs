@@ -52,7 +52,7 @@ fn add_level(epoll: &Epoll, fd: impl AsFd, token: u64) {
 fn a_timer_a_pipe_and_the_pool_are_all_served_by_one_wait() {
     let epoll = epoll();
     let (pool, mut consumer) = pool(4, PAGE);
-    consumer.attach(&epoll, POOL).unwrap();
+    add_level(&epoll, &consumer, POOL);
     let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).unwrap();
     let period = Expiration::Interval(TimeSpec::from_duration(Duration::from_millis(1)));
     timer.set(period, TimerSetTimeFlags::empty()).unwrap();
@@ -98,51 +98,75 @@ fn a_timer_a_pipe_and_the_pool_are_all_served_by_one_wait() {
 }
 
 #[test]
-fn what_was_published_before_the_attach_is_reported_after_it() {
+fn the_pool_is_reported_until_a_pass_begins() {
     let (pool, mut consumer) = pool(2, PAGE);
     let mut producer = pool.acquire().unwrap();
     producer.publish(b"early").unwrap();
     consumer.wait(None).unwrap(); // the pool's own epoll took the edge
     let epoll = epoll();
-    consumer.attach(&epoll, POOL).unwrap();
+    add_level(&epoll, &consumer, POOL);
+    assert_eq!(ready_now(&epoll), [POOL]);
+    assert_eq!(ready_now(&epoll), [POOL], "it is level-triggered");
+    assert_eq!(serve_pool(&mut consumer).len(), 1);
+    assert_eq!(ready_now(&epoll), [0; 0]);
+    producer.publish(b"again").unwrap();
     assert_eq!(ready_now(&epoll), [POOL]);
     assert_eq!(serve_pool(&mut consumer).len(), 1);
-    assert_eq!(ready_now(&epoll), [0; 0], "it is edge-triggered");
+    assert_eq!(ready_now(&epoll), [0; 0]);
 }
 
 #[test]
-fn a_wait_after_the_attach_is_an_error() {
+fn an_edge_triggered_registration_is_reported_once_a_wake() {
     let (pool, mut consumer) = pool(2, PAGE);
     let epoll = epoll();
-    let leases =
-        [pool.acquire().unwrap(), pool.acquire().unwrap()].map(|producer| producer.lease());
-    consumer.attach(&epoll, POOL).unwrap();
-    assert!(consumer.wait(Some(Duration::ZERO)).is_err());
-    // Within a pass too.
-    assert_eq!(consumer.next_ready(), Some(leases[0]));
-    assert!(consumer.wait(Some(Duration::ZERO)).is_err());
-    // A second attach to the same epoll is the kernel's to refuse; it changes nothing.
-    assert!(consumer.attach(&epoll, POOL).is_err());
-    assert_eq!(ready_now(&epoll), [POOL]);
+    let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+    epoll.add(&consumer, EpollEvent::new(edge, POOL)).unwrap();
+    let mut producer = pool.acquire().unwrap();
+    for _ in 0..3 {
+        producer.publish(b"one").unwrap();
+        assert_eq!(ready_now(&epoll), [POOL]);
+        assert_eq!(ready_now(&epoll), [0; 0]);
+        assert_eq!(serve_pool(&mut consumer).len(), 1);
+    }
 }
 
 #[test]
-fn an_attach_that_fails_leaves_the_pools_own_epoll_in_place() {
+fn a_pass_that_leaves_messages_is_reported_again() {
     let (pool, mut consumer) = pool(1, PAGE);
-    // The kernel refuses an epoll that is none.
-    let (reader, _writer) = pipe().unwrap();
-    let not_an_epoll = Epoll(reader.into());
-    assert!(consumer.attach(&not_an_epoll, POOL).is_err());
-    pool.acquire().unwrap().publish(b"as before").unwrap();
-    consumer.wait(None).unwrap();
-    assert_eq!(serve_pool(&mut consumer).len(), 1);
+    let epoll = epoll();
+    add_level(&epoll, &consumer, POOL);
+    let mut producer = pool.acquire().unwrap();
+    let lease = producer.lease();
+    for _ in 0..3 {
+        producer.publish(b"one").unwrap();
+    }
+    for left in [Drained::More, Drained::More, Drained::Empty] {
+        assert_eq!(ready_now(&epoll), [POOL]);
+        assert_eq!(consumer.next_ready(), Some(lease));
+        assert_eq!(consumer.drain(lease, 1, |_| ()), Ok(left));
+        assert_eq!(consumer.next_ready(), None);
+    }
+    assert_eq!(ready_now(&epoll), [0; 0]);
+}
+
+#[test]
+fn the_pools_own_epoll_serves_a_watched_pool_too() {
+    let (pool, mut consumer) = pool(1, PAGE);
+    let epoll = epoll();
+    add_level(&epoll, &consumer, POOL);
+    let mut producer = pool.acquire().unwrap();
+    for _ in 0..3 {
+        producer.publish(b"one").unwrap();
+        consumer.wait(None).unwrap();
+        assert_eq!(serve_pool(&mut consumer).len(), 1);
+    }
 }
 
 #[test]
 fn the_epoll_outlives_the_pool_and_hears_no_more_of_it() {
     let epoll = epoll();
-    let (pool, mut consumer) = pool(1, PAGE);
-    consumer.attach(&epoll, POOL).unwrap();
+    let (pool, consumer) = pool(1, PAGE);
+    add_level(&epoll, &consumer, POOL);
     let producer = pool.acquire().unwrap();
     drop((consumer, pool, producer));
     let (reader, mut writer) = pipe().unwrap();

@@ -12,6 +12,7 @@ mod integrity;
 mod model;
 mod polled;
 mod random;
+mod receivers;
 mod seam;
 mod stats;
 mod wake;

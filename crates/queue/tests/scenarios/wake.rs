@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::{PAGE, pool};
 use mixpool_queue::{Consumer, Drained, LeaseId, Pool};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 /// Far above what a wake takes, far below what a person waits for.
 const LONG: Duration = Duration::from_secs(60);
@@ -49,7 +49,9 @@ fn a_ring_left_with_messages_after_its_pass_wakes_the_next_wait() {
 fn a_ring_left_with_messages_after_its_pass_wakes_the_applications_epoll() {
     let (pool, mut consumer) = pool(1, PAGE);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-    consumer.attach(&epoll, 7).unwrap();
+    epoll
+        .add(&consumer, EpollEvent::new(EpollFlags::EPOLLIN, 7))
+        .unwrap();
     let mut events = [EpollEvent::empty()];
     let now = EpollTimeout::ZERO;
     let lease = publish_two(&pool);
