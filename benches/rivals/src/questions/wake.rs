@@ -24,6 +24,10 @@ use nix::{
     },
     unistd::gettid,
 };
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    runtime::{Builder, Runtime},
+};
 
 use crate::{
     measure::{Pinned, Run, Times, order},
@@ -38,9 +42,10 @@ const CASE: &str = "consumer asleep";
 
 pub fn answer(run: &Run) -> anyhow::Result<Answer> {
     let mut answer = Answer::per("wake", Unit::Microseconds);
-    let contenders: [(&str, Session); 4] = [
+    let contenders: [(&str, Session); 5] = [
         (BarePair::NAME, session::<BarePair>),
         (Mixpool::NAME, session::<Mixpool>),
+        (TokioTask::NAME, session::<TokioTask>),
         (StdChannel::NAME, session::<StdChannel>),
         (Crossbeam::NAME, session::<Crossbeam>),
     ];
@@ -199,6 +204,53 @@ impl Waking for Mixpool {
             }
             consumer.wait(None)?;
         }
+    }
+}
+
+/// As `Mixpool`, with the pool's descriptor in a tokio task.
+struct TokioTask;
+
+struct Task {
+    runtime: Runtime,
+    pool: AsyncFd<Consumer>,
+}
+
+impl Waking for TokioTask {
+    const NAME: &'static str = "mixpool, in a tokio task";
+    type Producer = Producer;
+    type Consumer = Task;
+
+    fn make() -> anyhow::Result<(Producer, Task)> {
+        let (producer, consumer) = Mixpool::make()?;
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let pool = {
+            let _entered = runtime.enter();
+            // SAFETY: the consumer's descriptor is the same one for as long as the pool lives, which closes it.
+            unsafe { AsyncFd::register_with_interest(consumer, Interest::READABLE) }
+        };
+        let pool = pool.map_err(|refused| refused.into_parts().1)?;
+        Ok((producer, Task { runtime, pool }))
+    }
+
+    fn publish(producer: &mut Producer, stamp: u64) -> anyhow::Result<()> {
+        Mixpool::publish(producer, stamp)
+    }
+
+    fn wait(Task { runtime, pool }: &mut Task) -> anyhow::Result<u64> {
+        runtime.block_on(async {
+            let mut stamp = None;
+            loop {
+                let mut ready = pool.readable_mut().await?;
+                let consumer = ready.get_inner_mut();
+                while let Some(lease) = consumer.next_ready() {
+                    consumer.drain(lease, 64, |message| stamp = message.try_into().ok())?;
+                }
+                ready.clear_ready();
+                if let Some(stamp) = stamp {
+                    return Ok(u64::from_ne_bytes(stamp));
+                }
+            }
+        })
     }
 }
 
