@@ -35,7 +35,7 @@ fn a_stale_id_is_refused_whatever_becomes_of_its_slot() {
 
 #[test]
 fn an_old_bit_that_names_the_next_lease_shows_it_as_it_is() {
-    model_with(2, || {
+    model_with(4, || {
         let (pool, mut consumer, first) = leased(Barrier::ArmingSide);
         let old = first.lease();
         // Its close is seen before its bit: a consumer that polls may be that quick.
