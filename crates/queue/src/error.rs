@@ -1,4 +1,4 @@
-//! What the queue refuses, one small enum per operation.
+//! The reasons of refusals, one small enum per operation.
 
 use std::io;
 
@@ -48,7 +48,7 @@ pub enum BuildError {
     Os {
         /// The system call.
         call: &'static str,
-        /// What it was for, with the figures.
+        /// Its purpose, with the figures.
         doing: String,
         /// The kernel's reason.
         source: io::Error,
@@ -78,7 +78,7 @@ pub enum AcquireError {
         /// Slots of the pool.
         slots: usize,
     },
-    /// The consumer was dropped: nobody would read what is published.
+    /// The consumer was dropped: nothing that is published would be read.
     #[error("the pool's consumer is gone")]
     ConsumerGone,
 }

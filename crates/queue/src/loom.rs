@@ -17,7 +17,7 @@ pub(crate) use stand_ins::*;
 
 /// Adds to a counter that only the calling thread writes: a plain load and store, no locked
 /// instruction. Other threads may read it at any time. It stays at the top rather than wrap: the
-/// size of a refused message is whatever its producer asked for.
+/// size of a refused message is as large as its producer claimed.
 pub(crate) fn add_single_writer(counter: &AtomicU64, amount: u64) {
     let sum = counter.load(Ordering::Relaxed).saturating_add(amount);
     counter.store(sum, Ordering::Relaxed);

@@ -8,7 +8,7 @@
 //!
 //! The second view of a ring and the first view of the next are neighbours in the address space and
 //! in the file, so one `mmap` makes both: n rings take n + 1 mappings. The whole range is reserved
-//! first, so no mapping of somebody else's can come between.
+//! first, so no other mapping can come between.
 //!
 //! The file is sealed against shrinking: no page can vanish under a mapping, which is what would
 //! raise SIGBUS. It is not removed by anyone: it has no name in any file system.
@@ -137,7 +137,7 @@ fn map_views(
     })
 }
 
-/// A memory file of exactly `bytes`, which nobody can shrink or grow any more.
+/// A memory file of exactly `bytes`, sealed against shrinking and growing.
 fn sealed_file(bytes: usize) -> Result<File, BuildError> {
     let failed = |call, source| BuildError::Os {
         call,
@@ -166,14 +166,14 @@ fn seal_error(error: memfd::Error) -> io::Error {
     }
 }
 
-/// Address space that nobody else's mapping can come into.
+/// Address space that no other mapping can come into.
 #[derive(Debug)]
 pub(crate) struct Range {
     start: NonNull<c_void>,
     bytes: usize,
 }
 
-/// What the kernel can be told of a part of a range. None of it changes a byte.
+/// Advice to the kernel about a part of a range. None of it changes a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advice {
     /// Huge pages are wanted here.
@@ -201,7 +201,7 @@ impl Advice {
 }
 
 // SAFETY: it is an address and a size. The calls on it are the kernel's, which takes them from any
-// thread; who may touch which byte is the ring protocol's matter.
+// thread; the right to touch a byte is the ring protocol's matter.
 unsafe impl Send for Range {}
 // SAFETY: as above; no method of `&Range` changes a byte or a mapping.
 unsafe impl Sync for Range {}
@@ -341,13 +341,13 @@ fn os(call: &'static str, doing: impl FnOnce() -> String) -> impl FnOnce(Errno) 
     }
 }
 
-/// What a thread takes at a time: enough that two threads seldom meet in one page table.
+/// The share that a thread takes at a time: enough that two threads seldom meet in one page table.
 const SHARE_BYTES: usize = 2 << 20;
 
 /// Most threads at once. A bound for large machines, where a start should not take every processor.
 const THREADS_MAX: usize = 8;
 
-/// What makes a page of a view present once it is in the file. The entry that a read makes is good for
+/// The advice that makes a page of a view present once it is in the file. The entry that a read makes is good for
 /// writing: all of the mapping is shared, and the kernel has nothing to learn from a first write. But for
 /// that, processors other than x86's may have to fault to note that the page was written.
 const SHOW: Advice = if cfg!(target_arch = "x86_64") {

@@ -45,7 +45,7 @@ pub struct PoolPlan {
 }
 
 impl PoolPlan {
-    /// Computes the figures. Pure arithmetic; any input gives figures or an error.
+    /// Computes the figures. Pure arithmetic; any input yields figures or an error.
     ///
     /// # Errors
     /// [`BuildError::NoSlots`], [`BuildError::TooManySlots`], [`BuildError::RingSize`] and
@@ -190,17 +190,17 @@ fn check_ring_bytes(asked: usize, page: usize) -> Result<(), BuildError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitCheck {
-    /// What is limited, with its unit last.
+    /// The limited quantity, with its unit last.
     pub name: &'static str,
-    /// What sets the limit, by the host's own name for it.
+    /// The setting behind the limit, by the host's own name for it.
     pub set_by: &'static str,
-    /// What is needed of it.
+    /// The need.
     pub needed: u64,
-    /// What the host has for this process; `None` if there is no limit.
+    /// The amount that the host has for this process; `None` if there is no limit.
     pub found: Option<u64>,
     /// Whether it fits.
     pub ok: bool,
-    /// What to do where it does not.
+    /// The remedy where it does not fit.
     pub remedy: &'static str,
 }
 
@@ -244,7 +244,7 @@ impl fmt::Display for LimitCheck {
 }
 
 /// Limits of this host and what the process uses of them already. `None` means that there is no
-/// limit, or that the host does not tell.
+/// limit, or that the host does not say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Host {
@@ -392,9 +392,9 @@ pub enum HugePages {
     },
     /// The host keeps them from shared memory.
     Off,
-    /// They are switched off for this process: by itself, or by who started it.
+    /// They are switched off for this process: by itself, or by the program that started it.
     OffForProcess,
-    /// The kernel has none, or does not tell.
+    /// The kernel has none, or does not say.
     Unknown,
 }
 
@@ -432,18 +432,18 @@ impl HugePages {
         }
     }
 
-    /// What to do to have them; `None` where they are offered.
+    /// How to have them; `None` where they are offered.
     pub fn remedy(self) -> Option<&'static str> {
         match self {
             Self::Offered { .. } => None,
             Self::Off => Some(
-                "`echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled` gives them to who asks",
+                "`echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled` offers them to memory that asks for them",
             ),
             Self::OffForProcess => {
                 Some("start the process without PR_SET_THP_DISABLE (a service manager may set it)")
             }
             Self::Unknown => Some(
-                "it takes a kernel with transparent huge pages, and /sys/kernel/mm to tell of them",
+                "it takes a kernel with transparent huge pages, and a /sys/kernel/mm that shows them",
             ),
         }
     }

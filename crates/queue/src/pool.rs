@@ -76,7 +76,7 @@ impl PoolBuilder {
     /// a thousand rings of 2 MiB in turn, each 20 ms, took 243 us instead of 299.
     ///
     /// It is a wish. Where the host has no huge pages for shared memory, or none left, the pages are small.
-    /// [`Host::huge_pages`] tells whether they are offered, and what to do where they are not.
+    /// [`Host::huge_pages`] has whether they are offered, and the remedy where they are not.
     #[must_use]
     pub fn huge_pages(mut self, huge: bool) -> Self {
         self.huge_pages = huge;
@@ -93,7 +93,7 @@ impl PoolBuilder {
         self
     }
 
-    /// What the pool would cost.
+    /// The cost of the pool.
     ///
     /// # Errors
     /// As [`PoolPlan::new`].
@@ -184,7 +184,7 @@ static POOLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0
 
 impl LeaseId {
     /// The slot's index in its pool, below [`Pool::slots`]. Useful as an index of a table of the
-    /// caller's; only the whole id tells leases apart.
+    /// caller's; only the whole id is unique.
     pub fn slot(self) -> usize {
         self.slot as usize
     }
@@ -198,7 +198,7 @@ impl LeaseId {
     }
 }
 
-/// What all handles of a pool share. It is dropped with the last of them, and its memory with it.
+/// The part of a pool that all its handles share. It is dropped with the last of them, and its memory with it.
 pub(crate) struct Shared {
     id: u32,
     mirror: Mirror,
@@ -222,7 +222,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// What acquire and release change. No publish and no get touches it.
+/// The state that acquire and release change. No publish and no get touches it.
 #[derive(Debug)]
 struct Registry {
     /// Last in, first out: the slot released last has the warmest memory.
@@ -369,7 +369,7 @@ impl Shared {
             .max(self.slots() - registry.free.len());
         self.rings[slot as usize].open();
         let generation = self.generations[slot as usize].load(Ordering::Relaxed) + 1;
-        // Release: who sees the new lease sees its ring opened.
+        // Release: a thread that sees the new lease sees its ring opened.
         self.generations[slot as usize].store(generation, Ordering::Release);
         Ok(LeaseId {
             generation,
@@ -431,7 +431,7 @@ impl Shared {
     }
 }
 
-/// A handle of the pool: gives out leases and figures. Cheap to clone, usable from any thread.
+/// A handle of the pool, for leases and figures. Cheap to clone, usable from any thread.
 #[derive(Debug, Clone)]
 pub struct Pool {
     shared: Arc<Shared>,

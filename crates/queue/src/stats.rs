@@ -63,7 +63,7 @@ impl RingStats {
     }
 }
 
-/// What waits in one ring, as the consumer counts it.
+/// The messages that wait in one ring, as the consumer counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Messages published and not yet acked.
