@@ -25,8 +25,3 @@ pub mod mixer;
 pub mod server;
 pub mod sink;
 pub mod wire;
-
-/// The README's code compiles and runs.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

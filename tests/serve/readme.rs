@@ -93,7 +93,15 @@ fn every_page_and_place_that_is_linked_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = fs::read_dir(root.join("docs")).unwrap();
     let docs = docs.map(|entry| entry.unwrap().path());
-    let others = ["README.md", "CHANGELOG.md", "testdata/README.md"].map(|page| root.join(page));
+    let others = [
+        "README.md",
+        "CHANGELOG.md",
+        "testdata/README.md",
+        "crates/queue/README.md",
+        "crates/queue/PROTOCOL.md",
+        "crates/queue-c/README.md",
+    ]
+    .map(|page| root.join(page));
     let pages: Vec<_> = docs
         .filter(|path| path.extension().is_some_and(|end| end == "md"))
         .chain(others)

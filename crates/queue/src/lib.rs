@@ -68,3 +68,8 @@ pub use pool::{LeaseId, Pool, PoolBuilder};
 pub use prefetch::prefetch_to_write;
 pub use ring::{Batch, Message, Producer, Reservation};
 pub use stats::{PoolStats, RingStats, Tally, Waiting};
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
