@@ -6,6 +6,7 @@
 //! loop as far as its crate lets it, as the memcpy is that they are compared with.
 
 mod bbqueue;
+mod c;
 mod channels;
 mod eventfd;
 mod mixpool;
@@ -14,6 +15,7 @@ mod rtrb;
 
 pub use self::{
     bbqueue::Bbqueue,
+    c::FromC,
     channels::{Boxed, Crossbeam, Flume, Kanal, Std},
     eventfd::EventfdPerMessage,
     mixpool::{InPlace, Mixpool, Woken},
@@ -89,6 +91,7 @@ pub fn visit_all(visitor: &mut impl Visit) -> anyhow::Result<()> {
     visitor.visit::<Mixpool>()?;
     visitor.visit::<InPlace>()?;
     visitor.visit::<Woken>()?;
+    visitor.visit::<FromC>()?;
     visitor.visit::<Rtrb>()?;
     visitor.visit::<RawRtrb>()?;
     visitor.visit::<Ringbuf>()?;

@@ -8,9 +8,11 @@ use std::{hint::black_box, time::Duration};
 use anyhow::ensure;
 
 use crate::{
-    contenders::{Contender, InPlace, Publish, Receive, Room, Visit, Woken, visit_all},
+    contenders::{
+        Contender, FromC, InPlace, Mixpool, Publish, Receive, Room, Visit, Woken, visit_all,
+    },
     measure::{Pinned, Run, Times, order, time, total},
-    report::{Answer, Rows, Unit},
+    report::{Answer, Bar, Rows, Unit},
 };
 
 pub const ASKS: &str = "What does it cost to get, read and ack a message that is in the cache? The limit: \
@@ -38,6 +40,21 @@ pub fn answer(run: &Run) -> anyhow::Result<Answer> {
             );
         }
     }
+    let usual = "320 bytes, one at a time";
+    let ours = answer.median(usual, Mixpool::NAME);
+    let from_c = answer.median(usual, FromC::NAME);
+    answer.bars = vec![
+        Bar::at_most(
+            format!("{usual}: `{}` - `{}`, ns", FromC::NAME, Mixpool::NAME),
+            from_c - ours,
+            4.0,
+        ),
+        Bar::at_most(
+            format!("{usual}: `{}` - `{LIMIT}`, ns", FromC::NAME),
+            from_c - answer.median(usual, LIMIT),
+            14.5,
+        ),
+    ];
     answer.note(
         "A batch is one look at the producer and one ack where the queue can: mixpool, rtrb, ringbuf. \
 The others take message after message.",

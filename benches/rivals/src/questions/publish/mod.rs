@@ -9,7 +9,9 @@ mod laps;
 
 use self::laps::Heat;
 use crate::{
-    contenders::{Contender, EventfdPerMessage, InPlace, Mixpool, Room, Visit, Woken, visit_all},
+    contenders::{
+        Contender, EventfdPerMessage, FromC, InPlace, Mixpool, Room, Visit, Woken, visit_all,
+    },
     measure::Run,
     report::{Answer, Bar, Unit},
 };
@@ -74,6 +76,7 @@ fn judge(answer: &mut Answer) {
     };
     let (messages, messages_name) = best(true);
     let (raw, raw_name) = best(false);
+    let from_c = answer.median(USUAL_WARM, FromC::NAME);
     let eventfd = answer.median(USUAL_WARM, EventfdPerMessage::NAME);
     answer.bars = vec![
         Bar::at_most(
@@ -98,6 +101,12 @@ fn judge(answer: &mut Answer) {
             eventfd / ours,
             20.0,
         ),
+        Bar::at_most(
+            format!("{USUAL_WARM}: `{}` - `{OURS}`, ns", FromC::NAME),
+            from_c - ours,
+            4.0,
+        ),
+        Bar::at_most(format!("{USUAL_WARM}: `{}`, ns", FromC::NAME), from_c, 15.7),
     ];
 }
 
@@ -114,7 +123,7 @@ impl Rivals {
 
 impl Visit for Rivals {
     fn visit<C: Contender>(&mut self) -> anyhow::Result<()> {
-        let ours = [Mixpool::NAME, InPlace::NAME, Woken::NAME].contains(&C::NAME);
+        let ours = [Mixpool::NAME, InPlace::NAME, Woken::NAME, FromC::NAME].contains(&C::NAME);
         if C::ANY_SIZE == self.1 && !ours {
             self.0.push(C::NAME);
         }
