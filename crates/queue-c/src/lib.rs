@@ -269,17 +269,43 @@ pub unsafe extern "C" fn queue_close(q: *mut queue_t) {
 /// As the crate's documentation says; `ptr` and `size` are null or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn queue_get(q: *mut queue_t, ptr: *mut *mut u8, size: *mut usize) -> usize {
-    let (bytes, len) = or_errno((ptr::null_mut(), 0), || {
+    if !ptr.is_null() && !size.is_null() {
+        let found = or_errno(None, || {
+            // SAFETY: this function's own contract.
+            let queue = unsafe { queue_of(q) }.ok();
+            // SAFETY: only the consumer's thread calls this function.
+            Ok(queue.and_then(|queue| unsafe { queue.oldest() }))
+        });
+        if let Some((bytes, len)) = found {
+            // SAFETY: this function's own contract.
+            unsafe {
+                ptr.write(bytes.cast_mut());
+                size.write(len);
+            }
+            return len;
+        }
+    }
+    // SAFETY: this function's own contract.
+    unsafe { get_of_none(q, ptr, size) }
+}
+
+/// [`queue_get`] where no message was found, apart: so the way of a message saves no registers for it.
+///
+/// # Safety
+/// As of [`queue_get`].
+#[cold]
+#[inline(never)]
+unsafe fn get_of_none(q: *mut queue_t, ptr: *mut *mut u8, size: *mut usize) -> usize {
+    let (bytes, len) = or_errno((ptr::null(), 0), || {
         if ptr.is_null() || size.is_null() {
             return Err(Errno::EINVAL);
         }
-        // SAFETY: this function's own contract; only the consumer's thread calls this function.
-        let (bytes, len) = unsafe { queue_of(q)?.get() }?;
-        Ok((bytes.cast_mut(), len))
+        // SAFETY: this function's own contract; only the consumer's thread calls it.
+        unsafe { queue_of(q)?.wait_for_news() }
     });
     if !ptr.is_null() {
         // SAFETY: this function's own contract.
-        unsafe { ptr.write(bytes) };
+        unsafe { ptr.write(bytes.cast_mut()) };
     }
     if !size.is_null() {
         // SAFETY: this function's own contract.

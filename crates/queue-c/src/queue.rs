@@ -41,6 +41,18 @@ struct Reading {
     got: bool,
 }
 
+impl Reading {
+    #[inline]
+    fn oldest(&mut self) -> Option<(*const u8, usize)> {
+        let oldest = self
+            .receiver
+            .get()
+            .map(|message| (message.as_ptr(), message.len()));
+        self.got = oldest.is_some();
+        oldest
+    }
+}
+
 impl Queue {
     pub(crate) fn new(index: usize, capacity: usize) -> Self {
         Self {
@@ -146,30 +158,41 @@ impl Queue {
         Ok(())
     }
 
-    /// The oldest message. Where there is none, the descriptor is not readable from now on, until there is.
+    /// The oldest message, if one is known or found at a look.
     ///
     /// # Safety
-    /// Only the consumer's thread calls this and [`ack`](Self::ack). The bytes are valid until the ack.
+    /// Only the consumer's thread calls this, [`wait_for_news`](Self::wait_for_news) and [`ack`](Self::ack). The
+    /// bytes are valid until the ack.
     #[inline]
-    pub(crate) unsafe fn get(&self) -> Result<(*const u8, usize), Errno> {
+    pub(crate) unsafe fn oldest(&self) -> Option<(*const u8, usize)> {
         // SAFETY: this function's own contract: no other reference to this half lives.
         let reading = unsafe { &mut *self.consumer.get() };
+        reading.as_mut()?.oldest()
+    }
+
+    /// The ring was empty: its descriptor is not readable from now on, until there is a message; one that came
+    /// meanwhile is returned.
+    ///
+    /// # Safety
+    /// As [`oldest`](Self::oldest).
+    pub(crate) unsafe fn wait_for_news(&self) -> Result<(*const u8, usize), Errno> {
+        // SAFETY: as in `oldest`.
+        let reading = unsafe { &mut *self.consumer.get() };
         let reading = reading.as_mut().ok_or(Errno::EINVAL)?;
-        let oldest = match oldest(&mut reading.receiver) {
-            None => wait_for_news(&mut reading.receiver),
-            some => some,
-        };
-        reading.got = oldest.is_some();
-        oldest.ok_or(Errno::EAGAIN)
+        if reading.receiver.arm() {
+            reading.got = false;
+            return Err(Errno::EAGAIN);
+        }
+        reading.oldest().ok_or(Errno::EAGAIN)
     }
 
     /// Acks the message that was got.
     ///
     /// # Safety
-    /// As [`get`](Self::get).
+    /// As [`oldest`](Self::oldest).
     #[inline]
     pub(crate) unsafe fn ack(&self) -> Result<(), Errno> {
-        // SAFETY: as in `get`.
+        // SAFETY: as in `oldest`.
         let reading = unsafe { &mut *self.consumer.get() };
         let reading = reading.as_mut().ok_or(Errno::EINVAL)?;
         if !std::mem::take(&mut reading.got) {
@@ -186,22 +209,6 @@ impl Queue {
     pub(crate) unsafe fn eventfd(&self) -> i32 {
         // SAFETY: this function's own contract: only the begin and the end of a lease write it.
         unsafe { (*self.handle.get()).eventfd }
-    }
-}
-
-#[inline]
-fn oldest(receiver: &mut Receiver) -> Option<(*const u8, usize)> {
-    let message = receiver.get()?;
-    Some((message.as_ptr(), message.len()))
-}
-
-/// The ring is empty: arms it, and looks again where something came meanwhile.
-#[cold]
-fn wait_for_news(receiver: &mut Receiver) -> Option<(*const u8, usize)> {
-    if receiver.arm() {
-        None
-    } else {
-        oldest(receiver)
     }
 }
 
