@@ -185,9 +185,7 @@ impl Consumer {
     #[cold]
     fn take_up(&mut self, lease: LeaseId) -> Result<(), LeaseError> {
         self.shared.check(lease)?;
-        // SAFETY: `shared` lives as long as the reader, and the lease is not detached (checked), so it has no
-        // other than the one replaced here.
-        self.readers[lease.slot()] = unsafe { Reader::new(&self.shared, lease) };
+        self.readers[lease.slot()].begin_lease(lease);
         Ok(())
     }
 

@@ -270,6 +270,7 @@ impl fmt::Debug for Producer {
 }
 
 impl Producer {
+    #[inline]
     pub(crate) fn new(shared: Arc<Shared>, lease: LeaseId) -> Self {
         let words = shared.words(lease.slot());
         // Relaxed: the last lease's acks came before its release, and under the mutex of that release this lease
@@ -474,6 +475,7 @@ impl Producer {
 
     /// Says that nothing more will come, as dropping the producer does. The consumer is woken,
     /// drains what waits, and returns the slot to the pool.
+    #[inline]
     pub fn close(self) {}
 }
 
@@ -586,18 +588,29 @@ impl Reader {
     /// The reading end of this lease, from where its ring was last read.
     ///
     /// # Safety
-    /// The pool outlives the reader, and no other reader of the same lease lives.
+    /// The pool outlives the reader, and of all readers of a slot at most one has a lease.
     pub(crate) unsafe fn new(shared: &Shared, lease: LeaseId) -> Self {
-        let words = shared.words(lease.slot());
-        let position = words.consumer.read.load(Ordering::Relaxed);
-        Self {
-            words: NonNull::from(words),
+        let mut reader = Self {
+            words: NonNull::from(shared.words(lease.slot())),
             memory: shared.memory(lease.slot()),
             lease,
-            position,
-            write_seen: position,
-            corrupt: words.consumer.corrupt.load(Ordering::Relaxed),
-        }
+            position: 0,
+            write_seen: 0,
+            corrupt: false,
+        };
+        reader.begin_lease(lease);
+        reader
+    }
+
+    /// Reads this lease of its slot, from where the ring was last read: another reader may have done so since.
+    pub(crate) fn begin_lease(&mut self, lease: LeaseId) {
+        debug_assert_eq!(lease.slot(), self.lease.slot());
+        let words = &self.words().consumer;
+        let position = words.read.load(Ordering::Relaxed);
+        self.corrupt = words.corrupt.load(Ordering::Relaxed);
+        self.lease = lease;
+        self.position = position;
+        self.write_seen = position;
     }
 
     pub(crate) fn words(&self) -> &Words {

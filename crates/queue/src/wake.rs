@@ -120,8 +120,11 @@ impl Wake {
     /// Producer: its ring was just closed. Both bells ring that a consumer may wait for; to the other it is a
     /// ring without news, which is harmless.
     pub(crate) fn closed(&self, slot: usize) {
-        // As after a commit: an arming beside it sees the close, or clears the ring's own bell before it rings.
-        self.barrier.light();
+        // As after a commit, an arming beside it sees the close, or clears the ring's own bell before it rings: by
+        // the fence of `announce`, or by that of a `membarrier`, which pairs with no other.
+        if self.barrier == Barrier::ArmingSide {
+            membarrier::light();
+        }
         self.announce(slot);
         self.ring_own(slot);
     }
