@@ -63,7 +63,7 @@ impl PoolBuilder {
     }
 
     /// Whether the rings are locked in RAM. It makes every page present, as [`prefault`](Self::prefault)
-    /// does, and costs little beyond that.
+    /// does, in the same time: 0.96 of it for 1000 rings of 1 MiB.
     #[must_use]
     pub fn lock_memory(mut self, lock: bool) -> Self {
         self.pages.locked = lock;
@@ -71,9 +71,9 @@ impl PoolBuilder {
     }
 
     /// Whether the rings are in huge pages, of 2 MiB on most hosts, whatever the size of a ring. It makes
-    /// every page present, as [`prefault`](Self::prefault) does, in about a third of the time; and a ring
-    /// of the size of a huge page or more takes no page tables. A look at
-    /// a thousand rings of 2 MiB in turn, each 20 ms, took 243 us instead of 299.
+    /// every page present, as [`prefault`](Self::prefault) does, in about a third of the time; and a ring of
+    /// the size of a huge page or more takes no page tables. A look at a thousand rings of 2 MiB in turn, every
+    /// 20 ms, took 243 us instead of 299.
     ///
     /// It is a wish. Where the host has no huge pages for shared memory, or none left, the pages are small.
     /// [`Host::huge_pages`] has whether they are offered, and the remedy where they are not.
@@ -84,9 +84,9 @@ impl PoolBuilder {
     }
 
     /// Whether the consumer mostly polls its rings and rarely arms one. Then a commit carries no full
-    /// fence, which makes a warm publish of 320 bytes cheaper by 1 to 7 ns of 16, as the processor has it; instead each arming ([`Consumer::arm`], [`Consumer::drain`]) pays for both sides with a
-    /// `membarrier` system call: microseconds, and an interrupt to every core that runs a thread of this
-    /// process. Where the kernel has no `membarrier`, the fences stay. Nothing else changes.
+    /// fence, which makes a warm publish of 320 bytes cheaper by 1 to 7 ns of 16, as the processor has it. Instead
+    /// each arming ([`Consumer::arm`], [`Consumer::drain`]) pays for both sides with a `membarrier` system call:
+    /// microseconds, and an interrupt to every core that runs a thread of this process. Where the kernel has no `membarrier`, the fences stay. Nothing else changes.
     #[must_use]
     pub fn polled(mut self, polled: bool) -> Self {
         self.polled = polled;
