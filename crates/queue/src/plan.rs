@@ -40,7 +40,7 @@ pub struct PoolPlan {
     pub page_table_bytes: u64,
     /// Mappings of the rings. The heap that holds the metadata may take one or two of its own.
     pub vmas: u64,
-    /// File descriptors while the pool lives.
+    /// File descriptors while the pool lives; beside them, one for each slot that was ever detached.
     pub descriptors: u64,
 }
 
