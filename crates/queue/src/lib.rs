@@ -3,7 +3,8 @@
 //!
 //! A [`Pool`] preallocates all rings. A thread [acquires](Pool::acquire) one and gets its
 //! [`Producer`]; the one [`Consumer`] reads every ring in place and is woken through `epoll`, its
-//! own or the application's. The queue knows nothing of what it carries.
+//! own or the application's; a single lease can be [detached](Consumer::detach) and read by another thread. The
+//! queue knows nothing of what it carries.
 //!
 //! # What is guaranteed
 //! - A message has any size up to [`Producer::message_max`] and is always one contiguous slice, for
