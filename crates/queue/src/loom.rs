@@ -129,7 +129,7 @@ mod stand_ins {
             _bytes: Arc<Bytes>,
         }
 
-        // SAFETY: an address and a size; the ring protocol, which is what the model checks, says who touches
+        // SAFETY: an address and a size; the ring protocol, which the model checks, says which half touches
         // which byte.
         unsafe impl Send for RingMemory {}
 

@@ -46,7 +46,7 @@ pub(crate) struct RingMemory {
     capacity: u64,
 }
 
-// SAFETY: it is an address and a size. Who may touch which byte, and when, is the ring protocol's
+// SAFETY: it is an address and a size. The right to touch a byte at a time is the ring protocol's
 // matter (Invariant 2 of `ring`); that the mapping lives is the pool's, which every half keeps alive.
 unsafe impl Send for RingMemory {}
 
@@ -295,7 +295,7 @@ impl Range {
         .map_err(os("mmap", doing))
     }
 
-    /// Tells the kernel something of a part of the range. `doing` is for the error.
+    /// Advises the kernel about a part of the range. `doing` is for the error.
     pub(crate) fn advise(
         &self,
         offset: usize,

@@ -385,7 +385,7 @@ fn cgroup_memory_limit() -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HugePages {
-    /// Who asks for them gets them, while the kernel has memory that hangs together.
+    /// Memory that asks for them gets them, while the kernel has free memory in one piece.
     Offered {
         /// Bytes of one.
         page_bytes: usize,

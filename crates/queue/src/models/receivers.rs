@@ -76,7 +76,7 @@ fn a_receiver_hears_the_close_and_returns_the_lease() {
 #[test]
 fn a_lease_detached_beside_its_commits_loses_none() {
     either_barrier(2, |barrier| {
-        // Armed, as a new lease is: the commit may answer by the pool's bell, which nobody waits for any more.
+        // Armed, as a new lease is: the commit may answer by the pool's bell, for which no thread waits any more.
         let (_pool, mut consumer, mut producer) = leased(barrier);
         let lease = producer.lease();
         let publisher = thread::spawn(move || {
