@@ -11,7 +11,7 @@ use std::{env, error::Error, path::PathBuf, sync::Arc};
 
 use mixpool::{
     audio::{Format, Gain},
-    ingest::{Offered, Stream, WavSource},
+    ingest::{Offered, Source, Stream, WavSource},
     ledger::Account,
     mixer::{Command, Limiting, Mixer, NewInput, Settings},
     queue::Pool,
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for feed in &mut feeds {
             if let Some((stream, source)) = feed
                 && stream.has_room()
-                && stream.offer(source)? == Offered::Ended
+                && stream.offer(|out| source.read(out))? == Offered::Ended
             {
                 // To drop the stream closes its ring; that is how the mixer learns of the end.
                 *feed = None;

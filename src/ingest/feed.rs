@@ -82,7 +82,7 @@ impl Feed {
         if self.stream.is_dismissed() {
             return false;
         }
-        match self.stream.offer(&mut *self.source) {
+        match self.stream.offer(|out| self.source.read(out)) {
             Ok(Offered::Published | Offered::Dropped) => true,
             Ok(Offered::Ended) => false,
             Err(source) => {

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Dismissal,
-    source::{Source, SourceError},
-};
+use super::Dismissal;
 use crate::{
     audio::{Format, FrameKind, FrameMut, frame::frame_bytes},
     ledger::Account,
@@ -88,16 +85,19 @@ impl Stream {
         self.producer.stats().filled_bytes > 0
     }
 
-    /// Offers the next frame of the source: read in place and published, or, if the ring is full,
-    /// read all the same, dropped and counted. Never waits for room. Allocates nothing; enters the
-    /// kernel only as the source does, or to wake the mixer.
+    /// Offers the next frame, which `read` writes: in place and published, or, if the ring is full, read
+    /// all the same, dropped and counted. `read` returns how many samples it wrote; 0 at the end. Never
+    /// waits for room. Allocates nothing; enters the kernel only as `read` does, or to wake the mixer.
     ///
     /// # Errors
-    /// Why the source failed; it has ended then.
+    /// Those of `read`; the stream is as before the call.
     ///
     /// # Panics
     /// Never: a reservation is aligned and as long as its frame.
-    pub fn offer(&mut self, source: &mut (impl Source + ?Sized)) -> Result<Offered, SourceError> {
+    pub fn offer<E>(
+        &mut self,
+        read: impl FnOnce(&mut [i16]) -> Result<usize, E>,
+    ) -> Result<Offered, E> {
         let Self {
             producer,
             account,
@@ -107,7 +107,7 @@ impl Stream {
         let (samples, offered) =
             if let Ok(mut reservation) = producer.reserve(frame_bytes(refused.len())) {
                 let mut frame = FrameMut::new(&mut reservation).expect(ALIGNED);
-                let samples = source.read(frame.samples_mut())?;
+                let samples = read(frame.samples_mut())?;
                 if samples == 0 {
                     return Ok(Offered::Ended);
                 }
@@ -119,7 +119,7 @@ impl Stream {
                 account.settle();
                 (samples, Offered::Published)
             } else {
-                let samples = source.read(refused)?;
+                let samples = read(refused)?;
                 if samples == 0 {
                     return Ok(Offered::Ended);
                 }
@@ -191,23 +191,21 @@ mod tests {
         fails: bool,
     }
 
-    impl Source for Ramp {
-        fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError> {
+    /// Why a [`Ramp`] fails.
+    #[derive(Debug)]
+    struct Failed;
+
+    impl Ramp {
+        fn read(&mut self, out: &mut [i16]) -> Result<usize, Failed> {
             let count = out.len().min((self.end - self.next) as usize);
             out.iter_mut()
                 .zip(self.next..self.end)
                 .for_each(|(out, sample)| *out = sample);
             self.next += count as i16;
             if count == 0 && self.fails {
-                return Err(SourceError::Empty {
-                    path: "ramp".into(),
-                });
+                return Err(Failed);
             }
             Ok(count)
-        }
-
-        fn length(&self) -> Option<u64> {
-            None
         }
     }
 
@@ -243,7 +241,9 @@ mod tests {
                 end: 2 * len + 50,
                 fails: false,
             };
-            let offered: Vec<_> = (0..5).map(|_| stream.offer(&mut ramp).unwrap()).collect();
+            let offered: Vec<_> = (0..5)
+                .map(|_| stream.offer(|out| ramp.read(out)).unwrap())
+                .collect();
             assert_eq!(offered[..3], [Offered::Published; 3]);
             assert_eq!(offered[3..], [Offered::Ended; 2]);
             let lease = stream.lease();
@@ -268,16 +268,28 @@ mod tests {
         };
         let mut published = 0;
         while stream.has_room() {
-            assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Published);
+            assert_eq!(
+                stream.offer(|out| ramp.read(out)).unwrap(),
+                Offered::Published
+            );
             published += 1;
         }
-        assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Dropped);
-        assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Dropped);
+        assert_eq!(
+            stream.offer(|out| ramp.read(out)).unwrap(),
+            Offered::Dropped
+        );
+        assert_eq!(
+            stream.offer(|out| ramp.read(out)).unwrap(),
+            Offered::Dropped
+        );
         let lease = stream.lease();
         for _ in 0..published {
             take(&mut consumer, lease);
         }
-        assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Published);
+        assert_eq!(
+            stream.offer(|out| ramp.read(out)).unwrap(),
+            Offered::Published
+        );
         let number = published + 2;
         let first = number as i16 * 100;
         let expected = (
@@ -301,8 +313,11 @@ mod tests {
             end: 100,
             fails: true,
         };
-        assert_eq!(stream.offer(&mut ramp).unwrap(), Offered::Published);
-        assert!(stream.offer(&mut ramp).is_err());
+        assert_eq!(
+            stream.offer(|out| ramp.read(out)).unwrap(),
+            Offered::Published
+        );
+        assert!(stream.offer(|out| ramp.read(out)).is_err());
         let lease = stream.lease();
         take(&mut consumer, lease);
         assert!(consumer.get(lease).unwrap().is_none());

@@ -80,7 +80,7 @@ impl Feed {
         match self {
             Self::Rings(streams) => {
                 for (stream, source) in streams {
-                    stream.offer(source).expect("noise never fails");
+                    stream.offer(|out| source.read(out)).expect("noise never fails");
                 }
             }
             Self::Flat(producer, cuttings) => {
