@@ -8,7 +8,7 @@ use std::{hint::black_box, time::Instant};
 use hound::{SampleFormat, WavSpec, WavWriter};
 use mixpool::{
     audio::Format,
-    ingest::{Source, Synthetic, WavSource, Waveform},
+    source::{Source, Synthetic, WavSource, Waveform},
 };
 
 const BLOCK: usize = 160;

@@ -26,10 +26,11 @@ use std::{
 
 use clap::Parser;
 use mixpool::{
-    audio::{Format, Gain},
+    audio::{Format, Gain, MixClock},
     control::{Control, ControlSettings},
-    ingest::{Feed, Feeders, Imperfection, MixClock, Schedule, clock::now_ns, synthetic},
-    server::{Clock, Running, Server, Settings},
+    engine::{Clock, Running, Server, Settings},
+    os::now_ns,
+    source::{Feed, Feeders, Imperfection, Schedule, synthetic},
 };
 use nix::sys::{
     epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},

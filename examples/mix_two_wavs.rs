@@ -11,11 +11,12 @@ use std::{env, error::Error, path::PathBuf, sync::Arc};
 
 use mixpool::{
     audio::{Format, Gain},
-    ingest::{Offered, Source, Stream, WavSource},
     ledger::Account,
     mixer::{Command, Limiting, Mixer, NewInput, Settings},
+    output::Recording,
     queue::Pool,
-    sink::Recording,
+    source::{Source, WavSource},
+    stream::{Offered, Stream},
 };
 
 // A block and a frame: 20 ms at 8 kHz.

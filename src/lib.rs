@@ -1,15 +1,20 @@
 //! mixpool mixes a thousand live audio streams into one, and accounts for every sample.
 //!
-//! Audio flows down this list; who may use whom is in `docs/architecture.md`, and a test checks it.
+//! Audio flows down this list. Which module may use which stands in `docs/architecture.md`, and a test checks it.
 //!
 //! - [`queue`]: bytes between threads. One lock-free ring per producer, from a preallocated pool.
-//! - [`audio`]: samples and arithmetic, pure.
-//! - [`wire`]: bytes and typed values, pure: RTP, RTCP, payload types.
+//! - [`audio`]: samples, arithmetic and the clock of the mix, pure.
+//! - [`os`]: the operating system's errors in words, and its monotonic clock.
+//! - [`wire`]: bytes and typed values, pure: RTP, RTCP, WAV, AudioSocket, WebSockets.
 //! - [`ledger`]: the account of a stream.
-//! - [`ingest`]: audio in. Sources, and the threads that publish their frames.
-//! - [`mixer`]: the one consumer. Playout, sum, one block per tick.
-//! - [`sink`]: audio out. The recording.
-//! - [`server`]: joins the layers. Threads, the epoll loop, start, stop and the report.
+//! - [`stream`]: the producer's side of a stream: its ring and its account.
+//! - [`playout`]: the jitter buffer. Packets in, blocks on the mix clock out.
+//! - [`source`]: audio that is made or read here, and the threads that feed it.
+//! - [`mixer`]: the one consumer. Sum, limiter, one block per tick.
+//! - [`output`]: blocks out: recordings, listeners, RTP, the return paths of participants.
+//! - [`net`]: audio from a network, and its way back: RTP, connections, admission and limits.
+//! - [`engine`]: joins pool, mixer thread, feeders and outputs: start, stop, handle, report.
+//! - [`control`]: HTTP: commands in, figures and live audio out.
 
 #![forbid(unsafe_code)]
 // Under the realtime sanitizer (`.ci/sanitize`) a tick says that it never waits.
@@ -19,9 +24,13 @@ pub use mixpool_queue as queue;
 
 pub mod audio;
 pub mod control;
-pub mod ingest;
+pub mod engine;
 pub mod ledger;
 pub mod mixer;
-pub mod server;
-pub mod sink;
+pub mod net;
+pub mod os;
+pub mod output;
+pub mod playout;
+pub mod source;
+pub mod stream;
 pub mod wire;

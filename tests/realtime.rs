@@ -25,10 +25,10 @@ use std::{process::Command, sync::Mutex, thread, time::Duration};
 
 use mixpool::{
     audio::Gain,
-    ingest::Feeders,
+    engine::{Clock, Server, Settings},
     ledger::Entry,
     mixer::{Command as Order, MonitorKind},
-    server::{Clock, Server, Settings},
+    source::Feeders,
     wire::rtp::Packet,
 };
 use network::Network;

@@ -4,8 +4,9 @@
 //! allocates, and no value of a sample or byte makes anything panic; a panic means that the caller
 //! broke a documented length or shape. Results do not depend on how a stream is cut into blocks.
 //!
-//! This layer knows no clock, thread, socket or file, and imports no other layer.
+//! This layer reads no time, knows no thread, socket or file, and imports no other layer.
 //!
+//! - [`clock`]: the grid of ticks, and the samples that each mixes
 //! - [`codec`]: samples as bytes: G.711, 16-bit PCM
 //! - [`format`](mod@format): rate and channel count, and the block lengths they allow
 //! - [`frame`]: the bytes of one frame as a queue message carries them
@@ -14,15 +15,19 @@
 //! - [`meter`]: peak and level
 //! - [`resample`]: any rate and channel count becomes a bus's format
 
+pub mod clock;
 pub mod codec;
 pub mod format;
 pub mod frame;
 pub mod gain;
 pub mod limiter;
+#[cfg(test)]
+pub(crate) mod measure;
 pub mod meter;
 pub mod resample;
 pub mod sum;
 
+pub use clock::MixClock;
 pub use codec::Encoding;
 pub use format::{Format, FormatError};
 pub use frame::{Frame, FrameError, FrameKind, FrameMut};

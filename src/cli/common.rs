@@ -14,10 +14,10 @@ use mixpool::{
         Format, Gain,
         format::{CHANNELS_MAX, RATE_HZ_MAX, RATE_HZ_MIN},
     },
+    engine::{Clock, Realtime, Report, ServerError, Settings, SourceErrorReport},
     mixer::Limiting,
+    output::stamped,
     queue::{BuildError, Host, PoolPlan},
-    server::{Clock, Realtime, Report, ServerError, Settings, SourceErrorReport},
-    sink::stamped,
 };
 
 use super::{

@@ -19,7 +19,7 @@ use toml::{Table, Value};
 
 pub use self::values::values;
 use super::{Arguments, Command, serve};
-use mixpool::server::read_text;
+use mixpool::engine::read_text;
 
 /// Bytes of a config file, at most.
 const CONFIG_BYTES_MAX: usize = 1 << 20;

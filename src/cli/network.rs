@@ -13,11 +13,9 @@ use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use mixpool::{
     audio::format::{RATE_HZ_MAX, RATE_HZ_MIN},
-    ingest::{
-        Limits,
-        playout::{Delay, PlayoutSettings},
-    },
-    sink::RtpTarget,
+    net::Limits,
+    output::RtpTarget,
+    playout::{Delay, PlayoutSettings},
     wire::payload::PayloadMap,
 };
 

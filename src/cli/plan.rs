@@ -13,8 +13,8 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use mixpool::{
     audio::{Format, FormatError},
+    engine::plan::{PLAYOUT, PlanAudio, PlanReport, PlanRequest},
     queue::{BuildError, Host, PoolPlan},
-    server::plan::{PLAYOUT, PlanAudio, PlanReport, PlanRequest},
 };
 
 use super::{WrongUsage, units};

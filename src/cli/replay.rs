@@ -14,8 +14,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mixpool::{
-    ingest::{Feed, Feeders, Imperfection, Schedule},
-    server::{Clock, Running, Server, Stop},
+    engine::{Clock, Running, Server, Stop},
+    source::{Feed, Feeders, Imperfection, Schedule},
 };
 
 use self::files::{Found, Opened};

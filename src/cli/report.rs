@@ -8,7 +8,7 @@ mod network;
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use mixpool::server::{LedgerReport, RealtimeReport, Report, StreamReport, Totals};
+use mixpool::engine::{LedgerReport, RealtimeReport, Report, StreamReport, Totals};
 
 use super::units::{show_bytes, show_ns, show_stream};
 

@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
 use mixpool::{
     control::Control,
-    ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
-    server::{Clock, Realtime, Server, ServerError, Settings},
+    engine::{Clock, Realtime, Server, ServerError, Settings},
+    source::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
 };
 
 use self::{
@@ -148,7 +148,7 @@ const SYNTHETIC: &str = "Synthetic streams";
 #[derive(Debug, Clone, Copy)]
 struct Kind(Option<Waveform>);
 
-fn waveform(text: &str) -> Result<Kind, mixpool::ingest::UnknownWaveform> {
+fn waveform(text: &str) -> Result<Kind, mixpool::source::UnknownWaveform> {
     if text == "mixed" {
         Ok(Kind(None))
     } else {

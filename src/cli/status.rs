@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use mixpool::server::{Status, Stop, TickReport};
+use mixpool::engine::{Status, Stop, TickReport};
 
 use super::units::{show_bytes, show_ns};
 

@@ -30,7 +30,7 @@ use super::{
     rate::{NoPlace, Place},
     state::State,
 };
-use crate::ingest::{conn::LINGER, remedy};
+use crate::{net::conn::LINGER, os::remedy};
 
 /// A request's head comes within this time, the first and each later one: who sends it byte by byte, or
 /// nothing at all, holds a connection no longer.

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use super::sampler::{Figures, Snapshot};
 use crate::{
+    engine::{Admitted, Handle, Health, HealthChange, RecordingTotals},
     ledger::{Entry, Network},
-    server::{Admitted, Handle, Health, HealthChange, RecordingTotals},
 };
 
 /// Events that are kept: a start and an end of each of 4000 streams.

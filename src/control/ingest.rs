@@ -2,7 +2,7 @@
 //!
 //! Nothing of it is heard here. A WebSocket is handed over whole, once its handshake is answered, and a body
 //! is copied into one end of a pair of sockets: the thread of the connections
-//! ([`conn`](crate::ingest::conn)) has the other, reads no faster than it plays, and says what became of it.
+//! ([`conn`](crate::net::conn)) has the other, reads no faster than it plays, and says what became of it.
 
 mod body;
 mod handshake;
@@ -20,8 +20,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{problem::Problem, state::State};
 use crate::{
     audio::Gain,
-    ingest::conn::{Guests, Rejection},
     ledger::Malformed,
+    net::conn::{Guests, Rejection},
 };
 
 pub(super) use self::body::Taken;

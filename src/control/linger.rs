@@ -16,7 +16,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::ingest::conn::{LINGER, LINGER_BYTES_MAX};
+use crate::net::conn::{LINGER, LINGER_BYTES_MAX};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 8 << 10;

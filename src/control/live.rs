@@ -39,7 +39,7 @@ use super::{
     sampler::{Figures, Snapshot},
     state::State,
 };
-use crate::{audio::meter::Extremes, server::Handle};
+use crate::{audio::meter::Extremes, engine::Handle};
 
 /// Events that a message has at most, the latest.
 const EVENTS_MAX: u64 = 60;

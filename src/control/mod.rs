@@ -62,8 +62,9 @@ use self::{
     tokens::Auth,
 };
 use crate::{
-    ingest::{LogRate, conn::Guests, during},
-    server::{Handle, ReloadError, Reloaded},
+    engine::{Handle, ReloadError, Reloaded},
+    net::{LogRate, conn::Guests},
+    os::during,
 };
 
 /// Once the server has ended, listeners have so long to take what is left, and then those who wait for a

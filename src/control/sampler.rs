@@ -12,11 +12,11 @@ use tokio::{
 use super::{events::Watcher, listen::Listeners};
 use crate::{
     audio::meter::Measured,
-    ingest::clock::now_ns,
+    engine::{Admitted, Handle, Status},
     ledger::{Entry, Network, NetworkGauges, rate},
     mixer::StripState,
+    os::now_ns,
     queue::PoolStats,
-    server::{Admitted, Handle, Status},
 };
 
 /// The pool's figures are looked at each so many snapshots: that takes its mutex, and visits every ring.

@@ -15,10 +15,7 @@ use super::{
     sampler::Snapshot,
     tokens::Auth,
 };
-use crate::{
-    ingest::{LogRate, clock::now_ns},
-    server::Handle,
-};
+use crate::{engine::Handle, net::LogRate, os::now_ns};
 
 /// What all routes share.
 #[derive(Debug)]

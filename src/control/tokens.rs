@@ -17,7 +17,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
-use crate::server::open_to_read;
+use crate::engine::open_to_read;
 
 /// Characters of a token, at least: what nobody guesses at any rate.
 pub const TOKEN_CHARACTERS_MIN: usize = 16;

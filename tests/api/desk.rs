@@ -12,8 +12,10 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings, Tokens},
-    ingest::{Feed, Feeders, Imperfection, Newcomer, Schedule, Stream, Synthetic, Waveform},
-    server::{Clock, Report, Running, Server, Settings, Stop},
+    engine::{Clock, Report, Running, Server, Settings, Stop},
+    net::Newcomer,
+    source::{Feed, Feeders, Imperfection, Schedule, Synthetic, Waveform},
+    stream::Stream,
 };
 use tempfile::TempDir;
 

@@ -17,7 +17,7 @@ use std::{
 
 use mixpool::{
     audio::Format,
-    ingest::{Source as _, synthetic},
+    source::{Source as _, synthetic},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use mixpool::server::RECORDINGS_MAX;
+use mixpool::engine::RECORDINGS_MAX;
 use serde_json::{Value, json};
 
 use crate::desk::{Desk, until};

@@ -8,8 +8,9 @@ use std::{
 
 use mixpool::{
     control::ControlSettings,
-    ingest::{Stream, clock::now_ns},
     ledger::{Fate, Packet},
+    os::now_ns,
+    stream::Stream,
 };
 use serde_json::{Value, json};
 

@@ -4,9 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use mixpool::{
-    ingest::{Arrived, Delay, MixClock, Playout, PlayoutSettings, Stream},
+    audio::MixClock,
     ledger::Account,
     mixer::{Command, NewInput, Timing},
+    playout::{Arrived, Delay, Playout, PlayoutSettings},
+    stream::Stream,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 

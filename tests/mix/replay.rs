@@ -9,9 +9,9 @@ use std::{
 
 use mixpool::{
     audio::{Format, Gain},
-    ingest::{Feed, Feeders, Looped, Source as _, WavSource},
+    engine::{Clock, Report, Server, Settings},
     mixer::Limiting,
-    server::{Clock, Report, Server, Settings},
+    source::{Feed, Feeders, Looped, Source as _, WavSource},
 };
 use tempfile::TempDir;
 

@@ -17,8 +17,8 @@ use std::{
 
 use desk::{Desk, audio, audio_kind, le_bytes, messages, read_now, take_messages, tone, uuid};
 use mixpool::{
-    ingest::conn::Listen,
     ledger::{Entry, Refusal},
+    net::conn::Listen,
     wire::audiosocket::{Message, parse},
 };
 

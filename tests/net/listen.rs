@@ -13,7 +13,7 @@ use desk::{Answer, Desk, Ear, Recorded, Voice, ask, get, noise, samples_of_endle
 use mixpool::{
     audio::{Format, Gain},
     control::ControlSettings,
-    ingest::{Source, SourceError, Synthetic, Waveform},
+    source::{Source, SourceError, Synthetic, Waveform},
 };
 use serde_json::Value;
 

@@ -16,7 +16,7 @@ use desk::{
     BLOCK, Desk, PATIENCE, Peer, Request, WAV, contains, endless_wav, le_bytes, limits, noise,
     request, wait,
 };
-use mixpool::{ingest::Limits, ledger::Refusal};
+use mixpool::{ledger::Refusal, net::Limits};
 use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 use tungstenite::Message;
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use mixpool::{
     audio::FrameKind,
-    ingest::{Feeders, Newcomer},
+    engine::{Clock, Server, Settings},
     mixer::Limiting,
-    server::{Clock, Server, Settings},
+    net::Newcomer,
+    source::Feeders,
 };
 
 use crate::patience::wait_until;

@@ -8,12 +8,12 @@ use std::{collections::BTreeSet, net::UdpSocket, path::Path, time::Duration};
 use exposition::{Exposition, Family};
 use mixpool::{
     audio::Gain,
-    ingest::{
+    engine::{Server, Settings},
+    net::{
         Limits, Listening as _,
-        playout::{Delay, PlayoutSettings},
         rtp::{self, RtpListener, RtpSettings},
     },
-    server::{Server, Settings},
+    playout::{Delay, PlayoutSettings},
     wire::payload::PayloadMap,
 };
 use place::{OPENMETRICS, Place, settings};
@@ -176,7 +176,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
     let server = server(8, 20.0);
     let place = Place::start(server, 100);
     let admit = |id: usize| {
-        let newcomer = mixpool::ingest::Newcomer {
+        let newcomer = mixpool::net::Newcomer {
             id: format!("stream-{id}"),
             label: None,
             from: "test".to_owned(),

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use mixpool::{
     audio::Format,
-    ingest::Feeders,
-    queue::{Host, PoolPlan},
-    server::{
+    engine::{
         Clock, Server, Settings,
         plan::{PLAYOUT, PlanAudio, PlanReport, PlanRequest},
     },
+    queue::{Host, PoolPlan},
+    source::Feeders,
 };
 
 fn settings(streams_max: usize, prefault: bool) -> Settings {

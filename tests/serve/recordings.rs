@@ -9,12 +9,12 @@ use std::{
 
 use mixpool::{
     audio::{Format, Gain},
-    ingest::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
-    server::{
+    engine::{
         Clock, FolderError, Handle, RECORDINGS_MAX, RecordError, RecordingState, Running, Server,
         Settings,
     },
-    sink::RecordingPhase,
+    output::RecordingPhase,
+    source::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
 };
 
 use crate::{child::in_child, patience::wait_until};

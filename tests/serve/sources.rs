@@ -9,9 +9,9 @@ use std::{
 
 use mixpool::{
     audio::Gain,
-    ingest::{Feeders, Waveform},
+    engine::{Clock, FolderError, Handle, Running, Server, Settings, SourceSpec, StartError},
     mixer::Limiting,
-    server::{Clock, FolderError, Handle, Running, Server, Settings, SourceSpec, StartError},
+    source::{Feeders, Waveform},
 };
 
 use crate::patience::wait_until;

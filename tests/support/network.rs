@@ -7,13 +7,16 @@ use std::{
 };
 
 use mixpool::{
-    ingest::{
-        Admission, Delay, Limits, MixClock, Newcomer, PlayoutSettings, Refused, Stream, lease,
-        rtp::{Quota, Receiver, Settings},
-    },
+    audio::MixClock,
     ledger::{Account, Listener},
     mixer::{Command, NewInput, Timing},
+    net::{
+        Admission, Limits, Newcomer, Refused, lease,
+        rtp::{Quota, Receiver, Settings},
+    },
+    playout::{Delay, PlayoutSettings},
     queue::{LeaseId, Pool, Producer},
+    stream::Stream,
     wire::payload::PayloadMap,
 };
 
@@ -41,7 +44,7 @@ impl Admission for Door {
         Ok(Stream::new(producer, account, self.clock.format, BLOCK))
     }
 
-    fn tap(&self, _output: Producer) -> Result<(), mixpool::ingest::Busy> {
+    fn tap(&self, _output: Producer) -> Result<(), mixpool::net::Busy> {
         Ok(())
     }
 }

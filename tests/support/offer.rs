@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use mixpool::ingest::Stream;
+use mixpool::stream::Stream;
 
 /// Frames in a row, at once.
 pub fn offer(stream: &mut Stream, frames: usize) {

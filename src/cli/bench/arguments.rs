@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use mixpool::{
     audio::format::{CHANNELS_MAX, RATE_HZ_MAX, RATE_HZ_MIN},
-    ingest::Waveform,
+    source::Waveform,
 };
 
 use crate::cli::{common::THREADS, units};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mixpool::{
+    engine::{Report, TickReport},
     queue::PoolPlan,
-    server::{Report, TickReport},
 };
 use serde::Serialize;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use mixpool::{
     audio::{Format, Gain, frame::frame_bytes},
-    ingest::Waveform,
+    engine::{Clock, Realtime, Settings},
     mixer::Limiting,
     queue::PoolPlan,
-    server::{Clock, Realtime, Settings},
+    source::Waveform,
 };
 
 use super::arguments::Arguments;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use mixpool::{
     audio::Gain,
-    ingest::{Feed, Feeders, Imperfection, Schedule, synthetic},
+    engine::{Report, Running, Server, ServerError},
     queue::BuildError,
-    server::{Report, Running, Server, ServerError},
+    source::{Feed, Feeders, Imperfection, Schedule, synthetic},
 };
 
 use super::{

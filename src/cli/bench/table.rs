@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::CellAlignment;
-use mixpool::server::TickReport;
+use mixpool::engine::TickReport;
 
 use super::report::{BenchReport, StepReport};
 use crate::cli::{

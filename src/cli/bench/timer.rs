@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use mixpool::server::TickReport;
+use mixpool::engine::TickReport;
 use nix::{
     errno::Errno,
     sys::{

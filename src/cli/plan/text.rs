@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use bytesize::ByteSize;
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
-use mixpool::server::plan::{LimitReport, PlanReport};
+use mixpool::engine::plan::{LimitReport, PlanReport};
 
 /// A plan, to be printed.
 pub struct Text<'a>(pub &'a PlanReport);

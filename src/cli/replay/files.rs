@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use mixpool::{
     audio::{Format, Gain},
-    ingest::{Feed, Looped, Source as _, SourceError, wav},
-    server::{Server, SourceErrorReport},
+    engine::{Server, SourceErrorReport},
+    source::{Feed, Looped, Source as _, SourceError, wav},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use walkdir::WalkDir;

@@ -1,6 +1,6 @@
 //! What the network did: a row for each stream that came over one, and for each listener.
 
-use mixpool::server::{ListenerReport, NetworkReport, Report};
+use mixpool::engine::{ListenerReport, NetworkReport, Report};
 
 use super::{Column, table};
 

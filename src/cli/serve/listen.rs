@@ -4,13 +4,14 @@ use std::{fs, net::SocketAddr};
 
 use anyhow::{Context as _, Result, bail};
 use mixpool::{
-    ingest::{
-        Listening, MixClock,
+    audio::MixClock,
+    engine::Running,
+    net::{
+        Listening,
         conn::{ConnListener, ConnSettings, Guests, Listen},
-        playout::PlayoutSettings,
         rtp::{self, RtpListener, RtpSettings},
     },
-    server::Running,
+    playout::PlayoutSettings,
 };
 use nix::{
     errno::Errno,

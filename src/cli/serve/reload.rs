@@ -17,8 +17,8 @@ use std::{
 
 use mixpool::{
     control::{Config, ReadAgain, Tokens},
-    ingest::Tuning,
-    server::{Handle, NeedsRestart, ReloadError, Reloaded},
+    engine::{Handle, NeedsRestart, ReloadError, Reloaded},
+    net::Tuning,
 };
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Map, Value};

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mixpool::{
-    ingest::clock::now_ns,
+    engine::{Admitted, Handle, Health, HealthChange},
     ledger::Network,
-    server::{Admitted, Handle, Health, HealthChange},
+    os::now_ns,
 };
 
 use crate::cli::units::show_stream;

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::off_thread;
 use crate::{
     control::{problem::Problem, state::State},
-    server::Reloaded,
+    engine::Reloaded,
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {

@@ -23,7 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{off_thread, recordings::folder_status};
 use crate::{
     control::{extract::Number, problem::Problem, state::State},
-    server::ReadError,
+    engine::ReadError,
 };
 
 /// Bytes that are read at once, and wait for the client.

@@ -9,8 +9,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     control::{problem::Problem, sampler::PERIOD, state::State},
-    ingest::clock::now_ns,
-    sink::RecordingPhase,
+    os::now_ns,
+    output::RecordingPhase,
 };
 
 /// A mix that is so long behind its clock is not ready for more.

@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::off_thread;
 use crate::{
     control::{problem::Problem, state::State},
-    server::plan::{BesideReport, HugePagesReport, LimitReport, PlanReport},
+    engine::plan::{BesideReport, HugePagesReport, LimitReport, PlanReport},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {

@@ -17,8 +17,8 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    server::{FolderError, NAME_BYTES_MAX, RecordError, RecordingState},
-    sink::RecordingPhase,
+    engine::{FolderError, NAME_BYTES_MAX, RecordError, RecordingState},
+    output::RecordingPhase,
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {

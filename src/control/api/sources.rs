@@ -18,8 +18,8 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    ingest::Waveform,
-    server::{SourceSpec, StartError},
+    engine::{SourceSpec, StartError},
+    source::Waveform,
     wire::label::Label,
 };
 

@@ -9,8 +9,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     control::state::State,
+    engine::{Clock, LedgerReport, TickReport},
     queue::{PoolPlan, PoolStats},
-    server::{Clock, LedgerReport, TickReport},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {

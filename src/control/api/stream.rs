@@ -19,7 +19,7 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    server::{Admitted, Busy, Change, NetworkReport, Switch},
+    engine::{Admitted, Busy, Change, NetworkReport, Switch},
     wire::label::Label,
 };
 

@@ -14,9 +14,9 @@ pub(super) use self::body::{PhaseBody, StreamBody};
 use crate::{
     audio::meter,
     control::{extract::Query, problem::Problem, sampler::Figures, state::State},
+    engine::Admitted,
     ledger::{Entry, Network, NetworkGauges},
     mixer::StripState,
-    server::Admitted,
 };
 
 /// Rows of a page, at most.

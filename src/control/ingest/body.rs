@@ -27,7 +27,7 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    ingest::conn::{self, BodyAsk, Cut, Done, Rejection},
+    net::conn::{self, BodyAsk, Cut, Done, Rejection},
     wire::{
         content_type::{ContentType, ContentTypeError, Samples},
         hello,

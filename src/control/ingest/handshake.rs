@@ -1,5 +1,5 @@
 //! `WS /ws/ingest`: the handshake (RFC 6455, section 4.2). What is said after it is the business of
-//! [`conn`](crate::ingest::conn).
+//! [`conn`](crate::net::conn).
 //!
 //! What cannot be seen before the handshake, such as a name that is taken or a pool that is full, is told
 //! after it, by the code and the reason of the close: a page learns of no other.
@@ -34,7 +34,7 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    ingest::conn::{Guests, Rejection, WebAsk, WebProtocol},
+    net::conn::{Guests, Rejection, WebAsk, WebProtocol},
     wire::{content_type::Samples, label::Label, websocket},
 };
 

@@ -25,10 +25,10 @@ use utoipa::ToSchema;
 use super::{NoRoom, WAV_CHUNK, WS_CHUNK};
 use crate::{
     audio::{Format, meter::Measured},
-    ingest::during,
+    engine::{Admitted, Handle},
     mixer::{Monitor, MonitorKind},
-    server::{Admitted, Handle},
-    sink::live::{Cursor, Grid, Heard, Live, OutputId},
+    os::during,
+    output::live::{Cursor, Grid, Heard, Live, OutputId},
 };
 
 /// What is heard.

@@ -3,7 +3,7 @@
 //! - `GET /listen.wav`, `GET /listen/{stream}.wav`: a WAV without an end, for players
 //! - `WS /ws/listen`: bare samples in short messages, for the page
 //!
-//! All of it comes from [`Live`](crate::sink::live::Live), which the mixer fills through rings of its own.
+//! All of it comes from [`Live`](crate::output::live::Live), which the mixer fills through rings of its own.
 //! A listener is a place in there: whoever is slow skips ahead and costs only itself.
 
 mod listeners;
@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub(super) use self::listeners::{ListenerBody, Listeners, ListenersTotals};
 use super::{problem::Problem, state::State};
-use crate::server::Admitted;
+use crate::engine::Admitted;
 
 /// The chunk of a listener by HTTP. Players buffer a second and more, and each chunk costs a system call
 /// and a wake-up, on both ends.
@@ -65,7 +65,7 @@ enum NoRoom {
     #[error("{max} listen already, and no more may (--listeners-max); try again later")]
     Listeners { max: usize },
     #[error("{0}")]
-    Monitors(#[from] crate::sink::live::LiveError),
+    Monitors(#[from] crate::output::live::LiveError),
     #[error("the mixer has more commands waiting than it has room for; try again later")]
     Busy,
 }

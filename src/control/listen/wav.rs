@@ -32,7 +32,7 @@ use crate::{
         state::State,
     },
     mixer::MonitorKind,
-    sink::live::Heard,
+    output::live::Heard,
     wire::wav::endless_header,
 };
 

@@ -39,7 +39,7 @@ use super::{
 use crate::{
     control::{extract::Query, leave::Leave, problem::Problem, rate::Place, state::State},
     mixer::MonitorKind,
-    sink::live::Heard,
+    output::live::Heard,
 };
 
 /// Bytes of a message from the listener, at most: there is nothing that it has to say.

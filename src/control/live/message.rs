@@ -15,9 +15,9 @@ use crate::{
         events::Event,
         sampler::{Figures, Snapshot},
     },
+    engine::{STALL, Settings, TickReport, silence},
     ledger::Entry,
     mixer::Phase,
-    server::{STALL, Settings, TickReport, silence},
 };
 
 /// The bits of `flags`.

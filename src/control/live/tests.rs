@@ -7,9 +7,10 @@ use super::*;
 use crate::{
     audio::Gain,
     control::{events::What, listen::Listeners, sampler},
-    ingest::{Feeders, Stream as Source},
+    engine::{Clock, Running, Server, Settings},
     mixer::Phase,
-    server::{Clock, Running, Server, Settings},
+    source::Feeders,
+    stream::Stream as Source,
 };
 
 const SLOTS: usize = 4;

@@ -9,9 +9,9 @@ use super::{
     page::{FRAMES, Labels, PACKETS, Page, SAMPLES, STREAMS},
 };
 use crate::{
+    engine::Handle,
     ledger::{ListenerEntry, Malformed, NetworkTotals, Refusal},
-    server::Handle,
-    sink::RtpSent,
+    output::RtpSent,
 };
 
 pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {

@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use crate::server::TickCounts;
+use crate::engine::TickCounts;
 
 /// The page that a scrape gets.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     control::sampler::Snapshot,
+    engine::{Handle, RecordingTotals, Settings, Status},
     ledger::Entry,
     queue::PoolPlan,
-    server::{Handle, RecordingTotals, Settings, Status},
 };
 
 pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {

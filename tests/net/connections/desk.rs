@@ -9,17 +9,18 @@ use std::{
 };
 
 use mixpool::{
-    audio::{Format, Gain},
-    ingest::{
-        Admission, Delay, Dismissal, Limits, Listening, MixClock, Newcomer, PlayoutSettings,
-        Refused, Stream,
-        clock::now_ns,
+    audio::{Format, Gain, MixClock},
+    ledger::{Account, Entry, ListenerEntry, NetworkEntry},
+    mixer::{Command, Limiting, Mixer, NewInput, Settings, Timing},
+    net::{
+        Admission, Limits, Listening, Newcomer, Refused,
         conn::{ConnListener, ConnSettings, Listen},
         lease,
     },
-    ledger::{Account, Entry, ListenerEntry, NetworkEntry},
-    mixer::{Command, Limiting, Mixer, NewInput, Settings, Timing},
+    os::now_ns,
+    playout::{Delay, PlayoutSettings},
     queue::{LeaseId, Pool, Producer},
+    stream::{Dismissal, Stream},
     wire::audiosocket::{Message, parse},
 };
 
@@ -58,7 +59,7 @@ impl Admission for Front {
         Ok(stream)
     }
 
-    fn tap(&self, output: Producer) -> Result<(), mixpool::ingest::Busy> {
+    fn tap(&self, output: Producer) -> Result<(), mixpool::net::Busy> {
         self.commands.lock().unwrap().push(Command::Tap(output));
         Ok(())
     }

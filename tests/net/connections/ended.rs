@@ -7,7 +7,7 @@ use std::{
 };
 
 use mixpool::{
-    ingest::conn::Listen,
+    net::conn::Listen,
     wire::audiosocket::{Message, parse},
 };
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use mixpool::{
-    ingest::conn::Listen,
     ledger::Refusal,
+    net::conn::Listen,
     wire::audiosocket::{HANGUP_MESSAGE, Message, parse},
 };
 

@@ -9,8 +9,9 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings},
-    ingest::{Feed, Feeders, Imperfection, Schedule, Source, Stream, Synthetic, Waveform},
-    server::{Clock, Running, Server, Settings},
+    engine::{Clock, Running, Server, Settings},
+    source::{Feed, Feeders, Imperfection, Schedule, Source, Synthetic, Waveform},
+    stream::Stream,
 };
 use serde_json::Value;
 use tempfile::TempDir;

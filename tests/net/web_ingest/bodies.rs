@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, Read as _};
 
-use mixpool::{ingest::Limits, ledger::Malformed};
+use mixpool::{ledger::Malformed, net::Limits};
 
 use super::desk::{
     Answer, BLOCK, Desk, Peer, Request, WAV, be_bytes, contains, endless_wav, le_bytes, limits,

@@ -10,13 +10,15 @@ use std::{
 use mixpool::{
     audio::Format,
     control::{Control, ControlSettings},
-    ingest::{
-        Delay, Feeders, Limits, Listening as _, PlayoutSettings,
-        conn::{ConnListener, ConnSettings},
-    },
+    engine::{Admitted, Clock, Handle, Report, Running, Server, Settings},
     ledger::{Listener, ListenerEntry, Refusal},
     mixer::Limiting,
-    server::{Admitted, Clock, Handle, Report, Running, Server, Settings},
+    net::{
+        Limits, Listening as _,
+        conn::{ConnListener, ConnSettings},
+    },
+    playout::{Delay, PlayoutSettings},
+    source::Feeders,
 };
 use tempfile::TempDir;
 use tungstenite::{

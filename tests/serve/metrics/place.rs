@@ -8,8 +8,8 @@ use std::{
 
 use mixpool::{
     control::{Control, ControlSettings},
-    ingest::Feeders,
-    server::{Clock, Handle, Running, Server, Settings},
+    engine::{Clock, Handle, Running, Server, Settings},
+    source::Feeders,
 };
 
 use super::exposition::{self, Exposition};

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use crate::{
     audio::meter,
     control::{api::status::finite, sampler::Figures},
-    ingest::clock::now_ns,
+    engine::{Admitted, LedgerReport},
     ledger::{Entry, Network, NetworkGauges},
     mixer::{Phase, StripState},
-    server::{Admitted, LedgerReport},
+    os::now_ns,
 };
 
 /// How far a stream has come.

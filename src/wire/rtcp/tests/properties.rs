@@ -4,8 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rtcp_types::prelude::*;
 
-use super::super::*;
-use super::{Held, empty_report, held, name, packet};
+use super::{super::*, Held, empty_report, held, name, packet};
 
 fn any_report() -> impl Strategy<Value = Report> {
     (any::<[u32; 5]>(), any::<u8>(), -0x80_0000..0x80_0000).prop_map(

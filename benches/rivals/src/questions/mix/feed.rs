@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use mixpool::{
-    audio::{FrameMut, Gain},
-    ingest::{Source, SourceError, Stream},
-    queue::Producer,
-};
+use mixpool::{audio::{FrameMut, Gain}, source::{Source, SourceError}, stream::Stream, queue::Producer};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use super::{BLOCK, RECORD_BYTES};

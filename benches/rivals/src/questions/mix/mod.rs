@@ -10,13 +10,7 @@ mod pass;
 use std::sync::Arc;
 
 use anyhow::ensure;
-use mixpool::{
-    audio::{Format, Gain, frame::frame_bytes},
-    ingest::Stream,
-    ledger::Account,
-    mixer::{Command, Limiting, Mixer, NewInput, Settings},
-    queue::{AcquireError, Consumer, Pool},
-};
+use mixpool::{audio::{Format, Gain, frame::frame_bytes}, stream::Stream, ledger::Account, mixer::{Command, Limiting, Mixer, NewInput, Settings}, queue::{AcquireError, Consumer, Pool}};
 
 use self::{
     feed::{Cuttings, Feed, expected},

@@ -1,0 +1,93 @@
+//! The mix's clock: which samples of the mix a moment belongs to.
+//!
+//! A stream that comes over a network is placed on this clock by its ingest thread, which alone knows
+//! what delay and drift its sender has. Its frames then say where in the mix they play, late ticks or
+//! not, and nothing needs to be asked of the mixer.
+
+use std::time::Duration;
+
+use crate::audio::Format;
+
+/// The longest lead of what places blocks over what mixes them.
+const LEAD_NS_MAX: u64 = 25_000_000;
+
+/// When each tick is due, and which samples it mixes: tick `k` is due at `first_ns + k * period_ns`,
+/// and mixes the samples from `k * block_samples` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MixClock {
+    /// When tick 0 is due, on the monotonic clock.
+    pub first_ns: u64,
+    /// From tick to tick.
+    pub period_ns: u64,
+    /// Rate and channels of the mix.
+    pub format: Format,
+    /// Samples per channel of a block.
+    pub block_samples: usize,
+}
+
+impl MixClock {
+    /// When a tick is due.
+    pub fn due_ns(&self, tick: u64) -> u64 {
+        self.first_ns + tick * self.period_ns
+    }
+
+    /// How long before a tick the blocks of network streams are placed: a quarter more than a period, so
+    /// that a host that holds a thread up for less than a tick, and so makes no tick late, costs no
+    /// stream anything; but no more than 25 ms.
+    pub fn lead_ns(&self) -> u64 {
+        (self.period_ns / 4 * 5).min(LEAD_NS_MAX)
+    }
+
+    /// When the blocks that a tick mixes are placed.
+    pub fn placed_ns(&self, tick: u64) -> u64 {
+        self.due_ns(tick).saturating_sub(self.lead_ns())
+    }
+
+    /// The first tick that is due after `now_ns`.
+    pub fn next_tick(&self, now_ns: u64) -> u64 {
+        match now_ns.checked_sub(self.first_ns) {
+            None => 0,
+            Some(since) => since / self.period_ns + 1,
+        }
+    }
+
+    /// The first sample that a tick mixes, per channel.
+    pub fn start_of(&self, tick: u64) -> u64 {
+        tick * self.block_samples as u64
+    }
+
+    /// The length of so many samples per channel.
+    pub fn samples_of(&self, time: Duration) -> u64 {
+        let samples = time.as_nanos() * self.block_samples as u128 / u128::from(self.period_ns);
+        u64::try_from(samples).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_follow_each_other_by_the_period() {
+        let clock = MixClock {
+            first_ns: 1_000,
+            period_ns: 20_000_000,
+            format: Format::new(8000, 1).unwrap(),
+            block_samples: 160,
+        };
+        assert_eq!(clock.due_ns(2), 40_001_000);
+        for (now, next) in [
+            (0, 0),
+            (999, 0),
+            (1_000, 1),
+            (20_000_999, 1),
+            (20_001_000, 2),
+        ] {
+            assert_eq!(clock.next_tick(now), next, "{now}");
+        }
+        assert_eq!(clock.placed_ns(2), 15_001_000);
+        assert_eq!(clock.start_of(3), 480);
+        assert_eq!(clock.samples_of(Duration::from_millis(50)), 400);
+        assert_eq!(clock.samples_of(Duration::MAX), u64::MAX);
+    }
+}

@@ -1,0 +1,148 @@
+//! A stream as the server knows it, from its admission to the last report.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    ledger::Account,
+    mixer::{Phase, Strip, StripState},
+    queue::LeaseId,
+    stream::Dismissal,
+    wire::label::Label,
+};
+
+/// Whether a switch of a stream was turned on since it was last cleared. It may have been turned off again.
+///
+/// A strip says what the mixer did, which is up to a tick behind what it was asked. This is never behind: it is
+/// noted once the command is on its way, and taken before the one that clears, so a switch that is on, and
+/// whose caller has its answer, is noted.
+#[derive(Debug, Default)]
+pub(super) struct Asked(AtomicBool);
+
+impl Asked {
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// A stream that was admitted.
+#[derive(Debug)]
+pub struct Admitted {
+    account: Arc<Account>,
+    strip: Arc<Strip>,
+    pub(super) dismissal: Dismissal,
+    pub(super) lease: LeaseId,
+    pub(super) was_muted: Asked,
+    pub(super) was_solo: Asked,
+    from: String,
+    at: Duration,
+    number: u64,
+}
+
+impl Admitted {
+    /// A stream that was admitted so long after the start, as the `number`th.
+    pub(super) fn new(
+        account: Arc<Account>,
+        strip: Arc<Strip>,
+        dismissal: Dismissal,
+        lease: LeaseId,
+        from: String,
+        at: Duration,
+        number: u64,
+    ) -> Self {
+        Self {
+            account,
+            strip,
+            dismissal,
+            lease,
+            was_muted: Asked::default(),
+            was_solo: Asked::default(),
+            from,
+            at,
+            number,
+        }
+    }
+
+    /// Its name. No other stream that runs has it.
+    pub fn id(&self) -> &str {
+        self.account.id()
+    }
+
+    /// The label for people, if it has one.
+    pub fn label(&self) -> Option<Arc<str>> {
+        self.account.label().get()
+    }
+
+    /// Has people call it so; with none, as its sender says next.
+    pub fn set_label(&self, label: Option<Label>) {
+        self.account.label().command(label.map(Into::into));
+    }
+
+    /// Where it comes from: `synthetic`, `file a.wav`, `rtp 192.0.2.1:4000`.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// When it was admitted, since the start of the server.
+    pub fn at(&self) -> Duration {
+        self.at
+    }
+
+    /// How many streams were admitted before it.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The place of its ring in the pool, which the next stream may have once this one ended.
+    pub fn slot(&self) -> usize {
+        self.lease.slot()
+    }
+
+    /// Its account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Its level, its gain, and how far it has come, as the mixer told last.
+    pub fn strip(&self) -> StripState {
+        self.strip.read()
+    }
+
+    /// Whether it was told to end.
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissal.is_dismissed()
+    }
+
+    /// Whether it has not ended. The mixer alone says so, once the source has closed the ring and nothing
+    /// is left in it; the account is final then, and exact, however many others hold it.
+    pub fn is_running(&self) -> bool {
+        self.strip().phase != Phase::Ended
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(account: Arc<Account>, strip: Arc<Strip>, number: u64) -> Self {
+        static LEASE: std::sync::OnceLock<LeaseId> = std::sync::OnceLock::new();
+        let lease = LEASE.get_or_init(|| {
+            let pool = crate::queue::Pool::builder().slots(1).ring_bytes(4096);
+            pool.build().unwrap().0.acquire().unwrap().lease()
+        });
+        Self::new(
+            account,
+            strip,
+            Dismissal::default(),
+            *lease,
+            String::new(),
+            Duration::ZERO,
+            number,
+        )
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a server, or a stream, is refused.
+
+use std::io;
+
+use super::{FolderError, RealtimeRefused};
+use crate::{
+    audio::FormatError,
+    output::{RecordingError, RtpOutError},
+    queue::BuildError,
+};
+
+/// Why a server cannot be made or started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A frame of that length does not exist at that rate.
+    #[error("cannot cut the stream into blocks")]
+    Format(#[from] FormatError),
+    /// Not even one frame fits a ring.
+    #[error(
+        "a frame of {frame_bytes} bytes does not fit a ring of {ring_bytes}: choose larger rings or a shorter ptime"
+    )]
+    FrameTooLarge {
+        /// Ring space of one frame.
+        frame_bytes: usize,
+        /// Capacity of a ring.
+        ring_bytes: usize,
+    },
+    /// The pool cannot be built here.
+    #[error("cannot build the pool")]
+    Pool(#[from] BuildError),
+    /// The recording cannot be made.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// The recordings folder cannot be had.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The mix cannot be sent there.
+    #[error(transparent)]
+    RtpOut(#[from] RtpOutError),
+    /// The kernel knows no such priority.
+    #[error("{0} is no real-time priority: choose 1 to 99")]
+    RealtimePriority(u8),
+    /// There is no such CPU, or not for this process.
+    #[error(transparent)]
+    MixerCpu(#[from] RealtimeRefused),
+    /// A call that the mixer thread needs was refused.
+    #[error("cannot start the mixer thread")]
+    Mixer(#[source] io::Error),
+}

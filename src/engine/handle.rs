@@ -1,0 +1,259 @@
+//! A running server for threads that watch and steer it: commands in, figures out.
+//!
+//! Nothing here touches audio. A command takes effect at the mixer's next tick; figures are read from
+//! atomics.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{Admitted, Busy, Settings, Status, admitted::Asked, shared::Shared};
+use crate::{
+    audio::{Gain, MixClock},
+    ledger::Listener,
+    mixer::{self, Command, Monitor, MonitorKind},
+    net::Tuning,
+    output::{RtpProgress, RtpSent, RtpTarget},
+    queue::{LeaseId, PoolStats, Producer},
+};
+
+/// A running server. Clones are of the same one, and cheap. It may outlive the server: then commands
+/// do nothing, and figures stand still.
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
+    /// What the server was made for.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Samples per channel of a frame and of a block.
+    pub fn block_samples(&self) -> usize {
+        self.0.mixing.block_samples
+    }
+
+    /// The clock that the mix follows; none if it follows its streams.
+    pub fn clock(&self) -> Option<MixClock> {
+        self.0.clock.get().copied()
+    }
+
+    /// When the server began.
+    pub fn begun(&self) -> Instant {
+        self.0.begun
+    }
+
+    /// The same, as calendars have it.
+    pub fn begun_at(&self) -> SystemTime {
+        self.0.begun_at
+    }
+
+    /// Since the server began.
+    pub fn uptime(&self) -> Duration {
+        self.0.begun.elapsed()
+    }
+
+    /// Whether the mixer has come to its end.
+    pub fn is_done(&self) -> bool {
+        self.0.vitals.is_done()
+    }
+
+    /// How the server is. Looks at the account of every stream that runs.
+    pub fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    /// The gain of streams that bring none of their own, from now on. Those that run keep theirs.
+    pub fn set_default_gain(&self, gain: Gain) {
+        self.0.set_gain(gain);
+    }
+
+    /// Changes all listeners: their threads follow at their next tick.
+    pub fn tune(&self, tuning: &Tuning) {
+        for tuner in &*self.0.tuners() {
+            tuner.set(tuning.clone());
+        }
+    }
+
+    /// The streams that run, in the order of their admission. Takes a mutex, and allocates.
+    pub fn running(&self) -> Vec<Arc<Admitted>> {
+        self.0.register.lock().running().to_vec()
+    }
+
+    /// The streams that ended, the latest first, but no more than so many. Takes a mutex, and
+    /// allocates.
+    pub fn ended(&self, max: usize) -> Vec<Arc<Admitted>> {
+        let mut register = self.0.register.lock();
+        register.ended().rev().take(max).cloned().collect()
+    }
+
+    /// Streams that ended, kept or not. Takes a mutex.
+    pub fn ended_count(&self) -> u64 {
+        self.0.register.lock().ended_count()
+    }
+
+    /// The latest stream of this name, if it runs or is still kept.
+    pub fn stream(&self, id: &str) -> Option<Arc<Admitted>> {
+        self.0.register.lock().find(id)
+    }
+
+    /// The accounts of what is listened on: what came there and became no stream. Takes a mutex, and
+    /// allocates.
+    pub fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.0.listeners().clone()
+    }
+
+    /// What became so far of the mix that goes out by RTP, for each target.
+    pub fn rtp_out(&self) -> impl Iterator<Item = (&RtpTarget, RtpSent)> {
+        let progress = self.0.rtp_out.iter().map(RtpProgress::read);
+        self.0.settings.rtp_out.iter().zip(progress)
+    }
+
+    /// Streams there were.
+    pub fn streams_count(&self) -> u64 {
+        self.0.register.lock().count()
+    }
+
+    /// The pool's figures. Takes the pool's mutex and looks at every ring: not for every tick.
+    pub fn pool_stats(&self) -> PoolStats {
+        self.0.pool.stats()
+    }
+
+    /// What the mixer was made for.
+    pub fn mixing(&self) -> &mixer::Settings {
+        &self.0.mixing
+    }
+
+    /// Has each block of the mix sent into this ring, a frame each.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn tap(&self, producer: Producer) -> Result<(), Busy> {
+        self.0.commands.steer(Command::Tap(producer))
+    }
+
+    /// Changes a stream in the mix, from the next tick on. Nothing comes of it if the stream has ended.
+    ///
+    /// # Errors
+    /// [`Busy`]; then some of the change may be done.
+    pub fn set(&self, stream: &Admitted, change: Change) -> Result<(), Busy> {
+        let lease = stream.lease;
+        let commands = &self.0.commands;
+        if let Some(gain) = change.gain {
+            commands.steer(Command::SetGain(lease, gain))?;
+        }
+        for switch in Switch::ALL {
+            if let Some(on) = switch.of(&change) {
+                commands.steer(switch.command(lease, on))?;
+                if on {
+                    switch.asked(stream).note();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns a switch off for all streams that run, one command for each that may have it on.
+    ///
+    /// # Errors
+    /// [`Busy`]; then some are done, and another call goes on with the others.
+    pub fn clear(&self, switch: Switch) -> Result<(), Busy> {
+        for stream in self.running() {
+            let asked = switch.asked(&stream);
+            if asked.take() {
+                let command = switch.command(stream.lease, false);
+                self.0
+                    .commands
+                    .steer(command)
+                    .inspect_err(|Busy| asked.note())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a stream: it goes to silence within 20 ms, the rest of what it has in its ring is discarded, and
+    /// its source is told.
+    ///
+    /// # Errors
+    /// [`Busy`]; then nothing is done.
+    pub fn end(&self, stream: &Admitted) -> Result<(), Busy> {
+        self.0.commands.steer(Command::End(stream.lease))?;
+        stream.dismissal.dismiss();
+        Ok(())
+    }
+
+    /// Has a stream, or the mix without it, sent into the monitor's ring, a frame each tick. If the
+    /// stream has ended the ring is closed.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn monitor(&self, stream: &Admitted, monitor: Monitor) -> Result<(), Busy> {
+        self.0
+            .commands
+            .steer(Command::Monitor(stream.lease, monitor))
+    }
+
+    /// Ends that, and closes the ring.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn unmonitor(&self, stream: &Admitted, kind: MonitorKind) -> Result<(), Busy> {
+        self.0
+            .commands
+            .steer(Command::Unmonitor(stream.lease, kind))
+    }
+}
+
+/// What is on or off for a stream in the mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// Consumed without being heard.
+    Mute,
+    /// Heard, while streams that are not solo are silent.
+    Solo,
+}
+
+impl Switch {
+    const ALL: [Self; 2] = [Self::Mute, Self::Solo];
+
+    fn of(self, change: &Change) -> Option<bool> {
+        match self {
+            Self::Mute => change.muted,
+            Self::Solo => change.solo,
+        }
+    }
+
+    fn command(self, lease: LeaseId, on: bool) -> Command {
+        match self {
+            Self::Mute => Command::SetMuted(lease, on),
+            Self::Solo => Command::SetSolo(lease, on),
+        }
+    }
+
+    fn asked(self, stream: &Admitted) -> &Asked {
+        match self {
+            Self::Mute => &stream.was_muted,
+            Self::Solo => &stream.was_solo,
+        }
+    }
+}
+
+/// What is to change of a stream in the mix.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Change {
+    /// Its gain.
+    pub gain: Option<Gain>,
+    /// Whether it is consumed without being heard.
+    pub muted: Option<bool>,
+    /// Whether it is solo: then those that are not are not heard.
+    pub solo: Option<bool>,
+}

@@ -1,0 +1,38 @@
+//! What a server takes beside its pool, by the code that takes it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::PlanAudio;
+use crate::{net::conn, output::Recording, playout::PlayoutSettings};
+
+/// Memory that something of the server takes beside the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BesideReport {
+    /// What takes it.
+    pub what: &'static str,
+    /// Bytes for each of them.
+    pub each_bytes: u64,
+}
+
+/// All that is known of it.
+pub(super) fn beside(audio: &PlanAudio, playout: &PlayoutSettings) -> Vec<BesideReport> {
+    let (format, block) = (audio.format, audio.block_samples);
+    let interleaved = block * usize::from(format.channels());
+    [
+        (
+            "a network stream, for its playout",
+            playout.buffer_bytes(format.rate_hz(), format.channels()),
+        ),
+        (
+            "a connection that hears the mix, for its way back",
+            conn::output_ring_bytes(format, block) as u64,
+        ),
+        (
+            "a recording, between mixer and disk",
+            Recording::ring_bytes(format, interleaved),
+        ),
+    ]
+    .map(|(what, each_bytes)| BesideReport { what, each_bytes })
+    .into()
+}

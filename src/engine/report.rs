@@ -1,0 +1,344 @@
+//! What a run came to: the ledger of every stream, the ticks, the recording.
+
+mod network;
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use network::{EventReport, ListenerReport, NetworkReport, RtpOutReport};
+
+use super::{
+    Admitted, RealtimeReport, RecordingState, Settings, Status, mixing::MixerEnd,
+    recordings::Finished,
+};
+use crate::{
+    ledger::{Entry, Listener},
+    output::RtpSent,
+    queue::PoolStats,
+    source::FeedErrors,
+};
+
+/// The whole report. Its JSON keys are the project's words in `snake_case`, units last.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "each name says what it is and in which unit")]
+pub struct Report {
+    pub rate_hz: u32,
+    pub channels: u16,
+    /// Samples per channel of a block.
+    pub block_samples: usize,
+    pub ticks: u64,
+    pub late_ticks: u64,
+    /// From due to begun. All zero where ticks follow the streams.
+    pub tick_lateness: TickReport,
+    /// From begun to done.
+    pub tick_time: TickReport,
+    /// Interleaved samples in the recording.
+    pub recorded_samples: u64,
+    /// Samples of the mix that the disk was too slow for, or failed to take.
+    pub recording_lost_samples: u64,
+    pub recording_error: Option<String>,
+    /// All recordings, that of the settings and those that began at run time.
+    pub recordings: Vec<RecordingReport>,
+    /// What became of the mix that went out by RTP, for each target.
+    pub rtp_out: Vec<RtpOutReport>,
+    pub clipped_samples: u64,
+    pub limited_samples: u64,
+    /// Time to build the pool and open the recording.
+    pub startup_ms: f64,
+    pub elapsed_s: f64,
+    /// Processor time of the mixer thread.
+    pub mixer_cpu_s: f64,
+    /// The same per second of the run, in percent of one core.
+    pub mixer_cpu_percent: f64,
+    /// What the mixer thread had of the host beyond an ordinary thread's share.
+    pub realtime: RealtimeReport,
+    pub ring_bytes: usize,
+    pub refused_streams: u64,
+    /// Writes to the pool's eventfd: the system calls that waking cost.
+    pub wakes: u64,
+    pub ledger_checks: u64,
+    /// Checks at which a ledger's equation did not hold: bugs.
+    pub ledger_imbalances: u64,
+    /// Sources that failed; their streams' ledgers are below all the same.
+    pub source_errors: Vec<SourceErrorReport>,
+    /// Sources that failed beyond those that are listed.
+    pub source_errors_not_kept: u64,
+    /// What came to each listener and became no stream.
+    pub listeners: Vec<ListenerReport>,
+    pub streams: Vec<StreamReport>,
+    pub totals: Totals,
+}
+
+/// What became of a recording. Interleaved samples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "each name says what it is and in which unit")]
+pub struct RecordingReport {
+    pub id: u64,
+    /// The file's name, without its folder.
+    pub name: String,
+    /// `done` or `failed`.
+    pub phase: &'static str,
+    pub recorded_samples: u64,
+    /// Samples that the disk was too slow for, or failed to take.
+    pub lost_samples: u64,
+    pub error: Option<String>,
+}
+
+impl From<&RecordingState> for RecordingReport {
+    fn from(state: &RecordingState) -> Self {
+        Self {
+            id: state.id,
+            name: state.name.clone(),
+            phase: state.phase.name(),
+            recorded_samples: state.samples,
+            lost_samples: state.lost_samples,
+            error: state.error.clone(),
+        }
+    }
+}
+
+/// A source that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "each name says what it is")]
+pub struct SourceErrorReport {
+    pub id: String,
+    pub error: String,
+}
+
+impl SourceErrorReport {
+    /// Of an error and its causes.
+    pub fn new(id: &str, error: &dyn std::error::Error) -> Self {
+        Self {
+            id: id.to_owned(),
+            error: chain(error),
+        }
+    }
+}
+
+/// Durations of ticks: the shortest that so many of them do not exceed. Less than 1/128 too long, never
+/// too short; the longest is exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says what it is and in which unit")]
+pub struct TickReport {
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub p99_9_ns: u64,
+    pub max_ns: u64,
+}
+
+/// The account of one stream. Samples are interleaved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the words of the ledger")]
+pub struct StreamReport {
+    pub id: String,
+    /// The label for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    #[serde(flatten)]
+    pub ledger: LedgerReport,
+    /// Of a stream that came over a network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkReport>,
+}
+
+/// All accounts added up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the words of the ledger")]
+pub struct Totals {
+    /// More than are listed if very many came and went.
+    pub streams: usize,
+    #[serde(flatten)]
+    pub ledger: LedgerReport,
+}
+
+/// The figures of an account.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the words of the ledger")]
+pub struct LedgerReport {
+    pub offered_samples: u64,
+    pub mixed_samples: u64,
+    pub muted_samples: u64,
+    pub dropped_full_samples: u64,
+    pub dropped_late_samples: u64,
+    /// Left out on purpose, which is no drop.
+    pub discarded_samples: u64,
+    /// Of those, samples that lay further behind than the latency cap.
+    pub discarded_latency_cap_samples: u64,
+    /// Of those, samples that a shorter playout delay left out.
+    pub discarded_delay_change_samples: u64,
+    /// Of those, samples that waited when the stream ended, or began anew.
+    pub discarded_ended_samples: u64,
+    /// Of those, samples in frames that came twice or were damaged.
+    pub discarded_damaged_samples: u64,
+    pub in_ring_samples: u64,
+    pub concealed_samples: u64,
+    /// Of packets that never came.
+    pub lost_samples: u64,
+    /// Dropped of offered, 0.0 to 1.0. What is discarded on purpose is not dropped.
+    pub drop_rate: f64,
+    /// Lost and dropped, of offered and lost, 0.0 to 1.0.
+    pub missing_rate: f64,
+    pub checksum_errors: u64,
+    /// Frames that never came.
+    pub sequence_gaps: u64,
+    pub duplicate_frames: u64,
+    /// Beginnings of playout: more than one if the stream's clock jumped or stood still.
+    pub segments: u64,
+    pub ring_high_water_bytes: u64,
+}
+
+impl From<&Entry> for LedgerReport {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            offered_samples: entry.offered,
+            mixed_samples: entry.mixed,
+            muted_samples: entry.muted,
+            dropped_full_samples: entry.dropped_full,
+            dropped_late_samples: entry.dropped_late,
+            discarded_samples: entry.discarded,
+            discarded_latency_cap_samples: entry.discarded_latency_cap,
+            discarded_delay_change_samples: entry.discarded_delay_change,
+            discarded_ended_samples: entry.discarded_ended,
+            discarded_damaged_samples: entry.discarded_damaged,
+            in_ring_samples: entry.in_ring,
+            concealed_samples: entry.concealed,
+            lost_samples: entry.lost,
+            drop_rate: entry.drop_rate(),
+            missing_rate: entry.missing_rate(),
+            checksum_errors: entry.checksum_errors,
+            sequence_gaps: entry.sequence_gaps,
+            duplicate_frames: entry.duplicate_frames,
+            segments: entry.segments,
+            ring_high_water_bytes: entry.ring_high_water_bytes,
+        }
+    }
+}
+
+/// What is left of a server at rest.
+pub(super) struct Ended<'a> {
+    pub(super) settings: &'a Settings,
+    /// Samples per channel of a block.
+    pub(super) block_samples: usize,
+    /// Time to build the pool and open the recording.
+    pub(super) startup: Duration,
+    pub(super) realtime: RealtimeReport,
+    pub(super) mixer: &'a MixerEnd,
+    pub(super) status: &'a Status,
+    pub(super) recordings: &'a Finished,
+    /// By RTP, in the order of the settings.
+    pub(super) sent: &'a [RtpSent],
+    pub(super) errors: &'a FeedErrors,
+    /// Those that are kept, in the order of their admission.
+    pub(super) streams: &'a [Arc<Admitted>],
+    /// All there were.
+    pub(super) streams_count: u64,
+    pub(super) listeners: &'a [Arc<Listener>],
+    pub(super) pool: &'a PoolStats,
+}
+
+impl Report {
+    pub(super) fn new(ended: &Ended<'_>) -> Self {
+        let Ended {
+            settings,
+            block_samples,
+            startup,
+            realtime,
+            mixer: end,
+            status,
+            recordings: Finished { recorded, states },
+            sent,
+            errors,
+            streams,
+            streams_count,
+            listeners,
+            pool,
+        } = *ended;
+        let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
+        let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
+        let streams: Vec<_> = streams
+            .iter()
+            .map(|admitted| admitted.account())
+            .map(|account| StreamReport {
+                id: account.id().to_owned(),
+                label: account.label().get().map(|label| (*label).to_owned()),
+                ledger: (&account.read()).into(),
+                network: account.network().map(|network| network.read().into()),
+            })
+            .collect();
+        Self {
+            rate_hz: settings.format.rate_hz(),
+            channels: settings.format.channels(),
+            block_samples,
+            ticks: end.mixer.ticks(),
+            late_ticks: status.late_ticks,
+            tick_lateness: status.tick_lateness,
+            tick_time: status.tick_time,
+            recorded_samples: recorded.samples,
+            recording_lost_samples: recorded.lost_samples,
+            recording_error: recorded.error.as_ref().map(|error| chain(error)),
+            recordings: states.iter().map(Into::into).collect(),
+            rtp_out: settings
+                .rtp_out
+                .iter()
+                .zip(sent)
+                .map(|(target, sent)| RtpOutReport::new(target, sent))
+                .collect(),
+            clipped_samples: status.clipped_samples,
+            limited_samples: status.limited_samples,
+            startup_ms: startup.as_secs_f64() * 1e3,
+            elapsed_s,
+            mixer_cpu_s,
+            mixer_cpu_percent: if elapsed_s > 0.0 {
+                100.0 * mixer_cpu_s / elapsed_s
+            } else {
+                0.0
+            },
+            realtime,
+            ring_bytes: settings.ring_bytes,
+            refused_streams: pool.refused_leases,
+            wakes: pool.wakes,
+            ledger_checks,
+            ledger_imbalances,
+            source_errors: errors
+                .kept
+                .iter()
+                .map(|failed| SourceErrorReport::new(&failed.id, &failed.source))
+                .collect(),
+            source_errors_not_kept: errors.not_kept,
+            listeners: listeners
+                .iter()
+                .map(|listener| (&**listener).into())
+                .collect(),
+            totals: Totals {
+                streams: streams_count as usize,
+                ledger: (&status.ledger).into(),
+            },
+            streams,
+        }
+    }
+
+    /// Whether the run did what it was asked: every source and every recording is whole, and every ledger
+    /// balances.
+    pub fn is_sound(&self) -> bool {
+        self.recording_error.is_none()
+            && self.recording_lost_samples == 0
+            && self
+                .recordings
+                .iter()
+                .all(|recording| recording.error.is_none() && recording.lost_samples == 0)
+            && self.source_errors.is_empty()
+            && self.ledger_imbalances == 0
+            && self.totals.ledger.checksum_errors == 0
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

@@ -1,0 +1,112 @@
+//! What a server is made for.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Realtime, ServerError};
+use crate::{
+    audio::{Format, Gain, frame::frame_bytes},
+    mixer::Limiting,
+    output::RtpTarget,
+    queue::PoolPlan,
+};
+
+/// What a server is made for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Rate and channels of the bus.
+    pub format: Format,
+    /// Length of a block and of a frame.
+    pub ptime: Duration,
+    /// Rings of the pool: the most streams at once.
+    pub streams_max: usize,
+    /// Bytes of each ring.
+    pub ring_bytes: usize,
+    /// Whether all memory is made present before the first tick.
+    pub prefault: bool,
+    /// Whether it is, and in huge pages where the host has them.
+    pub huge_pages: bool,
+    /// Applied to each stream that brings no gain of its own.
+    pub gain: Gain,
+    /// How a sum beyond 16 bits becomes a sample.
+    pub limiting: Limiting,
+    /// What the ticks follow.
+    pub clock: Clock,
+    /// Where the mix is written, if anywhere; `-` is the standard output.
+    pub record: Option<PathBuf>,
+    /// Whether a regular file that exists there is overwritten; otherwise the start fails.
+    pub overwrite: bool,
+    /// The folder of the recordings that begin at run time, and of the files that are played then, if there
+    /// are to be any.
+    pub recordings: Option<PathBuf>,
+    /// Where it is sent by RTP.
+    pub rtp_out: Vec<RtpTarget>,
+    /// What the mixer thread asks of the host beyond an ordinary thread's share. A priority is meant for
+    /// a live clock: with the other the mixer does not rest while its streams have samples.
+    pub realtime: Realtime,
+}
+
+impl Default for Settings {
+    /// Those of `mixpool serve` without flags: 1000 streams of 1 MiB each, mono at 8 kHz in blocks of 20 ms,
+    /// through the limiter, in real time, to nowhere.
+    fn default() -> Self {
+        Self {
+            format: Format::new(8_000, 1).expect("a rate and channels that are allowed"),
+            ptime: Duration::from_millis(20),
+            streams_max: 1000,
+            ring_bytes: 1 << 20,
+            prefault: false,
+            huge_pages: false,
+            gain: Gain::UNITY,
+            limiting: Limiting::default(),
+            clock: Clock::Live {
+                speed: 1.0,
+                playout_delay: Duration::from_millis(100),
+                ticks: None,
+            },
+            record: None,
+            overwrite: false,
+            recordings: None,
+            rtp_out: Vec::new(),
+            realtime: Realtime::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether the figures fit each other, on any host: gives the samples per channel of a block. Pure
+    /// arithmetic.
+    ///
+    /// # Errors
+    /// [`ServerError::Format`], [`ServerError::Pool`], [`ServerError::FrameTooLarge`] and
+    /// [`ServerError::RealtimePriority`].
+    pub fn check(&self) -> Result<usize, ServerError> {
+        let block_samples = self.format.block_samples(self.ptime)?;
+        let frame_bytes = frame_bytes(block_samples * usize::from(self.format.channels()));
+        let plan = PoolPlan::new(self.streams_max, self.ring_bytes)?;
+        if plan.messages_per_ring(frame_bytes) == 0 {
+            return Err(ServerError::FrameTooLarge {
+                frame_bytes,
+                ring_bytes: self.ring_bytes,
+            });
+        }
+        self.realtime.check_priority()?;
+        Ok(block_samples)
+    }
+}
+
+/// What the ticks follow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Clock {
+    /// The machine's clock: a tick each `ptime` divided by `speed`, whether or not samples came.
+    Live {
+        /// 1.0 is real time.
+        speed: f64,
+        /// Time from a stream's first frame to its playout.
+        playout_delay: Duration,
+        /// Ticks to run, or until stopped.
+        ticks: Option<u64>,
+    },
+    /// The streams: a tick as soon as each has its window, until all have ended. Nothing is dropped,
+    /// and the result does not depend on threads.
+    Offline,
+}

@@ -1,0 +1,103 @@
+//! How a source that finds its streams at run time has them admitted.
+//!
+//! A listener knows who talks, and the server has the rings. This is the face between them; the server
+//! implements it, and so does a test.
+
+use crate::{
+    audio::Gain,
+    ledger::Refusal,
+    queue::{AcquireError, Pool, Producer},
+    stream::Stream,
+    wire::label::Label,
+};
+
+/// Opens streams while the mixer runs.
+pub trait Admission: Send + Sync {
+    /// Leases a ring, opens an account, and tells the mixer. Takes the pool's mutex, and allocates:
+    /// once per stream, never per packet.
+    ///
+    /// # Errors
+    /// [`Refused`] when all rings are in use, and when the mixer cannot be reached; the caller counts the
+    /// refusal.
+    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused>;
+
+    /// Whether a stream of this name runs: another that is admitted under it gets a number behind its
+    /// name. Where names are not looked after, none does.
+    fn is_running(&self, id: &str) -> bool {
+        let _ = id;
+        false
+    }
+
+    /// Has each block of the whole mix sent into this ring, too, a frame each: once for each thread
+    /// that reads the outputs of newcomers, before the first of them.
+    ///
+    /// # Errors
+    /// [`Busy`]; then none is sent.
+    fn tap(&self, output: Producer) -> Result<(), Busy>;
+}
+
+/// A stream that asks to be admitted. Its frames are placed on the mix's clock with
+/// [`Stream::place`].
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Its name in the report; with a number behind it, if a running stream has it already.
+    pub id: String,
+    /// The label for people, if its sender has one.
+    pub label: Option<Label>,
+    /// Where it comes from, for people: `rtp 192.0.2.1:4000`.
+    pub from: String,
+    /// Applied to each sample before it is added; the server's own if none is given.
+    pub gain: Option<Gain>,
+    /// How the mix names it as a contributor: its RTP source number, or one like it.
+    pub source: u32,
+    /// Where its mix-minus goes, if it listens: one frame each tick, with the mix's time. An empty
+    /// frame says that the block is that of the whole mix.
+    pub output: Option<Producer>,
+}
+
+/// Why a stream is refused. The refusal is counted in the report.
+#[derive(Debug, thiserror::Error)]
+#[error("stream {id} refused")]
+pub struct Refused {
+    /// The stream.
+    pub id: String,
+    /// Why.
+    pub source: NotAdmitted,
+}
+
+/// Why no stream is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    /// There is no ring for it.
+    #[error(transparent)]
+    Lease(#[from] AcquireError),
+    /// The mixer cannot take a command now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+impl NotAdmitted {
+    /// The limit that was reached, for the listener's account.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Lease(AcquireError::Exhausted { .. }) => Refusal::StreamsMax,
+            Self::Lease(AcquireError::ConsumerGone) | Self::Busy(_) => Refusal::Unavailable,
+        }
+    }
+}
+
+/// The mixer has as many commands waiting as it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the mixer has as many commands waiting as it keeps; try again in a moment")]
+pub struct Busy;
+
+/// Leases a ring for the stream `id`: what admitting begins with. Takes the pool's mutex.
+///
+/// # Errors
+/// [`Refused`] when all rings are in use.
+pub fn lease(pool: &Pool, id: &str) -> Result<Producer, Refused> {
+    pool.acquire().map_err(|source| Refused {
+        id: id.to_owned(),
+        source: source.into(),
+    })
+}

@@ -1,0 +1,175 @@
+//! What a connection may ask of the thread that serves it.
+
+use std::{fmt, time::Duration};
+
+use super::{ConnSettings, guests::Rejection};
+use crate::{
+    audio::{Gain, MixClock},
+    ledger::{Listener, Malformed, Refusal},
+    net::{Admission, Newcomer, NotAdmitted},
+    playout::Delay,
+    queue::{AcquireError, LeaseId, Pool},
+    stream::Stream,
+    wire::label::Label,
+};
+
+/// What all connections of a listener share, at one moment.
+pub(super) struct Host<'a> {
+    pub(super) settings: &'a ConnSettings,
+    pub(super) clock: &'a MixClock,
+    pub(super) admission: &'a dyn Admission,
+    /// The listener's account.
+    pub(super) account: &'a Listener,
+    /// The rings of the way back, where there is one.
+    pub(super) outputs: Option<&'a Pool>,
+    pub(super) now_ns: u64,
+}
+
+/// A stream that was admitted.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) stream: Stream,
+    /// The ring in which its mix-minus comes, if it listens.
+    pub(super) output: Option<LeaseId>,
+}
+
+/// What a stream asks to be admitted as.
+#[derive(Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) id: String,
+    /// The label for people.
+    pub(super) label: Option<Label>,
+    /// Where it comes from, for people; the listener's name if it is not said.
+    pub(super) from: Option<&'a str>,
+    pub(super) gain: Option<Gain>,
+    /// Whether the mix without it is to come back.
+    pub(super) listens: bool,
+}
+
+/// Why a connection is over. Its voice, if it has one, still plays what came, but if it was dismissed.
+#[derive(Debug)]
+pub(super) enum Over {
+    /// The peer said so.
+    HungUp,
+    /// It was refused, and counted.
+    Refused(Rejection),
+    /// Its stream was ended by command; what came and waits is discarded.
+    Dismissed,
+    /// It cannot be understood, and is counted. What to tell the peer, if it may be a person.
+    Malformed(Malformed, String),
+}
+
+impl Over {
+    /// Why, for the peer; none if that is the peer's own doing.
+    pub(super) fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::HungUp => None,
+            Self::Dismissed => Some(Rejection::Dismissed),
+            Self::Refused(why) => Some(why.clone()),
+            Self::Malformed(how, why) => Some(Rejection::Malformed {
+                how: *how,
+                why: why.clone(),
+            }),
+        }
+    }
+}
+
+impl Host<'_> {
+    /// Admits a stream, or counts why not.
+    pub(super) fn open(&self, wish: Wish<'_>) -> Result<Opened, Over> {
+        let Wish {
+            id,
+            label,
+            from,
+            gain,
+            listens,
+        } = wish;
+        let output = match (listens, self.outputs) {
+            (true, Some(outputs)) => {
+                // Made for twice the connections that there may be at the start: only a limit that was
+                // raised since leads beyond.
+                let max = outputs.slots() / 2;
+                let output = outputs.acquire();
+                Some(output.map_err(|_| {
+                    self.refuse(Refusal::Connections, Rejection::Connections { max })
+                })?)
+            }
+            _ => None,
+        };
+        let lease = output.as_ref().map(crate::queue::Producer::lease);
+        let newcomer = Newcomer {
+            source: crc32fast::hash(id.as_bytes()),
+            label,
+            id,
+            from: from.unwrap_or(self.account.name()).to_owned(),
+            gain: gain.or(self.settings.gain),
+            output,
+        };
+        match self.admission.admit(newcomer) {
+            Ok(stream) => Ok(Opened {
+                stream,
+                output: lease,
+            }),
+            Err(refused) => {
+                let rejection = match refused.source {
+                    NotAdmitted::Lease(AcquireError::Exhausted { slots }) => {
+                        Rejection::StreamsMax { slots }
+                    }
+                    NotAdmitted::Lease(AcquireError::ConsumerGone) => Rejection::Stopping,
+                    NotAdmitted::Busy(busy) => Rejection::Failed {
+                        what: "admitting the stream",
+                        why: busy.to_string(),
+                    },
+                };
+                Err(self.refuse(refused.source.refusal(), rejection))
+            }
+        }
+    }
+
+    /// Counts a refusal.
+    fn refuse(&self, why: Refusal, rejection: Rejection) -> Over {
+        self.account.refuse(why);
+        Over::Refused(rejection)
+    }
+
+    /// Refuses a name that a running stream has.
+    pub(super) fn must_be_free(&self, id: &str) -> Result<(), Over> {
+        if !self.admission.is_running(id) {
+            return Ok(());
+        }
+        let id = id.to_owned();
+        Err(self.refuse(Refusal::InUse, Rejection::InUse { id }))
+    }
+
+    /// Counts input that is not what it should be: the end of its connection, which is logged.
+    pub(super) fn unfit(&self, how: Malformed, why: impl fmt::Display) -> Over {
+        self.account.malformed(how);
+        Over::Malformed(how, why.to_string())
+    }
+
+    /// Counts input that is not what it should be, and logs it ever more rarely.
+    pub(super) fn malformed(&self, how: Malformed, why: &dyn fmt::Display) {
+        if self.account.malformed(how) {
+            tracing::warn!(listener = self.account.name(), "malformed input: {why}");
+        }
+    }
+
+    /// Notes in a stream's account what happened to it, for people, and logs it if it is to be told.
+    pub(super) fn note(&self, stream: &Stream, what: &str, told: bool) {
+        if told {
+            tracing::info!(stream = stream.id(), "{what}");
+        }
+        if let Some(network) = stream.account().network() {
+            let since = self.now_ns.saturating_sub(self.clock.first_ns);
+            network.note(Duration::from_nanos(since), what);
+        }
+    }
+
+    /// How long the first samples of a sender wait that may be faster than the clock.
+    pub(super) fn poured_delay(&self) -> Duration {
+        match self.settings.playout.delay {
+            Delay::Fixed(delay) => delay,
+            Delay::Adaptive { floor, .. } => floor,
+        }
+    }
+}

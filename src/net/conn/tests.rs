@@ -1,0 +1,213 @@
+//! What the tests of the parts share: a server to be admitted to, and a look into its rings.
+
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use super::{host::Host, voice::Voice, *};
+use crate::{
+    audio::{Format, Frame, FrameKind},
+    ledger::{Account, Entry, NetworkEntry},
+    net::{Newcomer, Refused, lease},
+    playout::Delay,
+    queue::{Consumer, LeaseId, Pool, Producer},
+    stream::Stream,
+};
+
+/// Mono at 8 kHz in blocks of 20 ms; tick 0 is due at a second.
+pub(super) const CLOCK_NS: u64 = 1_000_000_000;
+pub(super) const PERIOD_NS: u64 = 20_000_000;
+pub(super) const BLOCK: usize = 160;
+
+/// A server with a pool, whose mixer is the test.
+pub(super) struct Rig {
+    pub(super) clock: MixClock,
+    pub(super) settings: ConnSettings,
+    pub(super) listener: Listener,
+    pub(super) outputs: Option<Pool>,
+    _outputs: Mutex<Consumer>,
+    pool: Pool,
+    consumer: Mutex<Consumer>,
+    admitted: Mutex<Vec<Admitted>>,
+    pub(super) now_ns: u64,
+}
+
+struct Admitted {
+    account: Arc<Account>,
+    gain: Option<Gain>,
+    lease: LeaseId,
+    _output: Option<Producer>,
+}
+
+impl Admission for Rig {
+    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
+        let producer = lease(&self.pool, &newcomer.id)?;
+        let account = Arc::new(Account::with_network(newcomer.id));
+        if let Some(label) = newcomer.label {
+            account.label().say(label.into());
+        }
+        self.admitted().push(Admitted {
+            account: Arc::clone(&account),
+            gain: newcomer.gain,
+            lease: producer.lease(),
+            _output: newcomer.output,
+        });
+        Ok(Stream::new(
+            producer,
+            account,
+            self.clock.format,
+            self.clock.block_samples,
+        ))
+    }
+
+    fn is_running(&self, id: &str) -> bool {
+        let admitted = self.admitted();
+        admitted.iter().any(|stream| stream.account.id() == id)
+    }
+
+    fn tap(&self, _output: Producer) -> Result<(), crate::net::Busy> {
+        Ok(())
+    }
+}
+
+impl Rig {
+    /// Room for two streams, in rings of so many bytes, on a bus of these channels.
+    pub(super) fn new(ring_bytes: usize, channels: u16) -> Self {
+        let pool = || Pool::builder().slots(2).ring_bytes(ring_bytes).build();
+        let (pool, consumer) = pool().unwrap();
+        let (outputs, outputs_consumer) =
+            Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
+        Self {
+            clock: MixClock {
+                first_ns: CLOCK_NS,
+                period_ns: PERIOD_NS,
+                format: Format::new(8_000, channels).unwrap(),
+                block_samples: BLOCK,
+            },
+            settings: ConnSettings {
+                listens: Vec::new(),
+                limits: Limits {
+                    streams_per_source: 10,
+                    connections_max: 10,
+                    first_message_timeout: Duration::from_secs(1),
+                    idle_timeout: Duration::from_secs(1),
+                    allowed: Vec::new(),
+                },
+                playout: PlayoutSettings {
+                    delay: Delay::Fixed(Duration::from_millis(40)),
+                    latency_cap: Duration::from_millis(200),
+                    conceal: false,
+                },
+                gain: None,
+                guests: None,
+            },
+            listener: Listener::new("test"),
+            outputs: Some(outputs),
+            _outputs: Mutex::new(outputs_consumer),
+            pool,
+            consumer: Mutex::new(consumer),
+            admitted: Mutex::default(),
+            now_ns: CLOCK_NS,
+        }
+    }
+
+    pub(super) fn host(&self) -> Host<'_> {
+        Host {
+            settings: &self.settings,
+            clock: &self.clock,
+            admission: self,
+            account: &self.listener,
+            outputs: self.outputs.as_ref(),
+            now_ns: self.now_ns,
+        }
+    }
+
+    fn admitted(&self) -> MutexGuard<'_, Vec<Admitted>> {
+        self.admitted.lock().unwrap()
+    }
+
+    pub(super) fn streams(&self) -> usize {
+        self.admitted().len()
+    }
+
+    /// Of the stream that came first.
+    pub(super) fn account(&self) -> Arc<Account> {
+        Arc::clone(&self.admitted()[0].account)
+    }
+
+    pub(super) fn gain(&self) -> Option<Gain> {
+        self.admitted()[0].gain
+    }
+
+    pub(super) fn entry(&self) -> Entry {
+        self.account().read()
+    }
+
+    pub(super) fn network(&self) -> NetworkEntry {
+        self.account().network().unwrap().read()
+    }
+
+    pub(super) fn events(&self) -> Vec<String> {
+        let events = self.network().events;
+        events.into_iter().map(|event| event.what).collect()
+    }
+
+    /// Takes at most so many frames of the first stream out of its ring: the runs of samples that follow
+    /// each other, and where they begin.
+    pub(super) fn take(&self, frames: usize) -> Vec<(u64, Vec<i16>)> {
+        let lease = self.admitted()[0].lease;
+        let channels = usize::from(self.clock.format.channels());
+        let mut runs: Vec<(u64, Vec<i16>)> = Vec::new();
+        let mut consumer = self.consumer.lock().unwrap();
+        for _ in 0..frames {
+            let Some(message) = consumer.get(lease).unwrap() else {
+                break;
+            };
+            let frame = Frame::parse(&message).unwrap();
+            assert!(frame.checksum_ok());
+            let samples = frame.samples();
+            if frame.kind() == FrameKind::Audio {
+                match runs.last_mut() {
+                    Some((at, run))
+                        if *at + (run.len() / channels) as u64 == frame.media_time() =>
+                    {
+                        run.extend(samples);
+                    }
+                    _ => runs.push((frame.media_time(), samples.to_vec())),
+                }
+            }
+            message.ack();
+        }
+        runs
+    }
+
+    /// What is heard of a connection that is over, once all of it has played.
+    pub(super) fn play_out(&self, voice: Option<Voice>) -> Vec<(u64, Vec<i16>)> {
+        if let Some(mut voice) = voice {
+            let mut tick = self.clock.next_tick(self.now_ns);
+            while !voice.is_done() {
+                voice.before_tick(tick, self.clock.due_ns(tick));
+                tick += 1;
+                assert!(tick < 1_000, "it comes to an end");
+            }
+        }
+        self.heard()
+    }
+
+    pub(super) fn heard(&self) -> Vec<(u64, Vec<i16>)> {
+        self.take(usize::MAX)
+    }
+}
+
+/// Samples that are all different, for a while.
+pub(super) fn ramp(count: usize) -> Vec<i16> {
+    (0..count).map(|at| (at * 7) as i16 | 1).collect()
+}
+
+pub(super) fn le_bytes(samples: &[i16]) -> Vec<u8> {
+    samples
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect()
+}

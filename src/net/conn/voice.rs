@@ -1,0 +1,207 @@
+//! The audio of one connection on its way into its ring.
+//!
+//! A voice outlives its connection: what came before the end still plays.
+
+mod burst;
+mod poured;
+
+use self::burst::Burst;
+pub(super) use self::poured::Poured;
+use crate::{
+    audio::{ConvertError, Converter, Format, MixClock},
+    playout::{Arrived, Playout, PlayoutSettings},
+    stream::Stream,
+};
+
+/// Pieces in which a second of samples is handed to the playout.
+const PIECES_PER_SECOND: u32 = 50;
+
+/// One stream's samples, from its connection to its ring.
+#[derive(Debug)]
+pub(super) enum Voice {
+    /// Always read; what is too much is discarded.
+    Live(Box<Live>),
+    /// Read no faster than it plays; nothing is discarded.
+    Poured(Box<Poured>),
+}
+
+impl Voice {
+    pub(super) fn stream(&self) -> &Stream {
+        match self {
+            Self::Live(live) => &live.stream,
+            Self::Poured(poured) => poured.stream(),
+        }
+    }
+
+    /// Whether more is to be read of its connection now.
+    pub(super) fn has_room(&self) -> bool {
+        match self {
+            Self::Live(_) => true,
+            Self::Poured(poured) => poured.has_room(),
+        }
+    }
+
+    /// Interleaved samples as the source has them.
+    pub(super) fn push(&mut self, samples: &[i16], now_ns: u64) {
+        match self {
+            Self::Live(live) => live.push(samples, now_ns),
+            Self::Poured(poured) => poured.push(samples, now_ns),
+        }
+    }
+
+    /// A tick is about to be due.
+    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
+        match self {
+            Self::Live(live) => live.top_up(tick, now_ns),
+            Self::Poured(poured) => poured.place(now_ns),
+        }
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end(&mut self, now_ns: u64) {
+        match self {
+            Self::Live(live) => live.end(now_ns),
+            Self::Poured(poured) => poured.end(now_ns),
+        }
+    }
+
+    /// What came and has not been placed is not played: the stream ends now.
+    pub(super) fn abandon(&mut self) {
+        match self {
+            Self::Live(live) => live.playout.abandon(&mut live.stream),
+            Self::Poured(poured) => poured.abandon(),
+        }
+    }
+
+    /// Whether all that came is in the ring.
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::Live(live) => live.playout.is_empty(),
+            Self::Poured(poured) => poured.is_done(),
+        }
+    }
+
+    /// Whether the mix has still to play, after this moment, what came.
+    pub(super) fn is_playing(&self, now_ns: u64) -> bool {
+        match self {
+            Self::Live(live) => !live.playout.is_empty(),
+            Self::Poured(poured) => poured.is_playing(now_ns),
+        }
+    }
+}
+
+/// A sender that is heard as it talks.
+#[derive(Debug)]
+pub(super) struct Live {
+    stream: Stream,
+    playout: Playout,
+    /// What the playout was made for.
+    rate_hz: u32,
+    channels: u16,
+    /// The rate that comes now, and the way from it to the playout's, if it is another.
+    source_hz: u32,
+    change: Option<Converter>,
+    floats: Vec<f32>,
+    samples: Vec<i16>,
+    clock: MixClock,
+    burst: Burst,
+}
+
+impl Live {
+    /// # Errors
+    /// If there is no such rate, or no channels.
+    pub(super) fn new(
+        stream: Stream,
+        settings: PlayoutSettings,
+        rate_hz: u32,
+        channels: u16,
+        clock: MixClock,
+    ) -> Result<Self, ConvertError> {
+        let playout = Playout::new(settings, rate_hz, channels, clock)?;
+        Ok(Self {
+            stream,
+            playout,
+            rate_hz,
+            channels,
+            source_hz: rate_hz,
+            change: None,
+            floats: Vec::new(),
+            samples: Vec::new(),
+            clock,
+            burst: Burst::default(),
+        })
+    }
+
+    /// The sender goes on at this rate. Allocates if it is another than before.
+    ///
+    /// # Errors
+    /// If there is no such rate.
+    pub(super) fn set_rate(&mut self, source_hz: u32) -> Result<(), ConvertError> {
+        if source_hz != self.source_hz {
+            self.change = None;
+            if source_hz != self.rate_hz {
+                let first = Format::new(self.rate_hz, self.channels)
+                    .map_err(|_| ConvertError::SourceRate { rate_hz: source_hz })?;
+                self.change = Some(Converter::new(source_hz, self.channels, first)?);
+            }
+            self.source_hz = source_hz;
+        }
+        Ok(())
+    }
+
+    fn top_up(&mut self, tick: u64, now_ns: u64) {
+        self.playout.top_up(tick, &mut self.stream);
+        self.burst.look(&self.stream, &self.clock, now_ns, false);
+    }
+
+    fn end(&mut self, now_ns: u64) {
+        self.burst.look(&self.stream, &self.clock, now_ns, true);
+        self.playout.end(&mut self.stream);
+    }
+
+    /// Samples of a transport that numbers its messages and says when they were, at the rate of the
+    /// beginning.
+    pub(super) fn push_at(&mut self, number: u64, time: u64, samples: &[i16], now_ns: u64) {
+        let arrived = Arrived {
+            sequence: number,
+            timestamp: time,
+            samples,
+            at_ns: now_ns,
+        };
+        self.playout.push(arrived, &mut self.stream);
+    }
+
+    /// A message of this number came that has no audio.
+    pub(super) fn note(&mut self, number: u64) {
+        self.playout.note(number);
+    }
+
+    /// The numbers and times to come have nothing to do with those before.
+    pub(super) fn begin_segment(&mut self) {
+        self.playout.begin_segment();
+    }
+
+    /// Interleaved samples at the rate that was set last.
+    pub(super) fn push(&mut self, samples: &[i16], now_ns: u64) {
+        let samples = match &mut self.change {
+            None => samples,
+            Some(change) => {
+                to_floats(samples, &mut self.floats);
+                change.push(&self.floats);
+                self.samples.resize(change.buffered(), 0);
+                change.pull(&mut self.samples);
+                &self.samples
+            }
+        };
+        // However much came at once, the playout can make room for the next piece of it.
+        let piece = (self.rate_hz / PIECES_PER_SECOND) as usize * usize::from(self.channels);
+        for piece in samples.chunks(piece) {
+            self.playout.append(piece, now_ns, &mut self.stream);
+        }
+    }
+}
+
+fn to_floats(samples: &[i16], floats: &mut Vec<f32>) {
+    floats.clear();
+    floats.extend(samples.iter().map(|&sample| f32::from(sample) / 32_768.0));
+}

@@ -1,0 +1,423 @@
+//! What is said on a WebSocket: bare samples, Asterisk's `chan_websocket`, Twilio's Media Streams, jambonz
+//! and Vonage.
+
+use super::{
+    super::{
+        decoder::Decoder,
+        guests::{WebAsk, WebProtocol},
+        host::{Host, Over},
+        talker::{Sound, Talker},
+        voice::Voice,
+    },
+    Wrap, name_of,
+    numbers::{Numbers, Place},
+};
+use crate::{
+    audio::codec::Encoding,
+    ledger::{Malformed, Packet},
+    output::participants::heard::{Form, Voicing},
+    wire::{
+        label::Label,
+        linear::{self, Opening, Vendor},
+        media::{self, Command},
+        twilio::{self, Event, Track},
+        websocket::Message,
+    },
+};
+
+/// What Vonage takes: messages of 20 ms each.
+const VONAGE_MESSAGES_PER_SECOND: u32 = 50;
+
+/// A protocol, as far as it has come.
+#[derive(Debug)]
+pub(super) struct Speech {
+    kind: Kind,
+    wrap: Wrap,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Samples and nothing else: s16le.
+    Bare(Sound),
+    Media {
+        start: media::Start,
+        /// Whether the peer's queue is full.
+        off: bool,
+    },
+    /// Twilio before it said which stream it is, and after.
+    Connected,
+    Twilio {
+        stream_sid: String,
+        label: Option<Label>,
+        /// Which side of the call is mixed.
+        track: Track,
+        /// Whether the peer takes audio: it says of what it sends, not so of what it takes.
+        two_way: bool,
+        numbers: Numbers,
+    },
+    Linear(Opening),
+}
+
+/// Bare samples of which all is known.
+pub(super) fn at_once(ask: &WebAsk, host: &Host<'_>) -> Option<Speech> {
+    let says = ask.rate_hz.is_some() || ask.channels.is_some();
+    (ask.protocol == WebProtocol::Detect && says).then(|| bare(ask, host))
+}
+
+fn bare(ask: &WebAsk, host: &Host<'_>) -> Speech {
+    let bus = host.clock.format;
+    let sound = Sound {
+        rate_hz: ask.rate_hz.unwrap_or(bus.rate_hz()),
+        channels: ask.channels.unwrap_or(1),
+        pours: ask.pour,
+    };
+    Speech::new(Kind::Bare(sound))
+}
+
+/// What the first message shows.
+pub(super) fn of_first(ask: &WebAsk, message: &Message, host: &Host<'_>) -> Result<Speech, Over> {
+    let text = match (message, ask.protocol) {
+        (Message::Text(text), _) => text,
+        (Message::Binary(_), WebProtocol::Detect) => return Ok(bare(ask, host)),
+        (Message::Binary(_), _) => {
+            let why = "a binary message before the text that this protocol begins with";
+            return Err(host.unfit(Malformed::Kind, why));
+        }
+    };
+    let header = |error: &dyn std::fmt::Display| host.unfit(Malformed::Header, error);
+    let media = text.trim_start().starts_with("MEDIA_START")
+        || ask.protocol == WebProtocol::Media
+        || (ask.protocol == WebProtocol::Detect && media::is_start(text));
+    if media {
+        return match media::parse(text).map_err(|error| header(&error))? {
+            media::Event::Start(start) => Ok(Speech::new(Kind::Media { start, off: false })),
+            _ => Err(host.unfit(Malformed::Kind, "a first message that is not MEDIA_START")),
+        };
+    }
+    if ask.protocol == WebProtocol::Detect && twilio::is_connected(text) {
+        return Ok(Speech::new(Kind::Connected));
+    }
+    match linear::opening(text) {
+        Ok(opening) => Ok(Speech::new(Kind::Linear(opening))),
+        Err(linear::OpeningError::Json(error)) => Err(host.unfit(Malformed::Payload, format!(
+            "the first message is text, but none of a protocol that is spoken here ({error}); samples come as binary messages"
+        ))),
+        Err(error) => Err(header(&error)),
+    }
+}
+
+impl Speech {
+    fn new(kind: Kind) -> Self {
+        let wrap = match &kind {
+            Kind::Twilio { stream_sid, .. } => Wrap::Text {
+                prefix: twilio::prefix(stream_sid),
+                suffix: twilio::SUFFIX,
+            },
+            Kind::Linear(Opening {
+                vendor: Vendor::Vonage,
+                rate_hz,
+                ..
+            }) => Wrap::Cut {
+                bytes: 2 * (rate_hz / VONAGE_MESSAGES_PER_SECOND) as usize,
+            },
+            _ => Wrap::Whole,
+        };
+        Self { kind, wrap }
+    }
+
+    /// The stream's name, once there is one.
+    pub(super) fn name(&self, ask: &WebAsk) -> Option<String> {
+        let own = match &self.kind {
+            Kind::Connected => return None,
+            Kind::Bare(_) => None,
+            Kind::Media { start, .. } => Some(&start.connection_id),
+            Kind::Twilio { stream_sid, .. } => Some(stream_sid),
+            Kind::Linear(opening) => opening.call_id.as_ref(),
+        };
+        let id = ask.id.as_ref().or(own);
+        Some(id.map_or_else(|| name_of(ask.peer), Clone::clone))
+    }
+
+    /// The label that its protocol has for it.
+    pub(super) fn label(&self) -> Option<Label> {
+        match &self.kind {
+            Kind::Media { start, .. } => start.label.clone(),
+            Kind::Twilio { label, .. } => label.clone(),
+            Kind::Bare(_) | Kind::Connected | Kind::Linear(_) => None,
+        }
+    }
+
+    /// Whether the mix goes back, if nobody says otherwise.
+    pub(super) fn is_two_way(&self) -> bool {
+        match &self.kind {
+            Kind::Bare(_) | Kind::Connected => false,
+            Kind::Media { .. } | Kind::Linear(_) => true,
+            Kind::Twilio { two_way, .. } => *two_way,
+        }
+    }
+
+    /// What binary messages are, if there are any.
+    pub(super) fn sound(&self) -> Option<(Sound, Encoding)> {
+        let live = |rate_hz, channels| Sound {
+            rate_hz,
+            channels,
+            pours: false,
+        };
+        match &self.kind {
+            Kind::Bare(sound) => Some((*sound, Encoding::S16Le)),
+            Kind::Media { start, .. } => Some((live(start.rate_hz, 1), start.encoding)),
+            Kind::Connected | Kind::Twilio { .. } => None,
+            Kind::Linear(opening) => {
+                Some((live(opening.rate_hz, opening.channels), Encoding::S16Le))
+            }
+        }
+    }
+
+    /// How audio goes back.
+    pub(super) fn voicing(&self, host: &Host<'_>) -> Voicing {
+        let (rate_hz, form) = match (&self.kind, self.sound()) {
+            (Kind::Twilio { .. }, _) => (twilio::RATE_HZ, Form::Base64),
+            (_, Some((sound, encoding))) => {
+                let form = match self.wrap {
+                    Wrap::Cut { .. } => Form::Bare(encoding),
+                    Wrap::Whole | Wrap::Text { .. } => Form::Binary(encoding),
+                };
+                (sound.rate_hz, form)
+            }
+            (_, None) => (host.clock.format.rate_hz(), Form::Binary(Encoding::S16Le)),
+        };
+        Voicing { rate_hz, form }
+    }
+
+    pub(super) fn wrap(&self) -> &Wrap {
+        &self.wrap
+    }
+
+    /// Whether the peer has room for audio.
+    pub(super) fn takes_audio(&self) -> bool {
+        !matches!(self.kind, Kind::Media { off: true, .. })
+    }
+
+    /// What the peer is told first: that messages may not be as long as it likes them best.
+    pub(super) fn greeting(&self, host: &Host<'_>) -> Option<&'static str> {
+        let Kind::Media { start, .. } = &self.kind else {
+            return None;
+        };
+        let clock = host.clock;
+        let samples = u64::from(start.rate_hz) * clock.block_samples as u64;
+        let (block, rest) = (
+            samples / u64::from(clock.format.rate_hz()),
+            samples % u64::from(clock.format.rate_hz()),
+        );
+        let bytes = block as usize * start.encoding.bytes_per_sample();
+        let fits = rest == 0
+            && start
+                .frame_bytes
+                .is_none_or(|frame| bytes.is_multiple_of(frame));
+        (!fits).then(|| Command::StartBuffering.text(start.style))
+    }
+
+    /// What the peer is told before the connection is closed here.
+    pub(super) fn farewell(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Media { start, .. } => Some(Command::Hangup.text(start.style).to_owned()),
+            Kind::Twilio {
+                stream_sid,
+                two_way: true,
+                ..
+            } => Some(twilio::clear(stream_sid)),
+            _ => None,
+        }
+    }
+
+    /// Takes a text message that is not the first. Gives what it became, if it shows who it is.
+    pub(super) fn take_text(
+        &mut self,
+        text: &str,
+        talker: &mut Talker,
+        decoder: &mut Decoder,
+        host: &Host<'_>,
+    ) -> Result<Option<Self>, Over> {
+        match &mut self.kind {
+            Kind::Bare(_) => {
+                talker.pass_over("a text message among samples", host);
+                Ok(None)
+            }
+            Kind::Media { off, .. } => {
+                let event = media::parse(text).map_err(|error| {
+                    talker.count(Packet::Malformed);
+                    host.unfit(Malformed::Payload, error)
+                })?;
+                match event {
+                    media::Event::Dtmf(digit) => dtmf(digit, talker, host),
+                    media::Event::Off => *off = true,
+                    media::Event::On => *off = false,
+                    media::Event::Hangup => return hung_up("hangup", talker, host),
+                    media::Event::Error(what) => {
+                        talker.note(&format!("error of the peer: {}", what.escape_debug()), host);
+                    }
+                    media::Event::Start(_) => {
+                        talker.count(Packet::Malformed);
+                        host.malformed(Malformed::Kind, &"a second MEDIA_START");
+                    }
+                    media::Event::Other => {}
+                }
+                Ok(None)
+            }
+            Kind::Linear(_) => match linear::event(text) {
+                linear::Event::Dtmf(digit) => {
+                    dtmf(digit, talker, host);
+                    Ok(None)
+                }
+                linear::Event::Disconnected => hung_up("disconnected", talker, host),
+                linear::Event::Other => Ok(None),
+            },
+            Kind::Connected => match event(text, talker, host)? {
+                Event::Start {
+                    sequence,
+                    stream_sid,
+                    label,
+                    tracks,
+                } => Ok(Some(Self::twilio(sequence, stream_sid, label, &tracks))),
+                Event::Connected | Event::Unknown { .. } => Ok(None),
+                _ => Err(host.unfit(Malformed::Kind, "a Media Stream that does not begin")),
+            },
+            Kind::Twilio { track, numbers, .. } => {
+                let event = event(text, talker, host)?;
+                take_twilio(event, *track, numbers, talker, decoder, host).map(|()| None)
+            }
+        }
+    }
+
+    fn twilio(
+        sequence: Option<u64>,
+        stream_sid: String,
+        label: Option<Label>,
+        tracks: &[Track],
+    ) -> Self {
+        let inbound = tracks.is_empty() || tracks.contains(&Track::Inbound);
+        let track = if inbound {
+            Track::Inbound
+        } else {
+            Track::Outbound
+        };
+        Self::new(Kind::Twilio {
+            stream_sid,
+            label,
+            track,
+            // A stream that goes both ways has the inbound track alone.
+            two_way: !tracks.contains(&Track::Outbound),
+            numbers: Numbers::new(sequence),
+        })
+    }
+}
+
+fn event(text: &str, talker: &Talker, host: &Host<'_>) -> Result<Event, Over> {
+    twilio::parse(text).map_err(|error| {
+        talker.count(Packet::Malformed);
+        let how = match error {
+            twilio::TwilioError::Format { .. } => Malformed::Header,
+            _ => Malformed::Payload,
+        };
+        host.unfit(how, error)
+    })
+}
+
+fn take_twilio(
+    event: Event,
+    mixed: Track,
+    numbers: &mut Numbers,
+    talker: &mut Talker,
+    decoder: &mut Decoder,
+    host: &Host<'_>,
+) -> Result<(), Over> {
+    let sound = Sound {
+        rate_hz: twilio::RATE_HZ,
+        channels: 1,
+        pours: false,
+    };
+    match event {
+        Event::Media {
+            sequence,
+            track,
+            timestamp_ms,
+            payload,
+        } if track == mixed => {
+            let samples = decoder.decode(&payload, Encoding::MuLaw, 1);
+            let place =
+                sequence.map(|sequence| numbers.audio(sequence, timestamp_ms, payload.len()));
+            numbers.tell(talker, host.clock.format);
+            let Some(Voice::Live(live)) = talker.voice(sound, host)? else {
+                return Ok(());
+            };
+            match place {
+                None => live.push(samples, host.now_ns),
+                Some(Place {
+                    number,
+                    time,
+                    begins,
+                }) => {
+                    if begins {
+                        live.begin_segment();
+                    }
+                    live.push_at(number, time, samples, host.now_ns);
+                }
+            }
+            return Ok(());
+        }
+        Event::Media { sequence, .. } => {
+            talker.count(Packet::Unsupported);
+            silent(sequence, numbers, talker, sound, host)?;
+        }
+        Event::Unknown { sequence } => {
+            silent(sequence, numbers, talker, sound, host)?;
+        }
+        Event::Dtmf { sequence, digit } => {
+            silent(sequence, numbers, talker, sound, host)?;
+            talker.count(Packet::TelephoneEvent);
+            talker.note(&format!("dtmf {}", digit.escape_debug()), host);
+        }
+        Event::Stop { sequence } => {
+            silent(sequence, numbers, talker, sound, host)?;
+            talker.note("stop", host);
+            return Err(Over::HungUp);
+        }
+        Event::Connected | Event::Start { .. } => {
+            if let Event::Start { sequence, .. } = event {
+                silent(sequence, numbers, talker, sound, host)?;
+            }
+            talker.count(Packet::Malformed);
+            host.malformed(Malformed::Kind, &"a Media Stream that begins twice");
+        }
+    }
+    Ok(())
+}
+
+/// A message that carries no audio: its number is no loss.
+fn silent(
+    sequence: Option<u64>,
+    numbers: &mut Numbers,
+    talker: &mut Talker,
+    sound: Sound,
+    host: &Host<'_>,
+) -> Result<(), Over> {
+    let Some(sequence) = sequence else {
+        return Ok(());
+    };
+    let number = numbers.silent(sequence);
+    numbers.tell(talker, host.clock.format);
+    if let (Some(number), Some(Voice::Live(live))) = (number, talker.voice(sound, host)?) {
+        live.note(number);
+    }
+    Ok(())
+}
+
+fn dtmf(digit: char, talker: &mut Talker, host: &Host<'_>) {
+    talker.count(Packet::TelephoneEvent);
+    talker.note(&format!("dtmf {}", digit.escape_debug()), host);
+}
+
+fn hung_up(what: &str, talker: &mut Talker, host: &Host<'_>) -> Result<Option<Speech>, Over> {
+    talker.note(what, host);
+    Err(Over::HungUp)
+}

@@ -1,0 +1,330 @@
+//! The thread that serves all connections, on `epoll`: takes them, reads what came, looks after the
+//! ticks, and sends the mix back. What is said on a connection is not its business.
+
+mod close;
+mod door;
+mod guest;
+mod peer;
+mod serve;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, mpsc::Receiver},
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        eventfd::EventFd,
+        time::TimeSpec,
+        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+    },
+};
+
+use self::{close::Leaving, door::Door, peer::Peer};
+use super::{
+    ConnSettings, Listen,
+    guests::{Guest, Guests, Rejection},
+    host::{Host, Over},
+    socket::Acceptor,
+    voice::Voice,
+};
+use crate::{
+    audio::MixClock,
+    ledger::{Listener, Refusal},
+    net::{
+        Admission, LogRate, Tuned, Tuning,
+        quota::{Quota, Share},
+    },
+    os::{during, now_ns},
+    output::participants::egress::Egress,
+    queue::Pool,
+    stream::Stream,
+};
+
+/// Bytes read from one connection at a time.
+const READ_BYTES: usize = 64 << 10;
+/// Refusals that are logged follow each other so, after the first ten.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// Events told at once.
+const EVENTS: usize = 256;
+
+const TICK: u64 = 0;
+const STOP: u64 = 1;
+const OUTPUTS: u64 = 2;
+const GUESTS: u64 = 3;
+/// The first listener's token; the others follow.
+const DOORS: u64 = 4;
+/// The first connection's token; none is used twice.
+const PEERS: u64 = 1 << 32;
+
+/// What still plays of a connection that is over.
+struct Tail {
+    voice: Voice,
+    /// Its address's part of the quota: the stream still has a ring.
+    _share: Option<Share>,
+}
+
+/// What connections may ask for.
+struct Common {
+    settings: ConnSettings,
+    clock: MixClock,
+    admission: Arc<dyn Admission>,
+    outputs: Option<Pool>,
+}
+
+impl Common {
+    fn host<'a>(&'a self, account: &'a Listener, now_ns: u64) -> Host<'a> {
+        Host {
+            settings: &self.settings,
+            clock: &self.clock,
+            admission: &*self.admission,
+            account,
+            outputs: self.outputs.as_ref(),
+            now_ns,
+        }
+    }
+}
+
+/// Where guests come in.
+pub(super) struct GuestDoor {
+    pub(super) account: Arc<Listener>,
+    pub(super) receiver: Receiver<Guest>,
+    pub(super) guests: Guests,
+}
+
+/// The thread's own.
+pub(super) struct Worker {
+    common: Common,
+    doors: Vec<Door>,
+    peers: HashMap<u64, Peer>,
+    leaving: HashMap<u64, Leaving>,
+    refusals: LogRate,
+    /// Where guests are handed over, if any may be, and those that were.
+    guests: Option<(Guests, Receiver<Guest>)>,
+    next_key: u64,
+    tails: Vec<Tail>,
+    quota: Quota,
+    egress: Option<Egress>,
+    tuned: Tuned,
+    epoll: Epoll,
+    timer: TimerFd,
+    /// Registered in the epoll.
+    _bell: Arc<EventFd>,
+    next_tick: u64,
+    buffer: Box<[u8]>,
+    /// When the next failure to accept may be logged.
+    accept_log_ns: u64,
+    /// Connections that were found to be over while others were looked after.
+    gone: Vec<(u64, Over)>,
+}
+
+impl Worker {
+    /// Everything that must not fail is made here.
+    pub(super) fn new(
+        settings: ConnSettings,
+        clock: MixClock,
+        admission: Arc<dyn Admission>,
+        tuned: Tuned,
+        doors: Vec<(Listen, Acceptor, Arc<Listener>)>,
+        guests: Option<GuestDoor>,
+        bell: Arc<EventFd>,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"))?;
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(during("timerfd_create"))?;
+        epoll
+            .add(&timer, readable(TICK))
+            .and_then(|()| epoll.add(&*bell, readable(STOP)))
+            .map_err(during("epoll_ctl"))?;
+        let two_way = guests.is_some()
+            || doors
+                .iter()
+                .any(|(listen, ..)| matches!(listen, Listen::AudioSocket { .. }));
+        let mut egress = None;
+        if two_way {
+            // A ring is given back only when its stream has played, after its connection.
+            let listeners = 2 * settings.limits.connections_max;
+            let (made, tap) = Egress::new(listeners, &clock)?;
+            epoll
+                .add(&made, readable(OUTPUTS))
+                .map_err(during("epoll_ctl"))?;
+            admission
+                .tap(tap)
+                .map_err(io::Error::other)
+                .map_err(during("the way of the mix back"))?;
+            egress = Some(made);
+        }
+        for (token, (_, acceptor, _)) in (DOORS..).zip(&doors) {
+            epoll
+                .add(acceptor, readable(token))
+                .map_err(during("epoll_ctl"))?;
+        }
+        let mut doors: Vec<_> = doors
+            .into_iter()
+            .map(|(listen, acceptor, account)| Door::new(Some((listen, acceptor)), account))
+            .collect();
+        let mut handed_over = None;
+        if let Some(door) = guests {
+            epoll
+                .add(door.guests.bell(), readable(GUESTS))
+                .map_err(during("epoll_ctl"))?;
+            doors.push(Door::new(None, door.account));
+            handed_over = Some((door.guests, door.receiver));
+        }
+        Ok(Self {
+            quota: Quota::new(settings.limits.streams_per_source),
+            common: Common {
+                settings,
+                clock,
+                admission,
+                outputs: egress.as_ref().map(|egress| egress.pool().clone()),
+            },
+            doors,
+            peers: HashMap::new(),
+            leaving: HashMap::new(),
+            refusals: LogRate::new(REFUSAL_LOG_INTERVAL),
+            guests: handed_over,
+            next_key: PEERS,
+            tails: Vec::new(),
+            egress,
+            tuned,
+            epoll,
+            timer,
+            _bell: bell,
+            next_tick: clock.next_tick(now_ns()),
+            buffer: vec![0; READ_BYTES].into(),
+            accept_log_ns: 0,
+            gone: Vec::new(),
+        })
+    }
+
+    /// Serves until it is told to stop.
+    pub(super) fn run(mut self) {
+        self.set_timer();
+        let mut events = [EpollEvent::empty(); EVENTS];
+        loop {
+            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
+            };
+            for event in &events[..count] {
+                // Before each: whatever floods in, a tick is not left waiting.
+                self.tick(now_ns());
+                match event.data() {
+                    TICK => self.set_timer(),
+                    STOP => return self.hang_up(),
+                    OUTPUTS => self.send_outputs(),
+                    GUESTS => self.take_guests(),
+                    key if key >= PEERS => self.serve(key, event.events()),
+                    token => self.accept((token - DOORS) as usize),
+                }
+                self.close_gone();
+            }
+        }
+    }
+
+    /// Sets the timer to the next tick's time, which also takes back that it went off.
+    fn set_timer(&mut self) {
+        let at = Duration::from_nanos(self.wake_ns().max(1));
+        let expiration = Expiration::OneShot(TimeSpec::from(at));
+        self.timer
+            .set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+            .expect("a timer accepts any positive time");
+    }
+
+    /// When the next tick's samples are placed.
+    fn wake_ns(&self) -> u64 {
+        self.common.clock.placed_ns(self.next_tick)
+    }
+
+    /// Looks after the ticks whose time has come.
+    fn tick(&mut self, now_ns: u64) {
+        if self.wake_ns() > now_ns {
+            return;
+        }
+        if let Some(tuning) = self.tuned.changed() {
+            self.retune(tuning);
+        }
+        while self.wake_ns() <= now_ns {
+            let tick = self.next_tick;
+            for peer in self.peers.values_mut() {
+                peer.before_tick(tick, now_ns);
+            }
+            for tail in &mut self.tails {
+                tail.voice.before_tick(tick, now_ns);
+            }
+            self.next_tick += 1;
+        }
+        self.tails.retain(|tail| !tail.voice.is_done());
+        for (token, door) in (DOORS..).zip(&mut self.doors) {
+            if let (true, Some((_, acceptor))) = (door.rests, &door.socket) {
+                door.rests = self.epoll.add(acceptor, readable(token)).is_err();
+            }
+        }
+        let rested = self.peers.values().filter(|peer| peer.rests());
+        let rested: Vec<_> = rested.map(|peer| peer.key).collect();
+        for key in rested {
+            self.read(key);
+        }
+        self.time_out(now_ns);
+        self.let_go_late(now_ns);
+        self.close_gone();
+    }
+
+    /// Takes other limits from now on, and has new streams played otherwise. The way back was made for the
+    /// connections that there might be at the start; one that has none is refused.
+    fn retune(&mut self, tuning: Tuning) {
+        let Tuning { limits, playout } = tuning;
+        self.quota.set_max(limits.streams_per_source);
+        let settings = &mut self.common.settings;
+        (settings.limits, settings.playout) = (limits, playout);
+    }
+
+    /// Ends what was dismissed, what said nothing valid in time, and what has been silent for too long.
+    fn time_out(&mut self, now_ns: u64) {
+        let limits = &self.common.settings.limits;
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (first, idle) = (limits.first_message_timeout, limits.idle_timeout);
+        let (first_ns, idle_ns) = (nanos(first), nanos(idle));
+        for peer in self.peers.values_mut() {
+            if peer.stream().is_some_and(Stream::is_dismissed) {
+                let account = Arc::clone(&peer.account);
+                peer.note("ended by command", &self.common.host(&account, now_ns));
+                self.gone.push((peer.key, Over::Dismissed));
+            } else if !peer.is_known() {
+                // However much it says meanwhile.
+                if peer.age_ns(now_ns) > first_ns {
+                    peer.account.refuse(Refusal::FirstMessage);
+                    let over = Over::Refused(Rejection::FirstMessage { limit: first });
+                    self.gone.push((peer.key, over));
+                }
+            } else if peer.is_playing(now_ns) {
+                peer.touch(now_ns);
+            } else if peer.silent_ns(now_ns) > idle_ns {
+                let account = Arc::clone(&peer.account);
+                account.time_out();
+                peer.note("idle for too long", &self.common.host(&account, now_ns));
+                let over = Over::Refused(Rejection::Idle { limit: idle });
+                self.gone.push((peer.key, over));
+            }
+        }
+        // What still plays of a connection that is over has nobody to be told.
+        self.tails.retain_mut(|tail| {
+            let dismissed = tail.voice.stream().is_dismissed();
+            if dismissed {
+                tail.voice.abandon();
+            }
+            !dismissed
+        });
+    }
+}
+
+fn readable(token: u64) -> EpollEvent {
+    EpollEvent::new(EpollFlags::EPOLLIN, token)
+}

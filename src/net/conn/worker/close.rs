@@ -1,0 +1,328 @@
+//! The ends of connections: what is said to the peer, and what still plays.
+//!
+//! A connection that is ended here is not closed at once: the kernel answers what its peer still sends by a
+//! reset, and the reason may be lost (RFC 9112, 9.6). So our side is shut down, and what comes is read and
+//! discarded for a while that is bounded in time and in bytes.
+
+use std::{
+    io::{self, ErrorKind, Read},
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout},
+};
+
+use super::{
+    Tail, Worker,
+    peer::{Ended, Peer, Protocol},
+};
+use crate::{
+    net::conn::{
+        LINGER, LINGER_BYTES_MAX,
+        guests::Rejection,
+        host::Over,
+        socket::{Socket, canonical},
+    },
+    os::now_ns,
+    output::participants::outbox::Outbox,
+};
+
+/// Peers that were told of the end and may take their time to go, at once: they take no place of those who
+/// come. Beyond it the connection is closed over them.
+const LEAVING_MAX: usize = 1024;
+/// How long all peers have to close at the end of the thread.
+const LEAVE_AT_END: Duration = Duration::from_millis(250);
+
+/// A connection that is over, and whose peer may not know yet.
+pub(super) struct Leaving {
+    key: u64,
+    socket: Socket,
+    /// Bytes that go out before our side is shut down.
+    outbox: Outbox,
+    /// Whether the peer has shut down its side.
+    ended: bool,
+    read_bytes: usize,
+    until_ns: u64,
+}
+
+impl Worker {
+    /// Closes the connections that are over. What came still plays, but of those that were dismissed.
+    pub(super) fn close_gone(&mut self) {
+        while let Some((key, over)) = self.gone.pop() {
+            self.close(key, &over);
+        }
+    }
+
+    pub(super) fn close(&mut self, key: u64, over: &Over) {
+        // It may be over for two reasons at once.
+        let Some(mut peer) = self.peers.remove(&key) else {
+            return;
+        };
+        let account = Arc::clone(&peer.account);
+        let now_ns = now_ns();
+        self.log_refusal(&peer, over, now_ns);
+        let host = self.common.host(&account, now_ns);
+        peer.say_farewell(over);
+        let watched = !peer.rests();
+        let Ended {
+            voice,
+            share,
+            leaving,
+        } = peer.end(over, &host);
+        if let Some(mut voice) = voice {
+            if matches!(over, Over::Dismissed) {
+                voice.abandon();
+            } else if !voice.is_done() {
+                self.tails.push(Tail {
+                    voice,
+                    _share: share,
+                });
+            }
+        }
+        if let Some((socket, outbox)) = leaving
+            && self.leaving.len() < LEAVING_MAX
+        {
+            let leaving = Leaving {
+                key,
+                socket,
+                outbox,
+                ended: false,
+                read_bytes: 0,
+                until_ns: now_ns + LINGER.as_nanos() as u64,
+            };
+            if leaving.begin(watched, &self.epoll).is_ok() {
+                self.leaving.insert(key, leaving);
+            }
+        }
+    }
+
+    /// Logs that a connection is refused, and why, as often as strangers may have it logged.
+    fn log_refusal(&mut self, peer: &Peer, over: &Over, now_ns: u64) {
+        let why = match over {
+            // The others are noted as events of their streams.
+            Over::HungUp
+            | Over::Dismissed
+            | Over::Refused(Rejection::Idle { .. } | Rejection::Stopping) => return,
+            Over::Refused(why) => why.to_string(),
+            Over::Malformed(_, why) => why.clone(),
+        };
+        // A body's is logged with the answer to its request.
+        if matches!(peer.protocol, Protocol::Body(_)) {
+            return;
+        }
+        if let Some(skipped) = self.refusals.take(now_ns) {
+            let address = peer.address.map(canonical).map(tracing::field::display);
+            tracing::warn!(
+                listener = peer.account.name(),
+                address,
+                skipped,
+                why,
+                "connection refused"
+            );
+        }
+    }
+
+    /// Something happened on a connection whose peer was told of the end: what comes is passed over.
+    pub(super) fn pass_over(&mut self, key: u64) {
+        let Some(leaving) = self.leaving.get_mut(&key) else {
+            return;
+        };
+        if leaving.pass_over(&mut self.buffer, &self.epoll).is_err() {
+            self.leaving.remove(&key);
+        }
+    }
+
+    /// Lets those go that had time to.
+    pub(super) fn let_go_late(&mut self, now_ns: u64) {
+        self.leaving.retain(|_, leaving| leaving.until_ns > now_ns);
+    }
+
+    /// The end: tells each peer, and what has not been placed is not played.
+    pub(super) fn hang_up(mut self) {
+        // A guest that waits is a connection like the others: dropped unread it would be reset, without a reason.
+        self.close_to_guests();
+        let over = Over::Refused(Rejection::Stopping);
+        let keys: Vec<_> = self.peers.keys().copied().collect();
+        for key in keys {
+            self.close(key, &over);
+        }
+        for tail in &mut self.tails {
+            tail.voice.abandon();
+        }
+        self.wait_for_leaving();
+    }
+
+    fn wait_for_leaving(&mut self) {
+        let until_ns = now_ns() + LEAVE_AT_END.as_nanos() as u64;
+        let mut events = [EpollEvent::empty(); super::EVENTS];
+        while !self.leaving.is_empty() {
+            let Some(left_ns) = until_ns.checked_sub(now_ns()) else {
+                return;
+            };
+            let left = Duration::from_nanos(left_ns);
+            let timeout = EpollTimeout::try_from(left).unwrap_or(EpollTimeout::ZERO);
+            let count = match self.epoll.wait(&mut events, timeout) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
+            };
+            if count == 0 && left < Duration::from_millis(1) {
+                return;
+            }
+            for event in &events[..count] {
+                self.pass_over(event.data());
+            }
+        }
+    }
+}
+
+impl Leaving {
+    /// Shuts our side down, unless something has to go out before, and has the epoll watch the rest.
+    fn begin(&self, watched: bool, epoll: &Epoll) -> io::Result<()> {
+        if !self.outbox.is_waiting() {
+            self.socket.shut_down()?;
+        }
+        let mut event = self.event();
+        if watched {
+            epoll.modify(&self.socket, &mut event)?;
+        } else {
+            epoll.add(&self.socket, event)?;
+        }
+        Ok(())
+    }
+
+    /// Whether more of it is read.
+    fn reads(&self) -> bool {
+        !self.ended && self.read_bytes < LINGER_BYTES_MAX
+    }
+
+    fn event(&self) -> EpollEvent {
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN, self.reads());
+        flags.set(EpollFlags::EPOLLOUT, self.outbox.is_waiting());
+        EpollEvent::new(flags, self.key)
+    }
+
+    /// Sends what waits, and reads and discards what came.
+    ///
+    /// # Errors
+    /// The peer is gone, or has heard all and said all.
+    fn pass_over(&mut self, buffer: &mut [u8], epoll: &Epoll) -> io::Result<()> {
+        let before = (self.reads(), self.outbox.is_waiting());
+        if self.outbox.is_waiting() {
+            self.outbox.flush(&mut self.socket)?;
+            if !self.outbox.is_waiting() {
+                self.socket.shut_down()?;
+            }
+        }
+        if self.reads() {
+            match self.socket.read(buffer) {
+                Ok(0) => self.ended = true,
+                Ok(count) => self.read_bytes += count,
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        let now = (self.reads(), self.outbox.is_waiting());
+        match now {
+            (_, false) if self.ended => return Err(ErrorKind::UnexpectedEof.into()),
+            // Its time runs out: watched for nothing, it would still be reported once it fails.
+            (false, false) => epoll.delete(&self.socket)?,
+            _ if now != before => epoll.modify(&self.socket, &mut self.event())?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+    };
+
+    use super::{
+        super::{GuestDoor, Worker},
+        *,
+    };
+    use crate::{
+        ledger::Listener,
+        net::{
+            Tuner, Tuning,
+            conn::{
+                bell,
+                guests::{Guests, WebAsk, WebProtocol},
+                tests::Rig,
+            },
+        },
+        wire::websocket::{self, CloseCode},
+    };
+
+    fn ask(peer: std::net::SocketAddr) -> WebAsk {
+        WebAsk {
+            label: None,
+            protocol: WebProtocol::Detect,
+            id: None,
+            rate_hz: Some(8_000),
+            channels: None,
+            gain: None,
+            listen: None,
+            pour: false,
+            peer,
+        }
+    }
+
+    #[test]
+    fn a_guest_that_waits_at_the_end_reads_why() {
+        let rig = Rig::new(1 << 16, 1);
+        let (settings, clock) = (rig.settings.clone(), rig.clock);
+        let tuner = Tuner::new(Tuning {
+            limits: settings.limits.clone(),
+            playout: settings.playout,
+        });
+        let (sender, receiver) = mpsc::sync_channel(2);
+        let guests = Guests::new(sender, bell().unwrap());
+        let door = GuestDoor {
+            account: Arc::new(Listener::new("http")),
+            receiver,
+            guests: guests.clone(),
+        };
+        let stop = bell().unwrap();
+        let worker = Worker::new(
+            settings,
+            clock,
+            Arc::new(rig),
+            tuner.tuned(),
+            Vec::new(),
+            Some(door),
+            Arc::clone(&stop),
+        )
+        .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || {
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, address) = listener.accept().unwrap();
+            (peer, stream, address)
+        };
+        let (mut peer, stream, address) = connect();
+        // Not read by the time of the end: closed over it, the kernel would reset the connection.
+        std::io::Write::write_all(&mut peer, &[0x82, 0]).unwrap();
+        // The thread sees the stop first.
+        stop.write(1).unwrap();
+        guests.web(stream, Vec::new(), ask(address)).unwrap();
+        worker.run();
+        let (mut said, mut expected) = (Vec::new(), Vec::new());
+        peer.read_to_end(&mut said).unwrap();
+        let why = Rejection::Stopping.to_string();
+        websocket::close(CloseCode::Away, &why, &mut expected);
+        assert_eq!(said, expected);
+        let (_peer, stream, address) = connect();
+        assert!(guests.web(stream, Vec::new(), ask(address)).is_err());
+    }
+}

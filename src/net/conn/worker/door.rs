@@ -1,0 +1,180 @@
+//! Listeners: who is let in, and as what.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use super::{
+    Listen, Worker,
+    peer::{Peer, Protocol},
+    readable,
+};
+use crate::{
+    ledger::{Listener, Refusal},
+    net::{
+        conn::{
+            call::Call,
+            guests::Rejection,
+            host::Over,
+            raw::Raw,
+            socket::{Acceptor, Socket, canonical},
+        },
+        quota::Share,
+    },
+    os::{now_ns, remedy},
+};
+
+/// Connections taken before those that there are have their turn.
+const ACCEPTS_MAX: usize = 64;
+
+/// Failures to accept are logged no more often, over all listeners.
+const LOG_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// A listener, or, without a socket, where guests come in.
+pub(super) struct Door {
+    pub(super) socket: Option<(Listen, Acceptor)>,
+    pub(super) account: Arc<Listener>,
+    /// Connections there were.
+    pub(super) count: u64,
+    /// Whether new connections wait until the next tick, as there was no descriptor for one.
+    pub(super) rests: bool,
+}
+
+impl Door {
+    pub(super) fn new(socket: Option<(Listen, Acceptor)>, account: Arc<Listener>) -> Self {
+        Self {
+            socket,
+            account,
+            count: 0,
+            rests: false,
+        }
+    }
+}
+
+/// Whether one may come in.
+enum Entry {
+    /// With its part of its address's quota, if it has an address.
+    Admitted(Option<Share>),
+    /// Counted.
+    Refused(Rejection),
+}
+
+impl Worker {
+    /// Takes the connections that wait.
+    pub(super) fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPTS_MAX {
+            let door = &mut self.doors[index];
+            let Some((_, acceptor)) = &door.socket else {
+                return;
+            };
+            match acceptor.accept() {
+                Ok((socket, address)) => self.admit(index, socket, address),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return,
+                    // The peer was gone before it was taken.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        let now = now_ns();
+                        if now >= self.accept_log_ns {
+                            self.accept_log_ns = now + LOG_INTERVAL_NS;
+                            tracing::warn!(
+                                listener = door.account.name(),
+                                "no connection can be taken, which is tried again: accept: {error}{}",
+                                remedy(&error)
+                            );
+                        }
+                        // The descriptors of those who were told of the end serve those who come.
+                        self.leaving.clear();
+                        door.rests = self.epoll.delete(acceptor).is_ok();
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whether one may come in by this door.
+    fn let_in(&self, index: usize, address: Option<SocketAddr>) -> Entry {
+        let limits = &self.common.settings.limits;
+        let max = limits.connections_max;
+        let refused = |why: Refusal, rejection: Rejection| {
+            self.doors[index].account.refuse(why);
+            Entry::Refused(rejection)
+        };
+        if let Some(peer) = address
+            && !limits.allow(canonical(peer))
+        {
+            return refused(Refusal::Network, Rejection::Network { peer });
+        }
+        if self.peers.len() >= max {
+            return refused(Refusal::Connections, Rejection::Connections { max });
+        }
+        let Some(peer) = address else {
+            return Entry::Admitted(None);
+        };
+        match self.quota.take(canonical(peer)) {
+            Some(share) => Entry::Admitted(Some(share)),
+            None => refused(
+                Refusal::StreamsPerSource,
+                Rejection::StreamsPerSource {
+                    peer,
+                    max: limits.streams_per_source,
+                },
+            ),
+        }
+    }
+
+    /// Takes a connection in, by its key; or refuses it, says why, and closes it.
+    pub(super) fn enter(
+        &mut self,
+        index: usize,
+        socket: Socket,
+        protocol: Protocol,
+        address: Option<SocketAddr>,
+    ) -> Option<u64> {
+        let (share, refused) = match self.let_in(index, address) {
+            Entry::Admitted(share) => (share, None),
+            Entry::Refused(rejection) => (None, Some(rejection)),
+        };
+        let key = self.next_key;
+        self.next_key += 1;
+        let prepared = match protocol {
+            Protocol::Call(_) | Protocol::Web(_) => socket.prepare_to_send(),
+            Protocol::Raw(_) | Protocol::Body(_) => Ok(()),
+        };
+        let watched = prepared.and_then(|()| Ok(self.epoll.add(&socket, readable(key))?));
+        let failed = watched.err().map(|error| Rejection::Failed {
+            what: "taking a connection",
+            why: error.to_string(),
+        });
+        let account = Arc::clone(&self.doors[index].account);
+        let peer = Peer::new(key, account, address, socket, protocol, share, now_ns());
+        self.peers.insert(key, peer);
+        match refused.or(failed) {
+            None => Some(key),
+            Some(rejection) => {
+                self.close(key, &Over::Refused(rejection));
+                None
+            }
+        }
+    }
+
+    fn admit(&mut self, index: usize, socket: Socket, address: Option<SocketAddr>) {
+        let door = &mut self.doors[index];
+        let Some((listen, _)) = &door.socket else {
+            return;
+        };
+        door.count += 1;
+        let protocol = match (listen, address) {
+            (Listen::AudioSocket { plain_hz, .. }, _) => {
+                Protocol::Call(Box::new(Call::new(*plain_hz)))
+            }
+            (Listen::Tcp { drop, .. } | Listen::Unix { drop, .. }, address) => {
+                let id = match address {
+                    Some(address) => format!("tcp-{address}"),
+                    None => format!("unix-{}", door.count),
+                };
+                Protocol::Raw(Box::new(Raw::new(id, *drop)))
+            }
+        };
+        self.enter(index, socket, protocol, address);
+    }
+}

@@ -1,0 +1,322 @@
+//! One connection as its thread sees it: a socket, what is said on it, and the way back.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+
+use super::super::{
+    body::Body,
+    call::Call,
+    host::{Host, Over},
+    raw::Raw,
+    socket::Socket,
+    voice::Voice,
+    web::Web,
+};
+use crate::{
+    ledger::Listener,
+    net::quota::Share,
+    output::participants::{
+        heard::{Mix, Reply},
+        outbox::Outbox,
+    },
+    queue::LeaseId,
+    stream::Stream,
+    wire::audiosocket::HANGUP_MESSAGE,
+};
+
+/// What is said on a connection.
+#[derive(Debug)]
+pub(super) enum Protocol {
+    Call(Box<Call>),
+    Raw(Box<Raw>),
+    Web(Box<Web>),
+    Body(Box<Body>),
+}
+
+/// What is left of a connection that is over.
+pub(super) struct Ended {
+    /// What still has to play.
+    pub(super) voice: Option<Voice>,
+    /// Its address's part of the quota.
+    pub(super) share: Option<Share>,
+    /// Its socket, and what still has to go out, if its peer has to learn of the end.
+    pub(super) leaving: Option<(Socket, Outbox)>,
+}
+
+/// What the epoll watches a connection for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Nothing: it is not in the epoll. Its sender waits until the ring has room.
+    Nothing,
+    Input,
+    InputAndRoom,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) key: u64,
+    pub(super) account: Arc<Listener>,
+    /// A Unix socket's peer has none.
+    pub(super) address: Option<SocketAddr>,
+    pub(super) socket: Socket,
+    pub(super) protocol: Protocol,
+    pub(super) outbox: Outbox,
+    /// Its address's part of the quota.
+    pub(super) share: Option<Share>,
+    watch: Watch,
+    /// When it began.
+    begun_ns: u64,
+    /// When something came last, or the connection itself.
+    last_ns: u64,
+}
+
+impl Peer {
+    /// A connection that was just taken, and is watched for input.
+    pub(super) fn new(
+        key: u64,
+        account: Arc<Listener>,
+        address: Option<SocketAddr>,
+        socket: Socket,
+        protocol: Protocol,
+        share: Option<Share>,
+        now_ns: u64,
+    ) -> Self {
+        Self {
+            key,
+            account,
+            address,
+            socket,
+            protocol,
+            outbox: Outbox::default(),
+            share,
+            watch: Watch::Input,
+            begun_ns: now_ns,
+            last_ns: now_ns,
+        }
+    }
+
+    /// Whether its sender is left to wait.
+    pub(super) fn rests(&self) -> bool {
+        self.watch == Watch::Nothing
+    }
+
+    /// How long it is there.
+    pub(super) fn age_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.begun_ns)
+    }
+
+    /// How long nothing came.
+    pub(super) fn silent_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.last_ns)
+    }
+
+    /// Something came, or was still to be played.
+    pub(super) fn touch(&mut self, now_ns: u64) {
+        self.last_ns = now_ns;
+    }
+
+    /// Whether it said something valid.
+    pub(super) fn is_known(&self) -> bool {
+        match &self.protocol {
+            Protocol::Call(call) => call.is_known(),
+            Protocol::Raw(raw) => raw.is_known(),
+            Protocol::Web(web) => web.is_known(),
+            Protocol::Body(body) => body.as_raw().is_known(),
+        }
+    }
+
+    /// Its stream, if it has one.
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        match &self.protocol {
+            Protocol::Call(call) => call.stream(),
+            Protocol::Raw(raw) => raw.stream(),
+            Protocol::Web(web) => web.stream(),
+            Protocol::Body(body) => body.as_raw().stream(),
+        }
+    }
+
+    /// Whether the mix has still to play what came, though nothing comes.
+    pub(super) fn is_playing(&self, now_ns: u64) -> bool {
+        match &self.protocol {
+            Protocol::Call(_) => false,
+            Protocol::Raw(raw) => raw.is_playing(now_ns),
+            Protocol::Web(web) => web.is_playing(now_ns),
+            Protocol::Body(body) => body.as_raw().is_playing(now_ns),
+        }
+    }
+
+    /// Most bytes to read now.
+    pub(super) fn appetite(&self) -> usize {
+        match &self.protocol {
+            Protocol::Call(_) => usize::MAX,
+            Protocol::Raw(raw) => raw.appetite(),
+            Protocol::Web(web) => web.appetite(),
+            Protocol::Body(body) => body.as_raw().appetite(),
+        }
+    }
+
+    /// A guest's beginning, before anything came.
+    pub(super) fn begin(&mut self, host: &Host<'_>) -> Result<(), Over> {
+        match &mut self.protocol {
+            Protocol::Call(_) | Protocol::Raw(_) => Ok(()),
+            Protocol::Web(web) => web.begin(host),
+            Protocol::Body(body) => body.begin(host),
+        }
+    }
+
+    /// Takes what came. Gives a voice that is complete, though the connection is not.
+    pub(super) fn receive(&mut self, bytes: &[u8], host: &Host<'_>) -> Result<Option<Voice>, Over> {
+        let Self {
+            protocol,
+            outbox,
+            socket,
+            ..
+        } = self;
+        // A peer that is gone is seen when it is read.
+        let mut reply = |message: &[u8]| outbox.send(message, socket).unwrap_or(false);
+        match protocol {
+            Protocol::Call(call) => call.receive(bytes, host, &mut reply).map(|()| None),
+            Protocol::Raw(raw) => raw.receive(bytes, host),
+            Protocol::Web(web) => web.receive(bytes, host, &mut reply).map(|()| None),
+            Protocol::Body(body) => body.raw().receive(bytes, host),
+        }
+    }
+
+    /// The ring in which its mix-minus comes, if it listens.
+    pub(super) fn output(&self) -> Option<LeaseId> {
+        match &self.protocol {
+            Protocol::Call(call) => call.output(),
+            Protocol::Web(web) => web.output(),
+            Protocol::Raw(_) | Protocol::Body(_) => None,
+        }
+    }
+
+    /// Sends a frame of the mix back, and says whether it is on its way; none if the peer is not to have it
+    /// yet.
+    pub(super) fn hear(&mut self, at: u64, samples: &[i16], mix: &mut Mix) -> Option<bool> {
+        let Self {
+            protocol,
+            outbox,
+            socket,
+            ..
+        } = self;
+        let reply = match protocol {
+            Protocol::Call(call) => call.hear(at, samples, mix),
+            Protocol::Web(web) => web.hear(at, samples, mix),
+            Protocol::Raw(_) | Protocol::Body(_) => Ok(Reply::Lost),
+        };
+        match reply {
+            Ok(Reply::Message(message)) => Some(outbox.send(message, socket).unwrap_or(false)),
+            Ok(Reply::Later) => Some(true),
+            Ok(Reply::HeldBack) => None,
+            Ok(Reply::Lost) | Err(_) => Some(false),
+        }
+    }
+
+    /// A frame of the mix went back, or was lost.
+    pub(super) fn count_output(&self, dropped: bool) {
+        match &self.protocol {
+            Protocol::Call(call) => call.count_output(dropped),
+            Protocol::Web(web) => web.count_output(dropped),
+            Protocol::Raw(_) | Protocol::Body(_) => {}
+        }
+    }
+
+    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
+        match &mut self.protocol {
+            Protocol::Call(call) => call.before_tick(tick, now_ns),
+            Protocol::Raw(raw) => raw.before_tick(tick, now_ns),
+            Protocol::Web(web) => web.before_tick(tick, now_ns),
+            Protocol::Body(body) => body.raw().before_tick(tick, now_ns),
+        }
+    }
+
+    /// Notes an event of its stream, if it has one.
+    pub(super) fn note(&mut self, what: &str, host: &Host<'_>) {
+        match &mut self.protocol {
+            Protocol::Call(call) => call.note(what, host),
+            Protocol::Raw(raw) => raw.note(what, host),
+            Protocol::Web(web) => web.note(what, host),
+            Protocol::Body(body) => body.as_raw().note(what, host),
+        }
+    }
+
+    /// Notes that the peer closed the connection, where that is not how its protocol ends.
+    pub(super) fn note_closed(&mut self, host: &Host<'_>) {
+        match &self.protocol {
+            Protocol::Call(_) => self.note("closed by the peer", host),
+            Protocol::Web(_) => self.note("connection lost: no close came", host),
+            Protocol::Raw(_) | Protocol::Body(_) => {}
+        }
+    }
+
+    /// Tells the peer that the connection is over, as far as its protocol has words for it.
+    pub(super) fn say_farewell(&mut self, over: &Over) {
+        let text;
+        let message = match (&self.protocol, over.rejection()) {
+            (Protocol::Web(web), _) => {
+                text = web.farewell(over);
+                &text
+            }
+            (Protocol::Call(_), Some(_)) => &HANGUP_MESSAGE[..],
+            (Protocol::Raw(_), Some(why)) => {
+                text = format!("mixpool: {why}\n").into_bytes();
+                &text
+            }
+            (Protocol::Call(_) | Protocol::Raw(_), None) | (Protocol::Body(_), _) => return,
+        };
+        // Not worth a look at the answer: the connection ends in any case.
+        let _ = self.outbox.finish(message, &mut self.socket);
+    }
+
+    /// The connection is over: gives what is left of it.
+    pub(super) fn end(self, over: &Over, host: &Host<'_>) -> Ended {
+        let by_peer = matches!(over, Over::HungUp);
+        let lingers = match &self.protocol {
+            // A WebSocket's peer waits for our side to close first (RFC 6455, 7.1.1).
+            Protocol::Web(_) => true,
+            Protocol::Call(_) | Protocol::Raw(_) => !by_peer,
+            // The answer to the request says it.
+            Protocol::Body(_) => false,
+        };
+        let voice = match self.protocol {
+            Protocol::Call(call) => call.end(host, by_peer),
+            Protocol::Raw(raw) => raw.end(host, by_peer),
+            Protocol::Web(web) => web.end(host, by_peer),
+            Protocol::Body(body) => body.end(over, host),
+        };
+        let leaving = lingers.then_some((self.socket, self.outbox));
+        Ended {
+            voice,
+            share: self.share,
+            leaving,
+        }
+    }
+
+    /// Has the epoll watch for what is wanted now.
+    pub(super) fn watch(&mut self, epoll: &Epoll) -> io::Result<()> {
+        let wanted = if self.appetite() == 0 {
+            Watch::Nothing
+        } else if self.outbox.is_waiting() {
+            Watch::InputAndRoom
+        } else {
+            Watch::Input
+        };
+        if wanted == self.watch {
+            return Ok(());
+        }
+        let mut flags = EpollFlags::EPOLLIN;
+        flags.set(EpollFlags::EPOLLOUT, wanted == Watch::InputAndRoom);
+        let mut event = EpollEvent::new(flags, self.key);
+        match (self.watch, wanted) {
+            // Not even an error is told of a sender that waits: it would be told again and again.
+            (_, Watch::Nothing) => epoll.delete(&self.socket)?,
+            (Watch::Nothing, _) => epoll.add(&self.socket, event)?,
+            _ => epoll.modify(&self.socket, &mut event)?,
+        }
+        self.watch = wanted;
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! Audio from a network, and its way back.
+//!
+//! - [`rtp`]: datagrams, many streams a socket.
+//! - [`conn`]: AudioSocket, bare samples over TCP and Unix sockets, WebSockets, HTTP bodies: one stream a
+//!   connection.
+//! - [`Admission`]: the face by which both get a stream from the engine.
+//! - [`Limits`], [`Tuner`]: the bounds on what strangers may take, and their change at run time.
+
+mod admission;
+pub mod conn;
+mod limits;
+mod listening;
+mod log_rate;
+mod quota;
+pub mod rtp;
+mod tuning;
+
+pub use admission::{Admission, Busy, Newcomer, NotAdmitted, Refused, lease};
+pub use limits::Limits;
+pub use listening::Listening;
+pub use log_rate::LogRate;
+pub use tuning::{Tuned, Tuner, Tuning};

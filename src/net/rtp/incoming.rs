@@ -1,0 +1,400 @@
+//! One RTP stream on its way in: from packets in their order to samples in its playout.
+//!
+//! Decides for each packet whether it is new, what its payload is, and whether the sender's clock goes on
+//! or begins anew. When samples play is for the [`Playout`] to decide.
+
+use std::{net::SocketAddr, time::Duration};
+
+mod payload;
+
+use super::{
+    Key, Shared,
+    probation::Held,
+    sequence::{MAX_DROPOUT, Order, Sequence},
+    table::Succession,
+    telephone::Presses,
+    timing::{Jitter, Steps, Timestamps},
+};
+use crate::{
+    ledger::{Discard, Packet as Count},
+    net::quota::Share,
+    playout::Playout,
+    stream::Stream,
+    wire::{
+        label::Label,
+        payload::{AudioPayload, Payload},
+        rtcp::{Report, SenderInfo},
+        rtp::Packet,
+    },
+};
+
+/// A stream has another name so often at most.
+const NAME_PERIOD_NS: u64 = 1_000_000_000;
+
+/// Events of a stream that are logged.
+const LOGGED_EVENTS_MAX: u32 = 256;
+
+/// By how much more than the time that passed the time stamps may go on where a stream changes its port.
+const MOVE_SLACK_NS: u64 = 1_000_000_000;
+
+/// One stream.
+pub(super) struct Incoming {
+    pub key: Key,
+    /// When the last packet or report came.
+    pub last_ns: u64,
+    /// The receiver's count of datagrams at the last packet that was ahead of all before it.
+    pub last_count: u64,
+    /// How long the last packet of audio was.
+    pub packet_ns: u64,
+    /// The same in interleaved samples of the mix, as the account counts.
+    packet_samples: u64,
+    /// The port that it came from before.
+    pub moved_from: Option<SocketAddr>,
+    /// It closes when it has played what waits, unless its sender goes on.
+    pub ending: bool,
+    /// It ends because its sender said so.
+    pub said_bye: bool,
+    /// Packets ahead of all before it that came since it began to end.
+    since_end: u32,
+    stream: Stream,
+    /// Its part of what its address may have.
+    _share: Share,
+    sequence: Sequence,
+    timestamps: Option<Timestamps>,
+    jitter: Option<Jitter>,
+    steps: Steps,
+    sound: Option<Sound>,
+    stray: Held,
+    presses: Presses,
+    events_logged: u32,
+    /// Bit `n` is set if the log has that type `n` is not decoded.
+    warned: u128,
+    /// Packets came since the figures were brought up to date.
+    stale: bool,
+    /// The middle of the last sender report's time, and when it came.
+    sender_report: Option<(u32, u64)>,
+    /// The checksum of the name that its sender said last, and when a name may be another.
+    said_name: (u32, u64),
+}
+
+/// How the stream sounds at present.
+struct Sound {
+    payload: AudioPayload,
+    playout: Playout,
+}
+
+impl Incoming {
+    /// A stream that was proved by the packet after this one, which is counted as received and still
+    /// to be given to [`first`](Self::first).
+    pub fn new(key: Key, stream: Stream, share: Share, first: u16, at_ns: u64, count: u64) -> Self {
+        Self {
+            key,
+            last_ns: at_ns,
+            packet_ns: 0,
+            packet_samples: 0,
+            last_count: count,
+            moved_from: None,
+            ending: false,
+            said_bye: false,
+            since_end: 0,
+            stream,
+            _share: share,
+            sequence: Sequence::new(first),
+            timestamps: None,
+            jitter: None,
+            steps: Steps::default(),
+            sound: None,
+            stray: Held::default(),
+            presses: Presses::default(),
+            events_logged: 0,
+            warned: 0,
+            stale: true,
+            sender_report: None,
+            said_name: (0, 0),
+        }
+    }
+
+    /// Its sender says what people call it, every few seconds: only another name costs a lock and an allocation, and
+    /// there is one a second at most.
+    pub fn say_name(&mut self, name: &[u8], now_ns: u64) {
+        let (said, not_before) = self.said_name;
+        let sum = crc32fast::hash(name);
+        if sum == said || now_ns < not_before {
+            return;
+        }
+        self.said_name = (sum, now_ns + NAME_PERIOD_NS);
+        if let Some(label) = Label::cleaned(name) {
+            self.stream.account().label().say(label.into());
+        }
+    }
+
+    /// The name in the report.
+    pub fn id(&self) -> &str {
+        self.stream.id()
+    }
+
+    /// The packet that began the stream, or its segment.
+    pub fn first(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &mut Shared) {
+        self.count(Count::Received);
+        let number = self.sequence.highest();
+        self.deliver(packet, Order::Ahead, number, at_ns, shared);
+    }
+
+    /// Another source takes the stream over, as a new segment of it, which begins with this packet.
+    pub fn take_over(&mut self, ssrc: u32, first: &Packet<'_>, at_ns: u64, shared: &mut Shared) {
+        self.key.ssrc = ssrc;
+        self.sender_report = None;
+        self.sequence.restart(first.sequence);
+        self.begin_segment();
+        self.first(first, at_ns, shared);
+    }
+
+    /// The number furthest ahead, of 16 bits.
+    pub fn highest(&self) -> u16 {
+        self.sequence.highest() as u16
+    }
+
+    /// A packet of the stream, the receiver's `count`-th datagram. `bytes` are the whole of it. Allocates
+    /// nothing but where a stream changes its payload, or may be about to start over.
+    pub fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        bytes: &[u8],
+        at_ns: u64,
+        count: u64,
+        shared: &mut Shared,
+    ) {
+        self.last_ns = at_ns;
+        self.stale = true;
+        self.count(Count::Received);
+        let (order, number) = self.sequence.take(packet.sequence);
+        match order {
+            Order::Ahead => {
+                self.last_count = count;
+                self.drop_stray(shared);
+            }
+            Order::Behind => self.count(Count::Reordered),
+            Order::Duplicate => {
+                self.count(Count::Duplicate);
+                return;
+            }
+            Order::Astray => {
+                self.drop_stray(shared);
+                self.stray.bytes.extend_from_slice(bytes);
+                self.stray.at_ns = at_ns;
+                return;
+            }
+            Order::Restart => {
+                self.last_count = count;
+                self.begin_segment();
+                let stray = std::mem::take(&mut self.stray);
+                if let Ok(stray_packet) = Packet::parse(&stray.bytes) {
+                    self.deliver(&stray_packet, Order::Ahead, number - 1, stray.at_ns, shared);
+                }
+            }
+        }
+        self.deliver(packet, order, number, at_ns, shared);
+        if self.ending {
+            self.after_end(order, shared.since_start(at_ns));
+        }
+    }
+
+    /// A packet came and was taken after the end. One that is ahead of all before may have been overtaken by
+    /// the goodbye; two show that the sender goes on.
+    fn after_end(&mut self, order: Order, at: Duration) {
+        self.since_end += match order {
+            Order::Ahead => 1,
+            Order::Restart => 2,
+            _ => 0,
+        };
+        if self.since_end >= 2 {
+            self.ending = false;
+            self.said_bye = false;
+            self.note("goes on", at);
+        } else if let Some(sound) = &mut self.sound {
+            sound.playout.end(&mut self.stream);
+        }
+    }
+
+    /// Whether another source, or the same from another port, may succeed: not before a packet is overdue.
+    pub fn succession(&self, slot: usize, now_ns: u64) -> Succession {
+        if now_ns.saturating_sub(self.last_ns) < self.packet_ns * 3 / 2 {
+            Succession::Open
+        } else {
+            Succession::Of(slot)
+        }
+    }
+
+    /// Whether number and time of a packet go on where the last one was.
+    pub fn goes_on_with(&self, packet: &Packet<'_>, now_ns: u64) -> bool {
+        let (Some(timestamps), Some(sound)) = (self.timestamps, &self.sound) else {
+            return false;
+        };
+        let passed_ns = now_ns.saturating_sub(self.last_ns) + MOVE_SLACK_NS;
+        let passed = u128::from(passed_ns) * u128::from(sound.payload.rate_hz) / 1_000_000_000;
+        let ahead = packet.sequence.wrapping_sub(self.highest());
+        let later = timestamps.ahead(packet.timestamp);
+        (1..MAX_DROPOUT).contains(&ahead) && later >= 0 && later as u128 <= passed
+    }
+
+    /// A packet of the source that this stream had before, which was sent before the change.
+    pub fn straggler(&mut self, packet: &Packet<'_>, shared: &Shared) {
+        self.count(Count::Received);
+        self.count(Count::Late);
+        if let Some(samples) = Self::samples_in(packet, shared) {
+            self.stream.account().offer(samples);
+            self.stream.account().settle_late(samples);
+        }
+    }
+
+    /// What the stream needs for this tick. Never allocates.
+    pub fn before_tick(&mut self, tick: u64) {
+        if let Some(sound) = &mut self.sound {
+            sound.playout.top_up(tick, &mut self.stream);
+        }
+        self.bring_up_to_date();
+    }
+
+    /// Writes the figures of what came into the account.
+    fn bring_up_to_date(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let (expected, lost) = self.sequence.totals();
+        if let Some(network) = self.stream.account().network() {
+            network.set_expected(expected, lost, self.packet_samples);
+            network.set_last_packet(self.last_ns);
+            if let Some(jitter) = &self.jitter {
+                network.set_jitter(jitter.time());
+            }
+        }
+    }
+
+    /// Nothing more should come: what waits is still played.
+    pub fn end(&mut self, shared: &Shared) {
+        self.ending = true;
+        self.since_end = 0;
+        self.drop_stray(shared);
+        if let Some(sound) = &mut self.sound {
+            sound.playout.end(&mut self.stream);
+        }
+    }
+
+    /// Whether its end was commanded.
+    pub fn is_dismissed(&self) -> bool {
+        self.stream.is_dismissed()
+    }
+
+    /// Whether it has ended and played what there was.
+    pub fn is_done(&self) -> bool {
+        self.ending
+            && self
+                .sound
+                .as_ref()
+                .is_none_or(|sound| sound.playout.is_empty())
+    }
+
+    /// The mix ends, or the stream by command: what waits plays no more, and is accounted for.
+    pub fn close(&mut self, shared: &Shared) {
+        self.drop_stray(shared);
+        self.bring_up_to_date();
+        self.abandon();
+    }
+
+    fn abandon(&mut self) {
+        if let Some(mut sound) = self.sound.take() {
+            sound.playout.abandon(&mut self.stream);
+        }
+    }
+
+    /// What the stream's sender reported.
+    pub fn sender_report(&mut self, info: &SenderInfo, at_ns: u64) {
+        self.sender_report = Some((info.ntp_middle(), at_ns));
+    }
+
+    /// What is reported to the stream's sender.
+    pub fn report(&mut self, now_ns: u64) -> Report {
+        let numbers = self.sequence.report();
+        let (last, since) = match self.sender_report {
+            None => (0, 0),
+            Some((ntp_middle, at_ns)) => {
+                let since = u128::from(now_ns.saturating_sub(at_ns)) << 16;
+                (ntp_middle, (since / 1_000_000_000) as u32)
+            }
+        };
+        Report {
+            ssrc: self.key.ssrc,
+            fraction_lost: numbers.fraction_lost,
+            lost: numbers.cumulative_lost,
+            highest_sequence: numbers.highest,
+            jitter: self.jitter.as_ref().map_or(0, Jitter::units),
+            last_sender_report: last,
+            since_last_sender_report: since,
+        }
+    }
+
+    /// Notes an event, in the account and the log. Locks and allocates.
+    pub fn note(&mut self, what: &str, at: Duration) {
+        if let Some(network) = self.stream.account().network() {
+            network.note(at, what);
+        }
+        if self.events_logged < LOGGED_EVENTS_MAX {
+            self.events_logged += 1;
+            tracing::info!(stream = self.id(), "{what}");
+        }
+    }
+
+    fn count(&self, what: Count) {
+        if let Some(network) = self.stream.account().network() {
+            network.count(what);
+        }
+    }
+
+    /// The packet that was far off is not of a new beginning: what it holds is accounted for.
+    fn drop_stray(&mut self, shared: &Shared) {
+        if self.stray.bytes.is_empty() {
+            return;
+        }
+        if let Ok(packet) = Packet::parse(&self.stray.bytes) {
+            self.discard(&packet, shared);
+        }
+        self.stray.bytes.clear();
+    }
+
+    /// The sender's clock begins anew.
+    fn begin_segment(&mut self) {
+        self.timestamps = None;
+        if let Some(jitter) = &mut self.jitter {
+            jitter.restart();
+        }
+        if let Some(sound) = &mut self.sound {
+            sound.playout.begin_segment();
+        }
+    }
+
+    /// Samples in a packet of audio.
+    fn samples_in(packet: &Packet<'_>, shared: &Shared) -> Option<u64> {
+        match shared.settings.payloads.get(packet.payload_type) {
+            Payload::Audio(payload) => {
+                // In samples of the mix, as the account counts.
+                let instants = packet.payload.len() / payload.bytes_per_instant();
+                let mix = shared.clock.format;
+                Some(mix.samples_as_long_as(instants as u64, payload.rate_hz))
+            }
+            _ => None,
+        }
+    }
+
+    /// A packet that plays no more, as it came after the end, or never was the stream's.
+    fn discard(&self, packet: &Packet<'_>, shared: &Shared) {
+        let Some(samples) = Self::samples_in(packet, shared) else {
+            return;
+        };
+        let account = self.stream.account();
+        account.offer(samples);
+        account.settle_discarded(samples);
+        if let Some(network) = account.network() {
+            network.discard(Discard::Ended, samples);
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! The threads and sockets of one RTP address: thin, around [`Receiver`]s.
+//!
+//! Each thread has a socket of its own on the same port, and the kernel deals senders out to them by
+//! their address, so no two threads share a stream. The next port's reports are read by the first thread
+//! and handed to all, as nobody else knows whose they are.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        eventfd::{EfdFlags, EventFd},
+        time::TimeSpec,
+        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+    },
+};
+
+use super::{
+    Outgoing, Quota, Receiver, Settings, Via,
+    socket::{BATCH, Batch, Sockets, send},
+};
+use crate::{
+    audio::MixClock,
+    ledger::Listener,
+    net::{Admission, Listening, Tuned, Tuner, Tuning},
+    os::{during, now_ns},
+};
+
+/// A thread rests for so long after it read what waited: datagrams that come meanwhile share a wake-up.
+/// It is how exactly their times are known.
+const REST_MS: u8 = 1;
+
+/// It rests for so long after a call to receive failed.
+const REFUSED_REST_MS: u8 = 20;
+
+/// Batches that are read before the tick is looked after, whatever floods in.
+const BATCHES_MAX: usize = 32;
+
+/// Reports of the next port that may wait for a thread.
+const REPORTS_MAX: usize = 256;
+
+/// What an RTP listener is started with.
+#[derive(Debug, Clone)]
+pub struct RtpSettings {
+    /// Where packets come to; reports come to the next port, too. Port 0 lets the kernel choose. A
+    /// multicast group is joined.
+    pub address: SocketAddr,
+    /// The interface on which a group is joined; the kernel chooses if there is none.
+    pub interface: Option<String>,
+    /// Threads that receive, 1 or more. A group has one, as each socket would get all of it.
+    pub threads: usize,
+    /// The kernel's buffer for each thread's socket.
+    pub receive_buffer_bytes: usize,
+    /// How streams are taken.
+    pub streams: Settings,
+}
+
+/// A running listener. Dropping it without [`join`](Self::join) leaves its threads running.
+#[derive(Debug)]
+pub struct RtpListener {
+    address: SocketAddr,
+    account: Arc<Listener>,
+    tuner: Tuner,
+    bells: Vec<Arc<EventFd>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl RtpListener {
+    /// Binds the sockets and starts the threads. Streams are admitted from then on.
+    ///
+    /// # Errors
+    /// The kernel's reason, if an address cannot be bound or a thread not be started.
+    pub fn start(
+        settings: RtpSettings,
+        clock: MixClock,
+        admission: &Arc<dyn Admission>,
+    ) -> io::Result<Self> {
+        let RtpSettings {
+            address,
+            interface,
+            threads,
+            receive_buffer_bytes,
+            streams,
+        } = settings;
+        let threads = if address.ip().is_multicast() {
+            1
+        } else {
+            threads.max(1)
+        };
+        let no_listener = format!("cannot listen on rtp {address}");
+        let sockets = Sockets::bind(address, interface.as_deref(), threads, receive_buffer_bytes)
+            .map_err(during(&no_listener))?;
+        let address = sockets.packets[0]
+            .local_addr()
+            .map_err(during(&no_listener))?;
+        let account = Arc::new(Listener::new(format!("rtp {address}")));
+        // The kernel counts its own share, and says twice what was asked for.
+        if sockets.buffer_bytes / 2 < receive_buffer_bytes {
+            tracing::warn!(
+                listener = account.name(),
+                "the kernel grants a receive buffer of {} bytes, not {}: a burst may be lost; raise \
+                 net.core.rmem_max",
+                sockets.buffer_bytes / 2,
+                receive_buffer_bytes
+            );
+        }
+        let reports = Arc::new(sockets.reports);
+        let quota = Quota::new(streams.limits.streams_per_source);
+        let (tellers, mut told): (Vec<_>, Vec<_>) = (1..threads)
+            .map(|_| mpsc::sync_channel(REPORTS_MAX))
+            .unzip();
+        let mut tellers = Some(tellers);
+        let mut listener = Self {
+            address,
+            account,
+            tuner: Tuner::new(Tuning {
+                limits: streams.limits.clone(),
+                playout: streams.playout,
+            }),
+            bells: Vec::new(),
+            threads: Vec::new(),
+        };
+        told.reverse();
+        for (index, packets) in sockets.packets.into_iter().enumerate() {
+            let receiver = Receiver::new(
+                streams.clone(),
+                clock,
+                Arc::clone(admission),
+                Arc::clone(&listener.account),
+                quota.clone(),
+                rand::random(),
+            );
+            let control = match tellers.take() {
+                Some(tellers) => Control::Read(tellers),
+                None => Control::Told(told.pop()),
+            };
+            let tuned = listener.tuner.tuned();
+            let shard = Shard::new(
+                packets,
+                Arc::clone(&reports),
+                control,
+                receiver,
+                tuned,
+                clock,
+            );
+            let started = shard.and_then(|shard| {
+                let bell = Arc::clone(&shard.bell);
+                let thread = thread::Builder::new()
+                    .name(format!("rtp-{index}"))
+                    .spawn(move || shard.run())
+                    .map_err(during("starting a thread"))?;
+                Ok((bell, thread))
+            });
+            match started {
+                Ok((bell, thread)) => {
+                    listener.bells.push(bell);
+                    listener.threads.push(thread);
+                }
+                Err(error) => {
+                    listener.join();
+                    return Err(during(&no_listener)(error));
+                }
+            }
+        }
+        Ok(listener)
+    }
+
+    /// Where packets come to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What came and became no stream.
+    pub fn account(&self) -> &Arc<Listener> {
+        &self.account
+    }
+
+    /// Asks the threads to end. Enters the kernel, and does not wait.
+    pub fn stop(&self) {
+        for bell in &self.bells {
+            // It could fail only after 2^64 requests.
+            let _ = bell.write(1);
+        }
+    }
+
+    /// Stops the threads and waits for them. All streams have ended then, and every sample that came is
+    /// in their accounts.
+    ///
+    /// # Panics
+    /// If a thread did: a bug.
+    pub fn join(self) {
+        self.stop();
+        for thread in self.threads {
+            thread.join().expect("an RTP thread panicked");
+        }
+    }
+}
+
+impl Listening for RtpListener {
+    fn accounts(&self) -> Vec<Arc<Listener>> {
+        vec![Arc::clone(&self.account)]
+    }
+
+    fn tuner(&self) -> Tuner {
+        self.tuner.clone()
+    }
+
+    fn join(self: Box<Self>) {
+        (*self).join();
+    }
+}
+
+/// A report from the next port.
+type Report = (Box<[u8]>, SocketAddr, u64);
+
+/// How a thread has the reports of the next port.
+enum Control {
+    /// It reads them, and tells the others.
+    Read(Vec<mpsc::SyncSender<Report>>),
+    /// It is told.
+    Told(Option<mpsc::Receiver<Report>>),
+}
+
+/// One thread.
+struct Shard {
+    packets: UdpSocket,
+    reports: Arc<UdpSocket>,
+    control: Control,
+    receiver: Receiver,
+    tuned: Tuned,
+    /// Datagrams that the kernel had dropped when it was last asked.
+    dropped: u32,
+    clock: MixClock,
+    /// How long before a tick its samples are placed.
+    next_tick: u64,
+    timer: TimerFd,
+    bell: Arc<EventFd>,
+    /// Waits for datagrams, too.
+    all: Epoll,
+    /// Waits for the timer and the bell alone.
+    quiet: Epoll,
+}
+
+const TIMER: u64 = 0;
+const BELL: u64 = 1;
+const SOCKET: u64 = 2;
+
+impl Shard {
+    fn new(
+        packets: UdpSocket,
+        reports: Arc<UdpSocket>,
+        control: Control,
+        receiver: Receiver,
+        tuned: Tuned,
+        clock: MixClock,
+    ) -> io::Result<Self> {
+        let timer = TimerFd::new(
+            ClockId::CLOCK_MONOTONIC,
+            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+        )
+        .map_err(during("timerfd_create"))?;
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(during("eventfd"))?;
+        let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
+        let epoll = || Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"));
+        let [all, quiet] = [epoll()?, epoll()?];
+        let added = [&all, &quiet]
+            .into_iter()
+            .try_for_each(|epoll| {
+                epoll.add(&timer, event(TIMER))?;
+                epoll.add(&bell, event(BELL))
+            })
+            .and_then(|()| all.add(&packets, event(SOCKET)))
+            .and_then(|()| match control {
+                Control::Read(_) => all.add(&reports, event(SOCKET)),
+                Control::Told(_) => Ok(()),
+            });
+        added.map_err(during("epoll_ctl"))?;
+        let shard = Self {
+            packets,
+            reports,
+            control,
+            receiver,
+            tuned,
+            dropped: 0,
+            clock,
+            next_tick: clock.next_tick(now_ns() + clock.lead_ns()),
+            timer,
+            bell: Arc::new(bell),
+            all,
+            quiet,
+        };
+        shard.arm()?;
+        Ok(shard)
+    }
+
+    fn run(mut self) {
+        // Made here, as it holds pointers, and no thread gives such away.
+        let mut batch = Batch::new();
+        let mut rest = None;
+        loop {
+            let stop = match rest {
+                Some(ms) => wait(&self.quiet, EpollTimeout::from(ms)),
+                None => wait(&self.all, EpollTimeout::NONE),
+            };
+            rest = self.drain(&mut batch);
+            self.tick(&mut batch);
+            if stop {
+                break;
+            }
+        }
+        self.count_drops(&mut batch, now_ns());
+        let Self {
+            packets,
+            reports,
+            receiver,
+            ..
+        } = self;
+        receiver.close(now_ns(), &mut |outgoing| {
+            dispatch(&packets, &reports, outgoing);
+        });
+    }
+
+    /// Takes what waits in the sockets, in bounds. Returns for how many milliseconds to rest before more is
+    /// taken: none if nothing waited.
+    fn drain(&mut self, batch: &mut Batch) -> Option<u8> {
+        let mut any = false;
+        let mut refused = false;
+        let Self {
+            packets, receiver, ..
+        } = self;
+        for _ in 0..BATCHES_MAX {
+            let now = now_ns();
+            let taken = batch.receive(packets, |bytes, from| receiver.datagram(bytes, from, now));
+            let taken = taken.unwrap_or_else(|error| {
+                refused = true;
+                refuse(receiver.account(), &error);
+                0
+            });
+            any |= taken > 0;
+            if taken < BATCH {
+                break;
+            }
+        }
+        refused |= self.drain_reports(batch);
+        match (refused, any) {
+            (true, _) => Some(REFUSED_REST_MS),
+            (false, true) => Some(REST_MS),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether a call to receive failed.
+    fn drain_reports(&mut self, batch: &mut Batch) -> bool {
+        let now = now_ns();
+        match &mut self.control {
+            Control::Read(others) => {
+                let receiver = &mut self.receiver;
+                let taken = batch.receive(&self.reports, |bytes, from| {
+                    receiver.control(bytes, from, now);
+                    for other in &*others {
+                        // A thread that does not keep up loses reports, not packets.
+                        let _ = other.try_send((bytes.into(), from, now));
+                    }
+                });
+                if let Err(error) = &taken {
+                    refuse(receiver.account(), error);
+                }
+                taken.is_err()
+            }
+            Control::Told(told) => {
+                for (bytes, from, at) in told.iter().flat_map(mpsc::Receiver::try_iter) {
+                    self.receiver.overheard(&bytes, from, at);
+                }
+                false
+            }
+        }
+    }
+
+    /// Serves the ticks that are near, in order: several, if this thread was held up.
+    fn tick(&mut self, batch: &mut Batch) {
+        let now = now_ns();
+        if self.clock.placed_ns(self.next_tick) > now {
+            return;
+        }
+        self.count_drops(batch, now);
+        if let Some(tuning) = self.tuned.changed() {
+            self.receiver.retune(tuning);
+        }
+        let Self {
+            packets,
+            reports,
+            receiver,
+            ..
+        } = self;
+        while self.clock.placed_ns(self.next_tick) <= now {
+            receiver.before_tick(self.next_tick, now, &mut |outgoing| {
+                dispatch(packets, reports, outgoing);
+            });
+            self.next_tick += 1;
+        }
+        // Only a time before the clock's beginning could be refused.
+        let _ = self.arm();
+    }
+
+    fn count_drops(&mut self, batch: &mut Batch, now: u64) {
+        let receiver = &mut self.receiver;
+        let dropped = batch.receive_drops(&self.packets, |bytes, from| {
+            receiver.datagram(bytes, from, now);
+        });
+        if let Some(dropped) = dropped {
+            receiver
+                .account()
+                .drop_in_kernel(dropped.wrapping_sub(self.dropped).into());
+            self.dropped = dropped;
+        }
+    }
+
+    /// Sets the timer to the lead before the next tick.
+    fn arm(&self) -> io::Result<()> {
+        let due = self.clock.placed_ns(self.next_tick);
+        let due = TimeSpec::from_duration(Duration::from_nanos(due.max(1)));
+        self.timer
+            .set(
+                Expiration::OneShot(due),
+                TimerSetTimeFlags::TFD_TIMER_ABSTIME,
+            )
+            .map_err(during("timerfd_settime"))
+    }
+}
+
+/// Counts a failed call to receive, and logs it ever more rarely.
+fn refuse(account: &Listener, error: &io::Error) {
+    if account.fail_to_receive() {
+        tracing::warn!(
+            listener = account.name(),
+            "cannot receive: {error}; counted as receive_errors"
+        );
+    }
+}
+
+/// Waits; gives whether it is time to stop.
+fn wait(epoll: &Epoll, timeout: EpollTimeout) -> bool {
+    let mut events = [EpollEvent::empty(); 4];
+    let count = match epoll.wait(&mut events, timeout) {
+        Ok(count) => count,
+        // As good as a wait that found nothing.
+        Err(Errno::EINTR) => 0,
+        Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
+    };
+    events[..count].iter().any(|event| event.data() == BELL)
+}
+
+fn dispatch(packets: &UdpSocket, reports: &UdpSocket, outgoing: Outgoing<'_>) {
+    let socket = match outgoing.via {
+        Via::Rtp => packets,
+        Via::Rtcp => reports,
+    };
+    send(socket, outgoing.to, outgoing.bytes);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! RTP in (RFC 3550): many streams on one UDP port, told apart by source address and SSRC.
+//!
+//! - `sequence`, `timing`, `telephone`: what one sender's numbers, timestamps and keys say
+//! - `advice`: what the log says of packets that are not read as they were meant
+//! - `probation`, `table`: who is a stream
+//! - `incoming`: one stream, from packets to its playout
+//! - `receiver`: all of them, passive, on the time that its owner passes in; `reports` go back
+//! - `listener`, `socket`: the threads and sockets around it, thin
+//!
+//! What belongs to no live source, whether a flood or a stray, costs a live stream nothing: it has no
+//! slot before two of its packets in sequence came, and the tables of strangers are bounded.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use super::Limits;
+use crate::{
+    audio::{Gain, MixClock},
+    ledger::{Listener, Malformed},
+    playout::PlayoutSettings,
+    wire::{
+        payload::{Payload, PayloadMap},
+        rtp::Packet,
+    },
+};
+
+mod advice;
+mod dismissed;
+mod group;
+mod incoming;
+mod listener;
+mod probation;
+mod receiver;
+mod reports;
+mod sequence;
+mod socket;
+mod table;
+mod telephone;
+mod timing;
+
+pub use super::quota::Quota;
+pub use listener::{RtpListener, RtpSettings};
+pub use receiver::Receiver;
+pub use reports::{Outgoing, Via};
+
+/// Logged lines about strangers, a second and receiver.
+const LINES_PER_SECOND: u32 = 10;
+
+/// Samples that the longest datagram can hold.
+const SAMPLES_MAX: usize = 1 << 16;
+
+/// What tells streams apart: where packets come from, and the source that they name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Address and port of the sender.
+    pub from: SocketAddr,
+    /// The synchronisation source in its packets.
+    pub ssrc: u32,
+}
+
+/// How a listener takes streams.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What payload types mean.
+    pub payloads: PayloadMap,
+    /// How each stream is played.
+    pub playout: PlayoutSettings,
+    /// What strangers may take.
+    pub limits: Limits,
+    /// Of each stream; the server's own if none is given.
+    pub gain: Option<Gain>,
+    /// Our name in reports, as `user@host`; cut to 255 bytes.
+    pub cname: String,
+}
+
+/// What all streams of a receiver share.
+struct Shared {
+    settings: Settings,
+    clock: MixClock,
+    listener: Arc<Listener>,
+    /// The last tick that the streams were asked for.
+    tick: Option<u64>,
+    /// Where a packet's samples are decoded.
+    scratch: Box<[i16]>,
+    /// When a second of lines began, and how many there were.
+    lines: (u64, u32),
+    malformed_ns: Option<u64>,
+}
+
+impl Shared {
+    fn new(settings: Settings, clock: MixClock, listener: Arc<Listener>) -> Self {
+        Self {
+            settings,
+            clock,
+            listener,
+            tick: None,
+            scratch: vec![0; SAMPLES_MAX].into(),
+            lines: (0, 0),
+            malformed_ns: None,
+        }
+    }
+
+    /// Time since the mix began.
+    fn since_start(&self, at_ns: u64) -> Duration {
+        Duration::from_nanos(at_ns.saturating_sub(self.clock.first_ns))
+    }
+
+    /// Counts malformed input by its kind, and logs it ever more rarely: once a second at most.
+    fn malformed(&mut self, how: Malformed, from: SocketAddr, now_ns: u64, why: &dyn fmt::Display) {
+        let told = self.listener.malformed(how);
+        let quiet = self
+            .malformed_ns
+            .is_some_and(|last| now_ns.saturating_sub(last) < 1_000_000_000);
+        if told && !quiet {
+            self.malformed_ns = Some(now_ns);
+            tracing::warn!(listener = self.listener.name(), %from, "malformed input dropped: {why}");
+        }
+    }
+
+    /// Whether packets of this type have a meaning here.
+    fn knows(&self, payload_type: u8) -> bool {
+        self.settings.payloads.get(payload_type) != Payload::Unsupported
+    }
+
+    /// Whether another line about a stranger may be logged.
+    fn may_log(&mut self, now_ns: u64) -> bool {
+        if now_ns.saturating_sub(self.lines.0) >= 1_000_000_000 {
+            self.lines = (now_ns, 0);
+        }
+        self.lines.1 += 1;
+        self.lines.1 <= LINES_PER_SECOND
+    }
+}

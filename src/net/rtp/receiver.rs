@@ -1,0 +1,464 @@
+//! All streams of one socket: who is admitted, who is not, and what their reports say.
+//!
+//! Passive: its owner reads the sockets, says when a tick is near, and sends the reports. No datagram of
+//! a live stream allocates or locks, but where the stream changes what it sends; a stranger's does,
+//! within bounds.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+mod control;
+
+use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
+
+use super::{
+    Key, Outgoing, Settings, Shared, Via, advice,
+    dismissed::Dismissed,
+    incoming::Incoming,
+    probation::{Held, Probation},
+    reports::Reporter,
+    sequence::MAX_MISORDER,
+    table::{Kin, Succession, Table},
+};
+use crate::{
+    audio::MixClock,
+    ledger::{Listener, Malformed, Refusal},
+    net::{Admission, Newcomer, Tuning, quota::Quota},
+    wire::{
+        payload::static_name,
+        rtcp::{self, Compound},
+        rtp::{Packet, RtpError},
+    },
+};
+
+/// Streams that were refused and are remembered, so that each is counted and logged once.
+const TURNED_AWAY_MAX: usize = 4096;
+
+/// How often a stream that was refused is asked in again.
+const RETRY_NS: u64 = 1_000_000_000;
+
+/// A stream that was refused and is silent for so long is forgotten.
+const TURNED_AWAY_MEMORY_NS: u64 = 10_000_000_000;
+
+/// Sources that said goodbye and are remembered: packets that it overtook are no new stream.
+const GONE_MAX: usize = 4096;
+
+/// For how long they are.
+const GONE_MEMORY_NS: u64 = 2_000_000_000;
+
+/// How often the tables are swept.
+const SWEEP_NS: u64 = 1_000_000_000;
+
+/// The streams of one socket.
+pub struct Receiver {
+    shared: Shared,
+    admission: Arc<dyn Admission>,
+    quota: Quota,
+    table: Table,
+    probation: Probation,
+    turned_away: HashMap<Key, TurnedAway>,
+    /// Sources that said goodbye.
+    gone: HashMap<Key, Gone>,
+    dismissed: Dismissed,
+    reporter: Reporter,
+    /// Datagrams of packets taken so far.
+    count: u64,
+    swept_ns: u64,
+}
+
+struct Gone {
+    /// How long it is remembered.
+    until_ns: u64,
+    /// The number furthest ahead.
+    highest: u16,
+}
+
+struct TurnedAway {
+    why: Refusal,
+    last_ns: u64,
+    retry_ns: u64,
+}
+
+impl Receiver {
+    /// A receiver without streams. `seed` gives its own number and the times of its reports. Receivers
+    /// of one listener share its quota.
+    pub fn new(
+        settings: Settings,
+        clock: MixClock,
+        admission: Arc<dyn Admission>,
+        listener: Arc<Listener>,
+        quota: Quota,
+        seed: u64,
+    ) -> Self {
+        let reporter = Reporter::new(
+            settings.cname.clone(),
+            Xoshiro256PlusPlus::seed_from_u64(seed),
+        );
+        Self {
+            shared: Shared::new(settings, clock, listener),
+            admission,
+            quota,
+            table: Table::default(),
+            probation: Probation::default(),
+            turned_away: HashMap::new(),
+            gone: HashMap::new(),
+            dismissed: Dismissed::default(),
+            reporter,
+            count: 0,
+            swept_ns: 0,
+        }
+    }
+
+    /// Streams at present.
+    pub fn streams(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Takes other limits from now on, and has new streams played otherwise.
+    pub fn retune(&mut self, tuning: Tuning) {
+        let Tuning { limits, playout } = tuning;
+        self.quota.set_max(limits.streams_per_source);
+        let settings = &mut self.shared.settings;
+        (settings.limits, settings.playout) = (limits, playout);
+    }
+
+    /// Sources of whom one packet came.
+    pub fn strangers(&self) -> usize {
+        self.probation.len()
+    }
+
+    /// A datagram of the main port: a packet, or a report (RFC 5761).
+    pub fn datagram(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
+        let from = canonical(from);
+        if rtcp::is_rtcp(bytes) {
+            self.report(bytes, from, now_ns, Via::Rtp);
+            return;
+        }
+        let packet = match Packet::parse(bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.shared.malformed(kind(&error), from, now_ns, &error);
+                return;
+            }
+        };
+        self.count += 1;
+        let key = Key {
+            from,
+            ssrc: packet.ssrc,
+        };
+        match self.table.get(key) {
+            Some(incoming) => {
+                incoming.packet(&packet, bytes, now_ns, self.count, &mut self.shared);
+            }
+            None => self.stranger(key, &packet, bytes, now_ns),
+        }
+    }
+
+    /// A datagram of the next port: a report, or nothing.
+    pub fn control(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
+        self.report(bytes, canonical(from), now_ns, Via::Rtcp);
+    }
+
+    /// The same, where the receiver that read it has told of it if it was nothing.
+    pub(super) fn overheard(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
+        if let Ok(compound) = Compound::parse(bytes) {
+            self.obey(compound, canonical(from), now_ns, Via::Rtcp);
+        }
+    }
+
+    /// What came and became no stream.
+    pub fn account(&self) -> &Listener {
+        &self.shared.listener
+    }
+
+    /// Gives each stream what this tick mixes, ends those that are idle or dismissed, and sends the reports
+    /// that are due. To be called once for each tick, in order, shortly before it is due. Allocates only where
+    /// streams end.
+    pub fn before_tick(&mut self, tick: u64, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+        self.shared.tick = Some(tick);
+        let idle_ns = duration_ns(self.shared.settings.limits.idle_timeout);
+        let mut done = Vec::new();
+        for (slot, incoming) in self.table.streams() {
+            if incoming.is_dismissed() {
+                let at = self.shared.since_start(now_ns);
+                incoming.note("ended by command", at);
+                incoming.close(&self.shared);
+                self.dismissed.add(incoming.key, now_ns);
+                done.push(slot);
+                continue;
+            }
+            incoming.before_tick(tick);
+            if !incoming.ending && now_ns.saturating_sub(incoming.last_ns) > idle_ns {
+                self.shared.listener.time_out();
+                let at = self.shared.since_start(now_ns);
+                incoming.note("idle", at);
+                incoming.end(&self.shared);
+            }
+            if incoming.is_done() {
+                incoming.close(&self.shared);
+                if incoming.said_bye && self.gone.len() < GONE_MAX {
+                    let gone = Gone {
+                        until_ns: now_ns + GONE_MEMORY_NS,
+                        highest: incoming.highest(),
+                    };
+                    self.gone.insert(incoming.key, gone);
+                }
+                done.push(slot);
+            }
+        }
+        for slot in done {
+            self.table.remove(slot);
+        }
+        self.reporter.send_due(&mut self.table, now_ns, send);
+        if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
+            self.swept_ns = now_ns;
+            self.sweep(now_ns);
+        }
+    }
+
+    /// Ends all streams: what waits plays no more, and is accounted for. Tells the senders.
+    pub fn close(mut self, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+        self.reporter.send_bye(&mut self.table, now_ns, send);
+        for (_, incoming) in self.table.streams() {
+            incoming.close(&self.shared);
+        }
+        let held = self.probation.len() as u64;
+        self.shared.listener.leave_out(held);
+    }
+
+    fn idle_ns(&self) -> u64 {
+        duration_ns(self.shared.settings.limits.idle_timeout)
+    }
+
+    fn sweep(&mut self, now_ns: u64) {
+        self.probation.forget_stale(now_ns);
+        let forgotten = self.probation.take_forgotten();
+        self.shared.listener.leave_out(forgotten);
+        self.turned_away
+            .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
+        self.gone.retain(|_, gone| gone.until_ns > now_ns);
+        self.dismissed.sweep(now_ns, self.idle_ns());
+    }
+
+    /// A packet of no live source.
+    fn stranger(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
+        if !self.shared.settings.limits.allow(key.from.ip()) {
+            self.shared.listener.refuse(Refusal::Network);
+            return;
+        }
+        // A packet ahead of all before the goodbye shows that its sender goes on.
+        let overtaken = |gone: &Gone| {
+            now_ns < gone.until_ns && gone.highest.wrapping_sub(packet.sequence) < MAX_MISORDER
+        };
+        if self.gone.get(&key).is_some_and(overtaken) {
+            self.shared.listener.leave_out(1);
+            return;
+        }
+        let idle_ns = self.idle_ns();
+        if self.dismissed.refuses(key, now_ns, idle_ns) {
+            self.shared.listener.refuse(Refusal::Dismissed);
+            return;
+        }
+        match self.table.kin(key, packet.sequence) {
+            Kin::Stranger => {}
+            Kin::Straggler(slot) => {
+                if let Some(incoming) = self.table.slot(slot) {
+                    incoming.straggler(packet, &self.shared);
+                }
+                return;
+            }
+            Kin::Overtaken(slot) => {
+                if let Some(incoming) = self.table.slot(slot) {
+                    incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+                }
+                return;
+            }
+        }
+        if let Some(away) = self.turned_away.get_mut(&key) {
+            away.last_ns = now_ns;
+            // A packet of a type that is known, or that may prove one, is asked in at once.
+            let known = away.why == Refusal::Payload
+                && (self.shared.knows(packet.payload_type) || self.probation.holds(key));
+            if now_ns < away.retry_ns && !known {
+                self.shared.listener.leave_out(1);
+                return;
+            }
+        }
+        let held = self.hold(key, packet, bytes, now_ns);
+        if let Some(held) = held {
+            self.proved(key, &held, packet, bytes, now_ns);
+        }
+    }
+
+    /// Leaves it to the next packet whether a source succeeds another: what came too soon must not push a live
+    /// one aside.
+    fn wait(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
+        self.shared.listener.leave_out(1);
+        self.hold(key, packet, bytes, now_ns);
+    }
+
+    /// Holds a stranger's packet. Returns the one before it if the two prove a source.
+    fn hold(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) -> Option<Held> {
+        let number = packet.sequence;
+        let held = self.probation.take(key, number, bytes, now_ns, self.count);
+        let forgotten = self.probation.take_forgotten();
+        self.shared.listener.leave_out(forgotten);
+        held
+    }
+
+    /// A source that two packets in sequence have proved.
+    fn proved(&mut self, key: Key, held: &Held, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
+        let Ok(first) = Packet::parse(&held.bytes) else {
+            return;
+        };
+        self.reporter.avoid(key.ssrc);
+        let known = |packet: &Packet<'_>| self.shared.knows(packet.payload_type);
+        if !known(&first) && !known(packet) {
+            self.turn_away(key, Refusal::Payload, packet, now_ns);
+            return;
+        }
+        match self.table.moved(key, &first, held.count, now_ns) {
+            Succession::Nobody => {}
+            Succession::Of(slot) => {
+                let schedule = || self.reporter.begin(now_ns);
+                if let Some(incoming) = self.table.relocate(slot, key.from, schedule) {
+                    let at = self.shared.since_start(now_ns);
+                    incoming.note(&format!("moved to {}", key.from), at);
+                    for (packet, bytes, at_ns, count) in [
+                        (&first, &*held.bytes, held.at_ns, held.count),
+                        (packet, bytes, now_ns, self.count),
+                    ] {
+                        incoming.packet(packet, bytes, at_ns, count, &mut self.shared);
+                    }
+                }
+                return;
+            }
+            Succession::Open => return self.wait(key, packet, bytes, now_ns),
+        }
+        match self.table.succession(key.from, held.count, now_ns) {
+            Succession::Nobody => {}
+            Succession::Of(slot) => {
+                if let Some(incoming) = self.table.succeed(slot, key.ssrc) {
+                    let at = self.shared.since_start(now_ns);
+                    incoming.note(&format!("ssrc {:08x}", key.ssrc), at);
+                    incoming.take_over(key.ssrc, &first, held.at_ns, &mut self.shared);
+                    incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+                }
+                return;
+            }
+            Succession::Open => return self.wait(key, packet, bytes, now_ns),
+        }
+        let Some(share) = self.quota.take(key.from.ip()) else {
+            self.turn_away(key, Refusal::StreamsPerSource, packet, now_ns);
+            return;
+        };
+        let newcomer = Newcomer {
+            id: format!("rtp-{}-{:08x}", key.from, key.ssrc),
+            label: None,
+            from: format!("rtp {}", key.from),
+            gain: self.shared.settings.gain,
+            source: key.ssrc,
+            output: None,
+        };
+        let stream = match self.admission.admit(newcomer) {
+            Ok(stream) => stream,
+            Err(refused) => {
+                self.turn_away(key, refused.source.refusal(), packet, now_ns);
+                return;
+            }
+        };
+        self.turned_away.remove(&key);
+        let incoming = Incoming::new(key, stream, share, first.sequence, held.at_ns, held.count);
+        let slot = self.table.insert(incoming, || self.reporter.begin(now_ns));
+        if let Some(incoming) = self.table.slot(slot) {
+            tracing::debug!(stream = incoming.id(), "stream admitted");
+            incoming.first(&first, held.at_ns, &mut self.shared);
+            incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+        }
+    }
+
+    /// Refuses a stream that two packets proved, this one the second: counted and logged once, however long
+    /// it goes on, and asked in again later.
+    fn turn_away(&mut self, key: Key, why: Refusal, packet: &Packet<'_>, now_ns: u64) {
+        self.shared.listener.leave_out(2);
+        let away = TurnedAway {
+            why,
+            last_ns: now_ns,
+            retry_ns: now_ns + RETRY_NS,
+        };
+        if let Some(known) = self.turned_away.get_mut(&key) {
+            *known = away;
+            return;
+        }
+        self.shared.listener.refuse(why);
+        if self.turned_away.len() >= TURNED_AWAY_MAX {
+            return;
+        }
+        self.turned_away.insert(key, away);
+        if !self.shared.may_log(now_ns) {
+            return;
+        }
+        let (listener, ssrc) = (self.shared.listener.name(), format!("{:08x}", key.ssrc));
+        match why {
+            Refusal::Payload => tracing::warn!(
+                listener, from = %key.from, ssrc, payload_type = packet.payload_type,
+                name = static_name(packet.payload_type),
+                "stream refused: this payload type is not decoded here; {}", advice::undecoded(packet)
+            ),
+            Refusal::StreamsPerSource => tracing::warn!(
+                listener, from = %key.from, ssrc,
+                max = self.shared.settings.limits.streams_per_source,
+                "stream refused: its address has as many streams as one may have; raise \
+                 --streams-per-source if that is right"
+            ),
+            Refusal::Unavailable => tracing::warn!(
+                listener, from = %key.from, ssrc,
+                "stream refused: the server ends, or its mixer has too many commands waiting; it is \
+                 tried again"
+            ),
+            _ => tracing::warn!(
+                listener, from = %key.from, ssrc,
+                "stream refused: all rings are in use; raise --streams-max if they are to be more"
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("listener", &self.shared.listener.name())
+            .field("streams", &self.streams())
+            .field("strangers", &self.strangers())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An IPv4 address in IPv6 form is what it is.
+fn canonical(from: SocketAddr) -> SocketAddr {
+    match from.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, from.port()),
+        IpAddr::V6(_) => from,
+    }
+}
+
+fn kind(error: &RtpError) -> Malformed {
+    match error {
+        RtpError::TooShort { .. } => Malformed::TooShort,
+        RtpError::Version { .. } => Malformed::Version,
+        RtpError::Csrcs { .. } | RtpError::Extension { .. } => Malformed::Length,
+        RtpError::Padding { .. } => Malformed::Padding,
+    }
+}
+
+fn duration_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

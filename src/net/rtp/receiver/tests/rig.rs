@@ -1,0 +1,394 @@
+//! A receiver, its pool, and all that it placed. After each tick every account balances to the sample.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use super::super::{super::Settings, Receiver};
+use crate::{
+    audio::{Format, Frame, FrameKind, MixClock},
+    ledger::{Account, Checked, Entry, Fate, Listener, ListenerEntry, NetworkEntry},
+    net::{
+        Admission, Limits, Newcomer, Refused, lease,
+        rtp::{Outgoing, Quota, Via},
+    },
+    playout::{Delay, PlayoutSettings},
+    queue::{Consumer, LeaseId, Pool, Producer},
+    stream::{Dismissal, Stream},
+    wire::{payload::PayloadMap, rtp::Packet},
+};
+
+pub const MS: u64 = 1_000_000;
+pub const PTIME: u64 = 20 * MS;
+/// Samples of a packet and of a block.
+pub const BLOCK: usize = 160;
+
+/// Admits to a pool, and keeps the accounts.
+struct Door {
+    pool: Pool,
+    format: Format,
+    admitted: Mutex<Vec<(Arc<Account>, LeaseId, Dismissal)>>,
+}
+
+impl Admission for Door {
+    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
+        let producer = lease(&self.pool, &newcomer.id)?;
+        let account = Arc::new(Account::with_network(newcomer.id));
+        let lease = producer.lease();
+        let stream = Stream::new(producer, Arc::clone(&account), self.format, BLOCK);
+        self.admitted
+            .lock()
+            .unwrap()
+            .push((account, lease, stream.dismissal()));
+        Ok(stream)
+    }
+
+    fn tap(&self, _output: Producer) -> Result<(), crate::net::Busy> {
+        Ok(())
+    }
+}
+
+/// What was heard of one stream.
+pub struct Heard {
+    pub account: Arc<Account>,
+    lease: LeaseId,
+    pub dismissal: Dismissal,
+    /// Samples of the sender, by their place in the mix.
+    pub audio: BTreeMap<u64, i16>,
+    pub closed: bool,
+}
+
+impl Heard {
+    /// The sender's samples in their order.
+    pub fn samples(&self) -> Vec<i16> {
+        self.audio.values().copied().collect()
+    }
+
+    /// Exactly these samples were heard.
+    pub fn assert_heard(&self, expected: &[i16]) {
+        let samples = self.samples();
+        let differs = samples
+            .iter()
+            .zip(expected)
+            .position(|(one, other)| one != other);
+        assert_eq!(differs, None, "the first sample that differs");
+        assert_eq!(samples.len(), expected.len());
+    }
+
+    pub fn entry(&self) -> Entry {
+        self.account.read()
+    }
+
+    pub fn network(&self) -> NetworkEntry {
+        self.account.network().unwrap().read()
+    }
+
+    /// Whether what was heard has no hole.
+    pub fn is_contiguous(&self) -> bool {
+        let (first, last) = (self.audio.first_key_value(), self.audio.last_key_value());
+        match (first, last) {
+            (Some((first, _)), Some((last, _))) => last - first + 1 == self.audio.len() as u64,
+            _ => true,
+        }
+    }
+}
+
+/// What a [`Rig`] is made for.
+pub struct Setup {
+    pub slots: usize,
+    pub settings: Settings,
+    pub rate_hz: u32,
+}
+
+impl Setup {
+    pub fn new() -> Self {
+        Self {
+            slots: 8,
+            rate_hz: 8000,
+            settings: Settings {
+                payloads: PayloadMap::default(),
+                playout: PlayoutSettings {
+                    delay: Delay::Fixed(Duration::from_millis(50)),
+                    latency_cap: Duration::from_millis(400),
+                    conceal: true,
+                },
+                limits: Limits {
+                    streams_per_source: 100,
+                    connections_max: 100,
+                    first_message_timeout: Duration::from_secs(5),
+                    idle_timeout: Duration::from_secs(5),
+                    allowed: Vec::new(),
+                },
+                gain: None,
+                cname: "mix@example.org".to_owned(),
+            },
+        }
+    }
+
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    pub fn payload(mut self, entry: &str) -> Self {
+        self.settings.payloads.define(entry).unwrap();
+        self
+    }
+
+    pub fn rig(self) -> Rig {
+        let format = Format::new(self.rate_hz, 1).unwrap();
+        let clock = MixClock {
+            first_ns: 1_000 * MS,
+            period_ns: PTIME,
+            format,
+            block_samples: format.samples_of(),
+        };
+        let (pool, consumer) = Pool::builder()
+            .slots(self.slots)
+            .ring_bytes(1 << 16)
+            .build()
+            .unwrap();
+        let door = Arc::new(Door {
+            pool,
+            format,
+            admitted: Mutex::default(),
+        });
+        let listener = Arc::new(Listener::new("rtp test"));
+        let quota = Quota::new(self.settings.limits.streams_per_source);
+        let receiver = Receiver::new(
+            self.settings,
+            clock,
+            Arc::clone(&door) as _,
+            Arc::clone(&listener),
+            quota,
+            7,
+        );
+        Rig {
+            receiver: Some(receiver),
+            clock,
+            door,
+            consumer,
+            listener,
+            tick: 0,
+            now_ns: clock.placed_ns(0),
+            heard: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+}
+
+trait Block {
+    fn samples_of(&self) -> usize;
+}
+
+impl Block for Format {
+    /// Samples of 20 ms.
+    fn samples_of(&self) -> usize {
+        self.rate_hz() as usize / 50
+    }
+}
+
+/// A report that went out.
+pub type Sent = (SocketAddr, Via, Vec<u8>);
+
+pub struct Rig {
+    receiver: Option<Receiver>,
+    pub clock: MixClock,
+    door: Arc<Door>,
+    consumer: Consumer,
+    listener: Arc<Listener>,
+    tick: u64,
+    pub now_ns: u64,
+    pub heard: Vec<Heard>,
+    pub sent: Vec<Sent>,
+}
+
+impl Rig {
+    pub fn receiver(&mut self) -> &mut Receiver {
+        self.receiver.as_mut().unwrap()
+    }
+
+    /// A datagram comes to the main port, now.
+    pub fn datagram(&mut self, bytes: &[u8], from: &str) {
+        let now = self.now_ns;
+        self.receiver().datagram(bytes, address(from), now);
+    }
+
+    /// A datagram comes to the next port, now.
+    pub fn control(&mut self, bytes: &[u8], from: &str) {
+        let now = self.now_ns;
+        self.receiver().control(bytes, address(from), now);
+    }
+
+    /// The next packet of a sender comes, now.
+    pub fn hear(&mut self, sender: &mut Sender) {
+        let bytes = sender.next();
+        self.datagram(&bytes, sender.from);
+    }
+
+    /// Packets of these senders come, every 20 ms, and ticks pass.
+    pub fn hear_for(&mut self, senders: &mut [&mut Sender], packets: usize) {
+        for _ in 0..packets {
+            for sender in &mut *senders {
+                self.hear(sender);
+            }
+            self.pass(1);
+        }
+    }
+
+    /// So many ticks pass.
+    pub fn pass(&mut self, ticks: u64) {
+        for _ in 0..ticks {
+            self.now_ns = self.now_ns.max(self.clock.placed_ns(self.tick));
+            let (tick, now, sent) = (self.tick, self.now_ns, &mut self.sent);
+            self.receiver
+                .as_mut()
+                .unwrap()
+                .before_tick(tick, now, &mut |outgoing| keep(sent, outgoing));
+            self.mix();
+            self.now_ns = self.clock.placed_ns(self.tick + 1);
+            self.tick += 1;
+        }
+    }
+
+    /// The receiver ends.
+    pub fn close(&mut self) {
+        let (now, sent) = (self.now_ns, &mut self.sent);
+        let receiver = self.receiver.take().unwrap();
+        receiver.close(now, &mut |outgoing| keep(sent, outgoing));
+        self.mix();
+    }
+
+    /// Takes all frames from the rings, and checks all accounts.
+    fn mix(&mut self) {
+        let admitted = self.door.admitted.lock().unwrap();
+        for (account, lease, dismissal) in &admitted[self.heard.len()..] {
+            self.heard.push(Heard {
+                account: Arc::clone(account),
+                lease: *lease,
+                dismissal: dismissal.clone(),
+                audio: BTreeMap::new(),
+                closed: false,
+            });
+        }
+        drop(admitted);
+        while self.consumer.next_ready().is_some() {}
+        for heard in self.heard.iter_mut().filter(|heard| !heard.closed) {
+            while let Some(message) = self.consumer.get(heard.lease).unwrap() {
+                let frame = Frame::parse(&message).unwrap();
+                assert!(frame.checksum_ok());
+                let count = frame.samples().len() as u64;
+                match frame.kind() {
+                    FrameKind::Audio => {
+                        heard.account.count(Fate::Mixed, count);
+                        for (at, &sample) in (frame.media_time()..).zip(frame.samples()) {
+                            let before = heard.audio.insert(at, sample);
+                            assert_eq!(before, None, "two samples at {at}");
+                        }
+                    }
+                    FrameKind::Concealment => heard.account.count(Fate::Filled, count),
+                }
+                message.ack();
+            }
+            assert_eq!(heard.account.check(|| 0), Ok(Checked::Holds));
+            if self.consumer.is_finished(heard.lease).unwrap() {
+                heard.closed = true;
+                self.consumer.release(heard.lease).unwrap();
+            }
+        }
+    }
+
+    pub fn streams(&mut self) -> usize {
+        self.receiver().streams()
+    }
+
+    pub fn listener(&self) -> ListenerEntry {
+        self.listener.read()
+    }
+
+    /// The only stream that there was.
+    pub fn only(&self) -> &Heard {
+        let [heard] = &self.heard[..] else {
+            panic!("{} streams", self.heard.len())
+        };
+        heard
+    }
+}
+
+fn keep(sent: &mut Vec<Sent>, outgoing: Outgoing<'_>) {
+    sent.push((outgoing.to, outgoing.via, outgoing.bytes.to_vec()));
+}
+
+pub fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A sender of L16 mono, type 96, whose samples count up, so that each is known.
+#[derive(Clone)]
+pub struct Sender {
+    pub from: &'static str,
+    pub ssrc: u32,
+    pub payload_type: u8,
+    pub sequence: u16,
+    pub timestamp: u32,
+    /// Of the next sample, but for its upper bits.
+    pub value: u32,
+}
+
+impl Sender {
+    pub fn new(from: &'static str, ssrc: u32) -> Self {
+        Self {
+            from,
+            ssrc,
+            payload_type: 96,
+            sequence: 1000,
+            timestamp: 50_000,
+            value: 1,
+        }
+    }
+
+    /// The next packet, of 160 samples.
+    pub fn next(&mut self) -> Vec<u8> {
+        self.next_of(BLOCK)
+    }
+
+    /// The next packet, of so many samples.
+    pub fn next_of(&mut self, samples: usize) -> Vec<u8> {
+        let values = self.value..self.value + samples as u32;
+        let payload: Vec<u8> = values
+            .flat_map(|value| (value as i16).to_be_bytes())
+            .collect();
+        self.value += samples as u32;
+        self.send(self.payload_type, samples as u32, &payload)
+    }
+
+    /// A packet of anything, that lasts for so many samples.
+    pub fn send(&mut self, payload_type: u8, samples: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let packet = Packet {
+            marker: false,
+            payload_type,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            ssrc: self.ssrc,
+            payload,
+        };
+        packet.write(&[], &mut bytes);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(samples);
+        bytes
+    }
+
+    /// Samples that were sent since the value was this.
+    pub fn since(&self, value: u32) -> Vec<i16> {
+        (value..self.value).map(|value| value as i16).collect()
+    }
+}
+
+/// A rig that knows type 96 as L16, 8 kHz.
+pub fn rig() -> Rig {
+    Setup::new().payload("96=L16/8000/1").rig()
+}

@@ -1,0 +1,57 @@
+//! The operating system: its errors in words, each with what was tried, its reason and, where its number has
+//! one, a remedy; and its monotonic clock.
+
+use std::{fmt, io, time::Duration};
+
+use nix::{
+    errno::Errno,
+    time::{ClockId, clock_gettime},
+};
+
+/// The monotonic clock in nanoseconds, without entering the kernel on any usual machine.
+///
+/// # Panics
+/// Never: every Linux has this clock.
+pub fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
+    Duration::from(now).as_nanos() as u64
+}
+
+/// Puts what was tried before the kernel's reason: `bind: Address already in use (os error 98); ...`.
+pub(crate) fn during<E: Into<io::Error>>(tried: impl fmt::Display) -> impl FnOnce(E) -> io::Error {
+    move |error| {
+        let error = error.into();
+        let remedy = remedy(&error);
+        io::Error::new(error.kind(), format!("{tried}: {error}{remedy}"))
+    }
+}
+
+/// The remedy of an error whose number says it all; to be written behind the error.
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => "; raise this process's limit of descriptors with `ulimit -n`",
+        Some(Errno::ENFILE) => "; raise this host's limit of descriptors, fs.file-max",
+        Some(Errno::EADDRINUSE) => "; another socket has this address, so choose another",
+        Some(Errno::EADDRNOTAVAIL) => "; this host has no such address",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_was_tried_why_and_the_remedy_once() {
+        let error: io::Error = during("bind")(Errno::EADDRINUSE);
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let error = during("cannot listen")(error).to_string();
+        assert!(
+            error.starts_with("cannot listen: bind: Address already in use"),
+            "{error}"
+        );
+        assert_eq!(error.matches("choose another").count(), 1, "{error}");
+        let error: io::Error = during("epoll_create1")(Errno::EMFILE);
+        assert!(error.to_string().ends_with("`ulimit -n`"), "{error}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Audio out: where a bus's blocks go.
+//!
+//! Each output has a thread and a ring of its own, so what is slow costs itself alone: a disk that
+//! stalls delays no tick, and what does not fit its ring is dropped there and counted.
+
+mod lane;
+pub mod live;
+pub mod participants;
+mod recording;
+mod rtp;
+
+pub use recording::{
+    Recorded, Recorder, Recording, RecordingError, RecordingFile, RecordingInput, RecordingPhase,
+    RecordingProgress, stamped,
+};
+pub use rtp::{RtpOut, RtpOutError, RtpProgress, RtpSent, RtpTarget};

@@ -1,0 +1,279 @@
+//! The rings in which the mix comes back, read on the thread that serves the connections.
+//!
+//! Each listener has a ring with its frames; a frame without samples means the block of the whole mix,
+//! which comes once, through the tap. The mixer sends the tap's first, so when a frame is there, the block
+//! that it means is, too.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use super::heard::Mix;
+use crate::{
+    audio::{Format, Frame, MixClock, frame::frame_bytes},
+    os::during,
+    queue::{Consumer, Drained, LeaseId, Pool, PoolPlan, Producer},
+};
+
+/// Frames for which a ring has room, at least: as many as this thread may be late by.
+const RING_FRAMES: u64 = 16;
+/// Messages taken from a ring at a time.
+const BATCH: usize = 64;
+
+/// Bytes of the ring in which the mix comes back to one connection, with such blocks; what no ring can
+/// have, if they are too long for one.
+pub fn output_ring_bytes(format: Format, block_samples: usize) -> usize {
+    let block = block_samples * usize::from(format.channels());
+    PoolPlan::ring_bytes_for(RING_FRAMES, frame_bytes(block)).unwrap_or(usize::MAX)
+}
+
+/// All listeners' rings.
+#[derive(Debug)]
+pub(crate) struct Egress {
+    pool: Pool,
+    consumer: Consumer,
+    tap: LeaseId,
+    pub(crate) mix: Mix,
+    /// By slot: whose ring it is.
+    owners: Box<[Option<Owner>]>,
+    frames: Vec<Taken>,
+    samples: Vec<i16>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    lease: LeaseId,
+    key: u64,
+    /// Frames that the ring had no room for, as far as was told.
+    dropped: u64,
+}
+
+/// A frame that was taken from a ring: where it begins, and where its samples lie.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    at: u64,
+    from: usize,
+    to: usize,
+}
+
+/// What comes for one listener.
+#[derive(Debug)]
+pub(crate) enum Coming<'a> {
+    /// A frame: where it begins, and its samples, or none.
+    Frame(u64, &'a [i16]),
+    /// So many frames were lost, as this thread was late.
+    Lost(u64),
+}
+
+/// Readable when there is something to take.
+impl AsFd for Egress {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.consumer.as_fd()
+    }
+}
+
+impl Egress {
+    /// Rings for so many listeners at once, and the tap's producer, which is the mixer's.
+    pub(crate) fn new(listeners: usize, clock: &MixClock) -> io::Result<(Self, Producer)> {
+        let ring_bytes = output_ring_bytes(clock.format, clock.block_samples);
+        let (pool, consumer) = Pool::builder()
+            .slots(listeners + 1)
+            .ring_bytes(ring_bytes)
+            .build()
+            .map_err(io::Error::other)
+            .map_err(during("the rings of the way back"))?;
+        let producer = pool.acquire().map_err(io::Error::other)?;
+        let egress = Self {
+            owners: vec![None; pool.slots()].into(),
+            pool,
+            consumer,
+            tap: producer.lease(),
+            mix: Mix::new(clock.format),
+            frames: Vec::new(),
+            samples: Vec::new(),
+        };
+        Ok((egress, producer))
+    }
+
+    /// The rings, to lease one.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The ring of this lease is the listener's.
+    pub(crate) fn own(&mut self, lease: LeaseId, key: u64) {
+        self.owners[lease.slot()] = Some(Owner {
+            lease,
+            key,
+            dropped: 0,
+        });
+    }
+
+    /// Takes all that has come, and hands it to `deliver` with the key of the listener.
+    pub(crate) fn drain(&mut self, mut deliver: impl FnMut(u64, Coming<'_>, &mut Mix)) {
+        while let Some(lease) = self.consumer.next_ready() {
+            let drained = self.take(lease);
+            if lease == self.tap {
+                self.push_mix();
+            } else {
+                self.deliver(lease, &mut deliver);
+            }
+            if drained == Some(Drained::Closed) {
+                self.owners[lease.slot()] = None;
+                // It was closed and drained just now, and nobody else releases.
+                let _ = self.consumer.release(lease);
+            }
+        }
+    }
+
+    /// Takes a batch of frames from a ring. None if the lease is over.
+    fn take(&mut self, lease: LeaseId) -> Option<Drained> {
+        let Self {
+            consumer,
+            frames,
+            samples,
+            ..
+        } = self;
+        frames.clear();
+        samples.clear();
+        let drained = consumer.drain(lease, BATCH, |message| {
+            if let Ok(frame) = Frame::parse(message) {
+                let from = samples.len();
+                samples.extend(frame.samples());
+                frames.push(Taken {
+                    at: frame.media_time(),
+                    from,
+                    to: samples.len(),
+                });
+            }
+        });
+        drained.ok()
+    }
+
+    fn push_mix(&mut self) {
+        for Taken { at, from, to } in &self.frames {
+            self.mix.push(*at, &self.samples[*from..*to]);
+        }
+    }
+
+    fn deliver(&mut self, lease: LeaseId, deliver: &mut impl FnMut(u64, Coming<'_>, &mut Mix)) {
+        let Some(owner) = self.owners[lease.slot()].filter(|owner| owner.lease == lease) else {
+            return;
+        };
+        // The blocks that the frames mean are in the tap's ring, if they are not known yet.
+        let (frames, samples) = (
+            std::mem::take(&mut self.frames),
+            std::mem::take(&mut self.samples),
+        );
+        while self.take(self.tap).is_some() && !self.frames.is_empty() {
+            self.push_mix();
+        }
+        (self.frames, self.samples) = (frames, samples);
+        if let Ok(stats) = self.consumer.lease_stats(lease) {
+            let dropped = stats.dropped.messages;
+            if dropped > owner.dropped {
+                deliver(
+                    owner.key,
+                    Coming::Lost(dropped - owner.dropped),
+                    &mut self.mix,
+                );
+                self.owners[lease.slot()] = Some(Owner { dropped, ..owner });
+            }
+        }
+        for Taken { at, from, to } in &self.frames {
+            let frame = Coming::Frame(*at, &self.samples[*from..*to]);
+            deliver(owner.key, frame, &mut self.mix);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audio::{Encoding, Format, FrameMut},
+        output::participants::heard::{Ear, Form, Voicing},
+    };
+
+    fn publish(producer: &mut Producer, at: u64, samples: &[i16]) {
+        let mut reservation = producer.reserve(frame_bytes(samples.len())).unwrap();
+        let mut frame = FrameMut::new(&mut reservation).unwrap();
+        frame.samples_mut().copy_from_slice(samples);
+        frame.seal(at, 0);
+        reservation.commit();
+    }
+
+    fn egress() -> (Egress, Producer) {
+        let clock = MixClock {
+            first_ns: 0,
+            period_ns: 20_000_000,
+            format: Format::new(8_000, 1).unwrap(),
+            block_samples: 160,
+        };
+        Egress::new(3, &clock).unwrap()
+    }
+
+    /// The mixer goes on while a pass is under way: it sends a block of the mix, whose ring this pass has
+    /// seen already, and a frame that means it, to a ring that it has not.
+    #[test]
+    fn a_frame_never_comes_before_the_block_that_it_means() {
+        let (mut egress, mut tap) = egress();
+        let mut outputs = [(); 2].map(|()| egress.pool().acquire().unwrap());
+        for (output, key) in outputs.iter().zip(0..) {
+            egress.own(output.lease(), key);
+        }
+        let voicing = Voicing {
+            rate_hz: 8_000,
+            form: Form::Binary(Encoding::S16Le),
+        };
+        let mut ears = [(); 2].map(|()| Ear::new(voicing));
+        publish(&mut tap, 0, &[1; 160]);
+        for output in &mut outputs {
+            publish(output, 0, &[]);
+        }
+        let mut heard = Vec::new();
+        let mut deliver = |key: u64, coming: Coming<'_>, mix: &mut Mix| {
+            let Coming::Frame(at, samples) = coming else {
+                panic!("nothing was lost")
+            };
+            let message = ears[key as usize].hear(at, samples, mix).unwrap();
+            heard.push((key, at, message.is_some()));
+            if heard.len() == 1 {
+                publish(&mut tap, 160, &[2; 160]);
+                for output in &mut outputs {
+                    publish(output, 160, &[]);
+                }
+            }
+        };
+        // What comes behind a pass's back is of the next.
+        egress.drain(&mut deliver);
+        egress.drain(&mut deliver);
+        heard.sort_unstable();
+        let all = [(0, 0, true), (0, 160, true), (1, 0, true), (1, 160, true)];
+        assert_eq!(heard, all);
+    }
+
+    #[test]
+    fn frames_that_found_no_room_are_told_once_and_a_closed_ring_is_given_back() {
+        let (mut egress, _tap) = egress();
+        let mut output = egress.pool().acquire().unwrap();
+        egress.own(output.lease(), 7);
+        let mut lost = 0;
+        while output.has_room(frame_bytes(160)) {
+            publish(&mut output, 0, &[1; 160]);
+        }
+        (0..5).for_each(|_| output.count_drop(frame_bytes(160)));
+        drop(output);
+        for _ in 0..2 {
+            egress.drain(|key, coming, _| {
+                assert_eq!(key, 7);
+                if let Coming::Lost(frames) = coming {
+                    lost += frames;
+                }
+            });
+        }
+        assert_eq!(lost, 5);
+        assert_eq!(egress.pool().stats().leases, 1);
+    }
+}

@@ -1,0 +1,387 @@
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::symlink,
+    thread,
+    time::SystemTime,
+};
+
+use hound::SampleFormat;
+use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
+
+use super::*;
+use crate::output::lane::Work as _;
+
+const BLOCK: usize = 160;
+const SECOND: u64 = 8000;
+
+fn format(channels: u16) -> Format {
+    Format::new(8000, channels).unwrap()
+}
+
+/// Rate, channels and samples of a file, by a reader that is not ours.
+fn read(path: &Path) -> (u32, u16, Vec<i16>) {
+    let mut reader = hound::WavReader::open(path).unwrap();
+    let spec = reader.spec();
+    assert_eq!(
+        (spec.bits_per_sample, spec.sample_format),
+        (16, SampleFormat::Int)
+    );
+    let samples = reader.samples().collect::<Result<_, _>>().unwrap();
+    (spec.sample_rate, spec.channels, samples)
+}
+
+fn ramp(from: usize, len: usize) -> Vec<i16> {
+    (from..from + len).map(|sample| sample as i16).collect()
+}
+
+/// A file as the recording's thread holds it, without the thread.
+fn writing(path: &Path) -> Writing {
+    let (files, awaited) = mpsc::sync_channel(1);
+    let file = RecordingFile::open(path, true, format(1)).unwrap();
+    files.send(file).unwrap();
+    Writing::new(awaited, format(1))
+}
+
+fn start(path: &Path, overwrite: bool) -> Result<Recording, RecordingError> {
+    Recording::start(path, overwrite, format(1), BLOCK)
+}
+
+/// A block as its message.
+fn message(index: u64, samples: &[i16]) -> Vec<u8> {
+    [&index.to_ne_bytes(), bytemuck::cast_slice(samples)].concat()
+}
+
+#[test]
+fn a_file_holds_every_sample_at_the_format() {
+    let dir = tempfile::tempdir().unwrap();
+    for channels in [1, 2] {
+        let path = dir.path().join("mix.wav");
+        let block = BLOCK * usize::from(channels);
+        let mut recording = Recording::start(&path, true, format(channels), block).unwrap();
+        // Odd lengths too: a limiter's first blocks are shorter.
+        for (index, len) in [block, 0, 58, block, 102].into_iter().enumerate() {
+            recording.write(&ramp(index * 1000, len));
+        }
+        let recorded = recording.finish();
+        assert!(recorded.error.is_none());
+        assert_eq!(
+            (recorded.samples, recorded.lost_samples),
+            (2 * block as u64 + 160, 0)
+        );
+        let expected = [
+            ramp(0, block),
+            ramp(2000, 58),
+            ramp(3000, block),
+            ramp(4000, 102),
+        ]
+        .concat();
+        assert_eq!(read(&path), (8000, channels, expected));
+    }
+}
+
+#[test]
+fn a_recording_of_nothing_is_a_valid_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let recorded = start(&path, false).unwrap().finish();
+    assert_eq!((recorded.samples, recorded.lost_samples), (0, 0));
+    assert_eq!(read(&path), (8000, 1, vec![]));
+}
+
+#[test]
+fn more_than_the_ring_holds_is_written_whole_by_a_writer_that_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut recording = start(&path, false).unwrap();
+    let blocks = 4 * BUFFERED.as_secs() as usize * 50;
+    for index in 0..blocks {
+        recording.write_waiting(&ramp(index, BLOCK));
+    }
+    let recorded = recording.finish();
+    assert_eq!(
+        (recorded.samples, recorded.lost_samples),
+        ((blocks * BLOCK) as u64, 0)
+    );
+    let (_, _, samples) = read(&path);
+    assert!(
+        samples
+            .chunks(BLOCK)
+            .enumerate()
+            .all(|(index, block)| block == ramp(index, BLOCK))
+    );
+}
+
+#[test]
+fn lost_blocks_are_silence_so_the_length_is_exact() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut file = writing(&path);
+    file.write(&message(0, &[1; 100]));
+    // 50 samples never came, and 30 more before the end.
+    file.write(&message(150, &[2; 100]));
+    file.write(&message(280, &[]));
+    let recorded = file.finish();
+    assert_eq!((recorded.samples, recorded.lost_samples), (280, 80));
+    let expected = [vec![1; 100], vec![0; 50], vec![2; 100], vec![0; 30]].concat();
+    assert_eq!(read(&path).2, expected);
+}
+
+#[test]
+fn a_killed_writer_leaves_a_file_whole_up_to_its_last_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("mix.wav"), dir.path().join("copy.wav"));
+    let mut file = writing(&path);
+    let blocks = |file: &mut Writing, numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            file.write(&message(
+                number * BLOCK as u64,
+                &ramp(number as usize, BLOCK),
+            ));
+        }
+    };
+    // 2.4 s, and no end.
+    blocks(&mut file, 0..120);
+    fs::copy(&path, &copy).unwrap();
+    let (_, _, samples) = read(&copy);
+    assert_eq!(samples.len() as u64, 2 * SECOND);
+    assert!(
+        samples
+            .chunks(BLOCK)
+            .enumerate()
+            .all(|(index, block)| block == ramp(index, BLOCK))
+    );
+    // To bring the header up to date moved nothing.
+    blocks(&mut file, 120..130);
+    assert_eq!(file.finish().samples, 130 * BLOCK as u64);
+    assert_eq!(read(&path).2.len(), 130 * BLOCK);
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_holds_up_nobody() {
+    let mut recording = start(Path::new("/dev/full"), false).unwrap();
+    // Longer than the ring: a thread that stopped reading would be waited for without end.
+    let blocks = 4 * BUFFERED.as_secs() * 50;
+    for _ in 0..blocks {
+        recording.write_waiting(&[1; BLOCK]);
+    }
+    let recorded = recording.finish();
+    let written = blocks * BLOCK as u64;
+    assert_eq!((recorded.samples, recorded.lost_samples), (0, written));
+    let Some(RecordingError::Write {
+        path,
+        source: error,
+        ..
+    }) = recorded.error
+    else {
+        panic!("{recorded:?}");
+    };
+    assert_eq!(path, Path::new("/dev/full"));
+    assert_eq!(error.raw_os_error(), Some(Errno::ENOSPC as i32));
+}
+
+#[test]
+fn a_path_that_cannot_be_written_is_told_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in [dir.path().to_owned(), dir.path().join("absent/mix.wav")] {
+        let error = start(&path, false).unwrap_err();
+        assert!(matches!(error, RecordingError::Create { .. }));
+        assert!(
+            error.to_string().contains(&*path.to_string_lossy()),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_full_is_whole_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut file = writing(&path);
+    file.data_bytes_max = 1000;
+    for index in 0..10 {
+        file.write(&message(index * 160, &ramp(index as usize, BLOCK)));
+    }
+    let recorded = file.finish();
+    assert!(matches!(
+        recorded.error,
+        Some(RecordingError::TooLong { .. })
+    ));
+    // Three blocks of 320 bytes fit into 1000.
+    assert_eq!(recorded.samples, 480);
+    assert_eq!(
+        read(&path).2,
+        [ramp(0, BLOCK), ramp(1, BLOCK), ramp(2, BLOCK)].concat()
+    );
+}
+
+#[test]
+fn a_file_that_exists_is_not_touched_without_overwrite() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link, dangling) = (
+        dir.path().join("mix.wav"),
+        dir.path().join("link.wav"),
+        dir.path().join("dangling.wav"),
+    );
+    fs::write(&path, "older").unwrap();
+    symlink(&path, &link).unwrap();
+    symlink("absent.wav", &dangling).unwrap();
+    for path in [&path, &link, &dangling] {
+        for error in [
+            start(path, false).unwrap_err(),
+            RecordingFile::check(path, false).unwrap_err(),
+        ] {
+            assert!(matches!(error, RecordingError::Exists { .. }), "{error}");
+            let text = error.to_string();
+            assert!(
+                text.contains("--overwrite") && text.contains("{utc}"),
+                "{text}"
+            );
+        }
+    }
+    assert_eq!(fs::read(&path).unwrap(), b"older");
+    assert!(!dir.path().join("absent.wav").exists());
+    assert!(start(&link, true).unwrap().finish().error.is_none());
+    assert!(read(&path).2.is_empty());
+}
+
+#[test]
+fn a_file_that_is_recorded_to_is_refused_by_every_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link, hard) = (
+        dir.path().join("mix.wav"),
+        dir.path().join("link.wav"),
+        dir.path().join("hard.wav"),
+    );
+    let mut recording = start(&path, false).unwrap();
+    symlink(&path, &link).unwrap();
+    fs::hard_link(&path, &hard).unwrap();
+    recording.write(&[7; BLOCK]);
+    for path in [&path, &link, &hard] {
+        let error = start(path, true).unwrap_err();
+        assert!(matches!(error, RecordingError::InUse { .. }), "{error}");
+    }
+    assert_eq!(recording.finish().samples, BLOCK as u64);
+    assert_eq!(read(&path).2, [7; BLOCK]);
+    assert!(start(&hard, true).is_ok(), "it is free again");
+}
+
+#[test]
+fn blocks_before_the_file_is_opened_are_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut recording = Recording::prepare(format(1), BLOCK).unwrap();
+    recording.write(&ramp(0, BLOCK));
+    assert!(!path.exists());
+    recording.write_to(RecordingFile::open(&path, false, format(1)).unwrap());
+    recording.write(&ramp(BLOCK, BLOCK));
+    assert!(recording.finish().error.is_none());
+    assert_eq!(read(&path).2, ramp(0, 2 * BLOCK));
+}
+
+#[test]
+fn a_recording_whose_file_never_came_fails() {
+    let mut recording = Recording::prepare(format(1), BLOCK).unwrap();
+    recording.write(&[1; BLOCK]);
+    let recorded = recording.finish();
+    assert!(matches!(recorded.error, Some(RecordingError::NotOpened)));
+    assert_eq!((recorded.samples, recorded.lost_samples), (0, BLOCK as u64));
+}
+
+/// What another program does to a file of which a second was written; the error, and the samples told.
+fn changed(act: impl FnOnce(&Path)) -> (String, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut file = writing(&path);
+    let second = [1; SECOND as usize];
+    file.write(&message(0, &second));
+    act(&path);
+    file.write(&message(SECOND, &second));
+    let recorded = file.finish();
+    assert_eq!(recorded.samples + recorded.lost_samples, 2 * SECOND);
+    (recorded.error.unwrap().to_string(), recorded.samples)
+}
+
+#[test]
+fn a_file_that_is_taken_away_ends_the_recording_within_a_second() {
+    let (error, _) = changed(|path| fs::remove_file(path).unwrap());
+    assert!(error.ends_with("the file was removed"), "{error}");
+
+    let (error, samples) = changed(|path| File::create(path).unwrap().set_len(1000).unwrap());
+    assert!(error.ends_with("the file was truncated"), "{error}");
+    assert_eq!(samples, 478, "as many as are left");
+
+    let (error, samples) = changed(|path| {
+        let aside = path.with_extension("aside");
+        fs::rename(path, &aside).unwrap();
+        fs::write(path, "another").unwrap();
+    });
+    assert!(error.ends_with("the file was replaced"), "{error}");
+    assert_eq!(samples, SECOND);
+
+    let (error, samples) = changed(|path| {
+        fs::rename(path, path.with_extension("aside")).unwrap();
+    });
+    assert!(error.ends_with("the file was moved"), "{error}");
+    assert_eq!(samples, SECOND);
+}
+
+#[test]
+fn a_file_taken_away_just_before_the_end_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let mut recording = start(&path, false).unwrap();
+    recording.write(&[1; BLOCK]);
+    fs::remove_file(&path).unwrap();
+    let error = recording.finish().error.unwrap();
+    assert!(matches!(error, RecordingError::Changed { .. }), "{error}");
+}
+
+#[test]
+fn a_fifo_gets_a_wav_without_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.fifo");
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let error = start(&path, false).unwrap_err();
+    assert!(matches!(error, RecordingError::NoReader { .. }), "{error}");
+    let reader = thread::spawn({
+        let path = path.clone();
+        move || {
+            let mut bytes = Vec::new();
+            File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+            bytes
+        }
+    });
+    // More than a pipe holds: the thread waits for the reader.
+    let mut recording = loop {
+        match start(&path, false) {
+            Err(RecordingError::NoReader { .. }) => thread::yield_now(),
+            recording => break recording.unwrap(),
+        }
+    };
+    for index in 0..1000 {
+        recording.write_waiting(&ramp(index, BLOCK));
+    }
+    let recorded = recording.finish();
+    assert_eq!((recorded.samples, recorded.lost_samples), (160_000, 0));
+    let bytes = reader.join().unwrap();
+    let (header, samples) = bytes.split_at(44);
+    assert_eq!(header, crate::wire::wav::endless_header(format(1)));
+    assert_eq!(samples.len(), 320_000);
+    assert!(samples.ends_with(&1158_i16.to_le_bytes()));
+}
+
+#[test]
+fn utc_in_a_name_is_the_time() {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_881_600);
+    let named = |path: &str| stamped(Path::new(path), at);
+    assert_eq!(
+        named("a/mix-{utc}.wav"),
+        Path::new("a/mix-20261128T160000Z.wav")
+    );
+    assert_eq!(named("mix.wav"), Path::new("mix.wav"));
+    assert_eq!(
+        named("{utc}/{room}.wav"),
+        Path::new("20261128T160000Z/{room}.wav")
+    );
+}

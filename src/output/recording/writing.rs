@@ -1,0 +1,291 @@
+//! The file of a recording, as its thread holds it.
+
+use std::{
+    error::Error as _,
+    mem,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+        mpsc::Receiver,
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    INDEX_BYTES, LAST, Recorded, RecordingError, RecordingFile, RecordingPhase, RecordingProgress,
+    file::{Fault, GrowingWav},
+};
+use crate::{audio::Format, output::lane::Work};
+
+/// The file is looked at this often, however slowly samples come.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+
+/// A WAV counts its bytes in 32 bits, and its header wants a few.
+pub(super) const DATA_BYTES_MAX: u64 = u32::MAX as u64 - 1024;
+
+/// What the writing thread tells as it goes.
+///
+/// # Memory orders
+/// The store to the phase (Release) pairs with its load (Acquire): who sees that a recording has ended sees
+/// its last figures.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    phase: AtomicU8,
+    samples: AtomicU64,
+    lost_samples: AtomicU64,
+    error: Mutex<Option<String>>,
+}
+
+/// Values of the phase.
+const RECORDING: u8 = 0;
+const DONE: u8 = 1;
+const FAILED: u8 = 2;
+
+impl Progress {
+    pub(super) fn read(&self) -> RecordingProgress {
+        let phase = match self.phase.load(Ordering::Acquire) {
+            RECORDING => RecordingPhase::Recording,
+            DONE => RecordingPhase::Done,
+            _ => RecordingPhase::Failed,
+        };
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        RecordingProgress {
+            phase,
+            samples: self.samples.load(Ordering::Relaxed),
+            lost_samples: self.lost_samples.load(Ordering::Relaxed),
+            error: error.clone(),
+        }
+    }
+
+    fn fail(&self, error: String) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.phase.store(FAILED, Ordering::Release);
+    }
+}
+
+/// The file, as its thread holds it.
+pub(super) struct Writing {
+    /// Brings the file once all else of the start has succeeded.
+    files: Receiver<RecordingFile>,
+    file: FileState,
+    format: Format,
+    path: PathBuf,
+    /// Bytes of samples that the file may have.
+    pub(super) data_bytes_max: u64,
+    /// Samples after which they are written, and the header is brought up to date.
+    flush_every: u64,
+    looked: Instant,
+    /// Samples given to the file.
+    samples: u64,
+    /// Samples that a flush brought to the disk.
+    flushed: u64,
+    /// Silence in place of lost samples: given to the file, and of that on the disk.
+    replaced: u64,
+    flushed_replaced: u64,
+    /// Samples that there would be if none had been lost, as the messages tell.
+    end: u64,
+    over: bool,
+    error: Option<RecordingError>,
+    progress: Arc<Progress>,
+}
+
+/// From the start of the thread to its end.
+enum FileState {
+    Awaited,
+    Open(GrowingWav),
+    /// It failed, or is full.
+    Ended,
+}
+
+impl Work for Writing {
+    type Outcome = Recorded;
+
+    fn take(&mut self, message: &[u8]) {
+        self.write(message);
+        self.tell();
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn finish(mut self) -> Recorded {
+        self.await_file();
+        if let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended)
+            && let Err(fault) = self.flush(&mut wav)
+        {
+            self.give_up(&wav, fault);
+        }
+        self.tell();
+        if self.error.is_none() {
+            self.progress.phase.store(DONE, Ordering::Release);
+        }
+        Recorded {
+            samples: self.flushed,
+            lost_samples: self.lost(),
+            error: self.error,
+        }
+    }
+}
+
+impl Writing {
+    /// For the file that comes this way; the header is brought up to date with every second of samples.
+    pub(super) fn new(files: Receiver<RecordingFile>, format: Format) -> Self {
+        Self {
+            files,
+            file: FileState::Awaited,
+            format,
+            path: PathBuf::new(),
+            data_bytes_max: DATA_BYTES_MAX,
+            flush_every: u64::from(format.rate_hz()) * u64::from(format.channels()),
+            looked: Instant::now(),
+            samples: 0,
+            flushed: 0,
+            replaced: 0,
+            flushed_replaced: 0,
+            end: 0,
+            over: false,
+            error: None,
+            progress: Arc::default(),
+        }
+    }
+
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Samples that are not in the file, or are silence there.
+    fn lost(&self) -> u64 {
+        if matches!(self.file, FileState::Ended) {
+            self.flushed_replaced + (self.end - self.flushed)
+        } else {
+            self.replaced
+        }
+    }
+
+    fn tell(&self) {
+        let Progress {
+            samples,
+            lost_samples,
+            ..
+        } = &*self.progress;
+        samples.store(self.flushed, Ordering::Relaxed);
+        lost_samples.store(self.lost(), Ordering::Relaxed);
+    }
+
+    /// Samples wait in the ring until the start has come so far that the file is opened.
+    fn await_file(&mut self) {
+        if !matches!(self.file, FileState::Awaited) {
+            return;
+        }
+        if let Ok(file) = self.files.recv() {
+            file.path().clone_into(&mut self.path);
+            if file.is_stream() {
+                self.data_bytes_max = u64::MAX;
+                // A reader wants samples as they come.
+                self.flush_every = 1;
+            }
+            self.file = FileState::Open(GrowingWav::new(file, self.format));
+        } else {
+            self.file = FileState::Ended;
+            self.error = Some(RecordingError::NotOpened);
+            self.progress.fail(RecordingError::NotOpened.to_string());
+        }
+    }
+
+    /// Writes what a message brings, after silence for what was lost before it.
+    pub(super) fn write(&mut self, message: &[u8]) {
+        self.await_file();
+        let (index, samples) = message.split_at(INDEX_BYTES);
+        let index = u64::from_ne_bytes(index.try_into().expect("eight bytes"));
+        let samples: &[i16] = bytemuck::cast_slice(samples);
+        self.over |= index & LAST != 0;
+        let index = index & !LAST;
+        self.end = index + samples.len() as u64;
+        let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended) else {
+            return;
+        };
+        match self.try_write(&mut wav, index - self.samples, samples) {
+            Ok(()) => self.file = FileState::Open(wav),
+            Err(fault) => self.give_up(&wav, fault),
+        }
+    }
+
+    /// The first error ends the recording, and is logged at once: the report may be days away.
+    fn give_up(&mut self, wav: &GrowingWav, fault: Fault) {
+        if let Some(salvaged) = wav.salvage() {
+            // What waits is all silence, or none of it is.
+            if self.replaced > self.flushed_replaced {
+                self.flushed_replaced += salvaged.saturating_sub(self.flushed);
+            }
+            self.flushed = salvaged;
+        }
+        let path = self.path.clone();
+        let written_samples = self.flushed;
+        let error = match fault {
+            Fault::Io(source) => RecordingError::Write {
+                path,
+                written_samples,
+                source,
+            },
+            Fault::Changed(how) => RecordingError::Changed {
+                path,
+                written_samples,
+                how,
+            },
+            Fault::Full => RecordingError::TooLong { path },
+        };
+        let cause = error
+            .source()
+            .map(|cause| format!(": {cause}"))
+            .unwrap_or_default();
+        tracing::error!("{error}{cause}; the mix goes on without it");
+        self.tell();
+        self.progress.fail(format!("{error}{cause}"));
+        self.error = Some(error);
+    }
+
+    fn flush(&mut self, wav: &mut GrowingWav) -> Result<(), Fault> {
+        wav.flush()?;
+        self.looked = Instant::now();
+        self.flushed = self.samples;
+        self.flushed_replaced = self.replaced;
+        Ok(())
+    }
+
+    fn try_write(
+        &mut self,
+        wav: &mut GrowingWav,
+        mut missing: u64,
+        samples: &[i16],
+    ) -> Result<(), Fault> {
+        const SILENCE: [i16; 4096] = [0; 4096];
+        let end = self.samples + missing + samples.len() as u64;
+        if end.saturating_mul(2) > self.data_bytes_max {
+            self.flush(wav)?;
+            return Err(Fault::Full);
+        }
+        if missing > 0 {
+            // So that what fails is known to be silence, or not.
+            self.flush(wav)?;
+            while missing > 0 {
+                let count = missing.min(SILENCE.len() as u64);
+                wav.push(&SILENCE[..count as usize]);
+                missing -= count;
+                self.samples += count;
+                self.replaced += count;
+                self.flush(wav)?;
+            }
+        }
+        wav.push(samples);
+        self.samples += samples.len() as u64;
+        if self.samples - self.flushed >= self.flush_every {
+            self.flush(wav)?;
+        } else if self.looked.elapsed() >= LOOK_PERIOD {
+            self.looked = Instant::now();
+            wav.check()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! What moves a line against the clock: the delay that the jitter asks for, and the sender's drift.
+//!
+//! The two do not fight, since they look at different things and have one hand. Drift is where the
+//! lower envelope of the transits goes over minutes; it is followed sample by sample, both ways as the
+//! clocks go and never back. Jitter is how far packets fall behind that envelope within seconds; it
+//! moves the line only when the delay is off by more than any drift makes it in that time, and then the
+//! drift is followed from there on.
+
+use std::time::Duration;
+
+use crate::{audio::MixClock, ledger::Network};
+
+use super::{
+    Delay,
+    drift::Drift,
+    jitter::{Excess, Jitter},
+    line::{Moved, START, Wish},
+};
+
+/// A converter's chunk, and half its filter in samples at the lower rate.
+const CONVERTER_CHUNK_NS: u64 = 20_000_000;
+const CONVERTER_SAMPLES: u64 = 64;
+/// What an adaptive delay has to spare: the drift until it is followed, and the scatter of wake-ups.
+const SPARE_NS: u64 = 4_000_000;
+
+#[derive(Debug)]
+pub(super) struct Control {
+    adaptive: bool,
+    /// The delay of a first packet.
+    first_ns: u64,
+    ceiling_ns: i64,
+    jitter: Jitter,
+    drift: Drift,
+    /// One sample of the source.
+    sample_ns: f64,
+    /// When the line's first sample plays.
+    origin_ns: u64,
+}
+
+impl Control {
+    /// For a source of this rate, converted or not.
+    pub(super) fn new(delay: Delay, rate_hz: u32, converts: bool, clock: &MixClock) -> Self {
+        let bus_hz = clock.format.rate_hz();
+        // A sample is asked for so long before its own time: its block's beginning, and the lead.
+        let mut least = clock.period_ns + clock.lead_ns();
+        if converts {
+            let half_filter = CONVERTER_SAMPLES * 1_000_000_000 / u64::from(rate_hz.min(bus_hz));
+            least += CONVERTER_CHUNK_NS + half_filter;
+        }
+        let (adaptive, floor, ceiling, margin) = match delay {
+            Delay::Fixed(delay) => (false, delay, delay, least),
+            Delay::Adaptive { floor, ceiling } => (true, floor, ceiling, least + SPARE_NS),
+        };
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 4);
+        let first_ns = ns(floor).max(margin);
+        let ceiling_ns = ns(ceiling).max(first_ns) as i64;
+        let bus_sample = clock.period_ns as f64 / clock.block_samples as f64;
+        Self {
+            adaptive,
+            first_ns,
+            ceiling_ns,
+            jitter: Jitter::new(ns(floor) as i64, ceiling_ns, margin as i64),
+            drift: Drift::new(),
+            sample_ns: bus_sample * f64::from(bus_hz) / f64::from(rate_hz),
+            origin_ns: 0,
+        }
+    }
+
+    /// The line's first sample plays then.
+    pub(super) fn begin(&mut self, origin_ns: u64) {
+        self.origin_ns = origin_ns;
+    }
+
+    /// A new sender, or a clock that jumped.
+    pub(super) fn restart(&mut self, at_ns: u64) {
+        self.jitter.restart();
+        self.drift.restart(self.since_origin(at_ns));
+    }
+
+    /// How long after its arrival a first packet plays.
+    pub(super) fn first_ns(&self) -> u64 {
+        self.first_ns
+    }
+
+    /// How many samples wait when the delay is as long as it should be.
+    pub(super) fn needed(&self) -> u64 {
+        let ns = if self.adaptive {
+            self.jitter.needed_ns()
+        } else {
+            self.first_ns as i64
+        };
+        (ns as f64 / self.sample_ns) as u64
+    }
+
+    /// How many samples the delay may grow by.
+    pub(super) fn room_to_grow(&self, shift: i64) -> u64 {
+        if !self.adaptive {
+            return 0;
+        }
+        let room = self.ceiling_ns - self.jitter.delay_ns(self.ns(shift));
+        (room.max(0) as f64 / self.sample_ns) as u64
+    }
+
+    /// A packet whose first sample has this time came.
+    pub(super) fn observe(
+        &mut self,
+        start: u64,
+        at_ns: u64,
+        shift: i64,
+        network: Option<&Network>,
+    ) {
+        let at = self.since_origin(at_ns);
+        let transit = at - (start as i64 - START as i64) as f64 * self.sample_ns;
+        let shift_ns = self.ns(shift);
+        let span = self.jitter.observe(transit as i64, at_ns, shift_ns);
+        let point = self.drift.observe(transit, at);
+        if let (Some(network), true) = (network, span || point) {
+            let delay = self.jitter.delay_ns(shift_ns).max(0);
+            network.set_playout_delay(Duration::from_nanos(delay as u64));
+            network.set_drift_ppm(self.drift.ppm());
+        }
+    }
+
+    /// How the line should move now.
+    pub(super) fn wish(&mut self, now_ns: u64, shift: i64) -> Wish {
+        let shift_ns = self.ns(shift);
+        let excess = if self.adaptive {
+            self.jitter.excess(shift_ns)
+        } else {
+            Excess::default()
+        };
+        Wish {
+            follow: (self.drift).wish(self.since_origin(now_ns), self.sample_ns),
+            excess: (excess.ns as f64 / self.sample_ns) as i64,
+            // A sender that drifts comes to need what is missing; another may never.
+            in_speech: excess.in_speech || (excess.ns < 0 && self.drift.believed()),
+        }
+    }
+
+    /// The line moved.
+    pub(super) fn moved(&mut self, moved: Moved, now_ns: u64) {
+        self.drift.follow(moved.followed);
+        if moved.delay {
+            let now = self.since_origin(now_ns);
+            self.drift.settle(now);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn followed(&self) -> i64 {
+        self.drift.followed()
+    }
+
+    fn since_origin(&self, at_ns: u64) -> f64 {
+        at_ns.wrapping_sub(self.origin_ns) as i64 as f64
+    }
+
+    fn ns(&self, samples: i64) -> i64 {
+        (samples as f64 * self.sample_ns) as i64
+    }
+}

@@ -1,0 +1,425 @@
+//! The playout of one network stream: from decoded packets to places on the mix's clock.
+//!
+//! Packets come in any order, of any length, in bursts or not at all. A [`Playout`] holds them until
+//! their time has come, and gives each tick of the mix exactly its block: the sender's samples where
+//! they came in time, concealment where they are missing, nothing where the sender is silent. Every
+//! sample is accounted for, and the stream never slips against the clock unnoticed.
+//!
+//! It is pure and passive: time is an argument, and nothing happens but what is called for. All memory
+//! is taken at construction, and bounded by the latency cap. A packet and its block cost a few hundred
+//! nanoseconds, and some microseconds where the rate is converted.
+//!
+//! ```text
+//!   push ──► arrival ──► buffer ──► line ──────► output ──► ring
+//!            where it    by time    the cursor   to the     on the
+//!            belongs     stamp      of the mix   bus        mix's clock
+//!               │                     ▲
+//!               └──► control ─────────┘
+//!                    jitter, drift: how the cursor moves against the clock
+//! ```
+//!
+//! # What moves a stream against the clock
+//! - *Jitter*, if the delay is adaptive. A packet that is next in order and finds the stream dry is not
+//!   dropped: the stream goes on after it, and the dry time has become delay. A delay that is too long
+//!   for two seconds is cut where it is silent, 5 ms at a time, and after six seconds sample by sample
+//!   in speech, too; what is cut is counted as discarded. A delay that is too short grows in silence.
+//! - *Drift*: samples are played twice, or left out, one at a time, each under a cross-fade. That is
+//!   resampling: it is counted neither as discarded nor as missed. A sender on an exact clock is left
+//!   alone, bit for bit.
+//! - *The latency cap*, and clocks that jump or stand still.
+//!
+//! Elsewhere the sender's samples are placed as they came.
+
+mod arrival;
+mod books;
+mod buffer;
+mod conceal;
+mod control;
+mod drift;
+mod fade;
+mod jitter;
+mod line;
+mod numbers;
+mod output;
+
+use std::time::Duration;
+
+use crate::{
+    audio::{ConvertError, MixClock},
+    ledger::{Discard, Packet},
+    stream::Stream,
+};
+
+use self::{arrival::Belief, books::Books, control::Control, line::Line, output::Output};
+
+/// How long the samples of a packet wait before they play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// As long as this, for ever: what comes later is late. At least a period of the mix and its
+    /// [lead](MixClock::lead_ns), since a block is made whole and ahead of its tick, and 28 ms more, or a little longer at
+    /// low rates, where the rate is converted.
+    Fixed(Duration),
+    /// As long as the jitter asks for.
+    Adaptive {
+        /// Never shorter than this, nor than 4 ms above the least fixed delay.
+        floor: Duration,
+        /// Never longer than this, unless the least is.
+        ceiling: Duration,
+    },
+}
+
+/// What a playout is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayoutSettings {
+    /// The playout delay.
+    pub delay: Delay,
+    /// What lies further behind than this is discarded, oldest first. At least twice the longest
+    /// delay is taken in any case.
+    pub latency_cap: Duration,
+    /// Whether gaps are filled with what came before them, or with silence.
+    pub conceal: bool,
+}
+
+impl PlayoutSettings {
+    /// What waits at most, in milliseconds.
+    fn cap_ms(&self) -> u64 {
+        let longest = match self.delay {
+            Delay::Fixed(delay) => delay,
+            Delay::Adaptive { ceiling, .. } => ceiling,
+        };
+        let cap = self.latency_cap.max(longest * 2).min(CAP_MAX);
+        cap.as_millis() as u64
+    }
+
+    /// Bytes of the samples that a playout has room for, of such a source: most of what it takes.
+    pub fn buffer_bytes(&self, rate_hz: u32, channels: u16) -> u64 {
+        let ms = self.cap_ms() + arrival::STRAY_MS + 2 * PIECE_MS;
+        let samples = (ms * u64::from(rate_hz) / 1000).next_power_of_two();
+        2 * samples * u64::from(channels)
+    }
+}
+
+/// A packet that came, decoded.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrived<'a> {
+    /// Its number, extended to 64 bits.
+    pub sequence: u64,
+    /// The time of its first sample, in samples per channel, extended to 64 bits.
+    pub timestamp: u64,
+    /// Interleaved, at the source's rate.
+    pub samples: &'a [i16],
+    /// When it came, on the monotonic clock.
+    pub at_ns: u64,
+}
+
+/// How the time of a packet is related to those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// On the same clock.
+    GoesOn,
+    /// A segment begins with it: there was none before, or the sender's clock jumped.
+    Begins,
+    /// Far off. The packet is dropped.
+    Astray,
+}
+
+/// No latency cap is larger: it is memory.
+const CAP_MAX: Duration = Duration::from_secs(60);
+/// Longer packets are taken in pieces of this. In milliseconds.
+const PIECE_MS: u64 = 100;
+/// A converter is fed in pieces of this. In milliseconds.
+const STEP_MS: u64 = 5;
+/// At most so many blocks are placed before their time.
+const AHEAD_BLOCKS: u64 = 2;
+/// Samples are played in pieces of at most this, interleaved.
+const PLAYED: usize = 960;
+
+/// One stream's playout. See the [module](self).
+#[derive(Debug)]
+pub struct Playout {
+    clock: MixClock,
+    channels: usize,
+    rate_hz: u64,
+    line: Line,
+    control: Control,
+    output: Output,
+    /// Where the line begins in the mix, once the first packet came.
+    origin: Option<u64>,
+    /// The first tick that was not topped up.
+    next_tick: Option<u64>,
+    /// What is added to the sender's time stamps and numbers: none before a segment's first packet.
+    time_base: Option<u64>,
+    number_base: Option<u64>,
+    /// Packets without numbers that came.
+    appended: u64,
+    /// Whether the next of them goes on after a pause: that is no segment.
+    resumes: bool,
+    /// The first number of the segment.
+    segment_first: u64,
+    /// A packet far off: its number, and the time after it.
+    stray: Option<(u64, u64)>,
+    /// Samples in a row that came late.
+    late_run: u64,
+    latency_cap: u64,
+    piece: Box<[i16]>,
+}
+
+impl Playout {
+    /// A playout for a source of this rate and these channels. Allocates all it needs: twice the
+    /// latency cap of samples, about, and a filter if they are converted.
+    ///
+    /// # Errors
+    /// If such a source cannot be converted to the format of the mix.
+    pub fn new(
+        settings: PlayoutSettings,
+        rate_hz: u32,
+        channels: u16,
+        clock: MixClock,
+    ) -> Result<Self, ConvertError> {
+        let output = Output::new(rate_hz, channels, &clock)?;
+        let control = Control::new(settings.delay, rate_hz, output.converts(), &clock);
+        let channels = usize::from(channels);
+        let samples = |ms: u64| ms * u64::from(rate_hz) / 1000;
+        let latency_cap = samples(settings.cap_ms()).max(2 * control.needed());
+        let capacity = latency_cap + samples(arrival::STRAY_MS + 2 * PIECE_MS);
+        Ok(Self {
+            clock,
+            channels,
+            rate_hz: u64::from(rate_hz),
+            line: Line::new(capacity, rate_hz, channels, settings.conceal),
+            control,
+            output,
+            origin: None,
+            next_tick: None,
+            time_base: None,
+            number_base: None,
+            appended: 0,
+            resumes: false,
+            segment_first: 0,
+            stray: None,
+            late_run: 0,
+            latency_cap,
+            piece: vec![0; PLAYED.max(channels) / channels * channels].into(),
+        })
+    }
+
+    /// Takes a packet, and returns how its time goes on. Counts duplicates and late packets; that it came
+    /// at all, and in which order, is the caller's to count. Never allocates.
+    pub fn push(&mut self, arrived: Arrived<'_>, stream: &mut Stream) -> Time {
+        let Arrived {
+            sequence,
+            timestamp,
+            samples,
+            at_ns,
+        } = arrived;
+        let books = self.books(stream);
+        let number = self.number(sequence);
+        if self.line.numbers.mark(number, true) {
+            books.count(Packet::Duplicate);
+            return Time::GoesOn;
+        }
+        let frames = (samples.len() / self.channels) as u64;
+        if frames == 0 {
+            return Time::GoesOn;
+        }
+        self.line.ended = false;
+        let known = self.time_base.map(|base| timestamp.wrapping_add(base));
+        let belief = known.map_or(Belief::Plausible, |start| {
+            self.belief(start, frames, number)
+        });
+        let (start, time) = match (known, belief) {
+            (Some(start), Belief::Plausible) => (start, Time::GoesOn),
+            (Some(_), Belief::Ahead) => {
+                books.discarded(Discard::Ended, line::START, frames);
+                return Time::Astray;
+            }
+            (Some(_), Belief::Behind) => {
+                books.count(Packet::Late);
+                books.late(line::START, line::START + frames);
+                return Time::Astray;
+            }
+            (None, _) | (_, Belief::Restart) => {
+                if known.is_some() {
+                    self.control.restart(at_ns);
+                }
+                if !std::mem::take(&mut self.resumes) {
+                    books.account.begin_segment();
+                }
+                let start = self.anchor(number, at_ns);
+                self.time_base = Some(start.wrapping_sub(timestamp));
+                self.late_run = 0;
+                (start, Time::Begins)
+            }
+        };
+        let network = books.account.network();
+        self.control
+            .observe(start, at_ns, self.line.shift(), network);
+        self.line.note_length(frames);
+        let (mut new, mut late) = (0, 0);
+        let piece = self.samples(PIECE_MS).max(1) as usize;
+        let samples = &samples[..frames as usize * self.channels];
+        for (index, samples) in samples.chunks(piece * self.channels).enumerate() {
+            let start = start + (index * piece) as u64;
+            let taken = self.accept(start, number, samples, at_ns, books);
+            new += taken.new;
+            late += taken.late;
+        }
+        if late > 0 {
+            books.count(Packet::Late);
+        } else if new == 0 {
+            books.count(Packet::Duplicate);
+        }
+        self.late_run = if new == 0 { self.late_run + late } else { 0 };
+        time
+    }
+
+    /// Takes samples of a transport that numbers nothing and loses nothing. They follow what came before
+    /// them; if all of that was played, they play after the playout delay. Never allocates.
+    pub fn append(&mut self, samples: &[i16], at_ns: u64, stream: &mut Stream) {
+        let sequence = self.appended;
+        self.appended += 1;
+        if self.line.is_dry() {
+            self.resumes = self.time_base.take().is_some();
+        }
+        let next = self.line.buffer.newest().unwrap_or(self.line.cursor());
+        let timestamp = self.time_base.map_or(next, |base| next.wrapping_sub(base));
+        let arrived = Arrived {
+            sequence,
+            timestamp,
+            samples,
+            at_ns,
+        };
+        self.push(arrived, stream);
+    }
+
+    /// A packet came that carries no audio: its number is no loss. Returns whether the one before it came: if
+    /// not, audio is missing, or late, before this one.
+    pub fn note(&mut self, sequence: u64) -> bool {
+        let number = self.number(sequence);
+        self.line.numbers.mark(number, false);
+        self.line.numbers.came(number - 1)
+    }
+
+    /// The sender is silent from this time on (comfort noise), until the next packet of audio. Its
+    /// packet's number is [noted](Self::note) before.
+    pub fn pause(&mut self, timestamp: u64, stream: &mut Stream) {
+        let Some(base) = self.time_base else { return };
+        let at = timestamp.wrapping_add(base);
+        let ahead = at.wrapping_sub(self.line.cursor()) as i64;
+        if ahead.unsigned_abs() <= self.latency_cap {
+            let books = self.books(stream);
+            self.line.pause(at, books);
+        }
+    }
+
+    /// The numbers and times of the packets to come have nothing to do with those before. What waits is
+    /// played; the next packet plays after it, and after its playout delay.
+    pub fn begin_segment(&mut self) {
+        if let Some(tick) = self.next_tick {
+            self.control.restart(self.clock.due_ns(tick));
+        }
+        self.time_base = None;
+        self.number_base = None;
+        self.stray = None;
+        self.late_run = 0;
+    }
+
+    /// The sender is done. What waits is played by the ticks to come, until there is
+    /// [nothing](Self::is_empty).
+    pub fn end(&mut self, _stream: &mut Stream) {
+        self.line.ended = true;
+    }
+
+    /// What waits is not played, but discarded, and accounted for: the stream ends at once, or goes on
+    /// with another playout.
+    pub fn abandon(&mut self, stream: &mut Stream) {
+        let books = self.books(stream);
+        if let Some(newest) = self.line.buffer.newest() {
+            self.line.pass(newest, Discard::Ended, books);
+        }
+    }
+
+    /// Whether nothing waits to be played.
+    pub fn is_empty(&self) -> bool {
+        let sounded = self.output.rates().to_bus(self.line.sounded());
+        let done = |origin| self.output.at() >= origin + sounded;
+        self.line.buffer.is_empty() && self.origin.is_none_or(done)
+    }
+
+    /// Places the block of this tick, and of those before it that were passed over. Does nothing for a
+    /// tick that was topped up. Never allocates, but for what a converter grows by at first.
+    pub fn top_up(&mut self, tick: u64, stream: &mut Stream) {
+        if self.next_tick.is_some_and(|next| tick < next) {
+            return;
+        }
+        self.next_tick = Some(tick + 1);
+        if self.origin.is_none() {
+            return;
+        }
+        let end = self.clock.start_of(tick + 1);
+        let now_ns = self.clock.due_ns(tick);
+        let wish = self.control.wish(now_ns, self.line.shift());
+        self.line.steer(wish, self.books(stream));
+        while self.output.reaches() < end {
+            let missing = self.missing(end);
+            let books = self.books(stream);
+            let (sound, count) = self.line.play(&mut self.piece[..missing], books);
+            let samples = &self.piece[..count * self.channels];
+            self.output.give(sound, samples, stream);
+        }
+        self.control.moved(self.line.moved(), now_ns);
+        self.output.place_until(end, stream);
+        self.play_ahead(end, stream);
+    }
+
+    /// Places whole blocks after `end` as far as their audio waits already, so that a thread that is late
+    /// for the next tick, or for a few, costs nothing that came in time. Only what is in order: a gap
+    /// waits to the last, and so does what a change of the delay may need.
+    fn play_ahead(&mut self, end: u64, stream: &mut Stream) {
+        let rates = self.output.rates();
+        let block = self.clock.block_samples as u64;
+        let spare = rates.to_bus(self.line.spare());
+        let placed = self.output.at().saturating_sub(end);
+        let blocks = |samples: u64| (samples / block).min(AHEAD_BLOCKS) * block;
+        let far = end + blocks(placed + spare);
+        while self.output.reaches() < far {
+            let spare = self.line.spare() as usize * self.channels;
+            let missing = self.missing(far).min(spare);
+            if missing == 0 {
+                // A converter holds some back.
+                break;
+            }
+            let books = self.books(stream);
+            let (sound, count) = self.line.play(&mut self.piece[..missing], books);
+            let samples = &self.piece[..count * self.channels];
+            self.output.give(sound, samples, stream);
+        }
+        let whole = blocks(self.output.reaches().saturating_sub(end));
+        self.output.place_until(end + whole, stream);
+    }
+
+    /// How many samples to play next, interleaved: no more than the mix needs up to this index.
+    fn missing(&self, end: u64) -> usize {
+        let rates = self.output.rates();
+        let mut missing = rates.to_source(end - self.output.at()).max(1);
+        if self.output.converts() {
+            // How much it needs beyond what it gives is its own business: small steps find out.
+            missing = missing.min(self.samples(STEP_MS).max(1));
+        }
+        (missing as usize * self.channels).min(self.piece.len())
+    }
+
+    fn samples(&self, ms: u64) -> u64 {
+        ms * self.rate_hz / 1000
+    }
+
+    fn books<'a>(&self, stream: &'a Stream) -> Books<'a> {
+        Books {
+            account: stream.account(),
+            rates: self.output.rates(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

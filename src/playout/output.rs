@@ -1,0 +1,228 @@
+//! From the stream's own samples to frames on the mix's clock.
+//!
+//! At the bus's format samples pass as they are. Otherwise a [`Converter`] makes them, exact in count
+//! and place; what is audio and what is concealment is told apart again behind it.
+
+use std::collections::VecDeque;
+
+use crate::{
+    audio::{ConvertError, Converter, Format, FrameKind, MixClock},
+    stream::{Offered, Stream},
+};
+
+/// What a stretch of the stream's time sounds of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sound {
+    Audio,
+    Concealment,
+    /// Nothing at all: no frame is needed.
+    Silence,
+}
+
+/// The rates of the stream and of the bus.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rates {
+    pub(super) source_hz: u32,
+    pub(super) bus_hz: u32,
+    pub(super) bus_channels: u16,
+}
+
+impl Rates {
+    /// The bus's time of a time of the source: both in samples per channel, halves up.
+    pub(super) fn to_bus(self, source: u64) -> u64 {
+        scale(source, self.bus_hz, self.source_hz)
+    }
+
+    /// The source's time of a time of the bus.
+    pub(super) fn to_source(self, bus: u64) -> u64 {
+        scale(bus, self.source_hz, self.bus_hz)
+    }
+
+    /// The interleaved samples of the bus that `[from, to)` of the source is long.
+    pub(super) fn bus_samples(self, from: u64, to: u64) -> u64 {
+        (self.to_bus(to) - self.to_bus(from)) * u64::from(self.bus_channels)
+    }
+}
+
+fn scale(value: u64, by: u32, over: u32) -> u64 {
+    if by == over {
+        return value;
+    }
+    let (by, over) = (u128::from(by), u128::from(over));
+    ((2 * u128::from(value) * by + over) / (2 * over)) as u64
+}
+
+#[derive(Debug)]
+pub(super) struct Output {
+    channels: usize,
+    /// Interleaved samples of a block.
+    block: usize,
+    rates: Rates,
+    /// The frame under construction: its first sample's index in the mix, and its samples.
+    at: u64,
+    frame: Vec<i16>,
+    sound: Sound,
+    converted: Option<Converted>,
+}
+
+#[derive(Debug)]
+struct Converted {
+    converter: Converter,
+    source_channels: usize,
+    /// Where each stretch ends, as an index in the mix.
+    stretches: VecDeque<(u64, Sound)>,
+    /// The index of the source's first sample, and samples per channel given since.
+    origin: u64,
+    given: u64,
+    /// The samples as the converter takes them.
+    floats: Vec<f32>,
+}
+
+impl Output {
+    /// Allocates all it needs, but for what the converter grows by while it starts.
+    pub(super) fn new(
+        source_hz: u32,
+        source_channels: u16,
+        clock: &MixClock,
+    ) -> Result<Self, ConvertError> {
+        let bus = clock.format;
+        let same = Format::new(source_hz, source_channels) == Ok(bus);
+        let converter = Converter::new(source_hz, source_channels, bus)?;
+        let channels = usize::from(bus.channels());
+        Ok(Self {
+            channels,
+            block: clock.block_samples * channels,
+            rates: Rates {
+                source_hz,
+                bus_hz: bus.rate_hz(),
+                bus_channels: bus.channels(),
+            },
+            at: 0,
+            frame: Vec::with_capacity(clock.block_samples * channels),
+            sound: Sound::Silence,
+            converted: (!same).then(|| Converted {
+                converter,
+                source_channels: source_channels.into(),
+                stretches: VecDeque::with_capacity(64),
+                origin: 0,
+                given: 0,
+                floats: Vec::new(),
+            }),
+        })
+    }
+
+    pub(super) fn rates(&self) -> Rates {
+        self.rates
+    }
+
+    /// Whether the samples are converted.
+    pub(super) fn converts(&self) -> bool {
+        self.converted.is_some()
+    }
+
+    /// The source's first sample stands at this index of the mix.
+    pub(super) fn begin(&mut self, origin: u64) {
+        self.at = origin;
+        if let Some(converted) = &mut self.converted {
+            converted.origin = origin;
+        }
+    }
+
+    /// The next index of the mix that nothing was decided for.
+    pub(super) fn at(&self) -> u64 {
+        self.at + (self.frame.len() / self.channels) as u64
+    }
+
+    /// Up to which index samples can be placed with what was given.
+    pub(super) fn reaches(&self) -> u64 {
+        let ready = match &self.converted {
+            Some(converted) => converted.converter.buffered() / self.channels,
+            None => 0,
+        };
+        self.at() + ready as u64
+    }
+
+    /// Takes the next samples of the source. At the bus's format they are placed at once, a frame as
+    /// long as a block each.
+    pub(super) fn give(&mut self, sound: Sound, samples: &[i16], stream: &mut Stream) {
+        match &mut self.converted {
+            None => self.put(sound, samples, stream),
+            Some(converted) => converted.give(sound, samples, self.rates),
+        }
+    }
+
+    /// Places all that is there up to this index.
+    pub(super) fn place_until(&mut self, end: u64, stream: &mut Stream) {
+        if let Some(mut converted) = self.converted.take() {
+            let mut piece = [0; 256];
+            while let Some(&(stop, sound)) = converted.stretches.front()
+                && self.at() < end
+            {
+                let missing = (stop.min(end) - self.at()) as usize * self.channels;
+                let whole = piece.len() / self.channels * self.channels;
+                let count = converted.converter.pull(&mut piece[..missing.min(whole)]);
+                self.put(sound, &piece[..count], stream);
+                if self.at() == stop {
+                    converted.stretches.pop_front();
+                } else if count == 0 {
+                    break;
+                }
+            }
+            self.converted = Some(converted);
+        }
+        self.flush(stream);
+    }
+
+    fn put(&mut self, sound: Sound, mut samples: &[i16], stream: &mut Stream) {
+        if sound != self.sound {
+            self.flush(stream);
+            self.sound = sound;
+        }
+        while !samples.is_empty() {
+            // A frame ends where a block of the mix does.
+            let begun = self.at as usize * self.channels % self.block;
+            let room = self.block - begun - self.frame.len();
+            let (now, later) = samples.split_at(samples.len().min(room));
+            self.frame.extend_from_slice(now);
+            samples = later;
+            if now.len() == room {
+                self.flush(stream);
+            }
+        }
+    }
+
+    fn flush(&mut self, stream: &mut Stream) {
+        if self.frame.is_empty() {
+            return;
+        }
+        let kind = match self.sound {
+            Sound::Audio => Some(FrameKind::Audio),
+            Sound::Concealment => Some(FrameKind::Concealment),
+            Sound::Silence => None,
+        };
+        if let Some(kind) = kind {
+            let offered = stream.place(self.at, kind, &self.frame);
+            // The mix plays without what a full ring refused. Concealment was missed before.
+            if offered == Offered::Dropped && kind == FrameKind::Audio {
+                stream.account().miss(self.frame.len() as u64);
+            }
+        }
+        self.at += (self.frame.len() / self.channels) as u64;
+        self.frame.clear();
+    }
+}
+
+impl Converted {
+    fn give(&mut self, sound: Sound, samples: &[i16], rates: Rates) {
+        let floats = samples.iter().map(|&sample| f32::from(sample) / 32_768.0);
+        self.floats.clear();
+        self.floats.extend(floats);
+        self.converter.push(&self.floats);
+        self.given += (samples.len() / self.source_channels) as u64;
+        let end = self.origin + rates.to_bus(self.given);
+        match self.stretches.back_mut() {
+            Some((last, same)) if *same == sound => *last = end,
+            _ => self.stretches.push_back((end, sound)),
+        }
+    }
+}

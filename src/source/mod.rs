@@ -1,0 +1,106 @@
+//! Audio that is made or read here: one kind of source per file, each behind the [`Source`] trait.
+//!
+//! A source hands out samples at the bus format, in order, as fast as it is read. It neither waits
+//! nor keeps time, and it never panics on what a file holds. [`Feeders`] are the threads that read sources at
+//! the pace of their [`Schedule`].
+
+mod feed;
+mod limited;
+mod looped;
+mod schedule;
+pub mod synthetic;
+pub mod wav;
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+pub use self::{
+    feed::{Feed, FeedError, FeedErrors, Feeders, FeedersEnded, Intake},
+    limited::Limited,
+    looped::Looped,
+    schedule::{Imperfection, Schedule},
+    synthetic::{Synthetic, UnknownWaveform, Waveform},
+    wav::WavSource,
+};
+use crate::os::remedy;
+
+/// Where a stream's samples come from: one kind per file, behind this trait.
+pub trait Source: Send {
+    /// Fills `out` with the next samples at the bus format, interleaved, and returns how many it
+    /// wrote.
+    ///
+    /// The count is a multiple of the channel count; what `out` holds beyond it is unspecified.
+    /// A count short of `out`, but for a remainder of less than all channels, comes only just before
+    /// the end. Read on until `Ok(0)` or an error: damage is told there, after the samples before
+    /// it. From then on every call gives `Ok(0)`.
+    ///
+    /// # Errors
+    /// Why the source ended before its time; it names the file.
+    fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError>;
+
+    /// Whole length in samples per channel at the bus rate, from the first one, if it is known.
+    ///
+    /// Of a file cut short, what is there.
+    fn length(&self) -> Option<u64>;
+}
+
+/// Why a source cannot be opened, or ended before its time.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The operating system refused the file.
+    #[error("cannot open {}{}", path.display(), remedy(source))]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is no WAV, or its header makes no sense.
+    #[error("{} is not a usable WAV file: {reason}", path.display())]
+    NotWav {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A sound WAV of a kind that is not read.
+    #[error(
+        "{} holds {what}, which is not read; convert it to 16-bit PCM (sox IN.wav -e signed -b 16 OUT.wav)",
+        path.display()
+    )]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        what: String,
+    },
+    /// A sound header without a single sample.
+    #[error("{} holds no samples; leave it out, or record it again", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file ends before its header says; the samples before that were given.
+    #[error(
+        "{} is cut short: its header claims {expected} samples per channel, it holds {found}",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Samples per channel at the file's rate that the header claims.
+        expected: u64,
+        /// Samples per channel at the file's rate that are there.
+        found: u64,
+    },
+    /// Reading failed half way; the samples before that were given.
+    #[error("cannot read on in {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
