@@ -101,7 +101,7 @@ fn a_tick_of_ramps_ends_by_command_and_monitors_never_waits_and_never_enters_the
         .map(|at| match at % 3 {
             0 => rig.participant(Gain::UNITY).0,
             1 => rig.clocked(),
-            _ => rig.strip().0,
+            _ => rig.channel_strip().0,
         })
         .collect();
     let mut lines = Vec::new();

@@ -14,7 +14,7 @@ use crate::{
     audio::meter::Measured,
     engine::{Admitted, Handle, Status},
     ledger::{Entry, Network, NetworkGauges, rate},
-    mixer::StripState,
+    mixer::Levels,
     os::now_ns,
     queue::PoolStats,
 };
@@ -56,7 +56,7 @@ pub(super) struct Figures {
     pub(super) admitted: Arc<Admitted>,
     pub(super) label: Option<Arc<str>>,
     pub(super) ledger: Entry,
-    pub(super) strip: StripState,
+    pub(super) levels: Levels,
     /// Of a stream that comes over a network.
     pub(super) network: Option<NetworkGauges>,
     /// How long ago its last packet came, if it comes over a network.
@@ -116,13 +116,13 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
         .into_iter()
         .map(|admitted| {
             // Before the account: of a stream that ended, the last figures are read then.
-            let strip = admitted.strip();
+            let levels = admitted.levels();
             let ledger = admitted.account().read();
             let dropped_before =
                 find(known, admitted.number()).map_or(0, |figures| figures.ledger.dropped());
             let network = admitted.account().network().map(Network::gauges);
             Arc::new(Figures {
-                strip,
+                levels,
                 last_packet_age: network.and_then(|network| network.last_packet_age(now_ns())),
                 network,
                 dropped_now: ledger.dropped().saturating_sub(dropped_before),

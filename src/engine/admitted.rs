@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     ledger::Account,
-    mixer::{Phase, Strip, StripState},
+    mixer::{ChannelStrip, Levels, Phase},
     queue::LeaseId,
     stream::Dismissal,
     wire::label::Label,
@@ -18,7 +18,7 @@ use crate::{
 
 /// Whether a switch of a stream was turned on since it was last cleared. It may have been turned off again.
 ///
-/// A strip says what the mixer did, which is up to a tick behind what it was asked. This is never behind: it is
+/// A channel strip says what the mixer did, which is up to a tick behind what it was asked. This is never behind: it is
 /// noted once the command is on its way, and taken before the one that clears, so a switch that is on, and
 /// whose caller has its answer, is noted.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Asked {
 #[derive(Debug)]
 pub struct Admitted {
     account: Arc<Account>,
-    strip: Arc<Strip>,
+    channel_strip: Arc<ChannelStrip>,
     pub(super) dismissal: Dismissal,
     pub(super) lease: LeaseId,
     pub(super) was_muted: Asked,
@@ -52,7 +52,7 @@ impl Admitted {
     /// A stream that was admitted so long after the start, as the `number`th.
     pub(super) fn new(
         account: Arc<Account>,
-        strip: Arc<Strip>,
+        channel_strip: Arc<ChannelStrip>,
         dismissal: Dismissal,
         lease: LeaseId,
         from: String,
@@ -61,7 +61,7 @@ impl Admitted {
     ) -> Self {
         Self {
             account,
-            strip,
+            channel_strip,
             dismissal,
             lease,
             was_muted: Asked::default(),
@@ -113,8 +113,8 @@ impl Admitted {
     }
 
     /// Its level, its gain, and how far it has come, as the mixer told last.
-    pub fn strip(&self) -> StripState {
-        self.strip.read()
+    pub fn levels(&self) -> Levels {
+        self.channel_strip.read()
     }
 
     /// Whether it was told to end.
@@ -125,11 +125,15 @@ impl Admitted {
     /// Whether it has not ended. The mixer alone says so, once the source has closed the ring and nothing
     /// is left in it; the account is final then, and exact, however many others hold it.
     pub fn is_running(&self) -> bool {
-        self.strip().phase != Phase::Ended
+        self.levels().phase != Phase::Ended
     }
 
     #[cfg(test)]
-    pub(super) fn for_test(account: Arc<Account>, strip: Arc<Strip>, number: u64) -> Self {
+    pub(super) fn for_test(
+        account: Arc<Account>,
+        channel_strip: Arc<ChannelStrip>,
+        number: u64,
+    ) -> Self {
         static LEASE: std::sync::OnceLock<LeaseId> = std::sync::OnceLock::new();
         let lease = LEASE.get_or_init(|| {
             let pool = crate::queue::Pool::builder().slots(1).ring_bytes(4096);
@@ -137,7 +141,7 @@ impl Admitted {
         });
         Self::new(
             account,
-            strip,
+            channel_strip,
             Dismissal::default(),
             *lease,
             String::new(),

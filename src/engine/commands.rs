@@ -1,6 +1,6 @@
 //! Commands on their way to the mixer: admissions and taps, and what those say who steer the mix.
 //!
-//! Those who send take a mutex, each way its own; the mixer takes none and never waits, whatever becomes of
+//! Those who send take a mutex, each queue its own; the mixer takes none and never waits, whatever becomes of
 //! a sender half-way. A channel of many senders would have it spin until one that was interrupted goes on,
 //! and in real time it never would: it waits for the mixer's processor.
 
@@ -26,13 +26,13 @@ const STEERING_MAX: usize = 1024;
 /// Commands of those who steer that are taken between two ticks. The others wait for the next.
 const STEERED_MAX: usize = 256;
 
-/// The way to a mixer of so many slots.
+/// The queues to a mixer of so many slots.
 pub(super) fn channel(slots: usize) -> (Sender, Commands) {
     let (admissions_in, admissions) = RingBuffer::new(slots + TAPS_MAX);
     let (steering_in, steering) = RingBuffer::new(STEERING_MAX);
     let sender = Sender {
-        admissions: Way(Mutex::new(admissions_in)),
-        steering: Way(Mutex::new(steering_in)),
+        admissions: CommandQueue(Mutex::new(admissions_in)),
+        steering: CommandQueue(Mutex::new(steering_in)),
     };
     let commands = Commands {
         admissions,
@@ -46,15 +46,15 @@ pub(super) fn channel(slots: usize) -> (Sender, Commands) {
 #[derive(Debug)]
 pub(super) struct Sender {
     /// Admissions and taps.
-    admissions: Way,
-    /// Commands of people and programs that steer the mix. On a way of their own: however many they
+    admissions: CommandQueue,
+    /// Commands of people and programs that steer the mix. On a queue of their own: however many they
     /// are, they take no admission's place.
-    steering: Way,
+    steering: CommandQueue,
 }
 
-/// One way to the mixer.
+/// One queue to the mixer.
 #[derive(Debug)]
-struct Way(Mutex<rtrb::Producer<Command>>);
+struct CommandQueue(Mutex<rtrb::Producer<Command>>);
 
 /// Room for the admission of one stream, which no other command takes meanwhile.
 pub(super) struct Room<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
@@ -74,11 +74,11 @@ impl Sender {
     /// A slot is leased anew only when the mixer has given it back, and it has taken the admission before;
     /// so there is room unless there are more taps than [`TAPS_MAX`].
     pub(super) fn room(&self) -> Result<Room<'_>, Busy> {
-        let way = self.admissions.lock();
-        if way.is_full() && !way.is_abandoned() {
+        let queue = self.admissions.lock();
+        if queue.is_full() && !queue.is_abandoned() {
             return Err(Busy);
         }
-        Ok(Room(way))
+        Ok(Room(queue))
     }
 
     /// Adds a tap of a thread.
@@ -92,17 +92,17 @@ impl Sender {
     }
 }
 
-impl Way {
+impl CommandQueue {
     fn lock(&self) -> MutexGuard<'_, rtrb::Producer<Command>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send(&self, command: Command) -> Result<(), Busy> {
-        let mut way = self.lock();
-        if way.is_abandoned() {
+        let mut queue = self.lock();
+        if queue.is_abandoned() {
             return Ok(());
         }
-        way.push(command).map_err(|PushError::Full(_)| Busy)
+        queue.push(command).map_err(|PushError::Full(_)| Busy)
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
         let producer = pool.acquire().unwrap();
         let lease = producer.lease();
         let new = NewInput::new(lease, Arc::new(Account::new("a")));
-        let strip = new.strip();
+        let channel_strip = new.channel_strip();
         let steered = 2 * STEERED_MAX + 1;
         for number in 0..steered {
             let last = number == steered - 1;
@@ -190,7 +190,7 @@ mod tests {
         for left in [1 + STEERED_MAX, 1, 0] {
             commands.apply(&mut mixer);
             assert_eq!(mixer.streams(), 1);
-            assert_eq!(strip.read().muted, left == 0);
+            assert_eq!(channel_strip.read().muted, left == 0);
         }
     }
 }

@@ -64,7 +64,7 @@ impl Handle {
 
     /// Whether the mixer has come to its end.
     pub fn is_done(&self) -> bool {
-        self.0.vitals.is_done()
+        self.0.mixer_stats.is_done()
     }
 
     /// How the server is. Looks at the account of every stream that runs.

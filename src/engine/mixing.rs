@@ -21,8 +21,8 @@ use nix::{
 
 use self::ending::Ending;
 use super::{
-    Clock, Scheduler, Settings, commands::Commands, realtime::Granted, sinks::Sinks, stop::Stop,
-    vitals::Vitals,
+    Clock, Scheduler, Settings, commands::Commands, mixer_stats::MixerStats, realtime::Granted,
+    sinks::Sinks, stop::Stop,
 };
 use crate::{
     audio::{Format, MixClock},
@@ -83,7 +83,7 @@ pub(super) fn spawn(
     mut mixer: Mixer,
     sinks: Sinks,
     commands: Commands,
-    vitals: Arc<Vitals>,
+    mixer_stats: Arc<MixerStats>,
     stop: Stop,
     settings: &Settings,
     block_samples: usize,
@@ -104,7 +104,7 @@ pub(super) fn spawn(
         mixer,
         sinks,
         commands,
-        vitals,
+        mixer_stats,
         stop,
         epoll,
         timer,
@@ -155,7 +155,7 @@ struct Mixing {
     mixer: Mixer,
     sinks: Sinks,
     commands: Commands,
-    vitals: Arc<Vitals>,
+    mixer_stats: Arc<MixerStats>,
     stop: Stop,
     epoll: Epoll,
     timer: TimerFd,
@@ -194,13 +194,13 @@ impl Mixing {
             let begun = now_ns();
             not_before = begun + ending.pause_ns(&clock, self.mixer.ticks(), begun, pause);
             let late = begun.saturating_sub(clock.due_ns(self.mixer.ticks()));
-            self.vitals.begun(late, clock.period_ns);
+            self.mixer_stats.begun(late, clock.period_ns);
             let block = self.mixer.tick();
             self.sinks.write(&block);
-            self.vitals.tick(&block);
+            self.mixer_stats.tick(&block);
             self.mixer.send_outputs();
             now = now_ns();
-            self.vitals.tick_time.record(now - begun);
+            self.mixer_stats.tick_time.record(now - begun);
             if self.rests {
                 not_before = not_before.max(now + (now - begun) / REST_SHARE);
             }
@@ -221,9 +221,9 @@ impl Mixing {
             match self.mixer.try_tick() {
                 Ok(block) => {
                     self.sinks.write_waiting(&block);
-                    self.vitals.tick(&block);
+                    self.mixer_stats.tick(&block);
                     self.mixer.send_outputs();
-                    self.vitals.tick_time.record(now_ns() - begun);
+                    self.mixer_stats.tick_time.record(now_ns() - begun);
                     // Streams end at ticks only.
                     self.mixer.collect();
                     self.sinks.obey();
@@ -274,8 +274,8 @@ impl Mixing {
         self.commands.apply(&mut self.mixer);
         self.sinks.obey();
         self.mixer.collect();
-        self.vitals.streams(self.mixer.streams());
-        self.vitals.ledger_checks(self.mixer.ledger_checks());
+        self.mixer_stats.streams(self.mixer.streams());
+        self.mixer_stats.ledger_checks(self.mixer.ledger_checks());
     }
 
     fn end(mut self, begun: Instant, is_live: bool) -> (MixerEnd, Sinks) {
@@ -287,7 +287,7 @@ impl Mixing {
         } else {
             self.sinks.write_waiting(&rest);
         }
-        self.vitals.block(&rest);
+        self.mixer_stats.block(&rest);
         self.mixer.send_outputs();
         self.mixer.close_outputs();
         let elapsed = begun.elapsed();
@@ -297,7 +297,7 @@ impl Mixing {
                 .map(|time| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000))
                 .sum()
         });
-        self.vitals.done();
+        self.mixer_stats.done();
         let end = MixerEnd {
             mixer: self.mixer,
             commands: self.commands,

@@ -16,6 +16,7 @@ mod folder;
 mod handle;
 mod health;
 mod histogram;
+mod mixer_stats;
 mod mixing;
 pub mod plan;
 mod reading;
@@ -29,7 +30,6 @@ mod shared;
 mod sinks;
 mod sources;
 mod stop;
-mod vitals;
 
 use std::{
     sync::Arc,
@@ -46,6 +46,7 @@ pub use self::{
     handle::{Change, Handle, Switch},
     health::{Health, HealthChange, STALL, silence},
     histogram::TickCounts,
+    mixer_stats::Status,
     reading::{open_to_read, read_text},
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
@@ -57,7 +58,6 @@ pub use self::{
     settings::{Clock, Settings},
     sources::{SourceSpec, StartError},
     stop::Stop,
-    vitals::Status,
 };
 use self::{
     commands::Commands,
@@ -205,10 +205,10 @@ impl Server {
             commands,
             startup,
         } = self;
-        let vitals = Arc::clone(&shared.vitals);
+        let mixer_stats = Arc::clone(&shared.mixer_stats);
         // Until the mixer thread has counted for itself: a reader must not take "not yet begun" for
         // "all streams have ended".
-        vitals.streams(shared.register.lock().running().len());
+        mixer_stats.streams(shared.register.lock().running().len());
         // Likewise set here alone.
         let _ = shared.startup.set(startup);
         let stop = shared.stop.clone();
@@ -220,7 +220,7 @@ impl Server {
             mixer,
             sinks,
             commands,
-            vitals,
+            mixer_stats,
             stop,
             &settings,
             block_samples,
@@ -256,12 +256,12 @@ impl Running {
     /// Whether the mixer has come to its end: all its ticks run, all streams ended, or stopped.
     pub fn is_done(&self) -> bool {
         // A thread that panicked did not say so.
-        self.shared.vitals.is_done() || self.mixer.is_finished()
+        self.shared.mixer_stats.is_done() || self.mixer.is_finished()
     }
 
     /// Waits until the mixer has come to its end, but no longer than `timeout`.
     pub fn wait(&self, timeout: Duration) {
-        self.shared.vitals.wait_done(timeout);
+        self.shared.mixer_stats.wait_done(timeout);
     }
 
     /// The clock that the mix follows; none if it follows its streams.
@@ -281,7 +281,7 @@ impl Running {
 
     /// Ticks run so far. Costs one load.
     pub fn ticks(&self) -> u64 {
-        self.shared.vitals.ticks()
+        self.shared.mixer_stats.ticks()
     }
 
     /// Admits streams while the mixer runs, for sources that find theirs at run time.

@@ -151,8 +151,8 @@ pub(super) struct Finished {
     pub(super) states: Vec<RecordingState>,
 }
 
-/// The mixer thread's ends of the two ways.
-pub(super) type Ways = (Consumer<Order>, Producer<RecordingInput>);
+/// The mixer thread's ends of the two queues.
+pub(super) type RecordingQueues = (Consumer<Order>, Producer<RecordingInput>);
 
 impl Recordings {
     /// Opens the folder and prepares the recording of the settings, if they have them: its file is
@@ -160,7 +160,7 @@ impl Recordings {
     pub(super) fn start(
         settings: &Settings,
         block_samples: usize,
-    ) -> Result<(Self, Ways), ServerError> {
+    ) -> Result<(Self, RecordingQueues), ServerError> {
         let folder = settings
             .recordings
             .as_deref()

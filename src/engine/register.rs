@@ -167,16 +167,16 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::Packet, mixer::Strip};
+    use crate::{ledger::Packet, mixer::ChannelStrip};
 
     /// Adds a stream that offered one sample; it runs until its strip says that it ended.
-    fn add(accounts: &mut Accounts, id: &str) -> Arc<Strip> {
+    fn add(accounts: &mut Accounts, id: &str) -> Arc<ChannelStrip> {
         let account = Arc::new(Account::new(id));
         account.offer(1);
         account.settle();
-        let strip = Arc::new(Strip::default());
-        accounts.add(|number| Admitted::for_test(account, Arc::clone(&strip), number));
-        strip
+        let channel_strip = Arc::new(ChannelStrip::default());
+        accounts.add(|number| Admitted::for_test(account, Arc::clone(&channel_strip), number));
+        channel_strip
     }
 
     #[test]
@@ -207,10 +207,10 @@ mod tests {
     #[test]
     fn a_stream_that_ends_is_counted_once() {
         let mut accounts = Accounts::default();
-        let strip = add(&mut accounts, "a");
+        let channel_strip = add(&mut accounts, "a");
         assert_eq!(accounts.total().ledger.offered, 1);
         assert_eq!(accounts.running().len(), 1);
-        strip.end();
+        channel_strip.end();
         assert_eq!(accounts.total().ledger.offered, 1);
         assert_eq!(accounts.running().len(), 0);
         assert_eq!(accounts.ended().count(), 1);
@@ -220,9 +220,9 @@ mod tests {
     #[test]
     fn an_account_that_is_still_held_keeps_no_stream_alive() {
         let mut accounts = Accounts::default();
-        let strip = add(&mut accounts, "a");
+        let channel_strip = add(&mut accounts, "a");
         let held = Arc::clone(accounts.running()[0].account());
-        strip.end();
+        channel_strip.end();
         assert!(!accounts.is_running("a"));
         assert_eq!(accounts.running().len(), 0);
         assert_eq!(held.read().offered, 1);
@@ -233,11 +233,13 @@ mod tests {
         let mut accounts = Accounts::default();
         let account = Arc::new(Account::with_network("a"));
         account.network().unwrap().count(Packet::Received);
-        let strip = Arc::new(Strip::default());
-        accounts.add(|number| Admitted::for_test(Arc::clone(&account), Arc::clone(&strip), number));
+        let channel_strip = Arc::new(ChannelStrip::default());
+        accounts.add(|number| {
+            Admitted::for_test(Arc::clone(&account), Arc::clone(&channel_strip), number)
+        });
         assert_eq!(accounts.total().network.received, 1);
         account.network().unwrap().count(Packet::Received);
-        strip.end();
+        channel_strip.end();
         assert_eq!(accounts.total().network.received, 2);
         assert_eq!(accounts.running().len(), 0);
     }

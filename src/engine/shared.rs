@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    Admitted, Clock, Settings, Status, Stop, commands::Sender, recordings::Recordings,
-    register::Register, vitals::Vitals,
+    Admitted, Clock, Settings, Status, Stop, commands::Sender, mixer_stats::MixerStats,
+    recordings::Recordings, register::Register,
 };
 use crate::{
     audio::{Gain, MixClock},
     ledger::{Account, Listener},
     mixer::{self, NewInput, Timing},
-    net::{Admission, Busy, Newcomer, Refused, Tuner, lease},
+    net::{Admission, Busy, Refused, StreamRequest, Tuner, lease},
     output::RtpProgress,
     queue::{Pool, Producer},
     source::Intake,
@@ -24,7 +24,7 @@ use crate::{
 pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) register: Register,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) mixer_stats: Arc<MixerStats>,
     pub(super) recordings: Recordings,
     /// In the order of the settings.
     pub(super) rtp_out: Vec<RtpProgress>,
@@ -61,7 +61,7 @@ impl Shared {
         Self {
             pool,
             register: Register::default(),
-            vitals: Arc::new(Vitals::new(settings.ptime)),
+            mixer_stats: Arc::new(MixerStats::new(settings.ptime)),
             recordings,
             rtp_out: Vec::new(),
             stop,
@@ -81,7 +81,7 @@ impl Shared {
 
     /// Not with the pool's figures: they would hold its mutex, and the mixer may want to return a ring.
     pub(super) fn status(&self) -> Status {
-        self.vitals.status(self.register.lock().total())
+        self.mixer_stats.status(self.register.lock().total())
     }
 
     pub(super) fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
@@ -156,26 +156,27 @@ impl Shared {
         // stream and steers it comes to the mixer after it.
         let account = Arc::new(account(register.free_id(id)));
         let new = as_what(NewInput::new(lease, Arc::clone(&account)));
-        let strip = new.strip();
+        let channel_strip = new.channel_strip();
         let stream = Stream::new(producer, Arc::clone(&account), format, block_samples);
         let (at, dismissal) = (self.begun.elapsed(), stream.dismissal());
-        let admitted = register
-            .add(|number| Admitted::new(account, strip, dismissal, lease, from, at, number));
+        let admitted = register.add(|number| {
+            Admitted::new(account, channel_strip, dismissal, lease, from, at, number)
+        });
         room.admit(new);
         Ok((stream, admitted))
     }
 }
 
 impl Admission for Shared {
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let Newcomer {
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let StreamRequest {
             id,
             label,
             from,
             gain,
             source,
             output,
-        } = newcomer;
+        } = request;
         let gain = gain.unwrap_or_else(|| self.gain());
         let account = Account::with_network;
         let (stream, _) = self.introduce(id, from, account, |new| {

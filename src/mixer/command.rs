@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Monitor, MonitorKind, Settings, Strip,
+    ChannelStrip, Monitor, MonitorKind, Settings,
     output::{Line, Output},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub struct NewInput {
     pub(super) timing: Timing,
     pub(super) source: Option<u32>,
     pub(super) output: Option<Box<Output>>,
-    pub(super) strip: Arc<Strip>,
+    pub(super) channel_strip: Arc<ChannelStrip>,
 }
 
 impl NewInput {
@@ -72,19 +72,19 @@ impl NewInput {
             timing: Timing::Arrival,
             source: None,
             output: None,
-            strip: Arc::default(),
+            channel_strip: Arc::default(),
         }
     }
 
     /// What the mixer will tell of it, to any thread, as long as that keeps it.
-    pub fn strip(&self) -> Arc<Strip> {
-        Arc::clone(&self.strip)
+    pub fn channel_strip(&self) -> Arc<ChannelStrip> {
+        Arc::clone(&self.channel_strip)
     }
 
     /// Applied to each sample before it is added.
     #[must_use]
     pub fn gain(self, gain: Gain) -> Self {
-        self.strip.tell_gain(gain);
+        self.channel_strip.set_gain(gain);
         Self { gain, ..self }
     }
 

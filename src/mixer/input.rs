@@ -15,7 +15,7 @@ use crate::{
     queue::{Consumer, LeaseId},
 };
 
-use super::{NewInput, Strip, Timing, fader::Fader, monitor::Alone, output::Target};
+use super::{ChannelStrip, NewInput, Timing, fader::Fader, monitor::Alone, output::Target};
 
 /// After so many ticks without a sample, frames that come late are not late but a new beginning:
 /// the sender's clock stood still or jumped back. Otherwise it would be mute for good.
@@ -43,9 +43,9 @@ pub(super) struct Input {
     pub(super) is_heard_apart: bool,
     /// Whether it was ended by command: what it gives is discarded, once it has gone to silence.
     pub(super) is_dismissed: bool,
-    strip: Arc<Strip>,
+    channel_strip: Arc<ChannelStrip>,
     fader: Fader,
-    /// Largest magnitude that it gave since the strip was refreshed.
+    /// Largest magnitude that it gave since the levels were refreshed.
     peak: u16,
     /// At which ticks that is.
     turn: u64,
@@ -99,7 +99,7 @@ enum Step {
 }
 
 impl Input {
-    /// `turns` is after how many ticks a strip is refreshed.
+    /// `turns` is after how many ticks the levels are refreshed.
     pub(super) fn new(new: &NewInput, format: Format, turns: u64) -> Self {
         Self {
             lease: new.lease,
@@ -107,7 +107,7 @@ impl Input {
             source: new.source,
             is_heard_apart: new.output.is_some(),
             is_dismissed: false,
-            strip: Arc::clone(&new.strip),
+            channel_strip: Arc::clone(&new.channel_strip),
             fader: Fader::new(new.gain, format),
             peak: 0,
             turn: new.lease.slot() as u64 % turns,
@@ -125,12 +125,12 @@ impl Input {
 
     pub(super) fn set_gain(&mut self, gain: Gain) {
         self.fader.gain = gain;
-        self.strip.tell_gain(gain);
+        self.channel_strip.set_gain(gain);
     }
 
     pub(super) fn set_muted(&mut self, muted: bool) {
         self.fader.muted = muted;
-        self.strip.tell_muted(muted);
+        self.channel_strip.set_muted(muted);
     }
 
     /// The stream is ended by command.
@@ -146,13 +146,13 @@ impl Input {
 
     /// Returns whether that changed anything.
     pub(super) fn set_solo(&mut self, solo: bool) -> bool {
-        self.strip.tell_solo(solo);
+        self.channel_strip.set_solo(solo);
         std::mem::replace(&mut self.fader.solo, solo) != solo
     }
 
     /// The stream is over, and its account settled.
     pub(super) fn tell_end(&self) {
-        self.strip.end();
+        self.channel_strip.end();
     }
 
     /// Lets the stream begin if a frame came, before this tick, whose block begins at `mix`: `delay`
@@ -177,7 +177,7 @@ impl Input {
                         self.position = mix;
                     }
                 }
-                self.strip.begin();
+                self.channel_strip.begin();
                 return true;
             }
             // It tells no time.
@@ -245,7 +245,7 @@ impl Input {
         if moment.turn == self.turn {
             let ring = consumer.lease_stats(self.lease).expect(OURS);
             let peak = std::mem::take(&mut self.peak);
-            self.strip.refresh(peak, ring.filled_bytes);
+            self.channel_strip.refresh(peak, ring.filled_bytes);
         }
         heard
     }

@@ -15,13 +15,13 @@
 //! takes the pool's mutex.
 
 mod bus;
+mod channel_strip;
 mod command;
 mod fader;
 mod input;
 mod inputs;
 mod monitor;
 mod output;
-mod strip;
 
 use std::time::Duration;
 
@@ -33,9 +33,9 @@ use self::{
 };
 pub use self::{
     bus::{Block, Limiting},
+    channel_strip::{ChannelStrip, Levels, Phase},
     command::{Command, NewInput, Timing},
     monitor::{Monitor, MonitorKind},
-    strip::{Phase, Strip, StripState},
 };
 use crate::{
     audio::{Format, frame::frame_bytes},
@@ -51,7 +51,7 @@ pub const CONTRIBUTORS_MAX: usize = 15;
 const CHECK_TICKS: usize = 64;
 
 /// Strips are refreshed so many times a second, or once a tick where that is longer.
-const STRIPS_PER_SECOND: usize = 10;
+const LEVELS_PER_SECOND: usize = 10;
 
 /// What a mixer is made for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,9 +72,9 @@ impl Settings {
         self.block_samples * usize::from(self.format.channels())
     }
 
-    /// Ticks after which a strip is refreshed.
-    fn strip_ticks(&self) -> u64 {
-        let samples = self.format.rate_hz() as usize / STRIPS_PER_SECOND;
+    /// Ticks after which a stream's levels are refreshed.
+    fn levels_ticks(&self) -> u64 {
+        let samples = self.format.rate_hz() as usize / LEVELS_PER_SECOND;
         ((samples + self.block_samples / 2) / self.block_samples).max(1) as u64
     }
 
@@ -95,7 +95,7 @@ pub struct Mixer {
     contributors: Vec<u32>,
     inputs: Inputs,
     tick: u64,
-    strip_ticks: u64,
+    levels_ticks: u64,
     /// The next input of the tick under way: [`Mixer::try_tick`] may stop before it.
     next_input: usize,
     /// Whether an input had anything for the tick under way.
@@ -117,7 +117,7 @@ impl Mixer {
             contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
             inputs: Inputs::new(slots),
             tick: 0,
-            strip_ticks: settings.strip_ticks(),
+            levels_ticks: settings.levels_ticks(),
             next_input: 0,
             sounded: false,
             next_checked: 0,
@@ -160,7 +160,7 @@ impl Mixer {
         match command {
             Command::Admit(new) => {
                 let lease = new.lease;
-                let input = Input::new(&new, self.settings.format, self.strip_ticks);
+                let input = Input::new(&new, self.settings.format, self.levels_ticks);
                 self.inputs.wait(input);
                 if let Some(output) = new.output {
                     self.outputs.insert(lease.slot(), output);
@@ -319,7 +319,7 @@ impl Mixer {
             tick: self.tick,
             delay: self.settings.playout_delay_ticks,
             soloing: self.inputs.is_soloing(),
-            turn: self.tick % self.strip_ticks,
+            turn: self.tick % self.levels_ticks,
             instants: self.settings.block_samples as u32,
         };
         let Self {

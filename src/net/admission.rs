@@ -19,7 +19,7 @@ pub trait Admission: Send + Sync {
     /// # Errors
     /// [`Refused`] when all rings are in use, and when the mixer cannot be reached; the caller counts the
     /// refusal.
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused>;
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused>;
 
     /// Whether a stream of this name runs: another that is admitted under it gets a number behind its
     /// name. Where names are not looked after, none does.
@@ -39,7 +39,7 @@ pub trait Admission: Send + Sync {
 /// A stream that asks to be admitted. Its frames are placed on the mix's clock with
 /// [`Stream::place`].
 #[derive(Debug)]
-pub struct Newcomer {
+pub struct StreamRequest {
     /// Its name in the report; with a number behind it, if a running stream has it already.
     pub id: String,
     /// The label for people, if its sender has one.

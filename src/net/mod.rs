@@ -15,7 +15,7 @@ mod quota;
 pub mod rtp;
 mod tuning;
 
-pub use admission::{Admission, Busy, Newcomer, NotAdmitted, Refused, lease};
+pub use admission::{Admission, Busy, NotAdmitted, Refused, StreamRequest, lease};
 pub use limits::Limits;
 pub use listening::Listening;
 pub use log_rate::LogRate;

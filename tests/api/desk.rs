@@ -13,7 +13,7 @@ use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings, Tokens},
     engine::{Clock, Report, Running, Server, Settings, Stop},
-    net::Newcomer,
+    net::StreamRequest,
     source::{Feed, Feeders, Imperfection, Schedule, Synthetic, Waveform},
     stream::Stream,
 };
@@ -147,7 +147,7 @@ impl Desk {
 
     /// A stream of this name, whose samples the test offers.
     pub fn admit(&self, id: &str) -> Stream {
-        let newcomer = Newcomer {
+        let request = StreamRequest {
             id: id.to_owned(),
             label: None,
             from: "test".to_owned(),
@@ -155,7 +155,7 @@ impl Desk {
             source: 0,
             output: None,
         };
-        self.running.admission().admit(newcomer).unwrap()
+        self.running.admission().admit(request).unwrap()
     }
 
     pub fn close(self) -> Report {

@@ -1,5 +1,5 @@
 //! Gain, mute and solo while streams play: every change is a straight line of 20 ms, by the mix's time,
-//! from the gain that was in force; what is silenced is accounted for; and a strip tells all of it.
+//! from the gain that was in force; what is silenced is accounted for; and a channel strip shows all of it.
 
 mod model;
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mixpool::{
     audio::{FrameKind, Gain},
-    mixer::{Command, Phase, Strip},
+    mixer::{ChannelStrip, Command, Phase},
     queue::LeaseId,
 };
 
@@ -231,41 +231,41 @@ fn concealment_is_faded_like_samples_and_is_in_no_term() {
 fn a_strip_tells_what_was_commanded_at_once_and_how_far_its_stream_has_come() {
     let mut rig = Setup::mono().slots(1).rig();
     for round in 0..3 {
-        let (mut stream, strip) = rig.strip();
+        let (mut stream, channel_strip) = rig.channel_strip();
         let lease = stream.lease();
-        assert_eq!(strip.read().phase, Phase::Waiting);
+        assert_eq!(channel_strip.read().phase, Phase::Waiting);
         rig.tick();
-        assert_eq!(strip.read().phase, Phase::Waiting);
+        assert_eq!(channel_strip.read().phase, Phase::Waiting);
         stream.say(&[5; BLOCK]);
         rig.mixer.apply(Command::SetGain(lease, gain(0.25)));
         rig.mixer.apply(Command::SetMuted(lease, true));
         rig.mixer.apply(Command::SetSolo(lease, round > 0));
-        let state = strip.read();
+        let state = channel_strip.read();
         let told = (state.gain, state.muted, state.solo);
         assert_eq!(told, (gain(0.25), true, round > 0));
         rig.tick();
-        assert_eq!(strip.read().phase, Phase::Playing);
+        assert_eq!(channel_strip.read().phase, Phase::Playing);
         match round {
             0 => {}
             1 => rig.mixer.apply(Command::End(lease)),
             _ => rig.mixer.apply(Command::SetSolo(lease, false)),
         }
-        assert!(!strip.read().solo);
+        assert!(!channel_strip.read().solo);
         let account = stream.close();
         rig.tick();
         assert_eq!(
-            strip.read().phase,
+            channel_strip.read().phase,
             Phase::Playing,
             "its ring is not given back"
         );
         rig.mixer.collect();
-        let state = strip.read();
+        let state = channel_strip.read();
         assert_eq!((state.phase, state.peak), (Phase::Ended, 0));
         assert_eq!((state.gain, state.muted), (gain(0.25), true));
         assert_eq!(account.read().muted, N);
         // What comes too late for it changes nothing.
         rig.mixer.apply(Command::SetMuted(lease, false));
-        assert!(strip.read().muted);
+        assert!(channel_strip.read().muted);
     }
 }
 
@@ -274,7 +274,8 @@ fn every_strip_has_the_peak_of_its_last_five_ticks_and_what_its_ring_holds() {
     // More than fit a window's ticks, and some of them leave.
     const STREAMS: usize = 23;
     let mut rig = Setup::mono().slots(STREAMS).rig();
-    let mut streams: Vec<(Talker, Arc<Strip>)> = (0..STREAMS).map(|_| rig.strip()).collect();
+    let mut streams: Vec<(Talker, Arc<ChannelStrip>)> =
+        (0..STREAMS).map(|_| rig.channel_strip()).collect();
     let mut peaks: Vec<Vec<u16>> = vec![Vec::new(); STREAMS];
     for (stream, _) in &streams[..9] {
         // Before gain and mute.
@@ -301,8 +302,8 @@ fn every_strip_has_the_peak_of_its_last_five_ticks_and_what_its_ring_holds() {
         if tick < 10 {
             continue;
         }
-        for ((stream, strip), peaks) in streams.iter().zip(&peaks) {
-            let state = strip.read();
+        for ((stream, channel_strip), peaks) in streams.iter().zip(&peaks) {
+            let state = channel_strip.read();
             // What was said last waits one tick.
             let played = &peaks[..peaks.len() - 1];
             let windows: Vec<_> = (0..5)

@@ -67,7 +67,7 @@ fn what_waits_and_what_still_comes_of_a_stream_that_plays_is_discarded() {
 fn a_stream_that_waits_for_its_first_frame_is_ended_too() {
     for (before, after) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut rig = Setup::mono().delay(3).slots(1).rig();
-        let (mut stream, strip) = rig.strip();
+        let (mut stream, channel_strip) = rig.channel_strip();
         rig.tick();
         if before {
             // It came, and the mixer has not seen it yet.
@@ -84,9 +84,13 @@ fn a_stream_that_waits_for_its_first_frame_is_ended_too() {
         let expected = N * u64::from(before) + 2 * N * u64::from(after);
         assert_eq!(stream.entry().discarded, expected);
         assert_eq!(stream.entry().segments, 0);
-        assert_eq!(strip.read().phase, Phase::Waiting, "it never played");
+        assert_eq!(
+            channel_strip.read().phase,
+            Phase::Waiting,
+            "it never played"
+        );
         gives_its_slot_back(&mut rig, stream);
-        assert_eq!(strip.read().phase, Phase::Ended);
+        assert_eq!(channel_strip.read().phase, Phase::Ended);
     }
 }
 
@@ -212,7 +216,7 @@ fn a_full_ring_is_discarded_over_some_ticks_and_keeps_no_tick_long() {
 #[test]
 fn an_ended_stream_takes_no_more_commands() {
     let mut rig = Setup::mono().rig();
-    let (mut other, (stream, strip)) = (rig.stream(), rig.strip());
+    let (mut other, (stream, channel_strip)) = (rig.stream(), rig.channel_strip());
     end(&mut rig, &stream);
     for command in [
         Command::SetSolo(stream.lease(), true),
@@ -222,7 +226,7 @@ fn an_ended_stream_takes_no_more_commands() {
         rig.mixer.apply(command);
     }
     end(&mut rig, &stream);
-    let state = strip.read();
+    let state = channel_strip.read();
     assert_eq!(
         (state.gain, state.muted, state.solo),
         (Gain::UNITY, false, false)

@@ -6,7 +6,7 @@ use mixpool::{
     audio::FrameKind,
     engine::{Clock, Server, Settings},
     mixer::Limiting,
-    net::Newcomer,
+    net::StreamRequest,
     source::Feeders,
 };
 
@@ -34,7 +34,7 @@ fn samples_of_a_stream_that_came_after_the_last_tick_are_in_its_ring() {
     // A network's thread has not heard of the end.
     let mut stream = running
         .admission()
-        .admit(Newcomer {
+        .admit(StreamRequest {
             id: "late".to_owned(),
             label: None,
             from: "test".to_owned(),

@@ -176,7 +176,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
     let server = server(8, 20.0);
     let place = Place::start(server, 100);
     let admit = |id: usize| {
-        let newcomer = mixpool::net::Newcomer {
+        let request = mixpool::net::StreamRequest {
             id: format!("stream-{id}"),
             label: None,
             from: "test".to_owned(),
@@ -184,7 +184,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
             source: id as u32,
             output: None,
         };
-        place.running.admission().admit(newcomer).unwrap()
+        place.running.admission().admit(request).unwrap()
     };
     let mut last = counters(&place.classic());
     for round in 0..40 {

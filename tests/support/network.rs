@@ -11,7 +11,7 @@ use mixpool::{
     ledger::{Account, Listener},
     mixer::{Command, NewInput, Timing},
     net::{
-        Admission, Limits, Newcomer, Refused, lease,
+        Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Quota, Receiver, Settings},
     },
     playout::{Delay, PlayoutSettings},
@@ -36,9 +36,9 @@ struct Door {
 }
 
 impl Admission for Door {
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = lease(&self.pool, &newcomer.id)?;
-        let account = Arc::new(Account::with_network(newcomer.id));
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let producer = lease(&self.pool, &request.id)?;
+        let account = Arc::new(Account::with_network(request.id));
         let admitted = (producer.lease(), Arc::clone(&account));
         self.admitted.lock().unwrap().push(admitted);
         Ok(Stream::new(producer, account, self.clock.format, BLOCK))

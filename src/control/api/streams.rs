@@ -16,7 +16,7 @@ use crate::{
     control::{extract::Query, problem::Problem, sampler::Figures, state::State},
     engine::Admitted,
     ledger::{Entry, Network, NetworkGauges},
-    mixer::StripState,
+    mixer::Levels,
 };
 
 /// Rows of a page, at most.
@@ -207,10 +207,10 @@ impl<'a> Row<'a> {
         matches!(self, Self::Running(figures) if figures.dropped_now > 0)
     }
 
-    fn strip(self) -> StripState {
+    fn levels(self) -> Levels {
         match self {
-            Self::Running(figures) => figures.strip,
-            Self::Ended(admitted) => admitted.strip(),
+            Self::Running(figures) => figures.levels,
+            Self::Ended(admitted) => admitted.levels(),
         }
     }
 
@@ -237,7 +237,7 @@ impl<'a> Row<'a> {
 
     fn phase(self) -> PhaseBody {
         match self {
-            Self::Running(figures) => PhaseBody::of(&figures.admitted, &figures.strip),
+            Self::Running(figures) => PhaseBody::of(&figures.admitted, &figures.levels),
             Self::Ended(_) => PhaseBody::Ended,
         }
     }
@@ -330,10 +330,10 @@ impl Column {
                 Row::Ended(_) => None,
             },
             // Silence is less than anything, and no lack of a figure.
-            Self::Gain => Some(f64::from(row.strip().gain.db())),
-            Self::Level => Some(f64::from(meter::dbfs(row.strip().peak))),
-            Self::Solo => Some(f64::from(u8::from(row.strip().solo))),
-            Self::RingFilled => Some(row.strip().ring_filled_bytes as f64),
+            Self::Gain => Some(f64::from(row.levels().gain.db())),
+            Self::Level => Some(f64::from(meter::dbfs(row.levels().peak))),
+            Self::Solo => Some(f64::from(u8::from(row.levels().solo))),
+            Self::RingFilled => Some(row.levels().ring_filled_bytes as f64),
             Self::DropRate => Some(row.ledger().drop_rate()),
             Self::MissingRate => Some(row.ledger().missing_rate()),
             Self::LastPacketAge => row.last_packet_age().map(|age| age.as_secs_f64()),

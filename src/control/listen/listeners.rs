@@ -28,7 +28,7 @@ use crate::{
     engine::{Admitted, Handle},
     mixer::{Monitor, MonitorKind},
     os::during,
-    output::live::{Cursor, Grid, Heard, Live, OutputId},
+    output::live::{Cursor, Delivery, Grid, Live, OutputId},
 };
 
 /// What is heard.
@@ -433,7 +433,7 @@ impl Listener {
     }
 
     /// A chunk, or that some were skipped; none at the end.
-    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Heard>> {
+    pub(super) fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         loop {
             let heard = self
                 .all
@@ -441,8 +441,8 @@ impl Listener {
                 .live
                 .read(self.place.output, &mut self.cursor);
             match heard {
-                Heard::Ended => return Poll::Ready(None),
-                Heard::Nothing => {
+                Delivery::Ended => return Poll::Ready(None),
+                Delivery::Nothing => {
                     if ready!(Pin::new(&mut self.bell).poll_next(cx)).is_none() {
                         return Poll::Ready(None);
                     }

@@ -32,7 +32,7 @@ use crate::{
         state::State,
     },
     mixer::MonitorKind,
-    output::live::Heard,
+    output::live::Delivery,
     wire::wav::endless_header,
 };
 
@@ -156,8 +156,8 @@ impl hyper::body::Body for Wav {
             Bytes::copy_from_slice(&endless_header(format))
         } else {
             loop {
-                match std::task::ready!(self.listener.poll_heard(cx)) {
-                    Some(Heard::Chunk(chunk)) => break chunk.bytes,
+                match std::task::ready!(self.listener.poll_delivery(cx)) {
+                    Some(Delivery::Chunk(chunk)) => break chunk.bytes,
                     Some(_) => {}
                     None => return Poll::Ready(None),
                 }

@@ -39,7 +39,7 @@ use super::{
 use crate::{
     control::{extract::Query, leave::Leave, problem::Problem, rate::Place, state::State},
     mixer::MonitorKind,
-    output::live::Heard,
+    output::live::Delivery,
 };
 
 /// Bytes of a message from the listener, at most: there is nothing that it has to say.
@@ -153,7 +153,7 @@ struct Skipped {
 
 /// What happens next.
 enum Event {
-    Heard(Heard),
+    Delivery(Delivery),
     Ended,
     /// The listener is going, or gone.
     Gone,
@@ -189,7 +189,7 @@ async fn serve(socket: &mut WebSocket, listener: &mut Listener) -> Option<CloseF
     let (mut begun, mut skipped) = (false, 0);
     loop {
         match poll_fn(|cx| poll_event(socket, listener, cx)).await {
-            Event::Heard(Heard::Chunk(chunk)) => {
+            Event::Delivery(Delivery::Chunk(chunk)) => {
                 let at = chunk.at;
                 if !begun {
                     begun = true;
@@ -211,8 +211,8 @@ async fn serve(socket: &mut WebSocket, listener: &mut Listener) -> Option<CloseF
                 }
                 send(socket, Message::Binary(chunk.bytes)).await?;
             }
-            Event::Heard(Heard::Skipped(samples)) => skipped += samples,
-            Event::Heard(_) => {}
+            Event::Delivery(Delivery::Skipped(samples)) => skipped += samples,
+            Event::Delivery(_) => {}
             Event::Ended => return Some(ENDED),
             Event::Gone => return None,
         }
@@ -247,6 +247,6 @@ fn poll_event(
         }
     }
     listener
-        .poll_heard(cx)
-        .map(|heard| heard.map_or(Event::Ended, Event::Heard))
+        .poll_delivery(cx)
+        .map(|heard| heard.map_or(Event::Ended, Event::Delivery))
 }

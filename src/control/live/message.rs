@@ -235,9 +235,9 @@ impl Update<'_> {
                 wave: wave(&mix.pieces),
                 wave_at: mix.pieces_before,
             },
-            level: bytes(slots, streams, |figures| level_byte(figures.strip.peak)),
+            level: bytes(slots, streams, |figures| level_byte(figures.levels.peak)),
             fill: bytes(slots, streams, |figures| {
-                fill_byte(figures.strip.ring_filled_bytes, self.ring_bytes)
+                fill_byte(figures.levels.ring_filled_bytes, self.ring_bytes)
             }),
             drops: bytes(slots, streams, |figures| {
                 share_byte(figures.dropped_now, self.samples_now)
@@ -280,14 +280,14 @@ impl Columns {
                 figures.ledger.ring_high_water_bytes
             }),
             gain_mdb: column(slots, streams, 0, |figures| {
-                ((figures.strip.gain.db() * 1e3).round() as i32).max(SILENCE_MDB)
+                ((figures.levels.gain.db() * 1e3).round() as i32).max(SILENCE_MDB)
             }),
             flags: column(slots, streams, 0, |figures| {
-                let strip = &figures.strip;
+                let levels = &figures.levels;
                 let bit = |on, bit| if on { bit } else { 0 };
-                bit(strip.muted, MUTED)
-                    | bit(strip.solo, SOLO)
-                    | bit(strip.phase == Phase::Waiting, WAITING)
+                bit(levels.muted, MUTED)
+                    | bit(levels.solo, SOLO)
+                    | bit(levels.phase == Phase::Waiting, WAITING)
             }),
         }
     }

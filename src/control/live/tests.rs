@@ -195,8 +195,8 @@ fn columns_are_in_the_order_of_the_slots_and_free_ones_are_nothing() {
     let slot = |at: usize| hello["streams"][at][0].as_u64().unwrap() as usize;
     let (a, b) = (slot(0), slot(1));
     rig.tell(|snapshot| {
-        figures(snapshot, 0).strip.peak = 32_768;
-        figures(snapshot, 1).strip.ring_filled_bytes = RING_BYTES as u64 / 4;
+        figures(snapshot, 0).levels.peak = 32_768;
+        figures(snapshot, 1).levels.ring_filled_bytes = RING_BYTES as u64 / 4;
         // A tenth of a second is 800 samples.
         figures(snapshot, 1).dropped_now = 400;
     });
@@ -231,9 +231,9 @@ fn slow_columns_come_once_a_second_if_they_changed() {
     };
     let change = |snapshot: &mut Snapshot| {
         let figures = figures(snapshot, 0);
-        figures.strip.gain = Gain::from_db(-6.0).unwrap();
-        figures.strip.muted = true;
-        figures.strip.phase = Phase::Playing;
+        figures.levels.gain = Gain::from_db(-6.0).unwrap();
+        figures.levels.muted = true;
+        figures.levels.phase = Phase::Playing;
         figures.ledger.offered = 3_000_000;
         figures.ledger.dropped_late = 1;
     };

@@ -109,7 +109,7 @@ fn pool(page: &mut Page<'_>, settings: &Settings, snapshot: &Snapshot) -> fmt::R
         snapshot
             .streams
             .iter()
-            .map(|figures| figures.strip.ring_filled_bytes)
+            .map(|figures| figures.levels.ring_filled_bytes)
             .sum::<u64>(),
     )?;
     page.gauge(

@@ -34,7 +34,7 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
         }),
     )?;
     ledger(page, with)?;
-    strip(page, with)?;
+    levels(page, with)?;
     network(page, with)
 }
 
@@ -135,14 +135,14 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
     )
 }
 
-fn strip(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
+fn levels(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
     gauge(
         page,
         "stream_ring_filled",
         BYTES,
         "Space in use in its ring",
         streams,
-        |figures| Some(figures.strip.ring_filled_bytes),
+        |figures| Some(figures.levels.ring_filled_bytes),
     )?;
     gauge(
         page,
@@ -150,7 +150,7 @@ fn strip(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         RATIO,
         "Largest magnitude in the last tenth of a second before gain and mute, of full scale",
         streams,
-        |figures| Some(f64::from(figures.strip.peak) / f64::from(FULL_SCALE)),
+        |figures| Some(f64::from(figures.levels.peak) / f64::from(FULL_SCALE)),
     )?;
     gauge(
         page,
@@ -158,7 +158,7 @@ fn strip(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         RATIO,
         "The gain that was commanded last",
         streams,
-        |figures| Some(figures.strip.gain.linear()),
+        |figures| Some(figures.levels.gain.linear()),
     )?;
     gauge(
         page,
@@ -166,7 +166,7 @@ fn strip(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         None,
         "Whether it is muted by command: 1 or 0",
         streams,
-        |figures| Some(u32::from(figures.strip.muted)),
+        |figures| Some(u32::from(figures.levels.muted)),
     )?;
     gauge(
         page,
@@ -174,7 +174,7 @@ fn strip(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         None,
         "Whether it is solo: 1 or 0",
         streams,
-        |figures| Some(u32::from(figures.strip.solo)),
+        |figures| Some(u32::from(figures.levels.solo)),
     )
 }
 

@@ -6,7 +6,7 @@ use super::{ConnSettings, guests::Rejection};
 use crate::{
     audio::{Gain, MixClock},
     ledger::{Listener, Malformed, Refusal},
-    net::{Admission, Newcomer, NotAdmitted},
+    net::{Admission, NotAdmitted, StreamRequest},
     playout::Delay,
     queue::{AcquireError, LeaseId, Pool},
     stream::Stream,
@@ -97,7 +97,7 @@ impl Host<'_> {
             _ => None,
         };
         let lease = output.as_ref().map(crate::queue::Producer::lease);
-        let newcomer = Newcomer {
+        let request = StreamRequest {
             source: crc32fast::hash(id.as_bytes()),
             label,
             id,
@@ -105,7 +105,7 @@ impl Host<'_> {
             gain: gain.or(self.settings.gain),
             output,
         };
-        match self.admission.admit(newcomer) {
+        match self.admission.admit(request) {
             Ok(stream) => Ok(Opened {
                 stream,
                 output: lease,

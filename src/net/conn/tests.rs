@@ -9,7 +9,7 @@ use super::{host::Host, voice::Voice, *};
 use crate::{
     audio::{Format, Frame, FrameKind},
     ledger::{Account, Entry, NetworkEntry},
-    net::{Newcomer, Refused, lease},
+    net::{Refused, StreamRequest, lease},
     playout::Delay,
     queue::{Consumer, LeaseId, Pool, Producer},
     stream::Stream,
@@ -41,17 +41,17 @@ struct Admitted {
 }
 
 impl Admission for Rig {
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = lease(&self.pool, &newcomer.id)?;
-        let account = Arc::new(Account::with_network(newcomer.id));
-        if let Some(label) = newcomer.label {
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let producer = lease(&self.pool, &request.id)?;
+        let account = Arc::new(Account::with_network(request.id));
+        if let Some(label) = request.label {
             account.label().say(label.into());
         }
         self.admitted().push(Admitted {
             account: Arc::clone(&account),
-            gain: newcomer.gain,
+            gain: request.gain,
             lease: producer.lease(),
-            _output: newcomer.output,
+            _output: request.output,
         });
         Ok(Stream::new(
             producer,

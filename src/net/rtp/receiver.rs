@@ -28,7 +28,7 @@ use super::{
 use crate::{
     audio::MixClock,
     ledger::{Listener, Malformed, Refusal},
-    net::{Admission, Newcomer, Tuning, quota::Quota},
+    net::{Admission, StreamRequest, Tuning, quota::Quota},
     wire::{
         payload::static_name,
         rtcp::{self, Compound},
@@ -357,7 +357,7 @@ impl Receiver {
             self.turn_away(key, Refusal::StreamsPerSource, packet, now_ns);
             return;
         };
-        let newcomer = Newcomer {
+        let request = StreamRequest {
             id: format!("rtp-{}-{:08x}", key.from, key.ssrc),
             label: None,
             from: format!("rtp {}", key.from),
@@ -365,7 +365,7 @@ impl Receiver {
             source: key.ssrc,
             output: None,
         };
-        let stream = match self.admission.admit(newcomer) {
+        let stream = match self.admission.admit(request) {
             Ok(stream) => stream,
             Err(refused) => {
                 self.turn_away(key, refused.source.refusal(), packet, now_ns);

@@ -24,7 +24,7 @@ use std::{
 use self::output::Output;
 pub use self::{
     grid::Grid,
-    output::{Chunk, Cursor, Heard, OutputFigures},
+    output::{Chunk, Cursor, Delivery, OutputFigures},
 };
 use crate::{
     audio::{
@@ -234,12 +234,12 @@ impl Live {
     }
 
     /// The next that a listener of this output gets.
-    pub fn read(&mut self, id: OutputId, cursor: &mut Cursor) -> Heard {
+    pub fn read(&mut self, id: OutputId, cursor: &mut Cursor) -> Delivery {
         let output = match id {
             OutputId::MIX => Some(&mut self.mix),
             id => self.monitors.get_mut(&id),
         };
-        output.map_or(Heard::Ended, |output| output.read(cursor))
+        output.map_or(Delivery::Ended, |output| output.read(cursor))
     }
 
     /// Takes what has come from the mixer, some tens of frames of each output. To be called when

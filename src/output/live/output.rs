@@ -34,9 +34,9 @@ pub struct Chunk {
     pub bytes: Bytes,
 }
 
-/// What there is for a listener.
+/// One answer to a listener's read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum Delivery {
     /// The next samples.
     Chunk(Chunk),
     /// It was too slow: what it had not heard is gone, and it goes on near the newest. So many samples
@@ -129,13 +129,13 @@ impl Output {
     }
 
     /// The next that the listener gets.
-    pub(super) fn read(&mut self, cursor: &mut Cursor) -> Heard {
+    pub(super) fn read(&mut self, cursor: &mut Cursor) -> Delivery {
         let (begin, end) = (self.buffer.begin(), self.buffer.end());
         if !self.buffer.has_begun() {
             return if self.ended {
-                Heard::Ended
+                Delivery::Ended
             } else {
-                Heard::Nothing
+                Delivery::Nothing
             };
         }
         let newest = cursor.grid.before(end, end).max(begin);
@@ -145,17 +145,17 @@ impl Output {
             cursor.at = Some(newest);
             cursor.skipped_samples += skipped;
             self.skipped_samples += skipped;
-            return Heard::Skipped(skipped);
+            return Delivery::Skipped(skipped);
         }
         let to = match cursor.grid.after(at, end) {
             whole if whole <= end => whole,
             _ if self.ended && at < end => end,
-            _ if self.ended => return Heard::Ended,
-            _ => return Heard::Nothing,
+            _ if self.ended => return Delivery::Ended,
+            _ => return Delivery::Nothing,
         };
         cursor.at = Some(to);
         cursor.sent_samples += to - at;
-        Heard::Chunk(self.chunk(at, to))
+        Delivery::Chunk(self.chunk(at, to))
     }
 
     fn chunk(&mut self, at: u64, to: u64) -> Chunk {

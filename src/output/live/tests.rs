@@ -75,18 +75,18 @@ impl Ear {
         for _ in 0..times {
             let before = self.cursor.at();
             let heard = live.read(self.output, &mut self.cursor);
-            if !matches!(heard, Heard::Chunk(_)) {
+            if !matches!(heard, Delivery::Chunk(_)) {
                 self.began = self.began.or(self.cursor.at());
             }
             match heard {
-                Heard::Chunk(chunk) => {
+                Delivery::Chunk(chunk) => {
                     assert_eq!(before.unwrap_or(chunk.at), chunk.at);
                     self.began.get_or_insert(chunk.at);
                     self.heard.extend((chunk.at..).zip(decoded(&chunk)));
                 }
-                Heard::Skipped(samples) => self.skipped += samples,
-                Heard::Nothing => break,
-                Heard::Ended => return true,
+                Delivery::Skipped(samples) => self.skipped += samples,
+                Delivery::Nothing => break,
+                Delivery::Ended => return true,
             }
         }
         false
@@ -147,7 +147,7 @@ fn listeners_in_step_share_the_bytes_however_many_they_are() {
         let pointers: std::collections::HashSet<_> = cursors
             .iter_mut()
             .filter_map(|cursor| match live.read(OutputId::MIX, cursor) {
-                Heard::Chunk(chunk) => Some(chunk.bytes.as_ptr()),
+                Delivery::Chunk(chunk) => Some(chunk.bytes.as_ptr()),
                 _ => None,
             })
             .collect();

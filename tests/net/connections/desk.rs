@@ -13,7 +13,7 @@ use mixpool::{
     ledger::{Account, Entry, ListenerEntry, NetworkEntry},
     mixer::{Command, Limiting, Mixer, NewInput, Settings, Timing},
     net::{
-        Admission, Limits, Listening, Newcomer, Refused,
+        Admission, Limits, Listening, Refused, StreamRequest,
         conn::{ConnListener, ConnSettings, Listen},
         lease,
     },
@@ -35,14 +35,14 @@ pub struct Front {
 }
 
 impl Admission for Front {
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = lease(&self.pool, &newcomer.id)?;
-        let account = Arc::new(Account::with_network(newcomer.id));
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let producer = lease(&self.pool, &request.id)?;
+        let account = Arc::new(Account::with_network(request.id));
         let mut new = NewInput::new(producer.lease(), Arc::clone(&account))
-            .gain(newcomer.gain.unwrap_or(Gain::UNITY))
+            .gain(request.gain.unwrap_or(Gain::UNITY))
             .timing(Timing::Clock)
-            .source(newcomer.source);
-        if let Some(output) = newcomer.output {
+            .source(request.source);
+        if let Some(output) = request.output {
             new = new.output(output, &self.settings);
         }
         self.commands.lock().unwrap().push(Command::Admit(new));

@@ -11,7 +11,7 @@ use mixpool::{
     ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry},
     mixer::{Command, NewInput, Timing},
     net::{
-        Admission, Limits, Newcomer, Refused, lease,
+        Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Receiver, Settings},
     },
     playout::{Delay, PlayoutSettings},
@@ -164,8 +164,8 @@ struct Door {
 }
 
 impl Admission for Door {
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let id = newcomer.id;
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let id = request.id;
         let producer = lease(&self.pool, &id)?;
         let account = Arc::new(Account::with_network(id));
         let news = (producer.lease(), Arc::clone(&account));

@@ -10,7 +10,8 @@ use mixpool::{
     audio::{Format, FrameKind, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry},
     mixer::{
-        Block, Command, Limiting, Mixer, Monitor, MonitorKind, NewInput, Settings, Strip, Timing,
+        Block, ChannelStrip, Command, Limiting, Mixer, Monitor, MonitorKind, NewInput, Settings,
+        Timing,
     },
     queue::{LeaseId, Pool, Producer},
 };
@@ -127,12 +128,12 @@ impl Rig {
     }
 
     /// A stream that is admitted, and what the mixer tells of it.
-    pub fn strip(&mut self) -> (Talker, Arc<Strip>) {
+    pub fn channel_strip(&mut self) -> (Talker, Arc<ChannelStrip>) {
         let talker = self.unadmitted();
         let new = NewInput::new(talker.lease(), Arc::clone(&talker.account));
-        let strip = new.strip();
+        let channel_strip = new.channel_strip();
         self.mixer.apply(Command::Admit(new));
-        (talker, strip)
+        (talker, channel_strip)
     }
 
     /// A stream that is admitted at this gain.

@@ -10,7 +10,7 @@ use crate::{
     control::{api::status::finite, sampler::Figures},
     engine::{Admitted, LedgerReport},
     ledger::{Entry, Network, NetworkGauges},
-    mixer::{Phase, StripState},
+    mixer::{Levels, Phase},
     os::now_ns,
 };
 
@@ -28,8 +28,8 @@ pub(in crate::control::api) enum PhaseBody {
 }
 
 impl PhaseBody {
-    pub(super) fn of(admitted: &Admitted, strip: &StripState) -> Self {
-        match strip.phase {
+    pub(super) fn of(admitted: &Admitted, levels: &Levels) -> Self {
+        match levels.phase {
             Phase::Ended => Self::Ended,
             _ if admitted.is_dismissed() => Self::Ending,
             Phase::Waiting => Self::Waiting,
@@ -97,7 +97,7 @@ impl StreamBody {
             last_packet_age_ms: figures.last_packet_age.map(milliseconds),
             ..Self::new(
                 &figures.admitted,
-                &figures.strip,
+                &figures.levels,
                 &figures.ledger,
                 figures.network.as_ref(),
             )
@@ -107,12 +107,12 @@ impl StreamBody {
     /// As it is now. Whether samples are dropped of it, only snapshots know.
     pub(in crate::control::api) fn read(admitted: &Admitted, now: Duration) -> Self {
         // Before the account: of a stream that ended, the last figures are read then.
-        let strip = admitted.strip();
+        let levels = admitted.levels();
         let account = admitted.account();
         let network = account.network().map(Network::gauges);
         let age = now.saturating_sub(admitted.at()).as_secs_f64();
-        let mut body = Self::new(admitted, &strip, &account.read(), network.as_ref());
-        if strip.phase != Phase::Ended {
+        let mut body = Self::new(admitted, &levels, &account.read(), network.as_ref());
+        if levels.phase != Phase::Ended {
             body.age_s = Some(age);
             body.last_packet_age_ms = network
                 .and_then(|network| network.last_packet_age(now_ns()))
@@ -123,7 +123,7 @@ impl StreamBody {
 
     fn new(
         admitted: &Admitted,
-        strip: &StripState,
+        levels: &Levels,
         ledger: &Entry,
         network: Option<&NetworkGauges>,
     ) -> Self {
@@ -136,15 +136,15 @@ impl StreamBody {
             number: admitted.number(),
             kind: kind(from).to_owned(),
             source: from.to_owned(),
-            phase: PhaseBody::of(admitted, strip),
+            phase: PhaseBody::of(admitted, levels),
             slot: admitted.slot(),
             admitted_at_s: admitted.at().as_secs_f64(),
             age_s: None,
-            gain_db: finite(strip.gain.db()),
-            muted: strip.muted,
-            solo: strip.solo,
-            peak_dbfs: finite(meter::dbfs(strip.peak)),
-            ring_filled_bytes: strip.ring_filled_bytes,
+            gain_db: finite(levels.gain.db()),
+            muted: levels.muted,
+            solo: levels.solo,
+            peak_dbfs: finite(meter::dbfs(levels.peak)),
+            ring_filled_bytes: levels.ring_filled_bytes,
             dropping: false,
             ledger: LedgerReport::from(ledger),
             playout_delay_ms: ms(|network| network.playout_delay),

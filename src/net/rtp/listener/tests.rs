@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     audio::{Format, Frame},
     ledger::{Account, Fate, Malformed},
-    net::{Limits, Newcomer, Refused, lease},
+    net::{Limits, Refused, StreamRequest, lease},
     playout::{Delay, PlayoutSettings},
     queue::{Consumer, LeaseId, Pool, Producer},
     stream::Stream,
@@ -26,9 +26,9 @@ struct Door {
 }
 
 impl Admission for Door {
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = lease(&self.pool, &newcomer.id)?;
-        let account = Arc::new(Account::with_network(newcomer.id));
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let producer = lease(&self.pool, &request.id)?;
+        let account = Arc::new(Account::with_network(request.id));
         self.admitted
             .lock()
             .unwrap()

@@ -2,12 +2,12 @@ use super::{
     super::super::tests::{BLOCK, CLOCK_NS, PERIOD_NS, Rig, ramp},
     *,
 };
-use crate::net::{Admission, Newcomer};
+use crate::net::{Admission, StreamRequest};
 
 const DELAY: Duration = Duration::from_millis(40);
 
 fn poured(rig: &Rig) -> Poured {
-    let newcomer = Newcomer {
+    let request = StreamRequest {
         id: "file".into(),
         label: None,
         from: "test".into(),
@@ -15,7 +15,7 @@ fn poured(rig: &Rig) -> Poured {
         source: 0,
         output: None,
     };
-    let stream = rig.admit(newcomer).unwrap();
+    let stream = rig.admit(request).unwrap();
     Poured::new(stream, DELAY, 8_000, 1, rig.clock).unwrap()
 }
 
@@ -93,7 +93,7 @@ fn a_mixer_that_stood_still_is_no_gap_of_the_sender() {
 #[test]
 fn the_end_gives_the_tail_of_a_conversion() {
     let rig = Rig::new(1 << 16, 1);
-    let newcomer = Newcomer {
+    let request = StreamRequest {
         id: "file".into(),
         label: None,
         from: "test".into(),
@@ -101,7 +101,7 @@ fn the_end_gives_the_tail_of_a_conversion() {
         source: 0,
         output: None,
     };
-    let stream = rig.admit(newcomer).unwrap();
+    let stream = rig.admit(request).unwrap();
     let mut poured = Poured::new(stream, DELAY, 48_000, 2, rig.clock).unwrap();
     poured.push(&vec![100; 2 * 4_801], CLOCK_NS);
     poured.end(CLOCK_NS);

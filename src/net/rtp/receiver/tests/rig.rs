@@ -12,7 +12,7 @@ use crate::{
     audio::{Format, Frame, FrameKind, MixClock},
     ledger::{Account, Checked, Entry, Fate, Listener, ListenerEntry, NetworkEntry},
     net::{
-        Admission, Limits, Newcomer, Refused, lease,
+        Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Via},
     },
     playout::{Delay, PlayoutSettings},
@@ -34,9 +34,9 @@ struct Door {
 }
 
 impl Admission for Door {
-    fn admit(&self, newcomer: Newcomer) -> Result<Stream, Refused> {
-        let producer = lease(&self.pool, &newcomer.id)?;
-        let account = Arc::new(Account::with_network(newcomer.id));
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let producer = lease(&self.pool, &request.id)?;
+        let account = Arc::new(Account::with_network(request.id));
         let lease = producer.lease();
         let stream = Stream::new(producer, Arc::clone(&account), self.format, BLOCK);
         self.admitted

@@ -1,8 +1,7 @@
-//! What the mixer thread tells of one stream, for any thread to read at any time.
+//! The mixer's state of one stream, which any thread reads at any time.
 //!
-//! A strip is written by the mixer alone and costs its reader two loads. It outlives its stream. What it
-//! tells is recent, not of this instant: levels are refreshed about ten times a second, each stream at
-//! ticks of its own, so that no tick has to write them all.
+//! Only the mixer writes a channel strip; a reader pays two loads. It outlives its stream. Levels are
+//! refreshed about ten times a second, each stream at ticks of its own, so that no tick writes them all.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,9 +19,9 @@ pub enum Phase {
     Ended,
 }
 
-/// What a [`Strip`] told.
+/// One reading of a [`ChannelStrip`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StripState {
+pub struct Levels {
     /// The gain that was commanded last; a ramp may still lead there.
     pub gain: Gain,
     /// Whether it is muted by command.
@@ -39,7 +38,7 @@ pub struct StripState {
 
 /// One stream as the mixer sees it. Made with its [`NewInput`](super::NewInput::strip).
 #[derive(Debug)]
-pub struct Strip {
+pub struct ChannelStrip {
     /// All but the ring's bytes, so that what is read together is of one moment:
     ///
     /// ```text
@@ -57,7 +56,7 @@ const MUTED: u32 = 48;
 const SOLO: u32 = 49;
 const PHASE: u32 = 50;
 
-impl Default for Strip {
+impl Default for ChannelStrip {
     /// Of a stream that waits, at unity gain.
     fn default() -> Self {
         Self {
@@ -67,14 +66,14 @@ impl Default for Strip {
     }
 }
 
-impl Strip {
-    /// The state as it was told last. Wait-free.
+impl ChannelStrip {
+    /// The state as last written. Wait-free.
     ///
     /// Who reads [`Phase::Ended`] reads the last figures of the stream's account afterwards.
-    pub fn read(&self) -> StripState {
+    pub fn read(&self) -> Levels {
         // Acquire: with the store in `end`.
         let word = self.word.load(Ordering::Acquire);
-        StripState {
+        Levels {
             // It was a gain.
             gain: Gain::from_linear(f32::from_bits(word as u32)).unwrap_or_default(),
             muted: word >> MUTED & 1 == 1,
@@ -89,15 +88,15 @@ impl Strip {
         }
     }
 
-    pub(super) fn tell_gain(&self, gain: Gain) {
+    pub(super) fn set_gain(&self, gain: Gain) {
         self.put(0, 32, gain.linear().to_bits().into());
     }
 
-    pub(super) fn tell_muted(&self, muted: bool) {
+    pub(super) fn set_muted(&self, muted: bool) {
         self.put(MUTED, 1, muted.into());
     }
 
-    pub(super) fn tell_solo(&self, solo: bool) {
+    pub(super) fn set_solo(&self, solo: bool) {
         self.put(SOLO, 1, solo.into());
     }
 
@@ -134,8 +133,8 @@ mod tests {
 
     #[test]
     fn each_thing_that_is_told_is_read_and_changes_nothing_else() {
-        let strip = Strip::default();
-        let mut expected = StripState {
+        let channel_strip = ChannelStrip::default();
+        let mut expected = Levels {
             gain: Gain::UNITY,
             muted: false,
             solo: false,
@@ -143,30 +142,30 @@ mod tests {
             ring_filled_bytes: 0,
             phase: Phase::Waiting,
         };
-        assert_eq!(strip.read(), expected);
+        assert_eq!(channel_strip.read(), expected);
         for gain in [Gain::from_linear(16.0).unwrap(), Gain::SILENCE] {
-            strip.tell_gain(gain);
+            channel_strip.set_gain(gain);
             expected.gain = gain;
-            assert_eq!(strip.read(), expected);
+            assert_eq!(channel_strip.read(), expected);
         }
         for on in [true, false, true] {
-            strip.tell_muted(on);
+            channel_strip.set_muted(on);
             expected.muted = on;
-            assert_eq!(strip.read(), expected);
-            strip.tell_solo(!on);
+            assert_eq!(channel_strip.read(), expected);
+            channel_strip.set_solo(!on);
             expected.solo = !on;
-            assert_eq!(strip.read(), expected);
+            assert_eq!(channel_strip.read(), expected);
         }
-        strip.begin();
+        channel_strip.begin();
         expected.phase = Phase::Playing;
         for (peak, bytes) in [(32_768, u64::MAX), (1, 344)] {
-            strip.refresh(peak, bytes);
+            channel_strip.refresh(peak, bytes);
             (expected.peak, expected.ring_filled_bytes) = (peak, bytes);
-            assert_eq!(strip.read(), expected);
+            assert_eq!(channel_strip.read(), expected);
         }
-        strip.end();
+        channel_strip.end();
         (expected.peak, expected.ring_filled_bytes) = (0, 0);
         expected.phase = Phase::Ended;
-        assert_eq!(strip.read(), expected);
+        assert_eq!(channel_strip.read(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What the mixer thread tells of itself as it runs, through atomics alone.
+//! The mixer thread's counters, read by other threads through atomics alone.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use crate::{
 
 /// Written by the mixer thread at the end of each tick.
 #[derive(Debug)]
-pub(super) struct Vitals {
+pub(super) struct MixerStats {
     ticks: AtomicU64,
     late_ticks: AtomicU64,
     /// From due to begun, of each tick that follows the clock.
@@ -79,7 +79,7 @@ pub struct Status {
     pub ledger_imbalances: u64,
 }
 
-impl Vitals {
+impl MixerStats {
     /// Of a mix with a tick each `ptime`.
     pub(super) fn new(ptime: Duration) -> Self {
         let peak_ticks = Duration::from_secs(1).as_nanos() / ptime.as_nanos().max(1);
