@@ -203,7 +203,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut streams = StreamLog::new(&handle);
     if let Some(clock) = running.clock() {
         let address = http.as_ref().map(TcpListener::local_addr).transpose();
-        control.guests = listen::listen(
+        control.handoff = listen::listen(
             &arguments.network,
             playout,
             common.streams_max,

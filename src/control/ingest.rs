@@ -21,7 +21,7 @@ use super::{problem::Problem, state::State};
 use crate::{
     audio::Gain,
     ledger::Malformed,
-    net::conn::{Guests, Rejection},
+    net::conn::{Handoff, Rejection},
 };
 
 pub(super) use self::body::Taken;
@@ -44,8 +44,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<State>> {
 }
 
 /// Where audio is handed over, or that there is no such place.
-fn guests(state: &State) -> Result<&Guests, Problem> {
-    state.settings.guests.as_ref().ok_or_else(|| {
+fn handoff(state: &State) -> Result<&Handoff, Problem> {
+    state.settings.handoff.as_ref().ok_or_else(|| {
         Problem::unavailable("this server takes no audio over HTTP: its mix follows no clock")
     })
 }

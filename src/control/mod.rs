@@ -63,7 +63,7 @@ use self::{
 };
 use crate::{
     engine::{Handle, ReloadError, Reloaded},
-    net::{LogRate, conn::Guests},
+    net::{LogRate, conn::Handoff},
     os::during,
 };
 
@@ -103,7 +103,7 @@ pub struct ControlSettings {
     /// Most streams that have series of their own in the metrics; 0 for none.
     pub metrics_streams_max: usize,
     /// Where audio that comes over HTTP is handed over; without it none is taken.
-    pub guests: Option<Guests>,
+    pub handoff: Option<Handoff>,
 }
 
 /// What the server was told to be. Whoever started it knows.
@@ -145,7 +145,7 @@ impl Default for ControlSettings {
             listeners_max: 2000,
             stalled_max: Duration::from_secs(30),
             metrics_streams_max: 100,
-            guests: None,
+            handoff: None,
         }
     }
 }

@@ -29,7 +29,7 @@ pub trait Admission: Send + Sync {
     }
 
     /// Has each block of the whole mix sent into this ring, too, a frame each: once for each thread
-    /// that reads the outputs of newcomers, before the first of them.
+    /// that reads the outputs of streams, before the first of them.
     ///
     /// # Errors
     /// [`Busy`]; then none is sent.

@@ -8,7 +8,7 @@ use mixpool::{
     engine::Running,
     net::{
         Listening,
-        conn::{ConnListener, ConnSettings, Guests, Listen},
+        conn::{ConnListener, ConnSettings, Handoff, Listen},
         rtp::{self, RtpListener, RtpSettings},
     },
     playout::PlayoutSettings,
@@ -39,7 +39,7 @@ pub(super) fn listen(
     clock: MixClock,
     http: Option<SocketAddr>,
     running: &mut Running,
-) -> Result<Option<Guests>> {
+) -> Result<Option<Handoff>> {
     let limits = network.limits(streams_max);
     for rtp in &network.rtp {
         let settings = RtpSettings {
@@ -72,8 +72,8 @@ pub(super) fn listen(
         drop,
     });
     let listens: Vec<_> = audiosocket.chain(tcp).chain(unix).collect();
-    let guests = http.map(|address| format!("http {address}"));
-    if listens.is_empty() && guests.is_none() {
+    let handoff = http.map(|address| format!("http {address}"));
+    if listens.is_empty() && handoff.is_none() {
         return Ok(None);
     }
     let settings = ConnSettings {
@@ -81,12 +81,12 @@ pub(super) fn listen(
         limits,
         playout,
         gain: None,
-        guests,
+        handoff,
     };
     let listener = ConnListener::start(settings, clock, &running.admission())?;
-    let guests = listener.guests();
+    let handoff = listener.handoff();
     keep(running, Box::new(listener));
-    Ok(guests)
+    Ok(handoff)
 }
 
 /// Refuses to run on where no connection could be taken: each takes a descriptor. To be asked once all is

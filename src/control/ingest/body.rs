@@ -20,7 +20,7 @@ use tokio::{
 };
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::{checked_gain, guests, problem_of, unless_empty};
+use super::{checked_gain, handoff, problem_of, unless_empty};
 use crate::{
     control::{
         extract::{Name, Query, checked_id},
@@ -173,7 +173,7 @@ async fn take(
     let id = checked_id(id)?.to_owned();
     let content = content(asked, headers)?;
     let (label, gain) = (asked.label.clone(), checked_gain(asked.gain)?);
-    let guests = guests(state)?;
+    let handoff = handoff(state)?;
     // Before any of it comes: who asked by `Expect: 100-continue` need not send it.
     if state
         .handle
@@ -190,7 +190,7 @@ async fn take(
     })?;
     let (tell, told) = oneshot::channel();
     let cut = Cut::default();
-    guests.body(
+    handoff.body(
         theirs,
         BodyAsk {
             id,

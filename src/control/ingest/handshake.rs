@@ -25,7 +25,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tungstenite::handshake::derive_accept_key;
 use utoipa::IntoParams;
 
-use super::{checked_gain, guests, unless_empty};
+use super::{checked_gain, handoff, unless_empty};
 use crate::{
     audio::codec::Encoding,
     control::{
@@ -34,7 +34,7 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    net::conn::{Guests, Rejection, WebAsk, WebProtocol},
+    net::conn::{Handoff, Rejection, WebAsk, WebProtocol},
     wire::{content_type::Samples, label::Label, websocket},
 };
 
@@ -133,14 +133,14 @@ fn answer(
 ) -> Result<Response, Problem> {
     let accept = check(request)?;
     let subprotocol = choose(request.headers());
-    let guests = guests(state)?.clone();
+    let handoff = handoff(state)?.clone();
     let ask = ask(asked, peer, subprotocol)?;
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return Err(Problem::bad_request(
             "this connection cannot become a WebSocket",
         ));
     };
-    tokio::spawn(hand_over(upgrade, guests, ask));
+    tokio::spawn(hand_over(upgrade, handoff, ask));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -237,10 +237,10 @@ fn ask(
 }
 
 /// Waits until the answer is out, and gives the connection away.
-async fn hand_over(upgrade: OnUpgrade, guests: Guests, ask: WebAsk) {
+async fn hand_over(upgrade: OnUpgrade, handoff: Handoff, ask: WebAsk) {
     let peer = ask.peer;
     let handed = match timeout(UPGRADE_TIMEOUT, upgrade).await {
-        Ok(Ok(upgraded)) => give(upgraded, &guests, ask).await,
+        Ok(Ok(upgraded)) => give(upgraded, &handoff, ask).await,
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the answer to its handshake did not go out".to_owned()),
     };
@@ -249,13 +249,13 @@ async fn hand_over(upgrade: OnUpgrade, guests: Guests, ask: WebAsk) {
     }
 }
 
-async fn give(upgraded: Upgraded, guests: &Guests, ask: WebAsk) -> Result<(), String> {
+async fn give(upgraded: Upgraded, handoff: &Handoff, ask: WebAsk) -> Result<(), String> {
     let parts = upgraded
         .downcast::<TokioIo<Lingering>>()
         .map_err(|_| "its connection is no socket")?;
     let stream = parts.io.into_inner().into_inner().into_std();
     let stream = stream.map_err(|error| error.to_string())?;
-    let handed = guests.web(stream, parts.read_buf.to_vec(), ask);
+    let handed = handoff.web(stream, parts.read_buf.to_vec(), ask);
     match handed {
         Ok(()) => Ok(()),
         Err((rejection, stream)) => {

@@ -1,10 +1,10 @@
-//! The body of one request: bytes in, a voice out, and word of what became of it.
+//! The body of one request: bytes in, a stream input out, and a result for the request.
 
 use super::{
-    guests::{BodyAsk, Cut, Done, Rejection},
-    host::{Host, Over},
+    context::{Context, EndReason},
+    handoff::{BodyAsk, Cut, Done, Rejection},
+    input::StreamInput,
     raw::Raw,
-    voice::Voice,
 };
 
 /// One body.
@@ -29,8 +29,8 @@ impl Body {
     }
 
     /// Refuses a name that is taken.
-    pub(super) fn begin(&mut self, host: &Host<'_>) -> Result<(), Over> {
-        host.must_be_free(&self.id)
+    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
+        context.must_be_free(&self.id)
     }
 
     /// Bytes in, as any sender of bare samples sends them.
@@ -43,18 +43,19 @@ impl Body {
     }
 
     /// It is over: tells whoever waits, and gives what still has to play.
-    pub(super) fn end(mut self, over: &Over, host: &Host<'_>) -> Option<Voice> {
-        let by_peer = matches!(over, Over::HungUp);
+    pub(super) fn end(mut self, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+        let by_peer = matches!(reason, EndReason::HungUp);
         let cut = by_peer && self.cut.is_set();
         if cut {
-            self.raw.note("connection lost: the body was cut off", host);
+            self.raw
+                .note("connection lost: the body was cut off", context);
         }
         let (how, why) = self.raw.unfinished();
         let taken = self.raw.taken();
         let done = self.done.take();
-        let voice = self.raw.end(host, by_peer && !cut);
+        let input = self.raw.end(context, by_peer && !cut);
         if let Some(done) = done {
-            done.tell(match (over.rejection(), taken) {
+            done.tell(match (reason.rejection(), taken) {
                 (Some(why), _) => Err(why),
                 (None, Some(taken)) => Ok(taken),
                 (None, None) => Err(Rejection::Malformed {
@@ -63,6 +64,6 @@ impl Body {
                 }),
             });
         }
-        voice
+        input
     }
 }

@@ -1,16 +1,16 @@
-//! One AudioSocket connection: bytes in, a voice and events out.
+//! One AudioSocket connection: bytes in, a stream input and events out.
 //!
 //! Passive: it has no socket and no clock. Its messages may be cut anywhere.
 
 use super::{
-    host::{Host, Over, Wish},
-    talker::{Sound, Talker},
-    voice::Voice,
+    caller::{Caller, Sound},
+    context::{Context, EndReason, OpenRequest},
+    input::StreamInput,
 };
 use crate::{
     audio::{ConvertError, codec::Encoding},
     ledger::{Malformed, Packet},
-    output::participants::heard::{Ear, Form, Mix, Reply, Voicing},
+    output::participants::return_encoder::{Form, Mix, Reply, ReturnEncoder, ReturnFormat},
     queue::LeaseId,
     stream::Stream,
     wire::audiosocket::{HEADER_BYTES, Message, may_begin, parse, uuid_text},
@@ -36,8 +36,8 @@ pub(super) struct Call {
     plain_hz: Option<u32>,
     /// The message that has not come whole yet.
     partial: Vec<u8>,
-    talker: Talker,
-    ear: Ear,
+    caller: Caller,
+    encoder: ReturnEncoder,
     samples: Vec<i16>,
     rate_changes: u32,
     /// Whether a message of audio came, be it empty: its rate is that of the way back.
@@ -53,8 +53,8 @@ impl Call {
         Self {
             plain_hz,
             partial: Vec::new(),
-            talker: Talker::new(),
-            ear: Ear::new(voicing(plain_hz, PLAIN_HZ)),
+            caller: Caller::new(),
+            encoder: ReturnEncoder::new(return_format(plain_hz, PLAIN_HZ)),
             samples: Vec::new(),
             rate_changes: 0,
             announced: false,
@@ -67,14 +67,14 @@ impl Call {
     pub(super) fn receive(
         &mut self,
         mut bytes: &[u8],
-        host: &Host<'_>,
+        context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), Over> {
+    ) -> Result<(), EndReason> {
         let mut partial = std::mem::take(&mut self.partial);
         let first = partial.first().or(bytes.first());
         if !self.is_known() && first.is_some_and(|&byte| !may_begin(byte)) {
             let why = "an AudioSocket connection that does not begin with a UUID";
-            return Err(host.unfit(Malformed::Kind, why));
+            return Err(context.unfit(Malformed::Kind, why));
         }
         while !bytes.is_empty() {
             // Whole messages are read where they lie; only one that is cut is put together.
@@ -87,12 +87,12 @@ impl Call {
                 parse(&partial)
             };
             let message = parsed.map_err(|error| {
-                self.talker.count(Packet::Malformed);
-                host.unfit(Malformed::Length, error)
+                self.caller.count(Packet::Malformed);
+                context.unfit(Malformed::Length, error)
             })?;
             match message {
                 Some((message, _)) => {
-                    self.take(message, host, reply)?;
+                    self.take(message, context, reply)?;
                     partial.clear();
                     partial.shrink_to(PARTIAL_BYTES_KEPT);
                 }
@@ -111,92 +111,100 @@ impl Call {
     fn take(
         &mut self,
         message: Message<'_>,
-        host: &Host<'_>,
+        context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), Over> {
+    ) -> Result<(), EndReason> {
         match message {
             Message::Uuid(uuid) if !self.is_known() => {
-                let wish = Wish {
+                let request = OpenRequest {
                     id: uuid_text(uuid),
                     label: None,
                     from: None,
                     gain: None,
                     listens: true,
                 };
-                self.talker.open(wish, host)?;
+                self.caller.open(request, context)?;
             }
             Message::Hangup => {
-                self.note("hangup", host);
-                return Err(Over::HungUp);
+                self.note("hangup", context);
+                return Err(EndReason::HungUp);
             }
             Message::Uuid(_) => {
-                self.talker.count(Packet::Malformed);
-                host.malformed(Malformed::Kind, &"a second UUID on a connection");
+                self.caller.count(Packet::Malformed);
+                context.malformed(Malformed::Kind, &"a second UUID on a connection");
             }
             Message::Dtmf(key) => {
-                self.talker.receive(host);
-                self.talker.count(Packet::TelephoneEvent);
-                self.note(&format!("dtmf {}", char::from(key).escape_default()), host);
+                self.caller.receive(context);
+                self.caller.count(Packet::TelephoneEvent);
+                self.note(
+                    &format!("dtmf {}", char::from(key).escape_default()),
+                    context,
+                );
             }
             Message::Error(code) => {
                 let shown = &code[..code.len().min(16)];
-                self.note(&format!("error {shown:02x?} of the peer"), host);
+                self.note(&format!("error {shown:02x?} of the peer"), context);
             }
             Message::Unknown(_) => {
-                self.talker.receive(host);
-                self.talker.count(Packet::Unsupported);
+                self.caller.receive(context);
+                self.caller.count(Packet::Unsupported);
             }
             Message::Audio { rate_hz, payload } => {
-                self.talker.receive(host);
-                self.take_audio(rate_hz, payload, host)?;
+                self.caller.receive(context);
+                self.take_audio(rate_hz, payload, context)?;
                 self.announced = true;
                 if !self.greeted && self.output().is_some() {
-                    self.greet(host, reply);
+                    self.greet(context, reply);
                 }
             }
         }
         Ok(())
     }
 
-    fn take_audio(&mut self, claimed_hz: u32, payload: &[u8], host: &Host<'_>) -> Result<(), Over> {
-        let voicing = voicing(self.plain_hz, claimed_hz);
-        if voicing != self.ear.voicing() {
+    fn take_audio(
+        &mut self,
+        claimed_hz: u32,
+        payload: &[u8],
+        context: &Context<'_>,
+    ) -> Result<(), EndReason> {
+        let return_format = return_format(self.plain_hz, claimed_hz);
+        if return_format != self.encoder.return_format() {
             self.rate_changes += 1;
             if self.rate_changes > RATE_CHANGES_MAX {
                 let why = "a call that changes its rate again and again";
-                return Err(host.unfit(Malformed::Kind, why));
+                return Err(context.unfit(Malformed::Kind, why));
             }
-            self.ear = Ear::new(voicing);
+            self.encoder = ReturnEncoder::new(return_format);
         }
         let (whole, half) = payload.split_at(payload.len() & !1);
         if !half.is_empty() {
-            self.talker.count(Packet::Malformed);
-            host.malformed(Malformed::Payload, &"audio with half a sample");
+            self.caller.count(Packet::Malformed);
+            context.malformed(Malformed::Payload, &"audio with half a sample");
         }
         self.samples.resize(whole.len() / 2, 0);
         Encoding::S16Le.decode(whole, &mut self.samples);
         let sound = Sound {
-            rate_hz: voicing.rate_hz,
+            rate_hz: return_format.rate_hz,
             channels: 1,
-            pours: false,
+            paced: false,
         };
-        self.talker.hear(sound, &self.samples, host)
+        self.caller.push(sound, &self.samples, context)
     }
 
     /// The first frame back: silence, before there is a mix, at the rate that the peer has.
-    fn greet(&mut self, host: &Host<'_>, reply: &mut dyn FnMut(&[u8]) -> bool) {
-        let voicing = self.ear.voicing();
-        let block = u64::from(voicing.rate_hz) * host.clock.block_samples as u64;
-        let samples = block / u64::from(host.clock.format.rate_hz());
+    fn greet(&mut self, context: &Context<'_>, reply: &mut dyn FnMut(&[u8]) -> bool) {
+        let return_format = self.encoder.return_format();
+        let block = u64::from(return_format.rate_hz) * context.clock.block_samples as u64;
+        let samples = block / u64::from(context.clock.format.rate_hz());
         let mut message = Vec::new();
-        voicing.write(&vec![0; samples as usize], &mut message);
+        return_format.write(&vec![0; samples as usize], &mut message);
         self.greeted = true;
         let sent = reply(&message);
         self.count_output(!sent);
     }
 
     /// What goes back for a frame of the mix.
-    pub(super) fn hear<'a>(
+    pub(super) fn encode<'a>(
         &'a mut self,
         at: u64,
         samples: &[i16],
@@ -207,54 +215,54 @@ impl Call {
             return Ok(Reply::HeldBack);
         }
         self.greeted = true;
-        let message = self.ear.hear(at, samples, mix)?;
+        let message = self.encoder.encode(at, samples, mix)?;
         Ok(message.map_or(Reply::Lost, Reply::Message))
     }
 
     /// Its stream, while it has one.
     pub(super) fn stream(&self) -> Option<&Stream> {
-        self.talker.stream()
+        self.caller.stream()
     }
 
     /// A frame went back, or was lost.
     pub(super) fn count_output(&self, dropped: bool) {
-        self.talker.count_output(dropped);
+        self.caller.count_output(dropped);
     }
 
     /// Notes an event of the call, if it is one.
-    pub(super) fn note(&mut self, what: &str, host: &Host<'_>) {
-        self.talker.note(what, host);
+    pub(super) fn note(&mut self, what: &str, context: &Context<'_>) {
+        self.caller.note(what, context);
     }
 
     /// Whether it has said who it is.
     pub(super) fn is_known(&self) -> bool {
-        self.talker.is_known()
+        self.caller.is_known()
     }
 
     /// The ring in which its mix-minus comes.
     pub(super) fn output(&self) -> Option<LeaseId> {
-        self.talker.output()
+        self.caller.output()
     }
 
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        self.talker.before_tick(tick, now_ns);
+        self.caller.before_tick(tick, now_ns);
     }
 
     /// The connection is over: gives what still has to play. If the peer ended it, half a message is
     /// counted.
-    pub(super) fn end(self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
+    pub(super) fn end(self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
         if by_peer && !self.partial.is_empty() {
-            self.talker.count(Packet::Malformed);
-            host.malformed(Malformed::TooShort, &"a connection that ends in a message");
+            self.caller.count(Packet::Malformed);
+            context.malformed(Malformed::TooShort, &"a connection that ends in a message");
         }
-        self.talker.end(host)
+        self.caller.end(context)
     }
 }
 
 /// How audio goes back to a peer whose messages claim this rate.
-fn voicing(plain_hz: Option<u32>, claimed_hz: u32) -> Voicing {
+fn return_format(plain_hz: Option<u32>, claimed_hz: u32) -> ReturnFormat {
     let known = plain_hz.filter(|_| claimed_hz == PLAIN_HZ);
-    Voicing {
+    ReturnFormat {
         rate_hz: known.unwrap_or(claimed_hz),
         form: Form::AudioSocket { claimed_hz },
     }

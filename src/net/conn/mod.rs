@@ -4,11 +4,11 @@
 //! One connection is one stream. One thread serves all connections of all listeners, on `epoll`:
 //!
 //! - `call`, `raw`, `web`, `body`: what one connection says, passive, bytes in
-//! - `talker`: who says it
-//! - `decoder`, `voice`: its samples on their way into its ring; the mix without it comes back by
+//! - `caller`: the sender that says it
+//! - `decoder`, `input`: its samples on their way into its ring; the mix without it comes back by
 //!   [`participants`](crate::output::participants)
 //! - `worker`, `socket`: the thread and the sockets around them, thin
-//! - [`Guests`]: the way in for sockets that somebody else took: WebSockets, and bodies of requests
+//! - [`Handoff`]: takes sockets from other threads: WebSockets, and bodies of requests
 //!
 //! What strangers may take is bounded by the [`Limits`]: connections, streams of an address, the time to
 //! the first valid message, the time without one. A half-made message takes 64 KiB at most; before the
@@ -16,13 +16,13 @@
 
 mod body;
 mod call;
+mod caller;
+mod context;
 mod decoder;
-mod guests;
-mod host;
+mod handoff;
+mod input;
 mod raw;
 mod socket;
-mod talker;
-mod voice;
 mod web;
 mod worker;
 
@@ -37,13 +37,13 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-pub use self::guests::{BodyAsk, Cut, Done, Guests, Rejection, Taken, WebAsk, WebProtocol};
+pub use self::handoff::{BodyAsk, Cut, Done, Handoff, Rejection, Taken, WebAsk, WebProtocol};
 use self::{
-    socket::Acceptor,
-    worker::{GuestDoor, Worker},
+    socket::ListenSocket,
+    worker::{HandoffEnd, Worker},
 };
 use super::{Admission, Limits, Listening, Tuner, Tuning};
-pub use crate::output::participants::egress::output_ring_bytes;
+pub use crate::output::participants::return_rings::output_ring_bytes;
 use crate::{
     audio::{Gain, MixClock},
     ledger::Listener,
@@ -73,8 +73,8 @@ pub struct ConnSettings {
     /// Of each stream that names none; the server's own if none is given.
     pub gain: Option<Gain>,
     /// The name under which sockets that are handed over are counted (`http 127.0.0.1:8080`), if any may
-    /// be: see [`ConnListener::guests`].
-    pub guests: Option<String>,
+    /// be: see [`ConnListener::handoff`].
+    pub handoff: Option<String>,
 }
 
 /// What one listener listens on.
@@ -105,12 +105,12 @@ pub enum Listen {
 }
 
 impl Listen {
-    fn bind(&self) -> io::Result<Acceptor> {
+    fn bind(&self) -> io::Result<ListenSocket> {
         match self {
             Self::AudioSocket { address, .. } | Self::Tcp { address, .. } => {
-                Acceptor::tcp(*address)
+                ListenSocket::tcp(*address)
             }
-            Self::Unix { path, .. } => Acceptor::unix(path),
+            Self::Unix { path, .. } => ListenSocket::unix(path),
         }
         .map_err(during(format!("cannot listen on {self}")))
     }
@@ -145,7 +145,7 @@ pub struct ConnListener {
     listens: Vec<Listen>,
     accounts: Vec<Arc<Listener>>,
     tuner: Tuner,
-    guests: Option<Guests>,
+    handoff: Option<Handoff>,
     bell: Arc<EventFd>,
     thread: JoinHandle<()>,
 }
@@ -173,24 +173,25 @@ impl ConnListener {
             .iter()
             .map(|listen| Arc::new(Listener::new(listen.to_string())))
             .collect();
-        let doors = listens.iter().cloned().zip(sockets).zip(&accounts);
-        let doors = doors.map(|((listen, socket), account)| (listen, socket, Arc::clone(account)));
+        let acceptors = listens.iter().cloned().zip(sockets).zip(&accounts);
+        let acceptors =
+            acceptors.map(|((listen, socket), account)| (listen, socket, Arc::clone(account)));
         let tuner = Tuner::new(Tuning {
             limits: settings.limits.clone(),
             playout: settings.playout,
         });
-        let doors = doors.collect();
-        let (mut guests, mut guest_door) = (None, None);
-        if let Some(name) = &settings.guests {
-            let (sender, receiver) = mpsc::sync_channel(guests::WAITING_MAX);
+        let acceptors = acceptors.collect();
+        let (mut handoff, mut handoff_end) = (None, None);
+        if let Some(name) = &settings.handoff {
+            let (sender, receiver) = mpsc::sync_channel(handoff::WAITING_MAX);
             let account = Arc::new(Listener::new(name));
             accounts.push(Arc::clone(&account));
-            let hand_over = Guests::new(sender, self::bell()?);
-            guests = Some(hand_over.clone());
-            guest_door = Some(GuestDoor {
+            let hand_over = Handoff::new(sender, self::bell()?);
+            handoff = Some(hand_over.clone());
+            handoff_end = Some(HandoffEnd {
                 account,
                 receiver,
-                guests: hand_over,
+                handoff: hand_over,
             });
         }
         let worker = Worker::new(
@@ -198,8 +199,8 @@ impl ConnListener {
             clock,
             Arc::clone(admission),
             tuner.tuned(),
-            doors,
-            guest_door,
+            acceptors,
+            handoff_end,
             Arc::clone(&bell),
         )
         .map_err(during(NO_THREAD))?;
@@ -211,7 +212,7 @@ impl ConnListener {
             listens,
             accounts,
             tuner,
-            guests,
+            handoff,
             bell,
             thread,
         })
@@ -223,8 +224,8 @@ impl ConnListener {
     }
 
     /// Where sockets are handed over, if the settings have a name for them.
-    pub fn guests(&self) -> Option<Guests> {
-        self.guests.clone()
+    pub fn handoff(&self) -> Option<Handoff> {
+        self.handoff.clone()
     }
 
     /// Asks the thread to end: calls are hung up, connections closed. Enters the kernel, and does not

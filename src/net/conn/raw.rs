@@ -1,4 +1,4 @@
-//! One TCP or Unix connection of bare samples: bytes in, a voice out.
+//! One TCP or Unix connection of bare samples: bytes in, a stream input out.
 //!
 //! ```text
 //! [MIXPOOL/1 ... line] [WAV header] samples
@@ -8,10 +8,10 @@
 //! socket and no clock. Its bytes may be cut anywhere.
 
 use super::{
+    context::{Context, EndReason, OpenRequest, Opened},
     decoder::Decoder,
-    guests::Taken,
-    host::{Host, Opened, Over, Wish},
-    voice::{Live, Poured, Voice},
+    handoff::Taken,
+    input::{LiveInput, PacedInput, StreamInput},
 };
 use crate::{
     audio::{Gain, codec::Encoding},
@@ -48,7 +48,7 @@ pub(super) struct Raw {
     from: Option<String>,
     hello: Hello,
     stage: Stage,
-    /// What was taken, once its voice is gone.
+    /// What was taken, once its stream input is gone.
     taken: Option<Taken>,
 }
 
@@ -84,8 +84,8 @@ struct Samples {
     left: Option<u64>,
     decoder: Decoder,
     /// Most bytes to be read at once.
-    appetite: usize,
-    voice: Voice,
+    read_budget: usize,
+    input: StreamInput,
 }
 
 impl Stage {
@@ -138,18 +138,22 @@ impl Raw {
     }
 
     /// How many bytes to read now, at most; none while its ring is full.
-    pub(super) fn appetite(&self) -> usize {
+    pub(super) fn read_budget(&self) -> usize {
         match &self.stage {
-            Stage::Samples(samples) if !samples.voice.has_room() => 0,
-            Stage::Samples(samples) => samples.appetite,
+            Stage::Samples(samples) if !samples.input.has_room() => 0,
+            Stage::Samples(samples) => samples.read_budget,
             Stage::Rest => usize::MAX,
             _ => OPENING_BYTES,
         }
     }
 
-    /// Takes what came. Gives the voice of a WAV that is complete: it plays on, and what follows is
+    /// Takes what came. Returns the stream input of a WAV that is complete: it plays on, and what follows is
     /// passed over.
-    pub(super) fn receive(&mut self, bytes: &[u8], host: &Host<'_>) -> Result<Option<Voice>, Over> {
+    pub(super) fn receive(
+        &mut self,
+        bytes: &[u8],
+        context: &Context<'_>,
+    ) -> Result<Option<StreamInput>, EndReason> {
         let mut held;
         let mut bytes = bytes;
         loop {
@@ -168,7 +172,7 @@ impl Raw {
                             self.hello = hello;
                             self.stage = Stage::Start(Vec::new());
                         }
-                        Err(error) => return Err(refuse_hello(&error, host)),
+                        Err(error) => return Err(refuse_hello(&error, context)),
                     }
                 }
                 Stage::Start(head) => {
@@ -181,7 +185,7 @@ impl Raw {
                             self.stage = if wav {
                                 Stage::Header(Box::default())
                             } else {
-                                self.open(None, host)?
+                                self.open(None, context)?
                             };
                         }
                     }
@@ -192,7 +196,7 @@ impl Raw {
                         None => return Ok(None),
                         Some(false) => {
                             let why = if *said { NO_WAV } else { UNSAID };
-                            return Err(host.unfit(Malformed::Header, why));
+                            return Err(context.unfit(Malformed::Header, why));
                         }
                         Some(true) => {
                             held = std::mem::take(head);
@@ -203,23 +207,23 @@ impl Raw {
                 }
                 Stage::Bare(layout) => {
                     let layout = *layout;
-                    self.stage = self.open(Some(layout), host)?;
+                    self.stage = self.open(Some(layout), context)?;
                 }
                 Stage::Header(reader) => match reader.push(bytes) {
                     Ok((_, None)) => return Ok(None),
                     Ok((taken, Some(layout))) => {
                         bytes = &bytes[taken..];
-                        self.stage = self.open(Some(layout), host)?;
+                        self.stage = self.open(Some(layout), context)?;
                     }
                     Err(error) => {
-                        return Err(host.unfit(Malformed::Header, error));
+                        return Err(context.unfit(Malformed::Header, error));
                     }
                 },
                 Stage::Samples(samples) => {
-                    if samples.push(bytes, host.now_ns) {
+                    if samples.push(bytes, context.now_ns) {
                         return Ok(None);
                     }
-                    return Ok(self.take_voice(Stage::Rest, true, host));
+                    return Ok(self.take_input(Stage::Rest, true, context));
                 }
                 Stage::Rest | Stage::Gone => return Ok(None),
             }
@@ -227,8 +231,8 @@ impl Raw {
     }
 
     /// Admits the stream of what the line and the header say.
-    fn open(&mut self, layout: Option<Layout>, host: &Host<'_>) -> Result<Stage, Over> {
-        let bus = host.clock.format;
+    fn open(&mut self, layout: Option<Layout>, context: &Context<'_>) -> Result<Stage, EndReason> {
+        let bus = context.clock.format;
         let layout = layout.unwrap_or(Layout {
             encoding: self.hello.encoding.unwrap_or(Encoding::S16Le),
             channels: self.hello.channels.unwrap_or(bus.channels()),
@@ -238,31 +242,32 @@ impl Raw {
         let id = self.hello.id.take().unwrap_or_else(|| self.id.clone());
         if self.from.is_some() {
             // Another may have taken the name of a body since that began.
-            host.must_be_free(&id)?;
+            context.must_be_free(&id)?;
         }
-        let wish = Wish {
+        let request = OpenRequest {
             id,
             label: self.hello.label.take(),
             from: self.from.as_deref(),
             gain: self.hello.gain,
             listens: false,
         };
-        let Opened { stream, .. } = host.open(wish)?;
+        let Opened { stream, .. } = context.open(request)?;
         let Layout {
             encoding,
             channels,
             rate_hz,
             data_bytes,
         } = layout;
-        let clock = *host.clock;
-        let voice = if self.drops {
-            Live::new(stream, host.settings.playout, rate_hz, channels, clock)
-                .map(|live| Voice::Live(Box::new(live)))
+        let clock = *context.clock;
+        let input = if self.drops {
+            LiveInput::new(stream, context.settings.playout, rate_hz, channels, clock)
+                .map(|live| StreamInput::Live(Box::new(live)))
         } else {
-            Poured::new(stream, host.poured_delay(), rate_hz, channels, clock)
-                .map(|poured| Voice::Poured(Box::new(poured)))
+            PacedInput::new(stream, context.paced_delay(), rate_hz, channels, clock)
+                .map(|paced| StreamInput::Paced(Box::new(paced)))
         };
-        let voice = voice.map_err(|error| Over::Malformed(Malformed::Header, error.to_string()))?;
+        let input =
+            input.map_err(|error| EndReason::Malformed(Malformed::Header, error.to_string()))?;
         let bytes_each = usize::from(channels) * encoding.bytes_per_sample();
         let block = u64::from(rate_hz) * clock.block_samples as u64 / u64::from(bus.rate_hz());
         Ok(Stage::Samples(Box::new(Samples {
@@ -272,8 +277,8 @@ impl Raw {
             count: 0,
             left: data_bytes.map(u64::from),
             decoder: Decoder::default(),
-            appetite: (block as usize).max(1) * BLOCKS_READ * bytes_each,
-            voice,
+            read_budget: (block as usize).max(1) * BLOCKS_READ * bytes_each,
+            input,
         })))
     }
 
@@ -284,13 +289,13 @@ impl Raw {
 
     /// Whether the mix has still to play what came.
     pub(super) fn is_playing(&self, now_ns: u64) -> bool {
-        matches!(&self.stage, Stage::Samples(samples) if samples.voice.is_playing(now_ns))
+        matches!(&self.stage, Stage::Samples(samples) if samples.input.is_playing(now_ns))
     }
 
     /// Its stream, while it has one.
     pub(super) fn stream(&self) -> Option<&Stream> {
         match &self.stage {
-            Stage::Samples(samples) => Some(samples.voice.stream()),
+            Stage::Samples(samples) => Some(samples.input.stream()),
             _ => None,
         }
     }
@@ -314,21 +319,21 @@ impl Raw {
     }
 
     /// Notes an event of the stream, if there is one.
-    pub(super) fn note(&self, what: &str, host: &Host<'_>) {
+    pub(super) fn note(&self, what: &str, context: &Context<'_>) {
         if let Some(stream) = self.stream() {
-            host.note(stream, what, true);
+            context.note(stream, what, true);
         }
     }
 
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
         if let Stage::Samples(samples) = &mut self.stage {
-            samples.voice.before_tick(tick, now_ns);
+            samples.input.before_tick(tick, now_ns);
         }
     }
 
     /// The connection is over: gives what still has to play. If the sender ended it, half a sample or half
     /// a header is counted.
-    pub(super) fn end(mut self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
+    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
         match &mut self.stage {
             Stage::Line(_) | Stage::Start(_) | Stage::Sniff { .. } | Stage::Header(_)
                 if !by_peer =>
@@ -336,57 +341,62 @@ impl Raw {
                 None
             }
             Stage::Line(head) if hello::parse(head) == Ok(Parsed::Partial) && head.len() > 8 => {
-                host.malformed(Malformed::Header, &"a first line without an end");
+                context.malformed(Malformed::Header, &"a first line without an end");
                 None
             }
             // Too few bytes to be anything but samples.
             Stage::Line(head) | Stage::Start(head) if !head.is_empty() => {
                 let head = std::mem::take(head);
-                self.stage = self.open(None, host).ok()?;
+                self.stage = self.open(None, context).ok()?;
                 if let Stage::Samples(samples) = &mut self.stage {
-                    samples.push(&head, host.now_ns);
+                    samples.push(&head, context.now_ns);
                 }
-                self.take_voice(Stage::Gone, by_peer, host)
+                self.take_input(Stage::Gone, by_peer, context)
             }
             Stage::Header(_) | Stage::Sniff { .. } => {
                 let (how, why) = self.unfinished();
-                host.malformed(how, &why);
+                context.malformed(how, &why);
                 None
             }
-            Stage::Samples(_) => self.take_voice(Stage::Gone, by_peer, host),
+            Stage::Samples(_) => self.take_input(Stage::Gone, by_peer, context),
             _ => None,
         }
     }
 
-    fn take_voice(&mut self, next: Stage, by_peer: bool, host: &Host<'_>) -> Option<Voice> {
+    fn take_input(
+        &mut self,
+        next: Stage,
+        by_peer: bool,
+        context: &Context<'_>,
+    ) -> Option<StreamInput> {
         let Stage::Samples(mut samples) = std::mem::replace(&mut self.stage, next) else {
             return None;
         };
         if by_peer && samples.decoder.is_within_a_sample() {
-            host.malformed(Malformed::Payload, &"a connection that ends in a sample");
-            if let Some(network) = samples.voice.stream().account().network() {
+            context.malformed(Malformed::Payload, &"a connection that ends in a sample");
+            if let Some(network) = samples.input.stream().account().network() {
                 network.count(Packet::Malformed);
             }
         }
         self.taken = Some(samples.taken());
-        samples.voice.end(host.now_ns);
-        Some(samples.voice)
+        samples.input.end(context.now_ns);
+        Some(samples.input)
     }
 }
 
 /// Counts a line that cannot be obeyed.
-fn refuse_hello(error: &HelloError, host: &Host<'_>) -> Over {
+fn refuse_hello(error: &HelloError, context: &Context<'_>) -> EndReason {
     let how = match error {
         HelloError::Version { .. } => Malformed::Version,
         _ => Malformed::Header,
     };
-    host.unfit(how, error)
+    context.unfit(how, error)
 }
 
 impl Samples {
     fn taken(&self) -> Taken {
         Taken {
-            id: self.voice.stream().id().to_owned(),
+            id: self.input.stream().id().to_owned(),
             rate_hz: self.rate_hz,
             // As many as a layout can have.
             channels: self.channels as u16,
@@ -405,8 +415,8 @@ impl Samples {
             .decode(&bytes[..wanted], self.encoding, self.channels);
         if !samples.is_empty() {
             self.count += samples.len() as u64;
-            self.voice.push(samples, now_ns);
-            if let Some(network) = self.voice.stream().account().network() {
+            self.input.push(samples, now_ns);
+            if let Some(network) = self.input.stream().account().network() {
                 network.set_last_packet(now_ns);
             }
         }

@@ -24,7 +24,7 @@ const SEND_BUFFER_BYTES: usize = 32 << 10;
 
 /// A socket that takes connections.
 #[derive(Debug)]
-pub(super) enum Acceptor {
+pub(super) enum ListenSocket {
     Tcp(TcpListener),
     /// The file lives as long as the listener.
     Unix(
@@ -54,7 +54,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-impl Acceptor {
+impl ListenSocket {
     pub(super) fn tcp(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true).map_err(during("fcntl"))?;
@@ -113,7 +113,7 @@ impl Acceptor {
     }
 }
 
-impl AsFd for Acceptor {
+impl AsFd for ListenSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(listener) => listener.as_fd(),
@@ -203,13 +203,13 @@ mod tests {
     fn a_socket_file_comes_and_goes_with_its_listener() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mix.sock");
-        let acceptor = Acceptor::unix(&path).unwrap();
+        let listen_socket = ListenSocket::unix(&path).unwrap();
         assert!(path.exists());
         // Somebody listens: neither taken over nor removed.
-        let refused = Acceptor::unix(&path).unwrap_err();
+        let refused = ListenSocket::unix(&path).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         assert!(path.exists());
-        drop(acceptor);
+        drop(listen_socket);
         assert!(!path.exists());
     }
 
@@ -219,7 +219,7 @@ mod tests {
         let path = dir.path().join("mix.sock");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let _acceptor = Acceptor::unix(&path).unwrap();
+        let _acceptor = ListenSocket::unix(&path).unwrap();
         assert!(UnixStream::connect(&path).is_ok());
     }
 
@@ -228,23 +228,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notes.txt");
         fs::write(&path, "mine").unwrap();
-        assert!(Acceptor::unix(&path).is_err());
+        assert!(ListenSocket::unix(&path).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         // Nor is one removed that took the socket's place.
         let path = dir.path().join("mix.sock");
-        let acceptor = Acceptor::unix(&path).unwrap();
+        let listen_socket = ListenSocket::unix(&path).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "mine").unwrap();
-        drop(acceptor);
+        drop(listen_socket);
         assert!(path.exists());
     }
 
     #[test]
     fn what_is_sent_goes_out_at_once_and_little_of_it_waits() {
-        let acceptor = Acceptor::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
-        let _peer = TcpStream::connect(acceptor.local_addr().unwrap()).unwrap();
+        let listen_socket = ListenSocket::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _peer = TcpStream::connect(listen_socket.local_addr().unwrap()).unwrap();
         let (socket, _) = loop {
-            match acceptor.accept() {
+            match listen_socket.accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 accepted => break accepted.unwrap(),
             }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{host::Host, voice::Voice, *};
+use super::{context::Context, input::StreamInput, *};
 use crate::{
     audio::{Format, Frame, FrameKind},
     ledger::{Account, Entry, NetworkEntry},
@@ -100,7 +100,7 @@ impl Rig {
                     conceal: false,
                 },
                 gain: None,
-                guests: None,
+                handoff: None,
             },
             listener: Listener::new("test"),
             outputs: Some(outputs),
@@ -112,8 +112,8 @@ impl Rig {
         }
     }
 
-    pub(super) fn host(&self) -> Host<'_> {
-        Host {
+    pub(super) fn context(&self) -> Context<'_> {
+        Context {
             settings: &self.settings,
             clock: &self.clock,
             admission: self,
@@ -183,19 +183,19 @@ impl Rig {
     }
 
     /// What is heard of a connection that is over, once all of it has played.
-    pub(super) fn play_out(&self, voice: Option<Voice>) -> Vec<(u64, Vec<i16>)> {
-        if let Some(mut voice) = voice {
+    pub(super) fn play_out(&self, input: Option<StreamInput>) -> Vec<(u64, Vec<i16>)> {
+        if let Some(mut input) = input {
             let mut tick = self.clock.next_tick(self.now_ns);
-            while !voice.is_done() {
-                voice.before_tick(tick, self.clock.due_ns(tick));
+            while !input.is_done() {
+                input.before_tick(tick, self.clock.due_ns(tick));
                 tick += 1;
                 assert!(tick < 1_000, "it comes to an end");
             }
         }
-        self.heard()
+        self.played()
     }
 
-    pub(super) fn heard(&self) -> Vec<(u64, Vec<i16>)> {
+    pub(super) fn played(&self) -> Vec<(u64, Vec<i16>)> {
         self.take(usize::MAX)
     }
 }

@@ -1,4 +1,4 @@
-//! One WebSocket: bytes in, a voice and events out.
+//! One WebSocket: bytes in, a stream input and events out.
 //!
 //! Passive: it has no socket and no clock. Its frames may be cut anywhere. What is said on it is one of
 //! several protocols, which its handshake or its first message shows.
@@ -10,16 +10,16 @@ use std::net::SocketAddr;
 
 use self::speech::Speech;
 use super::{
+    caller::Caller,
+    context::{Context, EndReason, OpenRequest},
     decoder::Decoder,
-    guests::WebAsk,
-    host::{Host, Over, Wish},
-    talker::Talker,
-    voice::Voice,
+    handoff::WebAsk,
+    input::StreamInput,
 };
 use crate::{
     audio::ConvertError,
     ledger::{Malformed, Packet},
-    output::participants::heard::{Ear, Mix, Reply},
+    output::participants::return_encoder::{Mix, Reply, ReturnEncoder},
     queue::LeaseId,
     stream::Stream,
     wire::websocket::{self, Frames, Message, WebSocketError},
@@ -37,15 +37,15 @@ pub(super) struct Web {
     from: String,
     /// None until it is known what is spoken.
     speech: Option<Speech>,
-    talker: Talker,
-    ear: Option<Ear>,
+    caller: Caller,
+    encoder: Option<ReturnEncoder>,
     decoder: Decoder,
     /// What goes back of a frame that is not the same for all.
     message: Vec<u8>,
     /// Audio for the peer that does not fill a message of its own length yet.
     pending: Vec<u8>,
     /// Of a sender that may be faster than its samples play: most bytes to read at once.
-    poured_bytes: Option<usize>,
+    paced_bytes: Option<usize>,
     /// Whether the peer closed, and was answered.
     closed: bool,
 }
@@ -72,23 +72,23 @@ impl Web {
             from: format!("websocket {}", ask.peer),
             speech: None,
             ask,
-            talker: Talker::new(),
-            ear: None,
+            caller: Caller::new(),
+            encoder: None,
             decoder: Decoder::default(),
             message: Vec::new(),
             pending: Vec::new(),
-            poured_bytes: None,
+            paced_bytes: None,
             closed: false,
         }
     }
 
     /// What is known before anything came: a name that is taken, and a stream whose audio is known.
-    pub(super) fn begin(&mut self, host: &Host<'_>) -> Result<(), Over> {
+    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
         if let Some(id) = &self.ask.id {
-            host.must_be_free(id)?;
+            context.must_be_free(id)?;
         }
-        match speech::at_once(&self.ask, host) {
-            Some(speech) => self.admit(speech, host),
+        match speech::at_once(&self.ask, context) {
+            Some(speech) => self.admit(speech, context),
             None => Ok(()),
         }
     }
@@ -97,31 +97,31 @@ impl Web {
     pub(super) fn receive(
         &mut self,
         bytes: &[u8],
-        host: &Host<'_>,
+        context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), Over> {
+    ) -> Result<(), EndReason> {
         self.frames.push(bytes);
         let done = loop {
             match self.frames.next_message() {
                 Ok(None) => break Ok(()),
                 Ok(Some(message)) => {
-                    if let Err(over) = self.take(&message, host, reply) {
-                        break Err(over);
+                    if let Err(reason) = self.take(&message, context, reply) {
+                        break Err(reason);
                     }
                 }
                 Err(WebSocketError::Closed) => {
                     self.closed = true;
-                    self.talker.note("closed by the peer", host);
-                    break Err(Over::HungUp);
+                    self.caller.note("closed by the peer", context);
+                    break Err(EndReason::HungUp);
                 }
                 Err(error) => {
-                    self.talker.count(Packet::Malformed);
+                    self.caller.count(Packet::Malformed);
                     let how = match error {
                         WebSocketError::TooBig { .. } => Malformed::Length,
                         WebSocketError::Utf8 => Malformed::Payload,
                         _ => Malformed::Control,
                     };
-                    break Err(host.unfit(how, error));
+                    break Err(context.unfit(how, error));
                 }
             }
         };
@@ -136,108 +136,111 @@ impl Web {
     fn take(
         &mut self,
         message: &Message,
-        host: &Host<'_>,
+        context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), Over> {
+    ) -> Result<(), EndReason> {
         if self.speech.is_none() {
-            let speech = speech::of_first(&self.ask, message, host)?;
-            self.admit(speech, host)?;
+            let speech = speech::of_first(&self.ask, message, context)?;
+            self.admit(speech, context)?;
             if let Some(greeting) = self
                 .speech
                 .as_ref()
-                .and_then(|speech| speech.greeting(host))
+                .and_then(|speech| speech.greeting(context))
             {
                 self.message.clear();
                 websocket::text(greeting, &mut self.message);
                 reply(&self.message);
             }
             if matches!(message, Message::Text(_)) {
-                self.talker.receive(host);
+                self.caller.receive(context);
                 return Ok(());
             }
         }
         match message {
-            Message::Text(text) => self.take_text(text, host),
-            Message::Binary(bytes) => self.take_audio(bytes, host),
+            Message::Text(text) => self.take_text(text, context),
+            Message::Binary(bytes) => self.take_audio(bytes, context),
         }
     }
 
     /// It is known what is spoken: admits the stream, if who it is, is known, too.
-    fn admit(&mut self, speech: Speech, host: &Host<'_>) -> Result<(), Over> {
-        if !self.talker.is_known()
+    fn admit(&mut self, speech: Speech, context: &Context<'_>) -> Result<(), EndReason> {
+        if !self.caller.is_known()
             && let Some(name) = speech.name(&self.ask)
         {
             // Another may have taken the name since the beginning.
             if let Some(id) = &self.ask.id {
-                host.must_be_free(id)?;
+                context.must_be_free(id)?;
             }
             let listens = self.ask.listen.unwrap_or(speech.is_two_way());
-            let wish = Wish {
+            let request = OpenRequest {
                 id: name,
                 label: self.ask.label.clone().or(speech.label()),
                 from: Some(&self.from),
                 gain: self.ask.gain,
                 listens,
             };
-            self.talker.open(wish, host)?;
+            self.caller.open(request, context)?;
             self.frames.open();
-            self.ear = self.talker.output().map(|_| Ear::new(speech.voicing(host)));
+            self.encoder = self
+                .caller
+                .output()
+                .map(|_| ReturnEncoder::new(speech.return_format(context)));
         }
-        if let Some((sound, encoding)) = speech.sound().filter(|(sound, _)| sound.pours) {
+        if let Some((sound, encoding)) = speech.sound().filter(|(sound, _)| sound.paced) {
             let frame = usize::from(sound.channels) * encoding.bytes_per_sample();
-            let block = u64::from(sound.rate_hz) * host.clock.block_samples as u64;
-            let block = block / u64::from(host.clock.format.rate_hz());
-            self.poured_bytes = Some((block as usize).max(1) * BLOCKS_READ * frame);
+            let block = u64::from(sound.rate_hz) * context.clock.block_samples as u64;
+            let block = block / u64::from(context.clock.format.rate_hz());
+            self.paced_bytes = Some((block as usize).max(1) * BLOCKS_READ * frame);
         }
         self.speech = Some(speech);
         Ok(())
     }
 
-    fn take_text(&mut self, text: &str, host: &Host<'_>) -> Result<(), Over> {
+    fn take_text(&mut self, text: &str, context: &Context<'_>) -> Result<(), EndReason> {
         let Self {
             speech: Some(speech),
-            talker,
+            caller,
             decoder,
             ..
         } = self
         else {
             return Ok(());
         };
-        talker.receive(host);
-        if let Some(speech) = speech.take_text(text, talker, decoder, host)? {
-            self.admit(speech, host)?;
+        caller.receive(context);
+        if let Some(speech) = speech.take_text(text, caller, decoder, context)? {
+            self.admit(speech, context)?;
             // The message that named the stream came before it had an account.
-            self.talker.receive(host);
+            self.caller.receive(context);
         }
         Ok(())
     }
 
-    fn take_audio(&mut self, bytes: &[u8], host: &Host<'_>) -> Result<(), Over> {
-        self.talker.receive(host);
+    fn take_audio(&mut self, bytes: &[u8], context: &Context<'_>) -> Result<(), EndReason> {
+        self.caller.receive(context);
         let Some((sound, encoding)) = self.speech.as_ref().and_then(Speech::sound) else {
             let why = "a binary message where this protocol has none";
-            if !self.talker.is_known() {
-                return Err(host.unfit(Malformed::Kind, why));
+            if !self.caller.is_known() {
+                return Err(context.unfit(Malformed::Kind, why));
             }
-            self.talker.pass_over(why, host);
+            self.caller.pass_over(why, context);
             return Ok(());
         };
         let samples = self.decoder.decode(bytes, encoding, sound.channels.into());
         if samples.is_empty() {
             return Ok(());
         }
-        self.talker.hear(sound, samples, host)
+        self.caller.push(sound, samples, context)
     }
 
     /// What goes back for a frame of the mix.
-    pub(super) fn hear<'a>(
+    pub(super) fn encode<'a>(
         &'a mut self,
         at: u64,
         samples: &[i16],
         mix: &'a mut Mix,
     ) -> Result<Reply<'a>, ConvertError> {
         let Self {
-            ear: Some(ear),
+            encoder: Some(encoder),
             speech: Some(speech),
             message,
             pending,
@@ -246,7 +249,7 @@ impl Web {
         else {
             return Ok(Reply::Lost);
         };
-        let Some(made) = ear.hear(at, samples, mix)? else {
+        let Some(made) = encoder.encode(at, samples, mix)? else {
             return Ok(Reply::Lost);
         };
         if !speech.takes_audio() {
@@ -278,15 +281,15 @@ impl Web {
 
     /// What is said before the connection is closed for this reason: a word of its protocol, and the
     /// close. Nothing, if the peer closed.
-    pub(super) fn farewell(&self, over: &Over) -> Vec<u8> {
+    pub(super) fn close_message(&self, reason: &EndReason) -> Vec<u8> {
         let mut out = Vec::new();
         if self.closed {
             return out;
         }
-        if let Some(word) = self.speech.as_ref().and_then(Speech::farewell) {
+        if let Some(word) = self.speech.as_ref().and_then(Speech::close_message) {
             websocket::text(&word, &mut out);
         }
-        match over.rejection() {
+        match reason.rejection() {
             Some(why) => websocket::close(why.close_code(), &why.to_string(), &mut out),
             None => websocket::close(websocket::CloseCode::Normal, "", &mut out),
         }
@@ -295,51 +298,51 @@ impl Web {
 
     /// Whether it has said who it is.
     pub(super) fn is_known(&self) -> bool {
-        self.talker.is_known()
+        self.caller.is_known()
     }
 
     pub(super) fn stream(&self) -> Option<&Stream> {
-        self.talker.stream()
+        self.caller.stream()
     }
 
     pub(super) fn output(&self) -> Option<LeaseId> {
-        self.talker.output()
+        self.caller.output()
     }
 
     pub(super) fn count_output(&self, dropped: bool) {
-        self.talker.count_output(dropped);
+        self.caller.count_output(dropped);
     }
 
-    pub(super) fn note(&mut self, what: &str, host: &Host<'_>) {
-        self.talker.note(what, host);
+    pub(super) fn note(&mut self, what: &str, context: &Context<'_>) {
+        self.caller.note(what, context);
     }
 
     /// Most bytes to read now: of a sender that may be faster than its samples play, none while its ring
     /// is full.
-    pub(super) fn appetite(&self) -> usize {
-        match self.poured_bytes {
-            Some(_) if !self.talker.has_room() => 0,
+    pub(super) fn read_budget(&self) -> usize {
+        match self.paced_bytes {
+            Some(_) if !self.caller.has_room() => 0,
             Some(bytes) => bytes,
             None => usize::MAX,
         }
     }
 
     pub(super) fn is_playing(&self, now_ns: u64) -> bool {
-        self.talker.is_playing(now_ns)
+        self.caller.is_playing(now_ns)
     }
 
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        self.talker.before_tick(tick, now_ns);
+        self.caller.before_tick(tick, now_ns);
     }
 
     /// The connection is over: gives what still has to play. If the peer ended it, half a sample is
     /// counted.
-    pub(super) fn end(self, host: &Host<'_>, by_peer: bool) -> Option<Voice> {
+    pub(super) fn end(self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
         if by_peer && self.decoder.is_within_a_sample() {
-            self.talker.count(Packet::Malformed);
-            host.malformed(Malformed::Payload, &"a WebSocket that ends in a sample");
+            self.caller.count(Packet::Malformed);
+            context.malformed(Malformed::Payload, &"a WebSocket that ends in a sample");
         }
-        self.talker.end(host)
+        self.caller.end(context)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The thread that serves all connections, on `epoll`: takes them, reads what came, looks after the
 //! ticks, and sends the mix back. What is said on a connection is not its business.
 
+mod acceptor;
 mod close;
-mod door;
-mod guest;
+mod handed_over;
 mod peer;
 mod serve;
 
@@ -24,13 +24,13 @@ use nix::{
     },
 };
 
-use self::{close::Leaving, door::Door, peer::Peer};
+use self::{acceptor::Acceptor, close::Lingering, peer::Peer};
 use super::{
     ConnSettings, Listen,
-    guests::{Guest, Guests, Rejection},
-    host::{Host, Over},
-    socket::Acceptor,
-    voice::Voice,
+    context::{Context, EndReason},
+    handoff::{HandedOver, Handoff, Rejection},
+    input::StreamInput,
+    socket::ListenSocket,
 };
 use crate::{
     audio::MixClock,
@@ -40,7 +40,7 @@ use crate::{
         quota::{Quota, Share},
     },
     os::{during, now_ns},
-    output::participants::egress::Egress,
+    output::participants::return_rings::ReturnRings,
     queue::Pool,
     stream::Stream,
 };
@@ -55,15 +55,15 @@ const EVENTS: usize = 256;
 const TICK: u64 = 0;
 const STOP: u64 = 1;
 const OUTPUTS: u64 = 2;
-const GUESTS: u64 = 3;
+const HANDOFF: u64 = 3;
 /// The first listener's token; the others follow.
-const DOORS: u64 = 4;
+const ACCEPTORS: u64 = 4;
 /// The first connection's token; none is used twice.
 const PEERS: u64 = 1 << 32;
 
 /// What still plays of a connection that is over.
-struct Tail {
-    voice: Voice,
+struct Draining {
+    input: StreamInput,
     /// Its address's part of the quota: the stream still has a ring.
     _share: Option<Share>,
 }
@@ -77,8 +77,8 @@ struct Common {
 }
 
 impl Common {
-    fn host<'a>(&'a self, account: &'a Listener, now_ns: u64) -> Host<'a> {
-        Host {
+    fn context<'a>(&'a self, account: &'a Listener, now_ns: u64) -> Context<'a> {
+        Context {
             settings: &self.settings,
             clock: &self.clock,
             admission: &*self.admission,
@@ -89,26 +89,26 @@ impl Common {
     }
 }
 
-/// Where guests come in.
-pub(super) struct GuestDoor {
+/// The worker's end of the handoff.
+pub(super) struct HandoffEnd {
     pub(super) account: Arc<Listener>,
-    pub(super) receiver: Receiver<Guest>,
-    pub(super) guests: Guests,
+    pub(super) receiver: Receiver<HandedOver>,
+    pub(super) handoff: Handoff,
 }
 
 /// The thread's own.
 pub(super) struct Worker {
     common: Common,
-    doors: Vec<Door>,
+    acceptors: Vec<Acceptor>,
     peers: HashMap<u64, Peer>,
-    leaving: HashMap<u64, Leaving>,
+    lingering: HashMap<u64, Lingering>,
     refusals: LogRate,
-    /// Where guests are handed over, if any may be, and those that were.
-    guests: Option<(Guests, Receiver<Guest>)>,
+    /// The handoff and its waiting sockets, if sockets may be handed over.
+    handoff: Option<(Handoff, Receiver<HandedOver>)>,
     next_key: u64,
-    tails: Vec<Tail>,
+    draining: Vec<Draining>,
     quota: Quota,
-    egress: Option<Egress>,
+    return_rings: Option<ReturnRings>,
     tuned: Tuned,
     epoll: Epoll,
     timer: TimerFd,
@@ -119,7 +119,7 @@ pub(super) struct Worker {
     /// When the next failure to accept may be logged.
     accept_log_ns: u64,
     /// Connections that were found to be over while others were looked after.
-    gone: Vec<(u64, Over)>,
+    gone: Vec<(u64, EndReason)>,
 }
 
 impl Worker {
@@ -129,8 +129,8 @@ impl Worker {
         clock: MixClock,
         admission: Arc<dyn Admission>,
         tuned: Tuned,
-        doors: Vec<(Listen, Acceptor, Arc<Listener>)>,
-        guests: Option<GuestDoor>,
+        acceptors: Vec<(Listen, ListenSocket, Arc<Listener>)>,
+        handoff: Option<HandoffEnd>,
         bell: Arc<EventFd>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"))?;
@@ -141,15 +141,15 @@ impl Worker {
             .add(&timer, readable(TICK))
             .and_then(|()| epoll.add(&*bell, readable(STOP)))
             .map_err(during("epoll_ctl"))?;
-        let two_way = guests.is_some()
-            || doors
+        let two_way = handoff.is_some()
+            || acceptors
                 .iter()
                 .any(|(listen, ..)| matches!(listen, Listen::AudioSocket { .. }));
-        let mut egress = None;
+        let mut return_rings = None;
         if two_way {
             // A ring is given back only when its stream has played, after its connection.
             let listeners = 2 * settings.limits.connections_max;
-            let (made, tap) = Egress::new(listeners, &clock)?;
+            let (made, tap) = ReturnRings::new(listeners, &clock)?;
             epoll
                 .add(&made, readable(OUTPUTS))
                 .map_err(during("epoll_ctl"))?;
@@ -157,24 +157,26 @@ impl Worker {
                 .tap(tap)
                 .map_err(io::Error::other)
                 .map_err(during("the way of the mix back"))?;
-            egress = Some(made);
+            return_rings = Some(made);
         }
-        for (token, (_, acceptor, _)) in (DOORS..).zip(&doors) {
+        for (token, (_, listen_socket, _)) in (ACCEPTORS..).zip(&acceptors) {
             epoll
-                .add(acceptor, readable(token))
+                .add(listen_socket, readable(token))
                 .map_err(during("epoll_ctl"))?;
         }
-        let mut doors: Vec<_> = doors
+        let mut acceptors: Vec<_> = acceptors
             .into_iter()
-            .map(|(listen, acceptor, account)| Door::new(Some((listen, acceptor)), account))
+            .map(|(listen, listen_socket, account)| {
+                Acceptor::new(Some((listen, listen_socket)), account)
+            })
             .collect();
         let mut handed_over = None;
-        if let Some(door) = guests {
+        if let Some(acceptor) = handoff {
             epoll
-                .add(door.guests.bell(), readable(GUESTS))
+                .add(acceptor.handoff.bell(), readable(HANDOFF))
                 .map_err(during("epoll_ctl"))?;
-            doors.push(Door::new(None, door.account));
-            handed_over = Some((door.guests, door.receiver));
+            acceptors.push(Acceptor::new(None, acceptor.account));
+            handed_over = Some((acceptor.handoff, acceptor.receiver));
         }
         Ok(Self {
             quota: Quota::new(settings.limits.streams_per_source),
@@ -182,16 +184,18 @@ impl Worker {
                 settings,
                 clock,
                 admission,
-                outputs: egress.as_ref().map(|egress| egress.pool().clone()),
+                outputs: return_rings
+                    .as_ref()
+                    .map(|return_rings| return_rings.pool().clone()),
             },
-            doors,
+            acceptors,
             peers: HashMap::new(),
-            leaving: HashMap::new(),
+            lingering: HashMap::new(),
             refusals: LogRate::new(REFUSAL_LOG_INTERVAL),
-            guests: handed_over,
+            handoff: handed_over,
             next_key: PEERS,
-            tails: Vec::new(),
-            egress,
+            draining: Vec::new(),
+            return_rings,
             tuned,
             epoll,
             timer,
@@ -220,9 +224,9 @@ impl Worker {
                     TICK => self.set_timer(),
                     STOP => return self.hang_up(),
                     OUTPUTS => self.send_outputs(),
-                    GUESTS => self.take_guests(),
+                    HANDOFF => self.take_handed_over(),
                     key if key >= PEERS => self.serve(key, event.events()),
-                    token => self.accept((token - DOORS) as usize),
+                    token => self.accept((token - ACCEPTORS) as usize),
                 }
                 self.close_gone();
             }
@@ -256,15 +260,15 @@ impl Worker {
             for peer in self.peers.values_mut() {
                 peer.before_tick(tick, now_ns);
             }
-            for tail in &mut self.tails {
-                tail.voice.before_tick(tick, now_ns);
+            for ended in &mut self.draining {
+                ended.input.before_tick(tick, now_ns);
             }
             self.next_tick += 1;
         }
-        self.tails.retain(|tail| !tail.voice.is_done());
-        for (token, door) in (DOORS..).zip(&mut self.doors) {
-            if let (true, Some((_, acceptor))) = (door.rests, &door.socket) {
-                door.rests = self.epoll.add(acceptor, readable(token)).is_err();
+        self.draining.retain(|ended| !ended.input.is_done());
+        for (token, acceptor) in (ACCEPTORS..).zip(&mut self.acceptors) {
+            if let (true, Some((_, listen_socket))) = (acceptor.rests, &acceptor.socket) {
+                acceptor.rests = self.epoll.add(listen_socket, readable(token)).is_err();
             }
         }
         let rested = self.peers.values().filter(|peer| peer.rests());
@@ -273,7 +277,7 @@ impl Worker {
             self.read(key);
         }
         self.time_out(now_ns);
-        self.let_go_late(now_ns);
+        self.close_expired(now_ns);
         self.close_gone();
     }
 
@@ -295,30 +299,30 @@ impl Worker {
         for peer in self.peers.values_mut() {
             if peer.stream().is_some_and(Stream::is_dismissed) {
                 let account = Arc::clone(&peer.account);
-                peer.note("ended by command", &self.common.host(&account, now_ns));
-                self.gone.push((peer.key, Over::Dismissed));
+                peer.note("ended by command", &self.common.context(&account, now_ns));
+                self.gone.push((peer.key, EndReason::Dismissed));
             } else if !peer.is_known() {
                 // However much it says meanwhile.
                 if peer.age_ns(now_ns) > first_ns {
                     peer.account.refuse(Refusal::FirstMessage);
-                    let over = Over::Refused(Rejection::FirstMessage { limit: first });
-                    self.gone.push((peer.key, over));
+                    let reason = EndReason::Refused(Rejection::FirstMessage { limit: first });
+                    self.gone.push((peer.key, reason));
                 }
             } else if peer.is_playing(now_ns) {
                 peer.touch(now_ns);
             } else if peer.silent_ns(now_ns) > idle_ns {
                 let account = Arc::clone(&peer.account);
                 account.time_out();
-                peer.note("idle for too long", &self.common.host(&account, now_ns));
-                let over = Over::Refused(Rejection::Idle { limit: idle });
-                self.gone.push((peer.key, over));
+                peer.note("idle for too long", &self.common.context(&account, now_ns));
+                let reason = EndReason::Refused(Rejection::Idle { limit: idle });
+                self.gone.push((peer.key, reason));
             }
         }
         // What still plays of a connection that is over has nobody to be told.
-        self.tails.retain_mut(|tail| {
-            let dismissed = tail.voice.stream().is_dismissed();
+        self.draining.retain_mut(|ended| {
+            let dismissed = ended.input.stream().is_dismissed();
             if dismissed {
-                tail.voice.abandon();
+                ended.input.abandon();
             }
             !dismissed
         });

@@ -289,7 +289,7 @@ impl Builder {
                 conceal: false,
             },
             gain: None,
-            guests: None,
+            handoff: None,
         };
         let admission: Arc<dyn Admission> = Arc::clone(&front) as _;
         let listener = ConnListener::start(settings_of_listener, clock, &admission).unwrap();

@@ -101,18 +101,18 @@ impl Desk {
                 conceal: false,
             },
             gain: None,
-            guests: Some("http".to_owned()),
+            handoff: Some("http".to_owned()),
         };
         let clock = running.clock().unwrap();
         let listener = ConnListener::start(settings, clock, &running.admission()).unwrap();
-        let guests = listener.guests();
+        let handoff = listener.handoff();
         let [account] = &listener.accounts()[..] else {
-            panic!("guests have one account")
+            panic!("handed-over sockets share one account")
         };
         let account = Arc::clone(account);
         running.keep(Box::new(listener));
         let settings = ControlSettings {
-            guests,
+            handoff,
             ..ControlSettings::default()
         };
         let handle = running.handle();

@@ -26,26 +26,26 @@ impl Line {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<(), Over> {
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), EndReason> {
         let replies = &mut self.replies;
         let mut reply = |message: &[u8]| {
             replies.push(message.to_vec());
             true
         };
-        self.call.receive(bytes, &self.rig.host(), &mut reply)
+        self.call.receive(bytes, &self.rig.context(), &mut reply)
     }
 
     /// Ends the connection, and plays what is left. Gives all that was heard.
     fn end(self) -> (Rig, Vec<(u64, Vec<i16>)>) {
         let Self { rig, call, .. } = self;
-        let heard = rig.play_out(call.end(&rig.host(), true));
-        (rig, heard)
+        let played = rig.play_out(call.end(&rig.context(), true));
+        (rig, played)
     }
 }
 
 /// What was heard, from its first sample that is not zero to its last.
-fn sound(heard: &[(u64, Vec<i16>)]) -> Vec<i16> {
-    let all: Vec<_> = heard.iter().flat_map(|(_, run)| run).copied().collect();
+fn sound(played: &[(u64, Vec<i16>)]) -> Vec<i16> {
+    let all: Vec<_> = played.iter().flat_map(|(_, run)| run).copied().collect();
     let first = all
         .iter()
         .position(|&sample| sample != 0)
@@ -69,13 +69,13 @@ fn a_call_says_who_it_is_talks_and_hangs_up_whatever_pieces_it_comes_in() {
         let mut line = Line::new(None);
         let (first, second) = bytes.split_at(cut);
         let done = line.feed(first).and_then(|()| line.feed(second));
-        assert!(matches!(done, Err(Over::HungUp)), "{cut}");
+        assert!(matches!(done, Err(EndReason::HungUp)), "{cut}");
         assert_eq!(
             line.rig.account().id(),
             "00010203-0405-0607-0809-0a0b0c0d0e0f"
         );
-        let (rig, heard) = line.end();
-        assert_eq!(sound(&heard), samples, "{cut}");
+        let (rig, played) = line.end();
+        assert_eq!(sound(&played), samples, "{cut}");
         assert_eq!(rig.entry().offered, samples.len() as u64);
         assert_eq!(rig.events(), ["dtmf 5", "hangup"]);
         let network = rig.network();
@@ -95,8 +95,8 @@ fn bytes_one_by_one_come_to_the_same() {
     for byte in bytes.chunks(1) {
         line.feed(byte).unwrap();
     }
-    let (_, heard) = line.end();
-    assert_eq!(sound(&heard), samples);
+    let (_, played) = line.end();
+    assert_eq!(sound(&played), samples);
 }
 
 #[test]
@@ -107,13 +107,13 @@ fn the_first_frame_back_is_silence_at_the_rate_of_the_first_message() {
         (None, 0x12, 320),
         (Some(16_000), 0x16, 960),
     ] {
-        for heard in [&[][..], &[1; 7]] {
+        for played in [&[][..], &[1; 7]] {
             let mut line = Line::new(plain_hz);
             line.feed(UUID).unwrap();
             assert!(line.replies.is_empty());
             assert!(line.call.output().is_some());
-            line.feed(&audio(kind, heard)).unwrap();
-            line.feed(&audio(kind, heard)).unwrap();
+            line.feed(&audio(kind, played)).unwrap();
+            line.feed(&audio(kind, played)).unwrap();
             assert_eq!(line.replies, [audio(kind, &vec![0; samples])]);
             assert_eq!(line.rig.network().totals.output_frames, 1);
         }
@@ -128,7 +128,7 @@ fn a_peer_that_sends_no_audio_hears_from_the_third_frame_on() {
     let mut sent = (0..5).map(|frame| {
         let at = frame * BLOCK as u64;
         mix.push(at, &[5; BLOCK]);
-        match line.call.hear(at, &[], &mut mix).unwrap() {
+        match line.call.encode(at, &[], &mut mix).unwrap() {
             Reply::Message(message) => Some(message.to_vec()),
             Reply::HeldBack => None,
             reply => panic!("{reply:?}"),
@@ -144,11 +144,11 @@ fn the_kind_of_a_message_tells_how_its_peer_is_spoken_to() {
         let mut line = Line::new(None);
         line.feed(&[UUID, &audio(kind, &ramp(480))].concat())
             .unwrap();
-        let voicing = line.call.ear.voicing();
+        let return_format = line.call.encoder.return_format();
         let form = Form::AudioSocket {
             claimed_hz: rate_hz,
         };
-        assert_eq!((voicing.rate_hz, voicing.form), (rate_hz, form));
+        assert_eq!((return_format.rate_hz, return_format.form), (rate_hz, form));
     }
 }
 
@@ -158,20 +158,20 @@ fn a_listener_s_rate_is_that_of_messages_that_claim_8_khz() {
     let tone: Vec<i16> = (0..16_000)
         .map(|at| ((f64::from(at) * 0.05).sin() * 8_000.0) as i16)
         .collect();
-    let heard = |plain_hz, kind| {
+    let played = |plain_hz, kind| {
         let mut line = Line::new(plain_hz);
         // The latency cap is not what is looked at.
         line.rig.settings.playout.latency_cap = std::time::Duration::from_secs(10);
         line.feed(&[UUID, &audio(kind, &tone)].concat()).unwrap();
         let claimed_hz = if kind == 0x10 { 8_000 } else { 16_000 };
-        let form = line.call.ear.voicing().form;
+        let form = line.call.encoder.return_format().form;
         assert_eq!(form, Form::AudioSocket { claimed_hz });
         sound(&line.end().1)
     };
-    let right = heard(None, 0x12);
+    let right = played(None, 0x12);
     assert!(right.len().abs_diff(8_000) < 100, "{}", right.len());
-    assert_eq!(heard(Some(16_000), 0x10), right);
-    assert!(heard(None, 0x10).len().abs_diff(16_000) < 10);
+    assert_eq!(played(Some(16_000), 0x10), right);
+    assert!(played(None, 0x10).len().abs_diff(16_000) < 10);
 }
 
 #[test]
@@ -188,9 +188,9 @@ fn another_rate_in_the_middle_of_a_call_goes_on_with_it() {
     ]
     .concat();
     line.feed(&bytes).unwrap();
-    let (rig, heard) = line.end();
+    let (rig, played) = line.end();
     // Less what the change's filter keeps for itself: a few milliseconds.
-    let length = sound(&heard).len();
+    let length = sound(&played).len();
     assert!((10 * BLOCK..=12 * BLOCK).contains(&length), "{length}");
     assert_eq!(rig.entry().segments, 1);
 }
@@ -200,8 +200,8 @@ fn a_call_that_goes_without_a_word_ends_as_others_do() {
     let samples = ramp(2 * BLOCK);
     let mut line = Line::new(None);
     line.feed(&[UUID, &audio(0x10, &samples)].concat()).unwrap();
-    let (rig, heard) = line.end();
-    assert_eq!(sound(&heard), samples);
+    let (rig, played) = line.end();
+    assert_eq!(sound(&played), samples);
     assert_eq!(rig.listener.read().malformed, [0; 8]);
     assert_eq!(rig.network().totals.malformed, 0);
 }
@@ -225,14 +225,14 @@ fn a_connection_that_does_not_begin_with_a_uuid_is_none() {
         let mut padded = bytes.clone();
         padded.resize(70_000, b' ');
         assert!(
-            matches!(line.feed(&padded), Err(Over::Malformed(..))),
+            matches!(line.feed(&padded), Err(EndReason::Malformed(..))),
             "{bytes:?}"
         );
         assert_eq!(line.rig.streams(), 0);
         assert_eq!(line.rig.listener.read().malformed.iter().sum::<u64>(), 1);
     }
     let mut line = Line::new(None);
-    assert!(matches!(line.feed(b"\0\0\0"), Err(Over::HungUp)));
+    assert!(matches!(line.feed(b"\0\0\0"), Err(EndReason::HungUp)));
 }
 
 #[test]
@@ -257,9 +257,12 @@ fn what_is_no_message_is_counted_and_what_can_be_used_is() {
         (network.totals.malformed, network.totals.unsupported),
         (2, 1)
     );
-    assert!(matches!(line.feed(b"\x03\0\x02"), Err(Over::Malformed(..))));
-    let (rig, heard) = line.end();
-    assert_eq!(sound(&heard), samples);
+    assert!(matches!(
+        line.feed(b"\x03\0\x02"),
+        Err(EndReason::Malformed(..))
+    ));
+    let (rig, played) = line.end();
+    assert_eq!(sound(&played), samples);
     let malformed = rig.listener.read().malformed;
     assert_eq!(malformed[Malformed::Payload as usize], 1);
     assert_eq!(malformed[Malformed::Kind as usize], 1);
@@ -287,8 +290,8 @@ fn a_call_beyond_the_last_slot_is_refused_and_counted() {
     let mut others = [Call::new(None), Call::new(None)];
     let answers = others
         .each_mut()
-        .map(|call| call.receive(UUID, &rig.host(), &mut |_| true));
-    assert!(matches!(answers, [Ok(()), Err(Over::Refused(_))]));
+        .map(|call| call.receive(UUID, &rig.context(), &mut |_| true));
+    assert!(matches!(answers, [Ok(()), Err(EndReason::Refused(_))]));
     assert_eq!(rig.streams(), 2);
     assert_eq!(rig.listener.read().refused[1], 1);
 }
@@ -301,15 +304,15 @@ fn a_flood_is_read_and_what_is_beyond_the_latency_cap_is_discarded() {
     for chunk in second.chunks(1_000) {
         line.feed(&audio(0x10, chunk)).unwrap();
     }
-    let (rig, heard) = line.end();
+    let (rig, played) = line.end();
     let entry = rig.entry();
-    let kept: usize = heard.iter().map(|(_, run)| run.len()).sum();
+    let kept: usize = played.iter().map(|(_, run)| run.len()).sum();
     assert_eq!(entry.offered, 8_000);
     assert_eq!(entry.discarded, 8_000 - kept as u64);
     assert_eq!(rig.network().discarded_latency_cap, entry.discarded);
     // The newest are kept, no more than the cap.
     assert!((320..=1_600 + BLOCK).contains(&kept), "{kept}");
-    assert_eq!(sound(&heard), second[8_000 - kept..]);
+    assert_eq!(sound(&played), second[8_000 - kept..]);
 }
 
 #[test]
@@ -332,8 +335,8 @@ fn a_paced_call_is_heard_whole_and_in_time() {
         line.feed(&audio(0x10, chunk)).unwrap();
         line.call.before_tick(tick, line.rig.now_ns);
     }
-    let (rig, heard) = line.end();
-    assert_eq!(sound(&heard), samples);
+    let (rig, played) = line.end();
+    assert_eq!(sound(&played), samples);
     let entry = rig.entry();
     assert_eq!(
         (entry.discarded, entry.dropped_late, entry.concealed),
@@ -347,7 +350,7 @@ fn a_call_that_changes_its_rate_again_and_again_is_none() {
     line.feed(UUID).unwrap();
     let pair = [audio(0x12, &[1; 32]), audio(0x10, &[1; 16])].concat();
     assert!(line.feed(&pair.repeat(32)).is_ok());
-    assert!(matches!(line.feed(&pair), Err(Over::Malformed(..))));
+    assert!(matches!(line.feed(&pair), Err(EndReason::Malformed(..))));
 }
 
 #[test]
@@ -356,9 +359,9 @@ fn what_we_end_ourselves_is_no_fault_of_the_peer() {
     line.feed(&[UUID, &audio(0x10, &[5; 320]), b"\x10\x01\x40half"].concat())
         .unwrap();
     let Line { rig, call, .. } = line;
-    let mut voice = call.end(&rig.host(), false).unwrap();
-    assert!(!voice.is_done());
-    voice.abandon();
+    let mut input = call.end(&rig.context(), false).unwrap();
+    assert!(!input.is_done());
+    input.abandon();
     let (entry, network) = (rig.entry(), rig.network());
     assert_eq!((entry.offered, entry.discarded), (320, 320));
     assert_eq!(

@@ -7,36 +7,36 @@ use super::{
 use crate::audio::Gain;
 
 /// What one connection came to.
-struct Heard {
+struct Playing {
     rig: Rig,
     runs: Vec<(u64, Vec<i16>)>,
 }
 
 /// Feeds the pieces, ends the connection, and plays what is left.
-fn hear(rig: Rig, raw: Raw, pieces: &[&[u8]]) -> Heard {
+fn hear(rig: Rig, raw: Raw, pieces: &[&[u8]]) -> Playing {
     let mut raw = raw;
-    let mut voices = Vec::new();
+    let mut inputs = Vec::new();
     for piece in pieces {
-        match raw.receive(piece, &rig.host()) {
-            Ok(voice) => voices.extend(voice),
-            Err(over) => panic!("{over:?}"),
+        match raw.receive(piece, &rig.context()) {
+            Ok(input) => inputs.extend(input),
+            Err(reason) => panic!("{reason:?}"),
         }
     }
-    voices.extend(raw.end(&rig.host(), true));
+    inputs.extend(raw.end(&rig.context(), true));
     let mut tick = rig.clock.next_tick(rig.now_ns);
-    while voices.iter().any(|voice| !voice.is_done()) {
-        for voice in &mut voices {
-            voice.before_tick(tick, rig.clock.due_ns(tick) - 1);
+    while inputs.iter().any(|input| !input.is_done()) {
+        for input in &mut inputs {
+            input.before_tick(tick, rig.clock.due_ns(tick) - 1);
         }
         tick += 1;
         assert!(tick < 1_000, "it comes to an end");
     }
     let runs = if rig.streams() > 0 {
-        rig.heard()
+        rig.played()
     } else {
         Vec::new()
     };
-    Heard { rig, runs }
+    Playing { rig, runs }
 }
 
 fn raw() -> Raw {
@@ -45,7 +45,7 @@ fn raw() -> Raw {
 
 fn refusal(bytes: &[u8]) -> (Rig, String) {
     let rig = Rig::new(1 << 16, 1);
-    let Err(Over::Malformed(_, why)) = raw().receive(bytes, &rig.host()) else {
+    let Err(EndReason::Malformed(_, why)) = raw().receive(bytes, &rig.context()) else {
         panic!("{bytes:?} is obeyed");
     };
     (rig, why)
@@ -68,9 +68,9 @@ fn wav(rate_hz: u32, channels: u16, data_bytes: u32) -> Vec<u8> {
 #[test]
 fn the_label_of_the_line_is_the_streams() {
     let line = "MIXPOOL/1 label=Bühne%20links\n\0\0".as_bytes();
-    let heard = hear(Rig::new(1 << 16, 1), raw(), &[line]);
+    let played = hear(Rig::new(1 << 16, 1), raw(), &[line]);
     assert_eq!(
-        heard.rig.account().label().get().as_deref(),
+        played.rig.account().label().get().as_deref(),
         Some("Bühne links")
     );
 }
@@ -81,19 +81,19 @@ fn bare_samples_are_placed_as_they_are_whatever_pieces_they_come_in() {
     let bytes = le_bytes(&samples);
     for cut in 0..=bytes.len() {
         let (first, second) = bytes.split_at(cut);
-        let heard = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
+        let played = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
         // 40 ms after the block that is due next.
-        assert_eq!(heard.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
-        assert_eq!(heard.rig.account().id(), "tcp-192.0.2.1:4000");
-        let entry = heard.rig.entry();
+        assert_eq!(played.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+        assert_eq!(played.rig.account().id(), "tcp-192.0.2.1:4000");
+        let entry = played.rig.entry();
         assert_eq!(
             (entry.offered, entry.segments, entry.concealed),
             (300, 1, 0)
         );
     }
     let bytewise: Vec<_> = bytes.chunks(1).collect();
-    let heard = hear(Rig::new(1 << 16, 1), raw(), &bytewise);
-    assert_eq!(heard.runs, [(3 * BLOCK as u64, samples)]);
+    let played = hear(Rig::new(1 << 16, 1), raw(), &bytewise);
+    assert_eq!(played.runs, [(3 * BLOCK as u64, samples)]);
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn samples_that_begin_like_a_line_or_a_header_are_samples() {
             .chunks(2)
             .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
             .collect();
-        let heard = hear(Rig::new(1 << 16, 1), raw(), &[bytes]);
-        assert_eq!(heard.runs, [(3 * BLOCK as u64, samples)]);
+        let played = hear(Rig::new(1 << 16, 1), raw(), &[bytes]);
+        assert_eq!(played.runs, [(3 * BLOCK as u64, samples)]);
     }
 }
 
@@ -126,10 +126,10 @@ fn a_line_is_obeyed_wherever_it_is_cut() {
     let bytes = [&line[..], &bytes].concat();
     for cut in 0..=bytes.len() {
         let (first, second) = bytes.split_at(cut);
-        let heard = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
-        assert_eq!(heard.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
-        assert_eq!(heard.rig.account().id(), "desk");
-        assert_eq!(heard.rig.gain(), Some(Gain::from_db(-6.0).unwrap()));
+        let played = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
+        assert_eq!(played.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+        assert_eq!(played.rig.account().id(), "desk");
+        assert_eq!(played.rig.gain(), Some(Gain::from_db(-6.0).unwrap()));
     }
 }
 
@@ -144,9 +144,9 @@ fn a_wav_is_obeyed_wherever_it_is_cut_and_what_follows_its_samples_is_not_heard(
         }
         for cut in 0..=bytes.len() {
             let (first, second) = bytes.split_at(cut);
-            let heard = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
-            assert_eq!(heard.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
-            assert_eq!(heard.rig.listener.read().malformed, [0; 8]);
+            let played = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
+            assert_eq!(played.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+            assert_eq!(played.rig.listener.read().malformed, [0; 8]);
         }
     }
 }
@@ -156,19 +156,19 @@ fn a_wav_after_a_line_is_what_its_header_says() {
     let samples = ramp(100);
     let line = b"MIXPOOL/1 id=file rate=48000 format=alaw\n";
     let bytes = [&line[..], &wav(8_000, 1, 0), &le_bytes(&samples)].concat();
-    let heard = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
-    assert_eq!(heard.runs, [(3 * BLOCK as u64, samples)]);
-    assert_eq!(heard.rig.account().id(), "file");
+    let played = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
+    assert_eq!(played.runs, [(3 * BLOCK as u64, samples)]);
+    assert_eq!(played.rig.account().id(), "file");
 }
 
 #[test]
 fn another_rate_and_other_channels_become_the_bus_s() {
-    let heard = hear(
+    let played = hear(
         Rig::new(1 << 16, 1),
         raw(),
         &[&wav(16_000, 2, 0), &le_bytes(&vec![1_000; 2 * 16_000])],
     );
-    let [(at, run)] = &heard.runs[..] else {
+    let [(at, run)] = &played.runs[..] else {
         panic!("one run")
     };
     assert_eq!((*at, run.len()), (3 * BLOCK as u64, 8_000));
@@ -177,25 +177,25 @@ fn another_rate_and_other_channels_become_the_bus_s() {
             .iter()
             .all(|sample| sample.abs_diff(1_000) <= 1)
     );
-    assert_eq!(heard.rig.entry().offered, 8_000);
+    assert_eq!(played.rig.entry().offered, 8_000);
 }
 
 #[test]
 fn half_a_sample_at_the_end_is_counted() {
     let bytes = [le_bytes(&ramp(10)), vec![1]].concat();
-    let heard = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
-    assert_eq!(heard.runs[0].1, ramp(10));
-    assert_eq!(heard.rig.network().totals.malformed, 1);
-    let malformed = heard.rig.listener.read().malformed;
+    let played = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
+    assert_eq!(played.runs[0].1, ramp(10));
+    assert_eq!(played.rig.network().totals.malformed, 1);
+    let malformed = played.rig.listener.read().malformed;
     assert_eq!(malformed[Malformed::Payload as usize], 1);
 }
 
 #[test]
 fn half_a_pair_of_channels_is_counted() {
     let bytes = le_bytes(&ramp(11));
-    let heard = hear(Rig::new(1 << 16, 2), raw(), &[&bytes]);
-    assert_eq!(heard.runs[0].1, ramp(10));
-    assert_eq!(heard.rig.network().totals.malformed, 1);
+    let played = hear(Rig::new(1 << 16, 2), raw(), &[&bytes]);
+    assert_eq!(played.runs[0].1, ramp(10));
+    assert_eq!(played.rig.network().totals.malformed, 1);
 }
 
 #[test]
@@ -222,10 +222,10 @@ fn what_ends_before_its_samples_is_no_stream() {
         (b"MIXPOOL/1 id=x\n", 0),
         (b"", 0),
     ] {
-        let heard = hear(Rig::new(1 << 16, 1), raw(), &[bytes]);
-        assert_eq!(heard.rig.streams(), 0);
+        let played = hear(Rig::new(1 << 16, 1), raw(), &[bytes]);
+        assert_eq!(played.rig.streams(), 0);
         assert_eq!(
-            heard.rig.listener.read().malformed.iter().sum::<u64>(),
+            played.rig.listener.read().malformed.iter().sum::<u64>(),
             malformed
         );
     }
@@ -238,47 +238,47 @@ fn a_poured_file_waits_for_room_and_nothing_of_it_is_lost() {
     let bytes = le_bytes(&samples);
     let mut raw = raw();
     let (mut fed, mut tick, mut now_ns) = (0, 0, CLOCK_NS);
-    let mut heard = Vec::new();
+    let mut played = Vec::new();
     while fed < bytes.len() {
-        let host = Host {
+        let context = Context {
             now_ns,
-            ..rig.host()
+            ..rig.context()
         };
-        let wanted = raw.appetite().min(bytes.len() - fed);
+        let wanted = raw.read_budget().min(bytes.len() - fed);
         if wanted > 0 {
-            raw.receive(&bytes[fed..fed + wanted], &host).unwrap();
+            raw.receive(&bytes[fed..fed + wanted], &context).unwrap();
             fed += wanted;
             continue;
         }
         // Full: the mixer plays a block, and then there is room for one.
-        heard.extend(rig.take(1));
+        played.extend(rig.take(1));
         tick += 1;
         now_ns = CLOCK_NS + tick * PERIOD_NS;
         raw.before_tick(tick, now_ns);
     }
     // What waits is of one read, however much there is.
     assert!(tick > 70, "{tick} ticks");
-    let mut voice = raw
+    let mut input = raw
         .end(
-            &Host {
+            &Context {
                 now_ns,
-                ..rig.host()
+                ..rig.context()
             },
             true,
         )
         .unwrap();
-    while !voice.is_done() {
-        heard.extend(rig.take(1));
+    while !input.is_done() {
+        played.extend(rig.take(1));
         tick += 1;
-        voice.before_tick(tick, CLOCK_NS + tick * PERIOD_NS);
+        input.before_tick(tick, CLOCK_NS + tick * PERIOD_NS);
     }
-    heard.extend(rig.heard());
-    let mut next = heard[0].0;
-    for (at, run) in &heard {
+    played.extend(rig.played());
+    let mut next = played[0].0;
+    for (at, run) in &played {
         assert_eq!(*at, next);
         next += run.len() as u64;
     }
-    let all: Vec<_> = heard.into_iter().flat_map(|(_, run)| run).collect();
+    let all: Vec<_> = played.into_iter().flat_map(|(_, run)| run).collect();
     assert_eq!(all, samples);
     let entry = rig.entry();
     assert_eq!(
@@ -292,10 +292,10 @@ fn with_dropping_all_is_read_and_the_oldest_beyond_the_cap_is_discarded() {
     let rig = Rig::new(1 << 16, 1);
     let samples = ramp(50 * BLOCK);
     let raw = Raw::new("tcp".into(), true);
-    let heard = hear(rig, raw, &[&le_bytes(&samples)]);
-    let entry = heard.rig.entry();
+    let played = hear(rig, raw, &[&le_bytes(&samples)]);
+    let entry = played.rig.entry();
     assert_eq!(entry.offered, samples.len() as u64);
     assert!(entry.discarded > 30 * BLOCK as u64, "{}", entry.discarded);
-    assert_eq!(heard.rig.network().discarded_latency_cap, entry.discarded);
-    assert!(heard.rig.settings.playout.latency_cap < Duration::from_secs(1));
+    assert_eq!(played.rig.network().discarded_latency_cap, entry.discarded);
+    assert!(played.rig.settings.playout.latency_cap < Duration::from_secs(1));
 }

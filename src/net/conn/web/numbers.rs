@@ -4,7 +4,7 @@
 //! audio passes for it. The times of the messages say more where they part from the numbers for longer than
 //! they may waver: the sender paused.
 
-use super::super::talker::Talker;
+use super::super::caller::Caller;
 use crate::{audio::Format, ledger::Packet, wire::twilio::RATE_HZ};
 
 /// A number so far ahead is a loss; further ahead it is another beginning.
@@ -167,11 +167,11 @@ impl Numbers {
     }
 
     /// Tells a stream's account what is expected and lost.
-    pub(super) fn tell(&self, talker: &Talker, mix: Format) {
+    pub(super) fn tell(&self, caller: &Caller, mix: Format) {
         if self.reordered {
-            talker.count(Packet::Reordered);
+            caller.count(Packet::Reordered);
         }
-        if let Some(network) = talker.network() {
+        if let Some(network) = caller.network() {
             let (expected, lost) = self.totals();
             let samples = self.last.map_or(0, |last| last.end - last.start);
             network.set_expected(expected, lost, mix.samples_as_long_as(samples, RATE_HZ));

@@ -3,11 +3,11 @@
 
 use super::{
     super::{
+        caller::{Caller, Sound},
+        context::{Context, EndReason},
         decoder::Decoder,
-        guests::{WebAsk, WebProtocol},
-        host::{Host, Over},
-        talker::{Sound, Talker},
-        voice::Voice,
+        handoff::{WebAsk, WebProtocol},
+        input::StreamInput,
     },
     Wrap, name_of,
     numbers::{Numbers, Place},
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     audio::codec::Encoding,
     ledger::{Malformed, Packet},
-    output::participants::heard::{Form, Voicing},
+    output::participants::return_encoder::{Form, ReturnFormat},
     wire::{
         label::Label,
         linear::{self, Opening, Vendor},
@@ -59,39 +59,43 @@ enum Kind {
 }
 
 /// Bare samples of which all is known.
-pub(super) fn at_once(ask: &WebAsk, host: &Host<'_>) -> Option<Speech> {
+pub(super) fn at_once(ask: &WebAsk, context: &Context<'_>) -> Option<Speech> {
     let says = ask.rate_hz.is_some() || ask.channels.is_some();
-    (ask.protocol == WebProtocol::Detect && says).then(|| bare(ask, host))
+    (ask.protocol == WebProtocol::Detect && says).then(|| bare(ask, context))
 }
 
-fn bare(ask: &WebAsk, host: &Host<'_>) -> Speech {
-    let bus = host.clock.format;
+fn bare(ask: &WebAsk, context: &Context<'_>) -> Speech {
+    let bus = context.clock.format;
     let sound = Sound {
         rate_hz: ask.rate_hz.unwrap_or(bus.rate_hz()),
         channels: ask.channels.unwrap_or(1),
-        pours: ask.pour,
+        paced: ask.pour,
     };
     Speech::new(Kind::Bare(sound))
 }
 
 /// What the first message shows.
-pub(super) fn of_first(ask: &WebAsk, message: &Message, host: &Host<'_>) -> Result<Speech, Over> {
+pub(super) fn of_first(
+    ask: &WebAsk,
+    message: &Message,
+    context: &Context<'_>,
+) -> Result<Speech, EndReason> {
     let text = match (message, ask.protocol) {
         (Message::Text(text), _) => text,
-        (Message::Binary(_), WebProtocol::Detect) => return Ok(bare(ask, host)),
+        (Message::Binary(_), WebProtocol::Detect) => return Ok(bare(ask, context)),
         (Message::Binary(_), _) => {
             let why = "a binary message before the text that this protocol begins with";
-            return Err(host.unfit(Malformed::Kind, why));
+            return Err(context.unfit(Malformed::Kind, why));
         }
     };
-    let header = |error: &dyn std::fmt::Display| host.unfit(Malformed::Header, error);
+    let header = |error: &dyn std::fmt::Display| context.unfit(Malformed::Header, error);
     let media = text.trim_start().starts_with("MEDIA_START")
         || ask.protocol == WebProtocol::Media
         || (ask.protocol == WebProtocol::Detect && media::is_start(text));
     if media {
         return match media::parse(text).map_err(|error| header(&error))? {
             media::Event::Start(start) => Ok(Speech::new(Kind::Media { start, off: false })),
-            _ => Err(host.unfit(Malformed::Kind, "a first message that is not MEDIA_START")),
+            _ => Err(context.unfit(Malformed::Kind, "a first message that is not MEDIA_START")),
         };
     }
     if ask.protocol == WebProtocol::Detect && twilio::is_connected(text) {
@@ -99,7 +103,7 @@ pub(super) fn of_first(ask: &WebAsk, message: &Message, host: &Host<'_>) -> Resu
     }
     match linear::opening(text) {
         Ok(opening) => Ok(Speech::new(Kind::Linear(opening))),
-        Err(linear::OpeningError::Json(error)) => Err(host.unfit(Malformed::Payload, format!(
+        Err(linear::OpeningError::Json(error)) => Err(context.unfit(Malformed::Payload, format!(
             "the first message is text, but none of a protocol that is spoken here ({error}); samples come as binary messages"
         ))),
         Err(error) => Err(header(&error)),
@@ -161,7 +165,7 @@ impl Speech {
         let live = |rate_hz, channels| Sound {
             rate_hz,
             channels,
-            pours: false,
+            paced: false,
         };
         match &self.kind {
             Kind::Bare(sound) => Some((*sound, Encoding::S16Le)),
@@ -174,7 +178,7 @@ impl Speech {
     }
 
     /// How audio goes back.
-    pub(super) fn voicing(&self, host: &Host<'_>) -> Voicing {
+    pub(super) fn return_format(&self, context: &Context<'_>) -> ReturnFormat {
         let (rate_hz, form) = match (&self.kind, self.sound()) {
             (Kind::Twilio { .. }, _) => (twilio::RATE_HZ, Form::Base64),
             (_, Some((sound, encoding))) => {
@@ -184,9 +188,12 @@ impl Speech {
                 };
                 (sound.rate_hz, form)
             }
-            (_, None) => (host.clock.format.rate_hz(), Form::Binary(Encoding::S16Le)),
+            (_, None) => (
+                context.clock.format.rate_hz(),
+                Form::Binary(Encoding::S16Le),
+            ),
         };
-        Voicing { rate_hz, form }
+        ReturnFormat { rate_hz, form }
     }
 
     pub(super) fn wrap(&self) -> &Wrap {
@@ -199,11 +206,11 @@ impl Speech {
     }
 
     /// What the peer is told first: that messages may not be as long as it likes them best.
-    pub(super) fn greeting(&self, host: &Host<'_>) -> Option<&'static str> {
+    pub(super) fn greeting(&self, context: &Context<'_>) -> Option<&'static str> {
         let Kind::Media { start, .. } = &self.kind else {
             return None;
         };
-        let clock = host.clock;
+        let clock = context.clock;
         let samples = u64::from(start.rate_hz) * clock.block_samples as u64;
         let (block, rest) = (
             samples / u64::from(clock.format.rate_hz()),
@@ -218,7 +225,7 @@ impl Speech {
     }
 
     /// What the peer is told before the connection is closed here.
-    pub(super) fn farewell(&self) -> Option<String> {
+    pub(super) fn close_message(&self) -> Option<String> {
         match &self.kind {
             Kind::Media { start, .. } => Some(Command::Hangup.text(start.style).to_owned()),
             Kind::Twilio {
@@ -234,31 +241,34 @@ impl Speech {
     pub(super) fn take_text(
         &mut self,
         text: &str,
-        talker: &mut Talker,
+        caller: &mut Caller,
         decoder: &mut Decoder,
-        host: &Host<'_>,
-    ) -> Result<Option<Self>, Over> {
+        context: &Context<'_>,
+    ) -> Result<Option<Self>, EndReason> {
         match &mut self.kind {
             Kind::Bare(_) => {
-                talker.pass_over("a text message among samples", host);
+                caller.pass_over("a text message among samples", context);
                 Ok(None)
             }
             Kind::Media { off, .. } => {
                 let event = media::parse(text).map_err(|error| {
-                    talker.count(Packet::Malformed);
-                    host.unfit(Malformed::Payload, error)
+                    caller.count(Packet::Malformed);
+                    context.unfit(Malformed::Payload, error)
                 })?;
                 match event {
-                    media::Event::Dtmf(digit) => dtmf(digit, talker, host),
+                    media::Event::Dtmf(digit) => dtmf(digit, caller, context),
                     media::Event::Off => *off = true,
                     media::Event::On => *off = false,
-                    media::Event::Hangup => return hung_up("hangup", talker, host),
+                    media::Event::Hangup => return hung_up("hangup", caller, context),
                     media::Event::Error(what) => {
-                        talker.note(&format!("error of the peer: {}", what.escape_debug()), host);
+                        caller.note(
+                            &format!("error of the peer: {}", what.escape_debug()),
+                            context,
+                        );
                     }
                     media::Event::Start(_) => {
-                        talker.count(Packet::Malformed);
-                        host.malformed(Malformed::Kind, &"a second MEDIA_START");
+                        caller.count(Packet::Malformed);
+                        context.malformed(Malformed::Kind, &"a second MEDIA_START");
                     }
                     media::Event::Other => {}
                 }
@@ -266,13 +276,13 @@ impl Speech {
             }
             Kind::Linear(_) => match linear::event(text) {
                 linear::Event::Dtmf(digit) => {
-                    dtmf(digit, talker, host);
+                    dtmf(digit, caller, context);
                     Ok(None)
                 }
-                linear::Event::Disconnected => hung_up("disconnected", talker, host),
+                linear::Event::Disconnected => hung_up("disconnected", caller, context),
                 linear::Event::Other => Ok(None),
             },
-            Kind::Connected => match event(text, talker, host)? {
+            Kind::Connected => match event(text, caller, context)? {
                 Event::Start {
                     sequence,
                     stream_sid,
@@ -280,11 +290,11 @@ impl Speech {
                     tracks,
                 } => Ok(Some(Self::twilio(sequence, stream_sid, label, &tracks))),
                 Event::Connected | Event::Unknown { .. } => Ok(None),
-                _ => Err(host.unfit(Malformed::Kind, "a Media Stream that does not begin")),
+                _ => Err(context.unfit(Malformed::Kind, "a Media Stream that does not begin")),
             },
             Kind::Twilio { track, numbers, .. } => {
-                let event = event(text, talker, host)?;
-                take_twilio(event, *track, numbers, talker, decoder, host).map(|()| None)
+                let event = event(text, caller, context)?;
+                take_twilio(event, *track, numbers, caller, decoder, context).map(|()| None)
             }
         }
     }
@@ -312,14 +322,14 @@ impl Speech {
     }
 }
 
-fn event(text: &str, talker: &Talker, host: &Host<'_>) -> Result<Event, Over> {
+fn event(text: &str, caller: &Caller, context: &Context<'_>) -> Result<Event, EndReason> {
     twilio::parse(text).map_err(|error| {
-        talker.count(Packet::Malformed);
+        caller.count(Packet::Malformed);
         let how = match error {
             twilio::TwilioError::Format { .. } => Malformed::Header,
             _ => Malformed::Payload,
         };
-        host.unfit(how, error)
+        context.unfit(how, error)
     })
 }
 
@@ -327,14 +337,14 @@ fn take_twilio(
     event: Event,
     mixed: Track,
     numbers: &mut Numbers,
-    talker: &mut Talker,
+    caller: &mut Caller,
     decoder: &mut Decoder,
-    host: &Host<'_>,
-) -> Result<(), Over> {
+    context: &Context<'_>,
+) -> Result<(), EndReason> {
     let sound = Sound {
         rate_hz: twilio::RATE_HZ,
         channels: 1,
-        pours: false,
+        paced: false,
     };
     match event {
         Event::Media {
@@ -346,12 +356,12 @@ fn take_twilio(
             let samples = decoder.decode(&payload, Encoding::MuLaw, 1);
             let place =
                 sequence.map(|sequence| numbers.audio(sequence, timestamp_ms, payload.len()));
-            numbers.tell(talker, host.clock.format);
-            let Some(Voice::Live(live)) = talker.voice(sound, host)? else {
+            numbers.tell(caller, context.clock.format);
+            let Some(StreamInput::Live(live)) = caller.input(sound, context)? else {
                 return Ok(());
             };
             match place {
-                None => live.push(samples, host.now_ns),
+                None => live.push(samples, context.now_ns),
                 Some(Place {
                     number,
                     time,
@@ -360,34 +370,34 @@ fn take_twilio(
                     if begins {
                         live.begin_segment();
                     }
-                    live.push_at(number, time, samples, host.now_ns);
+                    live.push_at(number, time, samples, context.now_ns);
                 }
             }
             return Ok(());
         }
         Event::Media { sequence, .. } => {
-            talker.count(Packet::Unsupported);
-            silent(sequence, numbers, talker, sound, host)?;
+            caller.count(Packet::Unsupported);
+            silent(sequence, numbers, caller, sound, context)?;
         }
         Event::Unknown { sequence } => {
-            silent(sequence, numbers, talker, sound, host)?;
+            silent(sequence, numbers, caller, sound, context)?;
         }
         Event::Dtmf { sequence, digit } => {
-            silent(sequence, numbers, talker, sound, host)?;
-            talker.count(Packet::TelephoneEvent);
-            talker.note(&format!("dtmf {}", digit.escape_debug()), host);
+            silent(sequence, numbers, caller, sound, context)?;
+            caller.count(Packet::TelephoneEvent);
+            caller.note(&format!("dtmf {}", digit.escape_debug()), context);
         }
         Event::Stop { sequence } => {
-            silent(sequence, numbers, talker, sound, host)?;
-            talker.note("stop", host);
-            return Err(Over::HungUp);
+            silent(sequence, numbers, caller, sound, context)?;
+            caller.note("stop", context);
+            return Err(EndReason::HungUp);
         }
         Event::Connected | Event::Start { .. } => {
             if let Event::Start { sequence, .. } = event {
-                silent(sequence, numbers, talker, sound, host)?;
+                silent(sequence, numbers, caller, sound, context)?;
             }
-            talker.count(Packet::Malformed);
-            host.malformed(Malformed::Kind, &"a Media Stream that begins twice");
+            caller.count(Packet::Malformed);
+            context.malformed(Malformed::Kind, &"a Media Stream that begins twice");
         }
     }
     Ok(())
@@ -397,27 +407,31 @@ fn take_twilio(
 fn silent(
     sequence: Option<u64>,
     numbers: &mut Numbers,
-    talker: &mut Talker,
+    caller: &mut Caller,
     sound: Sound,
-    host: &Host<'_>,
-) -> Result<(), Over> {
+    context: &Context<'_>,
+) -> Result<(), EndReason> {
     let Some(sequence) = sequence else {
         return Ok(());
     };
     let number = numbers.silent(sequence);
-    numbers.tell(talker, host.clock.format);
-    if let (Some(number), Some(Voice::Live(live))) = (number, talker.voice(sound, host)?) {
+    numbers.tell(caller, context.clock.format);
+    if let (Some(number), Some(StreamInput::Live(live))) = (number, caller.input(sound, context)?) {
         live.note(number);
     }
     Ok(())
 }
 
-fn dtmf(digit: char, talker: &mut Talker, host: &Host<'_>) {
-    talker.count(Packet::TelephoneEvent);
-    talker.note(&format!("dtmf {}", digit.escape_debug()), host);
+fn dtmf(digit: char, caller: &mut Caller, context: &Context<'_>) {
+    caller.count(Packet::TelephoneEvent);
+    caller.note(&format!("dtmf {}", digit.escape_debug()), context);
 }
 
-fn hung_up(what: &str, talker: &mut Talker, host: &Host<'_>) -> Result<Option<Speech>, Over> {
-    talker.note(what, host);
-    Err(Over::HungUp)
+fn hung_up(
+    what: &str,
+    caller: &mut Caller,
+    context: &Context<'_>,
+) -> Result<Option<Speech>, EndReason> {
+    caller.note(what, context);
+    Err(EndReason::HungUp)
 }

@@ -7,7 +7,7 @@ use crate::{
     wire::{twilio, websocket::CloseCode},
 };
 
-use super::{super::guests::WebProtocol, *};
+use super::{super::handoff::WebProtocol, *};
 
 const MASK: [u8; 4] = [0x11, 0x82, 0x43, 0xf4];
 
@@ -43,9 +43,9 @@ fn mu_law(samples: &[i16]) -> Vec<u8> {
 
 /// What mu-law leaves of samples.
 fn as_mu_law(samples: &[i16]) -> Vec<i16> {
-    let mut heard = vec![0; samples.len()];
-    Encoding::MuLaw.decode(&mu_law(samples), &mut heard);
-    heard
+    let mut played = vec![0; samples.len()];
+    Encoding::MuLaw.decode(&mu_law(samples), &mut played);
+    played
 }
 
 fn media(sequence: usize, timestamp_ms: usize, samples: &[i16]) -> Vec<u8> {
@@ -100,7 +100,7 @@ impl Line {
     fn on(mut rig: Rig, ask: WebAsk) -> Self {
         rig.settings.playout.latency_cap = std::time::Duration::from_secs(5);
         let mut web = Web::new(ask);
-        web.begin(&rig.host()).unwrap();
+        web.begin(&rig.context()).unwrap();
         Self {
             rig,
             web,
@@ -108,26 +108,26 @@ impl Line {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<(), Over> {
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), EndReason> {
         let replies = &mut self.replies;
         let mut reply = |message: &[u8]| {
             replies.extend(message);
             true
         };
-        self.web.receive(bytes, &self.rig.host(), &mut reply)
+        self.web.receive(bytes, &self.rig.context(), &mut reply)
     }
 
     /// Feeds what ends the connection; gives the code and the reason of its close.
     fn refused(&mut self, bytes: &[u8]) -> (u16, String) {
-        let over = self.feed(bytes).unwrap_err();
-        closed(&self.web.farewell(&over))
+        let reason = self.feed(bytes).unwrap_err();
+        closed(&self.web.close_message(&reason))
     }
 
     /// Ends the connection, and plays what is left. Gives all that was heard.
     fn end(self) -> (Rig, Vec<(u64, Vec<i16>)>) {
         let Self { rig, web, .. } = self;
-        let heard = rig.play_out(web.end(&rig.host(), true));
-        (rig, heard)
+        let played = rig.play_out(web.end(&rig.context(), true));
+        (rig, played)
     }
 }
 
@@ -142,8 +142,8 @@ fn closed(mut frames: &[u8]) -> (u16, String) {
     (code, String::from_utf8(frames[4..].to_vec()).unwrap())
 }
 
-fn all(heard: &[(u64, Vec<i16>)]) -> Vec<i16> {
-    heard.iter().flat_map(|(_, run)| run).copied().collect()
+fn all(played: &[(u64, Vec<i16>)]) -> Vec<i16> {
+    played.iter().flat_map(|(_, run)| run).copied().collect()
 }
 
 /// From the first sample that is not silent to the last.
@@ -157,7 +157,7 @@ fn sound(samples: &[i16]) -> &[i16] {
 /// What goes back of a block of the mix.
 fn sent(web: &mut Web, mix: &mut Mix, at: u64, samples: &[i16]) -> Option<Vec<u8>> {
     mix.push(at, samples);
-    match web.hear(at, &[], mix).unwrap() {
+    match web.encode(at, &[], mix).unwrap() {
         Reply::Message(message) => Some(message.to_vec()),
         Reply::Later => Some(Vec::new()),
         Reply::HeldBack | Reply::Lost => None,
@@ -181,8 +181,8 @@ fn bare_samples_are_heard_whatever_pieces_they_come_in() {
         line.feed(before).unwrap();
         line.feed(after).unwrap();
         assert_eq!(line.replies, b"\x8a\x04ping");
-        let (rig, heard) = line.end();
-        assert_eq!(sound(&all(&heard)), samples, "{cut}");
+        let (rig, played) = line.end();
+        assert_eq!(sound(&all(&played)), samples, "{cut}");
         let network = rig.network();
         assert_eq!((network.totals.received, network.totals.malformed), (2, 0));
     }
@@ -211,8 +211,8 @@ fn what_says_nothing_of_itself_is_as_the_mix_is() {
     assert_eq!((line.rig.streams(), line.web.is_known()), (0, false));
     line.feed(&binary(&le_bytes(&ramp(200)))).unwrap();
     assert!(line.web.is_known() && line.web.output().is_none());
-    let (_, heard) = line.end();
-    assert_eq!(sound(&all(&heard)), ramp(200));
+    let (_, played) = line.end();
+    assert_eq!(sound(&all(&played)), ramp(200));
 }
 
 #[test]
@@ -301,8 +301,8 @@ fn a_text_among_bare_samples_is_counted_and_ends_nothing() {
         let frames = [binary(first), text("{\"hello\":1}"), text("")].concat();
         line.feed(&frames).unwrap();
         line.feed(&binary(second)).unwrap();
-        let (rig, heard) = line.end();
-        assert_eq!(sound(&all(&heard)), samples);
+        let (rig, played) = line.end();
+        assert_eq!(sound(&all(&played)), samples);
         let totals = rig.network().totals;
         assert_eq!((totals.received, totals.unsupported), (4, 2));
         assert_eq!(rig.listener.read().malformed[Malformed::Kind as usize], 2);
@@ -340,7 +340,7 @@ fn each_numbered_message_of_twilio_is_expected_and_received() {
     assert_eq!((totals.received, totals.unsupported), (7, 1));
     assert!(matches!(
         line.feed(&text(r#"{"event":"stop","sequenceNumber":"7"}"#)),
-        Err(Over::HungUp)
+        Err(EndReason::HungUp)
     ));
     let totals = line.rig.network().totals;
     assert_eq!((totals.expected, totals.received, totals.lost), (7, 8, 0));
@@ -353,8 +353,8 @@ fn a_name_that_runs_and_a_pool_that_is_full_are_refused() {
         id: Some("ws-192.0.2.1:4000".into()),
         ..bare()
     });
-    let over = twin.begin(&line.rig.host()).unwrap_err();
-    let (code, reason) = closed(&twin.farewell(&over));
+    let reason = twin.begin(&line.rig.context()).unwrap_err();
+    let (code, reason) = closed(&twin.close_message(&reason));
     assert_eq!(code, CloseCode::Policy as u16);
     assert!(reason.contains("runs already"), "{reason}");
     // There is room for two.
@@ -362,10 +362,13 @@ fn a_name_that_runs_and_a_pool_that_is_full_are_refused() {
         id: Some(id.into()),
         ..bare()
     };
-    Web::new(named("b")).begin(&line.rig.host()).unwrap();
+    Web::new(named("b")).begin(&line.rig.context()).unwrap();
     let mut third = Web::new(named("c"));
-    let over = third.begin(&line.rig.host()).unwrap_err();
-    assert_eq!(closed(&third.farewell(&over)).0, CloseCode::TryAgain as u16);
+    let reason = third.begin(&line.rig.context()).unwrap_err();
+    assert_eq!(
+        closed(&third.close_message(&reason)).0,
+        CloseCode::TryAgain as u16
+    );
     line.feed(&binary(&[1, 0])).unwrap();
 }
 
@@ -400,11 +403,11 @@ fn a_close_of_the_peer_is_answered_and_nothing_is_said_after_it() {
     let mut line = Line::new(bare());
     let close = [&1000_u16.to_be_bytes()[..], b"bye"].concat();
     let done = line.feed(&[binary(&le_bytes(&ramp(9))), message(8, &close)].concat());
-    assert!(matches!(done, Err(Over::HungUp)));
+    assert!(matches!(done, Err(EndReason::HungUp)));
     assert_eq!(closed(&line.replies), (1000, "bye".into()));
-    assert!(line.web.farewell(&Over::HungUp).is_empty());
-    let (rig, heard) = line.end();
-    assert_eq!(sound(&all(&heard)), ramp(9));
+    assert!(line.web.close_message(&EndReason::HungUp).is_empty());
+    let (rig, played) = line.end();
+    assert_eq!(sound(&all(&played)), ramp(9));
     assert_eq!(rig.events(), ["closed by the peer"]);
 }
 
@@ -428,12 +431,12 @@ fn what_is_poured_in_is_read_no_faster_than_it_plays() {
     let samples = ramp(30 * BLOCK);
     let bytes = le_bytes(&samples);
     let mut rest = &bytes[..];
-    let mut heard = Vec::new();
+    let mut played = Vec::new();
     let mut tick = 0;
     while !rest.is_empty() {
-        let count = line.web.appetite().min(rest.len());
+        let count = line.web.read_budget().min(rest.len());
         if count == 0 {
-            heard.extend(all(&line.rig.take(2)));
+            played.extend(all(&line.rig.take(2)));
             tick += 1;
             line.rig.now_ns += PERIOD_NS;
             line.web.before_tick(tick, line.rig.now_ns);
@@ -443,13 +446,13 @@ fn what_is_poured_in_is_read_no_faster_than_it_plays() {
         rest = &rest[count..];
     }
     let Line { rig, web, .. } = line;
-    let mut voice = web.end(&rig.host(), true).unwrap();
-    while !voice.is_done() {
-        heard.extend(all(&rig.take(2)));
-        voice.before_tick(tick, rig.now_ns);
+    let mut input = web.end(&rig.context(), true).unwrap();
+    while !input.is_done() {
+        played.extend(all(&rig.take(2)));
+        input.before_tick(tick, rig.now_ns);
     }
-    heard.extend(all(&rig.heard()));
-    assert_eq!(heard, samples);
+    played.extend(all(&rig.played()));
+    assert_eq!(played, samples);
     assert!(tick > 0, "it never waited");
     assert_eq!(rig.entry().offered, samples.len() as u64);
 }

@@ -16,32 +16,32 @@ use nix::{
 };
 
 use super::{
-    Tail, Worker,
+    Draining, Worker,
     peer::{Ended, Peer, Protocol},
 };
 use crate::{
     net::conn::{
         LINGER, LINGER_BYTES_MAX,
-        guests::Rejection,
-        host::Over,
+        context::EndReason,
+        handoff::Rejection,
         socket::{Socket, canonical},
     },
     os::now_ns,
-    output::participants::outbox::Outbox,
+    output::participants::send_buffer::SendBuffer,
 };
 
 /// Peers that were told of the end and may take their time to go, at once: they take no place of those who
 /// come. Beyond it the connection is closed over them.
-const LEAVING_MAX: usize = 1024;
+const LINGERING_MAX: usize = 1024;
 /// How long all peers have to close at the end of the thread.
-const LEAVE_AT_END: Duration = Duration::from_millis(250);
+const LINGER_AT_END: Duration = Duration::from_millis(250);
 
 /// A connection that is over, and whose peer may not know yet.
-pub(super) struct Leaving {
+pub(super) struct Lingering {
     key: u64,
     socket: Socket,
     /// Bytes that go out before our side is shut down.
-    outbox: Outbox,
+    send_buffer: SendBuffer,
     /// Whether the peer has shut down its side.
     ended: bool,
     read_bytes: usize,
@@ -51,63 +51,63 @@ pub(super) struct Leaving {
 impl Worker {
     /// Closes the connections that are over. What came still plays, but of those that were dismissed.
     pub(super) fn close_gone(&mut self) {
-        while let Some((key, over)) = self.gone.pop() {
-            self.close(key, &over);
+        while let Some((key, reason)) = self.gone.pop() {
+            self.close(key, &reason);
         }
     }
 
-    pub(super) fn close(&mut self, key: u64, over: &Over) {
+    pub(super) fn close(&mut self, key: u64, reason: &EndReason) {
         // It may be over for two reasons at once.
         let Some(mut peer) = self.peers.remove(&key) else {
             return;
         };
         let account = Arc::clone(&peer.account);
         let now_ns = now_ns();
-        self.log_refusal(&peer, over, now_ns);
-        let host = self.common.host(&account, now_ns);
-        peer.say_farewell(over);
+        self.log_refusal(&peer, reason, now_ns);
+        let context = self.common.context(&account, now_ns);
+        peer.send_close(reason);
         let watched = !peer.rests();
         let Ended {
-            voice,
+            input,
             share,
-            leaving,
-        } = peer.end(over, &host);
-        if let Some(mut voice) = voice {
-            if matches!(over, Over::Dismissed) {
-                voice.abandon();
-            } else if !voice.is_done() {
-                self.tails.push(Tail {
-                    voice,
+            lingering,
+        } = peer.end(reason, &context);
+        if let Some(mut input) = input {
+            if matches!(reason, EndReason::Dismissed) {
+                input.abandon();
+            } else if !input.is_done() {
+                self.draining.push(Draining {
+                    input,
                     _share: share,
                 });
             }
         }
-        if let Some((socket, outbox)) = leaving
-            && self.leaving.len() < LEAVING_MAX
+        if let Some((socket, send_buffer)) = lingering
+            && self.lingering.len() < LINGERING_MAX
         {
-            let leaving = Leaving {
+            let lingering = Lingering {
                 key,
                 socket,
-                outbox,
+                send_buffer,
                 ended: false,
                 read_bytes: 0,
                 until_ns: now_ns + LINGER.as_nanos() as u64,
             };
-            if leaving.begin(watched, &self.epoll).is_ok() {
-                self.leaving.insert(key, leaving);
+            if lingering.begin(watched, &self.epoll).is_ok() {
+                self.lingering.insert(key, lingering);
             }
         }
     }
 
     /// Logs that a connection is refused, and why, as often as strangers may have it logged.
-    fn log_refusal(&mut self, peer: &Peer, over: &Over, now_ns: u64) {
-        let why = match over {
+    fn log_refusal(&mut self, peer: &Peer, reason: &EndReason, now_ns: u64) {
+        let why = match reason {
             // The others are noted as events of their streams.
-            Over::HungUp
-            | Over::Dismissed
-            | Over::Refused(Rejection::Idle { .. } | Rejection::Stopping) => return,
-            Over::Refused(why) => why.to_string(),
-            Over::Malformed(_, why) => why.clone(),
+            EndReason::HungUp
+            | EndReason::Dismissed
+            | EndReason::Refused(Rejection::Idle { .. } | Rejection::Stopping) => return,
+            EndReason::Refused(why) => why.to_string(),
+            EndReason::Malformed(_, why) => why.clone(),
         };
         // A body's is logged with the answer to its request.
         if matches!(peer.protocol, Protocol::Body(_)) {
@@ -127,38 +127,39 @@ impl Worker {
 
     /// Something happened on a connection whose peer was told of the end: what comes is passed over.
     pub(super) fn pass_over(&mut self, key: u64) {
-        let Some(leaving) = self.leaving.get_mut(&key) else {
+        let Some(lingering) = self.lingering.get_mut(&key) else {
             return;
         };
-        if leaving.pass_over(&mut self.buffer, &self.epoll).is_err() {
-            self.leaving.remove(&key);
+        if lingering.pass_over(&mut self.buffer, &self.epoll).is_err() {
+            self.lingering.remove(&key);
         }
     }
 
     /// Lets those go that had time to.
-    pub(super) fn let_go_late(&mut self, now_ns: u64) {
-        self.leaving.retain(|_, leaving| leaving.until_ns > now_ns);
+    pub(super) fn close_expired(&mut self, now_ns: u64) {
+        self.lingering
+            .retain(|_, lingering| lingering.until_ns > now_ns);
     }
 
     /// The end: tells each peer, and what has not been placed is not played.
     pub(super) fn hang_up(mut self) {
-        // A guest that waits is a connection like the others: dropped unread it would be reset, without a reason.
-        self.close_to_guests();
-        let over = Over::Refused(Rejection::Stopping);
+        // A socket that waits is a connection like the others: dropped unread it would be reset, without a reason.
+        self.close_handoff();
+        let reason = EndReason::Refused(Rejection::Stopping);
         let keys: Vec<_> = self.peers.keys().copied().collect();
         for key in keys {
-            self.close(key, &over);
+            self.close(key, &reason);
         }
-        for tail in &mut self.tails {
-            tail.voice.abandon();
+        for ended in &mut self.draining {
+            ended.input.abandon();
         }
-        self.wait_for_leaving();
+        self.wait_for_lingering();
     }
 
-    fn wait_for_leaving(&mut self) {
-        let until_ns = now_ns() + LEAVE_AT_END.as_nanos() as u64;
+    fn wait_for_lingering(&mut self) {
+        let until_ns = now_ns() + LINGER_AT_END.as_nanos() as u64;
         let mut events = [EpollEvent::empty(); super::EVENTS];
-        while !self.leaving.is_empty() {
+        while !self.lingering.is_empty() {
             let Some(left_ns) = until_ns.checked_sub(now_ns()) else {
                 return;
             };
@@ -179,10 +180,10 @@ impl Worker {
     }
 }
 
-impl Leaving {
+impl Lingering {
     /// Shuts our side down, unless something has to go out before, and has the epoll watch the rest.
     fn begin(&self, watched: bool, epoll: &Epoll) -> io::Result<()> {
-        if !self.outbox.is_waiting() {
+        if !self.send_buffer.is_waiting() {
             self.socket.shut_down()?;
         }
         let mut event = self.event();
@@ -202,7 +203,7 @@ impl Leaving {
     fn event(&self) -> EpollEvent {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, self.reads());
-        flags.set(EpollFlags::EPOLLOUT, self.outbox.is_waiting());
+        flags.set(EpollFlags::EPOLLOUT, self.send_buffer.is_waiting());
         EpollEvent::new(flags, self.key)
     }
 
@@ -211,10 +212,10 @@ impl Leaving {
     /// # Errors
     /// The peer is gone, or has heard all and said all.
     fn pass_over(&mut self, buffer: &mut [u8], epoll: &Epoll) -> io::Result<()> {
-        let before = (self.reads(), self.outbox.is_waiting());
-        if self.outbox.is_waiting() {
-            self.outbox.flush(&mut self.socket)?;
-            if !self.outbox.is_waiting() {
+        let before = (self.reads(), self.send_buffer.is_waiting());
+        if self.send_buffer.is_waiting() {
+            self.send_buffer.flush(&mut self.socket)?;
+            if !self.send_buffer.is_waiting() {
                 self.socket.shut_down()?;
             }
         }
@@ -228,7 +229,7 @@ impl Leaving {
                 },
             }
         }
-        let now = (self.reads(), self.outbox.is_waiting());
+        let now = (self.reads(), self.send_buffer.is_waiting());
         match now {
             (_, false) if self.ended => return Err(ErrorKind::UnexpectedEof.into()),
             // Its time runs out: watched for nothing, it would still be reported once it fails.
@@ -248,7 +249,7 @@ mod tests {
     };
 
     use super::{
-        super::{GuestDoor, Worker},
+        super::{HandoffEnd, Worker},
         *,
     };
     use crate::{
@@ -257,7 +258,7 @@ mod tests {
             Tuner, Tuning,
             conn::{
                 bell,
-                guests::{Guests, WebAsk, WebProtocol},
+                handoff::{Handoff, WebAsk, WebProtocol},
                 tests::Rig,
             },
         },
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_waits_at_the_end_reads_why() {
+    fn a_socket_handed_over_at_the_end_gets_the_reason() {
         let rig = Rig::new(1 << 16, 1);
         let (settings, clock) = (rig.settings.clone(), rig.clock);
         let tuner = Tuner::new(Tuning {
@@ -287,11 +288,11 @@ mod tests {
             playout: settings.playout,
         });
         let (sender, receiver) = mpsc::sync_channel(2);
-        let guests = Guests::new(sender, bell().unwrap());
-        let door = GuestDoor {
+        let handoff = Handoff::new(sender, bell().unwrap());
+        let acceptor = HandoffEnd {
             account: Arc::new(Listener::new("http")),
             receiver,
-            guests: guests.clone(),
+            handoff: handoff.clone(),
         };
         let stop = bell().unwrap();
         let worker = Worker::new(
@@ -300,7 +301,7 @@ mod tests {
             Arc::new(rig),
             tuner.tuned(),
             Vec::new(),
-            Some(door),
+            Some(acceptor),
             Arc::clone(&stop),
         )
         .unwrap();
@@ -315,7 +316,7 @@ mod tests {
         std::io::Write::write_all(&mut peer, &[0x82, 0]).unwrap();
         // The thread sees the stop first.
         stop.write(1).unwrap();
-        guests.web(stream, Vec::new(), ask(address)).unwrap();
+        handoff.web(stream, Vec::new(), ask(address)).unwrap();
         worker.run();
         let (mut said, mut expected) = (Vec::new(), Vec::new());
         peer.read_to_end(&mut said).unwrap();
@@ -323,6 +324,6 @@ mod tests {
         websocket::close(CloseCode::Away, &why, &mut expected);
         assert_eq!(said, expected);
         let (_peer, stream, address) = connect();
-        assert!(guests.web(stream, Vec::new(), ask(address)).is_err());
+        assert!(handoff.web(stream, Vec::new(), ask(address)).is_err());
     }
 }

@@ -7,18 +7,18 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use super::super::{
     body::Body,
     call::Call,
-    host::{Host, Over},
+    context::{Context, EndReason},
+    input::StreamInput,
     raw::Raw,
     socket::Socket,
-    voice::Voice,
     web::Web,
 };
 use crate::{
     ledger::Listener,
     net::quota::Share,
     output::participants::{
-        heard::{Mix, Reply},
-        outbox::Outbox,
+        return_encoder::{Mix, Reply},
+        send_buffer::SendBuffer,
     },
     queue::LeaseId,
     stream::Stream,
@@ -37,11 +37,11 @@ pub(super) enum Protocol {
 /// What is left of a connection that is over.
 pub(super) struct Ended {
     /// What still has to play.
-    pub(super) voice: Option<Voice>,
+    pub(super) input: Option<StreamInput>,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
     /// Its socket, and what still has to go out, if its peer has to learn of the end.
-    pub(super) leaving: Option<(Socket, Outbox)>,
+    pub(super) lingering: Option<(Socket, SendBuffer)>,
 }
 
 /// What the epoll watches a connection for.
@@ -62,7 +62,7 @@ pub(super) struct Peer {
     pub(super) address: Option<SocketAddr>,
     pub(super) socket: Socket,
     pub(super) protocol: Protocol,
-    pub(super) outbox: Outbox,
+    pub(super) send_buffer: SendBuffer,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
     watch: Watch,
@@ -89,7 +89,7 @@ impl Peer {
             address,
             socket,
             protocol,
-            outbox: Outbox::default(),
+            send_buffer: SendBuffer::default(),
             share,
             watch: Watch::Input,
             begun_ns: now_ns,
@@ -148,39 +148,43 @@ impl Peer {
     }
 
     /// Most bytes to read now.
-    pub(super) fn appetite(&self) -> usize {
+    pub(super) fn read_budget(&self) -> usize {
         match &self.protocol {
             Protocol::Call(_) => usize::MAX,
-            Protocol::Raw(raw) => raw.appetite(),
-            Protocol::Web(web) => web.appetite(),
-            Protocol::Body(body) => body.as_raw().appetite(),
+            Protocol::Raw(raw) => raw.read_budget(),
+            Protocol::Web(web) => web.read_budget(),
+            Protocol::Body(body) => body.as_raw().read_budget(),
         }
     }
 
-    /// A guest's beginning, before anything came.
-    pub(super) fn begin(&mut self, host: &Host<'_>) -> Result<(), Over> {
+    /// Begins a connection that was handed over, before anything came.
+    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
         match &mut self.protocol {
             Protocol::Call(_) | Protocol::Raw(_) => Ok(()),
-            Protocol::Web(web) => web.begin(host),
-            Protocol::Body(body) => body.begin(host),
+            Protocol::Web(web) => web.begin(context),
+            Protocol::Body(body) => body.begin(context),
         }
     }
 
-    /// Takes what came. Gives a voice that is complete, though the connection is not.
-    pub(super) fn receive(&mut self, bytes: &[u8], host: &Host<'_>) -> Result<Option<Voice>, Over> {
+    /// Takes what came. Returns a stream input that is complete, though the connection is not.
+    pub(super) fn receive(
+        &mut self,
+        bytes: &[u8],
+        context: &Context<'_>,
+    ) -> Result<Option<StreamInput>, EndReason> {
         let Self {
             protocol,
-            outbox,
+            send_buffer,
             socket,
             ..
         } = self;
         // A peer that is gone is seen when it is read.
-        let mut reply = |message: &[u8]| outbox.send(message, socket).unwrap_or(false);
+        let mut reply = |message: &[u8]| send_buffer.send(message, socket).unwrap_or(false);
         match protocol {
-            Protocol::Call(call) => call.receive(bytes, host, &mut reply).map(|()| None),
-            Protocol::Raw(raw) => raw.receive(bytes, host),
-            Protocol::Web(web) => web.receive(bytes, host, &mut reply).map(|()| None),
-            Protocol::Body(body) => body.raw().receive(bytes, host),
+            Protocol::Call(call) => call.receive(bytes, context, &mut reply).map(|()| None),
+            Protocol::Raw(raw) => raw.receive(bytes, context),
+            Protocol::Web(web) => web.receive(bytes, context, &mut reply).map(|()| None),
+            Protocol::Body(body) => body.raw().receive(bytes, context),
         }
     }
 
@@ -195,20 +199,20 @@ impl Peer {
 
     /// Sends a frame of the mix back, and says whether it is on its way; none if the peer is not to have it
     /// yet.
-    pub(super) fn hear(&mut self, at: u64, samples: &[i16], mix: &mut Mix) -> Option<bool> {
+    pub(super) fn encode(&mut self, at: u64, samples: &[i16], mix: &mut Mix) -> Option<bool> {
         let Self {
             protocol,
-            outbox,
+            send_buffer,
             socket,
             ..
         } = self;
         let reply = match protocol {
-            Protocol::Call(call) => call.hear(at, samples, mix),
-            Protocol::Web(web) => web.hear(at, samples, mix),
+            Protocol::Call(call) => call.encode(at, samples, mix),
+            Protocol::Web(web) => web.encode(at, samples, mix),
             Protocol::Raw(_) | Protocol::Body(_) => Ok(Reply::Lost),
         };
         match reply {
-            Ok(Reply::Message(message)) => Some(outbox.send(message, socket).unwrap_or(false)),
+            Ok(Reply::Message(message)) => Some(send_buffer.send(message, socket).unwrap_or(false)),
             Ok(Reply::Later) => Some(true),
             Ok(Reply::HeldBack) => None,
             Ok(Reply::Lost) | Err(_) => Some(false),
@@ -234,30 +238,30 @@ impl Peer {
     }
 
     /// Notes an event of its stream, if it has one.
-    pub(super) fn note(&mut self, what: &str, host: &Host<'_>) {
+    pub(super) fn note(&mut self, what: &str, context: &Context<'_>) {
         match &mut self.protocol {
-            Protocol::Call(call) => call.note(what, host),
-            Protocol::Raw(raw) => raw.note(what, host),
-            Protocol::Web(web) => web.note(what, host),
-            Protocol::Body(body) => body.as_raw().note(what, host),
+            Protocol::Call(call) => call.note(what, context),
+            Protocol::Raw(raw) => raw.note(what, context),
+            Protocol::Web(web) => web.note(what, context),
+            Protocol::Body(body) => body.as_raw().note(what, context),
         }
     }
 
     /// Notes that the peer closed the connection, where that is not how its protocol ends.
-    pub(super) fn note_closed(&mut self, host: &Host<'_>) {
+    pub(super) fn note_closed(&mut self, context: &Context<'_>) {
         match &self.protocol {
-            Protocol::Call(_) => self.note("closed by the peer", host),
-            Protocol::Web(_) => self.note("connection lost: no close came", host),
+            Protocol::Call(_) => self.note("closed by the peer", context),
+            Protocol::Web(_) => self.note("connection lost: no close came", context),
             Protocol::Raw(_) | Protocol::Body(_) => {}
         }
     }
 
     /// Tells the peer that the connection is over, as far as its protocol has words for it.
-    pub(super) fn say_farewell(&mut self, over: &Over) {
+    pub(super) fn send_close(&mut self, reason: &EndReason) {
         let text;
-        let message = match (&self.protocol, over.rejection()) {
+        let message = match (&self.protocol, reason.rejection()) {
             (Protocol::Web(web), _) => {
-                text = web.farewell(over);
+                text = web.close_message(reason);
                 &text
             }
             (Protocol::Call(_), Some(_)) => &HANGUP_MESSAGE[..],
@@ -268,12 +272,12 @@ impl Peer {
             (Protocol::Call(_) | Protocol::Raw(_), None) | (Protocol::Body(_), _) => return,
         };
         // Not worth a look at the answer: the connection ends in any case.
-        let _ = self.outbox.finish(message, &mut self.socket);
+        let _ = self.send_buffer.finish(message, &mut self.socket);
     }
 
     /// The connection is over: gives what is left of it.
-    pub(super) fn end(self, over: &Over, host: &Host<'_>) -> Ended {
-        let by_peer = matches!(over, Over::HungUp);
+    pub(super) fn end(self, reason: &EndReason, context: &Context<'_>) -> Ended {
+        let by_peer = matches!(reason, EndReason::HungUp);
         let lingers = match &self.protocol {
             // A WebSocket's peer waits for our side to close first (RFC 6455, 7.1.1).
             Protocol::Web(_) => true,
@@ -281,25 +285,25 @@ impl Peer {
             // The answer to the request says it.
             Protocol::Body(_) => false,
         };
-        let voice = match self.protocol {
-            Protocol::Call(call) => call.end(host, by_peer),
-            Protocol::Raw(raw) => raw.end(host, by_peer),
-            Protocol::Web(web) => web.end(host, by_peer),
-            Protocol::Body(body) => body.end(over, host),
+        let input = match self.protocol {
+            Protocol::Call(call) => call.end(context, by_peer),
+            Protocol::Raw(raw) => raw.end(context, by_peer),
+            Protocol::Web(web) => web.end(context, by_peer),
+            Protocol::Body(body) => body.end(reason, context),
         };
-        let leaving = lingers.then_some((self.socket, self.outbox));
+        let lingering = lingers.then_some((self.socket, self.send_buffer));
         Ended {
-            voice,
+            input,
             share: self.share,
-            leaving,
+            lingering,
         }
     }
 
     /// Has the epoll watch for what is wanted now.
     pub(super) fn watch(&mut self, epoll: &Epoll) -> io::Result<()> {
-        let wanted = if self.appetite() == 0 {
+        let wanted = if self.read_budget() == 0 {
             Watch::Nothing
-        } else if self.outbox.is_waiting() {
+        } else if self.send_buffer.is_waiting() {
             Watch::InputAndRoom
         } else {
             Watch::Input

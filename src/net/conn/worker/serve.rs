@@ -7,14 +7,14 @@ use std::{
 
 use nix::sys::epoll::EpollFlags;
 
-use super::{Tail, Worker, peer::Peer};
+use super::{Draining, Worker, peer::Peer};
 use crate::{
     net::conn::{
-        guests::Rejection,
-        host::{Host, Over},
+        context::{Context, EndReason},
+        handoff::Rejection,
     },
     os::now_ns,
-    output::participants::egress::{Coming, Egress},
+    output::participants::return_rings::{ReturnRings, Returned},
 };
 
 /// Reads of one connection before the others have their turn.
@@ -28,12 +28,12 @@ impl Worker {
         };
         if events.contains(EpollFlags::EPOLLOUT) {
             // A peer that is gone is seen when it is read.
-            let _ = peer.outbox.flush(&mut peer.socket);
+            let _ = peer.send_buffer.flush(&mut peer.socket);
         }
         if events.intersects(!EpollFlags::EPOLLOUT) {
             self.read(key);
-        } else if let Err(over) = watch(peer, &self.epoll) {
-            self.gone.push((key, over));
+        } else if let Err(reason) = watch(peer, &self.epoll) {
+            self.gone.push((key, reason));
         }
     }
 
@@ -42,8 +42,8 @@ impl Worker {
         let Self {
             common,
             peers,
-            tails,
-            egress,
+            draining,
+            return_rings,
             epoll,
             buffer,
             gone,
@@ -54,17 +54,17 @@ impl Worker {
         };
         let account = Arc::clone(&peer.account);
         let now_ns = now_ns();
-        let host = common.host(&account, now_ns);
+        let context = common.context(&account, now_ns);
         let mut read = 0;
         for _ in 0..READS_MAX {
-            let wanted = peer.appetite().min(buffer.len());
+            let wanted = peer.read_budget().min(buffer.len());
             if wanted == 0 || read >= buffer.len() {
                 break;
             }
             let count = match peer.socket.read(&mut buffer[..wanted]) {
                 Ok(0) => {
-                    peer.note_closed(&host);
-                    gone.push((key, Over::HungUp));
+                    peer.note_closed(&context);
+                    gone.push((key, EndReason::HungUp));
                     return;
                 }
                 Ok(count) => count,
@@ -72,21 +72,27 @@ impl Worker {
                     io::ErrorKind::WouldBlock => break,
                     io::ErrorKind::Interrupted => continue,
                     _ => {
-                        peer.note(&format!("connection lost: {error}"), &host);
-                        gone.push((key, Over::HungUp));
+                        peer.note(&format!("connection lost: {error}"), &context);
+                        gone.push((key, EndReason::HungUp));
                         return;
                     }
                 },
             };
             read += count;
             peer.touch(now_ns);
-            if let Err(over) = take(peer, &buffer[..count], &host, egress.as_mut(), tails) {
-                gone.push((key, over));
+            if let Err(reason) = take(
+                peer,
+                &buffer[..count],
+                &context,
+                return_rings.as_mut(),
+                draining,
+            ) {
+                gone.push((key, reason));
                 return;
             }
         }
-        if let Err(over) = watch(peer, epoll) {
-            gone.push((key, over));
+        if let Err(reason) = watch(peer, epoll) {
+            gone.push((key, reason));
         }
     }
 
@@ -94,58 +100,60 @@ impl Worker {
     pub(super) fn send_outputs(&mut self) {
         let Self {
             peers,
-            egress,
+            return_rings,
             epoll,
             gone,
             ..
         } = self;
-        let Some(egress) = egress else { return };
-        egress.drain(|key, coming, mix| {
+        let Some(return_rings) = return_rings else {
+            return;
+        };
+        return_rings.drain(|key, returned, mix| {
             let Some(peer) = peers.get_mut(&key) else {
                 return;
             };
-            let (at, samples) = match coming {
-                Coming::Frame(at, samples) => (at, samples),
-                Coming::Lost(frames) => {
+            let (at, samples) = match returned {
+                Returned::Frame(at, samples) => (at, samples),
+                Returned::Lost(frames) => {
                     (0..frames).for_each(|_| peer.count_output(true));
                     return;
                 }
             };
-            if let Some(sent) = peer.hear(at, samples, mix) {
+            if let Some(sent) = peer.encode(at, samples, mix) {
                 peer.count_output(!sent);
             }
-            if let Err(over) = watch(peer, epoll) {
-                gone.push((key, over));
+            if let Err(reason) = watch(peer, epoll) {
+                gone.push((key, reason));
             }
         });
     }
 }
 
-/// A connection takes what came. A voice that is complete plays on without it; one that shows who it is
+/// A connection takes what came. A stream input that is complete plays on without it; one that shows who it is
 /// gets its ring of the way back.
 pub(super) fn take(
     peer: &mut Peer,
     bytes: &[u8],
-    host: &Host<'_>,
-    egress: Option<&mut Egress>,
-    tails: &mut Vec<Tail>,
-) -> Result<(), Over> {
+    context: &Context<'_>,
+    return_rings: Option<&mut ReturnRings>,
+    draining: &mut Vec<Draining>,
+) -> Result<(), EndReason> {
     let known = peer.output().is_some();
-    let voice = peer.receive(bytes, host)?;
-    tails.extend(voice.map(|voice| Tail {
-        voice,
+    let input = peer.receive(bytes, context)?;
+    draining.extend(input.map(|input| Draining {
+        input,
         _share: None,
     }));
-    if let (false, Some(lease), Some(egress)) = (known, peer.output(), egress) {
-        egress.own(lease, peer.key);
+    if let (false, Some(lease), Some(return_rings)) = (known, peer.output(), return_rings) {
+        return_rings.own(lease, peer.key);
     }
     Ok(())
 }
 
 /// Has the epoll watch for what is wanted now.
-pub(super) fn watch(peer: &mut Peer, epoll: &nix::sys::epoll::Epoll) -> Result<(), Over> {
+pub(super) fn watch(peer: &mut Peer, epoll: &nix::sys::epoll::Epoll) -> Result<(), EndReason> {
     peer.watch(epoll).map_err(|error| {
-        Over::Refused(Rejection::Failed {
+        EndReason::Refused(Rejection::Failed {
             what: "watching a connection",
             why: error.to_string(),
         })

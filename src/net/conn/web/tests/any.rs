@@ -42,18 +42,18 @@ proptest! {
         let protocol = [WebProtocol::Detect, WebProtocol::Media, WebProtocol::Jambonz][protocol];
         let mut line = Line::new(WebAsk { protocol, rate_hz, pour, listen: Some(true), ..ask() });
         let mut mix = mix();
-        let mut over = Over::HungUp;
+        let mut reason = EndReason::HungUp;
         for (tick, bytes) in (0..).zip(&pieces) {
             line.rig.now_ns += PERIOD_NS;
             if let Err(why) = line.feed(bytes) {
-                over = why;
+                reason = why;
                 break;
             }
             line.web.before_tick(tick, line.rig.now_ns);
             let out = sent(&mut line.web, &mut mix, tick * BLOCK as u64, &ramp(BLOCK));
             line.replies.extend(out.into_iter().flatten());
         }
-        line.replies.extend(line.web.farewell(&over));
+        line.replies.extend(line.web.close_message(&reason));
         let mut rest = &line.replies[..];
         while let [first, length, after @ ..] = rest {
             prop_assert!(matches!(first, 0x81 | 0x82 | 0x88 | 0x8a), "{first:#x}");
@@ -65,13 +65,13 @@ proptest! {
         prop_assert!(rest.is_empty());
         let streams = line.rig.streams();
         let Line { rig, web, .. } = line;
-        if let Some(mut voice) = web.end(&rig.host(), true) {
-            voice.abandon();
+        if let Some(mut input) = web.end(&rig.context(), true) {
+            input.abandon();
         }
         if streams > 0 {
             let entry = rig.entry();
             // Nobody mixed here: what was offered is in the ring, or was discarded.
-            let placed: usize = rig.heard().iter().map(|(_, run)| run.len()).sum();
+            let placed: usize = rig.played().iter().map(|(_, run)| run.len()).sum();
             let left_out = entry.discarded + entry.dropped_full + entry.dropped_late;
             prop_assert_eq!(entry.offered, placed as u64 + left_out);
         }

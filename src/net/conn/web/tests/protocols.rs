@@ -24,12 +24,12 @@ fn a_call_of_chan_websocket_is_heard_in_its_codec() {
             }
             line.feed(&text("DTMF_END digit:7 channel_id:1")).unwrap();
             let done = line.feed(&text("HANGUP"));
-            assert!(matches!(done, Err(Over::HungUp)));
-            let farewell = line.web.farewell(&Over::HungUp);
-            assert!(farewell.ends_with(b"\x88\x02\x03\xe8"));
-            assert!(String::from_utf8_lossy(&farewell).contains("HANGUP"));
-            let (rig, heard) = line.end();
-            assert_eq!(sound(&all(&heard)), sound(&expected), "{style}");
+            assert!(matches!(done, Err(EndReason::HungUp)));
+            let close_message = line.web.close_message(&EndReason::HungUp);
+            assert!(close_message.ends_with(b"\x88\x02\x03\xe8"));
+            assert!(String::from_utf8_lossy(&close_message).contains("HANGUP"));
+            let (rig, played) = line.end();
+            assert_eq!(sound(&all(&played)), sound(&expected), "{style}");
             assert_eq!(rig.events(), ["dtmf 7", "hangup"]);
             assert_eq!(rig.network().totals.telephone_event, 1);
         }
@@ -116,15 +116,15 @@ fn a_media_stream_of_twilio_is_heard_on_its_clock_and_its_losses_are_exact() {
         r#"{{"event":"stop","sequenceNumber":"{}","stop":{{}}}}"#,
         sequence + 1
     );
-    assert!(matches!(line.feed(&text(&stop)), Err(Over::HungUp)));
-    let farewell = line.web.farewell(&Over::HungUp);
-    assert!(String::from_utf8_lossy(&farewell).contains(r#""event":"clear""#));
-    let (rig, heard) = line.end();
+    assert!(matches!(line.feed(&text(&stop)), Err(EndReason::HungUp)));
+    let close_message = line.web.close_message(&EndReason::HungUp);
+    assert!(String::from_utf8_lossy(&close_message).contains(r#""event":"clear""#));
+    let (rig, played) = line.end();
     let expected = as_mu_law(&samples);
-    let at = heard[0].0;
-    assert_eq!(heard[0].1, expected[..3 * BLOCK]);
+    let at = played[0].0;
+    assert_eq!(played[0].1, expected[..3 * BLOCK]);
     assert_eq!(
-        heard[1],
+        played[1],
         (at + 5 * BLOCK as u64, expected[5 * BLOCK..].to_vec())
     );
     let network = rig.network();
@@ -152,8 +152,8 @@ fn a_stream_of_one_direction_is_not_spoken_to_and_the_other_track_is_left_out() 
         let other = other.replace('@', &(2 * index + 3).to_string());
         line.feed(&text(&other)).unwrap();
     }
-    let (rig, heard) = line.end();
-    assert_eq!(all(&heard), as_mu_law(&samples));
+    let (rig, played) = line.end();
+    assert_eq!(all(&played), as_mu_law(&samples));
     let network = rig.network();
     assert_eq!((network.totals.unsupported, network.totals.lost), (4, 0));
     assert_eq!(rig.entry().concealed, 0);
@@ -193,9 +193,9 @@ fn jambonz_is_heard_in_stereo_and_hears_one_channel() {
     let block = ramp(BLOCK);
     let message = sent(&mut line.web, &mut mix(), 0, &block).unwrap();
     assert_eq!(message[4..], le_bytes(&block));
-    let (_, heard) = line.end();
+    let (_, played) = line.end();
     let expected: Vec<_> = (1..BLOCK as i16).map(|at| at * 15).collect();
-    assert_eq!(sound(&all(&heard)), expected);
+    assert_eq!(sound(&all(&played)), expected);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use super::heard::Mix;
+use super::return_encoder::Mix;
 use crate::{
     audio::{Format, Frame, MixClock, frame::frame_bytes},
     os::during,
@@ -30,7 +30,7 @@ pub fn output_ring_bytes(format: Format, block_samples: usize) -> usize {
 
 /// All listeners' rings.
 #[derive(Debug)]
-pub(crate) struct Egress {
+pub(crate) struct ReturnRings {
     pool: Pool,
     consumer: Consumer,
     tap: LeaseId,
@@ -59,7 +59,7 @@ struct Taken {
 
 /// What comes for one listener.
 #[derive(Debug)]
-pub(crate) enum Coming<'a> {
+pub(crate) enum Returned<'a> {
     /// A frame: where it begins, and its samples, or none.
     Frame(u64, &'a [i16]),
     /// So many frames were lost, as this thread was late.
@@ -67,13 +67,13 @@ pub(crate) enum Coming<'a> {
 }
 
 /// Readable when there is something to take.
-impl AsFd for Egress {
+impl AsFd for ReturnRings {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.consumer.as_fd()
     }
 }
 
-impl Egress {
+impl ReturnRings {
     /// Rings for so many listeners at once, and the tap's producer, which is the mixer's.
     pub(crate) fn new(listeners: usize, clock: &MixClock) -> io::Result<(Self, Producer)> {
         let ring_bytes = output_ring_bytes(clock.format, clock.block_samples);
@@ -84,7 +84,7 @@ impl Egress {
             .map_err(io::Error::other)
             .map_err(during("the rings of the way back"))?;
         let producer = pool.acquire().map_err(io::Error::other)?;
-        let egress = Self {
+        let return_rings = Self {
             owners: vec![None; pool.slots()].into(),
             pool,
             consumer,
@@ -93,7 +93,7 @@ impl Egress {
             frames: Vec::new(),
             samples: Vec::new(),
         };
-        Ok((egress, producer))
+        Ok((return_rings, producer))
     }
 
     /// The rings, to lease one.
@@ -111,7 +111,7 @@ impl Egress {
     }
 
     /// Takes all that has come, and hands it to `deliver` with the key of the listener.
-    pub(crate) fn drain(&mut self, mut deliver: impl FnMut(u64, Coming<'_>, &mut Mix)) {
+    pub(crate) fn drain(&mut self, mut deliver: impl FnMut(u64, Returned<'_>, &mut Mix)) {
         while let Some(lease) = self.consumer.next_ready() {
             let drained = self.take(lease);
             if lease == self.tap {
@@ -157,7 +157,7 @@ impl Egress {
         }
     }
 
-    fn deliver(&mut self, lease: LeaseId, deliver: &mut impl FnMut(u64, Coming<'_>, &mut Mix)) {
+    fn deliver(&mut self, lease: LeaseId, deliver: &mut impl FnMut(u64, Returned<'_>, &mut Mix)) {
         let Some(owner) = self.owners[lease.slot()].filter(|owner| owner.lease == lease) else {
             return;
         };
@@ -175,14 +175,14 @@ impl Egress {
             if dropped > owner.dropped {
                 deliver(
                     owner.key,
-                    Coming::Lost(dropped - owner.dropped),
+                    Returned::Lost(dropped - owner.dropped),
                     &mut self.mix,
                 );
                 self.owners[lease.slot()] = Some(Owner { dropped, ..owner });
             }
         }
         for Taken { at, from, to } in &self.frames {
-            let frame = Coming::Frame(*at, &self.samples[*from..*to]);
+            let frame = Returned::Frame(*at, &self.samples[*from..*to]);
             deliver(owner.key, frame, &mut self.mix);
         }
     }
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::{
         audio::{Encoding, Format, FrameMut},
-        output::participants::heard::{Ear, Form, Voicing},
+        output::participants::return_encoder::{Form, ReturnEncoder, ReturnFormat},
     };
 
     fn publish(producer: &mut Producer, at: u64, samples: &[i16]) {
@@ -204,42 +204,42 @@ mod tests {
         reservation.commit();
     }
 
-    fn egress() -> (Egress, Producer) {
+    fn return_rings() -> (ReturnRings, Producer) {
         let clock = MixClock {
             first_ns: 0,
             period_ns: 20_000_000,
             format: Format::new(8_000, 1).unwrap(),
             block_samples: 160,
         };
-        Egress::new(3, &clock).unwrap()
+        ReturnRings::new(3, &clock).unwrap()
     }
 
     /// The mixer goes on while a pass is under way: it sends a block of the mix, whose ring this pass has
     /// seen already, and a frame that means it, to a ring that it has not.
     #[test]
     fn a_frame_never_comes_before_the_block_that_it_means() {
-        let (mut egress, mut tap) = egress();
-        let mut outputs = [(); 2].map(|()| egress.pool().acquire().unwrap());
+        let (mut return_rings, mut tap) = return_rings();
+        let mut outputs = [(); 2].map(|()| return_rings.pool().acquire().unwrap());
         for (output, key) in outputs.iter().zip(0..) {
-            egress.own(output.lease(), key);
+            return_rings.own(output.lease(), key);
         }
-        let voicing = Voicing {
+        let return_format = ReturnFormat {
             rate_hz: 8_000,
             form: Form::Binary(Encoding::S16Le),
         };
-        let mut ears = [(); 2].map(|()| Ear::new(voicing));
+        let mut encoders = [(); 2].map(|()| ReturnEncoder::new(return_format));
         publish(&mut tap, 0, &[1; 160]);
         for output in &mut outputs {
             publish(output, 0, &[]);
         }
-        let mut heard = Vec::new();
-        let mut deliver = |key: u64, coming: Coming<'_>, mix: &mut Mix| {
-            let Coming::Frame(at, samples) = coming else {
+        let mut played = Vec::new();
+        let mut deliver = |key: u64, returned: Returned<'_>, mix: &mut Mix| {
+            let Returned::Frame(at, samples) = returned else {
                 panic!("nothing was lost")
             };
-            let message = ears[key as usize].hear(at, samples, mix).unwrap();
-            heard.push((key, at, message.is_some()));
-            if heard.len() == 1 {
+            let message = encoders[key as usize].encode(at, samples, mix).unwrap();
+            played.push((key, at, message.is_some()));
+            if played.len() == 1 {
                 publish(&mut tap, 160, &[2; 160]);
                 for output in &mut outputs {
                     publish(output, 160, &[]);
@@ -247,18 +247,18 @@ mod tests {
             }
         };
         // What comes behind a pass's back is of the next.
-        egress.drain(&mut deliver);
-        egress.drain(&mut deliver);
-        heard.sort_unstable();
+        return_rings.drain(&mut deliver);
+        return_rings.drain(&mut deliver);
+        played.sort_unstable();
         let all = [(0, 0, true), (0, 160, true), (1, 0, true), (1, 160, true)];
-        assert_eq!(heard, all);
+        assert_eq!(played, all);
     }
 
     #[test]
     fn frames_that_found_no_room_are_told_once_and_a_closed_ring_is_given_back() {
-        let (mut egress, _tap) = egress();
-        let mut output = egress.pool().acquire().unwrap();
-        egress.own(output.lease(), 7);
+        let (mut return_rings, _tap) = return_rings();
+        let mut output = return_rings.pool().acquire().unwrap();
+        return_rings.own(output.lease(), 7);
         let mut lost = 0;
         while output.has_room(frame_bytes(160)) {
             publish(&mut output, 0, &[1; 160]);
@@ -266,14 +266,14 @@ mod tests {
         (0..5).for_each(|_| output.count_drop(frame_bytes(160)));
         drop(output);
         for _ in 0..2 {
-            egress.drain(|key, coming, _| {
+            return_rings.drain(|key, returned, _| {
                 assert_eq!(key, 7);
-                if let Coming::Lost(frames) = coming {
+                if let Returned::Lost(frames) = returned {
                     lost += frames;
                 }
             });
         }
         assert_eq!(lost, 5);
-        assert_eq!(egress.pool().stats().leases, 1);
+        assert_eq!(return_rings.pool().stats().leases, 1);
     }
 }

@@ -12,10 +12,10 @@ use crate::{
     net::{
         conn::{
             call::Call,
-            guests::Rejection,
-            host::Over,
+            context::EndReason,
+            handoff::Rejection,
             raw::Raw,
-            socket::{Acceptor, Socket, canonical},
+            socket::{ListenSocket, Socket, canonical},
         },
         quota::Share,
     },
@@ -28,9 +28,9 @@ const ACCEPTS_MAX: usize = 64;
 /// Failures to accept are logged no more often, over all listeners.
 const LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
-/// A listener, or, without a socket, where guests come in.
-pub(super) struct Door {
-    pub(super) socket: Option<(Listen, Acceptor)>,
+/// A listener, or, without a socket, the entry of sockets that are handed over.
+pub(super) struct Acceptor {
+    pub(super) socket: Option<(Listen, ListenSocket)>,
     pub(super) account: Arc<Listener>,
     /// Connections there were.
     pub(super) count: u64,
@@ -38,8 +38,8 @@ pub(super) struct Door {
     pub(super) rests: bool,
 }
 
-impl Door {
-    pub(super) fn new(socket: Option<(Listen, Acceptor)>, account: Arc<Listener>) -> Self {
+impl Acceptor {
+    pub(super) fn new(socket: Option<(Listen, ListenSocket)>, account: Arc<Listener>) -> Self {
         Self {
             socket,
             account,
@@ -61,11 +61,11 @@ impl Worker {
     /// Takes the connections that wait.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTS_MAX {
-            let door = &mut self.doors[index];
-            let Some((_, acceptor)) = &door.socket else {
+            let acceptor = &mut self.acceptors[index];
+            let Some((_, listen_socket)) = &acceptor.socket else {
                 return;
             };
-            match acceptor.accept() {
+            match listen_socket.accept() {
                 Ok((socket, address)) => self.admit(index, socket, address),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return,
@@ -76,14 +76,14 @@ impl Worker {
                         if now >= self.accept_log_ns {
                             self.accept_log_ns = now + LOG_INTERVAL_NS;
                             tracing::warn!(
-                                listener = door.account.name(),
+                                listener = acceptor.account.name(),
                                 "no connection can be taken, which is tried again: accept: {error}{}",
                                 remedy(&error)
                             );
                         }
                         // The descriptors of those who were told of the end serve those who come.
-                        self.leaving.clear();
-                        door.rests = self.epoll.delete(acceptor).is_ok();
+                        self.lingering.clear();
+                        acceptor.rests = self.epoll.delete(listen_socket).is_ok();
                         return;
                     }
                 },
@@ -91,12 +91,12 @@ impl Worker {
         }
     }
 
-    /// Whether one may come in by this door.
-    fn let_in(&self, index: usize, address: Option<SocketAddr>) -> Entry {
+    /// Checks the limits for a new connection of this acceptor.
+    fn check(&self, index: usize, address: Option<SocketAddr>) -> Entry {
         let limits = &self.common.settings.limits;
         let max = limits.connections_max;
         let refused = |why: Refusal, rejection: Rejection| {
-            self.doors[index].account.refuse(why);
+            self.acceptors[index].account.refuse(why);
             Entry::Refused(rejection)
         };
         if let Some(peer) = address
@@ -130,7 +130,7 @@ impl Worker {
         protocol: Protocol,
         address: Option<SocketAddr>,
     ) -> Option<u64> {
-        let (share, refused) = match self.let_in(index, address) {
+        let (share, refused) = match self.check(index, address) {
             Entry::Admitted(share) => (share, None),
             Entry::Refused(rejection) => (None, Some(rejection)),
         };
@@ -145,24 +145,24 @@ impl Worker {
             what: "taking a connection",
             why: error.to_string(),
         });
-        let account = Arc::clone(&self.doors[index].account);
+        let account = Arc::clone(&self.acceptors[index].account);
         let peer = Peer::new(key, account, address, socket, protocol, share, now_ns());
         self.peers.insert(key, peer);
         match refused.or(failed) {
             None => Some(key),
             Some(rejection) => {
-                self.close(key, &Over::Refused(rejection));
+                self.close(key, &EndReason::Refused(rejection));
                 None
             }
         }
     }
 
     fn admit(&mut self, index: usize, socket: Socket, address: Option<SocketAddr>) {
-        let door = &mut self.doors[index];
-        let Some((listen, _)) = &door.socket else {
+        let acceptor = &mut self.acceptors[index];
+        let Some((listen, _)) = &acceptor.socket else {
             return;
         };
-        door.count += 1;
+        acceptor.count += 1;
         let protocol = match (listen, address) {
             (Listen::AudioSocket { plain_hz, .. }, _) => {
                 Protocol::Call(Box::new(Call::new(*plain_hz)))
@@ -170,7 +170,7 @@ impl Worker {
             (Listen::Tcp { drop, .. } | Listen::Unix { drop, .. }, address) => {
                 let id = match address {
                     Some(address) => format!("tcp-{address}"),
-                    None => format!("unix-{}", door.count),
+                    None => format!("unix-{}", acceptor.count),
                 };
                 Protocol::Raw(Box::new(Raw::new(id, *drop)))
             }

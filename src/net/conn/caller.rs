@@ -1,11 +1,11 @@
-//! Who talks on a connection of calls: from a stranger to a stream that is heard.
+//! The caller of one connection, from unknown to a playing stream.
 //!
 //! Passive, and the same for every protocol of this kind. What it says is counted, and what happens to it
 //! noted, in its stream's account.
 
 use super::{
-    host::{Host, Opened, Over, Wish},
-    voice::{Live, Poured, Voice},
+    context::{Context, EndReason, OpenRequest, Opened},
+    input::{LiveInput, PacedInput, StreamInput},
 };
 use crate::{
     ledger::{Malformed, Network, Packet},
@@ -16,9 +16,9 @@ use crate::{
 /// Events of a connection that the log has one by one.
 const EVENTS_TOLD: u32 = 64;
 
-/// One connection's talker.
+/// One connection's caller.
 #[derive(Debug)]
-pub(super) struct Talker {
+pub(super) struct Caller {
     stage: Stage,
     output: Option<LeaseId>,
     /// Events there were.
@@ -27,11 +27,11 @@ pub(super) struct Talker {
 
 #[derive(Debug)]
 enum Stage {
-    /// Nobody knows who it is.
-    Stranger,
-    /// It was admitted, and gave no audio yet.
+    /// It has not identified itself.
+    Unknown,
+    /// It was admitted, and no audio has come.
     Silent(Stream),
-    Heard(Voice),
+    Playing(StreamInput),
     /// Its stream was taken from it.
     Gone,
 }
@@ -42,58 +42,65 @@ pub(super) struct Sound {
     pub(super) rate_hz: u32,
     pub(super) channels: u16,
     /// Whether it is read no faster than it plays.
-    pub(super) pours: bool,
+    pub(super) paced: bool,
 }
 
-impl Talker {
+impl Caller {
     pub(super) fn new() -> Self {
         Self {
-            stage: Stage::Stranger,
+            stage: Stage::Unknown,
             output: None,
             events: 0,
         }
     }
 
-    /// Has it admitted as this. It must be a stranger.
-    pub(super) fn open(&mut self, wish: Wish<'_>, host: &Host<'_>) -> Result<(), Over> {
-        debug_assert!(!self.is_known(), "a talker is admitted once");
-        let Opened { stream, output } = host.open(wish)?;
+    /// Has it admitted as this. It must be unknown.
+    pub(super) fn open(
+        &mut self,
+        request: OpenRequest<'_>,
+        context: &Context<'_>,
+    ) -> Result<(), EndReason> {
+        debug_assert!(!self.is_known(), "a caller is admitted once");
+        let Opened { stream, output } = context.open(request)?;
         self.output = output;
         self.stage = Stage::Silent(stream);
         Ok(())
     }
 
-    /// Its voice, which the first call makes, for audio of this kind. None if it is a stranger.
-    pub(super) fn voice(
+    /// Its stream input for audio of this kind, made by the first call. None while it is unknown.
+    pub(super) fn input(
         &mut self,
         sound: Sound,
-        host: &Host<'_>,
-    ) -> Result<Option<&mut Voice>, Over> {
+        context: &Context<'_>,
+    ) -> Result<Option<&mut StreamInput>, EndReason> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Silent(stream) => Stage::Heard(begin(stream, sound, host)?),
+            Stage::Silent(stream) => Stage::Playing(begin(stream, sound, context)?),
             stage => stage,
         };
         match &mut self.stage {
-            Stage::Heard(Voice::Live(live)) => {
+            Stage::Playing(StreamInput::Live(live)) => {
                 live.set_rate(sound.rate_hz).map_err(impossible)?;
             }
-            Stage::Heard(Voice::Poured(_)) | Stage::Stranger | Stage::Silent(_) | Stage::Gone => {}
+            Stage::Playing(StreamInput::Paced(_))
+            | Stage::Unknown
+            | Stage::Silent(_)
+            | Stage::Gone => {}
         }
         Ok(match &mut self.stage {
-            Stage::Heard(voice) => Some(voice),
-            Stage::Stranger | Stage::Silent(_) | Stage::Gone => None,
+            Stage::Playing(input) => Some(input),
+            Stage::Unknown | Stage::Silent(_) | Stage::Gone => None,
         })
     }
 
     /// Takes interleaved samples.
-    pub(super) fn hear(
+    pub(super) fn push(
         &mut self,
         sound: Sound,
         samples: &[i16],
-        host: &Host<'_>,
-    ) -> Result<(), Over> {
-        if let Some(voice) = self.voice(sound, host)? {
-            voice.push(samples, host.now_ns);
+        context: &Context<'_>,
+    ) -> Result<(), EndReason> {
+        if let Some(input) = self.input(sound, context)? {
+            input.push(samples, context.now_ns);
         }
         Ok(())
     }
@@ -102,8 +109,8 @@ impl Talker {
     pub(super) fn stream(&self) -> Option<&Stream> {
         match &self.stage {
             Stage::Silent(stream) => Some(stream),
-            Stage::Heard(voice) => Some(voice.stream()),
-            Stage::Stranger | Stage::Gone => None,
+            Stage::Playing(input) => Some(input.stream()),
+            Stage::Unknown | Stage::Gone => None,
         }
     }
 
@@ -112,10 +119,10 @@ impl Talker {
     }
 
     /// A message of its protocol came.
-    pub(super) fn receive(&self, host: &Host<'_>) {
+    pub(super) fn receive(&self, context: &Context<'_>) {
         if let Some(network) = self.network() {
             network.count(Packet::Received);
-            network.set_last_packet(host.now_ns);
+            network.set_last_packet(context.now_ns);
         }
     }
 
@@ -126,9 +133,9 @@ impl Talker {
     }
 
     /// A message came that is not audio where only audio is taken: it is counted, and ends nothing.
-    pub(super) fn pass_over(&self, what: &str, host: &Host<'_>) {
+    pub(super) fn pass_over(&self, what: &str, context: &Context<'_>) {
         self.count(Packet::Unsupported);
-        host.malformed(
+        context.malformed(
             Malformed::Kind,
             &format_args!("{what}, which is passed over"),
         );
@@ -142,17 +149,17 @@ impl Talker {
     }
 
     /// Notes an event, if it has a stream. The log has the first of them, and of a flood ever fewer.
-    pub(super) fn note(&mut self, what: &str, host: &Host<'_>) {
+    pub(super) fn note(&mut self, what: &str, context: &Context<'_>) {
         self.events += 1;
         let told = self.events <= EVENTS_TOLD || self.events.is_power_of_two();
         if let Some(stream) = self.stream() {
-            host.note(stream, what, told);
+            context.note(stream, what, told);
         }
     }
 
     /// Whether it has said who it is.
     pub(super) fn is_known(&self) -> bool {
-        !matches!(self.stage, Stage::Stranger)
+        !matches!(self.stage, Stage::Unknown)
     }
 
     /// The ring in which its mix-minus comes, if it listens.
@@ -163,8 +170,8 @@ impl Talker {
     /// Whether more of it is to be read now.
     pub(super) fn has_room(&self) -> bool {
         match &self.stage {
-            Stage::Heard(voice) => voice.has_room(),
-            Stage::Stranger | Stage::Silent(_) | Stage::Gone => true,
+            Stage::Playing(input) => input.has_room(),
+            Stage::Unknown | Stage::Silent(_) | Stage::Gone => true,
         }
     }
 
@@ -172,47 +179,47 @@ impl Talker {
     /// than it plays.
     pub(super) fn is_playing(&self, now_ns: u64) -> bool {
         match &self.stage {
-            Stage::Heard(voice @ Voice::Poured(_)) => voice.is_playing(now_ns),
+            Stage::Playing(input @ StreamInput::Paced(_)) => input.is_playing(now_ns),
             _ => false,
         }
     }
 
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        if let Stage::Heard(voice) = &mut self.stage {
-            voice.before_tick(tick, now_ns);
+        if let Stage::Playing(input) = &mut self.stage {
+            input.before_tick(tick, now_ns);
         }
     }
 
     /// The connection is over: gives what still has to play.
-    pub(super) fn end(self, host: &Host<'_>) -> Option<Voice> {
+    pub(super) fn end(self, context: &Context<'_>) -> Option<StreamInput> {
         match self.stage {
-            Stage::Heard(mut voice) => {
-                voice.end(host.now_ns);
-                Some(voice)
+            Stage::Playing(mut input) => {
+                input.end(context.now_ns);
+                Some(input)
             }
-            Stage::Stranger | Stage::Silent(_) | Stage::Gone => None,
+            Stage::Unknown | Stage::Silent(_) | Stage::Gone => None,
         }
     }
 }
 
-fn begin(stream: Stream, sound: Sound, host: &Host<'_>) -> Result<Voice, Over> {
+fn begin(stream: Stream, sound: Sound, context: &Context<'_>) -> Result<StreamInput, EndReason> {
     let Sound {
         rate_hz,
         channels,
-        pours,
+        paced,
     } = sound;
-    let clock = *host.clock;
-    if pours {
-        let poured = Poured::new(stream, host.poured_delay(), rate_hz, channels, clock);
-        poured.map(|poured| Voice::Poured(Box::new(poured)))
+    let clock = *context.clock;
+    if paced {
+        let paced = PacedInput::new(stream, context.paced_delay(), rate_hz, channels, clock);
+        paced.map(|paced| StreamInput::Paced(Box::new(paced)))
     } else {
-        let live = Live::new(stream, host.settings.playout, rate_hz, channels, clock);
-        live.map(|live| Voice::Live(Box::new(live)))
+        let live = LiveInput::new(stream, context.settings.playout, rate_hz, channels, clock);
+        live.map(|live| StreamInput::Live(Box::new(live)))
     }
     .map_err(impossible)
 }
 
 /// Audio that cannot be converted to the mix's format.
-fn impossible(error: crate::audio::ConvertError) -> Over {
-    Over::Malformed(Malformed::Header, error.to_string())
+fn impossible(error: crate::audio::ConvertError) -> EndReason {
+    EndReason::Malformed(Malformed::Header, error.to_string())
 }

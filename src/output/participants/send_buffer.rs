@@ -8,11 +8,11 @@ use std::io::{self, Write};
 
 /// The way back to one peer. Holds less than one message, and at the end the last one.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub(crate) struct SendBuffer {
     rest: Vec<u8>,
 }
 
-impl Outbox {
+impl SendBuffer {
     /// Whether a part of a message still has to go out.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.rest.is_empty()
@@ -99,43 +99,43 @@ mod tests {
 
     #[test]
     fn a_message_goes_out_in_one_write() {
-        let (mut outbox, mut peer) = (Outbox::default(), Peer::default());
+        let (mut send_buffer, mut peer) = (SendBuffer::default(), Peer::default());
         peer.room = 100;
-        assert!(outbox.send(b"message", &mut peer).unwrap());
+        assert!(send_buffer.send(b"message", &mut peer).unwrap());
         assert_eq!((&peer.got[..], peer.writes), (&b"message"[..], 1));
     }
 
     #[test]
     fn a_peer_that_does_not_read_gets_whole_messages_or_none() {
         for room in 0..40 {
-            let (mut outbox, mut peer) = (Outbox::default(), Peer::default());
+            let (mut send_buffer, mut peer) = (SendBuffer::default(), Peer::default());
             peer.room = room;
             let mut expected = Vec::new();
             for number in 0..30_u8 {
                 let message = [number; 7];
-                if outbox.send(&message, &mut peer).unwrap() {
+                if send_buffer.send(&message, &mut peer).unwrap() {
                     expected.extend(message);
                 }
-                assert!(outbox.rest.len() < message.len());
+                assert!(send_buffer.rest.len() < message.len());
                 peer.room += usize::from(number % 4);
             }
             peer.room += 7;
-            outbox.flush(&mut peer).unwrap();
-            assert!(!outbox.is_waiting());
+            send_buffer.flush(&mut peer).unwrap();
+            assert!(!send_buffer.is_waiting());
             assert_eq!(peer.got, expected);
         }
     }
 
     #[test]
     fn the_last_message_waits_behind_a_half_sent_one() {
-        let (mut outbox, mut peer) = (Outbox::default(), Peer::default());
+        let (mut send_buffer, mut peer) = (SendBuffer::default(), Peer::default());
         peer.room = 3;
-        assert!(outbox.send(b"message", &mut peer).unwrap());
-        outbox.finish(b"the end", &mut peer).unwrap();
-        assert!(outbox.is_waiting());
+        assert!(send_buffer.send(b"message", &mut peer).unwrap());
+        send_buffer.finish(b"the end", &mut peer).unwrap();
+        assert!(send_buffer.is_waiting());
         peer.room = 100;
-        outbox.flush(&mut peer).unwrap();
-        assert!(!outbox.is_waiting());
+        send_buffer.flush(&mut peer).unwrap();
+        assert!(!send_buffer.is_waiting());
         assert_eq!(peer.got, b"messagethe end");
     }
 }

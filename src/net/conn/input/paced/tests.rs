@@ -6,7 +6,7 @@ use crate::net::{Admission, StreamRequest};
 
 const DELAY: Duration = Duration::from_millis(40);
 
-fn poured(rig: &Rig) -> Poured {
+fn paced(rig: &Rig) -> PacedInput {
     let request = StreamRequest {
         id: "file".into(),
         label: None,
@@ -16,13 +16,13 @@ fn poured(rig: &Rig) -> Poured {
         output: None,
     };
     let stream = rig.admit(request).unwrap();
-    Poured::new(stream, DELAY, 8_000, 1, rig.clock).unwrap()
+    PacedInput::new(stream, DELAY, 8_000, 1, rig.clock).unwrap()
 }
 
 #[test]
 fn samples_follow_each_other_and_begin_a_delay_after_they_came() {
     let rig = Rig::new(1 << 16, 1);
-    let mut poured = poured(&rig);
+    let mut paced = paced(&rig);
     let samples = ramp(1_000);
     // In the middle of a period: the next tick is the fourth.
     let now = CLOCK_NS + 3 * PERIOD_NS + 1;
@@ -30,25 +30,25 @@ fn samples_follow_each_other_and_begin_a_delay_after_they_came() {
         .chunks(300)
         .zip([now, now + 1, now + PERIOD_NS, now + 2 * PERIOD_NS])
     {
-        poured.push(piece, at);
+        paced.push(piece, at);
     }
-    assert_eq!(rig.heard(), [((4 + 2) * BLOCK as u64, samples)]);
+    assert_eq!(rig.played(), [((4 + 2) * BLOCK as u64, samples)]);
     assert_eq!(rig.entry().concealed, 0);
 }
 
 #[test]
 fn one_that_ran_dry_goes_on_a_delay_later_and_misses_what_it_did_not_give() {
     let rig = Rig::new(1 << 16, 1);
-    let mut poured = poured(&rig);
-    poured.push(&ramp(BLOCK + 60), CLOCK_NS);
-    assert!(poured.is_playing(CLOCK_NS));
+    let mut paced = paced(&rig);
+    paced.push(&ramp(BLOCK + 60), CLOCK_NS);
+    assert!(paced.is_playing(CLOCK_NS));
     // It was to go on in block 4, which is due at the fourth tick.
     let now = CLOCK_NS + 7 * PERIOD_NS;
-    assert!(!poured.is_playing(now));
-    poured.push(&ramp(10), now);
+    assert!(!paced.is_playing(now));
+    paced.push(&ramp(10), now);
     let (first, resumed) = (3 * BLOCK as u64, 10 * BLOCK as u64);
     assert_eq!(
-        rig.heard(),
+        rig.played(),
         [(first, ramp(BLOCK + 60)), (resumed, ramp(10))]
     );
     let entry = rig.entry();
@@ -59,32 +59,32 @@ fn one_that_ran_dry_goes_on_a_delay_later_and_misses_what_it_did_not_give() {
 #[test]
 fn samples_that_come_just_in_time_leave_no_gap() {
     let rig = Rig::new(1 << 16, 1);
-    let mut poured = poured(&rig);
-    poured.push(&ramp(BLOCK), CLOCK_NS);
+    let mut paced = paced(&rig);
+    paced.push(&ramp(BLOCK), CLOCK_NS);
     // The block after theirs is due at tick 4.
-    poured.push(&ramp(BLOCK), CLOCK_NS + 4 * PERIOD_NS - 1);
-    assert_eq!(rig.heard().len(), 1);
+    paced.push(&ramp(BLOCK), CLOCK_NS + 4 * PERIOD_NS - 1);
+    assert_eq!(rig.played().len(), 1);
     assert_eq!(rig.entry().concealed, 0);
 }
 
 #[test]
 fn a_mixer_that_stood_still_is_no_gap_of_the_sender() {
     let rig = Rig::new(4096, 1);
-    let mut poured = poured(&rig);
+    let mut paced = paced(&rig);
     let samples = ramp(40 * BLOCK);
-    poured.push(&samples, CLOCK_NS);
-    assert!(!poured.has_room());
+    paced.push(&samples, CLOCK_NS);
+    assert!(!paced.has_room());
     // The clock runs far past what is in the ring before anything is taken out of it.
     let now = CLOCK_NS + 1_000 * PERIOD_NS;
-    let mut heard = Vec::new();
-    while !poured.is_done() {
-        heard.extend(rig.take(1));
-        poured.place(now);
+    let mut played = Vec::new();
+    while !paced.is_done() {
+        played.extend(rig.take(1));
+        paced.place(now);
     }
-    heard.extend(rig.heard());
-    let all: Vec<_> = heard.iter().flat_map(|(_, run)| run).copied().collect();
+    played.extend(rig.played());
+    let all: Vec<_> = played.iter().flat_map(|(_, run)| run).copied().collect();
     assert_eq!(all, samples);
-    let starts: Vec<_> = heard.iter().map(|(at, _)| *at).collect();
+    let starts: Vec<_> = played.iter().map(|(at, _)| *at).collect();
     assert!(starts.is_sorted() && starts[0] == 3 * BLOCK as u64);
     let entry = rig.entry();
     assert_eq!((entry.concealed, entry.dropped_full), (0, 0));
@@ -102,24 +102,24 @@ fn the_end_gives_the_tail_of_a_conversion() {
         output: None,
     };
     let stream = rig.admit(request).unwrap();
-    let mut poured = Poured::new(stream, DELAY, 48_000, 2, rig.clock).unwrap();
-    poured.push(&vec![100; 2 * 4_801], CLOCK_NS);
-    poured.end(CLOCK_NS);
-    assert!(poured.is_done());
+    let mut paced = PacedInput::new(stream, DELAY, 48_000, 2, rig.clock).unwrap();
+    paced.push(&vec![100; 2 * 4_801], CLOCK_NS);
+    paced.end(CLOCK_NS);
+    assert!(paced.is_done());
     // Halves up: 800.17 samples are 800.
-    assert_eq!(rig.heard()[0].1.len(), 800);
+    assert_eq!(rig.played()[0].1.len(), 800);
     assert_eq!(rig.entry().offered, 800);
 }
 
 #[test]
 fn what_is_abandoned_is_accounted_for() {
     let rig = Rig::new(4096, 1);
-    let mut poured = poured(&rig);
-    poured.push(&ramp(40 * BLOCK), CLOCK_NS);
-    let waits = poured.pending.len() as u64;
+    let mut paced = paced(&rig);
+    paced.push(&ramp(40 * BLOCK), CLOCK_NS);
+    let waits = paced.pending.len() as u64;
     assert!(waits > 0);
-    poured.abandon();
-    assert!(poured.is_done());
+    paced.abandon();
+    assert!(paced.is_done());
     let entry = rig.entry();
     assert_eq!((entry.offered, entry.discarded), (40 * BLOCK as u64, waits));
     assert_eq!(rig.network().discarded_ended, waits);

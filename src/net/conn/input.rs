@@ -1,12 +1,12 @@
 //! The audio of one connection on its way into its ring.
 //!
-//! A voice outlives its connection: what came before the end still plays.
+//! A stream input outlives its connection: audio received before the end still plays.
 
 mod burst;
-mod poured;
+mod paced;
 
 use self::burst::Burst;
-pub(super) use self::poured::Poured;
+pub(super) use self::paced::PacedInput;
 use crate::{
     audio::{ConvertError, Converter, Format, MixClock},
     playout::{Arrived, Playout, PlayoutSettings},
@@ -18,18 +18,18 @@ const PIECES_PER_SECOND: u32 = 50;
 
 /// One stream's samples, from its connection to its ring.
 #[derive(Debug)]
-pub(super) enum Voice {
+pub(super) enum StreamInput {
     /// Always read; what is too much is discarded.
-    Live(Box<Live>),
+    Live(Box<LiveInput>),
     /// Read no faster than it plays; nothing is discarded.
-    Poured(Box<Poured>),
+    Paced(Box<PacedInput>),
 }
 
-impl Voice {
+impl StreamInput {
     pub(super) fn stream(&self) -> &Stream {
         match self {
             Self::Live(live) => &live.stream,
-            Self::Poured(poured) => poured.stream(),
+            Self::Paced(paced) => paced.stream(),
         }
     }
 
@@ -37,7 +37,7 @@ impl Voice {
     pub(super) fn has_room(&self) -> bool {
         match self {
             Self::Live(_) => true,
-            Self::Poured(poured) => poured.has_room(),
+            Self::Paced(paced) => paced.has_room(),
         }
     }
 
@@ -45,7 +45,7 @@ impl Voice {
     pub(super) fn push(&mut self, samples: &[i16], now_ns: u64) {
         match self {
             Self::Live(live) => live.push(samples, now_ns),
-            Self::Poured(poured) => poured.push(samples, now_ns),
+            Self::Paced(paced) => paced.push(samples, now_ns),
         }
     }
 
@@ -53,7 +53,7 @@ impl Voice {
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
         match self {
             Self::Live(live) => live.top_up(tick, now_ns),
-            Self::Poured(poured) => poured.place(now_ns),
+            Self::Paced(paced) => paced.place(now_ns),
         }
     }
 
@@ -61,7 +61,7 @@ impl Voice {
     pub(super) fn end(&mut self, now_ns: u64) {
         match self {
             Self::Live(live) => live.end(now_ns),
-            Self::Poured(poured) => poured.end(now_ns),
+            Self::Paced(paced) => paced.end(now_ns),
         }
     }
 
@@ -69,7 +69,7 @@ impl Voice {
     pub(super) fn abandon(&mut self) {
         match self {
             Self::Live(live) => live.playout.abandon(&mut live.stream),
-            Self::Poured(poured) => poured.abandon(),
+            Self::Paced(paced) => paced.abandon(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Voice {
     pub(super) fn is_done(&self) -> bool {
         match self {
             Self::Live(live) => live.playout.is_empty(),
-            Self::Poured(poured) => poured.is_done(),
+            Self::Paced(paced) => paced.is_done(),
         }
     }
 
@@ -85,14 +85,14 @@ impl Voice {
     pub(super) fn is_playing(&self, now_ns: u64) -> bool {
         match self {
             Self::Live(live) => !live.playout.is_empty(),
-            Self::Poured(poured) => poured.is_playing(now_ns),
+            Self::Paced(paced) => paced.is_playing(now_ns),
         }
     }
 }
 
-/// A sender that is heard as it talks.
+/// A sender that keeps the pace of the clock.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveInput {
     stream: Stream,
     playout: Playout,
     /// What the playout was made for.
@@ -107,7 +107,7 @@ pub(super) struct Live {
     burst: Burst,
 }
 
-impl Live {
+impl LiveInput {
     /// # Errors
     /// If there is no such rate, or no channels.
     pub(super) fn new(

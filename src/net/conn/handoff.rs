@@ -1,7 +1,7 @@
-//! Sockets that come to the thread of the connections from outside, at run time: WebSockets whose
-//! handshake somebody else did, and the bodies of requests.
+//! Hands sockets over to the thread of the connections at run time: WebSockets after their
+//! handshake, and the bodies of requests.
 //!
-//! Whoever hands one over keeps nothing of it. A WebSocket that is not taken is told so on itself, by the
+//! The caller keeps nothing of a socket that it hands over. A WebSocket that is not taken is told so on itself, by the
 //! code and the reason of its close, or is given back if so many wait; for a body a callback is told
 //! what became of it.
 
@@ -26,14 +26,14 @@ use crate::{
     wire::{content_type::ContentType, label::Label, websocket::CloseCode},
 };
 
-/// Guests that may wait until the thread takes them.
+/// Sockets that may wait until the thread takes them.
 pub(super) const WAITING_MAX: usize = 256;
 
 /// Where to hand over what the thread of the connections is to serve. Clones lead to the same thread.
 #[derive(Debug, Clone)]
-pub struct Guests {
+pub struct Handoff {
     /// None once the thread takes no more: what was sent before is in its hands.
-    sender: Arc<Mutex<Option<SyncSender<Guest>>>>,
+    sender: Arc<Mutex<Option<SyncSender<HandedOver>>>>,
     bell: Arc<EventFd>,
 }
 
@@ -152,7 +152,7 @@ pub struct Taken {
     pub samples: u64,
 }
 
-/// Why a guest is not heard, or not any longer.
+/// Why a connection is refused or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -250,9 +250,9 @@ impl Rejection {
     }
 }
 
-/// One that waits for the thread.
+/// A socket that waits for the thread.
 #[derive(Debug)]
-pub(super) enum Guest {
+pub(super) enum HandedOver {
     Web {
         stream: TcpStream,
         /// What came after the handshake, and was read with it.
@@ -265,8 +265,8 @@ pub(super) enum Guest {
     },
 }
 
-impl Guests {
-    pub(super) fn new(sender: SyncSender<Guest>, bell: Arc<EventFd>) -> Self {
+impl Handoff {
+    pub(super) fn new(sender: SyncSender<HandedOver>, bell: Arc<EventFd>) -> Self {
         Self {
             sender: Arc::new(Mutex::new(Some(sender))),
             bell,
@@ -274,13 +274,13 @@ impl Guests {
     }
 
     /// No more are taken. All that were handed over before can be received: a channel that only loses its
-    /// receiver may lose a guest that is sent meanwhile, and a socket that is dropped unread resets the connection.
+    /// receiver may lose a socket that is sent meanwhile, and a socket that is dropped unread resets the connection.
     pub(super) fn close(&self) {
         let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         *sender = None;
     }
 
-    /// Rung for each guest.
+    /// Rung for each socket.
     pub(super) fn bell(&self) -> &EventFd {
         &self.bell
     }
@@ -301,13 +301,13 @@ impl Guests {
             let what = "taking a WebSocket";
             return Err((Rejection::Failed { what, why }, stream));
         }
-        let guest = Guest::Web {
+        let handed = HandedOver::Web {
             stream,
             leftover,
             ask,
         };
-        if let Err((rejection, guest)) = self.send(guest)
-            && let Guest::Web { stream, .. } = *guest
+        if let Err((rejection, handed)) = self.send(handed)
+            && let HandedOver::Web { stream, .. } = *handed
         {
             return Err((rejection, stream));
         }
@@ -324,30 +324,30 @@ impl Guests {
             }));
             return;
         }
-        if let Err((rejection, guest)) = self.send(Guest::Body { stream, ask })
-            && let Guest::Body { ask, .. } = *guest
+        if let Err((rejection, handed)) = self.send(HandedOver::Body { stream, ask })
+            && let HandedOver::Body { ask, .. } = *handed
         {
             ask.done.tell(Err(rejection));
         }
     }
 
     /// Gives back what could not be handed over.
-    fn send(&self, guest: Guest) -> Result<(), (Rejection, Box<Guest>)> {
+    fn send(&self, handed: HandedOver) -> Result<(), (Rejection, Box<HandedOver>)> {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = &*sender else {
-            return Err((Rejection::Stopping, Box::new(guest)));
+            return Err((Rejection::Stopping, Box::new(handed)));
         };
-        match sender.try_send(guest) {
+        match sender.try_send(handed) {
             Ok(()) => {
-                // It could fail only after 2^64 guests.
+                // It could fail only after 2^64 sockets.
                 let _ = self.bell.write(1);
                 Ok(())
             }
-            Err(TrySendError::Full(guest)) => {
+            Err(TrySendError::Full(handed)) => {
                 let max = WAITING_MAX;
-                Err((Rejection::Connections { max }, Box::new(guest)))
+                Err((Rejection::Connections { max }, Box::new(handed)))
             }
-            Err(TrySendError::Disconnected(guest)) => Err((Rejection::Stopping, Box::new(guest))),
+            Err(TrySendError::Disconnected(handed)) => Err((Rejection::Stopping, Box::new(handed))),
         }
     }
 }

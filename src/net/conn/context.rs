@@ -1,8 +1,8 @@
-//! What a connection may ask of the thread that serves it.
+//! The view of its worker thread that a connection acts in.
 
 use std::{fmt, time::Duration};
 
-use super::{ConnSettings, guests::Rejection};
+use super::{ConnSettings, handoff::Rejection};
 use crate::{
     audio::{Gain, MixClock},
     ledger::{Listener, Malformed, Refusal},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What all connections of a listener share, at one moment.
-pub(super) struct Host<'a> {
+pub(super) struct Context<'a> {
     pub(super) settings: &'a ConnSettings,
     pub(super) clock: &'a MixClock,
     pub(super) admission: &'a dyn Admission,
@@ -35,7 +35,7 @@ pub(super) struct Opened {
 
 /// What a stream asks to be admitted as.
 #[derive(Debug)]
-pub(super) struct Wish<'a> {
+pub(super) struct OpenRequest<'a> {
     pub(super) id: String,
     /// The label for people.
     pub(super) label: Option<Label>,
@@ -46,9 +46,9 @@ pub(super) struct Wish<'a> {
     pub(super) listens: bool,
 }
 
-/// Why a connection is over. Its voice, if it has one, still plays what came, but if it was dismissed.
+/// Why a connection is over. Audio received before still plays, unless the stream was ended by command.
 #[derive(Debug)]
-pub(super) enum Over {
+pub(super) enum EndReason {
     /// The peer said so.
     HungUp,
     /// It was refused, and counted.
@@ -59,7 +59,7 @@ pub(super) enum Over {
     Malformed(Malformed, String),
 }
 
-impl Over {
+impl EndReason {
     /// Why, for the peer; none if that is the peer's own doing.
     pub(super) fn rejection(&self) -> Option<Rejection> {
         match self {
@@ -74,16 +74,16 @@ impl Over {
     }
 }
 
-impl Host<'_> {
+impl Context<'_> {
     /// Admits a stream, or counts why not.
-    pub(super) fn open(&self, wish: Wish<'_>) -> Result<Opened, Over> {
-        let Wish {
+    pub(super) fn open(&self, request: OpenRequest<'_>) -> Result<Opened, EndReason> {
+        let OpenRequest {
             id,
             label,
             from,
             gain,
             listens,
-        } = wish;
+        } = request;
         let output = match (listens, self.outputs) {
             (true, Some(outputs)) => {
                 // Made for twice the connections that there may be at the start: only a limit that was
@@ -127,13 +127,13 @@ impl Host<'_> {
     }
 
     /// Counts a refusal.
-    fn refuse(&self, why: Refusal, rejection: Rejection) -> Over {
+    fn refuse(&self, why: Refusal, rejection: Rejection) -> EndReason {
         self.account.refuse(why);
-        Over::Refused(rejection)
+        EndReason::Refused(rejection)
     }
 
     /// Refuses a name that a running stream has.
-    pub(super) fn must_be_free(&self, id: &str) -> Result<(), Over> {
+    pub(super) fn must_be_free(&self, id: &str) -> Result<(), EndReason> {
         if !self.admission.is_running(id) {
             return Ok(());
         }
@@ -142,9 +142,9 @@ impl Host<'_> {
     }
 
     /// Counts input that is not what it should be: the end of its connection, which is logged.
-    pub(super) fn unfit(&self, how: Malformed, why: impl fmt::Display) -> Over {
+    pub(super) fn unfit(&self, how: Malformed, why: impl fmt::Display) -> EndReason {
         self.account.malformed(how);
-        Over::Malformed(how, why.to_string())
+        EndReason::Malformed(how, why.to_string())
     }
 
     /// Counts input that is not what it should be, and logs it ever more rarely.
@@ -166,7 +166,7 @@ impl Host<'_> {
     }
 
     /// How long the first samples of a sender wait that may be faster than the clock.
-    pub(super) fn poured_delay(&self) -> Duration {
+    pub(super) fn paced_delay(&self) -> Duration {
         match self.settings.playout.delay {
             Delay::Fixed(delay) => delay,
             Delay::Adaptive { floor, .. } => floor,

@@ -1,4 +1,4 @@
-//! A sender that may be faster than the clock: a file, poured in at once.
+//! A sender that may be faster than the clock, such as a file sent at once.
 //!
 //! Its samples go into the ring as soon as they come, one after the other on the mix's clock, and when the
 //! ring is full its connection is not read, so that the sender waits. Nothing is ever discarded.
@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(in super::super) struct Poured {
+pub(in super::super) struct PacedInput {
     stream: Stream,
     clock: MixClock,
     /// Samples per channel from now to the first that plays, at the start and after a gap.
@@ -34,7 +34,7 @@ pub(in super::super) struct Poured {
     held_back: bool,
 }
 
-impl Poured {
+impl PacedInput {
     /// # Errors
     /// If there is no such rate, or no channels.
     pub(in super::super) fn new(

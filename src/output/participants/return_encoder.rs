@@ -1,4 +1,4 @@
-//! What listeners hear: each the mix without itself, as messages at its own rate.
+//! Encodes the mix for participants: to each the mix without itself, as messages at its own rate.
 //!
 //! Most listeners are silent and hear the mix of all. For them it is converted and written into a message
 //! once per rate and block, however many they are.
@@ -16,7 +16,7 @@ const BLOCKS_MAX: usize = 64;
 
 /// How a listener wants its audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Voicing {
+pub(crate) struct ReturnFormat {
     /// Samples per second.
     pub(crate) rate_hz: u32,
     pub(crate) form: Form,
@@ -35,7 +35,7 @@ pub(crate) enum Form {
     Base64,
 }
 
-impl Voicing {
+impl ReturnFormat {
     /// Appends what is made of these samples.
     pub(crate) fn write(self, samples: &[i16], out: &mut Vec<u8>) {
         match self.form {
@@ -90,7 +90,7 @@ pub(crate) struct Mix {
     history: History,
     /// The blocks that came last: where they begin, and their samples.
     blocks: VecDeque<(u64, Box<[i16]>)>,
-    shared: HashMap<Voicing, Shared>,
+    shared: HashMap<ReturnFormat, Shared>,
 }
 
 /// The mix of all at one rate.
@@ -141,8 +141,8 @@ impl Mix {
 
 /// What one listener hears.
 #[derive(Debug)]
-pub(crate) struct Ear {
-    voicing: Voicing,
+pub(crate) struct ReturnEncoder {
+    return_format: ReturnFormat,
     /// Once it heard a mix that was not that of all.
     own: Option<Rated>,
     /// From where on all it heard was the mix of all; none if the last was not.
@@ -151,10 +151,10 @@ pub(crate) struct Ear {
     message: Vec<u8>,
 }
 
-impl Ear {
-    pub(crate) fn new(voicing: Voicing) -> Self {
+impl ReturnEncoder {
+    pub(crate) fn new(return_format: ReturnFormat) -> Self {
         Self {
-            voicing,
+            return_format,
             own: None,
             shares_from: None,
             samples: Vec::new(),
@@ -162,8 +162,8 @@ impl Ear {
         }
     }
 
-    pub(crate) fn voicing(&self) -> Voicing {
-        self.voicing
+    pub(crate) fn return_format(&self) -> ReturnFormat {
+        self.return_format
     }
 
     /// The message of a frame that begins at `at`: the samples, or, if there are none, the mix's block.
@@ -171,7 +171,7 @@ impl Ear {
     ///
     /// # Errors
     /// If the listener's rate is none that can be converted to.
-    pub(crate) fn hear<'a>(
+    pub(crate) fn encode<'a>(
         &'a mut self,
         at: u64,
         samples: &[i16],
@@ -180,7 +180,7 @@ impl Ear {
         let block = mix.block(at);
         if !samples.is_empty() {
             self.shares_from = None;
-            return self.hear_own(at, samples, mix).map(Some);
+            return self.encode_own(at, samples, mix).map(Some);
         }
         let Some(block) = block else {
             return Ok(None);
@@ -189,30 +189,34 @@ impl Ear {
         match &self.own {
             Some(own) if at < shares_from + own.memory() => {
                 let samples = std::mem::take(&mut mix.blocks[block].1);
-                let message = self.hear_own(at, &samples, mix);
+                let message = self.encode_own(at, &samples, mix);
                 mix.blocks[block].1 = samples;
                 message.map(Some)
             }
-            _ => mix.message(block, self.voicing).map(Some),
+            _ => mix.message(block, self.return_format).map(Some),
         }
     }
 
-    fn hear_own(&mut self, at: u64, samples: &[i16], mix: &Mix) -> Result<&[u8], ConvertError> {
+    fn encode_own(&mut self, at: u64, samples: &[i16], mix: &Mix) -> Result<&[u8], ConvertError> {
         let own = match &mut self.own {
             Some(own) => own,
-            none => none.insert(Rated::new(mix.format, self.voicing.rate_hz)?),
+            none => none.insert(Rated::new(mix.format, self.return_format.rate_hz)?),
         };
         self.samples.clear();
         own.convert(at, samples, &mix.history, &mut self.samples);
         self.message.clear();
-        self.voicing.write(&self.samples, &mut self.message);
+        self.return_format.write(&self.samples, &mut self.message);
         Ok(&self.message)
     }
 }
 
 impl Mix {
     /// The message of a block at one rate, made once.
-    fn message(&mut self, block: usize, voicing: Voicing) -> Result<&[u8], ConvertError> {
+    fn message(
+        &mut self,
+        block: usize,
+        return_format: ReturnFormat,
+    ) -> Result<&[u8], ConvertError> {
         let Self {
             format,
             history,
@@ -220,10 +224,10 @@ impl Mix {
             shared,
             ..
         } = self;
-        let shared = match shared.entry(voicing) {
+        let shared = match shared.entry(return_format) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Shared {
-                rated: Rated::new(*format, voicing.rate_hz)?,
+                rated: Rated::new(*format, return_format.rate_hz)?,
                 at: None,
                 message: Vec::new(),
             }),
@@ -233,7 +237,7 @@ impl Mix {
             let mut converted = Vec::new();
             shared.rated.convert(*at, samples, history, &mut converted);
             shared.message.clear();
-            voicing.write(&converted, &mut shared.message);
+            return_format.write(&converted, &mut shared.message);
             shared.at = Some(*at);
         }
         Ok(&shared.message)
@@ -247,8 +251,8 @@ mod tests {
 
     const BLOCK: u64 = 160;
 
-    fn voicing(rate_hz: u32) -> Voicing {
-        Voicing {
+    fn return_format(rate_hz: u32) -> ReturnFormat {
+        ReturnFormat {
             rate_hz,
             form: Form::AudioSocket {
                 claimed_hz: rate_hz,
@@ -281,29 +285,32 @@ mod tests {
     fn listeners_who_hear_the_same_get_one_message() {
         let mut mix = mix();
         mix.push(0, &tone(0, 0.1));
-        let (mut one, mut other) = (Ear::new(voicing(16_000)), Ear::new(voicing(16_000)));
-        let first = one.hear(0, &[], &mut mix).unwrap().unwrap().as_ptr();
-        let second = other.hear(0, &[], &mut mix).unwrap().unwrap().as_ptr();
+        let (mut one, mut other) = (
+            ReturnEncoder::new(return_format(16_000)),
+            ReturnEncoder::new(return_format(16_000)),
+        );
+        let first = one.encode(0, &[], &mut mix).unwrap().unwrap().as_ptr();
+        let second = other.encode(0, &[], &mut mix).unwrap().unwrap().as_ptr();
         assert_eq!(first, second);
-        let mut low = Ear::new(voicing(8_000));
-        let message = low.hear(0, &[], &mut mix).unwrap().unwrap();
+        let mut low = ReturnEncoder::new(return_format(8_000));
+        let message = low.encode(0, &[], &mut mix).unwrap().unwrap();
         assert_eq!(samples(message), tone(0, 0.1));
     }
 
     #[test]
     fn rates_that_nobody_hears_any_more_are_forgotten() {
-        let bare = |rate_hz| Voicing {
+        let bare = |rate_hz| ReturnFormat {
             rate_hz,
             form: Form::Bare(Encoding::S16Le),
         };
         let mut mix = mix();
-        let mut stays = Ear::new(bare(16_000));
+        let mut stays = ReturnEncoder::new(bare(16_000));
         for tick in 0..130 {
             let at = tick * BLOCK;
             mix.push(at, &tone(at, 0.1));
-            let mut passes = Ear::new(bare(16_050 + 50 * tick as u32));
-            for ear in [&mut stays, &mut passes] {
-                assert!(ear.hear(at, &[], &mut mix).unwrap().is_some());
+            let mut passes = ReturnEncoder::new(bare(16_050 + 50 * tick as u32));
+            for encoder in [&mut stays, &mut passes] {
+                assert!(encoder.encode(at, &[], &mut mix).unwrap().is_some());
             }
         }
         // Those of two seconds, and the one that stays.
@@ -315,9 +322,9 @@ mod tests {
     fn a_frame_of_a_block_that_was_lost_has_no_message() {
         let mut mix = mix();
         mix.push(0, &tone(0, 0.1));
-        let mut ear = Ear::new(voicing(8_000));
-        assert_eq!(ear.hear(BLOCK, &[], &mut mix), Ok(None));
-        assert!(ear.hear(0, &[], &mut mix).unwrap().is_some());
+        let mut encoder = ReturnEncoder::new(return_format(8_000));
+        assert_eq!(encoder.encode(BLOCK, &[], &mut mix), Ok(None));
+        assert!(encoder.encode(0, &[], &mut mix).unwrap().is_some());
     }
 
     /// What one hears whose own mix differs from that of all in some blocks is, sample for sample, what
@@ -326,7 +333,7 @@ mod tests {
     fn to_speak_now_and_then_leaves_no_seam() {
         for rate_hz in [8_000, 16_000, 44_100] {
             let mut mix = mix();
-            let mut ear = Ear::new(voicing(rate_hz));
+            let mut encoder = ReturnEncoder::new(return_format(rate_hz));
             let nothing = History::new(1, 0);
             let mut alone = Rated::new(Format::new(8_000, 1).unwrap(), rate_hz).unwrap();
             for tick in 0..60 {
@@ -335,13 +342,13 @@ mod tests {
                 mix.push(at, &all);
                 let speaks = matches!(tick, 5..12 | 14..16 | 30..31 | 50..);
                 let frame: &[i16] = if speaks { &own } else { &[] };
-                let heard = samples(ear.hear(at, frame, &mut mix).unwrap().unwrap());
+                let played = samples(encoder.encode(at, frame, &mut mix).unwrap().unwrap());
                 let mut expected = Vec::new();
-                let heard_alone = if speaks { &own } else { &all };
-                alone.convert(at, heard_alone, &nothing, &mut expected);
-                assert_eq!(heard.len(), expected.len());
+                let own_block = if speaks { &own } else { &all };
+                alone.convert(at, own_block, &nothing, &mut expected);
+                assert_eq!(played.len(), expected.len());
                 let off = |(a, b): (&i16, &i16)| a.abs_diff(*b);
-                let worst = heard.iter().zip(&expected).map(off).max();
+                let worst = played.iter().zip(&expected).map(off).max();
                 assert!(worst <= Some(1), "{rate_hz} Hz, tick {tick}: {worst:?}");
             }
         }
@@ -350,7 +357,7 @@ mod tests {
     #[test]
     fn more_samples_than_a_message_holds_are_several_messages() {
         let mut out = Vec::new();
-        voicing(192_000).write(&vec![7; 70_000], &mut out);
+        return_format(192_000).write(&vec![7; 70_000], &mut out);
         let mut rest = &out[..];
         let mut count = 0;
         while let Some((Message::Audio { payload, .. }, taken)) = parse(rest).unwrap() {

@@ -1,0 +1,91 @@
+//! Connections that another thread took and handed over.
+
+use std::sync::Arc;
+
+use super::{Worker, peer::Protocol, serve};
+use crate::{
+    net::conn::{body::Body, context::EndReason, handoff::HandedOver, socket::Socket, web::Web},
+    os::now_ns,
+};
+
+impl Worker {
+    /// Takes the sockets that wait.
+    pub(super) fn take_handed_over(&mut self) {
+        // What it says is that somebody came, not how many.
+        if let Some((handoff, _)) = &self.handoff {
+            let _ = handoff.bell().read();
+        }
+        while let Some(handed) = self.next_handed_over() {
+            if let Some((key, leftover)) = self.enter_handed_over(handed)
+                && let Err(reason) = self.begin(key, &leftover)
+            {
+                self.close(key, &reason);
+            }
+        }
+        self.close_gone();
+    }
+
+    /// Takes no more sockets; those that wait become peers, which do not begin.
+    pub(super) fn close_handoff(&mut self) {
+        if let Some((handoff, _)) = &self.handoff {
+            handoff.close();
+        }
+        while let Some(handed) = self.next_handed_over() {
+            self.enter_handed_over(handed);
+        }
+    }
+
+    fn next_handed_over(&self) -> Option<HandedOver> {
+        let (_, receiver) = self.handoff.as_ref()?;
+        receiver.try_recv().ok()
+    }
+
+    /// The key of the peer that it is now, and what was read of it already; none if it was refused.
+    fn enter_handed_over(&mut self, handed: HandedOver) -> Option<(u64, Vec<u8>)> {
+        let (socket, protocol, peer, leftover) = match handed {
+            HandedOver::Web {
+                stream,
+                leftover,
+                ask,
+            } => {
+                let peer = ask.peer;
+                let web = Protocol::Web(Box::new(Web::new(ask)));
+                (Socket::Tcp(stream), web, peer, leftover)
+            }
+            HandedOver::Body { stream, ask } => {
+                let peer = ask.peer;
+                let body = Protocol::Body(Box::new(Body::new(ask)));
+                (Socket::Unix(stream), body, peer, Vec::new())
+            }
+        };
+        let acceptor = self.acceptors.len() - 1;
+        let key = self.enter(acceptor, socket, protocol, Some(peer))?;
+        Some((key, leftover))
+    }
+
+    /// Begins a connection with the bytes already read of it.
+    fn begin(&mut self, key: u64, leftover: &[u8]) -> Result<(), EndReason> {
+        let Self {
+            common,
+            peers,
+            draining,
+            return_rings,
+            epoll,
+            ..
+        } = self;
+        let Some(peer) = peers.get_mut(&key) else {
+            return Ok(());
+        };
+        let account = Arc::clone(&peer.account);
+        let context = common.context(&account, now_ns());
+        peer.begin(&context)?;
+        // Its ring may have come with the beginning.
+        if let (Some(lease), Some(return_rings)) = (peer.output(), return_rings.as_mut()) {
+            return_rings.own(lease, key);
+        }
+        if !leftover.is_empty() {
+            serve::take(peer, leftover, &context, return_rings.as_mut(), draining)?;
+        }
+        serve::watch(peer, epoll)
+    }
+}
