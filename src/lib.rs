@@ -13,6 +13,7 @@
 //! - [`mixer`]: the one consumer. Sum, limiter, one block per tick.
 //! - [`output`]: blocks out: recordings, listeners, RTP, the return paths of participants.
 //! - [`net`]: audio from a network, and its way back: RTP, connections, admission and limits.
+//! - [`config`]: the one config, plain data, with its defaults; a TOML file as a layer over them.
 //! - [`engine`]: joins pool, mixer thread, feeders and outputs: start, stop, handle, report.
 //! - [`control`]: HTTP: commands in, figures and live audio out.
 
@@ -23,6 +24,7 @@
 pub use mixpool_queue as queue;
 
 pub mod audio;
+pub mod config;
 pub mod control;
 pub mod engine;
 pub mod ledger;

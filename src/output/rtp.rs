@@ -115,6 +115,18 @@ impl FromStr for RtpTarget {
     }
 }
 
+impl fmt::Display for RtpTarget {
+    /// As it is read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let codec = match self.encoding {
+            Encoding::MuLaw => "pcmu",
+            Encoding::ALaw => "pcma",
+            Encoding::S16Be | Encoding::S16Le => "l16",
+        };
+        write!(f, "{},{codec}", self.address)
+    }
+}
+
 /// What became of a mix that went out by RTP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RtpSent {

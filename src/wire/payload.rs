@@ -236,6 +236,24 @@ impl PayloadMap {
     }
 }
 
+impl fmt::Display for PayloadMap {
+    /// The types that differ from the static ones, each as an entry behind a comma: `,96=L16/16000/1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let usual = Self::default();
+        let pairs = self.payloads.iter().zip(&usual.payloads).enumerate();
+        for (payload_type, (payload, _)) in pairs.filter(|(_, (mine, usual))| mine != usual) {
+            match payload {
+                Payload::Audio(audio) => write!(f, ",{payload_type}={audio}")?,
+                Payload::ComfortNoise => write!(f, ",{payload_type}=CN/8000")?,
+                Payload::TelephoneEvent => write!(f, ",{payload_type}=telephone-event/8000")?,
+                // No entry says so.
+                Payload::Unsupported => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The name that RFC 3551 gives a static payload type, for messages; none for types without one.
 pub fn static_name(payload_type: u8) -> Option<&'static str> {
     Some(match payload_type {
