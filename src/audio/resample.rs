@@ -44,10 +44,10 @@ pub struct Converter {
     source_channels: usize,
     bus_channels: usize,
     /// Channels that are resampled: 2 from stereo to stereo, otherwise 1.
-    lanes: usize,
+    rate_channels: usize,
     /// None at equal rates.
     rate: Option<Rate>,
-    /// The lanes of the chunk being pushed; kept for its memory.
+    /// Planar channels of the chunk being pushed; kept for its memory.
     mixed: Vec<f32>,
     /// Interleaved samples of the bus that wait to be pulled.
     ready: VecDeque<i16>,
@@ -73,17 +73,17 @@ impl Converter {
         if source_channels == 0 {
             return Err(ConvertError::SourceChannels);
         }
-        let lanes = if source_channels == 2 && bus.channels() == 2 {
+        let rate_channels = if source_channels == 2 && bus.channels() == 2 {
             2
         } else {
             1
         };
         let rate = (source_rate_hz != bus.rate_hz())
-            .then(|| Rate::new(source_rate_hz, bus.rate_hz(), lanes));
+            .then(|| Rate::new(source_rate_hz, bus.rate_hz(), rate_channels));
         Ok(Self {
             source_channels: source_channels.into(),
             bus_channels: bus.channels().into(),
-            lanes,
+            rate_channels,
             rate,
             mixed: Vec::new(),
             ready: VecDeque::new(),
@@ -109,14 +109,14 @@ impl Converter {
             self.source_channels
         );
         self.mixed.clear();
-        if self.lanes == self.source_channels {
+        if self.rate_channels == self.source_channels {
             self.mixed
                 .extend(interleaved.iter().map(|&sample| finite(sample)));
         } else {
             self.mixed
                 .extend(interleaved.chunks_exact(self.source_channels).map(mean));
         }
-        let (ready, copies) = (&mut self.ready, self.bus_channels / self.lanes);
+        let (ready, copies) = (&mut self.ready, self.bus_channels / self.rate_channels);
         match &mut self.rate {
             Some(rate) => rate.push(&self.mixed, &mut |samples| deliver(samples, copies, ready)),
             None => deliver(&self.mixed, copies, ready),
@@ -125,7 +125,7 @@ impl Converter {
 
     /// Ends the input; the rest can be pulled. Again does nothing.
     pub fn finish(&mut self) {
-        let (ready, copies) = (&mut self.ready, self.bus_channels / self.lanes);
+        let (ready, copies) = (&mut self.ready, self.bus_channels / self.rate_channels);
         if let (Some(rate), false) = (&mut self.rate, self.finished) {
             rate.finish(&mut |samples| deliver(samples, copies, ready));
         }

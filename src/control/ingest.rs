@@ -61,7 +61,7 @@ fn problem_of(rejection: &Rejection) -> Problem {
     let status = match rejection {
         Rejection::Network { .. } => StatusCode::FORBIDDEN,
         Rejection::StreamsPerSource { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Rejection::InUse { .. } | Rejection::Dismissed => StatusCode::CONFLICT,
+        Rejection::InUse { .. } | Rejection::EndedByCommand => StatusCode::CONFLICT,
         Rejection::FirstMessage { .. } | Rejection::Idle { .. } => StatusCode::REQUEST_TIMEOUT,
         Rejection::Malformed {
             how: Malformed::Header,

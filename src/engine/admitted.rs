@@ -12,7 +12,7 @@ use crate::{
     ledger::Account,
     mixer::{ChannelStrip, Levels, Phase},
     queue::LeaseId,
-    stream::Dismissal,
+    stream::EndRequest,
     wire::label::Label,
 };
 
@@ -39,7 +39,7 @@ impl Asked {
 pub struct Admitted {
     account: Arc<Account>,
     channel_strip: Arc<ChannelStrip>,
-    pub(super) dismissal: Dismissal,
+    pub(super) end_request: EndRequest,
     pub(super) lease: LeaseId,
     pub(super) was_muted: Asked,
     pub(super) was_solo: Asked,
@@ -53,7 +53,7 @@ impl Admitted {
     pub(super) fn new(
         account: Arc<Account>,
         channel_strip: Arc<ChannelStrip>,
-        dismissal: Dismissal,
+        end_request: EndRequest,
         lease: LeaseId,
         from: String,
         at: Duration,
@@ -62,7 +62,7 @@ impl Admitted {
         Self {
             account,
             channel_strip,
-            dismissal,
+            end_request,
             lease,
             was_muted: Asked::default(),
             was_solo: Asked::default(),
@@ -118,8 +118,8 @@ impl Admitted {
     }
 
     /// Whether it was told to end.
-    pub fn is_dismissed(&self) -> bool {
-        self.dismissal.is_dismissed()
+    pub fn end_requested(&self) -> bool {
+        self.end_request.is_requested()
     }
 
     /// Whether it has not ended. The mixer alone says so, once the source has closed the ring and nothing
@@ -142,7 +142,7 @@ impl Admitted {
         Self::new(
             account,
             channel_strip,
-            Dismissal::default(),
+            EndRequest::default(),
             *lease,
             String::new(),
             Duration::ZERO,

@@ -187,7 +187,7 @@ impl Handle {
     /// [`Busy`]; then nothing is done.
     pub fn end(&self, stream: &Admitted) -> Result<(), Busy> {
         self.0.commands.steer(Command::End(stream.lease))?;
-        stream.dismissal.dismiss();
+        stream.end_request.request();
         Ok(())
     }
 

@@ -131,7 +131,7 @@ pub struct PlanReport {
     pub notes: Vec<String>,
 }
 
-/// A wish, and whether this host grants it: no limit.
+/// A request, and whether this host grants it: no limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HugePagesReport {
     /// Whether it is wished.

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::{ledger::Packet, mixer::ChannelStrip};
 
-    /// Adds a stream that offered one sample; it runs until its strip says that it ended.
+    /// Adds a stream that offered one sample; it runs until its channel strip says that it ended.
     fn add(accounts: &mut Accounts, id: &str) -> Arc<ChannelStrip> {
         let account = Arc::new(Account::new(id));
         account.offer(1);

@@ -13,7 +13,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::os::during;
 
-/// A wish to end. Clones share it.
+/// A request to end. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Stop {
     inner: Arc<Inner>,

@@ -23,7 +23,7 @@ pub enum Refusal {
     /// What it sends is not decoded here.
     Payload,
     /// Its stream was ended by command, and it goes on sending.
-    Dismissed,
+    EndedByCommand,
     /// A running stream has the name that it asks for.
     InUse,
     /// The server ends, or its mixer has too many commands waiting.
@@ -39,7 +39,7 @@ impl Refusal {
         Self::Connections,
         Self::FirstMessage,
         Self::Payload,
-        Self::Dismissed,
+        Self::EndedByCommand,
         Self::InUse,
         Self::Unavailable,
     ];
@@ -53,7 +53,7 @@ impl Refusal {
             Self::Connections => "connections",
             Self::FirstMessage => "first_message",
             Self::Payload => "payload_type",
-            Self::Dismissed => "ended_by_command",
+            Self::EndedByCommand => "ended_by_command",
             Self::InUse => "in_use",
             Self::Unavailable => "unavailable",
         }

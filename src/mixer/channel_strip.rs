@@ -36,7 +36,7 @@ pub struct Levels {
     pub phase: Phase,
 }
 
-/// One stream as the mixer sees it. Made with its [`NewInput`](super::NewInput::strip).
+/// The mixer's state of one stream. Made with its [`NewInput`](super::NewInput::channel_strip).
 #[derive(Debug)]
 pub struct ChannelStrip {
     /// All but the ring's bytes, so that what is read together is of one moment:

@@ -42,7 +42,7 @@ pub(super) struct Input {
     /// Whether an output leaves it out, or a monitor hears it.
     pub(super) is_heard_apart: bool,
     /// Whether it was ended by command: what it gives is discarded, once it has gone to silence.
-    pub(super) is_dismissed: bool,
+    pub(super) is_ended_by_command: bool,
     channel_strip: Arc<ChannelStrip>,
     fader: Fader,
     /// Largest magnitude that it gave since the levels were refreshed.
@@ -106,7 +106,7 @@ impl Input {
             account: Arc::clone(&new.account),
             source: new.source,
             is_heard_apart: new.output.is_some(),
-            is_dismissed: false,
+            is_ended_by_command: false,
             channel_strip: Arc::clone(&new.channel_strip),
             fader: Fader::new(new.gain, format),
             peak: 0,
@@ -134,14 +134,14 @@ impl Input {
     }
 
     /// The stream is ended by command.
-    pub(super) fn dismiss(&mut self) {
-        self.is_dismissed = true;
+    pub(super) fn end_by_command(&mut self) {
+        self.is_ended_by_command = true;
         self.fader.close();
     }
 
     /// Whether all that it gives from now on is discarded.
     pub(super) fn is_discarded(&self) -> bool {
-        self.is_dismissed && self.fader.is_silent()
+        self.is_ended_by_command && self.fader.is_silent()
     }
 
     /// Returns whether that changed anything.
@@ -285,7 +285,7 @@ impl Input {
         self.ended = drained && consumer.is_finished(self.lease).expect(OURS);
         // Where the source places its frames, it knows what is missing, and says so. Of a stream that is
         // being ended nothing is missed.
-        if self.timing == Timing::Arrival && !self.is_dismissed {
+        if self.timing == Timing::Arrival && !self.is_ended_by_command {
             // Silence after the last sample is the end, not a loss.
             let wanted = if self.ended {
                 self.position - self.window

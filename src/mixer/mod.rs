@@ -184,7 +184,7 @@ impl Mixer {
                     self.inputs.set_solo(lease, solo);
                 }
             }
-            Command::End(lease) => self.dismiss(lease),
+            Command::End(lease) => self.end_by_command(lease),
             Command::Monitor(lease, monitor) => {
                 if self.commanded(lease).is_some() {
                     // Of a tick under way it may have missed the stream.
@@ -205,7 +205,7 @@ impl Mixer {
     /// The stream of this lease, if it takes commands.
     fn commanded(&mut self, lease: LeaseId) -> Option<&mut Input> {
         let input = self.inputs.get_mut(lease)?;
-        (!input.is_dismissed).then_some(input)
+        (!input.is_ended_by_command).then_some(input)
     }
 
     fn note_listeners(&mut self, lease: LeaseId) {
@@ -217,10 +217,10 @@ impl Mixer {
 
     /// Ends a stream by command: what it plays goes to silence as if it were muted. One that waits is visited by each tick from now on, like those that
     /// play, until its producer closes.
-    fn dismiss(&mut self, lease: LeaseId) {
+    fn end_by_command(&mut self, lease: LeaseId) {
         self.inputs.set_solo(lease, false);
         if let Some(input) = self.inputs.get_mut(lease) {
-            input.dismiss();
+            input.end_by_command();
         }
         if let Some(input) = self.inputs.take_waiting(lease) {
             self.inputs.play(input);
@@ -346,7 +346,7 @@ impl Mixer {
                 prefetch(inputs, index, consumer, frame_bytes(block));
             }
             let input = &mut inputs[index];
-            if whole && !input.is_dismissed {
+            if whole && !input.is_ended_by_command {
                 if !input.has_window(consumer, block as u64) {
                     self.next_input = index;
                     return Some(input.lease);

@@ -3,11 +3,11 @@
 //! Each output has a thread and a ring of its own, so what is slow costs itself alone: a disk that
 //! stalls delays no tick, and what does not fit its ring is dropped there and counted.
 
-mod lane;
 pub mod live;
 pub mod participants;
 mod recording;
 mod rtp;
+mod worker_queue;
 
 pub use recording::{
     Recorded, Recorder, Recording, RecordingError, RecordingFile, RecordingInput, RecordingPhase,

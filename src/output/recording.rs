@@ -30,7 +30,7 @@ use std::{
 
 pub use self::file::{RecordingFile, stamped};
 use self::writing::{Progress, Writing};
-use super::lane::{self, Input, Lane, LaneError, PANICKED};
+use super::worker_queue::{self, Input, PANICKED, WorkerQueue, WorkerQueueError};
 use crate::{audio::Format, queue::BuildError};
 
 /// Time that the ring between mixer and disk holds, at least.
@@ -219,7 +219,7 @@ impl Recording {
         let file = Writing::new(awaited, format);
         let progress = Arc::clone(file.progress());
         let ring_bytes = Self::ring_bytes(format, block);
-        let Lane { input, thread } = Lane::start("recording", ring_bytes, file)?;
+        let WorkerQueue { input, thread } = WorkerQueue::start("recording", ring_bytes, file)?;
         Ok(Self {
             input: RecordingInput { input, next: 0 },
             recorder: Recorder {
@@ -234,7 +234,7 @@ impl Recording {
     pub fn ring_bytes(format: Format, block: usize) -> u64 {
         let second = u64::from(format.rate_hz()) * u64::from(format.channels());
         let message = (INDEX_BYTES + 2 * block) as u64;
-        lane::ring_bytes((2 * second * BUFFERED.as_secs()).max(4 * message))
+        worker_queue::ring_bytes((2 * second * BUFFERED.as_secs()).max(4 * message))
     }
 
     /// Hands over the file: see [`Recorder::write_to`].
@@ -360,11 +360,11 @@ impl Waiting {
     }
 }
 
-impl From<LaneError> for RecordingError {
-    fn from(error: LaneError) -> Self {
+impl From<WorkerQueueError> for RecordingError {
+    fn from(error: WorkerQueueError) -> Self {
         match error {
-            LaneError::Buffer(error) => Self::Buffer(error),
-            LaneError::Thread(error) => Self::Thread(error),
+            WorkerQueueError::Buffer(error) => Self::Buffer(error),
+            WorkerQueueError::Thread(error) => Self::Thread(error),
         }
     }
 }

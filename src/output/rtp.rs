@@ -19,7 +19,7 @@ use std::{
 };
 
 use self::packets::{Chance, Packets};
-use super::lane::{Lane, LaneError, Work};
+use super::worker_queue::{Work, WorkerQueue, WorkerQueueError};
 use crate::{
     audio::{Encoding, Format},
     queue::BuildError,
@@ -84,11 +84,11 @@ pub enum RtpOutError {
     Thread(#[source] io::Error),
 }
 
-impl From<LaneError> for RtpOutError {
-    fn from(error: LaneError) -> Self {
+impl From<WorkerQueueError> for RtpOutError {
+    fn from(error: WorkerQueueError) -> Self {
         match error {
-            LaneError::Buffer(error) => Self::Buffer(error),
-            LaneError::Thread(error) => Self::Thread(error),
+            WorkerQueueError::Buffer(error) => Self::Buffer(error),
+            WorkerQueueError::Thread(error) => Self::Thread(error),
         }
     }
 }
@@ -201,7 +201,7 @@ impl RtpProgress {
 /// A mix that goes out by RTP: the mixer's end of it.
 #[derive(Debug)]
 pub struct RtpOut {
-    lane: Lane<RtpSent>,
+    worker_queue: WorkerQueue<RtpSent>,
     progress: RtpProgress,
     channels: u64,
     /// Index of the next sample, per channel.
@@ -257,7 +257,7 @@ impl RtpOut {
         };
         Ok(Self {
             progress,
-            lane: Lane::start("rtp-out", second * BUFFERED.as_secs(), sending)?,
+            worker_queue: WorkerQueue::start("rtp-out", second * BUFFERED.as_secs(), sending)?,
             channels: u64::from(format.channels()),
             next: 0,
             sdp,
@@ -280,7 +280,7 @@ impl RtpOut {
     pub fn send(&mut self, at: u64, contributors: &[u32], samples: &[i16]) {
         self.next = at + samples.len() as u64 / self.channels;
         let named = 4 * contributors.len();
-        self.lane
+        self.worker_queue
             .input
             .send(HEAD_BYTES + named + 2 * samples.len(), |message| {
                 let (index, rest) = message.split_at_mut(8);
@@ -299,9 +299,9 @@ impl RtpOut {
     /// If the sending thread did: a bug.
     pub fn finish(mut self) -> RtpSent {
         // Nothing, but at its index: so what was lost at the end is counted, too.
-        self.lane.input.wait_for_room(HEAD_BYTES);
+        self.worker_queue.input.wait_for_room(HEAD_BYTES);
         self.send(self.next, &[], &[]);
-        self.lane.finish()
+        self.worker_queue.finish()
     }
 }
 

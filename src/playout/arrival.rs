@@ -1,12 +1,12 @@
-//! Where a packet that comes belongs on the line, and whether it is to be believed.
+//! Places arriving packets on the line, and checks their time stamps.
 
 use std::time::Duration;
 
 use crate::ledger::Discard;
 
-use super::{Playout, books::Books, buffer::Run};
+use super::{Playout, accounting::Accounting, buffer::Run};
 
-/// A packet further off than this is believed only if the next agrees with it. In milliseconds.
+/// A packet further off than this is accepted only if the next agrees with it. In milliseconds.
 pub(super) const STRAY_MS: u64 = 500;
 /// After so much that came late in a row, the stream begins anew. In milliseconds.
 const RESTART_MS: u64 = 500;
@@ -53,7 +53,12 @@ impl Playout {
     /// Whether the time of a packet can be true. One that is far from where it should be is dropped,
     /// unless the one before was there too: then the sender's clock jumped, or stood still, and the
     /// stream begins anew.
-    pub(super) fn belief(&mut self, start: u64, frames: u64, number: u64) -> Belief {
+    pub(super) fn check_timestamp(
+        &mut self,
+        start: u64,
+        frames: u64,
+        number: u64,
+    ) -> TimestampCheck {
         let (far, cursor) = (self.samples(STRAY_MS), self.line.cursor());
         // After a pause there is nothing but the delay between the cursor and what comes.
         let far_ahead = far + self.latency_cap / 2;
@@ -69,9 +74,9 @@ impl Playout {
                 self.stray = None;
             }
             return if restart {
-                Belief::Restart
+                TimestampCheck::Restart
             } else {
-                Belief::Plausible
+                TimestampCheck::Plausible
             };
         }
         let agrees = self
@@ -81,11 +86,11 @@ impl Playout {
         // What goes on where all that came ended is no stray: the sender stood still.
         if agrees || self.line.goes_on_with(number, start) {
             self.stray = None;
-            Belief::Restart
+            TimestampCheck::Restart
         } else if ahead {
-            Belief::Ahead
+            TimestampCheck::Ahead
         } else {
-            Belief::Behind
+            TimestampCheck::Behind
         }
     }
 
@@ -96,7 +101,7 @@ impl Playout {
         number: u64,
         samples: &[i16],
         at_ns: u64,
-        books: Books<'_>,
+        accounting: Accounting<'_>,
     ) -> Taken {
         let end = start + (samples.len() / self.channels) as u64;
         let mut run = Run {
@@ -109,16 +114,16 @@ impl Playout {
         };
         if self.line.is_newer(number) && self.line.buffer.is_empty() {
             let room = self.control.room_to_grow(self.line.shift());
-            self.line.settle_dry(&run, room, books);
+            self.line.settle_dry(&run, room, accounting);
         }
         let cursor = self.line.cursor();
         if start > cursor + self.latency_cap {
             let to = start - self.control.needed();
-            self.line.pass(to, Discard::LatencyCap, books);
+            self.line.pass(to, Discard::LatencyCap, accounting);
         }
         self.control.moved(self.line.moved(), at_ns);
         let late = cursor.clamp(start, end) - start;
-        books.late(start, start + late);
+        accounting.late(start, start + late);
         run.start += late;
         let samples = &samples[late as usize * self.channels..];
         let new = if samples.is_empty() {
@@ -126,7 +131,7 @@ impl Playout {
         } else if let Ok(new) = self.line.buffer.insert(run, samples) {
             new
         } else {
-            books.discarded(Discard::LatencyCap, run.start, run.end - run.start);
+            accounting.discarded(Discard::LatencyCap, run.start, run.end - run.start);
             0
         };
         Taken { new, late }
@@ -135,7 +140,7 @@ impl Playout {
 
 /// What is to be thought of a packet's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Belief {
+pub(super) enum TimestampCheck {
     Plausible,
     /// The stream begins anew with it.
     Restart,

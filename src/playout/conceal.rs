@@ -239,16 +239,16 @@ fn best_lag(samples: &[f32], shortest: usize, longest: usize, compared: usize) -
 
 /// The scalar product, in eight lanes.
 fn product(one: &[f32], other: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 8];
+    let mut parts = [0.0f32; 8];
     let (one, rest) = one.as_chunks::<8>();
     let (other, other_rest) = other.as_chunks::<8>();
     for (one, other) in one.iter().zip(other) {
-        for (lane, (a, b)) in lanes.iter_mut().zip(one.iter().zip(other)) {
-            *lane += a * b;
+        for (part, (a, b)) in parts.iter_mut().zip(one.iter().zip(other)) {
+            *part += a * b;
         }
     }
     let rest: f32 = rest.iter().zip(other_rest).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + rest
+    parts.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     /// A voice of this period: harmonics that fall off.
-    fn voice(period: f64, from: usize, count: usize, channels: usize) -> Vec<i16> {
+    fn tone(period: f64, from: usize, count: usize, channels: usize) -> Vec<i16> {
         let sample = |n: usize| {
             let turn = std::f64::consts::TAU * n as f64 / period;
             let harmonics = (1..6).map(f64::from).map(|k| (k * turn + k * k).sin() / k);
@@ -281,12 +281,12 @@ mod tests {
             let period = f64::from(rate_hz / 100);
             let (heard, gap) = (rate_hz as usize / 5, rate_hz as usize / 100);
             let mut concealer = Concealer::new(rate_hz, channels);
-            for chunk in voice(period, 0, heard, channels).chunks(160) {
+            for chunk in tone(period, 0, heard, channels).chunks(160) {
                 concealer.hear(chunk);
             }
             let mut out = vec![0; gap * channels];
             assert_eq!(concealer.fill(&mut out), gap);
-            let expected = voice(period, heard, gap, channels);
+            let expected = tone(period, heard, gap, channels);
             let off: Vec<i16> = out.iter().zip(&expected).map(|(a, b)| a - b).collect();
             assert!(power(&off) < power(&expected) / 100.0, "{rate_hz}");
         }
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn it_fades_by_a_fifth_every_ten_milliseconds_and_is_silent_at_sixty() {
         let mut concealer = Concealer::new(8000, 1);
-        concealer.hear(&voice(80.0, 0, 800, 1));
+        concealer.hear(&tone(80.0, 0, 800, 1));
         let mut out = [0; 800];
         assert_eq!(concealer.fill(&mut out), 480);
         assert_eq!(concealer.fill(&mut out[480..]), 0);
@@ -311,7 +311,7 @@ mod tests {
     fn in_pieces_it_is_the_same() {
         let made = |piece: usize| {
             let mut concealer = Concealer::new(8000, 2);
-            concealer.hear(&voice(63.0, 0, 500, 2));
+            concealer.hear(&tone(63.0, 0, 500, 2));
             let mut out = vec![0; 960];
             for out in out.chunks_mut(2 * piece) {
                 concealer.fill(out);
@@ -329,10 +329,10 @@ mod tests {
             concealer.hear(&[idle; 800]);
             assert_eq!(concealer.fill(&mut out), 0);
         }
-        concealer.hear(&voice(80.0, 0, 800, 1));
+        concealer.hear(&tone(80.0, 0, 800, 1));
         concealer.forget();
         assert_eq!(concealer.fill(&mut out), 0);
-        concealer.hear(&voice(80.0, 0, 100, 1));
+        concealer.hear(&tone(80.0, 0, 100, 1));
         assert_eq!(concealer.fill(&mut out), 0);
     }
 

@@ -14,7 +14,7 @@ use super::{
     Delay,
     drift::Drift,
     jitter::{Excess, Jitter},
-    line::{Moved, START, Wish},
+    line::{Correction, Moved, START},
 };
 
 /// A converter's chunk, and half its filter in samples at the lower rate.
@@ -122,18 +122,18 @@ impl Control {
     }
 
     /// How the line should move now.
-    pub(super) fn wish(&mut self, now_ns: u64, shift: i64) -> Wish {
+    pub(super) fn correction(&mut self, now_ns: u64, shift: i64) -> Correction {
         let shift_ns = self.ns(shift);
         let excess = if self.adaptive {
             self.jitter.excess(shift_ns)
         } else {
             Excess::default()
         };
-        Wish {
-            follow: (self.drift).wish(self.since_origin(now_ns), self.sample_ns),
+        Correction {
+            follow: (self.drift).correction(self.since_origin(now_ns), self.sample_ns),
             excess: (excess.ns as f64 / self.sample_ns) as i64,
             // A sender that drifts comes to need what is missing; another may never.
-            in_speech: excess.in_speech || (excess.ns < 0 && self.drift.believed()),
+            in_speech: excess.in_speech || (excess.ns < 0 && self.drift.locked()),
         }
     }
 

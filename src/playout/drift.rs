@@ -5,7 +5,7 @@
 //! the median of the slopes between points half the window apart (Theil's incomplete method), its level
 //! the median of what is left: packets that all came late for a while move neither.
 //!
-//! **Dead band.** A slope is believed only when it moves the line, over the whole window, by more than a
+//! **Dead band.** A slope is followed only when it moves the line, over the whole window, by more than a
 //! millisecond and by several times the scatter of the points. Until then nothing is followed, so a
 //! sender whose clock is exact keeps its samples bit for bit. The window grows from ten seconds to eight
 //! minutes, and so the band gets narrower: from about 100 ppm to 2.
@@ -13,11 +13,11 @@
 //! **Position.** What is followed is the line, not the slope: an error of the slope does not add up.
 
 const POINTS: usize = 64;
-/// Points after which a slope may be believed.
+/// Points after which a slope may be followed.
 const POINTS_MIN: usize = 10;
 const SPACING_NS: f64 = 1e9;
 const SPACING_NS_MAX: f64 = 16e9;
-/// The line's movement over the window that is believed: at least this, and so many times the scatter.
+/// The line's movement over the window that is followed: at least this, and so many times the scatter.
 const MOVED_NS: f64 = 1e6;
 const MOVED_SCATTERS: f64 = 6.0;
 /// No clock is this far off.
@@ -56,7 +56,7 @@ pub(super) struct Drift {
     least: Option<Point>,
     until: f64,
     line: Option<Line>,
-    believed: bool,
+    locked: bool,
     /// Points in a row far from the line.
     steps: u32,
     /// When the stream was last where it should be, and where the line was then, once that is known.
@@ -75,7 +75,7 @@ impl Drift {
             least: None,
             until: 0.0,
             line: None,
-            believed: false,
+            locked: false,
             steps: 0,
             since: 0.0,
             reference: None,
@@ -89,7 +89,7 @@ impl Drift {
         self.spacing = SPACING_NS;
         self.least = None;
         self.line = None;
-        self.believed = false;
+        self.locked = false;
         self.steps = 0;
         self.settle(at);
     }
@@ -98,17 +98,17 @@ impl Drift {
     pub(super) fn settle(&mut self, at: f64) {
         self.since = at;
         self.followed = 0;
-        self.reference = self.line.filter(|_| self.believed).map(|line| line.at(at));
+        self.reference = self.line.filter(|_| self.locked).map(|line| line.at(at));
     }
 
     /// Whether the clocks differ, beyond the dead band.
-    pub(super) fn believed(&self) -> bool {
-        self.believed
+    pub(super) fn locked(&self) -> bool {
+        self.locked
     }
 
     /// How much faster the sender's clock is than ours, in millionths; 0 if that is in the dead band.
     pub(super) fn ppm(&self) -> f64 {
-        let line = self.line.filter(|_| self.believed);
+        let line = self.line.filter(|_| self.locked);
         line.map_or(0.0, |line| -line.slope * 1e6)
     }
 
@@ -130,18 +130,18 @@ impl Drift {
 
     /// How many samples, of this length, to insert so that the stream stays with the sender; less than
     /// none to take out. Zero in the dead band.
-    pub(super) fn wish(&mut self, at: f64, sample: f64) -> i64 {
-        let Some(line) = self.line.filter(|_| self.believed) else {
+    pub(super) fn correction(&mut self, at: f64, sample: f64) -> i64 {
+        let Some(line) = self.line.filter(|_| self.locked) else {
             return 0;
         };
         let (since, first) = (self.since, self.points[0].at);
         let reference = *self
             .reference
             .get_or_insert_with(|| line.at(since.max(first)));
-        let wish = (line.at(at) - reference) / sample - self.followed as f64;
+        let correction = (line.at(at) - reference) / sample - self.followed as f64;
         // Never back: that is the scatter's doing.
-        if wish.signum() == line.slope.signum() {
-            wish as i64
+        if correction.signum() == line.slope.signum() {
+            correction as i64
         } else {
             0
         }
@@ -215,14 +215,14 @@ impl Drift {
         let moved = slope.abs() * window;
         let asked = MOVED_NS.max(MOVED_SCATTERS * scatter);
         // It takes less to go on believing than to begin.
-        let asked = if self.believed { asked / 2.0 } else { asked };
+        let asked = if self.locked { asked / 2.0 } else { asked };
         let line = Line {
             slope,
             level,
             scatter,
         };
-        self.believed = moved > asked && slope.abs() < SLOPE_MAX;
-        if !self.believed && self.reference.take().is_some() {
+        self.locked = moved > asked && slope.abs() < SLOPE_MAX;
+        if !self.locked && self.reference.take().is_some() {
             self.since = points[points.len() - 1].at;
             self.followed = 0;
         }
@@ -253,8 +253,8 @@ mod tests {
             let at = packet as f64 * 2e7;
             let moved = -ppm * 1e-6 * at;
             drift.observe(moved + random.random_range(0.0..=1.0) * jitter_ms * 1e6, at);
-            let wish = drift.wish(at, SAMPLE);
-            drift.follow(wish.signum());
+            let correction = drift.correction(at, SAMPLE);
+            drift.follow(correction.signum());
             lag = lag.max((moved / SAMPLE - drift.followed as f64).abs());
         }
         lag
@@ -271,7 +271,7 @@ mod tests {
                     "{ppm} {jitter_ms} {}",
                     drift.ppm()
                 );
-                // Less than 6 ms before it is believed, and ever after.
+                // Less than 6 ms before it is followed, and ever after.
                 assert!(lag < 48.0, "{ppm} {jitter_ms} {lag}");
             }
         }
@@ -294,7 +294,7 @@ mod tests {
             let step = if packet < 30_000 { 0.0 } else { 40e6 };
             let at = f64::from(packet) * 2e7;
             drift.observe(step + f64::from(packet % 7) * 1e6, at);
-            assert_eq!(drift.wish(at, SAMPLE), 0, "{packet}");
+            assert_eq!(drift.correction(at, SAMPLE), 0, "{packet}");
         }
     }
 
@@ -305,8 +305,8 @@ mod tests {
         let followed = drift.followed;
         assert!((-161..=-158).contains(&followed), "{followed}");
         drift.settle(100.0 * SECOND);
-        assert_eq!(drift.wish(100.0 * SECOND, SAMPLE), 0);
+        assert_eq!(drift.correction(100.0 * SECOND, SAMPLE), 0);
         // 200 ppm of 10 s, 80,000 samples.
-        assert_eq!(drift.wish(110.01 * SECOND, SAMPLE), -16);
+        assert_eq!(drift.correction(110.01 * SECOND, SAMPLE), -16);
     }
 }

@@ -10,7 +10,7 @@
 use crate::ledger::Discard;
 
 use super::{
-    books::Books,
+    accounting::Accounting,
     buffer::{Buffer, Run},
     conceal::Concealer,
     fade::{self, Fade},
@@ -34,7 +34,7 @@ const CUT_MS: u64 = 5;
 
 /// How a line should move against the clock, in samples per channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct Correction {
     /// To insert, or to take out if less than none, to stay with the sender's clock.
     pub(super) follow: i64,
     /// To take out, or to insert if less than none, because the delay is not what is needed.
@@ -94,7 +94,7 @@ pub(super) struct Line {
     next: Box<[i16]>,
     /// The longest cut of silence.
     cut: u64,
-    wish: Wish,
+    correction: Correction,
     moved: Moved,
     /// Concealment to play without moving on.
     pad: u64,
@@ -125,7 +125,7 @@ impl Line {
             concealer: conceal.then_some(concealer),
             fade: Fade::new(channels),
             cut: samples(CUT_MS).max(1),
-            wish: Wish::default(),
+            correction: Correction::default(),
             moved: Moved::default(),
             pad: 0,
         }
@@ -199,7 +199,7 @@ impl Line {
     /// A run comes that is newer than all that was played: now it is known what the dry time was. If the
     /// run is overdue, the stream goes on up to `room` samples earlier than where it is: so much of what
     /// passed has become delay, and a little is added so that the next to come as late is in time.
-    pub(super) fn settle_dry(&mut self, run: &Run, room: u64, books: Books<'_>) {
+    pub(super) fn settle_dry(&mut self, run: &Run, room: u64, accounting: Accounting<'_>) {
         let (from, to) = self.gap_before(run);
         // What only makes a pause longer is no gap.
         let pause = run.fresh || self.edge.paused || (run.start > self.edge.end && from == to);
@@ -217,10 +217,10 @@ impl Line {
             }
         }
         if self.dry > 0 {
-            books.missed(from.max(dry_from), to.min(dry_to));
-            books.missed(run.start.max(dry_from), self.cursor.min(run.end));
+            accounting.missed(from.max(dry_from), to.min(dry_to));
+            accounting.missed(run.start.max(dry_from), self.cursor.min(run.end));
             if !pause {
-                books.missed(dry_to - growth, dry_to);
+                accounting.missed(dry_to - growth, dry_to);
             }
             self.dry = 0;
         }
@@ -236,16 +236,16 @@ impl Line {
     }
 
     /// Passes over all before `to`, which is discarded.
-    pub(super) fn pass(&mut self, to: u64, why: Discard, books: Books<'_>) {
+    pub(super) fn pass(&mut self, to: u64, why: Discard, accounting: Accounting<'_>) {
         let from = self.cursor;
-        books.discarded(why, from, self.buffer.count(from, to));
+        accounting.discarded(why, from, self.buffer.count(from, to));
         self.cursor = to;
         self.moved.delay = true;
         self.drop_played();
     }
 
     /// The sender is silent from `at` on.
-    pub(super) fn pause(&mut self, at: u64, books: Books<'_>) {
+    pub(super) fn pause(&mut self, at: u64, accounting: Accounting<'_>) {
         let last = self.numbers.newest().unwrap_or(0);
         let run = Run {
             start: at,
@@ -262,7 +262,7 @@ impl Line {
             if self.dry > 0 {
                 let dry = self.cursor - self.dry;
                 let (from, to) = self.gap_before(&run);
-                books.missed(from.max(dry), to.min(self.cursor));
+                accounting.missed(from.max(dry), to.min(self.cursor));
                 // What ended the pause may be under way.
                 self.dry = self.dry.min(self.cursor - at);
             }
@@ -273,8 +273,8 @@ impl Line {
 
     /// Moves against the clock if it can be done here: once for each block. What cannot be done now, a
     /// pause in the block may bring.
-    pub(super) fn steer(&mut self, wish: Wish, books: Books<'_>) {
-        self.wish = wish;
+    pub(super) fn steer(&mut self, correction: Correction, accounting: Accounting<'_>) {
+        self.correction = correction;
         self.drop_played();
         let Some(run) = self.buffer.head().copied() else {
             return;
@@ -285,22 +285,24 @@ impl Line {
             return;
         }
         let silent = |length| self.buffer.peak(cursor, length) <= SILENT;
-        if wish.excess < 0 && silent(cut) {
-            self.pad = cut.min(wish.excess.unsigned_abs());
+        if correction.excess < 0 && silent(cut) {
+            self.pad = cut.min(correction.excess.unsigned_abs());
             self.moved.delay = true;
-        } else if wish.excess > 0 && silent(cut + fade::LENGTH) {
-            self.take_out(cut.min(wish.excess as u64), books);
-        } else if wish.excess > 0 && wish.in_speech {
-            self.take_out(1, books);
-        } else if wish.excess < 0 && wish.in_speech {
+        } else if correction.excess > 0 && silent(cut + fade::LENGTH) {
+            self.take_out(cut.min(correction.excess as u64), accounting);
+        } else if correction.excess > 0 && correction.in_speech {
+            self.take_out(1, accounting);
+        } else if correction.excess < 0 && correction.in_speech {
             self.slip(1);
             self.moved.delay = true;
-        } else if wish.follow.signum() * wish.excess.signum() < 0 || wish.excess == 0 {
+        } else if correction.follow.signum() * correction.excess.signum() < 0
+            || correction.excess == 0
+        {
             // Not against what the delay asks for.
-            let step = wish.follow.signum();
+            let step = correction.follow.signum();
             self.slip(step);
             self.moved.followed += step;
-            self.wish.follow -= step;
+            self.correction.follow -= step;
         }
     }
 
@@ -328,17 +330,17 @@ impl Line {
     }
 
     /// Cuts samples out of a run, with a cross-fade over the cut.
-    fn take_out(&mut self, count: u64, books: Books<'_>) {
+    fn take_out(&mut self, count: u64, accounting: Accounting<'_>) {
         self.fade.begin(&self.buffer, self.cursor);
-        books.discarded(Discard::DelayChange, self.cursor, count);
+        accounting.discarded(Discard::DelayChange, self.cursor, count);
         self.cursor += count;
-        self.wish.excess -= count as i64;
+        self.correction.excess -= count as i64;
         self.moved.delay = true;
     }
 
     /// Plays up to `out.len()` samples of one kind into `out`; gives what they are and how many per
     /// channel. Time passes in any case.
-    pub(super) fn play(&mut self, out: &mut [i16], books: Books<'_>) -> (Sound, usize) {
+    pub(super) fn play(&mut self, out: &mut [i16], accounting: Accounting<'_>) -> (Sound, usize) {
         let wanted = (out.len() / self.channels) as u64;
         self.drop_played();
         if self.pad > 0 {
@@ -350,12 +352,12 @@ impl Line {
             let (sound, count) = self.play_concealment(wanted.min(self.pad), closing, out);
             self.pad -= count;
             self.played += count;
-            books.missed(self.cursor, self.cursor + count);
+            accounting.missed(self.cursor, self.cursor + count);
             return (sound, count as usize);
         }
         let (sound, count) = match self.buffer.head().copied() {
             Some(run) if run.start <= self.cursor => self.play_audio(&run, wanted, out),
-            Some(run) => self.play_before(&run, wanted, out, books),
+            Some(run) => self.play_before(&run, wanted, out, accounting),
             None if self.ended => self.play_silence(wanted, out),
             None => {
                 let (sound, count) = if self.edge.paused {
@@ -393,7 +395,7 @@ impl Line {
         run: &Run,
         wanted: u64,
         out: &mut [i16],
-        books: Books<'_>,
+        accounting: Accounting<'_>,
     ) -> (Sound, u64) {
         let (from, to) = self.gap_before(run);
         if (from..to).contains(&self.cursor) {
@@ -404,23 +406,23 @@ impl Line {
                 end: run.end,
             });
             let (sound, count) = self.play_concealment(wanted, closing, out);
-            books.missed(self.cursor, self.cursor + count);
+            accounting.missed(self.cursor, self.cursor + count);
             return (sound, count);
         }
         let end = if self.cursor < from { from } else { run.start };
-        let insert = if self.wish.excess == 0 {
-            self.wish.follow
+        let insert = if self.correction.excess == 0 {
+            self.correction.follow
         } else {
-            -self.wish.excess
+            -self.correction.excess
         };
         if insert != 0 {
             let inserted = insert.max(-((end - self.cursor) as i64));
-            if self.wish.excess == 0 {
+            if self.correction.excess == 0 {
                 self.moved.followed += inserted;
             } else {
                 self.moved.delay = true;
             }
-            self.wish = Wish::default();
+            self.correction = Correction::default();
             self.cursor = self.cursor.wrapping_add_signed(-inserted);
         }
         self.play_silence(wanted.min(end - self.cursor), out)

@@ -30,8 +30,8 @@
 //!
 //! Elsewhere the sender's samples are placed as they came.
 
+mod accounting;
 mod arrival;
-mod books;
 mod buffer;
 mod conceal;
 mod control;
@@ -50,7 +50,9 @@ use crate::{
     stream::Stream,
 };
 
-use self::{arrival::Belief, books::Books, control::Control, line::Line, output::Output};
+use self::{
+    accounting::Accounting, arrival::TimestampCheck, control::Control, line::Line, output::Output,
+};
 
 /// How long the samples of a packet wait before they play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,10 +214,10 @@ impl Playout {
             samples,
             at_ns,
         } = arrived;
-        let books = self.books(stream);
+        let accounting = self.accounting(stream);
         let number = self.number(sequence);
         if self.line.numbers.mark(number, true) {
-            books.count(Packet::Duplicate);
+            accounting.count(Packet::Duplicate);
             return Time::GoesOn;
         }
         let frames = (samples.len() / self.channels) as u64;
@@ -224,26 +226,26 @@ impl Playout {
         }
         self.line.ended = false;
         let known = self.time_base.map(|base| timestamp.wrapping_add(base));
-        let belief = known.map_or(Belief::Plausible, |start| {
-            self.belief(start, frames, number)
+        let check_timestamp = known.map_or(TimestampCheck::Plausible, |start| {
+            self.check_timestamp(start, frames, number)
         });
-        let (start, time) = match (known, belief) {
-            (Some(start), Belief::Plausible) => (start, Time::GoesOn),
-            (Some(_), Belief::Ahead) => {
-                books.discarded(Discard::Ended, line::START, frames);
+        let (start, time) = match (known, check_timestamp) {
+            (Some(start), TimestampCheck::Plausible) => (start, Time::GoesOn),
+            (Some(_), TimestampCheck::Ahead) => {
+                accounting.discarded(Discard::Ended, line::START, frames);
                 return Time::Astray;
             }
-            (Some(_), Belief::Behind) => {
-                books.count(Packet::Late);
-                books.late(line::START, line::START + frames);
+            (Some(_), TimestampCheck::Behind) => {
+                accounting.count(Packet::Late);
+                accounting.late(line::START, line::START + frames);
                 return Time::Astray;
             }
-            (None, _) | (_, Belief::Restart) => {
+            (None, _) | (_, TimestampCheck::Restart) => {
                 if known.is_some() {
                     self.control.restart(at_ns);
                 }
                 if !std::mem::take(&mut self.resumes) {
-                    books.account.begin_segment();
+                    accounting.account.begin_segment();
                 }
                 let start = self.anchor(number, at_ns);
                 self.time_base = Some(start.wrapping_sub(timestamp));
@@ -251,7 +253,7 @@ impl Playout {
                 (start, Time::Begins)
             }
         };
-        let network = books.account.network();
+        let network = accounting.account.network();
         self.control
             .observe(start, at_ns, self.line.shift(), network);
         self.line.note_length(frames);
@@ -260,14 +262,14 @@ impl Playout {
         let samples = &samples[..frames as usize * self.channels];
         for (index, samples) in samples.chunks(piece * self.channels).enumerate() {
             let start = start + (index * piece) as u64;
-            let taken = self.accept(start, number, samples, at_ns, books);
+            let taken = self.accept(start, number, samples, at_ns, accounting);
             new += taken.new;
             late += taken.late;
         }
         if late > 0 {
-            books.count(Packet::Late);
+            accounting.count(Packet::Late);
         } else if new == 0 {
-            books.count(Packet::Duplicate);
+            accounting.count(Packet::Duplicate);
         }
         self.late_run = if new == 0 { self.late_run + late } else { 0 };
         time
@@ -307,8 +309,8 @@ impl Playout {
         let at = timestamp.wrapping_add(base);
         let ahead = at.wrapping_sub(self.line.cursor()) as i64;
         if ahead.unsigned_abs() <= self.latency_cap {
-            let books = self.books(stream);
-            self.line.pause(at, books);
+            let accounting = self.accounting(stream);
+            self.line.pause(at, accounting);
         }
     }
 
@@ -333,9 +335,9 @@ impl Playout {
     /// What waits is not played, but discarded, and accounted for: the stream ends at once, or goes on
     /// with another playout.
     pub fn abandon(&mut self, stream: &mut Stream) {
-        let books = self.books(stream);
+        let accounting = self.accounting(stream);
         if let Some(newest) = self.line.buffer.newest() {
-            self.line.pass(newest, Discard::Ended, books);
+            self.line.pass(newest, Discard::Ended, accounting);
         }
     }
 
@@ -358,12 +360,12 @@ impl Playout {
         }
         let end = self.clock.start_of(tick + 1);
         let now_ns = self.clock.due_ns(tick);
-        let wish = self.control.wish(now_ns, self.line.shift());
-        self.line.steer(wish, self.books(stream));
+        let correction = self.control.correction(now_ns, self.line.shift());
+        self.line.steer(correction, self.accounting(stream));
         while self.output.reaches() < end {
             let missing = self.missing(end);
-            let books = self.books(stream);
-            let (sound, count) = self.line.play(&mut self.piece[..missing], books);
+            let accounting = self.accounting(stream);
+            let (sound, count) = self.line.play(&mut self.piece[..missing], accounting);
             let samples = &self.piece[..count * self.channels];
             self.output.give(sound, samples, stream);
         }
@@ -389,8 +391,8 @@ impl Playout {
                 // A converter holds some back.
                 break;
             }
-            let books = self.books(stream);
-            let (sound, count) = self.line.play(&mut self.piece[..missing], books);
+            let accounting = self.accounting(stream);
+            let (sound, count) = self.line.play(&mut self.piece[..missing], accounting);
             let samples = &self.piece[..count * self.channels];
             self.output.give(sound, samples, stream);
         }
@@ -413,8 +415,8 @@ impl Playout {
         ms * self.rate_hz / 1000
     }
 
-    fn books<'a>(&self, stream: &'a Stream) -> Books<'a> {
-        Books {
+    fn accounting<'a>(&self, stream: &'a Stream) -> Accounting<'a> {
+        Accounting {
             account: stream.account(),
             rates: self.output.rates(),
         }

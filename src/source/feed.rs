@@ -76,9 +76,9 @@ impl Feed {
         Self { stream, source }
     }
 
-    /// Offers the next frame; false once the source has ended, well or not, or the stream was dismissed.
+    /// Offers the next frame; false once the source has ended, well or not, or the stream was ended by command.
     fn step(&mut self, errors: &mut FeedErrors) -> bool {
-        if self.stream.is_dismissed() {
+        if self.stream.end_requested() {
             return false;
         }
         match self.stream.offer(|out| self.source.read(out)) {
@@ -103,19 +103,19 @@ pub struct Feeders {
     intake: Option<Intake>,
 }
 
-/// The way to threads that feed streams, for streams that begin while they run. Clones share it.
+/// Hands streams to running feeder threads. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Intake(Arc<[Way]>);
+pub struct Intake(Arc<[FeedThread]>);
 
-/// The way to one thread.
+/// One thread as [`Intake`] sees it.
 #[derive(Debug)]
-struct Way {
+struct FeedThread {
     sender: mpsc::Sender<(Feed, Schedule)>,
-    /// Streams that it feeds, or that are on their way to it.
+    /// Streams that it feeds, or that wait in its channel.
     fed: Arc<AtomicUsize>,
 }
 
-/// The threads that feed streams have ended: nobody takes another.
+/// The threads that feed streams have ended and take no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the threads that feed streams have ended")]
 pub struct FeedersEnded;
@@ -133,10 +133,13 @@ impl Intake {
         let idlest = self
             .0
             .iter()
-            .min_by_key(|way| way.fed.load(Ordering::Relaxed));
-        let way = idlest.expect("at least one thread");
-        way.fed.fetch_add(1, Ordering::Relaxed);
-        way.sender.send((feed, schedule)).map_err(|_| FeedersEnded)
+            .min_by_key(|thread| thread.fed.load(Ordering::Relaxed));
+        let thread = idlest.expect("at least one thread");
+        thread.fed.fetch_add(1, Ordering::Relaxed);
+        thread
+            .sender
+            .send((feed, schedule))
+            .map_err(|_| FeedersEnded)
     }
 }
 
@@ -158,16 +161,16 @@ impl Feeders {
     /// # Errors
     /// The kernel's reason, if a thread cannot be started.
     pub fn serving(feeds: Vec<(Feed, Schedule)>, threads: usize) -> io::Result<Self> {
-        let (hands, ways): (Vec<_>, Vec<_>) = deal(feeds, threads.max(1))
+        let (hands, intake_threads): (Vec<_>, Vec<_>) = deal(feeds, threads.max(1))
             .into_iter()
             .map(|feeds| {
                 let fed = Arc::new(AtomicUsize::new(feeds.len()));
                 let (sender, coming) = mpsc::channel();
                 let hand = Hand::serving(feeds, coming, Arc::clone(&fed));
-                (hand, Way { sender, fed })
+                (hand, FeedThread { sender, fed })
             })
             .unzip();
-        Self::spawn(hands, Some(Intake(ways.into())), live::run)
+        Self::spawn(hands, Some(Intake(intake_threads.into())), live::run)
     }
 
     /// Starts threads that give frames as fast as the rings have room, and drop nothing.
@@ -206,7 +209,7 @@ impl Feeders {
         Ok(feeders)
     }
 
-    /// The way in for further streams, if these threads take any.
+    /// Takes further streams, if these threads take any.
     pub fn intake(&self) -> Option<&Intake> {
         self.intake.as_ref()
     }
@@ -248,7 +251,7 @@ fn run_unpaced(mut feeds: Vec<Feed>, stop: &AtomicBool) -> FeedErrors {
         feeds.retain_mut(|feed| {
             for _ in 0..UNPACED_BURST {
                 // Who is to end does not wait for room.
-                if !feed.stream.is_dismissed() && !feed.stream.has_room() {
+                if !feed.stream.end_requested() && !feed.stream.has_room() {
                     return true;
                 }
                 progress = true;

@@ -1,10 +1,10 @@
 //! One stream on its way into its ring: frames in order, numbered, counted.
 
-mod dismissal;
+mod end_request;
 
 use std::sync::Arc;
 
-pub use self::dismissal::Dismissal;
+pub use self::end_request::EndRequest;
 
 use crate::{
     audio::{Format, FrameKind, FrameMut, frame::frame_bytes},
@@ -18,7 +18,7 @@ use crate::{
 pub struct Stream {
     producer: Producer,
     account: Arc<Account>,
-    dismissal: Dismissal,
+    end_request: EndRequest,
     channels: u64,
     /// Of the next frame: its first sample, and its number among all that were offered.
     media_time: u64,
@@ -50,7 +50,7 @@ impl Stream {
         Self {
             producer,
             account,
-            dismissal: Dismissal::default(),
+            end_request: EndRequest::default(),
             channels: u64::from(format.channels()),
             media_time: 0,
             sequence: 0,
@@ -69,13 +69,13 @@ impl Stream {
     }
 
     /// How its end is asked for.
-    pub fn dismissal(&self) -> Dismissal {
-        self.dismissal.clone()
+    pub fn end_request(&self) -> EndRequest {
+        self.end_request.clone()
     }
 
     /// Whether its end was asked for: whoever feeds it drops it then.
-    pub fn is_dismissed(&self) -> bool {
-        self.dismissal.is_dismissed()
+    pub fn end_requested(&self) -> bool {
+        self.end_request.is_requested()
     }
 
     /// Whether the next frame fits the ring now. If it does, [`offer`](Self::offer) publishes it.

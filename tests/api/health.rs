@@ -21,7 +21,7 @@ const PACKET_SAMPLES: u64 = 160;
 
 /// What a sender does now, each by itself.
 #[derive(Debug, Default)]
-struct Ways {
+struct Faults {
     /// Every fifth packet is lost on its way.
     loses: AtomicBool,
     /// It sends nothing, and its numbers stand still.
@@ -31,7 +31,7 @@ struct Ways {
 
 /// A sender of µ-law by RTP, in time.
 struct Sender {
-    ways: Arc<Ways>,
+    faults: Arc<Faults>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,36 +39,36 @@ impl Sender {
     fn start(to: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(to).unwrap();
-        let ways = Arc::new(Ways::default());
+        let faults = Arc::new(Faults::default());
         let thread = thread::spawn({
-            let ways = Arc::clone(&ways);
-            move || send(&socket, &ways)
+            let faults = Arc::clone(&faults);
+            move || send(&socket, &faults)
         });
         let thread = Some(thread);
-        Self { ways, thread }
+        Self { faults, thread }
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        self.ways.ends.store(true, Ordering::Relaxed);
+        self.faults.ends.store(true, Ordering::Relaxed);
         let ended = self.thread.take().unwrap().join();
         assert!(ended.is_ok() || thread::panicking());
     }
 }
 
-fn send(socket: &UdpSocket, ways: &Ways) {
+fn send(socket: &UdpSocket, faults: &Faults) {
     let (begun, mut number) = (Instant::now(), 0_u16);
     for tick in 0_u32.. {
-        if ways.ends.load(Ordering::Relaxed) {
+        if faults.ends.load(Ordering::Relaxed) {
             return;
         }
         thread::sleep((begun + tick * PACKET).saturating_duration_since(Instant::now()));
-        if ways.pauses.load(Ordering::Relaxed) {
+        if faults.pauses.load(Ordering::Relaxed) {
             continue;
         }
         number = number.wrapping_add(1);
-        if ways.loses.load(Ordering::Relaxed) && number.is_multiple_of(5) {
+        if faults.loses.load(Ordering::Relaxed) && number.is_multiple_of(5) {
             continue;
         }
         let mut packet = vec![0x80, 0];
@@ -127,7 +127,7 @@ fn await_events(server: &Server, id: &str, kinds: &[&str]) {
 #[test]
 fn a_sender_that_loses_a_fifth_is_seen_to_lose_and_to_recover() {
     let (server, sender, id) = call();
-    sender.ways.loses.store(true, Ordering::Relaxed);
+    sender.faults.loses.store(true, Ordering::Relaxed);
     await_events(&server, &id, &["stream_losing"]);
     let lossy = row(&server, "sort=missing_rate&order=desc");
     assert_eq!(lossy["id"], *id);
@@ -138,7 +138,7 @@ fn a_sender_that_loses_a_fifth_is_seen_to_lose_and_to_recover() {
         "{}",
         status["totals"]
     );
-    sender.ways.loses.store(false, Ordering::Relaxed);
+    sender.faults.loses.store(false, Ordering::Relaxed);
     await_events(&server, &id, &["stream_losing", "stream_recovered"]);
     drop(sender);
     let (report, log) = server.end();
@@ -160,7 +160,7 @@ fn a_sender_that_loses_a_fifth_is_seen_to_lose_and_to_recover() {
 #[test]
 fn a_sender_that_pauses_is_seen_to_stall_and_to_resume() {
     let (server, sender, id) = call();
-    sender.ways.pauses.store(true, Ordering::Relaxed);
+    sender.faults.pauses.store(true, Ordering::Relaxed);
     await_events(&server, &id, &["stream_stalled"]);
     // The log looks once a second.
     let silent = until(
@@ -168,7 +168,7 @@ fn a_sender_that_pauses_is_seen_to_stall_and_to_resume() {
         |row| row["last_packet_age_ms"].as_f64() >= Some(5_000.0),
     );
     assert_eq!(silent["id"], *id);
-    sender.ways.pauses.store(false, Ordering::Relaxed);
+    sender.faults.pauses.store(false, Ordering::Relaxed);
     await_events(&server, &id, &["stream_stalled", "stream_resumed"]);
     drop(sender);
     let (report, log) = server.end();

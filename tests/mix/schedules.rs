@@ -140,7 +140,7 @@ proptest! {
                 }
                 Step::End => {
                     rig.mixer.apply(Command::End(pair.lease));
-                    pair.model.dismiss();
+                    pair.model.request();
                 }
                 Step::Tick if rig.mixer.ticks() as usize == TICKS_MAX => break,
                 Step::Tick => {

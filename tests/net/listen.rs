@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use desk::{Answer, Desk, Ear, Recorded, Voice, ask, get, noise, samples_of_endless};
+use desk::{Answer, Desk, Recorded, TestListener, Voice, ask, get, noise, samples_of_endless};
 use mixpool::{
     audio::{Format, Gain},
     control::ControlSettings,
@@ -39,26 +39,29 @@ fn what_all_hear_is_the_recording_to_its_very_end() {
         // They listen from here on.
         let http = [(); 4].map(|()| get(address, "/listen.wav", &[]));
         let http = http.map(|mut answer| thread::spawn(move || answer.rest()));
-        let mut first = Ear::open(address, "");
+        let mut first = TestListener::open(address, "");
         assert_eq!(
             (first.rate_hz, first.channels),
             (format.rate_hz(), format.channels().into())
         );
         assert_eq!(first.block_samples, u64::from(format.rate_hz()) / 50);
         first.listen(u64::from(format.rate_hz()));
-        let mut second = Ear::open(address, "?stream=");
+        let mut second = TestListener::open(address, "?stream=");
         second.listen(u64::from(format.rate_hz()) / 2);
-        let ears = [first, second].map(|mut ear| {
+        let listeners = [first, second].map(|mut listener| {
             thread::spawn(move || {
-                ear.listen_on();
-                ear
+                listener.listen_on();
+                listener
             })
         });
         let recording = desk.finish();
-        for ear in ears.map(|ear| ear.join().unwrap()) {
-            ear.expect_recorded(&recording);
-            assert_eq!((ear.pieces.len(), ear.skipped), (1, 0));
-            assert_eq!(ear.end() as usize * ear.channels, recording.samples.len());
+        for listener in listeners.map(|listener| listener.join().unwrap()) {
+            listener.expect_recorded(&recording);
+            assert_eq!((listener.pieces.len(), listener.skipped), (1, 0));
+            assert_eq!(
+                listener.end() as usize * listener.channels,
+                recording.samples.len()
+            );
         }
         for wav in http.map(|listener| listener.join().unwrap()) {
             let heard = samples_of_endless(&wav, format);
@@ -75,8 +78,8 @@ fn a_stream_alone_and_the_mix_without_it_are_the_mix_together() {
     let mut voices = voices(format);
     voices[0].1 = gain;
     let desk = Desk::open(format, voices, ControlSettings::default());
-    let mut alone = Ear::open(desk.address(), "?stream=desk-1");
-    let mut without = Ear::open(desk.address(), "?stream=desk-1&mix=minus");
+    let mut alone = TestListener::open(desk.address(), "?stream=desk-1");
+    let mut without = TestListener::open(desk.address(), "?stream=desk-1&mix=minus");
     let listeners = desk.api("/api/v1/listeners");
     let of = |name: &str| -> Vec<&Value> {
         let listeners = listeners["listeners"].as_array().unwrap();
@@ -90,7 +93,8 @@ fn a_stream_alone_and_the_mix_without_it_are_the_mix_together() {
     // From where on the limiter of the mix without it knows nothing of it any more.
     let from = alone.at.max(without.at) + 4_000;
     let to = alone.end().min(without.end());
-    let at = |ear: &Ear, index: u64| ear.pieces[0].1[(index - ear.at) as usize];
+    let at =
+        |listener: &TestListener, index: u64| listener.pieces[0].1[(index - listener.at) as usize];
     let (mut own, mut others, mut left) = (0, 0, lost);
     for index in from..to {
         let (alone, without) = (gain.apply(at(&alone, index)), at(&without, index));
@@ -135,9 +139,9 @@ fn who_hears_a_stream_alone_hears_its_end_and_the_connection_ends_well() {
         vec![noise(format, "desk-1", 1), short],
         ControlSettings::default(),
     );
-    let mut ear = Ear::open(desk.address(), "?stream=short");
+    let mut listener = TestListener::open(desk.address(), "?stream=short");
     let wav = get(desk.address(), "/listen/short.wav", &[]).rest();
-    ear.listen_on();
+    listener.listen_on();
     let mut sent = vec![0; 30_000];
     pink().read(&mut sent).unwrap();
     // It is let go once its last block is mixed.
@@ -146,7 +150,10 @@ fn who_hears_a_stream_alone_hears_its_end_and_the_connection_ends_well() {
     });
     let lost = desk.finish().lost;
     // It ends in silence only if the last block does.
-    for heard in [samples_of_endless(&wav, format), ear.pieces[0].1.clone()] {
+    for heard in [
+        samples_of_endless(&wav, format),
+        listener.pieces[0].1.clone(),
+    ] {
         let end = heard.iter().rposition(|&sample| sample != 0).unwrap() + 1;
         let begin = heard.iter().position(|&sample| sample != 0).unwrap();
         let heard = &heard[begin..end];
@@ -163,9 +170,9 @@ fn who_hears_a_stream_alone_hears_its_end_and_the_connection_ends_well() {
 #[test]
 fn who_says_goodbye_is_answered() {
     let desk = desk(format(8_000, 1));
-    let mut ear = Ear::open(desk.address(), "");
-    ear.listen(1_600);
-    ear.say_goodbye();
+    let mut listener = TestListener::open(desk.address(), "");
+    listener.listen(1_600);
+    listener.say_goodbye();
     desk.wait_for("empty", |now| now["totals"]["listeners"] == 0);
     desk.finish();
 }
@@ -247,13 +254,13 @@ fn heads_ranges_and_wishes_for_titles_are_harmless() {
 fn the_first_listener_opens_a_monitor_and_the_last_one_closes_it() {
     let desk = desk(format(8_000, 1));
     for _ in 0..3 {
-        let ears = [(); 3].map(|()| Ear::open(desk.address(), "?stream=desk-2"));
-        let other = Ear::open(desk.address(), "?stream=desk-2&mix=minus");
+        let listeners = [(); 3].map(|()| TestListener::open(desk.address(), "?stream=desk-2"));
+        let other = TestListener::open(desk.address(), "?stream=desk-2&mix=minus");
         assert_eq!(
             desk.api("/api/v1/listeners")["totals"]["monitored_outputs"],
             2
         );
-        let [first, second, mut last] = ears;
+        let [first, second, mut last] = listeners;
         drop((first, second, other));
         desk.wait_for("one output", |now| now["totals"]["monitored_outputs"] == 1);
         last.listen(1_600);
@@ -271,7 +278,7 @@ fn one_more_than_may_listen_is_told_to_come_again() {
         ..ControlSettings::default()
     };
     let desk = Desk::open(format, voices(format), settings);
-    let first = Ear::open(desk.address(), "");
+    let first = TestListener::open(desk.address(), "");
     let second = get(desk.address(), "/listen/desk-1.wav", &[]);
     for path in ["/listen.wav", "/listen/desk-2.wav"] {
         let refused = get(desk.address(), path, &[]);
@@ -285,7 +292,7 @@ fn one_more_than_may_listen_is_told_to_come_again() {
     );
     drop((first, second));
     desk.wait_for("empty", |now| now["totals"]["listeners"] == 0);
-    Ear::open(desk.address(), "").listen(1_600);
+    TestListener::open(desk.address(), "").listen(1_600);
     desk.finish();
 }
 
@@ -298,8 +305,8 @@ fn fast() -> Format {
 fn a_slow_listener_skips_and_is_told_and_the_others_miss_nothing() {
     let format = fast();
     let desk = desk(format);
-    let mut slow = Ear::open(desk.address(), "");
-    let mut quick = Ear::open(desk.address(), "");
+    let mut slow = TestListener::open(desk.address(), "");
+    let mut quick = TestListener::open(desk.address(), "");
     let mut wav = get(desk.address(), "/listen.wav", &[]);
     // It reads all the while, whatever becomes of the others.
     let quick = thread::spawn(move || {
@@ -351,8 +358,8 @@ fn who_reads_nothing_for_too_long_is_dropped() {
     let desk = Desk::open(format, voices(format), settings);
     let begun = Instant::now();
     let stalled = get(desk.address(), "/listen.wav", &[]);
-    let mute = Ear::open(desk.address(), "");
-    let mut quick = Ear::open(desk.address(), "");
+    let mute = TestListener::open(desk.address(), "");
+    let mut quick = TestListener::open(desk.address(), "");
     let listener = thread::spawn(move || {
         quick.listen_on();
         quick

@@ -32,7 +32,7 @@ const CHUNKS_PER_SECOND: u32 = 50;
 #[derive(Debug)]
 pub(super) struct Rate {
     resampler: Async<f32>,
-    lanes: usize,
+    channels: usize,
     /// Source and target rate in lowest terms.
     step: u64,
     phases: u64,
@@ -45,14 +45,14 @@ pub(super) struct Rate {
     reach: usize,
     /// Outputs before the first real one that are still to be dropped.
     skip: usize,
-    /// Samples per lane taken and given.
+    /// Samples per channel in and out.
     taken: u64,
     given: u64,
 }
 
 impl Rate {
-    /// A conversion of `lanes` channels. The rates differ and are valid rates of a format.
-    pub(super) fn new(source_hz: u32, target_hz: u32, lanes: usize) -> Self {
+    /// A conversion of `channels` channels. The rates differ and are valid rates of a format.
+    pub(super) fn new(source_hz: u32, target_hz: u32, channels: usize) -> Self {
         let divisor = gcd(source_hz, target_hz);
         let (step, phases) = (
             u64::from(source_hz / divisor),
@@ -77,23 +77,25 @@ impl Rate {
             .interpolation(interpolation);
         let frames = (source_hz / CHUNKS_PER_SECOND) as usize;
         let ratio = f64::from(target_hz) / f64::from(source_hz);
-        let resampler = Async::new_sinc(ratio, 1.0, &parameters, frames, lanes, FixedAsync::Input)
-            .expect("valid rates make a finite positive ratio and a chunk of at least 20 frames");
+        let resampler =
+            Async::new_sinc(ratio, 1.0, &parameters, frames, channels, FixedAsync::Input).expect(
+                "valid rates make a finite positive ratio and a chunk of at least 20 frames",
+            );
         let (zeros, skip) = alignment(step, phases, taps, sincs);
         let mut rate = Self {
-            lanes,
+            channels,
             step,
             phases,
-            pending: Vec::with_capacity(frames * lanes),
-            chunk: frames * lanes,
-            output: vec![0.0; resampler.output_frames_max() * lanes],
+            pending: Vec::with_capacity(frames * channels),
+            chunk: frames * channels,
+            output: vec![0.0; resampler.output_frames_max() * channels],
             resampler,
             reach: (taps / 2) as usize,
             skip,
             taken: 0,
             given: 0,
         };
-        for _ in 0..zeros * lanes {
+        for _ in 0..zeros * channels {
             rate.put(0.0, &mut |_| ());
         }
         rate
@@ -103,12 +105,12 @@ impl Rate {
     pub(super) fn latency(&self) -> usize {
         // A chunk that is not full, the sinc about the sample, and rounding.
         let output = self.step.div_ceil(self.phases) as usize;
-        self.chunk / self.lanes + self.reach + 2 * output + 2
+        self.chunk / self.channels + self.reach + 2 * output + 2
     }
 
     /// Takes interleaved samples of whole frames; `emit` gets what comes out, in pieces.
     pub(super) fn push(&mut self, frames: &[f32], emit: &mut impl FnMut(&[f32])) {
-        self.taken += (frames.len() / self.lanes) as u64;
+        self.taken += (frames.len() / self.channels) as u64;
         for &sample in frames {
             self.put(sample, emit);
         }
@@ -132,15 +134,18 @@ impl Rate {
         }
     }
 
-    /// Converts the full `pending`, and emits at most `limit` samples per lane of the result.
+    /// Converts the full `pending`, and emits at most `limit` samples per channel of the result.
     fn convert(&mut self, limit: usize, emit: &mut impl FnMut(&[f32])) {
         const SIZED: &str = "buffers were made for rubato's largest chunk";
-        let input =
-            InterleavedSlice::new(&self.pending, self.lanes, self.pending.len() / self.lanes)
-                .expect(SIZED);
-        let room = self.output.len() / self.lanes;
+        let input = InterleavedSlice::new(
+            &self.pending,
+            self.channels,
+            self.pending.len() / self.channels,
+        )
+        .expect(SIZED);
+        let room = self.output.len() / self.channels;
         let mut output =
-            InterleavedSlice::new_mut(&mut self.output, self.lanes, room).expect(SIZED);
+            InterleavedSlice::new_mut(&mut self.output, self.channels, room).expect(SIZED);
         let (_, made) = self
             .resampler
             .process_into_buffer(&input, &mut output, None)
@@ -150,7 +155,7 @@ impl Rate {
         self.skip -= skipped;
         let end = made.min(skipped.saturating_add(limit));
         self.given += (end - skipped) as u64;
-        emit(&self.output[skipped * self.lanes..end * self.lanes]);
+        emit(&self.output[skipped * self.channels..end * self.channels]);
     }
 }
 

@@ -261,7 +261,7 @@ fn running(admitted: &Admitted) -> Result<(), Problem> {
         Err(Problem::conflict(format!(
             "the stream `{id}` has ended, and nothing of it can change: GET /api/v1/streams has those that run"
         )))
-    } else if admitted.is_dismissed() {
+    } else if admitted.end_requested() {
         Err(Problem::conflict(format!(
             "the stream `{id}` was told to end, and nothing of it can change: its phase is `ended` once it has"
         )))

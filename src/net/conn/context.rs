@@ -54,7 +54,7 @@ pub(super) enum EndReason {
     /// It was refused, and counted.
     Refused(Rejection),
     /// Its stream was ended by command; what came and waits is discarded.
-    Dismissed,
+    EndedByCommand,
     /// It cannot be understood, and is counted. What to tell the peer, if it may be a person.
     Malformed(Malformed, String),
 }
@@ -64,7 +64,7 @@ impl EndReason {
     pub(super) fn rejection(&self) -> Option<Rejection> {
         match self {
             Self::HungUp => None,
-            Self::Dismissed => Some(Rejection::Dismissed),
+            Self::EndedByCommand => Some(Rejection::EndedByCommand),
             Self::Refused(why) => Some(why.clone()),
             Self::Malformed(how, why) => Some(Rejection::Malformed {
                 how: *how,

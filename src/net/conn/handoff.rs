@@ -212,7 +212,7 @@ pub enum Rejection {
     },
     /// Its stream was ended by command.
     #[error("the stream was ended by command")]
-    Dismissed,
+    EndedByCommand,
     /// The server ends.
     #[error("the server ends")]
     Stopping,
@@ -243,7 +243,7 @@ impl Rejection {
                 Malformed::Kind | Malformed::Header => CloseCode::Unsupported,
                 _ => CloseCode::Invalid,
             },
-            Self::Dismissed => CloseCode::Normal,
+            Self::EndedByCommand => CloseCode::Normal,
             Self::Stopping => CloseCode::Away,
             Self::Failed { .. } => CloseCode::Internal,
         }

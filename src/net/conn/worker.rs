@@ -290,17 +290,17 @@ impl Worker {
         (settings.limits, settings.playout) = (limits, playout);
     }
 
-    /// Ends what was dismissed, what said nothing valid in time, and what has been silent for too long.
+    /// Ends streams that were ended by command, what said nothing valid in time, and what has been silent for too long.
     fn time_out(&mut self, now_ns: u64) {
         let limits = &self.common.settings.limits;
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (first, idle) = (limits.first_message_timeout, limits.idle_timeout);
         let (first_ns, idle_ns) = (nanos(first), nanos(idle));
         for peer in self.peers.values_mut() {
-            if peer.stream().is_some_and(Stream::is_dismissed) {
+            if peer.stream().is_some_and(Stream::end_requested) {
                 let account = Arc::clone(&peer.account);
                 peer.note("ended by command", &self.common.context(&account, now_ns));
-                self.gone.push((peer.key, EndReason::Dismissed));
+                self.gone.push((peer.key, EndReason::EndedByCommand));
             } else if !peer.is_known() {
                 // However much it says meanwhile.
                 if peer.age_ns(now_ns) > first_ns {
@@ -320,7 +320,7 @@ impl Worker {
         }
         // What still plays of a connection that is over has nobody to be told.
         self.draining.retain_mut(|ended| {
-            let dismissed = ended.input.stream().is_dismissed();
+            let dismissed = ended.input.stream().end_requested();
             if dismissed {
                 ended.input.abandon();
             }

@@ -3,7 +3,7 @@
 //! - `sequence`, `timing`, `telephone`: what one sender's numbers, timestamps and keys say
 //! - `advice`: what the log says of packets that are not read as they were meant
 //! - `probation`, `table`: who is a stream
-//! - `incoming`: one stream, from packets to its playout
+//! - `stream`: one stream, from packets to its playout
 //! - `receiver`: all of them, passive, on the time that its owner passes in; `reports` go back
 //! - `listener`, `socket`: the threads and sockets around it, thin
 //!
@@ -24,15 +24,15 @@ use crate::{
 };
 
 mod advice;
-mod dismissed;
+mod ended_sources;
 mod group;
-mod incoming;
 mod listener;
 mod probation;
 mod receiver;
 mod reports;
 mod sequence;
 mod socket;
+mod stream;
 mod table;
 mod telephone;
 mod timing;

@@ -2,7 +2,7 @@
 //!
 //! One stray datagram makes no stream; two in sequence do (`MIN_SEQUENTIAL` of the standard). The packet that was first is kept, and plays
 //! with the one that proved it. However many strangers there are, they take a bounded table, and the
-//! oldest are forgotten first: a flood of them costs a newcomer its place here, and a live stream nothing.
+//! oldest are forgotten first: a flood of them costs a new source its place here, and a live stream nothing.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -18,11 +18,11 @@ use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
     Key, Outgoing, Settings, Shared, Via, advice,
-    dismissed::Dismissed,
-    incoming::Incoming,
+    ended_sources::EndedSources,
     probation::{Held, Probation},
     reports::Reporter,
     sequence::MAX_MISORDER,
+    stream::RtpStream,
     table::{Kin, Succession, Table},
 };
 use crate::{
@@ -64,7 +64,7 @@ pub struct Receiver {
     turned_away: HashMap<Key, TurnedAway>,
     /// Sources that said goodbye.
     gone: HashMap<Key, Gone>,
-    dismissed: Dismissed,
+    ended_sources: EndedSources,
     reporter: Reporter,
     /// Datagrams of packets taken so far.
     count: u64,
@@ -107,7 +107,7 @@ impl Receiver {
             probation: Probation::default(),
             turned_away: HashMap::new(),
             gone: HashMap::new(),
-            dismissed: Dismissed::default(),
+            ended_sources: EndedSources::default(),
             reporter,
             count: 0,
             swept_ns: 0,
@@ -152,8 +152,8 @@ impl Receiver {
             ssrc: packet.ssrc,
         };
         match self.table.get(key) {
-            Some(incoming) => {
-                incoming.packet(&packet, bytes, now_ns, self.count, &mut self.shared);
+            Some(stream) => {
+                stream.packet(&packet, bytes, now_ns, self.count, &mut self.shared);
             }
             None => self.stranger(key, &packet, bytes, now_ns),
         }
@@ -176,37 +176,37 @@ impl Receiver {
         &self.shared.listener
     }
 
-    /// Gives each stream what this tick mixes, ends those that are idle or dismissed, and sends the reports
+    /// Gives each stream what this tick mixes, ends those that are idle or ended by command, and sends the reports
     /// that are due. To be called once for each tick, in order, shortly before it is due. Allocates only where
     /// streams end.
     pub fn before_tick(&mut self, tick: u64, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
         self.shared.tick = Some(tick);
         let idle_ns = duration_ns(self.shared.settings.limits.idle_timeout);
         let mut done = Vec::new();
-        for (slot, incoming) in self.table.streams() {
-            if incoming.is_dismissed() {
+        for (slot, stream) in self.table.streams() {
+            if stream.end_requested() {
                 let at = self.shared.since_start(now_ns);
-                incoming.note("ended by command", at);
-                incoming.close(&self.shared);
-                self.dismissed.add(incoming.key, now_ns);
+                stream.note("ended by command", at);
+                stream.close(&self.shared);
+                self.ended_sources.add(stream.key, now_ns);
                 done.push(slot);
                 continue;
             }
-            incoming.before_tick(tick);
-            if !incoming.ending && now_ns.saturating_sub(incoming.last_ns) > idle_ns {
+            stream.before_tick(tick);
+            if !stream.ending && now_ns.saturating_sub(stream.last_ns) > idle_ns {
                 self.shared.listener.time_out();
                 let at = self.shared.since_start(now_ns);
-                incoming.note("idle", at);
-                incoming.end(&self.shared);
+                stream.note("idle", at);
+                stream.end(&self.shared);
             }
-            if incoming.is_done() {
-                incoming.close(&self.shared);
-                if incoming.said_bye && self.gone.len() < GONE_MAX {
+            if stream.is_done() {
+                stream.close(&self.shared);
+                if stream.said_bye && self.gone.len() < GONE_MAX {
                     let gone = Gone {
                         until_ns: now_ns + GONE_MEMORY_NS,
-                        highest: incoming.highest(),
+                        highest: stream.highest(),
                     };
-                    self.gone.insert(incoming.key, gone);
+                    self.gone.insert(stream.key, gone);
                 }
                 done.push(slot);
             }
@@ -224,8 +224,8 @@ impl Receiver {
     /// Ends all streams: what waits plays no more, and is accounted for. Tells the senders.
     pub fn close(mut self, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
         self.reporter.send_bye(&mut self.table, now_ns, send);
-        for (_, incoming) in self.table.streams() {
-            incoming.close(&self.shared);
+        for (_, stream) in self.table.streams() {
+            stream.close(&self.shared);
         }
         let held = self.probation.len() as u64;
         self.shared.listener.leave_out(held);
@@ -242,7 +242,7 @@ impl Receiver {
         self.turned_away
             .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
         self.gone.retain(|_, gone| gone.until_ns > now_ns);
-        self.dismissed.sweep(now_ns, self.idle_ns());
+        self.ended_sources.sweep(now_ns, self.idle_ns());
     }
 
     /// A packet of no live source.
@@ -260,21 +260,21 @@ impl Receiver {
             return;
         }
         let idle_ns = self.idle_ns();
-        if self.dismissed.refuses(key, now_ns, idle_ns) {
-            self.shared.listener.refuse(Refusal::Dismissed);
+        if self.ended_sources.refuses(key, now_ns, idle_ns) {
+            self.shared.listener.refuse(Refusal::EndedByCommand);
             return;
         }
         match self.table.kin(key, packet.sequence) {
             Kin::Stranger => {}
             Kin::Straggler(slot) => {
-                if let Some(incoming) = self.table.slot(slot) {
-                    incoming.straggler(packet, &self.shared);
+                if let Some(stream) = self.table.slot(slot) {
+                    stream.straggler(packet, &self.shared);
                 }
                 return;
             }
             Kin::Overtaken(slot) => {
-                if let Some(incoming) = self.table.slot(slot) {
-                    incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+                if let Some(stream) = self.table.slot(slot) {
+                    stream.packet(packet, bytes, now_ns, self.count, &mut self.shared);
                 }
                 return;
             }
@@ -326,14 +326,14 @@ impl Receiver {
             Succession::Nobody => {}
             Succession::Of(slot) => {
                 let schedule = || self.reporter.begin(now_ns);
-                if let Some(incoming) = self.table.relocate(slot, key.from, schedule) {
+                if let Some(stream) = self.table.relocate(slot, key.from, schedule) {
                     let at = self.shared.since_start(now_ns);
-                    incoming.note(&format!("moved to {}", key.from), at);
+                    stream.note(&format!("moved to {}", key.from), at);
                     for (packet, bytes, at_ns, count) in [
                         (&first, &*held.bytes, held.at_ns, held.count),
                         (packet, bytes, now_ns, self.count),
                     ] {
-                        incoming.packet(packet, bytes, at_ns, count, &mut self.shared);
+                        stream.packet(packet, bytes, at_ns, count, &mut self.shared);
                     }
                 }
                 return;
@@ -343,11 +343,11 @@ impl Receiver {
         match self.table.succession(key.from, held.count, now_ns) {
             Succession::Nobody => {}
             Succession::Of(slot) => {
-                if let Some(incoming) = self.table.succeed(slot, key.ssrc) {
+                if let Some(stream) = self.table.succeed(slot, key.ssrc) {
                     let at = self.shared.since_start(now_ns);
-                    incoming.note(&format!("ssrc {:08x}", key.ssrc), at);
-                    incoming.take_over(key.ssrc, &first, held.at_ns, &mut self.shared);
-                    incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+                    stream.note(&format!("ssrc {:08x}", key.ssrc), at);
+                    stream.take_over(key.ssrc, &first, held.at_ns, &mut self.shared);
+                    stream.packet(packet, bytes, now_ns, self.count, &mut self.shared);
                 }
                 return;
             }
@@ -373,12 +373,12 @@ impl Receiver {
             }
         };
         self.turned_away.remove(&key);
-        let incoming = Incoming::new(key, stream, share, first.sequence, held.at_ns, held.count);
-        let slot = self.table.insert(incoming, || self.reporter.begin(now_ns));
-        if let Some(incoming) = self.table.slot(slot) {
-            tracing::debug!(stream = incoming.id(), "stream admitted");
-            incoming.first(&first, held.at_ns, &mut self.shared);
-            incoming.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+        let stream = RtpStream::new(key, stream, share, first.sequence, held.at_ns, held.count);
+        let slot = self.table.insert(stream, || self.reporter.begin(now_ns));
+        if let Some(stream) = self.table.slot(slot) {
+            tracing::debug!(stream = stream.id(), "stream admitted");
+            stream.first(&first, held.at_ns, &mut self.shared);
+            stream.packet(packet, bytes, now_ns, self.count, &mut self.shared);
         }
     }
 

@@ -124,9 +124,9 @@ impl Reporter {
         };
         self.reports.clear();
         for &slot in &peer.slots {
-            let incoming = slots[slot].as_deref_mut();
+            let stream = slots[slot].as_deref_mut();
             self.reports
-                .extend(incoming.map(|incoming| incoming.report(now_ns)));
+                .extend(stream.map(|stream| stream.report(now_ns)));
         }
         let datagrams = self.reports.chunks(REPORTS_MAX);
         let last = datagrams.len();

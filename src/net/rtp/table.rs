@@ -5,10 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Key, Packet, incoming::Incoming, reports::Schedule, sequence::MAX_MISORDER};
+use super::{Key, Packet, reports::Schedule, sequence::MAX_MISORDER, stream::RtpStream};
 
 /// Where a stream is, or was.
-pub(super) type Slot = Option<Box<Incoming>>;
+pub(super) type Slot = Option<Box<RtpStream>>;
 
 /// Streams and the addresses that they come from.
 #[derive(Default)]
@@ -59,23 +59,23 @@ impl Table {
         self.by_key.len()
     }
 
-    pub fn get(&mut self, key: Key) -> Option<&mut Incoming> {
+    pub fn get(&mut self, key: Key) -> Option<&mut RtpStream> {
         let &slot = self.by_key.get(&key)?;
         self.slots[slot].as_deref_mut()
     }
 
-    pub fn slot(&mut self, slot: usize) -> Option<&mut Incoming> {
+    pub fn slot(&mut self, slot: usize) -> Option<&mut RtpStream> {
         self.slots.get_mut(slot)?.as_deref_mut()
     }
 
-    pub fn streams(&mut self) -> impl Iterator<Item = (usize, &mut Incoming)> {
+    pub fn streams(&mut self) -> impl Iterator<Item = (usize, &mut RtpStream)> {
         let slots = self.slots.iter_mut().enumerate();
-        slots.filter_map(|(slot, incoming)| Some((slot, incoming.as_deref_mut()?)))
+        slots.filter_map(|(slot, stream)| Some((slot, stream.as_deref_mut()?)))
     }
 
     /// The stream of this source whose reports come from this address: as its packets do, from the port
     /// after theirs, or else from any.
-    pub fn reported(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut Incoming> {
+    pub fn reported(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut RtpStream> {
         let mut before = from;
         before.set_port(from.port().wrapping_sub(1));
         let slot = [from, before]
@@ -85,9 +85,9 @@ impl Table {
         self.slots[*slot?].as_deref_mut()
     }
 
-    /// The stream of this source whose goodbye or name from this address is believed: from the port of its packets, from the
+    /// The stream of this source whose goodbye or name from this address is accepted: from the port of its packets, from the
     /// one after it, or from where its reports have come. Any other port may be another program's.
-    pub fn leaving(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut Incoming> {
+    pub fn leaving(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut RtpStream> {
         let mut before = from;
         before.set_port(from.port().wrapping_sub(1));
         let key = self.reported(from, ssrc)?.key;
@@ -99,13 +99,13 @@ impl Table {
     }
 
     /// Takes a stream in. `schedule` is for its address, if that is new.
-    pub fn insert(&mut self, incoming: Incoming, schedule: impl FnOnce() -> Schedule) -> usize {
-        let key = incoming.key;
+    pub fn insert(&mut self, stream: RtpStream, schedule: impl FnOnce() -> Schedule) -> usize {
+        let key = stream.key;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        self.slots[slot] = Some(Box::new(incoming));
+        self.slots[slot] = Some(Box::new(stream));
         self.by_key.insert(key, slot);
         self.by_source.insert((key.from.ip(), key.ssrc), slot);
         self.join(slot, key.from, schedule);
@@ -134,10 +134,10 @@ impl Table {
 
     /// Lets a stream go.
     pub fn remove(&mut self, slot: usize) {
-        let Some(incoming) = self.slots[slot].take() else {
+        let Some(stream) = self.slots[slot].take() else {
             return;
         };
-        let key = incoming.key;
+        let key = stream.key;
         self.free.push(slot);
         self.by_key.remove(&key);
         self.forget_source(key, slot);
@@ -156,9 +156,9 @@ impl Table {
     /// sending shows that its address has several at once.
     pub fn kin(&mut self, key: Key, number: u16) -> Kin {
         if let Some(&slot) = self.by_source.get(&(key.from.ip(), key.ssrc))
-            && let Some(incoming) = self.slots[slot].as_deref()
-            && incoming.moved_from == Some(key.from)
-            && incoming.highest().wrapping_sub(number) < MAX_MISORDER
+            && let Some(stream) = self.slots[slot].as_deref()
+            && stream.moved_from == Some(key.from)
+            && stream.highest().wrapping_sub(number) < MAX_MISORDER
         {
             return Kin::Overtaken(slot);
         }
@@ -184,14 +184,14 @@ impl Table {
     /// one of its source that sent nothing since, and should have.
     pub fn moved(&self, key: Key, first: &Packet<'_>, count: u64, now_ns: u64) -> Succession {
         let slot = self.by_source.get(&(key.from.ip(), key.ssrc)).copied();
-        let incoming = slot.and_then(|slot| Some((slot, self.slots[slot].as_deref()?)));
-        match incoming {
-            Some((slot, incoming))
-                if !incoming.ending
-                    && incoming.last_count < count
-                    && incoming.goes_on_with(first, now_ns) =>
+        let stream = slot.and_then(|slot| Some((slot, self.slots[slot].as_deref()?)));
+        match stream {
+            Some((slot, stream))
+                if !stream.ending
+                    && stream.last_count < count
+                    && stream.goes_on_with(first, now_ns) =>
             {
-                incoming.succession(slot, now_ns)
+                stream.succession(slot, now_ns)
             }
             _ => Succession::Nobody,
         }
@@ -203,17 +203,17 @@ impl Table {
         slot: usize,
         from: SocketAddr,
         schedule: impl FnOnce() -> Schedule,
-    ) -> Option<&mut Incoming> {
+    ) -> Option<&mut RtpStream> {
         let old = self.slots[slot].as_deref()?.key;
         let new = Key { from, ..old };
         self.by_key.remove(&old);
         self.by_key.insert(new, slot);
         self.leave(slot, old.from);
         self.join(slot, from, schedule);
-        let incoming = self.slots[slot].as_deref_mut()?;
-        incoming.key = new;
-        incoming.moved_from = Some(old.from);
-        Some(incoming)
+        let stream = self.slots[slot].as_deref_mut()?;
+        stream.key = new;
+        stream.moved_from = Some(old.from);
+        Some(stream)
     }
 
     /// Whom a new source succeeds, whose first packet was the receiver's `count`-th: the only stream of
@@ -226,26 +226,26 @@ impl Table {
             peer.several = true;
             return Succession::Nobody;
         };
-        let Some(incoming) = self.slots[slot].as_deref() else {
+        let Some(stream) = self.slots[slot].as_deref() else {
             return Succession::Nobody;
         };
-        if incoming.ending {
+        if stream.ending {
             return Succession::Nobody;
         }
-        if incoming.last_count > count {
+        if stream.last_count > count {
             peer.several = true;
         }
         if peer.several {
             Succession::Nobody
         } else {
-            incoming.succession(slot, now_ns)
+            stream.succession(slot, now_ns)
         }
     }
 
     /// The stream is another source's from now on, which succeeds its own.
-    pub fn succeed(&mut self, slot: usize, ssrc: u32) -> Option<&mut Incoming> {
-        let incoming = self.slots[slot].as_deref()?;
-        let (old, highest) = (incoming.key, incoming.highest());
+    pub fn succeed(&mut self, slot: usize, ssrc: u32) -> Option<&mut RtpStream> {
+        let stream = self.slots[slot].as_deref()?;
+        let (old, highest) = (stream.key, stream.highest());
         let new = Key { ssrc, ..old };
         self.by_key.remove(&old);
         self.forget_source(old, slot);

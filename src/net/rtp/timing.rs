@@ -86,7 +86,7 @@ impl Jitter {
     }
 }
 
-/// Packets in a row whose time stamps must step by another length than theirs before it is believed.
+/// Packets in a row whose time stamps must step by another length than theirs before it counts.
 const MISFITS: u32 = 25;
 
 /// By how much time stamps step from packet to packet, against what the packets hold.

@@ -49,23 +49,23 @@ fn decoded(chunk: &Chunk) -> Vec<i16> {
 }
 
 /// A listener that checks the order of what it hears.
-struct Ear {
+struct Reader {
     output: OutputId,
     cursor: Cursor,
     /// Where it began, and all it heard: the index of each sample, and the sample.
     began: Option<u64>,
-    heard: Vec<(u64, i16)>,
+    received: Vec<(u64, i16)>,
     skipped: u64,
 }
 
-impl Ear {
+impl Reader {
     fn new(live: &Live, output: OutputId, number: u64) -> Self {
         let cursor = Cursor::new(live.grid(CHUNK, number));
         Self {
             output,
             cursor,
             began: None,
-            heard: Vec::new(),
+            received: Vec::new(),
             skipped: 0,
         }
     }
@@ -74,15 +74,15 @@ impl Ear {
     fn read(&mut self, live: &mut Live, times: usize) -> bool {
         for _ in 0..times {
             let before = self.cursor.at();
-            let heard = live.read(self.output, &mut self.cursor);
-            if !matches!(heard, Delivery::Chunk(_)) {
+            let received = live.read(self.output, &mut self.cursor);
+            if !matches!(received, Delivery::Chunk(_)) {
                 self.began = self.began.or(self.cursor.at());
             }
-            match heard {
+            match received {
                 Delivery::Chunk(chunk) => {
                     assert_eq!(before.unwrap_or(chunk.at), chunk.at);
                     self.began.get_or_insert(chunk.at);
-                    self.heard.extend((chunk.at..).zip(decoded(&chunk)));
+                    self.received.extend((chunk.at..).zip(decoded(&chunk)));
                 }
                 Delivery::Skipped(samples) => self.skipped += samples,
                 Delivery::Nothing => break,
@@ -99,20 +99,20 @@ impl Ear {
             self.cursor.sent_samples() + self.cursor.skipped_samples(),
             passed
         );
-        assert_eq!(self.cursor.sent_samples(), self.heard.len() as u64);
+        assert_eq!(self.cursor.sent_samples(), self.received.len() as u64);
         assert_eq!(self.cursor.skipped_samples(), self.skipped);
     }
 
     fn samples(&self) -> Vec<i16> {
-        self.heard.iter().map(|&(_, sample)| sample).collect()
+        self.received.iter().map(|&(_, sample)| sample).collect()
     }
 }
 
 #[test]
 fn every_listener_in_step_gets_a_copy_of_the_mix_bit_for_bit() {
     let (mut live, mut tap) = live();
-    let mut ears: Vec<_> = (0..12)
-        .map(|number| Ear::new(&live, OutputId::MIX, number))
+    let mut readers: Vec<_> = (0..12)
+        .map(|number| Reader::new(&live, OutputId::MIX, number))
         .collect();
     // As a limiter makes them: the first is shorter.
     publish(&mut tap, 0, &ramp(0, 120));
@@ -120,19 +120,22 @@ fn every_listener_in_step_gets_a_copy_of_the_mix_bit_for_bit() {
         let at = 120 + number * 160;
         publish(&mut tap, at, &ramp(at, at + 160));
         live.drain();
-        for ear in &mut ears {
-            ear.read(&mut live, usize::MAX);
+        for reader in &mut readers {
+            reader.read(&mut live, usize::MAX);
         }
     }
     drop(tap);
     live.drain();
-    for ear in &mut ears {
-        assert!(ear.read(&mut live, usize::MAX));
-        ear.expect_all_accounted();
-        assert_eq!(ear.skipped, 0);
+    for reader in &mut readers {
+        assert!(reader.read(&mut live, usize::MAX));
+        reader.expect_all_accounted();
+        assert_eq!(reader.skipped, 0);
         // It begins with what there was when it came, and hears the end, whole chunk or not.
-        assert_eq!(ear.began, Some(ear.cursor.grid().before(280, 280)));
-        assert_eq!(ear.samples(), ramp(ear.began.unwrap(), 120 + 100 * 160));
+        assert_eq!(reader.began, Some(reader.cursor.grid().before(280, 280)));
+        assert_eq!(
+            reader.samples(),
+            ramp(reader.began.unwrap(), 120 + 100 * 160)
+        );
     }
 }
 
@@ -159,8 +162,8 @@ fn listeners_in_step_share_the_bytes_however_many_they_are() {
 #[test]
 fn a_slow_listener_skips_ahead_to_the_newest_and_is_told_how_far() {
     let (mut live, mut tap) = live();
-    let mut slow = Ear::new(&live, OutputId::MIX, 0);
-    let mut quick = Ear::new(&live, OutputId::MIX, 0);
+    let mut slow = Reader::new(&live, OutputId::MIX, 0);
+    let mut quick = Reader::new(&live, OutputId::MIX, 0);
     for number in 0..400 {
         let (at, samples) = block(number);
         publish(&mut tap, at, &samples);
@@ -171,7 +174,7 @@ fn a_slow_listener_skips_ahead_to_the_newest_and_is_told_how_far() {
         }
     }
     // 6.2 s behind where 4 s are kept.
-    let behind = |live: &Live, slow: &Ear| {
+    let behind = |live: &Live, slow: &Reader| {
         let end = live.figures(OutputId::MIX).unwrap().end;
         end - slow.cursor.at().unwrap()
     };
@@ -194,12 +197,12 @@ fn a_slow_listener_skips_ahead_to_the_newest_and_is_told_how_far() {
 #[test]
 fn what_a_full_ring_refused_is_silence_so_an_index_stays_an_index() {
     let (mut live, mut tap) = live();
-    let mut ear = Ear::new(&live, OutputId::MIX, 0);
+    let mut reader = Reader::new(&live, OutputId::MIX, 0);
     let capacity = (tap.capacity() as usize / (frame_bytes(BLOCK) + 8)) as u64;
     let (at, samples) = block(0);
     publish(&mut tap, at, &samples);
     live.drain();
-    ear.read(&mut live, usize::MAX);
+    reader.read(&mut live, usize::MAX);
     // The owner is late for longer than the ring holds.
     let late = capacity + 13;
     for number in 1..=late {
@@ -215,11 +218,11 @@ fn what_a_full_ring_refused_is_silence_so_an_index_stays_an_index() {
     }
     drop(tap);
     live.drain();
-    ear.read(&mut live, usize::MAX);
-    ear.expect_all_accounted();
+    reader.read(&mut live, usize::MAX);
+    reader.expect_all_accounted();
     assert_eq!(live.figures(OutputId::MIX).unwrap().lost_samples, lost);
     let gap = (late + 1) * BLOCK as u64 - lost..(late + 1) * BLOCK as u64;
-    for &(index, sample) in &ear.heard {
+    for &(index, sample) in &reader.received {
         let expected = if gap.contains(&index) {
             0
         } else {
@@ -227,7 +230,10 @@ fn what_a_full_ring_refused_is_silence_so_an_index_stays_an_index() {
         };
         assert_eq!(sample, expected, "sample {index} of a gap {gap:?}");
     }
-    assert_eq!(ear.heard.last().unwrap().0 + 1, (late + 10) * BLOCK as u64);
+    assert_eq!(
+        reader.received.last().unwrap().0 + 1,
+        (late + 10) * BLOCK as u64
+    );
     // The meter counts the silence, too.
     assert_eq!(live.measure().samples, (late + 10) * BLOCK as u64);
 }
@@ -238,7 +244,7 @@ fn the_mix_without_a_stream_is_its_own_frames_and_the_mix_where_it_has_none() {
     let (mut live, mut tap) = live();
     let (without, mut ring) = live.open().unwrap();
     let (alone, mut other) = live.open().unwrap();
-    let mut ears = [without, alone, OutputId::MIX].map(|output| Ear::new(&live, output, 0));
+    let mut readers = [without, alone, OutputId::MIX].map(|output| Reader::new(&live, output, 0));
     let own = |at: u64| -> Vec<i16> { ramp(at, at + 160).iter().map(|sample| !sample).collect() };
     for number in 0..60 {
         let (at, samples) = block(number);
@@ -251,20 +257,20 @@ fn the_mix_without_a_stream_is_its_own_frames_and_the_mix_where_it_has_none() {
         publish(&mut other, at, &[3; 160]);
         if number % 4 == 0 {
             live.drain();
-            for ear in &mut ears {
-                ear.read(&mut live, usize::MAX);
+            for reader in &mut readers {
+                reader.read(&mut live, usize::MAX);
             }
         }
     }
     drop((tap, ring, other));
     live.drain();
-    for ear in &mut ears {
-        assert!(ear.read(&mut live, usize::MAX));
-        ear.expect_all_accounted();
-        assert_eq!(ear.heard.last().unwrap().0 + 1, 60 * 160);
+    for reader in &mut readers {
+        assert!(reader.read(&mut live, usize::MAX));
+        reader.expect_all_accounted();
+        assert_eq!(reader.received.last().unwrap().0 + 1, 60 * 160);
     }
-    let [without, alone, mix] = ears;
-    for (index, sample) in without.heard {
+    let [without, alone, mix] = readers;
+    for (index, sample) in without.received {
         let expected = if index / 160 % 7 < 3 {
             !(index as i16)
         } else {
@@ -272,7 +278,7 @@ fn the_mix_without_a_stream_is_its_own_frames_and_the_mix_where_it_has_none() {
         };
         assert_eq!(sample, expected, "sample {index}");
     }
-    assert!(alone.heard.iter().all(|&(_, sample)| sample == 3));
+    assert!(alone.received.iter().all(|&(_, sample)| sample == 3));
     assert_eq!(mix.samples(), ramp(mix.began.unwrap(), 60 * 160));
 }
 
@@ -331,10 +337,10 @@ fn a_block_of_the_mix_that_was_lost_is_lost_where_it_is_meant_too() {
     live.drain();
     assert_eq!(live.figures(without).unwrap().lost_samples, 160);
     assert_eq!(live.figures(OutputId::MIX).unwrap().lost_samples, 160);
-    let mut ear = Ear::new(&live, without, 0);
+    let mut reader = Reader::new(&live, without, 0);
     drop(ring);
     live.drain();
-    assert!(ear.read(&mut live, usize::MAX));
+    assert!(reader.read(&mut live, usize::MAX));
 }
 
 #[test]
@@ -342,20 +348,20 @@ fn a_stream_that_ends_is_heard_to_its_end_and_its_ring_comes_back() {
     let (mut live, _tap) = live();
     for round in 0..3 * MONITORS_MAX as u64 {
         let (id, mut ring) = live.open().unwrap();
-        let mut ear = Ear::new(&live, id, 0);
+        let mut reader = Reader::new(&live, id, 0);
         // Half a chunk, and never a whole one.
         publish(&mut ring, round * 160, &[5; 160]);
         live.drain();
-        ear.read(&mut live, usize::MAX);
+        reader.read(&mut live, usize::MAX);
         publish(&mut ring, round * 160 + 160, &[6; 100]);
         drop(ring);
         live.drain();
-        assert!(ear.read(&mut live, usize::MAX));
-        ear.expect_all_accounted();
-        assert_eq!(ear.cursor.at(), Some(round * 160 + 260));
+        assert!(reader.read(&mut live, usize::MAX));
+        reader.expect_all_accounted();
+        assert_eq!(reader.cursor.at(), Some(round * 160 + 260));
         live.close(id);
         assert_eq!(live.figures(id), None);
-        assert!(ear.read(&mut live, 1), "a closed output has ended");
+        assert!(reader.read(&mut live, 1), "a closed output has ended");
     }
 }
 
@@ -418,7 +424,7 @@ proptest! {
         numbers in prop::collection::vec(any::<u64>(), 1..6),
     ) {
         let (mut live, mut tap) = live();
-        let mut ears: Vec<_> = numbers.iter().map(|&number| Ear::new(&live, OutputId::MIX, number)).collect();
+        let mut readers: Vec<_> = numbers.iter().map(|&number| Reader::new(&live, OutputId::MIX, number)).collect();
         let (mut number, mut lost) = (0, 0);
         for (blocks, times, drains) in schedule {
             for _ in 0..blocks {
@@ -429,18 +435,18 @@ proptest! {
             if drains {
                 live.drain();
             }
-            let reader = number as usize % ears.len();
-            ears[reader].read(&mut live, times);
+            let reader = number as usize % readers.len();
+            readers[reader].read(&mut live, times);
             lost = tap.stats().dropped.messages * 160;
         }
         drop(tap);
         live.drain();
         let mut skipped = 0;
-        for ear in &mut ears {
-            ear.read(&mut live, usize::MAX);
-            ear.expect_all_accounted();
-            skipped += ear.skipped;
-            for &(index, sample) in &ear.heard {
+        for reader in &mut readers {
+            reader.read(&mut live, usize::MAX);
+            reader.expect_all_accounted();
+            skipped += reader.skipped;
+            for &(index, sample) in &reader.received {
                 prop_assert!(sample == index as i16 || lost > 0 && sample == 0);
             }
         }

@@ -10,7 +10,7 @@ use hound::SampleFormat;
 use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
 
 use super::*;
-use crate::output::lane::Work as _;
+use crate::output::worker_queue::Work as _;
 
 const BLOCK: usize = 160;
 const SECOND: u64 = 8000;

@@ -16,7 +16,7 @@ use super::{
     INDEX_BYTES, LAST, Recorded, RecordingError, RecordingFile, RecordingPhase, RecordingProgress,
     file::{Fault, GrowingWav},
 };
-use crate::{audio::Format, output::lane::Work};
+use crate::{audio::Format, output::worker_queue::Work};
 
 /// The file is looked at this often, however slowly samples come.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);

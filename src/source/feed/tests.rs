@@ -127,7 +127,7 @@ fn a_dismissed_stream_ends_in_both_kinds_of_threads_even_while_its_ring_is_full(
             fails: false,
         };
         let (feeds, accounts, mut consumer) = feeds(vec![endless(), endless()]);
-        let dismissals: Vec<_> = feeds.iter().map(|feed| feed.stream.dismissal()).collect();
+        let end_requests: Vec<_> = feeds.iter().map(|feed| feed.stream.end_request()).collect();
         let leases: Vec<_> = feeds.iter().map(|feed| feed.stream.lease()).collect();
         let feeders = if live {
             let ptime = Duration::from_millis(1);
@@ -144,7 +144,7 @@ fn a_dismissed_stream_ends_in_both_kinds_of_threads_even_while_its_ring_is_full(
         {
             thread::yield_now();
         }
-        dismissals[0].dismiss();
+        end_requests[0].request();
         while !consumer.is_closed(leases[0]).unwrap() {
             thread::yield_now();
         }

@@ -84,7 +84,7 @@ pub struct Bye<'a> {
     pub reason: Option<&'a [u8]>,
 }
 
-/// Why a datagram is no RTCP compound. Nothing of such a datagram is to be believed.
+/// Why a datagram is no RTCP compound. No part of such a datagram is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum RtcpError {

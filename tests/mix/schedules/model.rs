@@ -20,7 +20,7 @@ pub struct Model {
     /// Whether it began to play.
     opened: bool,
     /// Ended by command.
-    dismissed: bool,
+    ended_by_command: bool,
     /// Whether it has gone to silence since.
     faded: bool,
     pub ended: bool,
@@ -77,8 +77,8 @@ impl Model {
     }
 
     /// The next tick leads to silence, if the stream plays; from then on nothing is played.
-    pub fn dismiss(&mut self) {
-        self.dismissed = true;
+    pub fn request(&mut self) {
+        self.ended_by_command = true;
     }
 
     /// The sender's samples in the ring that went nowhere yet.
@@ -94,7 +94,7 @@ impl Model {
         if self.ended {
             return out;
         }
-        if self.dismissed && (self.faded || !self.opened) {
+        if self.ended_by_command && (self.faded || !self.opened) {
             self.discarded += self.waiting();
             self.frames.clear();
             self.ended = self.closed;
@@ -108,13 +108,13 @@ impl Model {
             return out;
         };
         self.opened |= !self.clocked || !self.frames.is_empty();
-        self.faded = self.dismissed;
+        self.faded = self.ended_by_command;
         // How loud its samples are: less with each, if it is on its way to silence.
-        let dismissed = self.dismissed;
+        let ended_by_command = self.ended_by_command;
         let loud = |at: usize| {
             let passed = at + 1;
-            if !dismissed || passed == len {
-                if dismissed { 0.0 } else { 1.0 }
+            if !ended_by_command || passed == len {
+                if ended_by_command { 0.0 } else { 1.0 }
             } else {
                 1.0 + -1.0 / len as f32 * passed as f32
             }
@@ -169,7 +169,7 @@ impl Model {
         let served = if self.ended { next - now } else { len as u64 };
         // A source that places its frames knows what is missing, and says so itself.
         // Of one that is being ended nothing is missed.
-        self.concealed += if self.clocked || self.dismissed {
+        self.concealed += if self.clocked || self.ended_by_command {
             0
         } else {
             served - heard

@@ -20,7 +20,7 @@ use mixpool::{
     os::now_ns,
     playout::{Delay, PlayoutSettings},
     queue::{LeaseId, Pool, Producer},
-    stream::{Dismissal, Stream},
+    stream::{EndRequest, Stream},
     wire::audiosocket::{Message, parse},
 };
 
@@ -31,7 +31,7 @@ pub struct Front {
     commands: Mutex<Vec<Command>>,
     accounts: Mutex<Vec<Arc<Account>>>,
     /// How each stream is ended, in the order of the accounts.
-    ends: Mutex<Vec<(LeaseId, Dismissal)>>,
+    ends: Mutex<Vec<(LeaseId, EndRequest)>>,
 }
 
 impl Admission for Front {
@@ -54,7 +54,7 @@ impl Admission for Front {
         } = self.settings;
         let lease = producer.lease();
         let stream = Stream::new(producer, account, format, block_samples);
-        let end = (lease, stream.dismissal());
+        let end = (lease, stream.end_request());
         self.ends.lock().unwrap().push(end);
         Ok(stream)
     }
@@ -149,8 +149,8 @@ impl Desk {
         let accounts = self.front.accounts.lock().unwrap();
         let mut names = accounts.iter().map(|account| account.id());
         let index = names.position(|name| name.starts_with(id)).unwrap();
-        let (lease, dismissal) = self.front.ends.lock().unwrap()[index].clone();
-        dismissal.dismiss();
+        let (lease, end_request) = self.front.ends.lock().unwrap()[index].clone();
+        end_request.request();
         let command = Command::End(lease);
         self.front.commands.lock().unwrap().push(command);
     }

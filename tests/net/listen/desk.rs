@@ -231,7 +231,7 @@ pub fn samples_of(bytes: &[u8]) -> Vec<i16> {
 }
 
 /// One who listens by WebSocket.
-pub struct Ear {
+pub struct TestListener {
     socket: WebSocket<TcpStream>,
     pub rate_hz: u32,
     pub channels: usize,
@@ -243,7 +243,7 @@ pub struct Ear {
     pub skipped: u64,
 }
 
-impl Ear {
+impl TestListener {
     pub fn open(address: SocketAddr, query: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -31,7 +31,7 @@ impl PhaseBody {
     pub(super) fn of(admitted: &Admitted, levels: &Levels) -> Self {
         match levels.phase {
             Phase::Ended => Self::Ended,
-            _ if admitted.is_dismissed() => Self::Ending,
+            _ if admitted.end_requested() => Self::Ending,
             Phase::Waiting => Self::Waiting,
             Phase::Playing => Self::Playing,
         }

@@ -49,7 +49,7 @@ pub(super) struct Lingering {
 }
 
 impl Worker {
-    /// Closes the connections that are over. What came still plays, but of those that were dismissed.
+    /// Closes the connections that are over. What came still plays, unless the stream was ended by command.
     pub(super) fn close_gone(&mut self) {
         while let Some((key, reason)) = self.gone.pop() {
             self.close(key, &reason);
@@ -73,7 +73,7 @@ impl Worker {
             lingering,
         } = peer.end(reason, &context);
         if let Some(mut input) = input {
-            if matches!(reason, EndReason::Dismissed) {
+            if matches!(reason, EndReason::EndedByCommand) {
                 input.abandon();
             } else if !input.is_done() {
                 self.draining.push(Draining {
@@ -104,7 +104,7 @@ impl Worker {
         let why = match reason {
             // The others are noted as events of their streams.
             EndReason::HungUp
-            | EndReason::Dismissed
+            | EndReason::EndedByCommand
             | EndReason::Refused(Rejection::Idle { .. } | Rejection::Stopping) => return,
             EndReason::Refused(why) => why.to_string(),
             EndReason::Malformed(_, why) => why.clone(),

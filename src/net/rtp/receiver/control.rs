@@ -20,7 +20,7 @@ impl Receiver {
     }
 
     /// Goodbyes and names come first: a report in the same datagram is no proof of where reports come from. If one is not
-    /// believed nothing of the datagram is.
+    /// accepted, no part of the datagram is.
     pub(super) fn obey(&mut self, compound: Compound<'_>, from: SocketAddr, now_ns: u64, via: Via) {
         for packet in compound.packets() {
             match packet {
@@ -34,8 +34,8 @@ impl Receiver {
                 Packet::Sdes(chunks) => {
                     for chunk in chunks {
                         let named = chunk.name.zip(self.table.leaving(from, chunk.ssrc));
-                        if let Some((name, incoming)) = named {
-                            incoming.say_name(name, now_ns);
+                        if let Some((name, stream)) = named {
+                            stream.say_name(name, now_ns);
                         }
                     }
                 }
@@ -48,12 +48,12 @@ impl Receiver {
                 Packet::ReceiverReport(ssrc, _) => (ssrc, None),
                 Packet::Sdes(_) | Packet::Bye(_) => continue,
             };
-            if let Some(incoming) = self.table.reported(from, ssrc) {
+            if let Some(stream) = self.table.reported(from, ssrc) {
                 if let Some(info) = info {
-                    incoming.sender_report(&info, now_ns);
+                    stream.sender_report(&info, now_ns);
                 }
-                incoming.last_ns = now_ns;
-                let key = incoming.key;
+                stream.last_ns = now_ns;
+                let key = stream.key;
                 self.reports_from(key, from, via);
             }
         }
@@ -65,23 +65,23 @@ impl Receiver {
         }
     }
 
-    /// A source says that it leaves: what waits is still played. False if that is not believed.
+    /// A source says that it leaves: what waits is still played. False if that is not accepted.
     fn goodbye(&mut self, from: SocketAddr, ssrc: u32, now_ns: u64) -> bool {
         let at = self.shared.since_start(now_ns);
-        if let Some(incoming) = self.table.leaving(from, ssrc) {
-            if !incoming.ending {
-                incoming.note("bye", at);
-                incoming.end(&self.shared);
-                incoming.said_bye = true;
+        if let Some(stream) = self.table.leaving(from, ssrc) {
+            if !stream.ending {
+                stream.note("bye", at);
+                stream.end(&self.shared);
+                stream.said_bye = true;
             }
             return true;
         }
-        let Some(incoming) = self.table.reported(from, ssrc) else {
+        let Some(stream) = self.table.reported(from, ssrc) else {
             return true;
         };
         if self.shared.may_log(now_ns) {
             tracing::info!(
-                stream = incoming.id(), %from,
+                stream = stream.id(), %from,
                 "a BYE is not believed: it comes from another port than the stream's packets and reports"
             );
         }

@@ -184,7 +184,7 @@ fn every_packet_that_came_is_in_one_counter() {
     let mut stray = Sender::new(OTHER, 4);
     rig.hear_for(&mut [&mut phone, &mut refused, &mut outside], 100);
     rig.hear(&mut stray);
-    rig.heard[0].dismissal.dismiss();
+    rig.heard[0].end_request.request();
     rig.hear_for(&mut [&mut phone], 10);
     rig.close();
     let received: u64 = rig
@@ -193,7 +193,7 @@ fn every_packet_that_came_is_in_one_counter() {
         .map(|heard| heard.network().totals.received)
         .sum();
     let listener = rig.listener();
-    let refused: u64 = [Refusal::Network, Refusal::Dismissed]
+    let refused: u64 = [Refusal::Network, Refusal::EndedByCommand]
         .map(|why| listener.refused[why as usize])
         .iter()
         .sum();
@@ -446,7 +446,7 @@ fn a_stream_ended_by_command_ends_at_once_and_what_waits_is_discarded() {
     let mut other = Sender::new(OTHER, 2);
     rig.hear_for(&mut [&mut phone, &mut other], 20);
     let before = rig.heard[0].entry();
-    rig.heard[0].dismissal.dismiss();
+    rig.heard[0].end_request.request();
     rig.hear_for(&mut [&mut phone, &mut other], 1);
     let ended = &rig.heard[0];
     assert!(ended.closed);
@@ -468,14 +468,14 @@ fn a_sender_whose_stream_was_ended_is_refused_until_it_was_silent() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 10);
-    rig.heard[0].dismissal.dismiss();
+    rig.heard[0].end_request.request();
     rig.pass(1);
     // It goes on for longer than a silence must be, with short ones in between.
     rig.hear_for(&mut [&mut phone], 300);
     rig.pass(200);
     rig.hear_for(&mut [&mut phone], 10);
     assert_eq!((rig.streams(), rig.heard.len()), (0, 1));
-    assert_eq!(refused(&rig, Refusal::Dismissed), 310);
+    assert_eq!(refused(&rig, Refusal::EndedByCommand), 310);
     assert_eq!(rig.receiver().strangers(), 0);
     // Another source of its address is somebody else.
     let mut again = Sender::new(PHONE, 2);
@@ -485,5 +485,5 @@ fn a_sender_whose_stream_was_ended_is_refused_until_it_was_silent() {
     rig.pass(252);
     rig.hear_for(&mut [&mut phone], 5);
     assert_eq!(rig.heard.len(), 3);
-    assert_eq!(refused(&rig, Refusal::Dismissed), 310);
+    assert_eq!(refused(&rig, Refusal::EndedByCommand), 310);
 }

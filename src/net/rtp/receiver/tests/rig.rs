@@ -17,7 +17,7 @@ use crate::{
     },
     playout::{Delay, PlayoutSettings},
     queue::{Consumer, LeaseId, Pool, Producer},
-    stream::{Dismissal, Stream},
+    stream::{EndRequest, Stream},
     wire::{payload::PayloadMap, rtp::Packet},
 };
 
@@ -30,7 +30,7 @@ pub const BLOCK: usize = 160;
 struct Door {
     pool: Pool,
     format: Format,
-    admitted: Mutex<Vec<(Arc<Account>, LeaseId, Dismissal)>>,
+    admitted: Mutex<Vec<(Arc<Account>, LeaseId, EndRequest)>>,
 }
 
 impl Admission for Door {
@@ -42,7 +42,7 @@ impl Admission for Door {
         self.admitted
             .lock()
             .unwrap()
-            .push((account, lease, stream.dismissal()));
+            .push((account, lease, stream.end_request()));
         Ok(stream)
     }
 
@@ -55,7 +55,7 @@ impl Admission for Door {
 pub struct Heard {
     pub account: Arc<Account>,
     lease: LeaseId,
-    pub dismissal: Dismissal,
+    pub end_request: EndRequest,
     /// Samples of the sender, by their place in the mix.
     pub audio: BTreeMap<u64, i16>,
     pub closed: bool,
@@ -265,11 +265,11 @@ impl Rig {
     /// Takes all frames from the rings, and checks all accounts.
     fn mix(&mut self) {
         let admitted = self.door.admitted.lock().unwrap();
-        for (account, lease, dismissal) in &admitted[self.heard.len()..] {
+        for (account, lease, end_request) in &admitted[self.heard.len()..] {
             self.heard.push(Heard {
                 account: Arc::clone(account),
                 lease: *lease,
-                dismissal: dismissal.clone(),
+                end_request: end_request.clone(),
                 audio: BTreeMap::new(),
                 closed: false,
             });

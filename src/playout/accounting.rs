@@ -1,16 +1,16 @@
-//! What the playout writes into the stream's account, in its own samples per channel.
+//! Writes the playout's counts into the stream's account, from its own samples per channel.
 
 use crate::ledger::{Account, Discard, Packet};
 
 use super::output::Rates;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Books<'a> {
+pub(super) struct Accounting<'a> {
     pub(super) account: &'a Account,
     pub(super) rates: Rates,
 }
 
-impl Books<'_> {
+impl Accounting<'_> {
     /// `[from, to)` of the stream's time plays without the sender's samples.
     pub(super) fn missed(self, from: u64, to: u64) {
         if from < to {

@@ -38,7 +38,7 @@ const LOGGED_EVENTS_MAX: u32 = 256;
 const MOVE_SLACK_NS: u64 = 1_000_000_000;
 
 /// One stream.
-pub(super) struct Incoming {
+pub(super) struct RtpStream {
     pub key: Key,
     /// When the last packet or report came.
     pub last_ns: u64,
@@ -83,7 +83,7 @@ struct Sound {
     playout: Playout,
 }
 
-impl Incoming {
+impl RtpStream {
     /// A stream that was proved by the packet after this one, which is counted as received and still
     /// to be given to [`first`](Self::first).
     pub fn new(key: Key, stream: Stream, share: Share, first: u16, at_ns: u64, count: u64) -> Self {
@@ -281,8 +281,8 @@ impl Incoming {
     }
 
     /// Whether its end was commanded.
-    pub fn is_dismissed(&self) -> bool {
-        self.stream.is_dismissed()
+    pub fn end_requested(&self) -> bool {
+        self.stream.end_requested()
     }
 
     /// Whether it has ended and played what there was.

@@ -6,18 +6,18 @@ use std::collections::HashMap;
 use super::Key;
 
 /// Sources that are remembered. Beyond it the one that has been silent for longest is forgotten.
-const DISMISSED_MAX: usize = 4096;
+const ENDED_SOURCES_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
-pub(super) struct Dismissed {
+pub(super) struct EndedSources {
     /// When each sent last.
     last_ns: HashMap<Key, u64>,
 }
 
-impl Dismissed {
+impl EndedSources {
     /// Packets of this source are refused from now on.
     pub(super) fn add(&mut self, key: Key, now_ns: u64) {
-        if self.last_ns.len() >= DISMISSED_MAX
+        if self.last_ns.len() >= ENDED_SOURCES_MAX
             && let Some((&stalest, _)) = self.last_ns.iter().min_by_key(|&(_, &last)| last)
         {
             self.last_ns.remove(&stalest);
@@ -58,30 +58,30 @@ mod tests {
 
     #[test]
     fn a_source_is_refused_until_it_was_silent() {
-        let mut dismissed = Dismissed::default();
-        dismissed.add(key(1), 1000);
-        assert!(!dismissed.refuses(key(2), 1000, 100), "nobody else");
+        let mut ended_sources = EndedSources::default();
+        ended_sources.add(key(1), 1000);
+        assert!(!ended_sources.refuses(key(2), 1000, 100), "nobody else");
         for now_ns in [1000, 1100, 1200] {
-            assert!(dismissed.refuses(key(1), now_ns, 100));
+            assert!(ended_sources.refuses(key(1), now_ns, 100));
         }
-        dismissed.sweep(1300, 100);
-        assert!(dismissed.refuses(key(1), 1300, 100));
-        assert!(!dismissed.refuses(key(1), 1401, 100));
-        assert!(!dismissed.refuses(key(1), 1402, 100), "and goes on");
+        ended_sources.sweep(1300, 100);
+        assert!(ended_sources.refuses(key(1), 1300, 100));
+        assert!(!ended_sources.refuses(key(1), 1401, 100));
+        assert!(!ended_sources.refuses(key(1), 1402, 100), "and goes on");
     }
 
     #[test]
     fn memory_is_bounded_and_the_longest_silent_is_forgotten_first() {
-        let mut dismissed = Dismissed::default();
-        for ssrc in 0..=DISMISSED_MAX as u32 {
-            dismissed.add(key(ssrc), u64::from(ssrc));
+        let mut ended_sources = EndedSources::default();
+        for ssrc in 0..=ENDED_SOURCES_MAX as u32 {
+            ended_sources.add(key(ssrc), u64::from(ssrc));
         }
-        assert_eq!(dismissed.last_ns.len(), DISMISSED_MAX);
+        assert_eq!(ended_sources.last_ns.len(), ENDED_SOURCES_MAX);
         assert!(
-            !dismissed.refuses(key(0), 5000, 1_000_000)
-                && dismissed.refuses(key(1), 5000, 1_000_000)
+            !ended_sources.refuses(key(0), 5000, 1_000_000)
+                && ended_sources.refuses(key(1), 5000, 1_000_000)
         );
-        dismissed.sweep(2_000_000, 1_000_000);
-        assert!(dismissed.last_ns.is_empty());
+        ended_sources.sweep(2_000_000, 1_000_000);
+        assert!(ended_sources.last_ns.is_empty());
     }
 }

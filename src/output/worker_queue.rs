@@ -1,4 +1,4 @@
-//! A ring from the mixer to a thread of its own: what a sink is slow at costs the mixer nothing.
+//! A ring from the mixer to a worker thread, so that a slow output costs the mixer nothing.
 //!
 //! The mixer's end never waits, unless it asks to. Messages that find the ring full are dropped there and
 //! counted; what is in them must tell of the gap.
@@ -17,16 +17,16 @@ const DRAIN_BATCH: usize = 64;
 /// How long a writer waits for room in the ring before it looks again.
 const ROOM_PAUSE: Duration = Duration::from_micros(200);
 
-/// Why there is no lane.
+/// Why the queue or its thread could not be made.
 #[derive(Debug)]
-pub(super) enum LaneError {
+pub(super) enum WorkerQueueError {
     Buffer(BuildError),
     Thread(io::Error),
 }
 
-/// What the thread does.
+/// The work of the thread.
 pub(super) trait Work: Send + 'static {
-    /// What it tells at its end.
+    /// Its result at the end.
     type Outcome: Send + 'static;
 
     /// One message, in order.
@@ -43,20 +43,24 @@ pub(super) trait Work: Send + 'static {
 
 /// Both ends: the mixer's, and the thread.
 #[derive(Debug)]
-pub(super) struct Lane<Outcome> {
+pub(super) struct WorkerQueue<Outcome> {
     pub(super) input: Input,
     pub(super) thread: JoinHandle<Outcome>,
 }
 
-/// The mixer's end. Dropping it closes the lane, and frees the ring if the thread has ended.
+/// The mixer's end. Dropping it closes the queue, and frees the ring if the thread has ended.
 #[derive(Debug)]
 pub(super) struct Input {
     producer: Producer,
 }
 
-impl<Outcome: Send + 'static> Lane<Outcome> {
+impl<Outcome: Send + 'static> WorkerQueue<Outcome> {
     /// A ring of at least so many bytes, and the thread that works on what comes.
-    pub(super) fn start<W>(name: &str, ring_bytes: u64, mut work: W) -> Result<Self, LaneError>
+    pub(super) fn start<W>(
+        name: &str,
+        ring_bytes: u64,
+        mut work: W,
+    ) -> Result<Self, WorkerQueueError>
     where
         W: Work<Outcome = Outcome>,
     {
@@ -64,7 +68,7 @@ impl<Outcome: Send + 'static> Lane<Outcome> {
             .slots(1)
             .ring_bytes(self::ring_bytes(ring_bytes) as usize)
             .build()
-            .map_err(LaneError::Buffer)?;
+            .map_err(WorkerQueueError::Buffer)?;
         let producer = pool.acquire().expect("a new pool has a free ring");
         let thread = thread::Builder::new()
             .name(name.to_owned())
@@ -83,7 +87,7 @@ impl<Outcome: Send + 'static> Lane<Outcome> {
                 }
                 work.finish()
             })
-            .map_err(LaneError::Thread)?;
+            .map_err(WorkerQueueError::Thread)?;
         let input = Input { producer };
         Ok(Self { input, thread })
     }
@@ -98,8 +102,8 @@ impl<Outcome: Send + 'static> Lane<Outcome> {
     }
 }
 
-/// A sink's thread ends with its outcome.
-pub(super) const PANICKED: &str = "a sink's thread panicked";
+/// An output's thread ends with its outcome.
+pub(super) const PANICKED: &str = "an output's thread panicked";
 
 impl Input {
     /// Sends a message of `len` bytes that `fill` writes in place, if there is room. Never waits; enters

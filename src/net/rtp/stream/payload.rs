@@ -1,6 +1,6 @@
 //! Packets of one stream by their payload: audio, keys, pauses, and types that are not decoded here.
 
-use super::{Incoming, Sound};
+use super::{RtpStream, Sound};
 use crate::{
     ledger::{Malformed, Packet as Count},
     net::rtp::{
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-impl Incoming {
+impl RtpStream {
     /// A packet that is new, with its extended number.
     pub(super) fn deliver(
         &mut self,
