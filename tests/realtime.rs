@@ -36,7 +36,7 @@ use rig::{BLOCK, Setup, noise};
 use sanitizer::{assert_ends_at, in_child, in_real_time};
 
 #[test]
-fn a_whole_tick_of_a_thousand_streams_never_waits_and_never_enters_the_kernel() {
+fn a_tick_of_a_thousand_streams_never_enters_the_kernel() {
     const STREAMS: usize = 1000;
     let mut rig = Setup::mono().limited().slots(STREAMS).ring(1 << 14).rig();
     rig.listen();
@@ -93,7 +93,7 @@ fn a_whole_tick_of_a_thousand_streams_never_waits_and_never_enters_the_kernel() 
 }
 
 #[test]
-fn a_tick_of_ramps_ends_by_command_and_monitors_never_waits_and_never_enters_the_kernel() {
+fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
     const STREAMS: usize = 200;
     let mut rig = Setup::stereo().limited().slots(STREAMS).ring(1 << 15).rig();
     rig.listen();
@@ -158,9 +158,9 @@ fn a_tick_of_ramps_ends_by_command_and_monitors_never_waits_and_never_enters_the
 }
 
 #[test]
-fn outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone() {
+fn outputs_never_wait_and_enter_the_kernel_only_to_wake() {
     let allowed = ["write"];
-    let test = "outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone";
+    let test = "outputs_never_wait_and_enter_the_kernel_only_to_wake";
     if let Some(output) = in_child(test, &allowed) {
         return assert!(output.status.success(), "{output:?}");
     }
@@ -195,11 +195,10 @@ fn outputs_are_sent_without_waiting_and_enter_the_kernel_to_wake_alone() {
 }
 
 #[test]
-fn packets_of_live_streams_are_taken_without_waiting_and_enter_the_kernel_to_wake_alone() {
+fn packets_never_wait_and_enter_the_kernel_only_to_wake() {
     const STREAMS: u32 = 100;
     let allowed = ["write"];
-    let test =
-        "packets_of_live_streams_are_taken_without_waiting_and_enter_the_kernel_to_wake_alone";
+    let test = "packets_never_wait_and_enter_the_kernel_only_to_wake";
     if let Some(output) = in_child(test, &allowed) {
         return assert!(output.status.success(), "{output:?}");
     }

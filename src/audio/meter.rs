@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_measured_each_by_itself_and_begin_anew_when_taken() {
+    fn channels_are_measured_separately_and_reset_when_taken() {
         let mut meter = meter(8_000, 2);
         meter.push(&[100, -3, -200, 4]);
         let Measured {

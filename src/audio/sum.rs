@@ -215,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn a_ramped_sum_is_the_same_however_it_is_cut_and_gives_all_channels_one_gain(
+        fn a_ramped_sum_is_independent_of_how_it_is_cut(
             samples in prop::collection::vec(any::<i16>(), 0..400),
             channels in 1usize..4,
             from in 0usize..1_000,

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verbose_form_adds_how_late_ticks_begin_and_how_long_they_take() {
+    fn the_verbose_form_adds_tick_lateness_and_tick_time() {
         let verbose = full(61, &status(), true);
         let added = verbose.strip_prefix(&full(61, &status(), false));
         assert_eq!(

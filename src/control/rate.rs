@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_bounded_in_all_and_from_each_address_and_given_back() {
+    fn places_are_bounded_in_all_and_per_address_and_released() {
         let places = Arc::new(Places::new(3, 2));
         let first = places.take(address(1)).unwrap();
         let _second = places.take(address(1)).unwrap();

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn who_steers_a_flood_is_served_in_turns_and_holds_up_no_admission() {
+    fn a_flood_of_commands_is_batched_and_delays_no_admission() {
         let (pool, consumer) = Pool::builder().slots(1).ring_bytes(4096).build().unwrap();
         let settings = Settings {
             format: Format::new(8000, 1).unwrap(),

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn running_streams_have_names_of_their_own_and_ended_ones_leave_theirs() {
+    fn running_streams_have_unique_names_and_ended_ones_free_them() {
         let mut accounts = Accounts::default();
         assert_eq!(accounts.free_id("a".to_owned()), "a");
         let first = add(&mut accounts, "a");

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_refusal_and_each_malformation_has_its_own_count_and_name() {
+    fn each_refusal_and_malformation_has_its_own_count_and_name() {
         let listener = Listener::new("rtp 127.0.0.1:5004");
         for (times, why) in (1..).zip(Refusal::ALL) {
             (0..times).for_each(|_| listener.refuse(why));

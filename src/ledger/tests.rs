@@ -124,7 +124,7 @@ fn an_empty_account_has_no_rates() {
 }
 
 #[test]
-fn what_is_discarded_on_purpose_has_its_reason_and_is_not_missing() {
+fn discarded_samples_have_a_reason_and_are_not_missing() {
     let account = Account::with_network("a");
     let network = account.network().unwrap();
     for (why, samples) in [

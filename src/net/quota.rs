@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_that_shrinks_takes_nothing_back_and_one_that_grows_gives_more() {
+    fn a_lower_quota_revokes_nothing_and_a_higher_one_admits_more() {
         let quota = Quota::new(2);
         let one = "192.0.2.1".parse().unwrap();
         let mut shares: Vec<_> = (0..2).map(|_| quota.take(one).unwrap()).collect();

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fades_by_a_fifth_every_ten_milliseconds_and_is_silent_at_sixty() {
+    fn concealment_fades_by_a_fifth_per_10_ms_and_ends_at_60_ms() {
         let mut concealer = Concealer::new(8000, 1);
         concealer.hear(&tone(80.0, 0, 800, 1));
         let mut out = [0; 800];

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_too_long_is_excess_after_some_patience_and_then_to_the_end() {
+    fn too_long_a_delay_is_excess_after_a_while_until_removed() {
         let mut jitter = jitter();
         observe(&mut jitter, 0, [0; 60], 100);
         assert_eq!(jitter.excess(100 * MS), Excess::default());

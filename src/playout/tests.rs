@@ -213,7 +213,7 @@ fn silent(rig: &Rig) -> usize {
 }
 
 #[test]
-fn a_gap_is_concealed_for_exactly_its_length_and_what_follows_is_in_its_place() {
+fn a_gap_is_concealed_for_exactly_its_length() {
     let mut rig = Rig::new(fixed(60));
     send(&mut rig, 0..50, &[20, 30, 31]);
     let (entry, _) = play_out(&mut rig);
@@ -256,7 +256,7 @@ fn what_comes_after_its_playout_is_late_and_its_time_missed() {
 }
 
 #[test]
-fn what_waits_in_order_is_placed_before_its_time_and_a_gap_is_not() {
+fn ordered_packets_are_placed_early_and_gaps_are_not() {
     let mut rig = Rig::new(fixed(200));
     let waiting = |rig: &Rig| rig.consumer.waiting(rig.lease).unwrap().messages;
     for number in (0..5).chain(6..11) {

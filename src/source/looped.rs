@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_before_the_damage_are_given_then_the_error_then_nothing() {
+    fn samples_before_the_damage_come_first_then_the_error() {
         let mut source = Looped::open(&testdata("bad/truncated.wav"), bus(1), 5).unwrap();
         let (all, error) = drain(&mut source, 160);
         assert_eq!(all.len(), 1000);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_too_short_for_a_sample_of_the_bus_does_not_loop_for_ever() {
+    fn a_file_shorter_than_one_bus_sample_does_not_loop_forever() {
         let dir = tempfile::tempdir().unwrap();
         let path = wav(&dir, 48_000, &[9]);
         let mut source = Looped::open(&path, bus(1), u64::MAX).unwrap();

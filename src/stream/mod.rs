@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_follow_each_other_in_time_and_number_and_the_last_is_short() {
+    fn frames_are_contiguous_and_only_the_last_is_short() {
         for channels in [1, 2] {
             let (mut stream, account, mut consumer) = stream(channels);
             let len = 100 * channels as i16;
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_ring_costs_the_frame_and_neither_its_time_nor_its_number() {
+    fn a_full_ring_drops_the_frame_but_keeps_its_time_and_number() {
         let (mut stream, account, mut consumer) = stream(1);
         let mut ramp = Ramp {
             next: 0,

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_no_such_message_has_is_refused_by_its_header_alone() {
+    fn an_impossible_length_is_refused_by_the_header_alone() {
         for (bytes, expected) in [
             (b"\x00\x00\x01", 0),
             (b"\x01\x00\x11", 16),

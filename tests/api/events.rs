@@ -82,7 +82,7 @@ fn streams_that_start_drop_and_end_are_told_as_they_do() {
 }
 
 #[test]
-fn the_first_drop_is_told_once_and_so_is_that_of_a_stream_that_ended_at_once() {
+fn the_first_drop_of_a_stream_is_one_event() {
     let desk = Desk::of(Kind::Fast(100.0), ControlSettings::default());
     let mut told = Told::listen(&desk, "/api/v1/events", &[]);
     // More than a ring holds, from time to time; and the same of streams that are gone before anybody

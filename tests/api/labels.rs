@@ -41,7 +41,7 @@ fn what_cannot_be_shown_in_one_line_is_refused() {
 }
 
 #[test]
-fn a_label_is_in_the_table_the_filter_the_metrics_and_the_report() {
+fn a_label_is_in_table_filter_metrics_and_report() {
     let desk = Desk::open();
     let text = "Bühne \"links\" \\";
     let stream = json!({ "kind": "synthetic", "id": "x", "waveform": "sine", "label": text });

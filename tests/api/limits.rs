@@ -107,7 +107,7 @@ fn connections_are_bounded_in_all_and_from_each_address() {
 }
 
 #[test]
-fn a_slow_head_a_slow_body_and_an_idle_connection_hinder_nobody_and_are_closed() {
+fn slow_and_idle_connections_are_closed_and_delay_no_other() {
     let desk = Desk::open();
     let begin = |text: &str| {
         let mut stream = desk.client.connect();

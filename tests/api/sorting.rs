@@ -120,7 +120,7 @@ fn compare(column: &str, a: &Value, b: &Value, descending: bool) -> Ordering {
 }
 
 #[test]
-fn each_column_sorts_by_its_figure_and_streams_without_it_stay_last() {
+fn each_column_sorts_by_figure_and_streams_without_it_are_last() {
     let desk = Desk::of(Kind::Usual, ControlSettings::default());
     let streams: Vec<_> = (0..STREAMS)
         .map(|number| desk.admit(&format!("test-{number}")))

@@ -342,7 +342,7 @@ fn a_change_that_makes_no_sense_changes_nothing() {
 }
 
 #[test]
-fn a_stream_that_is_ended_is_discarded_counted_and_kept_for_a_look() {
+fn an_ended_stream_is_discarded_counted_and_kept_visible() {
     let desk = Desk::open();
     let path = "/api/v1/streams/tone-1";
     until(

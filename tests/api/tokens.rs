@@ -62,7 +62,7 @@ fn nobody_beyond_this_machine_is_let_in_without_a_token() {
 }
 
 #[test]
-fn a_file_that_gives_no_token_is_wrong_usage_and_says_what_to_do() {
+fn a_file_without_a_token_is_wrong_usage_with_a_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     secret(&path("good"), "a-token-for-everything");
@@ -240,7 +240,7 @@ fn who_listens_by_a_session_that_is_ended_hears_no_more() {
 }
 
 #[test]
-fn refused_requests_are_logged_with_address_status_and_escaped_path() {
+fn refused_requests_are_logged_with_address_status_and_path() {
     let directory = tempfile::tempdir().unwrap();
     let files = ["change", "read"].map(|name| directory.path().join(name));
     for (file, token) in files

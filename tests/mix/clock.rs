@@ -49,7 +49,7 @@ fn a_frame_plays_at_its_index_in_the_mix_whole_or_in_parts() {
 }
 
 #[test]
-fn a_stream_that_comes_while_the_mix_runs_plays_at_the_mixs_indices() {
+fn a_stream_that_joins_later_plays_at_the_mix_indices() {
     // Neither when it came nor the playout delay has a say.
     let mut rig = Setup::mono().delay(7).rig();
     rig.ticks(1000);
@@ -223,7 +223,7 @@ fn a_damaged_frame_is_missed_and_one_that_came_twice_is_not() {
 }
 
 #[test]
-fn a_stream_that_closes_plays_what_it_placed_and_gives_its_slot_back() {
+fn a_stream_that_closes_plays_its_rest_and_frees_its_slot() {
     let mut rig = Setup::mono().slots(1).rig();
     let mut stream = rig.clocked();
     let samples = noise(1, 100, 20_000);

@@ -133,7 +133,7 @@ fn while_any_stream_is_solo_the_others_are_consumed_unheard() {
 }
 
 #[test]
-fn others_are_heard_again_when_the_solo_stream_ends_however_it_ends() {
+fn the_others_return_when_the_solo_stream_ends_in_any_way() {
     for by_command in [false, true] {
         let mut choir = Choir::new(Setup::mono(), 2);
         choir.solo(0, true);
@@ -168,7 +168,7 @@ fn a_stream_that_waits_can_be_solo_and_silences_the_others() {
 }
 
 #[test]
-fn what_is_told_before_the_first_sample_plays_is_in_force_with_it() {
+fn commands_before_the_first_sample_apply_to_it() {
     for delay in [0, 3] {
         for told_after_the_frame in [false, true] {
             let mut rig = Setup::mono().delay(delay).rig();
@@ -228,7 +228,7 @@ fn concealment_is_faded_like_samples_and_is_in_no_term() {
 }
 
 #[test]
-fn a_strip_tells_what_was_commanded_at_once_and_how_far_its_stream_has_come() {
+fn a_channel_strip_shows_commands_at_once_and_the_phase() {
     let mut rig = Setup::mono().slots(1).rig();
     for round in 0..3 {
         let (mut stream, channel_strip) = rig.channel_strip();
@@ -270,7 +270,7 @@ fn a_strip_tells_what_was_commanded_at_once_and_how_far_its_stream_has_come() {
 }
 
 #[test]
-fn every_strip_has_the_peak_of_its_last_five_ticks_and_what_its_ring_holds() {
+fn levels_show_the_peak_of_five_ticks_and_the_ring_fill() {
     // More than fit a window's ticks, and some of them leave.
     const STREAMS: usize = 23;
     let mut rig = Setup::mono().slots(STREAMS).rig();

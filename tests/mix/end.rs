@@ -119,7 +119,7 @@ fn a_stream_that_ends_within_a_block_conceals_nothing() {
 }
 
 #[test]
-fn a_stream_that_waits_for_frames_and_closes_later_is_concealed_until_then() {
+fn a_waiting_stream_is_concealed_until_it_closes() {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.stream();
     stream.say(&frame(1));
@@ -197,7 +197,7 @@ fn a_slot_goes_from_stream_to_stream_and_no_sample_crosses() {
 }
 
 #[test]
-fn a_command_for_a_stream_that_ended_does_not_reach_its_successor() {
+fn a_command_for_an_ended_stream_misses_its_successor() {
     let mut rig = Setup::mono().slots(1).rig();
     let first = rig.stream();
     let stale = first.lease();
@@ -222,7 +222,7 @@ fn a_command_reaches_a_stream_before_its_first_frame() {
 }
 
 #[test]
-fn an_offline_tick_waits_for_every_stream_and_goes_on_where_it_stopped() {
+fn an_offline_tick_waits_for_every_stream_and_resumes() {
     let mut rig = Setup::mono().rig();
     let (mut first, mut second) = (rig.stream(), rig.stream());
     assert!(rig.try_tick().is_err());

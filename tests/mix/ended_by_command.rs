@@ -42,7 +42,7 @@ fn fades(block: &[i16], from: i16) {
 }
 
 #[test]
-fn what_waits_and_what_still_comes_of_a_stream_that_plays_is_discarded() {
+fn frames_waiting_and_to_come_of_an_ended_stream_are_discarded() {
     let mut rig = Setup::mono().slots(1).rig();
     let mut stream = rig.stream();
     // A frame partly used stays in the ring.
@@ -95,7 +95,7 @@ fn a_stream_that_waits_for_its_first_frame_is_ended_too() {
 }
 
 #[test]
-fn a_stream_that_was_admitted_and_closed_before_its_end_was_commanded_is_ended() {
+fn a_stream_closed_before_its_end_command_is_ended() {
     let mut rig = Setup::mono().slots(1).rig();
     let mut stream = rig.stream();
     let lease = stream.lease();
@@ -157,7 +157,7 @@ fn damaged_frames_and_what_is_no_frame_go_with_the_rest() {
 }
 
 #[test]
-fn a_stream_whose_ring_is_empty_when_it_ends_misses_nothing_and_is_discarded_after_20_ms() {
+fn an_ended_stream_with_an_empty_ring_goes_after_20_ms() {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.stream();
     stream.say(&[7; BLOCK]);
@@ -193,7 +193,7 @@ fn a_stream_that_is_silenced_when_it_ends_is_discarded_at_once() {
 }
 
 #[test]
-fn a_full_ring_is_discarded_over_some_ticks_and_keeps_no_tick_long() {
+fn a_full_ring_is_discarded_over_several_short_ticks() {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.stream();
     let mut said = 0;
@@ -237,7 +237,7 @@ fn an_ended_stream_takes_no_more_commands() {
 }
 
 #[test]
-fn offline_nobody_waits_for_an_ended_stream_and_the_others_mix_as_without_it() {
+fn offline_mixing_does_not_wait_for_an_ended_stream() {
     let mut rig = Setup::mono().rig();
     let (mut first, mut ended, waits) = (rig.stream(), rig.stream(), rig.stream());
     first.say(&noise(1, 3 * BLOCK, 9_000));
@@ -275,7 +275,7 @@ fn offline_nobody_waits_for_an_ended_stream_and_the_others_mix_as_without_it() {
 }
 
 #[test]
-fn offline_the_ring_of_an_ended_stream_has_room_for_a_producer_that_waits_for_it() {
+fn offline_an_ended_stream_makes_room_for_its_waiting_producer() {
     let mut rig = Setup::mono().ring(4096).rig();
     let mut stream = rig.stream();
     while stream.say(&[7; BLOCK]) {}

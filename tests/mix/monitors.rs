@@ -26,7 +26,7 @@ fn say(stream: &mut Talker, seed: u64, channels: u16) -> Vec<i16> {
 
 proptest! {
     #[test]
-    fn alone_is_what_the_stream_gives_in_its_window_before_its_fader(
+    fn the_solo_monitor_is_the_stream_before_its_fader(
         // What comes for each tick: how far into the block, and how long; or nothing.
         frames in prop::collection::vec(prop::option::of((0..BLOCK, 1..=BLOCK)), 2..40),
         begins in 0usize..20,
@@ -145,7 +145,7 @@ fn without_a_limiter_it_is_exact_from_the_first_sample() {
 }
 
 #[test]
-fn with_a_limiter_it_is_exact_once_what_that_held_of_the_stream_is_over() {
+fn a_limited_mix_minus_is_exact_once_the_release_is_over() {
     let lookahead = 8_000 * 5 / 1_000;
     let (heard, others) = without(Setup::mono().limited(), 20, 80, 2_000);
     assert!(heard[..lookahead] != others[..lookahead], "the mix's own");
@@ -181,7 +181,7 @@ fn a_stream_that_waits_is_monitored_too() {
 }
 
 #[test]
-fn each_kind_is_closed_alone_by_command_and_both_with_the_stream() {
+fn each_monitor_closes_by_command_and_both_with_the_stream() {
     let mut rig = listening(Setup::mono());
     for by_command in [false, true] {
         let (mut stream, own) = rig.participant(Gain::UNITY);
@@ -282,7 +282,7 @@ fn a_full_ring_loses_its_own_frames_and_the_mix_none() {
 }
 
 #[test]
-fn offline_a_monitor_that_comes_within_a_tick_begins_with_the_next() {
+fn an_offline_monitor_opened_in_a_tick_begins_with_the_next() {
     for kind in [MonitorKind::Alone, MonitorKind::Without] {
         let mut rig = Setup::mono().rig();
         let (mut first, mut second) = (rig.stream(), rig.stream());
@@ -310,7 +310,7 @@ fn offline_a_monitor_that_comes_within_a_tick_begins_with_the_next() {
 }
 
 #[test]
-fn a_monitor_that_comes_after_the_last_tick_gets_nothing_of_the_flush() {
+fn a_monitor_opened_after_the_last_tick_gets_no_flush() {
     let mut rig = Setup::mono().limited().rig();
     let mut stream = rig.stream();
     say(&mut stream, 1, 1);

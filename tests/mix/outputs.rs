@@ -270,7 +270,7 @@ fn who_adds_nothing_hears_the_whole_mix() {
 }
 
 #[test]
-fn who_falls_silent_hears_the_whole_mix_again_at_once_if_it_fits() {
+fn a_silent_participant_gets_the_whole_mix_at_once_if_it_fits() {
     let words = |tick| match tick {
         5..8 => noise(99, BLOCK, 300),
         _ => vec![0; BLOCK],
@@ -284,7 +284,7 @@ fn who_falls_silent_hears_the_whole_mix_again_at_once_if_it_fits() {
 }
 
 #[test]
-fn who_falls_silent_hears_the_whole_mix_again_soon_while_it_is_limited() {
+fn a_silent_participant_gets_the_limited_mix_soon() {
     let words = |tick| match tick {
         5..8 => noise(99, BLOCK, i16::MAX),
         _ => vec![],
@@ -300,7 +300,7 @@ fn who_falls_silent_hears_the_whole_mix_again_soon_while_it_is_limited() {
 }
 
 #[test]
-fn who_has_not_spoken_yet_hears_the_others_and_who_ends_hears_no_more() {
+fn a_waiting_participant_gets_the_others_and_an_ended_nothing() {
     let mut rig = Setup::mono().rig();
     rig.listen();
     let mut talker = rig.stream();
@@ -329,7 +329,7 @@ fn who_has_not_spoken_yet_hears_the_others_and_who_ends_hears_no_more() {
 }
 
 #[test]
-fn the_first_blocks_are_as_short_as_those_of_the_mix_and_the_flush_gives_the_rest() {
+fn the_first_blocks_are_short_and_the_flush_has_the_rest() {
     for block in 0..2 {
         let mut rig = Setup::mono().limited().rig();
         rig.listen();
@@ -346,7 +346,7 @@ fn the_first_blocks_are_as_short_as_those_of_the_mix_and_the_flush_gives_the_res
 }
 
 #[test]
-fn a_listener_that_does_not_read_loses_its_own_frames_counted_and_slows_nobody() {
+fn a_listener_that_does_not_read_loses_only_its_own_frames() {
     let mut rig = Setup::mono().rig();
     let (pool, mut consumer) = mixpool::queue::Pool::builder()
         .slots(2)

@@ -147,7 +147,7 @@ fn a_damaged_frame_is_discarded_and_concealed() {
 }
 
 #[test]
-fn a_message_that_is_no_frame_counts_as_damaged_and_holds_nobody_up() {
+fn a_message_that_is_no_frame_counts_as_damaged() {
     // Shorter than a header, empty, and with half a sample.
     for junk in [&b"abc"[..], b"", &[7; 33]] {
         for at_start in [true, false] {
@@ -222,7 +222,7 @@ fn sequence_numbers_wrap_without_a_gap() {
 }
 
 #[test]
-fn a_stream_that_lost_frames_is_silent_where_they_were_up_to_its_end() {
+fn lost_frames_leave_silence_in_their_place_to_the_end() {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.stream();
     stream.say(&frame(1));

@@ -139,7 +139,7 @@ fn speech(seed: u64) -> Sender {
 }
 
 #[test]
-fn on_a_clear_path_nothing_is_missing_and_the_delay_is_the_floor() {
+fn on_a_clear_path_nothing_is_missing_at_the_floor_delay() {
     for seed in SEEDS {
         let heard = check(seed, speech(seed), Path::clear(seed));
         assert_eq!((heard.entry.concealed, heard.entry.dropped_late), (0, 0));
@@ -171,7 +171,7 @@ fn the_delay_grows_with_the_jitter_until_nothing_is_missing() {
 }
 
 #[test]
-fn a_dozen_packets_at_once_every_quarter_of_a_second_are_soon_whole() {
+fn a_dozen_packets_at_once_every_250_ms_are_soon_whole() {
     for seed in SEEDS {
         let sender = speech(seed).in_bursts_of(13);
         let path = Path::clear(seed);

@@ -68,7 +68,7 @@ fn a_file_poured_in_at_once_plays_in_real_time_bit_for_bit() {
 }
 
 #[test]
-fn a_wav_and_a_line_over_a_unix_socket_are_obeyed_and_the_file_goes_with_the_listener() {
+fn a_unix_socket_takes_headers_and_its_file_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.sock");
     let listen = Listen::Unix {
@@ -207,7 +207,7 @@ fn a_peer_that_only_listens_hears_its_rate_from_the_first_frame() {
 }
 
 #[test]
-fn a_peer_that_never_reads_loses_its_own_frames_and_nobody_else_any() {
+fn a_peer_that_never_reads_loses_only_its_own_frames() {
     // Blocks of 20 ms at 48 kHz, four times as fast: the kernel's buffers are full soon.
     let mut desk = Desk::builder()
         .rate_hz(48_000)
@@ -343,7 +343,7 @@ fn threads() -> usize {
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_closed_and_an_idle_stream_gives_its_slot_back() {
+fn a_silent_connection_is_closed_and_an_idle_stream_released() {
     let mut desk = Desk::builder()
         .timeouts(Duration::from_millis(100), Duration::from_millis(200))
         .start(vec![audiosocket(), tcp(false)]);

@@ -129,7 +129,7 @@ impl Source for Short {
 }
 
 #[test]
-fn who_hears_a_stream_alone_hears_its_end_and_the_connection_ends_well() {
+fn a_listener_of_one_stream_gets_its_end_and_a_clean_close() {
     let format = format(8_000, 1);
     let pink = || Synthetic::new(format, Waveform::Pink, 9, 440.0, -30.0);
     let source = Short(pink(), 30_000);
@@ -251,7 +251,7 @@ fn heads_ranges_and_wishes_for_titles_are_harmless() {
 }
 
 #[test]
-fn the_first_listener_opens_a_monitor_and_the_last_one_closes_it() {
+fn the_first_listener_opens_a_monitor_the_last_closes_it() {
     let desk = desk(format(8_000, 1));
     for _ in 0..3 {
         let listeners = [(); 3].map(|()| TestListener::open(desk.address(), "?stream=desk-2"));
@@ -302,7 +302,7 @@ fn fast() -> Format {
 }
 
 #[test]
-fn a_slow_listener_skips_and_is_told_and_the_others_miss_nothing() {
+fn a_slow_listener_skips_and_the_others_miss_nothing() {
     let format = fast();
     let desk = desk(format);
     let mut slow = TestListener::open(desk.address(), "");

@@ -19,7 +19,7 @@ fn what_was_overtaken_within_the_delay_plays_in_order() {
 }
 
 #[test]
-fn what_was_overtaken_for_longer_is_late_and_a_gap_of_its_length() {
+fn a_packet_overtaken_for_longer_is_late_and_a_gap() {
     for seed in SEEDS {
         let mut sender = Sender::new(seed);
         sender.talk(300);
@@ -93,7 +93,7 @@ fn a_stall_within_the_delay_is_unheard() {
 }
 
 #[test]
-fn a_dozen_packets_at_once_every_quarter_of_a_second_play_evenly() {
+fn a_dozen_packets_at_once_every_250_ms_play_evenly() {
     for seed in SEEDS {
         // 1024 samples at 44.1 kHz, as a file reader hands them on, make packets of any length.
         let mut sender = Sender::new(seed)
@@ -109,7 +109,7 @@ fn a_dozen_packets_at_once_every_quarter_of_a_second_play_evenly() {
 }
 
 #[test]
-fn what_lies_further_behind_than_the_cap_is_discarded_and_counted() {
+fn audio_beyond_the_latency_cap_is_discarded_and_counted() {
     for seed in SEEDS {
         for setup in [Setup::fixed(60), Setup::adaptive(40, 400)] {
             let mut sender = Sender::new(seed).coding(Coding::Linear);
@@ -150,7 +150,7 @@ fn what_lies_further_behind_than_the_cap_is_discarded_and_counted() {
 }
 
 #[test]
-fn a_way_that_became_longer_for_good_is_heard_again_within_a_second() {
+fn a_path_that_became_longer_plays_again_within_a_second() {
     for seed in SEEDS {
         let mut sender = Sender::new(seed).coding(Coding::Linear);
         sender.talk(100);

@@ -39,7 +39,7 @@ fn a_sender_that_begins_anew_is_heard_from_its_first_packet_on() {
 }
 
 #[test]
-fn another_source_of_the_same_address_is_a_new_segment_of_the_same_stream() {
+fn a_second_source_of_one_address_is_a_segment_of_its_stream() {
     for seed in SEEDS {
         for after_ms in [0, 20, 700] {
             let mut sender = Sender::new(seed);
@@ -90,7 +90,7 @@ fn another_encoding_of_the_same_rate_goes_on_without_a_seam() {
 }
 
 #[test]
-fn a_first_packet_that_was_held_until_it_was_proved_is_heard_whole() {
+fn a_first_packet_held_on_probation_is_played_whole() {
     for seed in SEEDS {
         // The second comes when the first should have been played.
         let mut sender = Sender::new(seed).lengths(&[480]);

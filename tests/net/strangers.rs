@@ -91,7 +91,7 @@ fn packet(dice: &mut Dice) -> Vec<u8> {
 }
 
 #[test]
-fn a_flood_of_random_sources_costs_a_live_stream_neither_a_slot_nor_a_sample() {
+fn a_flood_of_random_sources_costs_a_live_stream_nothing() {
     let mut senders = phones(300);
     let (arrivals, references) = carried(&mut senders);
     let mut dice = Dice::new(1);
@@ -117,7 +117,7 @@ fn a_flood_of_random_sources_costs_a_live_stream_neither_a_slot_nor_a_sample() {
 }
 
 #[test]
-fn a_flood_of_sources_that_prove_themselves_from_other_addresses_costs_a_live_stream_nothing() {
+fn ssrc_flood_does_not_disturb_a_live_stream() {
     let mut senders = phones(300);
     let (arrivals, references) = carried(&mut senders);
     let mut dice = Dice::new(2);
@@ -194,7 +194,7 @@ fn the_stream_after_the_last_slot_is_refused_and_counted_once() {
 }
 
 #[test]
-fn an_idle_stream_gives_its_slot_back_and_the_next_in_line_has_it() {
+fn an_idle_stream_releases_its_slot_to_the_next_in_line() {
     let mut senders = phones(50);
     senders.truncate(2);
     // The second talks on, and is refused until the first has been silent for long enough.
@@ -230,7 +230,7 @@ fn an_idle_stream_gives_its_slot_back_and_the_next_in_line_has_it() {
 }
 
 #[test]
-fn a_stream_that_says_goodbye_plays_what_waits_and_gives_its_slot_back() {
+fn a_stream_that_says_bye_plays_its_rest_and_frees_its_slot() {
     for next_port in [false, true] {
         let mut senders = phones(50);
         let (arrivals, references) = carried(&mut senders);
@@ -254,7 +254,7 @@ fn a_stream_that_says_goodbye_plays_what_waits_and_gives_its_slot_back() {
 }
 
 #[test]
-fn sources_that_send_at_once_from_one_address_are_streams_of_their_own() {
+fn concurrent_sources_of_one_address_are_separate_streams() {
     let mut senders: Vec<_> = (0..8).map(Sender::new).collect();
     // Each begins while the others talk.
     for (number, sender) in (0..).zip(&mut senders) {

@@ -56,7 +56,7 @@ fn samples_that_are_spoken_are_in_the_recording_bit_for_bit() {
 }
 
 #[test]
-fn what_is_poured_in_waits_for_its_time_and_nothing_of_it_is_lost() {
+fn paced_input_waits_for_its_time_and_loses_nothing() {
     // A ring of 47 blocks for three times as many.
     let desk = Desk::with(limits(), 4, 16 << 10);
     let samples = noise(150 * BLOCK, 2);
@@ -169,7 +169,7 @@ fn handshakes_that_are_not_sound_are_refused_with_a_problem() {
 }
 
 #[test]
-fn what_breaks_the_protocol_is_closed_with_its_code_and_nobody_else_is_touched() {
+fn protocol_errors_close_only_their_connection_with_a_code() {
     let desk = Desk::open();
     let mut other = Peer::open(&desk, "?id=other&rate=8000");
     // An unmasked frame; a frame that claims more than is taken; a length that nobody has.
@@ -197,7 +197,7 @@ fn what_breaks_the_protocol_is_closed_with_its_code_and_nobody_else_is_touched()
 }
 
 #[test]
-fn one_who_goes_without_a_word_ends_and_so_does_one_who_says_nothing_for_too_long() {
+fn a_vanished_peer_and_an_idle_one_both_end() {
     let limits = Limits {
         first_message_timeout: Duration::from_millis(300),
         idle_timeout: Duration::from_millis(300),
@@ -330,7 +330,7 @@ fn a_name_that_runs_is_taken_and_free_again_when_it_has_ended() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_loses_whole_messages_and_holds_up_nobody() {
+fn a_peer_that_does_not_read_loses_whole_messages_alone() {
     let desk = Desk::open();
     // The kernel keeps little for it, which is full soon.
     let mut deaf = Peer::open(&desk, "?id=deaf&rate=48000&listen=true");

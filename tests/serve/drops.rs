@@ -65,7 +65,7 @@ fn assert_run_agrees(run: &Value, producers: usize) {
 }
 
 #[test]
-fn a_slow_consumer_of_tiny_rings_loses_messages_and_accounts_for_each() {
+fn a_slow_consumer_of_tiny_rings_accounts_for_each_loss() {
     let run = json(
         "--producers 3 --ring-size 4KiB --message-size 100..900 --messages 4000 --rate 20000 \
          --consumer-delay 100us",

@@ -13,7 +13,7 @@ use mixpool::{
 use crate::patience::wait_until;
 
 #[test]
-fn samples_of_a_stream_that_came_after_the_last_tick_are_in_its_ring() {
+fn samples_published_after_the_last_tick_stay_in_the_ring() {
     let server = Server::new(Settings {
         streams_max: 2,
         ring_bytes: 1 << 16,

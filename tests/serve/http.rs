@@ -80,7 +80,7 @@ fn a_port_that_is_asked_for_and_taken_is_an_error_that_says_so() {
 }
 
 #[test]
-fn without_a_control_plane_nothing_listens_and_nothing_is_said_of_it() {
+fn without_a_control_plane_nothing_listens() {
     let mut running = Running::start(
         Command::new(MIXPOOL)
             .args(["serve", "--synthetic", "1", "--http", "off"])
@@ -103,7 +103,7 @@ fn without_a_control_plane_nothing_listens_and_nothing_is_said_of_it() {
 }
 
 #[test]
-fn a_server_that_stood_still_tells_of_it_by_its_status_and_an_event() {
+fn a_stalled_server_shows_it_by_status_and_event() {
     let server = Server::start(&["--synthetic", "1"]);
     let mixed = |status: &Value| status["totals"]["mixed_samples"].as_u64() > Some(0);
     let until = |path: &str, holds: &dyn Fn(&Value) -> bool| {

@@ -34,7 +34,7 @@ fn jitter_and_skew_leave_every_ledger_balanced() {
 }
 
 #[test]
-fn frames_that_come_after_their_time_are_dropped_late_and_concealed() {
+fn frames_after_their_time_are_dropped_late_and_concealed() {
     let report = report(0, &LATE);
     let totals = &report["totals"];
     assert!(number(&totals["dropped_late_samples"]) > 0, "{totals}");

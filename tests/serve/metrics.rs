@@ -101,7 +101,7 @@ fn any_id_is_a_label() {
 }
 
 #[test]
-fn of_a_thousand_streams_the_earliest_have_series_and_keep_them_until_they_end() {
+fn the_earliest_streams_keep_their_series_until_they_end() {
     let server = server(1000, 1.0);
     let mut streams: Vec<_> = (0..1000)
         .map(|id| {
@@ -262,7 +262,7 @@ fn rtp_packet(sequence: u16) -> Vec<u8> {
 }
 
 #[test]
-fn what_comes_by_network_and_goes_there_is_told_by_address_and_reason() {
+fn network_traffic_is_counted_by_address_and_reason() {
     let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = sink.local_addr().unwrap();
     let server = Server::new(Settings {
@@ -400,7 +400,7 @@ fn doc(name: &str) -> String {
 }
 
 #[test]
-fn the_table_in_the_docs_has_each_metric_with_its_type_and_its_unit() {
+fn the_docs_list_each_metric_with_its_type_and_unit() {
     let place = Place::start(server(1, 1.0), 0);
     let (classic, openmetrics) = (place.classic(), place.openmetrics());
     place.end();

@@ -220,7 +220,7 @@ fn send_paced<'a>(
 }
 
 #[test]
-fn packets_that_are_sent_in_time_are_in_the_mix_bit_for_bit_and_lost_ones_are_counted() {
+fn timely_packets_are_mixed_exactly_and_lost_ones_counted() {
     let speech = speech();
     let packets = speech.len() / 160;
     let (report, mix) = serve(&["--rtp", "127.0.0.1:0,96=L16/8000/1"], |server| {

@@ -29,7 +29,7 @@ fn settings(streams_max: usize, prefault: bool) -> Settings {
 }
 
 #[test]
-fn a_server_is_planned_as_the_command_would_and_its_own_pool_is_no_obstacle() {
+fn a_running_server_is_planned_as_the_command_would_plan_it() {
     let settings = settings(500, false);
     let request = PlanRequest {
         plan: PoolPlan::new(settings.streams_max, settings.ring_bytes).unwrap(),

@@ -192,7 +192,7 @@ fn impossible_plans_are_refused_by_the_flag_that_asked() {
 }
 
 #[test]
-fn a_ring_size_between_powers_of_two_is_refused_with_the_nearest() {
+fn a_ring_size_off_powers_of_two_is_refused_with_the_nearest() {
     refused(
         &["--ring-size", "1000000"],
         &["--ring-size", "524288", "1048576"],
@@ -202,7 +202,7 @@ fn a_ring_size_between_powers_of_two_is_refused_with_the_nearest() {
 }
 
 #[test]
-fn a_limit_of_the_process_that_is_too_low_is_named_with_its_remedy() {
+fn a_process_limit_too_low_is_named_with_its_remedy() {
     // Standard streams and one to spare: the pool needs two.
     let (plan, said) = limited("ulimit -n 4", "--streams 10");
     assert_eq!(plan["fits"], false);

@@ -101,7 +101,7 @@ fn observe(command: &mut Command, flags: &[&str]) -> (Seen, Value, String) {
 }
 
 #[test]
-fn the_report_says_what_the_kernel_says_and_a_warning_what_it_refused() {
+fn the_report_shows_granted_realtime_and_warns_of_refusals() {
     let (seen, report, said) = observe(
         &mut Command::new(MIXPOOL),
         &["--realtime", "--realtime-priority", "11"],
@@ -198,7 +198,7 @@ fn the_mixer_thread_alone_is_bound_to_its_cpu() {
 }
 
 #[test]
-fn a_cpu_that_cannot_be_had_is_wrong_usage_before_a_file_is_made() {
+fn an_unavailable_cpu_is_wrong_usage_before_any_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mix.wav");
     let ours = field(&read("/proc/self/status"), "Cpus_allowed_list:");

@@ -69,7 +69,7 @@ fn samples(path: &Path) -> Vec<i16> {
 }
 
 #[test]
-fn what_is_recorded_at_run_time_is_the_mix_from_one_tick_to_another() {
+fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole.wav");
     let server = Server::new(Settings {
@@ -158,7 +158,7 @@ fn what_is_recorded_at_run_time_is_the_mix_from_one_tick_to_another() {
 }
 
 #[test]
-fn the_recording_of_the_settings_can_be_stopped_and_the_mix_goes_on() {
+fn the_configured_recording_can_be_stopped_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
     let settings = Settings {
@@ -184,7 +184,7 @@ fn the_recording_of_the_settings_can_be_stopped_and_the_mix_goes_on() {
 }
 
 #[test]
-fn as_many_may_run_as_there_is_room_for_and_a_place_is_free_once_one_has_ended() {
+fn recordings_are_bounded_and_an_ended_one_frees_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let running = Server::new(settings(dir.path(), 10.0))
         .unwrap()
@@ -220,7 +220,7 @@ fn as_many_may_run_as_there_is_room_for_and_a_place_is_free_once_one_has_ended()
 }
 
 #[test]
-fn what_cannot_be_recorded_is_refused_with_its_reason_and_leaves_nothing() {
+fn an_impossible_recording_is_refused_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("there.wav"), "older").unwrap();
     let running = Server::new(settings(dir.path(), 1.0))
@@ -274,9 +274,8 @@ fn a_folder_that_is_not_there_is_told_before_the_first_tick() {
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 #[test]
-fn a_full_disk_is_told_at_once_and_ends_one_recording_and_not_the_mix() {
-    const TEST: &str =
-        "recordings::a_full_disk_is_told_at_once_and_ends_one_recording_and_not_the_mix";
+fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
+    const TEST: &str = "recordings::a_full_disk_ends_one_recording_at_once_and_not_the_mix";
     // A limit on the size of files is a disk that is full, if its signal is ignored.
     let full = format!("trap '' XFSZ; ulimit -f {}", FILE_BYTES_MAX / 1024);
     if !in_child(TEST, &full) {

@@ -189,7 +189,7 @@ fn what_cannot_change_is_named_and_stays() {
 }
 
 #[test]
-fn a_broken_file_changes_nothing_and_is_told_with_its_key_and_reason() {
+fn a_broken_file_changes_nothing_and_names_key_and_reason() {
     let server = serve("allow = \"10.0.0.0/8\"\n", &[], true);
     for (config, parts) in [
         ("allow = []\nrate = 0", &["--rate", "1000"][..]),

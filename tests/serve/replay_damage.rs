@@ -7,7 +7,7 @@ use crate::face::{self, fixture, mixpool, number, report, stderr, text};
 const GOOD: &str = "tone-440-8000-mono-s16.wav";
 
 #[test]
-fn each_damaged_file_is_named_with_its_reason_and_the_others_play_on() {
+fn damaged_files_are_named_with_reasons_and_the_others_play() {
     let (bad, good) = (fixture("bad"), fixture(GOOD));
     let output = mixpool(&[
         "replay",
@@ -200,7 +200,7 @@ fn a_result_never_overwrites_a_file_that_is_to_be_played() {
 }
 
 #[test]
-fn a_file_that_gives_no_sample_at_the_bus_rate_ends_however_often_it_is_played() {
+fn a_file_without_a_sample_at_the_bus_rate_ends() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("one.wav");
     let spec = hound::WavSpec {

@@ -105,7 +105,7 @@ fn a_loop_plays_the_file_so_often_without_a_gap() {
 }
 
 #[test]
-fn a_live_replay_offers_the_whole_file_at_any_speed_and_ends_by_itself() {
+fn a_live_replay_offers_the_whole_file_at_any_speed() {
     let (_directory, [a, d]) = tree();
     for speed in ["1", "4", "2.5"] {
         let report = report(0, &["replay", text(&a), text(&d), "--speed", speed]);

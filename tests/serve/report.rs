@@ -79,7 +79,7 @@ fn streams_are_numbered_from_one_and_a_run_lasts_its_duration() {
 }
 
 #[test]
-fn a_tick_begins_after_it_is_due_and_is_late_from_a_whole_period_on() {
+fn a_tick_is_late_from_a_whole_period_on() {
     let report = report(0, &[&RUN[..], &["--ptime", "10ms"]].concat());
     let of = |durations: &str, key: &str| number(&report[durations][key]);
     for durations in ["tick_lateness", "tick_time"] {
@@ -101,7 +101,7 @@ fn the_report_file_holds_what_json_prints() {
 }
 
 #[test]
-fn the_text_has_a_plain_row_for_each_stream_whose_words_stand_in_the_header() {
+fn the_text_has_one_row_per_stream_under_its_header() {
     let output = mixpool(&RUN);
     let said = stdout(&output);
     assert!(!said.contains('\x1b'), "{said}");
@@ -130,7 +130,7 @@ fn a_server_without_streams_mixes_silence_and_says_so() {
 }
 
 #[test]
-fn a_standard_output_that_is_full_is_told_and_a_full_standard_error_is_survived() {
+fn a_full_stdout_is_an_error_and_a_full_stderr_is_survived() {
     let full = || std::fs::File::create("/dev/full").unwrap();
     let run =
         |command: &mut std::process::Command| command.args(RUN).output().unwrap().status.code();

@@ -83,7 +83,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
 }
 
 #[test]
-fn ctrl_c_ends_a_replay_with_its_report_and_a_code_that_says_it_is_not_whole() {
+fn ctrl_c_ends_a_replay_with_its_report_and_a_failure_code() {
     let file = face::fixture("tone-440-8000-mono-s16.wav");
     let mut replay = Running::start(
         Command::new(MIXPOOL)

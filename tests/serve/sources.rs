@@ -128,7 +128,7 @@ fn a_looped_file_begins_again_until_the_server_ends() {
 }
 
 #[test]
-fn sound_that_is_made_up_lasts_as_long_as_asked_and_names_are_numbered() {
+fn synthetic_streams_last_as_asked_and_names_are_numbered() {
     let dir = tempfile::tempdir().unwrap();
     let (running, feeders) = serve(dir.path(), 4);
     let handle = running.handle();
@@ -181,7 +181,7 @@ fn the_gain_of_a_source_is_its_own_or_the_servers() {
 }
 
 #[test]
-fn what_cannot_be_played_is_refused_with_its_reason_and_takes_no_ring() {
+fn an_unplayable_source_is_refused_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("text.wav"), "no samples").unwrap();
     symlink(

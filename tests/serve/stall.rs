@@ -66,7 +66,7 @@ fn survives_a_stall(ptime: &str, period: Duration) {
 }
 
 #[test]
-fn a_server_that_stood_still_tells_how_late_it_was_and_catches_up() {
+fn a_stalled_server_reports_its_lateness_and_catches_up() {
     survives_a_stall("20ms", Duration::from_millis(20));
 }
 

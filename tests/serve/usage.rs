@@ -142,7 +142,7 @@ fn a_pool_of_more_than_any_process_addresses_is_wrong_usage() {
 }
 
 #[test]
-fn a_pool_that_this_host_cannot_hold_is_a_failure_that_names_the_limit() {
+fn a_pool_that_does_not_fit_the_host_names_the_limit() {
     let output = mixpool(&["serve", "--streams-max", "4096", "--ring-size", "4GiB"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = stderr(&output);

@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_size_that_does_not_fit_is_refused_with_the_nearest_that_do() {
+    fn an_invalid_ring_size_is_refused_with_the_nearest_valid() {
         assert_eq!(refused(0), (None, Some(4096)));
         assert_eq!(refused(2048), (None, Some(4096)));
         assert_eq!(refused(5000), (Some(4096), Some(8192)));
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_rings_of_a_mebibyte_take_a_thousand_and_one_mappings() {
+    fn a_thousand_rings_take_a_thousand_and_one_mappings() {
         let plan = PoolPlan::new(1000, 1 << 20).unwrap();
         assert_eq!(plan.vmas, 1001);
         assert_eq!(plan.resident_bytes, 1_048_576_000);
@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_holds_whole_records_and_the_smallest_that_holds_them_is_found() {
+    fn the_smallest_ring_that_holds_whole_records_is_found() {
         let plan = PoolPlan::new(1, 1 << 20).unwrap();
         // 336 bytes of payload and 8 of header.
         assert_eq!(plan.messages_per_ring(336), (1 << 20) / 344);

@@ -76,7 +76,7 @@ fn a_pool_without_rings_is_refused() {
 }
 
 #[test]
-fn a_ring_size_that_does_not_fit_is_refused_with_the_nearest_that_do() {
+fn an_invalid_ring_size_is_refused_with_the_nearest_valid() {
     for (asked, nearest) in [
         (0, "4096"),
         (1, "4096"),
@@ -145,9 +145,9 @@ fn a_lack_of_descriptors_is_an_error_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_limit_on_address_space_is_named_with_its_figures_and_the_remedy() {
+fn an_address_space_limit_is_named_with_figures_and_remedy() {
     in_child(
-        "a_limit_on_address_space_is_named_with_its_figures_and_the_remedy",
+        "an_address_space_limit_is_named_with_figures_and_remedy",
         || {
             let before = descriptors();
             lower(Resource::RLIMIT_AS, address_space_bytes() + (64 << 20));
@@ -222,9 +222,9 @@ fn a_pool_is_prefaulted_even_where_no_thread_can_be_started() {
 }
 
 #[test]
-fn locked_rings_work_or_the_limit_is_named_with_what_is_left_of_it() {
+fn locked_rings_work_or_the_limit_is_named_with_its_rest() {
     in_child(
-        "locked_rings_work_or_the_limit_is_named_with_what_is_left_of_it",
+        "locked_rings_work_or_the_limit_is_named_with_its_rest",
         || {
             lower(Resource::RLIMIT_MEMLOCK, 24 * PAGE as u64);
             let locked = || {

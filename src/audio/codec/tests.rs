@@ -95,7 +95,7 @@ fn every_sample_encodes_to_the_interval_it_lies_in() {
 }
 
 #[test]
-fn a_decoded_g711_byte_encodes_to_itself_but_for_the_second_zero_of_mu_law() {
+fn each_g711_byte_round_trips_but_the_second_zero_of_mu_law() {
     for encoding in G711 {
         let again = encoded(encoding, &decoded(encoding, &all_codes()));
         let changed: Vec<_> = (0..=255u8)

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_begins_one_step_from_where_it_was_and_ends_at_its_target() {
+    fn a_ramp_begins_one_step_from_its_start_and_ends_at_its_target() {
         let mut ramp = Ramp::at_rest(Gain::UNITY);
         ramp.aim(Gain::SILENCE, 4);
         let gains: Vec<_> = (0..6).map(|ahead| ramp.gain(ahead).linear()).collect();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_leads_back_to_where_it_is_and_one_of_no_length_are_at_rest() {
+    fn a_ramp_to_its_own_gain_or_of_no_length_is_at_rest() {
         let mut ramp = Ramp::at_rest(Gain::UNITY);
         ramp.aim(Gain::SILENCE, 100);
         ramp.aim(Gain::UNITY, 100);
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_gain_of_a_way_is_on_the_line_and_no_step_is_larger_than_its_share(
+        fn every_gain_of_a_ramp_is_on_the_line_in_even_steps(
             from in 0f32..=LINEAR_MAX,
             to in 0f32..=LINEAR_MAX,
             length in 1u32..8_000,

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_release_halves_what_is_missing_in_0_7_time_constants_and_ends() {
+    fn the_release_halves_the_reduction_in_0_7_time_constants() {
         let mut envelope = Envelope::new(1, 1_000);
         envelope.next(0);
         let gains: Vec<u32> = (0..8_000).map(|_| envelope.next(ONE)).collect();

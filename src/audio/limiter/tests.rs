@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn limiters_in_step_give_the_same_whatever_each_was_given_before(
+    fn limiters_in_step_forget_their_different_pasts(
         pasts in [sums(), sums()],
         common in prop::collection::vec(sums(), 1..6),
         rest in sums(),
@@ -160,7 +160,7 @@ proptest! {
 }
 
 #[test]
-fn the_gain_falls_no_faster_than_the_missing_gain_over_the_lookahead() {
+fn the_gain_falls_at_most_linearly_over_the_lookahead() {
     // 1000 full-scale streams at once, out of silence. The reference is the limiter bit for bit, as
     // tested above, and shows its gains.
     let mut sum = vec![0; 400];
@@ -224,7 +224,7 @@ fn after_seven_release_times_the_limiter_is_transparent_again() {
 }
 
 #[test]
-fn times_are_rounded_to_samples_and_kept_within_one_and_a_second() {
+fn times_round_to_samples_within_one_sample_and_a_second() {
     let delay = |lookahead| {
         Limiter::new(Format::new(8_000, 2).unwrap(), lookahead, DEFAULT_RELEASE).delay_samples()
     };

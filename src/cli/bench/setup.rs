@@ -215,7 +215,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_step_touches_what_its_frames_take_and_never_more_than_its_ring() {
+    fn a_step_touches_the_pages_of_its_frames_within_its_ring() {
         // 3.62 s are 181 frames of 344 bytes, and two more may be under way.
         let frames = setup("").unwrap().touched_bytes();
         assert!((183 * 344..184 * 345).contains(&frames), "{frames}");

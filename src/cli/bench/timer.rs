@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_tick_begins_before_one_that_was_due_earlier_and_none_before_its_time() {
+    fn ticks_begin_in_order_and_none_before_its_time() {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).unwrap();
         let stop = AtomicBool::new(false);
         let period = Duration::from_millis(1);

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_before_and_between_messages_are_counted_and_those_after_are_the_tail() {
+    fn gaps_before_between_and_after_messages_are_counted() {
         let mut listener = Listener::new(3, 4096);
         listener.hear(&message(3, 2), 2);
         listener.hear(&message(3, 3), 0);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_checksum_a_foreign_a_repeated_and_a_misannounced_message_are_each_told() {
+    fn each_kind_of_wrong_message_is_reported() {
         let mut listener = Listener::new(3, 4096);
         let mut wrong = message(3, 0);
         wrong[20] ^= 1;

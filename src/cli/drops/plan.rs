@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_unpaced_unless_told_and_a_sweep_is_paced_unless_told() {
+    fn a_run_is_unpaced_and_a_sweep_paced_by_default() {
         assert_eq!(plan("").unwrap().setups[0].rate, Rate::Max);
         assert_ne!(plan("--sweep").unwrap().setups[0].rate, Rate::Max);
         let told = plan("--sweep --rate max").unwrap();

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_consumer_serves_one_message_per_delay_however_late_each_wait_ends() {
+    fn a_busy_consumer_serves_one_message_per_delay_despite_jitter() {
         let start = Instant::now();
         let mut clock = ServiceClock::new(Duration::from_micros(300), start);
         for _ in 0..20 {

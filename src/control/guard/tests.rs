@@ -96,7 +96,7 @@ fn a_default_port_is_none() {
 }
 
 #[test]
-fn a_panic_is_a_problem_as_any_other_and_the_next_request_is_answered() {
+fn a_panic_is_a_problem_and_the_next_request_is_answered() {
     let routes = Router::new()
         .route(
             "/at-once",

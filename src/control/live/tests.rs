@@ -188,7 +188,7 @@ fn the_roster_is_told_whole_and_then_by_who_came_and_went() {
 }
 
 #[test]
-fn columns_are_in_the_order_of_the_slots_and_free_ones_are_nothing() {
+fn columns_are_in_slot_order_and_free_slots_are_empty() {
     let rig = Rig::new(&["a", "b"]);
     let mut viewer = rig.viewer();
     let hello = viewer.waiting().remove(0).1;
@@ -291,7 +291,7 @@ fn the_waveform_of_the_last_seconds_is_kept_for_who_comes_later() {
 }
 
 #[test]
-fn events_are_told_once_and_the_latest_of_them_to_who_comes_later() {
+fn events_are_sent_once_and_the_latest_to_later_clients() {
     let rig = Rig::new(&[]);
     let mut viewer = rig.viewer();
     viewer.waiting();

@@ -30,7 +30,7 @@ fn with(name: header::HeaderName, value: &str) -> HeaderMap {
 }
 
 #[test]
-fn each_token_allows_what_its_file_is_for_by_bearer_and_by_basic() {
+fn each_token_allows_its_scope_by_bearer_and_by_basic() {
     let folder = tempfile::tempdir().unwrap();
     let auth = auth(folder.path());
     let now = Instant::now();
@@ -131,7 +131,7 @@ fn a_session_lasts_until_it_ends_and_no_other_is_taken_for_it() {
 }
 
 #[test]
-fn sessions_are_bounded_and_the_one_that_ends_soonest_makes_room() {
+fn sessions_are_bounded_and_the_first_to_expire_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let auth = auth(folder.path());
     let now = Instant::now();
@@ -166,7 +166,7 @@ fn who_may_only_look_ends_nobodys_session_who_may_change() {
 }
 
 #[test]
-fn a_token_that_was_changed_since_it_was_looked_at_begins_no_session() {
+fn a_token_changed_since_its_check_begins_no_session() {
     let folder = tempfile::tempdir().unwrap();
     let auth = auth(folder.path());
     let now = Instant::now();
@@ -180,7 +180,7 @@ fn a_token_that_was_changed_since_it_was_looked_at_begins_no_session() {
 }
 
 #[test]
-fn a_reload_takes_new_tokens_and_ends_sessions_and_a_broken_file_changes_nothing() {
+fn a_reload_replaces_tokens_and_a_broken_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let auth = auth(folder.path());
     let now = Instant::now();

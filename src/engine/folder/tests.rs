@@ -51,7 +51,7 @@ fn what_is_made_is_in_the_folder_and_can_be_read() {
 }
 
 #[test]
-fn names_that_no_file_has_are_refused_before_the_kernel_sees_them() {
+fn impossible_file_names_are_refused_before_the_kernel() {
     let house = house();
     let long = "x".repeat(NAME_BYTES_MAX - 3) + ".wav";
     let secret = house.secret.to_str().unwrap();
@@ -188,7 +188,7 @@ fn a_folder_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_host_without_the_call_is_told_at_the_start_with_what_it_takes() {
+fn a_host_without_openat2_is_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     // An old kernel, and a container whose profile does not know the call.
     for errno in [Errno::ENOSYS, Errno::EPERM] {

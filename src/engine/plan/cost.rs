@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_never_larger_than_the_plan_or_its_share_of_the_host() {
+    fn a_sample_stays_below_the_plan_and_its_share_of_the_host() {
         let mut host = Host::detect();
         for (slots, ring_bytes) in [(1, 4096), (1, 1 << 32), (3, 1 << 20), (1 << 13, 1 << 32)] {
             let plan = PoolPlan::new(slots, ring_bytes).unwrap();

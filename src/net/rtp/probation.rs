@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_gap_nor_a_repetition_nor_another_source_proves_anything() {
+    fn gaps_repetitions_and_other_sources_prove_nothing() {
         let mut probation = Probation::default();
         for (count, (ssrc, number)) in [(1, 10), (1, 10), (1, 12), (2, 13), (1, 9), (2, 11)]
             .into_iter()

@@ -160,7 +160,7 @@ fn listeners_in_step_share_the_bytes_however_many_they_are() {
 }
 
 #[test]
-fn a_slow_listener_skips_ahead_to_the_newest_and_is_told_how_far() {
+fn a_slow_listener_skips_to_the_newest_and_learns_how_far() {
     let (mut live, mut tap) = live();
     let mut slow = Reader::new(&live, OutputId::MIX, 0);
     let mut quick = Reader::new(&live, OutputId::MIX, 0);
@@ -195,7 +195,7 @@ fn a_slow_listener_skips_ahead_to_the_newest_and_is_told_how_far() {
 }
 
 #[test]
-fn what_a_full_ring_refused_is_silence_so_an_index_stays_an_index() {
+fn samples_a_full_ring_refused_are_silence_at_their_index() {
     let (mut live, mut tap) = live();
     let mut reader = Reader::new(&live, OutputId::MIX, 0);
     let capacity = (tap.capacity() as usize / (frame_bytes(BLOCK) + 8)) as u64;
@@ -240,7 +240,7 @@ fn what_a_full_ring_refused_is_silence_so_an_index_stays_an_index() {
 
 /// What the mixer sends to a monitor of the mix without a stream: samples, or nothing where it is the mix.
 #[test]
-fn the_mix_without_a_stream_is_its_own_frames_and_the_mix_where_it_has_none() {
+fn a_mix_minus_is_its_own_frames_or_the_whole_mix() {
     let (mut live, mut tap) = live();
     let (without, mut ring) = live.open().unwrap();
     let (alone, mut other) = live.open().unwrap();
@@ -324,7 +324,7 @@ fn a_frame_never_comes_before_the_block_that_it_means() {
 }
 
 #[test]
-fn a_block_of_the_mix_that_was_lost_is_lost_where_it_is_meant_too() {
+fn a_lost_block_of_the_mix_is_lost_to_its_references_too() {
     let (mut live, mut tap) = live();
     let (without, mut ring) = live.open().unwrap();
     for number in 0..10 {
@@ -344,7 +344,7 @@ fn a_block_of_the_mix_that_was_lost_is_lost_where_it_is_meant_too() {
 }
 
 #[test]
-fn a_stream_that_ends_is_heard_to_its_end_and_its_ring_comes_back() {
+fn a_stream_that_ends_plays_to_its_end_and_frees_its_ring() {
     let (mut live, _tap) = live();
     for round in 0..3 * MONITORS_MAX as u64 {
         let (id, mut ring) = live.open().unwrap();
@@ -366,7 +366,7 @@ fn a_stream_that_ends_is_heard_to_its_end_and_its_ring_comes_back() {
 }
 
 #[test]
-fn an_output_that_nobody_hears_any_more_is_thrown_away_until_its_ring_is_closed() {
+fn an_output_without_listeners_is_discarded_until_closed() {
     let (mut live, mut tap) = live();
     let (id, mut ring) = live.open().unwrap();
     live.close(id);

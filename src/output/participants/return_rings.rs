@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_found_no_room_are_told_once_and_a_closed_ring_is_given_back() {
+    fn lost_frames_are_reported_once_and_closed_rings_released() {
         let (mut return_rings, _tap) = return_rings();
         let mut output = return_rings.pool().acquire().unwrap();
         return_rings.own(output.lease(), 7);

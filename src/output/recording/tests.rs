@@ -90,7 +90,7 @@ fn a_recording_of_nothing_is_a_valid_file() {
 }
 
 #[test]
-fn more_than_the_ring_holds_is_written_whole_by_a_writer_that_waits() {
+fn a_waiting_writer_writes_more_than_the_ring_holds() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
     let mut recording = start(&path, false).unwrap();

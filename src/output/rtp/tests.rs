@@ -83,7 +83,7 @@ fn ramp(from: usize, len: usize) -> Vec<i16> {
 }
 
 #[test]
-fn a_receiver_gets_each_block_in_its_place_with_its_contributors_and_a_goodbye() {
+fn a_receiver_gets_each_block_with_contributors_and_a_bye() {
     for (format, kind) in [
         (format(8000, 1), 96),
         (format(16_000, 2), 96),
@@ -352,7 +352,7 @@ fn a_receiver_that_is_not_there_is_counted_and_ends_nothing() {
 }
 
 #[test]
-fn an_address_that_this_host_cannot_send_to_is_told_at_the_start() {
+fn an_address_that_cannot_be_sent_to_fails_at_the_start() {
     // Nobody may send to a broadcast address that did not ask to.
     let target = "255.255.255.255:5004,l16".parse().unwrap();
     let error = RtpOut::start(target, format(8000, 1), BLOCK).unwrap_err();

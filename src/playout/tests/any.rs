@@ -113,7 +113,7 @@ proptest! {
     })]
 
     #[test]
-    fn with_a_fixed_delay_every_sample_is_in_its_place_late_or_missed(trouble in trouble()) {
+    fn with_a_fixed_delay_each_sample_is_placed_late_or_missed(trouble in trouble()) {
         // With more the stream would be late for so long that it begins anew.
         let jitter_ms = trouble.jitter_ms.min(90);
         let arrivals = arrivals(Trouble { jitter_ms, ..trouble });

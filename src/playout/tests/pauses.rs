@@ -49,7 +49,7 @@ fn a_packet_lost_at_the_end_of_a_pause_is_missed_there() {
 }
 
 #[test]
-fn samples_without_numbers_follow_each_other_and_go_on_after_a_pause() {
+fn samples_without_numbers_are_contiguous_across_a_pause() {
     let mut rig = Rig::new(fixed(60));
     let mut sent = 0;
     for second in [0, 2] {

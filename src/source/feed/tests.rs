@@ -120,7 +120,7 @@ fn a_thread_that_waits_for_room_can_be_stopped() {
 }
 
 #[test]
-fn a_dismissed_stream_ends_in_both_kinds_of_threads_even_while_its_ring_is_full() {
+fn a_stream_ended_by_command_ends_while_its_ring_is_full() {
     for live in [false, true] {
         let endless = || Samples {
             left: usize::MAX,
@@ -191,7 +191,7 @@ fn until(mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
-fn threads_that_began_with_none_feed_what_comes_to_the_end_of_each() {
+fn threads_started_empty_feed_later_streams_to_their_end() {
     let lengths = [0, 1, 500, 1234];
     let source = |left| Samples { left, fails: false };
     let (feeds, accounts, mut consumer) = feeds(lengths.map(source).into());
@@ -265,7 +265,7 @@ fn a_source_that_came_later_and_fails_is_told_at_the_end() {
 }
 
 #[test]
-fn nobody_takes_a_stream_once_the_threads_have_ended_and_its_ring_is_closed() {
+fn a_stream_after_the_threads_ended_is_refused_and_closed() {
     let (mut feeds, _accounts, consumer) = feeds(vec![Samples {
         left: usize::MAX,
         fails: false,

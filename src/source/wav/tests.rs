@@ -105,7 +105,7 @@ fn every_encoding_gives_the_same_tone_at_the_same_level() {
 }
 
 #[test]
-fn every_rate_and_channel_count_comes_to_the_bus_in_tune_and_at_its_level() {
+fn every_rate_and_channel_count_keeps_pitch_and_level() {
     // The level of the mean of the channels: where they differ, each counts half.
     let tones = [
         ("tone-440-8000-stereo-s16.wav", 4000, 440.0, -12.04),
@@ -140,7 +140,7 @@ fn sixteen_bits_at_the_bus_format_pass_bit_for_bit() {
 }
 
 #[test]
-fn chunks_around_the_data_and_a_streamed_length_change_no_sample() {
+fn extra_chunks_and_a_streamed_length_change_no_sample() {
     let plain = read("tone-440-8000-mono-s16.wav", bus(8000, 1));
     assert_eq!(read("chunks-around-8000-mono-s16.wav", bus(8000, 1)), plain);
     assert_eq!(read("streamed-8000-mono-s16.wav", bus(8000, 1)), plain);

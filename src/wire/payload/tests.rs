@@ -61,7 +61,7 @@ fn an_entry_defines_its_type_and_no_other() {
 }
 
 #[test]
-fn an_entry_that_is_none_is_refused_with_its_text_and_what_to_write() {
+fn an_invalid_entry_is_refused_with_its_text_and_the_remedy() {
     for entry in [
         "",
         "=",
@@ -130,7 +130,7 @@ fn a_type_that_would_be_taken_for_rtcp_is_refused() {
 }
 
 #[test]
-fn every_static_type_that_is_audio_has_the_name_that_its_encoding_has() {
+fn every_static_audio_type_has_the_name_of_its_encoding() {
     let map = PayloadMap::default();
     for payload_type in 0..128 {
         if let Payload::Audio(audio) = map.get(payload_type) {

@@ -137,7 +137,7 @@ fn packets_of_unknown_kinds_are_skipped_wherever_they_stand() {
 }
 
 #[test]
-fn descriptions_are_read_with_names_of_every_length_and_sources_of_any_number() {
+fn descriptions_with_any_name_length_and_source_count_are_read() {
     for length in 0..=255 {
         let cname = "n".repeat(length);
         let mut body = vec![];

@@ -39,7 +39,7 @@ fn every_field_is_read_from_its_place() {
 }
 
 #[test]
-fn the_payload_begins_behind_the_sources_and_the_extension_and_ends_before_the_padding() {
+fn the_payload_excludes_sources_extension_and_padding() {
     let extension = [0xbe, 0xde, 0, 1, 1, 2, 3, 4];
     let sources = [0xee; 8];
     let padding = [0, 0, 3];

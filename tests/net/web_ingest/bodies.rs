@@ -132,7 +132,7 @@ fn bodies_that_cannot_be_taken_are_refused_with_a_problem() {
 }
 
 #[test]
-fn a_body_that_is_cut_off_plays_as_far_as_it_came_and_that_is_noted() {
+fn a_body_cut_off_plays_as_far_as_it_came_and_is_noted() {
     let desk = Desk::open();
     let samples = noise(10 * BLOCK, 5);
     let mut body = Request::chunked(&desk, "POST /ingest/cut", &[WAV]);

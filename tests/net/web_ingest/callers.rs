@@ -97,7 +97,7 @@ impl Caller {
 }
 
 #[test]
-fn every_protocol_is_heard_by_all_others_and_hears_the_mix_without_itself() {
+fn each_protocol_reaches_all_others_and_gets_its_mix_minus() {
     let desk = Desk::patient();
     let open = |query, subprotocol| Peer::speaking(&desk, query, subprotocol);
     let mut callers = vec![

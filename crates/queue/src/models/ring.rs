@@ -89,7 +89,7 @@ fn a_batch_that_meets_commits_is_a_whole_number_of_messages() {
 }
 
 #[test]
-fn an_abandoned_or_truncated_reservation_touches_nothing_that_waits() {
+fn an_abandoned_or_truncated_reservation_keeps_waiting_bytes() {
     model(|| {
         let (_pool, mut consumer, mut producer) = leased();
         let lease = producer.lease();
@@ -152,7 +152,7 @@ fn losses_are_told_in_the_next_message_and_counted() {
 }
 
 #[test]
-fn a_ring_seen_closed_and_empty_stays_so_and_its_counts_are_final() {
+fn a_ring_closed_and_empty_stays_so_with_final_counts() {
     model(|| {
         let (pool, mut consumer, mut producer) = leased();
         let lease = producer.lease();

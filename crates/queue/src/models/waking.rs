@@ -75,7 +75,7 @@ fn a_sleeping_consumer_hears_of_a_lease_that_it_never_heard_of() {
 }
 
 #[test]
-fn a_polled_ring_that_is_armed_again_is_announced_or_refuses_to_be_armed() {
+fn a_rearmed_polled_ring_is_announced_or_refuses_arming() {
     whoever_pays(3, |barrier| {
         let (_pool, mut consumer, mut producer) = polled(barrier);
         let lease = producer.lease();
@@ -119,7 +119,7 @@ fn a_close_wakes_whether_or_not_its_ring_is_armed() {
 }
 
 #[test]
-fn a_woken_consumer_hears_every_published_message_in_order_and_then_the_close() {
+fn a_woken_consumer_gets_every_message_in_order_then_the_close() {
     whoever_pays(2, |barrier| {
         let (pool, mut consumer, mut producer) = leased(barrier);
         let publisher = thread::spawn(move || publish_numbers(&mut producer, 3));

@@ -16,7 +16,7 @@ fn leased() -> (Pool, Consumer, Producer) {
 }
 
 #[test]
-fn what_was_published_before_the_close_is_delivered_and_then_the_close() {
+fn messages_published_before_the_close_precede_the_close() {
     let (_pool, mut consumer, mut producer) = leased();
     let lease = producer.lease();
     producer.publish(b"last words").unwrap();
@@ -32,7 +32,7 @@ fn what_was_published_before_the_close_is_delivered_and_then_the_close() {
 }
 
 #[test]
-fn a_producer_that_is_dropped_anywhere_closes_its_ring_and_wakes_the_consumer() {
+fn a_producer_dropped_anywhere_closes_and_wakes() {
     let (_pool, mut consumer, producer) = leased();
     let lease = producer.lease();
     assert_eq!(consumer.drain(lease, 8, |_| ()), Ok(Drained::Empty));
@@ -49,7 +49,7 @@ fn a_producer_that_is_dropped_anywhere_closes_its_ring_and_wakes_the_consumer() 
 }
 
 #[test]
-fn a_release_that_comes_too_early_is_refused_and_changes_nothing() {
+fn an_early_release_is_refused_and_changes_nothing() {
     let (pool, mut consumer, mut producer) = leased();
     let lease = producer.lease();
     assert_eq!(consumer.release(lease), Err(ReleaseError::Open));
@@ -67,7 +67,7 @@ fn a_release_that_comes_too_early_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_producer_that_goes_between_reserve_and_commit_loses_that_message_alone() {
+fn a_producer_gone_before_commit_loses_that_message_alone() {
     let (_pool, mut consumer, mut producer) = leased();
     let lease = producer.lease();
     producer.publish(b"whole").unwrap();
@@ -105,7 +105,7 @@ fn a_reservation_that_is_forgotten_is_as_one_that_is_dropped() {
 }
 
 #[test]
-fn without_a_consumer_a_ring_takes_what_it_holds_and_then_refuses_for_good() {
+fn without_a_consumer_a_full_ring_refuses_for_good() {
     let (pool, consumer, mut producer) = leased();
     drop(consumer);
     assert_eq!(pool.acquire().err(), Some(AcquireError::ConsumerGone));
@@ -153,7 +153,7 @@ fn a_producer_alone_keeps_its_memory() {
 }
 
 #[test]
-fn a_slots_next_lease_has_another_id_and_the_old_one_names_nothing() {
+fn the_next_lease_of_a_slot_has_another_id() {
     let (pool, mut consumer, producer) = leased();
     let old = producer.lease();
     drop(producer);

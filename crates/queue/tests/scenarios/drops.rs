@@ -22,7 +22,7 @@ fn offer(producer: &mut Producer, count: u64) -> u64 {
 }
 
 #[test]
-fn offered_is_published_plus_dropped_and_after_the_drain_published_is_got() {
+fn offered_is_published_plus_dropped() {
     let (pool, mut consumer, mut producer) = stalled();
     let lease = producer.lease();
     assert_eq!(offer(&mut producer, 1000), FIT);
@@ -86,7 +86,7 @@ fn the_next_message_after_a_gap_tells_how_many_were_dropped() {
 }
 
 #[test]
-fn a_message_too_large_for_the_ring_is_refused_as_such_and_counted_by_publish_alone() {
+fn a_too_large_message_is_refused_and_counted_by_publish_alone() {
     let (_pool, mut consumer, mut producer) = stalled();
     let max = producer.message_max();
     assert_eq!(ring_space(max), producer.capacity());
@@ -130,7 +130,7 @@ fn the_counts_stay_at_the_top_rather_than_overflow() {
 }
 
 #[test]
-fn the_high_water_mark_is_the_fullest_moment_not_the_sum_nor_the_last() {
+fn the_high_water_mark_is_the_fullest_moment() {
     let (pool, mut consumer, mut producer) = stalled();
     let lease = producer.lease();
     let mut mark = 0;
@@ -151,7 +151,7 @@ fn the_high_water_mark_is_the_fullest_moment_not_the_sum_nor_the_last() {
 }
 
 #[test]
-fn the_high_water_mark_of_a_large_ring_is_at_most_a_256th_too_low() {
+fn the_high_water_mark_is_at_most_a_256th_too_low() {
     const RING: usize = 1 << 20;
     let (pool, mut consumer) = pool(1, RING);
     let mut producer = pool.acquire().unwrap();

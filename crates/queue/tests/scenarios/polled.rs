@@ -64,12 +64,12 @@ fn a_commit_that_races_an_arming_wakes_the_consumer() {
 }
 
 #[test]
-fn a_commit_without_a_fence_that_races_an_arming_wakes_the_consumer() {
+fn an_unfenced_commit_racing_an_arming_wakes_the_consumer() {
     race(true);
 }
 
 #[test]
-fn a_ring_that_is_only_polled_costs_its_producer_no_wake_but_the_first() {
+fn a_polled_ring_costs_its_producer_one_wake_only() {
     for polled in [false, true] {
         let builder = Pool::builder().slots(1).ring_bytes(PAGE).polled(polled);
         let (pool, mut consumer) = builder.build().unwrap();

@@ -64,7 +64,7 @@ fn noise(seed: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_message_crosses_the_seam_whole_from_every_start_at_every_length() {
+fn a_message_of_any_start_and_length_crosses_the_seam_whole() {
     let mut ring = Ring::new();
     let noise = noise(1);
     let message_max = ring.producer.message_max();
@@ -87,7 +87,7 @@ fn a_message_crosses_the_seam_whole_from_every_start_at_every_length() {
 }
 
 #[test]
-fn what_is_written_through_one_view_is_read_through_the_other_from_every_start() {
+fn both_views_show_the_same_bytes_from_every_start() {
     let mut ring = Ring::new();
     let (noise, message_max) = (noise(2), PAGE - HEADER);
     for start in (8..PAGE).step_by(8) {

@@ -46,7 +46,7 @@ fn a_ring_left_with_messages_after_its_pass_wakes_the_next_wait() {
 }
 
 #[test]
-fn a_ring_left_with_messages_after_its_pass_wakes_the_applications_epoll() {
+fn a_ring_left_with_messages_wakes_the_applications_epoll() {
     let (pool, mut consumer) = pool(1, PAGE);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
     epoll
@@ -67,7 +67,7 @@ fn a_ring_left_with_messages_after_its_pass_wakes_the_applications_epoll() {
 }
 
 #[test]
-fn a_wait_returns_at_once_while_a_ring_is_ready_and_not_yet_named() {
+fn a_wait_returns_at_once_while_a_ready_ring_is_unnamed() {
     let (pool, mut consumer) = pool(1, PAGE);
     let lease = publish_two(&pool);
     // The first takes the edge. A consumer that polls in between must not sleep on it.
@@ -87,7 +87,7 @@ fn a_wait_without_news_sleeps_until_its_timeout() {
 }
 
 #[test]
-fn a_drain_that_panics_leaves_its_messages_and_keeps_the_ring_ready() {
+fn a_panicking_drain_keeps_its_messages_and_the_ring_ready() {
     let (pool, mut consumer) = pool(1, PAGE);
     let mut producer = pool.acquire().unwrap();
     let lease = producer.lease();
@@ -116,7 +116,7 @@ fn a_pass_cut_short_is_finished_before_the_next_sleep() {
 }
 
 #[test]
-fn the_limit_of_one_message_a_drain_still_hears_all_of_a_running_producer() {
+fn a_drain_of_one_message_at_a_time_gets_all_messages() {
     const MESSAGES: u32 = 20_000;
     let (pool, mut consumer) = pool(1, PAGE);
     let mut producer = pool.acquire().unwrap();

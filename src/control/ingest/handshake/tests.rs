@@ -77,7 +77,7 @@ fn each_field_that_is_wrong_is_told() {
 }
 
 #[test]
-fn a_version_that_is_not_spoken_is_answered_with_the_one_that_is() {
+fn an_unsupported_version_is_answered_with_the_supported_one() {
     let problem = check(&request(&[])).unwrap_err();
     let response = refuse(problem);
     assert_eq!(response.status(), StatusCode::UPGRADE_REQUIRED);
@@ -104,7 +104,7 @@ fn the_first_subprotocol_that_is_spoken_is_chosen() {
 }
 
 #[test]
-fn what_a_query_asks_for_is_checked_before_the_handshake_is_answered() {
+fn a_query_is_checked_before_the_handshake_is_answered() {
     let peer = "192.0.2.1:4000".parse().unwrap();
     let asked = |query: &str| {
         let uri = format!("http://localhost/ws/ingest?{query}")

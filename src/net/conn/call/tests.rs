@@ -58,7 +58,7 @@ fn sound(played: &[(u64, Vec<i16>)]) -> Vec<i16> {
 }
 
 #[test]
-fn a_call_says_who_it_is_talks_and_hangs_up_whatever_pieces_it_comes_in() {
+fn a_call_identifies_plays_and_hangs_up_in_any_pieces() {
     let samples = ramp(3 * BLOCK);
     let messages: Vec<_> = samples
         .chunks(BLOCK)
@@ -100,7 +100,7 @@ fn bytes_one_by_one_come_to_the_same() {
 }
 
 #[test]
-fn the_first_frame_back_is_silence_at_the_rate_of_the_first_message() {
+fn the_first_frame_back_is_silence_at_the_callers_rate() {
     for (plain_hz, kind, samples) in [
         (None, 0x10, 160),
         (Some(16_000), 0x10, 320),
@@ -297,7 +297,7 @@ fn a_call_beyond_the_last_slot_is_refused_and_counted() {
 }
 
 #[test]
-fn a_flood_is_read_and_what_is_beyond_the_latency_cap_is_discarded() {
+fn a_flood_is_read_and_discarded_beyond_the_latency_cap() {
     let mut line = Line::new(None);
     line.feed(UUID).unwrap();
     let second = ramp(8_000);
@@ -316,7 +316,7 @@ fn a_flood_is_read_and_what_is_beyond_the_latency_cap_is_discarded() {
 }
 
 #[test]
-fn a_flood_of_keys_is_told_ever_more_rarely_and_kept_within_bounds() {
+fn a_flood_of_keys_is_logged_ever_more_rarely_and_bounded() {
     let mut line = Line::new(None);
     line.feed(UUID).unwrap();
     line.feed(&b"\x03\0\x015".repeat(10_000)).unwrap();

@@ -76,7 +76,7 @@ fn the_label_of_the_line_is_the_streams() {
 }
 
 #[test]
-fn bare_samples_are_placed_as_they_are_whatever_pieces_they_come_in() {
+fn bare_samples_are_placed_unchanged_in_any_pieces() {
     let samples = ramp(300);
     let bytes = le_bytes(&samples);
     for cut in 0..=bytes.len() {
@@ -134,7 +134,7 @@ fn a_line_is_obeyed_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_wav_is_obeyed_wherever_it_is_cut_and_what_follows_its_samples_is_not_heard() {
+fn a_wav_is_parsed_at_any_cut_and_its_trailer_is_not_played() {
     let samples = ramp(100);
     let trailer = b"LIST\x08\0\0\0not heard";
     for (header, known) in [(wav(8_000, 1, 200), true), (wav(8_000, 1, u32::MAX), false)] {
@@ -288,7 +288,7 @@ fn a_poured_file_waits_for_room_and_nothing_of_it_is_lost() {
 }
 
 #[test]
-fn with_dropping_all_is_read_and_the_oldest_beyond_the_cap_is_discarded() {
+fn with_drop_all_is_read_and_the_oldest_beyond_the_cap_goes() {
     let rig = Rig::new(1 << 16, 1);
     let samples = ramp(50 * BLOCK);
     let raw = Raw::new("tcp".into(), true);

@@ -136,7 +136,7 @@ fn take_all(door: &Door, consumer: &mut Consumer) -> Vec<u64> {
 }
 
 #[test]
-fn streams_from_many_ports_come_through_all_threads_and_balance_at_the_end() {
+fn streams_from_many_ports_use_all_threads_and_balance() {
     for threads in [1, 2] {
         let (listener, door, mut consumer) = listen(threads);
         let to = listener.local_addr();
@@ -177,7 +177,7 @@ fn streams_from_many_ports_come_through_all_threads_and_balance_at_the_end() {
 }
 
 #[test]
-fn reports_of_the_next_port_reach_the_thread_that_has_the_stream() {
+fn reports_of_the_next_port_reach_their_streams_thread() {
     let (listener, door, _consumer) = listen(3);
     let to = listener.local_addr();
     let next = SocketAddr::new(to.ip(), to.port() + 1);

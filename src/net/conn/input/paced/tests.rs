@@ -37,7 +37,7 @@ fn samples_follow_each_other_and_begin_a_delay_after_they_came() {
 }
 
 #[test]
-fn one_that_ran_dry_goes_on_a_delay_later_and_misses_what_it_did_not_give() {
+fn a_paced_input_that_ran_dry_resumes_after_the_delay() {
     let rig = Rig::new(1 << 16, 1);
     let mut paced = paced(&rig);
     paced.push(&ramp(BLOCK + 60), CLOCK_NS);

@@ -10,7 +10,7 @@ fn time(numbers: &mut Numbers, sequence: u64, timestamp_ms: Option<u64>) -> u64 
 }
 
 #[test]
-fn messages_in_a_row_follow_each_other_however_their_times_waver() {
+fn contiguous_messages_stay_contiguous_under_timestamp_jitter() {
     let mut numbers = Numbers::new(Some(1));
     for (index, wavers) in (0..).zip([0, 3, 0, 150, 60, 0]) {
         let at = time(&mut numbers, 2 + index, Some(20 * index + wavers));

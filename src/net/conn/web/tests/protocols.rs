@@ -37,7 +37,7 @@ fn a_call_of_chan_websocket_is_heard_in_its_codec() {
 }
 
 #[test]
-fn a_peer_whose_frames_are_not_the_mixs_is_asked_to_cut_them_itself() {
+fn a_peer_with_other_frame_lengths_cuts_its_frames_itself() {
     for (start, greeting) in [
         (
             "MEDIA_START connection_id:a format:slin16 optimal_frame_size:640",
@@ -84,7 +84,7 @@ fn a_peer_whose_queue_is_full_is_sent_nothing_until_it_has_room() {
 }
 
 #[test]
-fn a_media_stream_of_twilio_is_heard_on_its_clock_and_its_losses_are_exact() {
+fn a_twilio_stream_plays_on_its_clock_with_exact_losses() {
     let samples = ramp(10 * BLOCK);
     let frames: Vec<_> = samples.chunks(BLOCK).collect();
     let mut line = Line::new(ask());
@@ -139,7 +139,7 @@ fn a_media_stream_of_twilio_is_heard_on_its_clock_and_its_losses_are_exact() {
 }
 
 #[test]
-fn a_stream_of_one_direction_is_not_spoken_to_and_the_other_track_is_left_out() {
+fn a_one_way_stream_gets_no_audio_and_one_track_is_played() {
     let mut line = Line::new(ask());
     let both = START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#);
     line.feed(&[text(CONNECTED), text(&both)].concat()).unwrap();

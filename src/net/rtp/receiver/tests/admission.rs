@@ -70,7 +70,7 @@ fn a_flood_of_random_sources_takes_nothing_from_a_live_stream() {
 }
 
 #[test]
-fn streams_beyond_the_pool_are_refused_once_and_come_in_when_there_is_room() {
+fn streams_beyond_the_pool_are_refused_once_until_there_is_room() {
     let mut rig = Setup::new().payload("96=L16/8000").slots(1).rig();
     let mut phone = Sender::new(PHONE, 1);
     let mut other = Sender::new(OTHER, 2);
@@ -90,7 +90,7 @@ fn streams_beyond_the_pool_are_refused_once_and_come_in_when_there_is_room() {
 }
 
 #[test]
-fn an_address_has_no_more_streams_than_it_may_and_costs_others_none() {
+fn streams_of_an_address_are_bounded_and_cost_others_none() {
     let mut setup = Setup::new().payload("96=L16/8000");
     setup.settings.limits.streams_per_source = 2;
     let mut rig = setup.rig();
@@ -225,7 +225,7 @@ fn an_idle_stream_ends_and_gives_its_slot_back() {
 }
 
 #[test]
-fn another_source_of_the_same_address_is_a_new_segment_of_the_same_stream() {
+fn a_second_source_of_one_address_is_a_segment_of_its_stream() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 20);
@@ -260,7 +260,7 @@ fn another_source_of_the_same_address_is_a_new_segment_of_the_same_stream() {
 }
 
 #[test]
-fn a_packet_that_was_overtaken_by_the_change_of_source_does_not_undo_it() {
+fn a_packet_overtaken_by_a_source_change_does_not_undo_it() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 20);
@@ -440,7 +440,7 @@ fn the_end_of_the_mix_loses_no_sample_from_the_books() {
 }
 
 #[test]
-fn a_stream_ended_by_command_ends_at_once_and_what_waits_is_discarded() {
+fn a_stream_ended_by_command_discards_its_waiting_packets() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     let mut other = Sender::new(OTHER, 2);
@@ -464,7 +464,7 @@ fn a_stream_ended_by_command_ends_at_once_and_what_waits_is_discarded() {
 }
 
 #[test]
-fn a_sender_whose_stream_was_ended_is_refused_until_it_was_silent() {
+fn a_sender_of_an_ended_stream_is_refused_until_it_is_silent() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 10);

@@ -109,7 +109,7 @@ fn reports_tell_what_was_lost_and_of_the_sender_s_own_report() {
 }
 
 #[test]
-fn reports_go_to_the_next_port_until_it_is_known_where_they_come_from() {
+fn reports_go_to_the_next_port_until_their_source_is_known() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     let mut ask = |rig: &mut Rig| {
@@ -215,7 +215,7 @@ fn a_sender_of_our_number_makes_us_take_another() {
 }
 
 #[test]
-fn the_name_of_a_description_is_the_label_and_another_ports_is_none() {
+fn a_description_sets_the_label_only_from_the_streams_port() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 9);
     rig.hear_for(&mut [&mut phone], 3);

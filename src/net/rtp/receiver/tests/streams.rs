@@ -36,7 +36,7 @@ fn every_sample_of_every_packet_plays_in_its_place() {
 }
 
 #[test]
-fn numbers_and_timestamps_wrap_unheard_and_reordering_across_the_wrap_too() {
+fn numbers_and_timestamps_wrap_even_when_reordered() {
     let mut rig = rig();
     let mut phone = Sender {
         sequence: 65_530,
@@ -183,7 +183,7 @@ fn another_encoding_at_the_same_rate_goes_on_without_a_seam() {
 }
 
 #[test]
-fn another_rate_is_a_new_segment_and_what_waited_is_accounted_for() {
+fn a_rate_change_begins_a_segment_and_accounts_for_the_last() {
     let mut rig = Setup::new()
         .payload("96=L16/8000")
         .payload("97=L16/16000")

@@ -19,6 +19,21 @@ pub fn tokens(source: &str) -> Vec<&str> {
     tokens
 }
 
+/// Comments and string literals of Rust source, each with the number of its first line.
+pub fn texts(source: &str) -> Vec<(usize, &str)> {
+    let mut texts = Vec::new();
+    let (mut rest, mut line) = (source, 1);
+    while let Some(first) = rest.chars().next() {
+        let (token, after) = rest.split_at(token_len(rest, first));
+        if token.starts_with("//") || token.starts_with("/*") || token.ends_with(['"', '#']) {
+            texts.push((line, token));
+        }
+        line += token.matches('\n').count();
+        rest = after;
+    }
+    texts
+}
+
 fn token_len(rest: &str, first: char) -> usize {
     let until = |end: &str| rest.find(end).map_or(rest.len(), |at| at + end.len());
     if rest.starts_with("//") {

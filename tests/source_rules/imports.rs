@@ -3,12 +3,9 @@
 //! Paths are found by their roots: `crate::`, `mixpool::` and as many `super::` as climb to the crate
 //! root, in `use` trees and inline. Comments, documentation and literals do not count; tests do.
 
-#[path = "imports/tokens.rs"]
-mod tokens;
+use std::path::Path;
 
-use std::{fs, path::Path};
-
-use tokens::tokens;
+use super::{root, rust_files, tokens::tokens};
 
 /// Each top-level module, and the others it may use. Anything absent is forbidden. `queue` is the crate of that
 /// name, under the name by which the library hands it on.
@@ -162,36 +159,30 @@ fn violations(
         .collect()
 }
 
-/// Calls `check` with each file below `src`, as the names of its modules and its text.
-fn for_each_file(dir: &Path, check: &mut impl FnMut(&Path, &[&str], &str)) {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            for_each_file(&path, check);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let modules = path.strip_prefix(&source).unwrap().with_extension("");
-            let mut modules: Vec<_> = modules.iter().map(|name| name.to_str().unwrap()).collect();
-            modules.pop_if(|last| *last == "mod");
-            check(&path, &modules, &fs::read_to_string(&path).unwrap());
-        }
+/// The names of the modules of a file below `src`.
+fn modules_of<'a>(path: &'a Path, source: &Path) -> Vec<&'a str> {
+    let path = path.strip_prefix(source).unwrap();
+    let mut modules: Vec<_> = path.iter().map(|name| name.to_str().unwrap()).collect();
+    if let Some(last) = modules.pop() {
+        modules.extend(last.strip_suffix(".rs").filter(|&last| last != "mod"));
     }
+    modules
 }
 
 #[test]
 fn each_layer_uses_only_what_its_row_of_the_table_allows() {
+    let source = root().join("src");
+    let files = rust_files(&["src"]);
     let mut found = Vec::new();
-    let mut files = 0;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for_each_file(&source, &mut |path, modules, text| {
-        files += 1;
-        let depth = if *modules == ["main"] {
+    for (path, text) in &files {
+        let modules = modules_of(path, &source);
+        let depth = if modules == ["main"] {
             0
         } else {
             modules.len()
         };
         // The library's root declares the layers and is none.
-        if *modules != ["lib"] {
+        if modules != ["lib"] {
             let is_test = modules.contains(&"tests");
             let allowed_here = |used: &str| is_test && TABLE_OF_TESTS.contains(&(modules[0], used));
             let broken = violations(modules[0], depth, text, allowed_here);
@@ -201,8 +192,8 @@ fn each_layer_uses_only_what_its_row_of_the_table_allows() {
                     .map(|broken| format!("{}: {broken}", path.display())),
             );
         }
-    });
-    assert!(files > 20, "only {files} files were found");
+    }
+    assert!(files.len() > 20, "only {} files were found", files.len());
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
