@@ -14,7 +14,13 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Deserializer};
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi, PartialSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{AnyOfBuilder, ObjectBuilder, Type},
+    },
+};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{problem::Problem, state::State};
@@ -85,4 +91,13 @@ where
     }
     let value = text.parse().map(Some);
     value.map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")))
+}
+
+/// The schema of a value that may be left empty.
+fn or_empty<T: PartialSchema>() -> RefOr<Schema> {
+    let empty = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .max_length(Some(0));
+    let value = AnyOfBuilder::new().item(T::schema()).item(empty);
+    RefOr::T(value.build().into())
 }

@@ -20,7 +20,7 @@ use tokio::{
 };
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::{checked_gain, handoff, problem_of, unless_empty};
+use super::{checked_gain, handoff, or_empty, problem_of, unless_empty};
 use crate::{
     control::{
         extract::{Name, Query, checked_id},
@@ -60,18 +60,18 @@ pub(in crate::control) struct Taken {
 pub(super) struct Asked {
     /// Samples per second of bare samples, 1,000 to 384,000.
     #[serde(default, deserialize_with = "unless_empty")]
-    #[param(required = false)]
+    #[param(required = false, schema_with = or_empty::<u32>)]
     rate: Option<u32>,
     /// Channels of bare samples, 1 to 64.
     #[serde(default, deserialize_with = "unless_empty")]
-    #[param(required = false)]
+    #[param(required = false, schema_with = or_empty::<u32>)]
     channels: Option<u32>,
     /// Of bare samples: s16le, s16be, mulaw or alaw.
     #[serde(default)]
     format: String,
     /// Decibels.
     #[serde(default, deserialize_with = "unless_empty")]
-    #[param(required = false)]
+    #[param(required = false, schema_with = or_empty::<f32>)]
     gain: Option<f32>,
     /// The label for people: 1 to 128 characters, without control characters.
     #[serde(default, deserialize_with = "unless_empty")]

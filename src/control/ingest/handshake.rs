@@ -25,7 +25,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tungstenite::handshake::derive_accept_key;
 use utoipa::IntoParams;
 
-use super::{checked_gain, handoff, unless_empty};
+use super::{checked_gain, handoff, or_empty, unless_empty};
 use crate::{
     audio::codec::Encoding,
     control::{
@@ -54,15 +54,15 @@ pub(super) struct Asked {
     id: String,
     /// Samples per second of bare samples, 1,000 to 384,000.
     #[serde(default, deserialize_with = "unless_empty")]
-    #[param(required = false)]
+    #[param(required = false, schema_with = or_empty::<u32>)]
     rate: Option<u32>,
     /// Channels of bare samples, 1 to 64.
     #[serde(default, deserialize_with = "unless_empty")]
-    #[param(required = false)]
+    #[param(required = false, schema_with = or_empty::<u32>)]
     channels: Option<u32>,
     /// Decibels.
     #[serde(default, deserialize_with = "unless_empty")]
-    #[param(required = false)]
+    #[param(required = false, schema_with = or_empty::<f32>)]
     gain: Option<f32>,
     /// The label for people: 1 to 128 characters, without control characters; if it is left out, the label that
     /// Twilio's custom parameters or Asterisk's channel have for it.
@@ -72,11 +72,11 @@ pub(super) struct Asked {
     label: Option<Label>,
     /// Whether the mix without the stream comes back: no with bare samples, yes with the others, unless it is said.
     #[serde(default, deserialize_with = "unless_empty")]
-    #[param(required = false)]
+    #[param(required = false, schema_with = or_empty::<bool>)]
     listen: Option<bool>,
     /// Bare samples may come faster than they play: they are read no faster, and none is discarded.
     #[serde(default, deserialize_with = "unless_empty")]
-    #[param(required = false)]
+    #[param(required = false, schema_with = or_empty::<bool>)]
     pour: Option<bool>,
 }
 
