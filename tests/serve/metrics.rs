@@ -1,11 +1,11 @@
-//! `GET /metrics`: both text formats, whose series streams have, and counters that never go back.
+//! `GET /metrics`: the text format, which streams have series, and counters that never go back.
 
 mod exposition;
 mod place;
 
 use std::{collections::BTreeSet, net::UdpSocket, path::Path, time::Duration};
 
-use exposition::{Exposition, Family};
+use exposition::Exposition;
 use mixpool::{
     audio::Gain,
     engine::{Server, Settings},
@@ -16,7 +16,7 @@ use mixpool::{
     playout::{Delay, PlayoutSettings},
     wire::payload::PayloadMap,
 };
-use place::{OPENMETRICS, Place, settings};
+use place::{Place, settings};
 use serde_json::Value;
 
 use crate::offer::offer;
@@ -25,48 +25,19 @@ fn server(streams_max: usize, speed: f64) -> Server {
     Server::new(settings(streams_max, speed)).unwrap()
 }
 
-/// Each family as the classic format has it, and the labels of its lines. Values move on.
-fn shape(exposition: &Exposition) -> BTreeSet<String> {
-    let shape = |(name, family): (&String, &Family)| {
-        let suffix = match &*family.kind {
-            "counter" if !name.ends_with("_total") => "_total",
-            "info" => "_info",
-            _ => "",
-        };
-        let kind = family.kind.replace("info", "gauge");
-        let lines: Vec<_> = family
-            .lines
-            .iter()
-            .map(|line| (&line.name, &line.labels))
-            .collect();
-        format!("{name}{suffix} {kind} {} {lines:?}", family.help)
-    };
-    exposition.0.iter().map(shape).collect()
-}
-
 #[test]
-fn both_formats_tell_the_same_each_by_its_own_rules() {
+fn a_scrape_is_of_the_text_format_0_0_4() {
     let server = server(4, 1.0);
     let _streams = ["a", "b"].map(|id| server.open(id, "test", Gain::UNITY).unwrap());
     let place = Place::start(server, 10);
-    let (head, text) = place.get("/metrics", "text/plain");
+    let (head, text) = place.get("/metrics");
     assert!(
         head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
         "{head}"
     );
-    assert!(head.contains("vary: accept"), "{head}");
-    let classic = exposition::classic(&text);
-    let (head, text) = place.get("/metrics", OPENMETRICS);
-    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
-    assert!(head.contains(kind), "{head}");
-    let openmetrics = exposition::openmetrics(&text);
-    assert_eq!(shape(&classic), shape(&openmetrics));
-    assert_eq!(
-        openmetrics.0["mixpool_offered_samples"].unit.as_deref(),
-        Some("samples")
-    );
-    assert_eq!(openmetrics.0["mixpool_build"].kind, "info");
-    assert_eq!(classic.lines("mixpool_stream_info").len(), 2);
+    let scrape = exposition::read(&text);
+    assert_eq!(scrape.0["mixpool_offered_samples_total"].kind, "counter");
+    assert_eq!(scrape.lines("mixpool_stream_info").len(), 2);
     place.end();
 }
 
@@ -84,18 +55,17 @@ fn any_id_is_a_label() {
     let server = server(8, 1.0);
     let _streams = ids.map(|id| server.open(id, "from \"me\"\\", Gain::UNITY).unwrap());
     let place = Place::start(server, 10);
-    for scrape in [place.classic(), place.openmetrics()] {
-        let lines = scrape.lines("mixpool_stream_info");
-        assert_eq!(lines.len(), ids.len());
-        for (line, id) in lines.iter().zip(ids) {
-            assert_eq!(
-                (&*line.labels["stream"], &*line.labels["source"]),
-                (id, "from \"me\"\\")
-            );
-        }
-        for id in ids {
-            scrape.value("mixpool_stream_offered_samples_total", &[("stream", id)]);
-        }
+    let scrape = place.scrape();
+    let lines = scrape.lines("mixpool_stream_info");
+    assert_eq!(lines.len(), ids.len());
+    for (line, id) in lines.iter().zip(ids) {
+        assert_eq!(
+            (&*line.labels["stream"], &*line.labels["source"]),
+            (id, "from \"me\"\\")
+        );
+    }
+    for id in ids {
+        scrape.value("mixpool_stream_offered_samples_total", &[("stream", id)]);
     }
     place.end();
 }
@@ -186,7 +156,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
         };
         place.running.admission().admit(request).unwrap()
     };
-    let mut last = counters(&place.classic());
+    let mut last = counters(&place.scrape());
     for round in 0..40 {
         let mut stream = admit(round);
         // More than the ring holds: some are dropped.
@@ -197,7 +167,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
             .unwrap()
             .count(mixpool::ledger::Packet::Received);
         drop(stream);
-        let now = counters(&place.classic());
+        let now = counters(&place.scrape());
         assert_eq!(now.len(), last.len());
         for ((name, before), (same, after)) in last.iter().zip(&now) {
             assert_eq!(name, same);
@@ -261,16 +231,9 @@ fn rtp_packet(sequence: u16) -> Vec<u8> {
     packet
 }
 
-#[test]
-fn network_traffic_is_counted_by_address_and_reason() {
-    let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let to = sink.local_addr().unwrap();
-    let server = Server::new(Settings {
-        rtp_out: vec![to.to_string().parse().unwrap()],
-        ..settings(4, 1.0)
-    });
-    let mut place = Place::start(server.unwrap(), 10);
-    let settings = RtpSettings {
+/// A listener on loopback with a fixed delay of 100 ms.
+fn rtp_settings() -> RtpSettings {
+    RtpSettings {
         interface: None,
         address: "127.0.0.1:0".parse().unwrap(),
         threads: 1,
@@ -292,9 +255,20 @@ fn network_traffic_is_counted_by_address_and_reason() {
             gain: None,
             cname: "mixpool@localhost".to_owned(),
         },
-    };
+    }
+}
+
+#[test]
+fn network_traffic_is_counted_by_address_and_reason() {
+    let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = sink.local_addr().unwrap();
+    let server = Server::new(Settings {
+        rtp_out: vec![to.to_string().parse().unwrap()],
+        ..settings(4, 1.0)
+    });
+    let mut place = Place::start(server.unwrap(), 10);
     let clock = place.running.clock().unwrap();
-    let listener = RtpListener::start(settings, clock, &place.running.admission()).unwrap();
+    let listener = RtpListener::start(rtp_settings(), clock, &place.running.admission()).unwrap();
     let name = listener.accounts()[0].name().to_owned();
     place.running.keep(Box::new(listener));
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -339,7 +313,7 @@ fn network_traffic_is_counted_by_address_and_reason() {
     assert!(scrape.value("mixpool_stream_playout_delay_seconds", &[]) > 0.05);
     // The same of that stream by the API.
     let document = |path: &str| -> Value {
-        let (head, body) = place.get(path, "*/*");
+        let (head, body) = place.get(path);
         assert!(head.starts_with("http/1.1 200"), "{head}");
         serde_json::from_str(&body).unwrap()
     };
@@ -374,9 +348,9 @@ fn network_traffic_is_counted_by_address_and_reason() {
 fn answers_are_counted_by_their_class() {
     let place = Place::start(server(1, 1.0), 0);
     for _ in 0..3 {
-        assert!(place.get("/nothing", "*/*").0.starts_with("http/1.1 404"));
+        assert!(place.get("/nothing").0.starts_with("http/1.1 404"));
     }
-    let scrape = place.classic();
+    let scrape = place.scrape();
     let of = |class| scrape.value("mixpool_http_responses_total", &[("code", class)]) as u64;
     assert_eq!([of("2xx"), of("4xx"), of("5xx")], [0, 3, 0]);
     place.end();
@@ -402,40 +376,43 @@ fn doc(name: &str) -> String {
 #[test]
 fn the_docs_list_each_metric_with_its_type_and_unit() {
     let place = Place::start(server(1, 1.0), 0);
-    let (classic, openmetrics) = (place.classic(), place.openmetrics());
+    let scrape = place.scrape();
     place.end();
-    let unit_of = |name: &str| {
-        let name = name.strip_suffix("_total").unwrap_or(name);
-        openmetrics
-            .0
-            .get(name)
-            .and_then(|family| family.unit.clone())
-    };
-    let told: Vec<_> = classic
+    let written: BTreeSet<(String, String)> = scrape
         .0
-        .iter()
-        .map(|(name, family)| {
-            let unit = unit_of(name).unwrap_or_default();
-            (name.clone(), family.kind.clone(), unit)
-        })
+        .into_iter()
+        .map(|(name, family)| (name, family.kind))
         .collect();
     let text = doc("operations.md");
-    let rows = text.lines().filter_map(|line| {
-        let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
-        let name = cells.next()?.strip_suffix('`')?;
-        let known = name.starts_with("mixpool_") || name.starts_with("process_");
-        let mut cell = || cells.next().unwrap_or_default().to_owned();
-        known.then(|| (name.to_owned(), cell(), cell()))
-    });
-    let mut documented: Vec<_> = rows.collect();
-    documented.sort();
-    assert_eq!(documented, told);
+    let mut documented = BTreeSet::new();
+    for line in text.lines() {
+        let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`'));
+        let (Some(""), Some(name)) = (cells.next(), cells.next()) else {
+            continue;
+        };
+        if !name.starts_with("mixpool_") && !name.starts_with("process_") {
+            continue;
+        }
+        let (kind, unit) = (cells.next().unwrap_or(""), cells.next().unwrap_or(""));
+        // The unit stands last in the name, before a counter's suffix.
+        let stem = name.strip_suffix("_total").unwrap_or(name);
+        let physical = ["samples", "packets", "bytes", "seconds", "ratio"];
+        let named = physical.into_iter().find(|unit| stem.ends_with(unit));
+        assert!(stem.ends_with(unit), "{name} is in {unit}");
+        assert_eq!(named.unwrap_or(unit), unit, "{name}");
+        documented.insert((name.to_owned(), kind.to_owned()));
+    }
+    let differ: Vec<_> = documented.symmetric_difference(&written).collect();
+    assert!(
+        differ.is_empty(),
+        "only in the docs or the scrape: {differ:?}"
+    );
 }
 
 #[test]
 fn the_dashboard_and_the_alerts_name_what_is_there() {
     let place = Place::start(server(1, 1.0), 0);
-    let scrape = place.classic();
+    let scrape = place.scrape();
     place.end();
     let mut there: BTreeSet<String> = scrape.0.keys().cloned().collect();
     for (name, family) in &scrape.0 {

@@ -1,11 +1,8 @@
 //! The families of the control plane itself: who listens, and what it answers.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use axum::{
@@ -48,39 +45,39 @@ pub(in crate::control) async fn count(
     response
 }
 
-pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
+pub(super) fn write(page: &mut Page, state: &State) {
     let listeners = state.listeners.totals();
     page.gauge(
         "listeners",
         None,
         "Who listens now, by HTTP or WebSocket",
         listeners.listeners,
-    )?;
+    );
     page.counter(
         "listener_skipped",
         SAMPLES,
         "Samples per channel that listeners were too slow for",
         listeners.skipped_samples,
-    )?;
+    );
     page.counter(
         "listener_lost",
         SAMPLES,
         "Samples per channel that came too late for all who listened: silence was sent in their place",
         listeners.lost_samples,
-    )?;
+    );
     let (connections, refused) = state.places.count();
     page.gauge(
         "http_connections",
         None,
         "Connections that are open, but for WebSockets that bring audio, which their listener counts",
         connections,
-    )?;
+    );
     page.counter(
         "http_refused_connections",
         None,
         "Connections that found no place: there are as many as may be, in all or from one address",
         refused,
-    )?;
+    );
     page.counters(
         "http_responses",
         None,
@@ -89,5 +86,5 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
             .answers
             .read()
             .map(|(class, answers)| ([("code", class)], answers)),
-    )
+    );
 }

@@ -2,7 +2,7 @@
 //!
 //! Labels are bounded: addresses are those of the settings, and reasons are a fixed list.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use super::{
     Scrape,
@@ -14,13 +14,13 @@ use crate::{
     output::RtpSent,
 };
 
-pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
-    packets(page, &scrape.snapshot.status.network)?;
-    listeners(page, &listener_figures(&scrape.state.handle))?;
-    rtp_out(page, &scrape.state.handle)
+pub(super) fn write(page: &mut Page, scrape: &Scrape) {
+    packets(page, &scrape.snapshot.status.network);
+    listeners(page, &listener_figures(&scrape.state.handle));
+    rtp_out(page, &scrape.state.handle);
 }
 
-fn packets(page: &mut Page<'_>, network: &NetworkTotals) -> fmt::Result {
+fn packets(page: &mut Page, network: &NetworkTotals) {
     for (name, help, packets) in [
         ("received", "Packets of streams that came", network.received),
         (
@@ -60,26 +60,26 @@ fn packets(page: &mut Page<'_>, network: &NetworkTotals) -> fmt::Result {
             network.telephone_event,
         ),
     ] {
-        page.counter(name, PACKETS, help, packets)?;
+        page.counter(name, PACKETS, help, packets);
     }
     page.gauge(
         "lost",
         PACKETS,
         "Packets expected and not received, of all streams there were; less if they come after all",
         network.lost,
-    )?;
+    );
     page.counter(
         "output",
         FRAMES,
         "Frames of the mix that went back to peers",
         network.output_frames,
-    )?;
+    );
     page.counter(
         "output_dropped",
         FRAMES,
         "Frames of the mix that peers did not take in time",
         network.output_dropped_frames,
-    )
+    );
 }
 
 /// What came to a listener and became no stream.
@@ -104,7 +104,7 @@ fn listener_figures(handle: &Handle) -> Vec<ListenerFigures> {
         .collect()
 }
 
-fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result {
+fn listeners(page: &mut Page, listeners: &[ListenerFigures]) {
     fn labels<'l>(listener: &'l ListenerFigures, reason: &'static str) -> Labels<'l, 2> {
         [("listener", &listener.name), ("reason", reason)]
     }
@@ -121,7 +121,7 @@ fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result 
             let refused = Refusal::ALL.into_iter().zip(listener.entry.refused);
             refused.map(|(why, times)| (labels(listener, why.name()), times))
         }),
-    )?;
+    );
     page.counters(
         "ingest_malformed",
         None,
@@ -130,34 +130,34 @@ fn listeners(page: &mut Page<'_>, listeners: &[ListenerFigures]) -> fmt::Result 
             let malformed = Malformed::ALL.into_iter().zip(listener.entry.malformed);
             malformed.map(|(how, times)| (labels(listener, how.name()), times))
         }),
-    )?;
+    );
     page.counters(
         "ingest_unadmitted",
         PACKETS,
         "Packets of sources that have no stream: too few to prove one, refused, or overtaken by a goodbye",
         by_name(|entry| entry.unadmitted),
-    )?;
+    );
     page.counters(
         "ingest_receive_errors",
         None,
         "Failed calls to receive from a socket",
         by_name(|entry| entry.receive_errors),
-    )?;
+    );
     page.counters(
         "ingest_kernel_dropped",
         PACKETS,
         "Packets for which the kernel had no room",
         by_name(|entry| entry.kernel_drops),
-    )?;
+    );
     page.counters(
         "ingest_timed_out",
         STREAMS,
         "Streams that were idle for too long",
         by_name(|entry| entry.timed_out),
-    )
+    );
 }
 
-fn rtp_out(page: &mut Page<'_>, handle: &Handle) -> fmt::Result {
+fn rtp_out(page: &mut Page, handle: &Handle) {
     // One target named twice would be the same series twice.
     let mut by_target: BTreeMap<String, RtpSent> = BTreeMap::new();
     for (target, sent) in handle.rtp_out() {
@@ -195,7 +195,6 @@ fn rtp_out(page: &mut Page<'_>, handle: &Handle) -> fmt::Result {
         let lines = by_target
             .iter()
             .map(|(target, sent)| ([("target", &**target)], figure(sent)));
-        page.counters(name, unit, help, lines)?;
+        page.counters(name, unit, help, lines);
     }
-    Ok(())
 }

@@ -1,23 +1,20 @@
-//! Families of metrics, one after the other: each with its type, its unit and what it says.
+//! Families of metrics, one after the other, in the text format 0.0.4 of Prometheus:
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 //!
-//! A family is named without the suffix that its type brings (`_total`, `_info`) and without its unit; both
-//! are put behind the name. Labels of a family are the same in all of its lines.
+//! A family is named without its unit and without the suffix of its type (`_total`, `_info`); both are put behind the
+//! name. All lines of a family have the same labels. Written here, as the kept libraries write another format.
 
-use std::fmt;
-
-use prometheus_client::{
-    encoding::{
-        DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
-    },
-    metrics::MetricType,
-    registry::Unit,
-};
+use std::fmt::{Display, Write as _};
 
 use crate::engine::TickCounts;
 
-/// The page that a scrape gets.
-#[derive(Debug)]
-pub(super) struct Page<'a>(pub(super) DescriptorEncoder<'a>);
+/// The text that a scrape gets.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    text: String,
+    /// Before the name of every family.
+    prefix: &'static str,
+}
 
 /// The labels of one line.
 pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
@@ -34,127 +31,208 @@ pub(super) const RATIO: Option<&str> = Some("ratio");
 
 const NONE: Labels<'static, 0> = [];
 
-impl Page<'_> {
-    /// What only goes up, server-wide.
+impl Page {
+    /// Begins the names of all further families with this.
+    pub(super) fn set_prefix(&mut self, prefix: &'static str) {
+        self.prefix = prefix;
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// A figure of the server that only goes up.
     pub(super) fn counter(
         &mut self,
         name: &str,
         unit: Option<&str>,
         help: &str,
-        value: impl EncodeCounterValue,
-    ) -> fmt::Result {
-        self.counters(name, unit, help, [(NONE, value)])
+        value: impl Display,
+    ) {
+        self.counters(name, unit, help, [(NONE, value)]);
     }
 
-    /// What only goes up, by label.
-    pub(super) fn counters<'l, const N: usize, V: EncodeCounterValue>(
+    /// A figure that only goes up, by label.
+    pub(super) fn counters<'l, const N: usize, V: Display>(
         &mut self,
         name: &str,
         unit: Option<&str>,
         help: &str,
         lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
-    ) -> fmt::Result {
-        self.lines(
-            name,
-            unit,
-            help,
-            MetricType::Counter,
-            lines,
-            |line, value| line.encode_counter::<NoLabelSet, _, f64>(value, None),
-        )
+    ) {
+        let name = self.head(name, unit, "_total", "counter", help);
+        self.lines(&name, lines);
     }
 
-    /// What goes up and down, server-wide.
+    /// A figure of the server that goes up and down.
     pub(super) fn gauge(
         &mut self,
         name: &str,
         unit: Option<&str>,
         help: &str,
-        value: impl EncodeGaugeValue,
-    ) -> fmt::Result {
-        self.gauges(name, unit, help, [(NONE, value)])
+        value: impl Display,
+    ) {
+        self.gauges(name, unit, help, [(NONE, value)]);
     }
 
-    /// What goes up and down, by label.
-    pub(super) fn gauges<'l, const N: usize, V: EncodeGaugeValue>(
+    /// A figure that goes up and down, by label.
+    pub(super) fn gauges<'l, const N: usize, V: Display>(
         &mut self,
         name: &str,
         unit: Option<&str>,
         help: &str,
         lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
-    ) -> fmt::Result {
-        self.lines(name, unit, help, MetricType::Gauge, lines, |line, value| {
-            line.encode_gauge(value)
-        })
+    ) {
+        let name = self.head(name, unit, "", "gauge", help);
+        self.lines(&name, lines);
     }
 
-    /// A family of lines, without braces where there are no labels.
-    fn lines<'l, const N: usize, V>(
-        &mut self,
-        name: &str,
-        unit: Option<&str>,
-        help: &str,
-        kind: MetricType,
-        lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
-        encode: impl Fn(&mut MetricEncoder<'_>, &V) -> fmt::Result,
-    ) -> fmt::Result {
-        self.family(name, unit, help, kind, |mut metric| {
-            for (labels, value) in lines {
-                if N == 0 {
-                    encode(&mut metric, &value)?;
-                } else {
-                    encode(&mut metric.encode_family(&labels)?, &value)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// What is told by labels alone.
+    /// Facts in labels alone; the value is 1.
     pub(super) fn infos<'l, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
         lines: impl IntoIterator<Item = Labels<'l, N>>,
-    ) -> fmt::Result {
-        self.family(name, None, help, MetricType::Info, |mut metric| {
-            for labels in lines {
-                metric.encode_info(&labels)?;
-            }
-            Ok(())
-        })
+    ) {
+        let name = self.head(name, None, "_info", "gauge", help);
+        self.lines(&name, lines.into_iter().map(|labels| (labels, 1)));
     }
 
     /// Durations by their length.
-    pub(super) fn histogram(&mut self, name: &str, help: &str, counts: &TickCounts) -> fmt::Result {
-        let bounds = TickCounts::BOUNDS_NS.map(|ns| ns as f64 / 1e9);
-        let mut before = 0;
-        // The encoder adds them up again.
-        let buckets: Vec<_> = bounds
-            .into_iter()
-            .chain([f64::INFINITY])
-            .zip(counts.up_to.into_iter().chain([counts.count]))
-            .map(|(bound, up_to)| {
-                let here = up_to - before;
-                before = up_to;
-                (bound, here)
-            })
-            .collect();
-        let sum_s = counts.sum_ns as f64 / 1e9;
-        self.family(name, SECONDS, help, MetricType::Histogram, |mut metric| {
-            metric.encode_histogram::<NoLabelSet>(sum_s, counts.count, &buckets, None)
-        })
+    pub(super) fn histogram(&mut self, name: &str, help: &str, counts: &TickCounts) {
+        let name = self.head(name, SECONDS, "", "histogram", help);
+        for (bound_ns, up_to) in TickCounts::BOUNDS_NS.into_iter().zip(counts.up_to) {
+            let bound = (bound_ns as f64 / 1e9).to_string();
+            self.line(&format!("{name}_bucket"), &[("le", &bound)], up_to);
+        }
+        self.line(&format!("{name}_bucket"), &[("le", "+Inf")], counts.count);
+        self.line(&format!("{name}_sum"), &[], counts.sum_ns as f64 / 1e9);
+        self.line(&format!("{name}_count"), &[], counts.count);
     }
 
-    fn family(
+    /// Writes the two lines before a family's, and returns its whole name.
+    fn head(
         &mut self,
         name: &str,
         unit: Option<&str>,
+        suffix: &str,
+        kind: &str,
         help: &str,
-        kind: MetricType,
-        lines: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
-    ) -> fmt::Result {
-        let unit = unit.map(|unit| Unit::Other(unit.to_owned()));
-        lines(self.0.encode_descriptor(name, help, unit.as_ref(), kind)?)
+    ) -> String {
+        let mut whole = format!("{}{name}", self.prefix);
+        if let Some(unit) = unit {
+            whole.push('_');
+            whole += unit;
+        }
+        whole += suffix;
+        self.write(format_args!(
+            "# HELP {whole} {help}.\n# TYPE {whole} {kind}\n"
+        ));
+        whole
+    }
+
+    fn lines<'l, const N: usize, V: Display>(
+        &mut self,
+        name: &str,
+        lines: impl IntoIterator<Item = (Labels<'l, N>, V)>,
+    ) {
+        for (labels, value) in lines {
+            self.line(name, &labels, value);
+        }
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text += name;
+        for (index, (label, said)) in labels.iter().enumerate() {
+            self.text.push(if index == 0 { '{' } else { ',' });
+            self.text += label;
+            self.text += "=\"";
+            for character in said.chars() {
+                match character {
+                    '\\' => self.text += r"\\",
+                    '"' => self.text += "\\\"",
+                    '\n' => self.text += r"\n",
+                    other => self.text.push(other),
+                }
+            }
+            self.text.push('"');
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        self.write(format_args!(" {value}\n"));
+    }
+
+    fn write(&mut self, text: std::fmt::Arguments<'_>) {
+        self.text
+            .write_fmt(text)
+            .expect("a string takes all that is written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_is_written_as_the_format_has_it() {
+        let mut page = Page::default();
+        page.set_prefix("m_");
+        page.counters(
+            "a",
+            SAMPLES,
+            "A",
+            [
+                ([("why", "x # y"), ("by", "z")], 1),
+                ([("why", ""), ("by", "z")], 2),
+            ],
+        );
+        page.infos("b", "B", [[("version", "1")]]);
+        page.gauge("d", None, "D", 0.5);
+        page.gauges(
+            "e",
+            SECONDS,
+            "E",
+            std::iter::empty::<(Labels<'_, 0>, u64)>(),
+        );
+        let text = "\
+# HELP m_a_samples_total A.
+# TYPE m_a_samples_total counter
+m_a_samples_total{why=\"x # y\",by=\"z\"} 1
+m_a_samples_total{why=\"\",by=\"z\"} 2
+# HELP m_b_info B.
+# TYPE m_b_info gauge
+m_b_info{version=\"1\"} 1
+# HELP m_d D.
+# TYPE m_d gauge
+m_d 0.5
+# HELP m_e_seconds E.
+# TYPE m_e_seconds gauge
+";
+        assert_eq!(page.into_text(), text);
+    }
+
+    #[test]
+    fn a_label_is_escaped() {
+        let mut page = Page::default();
+        page.infos("a", "A", [[("b", "\\ \" \n \u{e9}")]]);
+        let line = r#"a_info{b="\\ \" \n é"} 1"#;
+        assert!(page.into_text().contains(line));
+    }
+
+    #[test]
+    fn a_histogram_counts_up_to_each_bound() {
+        let mut counts = TickCounts::default();
+        counts.up_to.fill(1);
+        counts.count = 3;
+        counts.sum_ns = 1_500_000_000;
+        let mut page = Page::default();
+        page.histogram("a", "A", &counts);
+        let text = page.into_text();
+        let bound = TickCounts::BOUNDS_NS[0] as f64 / 1e9;
+        let first = format!("# TYPE a_seconds histogram\na_seconds_bucket{{le=\"{bound}\"}} 1\n");
+        assert!(text.contains(&first), "{text}");
+        let last = "a_seconds_bucket{le=\"+Inf\"} 3\na_seconds_sum 1.5\na_seconds_count 3\n";
+        assert!(text.ends_with(last), "{text}");
     }
 }

@@ -1,9 +1,6 @@
 //! The families of the server as a whole. Their counters include streams that ended, so they never go back.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use super::{
     Scrape,
@@ -16,18 +13,18 @@ use crate::{
     queue::PoolPlan,
 };
 
-pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
+pub(super) fn write(page: &mut Page, scrape: &Scrape) {
     let (handle, status) = (&scrape.state.handle, &scrape.snapshot.status);
-    run(page, scrape)?;
-    ticks(page, handle, status)?;
-    pool(page, handle.settings(), &scrape.snapshot)?;
-    mix(page, status)?;
-    ledger(page, &status.ledger)?;
-    checks(page, status)?;
-    recordings(page, &handle.recording_totals())
+    run(page, scrape);
+    ticks(page, handle, status);
+    pool(page, handle.settings(), &scrape.snapshot);
+    mix(page, status);
+    ledger(page, &status.ledger);
+    checks(page, status);
+    recordings(page, &handle.recording_totals());
 }
 
-fn run(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
+fn run(page: &mut Page, scrape: &Scrape) {
     let Scrape { state, snapshot } = scrape;
     let handle = &state.handle;
     let settings = handle.settings();
@@ -41,35 +38,35 @@ fn run(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
             ("rate_hz", &rate_hz),
             ("channels", &channels),
         ]],
-    )?;
+    );
     let since_1970 = handle.begun_at().duration_since(SystemTime::UNIX_EPOCH);
     page.gauge(
         "start_time",
         SECONDS,
         "When the server began, since 1970",
         since_1970.unwrap_or_default().as_secs_f64(),
-    )?;
+    );
     page.gauge(
         "uptime",
         SECONDS,
         "Since the server began",
         snapshot.at.as_secs_f64(),
-    )
+    );
 }
 
-fn ticks(page: &mut Page<'_>, handle: &Handle, status: &Status) -> fmt::Result {
-    page.counter("ticks", None, "Ticks run", status.ticks)?;
+fn ticks(page: &mut Page, handle: &Handle, status: &Status) {
+    page.counter("ticks", None, "Ticks run", status.ticks);
     page.counter(
         "late_ticks",
         None,
         "Ticks that began after the next was due",
         status.late_ticks,
-    )?;
+    );
     page.histogram(
         "tick_lateness",
         "How long after its time each tick began",
         &status.tick_lateness_counts,
-    )?;
+    );
     page.gauges(
         "tick_period",
         SECONDS,
@@ -77,23 +74,23 @@ fn ticks(page: &mut Page<'_>, handle: &Handle, status: &Status) -> fmt::Result {
         handle
             .clock()
             .map(|clock| ([], Duration::from_nanos(clock.period_ns).as_secs_f64())),
-    )?;
+    );
     page.histogram(
         "tick_time",
         "How long each tick took",
         &status.tick_time_counts,
-    )
+    );
 }
 
-fn pool(page: &mut Page<'_>, settings: &Settings, snapshot: &Snapshot) -> fmt::Result {
+fn pool(page: &mut Page, settings: &Settings, snapshot: &Snapshot) {
     let status = &snapshot.status;
     page.gauge(
         "slots",
         None,
         "Rings of the pool: the most streams at once",
         settings.streams_max,
-    )?;
-    page.gauge("ring", BYTES, "Size of each ring", settings.ring_bytes)?;
+    );
+    page.gauge("ring", BYTES, "Size of each ring", settings.ring_bytes);
     let memory = PoolPlan::new(settings.streams_max, settings.ring_bytes)
         .map(|plan| plan.resident_bytes + plan.metadata_bytes);
     page.gauges(
@@ -101,7 +98,7 @@ fn pool(page: &mut Page<'_>, settings: &Settings, snapshot: &Snapshot) -> fmt::R
         BYTES,
         "Memory of the pool once every ring has been full",
         memory.map(|bytes| ([], bytes)),
-    )?;
+    );
     page.gauge(
         "rings_filled",
         BYTES,
@@ -111,33 +108,33 @@ fn pool(page: &mut Page<'_>, settings: &Settings, snapshot: &Snapshot) -> fmt::R
             .iter()
             .map(|figures| figures.levels.ring_filled_bytes)
             .sum::<u64>(),
-    )?;
+    );
     page.gauge(
         "ring_high_water",
         BYTES,
         "Most space ever in use in any one ring",
         status.ledger.ring_high_water_bytes,
-    )?;
+    );
     page.gauge(
         "streams",
         None,
         "Streams that play or wait for their first frame",
         status.streams,
-    )?;
+    );
     let stats = &snapshot.pool;
-    page.gauge("leases", None, "Rings that are leased", stats.leases)?;
+    page.gauge("leases", None, "Rings that are leased", stats.leases);
     page.gauge(
         "leases_high_water",
         None,
         "Most rings ever leased at once",
         stats.leases_high_water,
-    )?;
+    );
     page.counter(
         "refused_leases",
         None,
         "Streams that found no free ring",
         stats.refused_leases,
-    )?;
+    );
     for (name, help, messages) in [
         (
             "published",
@@ -150,118 +147,118 @@ fn pool(page: &mut Page<'_>, settings: &Settings, snapshot: &Snapshot) -> fmt::R
             stats.dropped.messages,
         ),
     ] {
-        page.counter(name, MESSAGES, help, messages)?;
+        page.counter(name, MESSAGES, help, messages);
     }
     page.counter(
         "wakes",
         None,
         "Writes to the pool's eventfd: the system calls that waking the mixer cost",
         stats.wakes,
-    )?;
+    );
     page.counter(
         "admitted",
         STREAMS,
         "Streams there were, those that run included",
         status.admitted_streams,
-    )
+    );
 }
 
-fn mix(page: &mut Page<'_>, status: &Status) -> fmt::Result {
+fn mix(page: &mut Page, status: &Status) {
     page.gauge(
         "mix_peak",
         RATIO,
         "Largest magnitude of the mix in the last second or two, of full scale",
         10_f64.powf(f64::from(status.peak_dbfs) / 20.0),
-    )?;
+    );
     page.counter(
         "clipped",
         SAMPLES,
         "Samples of the mix that saturation cut",
         status.clipped_samples,
-    )?;
+    );
     page.counter(
         "limited",
         SAMPLES,
         "Samples of the mix that the limiter turned down",
         status.limited_samples,
-    )
+    );
 }
 
 /// The terms of the equation, and what is counted beside it.
-fn ledger(page: &mut Page<'_>, ledger: &Entry) -> fmt::Result {
+fn ledger(page: &mut Page, ledger: &Entry) {
     page.counter(
         "offered",
         SAMPLES,
         "Samples that sources tried to publish",
         ledger.offered,
-    )?;
-    page.counter("mixed", SAMPLES, "Samples that were mixed", ledger.mixed)?;
+    );
+    page.counter("mixed", SAMPLES, "Samples that were mixed", ledger.mixed);
     page.counter(
         "muted",
         SAMPLES,
         "Samples consumed in time and silenced by command",
         ledger.muted,
-    )?;
+    );
     page.counters(
         "dropped",
         SAMPLES,
         "Samples dropped: the ring was full, or they came after their playout",
         dropped(ledger).map(|(reason, samples)| ([("reason", reason)], samples)),
-    )?;
+    );
     page.counters(
         "discarded",
         SAMPLES,
         "Samples left out on purpose",
         (ledger.discards()).map(|(reason, samples)| ([("reason", reason)], samples)),
-    )?;
+    );
     page.gauge(
         "lost",
         SAMPLES,
         "Samples of packets that never came; less if they come after all",
         ledger.lost,
-    )?;
+    );
     page.gauge(
         "missing",
         RATIO,
         "Samples lost and dropped, of those offered and lost, since the start",
         ledger.missing_rate(),
-    )?;
+    );
     page.gauge(
         "in_ring",
         SAMPLES,
         "Samples that wait in rings",
         ledger.in_ring,
-    )?;
+    );
     page.counter(
         "concealed",
         SAMPLES,
         "Samples put where some were missing",
         ledger.concealed,
-    )?;
+    );
     page.counter(
         "sequence_gaps",
         None,
         "Frames whose sequence numbers never came",
         ledger.sequence_gaps,
-    )?;
+    );
     page.counter(
         "checksum_errors",
         None,
         "Frames whose samples were not those that were sent into the ring: bugs",
         ledger.checksum_errors,
-    )?;
+    );
     page.counter(
         "duplicate",
         FRAMES,
         "Frames that came twice",
         ledger.duplicate_frames,
-    )?;
+    );
     page.counter(
         "segments",
         None,
         "Beginnings of playout, one for each stream and one more for each restart of its clock",
         ledger.segments,
-    )
+    );
 }
 
 /// Why samples were dropped, in the ledger's words.
@@ -269,45 +266,45 @@ pub(super) fn dropped(ledger: &Entry) -> [(&'static str, u64); 2] {
     [("full", ledger.dropped_full), ("late", ledger.dropped_late)]
 }
 
-fn checks(page: &mut Page<'_>, status: &Status) -> fmt::Result {
+fn checks(page: &mut Page, status: &Status) {
     page.counter(
         "ledger_checks",
         None,
         "Checks that a stream's samples add up",
         status.ledger_checks,
-    )?;
+    );
     page.counter(
         "ledger_imbalances",
         None,
         "Checks at which they did not: bugs",
         status.ledger_imbalances,
-    )
+    );
 }
 
-fn recordings(page: &mut Page<'_>, totals: &RecordingTotals) -> fmt::Result {
-    page.gauge("recordings", None, "Recordings that run", totals.running)?;
+fn recordings(page: &mut Page, totals: &RecordingTotals) {
+    page.gauge("recordings", None, "Recordings that run", totals.running);
     page.counter(
         "started",
         RECORDINGS,
         "Recordings that began",
         totals.started,
-    )?;
+    );
     page.counter(
         "failed",
         RECORDINGS,
         "Recordings that ended early: the disk, the size of a file, or another program that changed it",
         totals.failed,
-    )?;
+    );
     page.counter(
         "recorded",
         SAMPLES,
         "Samples in recordings, the silence for lost ones included",
         totals.samples,
-    )?;
+    );
     page.counter(
         "recording_lost",
         SAMPLES,
         "Samples of the mix that disks were too slow for, or failed to take",
         totals.lost_samples,
-    )
+    );
 }

@@ -1,8 +1,6 @@
 //! The families of single streams, for as many streams as have series of their own.
 
-use std::{fmt, sync::Arc};
-
-use prometheus_client::encoding::{EncodeCounterValue, EncodeGaugeValue};
+use std::{fmt::Display, sync::Arc};
 
 use super::{
     Scrape,
@@ -12,7 +10,7 @@ use super::{
 use crate::{audio::meter::FULL_SCALE, control::sampler::Figures};
 
 /// The earliest admitted have series. So a stream that has them keeps them until it ends.
-pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
+pub(super) fn write(page: &mut Page, scrape: &Scrape) {
     let streams = &scrape.snapshot.streams;
     let (with, without) =
         streams.split_at(streams.len().min(scrape.state.settings.metrics_streams_max));
@@ -21,7 +19,7 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
         None,
         "Streams that run and have no series of their own here",
         without.len(),
-    )?;
+    );
     page.infos(
         "stream",
         "Where a stream comes from, and what people call it",
@@ -32,10 +30,10 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
                 ("label", figures.label.as_deref().unwrap_or_default()),
             ]
         }),
-    )?;
-    ledger(page, with)?;
-    levels(page, with)?;
-    network(page, with)
+    );
+    ledger(page, with);
+    levels(page, with);
+    network(page, with);
 }
 
 fn id(figures: &Figures) -> &str {
@@ -64,7 +62,7 @@ fn by_reason<'a, const N: usize>(
     })
 }
 
-fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
+fn ledger(page: &mut Page, streams: &[Arc<Figures>]) {
     for (name, help, term) in [
         (
             "stream_offered",
@@ -87,20 +85,20 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
     ] {
         counter(page, name, SAMPLES, help, streams, move |figures| {
             Some(term(figures))
-        })?;
+        });
     }
     page.counters(
         "stream_dropped",
         SAMPLES,
         "Samples dropped: the ring was full, or they came after their playout",
         by_reason(streams, |figures| dropped(&figures.ledger)),
-    )?;
+    );
     page.counters(
         "stream_discarded",
         SAMPLES,
         "Samples left out on purpose",
         by_reason(streams, |figures| figures.ledger.discards()),
-    )?;
+    );
     gauge(
         page,
         "stream_lost",
@@ -108,7 +106,7 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Samples of packets that never came; less if they come after all",
         streams,
         |figures| Some(figures.ledger.lost),
-    )?;
+    );
     gauge(
         page,
         "stream_missing",
@@ -116,7 +114,7 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Samples lost and dropped, of those offered and lost, since it began",
         streams,
         |figures| Some(figures.ledger.missing_rate()),
-    )?;
+    );
     gauge(
         page,
         "stream_in_ring",
@@ -124,7 +122,7 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Samples that wait in its ring",
         streams,
         |figures| Some(figures.ledger.in_ring),
-    )?;
+    );
     gauge(
         page,
         "stream_ring_high_water",
@@ -132,10 +130,10 @@ fn ledger(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Most space ever in use in its ring",
         streams,
         |figures| Some(figures.ledger.ring_high_water_bytes),
-    )
+    );
 }
 
-fn levels(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
+fn levels(page: &mut Page, streams: &[Arc<Figures>]) {
     gauge(
         page,
         "stream_ring_filled",
@@ -143,7 +141,7 @@ fn levels(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Space in use in its ring",
         streams,
         |figures| Some(figures.levels.ring_filled_bytes),
-    )?;
+    );
     gauge(
         page,
         "stream_peak",
@@ -151,7 +149,7 @@ fn levels(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Largest magnitude in the last tenth of a second before gain and mute, of full scale",
         streams,
         |figures| Some(f64::from(figures.levels.peak) / f64::from(FULL_SCALE)),
-    )?;
+    );
     gauge(
         page,
         "stream_gain",
@@ -159,7 +157,7 @@ fn levels(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "The gain that was commanded last",
         streams,
         |figures| Some(figures.levels.gain.linear()),
-    )?;
+    );
     gauge(
         page,
         "stream_muted",
@@ -167,7 +165,7 @@ fn levels(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Whether it is muted by command: 1 or 0",
         streams,
         |figures| Some(u32::from(figures.levels.muted)),
-    )?;
+    );
     gauge(
         page,
         "stream_solo",
@@ -175,11 +173,11 @@ fn levels(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Whether it is solo: 1 or 0",
         streams,
         |figures| Some(u32::from(figures.levels.solo)),
-    )
+    );
 }
 
 /// Of streams that come over a network only.
-fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
+fn network(page: &mut Page, streams: &[Arc<Figures>]) {
     counter(
         page,
         "stream_received",
@@ -187,7 +185,7 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Packets that came",
         streams,
         |figures| Some(figures.network?.received),
-    )?;
+    );
     gauge(
         page,
         "stream_lost",
@@ -195,7 +193,7 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Packets expected and not received; less if they come after all",
         streams,
         |figures| Some(figures.network?.lost),
-    )?;
+    );
     gauge(
         page,
         "stream_last_packet_age",
@@ -203,7 +201,7 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Time since its last packet, or since samples came on its connection",
         streams,
         |figures| Some(figures.last_packet_age?.as_secs_f64()),
-    )?;
+    );
     gauge(
         page,
         "stream_jitter",
@@ -211,7 +209,7 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "Interarrival jitter",
         streams,
         |figures| Some(figures.network?.jitter.as_secs_f64()),
-    )?;
+    );
     gauge(
         page,
         "stream_playout_delay",
@@ -219,7 +217,7 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "From arrival to playout",
         streams,
         |figures| Some(figures.network?.playout_delay.as_secs_f64()),
-    )?;
+    );
     gauge(
         page,
         "stream_drift",
@@ -227,27 +225,27 @@ fn network(page: &mut Page<'_>, streams: &[Arc<Figures>]) -> fmt::Result {
         "How much faster the sender's clock runs than ours",
         streams,
         |figures| Some(figures.network?.drift_ppm / 1e6),
-    )
+    );
 }
 
-fn counter<V: EncodeCounterValue>(
-    page: &mut Page<'_>,
+fn counter<V: Display>(
+    page: &mut Page,
     name: &str,
     unit: Option<&str>,
     help: &str,
     streams: &[Arc<Figures>],
     value: impl Fn(&Figures) -> Option<V>,
-) -> fmt::Result {
-    page.counters(name, unit, help, lines(streams, value))
+) {
+    page.counters(name, unit, help, lines(streams, value));
 }
 
-fn gauge<V: EncodeGaugeValue>(
-    page: &mut Page<'_>,
+fn gauge<V: Display>(
+    page: &mut Page,
     name: &str,
     unit: Option<&str>,
     help: &str,
     streams: &[Arc<Figures>],
     value: impl Fn(&Figures) -> Option<V>,
-) -> fmt::Result {
-    page.gauges(name, unit, help, lines(streams, value))
+) {
+    page.gauges(name, unit, help, lines(streams, value));
 }

@@ -1,4 +1,4 @@
-//! A strict reader of both text formats: it takes nothing that a format does not allow.
+//! A strict reader of the text format 0.0.4 of Prometheus: it takes nothing that the format does not allow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Family {
     pub kind: String,
-    pub unit: Option<String>,
     pub help: String,
     pub lines: Vec<Line>,
 }
@@ -24,42 +23,14 @@ pub struct Line {
 pub struct Exposition(pub BTreeMap<String, Family>);
 
 /// Types, and the suffixes that their lines have.
-const OPENMETRICS: [(&str, &[&str]); 4] = [
-    ("counter", &["_total"]),
-    ("gauge", &[""]),
-    ("info", &["_info"]),
-    ("histogram", &["_sum", "_count", "_bucket"]),
-];
-const CLASSIC: [(&str, &[&str]); 3] = [
+const KINDS: [(&str, &[&str]); 3] = [
     ("counter", &[""]),
     ("gauge", &[""]),
     ("histogram", &["_sum", "_count", "_bucket"]),
 ];
 
-/// Reads OpenMetrics 1.0.
-pub fn openmetrics(text: &str) -> Exposition {
-    let body = text.strip_suffix("# EOF\n").expect("it ends with its mark");
-    let exposition = read(body, &OPENMETRICS);
-    for (name, family) in &exposition.0 {
-        if let Some(unit) = &family.unit {
-            assert!(name.ends_with(&format!("_{unit}")), "{name} in {unit}");
-        }
-        assert!(!name.ends_with("_total"), "{name}");
-    }
-    exposition
-}
-
 /// Reads the text format 0.0.4.
-pub fn classic(text: &str) -> Exposition {
-    let exposition = read(text, &CLASSIC);
-    for (name, family) in &exposition.0 {
-        assert_eq!(family.unit, None, "{name}");
-        assert_eq!(name.ends_with("_total"), family.kind == "counter", "{name}");
-    }
-    exposition
-}
-
-fn read(text: &str, kinds: &[(&str, &[&str])]) -> Exposition {
+pub fn read(text: &str) -> Exposition {
     assert!(text.ends_with('\n'), "the last line has an end");
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut current = String::new();
@@ -85,20 +56,15 @@ fn read(text: &str, kinds: &[(&str, &[&str])]) -> Exposition {
             assert_eq!(name, current, "{line}");
             let family = families.get_mut(name).unwrap();
             assert!(family.lines.is_empty(), "{line} comes after lines");
-            match keyword {
-                "TYPE" => {
-                    assert!(kinds.iter().any(|(kind, _)| *kind == said), "{line}");
-                    assert!(family.kind.is_empty(), "{line} comes twice");
-                    said.clone_into(&mut family.kind);
-                }
-                "UNIT" => assert_eq!(family.unit.replace(said.to_owned()), None, "{line}"),
-                _ => panic!("{line}"),
-            }
+            assert_eq!(keyword, "TYPE", "{line}");
+            assert!(KINDS.iter().any(|(kind, _)| *kind == said), "{line}");
+            assert!(family.kind.is_empty(), "{line} comes twice");
+            said.clone_into(&mut family.kind);
             continue;
         }
         let line = self::line(line);
         let family = families.get_mut(&current).unwrap();
-        let (_, suffixes) = kinds.iter().find(|(kind, _)| *kind == family.kind).unwrap();
+        let (_, suffixes) = KINDS.iter().find(|(kind, _)| *kind == family.kind).unwrap();
         let suffix = line.name.strip_prefix(&current);
         assert!(
             suffix.is_some_and(|suffix| suffixes.contains(&suffix)),
@@ -112,6 +78,9 @@ fn read(text: &str, kinds: &[(&str, &[&str])]) -> Exposition {
             assert!(line.value >= 0.0, "{line:?}");
         }
         family.lines.push(line);
+    }
+    for (name, family) in &families {
+        assert_eq!(name.ends_with("_total"), family.kind == "counter", "{name}");
     }
     let exposition = Exposition(families);
     exposition.check_histograms();

@@ -15,8 +15,6 @@ use mixpool::{
 use super::exposition::{self, Exposition};
 use crate::patience::{PATIENCE, wait_for};
 
-pub const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
-
 /// A server that mixes so many times as fast as time goes.
 pub fn settings(streams_max: usize, speed: f64) -> Settings {
     Settings {
@@ -59,13 +57,13 @@ impl Place {
     }
 
     /// Head and body of what is at this path.
-    pub fn get(&self, path: &str, accept: &str) -> (String, String) {
+    pub fn get(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let host = self.address;
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
         let mut answer = String::new();
@@ -74,18 +72,14 @@ impl Place {
         (head.to_ascii_lowercase(), body.to_owned())
     }
 
-    pub fn openmetrics(&self) -> Exposition {
-        exposition::openmetrics(&self.get("/metrics", OPENMETRICS).1)
-    }
-
-    pub fn classic(&self) -> Exposition {
-        exposition::classic(&self.get("/metrics", "*/*").1)
+    pub fn scrape(&self) -> Exposition {
+        exposition::read(&self.get("/metrics").1)
     }
 
     /// The first scrape of which it holds: a snapshot is up to 100 ms old.
     pub fn scrape_until(&self, holds: impl Fn(&Exposition) -> bool) -> Exposition {
         wait_for("a scrape of which it holds", || {
-            Some(self.classic()).filter(&holds)
+            Some(self.scrape()).filter(&holds)
         })
     }
 
