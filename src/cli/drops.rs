@@ -59,8 +59,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn measure(plan: &Plan, number: usize, setup: &Setup, block: &PayloadBlock) -> Result<RunReport> {
-    let delay = table::time(setup.delay);
-    let ring = table::bytes(setup.ring_bytes);
+    let delay = table::show_duration(setup.delay);
+    let ring = table::show_bytes(setup.ring_bytes as u64);
     let outcome = experiment::run(setup, block)
         .with_context(|| format!("measuring drops with a delay of {delay} and rings of {ring}"))?;
     let report = RunReport::new(setup, &outcome);
@@ -96,8 +96,8 @@ fn verdict(reports: &[RunReport]) -> ExitCode {
         for fault in &report.faults {
             tracing::error!(
                 "bug: delay {}, ring {}: {fault}; please report it with this command line",
-                table::time(report.consumer_delay()),
-                table::bytes(report.ring_bytes),
+                table::show_duration(report.consumer_delay()),
+                table::show_bytes(report.ring_bytes as u64),
             );
             code = ExitCode::FAILURE;
         }

@@ -5,42 +5,41 @@
 
 mod network;
 
-use std::fmt::Write as _;
-
-use comfy_table::{CellAlignment, Table, presets};
 use mixpool::engine::{LedgerReport, RealtimeReport, Report, StreamReport, Totals};
 
-use super::units::{show_bytes, show_ns, show_stream};
-
-/// A column of a table: its header, and what it shows of a row.
-type Column<Row> = (&'static str, fn(&Row) -> String);
+use super::{
+    table::{Column, table},
+    units::{show_bytes, show_ns, show_stream},
+};
 
 const COLUMNS: [Column<StreamReport>; 13] = [
-    ("stream", name),
-    ("offered", |stream| {
+    Column::text("stream", 0, name),
+    Column::figure("offered", 0, |stream| {
         stream.ledger.offered_samples.to_string()
     }),
-    ("mixed", |stream| stream.ledger.mixed_samples.to_string()),
-    (MUTED, |stream| stream.ledger.muted_samples.to_string()),
-    ("dropped_full", |stream| {
+    Column::figure("mixed", 0, |stream| stream.ledger.mixed_samples.to_string()),
+    Column::figure(MUTED, 3, |stream| stream.ledger.muted_samples.to_string()),
+    Column::figure("dropped_full", 0, |stream| {
         stream.ledger.dropped_full_samples.to_string()
     }),
-    ("dropped_late", |stream| {
+    Column::figure("dropped_late", 0, |stream| {
         stream.ledger.dropped_late_samples.to_string()
     }),
-    (DISCARDED, |stream| {
+    Column::figure(DISCARDED, 2, |stream| {
         stream.ledger.discarded_samples.to_string()
     }),
-    ("in_ring", |stream| {
+    Column::figure("in_ring", 5, |stream| {
         stream.ledger.in_ring_samples.to_string()
     }),
-    ("concealed", |stream| {
+    Column::figure("concealed", 4, |stream| {
         stream.ledger.concealed_samples.to_string()
     }),
-    (LOST, |stream| stream.ledger.lost_samples.to_string()),
-    ("drop_rate", |stream| percent(stream.ledger.drop_rate)),
-    (MISSING_RATE, |stream| percent(stream.ledger.missing_rate)),
-    ("high_water", |stream| {
+    Column::figure(LOST, 1, |stream| stream.ledger.lost_samples.to_string()),
+    Column::figure("drop_rate", 1, |stream| percent(stream.ledger.drop_rate)),
+    Column::figure(MISSING_RATE, 1, |stream| {
+        percent(stream.ledger.missing_rate)
+    }),
+    Column::figure("high_water", 6, |stream| {
         show_bytes(stream.ledger.ring_high_water_bytes)
     }),
 ];
@@ -53,9 +52,6 @@ const MISSING_RATE: &str = "missing_rate";
 fn name(stream: &StreamReport) -> String {
     show_stream(&stream.id, stream.label.as_deref())
 }
-
-/// Space between columns.
-const GAP: u16 = 2;
 
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
@@ -82,31 +78,9 @@ fn streams(report: &Report) -> String {
     };
     let columns: Vec<_> = COLUMNS
         .into_iter()
-        .filter(|(header, _)| shown(*header))
+        .filter(|column| shown(column.header()))
         .collect();
     table(&columns, &report.streams)
-}
-
-/// Rows as lines; the first column is to the left, figures are to the right.
-fn table<Row>(columns: &[Column<Row>], rows: &[Row]) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(columns.iter().map(|(header, _)| header));
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, GAP));
-        if index > 0 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    for row in rows {
-        table.add_row(columns.iter().map(|(_, cell)| cell(row)));
-    }
-    let mut text = String::new();
-    for line in table.lines() {
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
 }
 
 fn summary(report: &Report) -> String {

@@ -1,55 +1,126 @@
-//! Tables and figures as people read them, where more than one command shows them.
+//! Tables that fit the terminal, and figures as every command shows them.
+//!
+//! Headers and figures are one word each, so that `awk` and `grep` find them.
 
-use std::time::Duration;
+use std::{env, fmt::Write as _};
 
-use comfy_table::{CellAlignment, Table, presets};
+use console::{Alignment, Term, measure_text_width, pad_str};
 
-/// A table without lines, its columns aligned to the right.
-pub fn right_aligned(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut() {
-        column.set_cell_alignment(CellAlignment::Right);
+/// Spaces between columns.
+const GAP: usize = 2;
+
+/// Overrides the width of the terminal; shells set it, most without exporting it.
+const WIDTH_VARIABLE: &str = "COLUMNS";
+
+/// A column of a table.
+pub struct Column<Row> {
+    header: &'static str,
+    /// 0 stays in every table; the largest is the first to go from one that is too wide.
+    spare: u8,
+    alignment: Alignment,
+    cell: fn(&Row) -> String,
+}
+
+impl<Row> Column<Row> {
+    /// Aligned to the left.
+    pub const fn text(header: &'static str, spare: u8, cell: fn(&Row) -> String) -> Self {
+        Self {
+            header,
+            spare,
+            alignment: Alignment::Left,
+            cell,
+        }
     }
-    table
-}
 
-/// `0`, `250us`, `1ms 500us`: a duration that somebody chose.
-pub fn time(time: Duration) -> String {
-    if time.is_zero() {
-        return "0".to_owned();
+    pub fn header(&self) -> &'static str {
+        self.header
     }
-    humantime::format_duration(time).to_string()
+
+    /// Aligned to the right.
+    pub const fn figure(header: &'static str, spare: u8, cell: fn(&Row) -> String) -> Self {
+        Self {
+            alignment: Alignment::Right,
+            ..Self::text(header, spare, cell)
+        }
+    }
 }
 
-/// `850ns`, `264us`, `14.1ms`, `1.25s`: a duration that was measured, to three digits.
-pub fn measured(ns: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
-    let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| ns >= *unit) else {
-        return format!("{ns}ns");
-    };
-    let amount = ns as f64 / unit as f64;
-    let decimals = match amount {
-        ..9.995 => 2,
-        ..99.95 => 1,
-        _ => 0,
-    };
-    format!("{amount:.decimals$}{name}")
+/// A header and a line for each row, with the columns that the terminal has room for. A last line
+/// names the others.
+pub fn table<Row>(columns: &[Column<Row>], rows: &[Row]) -> String {
+    let width = env::var(WIDTH_VARIABLE).ok();
+    let width = width
+        .and_then(|width| width.parse().ok())
+        .unwrap_or_else(|| {
+            // 80 where the output is no terminal.
+            let (_, columns) = Term::stdout().size();
+            usize::from(columns)
+        });
+    fitted(columns, rows, width)
 }
 
-/// `37.25 %`. What is not all and not nothing is never shown as such.
+fn fitted<Row>(columns: &[Column<Row>], rows: &[Row], width: usize) -> String {
+    let mut shown: Vec<(&Column<Row>, Vec<String>, usize)> = columns
+        .iter()
+        .map(|column| {
+            let header = column.header.to_owned();
+            let cells: Vec<_> = std::iter::once(header)
+                .chain(rows.iter().map(column.cell))
+                .collect();
+            let widest = cells.iter().map(|cell| measure_text_width(cell)).max();
+            (column, cells, widest.unwrap_or(0))
+        })
+        .collect();
+    let needed = |shown: &[(_, _, usize)]| {
+        shown
+            .iter()
+            .map(|(.., width)| width + GAP)
+            .sum::<usize>()
+            .saturating_sub(GAP)
+    };
+    let wanted = needed(&shown);
+    let mut hidden = Vec::new();
+    while needed(&shown) > width
+        && let Some((at, (column, ..))) = shown
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, (column, ..))| column.spare)
+        && column.spare > 0
+    {
+        hidden.push(column.header);
+        shown.remove(at);
+    }
+
+    let mut text = String::new();
+    for line in 0..=rows.len() {
+        let cells: Vec<_> = shown
+            .iter()
+            .map(|(column, cells, width)| pad_str(&cells[line], *width, column.alignment, None))
+            .collect();
+        text += cells.join(&" ".repeat(GAP)).trim_end();
+        text.push('\n');
+    }
+    if !hidden.is_empty() {
+        hidden.reverse();
+        let hidden = hidden.join(", ");
+        let _ = writeln!(
+            text,
+            "(no room for {hidden}: {WIDTH_VARIABLE}={wanted} or --json shows all)"
+        );
+    }
+    text
+}
+
+/// `37.25%`. A part is never shown as nothing or as all.
 pub fn percent(rate: f64) -> String {
-    let percent = rate * 100.0;
-    if percent > 0.0 && percent < 0.01 {
-        return "< 0.01 %".to_owned();
+    match rate * 100.0 {
+        percent if percent > 0.0 && percent < 0.01 => "<0.01%".to_owned(),
+        percent if percent > 99.99 && percent < 100.0 => ">99.99%".to_owned(),
+        percent => format!("{percent:.2}%"),
     }
-    if percent < 100.0 && percent > 99.99 {
-        return "> 99.99 %".to_owned();
-    }
-    format!("{percent:.2} %")
 }
 
-/// `1 234 567`.
+/// `1 234 567`: a number in a sentence.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -66,33 +137,45 @@ pub fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn figures_are_shown_as_people_read_them() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(123), "123");
-        assert_eq!(grouped(1_234_567), "1 234 567");
-        assert_eq!(time(Duration::ZERO), "0");
-        assert_eq!(time(Duration::from_micros(250)), "250us");
-    }
+    type Row = (&'static str, u64);
+
+    const COLUMNS: [Column<Row>; 4] = [
+        Column::text("name", 0, |(name, _)| (*name).to_owned()),
+        Column::figure("count", 1, |(_, count)| count.to_string()),
+        Column::figure("double", 2, |(_, count)| (2 * count).to_string()),
+        Column::text("odd", 0, |(_, count)| (count % 2 == 1).to_string()),
+    ];
+    const ROWS: [Row; 2] = [("a", 5), ("日本", 12_000)];
 
     #[test]
-    fn a_measured_time_has_three_digits() {
-        let shown = [0, 999, 1_234, 56_789, 264_400, 14_060_000, 1_250_000_000].map(measured);
+    fn columns_are_as_wide_as_their_widest_cell() {
         assert_eq!(
-            shown,
-            [
-                "0ns", "999ns", "1.23us", "56.8us", "264us", "14.1ms", "1.25s"
-            ]
+            fitted(&COLUMNS, &ROWS, 80),
+            "name  count  double  odd\n\
+             a         5      10  true\n\
+             日本  12000   24000  false\n"
         );
-        assert_eq!(measured(9_999), "10.0us");
     }
 
     #[test]
-    fn almost_nothing_is_not_nothing_and_almost_all_is_not_all() {
-        assert_eq!(percent(0.0), "0.00 %");
-        assert_eq!(percent(1e-6), "< 0.01 %");
-        assert_eq!(percent(0.3725), "37.25 %");
-        assert_eq!(percent(0.999_999), "> 99.99 %");
-        assert_eq!(percent(1.0), "100.00 %");
+    fn the_least_important_columns_go_first() {
+        let narrow = fitted(&COLUMNS, &ROWS, 24);
+        assert!(narrow.starts_with("name  count  odd\n"), "{narrow}");
+        assert!(narrow.ends_with("(no room for double: COLUMNS=26 or --json shows all)\n"));
+        let narrowest = fitted(&COLUMNS, &ROWS, 1);
+        assert!(narrowest.starts_with("name  odd\n"), "{narrowest}");
+        assert!(narrowest.contains("count, double"), "{narrowest}");
+    }
+
+    #[test]
+    fn numbers_in_sentences_have_groups_of_three_digits() {
+        let shown = [0, 123, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "123", "1 234 567"]);
+    }
+
+    #[test]
+    fn a_part_is_never_shown_as_nothing_or_as_all() {
+        let shown = [0.0, 1e-6, 0.3725, 0.999_999, 1.0].map(percent);
+        assert_eq!(shown, ["0.00%", "<0.01%", "37.25%", ">99.99%", "100.00%"]);
     }
 }

@@ -140,8 +140,8 @@ fn a_picture_has_a_title_a_legend_and_axes_with_units() {
         "Messages dropped (% of offered)",
         "20 µs",
         "100 %",
-        "4 KiB",
-        "16 KiB",
+        "4.0KiB",
+        "16.0KiB",
         "measured",
         "predicted",
     ] {
@@ -157,12 +157,24 @@ fn a_table_is_for_people_and_ends_with_what_it_comes_to() {
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     for word in [
         "producer",
-        "drop rate",
+        "drop_rate",
         "total",
         "every drop is accounted for",
     ] {
         assert!(text.contains(word), "{word} is missing in\n{text}");
     }
+}
+
+#[test]
+fn a_table_leaves_out_columns_that_find_no_room_and_names_them() {
+    let table = |columns| {
+        let output = drops("--messages 100").env("COLUMNS", columns).assert();
+        String::from_utf8(output.get_output().stdout.clone()).unwrap()
+    };
+    let (narrow, wide) = (table("60"), table("200"));
+    let (narrow, wide) = (narrow.lines().next(), wide.lines().next());
+    assert!(narrow.is_some_and(|line| line.len() <= 60 && !line.contains("published")));
+    assert!(wide.is_some_and(|line| line.contains("published")));
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod tests;
 
 use serde::Serialize;
 
-use super::{report::StepReport, search::Search, setup::Setup};
-use crate::cli::table::{grouped, measured};
+use super::{report::StepReport, search::Search, setup::Setup, table::percent};
+use crate::cli::{table::grouped, units::show_ns};
 
 /// What else runs on a machine is worth a word if it takes this part of the cores.
 const NOTABLE: f64 = 0.1;
@@ -147,8 +147,8 @@ fn margin(setup: &Setup, held: &StepReport) -> String {
         grouped(held.streams as u64),
         percent(held.mixer_cpu_percent),
         percent(held.ingest_cpu_percent),
-        measured(held.tick_time.max_ns),
-        measured(setup.ptime.as_nanos() as u64),
+        show_ns(held.tick_time.max_ns),
+        show_ns(setup.ptime.as_nanos() as u64),
     )
 }
 
@@ -192,10 +192,4 @@ fn explanation(
         Bound::Time => "The time of --quick was up before a step failed.".to_owned(),
         Bound::Interrupt => "It was interrupted before a step failed.".to_owned(),
     }
-}
-
-/// `1.6 %`, `61 %`.
-pub(super) fn percent(percent: f64) -> String {
-    let decimals = usize::from(percent < 9.95);
-    format!("{percent:.decimals$} %")
 }

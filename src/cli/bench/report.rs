@@ -15,7 +15,7 @@ use super::{
     step::Measured,
     timer::TimerReport,
 };
-use crate::cli::table;
+use crate::cli::{table, units};
 
 /// The whole bench.
 #[derive(Debug, Serialize)]
@@ -76,7 +76,7 @@ impl BenchReport {
                  bare timer's late ones, were late: begun after the next was due; it is then run \
                  once more, and the second run decides; the search ends when what failed is at \
                  most {RESOLUTION} times what held",
-                table::time(setup.behind_max())
+                units::show_duration(setup.behind_max())
             ),
             late_ticks_allowed,
             bare_timer,
@@ -143,7 +143,7 @@ impl StepReport {
         if *behind > setup.behind_max() {
             failures.push(format!(
                 "a mix {} behind",
-                table::measured(behind.as_nanos() as u64)
+                units::show_ns(behind.as_nanos() as u64)
             ));
         }
         let percent = |time: Duration| 100.0 * time.as_secs_f64() / elapsed.as_secs_f64();

@@ -12,7 +12,7 @@ use mixpool::{
 };
 
 use super::arguments::Arguments;
-use crate::cli::{WrongUsage, common, table, units};
+use crate::cli::{WrongUsage, common, units};
 
 /// Streams of the first step, unless told.
 const START: u32 = 1000;
@@ -90,8 +90,8 @@ impl Setup {
                 "--ring-size: a ring of {} holds {} of frames, and {} wait in it when all goes well; \
                  make it larger",
                 units::show_bytes(setup.ring_bytes as u64),
-                table::time(held),
-                table::time(waiting),
+                units::show_duration(held),
+                units::show_duration(waiting),
             )));
         }
         let least = setup.ptime * TICKS_MIN;
@@ -104,9 +104,9 @@ impl Setup {
             bail!(WrongUsage(format!(
                 "{flag}: steps of {} are shorter than {TICKS_MIN} ticks of --ptime {}; give a \
                  --step-duration of at least {}, or a shorter --ptime",
-                table::time(setup.step),
-                table::time(setup.ptime),
-                table::time(least),
+                units::show_duration(setup.step),
+                units::show_duration(setup.ptime),
+                units::show_duration(least),
             )));
         }
         Ok(setup)

@@ -2,59 +2,39 @@
 
 use std::time::Duration;
 
-use comfy_table::CellAlignment;
 use mixpool::engine::TickReport;
 
 use super::report::{BenchReport, StepReport};
 use crate::cli::{
-    table::{measured, right_aligned, time},
-    units::show_bytes,
+    table::{Column, table},
+    units::{show_bytes, show_duration, show_ns},
 };
 
-/// One word each, so that `awk` and `grep` find them. The last is a sentence.
-const HEADER: [&str; 11] = [
-    "streams", "mixer", "ingest", "others", "tick_p50", "tick_p99", "tick_max", "late_p99",
-    "late_max", "memory", "verdict",
+const STEPS: [Column<StepReport>; 11] = [
+    Column::figure("streams", 0, |step| step.streams.to_string()),
+    Column::figure("mixer", 0, |step| percent(step.mixer_cpu_percent)),
+    Column::figure("ingest", 0, |step| percent(step.ingest_cpu_percent)),
+    Column::figure("others", 3, |step| {
+        step.others_cpu_percent.map_or("-".to_owned(), percent)
+    }),
+    Column::figure("tick_p50", 5, |step| show_ns(step.tick_time.p50_ns)),
+    Column::figure("tick_p99", 0, |step| show_ns(step.tick_time.p99_ns)),
+    Column::figure("tick_max", 1, |step| show_ns(step.tick_time.max_ns)),
+    Column::figure("late_p99", 0, |step| show_ns(step.tick_lateness.p99_ns)),
+    Column::figure("late_max", 2, |step| show_ns(step.tick_lateness.max_ns)),
+    Column::figure("memory", 4, |step| show_bytes(step.resident_bytes)),
+    Column::text("verdict", 0, verdict),
 ];
-
-/// Where lateness begins in it.
-const LATE_P99: usize = 7;
-/// Where the verdict stands.
-const VERDICT: usize = HEADER.len() - 1;
 
 pub(super) fn text(report: &BenchReport) -> String {
     let mut parts = vec![head(report)];
     if !report.steps.is_empty() {
         parts.push(String::new());
-        parts.extend(steps(report));
-        parts.push(String::new());
+        parts.push(table(&STEPS, &report.steps));
     }
     parts.push(timer(report));
     parts.push(report.answer.text.clone());
     parts.join("\n")
-}
-
-/// The lines of the table.
-fn steps(report: &BenchReport) -> Vec<String> {
-    let mut table = right_aligned(&HEADER);
-    if let Some(verdict) = table.column_mut(VERDICT) {
-        verdict.set_cell_alignment(CellAlignment::Left);
-    }
-    if let Some(timer) = &report.bare_timer {
-        let TickReport { p99_ns, max_ns, .. } = timer.tick_lateness;
-        let mut row = HEADER.map(|_| "-".to_owned());
-        row[LATE_P99] = measured(p99_ns);
-        row[LATE_P99 + 1] = measured(max_ns);
-        row[VERDICT] = "the bare timer".into();
-        table.add_row(row);
-    }
-    for step in &report.steps {
-        table.add_row(row(step));
-    }
-    table
-        .lines()
-        .map(|line| line.trim_end().to_owned())
-        .collect()
 }
 
 /// What all steps have in common.
@@ -66,12 +46,12 @@ pub(super) fn head(report: &BenchReport) -> String {
     format!(
         "{} Hz {channels}, frames of {}, rings of {}, streams of {}; {}, {}; steps of {}",
         report.rate_hz,
-        time(Duration::from_nanos(report.ptime_ns)),
+        show_duration(Duration::from_nanos(report.ptime_ns)),
         show_bytes(report.ring_bytes as u64),
         report.waveform,
         counted(report.ingest_threads, "ingest thread"),
         counted(report.cores, "core"),
-        time(Duration::from_nanos(report.step_duration_ns)),
+        show_duration(Duration::from_nanos(report.step_duration_ns)),
     )
 }
 
@@ -81,7 +61,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-fn row(step: &StepReport) -> [String; HEADER.len()] {
+fn verdict(step: &StepReport) -> String {
     let mut verdict = if step.holds {
         "holds".to_owned()
     } else {
@@ -90,25 +70,19 @@ fn row(step: &StepReport) -> [String; HEADER.len()] {
     if step.attempt > 1 {
         verdict += " (again)";
     }
-    [
-        step.streams.to_string(),
-        percent(step.mixer_cpu_percent),
-        percent(step.ingest_cpu_percent),
-        step.others_cpu_percent.map_or("-".to_owned(), percent),
-        measured(step.tick_time.p50_ns),
-        measured(step.tick_time.p99_ns),
-        measured(step.tick_time.max_ns),
-        measured(step.tick_lateness.p99_ns),
-        measured(step.tick_lateness.max_ns),
-        show_bytes(step.resident_bytes),
-        verdict,
-    ]
+    verdict
 }
 
-/// A step as it is told while the bench runs.
+/// A step as it is logged while the bench runs.
 pub(super) fn line(step: &StepReport) -> String {
-    let [streams, mixer, ingest, _, _, tick, .., verdict] = row(step);
-    format!("{streams} streams: mixer {mixer}, ingest {ingest}, tick {tick} (99%): {verdict}")
+    format!(
+        "{} streams: mixer {}, ingest {}, tick {} (99%): {}",
+        step.streams,
+        percent(step.mixer_cpu_percent),
+        percent(step.ingest_cpu_percent),
+        show_ns(step.tick_time.p99_ns),
+        verdict(step)
+    )
 }
 
 fn timer(report: &BenchReport) -> String {
@@ -128,17 +102,17 @@ fn timer(report: &BenchReport) -> String {
     format!(
         "The bare timer woke {} (median), {} (99%), {} (99.9%), {} (max) after its time; {} of {} \
          ticks were late.{held_up}",
-        measured(p50_ns),
-        measured(p99_ns),
-        measured(p99_9_ns),
-        measured(max_ns),
+        show_ns(p50_ns),
+        show_ns(p99_ns),
+        show_ns(p99_9_ns),
+        show_ns(max_ns),
         timer.late_ticks,
         timer.ticks
     )
 }
 
 /// Of a core, in one word.
-fn percent(percent: f64) -> String {
+pub(super) fn percent(percent: f64) -> String {
     let decimals = usize::from(percent < 9.95);
     format!("{percent:.decimals$}%")
 }

@@ -171,8 +171,8 @@ impl Plan {
                 "this may take {}, publishing and then serving full rings at {delay_flag} per \
                  message; {} is the limit: lower {delay_flag}, {ring_flag}, --producers, \
                  --messages or --duration",
-                table::time(Duration::from_secs(time.as_secs())),
-                table::time(TIME_MAX),
+                table::show_duration(Duration::from_secs(time.as_secs())),
+                table::show_duration(TIME_MAX),
             );
         }
         Ok(Self {

@@ -132,7 +132,10 @@ fn draw_legend(series: &[Series], area: &Area) -> Result<()> {
     let mut legend = Legend::new(area);
     legend.title("Ring size")?;
     for one in series {
-        legend.line(one.colour.stroke_width(3), &table::bytes(one.ring_bytes))?;
+        legend.line(
+            one.colour.stroke_width(3),
+            &table::show_bytes(one.ring_bytes as u64),
+        )?;
     }
     legend.gap();
     legend.marked(GREY, "measured")?;

@@ -1,35 +1,60 @@
 //! The figures of runs as tables for people, and what they come to in a sentence.
 
 use super::report::{Figures, RunReport};
-use crate::cli::table::{grouped, right_aligned};
-pub(super) use crate::cli::table::{percent, time};
+use crate::cli::table::{Column, grouped, table};
+pub(super) use crate::cli::{
+    table::percent,
+    units::{show_bytes, show_duration},
+};
 
 /// A drop rate that exceeds its prediction by more is explained.
 const NOTABLE: f64 = 0.03;
 
+/// A row of one run: a producer's number, or the total.
+type Row = (String, Figures);
+
+const PRODUCERS: [Column<Row>; 10] = [
+    Column::text("producer", 0, |(name, _)| name.clone()),
+    Column::figure("offered", 0, |(_, of)| of.offered_messages.to_string()),
+    Column::figure("published", 5, |(_, of)| of.published_messages.to_string()),
+    Column::figure("dropped", 0, |(_, of)| of.dropped_messages.to_string()),
+    Column::figure("received", 0, |(_, of)| of.received_messages.to_string()),
+    Column::figure("drop_rate", 0, |(_, of)| percent(of.drop_rate)),
+    Column::figure("gaps", 3, |(_, of)| of.sequence_gap_messages.to_string()),
+    Column::figure("tail", 4, |(_, of)| of.tail_drop_messages.to_string()),
+    Column::figure("crc_errors", 1, |(_, of)| of.checksum_errors.to_string()),
+    Column::figure("straddled", 2, |(_, of)| of.straddled_messages.to_string()),
+];
+
+const RUNS: [Column<RunReport>; 9] = [
+    Column::figure("delay", 0, |run| show_duration(run.consumer_delay())),
+    Column::figure("ring", 0, |run| show_bytes(run.ring_bytes as u64)),
+    Column::figure("offered", 1, |run| run.totals.offered_messages.to_string()),
+    Column::figure("received", 2, |run| {
+        run.totals.received_messages.to_string()
+    }),
+    Column::figure("dropped", 0, |run| run.totals.dropped_messages.to_string()),
+    Column::figure("drop_rate", 0, |run| percent(run.totals.drop_rate)),
+    Column::figure("predicted", 0, |run| percent(run.predicted_drop_rate)),
+    Column::figure("straddled", 4, |run| run.straddled_messages.to_string()),
+    Column::figure("messages/s", 3, |run| {
+        format!("{:.0}", run.received_messages_per_second)
+    }),
+];
+
 /// One run: a line per producer, one for all, and a summary.
 pub(super) fn run(report: &RunReport) -> String {
-    let mut table = right_aligned(&[
-        "producer",
-        "offered",
-        "published",
-        "dropped",
-        "received",
-        "drop rate",
-        "gaps",
-        "tail",
-        "CRC errors",
-        "straddled",
-    ]);
-    for producer in &report.producers {
-        table.add_row(figures(producer.producer.to_string(), &producer.figures));
-    }
-    table.add_row(figures("total".to_owned(), &report.totals));
+    let producers = report.producers.iter();
+    let mut rows: Vec<Row> = producers
+        .map(|one| (one.producer.to_string(), one.figures))
+        .collect();
+    rows.push(("total".to_owned(), report.totals));
     format!(
-        "{table}\n\nA consumer delay of {} and rings of {}: {} of {} messages dropped, {} \
+        "{}\nA consumer delay of {} and rings of {}: {} of {} messages dropped, {} \
          (arithmetic: {}); {} received per second.\n{}",
-        time(report.consumer_delay()),
-        bytes(report.ring_bytes),
+        table(&PRODUCERS, &rows),
+        show_duration(report.consumer_delay()),
+        show_bytes(report.ring_bytes as u64),
         grouped(report.totals.dropped_messages),
         grouped(report.totals.offered_messages),
         percent(report.totals.drop_rate),
@@ -41,37 +66,13 @@ pub(super) fn run(report: &RunReport) -> String {
 
 /// A sweep: a line per run, and a summary.
 pub(super) fn sweep(reports: &[RunReport]) -> String {
-    let mut table = right_aligned(&[
-        "delay",
-        "ring",
-        "offered",
-        "received",
-        "dropped",
-        "drop rate",
-        "predicted",
-        "straddled",
-        "messages/s",
-    ]);
-    for report in reports {
-        table.add_row([
-            time(report.consumer_delay()),
-            bytes(report.ring_bytes),
-            grouped(report.totals.offered_messages),
-            grouped(report.totals.received_messages),
-            grouped(report.totals.dropped_messages),
-            percent(report.totals.drop_rate),
-            percent(report.predicted_drop_rate),
-            grouped(report.straddled_messages),
-            grouped(report.received_messages_per_second as u64),
-        ]);
-    }
     let apart = reports
         .iter()
         .map(|report| (report.totals.drop_rate - report.predicted_drop_rate).abs())
         .fold(0.0, f64::max);
     format!(
-        "{table}\n\n{} runs; measured and predicted drop rate differ by {:.1} percentage points at \
-         most.\n{}",
+        "{}\n{} runs; measured and predicted drop rate differ by {:.1} percentage points at most.\n{}",
+        table(&RUNS, reports),
         reports.len(),
         apart * 100.0,
         verdict(reports),
@@ -102,40 +103,4 @@ fn verdict(reports: &[RunReport]) -> String {
         sum(|report| report.totals.checksum_errors),
         sum(|report| report.straddled_messages),
     )
-}
-
-fn figures(name: String, figures: &Figures) -> [String; 10] {
-    [
-        name,
-        grouped(figures.offered_messages),
-        grouped(figures.published_messages),
-        grouped(figures.dropped_messages),
-        grouped(figures.received_messages),
-        percent(figures.drop_rate),
-        grouped(figures.sequence_gap_messages),
-        grouped(figures.tail_drop_messages),
-        grouped(figures.checksum_errors),
-        grouped(figures.straddled_messages),
-    ]
-}
-
-/// `64 KiB`; a ring size is a power of two, so no digits are lost.
-pub(super) fn bytes(bytes: usize) -> String {
-    match bytes {
-        _ if bytes.is_multiple_of(1 << 30) => format!("{} GiB", bytes >> 30),
-        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
-        _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
-        _ => format!("{bytes} B"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ring_sizes_are_shown_as_people_read_them() {
-        assert_eq!(bytes(65536), "64 KiB");
-        assert_eq!(bytes(4 << 20), "4 MiB");
-    }
 }

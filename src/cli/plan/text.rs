@@ -3,8 +3,9 @@
 use std::{fmt, time::Duration};
 
 use bytesize::ByteSize;
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use mixpool::engine::plan::{LimitReport, PlanReport};
+
+use crate::cli::table::{Column, table};
 
 /// A plan, to be printed.
 pub struct Text<'a>(pub &'a PlanReport);
@@ -18,53 +19,55 @@ fn amount(limit: &LimitReport, amount: u64) -> String {
     }
 }
 
+/// A figure of the plan: its name, its value as people read it, and exactly.
+type Figure = (&'static str, String, String);
+
+const FIGURES: [Column<Figure>; 3] = [
+    Column::text("figure", 0, |(name, ..)| (*name).to_owned()),
+    Column::figure("value", 0, |(_, value, _)| value.clone()),
+    Column::figure("exact", 1, |(.., exact)| exact.clone()),
+];
+
+const LIMITS: [Column<LimitReport>; 5] = [
+    Column::text("limit", 0, |limit| limit.name.to_owned()),
+    Column::text("set by", 1, |limit| limit.set_by.to_owned()),
+    Column::figure("needed", 0, |limit| amount(limit, limit.needed)),
+    Column::figure("found", 0, |limit| {
+        let found = limit.found.map(|found| amount(limit, found));
+        found.unwrap_or_else(|| "no limit".to_owned())
+    }),
+    Column::text("ok", 0, |limit| {
+        if limit.ok { "yes" } else { "NO" }.to_owned()
+    }),
+];
+
 impl Text<'_> {
-    fn figures(&self) -> Table {
-        let mut table = table(["figure", "value", "exact"]);
-        let mut row = |name: &str, value: String, exact: String| {
-            table.add_row([name.to_owned(), value, exact]);
-        };
-        let mut bytes = |name, bytes: u64| row(name, human(bytes), format!("{bytes} bytes"));
-        bytes("ring", self.0.ring_bytes as u64);
-        bytes("resident, once full", self.0.resident_bytes);
-        bytes("virtual: each ring twice", self.0.virtual_bytes);
-        bytes("metadata", self.0.metadata_bytes);
-        bytes("page tables", self.0.page_table_bytes);
-        row("VMAs", self.0.vmas.to_string(), String::new());
-        row("descriptors", self.0.descriptors.to_string(), String::new());
-        row(
-            "buffered",
-            format!("{:.2} s", self.0.buffered_seconds),
-            format!("{} frames", self.0.frames_per_ring),
-        );
-        let mut cost = |name, ns: Option<u64>| {
-            row(
+    fn figures(&self) -> Vec<Figure> {
+        let plan = self.0;
+        let bytes = |name, bytes: u64| (name, human(bytes), format!("{bytes} bytes"));
+        let cost = |name, ns: Option<u64>| {
+            (
                 name,
                 ns.map_or("-".into(), |ns| format!("{:.1?}", Duration::from_nanos(ns))),
                 ns.map_or(String::new(), |ns| format!("{ns} ns")),
-            );
+            )
         };
-        cost("start-up", self.0.startup_ns);
-        cost("start-up with prefault", self.0.prefault_startup_ns);
-        align_right(&mut table, [1, 2]);
-        table
-    }
-
-    fn limits(&self) -> Table {
-        let mut table = table(["limit", "set by", "needed", "found", "ok"]);
-        for limit in &self.0.limits {
-            table.add_row([
-                limit.name.to_owned(),
-                limit.set_by.to_owned(),
-                amount(limit, limit.needed),
-                limit
-                    .found
-                    .map_or("no limit".into(), |found| amount(limit, found)),
-                if limit.ok { "yes" } else { "NO" }.to_owned(),
-            ]);
-        }
-        align_right(&mut table, [2, 3]);
-        table
+        vec![
+            bytes("ring", plan.ring_bytes as u64),
+            bytes("resident, once full", plan.resident_bytes),
+            bytes("virtual: each ring twice", plan.virtual_bytes),
+            bytes("metadata", plan.metadata_bytes),
+            bytes("page tables", plan.page_table_bytes),
+            ("VMAs", plan.vmas.to_string(), String::new()),
+            ("descriptors", plan.descriptors.to_string(), String::new()),
+            (
+                "buffered",
+                format!("{:.2} s", plan.buffered_seconds),
+                format!("{} frames", plan.frames_per_ring),
+            ),
+            cost("start-up", plan.startup_ns),
+            cost("start-up with prefault", plan.prefault_startup_ns),
+        ]
     }
 }
 
@@ -80,8 +83,8 @@ impl fmt::Display for Text<'_> {
             Duration::from_nanos(self.0.ptime_ns),
             human(self.0.ring_bytes as u64),
         )?;
-        writeln!(f, "{}\n", self.figures())?;
-        writeln!(f, "{}\n", self.limits())?;
+        writeln!(f, "{}", table(&FIGURES, &self.figures()))?;
+        writeln!(f, "{}", table(&LIMITS, &self.0.limits))?;
         for note in &self.0.notes {
             writeln!(f, "{note}")?;
         }
@@ -105,21 +108,4 @@ impl fmt::Display for Text<'_> {
 
 fn human(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
-}
-
-fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.remove_style(TableComponent::HorizontalLines);
-    table.remove_style(TableComponent::MiddleIntersections);
-    table.set_header(header);
-    table
-}
-
-fn align_right<const COLUMNS: usize>(table: &mut Table, columns: [usize; COLUMNS]) {
-    for at in columns {
-        if let Some(column) = table.column_mut(at) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use mixpool::engine::{ListenerReport, NetworkReport, Report};
 
-use super::{Column, table};
+use crate::cli::table::{Column, table};
 
 /// A stream's name and its network side.
 type Row<'a> = (&'a str, &'a NetworkReport);
@@ -14,28 +14,28 @@ pub(super) fn streams(report: &Report) -> Option<String> {
         .filter_map(|stream| Some((stream.id.as_str(), stream.network.as_ref()?)))
         .collect();
     let columns: [Column<Row<'_>>; 10] = [
-        ("stream", |(id, _)| (*id).to_owned()),
-        ("received", |(_, network)| {
+        Column::text("stream", 0, |(id, _)| (*id).to_owned()),
+        Column::figure("received", 0, |(_, network)| {
             network.received_packets.to_string()
         }),
-        ("lost", |(_, network)| network.lost_packets.to_string()),
-        ("late", |(_, network)| network.late_packets.to_string()),
-        ("duplicate", |(_, network)| {
+        Column::figure("lost", 0, |(_, network)| network.lost_packets.to_string()),
+        Column::figure("late", 0, |(_, network)| network.late_packets.to_string()),
+        Column::figure("duplicate", 5, |(_, network)| {
             network.duplicate_packets.to_string()
         }),
-        ("reordered", |(_, network)| {
+        Column::figure("reordered", 4, |(_, network)| {
             network.reordered_packets.to_string()
         }),
-        ("jitter", |(_, network)| {
+        Column::figure("jitter", 1, |(_, network)| {
             format!("{:.1}ms", network.jitter_ms)
         }),
-        ("delay", |(_, network)| {
+        Column::figure("delay", 1, |(_, network)| {
             format!("{:.0}ms", network.playout_delay_ms)
         }),
-        ("drift", |(_, network)| {
+        Column::figure("drift", 2, |(_, network)| {
             format!("{:.0}ppm", network.drift_ppm)
         }),
-        ("sent_back", |(_, network)| {
+        Column::figure("sent_back", 3, |(_, network)| {
             network.output_frames.to_string()
         }),
     ];
@@ -44,13 +44,15 @@ pub(super) fn streams(report: &Report) -> Option<String> {
 
 pub(super) fn listeners(report: &Report) -> Option<String> {
     let columns: [Column<ListenerReport>; 5] = [
-        ("listener", |listener| listener.listener.replace(' ', ":")),
-        ("refused", |listener| sum(listener.refused.values())),
-        ("malformed", |listener| sum(listener.malformed.values())),
-        ("kernel_dropped", |listener| {
+        Column::text("listener", 0, |listener| {
+            listener.listener.replace(' ', ":")
+        }),
+        Column::figure("refused", 0, |listener| sum(listener.refused.values())),
+        Column::figure("malformed", 0, |listener| sum(listener.malformed.values())),
+        Column::figure("kernel_dropped", 0, |listener| {
             listener.kernel_dropped_packets.to_string()
         }),
-        ("timed_out", |listener| {
+        Column::figure("timed_out", 0, |listener| {
             listener.timed_out_streams.to_string()
         }),
     ];

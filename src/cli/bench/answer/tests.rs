@@ -70,7 +70,7 @@ fn the_second_run_of_a_count_is_the_one_that_is_told() {
     assert!(
         found
             .text
-            .starts_with("1 000 streams: the mixer used 30 % of a core, ingest 20 %"),
+            .starts_with("1 000 streams: the mixer used 30% of a core, ingest 20%"),
         "{}",
         found.text
     );
