@@ -279,14 +279,11 @@ fn a_flood_is_drained_and_accounted_for_and_slows_nobody() {
             && desk.mixer.streams() == 0
     });
     let (flooded, steady) = (desk.entry("0101"), desk.entry("0202"));
-    let words = |id: &str| {
-        let events = desk.network(id).events;
-        let bursts = events
-            .iter()
-            .filter(|event| event.what.starts_with("burst: "));
-        bursts.count()
-    };
-    assert_eq!((words("0101"), words("0202")), (1, 0));
+    let events = desk.network("0101").events;
+    let bursts = events
+        .iter()
+        .filter(|event| event.what.starts_with("burst: "));
+    assert_eq!(bursts.count(), 1);
     assert_eq!(flooded.offered, 160 * MESSAGES as u64);
     let placed = |entry: &Entry| entry.mixed + entry.dropped() + entry.discarded;
     assert_eq!(placed(&flooded), flooded.offered);
