@@ -1,4 +1,4 @@
-//! What does a sample cost its source, before anything is published?
+//! The cost of one sample at its source, before anything is published.
 //!
 //! Every synthetic waveform, and a WAV file that needs no conversion, read 160 samples at a time as an
 //! ingest thread does. `cargo bench --bench sources` prints the median of several rounds.

@@ -3,8 +3,8 @@
 //!
 //! It starts a server of synthetic streams and its control plane, as the command does, and connects
 //! listeners to it over loopback. One thread reads what all of them get; a few more listen by WebSocket and
-//! tell how long after the tick that made it each chunk came. What it prints: late ticks, the tick's time,
-//! processor time of each kind of thread, and samples that anybody missed.
+//! measure how long after its tick each chunk came. It prints late ticks, the tick's time,
+//! processor time of each kind of thread, and missed samples.
 //!
 //! ```text
 //! cargo run --release --example listen_load -- --streams 1000 --listeners 1000 --seconds 30
@@ -46,13 +46,13 @@ struct Load {
     /// Streams that mix.
     #[arg(long, default_value_t = 1000)]
     streams: usize,
-    /// Listeners whose bytes are counted.
+    /// Listeners that count bytes.
     #[arg(long, default_value_t = 1000)]
     listeners: usize,
     /// Whether they listen by WebSocket.
     #[arg(long)]
     websocket: bool,
-    /// Listeners by WebSocket who look at the clock, too.
+    /// WebSocket listeners that measure latency, too.
     #[arg(long, default_value_t = 4)]
     ears: usize,
     #[arg(long, default_value_t = 30)]
@@ -271,7 +271,7 @@ fn listen(address: SocketAddr, clock: MixClock, stop: &AtomicBool) -> Vec<u64> {
     late_us
 }
 
-/// What the server says of its listeners.
+/// The server's figures of its listeners.
 fn totals(address: SocketAddr) -> Result<serde_json::Value, Box<dyn Error>> {
     let mut stream = TcpStream::connect(address)?;
     write!(

@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 *feed = None;
             }
         }
-        // Streams begin whose first frame came; the rings of those that ended go back to the pool.
+        // Begins streams with a first frame; returns the rings of those that ended to the pool.
         mixer.collect();
         // No clock: a tick runs when every stream has its part. A live mixer calls `tick` on time.
         if let Ok(block) = mixer.try_tick() {

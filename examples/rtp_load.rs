@@ -1,5 +1,5 @@
 //! Many RTP streams of PCMU from one process, on an absolute schedule, their packets spread evenly over
-//! time: a load to put on a server, which tells how late the load itself was.
+//! time: a load for a server. It reports how late the load itself was.
 //!
 //! Run it with `cargo run --release --example rtp_load -- --to 127.0.0.1:5004 --streams 1000`.
 
@@ -35,10 +35,10 @@ struct Load {
     /// The length of a packet, in milliseconds.
     #[arg(long, default_value_t = 20)]
     ptime: u64,
-    /// Sockets that the streams share; 0 gives each its own.
+    /// Sockets shared by the streams; 0 opens one for each.
     #[arg(long, default_value_t = 0)]
     sockets: usize,
-    /// Streams whose packets are due within so many microseconds are sent together.
+    /// Streams with packets due within so many microseconds are sent together.
     #[arg(long, default_value_t = 1000)]
     quantum: u64,
 }

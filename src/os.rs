@@ -26,7 +26,7 @@ pub(crate) fn during<E: Into<io::Error>>(tried: impl fmt::Display) -> impl FnOnc
     }
 }
 
-/// The remedy of an error whose number says it all; to be written behind the error.
+/// The remedy of an OS error, to be appended to it; empty where the error explains itself.
 pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE) => "; raise this process's limit of descriptors with `ulimit -n`",

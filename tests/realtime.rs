@@ -83,7 +83,7 @@ fn a_tick_of_a_thousand_streams_never_enters_the_kernel() {
         rig.check_ledger();
     }
     assert_eq!(rig.mixer.ticks(), 100);
-    // Of those that are left, who talks and who is muted heard different things.
+    // The remaining ones, talking or muted, heard different things.
     let empty: Vec<_> = (1..=STREAMS / 3).map(|line| rig.line(line).empty).collect();
     assert!(empty.contains(&100), "the mix: {empty:?}");
     assert!(
@@ -108,7 +108,7 @@ fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
     let voices: Vec<_> = (0..8).map(|seed| noise(seed, 2 * BLOCK, 9000)).collect();
     for tick in 0..100_usize {
         for (at, stream) in streams.iter_mut().enumerate() {
-            // What came before the end by command, and the ring of some was full.
+            // Frames before the end by command; the ring of some was full.
             let times = if at == tick && tick < 3 { 40 } else { 1 };
             for _ in 0..times {
                 stream.say(&voices[(at + tick) % voices.len()]);
@@ -281,7 +281,7 @@ fn a_server_and_a_replay_tick_without_waiting() {
 
 #[test]
 fn recordings_begin_and_end_without_the_mixer_thread_waiting() {
-    // What the mixer thread does to take one, and to give it back, is marked in the sources.
+    // The mixer thread's taking and returning of one is marked in the sources.
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings {
         streams_max: 1,
@@ -341,7 +341,7 @@ fn a_tick_that_allocates_is_ended_wherever_it_runs() {
             let mut stream = rig.stream();
             stream.say(&noise(1, BLOCK, 9000));
             rig.tick();
-            // Somebody releases a lease that is the mixer's: the tick's panic is what allocates.
+            // A release of the mixer's own lease: the tick's panic allocates.
             let lease = stream.lease();
             drop(stream.close());
             rig.mixer.consumer_mut().release(lease).unwrap();

@@ -1,9 +1,9 @@
 //! How samples are written as bytes: G.711 mu-law and A-law, and 16-bit PCM in both byte orders.
 //!
 //! Slices in, slices out; nothing allocates. Every byte decodes, every sample encodes. PCM is exact both
-//! ways. Encoding a decoded G.711 byte gives the byte back, but for mu-law's second zero.
+//! ways. Encoding a decoded G.711 byte returns the byte, but for mu-law's second zero.
 //!
-//! G.711 follows the reference code of ITU-T G.191: a sample takes the code in whose interval it lies,
+//! G.711 follows the reference code of ITU-T G.191: a sample takes the code of the interval it lies in,
 //! and a sample that stands on a decision value takes the upper one, -1 being the first below zero. The
 //! negative half is thus the one's complement of the positive half, and no sample needs to be clipped
 //! before its sign is dropped.

@@ -25,10 +25,10 @@ pub const fn frame_bytes(samples: usize) -> usize {
     HEADER_BYTES + 2 * samples
 }
 
-/// The bit of the media time's field that tells of concealment.
+/// The bit of the media time's field that marks concealment.
 const CONCEALMENT: u64 = 1 << 63;
 
-/// Whose samples a frame holds.
+/// The origin of a frame's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// The source's own.
@@ -61,7 +61,7 @@ pub enum FrameError {
 /// Message memory in which a frame is being written.
 ///
 /// Fill [`samples_mut`](Self::samples_mut), then [`seal`](Self::seal). Without the seal the header
-/// keeps whatever bytes were there, so an unsealed message must not be published.
+/// keeps stale bytes, so an unsealed message must not be published.
 #[derive(Debug)]
 pub struct FrameMut<'a> {
     header: &'a mut [u8; HEADER_BYTES],
@@ -168,7 +168,7 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// Whose samples it holds.
+    /// The origin of its samples.
     pub fn kind(&self) -> FrameKind {
         self.kind
     }
@@ -178,7 +178,7 @@ impl<'a> Frame<'a> {
         self.media_time
     }
 
-    /// The producer's count of this frame; a gap tells of frames that never came.
+    /// The producer's count of this frame; a gap means lost frames.
     pub fn sequence(&self) -> u32 {
         self.sequence
     }
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn the_layout_is_time_sequence_crc_samples() {
         // CRC-32 of the nine digits is the check value of its catalogue entry; a frame needs an even
-        // length, so the digits come with a tenth byte, whose value was computed bit by bit below.
+        // length, so the digits come with a tenth byte, computed bit by bit below.
         let samples: Vec<i16> = b"1234567890"
             .chunks(2)
             .map(|pair| i16::from_ne_bytes([pair[0], pair[1]]))

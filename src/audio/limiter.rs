@@ -1,7 +1,7 @@
 //! A look-ahead limiter: `i32` sums in, `s16` out, one per output.
 //!
 //! 1. **Transparent.** While every sum fits 16 bits the output is the input, delayed, bit for bit.
-//! 2. **Never over.** No `i32` whatever leaves 16 bits, and no clipping is what keeps it in.
+//! 2. **Never over.** The output of any `i32` fits 16 bits, without clipping.
 //! 3. **Smooth.** The gain comes down in equal steps before the peak arrives, the largest step being
 //!    the missing gain over the look-ahead, and climbs back exponentially over the release.
 //! 4. **Exact.** Integers only: the output does not depend on the machine or on the block length.
@@ -18,7 +18,7 @@
 //! # Why nothing passes 16 bits
 //! Let `m` be the folded magnitude of a sum `x`: `x` for `x >= 0`, else `-x - 1`. It fits exactly if
 //! `m <= 32767`, and then any gain up to 1 keeps it fitting. Otherwise the required gain is
-//! `r = floor(32767 * 2^30 / m)`, the envelope gives `g <= r`, and as `|x| <= m + 1`,
+//! `r = floor(32767 * 2^30 / m)`, the envelope holds `g <= r`, and as `|x| <= m + 1`,
 //! `|x| * g / 2^30 <= 32767 + 32767 / m < 32768`; rounding toward zero leaves at most 32767.
 
 mod envelope;
@@ -50,10 +50,10 @@ pub struct Limiter {
     oldest: usize,
 }
 
-/// What the limiter did to one block.
+/// Counts of one limited block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limited {
-    /// Interleaved output samples whose gain was below one.
+    /// Interleaved output samples with a gain below one.
     pub samples: usize,
     /// The smallest gain applied: 1.0 if none was.
     pub min_gain: f32,
@@ -85,7 +85,7 @@ impl Limiter {
         self.delay.len() / self.channels
     }
 
-    /// Takes a block of sums and gives as many samples, those of `delay_samples` earlier.
+    /// Takes a block of sums and returns as many samples, delayed by `delay_samples`.
     ///
     /// Never allocates. Costs a copy while nothing needs limiting; otherwise constant time per sample
     /// on average.
@@ -110,7 +110,7 @@ impl Limiter {
         self.limit(sum, out)
     }
 
-    /// Pushes [`delay_samples`](Self::delay_samples) of silence, which gives the last delayed samples.
+    /// Pushes [`delay_samples`](Self::delay_samples) of silence, which returns the last delayed samples.
     ///
     /// Never allocates. The limiter may go on after it, as after that much silence.
     ///
@@ -154,7 +154,7 @@ impl Limiter {
         self.oldest = other.oldest;
     }
 
-    /// Whether both limiters give the same for the same sums, from now on, whatever they were given
+    /// Whether both limiters will return equal blocks for equal sums from now on, whichever inputs came
     /// before. Costs a comparison of the delays at most; most often they differ at once.
     pub fn is_in_step_with(&self, other: &Self) -> bool {
         self.channels == other.channels

@@ -1,4 +1,4 @@
-//! What the tests measure in samples: level and the strength of one frequency.
+//! Measurements for tests: level, and the strength of one frequency.
 
 /// RMS level in dB relative to full scale (32767).
 pub fn rms_dbfs(samples: &[i16]) -> f64 {
@@ -22,7 +22,7 @@ pub fn power_at(samples: &[i16], rate_hz: u32, frequency_hz: f64) -> f64 {
 
 /// Peak level in dBFS of the sine at `frequency_hz` that `samples` hold.
 pub fn tone_dbfs(samples: &[i16], rate_hz: u32, frequency_hz: f64) -> f64 {
-    // A full-scale sine gives the window's sum (half the length) times half the amplitude.
+    // A full-scale sine yields the window's sum (half the length) times half the amplitude.
     let amplitude = 4.0 * power_at(samples, rate_hz, frequency_hz).sqrt() / samples.len() as f64;
     20.0 * (amplitude / 32767.0).log10()
 }

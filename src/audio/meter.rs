@@ -68,7 +68,7 @@ pub struct Meter {
     piece_has: u64,
 }
 
-/// What passed between two looks at a [`Meter`].
+/// Levels between two calls of [`Meter::take`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     /// Samples per channel that were measured.
@@ -157,7 +157,7 @@ impl Meter {
         self.samples += samples;
         let mut left = samples;
         while left > 0 {
-            // What would fall out of the waveform at once is only counted.
+            // Pieces that would leave the waveform at once are only counted.
             let whole = left / self.piece_samples;
             if self.piece_has == 0 && whole > PIECES_MAX as u64 {
                 let passed = whole - PIECES_MAX as u64;
@@ -185,7 +185,7 @@ impl Meter {
         (self.piece, self.piece_has) = (Extremes::NONE, 0);
     }
 
-    /// What passed since the last call.
+    /// Returns the levels since the last call, and resets.
     pub fn take(&mut self) -> Measured {
         let samples = std::mem::take(&mut self.samples);
         let level = |level: &mut Level| {

@@ -1,4 +1,4 @@
-//! Whatever a source delivers becomes what a bus carries: its rate, its channels, `s16`.
+//! Converts a source's samples to the format of a bus: its rate, its channels, `s16`.
 //!
 //! **Guarantee.** `n` source samples per channel make exactly `round(n * bus rate / source rate)`,
 //! halves up, and each stands where it stood in time: the resampler's delay is taken off at the

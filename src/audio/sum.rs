@@ -15,7 +15,7 @@ use super::gain::{Gain, Ramp};
 /// Full-scale streams that a sum holds for sure: 65,535 * 32,768 is just below 2^31.
 pub const STREAMS_MAX: usize = 65_535;
 
-/// Samples whose clipping is counted in a `u32` before it is added up: keeps the count in vector lanes.
+/// Samples per `u32` count of clipping: keeps the count in vector lanes.
 const COUNT_RUN: usize = 4_096;
 
 /// Adds `samples` to `sum`.

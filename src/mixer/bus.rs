@@ -39,14 +39,14 @@ pub(super) struct Bus {
     done: Done,
 }
 
-/// What a bus made in one tick.
+/// The block of a bus for one tick.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Block<'a> {
     /// Index in the mix, per channel, of the first sample. With the limiter it lags behind the tick's
     /// by the limiter's delay.
     pub at: u64,
     /// Interleaved samples. With the limiter, the first blocks are shorter by its delay, which
-    /// [`Mixer::flush`](super::Mixer::flush) gives at the end: as many samples come out as went in.
+    /// [`Mixer::flush`](super::Mixer::flush) returns at the end: as many samples come out as went in.
     pub samples: &'a [i16],
     /// Sources that were heard in the tick, in no order: the first [`CONTRIBUTORS_MAX`] of those that
     /// were [named](super::NewInput::source).
@@ -61,7 +61,7 @@ pub struct Block<'a> {
     pub limited: usize,
 }
 
-/// What became of the samples of one block on their way to 16 bits.
+/// Counts of one block's reduction to 16 bits.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Done {
     clipped: usize,
@@ -97,7 +97,7 @@ impl Stage {
         }
     }
 
-    /// Room for all that it gives at once: what it flushes may be longer than a block. Allocates.
+    /// Room for its largest output at once: a flush may be longer than a block. Allocates.
     pub(super) fn room(&self, settings: &Settings) -> Box<[i16]> {
         vec![0; settings.block().max(self.delay(settings))].into()
     }
@@ -116,7 +116,7 @@ impl Stage {
         }
     }
 
-    /// Gives what it still holds: `out` is as long as its delay.
+    /// Returns the delayed samples: `out` is as long as its delay.
     pub(super) fn flush(&mut self, out: &mut [i16]) -> Done {
         match self {
             Self::Limiter(limiter) => Done {

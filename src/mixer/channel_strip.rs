@@ -12,7 +12,7 @@ use crate::audio::Gain;
 pub enum Phase {
     /// It was admitted, and its first frame has not come.
     Waiting,
-    /// Its first frame came. What it gives is consumed, heard or not.
+    /// Its first frame came. Its samples are consumed, audible or not.
     Playing,
     /// Its source closed the ring, nothing is left in it, and it is given back; or the mixer came to its
     /// end. Its account holds its last figures.
@@ -69,7 +69,7 @@ impl Default for ChannelStrip {
 impl ChannelStrip {
     /// The state as last written. Wait-free.
     ///
-    /// Who reads [`Phase::Ended`] reads the last figures of the stream's account afterwards.
+    /// After a read of [`Phase::Ended`], the figures of the stream's account are final.
     pub fn read(&self) -> Levels {
         // Acquire: with the store in `end`.
         let word = self.word.load(Ordering::Acquire);
@@ -122,7 +122,7 @@ impl ChannelStrip {
     fn put(&self, at: u32, bits: u32, value: u64) {
         let mask = ((1 << bits) - 1) << at;
         let word = self.word.load(Ordering::Relaxed) & !mask;
-        // Release: what was counted before is seen by who sees this.
+        // Release: counts made before are visible to a reader that sees this.
         self.word.store(word | value << at, Ordering::Release);
     }
 }

@@ -1,4 +1,4 @@
-//! What the mixer is told, between ticks.
+//! The commands to the mixer, taken between ticks.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     queue::{LeaseId, Producer},
 };
 
-/// What the mixer is told, between ticks.
+/// A command to the mixer, taken between ticks.
 #[derive(Debug)]
 pub enum Command {
     /// A stream comes.
@@ -27,17 +27,17 @@ pub enum Command {
     SetMuted(LeaseId, bool),
     /// Whether the stream is solo: while any is, those that are not are consumed without being heard.
     SetSolo(LeaseId, bool),
-    /// Ends the stream: it goes to silence in 20 ms if it plays; what then waits in its ring, and whatever
-    /// still comes, is discarded and counted. It takes no more commands, and is over when its producer
-    /// closes. The mixer cannot close it: whoever has the producer is told by other means.
+    /// Ends the stream: it goes to silence in 20 ms if it plays; frames that then wait in its ring, or
+    /// still come, are discarded and counted. It takes no more commands, and is over when its producer
+    /// closes. The mixer cannot close it: the owner of the producer is notified by other means.
     End(LeaseId),
-    /// Somebody listens to the stream, or to the mix without it.
+    /// Opens a monitor of the stream, or of the mix without it.
     Monitor(LeaseId, Monitor),
-    /// Nobody does, in this way. Closes and frees the monitor.
+    /// Closes and frees the monitor of this kind.
     Unmonitor(LeaseId, MonitorKind),
 }
 
-/// What decides where a stream's frames play.
+/// The rule that places a stream's frames in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
     /// Its first frame plays when it has come, plus the playout delay; the others follow by their media
@@ -48,7 +48,7 @@ pub enum Timing {
     Clock,
 }
 
-/// A stream that comes, to be [admitted](Command::Admit). What it needs is allocated here, not by the
+/// A stream to be [admitted](Command::Admit). The caller allocates all it needs, not the
 /// mixer.
 #[derive(Debug)]
 pub struct NewInput {
@@ -62,7 +62,7 @@ pub struct NewInput {
 }
 
 impl NewInput {
-    /// A stream whose frames are in this lease's ring, and whose samples go to this account: at unity
+    /// A stream with its frames in this lease's ring and its samples in this account: at unity
     /// gain, beginning when it comes ([`Timing::Arrival`]), without a name or an output.
     pub fn new(lease: LeaseId, account: Arc<Account>) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl NewInput {
         }
     }
 
-    /// What the mixer will tell of it, to any thread, as long as that keeps it.
+    /// The mixer's state of the stream, for any thread, for as long as that keeps it.
     pub fn channel_strip(&self) -> Arc<ChannelStrip> {
         Arc::clone(&self.channel_strip)
     }
@@ -88,7 +88,7 @@ impl NewInput {
         Self { gain, ..self }
     }
 
-    /// What decides where its frames play.
+    /// The rule that places its frames in time.
     #[must_use]
     pub fn timing(self, timing: Timing) -> Self {
         Self { timing, ..self }
@@ -109,7 +109,7 @@ impl NewInput {
     /// closed then. `settings` are the mixer's. Allocates about 12 bytes for each sample of a block and
     /// of the limiter's look-ahead.
     ///
-    /// Whoever reads it needs a [tap](Command::Tap), too: an empty frame refers to the whole mix.
+    /// The reader needs a [tap](Command::Tap), too: an empty frame refers to the whole mix.
     #[must_use]
     pub fn output(self, producer: Producer, settings: &Settings) -> Self {
         let mut output = Output::new(settings);

@@ -1,7 +1,7 @@
 //! How loud one stream is: its gain, whether it is muted or solo, and the way from one to the next.
 //!
 //! A change is in force after 20 ms, in a straight line from the gain that was in force, by the mix's
-//! time, whether or not the stream gives samples meanwhile. At rest nothing is computed that would not be
+//! time, whether or not the stream has samples meanwhile. At rest nothing is computed that would not be
 //! without faders: unity adds the samples untouched, and silence adds nothing.
 
 use super::output::Target;
@@ -58,7 +58,7 @@ impl Fader {
         self.ramp.left() == 0 && self.ramp.target() == Gain::SILENCE
     }
 
-    /// The stream gives nothing to the block: what is told is in force at once.
+    /// The stream adds nothing to the block: a command is in force at once.
     pub(super) fn rest(&mut self, soloing: bool) {
         self.ramp = Ramp::at_rest(self.target(soloing));
     }
@@ -78,8 +78,8 @@ impl Fader {
         self.ramp.pass(instants);
     }
 
-    /// Adds samples that begin at number `from` of the block. Gives how many of them are heard: those that
-    /// come first, if not all. Samples on the way to silence are heard; those after it are not.
+    /// Adds samples that begin at number `from` of the block. Returns how many of them are audible, from
+    /// the first on. Samples of the ramp to silence are audible; those after it are not.
     pub(super) fn add(
         &self,
         from: usize,

@@ -2,7 +2,7 @@
 //!
 //! The first frame plays at a tick that the mixer sets, or its media time is the mix's own
 //! ([`Timing`]). From then on media time decides: each tick has a window of one block, and the input
-//! gives the samples of that window, from one frame, from parts of several, or silence where there are
+//! plays the samples of that window, from one frame, from parts of several, or silence where there are
 //! none. A frame partly used stays in the ring.
 //!
 //! Positions here are in interleaved samples of the stream's media time.
@@ -41,7 +41,7 @@ pub(super) struct Input {
     pub(super) source: Option<u32>,
     /// Whether an output leaves it out, or a monitor hears it.
     pub(super) is_heard_apart: bool,
-    /// Whether it was ended by command: what it gives is discarded, once it has gone to silence.
+    /// Whether it was ended by command: its samples are discarded, once it has gone to silence.
     pub(super) is_ended_by_command: bool,
     channel_strip: Arc<ChannelStrip>,
     fader: Fader,
@@ -65,7 +65,7 @@ pub(super) struct Input {
     pub(super) ended: bool,
 }
 
-/// What a tick is for its inputs.
+/// The tick as its inputs see it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) tick: u64,
@@ -73,13 +73,13 @@ pub(super) struct Moment {
     pub(super) delay: u64,
     /// Whether any stream is solo.
     pub(super) soloing: bool,
-    /// Whose strips are refreshed.
+    /// The group of inputs that refreshes its levels.
     pub(super) turn: u64,
     /// Samples per channel of a block.
     pub(super) instants: u32,
 }
 
-/// What a stream gave to its window so far, in samples.
+/// The stream's samples in its window so far.
 #[derive(Debug, Default)]
 struct Given {
     /// Of those that came in time.
@@ -88,7 +88,7 @@ struct Given {
     heard: u64,
 }
 
-/// What one look at the oldest frame led to.
+/// The result of one look at the oldest frame.
 enum Step {
     /// The frame is done: ack it and look at the next.
     Next,
@@ -139,7 +139,7 @@ impl Input {
         self.fader.close();
     }
 
-    /// Whether all that it gives from now on is discarded.
+    /// Whether all further samples are discarded.
     pub(super) fn is_discarded(&self) -> bool {
         self.is_ended_by_command && self.fader.is_silent()
     }
@@ -155,7 +155,7 @@ impl Input {
         self.channel_strip.end();
     }
 
-    /// Lets the stream begin if a frame came, before this tick, whose block begins at `mix`: `delay`
+    /// Begins the stream if a frame came, before this tick; the tick's block begins at `mix`: `delay`
     /// ticks later, or where the frame says. Returns false if there is no frame yet.
     pub(super) fn start(
         &mut self,
@@ -180,14 +180,14 @@ impl Input {
                 self.channel_strip.begin();
                 return true;
             }
-            // It tells no time.
+            // It carries no time.
             self.note_malformed();
             message.ack();
         }
         false
     }
 
-    /// A message that is no frame is a damaged one. What samples it should have held cannot be told;
+    /// A message that is no frame is a damaged one. The samples it should have held are unknown;
     /// if they were offered, the ledger's equation shows it.
     fn note_malformed(&self) {
         self.account.note(Incident::ChecksumError, 1);
@@ -223,7 +223,7 @@ impl Input {
         }) || consumer.is_closed(self.lease).expect(OURS)
     }
 
-    /// Adds the next block of the stream to `target`, gives it to `alone` as it came, and moves the window
+    /// Adds the next block of the stream to `target`, passes it to `alone` unchanged, and moves the window
     /// on. Returns whether any of it is heard. Never allocates, locks or enters the kernel.
     pub(super) fn play(
         &mut self,
@@ -340,7 +340,7 @@ impl Input {
             target.block() as u64,
         );
         let (stop, end) = (start + len, self.window + block);
-        // What the ring refused is a loss with its place in time, however long, and no jump.
+        // Frames that the ring refused are a loss with its place in time, however long, and no jump.
         let ahead = JUMP_BLOCKS * block + u64::from(refused) * len;
         if start >= end && (self.timing == Timing::Clock || start - end <= ahead) {
             return Step::Wait;
@@ -351,11 +351,11 @@ impl Input {
         let late = start < self.position && stop <= self.position;
         let stuck = late && self.empty_ticks >= RESTART_AFTER_TICKS;
         if self.timing == Timing::Arrival && (start >= end || stuck) {
-            // The sender may have begun to number anew.
+            // The sender may have restarted its numbers.
             self.last_sequence = Some(frame.sequence());
             return Step::Restart(start);
         }
-        // What is not settled yet of this frame: [begin, stop).
+        // The unsettled part of this frame: [begin, stop).
         let begin = start + u64::from(self.head_used.unwrap_or(0));
         if begin < self.position {
             let before = |position: u64| stop.min(position).saturating_sub(begin);
@@ -430,7 +430,7 @@ impl Input {
 
     fn drop(&self, kind: FrameKind, fate: Fate, samples: u64, missed: u64) {
         match kind {
-            // What it stands for was counted as missing when it was made.
+            // The samples it replaces were counted as missing when it was made.
             FrameKind::Concealment => self.account.count(Fate::Filled, samples),
             FrameKind::Audio => {
                 self.account.count(fate, samples);
@@ -454,10 +454,10 @@ impl Input {
     }
 }
 
-/// The mixer releases leases, and nobody else: those of its inputs are never stale.
+/// Only the mixer releases leases: those of its inputs are never stale.
 pub(super) const OURS: &str = "an input's lease lives as long as the input";
 
-/// What becomes of samples of this frame, if those of a source's own become that: concealment is in no
+/// The fate of this frame's samples, if a source's own would have `audio`: concealment is in no
 /// term of the equation.
 fn fate(frame: &Frame<'_>, audio: Fate) -> Fate {
     match frame.kind() {

@@ -3,7 +3,7 @@
 use super::input::Input;
 use crate::queue::{Consumer, LeaseId, prefetch_to_write};
 
-/// Inputs whose memory is fetched into the cache together, while groups before them are mixed. The cost
+/// Inputs with memory that is fetched into the cache together, while groups before them are mixed. The cost
 /// of a thousand cold rings is memory latency, much of it in finding their pages: a processor looks up
 /// several pages at once if it is asked in one go, but not if a mix lies in between.
 pub(super) const PREFETCH_INPUTS: usize = 8;
@@ -53,7 +53,7 @@ impl Inputs {
         self.waiting.iter().flatten().next()
     }
 
-    /// All whose rings are not given back.
+    /// All inputs that hold a ring.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Input> {
         let waiting = self.waiting.iter().flatten();
         self.playing.iter().chain(waiting).chain(&self.ended)
@@ -106,7 +106,7 @@ impl Inputs {
         self.ended.push(input);
     }
 
-    /// Moves those that ended out of those that play, and gives them.
+    /// Moves ended inputs out of the playing ones, and returns them.
     pub(super) fn end_those_that_did(&mut self) -> &[Input] {
         let ended_before = self.ended.len();
         let mut index = 0;

@@ -4,7 +4,7 @@
 //! is due, and takes the block. Time is the count of ticks.
 //!
 //! # Guarantees
-//! - Each tick gives one block, late or not: the output is as long as the ticks.
+//! - Each tick makes one block, late or not: the output is as long as the ticks.
 //! - The sum is exact (`i32`, in any order) and limited once, so the output depends on the frames and
 //!   the ticks they are mixed in, never on the order in which inputs are visited.
 //! - A tick allocates nothing, takes no lock, logs nothing and enters the kernel never.
@@ -53,7 +53,7 @@ const CHECK_TICKS: usize = 64;
 /// Strips are refreshed so many times a second, or once a tick where that is longer.
 const LEVELS_PER_SECOND: usize = 10;
 
-/// What a mixer is made for.
+/// The settings of a mixer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// The bus's rate and channels.
@@ -155,7 +155,7 @@ impl Mixer {
     /// command, does nothing; a monitor is closed then. Frees what a command replaces or removes.
     ///
     /// # Panics
-    /// If a stream is admitted whose lease is not of this pool, or was released: a bug of the caller.
+    /// If an admitted stream's lease is not of this pool, or was released: a bug of the caller.
     pub fn apply(&mut self, command: Command) {
         match command {
             Command::Admit(new) => {
@@ -227,11 +227,11 @@ impl Mixer {
         }
     }
 
-    /// Between ticks: lets streams begin whose first frame came, and returns the slots of those that
+    /// Between ticks: begins streams with a first frame, and returns the slots of those that
     /// ended. Takes the pool's mutex for each that ended.
     ///
     /// # Panics
-    /// If somebody else released a stream's lease: a bug.
+    /// If a stream's lease was released elsewhere: a bug.
     pub fn collect(&mut self) {
         while let Some(lease) = self.consumer.next_ready() {
             // A stream that plays is visited at each tick; one not admitted yet says so again when
@@ -261,7 +261,7 @@ impl Mixer {
         }
     }
 
-    /// Runs one tick and gives its block: every input plays its window, whether or not its samples
+    /// Runs one tick and returns its block: every input plays its window, whether or not its samples
     /// came.
     #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
     pub fn tick(&mut self) -> Block<'_> {
@@ -271,8 +271,8 @@ impl Mixer {
     }
 
     /// Runs one tick if every stream has its window in its ring or has ended; so the result does not
-    /// depend on when frames come. Otherwise gives a lease whose next frame is missing; the tick goes
-    /// on there when called again. No tick is run for streams that have nothing left: it would be there
+    /// depend on when frames come. Otherwise returns a lease with a missing frame; the tick resumes
+    /// there when called again. No tick is run for streams that have nothing left: it would be there
     /// or not by how soon their ends are seen.
     ///
     /// # Errors
@@ -312,8 +312,8 @@ impl Mixer {
         false
     }
 
-    /// Plays the inputs from `next_input` on; with `whole`, stops at the first whose window is not
-    /// whole.
+    /// Plays the inputs from `next_input` on; with `whole`, stops at the first without a whole
+    /// window.
     fn play_inputs(&mut self, whole: bool) -> Option<LeaseId> {
         let moment = Moment {
             tick: self.tick,
@@ -356,7 +356,7 @@ impl Mixer {
                     continue;
                 }
             }
-            // What is discarded gives nothing.
+            // Discarded samples are not audible.
             *sounded |= !input.is_discarded();
             let (output, alone) = if input.is_heard_apart {
                 outputs.get_mut(input.lease.slot())
@@ -391,22 +391,22 @@ impl Mixer {
         self.bus.block(&self.contributors)
     }
 
-    /// Sends the last block, that of a tick or the flush, to whoever listens: to each
+    /// Sends the last block, that of a tick or the flush: to each
     /// [tap](Command::Tap) that of the whole mix, to each [output](NewInput::output) the mix without its
     /// stream, to each [monitor](Monitor) its stream or the mix without it, as one frame each. To be called
     /// once after each.
     ///
     /// A frame's media time is the block's index in the mix ([`Block::at`]), and its sequence counts
     /// blocks. A frame of no samples says that the block is, bit for bit, that of the whole mix, which a
-    /// tap gives. What a full ring refuses is dropped there, and counted. Never waits or allocates; enters
-    /// the kernel only to wake those who listen.
+    /// tap carries. Frames that a full ring refuses are dropped there, and counted. Never waits or allocates; enters
+    /// the kernel only to wake readers.
     pub fn send_outputs(&mut self) {
         let tick = self.tick.saturating_sub(1);
         let from = tick * self.settings.block_samples as u64;
         self.outputs.send(&self.bus.block(&[]), tick, from);
     }
 
-    /// Closes all outputs and taps: they get no more. Frees them, and wakes who listens.
+    /// Closes all outputs and taps: they get no more. Frees them, and wakes their readers.
     pub fn close_outputs(&mut self) {
         self.outputs.close();
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::queue::Producer;
 
-/// What a monitor lets hear.
+/// The signal of a monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MonitorKind {
     /// The stream alone, before gain and mute.
@@ -20,7 +20,7 @@ pub enum MonitorKind {
 /// A stream has at most one of each [kind](MonitorKind), beside the output that it may have; another one
 /// takes the place of the first, which is closed.
 ///
-/// All that it needs is allocated by whoever makes it. It costs a tick nothing but at the streams that
+/// Its creator allocates all that it needs. It costs a tick nothing but at the streams that
 /// have one.
 #[derive(Debug)]
 pub struct Monitor(pub(super) Listens);
@@ -32,10 +32,10 @@ pub(super) enum Listens {
 }
 
 impl Monitor {
-    /// The stream alone, as an engineer listens to it: what it gives in each tick's window, before gain,
-    /// mute and solo, and silence where it gives nothing. Every frame holds a whole block, at
+    /// The stream alone, as an engineer monitors it: its samples in each tick's window, before gain,
+    /// mute and solo, and silence where it has none. Every frame holds a whole block, at
     /// the index of the tick's first sample: unlike the mix it is not delayed by the limiter. The flush
-    /// gives none. `settings` are the mixer's. Allocates 2 bytes for each sample of a block.
+    /// adds none. `settings` are the mixer's. Allocates 2 bytes for each sample of a block.
     pub fn alone(producer: Producer, settings: &Settings) -> Self {
         Self(Listens::Alone(Box::new(Alone {
             line: Line::new(producer),
@@ -44,8 +44,8 @@ impl Monitor {
         })))
     }
 
-    /// The mix without the stream, as its own [output](super::NewInput::output) would give it: frames are
-    /// the same, an empty one means the block of the whole mix, and who reads it needs a
+    /// The mix without the stream, as its own [output](super::NewInput::output) would carry it: frames are
+    /// the same, an empty one means the block of the whole mix, and its reader needs a
     /// [tap](super::Command::Tap), too. If the stream has an output, the two are made once and are the
     /// same bit for bit. `settings` are the mixer's. Allocates as that does.
     ///
@@ -59,7 +59,7 @@ impl Monitor {
         Self(Listens::Without(Box::new(output)))
     }
 
-    /// What it lets hear.
+    /// The signal it carries.
     pub fn kind(&self) -> MonitorKind {
         match self.0 {
             Listens::Alone(_) => MonitorKind::Alone,
@@ -72,7 +72,7 @@ impl Monitor {
 #[derive(Debug)]
 pub(super) struct Alone {
     pub(super) line: Line,
-    /// What the stream gave to the block under way.
+    /// The stream's samples in the current block.
     samples: Box<[i16]>,
     /// Whether that is a tick's block, not yet sent.
     is_made: bool,
@@ -84,7 +84,7 @@ impl Alone {
         self.samples.fill(0);
     }
 
-    /// The stream gives samples whose first is number `from` of the block.
+    /// Takes samples of the stream; the first is number `from` of the block.
     pub(super) fn put(&mut self, from: usize, samples: &[i16]) {
         self.samples[from..from + samples.len()].copy_from_slice(samples);
     }
@@ -94,7 +94,7 @@ impl Alone {
         self.is_made = true;
     }
 
-    /// Sends the block of this tick, whose first sample has this index.
+    /// Sends the block of this tick; `at` is the index of its first sample.
     pub(super) fn send(&mut self, tick: u64, at: u64) {
         if std::mem::take(&mut self.is_made) {
             self.line.send(tick, at, &self.samples);

@@ -1,4 +1,4 @@
-//! What goes out by rings: to each participant that listens, the mix without itself; to each tap, the mix;
+//! Output by rings: to each participant that listens, the mix without itself; to each tap, the mix;
 //! to each monitor, one stream or the mix without it.
 //!
 //! A participant's block is the sum less its own contribution, limited as the bus is, but by itself: the
@@ -11,7 +11,7 @@
 //! same sums. It begins so: what was before the participant came, all others made. Its first sample that
 //! is not zero takes it out of step, with a copy of the bus's stage as that was before the block. After
 //! each block the two stages are compared; once they are equal again it is back in step. So an output in
-//! step to whose block nothing was added *is* the mix, bit for bit, and says so with an empty frame.
+//! step with a block to which nothing was added *is* the mix, bit for bit, and says so with an empty frame.
 
 use std::ops::Range;
 
@@ -25,13 +25,13 @@ use crate::{
     queue::Producer,
 };
 
-/// A ring to somebody who listens: a frame for each block.
+/// A ring to one listener: a frame for each block.
 #[derive(Debug)]
 pub(super) struct Line {
     producer: Producer,
     /// Of the next frame, among all blocks, those too that a full ring refused.
     sequence: u32,
-    /// The tick whose block is the first.
+    /// The tick of the first block.
     pub(super) begins: u64,
 }
 
@@ -44,7 +44,7 @@ impl Line {
         }
     }
 
-    /// Publishes a frame of this tick's block, whose first sample has this index in the mix, per channel;
+    /// Publishes a frame of this tick's block; `at` is the index in the mix of its first sample, per channel;
     /// drops it, counted by the ring, if that is full. Enters the kernel only to wake the listener.
     pub(super) fn send(&mut self, tick: u64, at: u64, samples: &[i16]) {
         if tick < self.begins {
@@ -64,14 +64,14 @@ impl Line {
     }
 }
 
-/// The mix without one stream, made once for all who want it.
+/// The mix without one stream, made once for all its readers.
 #[derive(Debug)]
 pub(super) struct Output {
     /// To the participant itself.
     pub(super) participant: Option<Line>,
-    /// To whoever listens in its place.
+    /// A monitor of it.
     pub(super) monitor: Option<Line>,
-    /// What the participant gave to the block under way.
+    /// The participant's samples in the current block.
     own: Box<[i32]>,
     /// Whether any of that is not zero.
     sounds: bool,
@@ -84,7 +84,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// In step with the bus of a mixer of these settings, and for nobody yet. Allocates all it ever will.
+    /// In step with the bus of a mixer of these settings, without readers. Allocates all it ever will.
     pub(super) fn new(settings: &Settings) -> Self {
         let stage = Stage::new(settings);
         Self {
@@ -99,7 +99,7 @@ impl Output {
         }
     }
 
-    /// All that the participant gives to the block is in the sum, and `stage`, the bus's, has not seen
+    /// All of the participant's samples of the block are in the sum, and `stage`, the bus's, has not seen
     /// the block yet.
     pub(super) fn end_of_input(&mut self, stage: &Stage) {
         if self.in_step && self.sounds {
@@ -149,8 +149,8 @@ pub(super) trait Target {
     /// Samples of a block.
     fn block(&self) -> usize;
 
-    /// Has `add` add samples whose first is number `from` of the block to their place in a sum; no two
-    /// calls for a block give the same of its samples.
+    /// Has `add` add samples to their place in a sum, the first at number `from` of the block; no two
+    /// calls for a block pass the same of its samples.
     fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16]));
 }
 
@@ -177,7 +177,7 @@ impl Target for LeftOut<'_> {
     }
 
     fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
-        // Most who listen are silent, and there is nothing to leave out. Not `all`: it would look at one
+        // Most listeners are silent, and there is nothing to leave out. Not `all`: it would look at one
         // sample after the other.
         if samples.iter().fold(0, |bits, &sample| bits | sample) == 0 {
             return;
@@ -191,7 +191,7 @@ impl Target for LeftOut<'_> {
     }
 }
 
-/// What some streams have, by their slots.
+/// A table by the slots of streams.
 #[derive(Debug)]
 struct BySlot<T> {
     boxes: Box<[Option<Box<T>>]>,
@@ -347,7 +347,7 @@ impl Outputs {
         self.without.each(|output| output.flush(bus));
     }
 
-    /// Sends the block of this tick, whose first sample has the index `from`, to all: the mix first, since
+    /// Sends the block of this tick to all, with `from` as the index of its first sample: the mix first, since
     /// outputs may refer to it.
     pub(super) fn send(&mut self, mix: &Block<'_>, tick: u64, from: u64) {
         for tap in &mut self.taps {

@@ -8,11 +8,11 @@
 //! Its parts are made first and its [file](RecordingFile) is opened last, as that cannot be undone: what is
 //! recorded until then waits in the ring.
 //!
-//! The header is brought up to date every second: a file whose writer was killed is whole up to then.
+//! The header is brought up to date every second: after a kill the file is whole up to then.
 //!
 //! A recording has two ends. The [`RecordingInput`] is the mixer's: it takes blocks and never waits. The
-//! [`Recorder`] is everybody else's: it tells how the recording is, at any time, and at last what became of
-//! it.
+//! [`Recorder`] is for all other threads: it shows the recording's progress at any time, and at last its
+//! outcome.
 
 mod file;
 mod writing;
@@ -79,7 +79,7 @@ pub enum RecordingError {
     /// The start did not come to open the file.
     #[error("the recording's file was never opened")]
     NotOpened,
-    /// The file is not what it was. What came before is where the file is now, if anywhere.
+    /// The file was changed or replaced. Earlier samples are where the file is now, if anywhere.
     #[error(
         "recording to {} ended after {written_samples} samples: the file was {how}",
         path.display()
@@ -89,10 +89,10 @@ pub enum RecordingError {
         path: PathBuf,
         /// Interleaved samples written before.
         written_samples: u64,
-        /// What happened to it.
+        /// The change.
         how: &'static str,
     },
-    /// Writing failed half way. What came before is in the file.
+    /// Writing failed half way. Earlier samples are in the file.
     #[error("recording to {} failed after {written_samples} samples", path.display())]
     Write {
         /// The file.
@@ -116,7 +116,7 @@ pub enum RecordingError {
     Thread(#[source] io::Error),
 }
 
-/// What became of a recording. Interleaved samples.
+/// The outcome of a recording. Interleaved samples.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// Samples in the file, the silence for lost ones included. Of a recording that failed, those
@@ -134,7 +134,7 @@ pub enum RecordingPhase {
     /// Blocks are written as they come.
     #[default]
     Recording,
-    /// It was told to stop; what waits is written.
+    /// It was asked to stop; waiting blocks are written.
     Finishing,
     /// All is written, and the header is right.
     Done,
@@ -157,7 +157,7 @@ impl RecordingPhase {
 /// How a recording is, while it is. Interleaved samples.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordingProgress {
-    /// What it is doing.
+    /// Its present phase.
     pub phase: RecordingPhase,
     /// Samples in the file, the silence for lost ones included, as of the last second.
     pub samples: u64,
@@ -175,7 +175,7 @@ pub struct Recording {
 }
 
 /// The mixer's end of a recording. Dropping it ends the recording, too, but blocks that were lost at its
-/// end are then not told.
+/// end are then not reported.
 #[derive(Debug)]
 pub struct RecordingInput {
     input: Input,
@@ -183,7 +183,7 @@ pub struct RecordingInput {
     next: u64,
 }
 
-/// The other end of a recording: what it tells.
+/// The other end of a recording: its progress and outcome.
 #[derive(Debug)]
 pub struct Recorder {
     /// Gone once the file was handed over, or will not be.
@@ -289,7 +289,7 @@ impl RecordingInput {
     }
 
     /// Says that no more will come, if there is room to say it: the thread then ends the file, and
-    /// itself. Never waits; enters the kernel to wake it. What is left is to drop this end, which frees
+    /// itself. Never waits; enters the kernel to wake it. Dropping this end remains, which frees
     /// memory.
     pub fn try_end(&mut self) -> bool {
         let room = self.input.has_room(INDEX_BYTES);
@@ -318,7 +318,7 @@ impl Recorder {
         }
     }
 
-    /// Ends a recording whose file was not handed over: it fails with [`RecordingError::NotOpened`].
+    /// Ends a recording without a file: it fails with [`RecordingError::NotOpened`].
     pub fn give_up_waiting(&mut self) {
         self.files = None;
     }
@@ -333,7 +333,7 @@ impl Recorder {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Waits until the mixer's end has ended, all is written and the header is right. Gives what became of
+    /// Waits until the mixer's end has ended, all is written and the header is right. Returns the outcome of
     /// it, the first time.
     ///
     /// # Panics
@@ -342,7 +342,7 @@ impl Recorder {
         self.waiting().map(Waiting::wait)
     }
 
-    /// The same, to wait where the recorder is not held up: gives it the first time.
+    /// The same, to wait without holding up the recorder: returned the first time.
     pub fn waiting(&mut self) -> Option<Waiting> {
         self.give_up_waiting();
         self.thread.take().map(Waiting)

@@ -1,9 +1,9 @@
 //! The whole mix by RTP (RFC 3550, RFC 3551): each block as a packet, with the sources that were heard in
 //! it, and a report every five seconds.
 //!
-//! The mixer publishes each block into a ring; a thread of the sender's own encodes and sends. What the
-//! ring or the network refuses is counted, and costs its own time alone: nothing here ends a mix. Nothing
-//! is received: neither receivers' reports nor what else comes to its ports.
+//! The mixer publishes each block into a ring; a thread of the sender's own encodes and sends. Blocks that the
+//! ring or the network refuses are counted, and cost their own time alone: nothing here ends a mix. Nothing
+//! is received: neither receivers' reports nor other datagrams to its ports.
 
 mod packets;
 
@@ -26,11 +26,11 @@ use crate::{
     wire::payload::{AudioPayload, Payload, PayloadMap},
 };
 
-/// Time that the ring between mixer and socket holds, at least. What is older is of no use to anybody who
-/// listens.
+/// Time that the ring between mixer and socket holds, at least. Older audio is of no use to a
+/// listener.
 const BUFFERED: Duration = Duration::from_secs(1);
 
-/// From report to report; the least that RFC 3550, section 6.2, gives.
+/// Time between reports; the minimum of RFC 3550, section 6.2.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// The type of what has no static one: the first dynamic type of RFC 3551.
@@ -56,7 +56,7 @@ pub enum RtpOutError {
     /// It is not written as one.
     #[error("'{text}' is no RTP target: write ADDR:PORT[,pcmu|pcma|l16], as 127.0.0.1:5004,pcmu")]
     Target {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
     /// There is no port for the reports, or none at all.
@@ -127,7 +127,7 @@ impl fmt::Display for RtpTarget {
     }
 }
 
-/// What became of a mix that went out by RTP.
+/// The figures of a mix sent by RTP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RtpSent {
     /// Packets sent, and the bytes of samples in them.
@@ -136,7 +136,7 @@ pub struct RtpSent {
     pub payload_bytes: u64,
     /// Packets that the host could not send.
     pub unsent_packets: u64,
-    /// How often the kernel told that nobody listens there.
+    /// How often the kernel reported that no receiver listens there.
     pub refusals: u64,
     /// Reports sent, the goodbye too.
     pub reports: u64,
@@ -156,7 +156,7 @@ impl RtpSent {
     }
 }
 
-/// What became of a mix so far that goes out by RTP. Clones are of the same one.
+/// The figures so far of a mix sent by RTP. Clones are of the same one.
 #[derive(Debug, Clone, Default)]
 pub struct RtpProgress(Arc<[AtomicU64; 6]>);
 
@@ -264,18 +264,18 @@ impl RtpOut {
         })
     }
 
-    /// What a receiver must be told of the stream, as SDP (RFC 8866).
+    /// The stream's description for a receiver, as SDP (RFC 8866).
     pub fn sdp(&self) -> &str {
         &self.sdp
     }
 
-    /// What became of it so far, for any thread.
+    /// Its figures so far, for any thread.
     pub fn progress(&self) -> RtpProgress {
         self.progress.clone()
     }
 
-    /// Sends a block whose first sample has the index `at` in the mix, per channel, and in which these
-    /// sources were heard. Never waits: if the ring is full the block is lost, and counted. Enters the
+    /// Sends a block with these sources as contributors; `at` is the index of its first sample in the mix, per
+    /// channel. Never waits: if the ring is full the block is lost, and counted. Enters the
     /// kernel to wake the sending thread.
     pub fn send(&mut self, at: u64, contributors: &[u32], samples: &[i16]) {
         self.next = at + samples.len() as u64 / self.channels;
@@ -390,9 +390,9 @@ impl Sending {
     }
 }
 
-/// Sends a packet; returns whether it left. The first failure is told at once.
+/// Sends a packet; returns whether it left. The first failure is logged at once.
 fn send(socket: &UdpSocket, packet: &[u8], sent: &mut RtpSent) -> bool {
-    // Who is not there yet refuses a packet, and the kernel tells at the next, which it does not send.
+    // A missing receiver refuses a packet, and the kernel reports it at the next, which it does not send.
     for _ in 0..2 {
         let Err(error) = socket.send(packet) else {
             return true;

@@ -1,7 +1,7 @@
 //! A stream with its source, and the threads that feed many of them.
 //!
 //! Streams are dealt out to a few threads. A live thread keeps each stream's absolute deadlines and
-//! drops what finds its ring full; an unpaced one gives as fast as there is room, and drops nothing.
+//! drops frames that a full ring refuses; an unpaced one offers frames while there is room, and drops none.
 //! Threads that serve take in streams that begin later, too, through an [`Intake`].
 
 mod live;
@@ -28,7 +28,7 @@ use crate::{
 /// again.
 const ERRORS_MAX: usize = 10_000;
 
-/// Frames that an unpaced thread gives one stream before it turns to the next: enough to make the
+/// Frames that an unpaced thread offers for one stream before it turns to the next: enough to make the
 /// turn cheap, few enough that all streams advance together and the rings' memory stays warm.
 const UNPACED_BURST: usize = 64;
 
@@ -51,7 +51,7 @@ pub struct FeedError {
     pub source: SourceError,
 }
 
-/// What went wrong with the sources.
+/// The errors of the sources.
 #[derive(Debug, Default)]
 pub struct FeedErrors {
     /// The first of them, 10,000 for each thread.
@@ -95,7 +95,7 @@ impl Feed {
     }
 }
 
-/// Threads that feed streams. [`join`](Self::join) gives the errors of their sources.
+/// Threads that feed streams. [`join`](Self::join) returns the errors of their sources.
 #[derive(Debug)]
 pub struct Feeders {
     threads: Vec<JoinHandle<FeedErrors>>,
@@ -219,7 +219,7 @@ impl Feeders {
         self.threads.iter().all(JoinHandle::is_finished)
     }
 
-    /// Stops the threads, closes their rings, and gives what went wrong with their sources.
+    /// Stops the threads, closes their rings, and returns the errors of their sources.
     ///
     /// # Panics
     /// If a thread did: a bug.
@@ -250,7 +250,7 @@ fn run_unpaced(mut feeds: Vec<Feed>, stop: &AtomicBool) -> FeedErrors {
         let mut progress = false;
         feeds.retain_mut(|feed| {
             for _ in 0..UNPACED_BURST {
-                // Who is to end does not wait for room.
+                // A stream that is to end does not wait for room.
                 if !feed.stream.end_requested() && !feed.stream.has_room() {
                     return true;
                 }

@@ -22,7 +22,7 @@ pub struct Looped {
     left: u64,
     /// Whether this play gave a sample. One that does not would loop without end.
     sounded: bool,
-    /// What ended the source, told when all samples before it are given.
+    /// The error that ended the source, returned after all samples before it.
     fault: Option<SourceError>,
 }
 
@@ -36,7 +36,7 @@ impl Looped {
         Self::new(Box::new(move || WavSource::open(&path, bus)), bus, plays)
     }
 
-    /// The same of a file that is open, and stays the same whatever becomes of its name; errors call it
+    /// The same of an open file; it stays the same if its name goes. Errors call it
     /// `path`.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Looped {
         })
     }
 
-    /// Gives the next samples of this play, or goes on to the next play; false when there is no more.
+    /// Reads the next samples of this play, or goes on to the next play; false when there is no more.
     fn step(&mut self, out: &mut [i16], filled: &mut usize) -> Result<bool, SourceError> {
         let count = self.source.read(&mut out[*filled..])?;
         *filled += count;

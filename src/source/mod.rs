@@ -32,8 +32,8 @@ pub trait Source: Send {
     ///
     /// The count is a multiple of the channel count; what `out` holds beyond it is unspecified.
     /// A count short of `out`, but for a remainder of less than all channels, comes only just before
-    /// the end. Read on until `Ok(0)` or an error: damage is told there, after the samples before
-    /// it. From then on every call gives `Ok(0)`.
+    /// the end. Read on until `Ok(0)` or an error: damage is reported there, after the samples before
+    /// it. From then on every call returns `Ok(0)`.
     ///
     /// # Errors
     /// Why the source ended before its time; it names the file.
@@ -54,7 +54,7 @@ pub enum SourceError {
     Open {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The file is no WAV, or its header makes no sense.
@@ -62,7 +62,7 @@ pub enum SourceError {
     NotWav {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A sound WAV of a kind that is not read.
@@ -73,7 +73,7 @@ pub enum SourceError {
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What it holds.
+        /// Its contents.
         what: String,
     },
     /// A sound header without a single sample.
@@ -100,7 +100,7 @@ pub enum SourceError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }

@@ -27,7 +27,7 @@ pub struct Imperfection {
 
 impl Schedule {
     /// Frames of `ptime`, the first one at `phase`. The stream's skew and each frame's jitter are
-    /// drawn evenly within their bounds, from `seed`: the same seed gives the same deadlines.
+    /// drawn evenly within their bounds, from `seed`: equal seeds yield equal deadlines.
     pub fn new(ptime: Duration, phase: Duration, imperfection: Imperfection, seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let ppm = imperfection.rate_skew_ppm.abs();

@@ -28,11 +28,11 @@ use crate::audio::Format;
 
 /// Amplitude of 0 dBFS.
 const FULL_SCALE: f64 = 32767.0;
-/// Lowest frequency that [`nth`] gives a tone.
+/// Lowest frequency of a tone by [`nth`].
 const TONE_HZ_MIN: f64 = 80.0;
-/// Highest frequency that [`nth`] gives a tone, as a part of the rate.
+/// Highest frequency of a tone by [`nth`], as a part of the rate.
 const TONE_RATE_PART_MAX: f64 = 0.4;
-/// The pitches that [`nth`] gives speech: a deep voice to a child's.
+/// The pitches of speech by [`nth`]: a deep voice to a child's.
 const PITCH_HZ: (f64, f64) = (80.0, 300.0);
 /// How far [`nth`] moves a level up or down.
 const LEVEL_SPREAD_DB: f64 = 6.0;
@@ -211,13 +211,13 @@ impl Source for Synthetic {
     }
 }
 
-/// Level in dB of full scale that gives the mix of so many [`nth`] streams about -20, whatever their
+/// Level in dB of full scale at which so many [`nth`] streams mix to about -20, for any
 /// number: their powers add up.
 pub fn level_dbfs(streams: usize) -> f64 {
     -20.0 - 10.0 * (streams.max(1) as f64).log10()
 }
 
-/// The stream number `index` of a run; every index gives other samples.
+/// The stream number `index` of a run; every index has other samples.
 ///
 /// Without a `kind` the indices go through all kinds but silence and impulse in turn. Frequencies
 /// spread evenly by octave over 80 Hz to 0.4 of the rate (speech: 80 to 300 Hz), levels over 6 dB
@@ -262,7 +262,7 @@ fn fill(out: &mut [i16], channels: usize, mut next: impl FnMut() -> i16) {
     }
 }
 
-/// The nearest 16-bit sample, saturating; a value that is no number gives 0.
+/// The nearest 16-bit sample, saturating; NaN becomes 0.
 fn quantise(value: f32) -> i16 {
     // Added to 1.5 * 2^23, a float has a unit in its last place, so the sum rounds to the integer
     // and its low bits are that integer. `f32::round` is a call into the library on plain x86-64.

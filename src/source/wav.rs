@@ -37,7 +37,7 @@ pub struct WavSource<R = BufReader<File>> {
     header: Header,
     /// Samples per channel of the file read so far, at most `header.found`.
     done: u64,
-    /// What reading the file met; told when all samples before it are given.
+    /// The read error, returned after all samples before it.
     fault: Option<io::Error>,
     bus: Format,
     /// None if the file is at the bus format already.
@@ -58,7 +58,7 @@ impl WavSource {
     /// # Errors
     /// [`SourceError::Open`] if the operating system refuses it or it is no regular file,
     /// [`SourceError::NotWav`], [`SourceError::Unsupported`], [`SourceError::Empty`] by its header,
-    /// [`SourceError::Read`] if reading that failed. A file cut short opens; its end is told by `read`.
+    /// [`SourceError::Read`] if reading that failed. A file cut short opens; `read` reports its end.
     pub fn open(path: &Path, bus: Format) -> Result<Self, SourceError> {
         let refuse = |source| SourceError::Open {
             path: path.to_owned(),

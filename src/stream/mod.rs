@@ -27,7 +27,7 @@ pub struct Stream {
     refused: Box<[i16]>,
 }
 
-/// What became of one frame.
+/// The outcome of one offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offered {
     /// It is in the ring.
@@ -73,7 +73,7 @@ impl Stream {
         self.end_request.clone()
     }
 
-    /// Whether its end was asked for: whoever feeds it drops it then.
+    /// Whether its end was requested; the feeding thread drops it then.
     pub fn end_requested(&self) -> bool {
         self.end_request.is_requested()
     }
@@ -187,7 +187,7 @@ mod tests {
         queue::{Consumer, Pool},
     };
 
-    /// Counts up; fails at its end if told to.
+    /// Counts up; at its end it fails if `fails` is set.
     struct Ramp {
         next: i16,
         end: i16,

@@ -8,8 +8,8 @@
 //!       +------+--------+---------------------+
 //! ```
 //!
-//! Asterisk speaks first and says the call's UUID. Then either side sends audio, and whoever hangs up
-//! says so, or closes the connection without a word, as Asterisk does.
+//! Asterisk speaks first and sends the call's UUID. Then either side sends audio, and the side that hangs up
+//! says so, or closes the connection without a message, as Asterisk does.
 //! (Asterisk's documentation, "AudioSocket".)
 //!
 //! A message is refused as soon as its header shows that it can be none. Nothing is allocated by the
@@ -73,7 +73,7 @@ pub enum AudioSocketError {
     },
 }
 
-/// Whether the first message of a peer may begin with this byte: it says who it is, or hangs up.
+/// Whether the first message of a peer may begin with this byte: an identification, or a hangup.
 pub fn may_begin(byte: u8) -> bool {
     matches!(byte, UUID | HANGUP)
 }
@@ -243,7 +243,7 @@ mod tests {
         fn any_bytes_are_read_waited_for_or_refused(bytes: Vec<u8>) {
             if let Ok(Some((_, taken))) = parse(&bytes) {
                 prop_assert!((HEADER_BYTES..=bytes.len()).contains(&taken));
-                // What follows a message changes nothing of it.
+                // The bytes behind a message do not change it.
                 prop_assert_eq!(parse(&bytes[..taken]), parse(&bytes));
             }
         }

@@ -1,4 +1,4 @@
-//! What a body says of itself: `audio/wav`, `audio/L16;rate=16000;channels=2`, and the like.
+//! The content type of a body: `audio/wav`, `audio/L16;rate=16000;channels=2`, and the like.
 //!
 //! ```text
 //! audio/wav, audio/x-wav, audio/wave, audio/vnd.wave   WAV
@@ -20,7 +20,7 @@ use crate::audio::{Format, FormatError, codec::Encoding};
 /// Channels beyond a [`Format`]'s are none that a bus has; a source may have as many as a WAV.
 const CHANNELS_MAX: u16 = super::wav::CHANNELS_MAX;
 
-/// What a body is.
+/// The audio format that a body declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentType {
     /// A WAV.
@@ -58,13 +58,13 @@ pub enum ContentTypeError {
         "{found:?} is not taken: audio/wav, audio/L16;rate=HZ;channels=N, audio/x-s16le, audio/x-s16be, audio/x-mulaw, audio/x-alaw and audio/basic are"
     )]
     Type {
-        /// What was said.
+        /// The text as sent.
         found: String,
     },
     /// No rate where there must be one.
     #[error("{found:?} says no rate: say audio/L16;rate=8000;channels=1, for example")]
     NoRate {
-        /// What was said.
+        /// The text as sent.
         found: String,
     },
     /// A parameter that is no number.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! One line of ASCII, but for the label, which is UTF-8 with a space and a `%` written as `%20` and `%25`; ended by `\n` or `\r\n`, at most [`LINE_BYTES_MAX`] bytes with its end. Every key
-//! may be left out; none may come twice. A sender whose first bytes are others sends no line.
+//! may be left out; none may come twice. A sender that starts with other bytes sends no line.
 
 use std::{
     num::{ParseFloatError, ParseIntError},
@@ -26,7 +26,7 @@ pub const LINE_BYTES_MAX: usize = 1024;
 const NAME: &[u8] = b"MIXPOOL/";
 const KEYS: &str = "id, label, rate, channels, format, gain";
 
-/// What a sender said of itself.
+/// The keys of a sender's line.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hello {
     /// The stream's name: printable ASCII.
@@ -43,7 +43,7 @@ pub struct Hello {
     pub gain: Option<Gain>,
 }
 
-/// What the first bytes of a sender are.
+/// The kind of a sender's first bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parsed {
     /// The line may yet come whole.
@@ -216,7 +216,7 @@ fn id(value: &str) -> Result<String, HelloError> {
     Ok(value.to_owned())
 }
 
-/// What `%` and two digits stand for is put in their place (RFC 3986, section 2.1).
+/// Decodes `%` escapes (RFC 3986, section 2.1).
 fn label(value: &str) -> Result<Label, HelloError> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();

@@ -1,4 +1,4 @@
-//! What a stream may be called, whoever says so.
+//! The rule for stream ids, for every protocol.
 
 /// Most bytes of an id.
 pub const ID_BYTES_MAX: usize = 128;

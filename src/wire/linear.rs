@@ -5,9 +5,9 @@
 //! Vonage   {"event":"websocket:connected","content-type":"audio/l16;rate=16000", ...}
 //! ```
 //!
-//! Then audio comes in binary messages, and goes back so; samples are little-endian, whatever L16 says
-//! elsewhere. Later text messages tell of keys. (jambonz' documentation, verb `listen`; Vonage's, "WebSockets
-//! in the Voice API".)
+//! Then audio comes in binary messages, and goes back so; samples are little-endian, although L16 is
+//! big-endian elsewhere. Later text messages carry keys. (jambonz' documentation, verb `listen`; Vonage's,
+//! "WebSockets in the Voice API".)
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::audio::{Format, FormatError};
 
-/// Who introduced the samples.
+/// The vendor of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vendor {
     /// jambonz.
@@ -27,10 +27,10 @@ pub enum Vendor {
     Vonage,
 }
 
-/// What the first message said.
+/// The contents of the first message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
-    /// Whose protocol it is.
+    /// The vendor of the protocol.
     pub vendor: Vendor,
     /// The call, if it was said, and is printable ASCII.
     pub call_id: Option<String>,
@@ -40,7 +40,7 @@ pub struct Opening {
     pub channels: u16,
 }
 
-/// What a later message said.
+/// The contents of a later message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A key was pressed.
@@ -69,7 +69,7 @@ pub enum OpeningError {
     /// A mix that there is not.
     #[error("a \"mixType\" of {found:?}: there are mono, stereo and mixed")]
     MixType {
-        /// What was said.
+        /// The value as sent.
         found: String,
     },
     /// Another kind of content.
@@ -78,7 +78,7 @@ pub enum OpeningError {
     /// Content that is no L16.
     #[error("a \"content-type\" of {found}: only audio/l16;rate=HZ is taken")]
     NotLinear {
-        /// What was said.
+        /// The value as sent.
         found: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What Asterisk's `chan_websocket` says in text messages, and what it is told (subprotocol `media`).
+//! The text messages of Asterisk's `chan_websocket`, in both directions (subprotocol `media`).
 //!
 //! The first message is `MEDIA_START`, which names the call and the codec; then audio comes in binary
 //! messages, bare, in that codec, and text messages tell of keys and of the peer's queue. Each message is a
@@ -44,7 +44,7 @@ pub enum Style {
     Json,
 }
 
-/// What came.
+/// A message that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A call begins.
@@ -70,7 +70,7 @@ pub struct Start {
     pub style: Style,
     /// Which connection it is: printable ASCII.
     pub connection_id: String,
-    /// What people call it: the channel's name, or its variable `label`, which JSON may have.
+    /// A label for people: the channel's name, or its variable `label`, which JSON may have.
     pub label: Option<Label>,
     /// How samples are written, in both directions.
     pub encoding: Encoding,
@@ -92,7 +92,7 @@ pub enum MediaError {
         "MEDIA_START without {key:?}; releases of Asterisk that say it are 20.16, 21.11, 22.6, 23.0 and later"
     )]
     Missing {
-        /// What is not there.
+        /// The missing key.
         key: &'static str,
     },
     /// An identifier that is empty, too long, or not printable.
@@ -225,7 +225,7 @@ impl Json {
     }
 }
 
-/// What the peer can be told.
+/// Commands to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// The call is over.

@@ -3,7 +3,7 @@
 //!
 //! Pure: slices in, values that borrow them out. Any bytes are taken or refused with a reason; none
 //! panics, and nothing is allocated by a length that the bytes claim, but for the frame of a WebSocket, up
-//! to 64 KiB. What is not refused has been
+//! to 64 KiB. A message that is not refused was
 //! checked as a whole, so reading on cannot fail.
 //!
 //! This layer has no socket, clock or state, and imports `audio` alone.

@@ -1,4 +1,4 @@
-//! What RTP payload types stand for: the static ones of RFC 3551, and those that a configuration says.
+//! The meaning of RTP payload types: the static ones of RFC 3551, and configured ones.
 //!
 //! A [`PayloadMap`] knows all 128 types. Its entries are written as in SDP: `96=L16/16000/1`,
 //! `0=PCMU/8000`. An entry may override a static type, as where a sender has its own idea of type 10.
@@ -15,7 +15,7 @@ use crate::audio::{Encoding, Format, FormatError};
 #[cfg(test)]
 mod tests;
 
-/// What the packets of one payload type hold.
+/// The contents of packets of one payload type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// Samples.
@@ -24,7 +24,7 @@ pub enum Payload {
     ComfortNoise,
     /// Digits and tones (RFC 4733).
     TelephoneEvent,
-    /// Something else, or nobody knows what.
+    /// Something else, or unknown.
     Unsupported,
 }
 
@@ -97,7 +97,7 @@ impl FromStr for Payload {
     type Err = PayloadError;
 
     /// Reads a payload as SDP writes it: `L16/44100/2`, `PCMU/8000`, `telephone-event/8000`. Capitals do
-    /// not matter, and one channel is understood. Never gives [`Payload::Unsupported`].
+    /// not matter, and one channel is understood. Never returns [`Payload::Unsupported`].
     fn from_str(text: &str) -> Result<Self, PayloadError> {
         read(text, text)
     }
@@ -205,7 +205,7 @@ impl Default for PayloadMap {
 }
 
 impl PayloadMap {
-    /// What packets of this type hold; types above 127 are [`Payload::Unsupported`].
+    /// The contents of packets of this type; types above 127 are [`Payload::Unsupported`].
     pub fn get(&self, payload_type: u8) -> Payload {
         self.payloads
             .get(usize::from(payload_type))
@@ -254,7 +254,7 @@ impl fmt::Display for PayloadMap {
     }
 }
 
-/// The name that RFC 3551 gives a static payload type, for messages; none for types without one.
+/// The name of a static payload type in RFC 3551, for messages; none for types without one.
 pub fn static_name(payload_type: u8) -> Option<&'static str> {
     Some(match payload_type {
         0 => "PCMU",

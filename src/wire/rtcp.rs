@@ -7,8 +7,8 @@
 //! Of source descriptions CNAME and NAME are read, and CNAME is written. Profile-specific extensions of reports are
 //! skipped. When reports are due is not decided here.
 
-// The crate rtcp-types was tried. Its 0.3 refuses a description that is padded, or whose second source has a
-// number below 2^24, takes the cumulative loss for unsigned, and allocates for each item that it reads. So it
+// The crate rtcp-types was tried. Its 0.3 refuses a padded description, and one with a second source
+// below 2^24, takes the cumulative loss for unsigned, and allocates for each item that it reads. So it
 // is the second opinion in the tests.
 
 mod read;
@@ -30,7 +30,7 @@ const GOODBYE: u8 = 203;
 const CNAME: u8 = 1;
 const NAME: u8 = 2;
 
-/// What a sender tells of its stream (RFC 3550, section 6.4.1).
+/// A sender's figures of its stream (RFC 3550, section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderInfo {
     /// The sender's stream.
@@ -52,15 +52,15 @@ impl SenderInfo {
     }
 }
 
-/// What a receiver tells of one stream that it hears (RFC 3550, section 6.4.1).
+/// A receiver's figures of one stream that it receives (RFC 3550, section 6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The stream told of.
+    /// The reported stream.
     pub ssrc: u32,
     /// Packets lost since the last report, in 256ths of those expected.
     pub fraction_lost: u8,
     /// Packets expected less packets received since the stream began; duplicates make it negative.
-    /// 24 bits on the wire: -8,388,608 to 8,388,607, at whose ends it stays.
+    /// 24 bits on the wire: saturates at -8,388,608 and 8,388,607.
     pub lost: i32,
     /// The highest sequence number received, with the count of its wraps in the upper half.
     pub highest_sequence: u32,

@@ -1,9 +1,9 @@
 //! RTP data packets (RFC 3550, section 5.1): the fixed header, and where the payload lies.
 //!
 //! A packet that parses has passed the checks of appendix A.1 that need no state: its version, and that
-//! contributing sources, extension and padding lie within it. The extension is skipped. What the payload
-//! type means is for [`PayloadMap`](super::payload::PayloadMap) to say, and whether the packet is RTCP for
-//! [`is_rtcp`](super::rtcp::is_rtcp), to be asked before.
+//! contributing sources, extension and padding lie within it. The extension is skipped.
+//! [`PayloadMap`](super::payload::PayloadMap) maps the payload type, and
+//! [`is_rtcp`](super::rtcp::is_rtcp), asked before, separates RTCP from RTP.
 
 // The crate rtp-types checks all that this does, but has one error for every wrong length, so that malformed
 // packets could not be counted by kind. So it is the second opinion in the tests.
@@ -50,7 +50,7 @@ pub enum RtpError {
     /// Another protocol, or an RTP of the past.
     #[error("the RTP version is {version}, not {VERSION}")]
     Version {
-        /// What stands in its place: 0, 1 or 3.
+        /// The version found: 0, 1 or 3.
         version: u8,
     },
     /// The list of contributing sources runs past the end.
@@ -70,7 +70,7 @@ pub enum RtpError {
     /// The last byte claims more padding than there is payload, or none.
     #[error("the padding of an RTP packet is {padding} bytes, of {available} that it could have")]
     Padding {
-        /// What the last byte claims.
+        /// The padding that the last byte claims.
         padding: u8,
         /// Bytes behind the header, the sources and the extension.
         available: usize,
@@ -140,13 +140,13 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// What follows the extension: 16 bits of the profile's own, and a count of 32-bit words behind them.
+/// The bytes after the extension: 16 bits of the profile's own, and a count of 32-bit words behind them.
 fn after_extension(rest: &[u8]) -> Option<&[u8]> {
     let (&[_, _, w0, w1], rest) = rest.split_first_chunk()?;
     rest.get(4 * usize::from(u16::from_be_bytes([w0, w1]))..)
 }
 
-/// What stands before the padding, whose last byte counts itself in.
+/// The bytes before the padding; its last byte counts itself in.
 fn before_padding(payload: &[u8]) -> Result<&[u8], RtpError> {
     let available = payload.len();
     let padding = payload.last().copied().unwrap_or(0);

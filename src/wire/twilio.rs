@@ -6,7 +6,7 @@
 //! out  media ..., clear
 //! ```
 //!
-//! Numbers come as strings, and are taken as numbers, too, since others who speak the protocol send them
+//! Numbers come as strings, and are accepted as numbers, too, since other senders write them
 //! so. All messages but the first are numbered together (`sequenceNumber`), so what is missing is known
 //! exactly; `timestamp` is the time of a piece of audio in milliseconds since the stream began.
 //! (Twilio's documentation, "Media Streams - WebSocket Messages".)
@@ -29,7 +29,7 @@ use super::{
 /// The only rate there is.
 pub const RATE_HZ: u32 = 8_000;
 
-/// What came.
+/// A message that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The peer speaks this protocol.
@@ -40,16 +40,16 @@ pub enum Event {
         sequence: Option<u64>,
         /// Which stream.
         stream_sid: String,
-        /// What people call it: the custom parameter `label`, or `name`.
+        /// A label for people: the custom parameter `label`, or `name`.
         label: Option<Label>,
-        /// What is sent of the call: `inbound`, `outbound`, or both.
+        /// Tracks of the call that are sent: `inbound`, `outbound`, or both.
         tracks: Vec<Track>,
     },
     /// A piece of audio.
     Media {
         /// Its number among the messages.
         sequence: Option<u64>,
-        /// Whose audio it is.
+        /// The track of the audio.
         track: Track,
         /// Milliseconds since the stream began.
         timestamp_ms: Option<u64>,
@@ -78,9 +78,9 @@ pub enum Event {
 /// A side of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Track {
-    /// What the caller says; also where none is named.
+    /// The caller's audio; also where none is named.
     Inbound,
-    /// What the caller hears.
+    /// The audio to the caller.
     Outbound,
 }
 
@@ -96,7 +96,7 @@ pub enum TwilioError {
     Missing {
         /// The event.
         event: &'static str,
-        /// What is not there.
+        /// The missing field.
         field: &'static str,
     },
     /// Another encoding of audio.
@@ -184,13 +184,13 @@ pub fn encode(mu_law: &[u8], out: &mut Vec<u8>) {
     debug_assert_eq!(written, Ok(out.len() - start));
 }
 
-/// Appends what stands before the audio in a message to this stream. What [`SUFFIX`] is stands behind it.
+/// Appends the part of a message before its audio; [`SUFFIX`] follows the audio.
 pub fn prefix(stream_sid: &str) -> String {
     let sid = quoted(stream_sid);
     format!(r#"{{"event":"media","streamSid":{sid},"media":{{"payload":""#)
 }
 
-/// What stands behind the audio in a message.
+/// The part of a message behind its audio.
 pub const SUFFIX: &str = r#""}}"#;
 
 /// The message that has the peer throw away what it has not played yet.

@@ -36,10 +36,10 @@ const EXTENSIBLE: u16 = 0xFFFE;
 /// Bytes of a header that has nothing but a format chunk.
 pub const HEADER_BYTES: usize = 44;
 
-/// What follows the format tag in the sub-format's GUID of an extensible header.
+/// The bytes behind the format tag in the sub-format's GUID of an extensible header.
 const GUID_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
-/// What the samples are.
+/// The format of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     /// How a sample is stored.
@@ -59,7 +59,7 @@ pub enum WavError {
     /// RIFF, but no WAVE.
     #[error("a RIFF file of {found:?} is no WAV")]
     NotWave {
-        /// What it is instead.
+        /// The bytes found instead.
         found: String,
     },
     /// A format chunk too short for what it is.
@@ -158,7 +158,7 @@ pub struct HeaderReader {
     taken: u64,
 }
 
-/// What comes next.
+/// The part of the file that comes next.
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// `RIFF`, a length, `WAVE`.
@@ -167,7 +167,7 @@ enum State {
     Chunk,
     /// So much of the format chunk of so many bytes.
     Format { size: u32 },
-    /// So many bytes that nobody needs.
+    /// Bytes that are skipped.
     Skip { bytes: u64 },
 }
 
@@ -292,7 +292,7 @@ impl HeaderReader {
         };
     }
 
-    /// What a format chunk of `size` bytes says, of which the piece holds the first.
+    /// Parses a format chunk of `size` bytes, of which the piece holds the first.
     fn format(&self, size: u32) -> Result<Layout, WavError> {
         let (mut tag, channels, rate_hz) = (self.u16_at(0), self.u16_at(2), self.u32_at(4));
         let (block_bytes, bits) = (self.u16_at(12), self.u16_at(14));

@@ -1,12 +1,12 @@
-//! The server's side of a WebSocket whose handshake is done: frames in, messages out (RFC 6455).
+//! The server's side of a WebSocket after its handshake: frames in, messages out (RFC 6455).
 //!
-//! Pure: [`Frames`] is fed the bytes that came, cut anywhere, and gives whole messages; what is to be
-//! answered to pings and to a close is written into a buffer. Frames of clients must be masked, control
+//! Pure: [`Frames`] is fed the bytes that came, cut anywhere, and returns whole messages; answers
+//! to pings and to a close are written into a buffer. Frames of clients must be masked, control
 //! frames whole and short, text UTF-8. No extension is spoken, so reserved bits must be zero.
 //!
 //! A message may have [`MESSAGE_BYTES_MAX`] bytes, in one frame or in many; a longer one is refused by the
 //! length that its header claims. For a frame that is not, so many bytes are taken of the memory, and no more:
-//! [`OPENING_BYTES_MAX`] until it is known who speaks.
+//! [`OPENING_BYTES_MAX`] until the peer is identified.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -25,7 +25,7 @@ use tungstenite::{
 
 /// Longest message.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// Longest message of a peer that has not said yet who it is.
+/// Longest message of a peer that has not identified itself.
 pub const OPENING_BYTES_MAX: usize = 16 << 10;
 /// Longest reason of a close: a control frame holds 125 bytes, and two are the code.
 pub const REASON_BYTES_MAX: usize = 123;
@@ -57,7 +57,7 @@ pub enum CloseCode {
     TryAgain = 1013,
 }
 
-/// What came.
+/// A message that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// UTF-8.
@@ -76,7 +76,7 @@ pub enum WebSocketError {
     /// A message that is too long.
     #[error("a message of {size} bytes, more than the {max} that are taken")]
     TooBig {
-        /// Its length, as far as it was told.
+        /// Its length, as far as it is known.
         size: usize,
         /// The limit.
         max: usize,
@@ -162,7 +162,7 @@ impl Frames {
         });
     }
 
-    /// Takes what came. [`next_message`](Self::next_message) then gives its messages. What comes after an
+    /// Takes received bytes. [`next_message`](Self::next_message) then returns their messages. Bytes after an
     /// error is not kept.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.end.is_some() {
@@ -202,7 +202,7 @@ impl Frames {
         }
     }
 
-    /// What is to go back, in answer to pings and to a close: whole frames. Empty afterwards.
+    /// Takes the answers to pings and to a close: whole frames. Empty afterwards.
     pub fn take_replies(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.socket.get_mut().output);
     }

@@ -28,7 +28,7 @@ fn sources() -> Vec<String> {
     texts
 }
 
-/// What stands in quotes after each of these words.
+/// The quoted text behind each of these words.
 fn quoted<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
     let after = text.split(word).skip(1);
     after.filter_map(|rest| rest.split('"').next()).collect()

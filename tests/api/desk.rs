@@ -33,7 +33,7 @@ pub const SLOTS: usize = 8;
 /// Of each: of 160 samples in a frame, some less than 200 frames.
 pub const RING_BYTES: usize = 1 << 16;
 
-/// What a server differs in from most.
+/// The settings in which a server differs from most.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Usual,
@@ -51,7 +51,7 @@ pub struct Desk {
     control: Control,
     pub stop: Stop,
     pub folder: TempDir,
-    /// Who may do all.
+    /// A client with every right.
     pub client: Client,
 }
 
@@ -145,7 +145,7 @@ impl Desk {
         }
     }
 
-    /// A stream of this name, whose samples the test offers.
+    /// A stream of this name; the test offers its samples.
     pub fn admit(&self, id: &str) -> Stream {
         let request = StreamRequest {
             id: id.to_owned(),

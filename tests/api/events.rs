@@ -56,13 +56,13 @@ impl Told {
             let mut bytes = [0; 4096];
             let read = self.stream.read(&mut bytes).unwrap();
             assert!(read > 0, "it ended: {}", brief(&self.text));
-            // Chunks begin with their length on a line of its own, which is nobody's data.
+            // Chunks begin with their length on a line of its own, which is no data.
             self.text += &String::from_utf8_lossy(&bytes[..read]).replace('\r', "");
         }
     }
 }
 
-/// What was told of a stream.
+/// The events of one stream.
 fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     let named = events.iter().filter(|event| event["name"] == name);
     named.map(|event| &event["event"]).collect()
@@ -86,7 +86,7 @@ fn the_first_drop_of_a_stream_is_one_event() {
     let desk = Desk::of(Kind::Fast(100.0), ControlSettings::default());
     let mut told = Told::listen(&desk, "/api/v1/events", &[]);
     // More than a ring holds, from time to time; and the same of streams that are gone before anybody
-    // looks at them, or as soon as somebody has.
+    // looks at them, or as soon as a client has.
     let mut long = desk.admit("long");
     offer(&mut long, 300);
     told.until("first_drop", "long");
@@ -114,7 +114,7 @@ fn what_a_command_discards_is_counted_and_is_no_drop() {
     let mut poured = desk.admit("poured");
     offer(&mut poured, 100);
     desk.client.delete("/api/v1/streams/poured").ok(202);
-    // Those who tell have seen it.
+    // The event writers have seen it.
     until(
         || desk.client.get("/api/v1/streams?filter=poured").ok(200)["streams"][0].clone(),
         |stream| stream["discarded_samples"].as_u64() > Some(0),
@@ -226,7 +226,7 @@ fn who_comes_back_is_told_what_was_missed_and_nothing_twice() {
     for (path, headers) in [
         (path.as_str(), &[][..]),
         ("/api/v1/events", &[("Last-Event-ID", after.as_str())]),
-        // What the browser says when it comes back is newer than its address.
+        // The browser's Last-Event-ID is newer than its address.
         (
             "/api/v1/events?after=0",
             &[("Last-Event-ID", after.as_str())],

@@ -1,4 +1,4 @@
-//! What is refused before any route is asked: strangers' hosts, other sites' pages, what is too long.
+//! Refusals before any route: foreign hosts, other sites' pages, requests that are too long.
 
 use std::fs;
 
@@ -49,7 +49,7 @@ fn a_host_that_is_none_of_ours_is_misdirected() {
         .with("Host", "127.0.0.1")
         .with("Host", "evil.example");
     twice.get("/healthz").problem(400);
-    // A URL that says its host is for that host, whatever the header says.
+    // A URL with a host is for that host, whichever the header names.
     let proxied = desk.client.get("http://evil.example/healthz");
     proxied.problem(421);
 }
@@ -261,7 +261,7 @@ fn nothing_of_the_server_but_the_page_is_read_from_disk() {
         }
         found
     };
-    // The token files, which the operator names, what /proc tells of this process, and recordings of the folder
+    // The token files, which the operator names, /proc of this process, and recordings of the folder
     // that the API started.
     let mut found = below("src/control");
     found.retain(|name| !["tokens.rs", "process.rs", "download.rs"].contains(&&**name));

@@ -1,7 +1,7 @@
 //! A hammered API changes nothing of what it was not asked to change: neither a sample nor a drop.
 //!
 //! Half of the streams are left alone, and the recording is their sum, sample by sample. All that is changed,
-//! begun, ended, sent and recorded meanwhile is silent: it is nothing in the sum, whatever its gain, and
+//! begun, ended, sent and recorded meanwhile is silent: it is nothing in the sum, at any gain, and
 //! must be accounted for all the same. Solo would silence those that are left alone; [`streams`](crate::streams) has it.
 //!
 //! How many ticks are late is the machine's doing, and no matter here.
@@ -88,7 +88,7 @@ fn begin(client: &Client, id: &str, duration_s: Option<f64>) {
     assert_eq!(client.post("/api/v1/streams", &asked).ok(201)["id"], id);
 }
 
-/// One of those who ask for everything.
+/// One of the clients that ask for everything.
 struct Hammer<'a> {
     client: &'a Client,
     /// These are in each name, and in each choice.
@@ -213,7 +213,7 @@ impl Hammer<'_> {
     }
 }
 
-/// What one hears until the server ends, by HTTP/1.0, whose bodies come as they are. `heard` counts the bytes.
+/// One listener's audio until the server ends, by HTTP/1.0, with plain bodies. `heard` counts the bytes.
 fn listen_to_the_end(client: &Client, path: &str, heard: &AtomicUsize) -> Vec<i16> {
     let mut stream = client.connect();
     let head = client.head("GET", path, &[], None);
@@ -232,7 +232,7 @@ fn listen_to_the_end(client: &Client, path: &str, heard: &AtomicUsize) -> Vec<i1
     pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect()
 }
 
-/// What each stream gives, from the generator itself.
+/// Each stream's samples, from the generator itself.
 fn voices(length: usize) -> Vec<Vec<i16>> {
     let format = Format::new(8_000, 1).unwrap();
     let level = synthetic::level_dbfs(STREAMS);
@@ -246,7 +246,7 @@ fn voices(length: usize) -> Vec<Vec<i16>> {
         .collect()
 }
 
-/// The rows of the report whose names begin so.
+/// The rows of the report with names that begin so.
 fn rows<'a>(report: &'a Value, begin: &str) -> Vec<&'a Value> {
     let rows = report["streams"].as_array().unwrap().iter();
     rows.filter(|row| row["id"].as_str().unwrap().starts_with(begin))
@@ -269,7 +269,7 @@ fn sum(length: usize, report: &Value) -> Vec<i16> {
     sum.into_iter().map(clipped).collect()
 }
 
-/// What holds of each server, hammered or not.
+/// The laws of each server, hammered or not.
 fn is_sound(report: &Value, mix: &[i16]) {
     let block = number(&report["block_samples"]);
     assert_eq!(mix.len() as u64, number(&report["ticks"]) * block);
@@ -284,7 +284,7 @@ fn is_sound(report: &Value, mix: &[i16]) {
     for row in rows(report, "synthetic-") {
         assert_eq!(row["muted_samples"], 0, "{row}");
     }
-    // Every sample is the sum of what was sent, whoever asked what meanwhile.
+    // Every sample is the sum of the senders' samples, under any requests meanwhile.
     assert!(mix.iter().any(|&sample| sample != 0));
     assert!(mix == sum(mix.len(), report));
 }
@@ -373,7 +373,7 @@ fn a_hammered_api_changes_no_sample_and_drops_none() {
                 bytes.iter().all(heard) || ears.iter().any(ScopedJoinHandle::is_finished)
             });
         }
-        // Those who listen wait for that.
+        // The listeners wait for that.
         let (report, mix, folder) = hammered.end();
         let heard = ears.map(|ear| ear.join().unwrap());
         for struck in struck {

@@ -19,7 +19,7 @@ use crate::{desk::until, server::Server};
 const PACKET: Duration = Duration::from_millis(20);
 const PACKET_SAMPLES: u64 = 160;
 
-/// What a sender does now, each by itself.
+/// Faults of a sender, each by itself.
 #[derive(Debug, Default)]
 struct Faults {
     /// Every fifth packet is lost on its way.
@@ -76,7 +76,7 @@ fn send(socket: &UdpSocket, faults: &Faults) {
         packet.extend((tick * PACKET_SAMPLES as u32).to_be_bytes());
         packet.extend(7_u32.to_be_bytes());
         packet.extend([0x55; PACKET_SAMPLES as usize]);
-        // Nobody listens yet, or any more.
+        // No socket listens yet, or any more.
         let _ = socket.send(&packet);
     }
 }

@@ -15,7 +15,7 @@ fn a_label_is_changed_alone_and_taken_away_by_null() {
         let changed = desk.client.patch(TONE, &json!({ "label": text })).ok(200);
         assert_eq!((&changed["label"], &label()), (&json!(text), &json!(text)));
     }
-    // What is not said stays.
+    // A key that is left out stays.
     let changed = desk.client.patch(TONE, &json!({ "muted": true })).ok(200);
     assert_eq!(changed["label"], "<script>");
     desk.client.patch(TONE, &json!({ "label": null })).ok(200);

@@ -1,4 +1,4 @@
-//! The API over real sockets: every route, who may use it, what is refused and how, and that the
+//! The API over real sockets: every route, its rights, its refusals, and that the
 //! description is true of all of it.
 //!
 //! Each answer that any test here gets is held to the description, and to what all answers have in

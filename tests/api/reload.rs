@@ -1,5 +1,5 @@
-//! `POST /api/v1/reload`: what can change does, for those who come and for those who are there; what cannot
-//! is named.
+//! `POST /api/v1/reload`: changeable keys apply to new and present clients; the others
+//! are named.
 
 use std::{fs, io::Write as _, net::TcpStream, path::PathBuf};
 
@@ -32,7 +32,7 @@ impl Desk {
         }
     }
 
-    /// What came of reading this one.
+    /// The answer to a reload of this file.
     fn reload(&self, config: &str) -> Value {
         fs::write(&self.config, config).unwrap();
         let client = &self.server.client;
@@ -69,14 +69,14 @@ impl Desk {
         (stream, running)
     }
 
-    /// Sends short streams until one is answered so: those who take them know of a change a tick later.
+    /// Sends short streams until one is answered so: the connections know of a change a tick later.
     fn until_answered(&self, status: u16, kind: &str) {
         let mut numbers = 0..;
         wait_until("an answer with that status", || {
             let number = numbers.next().unwrap();
             let mut stream = self.begin(&format!("{kind}-{status}-{number}"));
             chunk(&mut stream);
-            // Who refuses may have closed already.
+            // The refusing side may have closed already.
             let _ = stream.write_all(b"0\r\n\r\n");
             let answer = Answer::read(&mut stream, false).unwrap();
             answer.status == status
@@ -128,7 +128,7 @@ fn every_limit_that_changes_holds_for_who_comes_then() {
     ] {
         assert_eq!(desk.changed(&format!("{usual}{config}")), json!([key]));
         desk.until_answered(status, key);
-        // What is not in the file any more is as if it never was.
+        // A key that left the file is back at its default.
         assert_eq!(desk.changed(usual), json!([key]));
         desk.until_answered(200, key);
     }

@@ -1,4 +1,4 @@
-//! Tokens and sessions: who may do what.
+//! Tokens, sessions and their rights.
 
 use mixpool::control::ControlSettings;
 use serde_json::json;
@@ -71,7 +71,7 @@ fn each_token_opens_what_it_is_for() {
     assert_eq!(nobody.get("/api/v1/streams/noise").status, 401);
     let changed = changer.patch("/api/v1/streams/noise", &json!({ "muted": true }));
     assert_eq!(changed.ok(200)["muted"], true);
-    // Where nothing is, nothing is told; of what is there, no more than that.
+    // A missing path is not disclosed; of a present one, no more than that.
     assert_eq!(nobody.get("/api/v1/nothing").status, 404);
     assert_eq!(nobody.send("PUT", "/api/v1/status", &[], b"").status, 401);
     assert_eq!(changer.send("PUT", "/api/v1/status", &[], b"").status, 405);

@@ -66,7 +66,7 @@ fn place_of(stream: usize, column: usize) -> u64 {
     shuffled(7 * column + 3)[stream]
 }
 
-/// Gives these streams figures that are in another order in each column.
+/// Sets figures of these streams in another order in each column.
 fn distinguish(streams: &[Stream]) {
     for (at, stream) in streams.iter().enumerate() {
         let place = |column| place_of(at, column);
@@ -140,7 +140,7 @@ fn each_column_sorts_by_figure_and_streams_without_it_are_last() {
         let path = format!("/api/v1/streams?phase=all&{query}");
         desk.client.get(&path).ok(200)["streams"].take()
     };
-    // One has ended, and all else is told.
+    // One has ended, and all figures are in.
     until(
         || page("sort=phase&order=desc"),
         |page| {

@@ -65,7 +65,7 @@ fn the_status_tells_how_the_server_is() {
     assert!(at("/pool/ring_high_water_bytes") > 320);
     assert!(at("/pool/ring_high_water_bytes") < RING_BYTES as u64);
     assert_eq!(at("/pool/refused_leases"), 0);
-    // Each answer tells how old the server is now.
+    // Each answer has the server's present age.
     let mut last = 0.0;
     for _ in 0..3 {
         let status = desk.client.get("/api/v1/status").ok(200);
@@ -264,7 +264,7 @@ fn a_change_answers_what_was_asked_for_and_the_mixer_does_it() {
                 && stream["muted_samples"].as_u64() > Some(0)
         },
     );
-    // What is not said stays; null is silence.
+    // A key that is left out stays; null is silence.
     let changed = desk.client.patch(path, &json!({ "gain_db": null })).ok(200);
     assert_eq!(
         (&changed["gain_db"], &changed["muted"]),

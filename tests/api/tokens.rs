@@ -194,7 +194,7 @@ fn who_listens_by_a_token_that_is_replaced_hears_no_more() {
     let (mut socket, _) = tungstenite::client(request, client.connect()).unwrap();
     assert!(matches!(socket.read(), Ok(Message::Text(_))));
 
-    // Nothing has changed, and nobody is sent away.
+    // Nothing has changed, and no client is sent away.
     first.send("POST", "/api/v1/reload", &[], b"").ok(200);
     assert!(matches!(socket.read(), Ok(Message::Binary(_))));
 

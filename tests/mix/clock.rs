@@ -1,5 +1,5 @@
 //! Streams on the mix's own clock: a frame plays at the index that it was placed at, exactly, whenever
-//! the ticks are run; what comes too late is dropped and counted; and no stream begins anew.
+//! the ticks are run; a late one is dropped and counted; and no stream restarts.
 
 use mixpool::{
     audio::FrameKind::{Audio, Concealment},
@@ -61,7 +61,7 @@ fn a_stream_that_joins_later_plays_at_the_mix_indices() {
     assert!(rig.output == with(1007, &[(1004 * N + 40, &samples)]));
 }
 
-/// What is mixed if the ticks that are due are run every so many periods, all at once.
+/// The mix if the due ticks are run every so many periods, all at once.
 fn mix_in_bunches_of(bunch: u64) -> (Vec<i16>, Entry) {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.clocked();

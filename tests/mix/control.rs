@@ -263,7 +263,7 @@ fn a_channel_strip_shows_commands_at_once_and_the_phase() {
         assert_eq!((state.phase, state.peak), (Phase::Ended, 0));
         assert_eq!((state.gain, state.muted), (gain(0.25), true));
         assert_eq!(account.read().muted, N);
-        // What comes too late for it changes nothing.
+        // A command that comes too late for it changes nothing.
         rig.mixer.apply(Command::SetMuted(lease, false));
         assert!(channel_strip.read().muted);
     }
@@ -304,7 +304,7 @@ fn levels_show_the_peak_of_five_ticks_and_the_ring_fill() {
         }
         for ((stream, channel_strip), peaks) in streams.iter().zip(&peaks) {
             let state = channel_strip.read();
-            // What was said last waits one tick.
+            // The last command waits one tick.
             let played = &peaks[..peaks.len() - 1];
             let windows: Vec<_> = (0..5)
                 .map(|back| {

@@ -237,7 +237,7 @@ fn an_offline_tick_waits_for_every_stream_and_resumes() {
     assert_eq!(rig.mixer.ticks(), 1);
     second.say(&frame(4));
     assert_eq!(rig.try_tick(), Ok(add(&frame(3), &frame(4))));
-    // Who has ended is not waited for.
+    // The mixer does not wait for an ended stream.
     second.close();
     first.say(&frame(5));
     assert_eq!(rig.try_tick(), Ok(frame(5)));

@@ -130,7 +130,7 @@ fn on_the_mixs_clock_frames_far_ahead_and_concealment_go_too() {
     let entry = stream.entry();
     assert_eq!((entry.offered, entry.mixed), (2 * N, N));
     assert_eq!((entry.discarded, entry.in_ring), (N, 0));
-    // What its source placed too late is neither late nor missed.
+    // Frames that its source placed too late are neither late nor missed.
     stream.place(FrameKind::Audio, 0, &[7; BLOCK]);
     rig.tick();
     let entry = stream.entry();
@@ -258,7 +258,7 @@ fn offline_mixing_does_not_wait_for_an_ended_stream() {
     assert_eq!(rig.try_tick(), Ok(alone[2 * BLOCK..].to_vec()));
     assert_eq!(rig.try_tick(), Err(first.lease()));
     first.close();
-    // No tick is run for streams that have nothing left, whoever's close is seen first.
+    // No tick is run for streams that have nothing left, in any order of their closes.
     let (one, other) = (ended.lease(), waits.lease());
     let mut closing = vec![ended, waits];
     for _ in 0..20 {

@@ -1,5 +1,5 @@
 //! Listening to one stream while the mixer runs: alone, before its fader, bit for bit; or the mix without
-//! it, made once for all who want it.
+//! it, made once for all its readers.
 
 use mixpool::{
     audio::{Frame, FrameKind, Gain},
@@ -27,7 +27,7 @@ fn say(stream: &mut Talker, seed: u64, channels: u16) -> Vec<i16> {
 proptest! {
     #[test]
     fn the_solo_monitor_is_the_stream_before_its_fader(
-        // What comes for each tick: how far into the block, and how long; or nothing.
+        // The frame of each tick: how far into the block, and how long; or none.
         frames in prop::collection::vec(prop::option::of((0..BLOCK, 1..=BLOCK)), 2..40),
         begins in 0usize..20,
         channels in 1u16..=2,
@@ -48,7 +48,7 @@ proptest! {
             if tick == begins {
                 line = Some(rig.monitor(stream.lease(), MonitorKind::Alone));
             }
-            // Neither the fader nor who else is solo matters, or how loud the mix is.
+            // Neither the fader nor another solo matters, or how loud the mix is.
             match tick % 7 {
                 1 => rig.mixer.apply(Command::SetMuted(stream.lease(), tick % 2 == 0)),
                 3 => rig.mixer.apply(Command::SetGain(stream.lease(), Gain::from_linear(linear).unwrap())),
@@ -105,7 +105,7 @@ proptest! {
         let (line, own) = (all.line(line), all.line(own));
         prop_assert!(others.output.ends_with(&line.heard) && own.heard == others.output);
         prop_assert_eq!(line.frames, 40 - begins);
-        // Whoever is silent is not left out of anything.
+        // A silent stream is not left out of anything.
         let empty = if peak == 0 { line.frames } else { 0 };
         prop_assert_eq!(line.empty, empty);
     }
@@ -234,7 +234,7 @@ fn a_second_monitor_of_a_kind_takes_the_place_of_the_first() {
     }
 }
 
-/// Rings of 4 KiB that nobody reads before the test does.
+/// Rings of 4 KiB that only the test reads.
 fn rings() -> (Pool, Consumer) {
     let builder = Pool::builder().slots(3).ring_bytes(4096);
     builder.build().unwrap()

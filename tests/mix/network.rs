@@ -76,7 +76,7 @@ fn phone(rig: &mut Rig, seed: u64) -> Phone {
 }
 
 impl Phone {
-    /// What an ingest thread does before a tick.
+    /// The work of an ingest thread before a tick.
     fn before(&mut self, tick: u64, now_ns: u64) {
         let Some(stream) = &mut self.stream else {
             return;
@@ -103,7 +103,7 @@ impl Phone {
         }
     }
 
-    /// What it must sound of in the mix: 101 ms late, and silent where packets were lost.
+    /// Its expected sound in the mix: 101 ms late, and silent where packets were lost.
     fn heard(&self) -> Vec<i16> {
         let mut heard = vec![0; 101 * 8];
         for (number, packet) in (0..).zip(self.voice.chunks(BLOCK)) {

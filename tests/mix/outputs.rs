@@ -1,5 +1,5 @@
-//! A participant hears the mix without itself: the very samples that a mixer of the others alone gives,
-//! limited or not, whatever happens to anybody's frames. Where that is the whole mix, a frame says so and
+//! A participant hears the mix without itself: the very samples of a mixer of the others alone,
+//! limited or not, with any loss of frames. Where that is the whole mix, a frame says so and
 //! is empty.
 
 use mixpool::{
@@ -187,7 +187,7 @@ proptest! {
     }
 }
 
-/// What each of many participants hears, by plain arithmetic in `i64`.
+/// The mix-minus of each of many participants, by plain arithmetic in `i64`.
 fn everybody_hears_the_others(count: usize, channels: u16) {
     let setup = Setup {
         channels,
@@ -228,7 +228,7 @@ fn two_hundred_participants_hear_the_sum_of_the_others() {
     everybody_hears_the_others(50, 2);
 }
 
-/// Two who talk without end, and one whose output is looked at: a mix this loud, and the tick's blocks
+/// Two constant senders, and one with an inspected output: a mix this loud, and the tick's blocks
 /// that the third says.
 fn hear(loud: i16, limiting: Limiting, says: impl Fn(u64) -> Vec<i16>) -> Vec<bool> {
     let setup = Setup {
@@ -260,7 +260,7 @@ fn hear(loud: i16, limiting: Limiting, says: impl Fn(u64) -> Vec<i16>) -> Vec<bo
 fn who_adds_nothing_hears_the_whole_mix() {
     for limiting in [Limiting::Saturate, Limiting::Limiter] {
         for loud in [300, i16::MAX] {
-            // Neither who sends nothing nor who sends silence.
+            // Neither a participant without frames nor a silent one.
             for says in [vec![], vec![0; BLOCK]] {
                 let empty = hear(loud, limiting, |_| says.clone());
                 assert!(empty.iter().all(|&empty| empty), "{limiting:?}, {loud}");
@@ -278,7 +278,7 @@ fn a_silent_participant_gets_the_whole_mix_at_once_if_it_fits() {
     let mut expected = vec![true; 40];
     expected[5..8].fill(false);
     assert_eq!(hear(300, Limiting::Saturate, words), expected);
-    // What the limiter still holds of it comes out in the next block.
+    // The limiter's rest of it comes out in the next block.
     expected[8] = false;
     assert_eq!(hear(300, Limiting::Limiter, words), expected);
 }

@@ -24,7 +24,7 @@ fn mix(setup: Setup, streams: &[Vec<i16>], gain: Gain) -> Rig {
     }
     for (account, offered) in accounts {
         let entry = account.read();
-        // At a gain of nothing nobody is heard.
+        // At a gain of zero no stream is audible.
         let silenced = gain == Gain::SILENCE;
         let fate = if silenced { entry.muted } else { entry.mixed };
         assert_eq!((entry.offered, fate), (offered, offered));

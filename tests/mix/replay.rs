@@ -1,4 +1,4 @@
-//! The same files give the same bytes: whatever the threads that read them, the rings between, and the
+//! Equal files make equal bytes: with any threads that read them, any rings between, at any
 //! speed of the machine. Nothing is dropped, every sample is mixed, and the sum is the sum.
 
 use std::{
@@ -66,7 +66,7 @@ impl Replay {
         files.into_iter().cycle().take(streams).collect()
     }
 
-    /// Mixes into a file; gives its bytes and the report.
+    /// Mixes into a file; returns its bytes and the report.
     fn run(&self) -> (Vec<u8>, Report) {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("mix.wav");
@@ -111,7 +111,7 @@ impl Replay {
         self.paths().iter().map(read).collect()
     }
 
-    /// What the mix must be: the sum, to the end of the last block that holds a sample.
+    /// The expected mix: the sum, to the end of the last block that holds a sample.
     fn expected(&self) -> Vec<i16> {
         let streams = self.samples();
         let longest = streams.iter().map(Vec::len).max().unwrap();

@@ -1,5 +1,5 @@
-//! A stream whose media time jumps begins anew: ahead by more than 500 blocks at once, behind after
-//! 25 ticks without a sample. No media time whatever stops the mixer or unbalances an account.
+//! A stream with a jump of its media time restarts: ahead by more than 500 blocks at once, behind after
+//! 25 ticks without a sample. No media time stops the mixer or unbalances an account.
 
 use mixpool::ledger::Entry;
 

@@ -1,4 +1,4 @@
-//! A mixer that stands still loses nothing while the rings have room. What a full ring refused is
+//! A stalled mixer loses nothing while the rings have room. Frames that a full ring refused are
 //! counted to the sample, and everything else is in its place.
 
 use mixpool::{audio::frame::frame_bytes, ledger::Entry};
@@ -19,7 +19,7 @@ fn frames(numbers: std::ops::Range<usize>) -> Vec<i16> {
     numbers.flat_map(frame).collect()
 }
 
-/// Sends the frames of these numbers; gives how many the ring took.
+/// Sends the frames of these numbers; returns how many the ring took.
 fn send(stream: &mut Talker, numbers: std::ops::Range<usize>) -> usize {
     numbers.filter(|&number| stream.say(&frame(number))).count()
 }

@@ -13,7 +13,7 @@ fn frame(seed: u64) -> Vec<i16> {
 
 const SILENCE: [i16; BLOCK] = [0; BLOCK];
 
-/// What every scenario here starts from: one run of media time, at most this in the ring.
+/// The common law of all scenarios here: one run of media time, at most this in the ring.
 fn ledger(entry: Entry) -> Entry {
     Entry {
         ring_high_water_bytes: 0,
@@ -189,7 +189,7 @@ fn an_empty_frame_changes_nothing_but_the_sequence() {
     stream.say(&a);
     stream.say(&[]);
     assert_eq!(rig.tick(), a);
-    // A sender that pauses and says so does not begin anew.
+    // A sender that pauses and says so does not restart.
     for _ in 0..40 {
         stream.media_time += N;
         stream.say(&[]);

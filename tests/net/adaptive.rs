@@ -17,7 +17,7 @@ const PACKET: usize = 160;
 const SLIPS: usize = 8;
 const SEEDS: std::ops::Range<u64> = 0..2;
 
-/// What came of a stream.
+/// The outcome of a stream.
 struct Heard {
     entry: Entry,
     network: NetworkEntry,
@@ -46,7 +46,7 @@ fn check(seed: u64, mut sender: Sender, mut path: Path) -> Heard {
     let (entry, network) = rig.only();
     let mix = rig.output();
 
-    // What never came, and what did.
+    // Packets that never came, and those that did.
     let came = |sent: &Rc<Sent>| {
         arrivals.iter().any(|arrival| match &arrival.what {
             What::Packet(packet) => packet.number == sent.number,
@@ -99,7 +99,7 @@ fn check(seed: u64, mut sender: Sender, mut path: Path) -> Heard {
         (named..=named + faded + slipped).contains(&unheard),
         "seed {seed}: {unheard} unheard, {named} named, {faded} faded: {network:?}"
     );
-    // And each moment without one is counted. What was lost before the first and after the last is none.
+    // And each moment without one is counted. Losses before the first and after the last are none.
     assert_eq!(
         entry.concealed as usize,
         silent.len(),

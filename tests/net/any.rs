@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::select};
 
 use crate::emulator::{Coding, Kind, MS, Path, SECOND, Sender, check};
 
-/// What a sender does next.
+/// One action of a sender.
 #[derive(Debug, Clone)]
 enum Step {
     Talk(u64),
@@ -18,7 +18,7 @@ enum Step {
     ChangeSource,
 }
 
-/// What the path does.
+/// One action of the path.
 #[derive(Debug, Clone)]
 struct Trouble {
     loss: f64,
@@ -81,7 +81,7 @@ fn sender(seed: u64, lengths: &[u64], wraps: bool, steps: &[Step]) -> Sender {
     if wraps {
         sender = sender.about_to_wrap();
     }
-    // It is proved at once: nobody could tell what was forgotten before that from a pause.
+    // It is proved at once: before that, forgotten packets would look like a pause.
     sender.protect(2).talk(10);
     for step in steps {
         match *step {

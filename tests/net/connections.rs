@@ -232,7 +232,7 @@ fn a_peer_that_never_reads_loses_only_its_own_frames() {
     });
     assert!(desk.network("0101").totals.output_frames > 0);
     let expected = desk.network("0202").totals.output_frames;
-    // What the deaf one finds when it reads at last is whole messages, of which the first came before any mix.
+    // The deaf peer at last reads whole messages, of which the first came before any mix.
     let (mut bytes, mut whole) = (Vec::new(), 0);
     wait_until("it finds all that was sent", || {
         read_now(&mut deaf, &mut bytes);
@@ -323,7 +323,7 @@ fn many_calls_are_served_by_one_thread() {
     }
     desk.run_until(TEST, |desk| desk.mixer.streams() == 0);
     for entry in desk.entries() {
-        // What the listeners' thread was too late for is no matter of how many they are.
+        // Frames that the listeners' thread was too late for do not depend on how many listeners there are.
         assert_eq!(
             (
                 entry.offered,
@@ -358,7 +358,7 @@ fn a_silent_connection_is_closed_and_an_idle_stream_released() {
     });
     desk.run_until(TEST, |_| reading.is_finished());
     let ends = reading.join().unwrap();
-    // The calls are told so, the second after what it heard.
+    // The calls get a hangup, the second after its audio.
     assert_eq!(ends[0], [0, 0, 0]);
     let line = b"mixpool: nothing valid came in time: within 100ms (--first-message-timeout)\n";
     assert_eq!(ends[1], line);

@@ -1,5 +1,5 @@
-//! Listening over real sockets: what is heard is the recording, bit for bit, and nobody is in the way of
-//! anybody.
+//! Listening over real sockets: a listener gets the recording, bit for bit, and none is in the way of
+//! another.
 
 mod desk;
 
@@ -202,7 +202,7 @@ fn what_cannot_be_heard_is_a_problem_that_says_why() {
     }
     expect_problem(get("/listen/desk-1"), 404, "/listen/desk-1.wav");
     expect_problem(get("/listen/desk-1.wav?mix=plus"), 400, "`minus`");
-    // What is not known is not passed over: it would be another sound than was asked for.
+    // An unknown parameter is refused: ignoring it would play another sound than was asked for.
     for path in [
         "/listen.wav?stream=desk-1",
         "/listen.wav?mix=minus",
@@ -243,7 +243,7 @@ fn heads_ranges_and_wishes_for_titles_are_harmless() {
         whole.body.read_exact(&mut begin).unwrap();
         samples_of_endless(&begin, format(8_000, 1));
     }
-    // Who only asked for the head never was a listener; the others have left.
+    // A client that only asked for the head never was a listener; the others have left.
     desk.wait_for("empty", |now| {
         now["totals"]["listeners"] == 0 && now["totals"]["monitored_outputs"] == 0
     });
@@ -285,7 +285,7 @@ fn one_more_than_may_listen_is_told_to_come_again() {
         assert_eq!(refused.field("retry-after"), Some("5"));
         expect_problem(refused, 503, "--listeners-max");
     }
-    // What was refused opened nothing.
+    // The refused requests opened nothing.
     assert_eq!(
         desk.api("/api/v1/listeners")["totals"]["monitored_outputs"],
         1
@@ -308,7 +308,7 @@ fn a_slow_listener_skips_and_the_others_miss_nothing() {
     let mut slow = TestListener::open(desk.address(), "");
     let mut quick = TestListener::open(desk.address(), "");
     let mut wav = get(desk.address(), "/listen.wav", &[]);
-    // It reads all the while, whatever becomes of the others.
+    // It reads all the while, with any fate of the others.
     let quick = thread::spawn(move || {
         quick.listen_on();
         quick

@@ -1,8 +1,8 @@
-//! What is lost is concealed, exactly, and counted; nothing else changes.
+//! Lost packets are concealed, exactly, and counted; nothing else changes.
 
 use crate::emulator::{Coding, Path, Sender, check};
 
-/// What a stream is like that nothing happens to.
+/// The reference: a stream without trouble.
 #[test]
 fn on_a_clear_path_the_mix_is_what_was_sent() {
     for coding in [Coding::MuLaw, Coding::ALaw, Coding::Linear] {

@@ -1,5 +1,5 @@
 //! RTP through a troubled network into the mix, on virtual time: what came in time plays exactly where
-//! it belongs, whatever the network did to the order of it, and what never came is missed to the sample.
+//! it belongs, in any order of arrival, and lost packets are missed to the sample.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     rig::{BLOCK, noise, reference},
 };
 
-/// What the network does to packets.
+/// The network's effect on packets.
 #[derive(Clone, Copy)]
 struct Trouble {
     jitter_ms: u64,

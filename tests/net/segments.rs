@@ -1,4 +1,4 @@
-//! Numbers that wrap, and senders that begin anew: nothing of what comes is lost, and what was before
+//! Numbers that wrap, and senders that restart: no arrival is lost, and earlier audio
 //! is played to its end.
 
 use crate::emulator::{Coding, MS, Path, Sender, check};

@@ -1,5 +1,5 @@
-//! A sender whose clock runs 200 ppm too fast or too slow, for an hour: its samples neither run out nor
-//! pile up, none is missed or dropped, and what is told of its clock is true.
+//! A sender with a clock 200 ppm too fast or too slow, for an hour: its samples neither run out nor
+//! pile up, none is missed or dropped, and the reported skew of its clock is true.
 
 use crate::emulator::{Coding, MS, Path, SECOND, Sender, Setup};
 
@@ -16,7 +16,7 @@ const PATH_MS: f64 = 10.0;
 /// jitter is taken for skew.
 const SLACK_MS: f64 = 15.0;
 
-/// An hour of this sender. What is recorded plays `[least, most]` later, the way through the network and
+/// An hour of this sender. Its samples play `[least, most]` later, the path through the network and
 /// the packet's length taken off.
 fn check_hour(setup: Setup, ppm: f64, jitter_ns: u64, least_ms: f64, most_ms: f64) {
     let mut sender = Sender::new(11)
@@ -46,7 +46,7 @@ fn check_hour(setup: Setup, ppm: f64, jitter_ns: u64, least_ms: f64, most_ms: f6
     let off = (network.drift_ppm - ppm).abs();
     assert!(off < PPM_OFF, "{} ppm, not {ppm}", network.drift_ppm);
 
-    // Each sample tells when it was recorded.
+    // Each sample carries its time of recording.
     let (least_ms, most_ms) = (least_ms - SLACK_MS, most_ms + SLACK_MS);
     let mix = rig.output();
     assert!(mix.len() > 3590 * 8000);

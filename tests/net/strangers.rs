@@ -1,4 +1,4 @@
-//! Who is a stream: floods, refusals, silence, goodbyes, and several sources of one address. Nothing
+//! The admission of streams: floods, refusals, silence, goodbyes, and several sources of one address. Nothing
 //! that a stranger sends takes a slot or a sample from a live stream.
 
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ fn phones(packets: usize) -> Vec<Sender> {
     (1..).zip(from).map(phone).collect()
 }
 
-/// What comes of them on clear paths, and what must be heard of each.
+/// Their arrivals on clear paths, and the expected sound of each.
 fn carried(senders: &mut [Sender]) -> (Vec<Arrival>, Vec<Reference>) {
     let (mut arrivals, mut references) = (Vec::new(), Vec::new());
     for (seed, sender) in (0..).zip(senders) {

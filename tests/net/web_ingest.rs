@@ -172,7 +172,7 @@ fn handshakes_that_are_not_sound_are_refused_with_a_problem() {
 fn protocol_errors_close_only_their_connection_with_a_code() {
     let desk = Desk::open();
     let mut other = Peer::open(&desk, "?id=other&rate=8000");
-    // An unmasked frame; a frame that claims more than is taken; a length that nobody has.
+    // An unmasked frame; a frame that claims too much; an impossible length.
     let oversized = [&[0x82, 0xff][..], &(1_u64 << 40).to_be_bytes(), &[0; 4]].concat();
     for (bytes, code) in [
         (&b"\x82\x02ab"[..], 1002),
@@ -211,7 +211,7 @@ fn a_vanished_peer_and_an_idle_one_both_end() {
     // Its half stays open, and nothing comes.
     let mut still = Peer::open(&desk, "?id=still&rate=8000");
     assert_eq!(still.closed().0, 1008);
-    // Nobody knows who it is.
+    // An unidentified peer.
     let mut stranger = Peer::open(&desk, "");
     let (code, reason) = stranger.closed();
     assert_eq!(code, 1008);
@@ -220,7 +220,7 @@ fn a_vanished_peer_and_an_idle_one_both_end() {
         desk.wait_ended(id);
     }
     assert_eq!(desk.refused(Refusal::FirstMessage), 1);
-    // Nor who it is that says hello again and again.
+    // A peer that says hello again and again is unidentified, too.
     let mut chatty = Peer::open(&desk, "");
     let begun = Instant::now();
     while desk.refused(Refusal::FirstMessage) < 2 {
@@ -318,7 +318,7 @@ fn a_name_that_runs_is_taken_and_free_again_when_it_has_ended() {
     let (code, reason) = Peer::open(&desk, "?id=desk-1&rate=8000").closed();
     assert_eq!(code, 1008);
     assert!(reason.contains("\"desk-1\" runs already"), "{reason}");
-    // Told before any of the body is sent.
+    // Refused before any of the body is sent.
     let fields = [WAV, "Expect: 100-continue", "Content-Length: 1000000"];
     let answer = Request::begin(&desk, "PUT /ingest/desk-1", &fields).answer();
     assert_eq!(answer.status, 409, "{}", answer.body);
@@ -343,7 +343,7 @@ fn a_peer_that_does_not_read_loses_whole_messages_alone() {
         deaf.send(vec![0; 200]);
         thread::sleep(Duration::from_millis(20));
     }
-    // What did come is sound: whole messages, and then the close.
+    // The received part is sound: whole messages, and then the close.
     deaf.socket.close(None).unwrap();
     let mut messages = 0;
     loop {

@@ -1,4 +1,4 @@
-//! `mixpool bench` as a user runs it. Its figures agree with each other, whatever this machine holds:
+//! `mixpool bench` as a user runs it. Its figures agree with each other, on any machine:
 //! one that is slow or busy fails steps, and the answer says so.
 
 use std::{
@@ -23,7 +23,7 @@ fn bench(flags: &str) -> std::process::Output {
     mixpool(&words)
 }
 
-/// The results as JSON, whose figures agree.
+/// The results as JSON; its figures agree.
 fn results(flags: &str) -> Value {
     let output = bench(&format!("{flags} --json"));
     assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -1,4 +1,4 @@
-//! What `mixpool bench` refuses before it runs a step, and in which words.
+//! Refusals of `mixpool bench` before it runs a step, and their words.
 
 use std::process::{Command, Output};
 

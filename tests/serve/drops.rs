@@ -1,4 +1,4 @@
-//! `mixpool drops`: the figures agree with each other, whatever the machine's speed.
+//! `mixpool drops`: the figures agree with each other, at any speed of the machine.
 
 use std::fs;
 

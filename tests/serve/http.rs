@@ -1,5 +1,5 @@
-//! Where the control plane is: the port that nobody asked for, the one that is taken, and none; and what it
-//! tells of a server that stood still.
+//! The control plane's address: the default port, a taken one, and none; and its report
+//! of a server that stood still.
 
 use std::{
     collections::BTreeSet,
@@ -48,7 +48,7 @@ fn listening(process: u32) -> Vec<String> {
 
 #[test]
 fn the_next_free_port_is_taken_where_none_is_asked_for() {
-    // Ours, or somebody else's.
+    // Ours, or another program's.
     let _usual = TcpListener::bind("127.0.0.1:8080");
     let servers = [(); 2].map(|()| Server::start_anywhere(&["--synthetic", "1"]));
     let addresses = servers.each_ref().map(|server| server.client.address);
@@ -89,7 +89,7 @@ fn without_a_control_plane_nothing_listens() {
     );
     let mut log = BufReader::new(running.0.stderr.take().unwrap());
     let mut said = String::new();
-    // Once it tells how it is it has all that it will have.
+    // Once it reports its state it has all that it will have.
     while !said.contains("late ticks") {
         assert!(log.read_line(&mut said).unwrap() > 0, "{said}");
     }

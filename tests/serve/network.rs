@@ -239,7 +239,7 @@ fn timely_packets_are_mixed_exactly_and_lost_ones_counted() {
     assert_eq!(number(&network["expected_packets"]), packets);
     assert_eq!(network["lost_packets"], 1);
     assert_eq!(number(&stream["offered_samples"]), (packets - 1) * 160);
-    // A machine that stood still for too long is told by these.
+    // These figures show a machine that stood still for too long.
     let troubled = number(&stream["dropped_late_samples"]) > 0;
     assert!(troubled || is_in(&speech[..50 * 160], &mix));
     assert!(troubled || number(&stream["concealed_samples"]) == 160);

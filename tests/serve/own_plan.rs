@@ -58,7 +58,7 @@ fn a_running_server_is_planned_as_the_command_would_plan_it() {
             assert!((-100..100).contains(&less), "{less}");
         }
     }
-    // What it took to start is known, not estimated.
+    // The start's cost is measured, not estimated.
     assert!(told.startup_ns.is_some() && told.prefault_startup_ns.is_none());
     let report = running.finish(Feeders::live(Vec::new(), 1).unwrap());
     let told_ms = told.startup_ns.unwrap() as f64 / 1e6;

@@ -1,4 +1,4 @@
-//! What the README and the operations page tell people to type does what they say.
+//! The commands of the README and the operations page do as they say.
 
 use std::{collections::BTreeSet, fs, iter, path::Path, process::Command};
 
@@ -44,7 +44,7 @@ fn the_commands_of_the_pages_run() {
     for words in &commands {
         let folder = TempDir::new().unwrap();
         run(words, &folder);
-        // As a reader does who looks again.
+        // As a reader does at a second look.
         run(words, &folder);
         if words.contains(&"mix.wav".to_owned()) {
             let mix = hound::WavReader::open(folder.path().join("mix.wav")).unwrap();

@@ -1,5 +1,5 @@
 //! `--realtime` and `--mixer-cpu`: what the kernel says of the mixer thread is what the report says, what
-//! was refused is told with its remedy, and the server runs either way.
+//! refusals are logged with their remedy, and the server runs either way.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ const SCHED_FIFO: u64 = 1;
 /// A user without permissions.
 const NOBODY: u32 = 65534;
 
-/// What the kernel says of a server.
+/// The kernel's view of a server.
 struct Seen {
     /// Of the mixer thread.
     policy: u64,
@@ -58,12 +58,12 @@ fn task(server: &mut Running, name: &str) -> String {
     }
 }
 
-/// Runs a server, looks at it, and ends it; gives its report and what it said, too.
+/// Runs a server, observes and ends it; returns its report and its log, too.
 fn observe(command: &mut Command, flags: &[&str]) -> (Seen, Value, String) {
     let mut server = Running::start(
         command
             .args(["serve", "--synthetic", "2", "--json"])
-            // What is locked is paged in before: no more than is looked at.
+            // Locked memory is paged in before: no more than is observed.
             .args(["--streams-max", "2", "--ring-size", "16KiB"])
             .args(flags)
             .stdout(Stdio::piped())

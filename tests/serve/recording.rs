@@ -1,5 +1,5 @@
-//! The recording of a run: one block per tick in any format, what becomes of a run whose file cannot be made
-//! or whose disk is full, and that no file which exists is lost.
+//! The recording of a run: one block per tick in any format, the fate of a run with an impossible file
+//! or a full disk, and that no existing file is lost.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! Recordings that begin and end while the server mixes: what is in them, what is told of them, and what
-//! becomes of one whose disk is full.
+//! Recordings that begin and end while the server mixes: their contents, their reports, and the fate
+//! of one on a full disk.
 
 use std::{
     fs,
@@ -90,7 +90,7 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
     let feeders = Feeders::live(feeds, 1).unwrap();
     let handle = running.handle();
     ticks(&running, 20);
-    // Two that overlap, and one that nobody stops.
+    // Two that overlap, and one that is never stopped.
     let begun = SystemTime::now();
     let [first, second, last] = ["first.wav", "second.wav", "last.wav"].map(|name| {
         ticks(&running, 5);
@@ -269,7 +269,7 @@ fn a_folder_that_is_not_there_is_told_before_the_first_tick() {
     assert!(error.to_string().contains("/nonexistent"), "{error}");
 }
 
-/// What files may have in the process below: more than a ring between mixer and disk takes, which is a
+/// The size limit of files in the process below: more than a ring between mixer and disk takes, which is a
 /// file, too.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -314,7 +314,7 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].error.as_deref(), Some(&*error));
     assert!(failed[0].lost_samples > 0);
-    // What the disk had before is a whole file.
+    // The bytes written before are a whole file.
     let written = samples(&dir.path().join("failing.wav")).len() as u64;
     assert_eq!(written, failed[0].recorded_samples);
 }

@@ -1,4 +1,4 @@
-//! What `serve` cannot start with: more streams than slots, and fewer descriptors than it needs.
+//! Starts that `serve` refuses: more streams than slots, and fewer descriptors than it needs.
 
 use std::{
     fs,
@@ -79,7 +79,7 @@ fn a_thousand_streams_all_have_a_row() {
 }
 
 /// Two senders of one address to a server with these flags, which takes one: the reason that the second is
-/// told, and the report.
+/// receives, and the report.
 fn second_sender(flags: &[&str]) -> (String, serde_json::Value) {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");

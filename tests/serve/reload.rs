@@ -91,7 +91,7 @@ impl Server {
         self.running.signal(Signal::SIGHUP);
     }
 
-    /// Reads this config, and gives the line that says so.
+    /// Reads this config, and returns the line that says so.
     fn reload(&self, config: &str) -> String {
         fs::write(&self.config, config).unwrap();
         self.hang_up();
@@ -102,7 +102,7 @@ impl Server {
     fn send(&self, sample: i16) {
         let mut peer = TcpStream::connect(&self.address).unwrap();
         let second = sample.to_le_bytes().repeat(8000);
-        // Who is refused may be told by an error.
+        // A refused peer may see an error.
         let _ = peer.write_all(&second);
         let _ = peer.shutdown(std::net::Shutdown::Write);
         let _ = peer.read_to_end(&mut Vec::new());
@@ -199,7 +199,7 @@ fn a_broken_file_changes_nothing_and_names_key_and_reason() {
         ("ptime = \"300us\"", &["--ptime"]),
         ("rate = 16000\nptime = \"10us\"", &["--ptime"]),
         ("limiter = false", &["`limiter`", "on|off"]),
-        // What the next start would fail with.
+        // The error of the next start.
         (
             "allow = []\ntoken_file = \"/nonexistent/token\"",
             &["/nonexistent/token", "os error 2"],

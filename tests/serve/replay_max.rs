@@ -1,4 +1,4 @@
-//! As fast as possible: every sample of every file is mixed, whatever the rings hold.
+//! As fast as possible: every sample of every file is mixed, at any fill of the rings.
 
 use crate::face::{MIXPOOL, fixture, mixpool, number, report, samples, text};
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::face::{self, MIXPOOL, Running, number, samples, text};
 
-/// A server that has begun to mix, told by its log; and its standard output, unread.
+/// A server that has begun to mix, by its log; and its standard output, unread.
 fn started(flags: &[&str]) -> (Running, ChildStdout) {
     let mut server = Running::start(
         Command::new(MIXPOOL)
@@ -65,7 +65,7 @@ fn sigterm_ends_it_with_a_finished_wav_and_the_report() {
 
 #[test]
 fn a_second_ctrl_c_ends_it_at_once() {
-    // The report of so many streams is more than a pipe holds: nobody reads it, so the server that
+    // The report of so many streams is more than a pipe holds: it is not read, so the server that
     // the first Ctrl-C ended would write it for ever.
     let (mut server, mut stdout) = started(&[
         "--synthetic",

@@ -1,4 +1,4 @@
-//! A server whose process stood still: every overdue tick is run, each as late as the clock says, until
+//! A server with a stopped process: every overdue tick is run, each as late as the clock says, until
 //! none is overdue, however short a tick is, and at the end, too.
 
 use std::{

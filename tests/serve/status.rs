@@ -15,7 +15,7 @@ use crate::face::{self, MIXPOOL, Running, mixpool, stderr};
 
 const RUN: [&str; 4] = ["serve", "--synthetic", "3", "--json"];
 
-/// What a pipe gets on standard error, from a server that is ended once its first status has come.
+/// Standard error into a pipe, from a server that is ended once its first status has come.
 fn in_pipe(arguments: &[&str]) -> String {
     let mut server = Running::start(
         Command::new(MIXPOOL)
@@ -29,7 +29,7 @@ fn in_pipe(arguments: &[&str]) -> String {
     seen
 }
 
-/// What a terminal of 80 columns gets on its standard error, from a command that is ended once this has come.
+/// Standard error on a terminal of 80 columns, from a command that is ended once this has come.
 fn on_terminal(arguments: &[&str], until: &str) -> String {
     let size = Winsize {
         ws_row: 25,
@@ -54,7 +54,7 @@ fn on_terminal(arguments: &[&str], until: &str) -> String {
 /// All that comes; the command is ended once this has.
 fn seen(mut reader: impl Read, until: &str, server: &Running) -> String {
     let (mut seen, mut bytes, mut ended) = (Vec::new(), [0; 4096], false);
-    // A terminal whose other side is gone ends in an error, after all that was written.
+    // A terminal with its other side gone ends in an error, after all that was written.
     while let Ok(count @ 1..) = reader.read(&mut bytes) {
         seen.extend(&bytes[..count]);
         if !ended && String::from_utf8_lossy(&seen).contains(until) {

@@ -236,7 +236,7 @@ proptest! {
         ]),
         value in value(),
     ) {
-        // The last duration wins: whatever was accepted ends soon.
+        // The last duration wins: an accepted command ends soon.
         let flag = format!("--{flag}={value}");
         let output = mixpool(&["serve", "--synthetic=2", &flag, "--ring-size=64KiB", "--duration=60ms"]);
         prop_assert!(matches!(output.status.code(), Some(0..=2)), "{flag}: {output:?}");

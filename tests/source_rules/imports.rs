@@ -61,7 +61,7 @@ const TABLE: [(&str, &[&str]); 15] = [
     ("main", &["cli"]),
 ];
 
-/// Modules whose tests may use another, too.
+/// Modules with tests that may use another, too.
 const TABLE_OF_TESTS: [(&str, &str); 2] = [
     // They read the ring to which a stream publishes.
     ("playout", "queue"),
@@ -75,7 +75,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         .map(|(_, uses)| *uses)
 }
 
-/// The top-level names that paths of a file reach, for a file whose module lies `depth` below the
+/// The top-level names that paths of a file reach, for a file with its module `depth` below the
 /// crate root.
 fn reached(tokens: &[&str], depth: usize) -> Vec<String> {
     let mut reached = Vec::new();
@@ -197,7 +197,7 @@ fn each_layer_uses_only_what_its_row_of_the_table_allows() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// What a file `src/<module>/file.rs` with this text breaks.
+/// The rules broken by a file `src/<module>/file.rs` with this text.
 fn broken(module: &str, source: &str) -> usize {
     violations(module, 2, source, |_| false).len()
 }

@@ -4,7 +4,7 @@ use std::{env, process::Command};
 
 const IN_CHILD: &str = "MIXPOOL_TEST_IN_CHILD";
 
-/// True in the child. Elsewhere it runs the calling test, whose path is `test`, in a child that first obeys
+/// True in the child. Elsewhere it runs the calling test (`test` is its path) in a child that first obeys
 /// `shell`, and expects the test to pass.
 #[track_caller]
 pub fn in_child(test: &str, shell: &str) -> bool {

@@ -16,7 +16,7 @@ use crate::patience::brief;
 
 pub const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// What came back.
+/// The answer to a request.
 #[derive(Clone)]
 pub struct Answer {
     pub status: u16,
@@ -116,11 +116,11 @@ impl Answer {
     }
 }
 
-/// Somebody who asks.
+/// A client with its token.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub address: SocketAddr,
-    /// What goes with each request.
+    /// Headers of each request.
     pub headers: Vec<(String, String)>,
     pub description: Arc<Value>,
 }
@@ -213,7 +213,7 @@ impl Client {
         lines.join("\r\n") + "\r\n\r\n"
     }
 
-    /// What holds of every answer.
+    /// The laws of every answer.
     #[track_caller]
     pub fn check(&self, method: &str, path: &str, answer: &Answer) {
         for (name, part) in [

@@ -135,7 +135,7 @@ impl Running {
         stalled
     }
 
-    /// Waits for its end, while nobody reads what it writes.
+    /// Waits for its end, without reading its output.
     pub fn wait(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {

@@ -17,7 +17,7 @@ pub fn is_same(heard: &[i16], mix: &[i16], lost: u64) -> bool {
 
 /// Whether this stands somewhere in the mix, but for at most so many lost samples.
 pub fn is_in(heard: &[i16], mix: &[i16], lost: u64) -> bool {
-    // What was lost is silence: the first sample that is none shows most places to be others.
+    // Lost audio is silence: the first sample that is none shows most places to be others.
     let Some(first) = heard.iter().position(|&sample| sample != 0) else {
         return heard.is_empty() || mix.windows(heard.len()).any(|window| window == heard);
     };

@@ -1,4 +1,4 @@
-//! The way from datagrams to the mix, driven by hand: a receiver whose streams the rig's mixer mixes.
+//! The path from datagrams to the mix, driven by hand: a receiver with streams in the rig's mixer.
 
 use std::{
     net::SocketAddr,
@@ -28,7 +28,7 @@ pub const PTIME: u64 = 20 * MS;
 /// The playout delay: 40 ms of jitter, and what a block takes from its first sample to its tick.
 pub const DELAY: Duration = Duration::from_millis(90);
 
-/// Admits to the rig's pool; the mixer is told between ticks.
+/// Admits to the rig's pool; the mixer gets the commands between ticks.
 struct Door {
     pool: Pool,
     clock: MixClock,

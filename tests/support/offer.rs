@@ -1,4 +1,4 @@
-//! Frames for a stream whose source is the test.
+//! Frames for a stream fed by the test.
 
 use std::convert::Infallible;
 

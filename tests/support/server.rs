@@ -19,7 +19,7 @@ use crate::{
 pub struct Server {
     pub running: face::Running,
     pub client: Client,
-    /// What it said until it said where its API is.
+    /// Its output up to the line with its API's address.
     begin: String,
     log: Option<JoinHandle<String>>,
 }

@@ -66,7 +66,7 @@ impl Drop for Pinned {
     }
 }
 
-/// What one contender's rounds cost, each in nanoseconds of one operation.
+/// The cost of one contender's rounds, each in nanoseconds of one operation.
 #[derive(Debug, Clone, Default)]
 pub struct Times(Vec<f64>);
 
@@ -102,7 +102,7 @@ impl Times {
     }
 }
 
-/// What is reported of many rounds.
+/// The report of many rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     pub median: f64,
@@ -110,14 +110,14 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// What reading the clock twice takes: the middle of many.
+/// The time of reading the clock twice: the middle of many.
 static CLOCK: LazyLock<Duration> = LazyLock::new(|| {
     let mut empty = [(); 10_001].map(|()| Instant::now().elapsed());
     empty.sort();
     empty[empty.len() / 2]
 });
 
-/// Times one call, less what the clock itself takes. What it gives is kept from the optimiser.
+/// Times one call, less the clock's own time. Its result is kept from the optimiser.
 pub fn time<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let clock = *CLOCK;
     let begun = Instant::now();

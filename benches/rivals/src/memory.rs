@@ -78,7 +78,7 @@ impl Deref for Shared {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: so many bytes are mapped, zeroed by the kernel; `&self` keeps writers away, and
-        // nobody else has the memory file.
+        // no other thread has the memory file.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
     }
 }

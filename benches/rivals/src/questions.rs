@@ -11,7 +11,7 @@ mod wake;
 
 use crate::{measure::Run, report::Answer};
 
-/// A question and who answers it.
+/// A question and the code that answers it.
 pub struct Question {
     pub name: &'static str,
     pub asks: &'static str,

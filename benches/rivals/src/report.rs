@@ -11,7 +11,7 @@ use crate::{
     questions::Question,
 };
 
-/// What a table shows times in. Figures are kept in nanoseconds.
+/// The unit of a table. Figures are kept in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Unit {
     #[serde(rename = "ns")]
@@ -49,7 +49,7 @@ pub struct Row {
     pub max_ns: f64,
     /// The median divided by that of the case's limit, which itself has 1.
     pub times_limit: Option<f64>,
-    /// What the median comes to.
+    /// The rate of the median.
     pub bytes_per_second: Option<f64>,
 }
 
@@ -93,7 +93,7 @@ impl Bar {
 pub struct Answer {
     pub question: String,
     pub asks: String,
-    /// The operation whose time is given.
+    /// The measured operation.
     pub per: String,
     pub unit: Unit,
     pub command: String,
@@ -130,7 +130,7 @@ impl Answer {
         self.machine = Some(machine.clone());
     }
 
-    /// Adds the rows of one case, whose operation moves so many bytes. The limit is one of them, by
+    /// Adds the rows of one case; an operation moves so many bytes. The limit is one of them, by
     /// its name, or there is none.
     pub fn case(&mut self, case: &str, limit: &str, bytes: usize, rows: &Rows) {
         let limit = rows.iter().find(|(contender, _)| contender == limit);

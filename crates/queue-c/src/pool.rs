@@ -267,7 +267,7 @@ fn is_empty(stats: &RingStats) -> bool {
     stats.filled_bytes == 0 || stats.corrupt
 }
 
-/// The kernel's 64 bits of an event whose `data.u32` is `id`, on any byte order.
+/// The kernel's 64 bits of an event with `data.u32` of `id`, on any byte order.
 fn data_u32(id: u32) -> u64 {
     let [a, b, c, d] = id.to_ne_bytes();
     u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0])

@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let producer = pool.acquire()?;
         threads.push(thread::spawn(move || publish_for_a_while(producer)));
     }
-    // Somebody who says when it is over, as a signal or a socket would.
+    // Signals the end, as a signal or a socket would.
     let stopper = thread::spawn(move || {
         for thread in threads {
             thread.join().expect("a publisher is well");

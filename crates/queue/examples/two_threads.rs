@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         consumer.wait(None)?;
         while let Some(lease) = consumer.next_ready() {
             while let Some(message) = consumer.get(lease)? {
-                // In place: the slice is the ring's own memory until the ack gives it back.
+                // In place: the slice is the ring's own memory until the ack returns it.
                 if message.dropped_before() > 0 {
                     let text = String::from_utf8_lossy(&message);
                     println!("{} dropped just before {text:?}", message.dropped_before());

@@ -6,7 +6,7 @@
 //! own or the application's; a single lease can be [detached](Consumer::detach) and read by another thread. The
 //! queue knows nothing of what it carries.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //! - A message has any size up to [`Producer::message_max`] and is always one contiguous slice, for
 //!   the writer and for the reader: each ring's memory is mapped twice, back to back.
 //! - A publish never waits and never overwrites. A full ring drops the new message and counts it.
@@ -15,7 +15,7 @@
 //! - Counts are exact at rest: offered = published + dropped, and after close and drain
 //!   published = got.
 //!
-//! # What it does not do
+//! # Not provided
 //! - No order between producers; no waiting for room; no memory beyond the pool.
 //!
 //! ```

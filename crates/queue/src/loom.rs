@@ -109,7 +109,7 @@ mod stand_ins {
     /// Heap memory in place of the mirrored file: loom sees no mapped memory.
     ///
     /// A ring is twice its capacity long, so a record is contiguous here too: both sides address it by
-    /// the position of its start. What the doubled mapping adds, one byte at two addresses, is not in
+    /// the position of its start. The doubled mapping's own part, one byte at two addresses, is not in
     /// this model; instead every access is noted against the *backing* bytes, in granules of 8, so that
     /// the checker reports two accesses to one byte that the protocol does not order.
     pub(crate) mod memory {

@@ -236,7 +236,7 @@ impl Range {
         Ok(Self { start, bytes })
     }
 
-    /// Two ranges in place of one; each gives back its own part.
+    /// Two ranges in place of one; each frees its own part.
     fn split_at(self, bytes: usize) -> (Self, Self) {
         let after = Self {
             start: self.at(bytes, 0),

@@ -9,7 +9,7 @@
 //! `.ci/weaken` shows that they bite: it weakens each memory order and removes each fence in turn,
 //! and a model must fail.
 //!
-//! # What a model must not do
+//! # Orders that a model must avoid
 //! An order that comes from elsewhere hides a missing one. A thread that is spawned or joined, the
 //! registry's mutex, the fence of a commit and the bell of a wake that came all bring an order along;
 //! so what a model is about happens between them.
@@ -35,7 +35,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 }
 
 /// Where there are too many: those with so many `preemptions`, at most. How often a thread may be
-/// interrupted, that is, where it does not sleep or end. What the fences prevent needs one or two.
+/// interrupted, that is, where it does not sleep or end. The effects that fences prevent need one or two.
 fn model_with(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -96,7 +96,7 @@ fn take(consumer: &mut Consumer, lease: LeaseId) -> Option<u64> {
     Some(number)
 }
 
-/// What a woken consumer heard of one lease.
+/// The woken consumer's findings of one lease.
 #[derive(Debug)]
 struct Heard {
     lease: LeaseId,

@@ -381,7 +381,7 @@ impl Shared {
         })
     }
 
-    /// Returns a slot whose ring is closed and empty. Only the half that read it calls it.
+    /// Returns a slot with a closed and empty ring. Only the half that read it calls it.
     pub(crate) fn release(&self, lease: LeaseId) {
         let mut registry = self.registry();
         let ring = self.ring_stats(lease.slot());

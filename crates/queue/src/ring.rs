@@ -167,7 +167,7 @@ impl Counter {
 }
 
 impl Words {
-    /// A ring whose first record lies at `start`, a multiple of 8.
+    /// A ring with its first record at `start`, a multiple of 8.
     pub(crate) fn starting_at(start: u64) -> Self {
         let words = Self::default();
         words.rest_at(start);
@@ -368,7 +368,7 @@ impl Producer {
     /// It counts nothing when it refuses: to ask is not to offer. A caller that drops the message says so
     /// with [`count_drop`](Self::count_drop); one that may wait tries again later.
     ///
-    /// The bytes hold whatever an earlier message left there.
+    /// The bytes hold the remains of an earlier message.
     ///
     /// # Errors
     /// [`ReserveError::Full`] now, [`ReserveError::TooLarge`] ever, or
@@ -423,7 +423,7 @@ impl Producer {
         self.read_seen = consumer.read.load(Ordering::Acquire);
     }
 
-    /// Publishes the record whose payload was written behind the next header.
+    /// Publishes the record written behind the next header.
     #[expect(
         clippy::inline_always,
         reason = "calls cost as much as the rest of a small publish"
@@ -455,7 +455,7 @@ impl Producer {
     /// Notes the fill that the next `bytes` make, while the consumer cannot have acked them yet.
     ///
     /// The cached fill is an upper bound. Only when it exceeds the mark by more than the slack is the
-    /// consumer's line looked at: a steady stream, whose fill is its mark, would otherwise take that
+    /// consumer's line looked at: a steady stream, with a fill at its mark, would otherwise take that
     /// line from the consumer at every commit.
     #[cold]
     fn raise_high_water(&mut self, bytes: u64) {
@@ -804,7 +804,7 @@ impl BatchSize {
 }
 
 /// The oldest message of a ring, in place: contiguous, starting at a multiple of 8 bytes.
-/// [Ack](Self::ack) gives its space back; dropping it leaves it to the next `get`.
+/// [Ack](Self::ack) frees its space; dropping it leaves it to the next `get`.
 #[derive(Debug)]
 pub struct Message<'a> {
     reader: &'a mut Reader,
@@ -817,7 +817,7 @@ impl Message<'_> {
         self.record.dropped_before
     }
 
-    /// Gives the message's space back to the producer. Wait-free.
+    /// Returns the message's space to the producer. Wait-free.
     pub fn ack(self) {
         let mut size = BatchSize::default();
         size.add(&self.record);
@@ -833,7 +833,7 @@ impl Deref for Message<'_> {
     }
 }
 
-/// The oldest messages of a ring, in place. [Ack](Self::ack) gives their space back at once;
+/// The oldest messages of a ring, in place. [Ack](Self::ack) frees their space at once;
 /// dropping it leaves them to the next `get`.
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -862,7 +862,7 @@ impl Batch<'_> {
         })
     }
 
-    /// Gives the space of all its messages back to the producer, by one store. Wait-free.
+    /// Returns the space of all its messages to the producer, by one store. Wait-free.
     pub fn ack(self) {
         self.reader.ack(&self.size);
     }

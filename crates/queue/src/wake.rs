@@ -288,7 +288,7 @@ pub(crate) enum Barrier {
     Both,
     /// The arming side alone. A commit has no more than a compiler fence, and the arming calls
     /// `membarrier(2)`, which runs a full fence on every core that runs a thread of this process, and so
-    /// in the midst of whatever commit is under way there. A commit that stored before it is seen by the
+    /// in the midst of any commit under way there. A commit that stored before it is seen by the
     /// look after it; one that stores later looks later still, and sees `armed`. Threads that do not run
     /// had a full fence when they were switched out. Worth it where arming is rare: it enters the kernel
     /// and interrupts the other cores, some microseconds.

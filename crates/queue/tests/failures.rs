@@ -49,7 +49,7 @@ impl Refusal {
         let conditions = self.arguments.iter().map(|&(index, value)| {
             SeccompCondition::new(index, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, value).unwrap()
         });
-        // No rule means: whatever the arguments.
+        // No rule means any arguments.
         let rules = match conditions.collect::<Vec<_>>() {
             none if none.is_empty() => vec![],
             some => vec![SeccompRule::new(some).unwrap()],

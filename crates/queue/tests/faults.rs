@@ -14,7 +14,7 @@ fn faults() -> i64 {
         .minor_page_faults()
 }
 
-/// Publishes a message of `bytes` of `source` and reads it back; gives its address.
+/// Publishes a message of `bytes` of `source` and reads it back; returns its address.
 fn pass(producer: &mut Producer, consumer: &mut Consumer, source: &[u8]) -> usize {
     producer.publish(source).unwrap();
     let message = consumer.get(producer.lease()).unwrap().unwrap();
@@ -60,7 +60,7 @@ fn sizes() -> [PoolBuilder; 3] {
         .map(|(slots, ring_bytes)| Pool::builder().slots(slots).ring_bytes(ring_bytes))
 }
 
-/// What is asked for makes every page present.
+/// Each option makes every page present.
 fn check(ask: impl Fn(PoolBuilder) -> PoolBuilder) {
     // Once through the code itself, which faults in as it is first run.
     let small = Pool::builder().slots(1).ring_bytes(PAGE);

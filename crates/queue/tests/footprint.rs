@@ -1,4 +1,4 @@
-//! A pool that is really built takes what its plan says, by `/proc`'s account, and gives it back.
+//! A pool that is really built takes the plan's memory, by `/proc`'s account, and frees it.
 //!
 //! One test, alone in its process: any other thread would add to the same account.
 
@@ -11,7 +11,7 @@ use std::{
 
 use mixpool_queue::{Host, Pool, PoolPlan};
 
-/// What the process takes now.
+/// The process's present use.
 #[derive(Debug, Clone, Copy)]
 struct Account {
     descriptors: u64,
@@ -58,7 +58,7 @@ impl Rings {
         let mut rings = Self::default();
         let mut ours = false;
         for line in smaps.lines().map(Result::unwrap) {
-            // Fields are `Name: value`; a line whose first word does not end so starts a mapping.
+            // Fields are `Name: value`; a line with another first word starts a mapping.
             if !line
                 .split(' ')
                 .next()
@@ -139,7 +139,7 @@ fn check_built(plan: &PoolPlan, before: Account, built: Account, pages: Pages) {
     assert_eq!(built.rings, expected);
 
     // Beyond the rings, which are exact above, there are the metadata, in the heap, and what malloc takes
-    // or gives back meanwhile.
+    // or frees meanwhile.
     let rings = before.virtual_bytes + plan.virtual_bytes;
     assert!(
         (rings.saturating_sub(MIB)..=rings + plan.metadata_bytes + MIB)
@@ -182,7 +182,7 @@ fn check_metadata() {
     );
 }
 
-/// malloc gives threads address space of their own, some 64 MiB, and keeps it for later ones. A prefault's
+/// malloc reserves address space for each thread, some 64 MiB, and keeps it for later ones. A prefault's
 /// threads find it here.
 fn start_threads() {
     let count = thread::available_parallelism().unwrap().get();

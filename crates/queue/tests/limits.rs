@@ -1,4 +1,4 @@
-//! What cannot be built is refused with an error that says why and what would fit, and leaves
+//! An impossible pool is refused with an error that says why and which size would fit, and leaves
 //! neither a descriptor nor a mapping behind.
 //!
 //! A limit of the process would fall on other tests too, so each test of one runs itself again in

@@ -1,4 +1,4 @@
-//! What must never wait never does: publish, get, ack and drain neither allocate nor free, take no lock, and
+//! Real-time calls never wait: publish, get, ack and drain neither allocate nor free, take no lock, and
 //! enter the kernel nowhere but for the one eventfd write of a wake.
 //!
 //! `.ci/sanitize realtime` builds and runs this under the sanitizer that ends the process at the first

@@ -1,4 +1,4 @@
-//! A soak: 64 producers that come and go for as long as it is told to, messages of random sizes with
+//! A soak: 64 producers that come and go for a set time, messages of random sizes with
 //! a checksum in each, stalls on both sides.
 //!
 //! At the end each count is exact, by lease and over the pool's lifetime: offered = published +
@@ -25,26 +25,26 @@ use mixpool_queue::{AcquireError, Consumer, Drained, LeaseId, Pool, PoolStats, P
 use support::{PAGE, Random, pool, tally};
 
 const PRODUCERS: u64 = 64;
-/// Some short: who comes may find every slot taken.
+/// Some short: a producer may find every slot taken.
 const SLOTS: usize = PRODUCERS as usize - 4;
 const RING_BYTES: usize = 4 * PAGE;
 /// Bytes of a message before its noise: checksum, number.
 const HEADER: usize = 12;
 /// Beyond what any lease takes to end; a ring that lost its wake never does.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What resident memory may grow by once all is warm: an allocator's odds and ends. A long run gives
-/// out so many leases that a few bytes lost with each would exceed it. A sanitizer's own bookkeeping
+/// The allowed growth of resident memory once all is warm: an allocator's odds and ends. A long run leases
+/// so often that a few bytes lost with each would exceed it. A sanitizer's own bookkeeping
 /// knows no bound.
 const GROWTH_MAX_BYTES: u64 = if cfg!(sanitized) { u64::MAX } else { 1 << 20 };
 
-/// What a producer knows of its lease when it leaves.
+/// A producer's own counts of its lease when it leaves.
 #[derive(Debug, Clone, Copy, Default)]
 struct Told {
     published: Tally,
     dropped: Tally,
 }
 
-/// What the threads share beside the pool.
+/// State shared by the threads beside the pool.
 #[derive(Default)]
 struct Desk {
     stop: AtomicBool,
@@ -122,7 +122,7 @@ fn publish_some(producer: &mut Producer, random: &mut Random) -> Told {
     told
 }
 
-/// A producer that comes and goes until it is told to stop.
+/// A producer that comes and goes until asked to stop.
 fn come_and_go(pool: &Pool, desk: &Desk, seed: u64) {
     let mut random = Random::seeded(seed);
     while !desk.stop.load(Ordering::Relaxed) {
@@ -141,11 +141,11 @@ fn come_and_go(pool: &Pool, desk: &Desk, seed: u64) {
     desk.gone.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What the consumer heard of one lease.
+/// The consumer's counts of one lease.
 #[derive(Debug, Clone, Copy, Default)]
 struct Heard {
     got: Tally,
-    /// Messages told of as dropped.
+    /// Messages reported as dropped.
     lost: u64,
 }
 
@@ -192,7 +192,7 @@ fn serve(
     drained.unwrap()
 }
 
-/// A lease ended: what its producer told, what was heard and what the pool counted are the same.
+/// A lease ended: its producer's, the consumer's and the pool's counts are the same.
 fn compare(consumer: &mut Consumer, lease: LeaseId, heard: Heard, desk: &Desk) -> Told {
     let told = desk.told.lock().unwrap().remove(&lease);
     let told = told.expect("a producer tells before it closes");
@@ -216,7 +216,7 @@ fn held() -> (usize, u64) {
     (descriptors, pages * PAGE as u64)
 }
 
-/// What the consumer found.
+/// The consumer's findings.
 struct Found {
     /// Over all leases.
     told: Told,
@@ -225,7 +225,7 @@ struct Found {
     held: [(usize, u64); 2],
 }
 
-/// Consumes for `time`, tells the producers to stop, and goes on until the last has gone.
+/// Consumes for `time`, asks the producers to stop, and goes on until the last has gone.
 fn consume(pool: &Pool, consumer: &mut Consumer, desk: &Desk, time: Duration) -> Found {
     let began = Instant::now();
     let mut random = Random::seeded(0);

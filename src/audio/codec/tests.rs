@@ -52,7 +52,7 @@ fn intervals(encoding: Encoding) -> Vec<(i32, i32)> {
         .collect()
 }
 
-/// What a byte and its bitwise scrambling stand for: positive or not, and the interval.
+/// The sign and the interval of a byte, after its bitwise scrambling is undone.
 fn unscrambled(encoding: Encoding, byte: u8) -> (bool, usize) {
     match encoding {
         Encoding::MuLaw => (byte & 0x80 != 0, usize::from(!byte & 0x7f)),
@@ -123,7 +123,7 @@ fn other_implementations_give_the_same_bytes_and_samples() {
 
     let encoded_crc = |encoding, samples: Vec<i16>| crc32fast::hash(&encoded(encoding, &samples));
     let (all, positive) = (i16::MIN..=i16::MAX, 0..=i16::MAX);
-    // By audioop, whose negative mu-law drops two bits first, and so has 508 samples a code further out.
+    // By audioop. Its negative mu-law drops two bits first, so each code lies 508 samples further out.
     assert_eq!(encoded_crc(Encoding::ALaw, all.collect()), 0x9133_796e);
     assert_eq!(
         encoded_crc(Encoding::MuLaw, positive.collect()),

@@ -89,7 +89,7 @@ impl Envelope {
             && in_order(&self.history, self.oldest).eq(in_order(&other.history, other.oldest))
     }
 
-    /// Takes the gain that one instant requires, `0..=ONE`, and gives the smoothed one.
+    /// Takes the gain required at one instant, `0..=ONE`, and returns the smoothed one.
     ///
     /// Constant time on average; at most `window` steps.
     pub(super) fn next(&mut self, required: u32) -> u32 {

@@ -116,7 +116,7 @@ impl Rate {
         }
     }
 
-    /// Gives all that is missing to the exact length.
+    /// Emits the rest, up to the exact length.
     pub(super) fn finish(&mut self, emit: &mut impl FnMut(&[f32])) {
         let exact = (u128::from(self.taken) * u128::from(2 * self.phases) + u128::from(self.step))
             / u128::from(2 * self.step);

@@ -55,7 +55,7 @@ fn snr_db(source_hz: u32, bus_hz: u32, tone_hz: f64) -> f64 {
 
 #[test]
 fn a_tone_keeps_its_frequency_level_and_phase() {
-    // The last three are odd pairs, whose sincs are interpolated.
+    // The last three are odd pairs, with interpolated sincs.
     let pairs = [
         (44_100, 8_000),
         (48_000, 8_000),

@@ -51,8 +51,8 @@ impl Buffer {
         self.lost_samples
     }
 
-    /// Takes samples whose first is `at`. What should have come before them and did not is silence, and
-    /// counted; what came before already is passed over. Gives how many samples of silence it put in.
+    /// Takes samples; the first is `at`. Samples missing before them become silence, and are
+    /// counted; samples that came before are skipped. Returns how many samples of silence it put in.
     pub(super) fn push(&mut self, at: u64, samples: &[i16]) -> u64 {
         if samples.is_empty() {
             return 0;

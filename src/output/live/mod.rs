@@ -1,9 +1,9 @@
-//! What listeners hear: the whole mix, a stream alone, the mix without a stream.
+//! Audio for listeners: the whole mix, a stream alone, the mix without a stream.
 //!
 //! Each output has a ring from the mixer, and here a circle of its last seconds in which every listener
 //! has a place of its own ([`Cursor`]). A listener costs the mixer nothing, and others nothing but the
-//! time to send: who is too slow falls out of the circle, goes on near the newest, and what it missed is
-//! counted. Listeners of an output who are in step share the bytes of their chunks ([`Grid`]).
+//! time to send: a slow one falls out of the circle, goes on near the newest, and its missed samples are
+//! counted. Listeners of an output that are in step share the bytes of their chunks ([`Grid`]).
 //!
 //! Passive: it has no thread and no socket. Its owner waits for [`Live::as_fd`], calls [`Live::drain`] and
 //! lets its listeners [`read`](Live::read). A frame that a full ring refused, because the owner was late,
@@ -87,7 +87,7 @@ pub struct Live {
     blocks: VecDeque<(u64, u64)>,
     blocks_max: usize,
     monitors: HashMap<OutputId, Output>,
-    /// By slot: whose ring it is.
+    /// The owner of each ring, by slot.
     owners: Box<[Option<(LeaseId, OutputId)>]>,
     /// Number of the last output.
     last: u64,
@@ -195,7 +195,7 @@ impl Live {
         Ok((id, producer))
     }
 
-    /// Forgets an output: nobody listens to it any more. What still comes in its ring is thrown away,
+    /// Forgets an output without listeners. Frames that still come in its ring are discarded
     /// until the mixer closes that. Nothing happens to the whole mix.
     pub fn close(&mut self, id: OutputId) {
         if let Some(output) = self.monitors.remove(&id) {
@@ -254,7 +254,7 @@ impl Live {
                 self.push_monitor(lease, drained == Some(Drained::Closed));
             }
             if drained == Some(Drained::Closed) {
-                // It was closed and drained just now, and nobody else releases.
+                // It was closed and drained just now, and only this thread releases.
                 let _ = self.consumer.release(lease);
             }
         }
@@ -315,7 +315,7 @@ impl Live {
                     output.buffer.push(at, samples);
                     continue;
                 }
-                // A block that was lost is not known: what comes next tells of the gap.
+                // A lost block is not known: the next one shows the gap.
                 let Ok(block) = blocks.binary_search_by_key(&at, |&(begin, _)| begin) else {
                     continue;
                 };

@@ -1,4 +1,4 @@
-//! What one output gives to listen to, and the place of each who listens.
+//! One output's audio for its listeners, and the place of each listener.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{buffer::Buffer, grid::Grid};
 use crate::audio::Encoding;
 
-/// Chunks that are kept for others who ask for the same: more than listeners in step ask for between two
+/// Chunks that are kept for other listeners in step: more than these ask for between two
 /// blocks.
 const RECENT_CHUNKS: usize = 32;
 

@@ -13,7 +13,7 @@ fn live() -> (Live, Producer) {
     Live::new(Format::new(8_000, 1).unwrap(), BLOCK).unwrap()
 }
 
-/// What the mixer does: a frame, or a drop if the ring is full.
+/// Acts as the mixer: a frame, or a drop if the ring is full.
 fn publish(producer: &mut Producer, at: u64, samples: &[i16]) {
     let bytes = frame_bytes(samples.len());
     let Ok(mut reservation) = producer.reserve(bytes) else {
@@ -30,7 +30,7 @@ fn readable(live: &Live) -> bool {
     poll(&mut fds, PollTimeout::ZERO).unwrap() == 1
 }
 
-/// The samples `from..to` of a mix in which each tells its index.
+/// The samples `from..to` of a mix that counts its own indices.
 fn ramp(from: u64, to: u64) -> Vec<i16> {
     (from..to).map(|index| index as i16).collect()
 }
@@ -92,7 +92,7 @@ impl Reader {
         false
     }
 
-    /// What was sent and what was skipped is all there was, to the sample.
+    /// Sent and skipped samples add up to all, to the sample.
     fn expect_all_accounted(&self) {
         let passed = self.cursor.at().unwrap_or(0) - self.began.unwrap_or(0);
         assert_eq!(
@@ -238,7 +238,7 @@ fn samples_a_full_ring_refused_are_silence_at_their_index() {
     assert_eq!(live.measure().samples, (late + 10) * BLOCK as u64);
 }
 
-/// What the mixer sends to a monitor of the mix without a stream: samples, or nothing where it is the mix.
+/// A monitor of the mix without a stream carries samples, or empty frames where it is the mix.
 #[test]
 fn a_mix_minus_is_its_own_frames_or_the_whole_mix() {
     let (mut live, mut tap) = live();
@@ -451,7 +451,7 @@ proptest! {
             }
         }
         prop_assert_eq!(live.skipped_samples(), skipped);
-        // What was dropped after the last frame that came is known to nobody.
+        // Drops after the last frame that came cannot be known.
         let figures = live.figures(OutputId::MIX).unwrap();
         prop_assert_eq!(figures.lost_samples + (number * 160 - figures.end), lost);
     }

@@ -1,17 +1,17 @@
 //! The mix at a listener's rate, by the mix's own time.
 //!
 //! Sample `j` of the output stands where the mix's sample `j * mix rate / output rate` stands, whichever
-//! converter made it. So two listeners of one rate who hear the same get the same samples, and one who
+//! converter made it. So two listeners of one rate and one mix get the same samples, and one that
 //! goes over from his own mix to that of all, or back, hears no seam.
 //!
 //! A converter that was left out for a while is brought up to date with what was heard last: as much of
-//! it as its memory is long. It is never built anew, since building the filter is what costs.
+//! it as its memory is long. It is never rebuilt, since building the filter is the cost.
 
 use std::collections::VecDeque;
 
 use crate::audio::{ConvertError, Converter, Format};
 
-/// What was heard last: interleaved samples of the mix.
+/// The latest interleaved samples of the mix.
 #[derive(Debug)]
 pub(super) struct History {
     samples: VecDeque<i16>,
@@ -33,7 +33,7 @@ impl History {
         }
     }
 
-    /// The samples from `at` on. What lies between them and what is known was not heard: silence.
+    /// Appends the samples from `at` on. A gap before them is silence.
     pub(super) fn push(&mut self, at: u64, samples: &[i16]) {
         if at != self.end {
             self.samples.clear();

@@ -22,7 +22,7 @@ pub(crate) struct ReturnFormat {
     pub(crate) form: Form,
 }
 
-/// What is made of samples for a listener.
+/// The message format of a participant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// Messages of AudioSocket, which claim this rate: one, unless the samples are more than it can hold.
@@ -68,7 +68,7 @@ fn encode(encoding: Encoding, samples: &[i16], out: &mut Vec<u8>) {
     encoding.encode(samples, &mut out[start..]);
 }
 
-/// What goes back to a peer for a frame of the mix.
+/// The reply to a peer for a frame of the mix.
 #[derive(Debug)]
 pub(crate) enum Reply<'a> {
     /// A message, or several.
@@ -127,8 +127,8 @@ impl Mix {
         }
         self.history.push(at, samples);
         self.blocks.push_back((at, samples.into()));
-        // Strangers choose the rates: what nobody hears any more is not kept. Who comes again finds in the
-        // history what a converter has to have heard.
+        // Peers choose the rates: an unused one is not kept. A peer that returns finds in the
+        // history the samples that its converter needs.
         let kept = self.kept;
         self.shared
             .retain(|_, shared| shared.at.is_none_or(|made| made + kept >= at));
@@ -139,7 +139,7 @@ impl Mix {
     }
 }
 
-/// What one listener hears.
+/// The return path of one participant: its own mix-minus, or the shared mix.
 #[derive(Debug)]
 pub(crate) struct ReturnEncoder {
     return_format: ReturnFormat,
@@ -327,8 +327,8 @@ mod tests {
         assert!(encoder.encode(0, &[], &mut mix).unwrap().is_some());
     }
 
-    /// What one hears whose own mix differs from that of all in some blocks is, sample for sample, what
-    /// a converter would give that never heard anything else.
+    /// A participant's audio that differs from the mix in some blocks is, sample for sample, the output of
+    /// a converter that never had other input.
     #[test]
     fn to_speak_now_and_then_leaves_no_seam() {
         for rate_hz in [8_000, 16_000, 44_100] {

@@ -35,7 +35,7 @@ pub(crate) struct ReturnRings {
     consumer: Consumer,
     tap: LeaseId,
     pub(crate) mix: Mix,
-    /// By slot: whose ring it is.
+    /// The owner of each ring, by slot.
     owners: Box<[Option<Owner>]>,
     frames: Vec<Taken>,
     samples: Vec<i16>,
@@ -45,7 +45,7 @@ pub(crate) struct ReturnRings {
 struct Owner {
     lease: LeaseId,
     key: u64,
-    /// Frames that the ring had no room for, as far as was told.
+    /// Frames that a full ring refused, as far as reported.
     dropped: u64,
 }
 
@@ -57,7 +57,7 @@ struct Taken {
     to: usize,
 }
 
-/// What comes for one listener.
+/// One arrival for one listener.
 #[derive(Debug)]
 pub(crate) enum Returned<'a> {
     /// A frame: where it begins, and its samples, or none.
@@ -121,7 +121,7 @@ impl ReturnRings {
             }
             if drained == Some(Drained::Closed) {
                 self.owners[lease.slot()] = None;
-                // It was closed and drained just now, and nobody else releases.
+                // It was closed and drained just now, and only this thread releases.
                 let _ = self.consumer.release(lease);
             }
         }
@@ -214,7 +214,7 @@ mod tests {
         ReturnRings::new(3, &clock).unwrap()
     }
 
-    /// The mixer goes on while a pass is under way: it sends a block of the mix, whose ring this pass has
+    /// The mixer goes on during a pass: it sends a block of the mix, to a ring that this pass has
     /// seen already, and a frame that means it, to a ring that it has not.
     #[test]
     fn a_frame_never_comes_before_the_block_that_it_means() {
@@ -246,7 +246,7 @@ mod tests {
                 }
             }
         };
-        // What comes behind a pass's back is of the next.
+        // Frames that come behind a pass are of the next.
         return_rings.drain(&mut deliver);
         return_rings.drain(&mut deliver);
         played.sort_unstable();

@@ -1,4 +1,4 @@
-//! What goes back to a peer: whole messages, or none of them.
+//! Sends messages to a peer: whole ones, or none of them.
 //!
 //! A message is written at once, by one call. If the kernel takes a part of it, the rest is kept, and goes
 //! out when there is room; until then further messages are refused, not queued. So a peer that does not
@@ -72,7 +72,7 @@ fn write(bytes: &[u8], to: &mut impl Write) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    /// A peer whose kernel has room for so many bytes.
+    /// A peer with so many bytes of room in its kernel.
     #[derive(Default)]
     struct Peer {
         room: usize,

@@ -2,7 +2,7 @@
 //!
 //! A regular file is created, never found there; or, to overwrite one, locked first and emptied then. Either
 //! way it stays locked as long as it is open, so two recordings never share a file. Its header always counts
-//! what lies behind it, also after a disk that is full. What is no regular file (a pipe, a FIFO, a device) keeps
+//! the bytes behind it, also after a full disk. Anything but a regular file (a pipe, a FIFO, a device) keeps
 //! nothing that could be lost: it gets a WAV without an end.
 
 use std::{
@@ -258,7 +258,7 @@ fn exists(path: &Path) -> RecordingError {
 #[derive(Debug)]
 pub(super) enum Fault {
     Io(io::Error),
-    /// What happened to the file.
+    /// The change that happened to the file.
     Changed(&'static str),
     /// The size that its format can count is reached.
     Full,
@@ -352,7 +352,7 @@ impl GrowingWav {
     }
 
     /// After a failure: makes the file end with the last whole sample that it took, if it lets that be done.
-    /// Gives the samples that it then has; none if that cannot be known.
+    /// Returns the samples that it then has; none if that cannot be known.
     pub(super) fn salvage(&self) -> Option<u64> {
         let sample_bytes = 2 * u64::from(self.format.channels());
         if self.is_stream() {

@@ -288,7 +288,7 @@ fn a_recording_whose_file_never_came_fails() {
     assert_eq!((recorded.samples, recorded.lost_samples), (0, BLOCK as u64));
 }
 
-/// What another program does to a file of which a second was written; the error, and the samples told.
+/// Changes a file from outside after a second was written; the error, and the samples reported.
 fn changed(act: impl FnOnce(&Path)) -> (String, u64) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");

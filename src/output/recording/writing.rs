@@ -24,10 +24,10 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// A WAV counts its bytes in 32 bits, and its header wants a few.
 pub(super) const DATA_BYTES_MAX: u64 = u32::MAX as u64 - 1024;
 
-/// What the writing thread tells as it goes.
+/// The figures that the writing thread publishes.
 ///
 /// # Memory orders
-/// The store to the phase (Release) pairs with its load (Acquire): who sees that a recording has ended sees
+/// The store to the phase (Release) pairs with its load (Acquire): a reader of an ended phase sees
 /// its last figures.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -215,7 +215,7 @@ impl Writing {
     /// The first error ends the recording, and is logged at once: the report may be days away.
     fn give_up(&mut self, wav: &GrowingWav, fault: Fault) {
         if let Some(salvaged) = wav.salvage() {
-            // What waits is all silence, or none of it is.
+            // The waiting samples are all silence, or none are.
             if self.replaced > self.flushed_replaced {
                 self.flushed_replaced += salvaged.saturating_sub(self.flushed);
             }

@@ -9,7 +9,7 @@ use crate::wire::{
 /// Most bytes of samples in a packet: with its headers it fits an Ethernet frame, also through a tunnel.
 const PAYLOAD_BYTES_MAX: usize = 1400;
 
-/// What is random about a stream.
+/// The random start values of a stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chance {
     pub(super) ssrc: u32,
@@ -91,7 +91,7 @@ impl Packets {
         self.begun
     }
 
-    /// Gives the packets of a block to `send`, each with its count of payload bytes: one, or as many of
+    /// Passes the packets of a block to `send`, each with its count of payload bytes: one, or as many of
     /// one length as it takes to keep them below 1500 bytes. `send` says whether it left. Returns how
     /// many interleaved samples are missing before the block.
     ///

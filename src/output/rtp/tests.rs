@@ -56,7 +56,7 @@ fn receiver() -> (UdpSocket, UdpSocket, SocketAddr) {
     }
 }
 
-/// All that came and was not read yet. What was sent on this host before is here.
+/// All datagrams not yet read. Those sent on this host before are here.
 fn datagrams(socket: &UdpSocket) -> Vec<Vec<u8>> {
     let mut buffer = [0; 2048];
     std::iter::from_fn(|| {
@@ -257,7 +257,7 @@ fn the_first_block_of_a_limited_mix_is_made_whole_with_silence() {
     assert!(of_block(&mut packets, 0, &[]).0.is_empty() && !packets.has_begun());
     let (first, _) = of_block(&mut packets, 0, &[1; 2 * 120]);
     let (second, _) = of_block(&mut packets, 120, &[1; 2 * BLOCK]);
-    // What the flush gives is as long as it is.
+    // The flush's blocks keep their own length.
     let (last, missing) = of_block(&mut packets, 280, &[1; 2 * 40]);
     assert_eq!(missing, 0);
     let first = &first[0];
@@ -353,7 +353,7 @@ fn a_receiver_that_is_not_there_is_counted_and_ends_nothing() {
 
 #[test]
 fn an_address_that_cannot_be_sent_to_fails_at_the_start() {
-    // Nobody may send to a broadcast address that did not ask to.
+    // A broadcast address is refused without a socket option.
     let target = "255.255.255.255:5004,l16".parse().unwrap();
     let error = RtpOut::start(target, format(8000, 1), BLOCK).unwrap_err();
     assert!(matches!(error, RtpOutError::Socket { .. }));

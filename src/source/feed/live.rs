@@ -14,23 +14,23 @@ use std::{
 
 use super::{Feed, FeedErrors, Schedule};
 
-/// A live thread wakes at most this often: streams whose frames are due within it share a wake-up, so
+/// A live thread wakes at most this often: streams with frames due within it share a wake-up, so
 /// a thousand streams do not cost a thousand wake-ups a frame.
 const WAKE_QUANTUM: Duration = Duration::from_millis(1);
 
 /// How soon a sleeping thread sees that it is to stop, at the latest.
 const STOP_LATENCY: Duration = Duration::from_millis(50);
 
-/// What a thread begins with.
+/// The start-up arguments of a thread.
 pub(super) struct Hand {
     feeds: Vec<(Feed, Schedule)>,
     coming: Option<Coming>,
 }
 
-/// What comes later.
+/// The channel of later streams.
 struct Coming {
     feeds: mpsc::Receiver<(Feed, Schedule)>,
-    /// Told how many streams the thread feeds.
+    /// The number of streams that the thread feeds.
     fed: Arc<AtomicUsize>,
 }
 
@@ -43,7 +43,7 @@ impl Hand {
         }
     }
 
-    /// These, and those that come. `fed` counts all of them; whoever sends one adds it.
+    /// These streams, and later ones. `fed` counts all of them; the sender of one adds it.
     pub(super) fn serving(
         feeds: Vec<(Feed, Schedule)>,
         coming: mpsc::Receiver<(Feed, Schedule)>,
@@ -67,7 +67,7 @@ struct Fed {
 }
 
 impl Fed {
-    /// Whether the source has more, whose deadline is then known.
+    /// Whether the source has more; its deadline is then known.
     fn step(&mut self, errors: &mut FeedErrors) -> bool {
         let (feed, schedule) = &mut *self.feed;
         let goes_on = feed.step(errors);
@@ -106,7 +106,7 @@ struct Table {
 }
 
 impl Table {
-    /// A stream whose schedule begins now.
+    /// Adds a stream; its schedule begins now.
     fn add(&mut self, (feed, mut schedule): (Feed, Schedule), now: Duration) {
         let due = now + schedule.next_deadline();
         self.due.push(Reverse(Fed {
@@ -118,7 +118,7 @@ impl Table {
         self.count += 1;
     }
 
-    /// Gives the frames that are due; gives how many streams ended.
+    /// Offers the frames that are due; returns how many streams ended.
     fn step(&mut self, now: Duration, errors: &mut FeedErrors) -> usize {
         let mut ended = 0;
         while let Some(mut first) = self.due.peek_mut()
@@ -142,7 +142,7 @@ impl Table {
     }
 }
 
-/// Feeds until it is told to stop, or until its streams have ended and no others can come.
+/// Feeds until `stop` is set, or until its streams have ended and no others can come.
 pub(super) fn run(hand: Hand, stop: &AtomicBool) -> FeedErrors {
     let Hand { feeds, coming } = hand;
     let mut errors = FeedErrors::default();
@@ -174,7 +174,7 @@ pub(super) fn run(hand: Hand, stop: &AtomicBool) -> FeedErrors {
         match coming.feeds.recv_timeout(pause) {
             Ok(feed) => table.add(feed, table.begun.elapsed()),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
-            // Whoever could send one is gone.
+            // No sender is left.
             Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(pause),
         }
     }

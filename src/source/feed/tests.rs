@@ -68,7 +68,7 @@ fn unpaced_threads_wait_for_room_and_drop_nothing() {
             while let Some(lease) = consumer.next_ready() {
                 let drained = consumer.drain(lease, usize::MAX, |_| {}).unwrap();
                 if drained == Drained::Closed {
-                    // Or its close might be told again.
+                    // Or its close might be reported again.
                     consumer.release(lease).unwrap();
                     open -= 1;
                 }

@@ -38,7 +38,7 @@ impl White {
 }
 
 /// Paul Kellet's refined filter (musicdsp.org, "Pink noise filter", 1999): a row of first-order low
-/// passes whose sum falls by 3 dB per octave, within 0.05 dB above 1/4800 of the rate.
+/// passes; their sum falls by 3 dB per octave, within 0.05 dB above 1/4800 of the rate.
 #[derive(Clone, Debug)]
 pub(super) struct Pink {
     rng: Xoshiro256PlusPlus,

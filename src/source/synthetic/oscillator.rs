@@ -24,7 +24,7 @@ const SINE_SERIES: [f32; 6] = [
     -0.000_003_598_843,
 ];
 
-/// The phase advance per sample at `frequency_hz`; no number gives 0.
+/// The phase advance per sample at `frequency_hz`; 0 for NaN.
 pub(super) fn step(rate_hz: u32, frequency_hz: f64) -> u64 {
     // Steps of 2^-48 turns: below a microhertz, above what two machines may differ by.
     (snap(

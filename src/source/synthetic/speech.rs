@@ -1,6 +1,6 @@
 //! Speech-like sound: what a level meter, a codec or a silence detector takes for a talker.
 //!
-//! Talk-spurts and pauses have random lengths with the means that ITU-T P.59 gives for conversation:
+//! Talk-spurts and pauses have random lengths with the means of ITU-T P.59 for conversation:
 //! 1.004 s of talk, 1.587 s of pause. A spurt is a row of syllables, 3 to 5 a second, each a vowel at a
 //! pitch of its own: glottal pulses through three resonances at the vowel's formants. A pause is
 //! zeros. There are no consonants, and no one will understand a word.
@@ -21,7 +21,7 @@ const SYLLABLE_SECONDS: (f64, f64) = (0.2, 0.33);
 const PITCH_SPREAD: f64 = 0.1;
 const PITCH_HZ_MIN: f64 = 60.0;
 const PITCH_HZ_MAX: f64 = 400.0;
-/// Formants of a man's vowels in heed, had, hod, who'd and heard, in Hz (Peterson and Barney 1952).
+/// Formants of a man's vowels (Peterson and Barney 1952, the words heed, had, hod, hood, heard), in Hz.
 const VOWELS_HZ: [[f64; 3]; 5] = [
     [270.0, 2290.0, 3010.0],
     [660.0, 1720.0, 2410.0],
@@ -66,7 +66,7 @@ struct Vowel {
     gain: f32,
 }
 
-/// What sounds: pulses of the glottis through the resonances of one vowel.
+/// The voice: pulses of the glottis through the resonances of one vowel.
 #[derive(Clone, Copy, Debug, Default)]
 struct Voice {
     phase: u64,
@@ -178,7 +178,7 @@ impl Speech {
     }
 
     fn begin_pause(&mut self) {
-        // What still rings would sound at the start of the next spurt.
+        // Resonances that still ring would sound at the start of the next spurt.
         self.voice.rings = Default::default();
         let seconds = -PAUSE_SECONDS * (1.0 - self.random()).ln();
         let samples = seconds.min(PAUSE_SECONDS_MAX) * f64::from(self.rate_hz);

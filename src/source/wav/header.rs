@@ -19,7 +19,7 @@ const CHUNKS_MAX: usize = 1024;
 const PCM: u16 = 1;
 const IEEE_FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xFFFE;
-/// What follows the format tag in the sub-format GUID of an extensible header.
+/// The bytes behind the format tag in the sub-format GUID of an extensible header.
 const GUID_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
 /// How a sample is stored; all little-endian.
@@ -44,7 +44,7 @@ impl Encoding {
     }
 }
 
-/// What the format chunk says.
+/// The contents of the format chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) encoding: Encoding,
@@ -61,7 +61,7 @@ impl Layout {
     }
 }
 
-/// A header whose file is worth reading.
+/// The header of a file that is worth reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) layout: Layout,
@@ -198,7 +198,7 @@ fn data(layout: Layout, size: u32, present: Option<u64>) -> Result<Header, Heade
     })
 }
 
-/// Reads what matters of a format chunk of `size` bytes; also gives how many bytes it read.
+/// Reads the needed part of a format chunk of `size` bytes; also returns how many bytes it read.
 fn format(reader: &mut impl Read, size: u32) -> Result<(Layout, u64), HeaderError> {
     if size < 16 {
         return not_wav(format!("its format chunk has {size} bytes, fewer than 16"));
@@ -252,7 +252,7 @@ fn format(reader: &mut impl Read, size: u32) -> Result<(Layout, u64), HeaderErro
     Ok((layout, read))
 }
 
-/// What a file that is not read holds.
+/// Describes the format of a file that is not read.
 fn describe(tag: u16, bits: u16) -> String {
     match tag {
         PCM => format!("{bits}-bit integers"),

@@ -17,7 +17,7 @@ fn bus(rate_hz: u32, channels: u16) -> Format {
     Format::new(rate_hz, channels).unwrap()
 }
 
-/// Reads in frames of 160 to the end, and gives what came and how it ended.
+/// Reads in frames of 160 to the end, and returns the samples and the end's result.
 fn drain(source: &mut impl Source) -> (Vec<i16>, Result<(), SourceError>) {
     let (mut all, mut frame) = (Vec::new(), [0; 160]);
     loop {

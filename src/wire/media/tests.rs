@@ -137,7 +137,7 @@ fn commands_are_written_as_the_peer_wants_them() {
         let plain = command.text(Style::Plain);
         let json: serde_json::Value = serde_json::from_str(command.text(Style::Json)).unwrap();
         assert_eq!(json["command"], plain);
-        // What the driver reads of a command.
+        // The driver reads no more of a command.
         assert!(command.text(Style::Json).len() < 128);
     }
 }

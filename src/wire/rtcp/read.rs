@@ -41,11 +41,11 @@ pub struct Packets<'a> {
 /// One RTCP packet of a kind known here.
 #[derive(Clone, Debug)]
 pub enum Packet<'a> {
-    /// SR: what a sender tells of its stream, and what it hears itself.
+    /// SR: a sender's figures of its stream, and its reception reports.
     SenderReport(SenderInfo, Reports<'a>),
     /// RR: what a receiver, its own number first, hears.
     ReceiverReport(u32, Reports<'a>),
-    /// SDES: who the sources are.
+    /// SDES: names of the sources.
     Sdes(Sdes<'a>),
     /// BYE: sources leave.
     Bye(Bye<'a>),
@@ -91,27 +91,27 @@ pub enum RtcpError {
     /// Nothing there, or less than a header where one begins.
     #[error("an RTCP packet has at least {HEADER_BYTES} bytes, {bytes} are left")]
     TooShort {
-        /// What is left of the datagram.
+        /// Bytes left of the datagram.
         bytes: usize,
     },
     /// Another protocol, or an RTP of the past.
     #[error("the RTCP version is {version}, not {VERSION}")]
     Version {
-        /// What stands in its place: 0, 1 or 3.
+        /// The version found: 0, 1 or 3.
         version: u8,
     },
     /// It begins with a packet of a type that is none of RTCP's.
     #[error("an RTCP datagram begins with a packet of type 200 to 207, not {packet_type}")]
     First {
-        /// What it begins with.
+        /// The type of the first packet.
         packet_type: u8,
     },
     /// A packet claims to be longer than what is left of the datagram.
     #[error("an RTCP packet claims {claimed} bytes of {bytes} that are left")]
     Length {
-        /// What its header says.
+        /// The length that its header claims.
         claimed: usize,
-        /// What is left of the datagram.
+        /// Bytes left of the datagram.
         bytes: usize,
     },
     /// Padding in another packet than the last, of no length, of half a word, or longer than the packet.
@@ -200,7 +200,7 @@ struct Raw<'a> {
     body: &'a [u8],
 }
 
-/// Takes one packet off, whatever its kind.
+/// Takes one packet of any kind off.
 fn split_packet(rest: &[u8]) -> Result<(Raw<'_>, &[u8]), RtcpError> {
     let bytes = rest.len();
     let Some((&[flags, kind, w0, w1], behind)) = rest.split_first_chunk::<HEADER_BYTES>() else {

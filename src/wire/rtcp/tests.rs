@@ -8,7 +8,7 @@ const GSTREAMER: &[u8] = b"\x80\xc8\x00\x06\x5e\x4a\x69\xd2\xee\xae\x98\x2f\xe5\
     \x81\xca\x00\x0c\x5e\x4a\x69\xd2\x01\x1cuser16543245@pbx.example.org\x06\x09GStreamer\0\0\0\
     \x81\xcb\x00\x01\x5e\x4a\x69\xd2";
 
-/// What a compound holds, by value.
+/// The contents of a compound, by value.
 #[derive(Debug, PartialEq)]
 enum Held {
     Sender(SenderInfo, Vec<Report>),
@@ -39,12 +39,12 @@ fn packet(flags: u8, kind: u8, body: &[u8]) -> Vec<u8> {
     [&[0x80 | flags, kind], &words.to_be_bytes()[..], body].concat()
 }
 
-/// The report that a compound must begin with: of source 7, on nobody.
+/// The report that a compound must begin with: of source 7, without report blocks.
 fn empty_report() -> Vec<u8> {
     packet(0, RECEIVER_REPORT, &[0, 0, 0, 7])
 }
 
-/// A compound whose second and last packet is this one.
+/// A compound with this as its second and last packet.
 fn second(flags: u8, kind: u8, body: &[u8]) -> Vec<u8> {
     [empty_report(), packet(flags, kind, body)].concat()
 }
@@ -226,7 +226,7 @@ fn a_goodbye_may_come_alone() {
         panic!("{compound:?}");
     };
     assert_eq!(bye.ssrcs().collect::<Vec<_>>(), [7]);
-    // What is not known is passed over.
+    // Unknown items are skipped.
     assert!(
         Compound::parse(&packet(0, 204, &[0; 8]))
             .unwrap()

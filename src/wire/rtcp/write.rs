@@ -11,7 +11,7 @@ const COUNT_MAX: usize = 31;
 /// Longest text.
 const TEXT_BYTES_MAX: usize = 255;
 
-/// Appends what a sender tells of its stream, what it hears, and its name: SR, as many RR as the reports
+/// Appends a sender's figures, its reception reports, and its name: SR, as many RR as the reports
 /// above 31 need, and SDES.
 ///
 /// 28 bytes, 24 a report, and about 12 more than the name.

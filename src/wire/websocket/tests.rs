@@ -5,7 +5,7 @@ use super::*;
 
 const MASK: [u8; 4] = [0xa1, 0x02, 0x73, 0x44];
 
-/// A client's frame: masked, unless told otherwise.
+/// A client's frame, masked or not.
 fn frame(first: u8, masked: bool, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
     let bit = if masked { 0x80 } else { 0 };

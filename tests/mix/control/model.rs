@@ -159,7 +159,7 @@ proptest! {
         orders in orders(),
         rate_hz in prop::sample::select(&RATES),
     ) {
-        // Two streams of a constant: whatever is heard is their gains.
+        // Two streams of a constant: the mix is their gains.
         let mut rig = Setup { rate_hz, ..Setup::mono() }.rig();
         let mut talkers = [rig.stream(), rig.stream()];
         let (level, instants) = (900.0, f64::from(rate_hz / 50));

@@ -1,4 +1,4 @@
-//! What one stream must do, one sample at a time: slow, and written apart from the mixer.
+//! The reference of one stream, one sample at a time: slow, and written apart from the mixer.
 //!
 //! It knows no restarts: scenarios that use it stay below a restart's thresholds.
 
@@ -43,7 +43,7 @@ struct Sent {
 }
 
 impl Model {
-    /// A stream whose frames are placed on the mix's clock, from its first block on.
+    /// A stream with frames placed on the mix's clock, from its first block on.
     pub fn clocked() -> Self {
         Self {
             clocked: true,

@@ -1,4 +1,4 @@
-//! A server whose mixer the test runs, and what a peer needs.
+//! A server with a mixer run by the test, and helpers of a peer.
 
 use std::{
     io::{ErrorKind, Read},
@@ -24,7 +24,7 @@ use mixpool::{
     wire::audiosocket::{Message, parse},
 };
 
-/// What the listener's thread is admitted to.
+/// Admission for the listener's thread.
 pub struct Front {
     pool: Pool,
     settings: Settings,
@@ -144,7 +144,7 @@ impl Desk {
             .cloned()
     }
 
-    /// Ends the first stream whose name begins so, as a command from outside does.
+    /// Ends the first stream with a name that begins so, as a command from outside does.
     pub fn end(&self, id: &str) {
         let accounts = self.front.accounts.lock().unwrap();
         let mut names = accounts.iter().map(|account| account.id());
@@ -159,7 +159,7 @@ impl Desk {
         self.find(id).is_some()
     }
 
-    /// Of the first stream whose name begins so; all at zero if there is none yet.
+    /// Of the first stream with a name that begins so; all at zero if there is none yet.
     pub fn entry(&self, id: &str) -> Entry {
         self.find(id)
             .map(|account| account.read())
@@ -332,7 +332,7 @@ pub fn tone(samples: usize, step: f64) -> Vec<i16> {
         .collect()
 }
 
-/// What comes until nothing has for so long.
+/// All bytes until none came for so long.
 pub fn read_for(peer: &mut TcpStream, quiet: Duration) -> Vec<u8> {
     peer.set_read_timeout(Some(quiet)).unwrap();
     let (mut bytes, mut chunk) = (Vec::new(), [0; 16 << 10]);
@@ -348,7 +348,7 @@ pub fn read_for(peer: &mut TcpStream, quiet: Duration) -> Vec<u8> {
     }
 }
 
-/// What has come by now.
+/// All bytes that have come by now.
 pub fn read_now(peer: &mut TcpStream, bytes: &mut Vec<u8>) {
     bytes.extend(read_for(peer, Duration::from_millis(1)));
 }

@@ -1,4 +1,4 @@
-//! A stream that comes over a connection is ended by command: its peer is told in its own protocol, the
+//! A stream over a connection is ended by command: its peer is notified in its own protocol, the
 //! connection is closed, and every sample is accounted for.
 
 use std::{

@@ -1,4 +1,4 @@
-//! Senders that are refused or ended read why, whatever they do meanwhile.
+//! Senders that are refused or ended read why, even while they go on sending.
 
 use std::{
     fmt,
@@ -38,7 +38,7 @@ fn line(peer: &mut impl Read) -> String {
     String::from_utf8(read_all(peer)).unwrap()
 }
 
-/// A server whose only slot is taken, and the sender that has it.
+/// A server with its only slot taken, and the sender that has it.
 fn full(listen: Vec<Listen>) -> (Desk, TcpStream) {
     let listens = [vec![tcp(false)], listen].concat();
     let mut desk = Desk::builder().slots(1).start(listens);

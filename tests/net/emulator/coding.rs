@@ -10,7 +10,7 @@ pub enum Coding {
     ALaw,
     /// Of 16 bits, the network's way round.
     Linear,
-    /// The same, but no noise: each sample tells its time, up to a multiple of [`RAMP`].
+    /// The same, but no noise: each sample carries its time, up to a multiple of [`RAMP`].
     Ramp,
 }
 

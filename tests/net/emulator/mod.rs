@@ -3,7 +3,7 @@
 //!
 //! A [`Sender`] says what is sent when, a [`Path`] what comes when, and a [`Rig`] feeds that to a real
 //! receiver, pool and mixer, tick by tick. As all of it is known, the [`Reference`] knows what must be
-//! heard, and where each sample must be in the books. Nothing sleeps, and the same seed gives the same run.
+//! heard, and the fate of each sample. Nothing sleeps, and a seed always makes one run.
 
 mod coding;
 mod dice;

@@ -1,4 +1,4 @@
-//! What the network does between a sender and the receiver.
+//! The network between a sender and the receiver.
 
 use std::{net::SocketAddr, rc::Rc};
 
@@ -119,7 +119,7 @@ impl Path {
         self.delay_ns = ns;
     }
 
-    /// What comes of these packets, in the order of coming.
+    /// The arrivals of these packets, in order.
     pub fn carry(&mut self, sent: &[Rc<Sent>]) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         for sent in sent {
@@ -194,7 +194,7 @@ fn malformed(packet: &[u8], dice: &mut Dice) -> (Malformed, Vec<u8>) {
     let how = match dice.up_to(4) {
         0 => {
             bytes.truncate(dice.up_to(11) as usize);
-            // Nobody knows what it was.
+            // Its kind is unknown.
             Malformed::TooShort
         }
         1 => {
@@ -226,7 +226,7 @@ fn malformed(packet: &[u8], dice: &mut Dice) -> (Malformed, Vec<u8>) {
     (how, bytes)
 }
 
-/// Any bytes, or what looks like a packet of somebody unknown.
+/// Any bytes, or a likeness of a packet of an unknown source.
 fn garbage(dice: &mut Dice) -> Vec<u8> {
     let length = dice.up_to(200) as usize;
     let mut bytes = dice.bytes(length);

@@ -1,5 +1,5 @@
-//! What must be heard, and counted, if the playout delay is fixed and the clocks agree: computed sample
-//! by sample from what was sent and what came, apart from the receiver.
+//! The expected sound and counts for a fixed playout delay and equal clocks: computed sample
+//! by sample from sent and arrived packets, apart from the receiver.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -11,7 +11,7 @@ use crate::rig::BLOCK;
 /// A stranger's packet is remembered for so long.
 const MEMORY_NS: u64 = 2_000_000_000;
 
-/// What the account must say.
+/// The expected account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Truth {
     /// Packets.
@@ -29,12 +29,12 @@ pub struct Truth {
     pub mixed: u64,
     pub dropped_late: u64,
     pub concealed: u64,
-    /// How often the sender began anew.
+    /// How often the sender restarted.
     pub segments: u64,
 }
 
 impl Truth {
-    /// The same figures of an account. What has no place here must be nothing.
+    /// The same figures of an account. All others must be zero.
     pub fn of_account(entry: &Entry, network: &NetworkEntry) -> Self {
         let elsewhere = [
             entry.muted,
@@ -99,7 +99,7 @@ impl Reference {
     }
 
     fn segment(&mut self, sent: &[&Rc<Sent>], came: &[(u64, &Rc<Sent>)], delay_ms: u64) {
-        // Two in sequence prove it; what came before them is nobody's.
+        // Two in sequence prove it; earlier packets belong to no stream.
         let proof = came.windows(2).position(|pair| {
             let [(before_ns, one), (at_ns, other)] = pair else {
                 return false;

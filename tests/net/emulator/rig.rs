@@ -33,7 +33,7 @@ pub fn topped_up_ns(tick: u64) -> u64 {
     FIRST_NS + tick * PERIOD_NS - LEAD_NS
 }
 
-/// The first tick whose block is made after this moment, at which the mix has begun.
+/// The first tick with its block made after this moment, at which the mix has begun.
 pub fn next_tick(now_ns: u64) -> u64 {
     (now_ns + LEAD_NS - FIRST_NS) / PERIOD_NS + 1
 }
@@ -43,7 +43,7 @@ pub fn play(at_ns: u64) -> u64 {
     at_ns.saturating_sub(FIRST_NS) * BLOCK as u64 / PERIOD_NS
 }
 
-/// What a [`Rig`] is made for.
+/// The settings of a [`Rig`].
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub slots: usize,

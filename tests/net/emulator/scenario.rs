@@ -8,7 +8,7 @@ use super::{Arrival, Path, Reference, Rig, Sender, Setup, Truth, What, reference
 const REST_MS: u64 = 3000;
 
 /// Runs it with concealment and without, and checks all laws; `seed` is printed if one does not hold.
-/// Gives what it was compared with.
+/// Returns the reference that it was compared with.
 pub fn check(seed: u64, mut sender: Sender, mut path: Path, delay_ms: u64) -> Reference {
     let sent = sender.sent();
     let arrivals = path.carry(&sent);
@@ -53,7 +53,7 @@ fn check_books(rig: &Rig, truth: &Truth, arrivals: &[Arrival], context: &str) {
     let garbage = arrivals.iter().filter(garbage).count() as u64;
     for how in Malformed::ALL {
         let (counted, came) = (counted[how as usize], came[how as usize]);
-        // What garbage is taken for is its own affair.
+        // The kind that garbage is taken for is free.
         let range = came..=came + garbage;
         assert!(
             range.contains(&counted),

@@ -1,4 +1,4 @@
-//! What one sender sends, and when: every packet, every sample. Its packets are written here, apart from
+//! One sender's packets, samples and times. Its packets are written here, apart from
 //! the library's own writer.
 
 use std::{net::SocketAddr, rc::Rc};
@@ -13,7 +13,7 @@ pub enum Kind {
     Audio,
     ComfortNoise,
     TelephoneEvent,
-    /// Audio of a type that nobody decodes here.
+    /// Audio of a type that is not decoded here.
     Unsupported,
     /// Half a sample is missing.
     Odd,
@@ -28,7 +28,7 @@ pub struct Sent {
     pub at_ns: u64,
     pub bytes: Vec<u8>,
     pub kind: Kind,
-    /// How often the sender had begun anew before it.
+    /// How often the sender had restarted before it.
     pub segment: usize,
     /// Among the packets of its segment.
     pub number: u64,
@@ -37,11 +37,11 @@ pub struct Sent {
     /// Samples of its time, and, if it is audio, the samples.
     pub length: u64,
     pub samples: Vec<i16>,
-    /// The path must not lose, double or delay it: what comes of that nobody could tell.
+    /// The path must not lose, double or delay it: the effect would be ambiguous.
     pub protected: bool,
 }
 
-/// A sender of 8 kHz mono. What it says is noise that it remembers.
+/// A sender of 8 kHz mono. It sends noise that it remembers.
 #[derive(Debug)]
 pub struct Sender {
     pub from: SocketAddr,
@@ -69,7 +69,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A phone whose numbers begin anywhere. It sends PCMU, 20 ms a packet, from 100 ms to 120 ms after
+    /// A phone with numbers that begin anywhere. It sends PCMU, 20 ms a packet, from 100 ms to 120 ms after
     /// the mix began.
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
@@ -145,7 +145,7 @@ impl Sender {
     }
 
     /// It sends nothing for so long, and numbers nothing. The packets beside are protected: if one were
-    /// lost, nobody could tell it from the pause.
+    /// lost, the loss would look like the pause.
     pub fn pause(&mut self, ms: u64) -> &mut Self {
         self.protect_last(1);
         self.pass(ms * RATE_HZ / 1000);
@@ -164,7 +164,7 @@ impl Sender {
         self
     }
 
-    /// A key is pressed for about so long, and told of as telephones do: all packets have the time of the
+    /// A key is pressed for about so long, and reported as telephones do: all packets have the time of the
     /// beginning, the last comes thrice.
     pub fn press(&mut self, key: u8, ms: u64) -> &mut Self {
         self.protect_last(1);
@@ -199,7 +199,7 @@ impl Sender {
         self
     }
 
-    /// It begins anew with other numbers, after a while.
+    /// It restarts with other numbers, after a while.
     pub fn restart(&mut self, after_ms: u64) -> &mut Self {
         self.begin_segment(after_ms);
         // Far from those before.
@@ -208,7 +208,7 @@ impl Sender {
         self
     }
 
-    /// It begins anew as another source, after a while.
+    /// It restarts as another source, after a while.
     pub fn change_source(&mut self, after_ms: u64) -> &mut Self {
         self.begin_segment(after_ms);
         self.ssrc = self.ssrc.wrapping_add(1 + self.dice.word() / 2);
@@ -232,7 +232,7 @@ impl Sender {
         self.timestamp = self.timestamp.wrapping_add(samples as u32);
     }
 
-    /// What was sent so far, in the order of sending. It is forgotten here.
+    /// The packets sent so far, in order. They are forgotten here.
     pub fn sent(&mut self) -> Vec<Rc<Sent>> {
         // A whole burst leaves with its last packet.
         for burst in self.sent.chunks_mut(self.burst) {
@@ -252,7 +252,7 @@ impl Sender {
         self.at_ns(passed.saturating_sub(since))
     }
 
-    /// What it sends is protected from now on, for so many packets.
+    /// Its packets are protected from now on, for so many.
     pub fn protect(&mut self, packets: usize) -> &mut Self {
         self.protect = self.protect.max(packets);
         self

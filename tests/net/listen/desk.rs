@@ -50,7 +50,7 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::Live {
             speed: 1.0,
-            // What feeds the streams may be kept waiting for so long, and no sample is late.
+            // The streams' feeder may be kept waiting for so long, and no sample is late.
             playout_delay: Duration::from_millis(500),
             ticks: None,
         };
@@ -101,7 +101,7 @@ impl Desk {
         let address = self.address();
         let report = self.running.finish(self.feeders);
         assert_eq!(report.ledger_imbalances, 0);
-        // What is compared with what was heard must be whole.
+        // The recording to compare with must be whole.
         assert_eq!(report.recording_lost_samples, 0);
         // A second answer comes after what was in the rings by the first.
         let [_, now] = [(); 2].map(|()| document(address, "/api/v1/listeners"));
@@ -182,7 +182,7 @@ pub fn ask(address: SocketAddr, line: &str, fields: &[&str]) -> Answer {
         assert!(body.read_line(&mut head).unwrap() > 0, "{head:?}");
     }
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    // What is no audio has an end.
+    // An answer that is no audio has an end.
     let mut whole = Vec::new();
     if status >= 400 {
         body.read_to_end(&mut whole).unwrap();
@@ -230,7 +230,7 @@ pub fn samples_of(bytes: &[u8]) -> Vec<i16> {
         .collect()
 }
 
-/// One who listens by WebSocket.
+/// A listener by WebSocket.
 pub struct TestListener {
     socket: WebSocket<TcpStream>,
     pub rate_hz: u32,
@@ -324,7 +324,7 @@ impl TestListener {
             .unwrap();
         loop {
             match self.socket.read() {
-                // What was on its way.
+                // Audio that was under way.
                 Ok(Message::Binary(_)) => {}
                 Ok(Message::Close(close)) => assert_eq!(close.unwrap().code, code),
                 Err(tungstenite::Error::ConnectionClosed) => return,

@@ -1,4 +1,4 @@
-//! Bodies of requests: what is taken, what is refused, and those who do not wait for the end.
+//! Bodies of requests: accepted ones, refused ones, and clients that do not wait for the end.
 
 use std::io::{BufRead as _, Read as _};
 

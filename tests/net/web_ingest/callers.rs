@@ -25,7 +25,7 @@ fn of_mu_law(bytes: &[u8]) -> Vec<i16> {
     samples
 }
 
-/// One who speaks a protocol of telephony, at a level that mu-law has exactly.
+/// A caller of one telephony protocol, at a level that mu-law has exactly.
 struct Caller {
     peer: Peer,
     level: i16,
@@ -138,7 +138,7 @@ fn each_protocol_reaches_all_others_and_gets_its_mix_minus() {
             Spoken::Media | Spoken::Twilio => of_mu_law(&mu_law(&[others]))[0],
             Spoken::Bare | Spoken::Linear => others,
         };
-        // What was said last is still to be heard.
+        // The last words are still to be played.
         let begun = Instant::now();
         let plateau = |caller: &Caller| {
             let samples = caller.heard.iter();

@@ -1,4 +1,4 @@
-//! A server that takes audio over HTTP and records the mix, and those who send it.
+//! A server that takes audio over HTTP and records the mix, and its senders.
 
 use std::{
     io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
@@ -46,7 +46,7 @@ pub struct Desk {
     folder: TempDir,
 }
 
-/// What a server allows; much, unless said otherwise.
+/// A server's limits; high, unless set otherwise.
 pub fn limits() -> Limits {
     Limits {
         streams_per_source: 100,
@@ -68,7 +68,7 @@ impl Desk {
         Self::delaying(delay, limits, streams_max, ring_bytes)
     }
 
-    /// One that plays everything two seconds after it came: who speaks may be kept waiting for so long, and
+    /// A server that plays everything two seconds after it came: senders may be kept waiting for so long, and
     /// nothing is late.
     pub fn patient() -> Self {
         Self::delaying(Duration::from_secs(2), limits(), 16, 1 << 16)
@@ -197,7 +197,7 @@ impl Peer {
         self.socket.send(Message::Binary(bytes.into())).unwrap();
     }
 
-    /// What has come by now.
+    /// All messages that have come by now.
     pub fn take(&mut self) -> Vec<Message> {
         self.socket.get_ref().set_nonblocking(true).unwrap();
         let mut messages = Vec::new();
@@ -285,7 +285,7 @@ impl Request {
         }
     }
 
-    /// One whose body comes in chunks.
+    /// A sender with a chunked body.
     pub fn chunked(desk: &Desk, line: &str, fields: &[&str]) -> Self {
         let fields: Vec<_> = fields
             .iter()
@@ -366,7 +366,7 @@ pub fn samples_of(bytes: &[u8]) -> Vec<i16> {
     pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect()
 }
 
-/// A WAV whose length nobody knew, as ffmpeg pipes it.
+/// A WAV of unknown length, as ffmpeg pipes it.
 pub fn endless_wav(samples: &[i16]) -> Vec<u8> {
     [
         b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\xff\xff\xff\xff",

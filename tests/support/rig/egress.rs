@@ -14,7 +14,7 @@ pub struct Egress {
     channels: u64,
 }
 
-/// What came from one ring.
+/// The frames of one ring.
 #[derive(Debug)]
 pub struct Line {
     lease: LeaseId,

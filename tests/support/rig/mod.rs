@@ -22,7 +22,7 @@ pub use samples::{cut, noise, reference};
 /// Samples per channel of a block: 20 ms at 8 kHz.
 pub const BLOCK: usize = 160;
 
-/// What a [`Rig`] is made for.
+/// The settings of a [`Rig`].
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
     pub rate_hz: u32,
@@ -105,7 +105,7 @@ pub struct Rig {
     pub pool: Pool,
     pub mixer: Mixer,
     pub settings: Settings,
-    /// Once somebody listens.
+    /// Set once a test listens.
     pub egress: Option<Egress>,
     pub format: Format,
     pub accounts: Vec<Arc<Account>>,
@@ -127,7 +127,7 @@ impl Rig {
         talker
     }
 
-    /// A stream that is admitted, and what the mixer tells of it.
+    /// An admitted stream, and its channel strip.
     pub fn channel_strip(&mut self) -> (Talker, Arc<ChannelStrip>) {
         let talker = self.unadmitted();
         let new = NewInput::new(talker.lease(), Arc::clone(&talker.account));
@@ -143,7 +143,7 @@ impl Rig {
         talker
     }
 
-    /// Somebody listens to the whole mix, and to the participants that come.
+    /// Listens to the whole mix, and to later participants.
     pub fn listen(&mut self) {
         // The mix, and of each stream an output and monitors.
         let rings = 1 + 4 * self.pool.slots();
@@ -152,7 +152,7 @@ impl Rig {
         self.egress = Some(egress);
     }
 
-    /// A stream that is admitted with an output, and that output's number. Somebody listens.
+    /// An admitted stream with an output, and that output's number. The rig listens.
     pub fn participant(&mut self, gain: Gain) -> (Talker, usize) {
         let talker = self.unadmitted();
         let (line, output) = self.egress.as_mut().expect("somebody listens").line();
@@ -163,7 +163,7 @@ impl Rig {
         (talker, line)
     }
 
-    /// From the next tick on this stream is monitored; the line's number. Somebody listens.
+    /// From the next tick on this stream is monitored; the line's number. The rig listens.
     pub fn monitor(&mut self, stream: LeaseId, kind: MonitorKind) -> usize {
         let (line, producer) = self.egress.as_mut().expect("somebody listens").line();
         let monitor = match kind {
@@ -175,12 +175,12 @@ impl Rig {
         line
     }
 
-    /// What came on this line.
+    /// The frames of this line.
     pub fn line(&self, line: usize) -> &Line {
         self.egress.as_ref().expect("somebody listens").get(line)
     }
 
-    /// A stream of which the mixer was not told.
+    /// A stream without its admission command.
     pub fn unadmitted(&mut self) -> Talker {
         let account = Arc::new(Account::new(format!("stream-{}", self.accounts.len())));
         self.accounts.push(Arc::clone(&account));
@@ -198,14 +198,14 @@ impl Rig {
         self.mixer.apply(Command::Admit(new.gain(gain)));
     }
 
-    /// Runs one tick as a live server does, and checks the ledger. Gives the block.
+    /// Runs one tick as a live server does, and checks the ledger. Returns the block.
     pub fn tick(&mut self) -> Vec<i16> {
         self.mixer.collect();
         let block = take(self.mixer.tick(), &mut self.clipped);
         self.after_tick(block)
     }
 
-    /// Runs that many ticks; gives their blocks as one.
+    /// Runs that many ticks; returns their blocks as one.
     pub fn ticks(&mut self, count: usize) -> Vec<i16> {
         (0..count).flat_map(|_| self.tick()).collect()
     }
@@ -224,7 +224,7 @@ impl Rig {
         block
     }
 
-    /// Sends what the last tick made; whoever listens takes it.
+    /// Sends the last tick's blocks; the listening lines take them.
     pub fn send_outputs(&mut self) {
         self.mixer.send_outputs();
         self.egress.iter_mut().for_each(Egress::take);
@@ -352,7 +352,7 @@ impl Talker {
         let bytes = frame_bytes(samples.len());
         match kind {
             FrameKind::Audio => self.account.offer(samples.len() as u64),
-            // What a full ring refuses of it is nowhere.
+            // Concealment that a full ring refuses is in no count.
             FrameKind::Concealment if !self.producer.has_room(bytes) => return false,
             FrameKind::Concealment => self.account.fill(samples.len() as u64),
         }

@@ -6,7 +6,7 @@ use super::{Contender, Publish, Receive, Room};
 
 type Message = Box<[u8]>;
 
-/// What all channels have. One queue for all senders.
+/// The common part of all channels. One queue for all senders.
 pub trait Channel: 'static {
     const NAME: &'static str;
     type Sender: Clone + Send;

@@ -1,4 +1,4 @@
-//! A ring that tells of every message by an eventfd: the design that mixpool started from.
+//! A ring that announces every message by an eventfd: the design that mixpool started from.
 //!
 //! Built on rtrb, so the difference to it is what the two system calls a message cost.
 

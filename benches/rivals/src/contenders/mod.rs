@@ -1,6 +1,6 @@
 //! Everything that carries messages from one thread to another, behind one face.
 //!
-//! What carries bytes, not messages, is given a length before each message, in the same chunk: then it
+//! A carrier of bytes, not messages, gets a length before each message, in the same chunk: then it
 //! carries messages of any size, as the others do. Eight bytes of it, as mixpool's own header has.
 //! Channels carry a `Box<[u8]>` a message, as their users do. Each publish is inlined into its caller's
 //! loop as far as its crate lets it, as the memcpy is that they are compared with.
@@ -58,7 +58,7 @@ pub trait Publish: Send {
 
 /// The receiving half.
 pub trait Receive: Send {
-    /// Hands the oldest messages to `each`, at most `max` of each sender, and gives their room back.
+    /// Hands the oldest messages to `each`, at most `max` of each sender, and frees their room.
     /// A message that wraps around comes in two parts; else the second is empty. Returns how many.
     fn receive(&mut self, max: usize, each: impl FnMut(&[u8], &[u8])) -> usize;
 }
@@ -81,7 +81,7 @@ pub trait Contender: 'static {
     }
 }
 
-/// What is done with each kind of queue.
+/// The work to do with each kind of queue.
 pub trait Visit {
     fn visit<C: Contender>(&mut self) -> anyhow::Result<()>;
 }

@@ -1,4 +1,4 @@
-//! What does it cost to take a ring and give it back, and what do the neighbours feel of it?
+//! The cost of taking and freeing a ring, and its effect on the neighbours.
 //!
 //! The rival does what a pool spares: it maps a ring's memory, twice in a row, for each lease, and
 //! unmaps it.
@@ -92,7 +92,7 @@ impl Cycle for Leases {
     }
 }
 
-/// A ring's bytes of a memory file, whose pages stay.
+/// A ring's bytes of a memory file with resident pages.
 struct Mappings(Memfd);
 
 impl Mappings {
@@ -111,8 +111,8 @@ impl Cycle for Mappings {
         // * The reservation is at an address of the kernel's choice and replaces nothing; both views
         //   lie inside it and replace parts of it alone.
         // * The bytes written and read lie in the first view, which lives until the end of the block,
-        //   and nobody else has the file.
-        // * What is unmapped is the reservation, views included; no reference to it is left.
+        //   and no other thread has the file.
+        // * The reservation is unmapped, views included; no reference to it is left.
         unsafe {
             let start = mmap_anonymous(None, both, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE)?;
             for view in [start, start.byte_add(RING_BYTES)] {
@@ -187,7 +187,7 @@ fn neighbour(run: &Run) -> anyhow::Result<Rows> {
     Ok(rows.map(|(name, times)| (name.to_owned(), times)).collect())
 }
 
-/// What the other core does.
+/// The work of the other core.
 enum Disturb {
     Not,
     Leases,
@@ -201,7 +201,7 @@ fn publish_beside(
     messages: usize,
     times: &mut Times,
 ) -> anyhow::Result<()> {
-    /// How often the neighbour's ring is drained, whatever else is done.
+    /// How often the neighbour's ring is drained meanwhile.
     const DRAIN_PERIOD: Duration = Duration::from_micros(50);
     let mut producer = leases.pool.acquire()?;
     let lease = producer.lease();

@@ -1,4 +1,4 @@
-//! What does it cost to get a message, read it and give its room back?
+//! The cost of getting a message, reading it and freeing its room.
 //!
 //! One thread publishes a batch, untimed, and takes it back, timed. Every contender's consumer adds up
 //! the bytes of every message, and the sum is checked.

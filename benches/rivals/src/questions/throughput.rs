@@ -47,7 +47,7 @@ the core to others and tries again, or sleeps where the queue offers it.",
     Ok(answer)
 }
 
-/// What all producers send, each from the same noise at places of its own.
+/// The messages of all producers, each from the same noise at places of its own.
 struct Traffic {
     noise: Vec<u8>,
     /// By producer: where each message lies.
@@ -83,7 +83,7 @@ impl Traffic {
     }
 }
 
-/// What arrived, or should.
+/// The messages that arrived, or should.
 #[derive(Debug, Default, PartialEq)]
 struct Arrived {
     messages: usize,

@@ -1,4 +1,4 @@
-//! Leases: a slot goes from hand to hand, and an old id names nobody.
+//! Leases: a slot is leased again and again, and an old id is never valid.
 
 use loom::thread;
 

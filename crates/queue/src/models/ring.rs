@@ -1,4 +1,4 @@
-//! One ring: who may touch which byte when, read by a consumer that polls, in a pool without fences, so
+//! One ring: the right to touch each byte, read by a consumer that polls, in a pool without fences, so
 //! that nothing but the positions orders what they must.
 
 use loom::thread;
@@ -168,7 +168,7 @@ fn a_ring_closed_and_empty_stays_so_with_final_counts() {
             assert!(consumer.is_finished(lease).unwrap());
             return;
         }
-        // Finished by what the ring alone said: nobody was joined.
+        // Finished by the ring's word alone: no thread was joined.
         assert_eq!(early, Some(1), "a message was still to come");
         consumer.release(lease).unwrap();
         let stats = pool.stats();

@@ -1,7 +1,7 @@
 //! Waking: a consumer that sleeps hears of every message and of every close. A lost wake is a
 //! deadlock, which loom reports.
 //!
-//! A close announces itself whatever the ring's state is, and so would come to the rescue of a lost
+//! A close announces itself in any state of the ring, and so would come to the rescue of a lost
 //! wake; where a producer stays open to the end, none does.
 
 use loom::thread;
@@ -97,7 +97,7 @@ fn a_late_answer_to_an_old_wish_does_not_undo_the_next() {
             publish_numbers(&mut producer, 2);
             producer
         });
-        // Armed anew for the second while the commit of the first may still look at the old wish.
+        // Armed again for the second while the commit of the first may still look at the old request.
         assert_eq!(hear(&mut consumer, lease), 1);
         assert_eq!(hear(&mut consumer, lease), 2);
         publisher.join().unwrap();

@@ -19,7 +19,7 @@ const CYCLES: u64 = 100;
 const SLOTS: usize = STEADY + CHURNERS as usize - 2;
 const PER_CYCLE: u64 = 5;
 
-/// A message says whose it is: the thread, its cycle, its number in the cycle.
+/// A message names its sender: the thread, its cycle, its number in the cycle.
 type Words = [u64; 3];
 
 fn encode(words: Words) -> Vec<u8> {
@@ -59,7 +59,7 @@ fn churn(pool: &Pool, thread: u64, counts: &Counts) {
     }
 }
 
-/// Publishes until told to stop, waiting for room; returns how many.
+/// Publishes until asked to stop, waiting for room; returns how many.
 fn publish_steadily(pool: &Pool, thread: u64, counts: &Counts) -> u64 {
     let mut producer = pool.acquire().unwrap();
     let mut number = 0;
@@ -74,7 +74,7 @@ fn publish_steadily(pool: &Pool, thread: u64, counts: &Counts) -> u64 {
     number
 }
 
-/// What the consumer heard, lease by lease.
+/// The messages that the consumer got, lease by lease.
 #[derive(Default)]
 struct Heard {
     /// The messages of each lease that is open.

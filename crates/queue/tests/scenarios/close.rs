@@ -1,5 +1,5 @@
-//! The ends of things: a producer closes, dies or gives up, a consumer goes, a slot goes on to its
-//! next lease. What was published is delivered, and what comes too early or too late is refused.
+//! Ends: a producer closes, dies or abandons a message, a consumer goes, a slot goes on to its
+//! next lease. Published messages are delivered; those too early or too late are refused.
 
 use std::{mem, thread};
 

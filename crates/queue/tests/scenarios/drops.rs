@@ -169,7 +169,7 @@ fn the_high_water_mark_is_at_most_a_256th_too_low() {
         let mark = producer.stats().high_water_bytes;
         assert!(mark <= highest && highest - mark < RING as u64 / 256);
     }
-    // What the consumer sees is exact.
+    // The consumer's view is exact.
     producer.publish(&vec![0; 300 * 320]).unwrap();
     assert_eq!(consumer.get_batch(lease, 1).unwrap().len(), 1);
     assert_eq!(producer.stats().high_water_bytes, 8 + 300 * 320);

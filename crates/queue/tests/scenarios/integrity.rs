@@ -9,7 +9,7 @@ use mixpool_queue::{Consumer, Drained, LeaseId, Pool, Producer};
 
 const MESSAGES: u64 = 1_000_000;
 
-/// What both sides know: the size of every message from the seed, its bytes from its number.
+/// The common knowledge of both sides: the size of every message from the seed, its bytes from its number.
 #[derive(Clone)]
 struct Script {
     sizes: Random,
@@ -144,7 +144,7 @@ fn a_million_messages_arrive_whole_at_a_consumer_that_polls() {
         listener.hear(&message);
         message.ack();
     });
-    // Every refused message was offered again, so a later message told of each.
+    // Every refused message was offered again, so a later message reported each.
     assert_eq!(told, dropped);
 }
 

@@ -8,7 +8,7 @@ use crate::support::{PAGE, ring_space, tally};
 
 pub const MESSAGE_MAX: usize = PAGE - 8;
 
-/// What the model knows of one lease.
+/// The model's state of one lease.
 pub struct Lease {
     pub id: LeaseId,
     pub producer: Option<Producer>,

@@ -12,7 +12,7 @@ use mixpool_queue::{Consumer, Pool, Producer};
 
 const ROUNDS: u64 = 30_000;
 
-/// Far above what a wake takes: who slept so long was not woken.
+/// Far above the time of a wake: so long a sleep means that no wake came.
 const LONG: Duration = Duration::from_secs(60);
 
 fn pool(polled: bool) -> (Consumer, Producer) {

@@ -228,7 +228,7 @@ impl World {
         true
     }
 
-    /// What is left of the pass under way, and then a whole one: that names all that have news and
+    /// The rest of the current pass, and then a whole one: that names all that have news and
     /// are not in hand.
     fn pass(&mut self) {
         while self.pass.is_some() {
@@ -338,7 +338,7 @@ impl World {
     }
 }
 
-/// Without its consumer a pool gives out no lease, and a ring is full for good once it is.
+/// Without its consumer a pool leases nothing, and a ring stays full once it is.
 fn without_consumer(mut world: World) {
     drop(world.consumer);
     assert_eq!(world.pool.acquire().err(), Some(AcquireError::ConsumerGone));

@@ -11,7 +11,7 @@ use mixpool_queue::{Consumer, LeaseId, Pool, Producer};
 /// Bytes of a record before its payload.
 const HEADER: usize = 8;
 
-/// A ring of one page whose next record's start is known.
+/// A ring of one page with a known start of its next record.
 struct Ring {
     _pool: Pool,
     consumer: Consumer,
@@ -52,7 +52,7 @@ impl Ring {
         }
     }
 
-    /// What lies in the space of a message of `len` bytes, through the view where it would start.
+    /// The bytes in the space of a message of `len` bytes, through the view where it would start.
     fn peek(&mut self, len: usize) -> Vec<u8> {
         self.producer.reserve(len).unwrap().to_vec()
     }

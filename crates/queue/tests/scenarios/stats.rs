@@ -51,7 +51,7 @@ fn watch(pool: &Pool, newest: &Mutex<Option<LeaseId>>, stop: &AtomicBool) -> u64
         }
         before = stats;
         looks += 1;
-        // A mutex that is taken again at once lets nobody else in.
+        // A mutex that is taken again at once lets no other thread in.
         thread::yield_now();
     }
     looks

@@ -1,5 +1,5 @@
-//! No wake is lost: whatever the order in which the consumer passes, drains and sleeps, it never
-//! sleeps while a ring has something that nobody told it of.
+//! No wake is lost: in any order of passes, drains and sleeps, the consumer never
+//! sleeps while a ring has unannounced news.
 //!
 //! Each test would hang or time out where a wake is lost; all wait with a bound instead.
 

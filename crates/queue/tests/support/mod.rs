@@ -1,4 +1,4 @@
-//! What the queue's scenarios share.
+//! Helpers shared by the queue's scenarios.
 #![allow(dead_code, reason = "each scenario uses a part of it")]
 
 use mixpool_queue::{Consumer, LeaseId, Pool, Tally};
@@ -7,7 +7,7 @@ use mixpool_queue::{Consumer, LeaseId, Pool, Tally};
 pub const PAGE: usize = 4096;
 
 /// Ring space of a message, as PROTOCOL.md has it: header, payload, padding to 8. Computed here
-/// anew, so that a change of the record's layout shows.
+/// a second time, so that a change of the record's layout shows.
 pub const fn ring_space(payload: usize) -> u64 {
     8 + payload.div_ceil(8) as u64 * 8
 }
@@ -24,7 +24,7 @@ pub fn tally(messages: u64, bytes: u64) -> Tally {
     Tally { messages, bytes }
 }
 
-/// Acks all that waits in a ring; returns the messages, each with the drops told before it.
+/// Acks all that waits in a ring; returns the messages, each with the drops reported before it.
 pub fn take_all(consumer: &mut Consumer, lease: LeaseId) -> Vec<(Vec<u8>, u32)> {
     let mut taken = Vec::new();
     while let Some(message) = consumer.get(lease).expect("the lease is held") {

@@ -148,7 +148,7 @@ fn endless_chunks_end_in_an_error() {
     ));
 }
 
-/// Reads `bytes` to the end, which must come, and gives how many samples they held.
+/// Reads `bytes` to the end, which must come, and returns how many samples they held.
 fn reads_to_an_end(bytes: Vec<u8>, format: Format) -> usize {
     // A stored sample takes a byte at least; the bus may have 8 times the lowest rate.
     let samples_max = bytes.len() * 16 + 2;

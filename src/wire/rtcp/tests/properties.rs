@@ -162,7 +162,7 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         if let Ok(held) = held(&bytes) {
-            // The walk over the headers that the RFC gives counts as many of the known kinds.
+            // A walk over the headers, as in the RFC, counts as many of the known kinds.
             let (mut at, mut known) = (0, 0);
             while at < bytes.len() {
                 known += usize::from((200..=203).contains(&bytes[at + 1]));

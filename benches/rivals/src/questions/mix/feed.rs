@@ -51,7 +51,7 @@ impl Source for Cuttings {
     }
 }
 
-/// What the next frames of all streams add up to, by plain arithmetic.
+/// The sum of the next frames of all streams, by plain arithmetic.
 pub fn expected(cuttings: &mut [Cuttings], gain: Gain) -> [i32; BLOCK] {
     let mut sums = [0; BLOCK];
     for cutting in cuttings {
@@ -62,7 +62,7 @@ pub fn expected(cuttings: &mut [Cuttings], gain: Gain) -> [i32; BLOCK] {
     sums
 }
 
-/// What the other core writes into.
+/// The target of the other core.
 pub enum Feed {
     /// A ring per stream: a frame into each.
     Rings(Vec<(Stream, Cuttings)>),

@@ -1,4 +1,4 @@
-//! What does one tick cost, of cold rings that another thread has just filled?
+//! The cost of one tick, of cold rings that another thread has just filled.
 //!
 //! Before each timed pass the other core fills what that pass will read. So each pass, the limit
 //! too, is one core reading what the other has just written, once. The order of the passes is another
@@ -27,7 +27,7 @@ core has just filled? The limit: reading the same bytes, as freshly written, lai
 
 /// Samples of a frame.
 const BLOCK: usize = 160;
-/// What a frame takes in a ring; the flat passes have as many bytes a frame.
+/// A frame's bytes in a ring; the flat passes have as many bytes a frame.
 const RECORD_BYTES: usize = 8 + frame_bytes(BLOCK);
 /// Not unity, and rounds three samples of four.
 const GAIN: f32 = 0.75;
@@ -133,7 +133,7 @@ fn measure(run: &Run, streams: usize, rounds: usize) -> anyhow::Result<Rows> {
                         How::Gained(gain) => gain,
                         _ => Gain::UNITY,
                     };
-                    // Who only read left the frames there.
+                    // A pass that only read left the frames there.
                     let found = found.or_else(|| pass.run(How::Plain));
                     let sums = expected(&mut mirrors[memory], gain);
                     ensure!(found == Some(sums), "{name}: a wrong sum");

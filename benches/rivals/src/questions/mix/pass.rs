@@ -1,4 +1,4 @@
-//! This core's side: the ways to add up what the other core has just filled. What is timed.
+//! This core's side: the ways to add up the frames of the other core. This is timed.
 
 use std::hint::black_box;
 
@@ -14,7 +14,7 @@ use crate::measure::total;
 /// Rings asked for ahead, a group at a time, as the mixer does it.
 pub const GROUP: usize = 8;
 
-/// What adds up frames.
+/// A way to add up frames.
 pub enum Pass {
     /// The bare loop over rings.
     Rings(Consumer, Vec<LeaseId>),
@@ -40,7 +40,7 @@ pub enum How {
 }
 
 impl Pass {
-    /// Reads the frames that have just come, all of them, and gives their sums.
+    /// Reads all frames that have just come, and returns their sums.
     pub fn run(&mut self, how: How) -> Option<[i32; BLOCK]> {
         let mut sums = [0; BLOCK];
         match self {

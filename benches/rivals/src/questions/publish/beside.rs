@@ -37,7 +37,7 @@ impl Visit for Besides {
     }
 }
 
-/// Every contender while the other core reads, and the limit with nobody reading, in turn.
+/// Every contender while the other core reads, and the limit without a reader, in turn.
 pub fn measure(run: &Run) -> anyhow::Result<Rows> {
     let mut all = Besides(vec![(LIMIT.to_owned(), alone)]);
     visit_all(&mut all)?;

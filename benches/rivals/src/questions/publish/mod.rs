@@ -1,4 +1,4 @@
-//! What does one publish cost?
+//! The cost of one publish.
 //!
 //! A batch is published into room, timed as a whole; then it is read and compared with what was sent,
 //! untimed. The contenders take turns, in another order in every round.

@@ -25,7 +25,7 @@ pub const ASKS: &str = "How fast are files mixed, beside the programs that peopl
 limit: reading all files and writing as many bytes as the mix has.";
 
 const LIMIT: &str = "reading and writing alone";
-/// Who has taken so long is not run again: ffmpeg takes minutes to mix a thousand files.
+/// A contender that took so long is not run again: ffmpeg takes minutes to mix a thousand files.
 const ENOUGH_NS: f64 = 30e9;
 
 pub fn answer(run: &Run) -> anyhow::Result<Answer> {
@@ -71,7 +71,7 @@ its own from {before}; a shell does so with `ulimit -n`."
     Ok(answer)
 }
 
-/// As many open files as this host allows; gives the limit there was. Programs started inherit it.
+/// As many open files as this host allows; returns the previous limit. Programs started inherit it.
 fn raise_descriptors() -> anyhow::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of open files")?;

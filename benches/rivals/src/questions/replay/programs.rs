@@ -1,4 +1,4 @@
-//! The programs that mix files, and how each is told to.
+//! The programs that mix files, and their command lines.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::files::{Clipping, Files};
 
 pub const MIXPOOL: &str = "mixpool replay --speed max";
-/// What clips once in our own words: the limiter would turn the mix down instead.
+/// Clips once, in our own words: the limiter would turn the mix down instead.
 const CLIPS: &str = "--limiter=off";
 
 /// A program that mixes files.
@@ -26,7 +26,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// What mixes the files, to be run.
+    /// The program that mixes the files, to be run.
     pub fn command(&self, files: &Files) -> Command {
         let mut command = Command::new(&self.path);
         command.args((self.arguments)(files)).stdin(Stdio::null());
@@ -109,7 +109,7 @@ pub fn installed() -> anyhow::Result<(Vec<Program>, Vec<&'static str>)> {
     Ok((programs, absent))
 }
 
-/// Builds the binary as it is shipped, and gives its path.
+/// Builds the release binary, and returns its path.
 fn build_mixpool() -> anyhow::Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
