@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Parsed::Absent) => {
             assert_eq!(parse(&[bytes, b"more"].concat()), Ok(Parsed::Absent));
         }
-        // What is wrong is told in few words, and quotes at most the line, each of its bytes escaped.
+        // An error is short, and quotes at most the line, each of its bytes escaped.
         Err(error) => assert!(error.to_string().len() < 2 * LINE_BYTES_MAX + 200),
     }
 });

@@ -1,5 +1,5 @@
-//! What is said over WebSockets, in text: `chan_websocket`, Twilio, jambonz and Vonage. What is taken can be
-//! obeyed, and why something is not is told in few words.
+//! Text messages over WebSockets: `chan_websocket`, Twilio, jambonz and Vonage. Parsed messages can be
+//! obeyed, and errors are short.
 
 #![no_main]
 

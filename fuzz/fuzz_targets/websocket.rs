@@ -1,4 +1,4 @@
-//! Frames of WebSockets: the same messages whatever pieces they come in, none too long, and answers that
+//! Frames of WebSockets: equal messages in any pieces, none too long, and answers that
 //! are frames of a server.
 
 #![no_main]
