@@ -1,6 +1,6 @@
 //! How a source that finds its streams at run time has them admitted.
 //!
-//! A listener knows who talks, and the server has the rings. This is the face between them; the server
+//! A listener identifies senders, and the server has the rings. This trait is between them; the server
 //! implements it, and so does a test.
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 
 /// Opens streams while the mixer runs.
 pub trait Admission: Send + Sync {
-    /// Leases a ring, opens an account, and tells the mixer. Takes the pool's mutex, and allocates:
+    /// Leases a ring, opens an account, and commands the mixer. Takes the pool's mutex, and allocates:
     /// once per stream, never per packet.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a stranger may take of the server: every bound of admission in one place.
+//! The limits of admission, all in one place.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -13,7 +13,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// How long a connection may be silent before its first valid message.
     pub first_message_timeout: Duration,
-    /// How long a stream may be silent before it gives its slot back.
+    /// How long a stream may be silent before its slot is released.
     pub idle_timeout: Duration,
     /// Networks that may send; any if there are none.
     pub allowed: Vec<IpNet>,

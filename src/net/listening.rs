@@ -7,7 +7,7 @@ use crate::ledger::Listener;
 
 /// Threads that admit streams as they come.
 pub trait Listening: Send {
-    /// What came and became no stream, for each address that is listened on.
+    /// The account of each listener, for input that became no stream.
     fn accounts(&self) -> Vec<Arc<Listener>>;
 
     /// How it is changed while it runs.

@@ -1,6 +1,6 @@
-//! What may change of a listener while it runs.
+//! The settings of a listener that may change while it runs.
 //!
-//! Whoever changes it leaves the new figures here, and each thread of the listener looks for them once a tick:
+//! A change is left here, and each thread of the listener looks for it once a tick:
 //! one load, unless there are any. No packet looks.
 
 use std::sync::{
@@ -11,11 +11,11 @@ use std::sync::{
 use super::Limits;
 use crate::playout::PlayoutSettings;
 
-/// What may change of a listener while it runs. Limits are those of all its streams and connections from then
+/// The settings of a listener that may change while it runs. Limits are those of all its streams and connections from then
 /// on, though none that there is loses its place; how streams are played is that of new ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning {
-    /// What strangers may take.
+    /// The limits of admission.
     pub limits: Limits,
     /// How streams are played.
     pub playout: PlayoutSettings,
@@ -58,7 +58,7 @@ impl Tuner {
         self.0.count.fetch_add(1, Ordering::Release);
     }
 
-    /// What the listener is to be.
+    /// The present settings.
     pub fn tuning(&self) -> Tuning {
         let tuning = self.0.tuning.lock().unwrap_or_else(PoisonError::into_inner);
         tuning.clone()
@@ -74,7 +74,7 @@ impl Tuner {
 }
 
 impl Tuned {
-    /// What the listener is to be from now on, if that has changed since the last call. Locks and allocates
+    /// The new settings, if they have changed since the last call. Locks and allocates
     /// only then.
     pub fn changed(&mut self) -> Option<Tuning> {
         let latest = &self.tuner.0;

@@ -8,12 +8,12 @@ use super::{Playout, accounting::Accounting, buffer::Run};
 
 /// A packet further off than this is accepted only if the next agrees with it. In milliseconds.
 pub(super) const STRAY_MS: u64 = 500;
-/// After so much that came late in a row, the stream begins anew. In milliseconds.
+/// After so much late audio in a row, the stream restarts. In milliseconds.
 const RESTART_MS: u64 = 500;
 /// The numbers of a new segment begin so far above the last of the one before it.
 const SEGMENT_NUMBERS: u64 = 1 << 16;
 
-/// What became of some samples per channel.
+/// The fate of some samples per channel.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Taken {
     pub(super) new: u64,
@@ -52,7 +52,7 @@ impl Playout {
 
     /// Whether the time of a packet can be true. One that is far from where it should be is dropped,
     /// unless the one before was there too: then the sender's clock jumped, or stood still, and the
-    /// stream begins anew.
+    /// stream restarts.
     pub(super) fn check_timestamp(
         &mut self,
         start: u64,
@@ -83,7 +83,7 @@ impl Playout {
             .stray
             .is_some_and(|(last, expected)| number > last && start.abs_diff(expected) <= far);
         self.stray = newer.then_some((number, end));
-        // What goes on where all that came ended is no stray: the sender stood still.
+        // Audio that goes on where all earlier ended is no stray: the sender stood still.
         if agrees || self.line.goes_on_with(number, start) {
             self.stray = None;
             TimestampCheck::Restart
@@ -138,11 +138,11 @@ impl Playout {
     }
 }
 
-/// What is to be thought of a packet's time.
+/// The verdict on a packet's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimestampCheck {
     Plausible,
-    /// The stream begins anew with it.
+    /// The stream restarts with it.
     Restart,
     /// Far ahead of what came before.
     Ahead,

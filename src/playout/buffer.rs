@@ -1,8 +1,8 @@
 //! The jitter buffer: samples by their time, and which of them are there.
 //!
 //! Time here is the stream's own, in samples per channel. The samples stand in one ring indexed by it,
-//! so a packet is copied once, to its place, in whatever order it comes. What is there is told by a
-//! short list of *runs*: an orderly stream has one. All memory is taken at construction.
+//! so a packet is copied once, to its place, in any order of arrival. A short list of *runs* shows
+//! the filled parts: an orderly stream has one. All memory is taken at construction.
 
 use std::cmp::Ordering;
 
@@ -19,7 +19,7 @@ pub(super) struct Run {
     pub(super) last: u64,
     /// Whether the sender said that it is silent from `end` on.
     pub(super) paused: bool,
-    /// Whether it begins anew, so that no number tells what lies before it.
+    /// Whether it restarts, so that its number says nothing of earlier ones.
     pub(super) fresh: bool,
 }
 
@@ -68,7 +68,7 @@ impl Buffer {
         (!self.runs.is_empty()).then(|| self.runs.remove(0))
     }
 
-    /// Copies in what is not there yet of these samples, which are those of `run`. Gives how many per
+    /// Copies in the missing ones of these samples, which are those of `run`. Returns how many per
     /// channel were new. The caller sees to it that nothing is further apart than the capacity.
     pub(super) fn insert(&mut self, run: Run, samples: &[i16]) -> Result<u64, Crowded> {
         debug_assert_eq!(
@@ -97,7 +97,7 @@ impl Buffer {
         Ok(new)
     }
 
-    /// Copies `[from, to)` of samples that begin at `start`. Gives how many per channel.
+    /// Copies `[from, to)` of samples that begin at `start`. Returns how many per channel.
     fn write(&mut self, from: u64, to: u64, start: u64, samples: &[i16]) -> u64 {
         let samples = &samples[self.span(from - start)..self.span(to - start)];
         let at = self.place_of(from);
@@ -148,7 +148,7 @@ impl Buffer {
 
 /// Two runs that touch as one.
 fn merge(one: Run, other: &Run) -> Run {
-    // What the sender said of the time after the later one holds.
+    // The sender's word on the time after the later one holds.
     let paused = match one.end.cmp(&other.end) {
         Ordering::Equal => one.paused || other.paused,
         Ordering::Greater => one.paused,
@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    /// Stereo; each sample tells its time and which packet brought it.
+    /// Stereo; each sample carries its time and the packet that brought it.
     fn put(buffer: &mut Buffer, start: u64, end: u64, number: u64) -> Result<u64, Crowded> {
         let times = start..end;
         let samples: Vec<i16> = times.flat_map(|at| [at as i16, number as i16]).collect();
@@ -258,7 +258,7 @@ mod tests {
             );
         }
         assert_eq!(buffer.insert(run(900, 901, 900), &[1]), Err(Crowded));
-        // What closes a gap is taken.
+        // A run that closes a gap is taken.
         assert_eq!(buffer.insert(run(1, 2, 90), &[1]), Ok(1));
         assert_eq!(buffer.insert(run(900, 901, 900), &[1]), Ok(1));
     }

@@ -1,4 +1,4 @@
-//! What a gap sounds of: a fading repetition in the pitch period.
+//! Concealment of gaps: a fading repetition in the pitch period.
 //!
 //! The structure is that of ITU-T G.711 Appendix I: the period is the lag of 5 to 15 ms at which what was
 //! heard last is most like what came before it, by normalized cross-correlation; the last period is
@@ -23,7 +23,7 @@ const GROWS_AFTER: usize = 80;
 const PERIODS_MAX: usize = 3;
 /// The cross-fade into the samples after the gap.
 const CLOSING: usize = 40;
-/// What is no louder than this is not repeated: A-law has no zero, and idles at 8.
+/// Audio at most this loud is not repeated: A-law has no zero, and idles at 8.
 const IDLE: u16 = 16;
 /// The rate of the units above, and of the coarse search.
 const COARSE_HZ: usize = 8000;
@@ -32,7 +32,7 @@ const COARSE_HZ: usize = 8000;
 pub(super) struct Concealer {
     rate_hz: usize,
     channels: usize,
-    /// What was heard last, interleaved, the newest at the end; as much as there is.
+    /// The last samples played, interleaved, the newest at the end; as much as there is.
     heard: Vec<i16>,
     /// The same in one channel, at the coarse rate and at the full.
     coarse: Vec<f32>,
@@ -85,7 +85,7 @@ impl Concealer {
         self.heard.extend_from_slice(samples);
     }
 
-    /// A gap is under way. Gives its period in samples per channel; none if there is nothing to repeat.
+    /// A gap begins. Returns its period in samples per channel; none if there is nothing to repeat.
     pub(super) fn begin(&mut self) -> usize {
         if !self.active {
             self.active = true;
@@ -95,7 +95,7 @@ impl Concealer {
         self.period
     }
 
-    /// Makes the next samples of the gap; gives how many per channel until it is silent, none if it is.
+    /// Makes the next samples of the gap; returns how many per channel until it is silent, none if it is.
     pub(super) fn fill(&mut self, out: &mut [i16]) -> usize {
         if self.begin() == 0 {
             return 0;

@@ -1,4 +1,4 @@
-//! What moves a line against the clock: the delay that the jitter asks for, and the sender's drift.
+//! Moves a line against the clock: for the delay that the jitter asks for, and the sender's drift.
 //!
 //! The two do not fight, since they look at different things and have one hand. Drift is where the
 //! lower envelope of the transits goes over minutes; it is followed sample by sample, both ways as the
@@ -20,7 +20,7 @@ use super::{
 /// A converter's chunk, and half its filter in samples at the lower rate.
 const CONVERTER_CHUNK_NS: u64 = 20_000_000;
 const CONVERTER_SAMPLES: u64 = 64;
-/// What an adaptive delay has to spare: the drift until it is followed, and the scatter of wake-ups.
+/// The spare part of an adaptive delay: for the drift until it is followed, and the scatter of wake-ups.
 const SPARE_NS: u64 = 4_000_000;
 
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Control {
         (room.max(0) as f64 / self.sample_ns) as u64
     }
 
-    /// A packet whose first sample has this time came.
+    /// Takes a packet's arrival; its first sample has this time.
     pub(super) fn observe(
         &mut self,
         start: u64,

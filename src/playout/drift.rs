@@ -1,13 +1,13 @@
 //! How much faster or slower the sender's clock runs than ours, and how far to follow it.
 //!
 //! Jitter only ever adds to a transit (arrival less time stamp), so its lower envelope shows the clocks:
-//! the least transit of each second or more lies on a line whose slope is their difference. The slope is
+//! the least transit of each second or more lies on a line with their difference as its slope. The slope is
 //! the median of the slopes between points half the window apart (Theil's incomplete method), its level
 //! the median of what is left: packets that all came late for a while move neither.
 //!
 //! **Dead band.** A slope is followed only when it moves the line, over the whole window, by more than a
 //! millisecond and by several times the scatter of the points. Until then nothing is followed, so a
-//! sender whose clock is exact keeps its samples bit for bit. The window grows from ten seconds to eight
+//! sender with an exact clock keeps its samples bit for bit. The window grows from ten seconds to eight
 //! minutes, and so the band gets narrower: from about 100 ppm to 2.
 //!
 //! **Position.** What is followed is the line, not the slope: an error of the slope does not add up.
@@ -112,7 +112,7 @@ impl Drift {
         line.map_or(0.0, |line| -line.slope * 1e6)
     }
 
-    /// A packet came. Gives whether there is news.
+    /// Takes a packet's transit. Returns whether there is news.
     pub(super) fn observe(&mut self, transit: f64, at: f64) -> bool {
         let ended = at >= self.until;
         if ended {
@@ -245,7 +245,7 @@ mod tests {
     const SAMPLE: f64 = 125_000.0;
 
     /// Packets every 20 ms with so much jitter, from one second to another, of a sender that is so much
-    /// faster. Follows as it is wished; gives the greatest lag, in samples.
+    /// faster. Follows every correction; returns the greatest lag, in samples.
     fn run(drift: &mut Drift, seconds: std::ops::Range<u64>, ppm: f64, jitter_ms: f64) -> f64 {
         let mut random = StdRng::seed_from_u64(3);
         let mut lag: f64 = 0.0;

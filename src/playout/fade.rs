@@ -12,7 +12,7 @@ pub(super) const LENGTH: u64 = 128;
 #[derive(Debug)]
 pub(super) struct Fade {
     channels: usize,
-    /// What would have come, interleaved.
+    /// The continuation of the old samples, interleaved.
     from: Box<[i16]>,
     /// Samples per channel that are done; all of them if there is no fade under way.
     done: usize,

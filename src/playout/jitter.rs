@@ -53,7 +53,7 @@ pub(super) struct Excess {
 }
 
 impl Jitter {
-    /// For delays between these bounds. What is needed is never less than `margin_ns`.
+    /// For delays between these bounds. The needed delay is never less than `margin_ns`.
     pub(super) fn new(floor_ns: i64, ceiling_ns: i64, margin_ns: i64) -> Self {
         let empty = Span {
             least: 0,
@@ -89,7 +89,7 @@ impl Jitter {
         self.base().map_or(self.needed_ns, |base| shift_ns - base)
     }
 
-    /// A packet came at `at_ns`. Gives whether a span ended before it: then there is news.
+    /// Takes a packet of `at_ns`. Returns whether a span ended before it: then there is news.
     pub(super) fn observe(&mut self, transit_ns: i64, at_ns: u64, shift_ns: i64) -> bool {
         let ended = at_ns >= self.until_ns;
         if ended {
@@ -161,7 +161,7 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
-    /// A packet every 20 ms, whose transit is given in milliseconds, from a packet's number on.
+    /// A packet every 20 ms, with its transit in milliseconds, from a packet's number on.
     fn observe(
         jitter: &mut Jitter,
         from: u64,

@@ -1,11 +1,11 @@
 //! The line of a stream's time, and the cursor that plays it.
 //!
 //! Everything is in samples per channel at the source's rate. The cursor moves on with the mix, sample
-//! by sample, whatever came. Where there is no audio, the line tells why, as far as that is known:
+//! by sample, with audio or without. Where there is no audio, the line knows why, as far as possible:
 //!
 //! - a *gap*: packets are missing by their numbers. It is concealed, and counted as missed;
 //! - a *pause*: no number is missing, or the sender said so. It is silence;
-//! - *dry*: nothing waits, so it is one or the other, or what comes is late. The next packet tells.
+//! - *dry*: nothing waits, so it is one or the other, or the audio is late. The next packet shows.
 
 use crate::ledger::Discard;
 
@@ -27,7 +27,7 @@ const PACKET_MS: u64 = 20;
 /// Where the cursor of a new line stands: it can go back from there.
 pub(super) const START: u64 = 1 << 40;
 
-/// Samples whose magnitudes are no more than this are silence: 50 dB below full scale.
+/// Samples with magnitudes of at most this are silence: 50 dB below full scale.
 const SILENT: u16 = 100;
 /// Silence is cut or made longer by at most so much at a time. In milliseconds.
 const CUT_MS: u64 = 5;
@@ -51,7 +51,7 @@ pub(super) struct Moved {
     pub(super) delay: bool,
 }
 
-/// What a gap closes with.
+/// The audio behind a gap.
 #[derive(Debug, Clone, Copy)]
 struct Closing {
     /// The first sample after the gap, and how far it is.
@@ -90,7 +90,7 @@ pub(super) struct Line {
     pub(super) ended: bool,
     concealer: Option<Concealer>,
     fade: Fade,
-    /// What a gap closes with.
+    /// The audio behind a gap.
     next: Box<[i16]>,
     /// The longest cut of silence.
     cut: u64,
@@ -139,7 +139,7 @@ impl Line {
         self.played
     }
 
-    /// What was played when the last of the sender's samples was.
+    /// The played count at the sender's last sample.
     pub(super) fn sounded(&self) -> u64 {
         self.sounded
     }
@@ -201,7 +201,7 @@ impl Line {
     /// passed has become delay, and a little is added so that the next to come as late is in time.
     pub(super) fn settle_dry(&mut self, run: &Run, room: u64, accounting: Accounting<'_>) {
         let (from, to) = self.gap_before(run);
-        // What only makes a pause longer is no gap.
+        // Time that only makes a pause longer is no gap.
         let pause = run.fresh || self.edge.paused || (run.start > self.edge.end && from == to);
         let (dry_from, dry_to) = (self.cursor - self.dry, self.cursor);
         let overdue = self.cursor.saturating_sub(run.start);
@@ -256,14 +256,14 @@ impl Line {
             fresh: false,
         };
         if at > self.cursor || !self.buffer.is_empty() {
-            // If there is no room for the mark, the pause is told by the numbers.
+            // If there is no room for the mark, the numbers show the pause.
             let _ = self.buffer.insert(run, &[]);
         } else {
             if self.dry > 0 {
                 let dry = self.cursor - self.dry;
                 let (from, to) = self.gap_before(&run);
                 accounting.missed(from.max(dry), to.min(self.cursor));
-                // What ended the pause may be under way.
+                // The end of the pause may be under way.
                 self.dry = self.dry.min(self.cursor - at);
             }
             self.edge.paused = true;
@@ -271,8 +271,8 @@ impl Line {
         }
     }
 
-    /// Moves against the clock if it can be done here: once for each block. What cannot be done now, a
-    /// pause in the block may bring.
+    /// Moves against the clock if it can be done here: once for each block. The rest waits for a
+    /// pause in the block.
     pub(super) fn steer(&mut self, correction: Correction, accounting: Accounting<'_>) {
         self.correction = correction;
         self.drop_played();
@@ -338,7 +338,7 @@ impl Line {
         self.moved.delay = true;
     }
 
-    /// Plays up to `out.len()` samples of one kind into `out`; gives what they are and how many per
+    /// Plays up to `out.len()` samples of one kind into `out`; returns their kind and how many per
     /// channel. Time passes in any case.
     pub(super) fn play(&mut self, out: &mut [i16], accounting: Accounting<'_>) -> (Sound, usize) {
         let wanted = (out.len() / self.channels) as u64;
@@ -365,7 +365,7 @@ impl Line {
                 } else {
                     self.play_concealment(wanted, None, out)
                 };
-                // What ends a pause may come late, too.
+                // The end of a pause may come late, too.
                 self.dry += count;
                 (sound, count)
             }
@@ -467,7 +467,7 @@ impl Line {
             concealer.close(out, next, closing.left as usize);
             (Sound::Concealment, count)
         } else if made > 0 {
-            // What sounds and what is silent are told apart.
+            // Audible and silent samples are counted apart.
             (Sound::Concealment, made)
         } else {
             (Sound::Silence, count)

@@ -1,7 +1,7 @@
 //! The playout of one network stream: from decoded packets to places on the mix's clock.
 //!
 //! Packets come in any order, of any length, in bursts or not at all. A [`Playout`] holds them until
-//! their time has come, and gives each tick of the mix exactly its block: the sender's samples where
+//! their time has come, and fills exactly one block for each tick of the mix: the sender's samples where
 //! they came in time, concealment where they are missing, nothing where the sender is silent. Every
 //! sample is accounted for, and the stream never slips against the clock unnoticed.
 //!
@@ -18,7 +18,7 @@
 //!                    jitter, drift: how the cursor moves against the clock
 //! ```
 //!
-//! # What moves a stream against the clock
+//! # Moves against the clock
 //! - *Jitter*, if the delay is adaptive. A packet that is next in order and finds the stream dry is not
 //!   dropped: the stream goes on after it, and the dry time has become delay. A delay that is too long
 //!   for two seconds is cut where it is silent, 5 ms at a time, and after six seconds sample by sample
@@ -70,12 +70,12 @@ pub enum Delay {
     },
 }
 
-/// What a playout is made for.
+/// The settings of a playout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlayoutSettings {
     /// The playout delay.
     pub delay: Delay,
-    /// What lies further behind than this is discarded, oldest first. At least twice the longest
+    /// Audio that lies further behind than this is discarded, oldest first. At least twice the longest
     /// delay is taken in any case.
     pub latency_cap: Duration,
     /// Whether gaps are filled with what came before them, or with silence.
@@ -83,7 +83,7 @@ pub struct PlayoutSettings {
 }
 
 impl PlayoutSettings {
-    /// What waits at most, in milliseconds.
+    /// The longest wait, in milliseconds.
     fn cap_ms(&self) -> u64 {
         let longest = match self.delay {
             Delay::Fixed(delay) => delay,
@@ -149,7 +149,7 @@ pub struct Playout {
     origin: Option<u64>,
     /// The first tick that was not topped up.
     next_tick: Option<u64>,
-    /// What is added to the sender's time stamps and numbers: none before a segment's first packet.
+    /// The offset added to the sender's time stamps and numbers: none before a segment's first packet.
     time_base: Option<u64>,
     number_base: Option<u64>,
     /// Packets without numbers that came.
@@ -314,7 +314,7 @@ impl Playout {
         }
     }
 
-    /// The numbers and times of the packets to come have nothing to do with those before. What waits is
+    /// The numbers and times of the packets to come have nothing to do with those before. Waiting audio is
     /// played; the next packet plays after it, and after its playout delay.
     pub fn begin_segment(&mut self) {
         if let Some(tick) = self.next_tick {
@@ -326,13 +326,13 @@ impl Playout {
         self.late_run = 0;
     }
 
-    /// The sender is done. What waits is played by the ticks to come, until there is
+    /// The sender is done. Waiting audio is played by the ticks to come, until there is
     /// [nothing](Self::is_empty).
     pub fn end(&mut self, _stream: &mut Stream) {
         self.line.ended = true;
     }
 
-    /// What waits is not played, but discarded, and accounted for: the stream ends at once, or goes on
+    /// Waiting audio is not played, but discarded, and accounted for: the stream ends at once, or goes on
     /// with another playout.
     pub fn abandon(&mut self, stream: &mut Stream) {
         let accounting = self.accounting(stream);
@@ -405,7 +405,7 @@ impl Playout {
         let rates = self.output.rates();
         let mut missing = rates.to_source(end - self.output.at()).max(1);
         if self.output.converts() {
-            // How much it needs beyond what it gives is its own business: small steps find out.
+            // The converter does not say how much it needs for one output sample: small steps find out.
             missing = missing.min(self.samples(STEP_MS).max(1));
         }
         (missing as usize * self.channels).min(self.piece.len())

@@ -22,12 +22,12 @@ impl Numbers {
         self.newest
     }
 
-    /// Whether a packet came whose number is not above the newest, nor too old to be remembered.
+    /// Whether a packet came that is not above the newest, nor too old to be remembered.
     pub(super) fn came(&self, number: u64) -> bool {
         self.came.has(number)
     }
 
-    /// A packet came, with audio or not. Gives whether it came before. Of those too old to be remembered
+    /// A packet came, with audio or not. Returns whether it came before. Of those too old to be remembered
     /// nothing is known.
     pub(super) fn mark(&mut self, number: u64, audio: bool) -> bool {
         match self.newest {

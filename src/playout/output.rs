@@ -1,7 +1,7 @@
 //! From the stream's own samples to frames on the mix's clock.
 //!
 //! At the bus's format samples pass as they are. Otherwise a [`Converter`] makes them, exact in count
-//! and place; what is audio and what is concealment is told apart again behind it.
+//! and place; behind it audio and concealment are separated again.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use crate::{
     stream::{Offered, Stream},
 };
 
-/// What a stretch of the stream's time sounds of.
+/// The kind of a stretch of the stream's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sound {
     Audio,

@@ -40,7 +40,7 @@ fn adaptive() -> PlayoutSettings {
     }
 }
 
-/// A playout whose frames are taken from the ring as the mixer does.
+/// A playout; its frames are taken from the ring as the mixer does.
 struct Rig {
     playout: Playout,
     stream: Stream,
@@ -48,7 +48,7 @@ struct Rig {
     lease: LeaseId,
     account: Arc<Account>,
     tick: u64,
-    /// What each index of the mix got, from the first tick on.
+    /// The samples of each index of the mix, from the first tick on.
     heard: Vec<(Option<FrameKind>, i16)>,
 }
 
@@ -96,7 +96,7 @@ impl Rig {
         self.tick += 1;
         let block = self.heard.len();
         self.heard.resize(block + BLOCK, (None, 0));
-        // What was heard may be forgotten meanwhile.
+        // Played samples may be forgotten meanwhile.
         let forgotten = (self.tick as usize) * BLOCK - BLOCK - block;
         let mut at = block;
         while let Some(message) = self.consumer.get(self.lease).unwrap() {

@@ -42,7 +42,7 @@ impl Body {
         &self.raw
     }
 
-    /// It is over: tells whoever waits, and gives what still has to play.
+    /// The connection is over: completes `done`, and returns the input that still has to play.
     pub(super) fn end(mut self, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
         let by_peer = matches!(reason, EndReason::HungUp);
         let cut = by_peer && self.cut.is_set();

@@ -16,7 +16,7 @@ use crate::{
     wire::audiosocket::{HEADER_BYTES, Message, may_begin, parse, uuid_text},
 };
 
-/// The rate of audio whose message claims none: Asterisk's older releases know no other kind.
+/// The rate of audio without a claimed rate: Asterisk's older releases know no other kind.
 const PLAIN_HZ: u32 = 8_000;
 
 /// Changes of a call's rate: each costs a filter, and a call has a handful.
@@ -203,7 +203,7 @@ impl Call {
         self.count_output(!sent);
     }
 
-    /// What goes back for a frame of the mix.
+    /// The reply for a frame of the mix.
     pub(super) fn encode<'a>(
         &'a mut self,
         at: u64,
@@ -234,7 +234,7 @@ impl Call {
         self.caller.note(what, context);
     }
 
-    /// Whether it has said who it is.
+    /// Whether it identified itself.
     pub(super) fn is_known(&self) -> bool {
         self.caller.is_known()
     }
@@ -248,7 +248,7 @@ impl Call {
         self.caller.before_tick(tick, now_ns);
     }
 
-    /// The connection is over: gives what still has to play. If the peer ended it, half a message is
+    /// The connection is over: returns the input that still has to play. If the peer ended it, half a message is
     /// counted.
     pub(super) fn end(self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
         if by_peer && !self.partial.is_empty() {
@@ -259,7 +259,7 @@ impl Call {
     }
 }
 
-/// How audio goes back to a peer whose messages claim this rate.
+/// The return format for a peer with messages of this rate.
 fn return_format(plain_hz: Option<u32>, claimed_hz: u32) -> ReturnFormat {
     let known = plain_hz.filter(|_| claimed_hz == PLAIN_HZ);
     ReturnFormat {

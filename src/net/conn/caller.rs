@@ -1,6 +1,6 @@
 //! The caller of one connection, from unknown to a playing stream.
 //!
-//! Passive, and the same for every protocol of this kind. What it says is counted, and what happens to it
+//! Passive, and the same for every protocol of this kind. Its messages are counted and its events
 //! noted, in its stream's account.
 
 use super::{
@@ -157,7 +157,7 @@ impl Caller {
         }
     }
 
-    /// Whether it has said who it is.
+    /// Whether it identified itself.
     pub(super) fn is_known(&self) -> bool {
         !matches!(self.stage, Stage::Unknown)
     }
@@ -190,7 +190,7 @@ impl Caller {
         }
     }
 
-    /// The connection is over: gives what still has to play.
+    /// The connection is over: returns the input that still has to play.
     pub(super) fn end(self, context: &Context<'_>) -> Option<StreamInput> {
         match self.stage {
             Stage::Playing(mut input) => {

@@ -13,7 +13,7 @@ use crate::{
     wire::label::Label,
 };
 
-/// What all connections of a listener share, at one moment.
+/// State shared by all connections of a listener, at one moment.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a ConnSettings,
     pub(super) clock: &'a MixClock,
@@ -33,7 +33,7 @@ pub(super) struct Opened {
     pub(super) output: Option<LeaseId>,
 }
 
-/// What a stream asks to be admitted as.
+/// The request to admit a stream.
 #[derive(Debug)]
 pub(super) struct OpenRequest<'a> {
     pub(super) id: String,
@@ -55,7 +55,7 @@ pub(super) enum EndReason {
     Refused(Rejection),
     /// Its stream was ended by command; what came and waits is discarded.
     EndedByCommand,
-    /// It cannot be understood, and is counted. What to tell the peer, if it may be a person.
+    /// Malformed input, counted. The text is for the peer, if it may be a person.
     Malformed(Malformed, String),
 }
 
@@ -154,9 +154,9 @@ impl Context<'_> {
         }
     }
 
-    /// Notes in a stream's account what happened to it, for people, and logs it if it is to be told.
-    pub(super) fn note(&self, stream: &Stream, what: &str, told: bool) {
-        if told {
+    /// Notes an event in a stream's account, for people, and logs it if `logged`.
+    pub(super) fn note(&self, stream: &Stream, what: &str, logged: bool) {
+        if logged {
             tracing::info!(stream = stream.id(), "{what}");
         }
         if let Some(network) = stream.account().network() {

@@ -2,7 +2,7 @@
 
 use crate::audio::Encoding;
 
-/// What one connection sends, decoded.
+/// The decoded samples of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     /// The beginning of a sample of all channels that has not come whole yet.

@@ -1,9 +1,9 @@
 //! Hands sockets over to the thread of the connections at run time: WebSockets after their
 //! handshake, and the bodies of requests.
 //!
-//! The caller keeps nothing of a socket that it hands over. A WebSocket that is not taken is told so on itself, by the
-//! code and the reason of its close, or is given back if so many wait; for a body a callback is told
-//! what became of it.
+//! The caller keeps nothing of a socket that it hands over. A refused WebSocket gets the
+//! code and the reason of its close, or is returned if too many wait; for a body a callback gets
+//! the result.
 
 use std::{
     fmt,
@@ -37,7 +37,7 @@ pub struct Handoff {
     bell: Arc<EventFd>,
 }
 
-/// What is said on a WebSocket, as far as its handshake tells.
+/// The protocol of a WebSocket, as far as its handshake shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebProtocol {
     /// No subprotocol: bare samples if the rate was said; else what the first message shows, which may be
@@ -60,10 +60,10 @@ impl WebProtocol {
     }
 }
 
-/// What a WebSocket asks for.
+/// The parameters of a WebSocket.
 #[derive(Debug, Clone)]
 pub struct WebAsk {
-    /// What is said on it.
+    /// Its protocol.
     pub protocol: WebProtocol,
     /// The stream's name; if none is given it is that of the call, or made of the peer's address. Refused
     /// if a running stream has it.
@@ -81,26 +81,26 @@ pub struct WebAsk {
     pub listen: Option<bool>,
     /// Bare samples that may come faster than they play: they are read no faster, and none is discarded.
     pub pour: bool,
-    /// Who it is.
+    /// The peer's address.
     pub peer: SocketAddr,
 }
 
-/// What the body of a request asks for.
+/// The parameters of a request's body.
 #[derive(Debug)]
 pub struct BodyAsk {
     /// The stream's name. Refused if a running stream has it.
     pub id: String,
     /// The label for people.
     pub label: Option<Label>,
-    /// What the bytes are.
+    /// The format of the bytes.
     pub content: ContentType,
     /// Applied to each sample before it is added.
     pub gain: Option<Gain>,
-    /// Who sends it.
+    /// The peer's address.
     pub peer: SocketAddr,
     /// Set before the end of the bytes if they were cut off, rather than came to their end.
     pub cut: Cut,
-    /// Told once, from the thread of the connections: it must not block.
+    /// Called once, from the thread of the connections: it must not block.
     pub done: Done,
 }
 
@@ -119,7 +119,7 @@ impl Cut {
     }
 }
 
-/// Who is told what became of a body.
+/// The callback with the result of a body.
 pub struct Done(Box<dyn FnOnce(Result<Taken, Rejection>) + Send>);
 
 impl Done {
@@ -159,7 +159,7 @@ pub enum Rejection {
     /// Its network is not among those allowed.
     #[error("{peer} is not of a network that may send (--allow)")]
     Network {
-        /// Who it is.
+        /// The peer's address.
         peer: SocketAddr,
     },
     /// There are as many connections as there may be.
@@ -173,7 +173,7 @@ pub enum Rejection {
         "{peer} has {max} streams already, as many as one address may have (--streams-per-source)"
     )]
     StreamsPerSource {
-        /// Who it is.
+        /// The peer's address.
         peer: SocketAddr,
         /// How many an address may have.
         max: usize,
@@ -202,7 +202,7 @@ pub enum Rejection {
         /// How long it may be silent.
         limit: Duration,
     },
-    /// What it sent is not what it should be.
+    /// Malformed input.
     #[error("{why}")]
     Malformed {
         /// In what way.
@@ -219,7 +219,7 @@ pub enum Rejection {
     /// Something here failed.
     #[error("{what} failed: {why}")]
     Failed {
-        /// What was tried.
+        /// The operation that failed.
         what: &'static str,
         /// The kernel's reason.
         why: String,
@@ -255,7 +255,7 @@ impl Rejection {
 pub(super) enum HandedOver {
     Web {
         stream: TcpStream,
-        /// What came after the handshake, and was read with it.
+        /// Bytes after the handshake, read with it.
         leftover: Vec<u8>,
         ask: WebAsk,
     },
@@ -285,7 +285,7 @@ impl Handoff {
         &self.bell
     }
 
-    /// Hands over a WebSocket whose handshake was answered. `leftover` is what was read of it since.
+    /// Hands over a WebSocket after its handshake. `leftover` is the bytes read of it since.
     /// Enters the kernel, and does not wait.
     ///
     /// # Errors
@@ -314,8 +314,8 @@ impl Handoff {
         Ok(())
     }
 
-    /// Hands over the end of a pair of sockets into whose other end a body is written. Enters the kernel,
-    /// and does not wait. What becomes of it is told to [`BodyAsk::done`], in any case.
+    /// Hands over one end of a socket pair; a body is written into the other. Enters the kernel,
+    /// and does not wait. [`BodyAsk::done`] gets the result in any case.
     pub fn body(&self, stream: UnixStream, ask: BodyAsk) {
         if let Err(error) = stream.set_nonblocking(true) {
             ask.done.tell(Err(Rejection::Failed {
@@ -331,7 +331,7 @@ impl Handoff {
         }
     }
 
-    /// Gives back what could not be handed over.
+    /// Returns a socket that could not be handed over.
     fn send(&self, handed: HandedOver) -> Result<(), (Rejection, Box<HandedOver>)> {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = &*sender else {

@@ -65,7 +65,7 @@ impl StreamInput {
         }
     }
 
-    /// What came and has not been placed is not played: the stream ends now.
+    /// Discards all that has not been placed: the stream ends now.
     pub(super) fn abandon(&mut self) {
         match self {
             Self::Live(live) => live.playout.abandon(&mut live.stream),
@@ -95,7 +95,7 @@ impl StreamInput {
 pub(super) struct LiveInput {
     stream: Stream,
     playout: Playout,
-    /// What the playout was made for.
+    /// The format that the playout was made for.
     rate_hz: u32,
     channels: u16,
     /// The rate that comes now, and the way from it to the playout's, if it is another.

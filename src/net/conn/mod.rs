@@ -10,7 +10,7 @@
 //! - `worker`, `socket`: the thread and the sockets around them, thin
 //! - [`Handoff`]: takes sockets from other threads: WebSockets, and bodies of requests
 //!
-//! What strangers may take is bounded by the [`Limits`]: connections, streams of an address, the time to
+//! The [`Limits`] bound each peer's use: connections, streams of an address, the time to
 //! the first valid message, the time without one. A half-made message takes 64 KiB at most; before the
 //! first valid one, 1 KiB, and 16 KiB in a message of a WebSocket.
 
@@ -51,7 +51,7 @@ use crate::{
     playout::PlayoutSettings,
 };
 
-/// What could not be done, where nothing can be said of a single listener.
+/// The failure before any single listener can be named.
 const NO_THREAD: &str = "cannot start the thread of the connections";
 
 /// How long a peer may go on sending after the reason of its end was sent.
@@ -59,12 +59,12 @@ pub const LINGER: Duration = Duration::from_secs(5);
 /// Bytes of it that are read and discarded meanwhile; beyond them it is left to wait.
 pub const LINGER_BYTES_MAX: usize = 4 << 20;
 
-/// What connections are taken, and how.
+/// The listeners of connections, and their settings.
 #[derive(Debug, Clone)]
 pub struct ConnSettings {
     /// Where they come to.
     pub listens: Vec<Listen>,
-    /// What strangers may take; connections, and streams of an address, are counted over all listeners
+    /// The bounds of each peer's use; connections, and streams of an address, are counted over all listeners
     /// and what is handed over.
     pub limits: Limits,
     /// How the streams are played. Of those that are read no faster than they play, it is the delay of
@@ -77,7 +77,7 @@ pub struct ConnSettings {
     pub handoff: Option<String>,
 }
 
-/// What one listener listens on.
+/// The address and protocol of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
     /// Asterisk's AudioSocket. The peer hears the mix without itself.

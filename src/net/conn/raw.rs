@@ -48,7 +48,7 @@ pub(super) struct Raw {
     from: Option<String>,
     hello: Hello,
     stage: Stage,
-    /// What was taken, once its stream input is gone.
+    /// The bytes taken, once its stream input is gone.
     taken: Option<Taken>,
 }
 
@@ -300,7 +300,7 @@ impl Raw {
         }
     }
 
-    /// What was taken of it; none if it never came to its samples.
+    /// The bytes taken of it; none if it never came to its samples.
     pub(super) fn taken(&self) -> Option<Taken> {
         match &self.stage {
             Stage::Samples(samples) => Some(samples.taken()),
@@ -331,7 +331,7 @@ impl Raw {
         }
     }
 
-    /// The connection is over: gives what still has to play. If the sender ended it, half a sample or half
+    /// The connection is over: returns the input that still has to play. If the sender ended it, half a sample or half
     /// a header is counted.
     pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
         match &mut self.stage {

@@ -62,7 +62,7 @@ impl ListenSocket {
     }
 
     /// Makes the socket's file. One that is left over from a program that is gone is replaced; any other
-    /// file, and one on which somebody listens, is not.
+    /// file, and a socket with a listener, is not.
     pub(super) fn unix(path: &Path) -> io::Result<Self> {
         let bound = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
@@ -126,7 +126,7 @@ fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
-/// Whether the path is a socket on which nobody listens.
+/// Whether the path is a socket without a listener.
 fn is_stale(path: &Path) -> bool {
     is_socket(path)
         && UnixStream::connect(path)
@@ -205,7 +205,7 @@ mod tests {
         let path = dir.path().join("mix.sock");
         let listen_socket = ListenSocket::unix(&path).unwrap();
         assert!(path.exists());
-        // Somebody listens: neither taken over nor removed.
+        // With a listener: neither taken over nor removed.
         let refused = ListenSocket::unix(&path).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         assert!(path.exists());

@@ -1,4 +1,4 @@
-//! What the tests of the parts share: a server to be admitted to, and a look into its rings.
+//! Helpers of the parts' tests: a server to be admitted to, and a look into its rings.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -20,7 +20,7 @@ pub(super) const CLOCK_NS: u64 = 1_000_000_000;
 pub(super) const PERIOD_NS: u64 = 20_000_000;
 pub(super) const BLOCK: usize = 160;
 
-/// A server with a pool, whose mixer is the test.
+/// A server with a pool; the test is its mixer.
 pub(super) struct Rig {
     pub(super) clock: MixClock,
     pub(super) settings: ConnSettings,
@@ -182,7 +182,7 @@ impl Rig {
         runs
     }
 
-    /// What is heard of a connection that is over, once all of it has played.
+    /// The played samples of a connection that is over, once all of it has played.
     pub(super) fn play_out(&self, input: Option<StreamInput>) -> Vec<(u64, Vec<i16>)> {
         if let Some(mut input) = input {
             let mut tick = self.clock.next_tick(self.now_ns);

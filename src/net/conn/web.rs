@@ -1,7 +1,7 @@
 //! One WebSocket: bytes in, a stream input and events out.
 //!
-//! Passive: it has no socket and no clock. Its frames may be cut anywhere. What is said on it is one of
-//! several protocols, which its handshake or its first message shows.
+//! Passive: it has no socket and no clock. Its frames may be cut anywhere. Its protocol is one of
+//! several, which its handshake or its first message shows.
 
 mod numbers;
 mod speech;
@@ -25,7 +25,7 @@ use crate::{
     wire::websocket::{self, Frames, Message, WebSocketError},
 };
 
-/// Blocks of the mix that are read at once of a sender who may be faster than they play.
+/// Blocks of the mix read at once of a sender that may be faster than they play.
 const BLOCKS_READ: usize = 8;
 
 /// One connection.
@@ -40,7 +40,7 @@ pub(super) struct Web {
     caller: Caller,
     encoder: Option<ReturnEncoder>,
     decoder: Decoder,
-    /// What goes back of a frame that is not the same for all.
+    /// The reply for a frame that is not shared.
     message: Vec<u8>,
     /// Audio for the peer that does not fill a message of its own length yet.
     pending: Vec<u8>,
@@ -82,7 +82,7 @@ impl Web {
         }
     }
 
-    /// What is known before anything came: a name that is taken, and a stream whose audio is known.
+    /// Checks before anything came: a name that is taken, and a stream with known audio.
     pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
         if let Some(id) = &self.ask.id {
             context.must_be_free(id)?;
@@ -162,7 +162,7 @@ impl Web {
         }
     }
 
-    /// It is known what is spoken: admits the stream, if who it is, is known, too.
+    /// The protocol is known: admits the stream, if its name is known, too.
     fn admit(&mut self, speech: Speech, context: &Context<'_>) -> Result<(), EndReason> {
         if !self.caller.is_known()
             && let Some(name) = speech.name(&self.ask)
@@ -232,7 +232,7 @@ impl Web {
         self.caller.push(sound, samples, context)
     }
 
-    /// What goes back for a frame of the mix.
+    /// The reply for a frame of the mix.
     pub(super) fn encode<'a>(
         &'a mut self,
         at: u64,
@@ -279,7 +279,7 @@ impl Web {
         Ok(Reply::Message(message))
     }
 
-    /// What is said before the connection is closed for this reason: a word of its protocol, and the
+    /// The last bytes before the connection is closed for this reason: a word of its protocol, and the
     /// close. Nothing, if the peer closed.
     pub(super) fn close_message(&self, reason: &EndReason) -> Vec<u8> {
         let mut out = Vec::new();
@@ -296,7 +296,7 @@ impl Web {
         out
     }
 
-    /// Whether it has said who it is.
+    /// Whether it identified itself.
     pub(super) fn is_known(&self) -> bool {
         self.caller.is_known()
     }
@@ -335,7 +335,7 @@ impl Web {
         self.caller.before_tick(tick, now_ns);
     }
 
-    /// The connection is over: gives what still has to play. If the peer ended it, half a sample is
+    /// The connection is over: returns the input that still has to play. If the peer ended it, half a sample is
     /// counted.
     pub(super) fn end(self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
         if by_peer && self.decoder.is_within_a_sample() {

@@ -1,5 +1,5 @@
 //! The thread that serves all connections, on `epoll`: takes them, reads what came, looks after the
-//! ticks, and sends the mix back. What is said on a connection is not its business.
+//! ticks, and sends the mix back. It does not parse protocols.
 
 mod acceptor;
 mod close;
@@ -49,7 +49,7 @@ use crate::{
 const READ_BYTES: usize = 64 << 10;
 /// Refusals that are logged follow each other so, after the first ten.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
-/// Events told at once.
+/// Events taken at once.
 const EVENTS: usize = 256;
 
 const TICK: u64 = 0;
@@ -61,14 +61,14 @@ const ACCEPTORS: u64 = 4;
 /// The first connection's token; none is used twice.
 const PEERS: u64 = 1 << 32;
 
-/// What still plays of a connection that is over.
+/// A stream input that still plays after its connection.
 struct Draining {
     input: StreamInput,
     /// Its address's part of the quota: the stream still has a ring.
     _share: Option<Share>,
 }
 
-/// What connections may ask for.
+/// State shared by connections.
 struct Common {
     settings: ConnSettings,
     clock: MixClock,
@@ -207,7 +207,7 @@ impl Worker {
         })
     }
 
-    /// Serves until it is told to stop.
+    /// Serves until asked to stop.
     pub(super) fn run(mut self) {
         self.set_timer();
         let mut events = [EpollEvent::empty(); EVENTS];
@@ -218,7 +218,7 @@ impl Worker {
                 Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
             };
             for event in &events[..count] {
-                // Before each: whatever floods in, a tick is not left waiting.
+                // Before each: in any flood, a tick is not left waiting.
                 self.tick(now_ns());
                 match event.data() {
                     TICK => self.set_timer(),
@@ -247,7 +247,7 @@ impl Worker {
         self.common.clock.placed_ns(self.next_tick)
     }
 
-    /// Looks after the ticks whose time has come.
+    /// Runs the ticks that are due.
     fn tick(&mut self, now_ns: u64) {
         if self.wake_ns() > now_ns {
             return;
@@ -318,7 +318,7 @@ impl Worker {
                 self.gone.push((peer.key, reason));
             }
         }
-        // What still plays of a connection that is over has nobody to be told.
+        // The input of a closed connection has no peer to notify.
         self.draining.retain_mut(|ended| {
             let dismissed = ended.input.stream().end_requested();
             if dismissed {

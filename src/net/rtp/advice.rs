@@ -42,7 +42,7 @@ pub(super) fn undecoded(packet: &Packet<'_>) -> String {
     }
 }
 
-/// The format of packets of this many bytes whose time stamps step by so much, as `TYPE=FORMAT`, read as
+/// The format of packets of this many bytes with this step of time stamps, as `TYPE=FORMAT`, read as
 /// `payload` so far. `rate_hz` is measured. Words stand for what is not known.
 pub(super) fn format(
     payload_type: u8,

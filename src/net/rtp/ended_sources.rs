@@ -1,5 +1,5 @@
-//! Sources whose streams were ended by command: their packets are refused until they have been silent for
-//! long enough to be somebody new.
+//! Sources of streams that were ended by command: their packets are refused until they have been silent for
+//! long enough to be a new stream.
 
 use std::collections::HashMap;
 

@@ -2,7 +2,7 @@
 //!
 //! Each thread has a socket of its own on the same port, and the kernel deals senders out to them by
 //! their address, so no two threads share a stream. The next port's reports are read by the first thread
-//! and handed to all, as nobody else knows whose they are.
+//! and handed to all, as only the owner of the stream knows its source.
 
 use std::{
     io,
@@ -40,13 +40,13 @@ const REST_MS: u8 = 1;
 /// It rests for so long after a call to receive failed.
 const REFUSED_REST_MS: u8 = 20;
 
-/// Batches that are read before the tick is looked after, whatever floods in.
+/// Batches that are read before the tick is looked after, in any flood.
 const BATCHES_MAX: usize = 32;
 
 /// Reports of the next port that may wait for a thread.
 const REPORTS_MAX: usize = 256;
 
-/// What an RTP listener is started with.
+/// The settings of an RTP listener.
 #[derive(Debug, Clone)]
 pub struct RtpSettings {
     /// Where packets come to; reports come to the next port, too. Port 0 lets the kernel choose. A
@@ -177,7 +177,7 @@ impl RtpListener {
         self.address
     }
 
-    /// What came and became no stream.
+    /// The account of packets that became no stream.
     pub fn account(&self) -> &Arc<Listener> {
         &self.account
     }
@@ -222,9 +222,9 @@ type Report = (Box<[u8]>, SocketAddr, u64);
 
 /// How a thread has the reports of the next port.
 enum Control {
-    /// It reads them, and tells the others.
+    /// It reads them, and forwards them to the others.
     Read(Vec<mpsc::SyncSender<Report>>),
-    /// It is told.
+    /// It gets them from the first thread.
     Told(Option<mpsc::Receiver<Report>>),
 }
 
@@ -302,7 +302,7 @@ impl Shard {
     }
 
     fn run(mut self) {
-        // Made here, as it holds pointers, and no thread gives such away.
+        // Made here, as it holds pointers, which cannot be sent between threads.
         let mut batch = Batch::new();
         let mut rest = None;
         loop {
@@ -446,7 +446,7 @@ fn refuse(account: &Listener, error: &io::Error) {
     }
 }
 
-/// Waits; gives whether it is time to stop.
+/// Waits; returns whether it is time to stop.
 fn wait(epoll: &Epoll, timeout: EpollTimeout) -> bool {
     let mut events = [EpollEvent::empty(); 4];
     let count = match epoll.wait(&mut events, timeout) {

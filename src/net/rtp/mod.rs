@@ -1,14 +1,14 @@
-//! RTP in (RFC 3550): many streams on one UDP port, told apart by source address and SSRC.
+//! RTP in (RFC 3550): many streams on one UDP port, separated by source address and SSRC.
 //!
 //! - `sequence`, `timing`, `telephone`: what one sender's numbers, timestamps and keys say
 //! - `advice`: what the log says of packets that are not read as they were meant
-//! - `probation`, `table`: who is a stream
+//! - `probation`, `table`: which sources are streams
 //! - `stream`: one stream, from packets to its playout
 //! - `receiver`: all of them, passive, on the time that its owner passes in; `reports` go back
 //! - `listener`, `socket`: the threads and sockets around it, thin
 //!
-//! What belongs to no live source, whether a flood or a stray, costs a live stream nothing: it has no
-//! slot before two of its packets in sequence came, and the tables of strangers are bounded.
+//! Packets of no live source, whether a flood or a stray, cost a live stream nothing: they have no
+//! slot before two of a source in sequence came, and the tables of unproved sources are bounded.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -48,7 +48,7 @@ const LINES_PER_SECOND: u32 = 10;
 /// Samples that the longest datagram can hold.
 const SAMPLES_MAX: usize = 1 << 16;
 
-/// What tells streams apart: where packets come from, and the source that they name.
+/// The key of a stream: the address of its packets, and their source number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     /// Address and port of the sender.
@@ -60,11 +60,11 @@ pub struct Key {
 /// How a listener takes streams.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What payload types mean.
+    /// The meaning of payload types.
     pub payloads: PayloadMap,
     /// How each stream is played.
     pub playout: PlayoutSettings,
-    /// What strangers may take.
+    /// The limits of admission.
     pub limits: Limits,
     /// Of each stream; the server's own if none is given.
     pub gain: Option<Gain>,
@@ -72,7 +72,7 @@ pub struct Settings {
     pub cname: String,
 }
 
-/// What all streams of a receiver share.
+/// State shared by all streams of a receiver.
 struct Shared {
     settings: Settings,
     clock: MixClock,

@@ -1,4 +1,4 @@
-//! Strangers: senders of whom one packet came, and no stream was made yet (RFC 3550, A.1).
+//! Sources on probation: one packet came, and no stream was made yet (RFC 3550, A.1).
 //!
 //! One stray datagram makes no stream; two in sequence do (`MIN_SEQUENTIAL` of the standard). The packet that was first is kept, and plays
 //! with the one that proved it. However many strangers there are, they take a bounded table, and the
@@ -89,7 +89,7 @@ impl Probation {
         None
     }
 
-    /// Forgets strangers whose packet proves nothing any more.
+    /// Forgets sources with a packet that proves nothing any more.
     pub fn forget_stale(&mut self, now_ns: u64) {
         while let Some((_, oldest)) = self.strangers.first_key_value()
             && now_ns.saturating_sub(oldest.held.at_ns) > MEMORY_NS

@@ -1,4 +1,4 @@
-//! All streams of one socket: who is admitted, who is not, and what their reports say.
+//! All streams of one socket: their admission, and their reports.
 //!
 //! Passive: its owner reads the sockets, says when a tick is near, and sends the reports. No datagram of
 //! a live stream allocates or locks, but where the stream changes what it sends; a stranger's does,
@@ -85,7 +85,7 @@ struct TurnedAway {
 }
 
 impl Receiver {
-    /// A receiver without streams. `seed` gives its own number and the times of its reports. Receivers
+    /// A receiver without streams. `seed` decides its own number and the times of its reports. Receivers
     /// of one listener share its quota.
     pub fn new(
         settings: Settings,
@@ -127,7 +127,7 @@ impl Receiver {
         (settings.limits, settings.playout) = (limits, playout);
     }
 
-    /// Sources of whom one packet came.
+    /// Sources on probation.
     pub fn strangers(&self) -> usize {
         self.probation.len()
     }
@@ -164,19 +164,19 @@ impl Receiver {
         self.report(bytes, canonical(from), now_ns, Via::Rtcp);
     }
 
-    /// The same, where the receiver that read it has told of it if it was nothing.
+    /// The same, for a datagram that another receiver read, and counted if it was nothing.
     pub(super) fn overheard(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
         if let Ok(compound) = Compound::parse(bytes) {
             self.obey(compound, canonical(from), now_ns, Via::Rtcp);
         }
     }
 
-    /// What came and became no stream.
+    /// The account of packets that became no stream.
     pub fn account(&self) -> &Listener {
         &self.shared.listener
     }
 
-    /// Gives each stream what this tick mixes, ends those that are idle or ended by command, and sends the reports
+    /// Places each stream's audio for this tick, ends those that are idle or ended by command, and sends the reports
     /// that are due. To be called once for each tick, in order, shortly before it is due. Allocates only where
     /// streams end.
     pub fn before_tick(&mut self, tick: u64, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
@@ -221,7 +221,7 @@ impl Receiver {
         }
     }
 
-    /// Ends all streams: what waits plays no more, and is accounted for. Tells the senders.
+    /// Ends all streams: waiting packets play no more, and are accounted for. Notifies the senders.
     pub fn close(mut self, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
         self.reporter.send_bye(&mut self.table, now_ns, send);
         for (_, stream) in self.table.streams() {

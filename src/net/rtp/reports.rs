@@ -7,7 +7,7 @@ use rand::{RngExt, rngs::Xoshiro256PlusPlus};
 use super::table::{Peer, Slot, Table};
 use crate::wire::rtcp::{self, Report};
 
-/// Between two reports to one address, on average. Drawn anew each time, from half to one and a half of
+/// Between two reports to one address, on average. Drawn each time, from half to one and a half of
 /// it, so that reports do not fall in step.
 const INTERVAL_NS: u64 = 5_000_000_000;
 
@@ -33,7 +33,7 @@ pub struct Outgoing<'a> {
     pub to: SocketAddr,
     /// From which socket.
     pub via: Via,
-    /// What.
+    /// The report's bytes.
     pub bytes: &'a [u8],
 }
 

@@ -11,7 +11,7 @@ pub const MAX_MISORDER: u16 = 100;
 /// Extended numbers begin here, so that packets from before the first one have numbers as well.
 const FIRST_CYCLE: u64 = 1 << 16;
 
-/// What a number says of its packet.
+/// The order of a packet, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// It follows all that came, perhaps after a loss.
@@ -37,7 +37,7 @@ pub struct Sequence {
     highest: u64,
     /// Bit `n` is set if `highest - n` came. Reaches further back than [`MAX_MISORDER`].
     seen: u128,
-    /// What follows the last stray.
+    /// The number after the last stray.
     after_stray: Option<u16>,
     /// Packets that came, duplicates among them.
     received: u64,
@@ -49,7 +49,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// A sender whose first packet, which is counted here, has this number.
+    /// A sender with a first packet, counted here, of this number.
     pub fn new(first: u16) -> Self {
         let first = FIRST_CYCLE + u64::from(first);
         Self {
@@ -65,7 +65,7 @@ impl Sequence {
         }
     }
 
-    /// Takes the number of the next packet to come. Gives its order, and its extended number: since
+    /// Takes the number of the next packet. Returns its order, and its extended number: since
     /// the last start, never wrapping. A stray is not counted, and has a number that means nothing; at
     /// a restart, stray and follower are counted both, and the number is the follower's.
     pub fn take(&mut self, number: u16) -> (Order, u64) {
@@ -133,7 +133,7 @@ impl Sequence {
         self.highest - self.base + 1
     }
 
-    /// What a report block says of the numbers since the report before it.
+    /// The figures of a report block since the report before it.
     pub fn report(&mut self) -> Numbers {
         let now = (self.expected(), self.received);
         // Packets that came late make an interval without loss, or with more than all.

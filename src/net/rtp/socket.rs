@@ -25,7 +25,7 @@ pub(super) const BATCH: usize = 64;
 /// The longest datagram: none is cut off. Memory that no datagram reaches is never touched.
 const DATAGRAM_MAX: usize = 1 << 16;
 
-/// Ports tried, if the kernel chooses one whose next is taken.
+/// Ports tried, if the kernel chooses one with its next in use.
 const ATTEMPTS: usize = 64;
 
 /// A listener's sockets.
@@ -148,7 +148,7 @@ impl Batch {
         }
     }
 
-    /// Gives `take` what waits, up to [`BATCH`] datagrams, and says how many. Never waits, never
+    /// Passes waiting datagrams to `take`, up to [`BATCH`], and returns how many. Never waits, never
     /// allocates; one system call, or one for each where the kernel refuses `recvmmsg`.
     ///
     /// # Errors
@@ -213,7 +213,7 @@ impl Batch {
         for message in received {
             count += 1;
             // There is no room for control messages in a batch, so this is how they tell of themselves.
-            // (The kernel shortens the room in each header to what it used, and nobody sets it back.)
+            // (The kernel shortens the room in each header to what it used, and it is not set back.)
             self.dropped |= message.flags.contains(MsgFlags::MSG_CTRUNC);
             let from = message.address.as_ref().and_then(address);
             if let Some(from) = from {
@@ -225,7 +225,7 @@ impl Batch {
 
     /// Takes one datagram, and what the kernel says of those that it dropped before it: their count
     /// since the socket was made, wrapping. None if there were none, or no datagram waits. One system
-    /// call, and none if no datagram since told of any.
+    /// call, and none if no datagram since reported any.
     pub fn receive_drops(
         &mut self,
         socket: &UdpSocket,
@@ -355,7 +355,7 @@ pub(super) mod tests {
     fn what_the_kernel_drops_is_told() {
         let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), None, 1, 1 << 20).unwrap();
         let socket = &sockets.packets[0];
-        // The smallest buffer that the kernel gives.
+        // The smallest buffer that the kernel allows.
         setsockopt(socket, sockopt::RcvBuf, &1).unwrap();
         let sender = UdpSocket::bind(LOOPBACK).unwrap();
         let to = socket.local_addr().unwrap();

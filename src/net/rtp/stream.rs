@@ -1,7 +1,7 @@
 //! One RTP stream on its way in: from packets in their order to samples in its playout.
 //!
 //! Decides for each packet whether it is new, what its payload is, and whether the sender's clock goes on
-//! or begins anew. When samples play is for the [`Playout`] to decide.
+//! or restarts. The [`Playout`] decides when samples play.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -247,7 +247,7 @@ impl RtpStream {
         }
     }
 
-    /// What the stream needs for this tick. Never allocates.
+    /// Places the stream's audio for this tick. Never allocates.
     pub fn before_tick(&mut self, tick: u64) {
         if let Some(sound) = &mut self.sound {
             sound.playout.top_up(tick, &mut self.stream);
@@ -307,12 +307,12 @@ impl RtpStream {
         }
     }
 
-    /// What the stream's sender reported.
+    /// Takes the report of the stream's sender.
     pub fn sender_report(&mut self, info: &SenderInfo, at_ns: u64) {
         self.sender_report = Some((info.ntp_middle(), at_ns));
     }
 
-    /// What is reported to the stream's sender.
+    /// The report to the stream's sender.
     pub fn report(&mut self, now_ns: u64) -> Report {
         let numbers = self.sequence.report();
         let (last, since) = match self.sender_report {
@@ -361,7 +361,7 @@ impl RtpStream {
         self.stray.bytes.clear();
     }
 
-    /// The sender's clock begins anew.
+    /// The sender's clock restarts.
     fn begin_segment(&mut self) {
         self.timestamps = None;
         if let Some(jitter) = &mut self.jitter {

@@ -33,9 +33,9 @@ pub(super) struct Peer {
     pub schedule: Schedule,
 }
 
-/// Of whom a packet is that belongs to no live source.
+/// The owner of a packet that belongs to no live source.
 pub(super) enum Kin {
-    /// Of nobody known.
+    /// Unknown.
     Stranger,
     /// Of the source that this stream had before, sent before the change.
     Straggler(usize),
@@ -43,11 +43,11 @@ pub(super) enum Kin {
     Overtaken(usize),
 }
 
-/// Whom a new source succeeds.
+/// The predecessor of a new source.
 pub(super) enum Succession {
-    /// Nobody: it is a stream of its own.
+    /// None: it is a stream of its own.
     Nobody,
-    /// This stream, whose source is silent.
+    /// This stream, with a silent source.
     Of(usize),
     /// The only stream of its address may still be about to go on.
     Open,
@@ -73,7 +73,7 @@ impl Table {
         slots.filter_map(|(slot, stream)| Some((slot, stream.as_deref_mut()?)))
     }
 
-    /// The stream of this source whose reports come from this address: as its packets do, from the port
+    /// The stream of this source with reports from this address: as its packets do, from the port
     /// after theirs, or else from any.
     pub fn reported(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut RtpStream> {
         let mut before = from;
@@ -85,7 +85,7 @@ impl Table {
         self.slots[*slot?].as_deref_mut()
     }
 
-    /// The stream of this source whose goodbye or name from this address is accepted: from the port of its packets, from the
+    /// The stream of this source if a goodbye or name from this address counts: from the port of its packets, from the
     /// one after it, or from where its reports have come. Any other port may be another program's.
     pub fn leaving(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut RtpStream> {
         let mut before = from;
@@ -152,7 +152,7 @@ impl Table {
         }
     }
 
-    /// Whose this packet is, that is of no live source. A source that had been succeeded and goes on
+    /// The owner of this packet of no live source. A source that had been succeeded and goes on
     /// sending shows that its address has several at once.
     pub fn kin(&mut self, key: Key, number: u16) -> Kin {
         if let Some(&slot) = self.by_source.get(&(key.from.ip(), key.ssrc))
@@ -216,7 +216,7 @@ impl Table {
         Some(stream)
     }
 
-    /// Whom a new source succeeds, whose first packet was the receiver's `count`-th: the only stream of
+    /// The stream that a new source succeeds, first seen at the receiver's `count`-th packet: the only stream of
     /// its address, if that sent nothing since, and should have.
     pub fn succession(&mut self, from: SocketAddr, count: u64, now_ns: u64) -> Succession {
         let Some(peer) = self.peers.get_mut(&from) else {

@@ -1,6 +1,6 @@
 //! Keys that are pressed: each once, however many packets tell of it (RFC 4733).
 //!
-//! A press is told of by packets with the timestamp of its beginning, every 20 to 50 ms while it lasts,
+//! A press is reported by packets with the timestamp of its beginning, every 20 to 50 ms while it lasts,
 //! and its end three times over. A press that lasts longer than its 16 bits of duration goes on under
 //! another timestamp.
 
@@ -19,8 +19,8 @@ struct Press {
 }
 
 impl Presses {
-    /// A packet of telephone events. Gives the event if this packet is the first to tell of it. Bytes
-    /// that are no event tell of none.
+    /// A packet of telephone events. Returns the event if this packet is the first to report it. Bytes
+    /// that are no event report none.
     pub fn take(&mut self, timestamp: u32, payload: &[u8]) -> Option<u8> {
         let (&[event, flags, d0, d1], _) = payload.split_first_chunk()?;
         let duration = u16::from_be_bytes([d0, d1]);

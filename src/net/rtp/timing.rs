@@ -14,7 +14,7 @@ pub struct Timestamps {
 }
 
 impl Timestamps {
-    /// Of a sender whose first packet has this timestamp.
+    /// For a sender with this timestamp in its first packet.
     pub fn new(first: u32) -> Self {
         Self {
             last: FIRST_CYCLE + u64::from(first),
@@ -69,7 +69,7 @@ impl Jitter {
         }
     }
 
-    /// The sender's clock begins anew: there is no jitter yet, and what comes next is compared with nothing.
+    /// The sender's clock restarts: there is no jitter yet, and the next packet is compared with nothing.
     pub fn restart(&mut self) {
         *self = Self::new(self.rate_hz);
     }
@@ -86,7 +86,7 @@ impl Jitter {
     }
 }
 
-/// Packets in a row whose time stamps must step by another length than theirs before it counts.
+/// Packets in a row with time stamps that step by another length than theirs before it counts.
 const MISFITS: u32 = 25;
 
 /// By how much time stamps step from packet to packet, against what the packets hold.

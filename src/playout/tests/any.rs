@@ -1,4 +1,4 @@
-//! Whatever the network does: every sample is accounted for, and what is heard is the sender's.
+//! Under any trouble of the network every sample is accounted for, and plays as sent.
 
 use super::*;
 use proptest::{prelude::*, test_runner::RngSeed};
@@ -114,7 +114,7 @@ proptest! {
 
     #[test]
     fn with_a_fixed_delay_each_sample_is_placed_late_or_missed(trouble in trouble()) {
-        // With more the stream would be late for so long that it begins anew.
+        // With more the stream would be late for so long that it restarts.
         let jitter_ms = trouble.jitter_ms.min(90);
         let arrivals = arrivals(Trouble { jitter_ms, ..trouble });
         let mut rig = Rig::new(fixed(100));

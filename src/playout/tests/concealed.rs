@@ -3,7 +3,7 @@
 use super::*;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-/// What was heard of speech of which one packet in twenty is lost, and where the losses are.
+/// Speech played after the loss of one packet in twenty, and the places of the losses.
 fn through_loss(speech: &[i16], packet: usize, conceal: bool, seed: u64) -> (Vec<i16>, Vec<usize>) {
     let settings = PlayoutSettings {
         conceal,
@@ -45,7 +45,7 @@ fn spectrum(samples: &[i16], centre: usize) -> Vec<f64> {
     let bands = (1..121)
         .step_by(8)
         .map(|bin| (bin..bin + 8).map(power).sum::<f64>());
-    // Below this nobody hears a difference.
+    // Below this no difference is audible.
     bands.map(|power| 10.0 * power.max(1e8).log10()).collect()
 }
 

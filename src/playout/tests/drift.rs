@@ -1,4 +1,4 @@
-//! Half an hour of a sender whose clock is off, through jitter and in bursts.
+//! Half an hour of a sender with a wrong clock, through jitter and in bursts.
 
 use super::*;
 use rand::{RngExt, SeedableRng, rngs::StdRng};

@@ -35,7 +35,7 @@ impl Line {
         self.call.receive(bytes, &self.rig.context(), &mut reply)
     }
 
-    /// Ends the connection, and plays what is left. Gives all that was heard.
+    /// Ends the connection, and plays the rest. Returns all that was played.
     fn end(self) -> (Rig, Vec<(u64, Vec<i16>)>) {
         let Self { rig, call, .. } = self;
         let played = rig.play_out(call.end(&rig.context(), true));
@@ -43,7 +43,7 @@ impl Line {
     }
 }
 
-/// What was heard, from its first sample that is not zero to its last.
+/// The played samples, from the first that is not zero to the last.
 fn sound(played: &[(u64, Vec<i16>)]) -> Vec<i16> {
     let all: Vec<_> = played.iter().flat_map(|(_, run)| run).copied().collect();
     let first = all
@@ -221,7 +221,7 @@ fn a_connection_that_does_not_begin_with_a_uuid_is_none() {
         b"\x03\0\x015".to_vec(),
     ] {
         let mut line = Line::new(None);
-        // What a stranger's header claims is waited for only as far as it may be true.
+        // The length in a peer's header is waited for only as far as it may be true.
         let mut padded = bytes.clone();
         padded.resize(70_000, b' ');
         assert!(

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::audio::Gain;
 
-/// What one connection came to.
+/// The outcome of one connection.
 struct Playing {
     rig: Rig,
     runs: Vec<(u64, Vec<i16>)>,
@@ -256,7 +256,7 @@ fn a_poured_file_waits_for_room_and_nothing_of_it_is_lost() {
         now_ns = CLOCK_NS + tick * PERIOD_NS;
         raw.before_tick(tick, now_ns);
     }
-    // What waits is of one read, however much there is.
+    // Samples of one read at most wait, however much there is.
     assert!(tick > 70, "{tick} ticks");
     let mut input = raw
         .end(

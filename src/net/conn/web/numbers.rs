@@ -1,6 +1,6 @@
-//! Where the pieces of a sender lie who numbers all its messages, and says of its audio when it was.
+//! Places the audio of a sender that numbers all its messages, and time-stamps its audio.
 //!
-//! What is missing is known by the numbers: each that did not come is lost, and the time of a message of
+//! The numbers show losses: each that did not come is lost, and the time of a message of
 //! audio passes for it. The times of the messages say more where they part from the numbers for longer than
 //! they may waver: the sender paused.
 
@@ -23,7 +23,7 @@ const FIRST: u64 = 1 << 32;
 /// The numbers of one sender.
 #[derive(Debug)]
 pub(super) struct Numbers {
-    /// The first, and the highest, since it began or began anew.
+    /// The first, and the highest, since it began or restarted.
     span: Option<(u64, u64)>,
     /// The lowest since then: below the first if that had overtaken others.
     lowest: u64,
@@ -33,7 +33,7 @@ pub(super) struct Numbers {
     came: u64,
     /// Expected and lost before that.
     before: (u64, u64),
-    /// What is added to its numbers.
+    /// The offset added to its numbers.
     base: u64,
     last: Option<Last>,
     reordered: bool,
@@ -52,7 +52,7 @@ struct Last {
 /// Where a message of audio belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Its number, since the stream began: later ones are higher, whatever the sender says.
+    /// Its number, since the stream began: later ones are higher, even after a restart of the sender's.
     pub(super) number: u64,
     /// The time of its first sample, in samples.
     pub(super) time: u64,
@@ -61,7 +61,7 @@ pub(super) struct Place {
 }
 
 impl Numbers {
-    /// Of a sender whose beginning had this number.
+    /// For a sender that begins with this number.
     pub(super) fn new(first: Option<u64>) -> Self {
         let mut numbers = Self {
             span: None,
@@ -79,7 +79,7 @@ impl Numbers {
         numbers
     }
 
-    /// A message without audio. None if its number begins anew.
+    /// A message without audio. None if its number restarts.
     pub(super) fn silent(&mut self, sequence: u64) -> Option<u64> {
         let (number, _, begins) = self.take(sequence);
         (!begins).then_some(number)
@@ -114,8 +114,8 @@ impl Numbers {
         }
     }
 
-    /// Takes a number: gives it as counted here, how many before it are missing, and whether it begins
-    /// anew.
+    /// Takes a number: returns it as counted here, how many before it are missing, and whether it
+    /// restarts.
     fn take(&mut self, sequence: u64) -> (u64, u64, bool) {
         self.reordered = false;
         let Some((first, highest)) = self.span else {
@@ -128,7 +128,7 @@ impl Numbers {
             self.before = self.totals();
             self.begin(sequence);
             self.base += highest.saturating_sub(first) + 1;
-            // What follows the last that was heard.
+            // The number after the last.
             self.last = self.last.map(|last| Last {
                 timestamp_ms: None,
                 ..last
@@ -166,7 +166,7 @@ impl Numbers {
         (self.before.0 + expected, self.before.1 + lost)
     }
 
-    /// Tells a stream's account what is expected and lost.
+    /// Writes expected and lost messages to a stream's account.
     pub(super) fn tell(&self, caller: &Caller, mix: Format) {
         if self.reordered {
             caller.count(Packet::Reordered);

@@ -1,4 +1,4 @@
-//! What is said on a WebSocket: bare samples, Asterisk's `chan_websocket`, Twilio's Media Streams, jambonz
+//! The protocols of WebSockets: bare samples, Asterisk's `chan_websocket`, Twilio's Media Streams, jambonz
 //! and Vonage.
 
 use super::{
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What Vonage takes: messages of 20 ms each.
+/// Vonage's message rate: 20 ms each.
 const VONAGE_MESSAGES_PER_SECOND: u32 = 50;
 
 /// A protocol, as far as it has come.
@@ -74,7 +74,7 @@ fn bare(ask: &WebAsk, context: &Context<'_>) -> Speech {
     Speech::new(Kind::Bare(sound))
 }
 
-/// What the first message shows.
+/// The protocol that the first message shows.
 pub(super) fn of_first(
     ask: &WebAsk,
     message: &Message,
@@ -151,7 +151,7 @@ impl Speech {
         }
     }
 
-    /// Whether the mix goes back, if nobody says otherwise.
+    /// Whether the mix goes back by default.
     pub(super) fn is_two_way(&self) -> bool {
         match &self.kind {
             Kind::Bare(_) | Kind::Connected => false,
@@ -160,7 +160,7 @@ impl Speech {
         }
     }
 
-    /// What binary messages are, if there are any.
+    /// The format of binary messages, if there are any.
     pub(super) fn sound(&self) -> Option<(Sound, Encoding)> {
         let live = |rate_hz, channels| Sound {
             rate_hz,
@@ -205,7 +205,7 @@ impl Speech {
         !matches!(self.kind, Kind::Media { off: true, .. })
     }
 
-    /// What the peer is told first: that messages may not be as long as it likes them best.
+    /// The first message to the peer: that messages may not be as long as it likes them best.
     pub(super) fn greeting(&self, context: &Context<'_>) -> Option<&'static str> {
         let Kind::Media { start, .. } = &self.kind else {
             return None;
@@ -224,7 +224,7 @@ impl Speech {
         (!fits).then(|| Command::StartBuffering.text(start.style))
     }
 
-    /// What the peer is told before the connection is closed here.
+    /// The last message to the peer before the connection is closed here.
     pub(super) fn close_message(&self) -> Option<String> {
         match &self.kind {
             Kind::Media { start, .. } => Some(Command::Hangup.text(start.style).to_owned()),
@@ -237,7 +237,7 @@ impl Speech {
         }
     }
 
-    /// Takes a text message that is not the first. Gives what it became, if it shows who it is.
+    /// Takes a text message that is not the first. Returns the new state, if it identifies the sender.
     pub(super) fn take_text(
         &mut self,
         text: &str,

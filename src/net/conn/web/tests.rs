@@ -41,7 +41,7 @@ fn mu_law(samples: &[i16]) -> Vec<u8> {
     bytes
 }
 
-/// What mu-law leaves of samples.
+/// Samples after mu-law.
 fn as_mu_law(samples: &[i16]) -> Vec<i16> {
     let mut played = vec![0; samples.len()];
     Encoding::MuLaw.decode(&mu_law(samples), &mut played);
@@ -117,13 +117,13 @@ impl Line {
         self.web.receive(bytes, &self.rig.context(), &mut reply)
     }
 
-    /// Feeds what ends the connection; gives the code and the reason of its close.
+    /// Feeds bytes that end the connection; returns the code and the reason of its close.
     fn refused(&mut self, bytes: &[u8]) -> (u16, String) {
         let reason = self.feed(bytes).unwrap_err();
         closed(&self.web.close_message(&reason))
     }
 
-    /// Ends the connection, and plays what is left. Gives all that was heard.
+    /// Ends the connection, and plays the rest. Returns all that was played.
     fn end(self) -> (Rig, Vec<(u64, Vec<i16>)>) {
         let Self { rig, web, .. } = self;
         let played = rig.play_out(web.end(&rig.context(), true));
@@ -154,7 +154,7 @@ fn sound(samples: &[i16]) -> &[i16] {
     &samples[first..=last]
 }
 
-/// What goes back of a block of the mix.
+/// The reply for a block of the mix.
 fn sent(web: &mut Web, mix: &mut Mix, at: u64, samples: &[i16]) -> Option<Vec<u8>> {
     mix.push(at, samples);
     match web.encode(at, &[], mix).unwrap() {

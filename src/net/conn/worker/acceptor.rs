@@ -1,4 +1,4 @@
-//! Listeners: who is let in, and as what.
+//! Listeners: admission of connections.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -81,7 +81,7 @@ impl Worker {
                                 remedy(&error)
                             );
                         }
-                        // The descriptors of those who were told of the end serve those who come.
+                        // The descriptors of lingering connections serve new ones.
                         self.lingering.clear();
                         acceptor.rests = self.epoll.delete(listen_socket).is_ok();
                         return;

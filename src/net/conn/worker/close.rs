@@ -30,13 +30,13 @@ use crate::{
     output::participants::send_buffer::SendBuffer,
 };
 
-/// Peers that were told of the end and may take their time to go, at once: they take no place of those who
-/// come. Beyond it the connection is closed over them.
+/// Peers that may linger after their close, at once: they take no place of new
+/// connections. Beyond it the connection is closed over them.
 const LINGERING_MAX: usize = 1024;
 /// How long all peers have to close at the end of the thread.
 const LINGER_AT_END: Duration = Duration::from_millis(250);
 
-/// A connection that is over, and whose peer may not know yet.
+/// A closed connection with a peer that may not know yet.
 pub(super) struct Lingering {
     key: u64,
     socket: Socket,
@@ -49,7 +49,7 @@ pub(super) struct Lingering {
 }
 
 impl Worker {
-    /// Closes the connections that are over. What came still plays, unless the stream was ended by command.
+    /// Closes the connections that are over. Earlier input still plays, unless the stream was ended by command.
     pub(super) fn close_gone(&mut self) {
         while let Some((key, reason)) = self.gone.pop() {
             self.close(key, &reason);
@@ -125,7 +125,7 @@ impl Worker {
         }
     }
 
-    /// Something happened on a connection whose peer was told of the end: what comes is passed over.
+    /// An event on a lingering connection: its input is skipped.
     pub(super) fn pass_over(&mut self, key: u64) {
         let Some(lingering) = self.lingering.get_mut(&key) else {
             return;
@@ -141,7 +141,7 @@ impl Worker {
             .retain(|_, lingering| lingering.until_ns > now_ns);
     }
 
-    /// The end: tells each peer, and what has not been placed is not played.
+    /// The end: notifies each peer, and discards all that has not been placed.
     pub(super) fn hang_up(mut self) {
         // A socket that waits is a connection like the others: dropped unread it would be reset, without a reason.
         self.close_handoff();

@@ -11,7 +11,7 @@ use crate::{
 impl Worker {
     /// Takes the sockets that wait.
     pub(super) fn take_handed_over(&mut self) {
-        // What it says is that somebody came, not how many.
+        // The bell does not count sockets.
         if let Some((handoff, _)) = &self.handoff {
             let _ = handoff.bell().read();
         }

@@ -25,7 +25,7 @@ use crate::{
     wire::audiosocket::HANGUP_MESSAGE,
 };
 
-/// What is said on a connection.
+/// The protocol of a connection.
 #[derive(Debug)]
 pub(super) enum Protocol {
     Call(Box<Call>),
@@ -34,9 +34,9 @@ pub(super) enum Protocol {
     Body(Box<Body>),
 }
 
-/// What is left of a connection that is over.
+/// The remains of a closed connection.
 pub(super) struct Ended {
-    /// What still has to play.
+    /// Input that still has to play.
     pub(super) input: Option<StreamInput>,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
@@ -44,7 +44,7 @@ pub(super) struct Ended {
     pub(super) lingering: Option<(Socket, SendBuffer)>,
 }
 
-/// What the epoll watches a connection for.
+/// The epoll events watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watch {
     /// Nothing: it is not in the epoll. Its sender waits until the ring has room.
@@ -256,7 +256,7 @@ impl Peer {
         }
     }
 
-    /// Tells the peer that the connection is over, as far as its protocol has words for it.
+    /// Notifies the peer that the connection is over, as far as its protocol has a message for it.
     pub(super) fn send_close(&mut self, reason: &EndReason) {
         let text;
         let message = match (&self.protocol, reason.rejection()) {
@@ -275,7 +275,7 @@ impl Peer {
         let _ = self.send_buffer.finish(message, &mut self.socket);
     }
 
-    /// The connection is over: gives what is left of it.
+    /// The connection is over: returns its remains.
     pub(super) fn end(self, reason: &EndReason, context: &Context<'_>) -> Ended {
         let by_peer = matches!(reason, EndReason::HungUp);
         let lingers = match &self.protocol {
@@ -315,7 +315,7 @@ impl Peer {
         flags.set(EpollFlags::EPOLLOUT, wanted == Watch::InputAndRoom);
         let mut event = EpollEvent::new(flags, self.key);
         match (self.watch, wanted) {
-            // Not even an error is told of a sender that waits: it would be told again and again.
+            // Not even an error is watched for while a sender waits: it would be reported again and again.
             (_, Watch::Nothing) => epoll.delete(&self.socket)?,
             (Watch::Nothing, _) => epoll.add(&self.socket, event)?,
             _ => epoll.modify(&self.socket, &mut event)?,

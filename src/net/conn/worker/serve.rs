@@ -1,4 +1,4 @@
-//! What happens on connections: bytes that came, and the mix that goes back.
+//! Input and output of connections: received bytes, and the mix that goes back.
 
 use std::{
     io::{self, Read},
@@ -129,7 +129,7 @@ impl Worker {
     }
 }
 
-/// A connection takes what came. A stream input that is complete plays on without it; one that shows who it is
+/// A connection takes received bytes. A stream input that is complete plays on without it; an identified one
 /// gets its ring of the way back.
 pub(super) fn take(
     peer: &mut Peer,

@@ -113,7 +113,7 @@ fn packet(ssrc: u32, number: u16) -> Vec<u8> {
     bytes
 }
 
-/// Takes all that is in the rings, and counts it. Gives samples by stream.
+/// Takes all that is in the rings, and counts it. Returns samples by stream.
 fn take_all(door: &Door, consumer: &mut Consumer) -> Vec<u64> {
     let admitted = door.admitted.lock().unwrap();
     let taken = admitted.iter().map(|(account, lease)| {

@@ -206,7 +206,7 @@ impl RtpStream {
         let settings = shared.settings.playout;
         let playout = Playout::new(settings, payload.rate_hz, payload.channels, shared.clock);
         self.sound = playout.ok().map(|mut playout| {
-            // What was made of the mix before it came is not its to place: its first packet may have been
+            // Blocks of the mix before it came are not its to place: its first packet may have been
             // held for long, to be proved.
             if let Some(tick) = shared.tick {
                 playout.top_up(tick, &mut self.stream);

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What may come: sound messages of all protocols in any order, and others.
+/// Any message: sound ones of all protocols in any order, and others.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let words = [
         CONNECTED,
@@ -32,8 +32,8 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever comes, and in whatever order: it is heard or refused, every sample is accounted for, and
-    /// what goes back are frames of a server.
+    /// Any messages in any order: they play or are refused, every sample is accounted for, and
+    /// the replies are frames of a server.
     #[test]
     fn anything_is_heard_or_refused_and_accounted_for(
         pieces in prop::collection::vec(piece(), 1..12), rate_hz in prop::option::of(8_000_u32..48_000),
@@ -70,7 +70,7 @@ proptest! {
         }
         if streams > 0 {
             let entry = rig.entry();
-            // Nobody mixed here: what was offered is in the ring, or was discarded.
+            // There is no mixer here: offered samples are in the ring, or discarded.
             let placed: usize = rig.played().iter().map(|(_, run)| run.len()).sum();
             let left_out = entry.discarded + entry.dropped_full + entry.dropped_late;
             prop_assert_eq!(entry.offered, placed as u64 + left_out);

@@ -1,4 +1,4 @@
-//! Who is a stream, whose stream it is, and when it ends.
+//! Admission, identity and end of streams.
 
 use std::time::Duration;
 
@@ -477,7 +477,7 @@ fn a_sender_of_an_ended_stream_is_refused_until_it_is_silent() {
     assert_eq!((rig.streams(), rig.heard.len()), (0, 1));
     assert_eq!(refused(&rig, Refusal::EndedByCommand), 310);
     assert_eq!(rig.receiver().strangers(), 0);
-    // Another source of its address is somebody else.
+    // Another source of its address is another sender.
     let mut again = Sender::new(PHONE, 2);
     rig.hear_for(&mut [&mut again], 5);
     assert_eq!(rig.streams(), 1);

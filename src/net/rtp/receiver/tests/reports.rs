@@ -26,7 +26,7 @@ fn sender_report(ssrc: u32, ntp: u64) -> Vec<u8> {
     bytes
 }
 
-/// The reports in a datagram, whose form is checked.
+/// The reports in a datagram, after a check of its form.
 fn reports(sent: &Sent) -> Vec<Report> {
     let packets: Vec<_> = Compound::parse(&sent.2).unwrap().packets().collect();
     let [

@@ -51,7 +51,7 @@ impl Admission for Door {
     }
 }
 
-/// What was heard of one stream.
+/// The samples played of one stream.
 pub struct Heard {
     pub account: Arc<Account>,
     lease: LeaseId,
@@ -96,7 +96,7 @@ impl Heard {
     }
 }
 
-/// What a [`Rig`] is made for.
+/// The settings of a [`Rig`].
 pub struct Setup {
     pub slots: usize,
     pub settings: Settings,
@@ -326,7 +326,7 @@ pub fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A sender of L16 mono, type 96, whose samples count up, so that each is known.
+/// A sender of L16 mono, type 96, with samples that count up, so that each is known.
 #[derive(Clone)]
 pub struct Sender {
     pub from: &'static str,

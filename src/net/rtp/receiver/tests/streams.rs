@@ -300,7 +300,7 @@ fn packets_of_a_type_that_is_not_decoded_are_silence() {
         rig.pass(1);
     }
     rig.hear_for(&mut [&mut phone], 10);
-    // A keep-alive of RFC 6263 beside the audio, whose time stamp means nothing.
+    // A keep-alive of RFC 6263 beside the audio, with a meaningless time stamp.
     let timestamp = std::mem::replace(&mut phone.timestamp, 0x8765_4321);
     let bytes = phone.send(20, 0, &[]);
     rig.datagram(&bytes, PHONE);
