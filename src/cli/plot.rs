@@ -1,4 +1,4 @@
-//! What the pictures of all commands share: their look, axes whose ticks stand where told, a legend.
+//! Shared by the plots of all commands: their look, axes with ticks at given places, a legend.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub const FONT: &str = "sans-serif";
 pub const GREY: RGBColor = RGBColor(90, 90, 90);
 /// Lines of the grid.
 pub const PALE: RGBColor = RGBColor(225, 225, 225);
-/// Told apart by the colour-blind too (Okabe and Ito).
+/// Distinguishable by the colour-blind too (Okabe and Ito).
 pub const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -47,7 +47,7 @@ pub fn svg(size: (u32, u32), draw: impl FnOnce(&Area) -> Result<()>) -> Result<S
     Ok(svg)
 }
 
-/// A title and a line about it, centred; gives what is left below.
+/// A title and a line about it, centred; returns the area below.
 pub fn head<'a>(area: &Area<'a>, title: &str, about: &str) -> Result<Area<'a>> {
     let (head, body) = area.split_vertically(HEAD_PIXELS);
     let middle = head.dim_in_pixel().0 as i32 / 2;
@@ -62,7 +62,7 @@ pub fn head<'a>(area: &Area<'a>, title: &str, about: &str) -> Result<Area<'a>> {
     Ok(body)
 }
 
-/// An axis whose ticks stand where they are told to.
+/// An axis with ticks at given places.
 pub struct Ticked {
     low: f64,
     high: f64,
@@ -115,7 +115,7 @@ impl Ranged for Ticked {
     }
 }
 
-/// What the lines mean, one below the other.
+/// The meaning of the lines, one below the other.
 pub struct Legend<'a, 'b> {
     area: &'a Area<'b>,
     y: i32,

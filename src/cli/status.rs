@@ -44,7 +44,7 @@ impl Line {
 
     pub fn show(&mut self, status: &Status, verbose: bool) {
         let seconds = self.begun.elapsed().as_secs();
-        // A status that nobody reads any more is no reason to stop mixing.
+        // A status without a reader is no reason to stop mixing.
         let _ = if self.terminal {
             // Without wrapping: a line in two rows could not be rewritten.
             let text = brief(seconds, status, verbose);

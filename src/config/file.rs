@@ -264,7 +264,7 @@ fn place(text: &str, span: &Range<usize>) -> Place {
         .get(start..end)
         .map_or(0, |part| part.chars().count())
         .max(1);
-    // One column each, whatever a terminal makes of it.
+    // One column each, on any terminal.
     let shown: String = line
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

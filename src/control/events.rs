@@ -1,4 +1,4 @@
-//! What happened, in a bounded log: streams that started and ended, first drops, overload.
+//! A bounded log of events: streams that started and ended, first drops, overload.
 //!
 //! Found by comparing snapshots, so that nothing that mixes or places audio spends time on it.
 
@@ -21,10 +21,10 @@ use crate::{
 /// Events that are kept: a start and an end of each of 4000 streams.
 const EVENTS_MAX: usize = 8192;
 
-/// Late ticks are told of no more often than this.
+/// Late ticks are reported no more often than this.
 const OVERLOAD_REST: Duration = Duration::from_secs(10);
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum What {
@@ -143,7 +143,7 @@ impl Events {
         *self.news.borrow()
     }
 
-    /// Tells of news: the latest id.
+    /// Announces news: the latest id.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
@@ -157,18 +157,18 @@ impl Events {
 #[derive(Debug)]
 pub(super) struct Watcher {
     events: Arc<Events>,
-    /// Streams whose start was told.
+    /// Streams with their start reported.
     started: u64,
-    /// Streams that run and whose first drop was told.
+    /// Running streams with their first drop reported.
     dropped: BTreeSet<u64>,
-    /// Streams that run and whose burst is in the log.
+    /// Running streams with their burst in the log.
     bursts: BTreeSet<u64>,
     /// Of streams that run.
     health: BTreeMap<u64, Health>,
     overload: Overload,
-    /// What recordings came to when they were looked at one by one.
+    /// The totals of recordings when they were looked at one by one.
     recorded: RecordingTotals,
-    /// Recordings of which it was told that they failed, or that they lost samples.
+    /// Recordings reported as failed, or as having lost samples.
     failed: BTreeSet<u64>,
     lossy: BTreeSet<u64>,
 }
@@ -292,7 +292,7 @@ impl Watcher {
         }
         self.recorded = totals;
         let recordings = handle.recordings();
-        // What is forgotten there need not be known here.
+        // Recordings forgotten there need not be known here.
         let oldest = recordings.first().map_or(0, |recording| recording.id);
         self.failed.retain(|&id| id >= oldest);
         self.lossy.retain(|&id| id >= oldest);
@@ -321,15 +321,15 @@ impl Watcher {
 /// Late ticks, some at a time.
 #[derive(Debug, Default)]
 struct Overload {
-    /// Late ticks that were told of, and when.
+    /// Late ticks that were reported, and when.
     told: u64,
     told_at: Option<Duration>,
-    /// When all of them had been told of.
+    /// When all of them had been reported.
     quiet_at: Duration,
 }
 
 impl Overload {
-    /// What is to be told, when so many ticks were late by now.
+    /// The text to report when so many ticks were late by now.
     fn look(&mut self, now: Duration, late_ticks: u64) -> Option<String> {
         let late = late_ticks.saturating_sub(self.told);
         let rested = self
@@ -411,7 +411,7 @@ mod tests {
     fn each_late_tick_is_told_of_once_with_the_time_in_which_it_was() {
         let mut overload = Overload::default();
         let mut told = Vec::new();
-        // Snapshots of 20 s. A burst, one more while no more is told, and one long after that.
+        // Snapshots of 20 s. A burst, one more while reports rest, and one long after that.
         for tenth in 1..=200 {
             let late_ticks = match tenth {
                 ..=9 => 0,

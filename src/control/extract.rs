@@ -1,4 +1,4 @@
-//! What handlers take of a request, each refused by a problem document.
+//! The parts that handlers take of a request, each refused by a problem document.
 
 use std::{error::Error as _, time::Duration};
 
@@ -49,7 +49,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
                 format!("JSON has at most {JSON_BYTES_MAX} bytes here"),
             )
         };
-        // What says that it is too long need not come.
+        // A body that is declared too long is refused before it comes.
         if request.body().size_hint().lower() > JSON_BYTES_MAX as u64 {
             return Err(too_long());
         }

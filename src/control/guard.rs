@@ -1,9 +1,9 @@
-//! What every request passes, and what every answer bears.
+//! The checks of every request, and the headers of every answer.
 //!
 //! A browser is a stranger's program on a friend's machine. So the Host must be one of ours, or a name
-//! that leads here by trickery (DNS rebinding) would be taken for the page's own; and whatever changes
-//! something, a WebSocket included, must come from our own page if it comes from a page at all. What may
-//! be looked at or changed is decided after that, by tokens.
+//! that leads here by trickery (DNS rebinding) would be taken for the page's own; and any request that changes
+//! something, a WebSocket included, must come from our own page if it comes from a page at all. The right to
+//! read or change is decided after that, by tokens.
 
 use std::{
     future::{poll_fn, ready},
@@ -129,7 +129,7 @@ impl Asked {
     }
 }
 
-/// An answer as it goes out, whatever becomes of who gives it.
+/// An answer as it goes out, even if its handler fails.
 async fn finished(answer: impl Future<Output = Response>) -> Response {
     let response = caught(answer)
         .await
@@ -139,7 +139,7 @@ async fn finished(answer: impl Future<Output = Response>) -> Response {
     response
 }
 
-/// Before each route that is not for everybody: whether the request's token allows it. Who may read may
+/// Before each route that is not for all: whether the request's token allows it. A read token allows
 /// GET, but for a WebSocket that brings audio.
 pub(super) async fn authorize(
     Shared(state): Shared<Arc<State>>,
@@ -147,7 +147,7 @@ pub(super) async fn authorize(
     next: Next,
 ) -> Response {
     let needed = match *request.method() {
-        // What has no such method says so to who may read.
+        // A route without such a method says so to a reader.
         Method::GET | Method::HEAD | Method::OPTIONS
             if request.uri().path() != ingest::WEBSOCKET =>
         {
@@ -275,7 +275,7 @@ fn within_limits(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whom the request is for: its URL says so, or its Host (RFC 9112, 3.2).
+/// The host that the request is for, by its URL or its Host (RFC 9112, 3.2).
 fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
     if let Some(authority) = uri.authority() {
         return Ok(authority.clone());
@@ -291,7 +291,7 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
     }
 }
 
-/// Whether a name or address leads here and to nobody else: the address that was reached, this machine's
+/// Whether a name or address leads here and nowhere else: the address that was reached, this machine's
 /// own names, and those that the user says.
 fn is_ours(host: &str, local: IpAddr, names: &[String]) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -397,7 +397,7 @@ async fn as_problem(response: Response) -> Response {
     problem
 }
 
-/// The headers of every answer. What an answer says itself stays.
+/// The headers of every answer. An answer's own headers stay.
 pub(super) fn dress(response: &mut Response) {
     let later = [
         StatusCode::TOO_MANY_REQUESTS,

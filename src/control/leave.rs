@@ -1,5 +1,5 @@
-//! What lets an answer go on that has no end of its own: it ends with the token, or the session, that the
-//! request had.
+//! Ends an answer that has no end of its own: it ends with the token, or the session, of its
+//! request.
 
 use std::{
     future::pending,
@@ -62,7 +62,7 @@ impl Leave {
             return pending().await;
         };
         loop {
-            // What changes from here on is looked at again.
+            // Changes from here on are looked at again.
             changes.borrow_and_update();
             if state.auth.access(&headers, Instant::now()) < needed {
                 return;
@@ -72,7 +72,7 @@ impl Leave {
         }
     }
 
-    /// The answer, which ends no later than the leave. One whose length is known ends by itself.
+    /// The answer, which ends no later than the leave. One of known length ends by itself.
     pub(super) fn bound(leave: Option<Self>, response: Response) -> Response {
         if leave.is_none() || response.body().size_hint().exact().is_some() {
             return response;

@@ -1,9 +1,9 @@
 //! `GET /api/v1/live`: what the page shows, ten times a second, as server-sent events.
 //!
-//! A viewer first gets `hello`: the server, who is in which slot, all columns, and the waveform of the last
+//! A viewer first gets `hello`: the server, the stream in each slot, all columns, and the waveform of the last
 //! seconds. Then comes an `update` a snapshot: what it changes, and columns in the order of the slots. Each
 //! update is encoded once and shared by all viewers, and not at all if there are none. A viewer that cannot
-//! follow loses the updates that it missed, and gets another `hello`; it passes over updates whose number is
+//! follow loses the updates that it missed, and gets another `hello`; it skips updates with a number
 //! not above that of the last message.
 //!
 //! `message` has the format. It is the page's own and changes with it; others read the API.
@@ -57,14 +57,14 @@ const WAVE_MAX: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Feed {
     updates: broadcast::Sender<Bytes>,
-    /// Tells this run of the server from the next one at the same address.
+    /// Distinguishes this run of the server from the next one at the same address.
     instance: String,
     handle: Handle,
     events: Arc<Events>,
     told: Mutex<Told>,
 }
 
-/// What viewers know.
+/// The state of the viewers.
 #[derive(Debug, Default)]
 struct Told {
     roster: Roster,
@@ -116,7 +116,7 @@ impl Feed {
         feed
     }
 
-    /// Tells each snapshot to come.
+    /// Sends each snapshot to come.
     pub(super) async fn run(self: Arc<Self>, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
         while snapshots.changed().await.is_ok() {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
@@ -150,7 +150,7 @@ impl Feed {
                 columns: columns.as_ref(),
                 events: &events,
             };
-            // Whoever was there may have left meanwhile.
+            // The viewers may have left meanwhile.
             let _ = self.updates.send(update.encode());
         }
         told.event_id = events.last().map_or(told.event_id, |event| event.id);
@@ -172,7 +172,7 @@ impl Feed {
 
     /// A viewer: what it knows of at the beginning, and the updates that follow upon just that.
     fn join(&self) -> (Bytes, broadcast::Receiver<Bytes>) {
-        // While nobody tells: no update is lost between the two, and none is in both.
+        // Under the lock: no update is lost between the two, and none is in both.
         let told = self.told();
         let updates = self.updates.subscribe();
         (self.hello(&told), updates)
@@ -230,7 +230,7 @@ impl Told {
     }
 }
 
-/// Who is where. Of two in one slot, of which the first has not quite ended, the later counts.
+/// The stream in each slot. Of two in one slot, of which the first has not quite ended, the later counts.
 fn roster(slots: usize, streams: &[Arc<Figures>]) -> Roster {
     let mut roster = vec![None; slots];
     for figures in streams {

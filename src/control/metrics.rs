@@ -1,6 +1,6 @@
 //! `GET /metrics`: figures for Prometheus.
 //!
-//! A scrape reads the latest snapshot, whatever the number of streams, and of single streams no more than
+//! A scrape reads the latest snapshot, with any number of streams, and of single streams no more than
 //! [`ControlSettings::metrics_streams_max`](super::ControlSettings::metrics_streams_max): a time series for each
 //! of thousands of streams that come and go would fill a Prometheus with series that are not read.
 //!

@@ -1,7 +1,7 @@
 //! The dashboard at `/`: a page of plain files that are part of this program.
 //!
 //! No build step, no inline script or style, and nothing from elsewhere, so that the strictest content
-//! security policy holds. What the files say to the server goes through the routes that everybody has.
+//! security policy holds. The page talks to the server through the routes that all clients have.
 
 use axum::{
     Router,

@@ -1,4 +1,4 @@
-//! What is wrong with a value that came in JSON, a query or a path, in words for people: the parsers' own
+//! Errors of values in JSON, a query or a path, in words for people: the parsers' own
 //! speak of how they parse.
 
 /// A value's place and the parser's reason, as `seed: invalid digit found in string`, in plain words.

@@ -26,7 +26,7 @@ pub struct Problem {
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599, example = 404)]
     status: u16,
-    /// What was tried, on what, why it failed, and what to do.
+    /// The failed action, its object, the reason, and the remedy.
     detail: String,
 }
 
@@ -72,7 +72,7 @@ impl Problem {
         Self::new(status, detail)
     }
 
-    /// A bug of ours; the log tells more of it than strangers should read.
+    /// A bug of ours; the log has more of it than strangers should read.
     pub(super) fn bug(error: impl Display) -> Self {
         tracing::error!("a request met a bug: {error}");
         Self::new(

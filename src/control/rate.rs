@@ -13,7 +13,7 @@ use std::{
 /// Addresses of which the requests are counted one by one.
 const ADDRESSES_MAX: usize = 4096;
 
-/// Who asks: an IPv4 address, or the network of an IPv6 one, whose host may choose the rest.
+/// The client's identity: an IPv4 address, or the network of an IPv6 one, as its host may choose the rest.
 fn asker(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -28,11 +28,11 @@ fn asker(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub(super) struct Rates {
     per_second: f64,
-    /// None stands for all who found no place.
+    /// None stands for all that found no place.
     buckets: Mutex<HashMap<Option<IpAddr>, Bucket>>,
 }
 
-/// What an address may still ask for.
+/// The requests that an address has left.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     requests: f64,

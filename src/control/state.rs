@@ -1,4 +1,4 @@
-//! What all routes share.
+//! State shared by all routes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,19 +17,19 @@ use super::{
 };
 use crate::{engine::Handle, net::LogRate, os::now_ns};
 
-/// What all routes share.
+/// State shared by all routes.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) handle: Handle,
     /// The latest snapshot, and the news that there is another.
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) listeners: Arc<Listeners>,
-    /// What the page shows.
+    /// The page's feed.
     pub(super) live: Arc<Feed>,
     /// True once the server ends: what has no end of its own ends then.
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) settings: ControlSettings,
-    /// What was answered so far.
+    /// The answers so far.
     pub(super) answers: Answers,
     pub(super) auth: Auth,
     pub(super) events: Arc<Events>,
@@ -37,7 +37,7 @@ pub(super) struct State {
     /// Of the refusals that strangers may have logged.
     pub(super) refusals: Mutex<LogRate>,
     pub(super) places: Arc<Places>,
-    /// A permit for each answer that has no end of its own, but for listeners, who have their own bound.
+    /// A permit for each answer that has no end of its own, but for listeners, which have their own bound.
     pub(super) endless: Arc<Semaphore>,
 }
 
@@ -69,7 +69,7 @@ impl State {
     /// Waits until the server ends.
     pub(super) async fn stopped(&self) {
         let mut stopping = self.stopping.clone();
-        // Who would say so is gone only when the runtime ends.
+        // The sender is gone only when the runtime ends.
         let _ = stopping.wait_for(|stop| *stop).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Tokens from files, and the sessions that browsers get for them.
 //!
-//! A token is compared in a time that tells nothing of it: both sides are padded to the same length.
+//! The time to compare a token does not depend on it: both sides are padded to the same length.
 
 use std::{
     collections::HashMap,
@@ -19,19 +19,19 @@ use tokio::sync::watch;
 
 use crate::engine::open_to_read;
 
-/// Characters of a token, at least: what nobody guesses at any rate.
+/// Characters of a token, at least: it cannot be guessed at any rate.
 pub const TOKEN_CHARACTERS_MIN: usize = 16;
 
 /// Characters of a token, at most.
 pub const TOKEN_CHARACTERS_MAX: usize = 256;
 
-/// A browser's session ends after this time, whatever it did.
+/// A browser's session ends after this time, used or not.
 pub(super) const SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Sessions at once; the one that ends soonest makes room for another.
 const SESSIONS_MAX: usize = 1024;
 
-/// What a request may do.
+/// The rights of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Access {
     /// Look at what everybody may see.
@@ -72,7 +72,7 @@ pub struct ReadAgain {
     pair: Pair,
 }
 
-/// Why a file gives no token.
+/// Why a file has no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// It cannot be read.
@@ -109,7 +109,7 @@ pub enum TokenError {
 
 impl Tokens {
     /// Reads the token that allows all, and the one that allows reading alone, if there is one. A token
-    /// is a file's first line; nobody but its owner and group may open the file.
+    /// is a file's first line; only its owner and group may open the file.
     ///
     /// # Errors
     /// [`TokenError`].
@@ -186,7 +186,7 @@ impl Pair {
         })
     }
 
-    /// What the token allows; always compares with all.
+    /// The rights of the token; always compares with all.
     fn access(&self, token: &str) -> Access {
         let Some(token) = padded(token) else {
             return Access::Nothing;
@@ -251,7 +251,7 @@ fn padded(token: &str) -> Option<[u8; TOKEN_CHARACTERS_MAX]> {
     Some(padded)
 }
 
-/// Who may do what: the tokens, if any are needed, and the sessions.
+/// The rights of requests: the tokens, if any are needed, and the sessions.
 #[derive(Debug)]
 pub(super) struct Auth {
     tokens: Option<Tokens>,
@@ -262,7 +262,7 @@ pub(super) struct Auth {
 /// A browser that gave a token.
 #[derive(Debug)]
 struct Session {
-    /// What the cookie says after the session's number.
+    /// The part of the cookie after the session's number.
     secret: [u8; 24],
     access: Access,
     ends: Instant,
@@ -302,7 +302,7 @@ impl Auth {
         &self.cookie
     }
 
-    /// What a token allows, and the generation of the tokens by which that was told.
+    /// The rights of a token, and the generation of the tokens that decided them.
     pub(super) fn access_of(&self, token: &str) -> (Access, u64) {
         match &self.tokens {
             None => (Access::Change, 0),
@@ -313,7 +313,7 @@ impl Auth {
         }
     }
 
-    /// What a request with these headers may do.
+    /// The rights of a request with these headers.
     pub(super) fn access(&self, headers: &HeaderMap, now: Instant) -> Access {
         if !self.is_on() {
             return Access::Change;
@@ -342,7 +342,7 @@ impl Auth {
         }
     }
 
-    /// Begins a session for what a token [allowed](Self::access_of); gives the cookie's value.
+    /// Begins a session with the rights of a [token](Self::access_of); returns the cookie's value.
     pub(super) fn begin_session(
         &self,
         (access, generation): (Access, u64),
@@ -352,7 +352,7 @@ impl Auth {
         let current = self.generation();
         let mut sessions = self.sessions();
         sessions.retain(|_, session| now < session.ends && session.generation == current);
-        // Who may only look ends nobody's session who may do more.
+        // A read-only login ends no session with more rights.
         if sessions.len() >= SESSIONS_MAX
             && let Some(soonest) = sessions
                 .iter()
@@ -416,11 +416,11 @@ impl Auth {
 
 const BASE64_URL: base64::engine::GeneralPurpose = base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-/// The token of `Authorization: Bearer TOKEN` (RFC 6750), or the password of `Basic` (RFC 7617), whoever
-/// the user: players have nothing else.
+/// The token of `Authorization: Bearer TOKEN` (RFC 6750), or the password of `Basic` (RFC 7617), with any
+/// user: players have nothing else.
 fn given(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?;
-    // Whatever it is, it was meant to be one.
+    // In any form, it was meant to be one.
     let given = value.to_str().unwrap_or_default();
     let (scheme, rest) = given.split_once(' ').unwrap_or((given, ""));
     let token = if scheme.eq_ignore_ascii_case("bearer") {

@@ -1,7 +1,7 @@
-//! Commands on their way to the mixer: admissions and taps, and what those say who steer the mix.
+//! The queues of commands to the mixer: admissions and taps, and commands that steer the mix.
 //!
-//! Those who send take a mutex, each queue its own; the mixer takes none and never waits, whatever becomes of
-//! a sender half-way. A channel of many senders would have it spin until one that was interrupted goes on,
+//! Senders take a mutex, each queue its own; the mixer takes none and never waits, even if
+//! a sender stops half-way. A channel of many senders would have it spin until one that was interrupted goes on,
 //! and in real time it never would: it waits for the mixer's processor.
 
 use std::{
@@ -20,10 +20,10 @@ use crate::{
 /// Taps of threads that may be on their way to the mixer at once, beside a stream for each slot.
 const TAPS_MAX: usize = 1024;
 
-/// Commands of those who steer the mix that may wait at once.
+/// Steering commands that may wait at once.
 const STEERING_MAX: usize = 1024;
 
-/// Commands of those who steer that are taken between two ticks. The others wait for the next.
+/// Steering commands that are taken between two ticks. The others wait for the next.
 const STEERED_MAX: usize = 256;
 
 /// The queues to a mixer of so many slots.
@@ -60,7 +60,7 @@ struct CommandQueue(Mutex<rtrb::Producer<Command>>);
 pub(super) struct Room<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
 
 impl Room<'_> {
-    /// Admits a stream, whose slot was leased since.
+    /// Admits a stream with a slot leased since.
     pub(super) fn admit(mut self, new: NewInput) {
         // Only a mixer that is gone has no room, and then nothing comes of it.
         let _ = self.0.push(Command::Admit(new));
@@ -71,7 +71,7 @@ impl Sender {
     /// Room for an admission. Ask for it before a slot is leased: a slot without its command would never come
     /// back.
     ///
-    /// A slot is leased anew only when the mixer has given it back, and it has taken the admission before;
+    /// A slot is leased again only when the mixer has returned it, and it has taken the admission before;
     /// so there is room unless there are more taps than [`TAPS_MAX`].
     pub(super) fn room(&self) -> Result<Room<'_>, Busy> {
         let queue = self.admissions.lock();
@@ -117,14 +117,14 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    /// Gives the mixer what has come. Bounded and wait-free; a [tap](Command::Tap) allocates.
+    /// Applies all waiting commands to the mixer. Bounded and wait-free; a [tap](Command::Tap) allocates.
     pub(super) fn apply(&mut self, mixer: &mut Mixer) {
         let Self {
             admissions,
             steering,
             taken,
         } = self;
-        // Taken before the admissions are: who steers a stream knows it as one that was sent here.
+        // Taken before the admissions are: a steered stream is known to have been sent here.
         taken.extend(iter::from_fn(|| steering.pop().ok()).take(STEERED_MAX));
         let admissions = iter::from_fn(|| admissions.pop().ok());
         for command in admissions.chain(taken.drain(..)) {

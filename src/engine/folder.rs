@@ -1,9 +1,9 @@
-//! The one folder whose files a name from outside may reach.
+//! The one folder with files that a name from outside may reach.
 //!
-//! A name is opened relative to a descriptor of the folder, and the kernel itself refuses whatever would
+//! A name is opened relative to a descriptor of the folder, and the kernel itself refuses any path that would
 //! leave it (`openat2` with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, since Linux
-//! 5.6): there is no check of a path that somebody could change before it is used. A file is made anew or not
-//! at all, and only regular files are read.
+//! 5.6): there is no check of a path that could change before it is used. A file is created or refused
+//! if it exists, and only regular files are read.
 //!
 //! The folder itself is the operator's: it is opened once, through symbolic links if there are any, and stays
 //! the same if it is moved. Hard links in it are files of it.
@@ -119,7 +119,7 @@ impl Folder {
     /// Makes a new file, to be written. Enters the kernel, and may wait for its disk.
     ///
     /// # Errors
-    /// [`FolderError`]; a file that exists is refused, whatever it is.
+    /// [`FolderError`]; an existing file of any kind is refused.
     pub fn create(&self, name: &str) -> Result<File, FolderError> {
         check(name)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
@@ -177,7 +177,7 @@ impl Folder {
         Ok(file)
     }
 
-    /// Removes a file that was just made and is of no use. Nothing is told if it is gone.
+    /// Removes a useless file that was just made. No error if it is gone.
     pub(super) fn remove(&self, name: &str) {
         if check(name).is_ok() {
             let _ = unlinkat(&self.folder, name, UnlinkatFlags::NoRemoveDir);
@@ -200,7 +200,7 @@ impl Folder {
             .resolve(within);
         loop {
             match openat2(&self.folder, name, how) {
-                // Somebody moved a folder meanwhile (openat2(2)), or a signal came.
+                // A folder was moved meanwhile (openat2(2)), or a signal came.
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 opened => return opened,
             }
@@ -217,7 +217,7 @@ fn check(name: &str) -> Result<(), FolderError> {
     if fits {
         return Ok(());
     }
-    // Whatever its length, the message has one.
+    // The message is bounded for any length of the name.
     let name = name.chars().take(NAME_BYTES_MAX).collect();
     Err(FolderError::Name { name })
 }

@@ -31,7 +31,7 @@ pub enum HealthChange {
     Resumed,
 }
 
-/// How long a stream has been silent, whose last packet is so old: a sender that is ahead of its playout is not
+/// How long a stream has been silent, with a last packet so old: a sender that is ahead of its playout is not
 /// silent while audio of it waits in the ring.
 pub fn silence(ledger: &Entry, last_packet_age: Option<Duration>) -> Duration {
     match last_packet_age {

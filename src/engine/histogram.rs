@@ -5,7 +5,7 @@
 //! durations up to 68 s; among longer ones it is the longest. The longest and the sum are exact.
 //!
 //! # Memory orders
-//! The store to a bucket (Release) pairs with its load (Acquire): whoever sees a duration counted sees
+//! The store to a bucket (Release) pairs with its load (Acquire): a reader that sees a duration counted sees
 //! a maximum that is no shorter, and a sum that it is part of.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,7 +90,7 @@ impl Histogram {
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
-    /// What has been counted so far; all zero if nothing has. Looks at every bucket.
+    /// The counts so far; all zero if there are none. Reads every bucket.
     pub(super) fn read(&self) -> TickReport {
         let counts: Vec<u64> = self.counts().collect();
         let max_ns = self.max_ns.load(Ordering::Relaxed);

@@ -134,7 +134,7 @@ impl MixerStats {
         self.ledger_imbalances.store(imbalances, Ordering::Relaxed);
     }
 
-    /// The mixer thread ends: wakes who waits for it.
+    /// The mixer thread ends: wakes all waiting threads.
     pub(super) fn done(&self) {
         *self.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.on_done.notify_all();

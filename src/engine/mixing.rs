@@ -43,7 +43,7 @@ const REST_SHARE: u64 = 32;
 #[derive(Debug)]
 pub(super) struct MixerEnd {
     pub(super) mixer: Mixer,
-    /// What was sent to it, and came too late for a tick.
+    /// Commands that came too late for a tick.
     commands: Commands,
     /// Processor time of the thread.
     pub(super) cpu: Duration,
@@ -61,7 +61,7 @@ impl MixerEnd {
     }
 }
 
-/// What the epoll reports.
+/// The sources of the epoll's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Tick,
@@ -77,7 +77,7 @@ impl Token {
     }
 }
 
-/// Starts the thread, and gives its clock, if it follows one, and what the host granted it. Everything that must not fail is made here, on
+/// Starts the thread, and returns its clock, if it follows one, and the host's grants. Everything that must not fail is made here, on
 /// the caller's thread.
 pub(super) fn spawn(
     mut mixer: Mixer,

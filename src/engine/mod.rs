@@ -4,8 +4,8 @@
 //! sources -> ingest threads -> rings of the pool -> mixer thread -> ring -> recording thread -> WAV
 //! ```
 //!
-//! [`Server::new`] builds the pool and tells what does not fit; [`Server::open`] admits streams;
-//! [`Server::start`] starts the mixer thread; [`Running::finish`] ends all and gives the [`Report`].
+//! [`Server::new`] builds the pool and checks the host; [`Server::open`] admits streams;
+//! [`Server::start`] starts the mixer thread; [`Running::finish`] ends all and returns the [`Report`].
 
 mod admitted;
 mod commands;
@@ -102,8 +102,8 @@ pub struct Running {
 }
 
 impl Server {
-    /// Builds the pool and sets up the mixer. What does not fit this host, a CPU that it does not have, and
-    /// a path that cannot be written, is told here, before the first tick. No file is made yet.
+    /// Builds the pool and sets up the mixer. A pool that does not fit this host, a missing CPU, and
+    /// a path that cannot be written are errors here, before the first tick. No file is made yet.
     ///
     /// # Errors
     /// [`ServerError`].
@@ -155,7 +155,7 @@ impl Server {
         self.shared.stop.clone()
     }
 
-    /// What receivers must be told of the mix that goes out by RTP, as SDP (RFC 8866), for each target.
+    /// The description for receivers of the mix by RTP, as SDP (RFC 8866), for each target.
     pub fn sdp(&self) -> Vec<String> {
         self.sinks.sdp()
     }
@@ -165,8 +165,8 @@ impl Server {
         self.block_samples
     }
 
-    /// Admits a stream whose first frame plays when it has come, plus the playout delay: leases a ring,
-    /// opens its account, and tells the mixer. `from` says where it comes from, for people; the name
+    /// Admits a stream. Its first frame plays when it has come, plus the playout delay: leases a ring,
+    /// opens its account, and commands the mixer. `from` says where it comes from, for people; the name
     /// gets a number behind it if another running stream has it.
     ///
     /// # Errors
@@ -175,8 +175,8 @@ impl Server {
         self.shared.open(id, from, gain)
     }
 
-    /// Starts the mixer thread, and then opens the file of [`Settings::record`]. What the mixer thread asked
-    /// of the host and did not get is in [`Running::realtime_refused`].
+    /// Starts the mixer thread, and then opens the file of [`Settings::record`]. Requests of the mixer thread
+    /// that the host refused are in [`Running::realtime_refused`].
     ///
     /// # Errors
     /// [`ServerError::Mixer`] and [`ServerError::Recording`].
@@ -274,7 +274,7 @@ impl Running {
         Handle::new(Arc::clone(&self.shared))
     }
 
-    /// What the mixer thread asked of the host and did not get.
+    /// Requests of the mixer thread that the host refused.
     pub fn realtime_refused(&self) -> &[RealtimeRefused] {
         &self.granted.refused
     }
@@ -297,7 +297,7 @@ impl Running {
         }
     }
 
-    /// Keeps a listener until the end, whose account will be in the report.
+    /// Keeps a listener until the end; its account will be in the report.
     pub fn keep(&mut self, listening: Box<dyn Listening>) {
         self.shared.listeners().extend(listening.accounts());
         self.shared.tuners().push(listening.tuner());

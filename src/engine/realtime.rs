@@ -1,7 +1,7 @@
-//! What the mixer thread asks of the host beyond the share of an ordinary thread: a real-time priority,
+//! The mixer thread's requests to the host beyond the share of an ordinary thread: a real-time priority,
 //! memory that stays in RAM, a CPU of its own.
 //!
-//! Each is asked for by itself, before the first tick. What the host refuses, the server runs without:
+//! Each is requested by itself, before the first tick. The server runs without those that the host refuses:
 //! a [`RealtimeRefused`] says which permission is missing and how to grant it.
 //!
 //! # A mixer that never sleeps
@@ -44,7 +44,7 @@ const PRIORITIES: std::ops::RangeInclusive<u8> = 1..=99;
 const FIFO: ThreadSchedulePolicy =
     ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
 
-/// What the mixer thread asks of the host. The default is nothing.
+/// The mixer thread's requests to the host. The default is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Realtime {
     /// Priority under `SCHED_FIFO`, 1 to 99; without one the thread is scheduled as the process is.
@@ -55,7 +55,7 @@ pub struct Realtime {
     pub mixer_cpu: Option<usize>,
 }
 
-/// What the mixer thread has of it.
+/// The grants to the mixer thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RealtimeReport {
     /// How the thread is scheduled, as the kernel says.
@@ -89,17 +89,17 @@ pub enum RealtimeRefused {
     Scheduler {
         /// The priority that was asked for.
         priority: u8,
-        /// What the kernel said.
+        /// The kernel's reason.
         reason: io::Error,
-        /// What is missing, and how to grant it.
+        /// The missing permission, and how to grant it.
         remedy: String,
     },
     /// Memory may be swapped out.
     #[error("cannot lock memory with mlockall ({reason}): {remedy}")]
     Memory {
-        /// What the kernel said.
+        /// The kernel's reason.
         reason: io::Error,
-        /// What is missing, and how to grant it.
+        /// The missing permission, and how to grant it.
         remedy: String,
     },
     /// The mixer thread runs on any CPU.
@@ -107,14 +107,14 @@ pub enum RealtimeRefused {
     Cpu {
         /// The CPU that was asked for.
         cpu: usize,
-        /// What the kernel said.
+        /// The kernel's reason.
         reason: io::Error,
         /// Which CPUs there are.
         remedy: String,
     },
 }
 
-/// What the host gave, and what it refused.
+/// The host's grants and refusals.
 #[derive(Debug)]
 pub(super) struct Granted {
     pub(super) report: RealtimeReport,
@@ -122,7 +122,7 @@ pub(super) struct Granted {
 }
 
 impl Realtime {
-    /// Whether there can be such a priority and such a CPU: what is wrong with them is told before a
+    /// Whether there can be such a priority and such a CPU: errors come before a
     /// pool is built or a file is opened.
     pub(super) fn check(&self) -> Result<(), ServerError> {
         if let Some(cpu) = self.mixer_cpu {
@@ -256,7 +256,7 @@ fn may_schedule() -> bool {
         .is_some_and(|capabilities| capabilities & CAP_SYS_NICE != 0)
 }
 
-/// What the kernel says of this process under that name.
+/// A field of `/proc/self/status`.
 fn status_field(name: &str) -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let rest = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -1,8 +1,8 @@
 //! The recordings of a server: those that run, and what became of the others.
 //!
-//! A recording is made here, whole, and goes to the mixer thread as data; when it was told to stop, the
+//! A recording is made here, whole, and goes to the mixer thread as data; once it was asked to stop, the
 //! mixer's end of it comes back, and is freed here. Each has a thread of its own, which writes the file and
-//! tells how it is.
+//! publishes its progress.
 
 use std::{
     path::Path,
@@ -28,7 +28,7 @@ pub const RECORDINGS_MAX: usize = 16;
 /// Recordings that ended and are kept one by one.
 const ENDED_MAX: usize = 1000;
 
-/// What the mixer thread is told of recordings.
+/// Orders to the mixer thread about recordings.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Each block goes there from now on.
@@ -73,7 +73,7 @@ pub struct RecordingState {
     pub name: String,
     /// When it began.
     pub started_at: SystemTime,
-    /// What it is doing.
+    /// Its present phase.
     pub phase: RecordingPhase,
     /// Interleaved samples in the file, the silence for lost ones included, as of the last second.
     pub samples: u64,
@@ -83,7 +83,7 @@ pub struct RecordingState {
     pub error: Option<String>,
 }
 
-/// What all recordings that there were came to. Samples are interleaved.
+/// The totals of all recordings so far. Samples are interleaved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordingTotals {
     /// Those that began.
@@ -122,10 +122,10 @@ pub(super) struct Recordings {
 struct Inner {
     /// In the order of their beginning.
     kept: Vec<Kept>,
-    /// What those came to that are not kept.
+    /// The totals of those that are not kept.
     forgotten: RecordingTotals,
     next_id: u64,
-    /// Recordings whose input is the mixer's, or on its way.
+    /// Recordings with their input at the mixer, or on its way.
     out: usize,
     orders: Producer<Order>,
     returned: Consumer<RecordingInput>,
@@ -137,12 +137,12 @@ struct Kept {
     id: u64,
     name: String,
     started_at: SystemTime,
-    /// It was told to stop.
+    /// It was asked to stop.
     stopping: bool,
     recorder: Recorder,
 }
 
-/// What became of all recordings.
+/// The outcome of all recordings.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
     /// Of the settings.
@@ -287,7 +287,7 @@ impl Recordings {
         }
     }
 
-    /// The names of those whose files are not finished.
+    /// The names of recordings with unfinished files.
     pub(super) fn unfinished(&self) -> Vec<String> {
         let inner = self.lock();
         let running = inner
@@ -310,7 +310,7 @@ impl Recordings {
                 .collect::<Vec<_>>()
         };
         let mut finished = Finished::default();
-        // Without the lock: a slow disk holds up nobody who looks at the recordings meanwhile.
+        // Without the lock: a slow disk does not hold up readers meanwhile.
         for (id, waiting) in waiting {
             let recorded = waiting.wait();
             if id == SETTINGS_ID {
@@ -436,7 +436,7 @@ impl Handle {
         self.shared().recordings.states()
     }
 
-    /// What all recordings came to so far, those too that are not kept one by one. Takes a mutex.
+    /// The totals of all recordings so far, with those that are not kept one by one. Takes a mutex.
     pub fn recording_totals(&self) -> RecordingTotals {
         self.shared().recordings.totals()
     }

@@ -1,8 +1,8 @@
 //! Where the mix goes, as the mixer thread sees it: recordings, and receivers of RTP.
 //!
 //! Recordings come and go while the mixer runs. They come whole, with a thread of their own that runs
-//! already, and go back whole through a ring whose room is there: to take and to return one allocates
-//! nothing, frees nothing and waits for nobody.
+//! already, and go back whole through a ring with room for all: to take and to return one allocates
+//! nothing, frees nothing and never waits.
 
 use rtrb::{Consumer, Producer};
 
@@ -30,7 +30,7 @@ pub(super) struct Sinks {
 struct Taken {
     id: u64,
     input: RecordingInput,
-    /// It was told to stop.
+    /// It was asked to stop.
     stops: bool,
     /// Its thread knows: nothing more may be written.
     ended: bool,
@@ -57,12 +57,12 @@ impl Sinks {
         })
     }
 
-    /// What receivers must be told of the streams that go out by RTP, as SDP.
+    /// The description for receivers of the streams by RTP, as SDP.
     pub(super) fn sdp(&self) -> Vec<String> {
         self.rtp.iter().map(|rtp| rtp.sdp().to_owned()).collect()
     }
 
-    /// What becomes of the mix that goes out by RTP, for each target.
+    /// The progress of the mix by RTP, for each target.
     pub(super) fn rtp_progress(&self) -> Vec<RtpProgress> {
         self.rtp.iter().map(RtpOut::progress).collect()
     }
@@ -112,7 +112,7 @@ impl Sinks {
         }
     }
 
-    /// Never waits: who is too slow misses the block. Enters the kernel to wake the threads.
+    /// Non-blocking; an output with a full ring loses the block. Enters the kernel to wake the threads.
     pub(super) fn write(&mut self, block: &Block<'_>) {
         for taken in &mut self.recordings {
             taken.input.write(block.samples);
@@ -134,8 +134,8 @@ impl Sinks {
         }
     }
 
-    /// Ends them all: waits until what goes out by RTP is sent, and tells the recordings' threads that no
-    /// more will come. Gives what was sent, in the order of the settings.
+    /// Ends them all: waits until the RTP outputs have sent the rest, and signals the recordings' threads that no
+    /// more will come. Returns the RTP outputs' counts, in the order of the settings.
     pub(super) fn finish(mut self) -> Vec<RtpSent> {
         self.take_orders();
         for taken in self.recordings {

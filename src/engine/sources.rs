@@ -20,7 +20,7 @@ const PITCH_HZ: f64 = 120.0;
 /// Quieter than a 16-bit sample can be.
 const LEVEL_DBFS_MIN: f64 = -120.0;
 
-/// What a source is.
+/// The kind of a source.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceSpec {
     /// Sound that is made up.
@@ -32,7 +32,7 @@ pub enum SourceSpec {
         /// A tone's frequency or a voice's pitch, above 0 and below half the rate; 440 and 120 Hz if none is
         /// given. The others have none.
         frequency_hz: Option<f64>,
-        /// The same seed gives the same samples.
+        /// Equal seeds yield equal samples.
         seed: u64,
         /// How long it lasts; without end if nothing is said.
         duration: Option<Duration>,
@@ -73,7 +73,7 @@ pub enum StartError {
     /// The name of the file, or the file.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// What is in the file.
+    /// The file's error.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// All rings are in use.

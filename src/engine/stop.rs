@@ -1,4 +1,4 @@
-//! How a server is told to end: a flag that anyone may read, and a descriptor that an epoll may wait
+//! The request to end a server: a flag that anyone may read, and a descriptor that an epoll may wait
 //! on.
 
 use std::{

@@ -17,7 +17,7 @@ pub struct Entry {
     pub discarded_latency_cap: u64,
     /// Those that a shorter playout delay left out.
     pub discarded_delay_change: u64,
-    /// Those that waited when the stream ended, or began anew.
+    /// Those that waited when the stream ended, or restarted.
     pub discarded_ended: u64,
     /// Those in frames that came twice or were damaged.
     pub discarded_damaged: u64,

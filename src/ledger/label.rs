@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a stream is called by people, if by anything. Locks for the time of a copy: not for a tick, and not for each
+/// A stream's label for people, if it has one. Locks for the time of a copy: not for a tick, and not for each
 /// packet.
 #[derive(Debug, Default)]
 pub struct LabelCell(Mutex<Said>);

@@ -1,4 +1,4 @@
-//! What came to a listener and became no stream: refused, or not what it claimed to be.
+//! A listener's input that became no stream: refused, or malformed.
 //!
 //! Any thread counts, any thread reads; nothing locks, allocates or enters the kernel.
 
@@ -20,7 +20,7 @@ pub enum Refusal {
     Connections,
     /// It said nothing valid in time.
     FirstMessage,
-    /// What it sends is not decoded here.
+    /// Its payload type is not decoded here.
     Payload,
     /// Its stream was ended by command, and it goes on sending.
     EndedByCommand,
@@ -135,7 +135,7 @@ impl Listener {
         }
     }
 
-    /// What it listens on.
+    /// The listener's address.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -146,7 +146,7 @@ impl Listener {
     }
 
     /// Something was malformed. True for the first, the second, the fourth, the eighth of its kind...:
-    /// so often it may be logged, whatever a stranger sends.
+    /// so often it may be logged, under any input.
     pub fn malformed(&self, how: Malformed) -> bool {
         let before = self.malformed[how as usize].fetch_add(1, Ordering::Relaxed);
         (before + 1).is_power_of_two()
@@ -164,7 +164,7 @@ impl Listener {
         (before + 1).is_power_of_two()
     }
 
-    /// The kernel had no room for so many datagrams, since the last call of whoever counts.
+    /// The kernel had no room for so many datagrams, since the last call.
     pub fn drop_in_kernel(&self, datagrams: u64) {
         self.kernel_drops.fetch_add(datagrams, Ordering::Relaxed);
     }
@@ -260,7 +260,7 @@ mod tests {
         let listener = Listener::new("rtp 127.0.0.1:5004");
         let logged = (0..1_000_000).filter(|_| listener.malformed(Malformed::Version));
         assert_eq!(logged.count(), 20);
-        // Another kind is told on its own.
+        // Another kind is logged on its own.
         assert!(listener.malformed(Malformed::Padding));
     }
 }

@@ -1,4 +1,4 @@
-//! What the network did to a stream, in packets: beside the equation, never inside it.
+//! The network's effect on a stream, in packets: beside the equation, never inside it.
 //!
 //! Written by the ingest thread that receives the stream, readable by any thread at any time. Counting
 //! neither locks nor allocates; only events do, which people make.
@@ -16,10 +16,10 @@ use super::add;
 /// Events kept per stream; later ones are only counted.
 const EVENTS_MAX: usize = 256;
 
-/// What became of a packet that came.
+/// The fate of a received packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packet {
-    /// It came, whatever became of it.
+    /// It came, with any fate.
     Received,
     /// It came twice.
     Duplicate,
@@ -46,7 +46,7 @@ pub enum Discard {
     LatencyCap,
     /// The playout delay became shorter.
     DelayChange,
-    /// The stream ended, or began anew, while they waited.
+    /// The stream ended, or restarted, while they waited.
     Ended,
 }
 
@@ -179,7 +179,7 @@ impl Network {
         }
     }
 
-    /// What goes up and down. Neither locks nor allocates.
+    /// The figures that go up and down. Neither locks nor allocates.
     pub fn gauges(&self) -> NetworkGauges {
         NetworkGauges {
             received: self.packets[Packet::Received as usize].load(Ordering::Relaxed),
@@ -194,7 +194,7 @@ impl Network {
         }
     }
 
-    /// What adds up. Neither locks nor allocates.
+    /// The figures that add up. Neither locks nor allocates.
     pub fn totals(&self) -> NetworkTotals {
         let packets = |packet: Packet| self.packets[packet as usize].load(Ordering::Relaxed);
         NetworkTotals {
@@ -236,7 +236,7 @@ impl Network {
     }
 }
 
-/// What is looked at most often of a stream's network side.
+/// The most often read figures of a stream's network side.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct NetworkGauges {
     /// Packets.
@@ -253,7 +253,7 @@ pub struct NetworkGauges {
     pub drift_ppm: f64,
 }
 
-/// What networks did to one stream, or to many added up. Packets unless the name says otherwise.
+/// The network's effect on one stream, or on many added up. Packets unless the name says otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of `Packet`")]
 pub struct NetworkTotals {
@@ -304,7 +304,7 @@ impl NetworkTotals {
 #[derive(Debug, Clone, Default, PartialEq)]
 #[allow(missing_docs, reason = "the names are those of `Discard`")]
 pub struct NetworkEntry {
-    /// What adds up.
+    /// The figures that add up.
     pub totals: NetworkTotals,
     /// Samples.
     pub discarded_latency_cap: u64,

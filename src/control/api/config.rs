@@ -1,4 +1,4 @@
-//! `GET /api/v1/config` and `POST /api/v1/reload`: what the server was told to be.
+//! `GET /api/v1/config` and `POST /api/v1/reload`: the server's configuration.
 
 use std::sync::Arc;
 
@@ -20,20 +20,20 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(reload))
 }
 
-/// What the server was told to be.
+/// The server's configuration.
 #[derive(Debug, Serialize, ToSchema)]
 struct ConfigBody {
-    /// The keys of the config file, and the values in force. Files are named; what is in them is not told.
+    /// The keys of the config file, and the values in force. Files are named; their contents are not shown.
     #[schema(value_type = Object)]
     config: Map<String, Value>,
 }
 
-/// What a reload came to.
+/// The outcome of a reload.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReloadedBody {
-    /// Keys whose new values hold from now on.
+    /// Keys with new values that hold from now on.
     changed: Vec<String>,
-    /// Keys that are something else in the file, and stay as they are until the server is started anew.
+    /// Keys that differ in the file, and stay as they are until the server is restarted.
     unchanged_needs_restart: Vec<NeedsRestartBody>,
 }
 
@@ -41,7 +41,7 @@ struct ReloadedBody {
 #[derive(Debug, Serialize, ToSchema)]
 struct NeedsRestartBody {
     key: String,
-    /// Its value in force, of whatever type; null if there is none.
+    /// Its value in force, of any type; null if there is none.
     running: Value,
     /// Its value in the file, or by default if the file has none.
     file: Value,
@@ -73,8 +73,8 @@ async fn config(Shared(state): Shared<Arc<State>>) -> Json<ConfigBody> {
     Json(ConfigBody { config })
 }
 
-/// Reads the config file and the token files again. What can change while the server runs does; what
-/// cannot is named. A file that is broken changes nothing.
+/// Reads the config file and the token files again. Keys that can change while the server runs do;
+/// the others are named. A file that is broken changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/reload", tag = "server",
     responses(

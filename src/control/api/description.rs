@@ -1,6 +1,6 @@
 //! `GET /api/v1/openapi.json`: the description of all routes, made from their types.
 //!
-//! What every route may answer is added here, since it is decided before any of them is called: by the
+//! The answers common to every route are added here, since they are decided before any of them is called: by the
 //! guard, and by the connection.
 
 use std::sync::Arc;

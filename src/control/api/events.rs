@@ -27,7 +27,7 @@ use crate::control::{
 /// Events of one answer or one look, at most.
 const LIMIT_MAX: usize = 1000;
 
-/// A comment is sent after so much silence, so that whoever listens knows that the line is up.
+/// A comment is sent after so much silence, so that the client knows that the line is up.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// A client comes back after this time.
@@ -79,7 +79,7 @@ impl Default for RecentAsked {
 struct EventsBody {
     /// The oldest first.
     events: Vec<Event>,
-    /// The latest id there is: all were told if it is the last event's, or `after`.
+    /// The latest id there is: all were sent if it is the last event's, or `after`.
     latest_id: u64,
 }
 
@@ -162,7 +162,7 @@ fn check_id(id: u64) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Sends events after that id until nobody takes them.
+/// Sends events after that id until the client leaves.
 async fn tell(state: &State, mut after: u64, sender: mpsc::Sender<Result<sse::Event, Infallible>>) {
     let mut news: watch::Receiver<u64> = state.events.news();
     // At once, so that a client knows that it is heard.

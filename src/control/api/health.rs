@@ -1,4 +1,4 @@
-//! `GET /healthz` and `GET /readyz`: for those who restart servers, and those who send them work.
+//! `GET /healthz` and `GET /readyz`: for supervisors that restart servers, and for load balancers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -74,7 +74,7 @@ async fn ready(Shared(state): Shared<Arc<State>>) -> Result<Json<Ready>, Problem
         return Err(Problem::unavailable("the mix has not begun"));
     }
     if let Some(clock) = handle.clock() {
-        // From the clock itself: a mixer that stands still tells nothing of its lateness. The ticks were
+        // From the clock itself: a stalled mixer does not report its lateness. The ticks were
         // counted a tenth of a second ago, at most.
         let due = clock.next_tick(now_ns());
         let behind_ns = due.saturating_sub(snapshot.status.ticks) * clock.period_ns;

@@ -1,4 +1,4 @@
-//! `GET /api/v1/listeners`: who listens, and what each is too slow for.
+//! `GET /api/v1/listeners`: the listeners, and the samples that each was too slow for.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(listeners))
 }
 
-/// All who listen.
+/// All listeners.
 #[derive(Debug, Serialize, ToSchema)]
 struct ListenersBody {
     totals: ListenersTotals,
@@ -24,7 +24,7 @@ struct ListenersBody {
     listeners: Vec<ListenerBody>,
 }
 
-/// Who listens, by HTTP or WebSocket, and how far behind each is.
+/// The listeners, by HTTP or WebSocket, and how far behind each is.
 #[utoipa::path(
     get, path = "/api/v1/listeners", tag = "listening",
     responses((status = 200, description = "Who listens", body = ListenersBody))

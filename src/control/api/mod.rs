@@ -1,7 +1,7 @@
 //! The routes: one resource a file.
 //!
 //! Each file has `routes()`, with the route, what it takes, and every answer of its own declared by its
-//! handlers. What all routes have in common is added to the description by [`description`].
+//! handlers. [`description`] adds the answers that all routes have in common.
 
 mod config;
 mod description;
@@ -33,7 +33,7 @@ use super::{guard, ingest, listen, live, metrics, page, problem::Problem, state:
 
 /// All routes.
 pub(super) fn router(state: Arc<State>) -> Router {
-    // For everybody: nothing here tells or changes anything of the mix.
+    // For all clients: nothing here shows or changes anything of the mix.
     let open = OpenApiRouter::new()
         .merge(health::routes())
         .merge(session::routes());
@@ -75,7 +75,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .layer(from_fn_with_state(state, metrics::count))
 }
 
-/// What waits for the disk, on a thread that may.
+/// Work that waits for the disk, on a thread that may.
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {

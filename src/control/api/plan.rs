@@ -17,7 +17,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(plan))
 }
 
-/// What the pool takes, as `mixpool plan` tells it.
+/// The pool's needs, as `mixpool plan` reports them.
 #[derive(Debug, Serialize, ToSchema)]
 struct PlanBody {
     /// Rings of the pool: the most streams at once.
@@ -43,14 +43,14 @@ struct PlanBody {
     /// Mappings.
     vmas: u64,
     descriptors: u64,
-    /// What the start took; null if it prefaulted.
+    /// The duration of the start; null if it prefaulted.
     startup_ns: Option<u64>,
-    /// What the start took that prefaulted; null if it did not.
+    /// The duration of the start that prefaulted; null if it did not.
     prefault_startup_ns: Option<u64>,
     /// Whether the rings are locked in RAM.
     lock: bool,
     huge_pages: HugePagesBody,
-    /// What is taken beside the pool, for each of its kind.
+    /// Memory taken beside the pool, for each of its kind.
     beside_pool: Vec<BesideBody>,
     /// Whether this host has room for such a server; what this one has of it is counted as free.
     fits: bool,
@@ -65,14 +65,14 @@ struct HugePagesBody {
     asked: bool,
     /// Null if the host offers none.
     page_bytes: Option<usize>,
-    /// What to do to have them.
+    /// The remedy.
     remedy: Option<&'static str>,
 }
 
 /// Memory beside the pool.
 #[derive(Debug, Serialize, ToSchema)]
 struct BesideBody {
-    /// What takes it.
+    /// The user of the memory.
     what: &'static str,
     each_bytes: u64,
 }
@@ -80,15 +80,15 @@ struct BesideBody {
 /// One limit of the host.
 #[derive(Debug, Serialize, ToSchema)]
 struct LimitBody {
-    /// What is limited, with its unit last.
+    /// The limited resource, with its unit last.
     name: &'static str,
-    /// What sets it.
+    /// The setting of the limit.
     set_by: &'static str,
     needed: u64,
     /// Null if there is no limit.
     found: Option<u64>,
     ok: bool,
-    /// What to do where it is too low.
+    /// The remedy where it is too low.
     remedy: &'static str,
 }
 
@@ -152,7 +152,7 @@ impl From<PlanReport> for PlanBody {
     }
 }
 
-/// What the server's pool takes of this host, checked now.
+/// The needs of the server's pool on this host, checked now.
 #[utoipa::path(
     get, path = "/api/v1/plan", tag = "server",
     responses((status = 200, description = "The plan", body = PlanBody))

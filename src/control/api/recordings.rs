@@ -33,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 enum RecordingPhaseBody {
     /// Blocks are written as they come.
     Recording,
-    /// It was told to stop; what waits is written.
+    /// It was asked to stop; waiting blocks are written.
     Finishing,
     /// All is written, and the header is right.
     Done,
@@ -211,7 +211,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Problem> {
     )))
 }
 
-/// What a file of the folder is refused with.
+/// The status for a refused file of the folder.
 pub(super) fn folder_status(error: &FolderError) -> StatusCode {
     match error {
         FolderError::Name { .. } => StatusCode::BAD_REQUEST,

@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(session, begin_session, end_session))
 }
 
-/// What a session is begun with.
+/// The body that begins a session.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Credentials {
@@ -33,7 +33,7 @@ struct Credentials {
     token: String,
 }
 
-/// What the request may do.
+/// The rights of the request.
 #[derive(Debug, Serialize, ToSchema)]
 struct SessionBody {
     access: AccessBody,
@@ -62,7 +62,7 @@ impl SessionBody {
     }
 }
 
-/// What this request may do, by its token or its session.
+/// The rights of this request, by its token or its session.
 #[utoipa::path(
     get, path = "/api/v1/session", tag = "session",
     responses((status = 200, description = "What the request may do", body = SessionBody))
@@ -93,7 +93,7 @@ async fn begin_session(
     if access == Access::Nothing {
         return guard::unauthorized(&headers, false);
     }
-    // Whoever logs in anew has one session, not two.
+    // A second login replaces the session.
     state.auth.end_session(&headers);
     let mut response = Json(SessionBody::new(&state, access)).into_response();
     if state.auth.is_on() {

@@ -47,7 +47,7 @@ enum StartStreamBody {
             example = "tone"
         )]
         id: String,
-        /// What it sounds like.
+        /// The kind of sound.
         #[schema(inline)]
         waveform: WaveformBody,
         /// Its level in dB of full scale.
@@ -58,7 +58,7 @@ enum StartStreamBody {
         #[serde(default)]
         #[schema(exclusive_minimum = 0, maximum = 192_000)]
         frequency_hz: Option<f64>,
-        /// The same seed gives the same samples.
+        /// Equal seeds yield equal samples.
         #[serde(default)]
         #[schema(maximum = 9_007_199_254_740_991_u64)]
         seed: u64,

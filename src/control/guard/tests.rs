@@ -129,7 +129,7 @@ fn a_panic_is_a_problem_and_the_next_request_is_answered() {
         for path in ["/at-once", "/later"] {
             let (status, kind, body) = ask(path).await;
             assert_eq!((status, &*kind), (500, MEDIA_TYPE));
-            // What strangers need not know is in the log.
+            // Details that strangers need not know are in the log.
             assert!(body.contains("the mix is not touched") && !body.contains("wires"));
             let (status, _, body) = ask("/fine").await;
             assert_eq!((status, &*body), (200, "fine"));

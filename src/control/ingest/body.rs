@@ -53,7 +53,7 @@ pub(in crate::control) struct Taken {
     samples: u64,
 }
 
-/// What bare samples are, and how loud they shall be.
+/// The format of bare samples, and their gain.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -80,7 +80,7 @@ pub(super) struct Asked {
     label: Option<Label>,
 }
 
-/// What a body is answered with.
+/// The answers to a body.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it describes what `take` answers")]
 enum Answers {
@@ -174,7 +174,7 @@ async fn take(
     let content = content(asked, headers)?;
     let (label, gain) = (asked.label.clone(), checked_gain(asked.gain)?);
     let handoff = handoff(state)?;
-    // Before any of it comes: who asked by `Expect: 100-continue` need not send it.
+    // Before any of it comes: a client with `Expect: 100-continue` need not send it.
     if state
         .handle
         .stream(&id)
@@ -199,14 +199,14 @@ async fn take(
             gain,
             peer,
             cut: cut.clone(),
-            // Whoever does not wait any longer need not be told.
+            // A client that does not wait any longer needs no answer.
             done: Done::new(move |outcome| drop(tell.send(outcome))),
         },
     );
     copy(body, ours, CutUnlessWhole(Some(cut)), told).await
 }
 
-/// What the body is, by its type, or by the query where the type says nothing.
+/// The format of the body, by its type, or by the query where the type says nothing.
 fn content(asked: &Asked, headers: &HeaderMap) -> Result<ContentType, Problem> {
     let unfit = |error: ContentTypeError| {
         let detail = error.to_string();
@@ -251,7 +251,7 @@ fn pair() -> std::io::Result<(UnixStream, StdUnixStream)> {
     Ok((UnixStream::from_std(ours)?, theirs))
 }
 
-/// Says that the body was cut off, unless it is told that it was not: its request may end at any moment.
+/// Marks the body as cut off, unless it is cleared: its request may end at any moment.
 struct CutUnlessWhole(Option<Cut>);
 
 impl CutUnlessWhole {
@@ -270,11 +270,11 @@ impl Drop for CutUnlessWhole {
 
 type Outcome = Result<conn::Taken, Rejection>;
 
-/// Copies the body until it ends, or until it is told that no more of it is wanted.
+/// Copies the body until it ends, or until the reader wants no more of it.
 async fn copy(
     mut body: Body,
     mut writer: UnixStream,
-    // Parameters are dropped from the last to the first: whoever reads sees the cut when it sees the end.
+    // Parameters are dropped from the last to the first: the reader sees the cut when it sees the end.
     mut cut: CutUnlessWhole,
     mut told: Receiver<Outcome>,
 ) -> Result<Json<Taken>, Problem> {
@@ -301,7 +301,7 @@ async fn copy(
             written = writer.write_all(&data) => written,
         };
         if written.is_err() {
-            // Nobody reads any longer, and it is being told why.
+            // The reader is gone, and its reason is on the way.
             break;
         }
     }
@@ -310,7 +310,7 @@ async fn copy(
     answer(told.await)
 }
 
-/// The answer to a body whose end was told, or whose teller is gone.
+/// The answer to a body with this outcome, or without one.
 fn answer(outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<Json<Taken>, Problem> {
     match outcome {
         Ok(Ok(taken)) => Ok(Json(Taken {

@@ -1,7 +1,7 @@
-//! `WS /ws/ingest`: the handshake (RFC 6455, section 4.2). What is said after it is the business of
+//! `WS /ws/ingest`: the handshake (RFC 6455, section 4.2). The protocol after it is the business of
 //! [`conn`](crate::net::conn).
 //!
-//! What cannot be seen before the handshake, such as a name that is taken or a pool that is full, is told
+//! Refusals that cannot be seen before the handshake, such as a name that is taken or a full pool, come
 //! after it, by the code and the reason of the close: a page learns of no other.
 
 use std::{
@@ -43,7 +43,7 @@ const VERSION: HeaderValue = HeaderValue::from_static("13");
 /// The answer is on its way when it is asked for; only a peer that takes none of it lets it wait.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a stream by WebSocket is called, and what bare samples are.
+/// The id of a stream by WebSocket, and the format of bare samples.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -154,7 +154,7 @@ fn answer(
     Ok(response)
 }
 
-/// Whether it is the handshake of a WebSocket; gives what its key is answered with.
+/// Whether it is the handshake of a WebSocket; returns the answer to its key.
 fn check(request: &Request) -> Result<HeaderValue, Problem> {
     let headers = request.headers();
     if request.version() < Version::HTTP_11 {
@@ -236,7 +236,7 @@ fn ask(
     })
 }
 
-/// Waits until the answer is out, and gives the connection away.
+/// Waits until the answer is out, and hands the connection over.
 async fn hand_over(upgrade: OnUpgrade, handoff: Handoff, ask: WebAsk) {
     let peer = ask.peer;
     let handed = match timeout(UPGRADE_TIMEOUT, upgrade).await {

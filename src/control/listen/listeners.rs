@@ -1,4 +1,4 @@
-//! All who listen: their places, the outputs they share, and the news that there is more to hear.
+//! All listeners: their places, the outputs they share, and the news that there is more to send.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,7 +31,7 @@ use crate::{
     output::live::{Cursor, Delivery, Grid, Live, OutputId},
 };
 
-/// What is heard.
+/// The output of a listener.
 #[derive(Debug, Clone)]
 pub(super) enum Output {
     Mix,
@@ -69,7 +69,7 @@ impl Protocol {
     }
 }
 
-/// All who listen to a server.
+/// All listeners of a server.
 #[derive(Debug)]
 pub(in crate::control) struct Listeners {
     handle: Handle,
@@ -88,7 +88,7 @@ struct Shared {
     places: BTreeMap<u64, Arc<Place>>,
     /// Number of the next listener.
     next: u64,
-    /// Monitors that the mixer had no room to be told of that they end.
+    /// Monitors to be closed, for which the mixer had no room for a command.
     unwanted: Vec<(Arc<Admitted>, MonitorKind)>,
 }
 
@@ -99,7 +99,7 @@ struct Outlet {
     listeners: usize,
     /// Its end when the bells were rung last.
     rung_at: u64,
-    /// By protocol, a grid of each phase, and who waits for its chunks.
+    /// By protocol, a grid of each phase, and a bell for its chunks.
     bells: [Vec<(Grid, watch::Sender<()>)>; Protocol::ALL.len()],
 }
 
@@ -119,7 +119,7 @@ impl Outlet {
         }
     }
 
-    /// Wakes those for whom a chunk has become whole.
+    /// Wakes the listeners with a whole chunk.
     fn ring(&mut self, end: u64, ended: bool) {
         for (grid, bell) in self.bells.iter().flatten() {
             if ended || grid.before(end, end) > self.rung_at {
@@ -144,7 +144,7 @@ struct Place {
     at: AtomicU64,
 }
 
-/// One who listens.
+/// One listener.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::control) struct ListenerBody {
     /// Counts from 1 on.
@@ -172,7 +172,7 @@ pub(in crate::control) struct ListenersTotals {
     pub(in crate::control) listeners: usize,
     /// Outputs that are heard, beside the whole mix.
     pub(in crate::control) monitored_outputs: usize,
-    /// Samples per channel that listeners were too slow for, of those who left, too.
+    /// Samples per channel that listeners were too slow for, with those that left.
     pub(in crate::control) skipped_samples: u64,
     /// Samples per channel that came too late for all: silence was sent in their place.
     pub(in crate::control) lost_samples: u64,
@@ -182,7 +182,7 @@ impl Listeners {
     /// Has the mix sent here from now on.
     ///
     /// # Errors
-    /// If its rings cannot be made, or the mixer cannot be told of them.
+    /// If its rings cannot be made, or the mixer has no room for the command.
     pub(in crate::control) fn new(handle: &Handle, max: usize) -> io::Result<Arc<Self>> {
         let format = handle.settings().format;
         let (live, tap) = Live::new(format, handle.block_samples()).map_err(io::Error::other)?;
@@ -210,7 +210,7 @@ impl Listeners {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what comes from the mixer and wakes those who wait for it, for as long as it is polled.
+    /// Takes blocks from the mixer and wakes the waiting listeners, for as long as it is polled.
     pub(in crate::control) async fn run(self: Arc<Self>) {
         #[expect(
             deprecated,
@@ -252,7 +252,7 @@ impl Listeners {
         unwanted.retain(|(stream, kind)| self.handle.unmonitor(stream, *kind).is_err());
     }
 
-    /// One more who listens. The first of an output has the mixer give it.
+    /// Adds a listener. The first of an output has the mixer open it.
     pub(super) fn join(
         self: &Arc<Self>,
         output: Output,
@@ -316,7 +316,7 @@ impl Listeners {
             shared.live.close(id);
             return Err(NoRoom::Busy);
         }
-        // The new one takes the place of one that the mixer still gives.
+        // The new one takes the place of one that the mixer still sends.
         shared
             .unwanted
             .retain(|(other, of)| other.number() != stream.number() || of != kind);
@@ -344,7 +344,7 @@ impl Listeners {
         }
     }
 
-    /// Returns once nobody listens any more.
+    /// Returns once there are no listeners any more.
     pub(in crate::control) async fn gone(&self) {
         // The sender is here: it cannot be closed.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
@@ -365,7 +365,7 @@ impl Listeners {
         self.handle.block_samples()
     }
 
-    /// Those who listen now, in the order in which they came.
+    /// The present listeners, in the order in which they came.
     pub(in crate::control) fn list(&self) -> Vec<ListenerBody> {
         let shared = self.lock();
         let samples_per_ms = f64::from(self.format().rate_hz()) / 1_000.0;
@@ -399,7 +399,7 @@ impl Listeners {
         shared.places.iter().map(body).collect()
     }
 
-    /// What they come to.
+    /// Their totals.
     pub(in crate::control) fn totals(&self) -> ListenersTotals {
         let shared = self.lock();
         ListenersTotals {

@@ -41,7 +41,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct MixAsked {}
 
-/// What of the stream is heard.
+/// The part of the stream to listen to.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -51,7 +51,7 @@ pub(super) struct StreamAsked {
 }
 
 /// The whole mix, from now until the server ends: 16-bit PCM at the mix's rate and channels, in a WAV
-/// whose lengths say that they are not known. `Range` is not obeyed: there is no beginning to count from.
+/// with unknown lengths. `Range` is ignored: there is no beginning to count from.
 #[utoipa::path(
     get,
     path = "/listen.wav",
@@ -130,7 +130,7 @@ fn answer(
     Ok((headers, body).into_response())
 }
 
-/// A header, and then all that the listener hears. What it skipped is left out.
+/// A header, and then all of the listener's audio. Skipped samples are left out.
 struct Wav {
     listener: Listener,
     /// The header, until it was sent.

@@ -3,7 +3,7 @@
 //! The first message is text: a JSON object of `rate_hz`, `channels`, `block_samples`, and `at`, the index
 //! in the mix of the first sample that follows. Then each binary message is a chunk of 16-bit samples,
 //! interleaved, least significant byte first. If the listener was too slow, a text message says
-//! `skipped_samples`, per channel, and the `at` from which it goes on. What it sends is passed over.
+//! `skipped_samples`, per channel, and the `at` from which it goes on. Its own messages are ignored.
 
 use std::{
     future::poll_fn,
@@ -52,7 +52,7 @@ const READ_BYTES: usize = 1024;
 /// The other end has so long to say goodbye, too.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// What is heard.
+/// The output to listen to.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -144,14 +144,14 @@ struct Begin {
     at: u64,
 }
 
-/// What was skipped, before the message from which it goes on.
+/// Skipped samples, before the message from which it goes on.
 #[derive(Serialize)]
 struct Skipped {
     skipped_samples: u64,
     at: u64,
 }
 
-/// What happens next.
+/// The next event.
 enum Event {
     Delivery(Delivery),
     Ended,
@@ -176,15 +176,15 @@ async fn say_goodbye(mut socket: WebSocket, listener: Listener, close: Option<Cl
         if close.is_some() && send(&mut socket, Message::Close(close)).await.is_none() {
             return;
         }
-        // Its place is free from here on: a server that ends waits for those who listen.
+        // Its place is free from here on: a server that ends waits for its listeners.
         drop(listener);
         while let Some(Ok(_)) = socket.recv().await {}
     };
-    // Whoever says nothing is not waited for.
+    // A silent client is not waited for.
     let _ = timeout(CLOSING, goodbye).await;
 }
 
-/// Sends what is heard until it ends, or the other end does; gives what is to be said of it.
+/// Sends audio until it ends, or the other end does; returns the close frame, if one is due.
 async fn serve(socket: &mut WebSocket, listener: &mut Listener) -> Option<CloseFrame> {
     let (mut begun, mut skipped) = (false, 0);
     loop {

@@ -1,4 +1,4 @@
-//! The families of the control plane itself: who listens, and what it answers.
+//! The families of the control plane itself: its listeners, and its answers.
 
 use std::sync::{
     Arc,
@@ -15,7 +15,7 @@ use axum::{
 use super::page::{Page, SAMPLES};
 use crate::control::state::State;
 
-/// Answers by the class of their status, which is bounded whatever is asked.
+/// Answers by the class of their status, which is bounded under any requests.
 #[derive(Debug, Default)]
 pub(in crate::control) struct Answers([AtomicU64; CLASSES.len()]);
 

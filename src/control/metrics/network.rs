@@ -82,7 +82,7 @@ fn packets(page: &mut Page, network: &NetworkTotals) {
     );
 }
 
-/// What came to a listener and became no stream.
+/// A listener's input that became no stream.
 #[derive(Debug)]
 struct ListenerFigures {
     name: String,

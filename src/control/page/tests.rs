@@ -41,7 +41,7 @@ fn every_file_of_the_page_is_served_and_nothing_else_is_there() {
     assert_eq!(served, there);
 }
 
-/// What a file names that the browser fetches: modules, worklets, and what the page links to.
+/// The files that a file refers to: modules, worklets, and links of the page.
 fn named(body: &str) -> impl Iterator<Item = &str> {
     let quoted = body.split('"').skip(1).step_by(2);
     quoted

@@ -206,6 +206,6 @@ fn a_reload_replaces_tokens_and_a_broken_file_changes_nothing() {
         Access::Change
     );
     assert_eq!(auth.access(&headers, now), Access::Nothing);
-    // What is logged by mistake tells nothing.
+    // A debug log line shows nothing.
     assert!(!format!("{tokens:?}").contains("another-token"));
 }

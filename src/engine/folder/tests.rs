@@ -190,7 +190,7 @@ fn a_folder_that_is_not_there_is_named() {
 #[test]
 fn a_host_without_openat2_is_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
-    // An old kernel, and a container whose profile does not know the call.
+    // An old kernel, and a container with a profile that does not know the call.
     for errno in [Errno::ENOSYS, Errno::EPERM] {
         let path = dir.path().to_owned();
         let without = move || {

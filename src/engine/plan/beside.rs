@@ -1,4 +1,4 @@
-//! What a server takes beside its pool, by the code that takes it.
+//! The memory that a server takes beside its pool, by the code that takes it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use crate::{net::conn, output::Recording, playout::PlayoutSettings};
 /// Memory that something of the server takes beside the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BesideReport {
-    /// What takes it.
+    /// The user of the memory.
     pub what: &'static str,
     /// Bytes for each of them.
     pub each_bytes: u64,

@@ -20,7 +20,7 @@ const RUNS: usize = 5;
 /// ... but no run begins later than this.
 const BUDGET: Duration = Duration::from_millis(100);
 
-/// What a start would take, and how that is known.
+/// The estimated cost of a start, and its source.
 #[derive(Debug)]
 pub(super) struct Cost {
     pub(super) startup_ns: Option<u64>,

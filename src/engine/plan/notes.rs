@@ -1,11 +1,11 @@
-//! What is to be said of a plan in sentences.
+//! The notes of a plan, in sentences.
 
 use bytesize::ByteSize;
 
 use super::{BesideReport, MINUTE, PlanRequest};
 use crate::queue::{Host, PoolPlan};
 
-/// What a ring holds, where that needs a word.
+/// The audio that a ring holds, where that needs a word.
 pub(super) fn of_audio(request: &PlanRequest) -> Vec<String> {
     let PlanRequest { plan, audio, .. } = request;
     let ring = human(plan.ring_bytes as u64);
@@ -26,7 +26,7 @@ pub(super) fn of_audio(request: &PlanRequest) -> Vec<String> {
     vec![note]
 }
 
-/// What this host would take, where the plan is not all there is to say.
+/// The needs of this host, where the plan is not all.
 pub(super) fn of_host(request: &PlanRequest, host: &Host) -> Vec<String> {
     let fits = |slots, lock| {
         PoolPlan::new(slots, request.plan.ring_bytes)
@@ -68,7 +68,7 @@ pub(super) fn of_host(request: &PlanRequest, host: &Host) -> Vec<String> {
     notes
 }
 
-/// What is taken beside the pool.
+/// The memory taken beside the pool.
 pub(super) fn of_beside(beside: &[BesideReport]) -> String {
     let each = beside
         .iter()

@@ -1,4 +1,4 @@
-//! What the network did, as the report tells it: to each stream, at each listener, to the mix on its way
+//! The network's part of the report: for each stream, for each listener, for the mix on its way
 //! out.
 
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ impl From<NetworkEntry> for NetworkReport {
     }
 }
 
-/// What came to a listener and became no stream.
+/// A listener's input that became no stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "each name says what it is")]
 pub struct ListenerReport {
@@ -132,7 +132,7 @@ impl From<&Listener> for ListenerReport {
     }
 }
 
-/// What became of a mix that went out by RTP.
+/// The outcome of a mix sent by RTP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct RtpOutReport {
@@ -140,7 +140,7 @@ pub struct RtpOutReport {
     pub sent_packets: u64,
     /// Packets that the host could not send.
     pub unsent_packets: u64,
-    /// How often the kernel told that nobody listens there.
+    /// How often the kernel reported that no receiver listens there.
     pub refusals: u64,
     /// RTCP reports sent, the goodbye too.
     pub reports: u64,
