@@ -54,7 +54,7 @@ struct Load {
     websocket: bool,
     /// WebSocket listeners that measure latency, too.
     #[arg(long, default_value_t = 4)]
-    ears: usize,
+    timed: usize,
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     #[arg(long, default_value_t = 8000)]
@@ -70,9 +70,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let (running, feeders) = serve(&load)?;
     let clock = running.clock().ok_or("a live server has a clock")?;
-    let connections_max = load.listeners + load.ears + 16;
+    let connections_max = load.listeners + load.timed + 16;
     let settings = ControlSettings {
-        listeners_max: load.listeners + load.ears,
+        listeners_max: load.listeners + load.timed,
         connections_max,
         connections_per_address_max: connections_max,
         // All of them come at once, from one address.
@@ -91,7 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Arc::new(AtomicBool::new(false)),
     );
     let crowd = crowd(&load, address, &received, &stop)?;
-    let ears: Vec<_> = (0..load.ears)
+    let timed: Vec<_> = (0..load.timed)
         .map(|_| {
             let stop = Arc::clone(&stop);
             thread::Builder::new()
@@ -108,9 +108,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes = received.load(Ordering::Relaxed) - bytes;
     let listeners = totals(address)?;
     stop.store(true, Ordering::Relaxed);
-    let mut late_us: Vec<u64> = ears
+    let mut late_us: Vec<u64> = timed
         .into_iter()
-        .flat_map(|ear| ear.join().expect("an ear panicked"))
+        .flat_map(|listener| listener.join().expect("an ear panicked"))
         .collect();
     crowd.join().expect("the crowd's thread panicked");
     running.finish(feeders);

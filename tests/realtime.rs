@@ -50,10 +50,10 @@ fn a_tick_of_a_thousand_streams_never_enters_the_kernel() {
     for stream in streams.iter().step_by(7) {
         rig.mixer.apply(Order::SetMuted(stream.lease(), true));
     }
-    let voices: Vec<_> = (0..8).map(|seed| noise(seed, BLOCK, 9000)).collect();
+    let signals: Vec<_> = (0..8).map(|seed| noise(seed, BLOCK, 9000)).collect();
     for tick in 0..100 {
         for (at, stream) in streams.iter_mut().enumerate() {
-            let samples = &voices[(at + tick) % voices.len()];
+            let samples = &signals[(at + tick) % signals.len()];
             match (at + tick) % 50 {
                 // Trouble of every kind that a tick has to do with: a frame that does not come, one
                 // that comes twice, one too late, a damaged one, and frames of half the length.
@@ -105,13 +105,13 @@ fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
         })
         .collect();
     let mut lines = Vec::new();
-    let voices: Vec<_> = (0..8).map(|seed| noise(seed, 2 * BLOCK, 9000)).collect();
+    let signals: Vec<_> = (0..8).map(|seed| noise(seed, 2 * BLOCK, 9000)).collect();
     for tick in 0..100_usize {
         for (at, stream) in streams.iter_mut().enumerate() {
             // Frames before the end by command; the ring of some was full.
             let times = if at == tick && tick < 3 { 40 } else { 1 };
             for _ in 0..times {
-                stream.say(&voices[(at + tick) % voices.len()]);
+                stream.say(&signals[(at + tick) % signals.len()]);
             }
         }
         for (at, stream) in streams.iter().enumerate() {
@@ -167,16 +167,16 @@ fn outputs_never_wait_and_enter_the_kernel_only_to_wake() {
     let mut rig = Setup::mono().limited().rig();
     rig.listen();
     let mut participants: Vec<_> = (0..8).map(|_| rig.participant(Gain::UNITY)).collect();
-    for (talker, _) in &participants {
-        rig.monitor(talker.lease(), MonitorKind::Alone);
-        rig.monitor(talker.lease(), MonitorKind::Without);
+    for (sender, _) in &participants {
+        rig.monitor(sender.lease(), MonitorKind::Alone);
+        rig.monitor(sender.lease(), MonitorKind::Without);
     }
     for tick in 0..100_u64 {
-        for (at, (talker, _)) in participants.iter_mut().enumerate() {
+        for (at, (sender, _)) in participants.iter_mut().enumerate() {
             if (tick / 10 + at as u64).is_multiple_of(3) {
-                talker.say(&noise(tick, BLOCK, i16::MAX));
+                sender.say(&noise(tick, BLOCK, i16::MAX));
             } else {
-                talker.skip(BLOCK);
+                sender.skip(BLOCK);
             }
         }
         rig.mixer.collect();
@@ -216,7 +216,7 @@ fn packets_never_wait_and_enter_the_kernel_only_to_wake() {
         .write(&[], &mut bytes);
         bytes
     };
-    let voice = [7; 2 * BLOCK];
+    let signal = [7; 2 * BLOCK];
     // Some reports are sent before it matters, and their memory is there then.
     let warm = 800;
     for number in 0..2 * warm {
@@ -232,7 +232,7 @@ fn packets_never_wait_and_enter_the_kernel_only_to_wake() {
                 _ => (number, 1, 96),
             };
             let from = ([192, 0, 2, 1], 4000 + 2 * ssrc as u16).into();
-            let bytes = packet(ssrc, number, payload_type, &voice[..]);
+            let bytes = packet(ssrc, number, payload_type, &signal[..]);
             for _ in 0..times {
                 let mut take = || network.receiver.datagram(&bytes, from, now);
                 if number > warm {

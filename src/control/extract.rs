@@ -145,9 +145,7 @@ where
     Path::from_request_parts(parts, state)
         .await
         .map(|Path(value)| value)
-        .map_err(|_| {
-            Problem::bad_request(format!("in the path: what is named there is not {takes}"))
-        })
+        .map_err(|_| Problem::bad_request(format!("in the path: the name there is not {takes}")))
 }
 
 /// A stream's name, if it can be one.

@@ -133,7 +133,7 @@ impl Asked {
 async fn finished(answer: impl Future<Output = Response>) -> Response {
     let response = caught(answer)
         .await
-        .unwrap_or_else(|Panicked| Problem::bug("a panic, told above").into_response());
+        .unwrap_or_else(|Panicked| Problem::bug("a panic, logged above").into_response());
     let mut response = as_problem(response).await;
     dress(&mut response);
     response

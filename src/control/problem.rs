@@ -77,7 +77,7 @@ impl Problem {
         tracing::error!("a request met a bug: {error}");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "this request met a bug, which the server's log tells of; the mix is not touched by it",
+            "this request met a bug, which is in the server's log; the mix is not touched by it",
         )
     }
 

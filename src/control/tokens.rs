@@ -95,7 +95,7 @@ pub enum TokenError {
     NoToken(PathBuf),
     /// Both files have the same token.
     #[error(
-        "the token of {} is that of {}, too: who may read could change; write another",
+        "the token of {} is that of {}, too: a reader could change the mix; write another",
         read.display(),
         change.display()
     )]

@@ -76,8 +76,8 @@ pub enum FolderError {
     },
     /// The kernel cannot keep a name within the folder.
     #[error(
-        "this host has no openat2 for us, which keeps names within the folder: it takes Linux 5.6, and a \
-         container whose seccomp profile knows the call"
+        "this host has no openat2 for us, which keeps names within the folder: it needs Linux 5.6, and a \
+         container with a seccomp profile that allows the call"
     )]
     Unsupported(#[source] io::Error),
     /// The kernel's reason, with the name.

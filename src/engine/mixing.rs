@@ -135,7 +135,9 @@ pub(super) fn spawn(
             mixing.end(begun, clock.is_some())
         })
         .map_err(during("starting a thread"))?;
-    let granted = told.recv().expect("the mixer thread tells before it mixes");
+    let granted = told
+        .recv()
+        .expect("the mixer thread reports before it mixes");
     Ok(Spawned {
         thread,
         clock,
@@ -208,7 +210,7 @@ impl Mixing {
         let unmixed = ending.unmixed(self.mixer.ticks());
         if unmixed > 0 {
             tracing::warn!(
-                "stopped {unmixed} ticks behind the clock: what their streams sent is not in the mix"
+                "stopped {unmixed} ticks behind the clock: their streams' audio is not in the mix"
             );
         }
     }

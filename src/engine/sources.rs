@@ -80,7 +80,7 @@ pub enum StartError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The server has no threads for sources, or it is ending.
-    #[error("nobody feeds streams any more: the server is ending")]
+    #[error("no thread feeds streams any more: the server is ending")]
     Ended(#[from] FeedersEnded),
 }
 

@@ -266,7 +266,7 @@ impl Mixer {
     #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
     pub fn tick(&mut self) -> Block<'_> {
         let blocked = self.play_inputs(false);
-        debug_assert!(blocked.is_none(), "a live tick waits for nobody");
+        debug_assert!(blocked.is_none(), "a live tick does not wait");
         self.end_tick()
     }
 

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voice_goes_on_in_its_period_at_any_rate() {
+    fn concealment_keeps_the_pitch_period_at_any_rate() {
         for (rate_hz, channels) in [(8000, 1), (11_025, 1), (16_000, 2), (48_000, 2), (1000, 1)] {
             let period = f64::from(rate_hz / 100);
             let (heard, gap) = (rate_hz as usize / 5, rate_hz as usize / 100);

@@ -59,7 +59,7 @@ pub enum PayloadError {
     },
     /// The type would be taken for RTCP.
     #[error(
-        "payload type '{text}': 64 to 95 cannot be told from RTCP on the same port (RFC 5761); \
+        "payload type '{text}': 64 to 95 look like RTCP on the same port (RFC 5761); \
          use 96 to 127"
     )]
     Rtcp {

@@ -63,7 +63,7 @@ pub enum WavError {
         found: String,
     },
     /// A format chunk too short for what it is.
-    #[error("a WAV whose format chunk has {size} bytes, fewer than {needed}")]
+    #[error("a WAV with a format chunk of {size} bytes, fewer than {needed}")]
     FormatSize {
         /// Bytes it claims.
         size: u32,
@@ -106,7 +106,7 @@ pub enum WavError {
     #[error("a WAV without a format chunk before its data")]
     NoFormat,
     /// It does not come to its samples.
-    #[error("a WAV whose samples do not begin within {HEADER_BYTES_MAX} bytes")]
+    #[error("a WAV with samples that do not begin within {HEADER_BYTES_MAX} bytes")]
     TooLong,
 }
 

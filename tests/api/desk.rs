@@ -106,16 +106,16 @@ impl Desk {
             ..Settings::default()
         })
         .unwrap();
-        let voices = [
+        let signals = [
             ("tone-1", Waveform::Sine, 300.0),
             ("tone-2", Waveform::Sine, 500.0),
             ("noise", Waveform::Pink, 440.0),
         ];
-        let voices = match kind {
+        let signals = match kind {
             Kind::Fast(_) => &[][..],
-            _ => &voices,
+            _ => &signals,
         };
-        let feeds = voices.iter().map(|&(id, waveform, hz)| {
+        let feeds = signals.iter().map(|&(id, waveform, hz)| {
             let source = Synthetic::new(format, waveform, 1, hz, -30.0);
             let stream: Stream = server.open(id, "synthetic", Gain::UNITY).unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);

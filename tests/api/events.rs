@@ -111,20 +111,20 @@ fn what_a_command_discards_is_counted_and_is_no_drop() {
     let desk = Desk::open();
     let mut told = Told::listen(&desk, "/api/v1/events", &[]);
     // Half of what a ring holds: two seconds.
-    let mut poured = desk.admit("poured");
-    offer(&mut poured, 100);
+    let mut paced = desk.admit("poured");
+    offer(&mut paced, 100);
     desk.client.delete("/api/v1/streams/poured").ok(202);
     // The event writers have seen it.
     until(
         || desk.client.get("/api/v1/streams?filter=poured").ok(200)["streams"][0].clone(),
         |stream| stream["discarded_samples"].as_u64() > Some(0),
     );
-    drop(poured);
+    drop(paced);
     let all = told.until("stream_ended", "poured");
-    let poured = desk.client.get("/api/v1/streams/poured").ok(200);
-    assert_eq!(poured["dropped_full_samples"], 0, "{poured}");
+    let paced = desk.client.get("/api/v1/streams/poured").ok(200);
+    assert_eq!(paced["dropped_full_samples"], 0, "{paced}");
     // A thread that was kept waiting has offered some too late: that is a drop.
-    let is_late = poured["dropped_late_samples"] != 0;
+    let is_late = paced["dropped_late_samples"] != 0;
     let told = of(&all, "poured");
     let expected = ["stream_started", "first_drop", "stream_ended"];
     let expected = expected
@@ -132,14 +132,14 @@ fn what_a_command_discards_is_counted_and_is_no_drop() {
         .filter(|&&name| is_late || name != "first_drop");
     assert!(told.iter().eq(expected), "{told:?}");
     assert_eq!(
-        poured["discarded_ended_samples"], poured["discarded_samples"],
-        "{poured}"
+        paced["discarded_ended_samples"], paced["discarded_samples"],
+        "{paced}"
     );
-    let samples = |name: &str| poured[name].as_u64().unwrap() as f64;
+    let samples = |name: &str| paced[name].as_u64().unwrap() as f64;
     let rate = samples("dropped_late_samples") / samples("offered_samples");
     for name in ["drop_rate", "missing_rate"] {
-        let told = poured[name].as_f64().unwrap();
-        assert!((told - rate).abs() < 1e-12, "{name} of {poured}");
+        let told = paced[name].as_f64().unwrap();
+        assert!((told - rate).abs() < 1e-12, "{name} of {paced}");
     }
 }
 

@@ -233,15 +233,15 @@ fn listen_to_the_end(client: &Client, path: &str, heard: &AtomicUsize) -> Vec<i1
 }
 
 /// Each stream's samples, from the generator itself.
-fn voices(length: usize) -> Vec<Vec<i16>> {
+fn signals(length: usize) -> Vec<Vec<i16>> {
     let format = Format::new(8_000, 1).unwrap();
     let level = synthetic::level_dbfs(STREAMS);
     (0..STREAMS)
         .map(|index| {
             let mut source = synthetic::nth(format, None, SEED, index, level);
-            let mut voice = vec![0; length];
-            source.read(&mut voice).unwrap();
-            voice
+            let mut signal = vec![0; length];
+            source.read(&mut signal).unwrap();
+            signal
         })
         .collect()
 }
@@ -258,10 +258,10 @@ fn rows<'a>(report: &'a Value, begin: &str) -> Vec<&'a Value> {
 fn sum(length: usize, report: &Value) -> Vec<i16> {
     let block = usize::try_from(number(&report["block_samples"])).unwrap();
     let mut sum = vec![0_i32; length];
-    for (voice, row) in voices(length).iter().zip(rows(report, "synthetic-")) {
+    for (signal, row) in signals(length).iter().zip(rows(report, "synthetic-")) {
         let begin = length - usize::try_from(number(&row["mixed_samples"])).unwrap();
         assert!(begin.is_multiple_of(block));
-        for (sum, &sample) in sum[begin..].iter_mut().zip(voice) {
+        for (sum, &sample) in sum[begin..].iter_mut().zip(signal) {
             *sum += i32::from(sample);
         }
     }
@@ -345,7 +345,7 @@ fn a_hammered_api_changes_no_sample_and_drops_none() {
     let client = &hammered.server.client.clone();
     let bytes = [AtomicUsize::new(0), AtomicUsize::new(0)];
     let (report, mix, folder, heard) = thread::scope(|scope| {
-        let ears = [
+        let timed = [
             ("/listen.wav", &bytes[0]),
             ("/listen/synthetic-0001.wav", &bytes[1]),
         ]
@@ -370,12 +370,12 @@ fn a_hammered_api_changes_no_sample_and_drops_none() {
             switch_all(client);
             wait_until("both are heard", || {
                 let heard = |bytes: &AtomicUsize| bytes.load(Ordering::Relaxed) > HEARD_BYTES;
-                bytes.iter().all(heard) || ears.iter().any(ScopedJoinHandle::is_finished)
+                bytes.iter().all(heard) || timed.iter().any(ScopedJoinHandle::is_finished)
             });
         }
         // The listeners wait for that.
         let (report, mix, folder) = hammered.end();
-        let heard = ears.map(|ear| ear.join().unwrap());
+        let heard = timed.map(|listener| listener.join().unwrap());
         for struck in struck {
             struck.unwrap_or_else(|panic| resume_unwind(panic));
         }
@@ -388,5 +388,5 @@ fn a_hammered_api_changes_no_sample_and_drops_none() {
     let lost = |heard: &[i16]| heard.len() as u64 / 2;
     assert!(all.len() > 8_000 && heard::is_in(&all, &mix, lost(&all)));
     let alone = sounding(&alone);
-    assert!(alone.len() > 8_000 && heard::is_in(alone, &voices(mix.len())[0], lost(alone)));
+    assert!(alone.len() > 8_000 && heard::is_in(alone, &signals(mix.len())[0], lost(alone)));
 }

@@ -350,17 +350,17 @@ fn an_ended_stream_is_discarded_counted_and_kept_visible() {
         |stream| stream["phase"] == "playing",
     );
     // One that waits with two seconds: the most of that is discarded.
-    let mut poured = desk.admit("poured");
-    offer(&mut poured, 100);
+    let mut paced = desk.admit("poured");
+    offer(&mut paced, 100);
     desk.client.delete("/api/v1/streams/poured").ok(202);
-    drop(poured);
-    let poured = until(
+    drop(paced);
+    let paced = until(
         || desk.client.get("/api/v1/streams/poured").ok(200),
         |stream| stream["phase"] == "ended",
     );
-    balances(&poured);
-    assert_eq!(poured["offered_samples"], 100 * 160);
-    assert!(poured["discarded_samples"].as_u64() > Some(0), "{poured}");
+    balances(&paced);
+    assert_eq!(paced["offered_samples"], 100 * 160);
+    assert!(paced["discarded_samples"].as_u64() > Some(0), "{paced}");
     let ended = desk.client.delete(path).ok(202);
     assert!(["ending", "ended"].contains(&ended["phase"].as_str().unwrap()));
     let stream = until(

@@ -11,7 +11,7 @@ use mixpool::{
     queue::LeaseId,
 };
 
-use crate::rig::{BLOCK, Rig, Setup, Talker, noise};
+use crate::rig::{BLOCK, Rig, Setup, TestStream, noise};
 
 const N: u64 = BLOCK as u64;
 const SILENCE: [i16; BLOCK] = [0; BLOCK];
@@ -48,23 +48,23 @@ fn a_mute_takes_20_ms_in_a_straight_line() {
 /// Streams that say noise, block after block.
 struct Choir {
     rig: Rig,
-    talkers: Vec<Talker>,
+    senders: Vec<TestStream>,
     block: u64,
 }
 
 impl Choir {
     fn new(setup: Setup, count: usize) -> Self {
         let mut rig = setup.rig();
-        let talkers = (0..count).map(|_| rig.stream()).collect();
+        let senders = (0..count).map(|_| rig.stream()).collect();
         Self {
             rig,
-            talkers,
+            senders,
             block: 0,
         }
     }
 
     fn lease(&self, who: usize) -> LeaseId {
-        self.talkers[who].lease()
+        self.senders[who].lease()
     }
 
     fn solo(&mut self, who: usize, solo: bool) {
@@ -72,15 +72,15 @@ impl Choir {
         self.rig.mixer.apply(Command::SetSolo(lease, solo));
     }
 
-    fn voice(&self, who: usize) -> Vec<i16> {
+    fn signal(&self, who: usize) -> Vec<i16> {
         let channels = usize::from(self.rig.format.channels());
         noise(self.block * 100 + who as u64, BLOCK * channels, 20_000)
     }
 
     fn sing(&mut self) -> Vec<i16> {
-        for who in 0..self.talkers.len() {
-            let voice = self.voice(who);
-            self.talkers[who].say(&voice);
+        for who in 0..self.senders.len() {
+            let signal = self.signal(who);
+            self.senders[who].say(&signal);
         }
         self.block += 1;
         self.rig.tick()
@@ -118,12 +118,12 @@ fn while_any_stream_is_solo_the_others_are_consumed_unheard() {
     choir.solo(1, true);
     choir.sing();
     for _ in 0..3 {
-        let voice = choir.voice(1);
-        assert_eq!(choir.sing(), voice);
+        let signal = choir.signal(1);
+        assert_eq!(choir.sing(), signal);
     }
-    for (who, talker) in choir.talkers.iter().enumerate() {
+    for (who, sender) in choir.senders.iter().enumerate() {
         let expected = if who == 1 { (5 * N, 0) } else { (2 * N, 3 * N) };
-        assert_eq!((talker.entry().mixed, talker.entry().muted), expected);
+        assert_eq!((sender.entry().mixed, sender.entry().muted), expected);
     }
     // Mute is stronger.
     let lease = choir.lease(1);
@@ -138,8 +138,8 @@ fn the_others_return_when_the_solo_stream_ends_in_any_way() {
         let mut choir = Choir::new(Setup::mono(), 2);
         choir.solo(0, true);
         choir.sing();
-        assert_eq!(choir.talkers[1].entry().muted, N);
-        let first = choir.talkers.remove(0);
+        assert_eq!(choir.senders[1].entry().muted, N);
+        let first = choir.senders.remove(0);
         if by_command {
             choir.rig.mixer.apply(Command::End(first.lease()));
         } else {
@@ -148,8 +148,8 @@ fn the_others_return_when_the_solo_stream_ends_in_any_way() {
             choir.sing();
         }
         choir.sing();
-        let voice = choir.voice(0);
-        assert_eq!(choir.sing(), voice);
+        let signal = choir.signal(0);
+        assert_eq!(choir.sing(), signal);
     }
 }
 
@@ -173,7 +173,7 @@ fn commands_before_the_first_sample_apply_to_it() {
         for told_after_the_frame in [false, true] {
             let mut rig = Setup::mono().delay(delay).rig();
             let (mut stream, mut solo) = (rig.stream(), rig.stream());
-            let tell = |rig: &mut Rig, stream: &Talker, solo: &Talker| {
+            let tell = |rig: &mut Rig, stream: &TestStream, solo: &TestStream| {
                 rig.mixer.apply(Command::SetGain(stream.lease(), gain(0.5)));
                 rig.mixer.apply(Command::SetSolo(solo.lease(), true));
                 rig.mixer.apply(Command::SetGain(solo.lease(), gain(2.0)));
@@ -274,7 +274,7 @@ fn levels_show_the_peak_of_five_ticks_and_the_ring_fill() {
     // More than fit a window's ticks, and some of them leave.
     const STREAMS: usize = 23;
     let mut rig = Setup::mono().slots(STREAMS).rig();
-    let mut streams: Vec<(Talker, Arc<ChannelStrip>)> =
+    let mut streams: Vec<(TestStream, Arc<ChannelStrip>)> =
         (0..STREAMS).map(|_| rig.channel_strip()).collect();
     let mut peaks: Vec<Vec<u16>> = vec![Vec::new(); STREAMS];
     for (stream, _) in &streams[..9] {

@@ -7,17 +7,17 @@ use mixpool::{
     mixer::{Command, Phase},
 };
 
-use crate::rig::{BLOCK, Rig, Setup, Talker, noise};
+use crate::rig::{BLOCK, Rig, Setup, TestStream, noise};
 
 const N: u64 = BLOCK as u64;
 const SILENCE: [i16; BLOCK] = [0; BLOCK];
 
-fn end(rig: &mut Rig, stream: &Talker) {
+fn end(rig: &mut Rig, stream: &TestStream) {
     rig.mixer.apply(Command::End(stream.lease()));
 }
 
 /// It closes, and its slot is there again.
-fn gives_its_slot_back(rig: &mut Rig, stream: Talker) {
+fn gives_its_slot_back(rig: &mut Rig, stream: TestStream) {
     let released = rig.pool.stats().released_leases;
     rig.tick();
     rig.mixer.collect();

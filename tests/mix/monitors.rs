@@ -8,7 +8,7 @@ use mixpool::{
 };
 use proptest::prelude::*;
 
-use crate::rig::{BLOCK, Rig, Setup, Talker, noise};
+use crate::rig::{BLOCK, Rig, Setup, TestStream, noise};
 
 const N: u64 = BLOCK as u64;
 
@@ -18,7 +18,7 @@ fn listening(setup: Setup) -> Rig {
     rig
 }
 
-fn say(stream: &mut Talker, seed: u64, channels: u16) -> Vec<i16> {
+fn say(stream: &mut TestStream, seed: u64, channels: u16) -> Vec<i16> {
     let samples = noise(seed, BLOCK * usize::from(channels), i16::MAX);
     stream.say(&samples);
     samples
@@ -88,7 +88,7 @@ proptest! {
         let setup = if limited { setup.limited() } else { setup };
         let (mut all, mut others) = (listening(setup), setup.rig());
         let (mut participant, own) = all.participant(Gain::UNITY);
-        let mut voices = [all.stream(), others.stream()];
+        let mut signals = [all.stream(), others.stream()];
         let mut line = 0;
         for tick in 0..40 {
             if tick == begins {
@@ -96,8 +96,8 @@ proptest! {
             }
             let wide = usize::from(channels);
             participant.say(&noise(tick as u64, BLOCK * wide, peak));
-            for voice in &mut voices {
-                voice.say(&noise(tick as u64 + 1000, BLOCK * wide, i16::MAX));
+            for signal in &mut signals {
+                signal.say(&noise(tick as u64 + 1000, BLOCK * wide, i16::MAX));
             }
             all.tick();
             others.tick();
@@ -115,7 +115,7 @@ proptest! {
 fn without(setup: Setup, begins: u64, until: u64, peak: i16) -> (Vec<i16>, Vec<i16>) {
     let (mut all, mut others) = (listening(setup), setup.rig());
     let mut stream = all.stream();
-    let mut voices = [all.stream(), others.stream()];
+    let mut signals = [all.stream(), others.stream()];
     let mut line = 0;
     for tick in 0..until {
         if tick == begins {
@@ -124,8 +124,8 @@ fn without(setup: Setup, begins: u64, until: u64, peak: i16) -> (Vec<i16>, Vec<i
         // Both are loud until then: the limiter has something to remember.
         let peak = if tick < begins { i16::MAX } else { peak };
         stream.say(&noise(tick, BLOCK, peak));
-        for voice in &mut voices {
-            voice.say(&noise(tick + 1000, BLOCK, peak));
+        for signal in &mut signals {
+            signal.say(&noise(tick + 1000, BLOCK, peak));
         }
         all.tick();
         others.tick();
@@ -292,7 +292,7 @@ fn an_offline_monitor_opened_in_a_tick_begins_with_the_next() {
         rig.try_tick().unwrap();
         // The first has been played of this tick, and the second is waited for.
         assert_eq!(rig.try_tick(), Err(second.lease()));
-        let lines = [&first, &second].map(|talker| monitor(&mut rig, talker.lease(), kind, &pool));
+        let lines = [&first, &second].map(|sender| monitor(&mut rig, sender.lease(), kind, &pool));
         second.say(&[20; 2 * BLOCK]);
         // Nothing comes of the tick that was under way.
         rig.try_tick().unwrap();

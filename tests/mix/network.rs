@@ -22,7 +22,7 @@ struct Phone {
     playout: Playout,
     stream: Option<Stream>,
     account: Arc<Account>,
-    voice: Vec<i16>,
+    signal: Vec<i16>,
     /// When each packet comes, and which it is.
     arrivals: Vec<(u64, u64)>,
     lost: Vec<u64>,
@@ -69,7 +69,7 @@ fn phone(rig: &mut Rig, seed: u64) -> Phone {
             BLOCK,
         )),
         account,
-        voice: noise(seed, PACKETS as usize * BLOCK, 2000),
+        signal: noise(seed, PACKETS as usize * BLOCK, 2000),
         arrivals,
         lost,
     }
@@ -89,7 +89,7 @@ impl Phone {
             let arrived = Arrived {
                 sequence: 65_530 + number,
                 timestamp: number * BLOCK as u64,
-                samples: &self.voice[start..start + BLOCK],
+                samples: &self.signal[start..start + BLOCK],
                 at_ns,
             };
             self.playout.push(arrived, stream);
@@ -106,7 +106,7 @@ impl Phone {
     /// Its expected sound in the mix: 101 ms late, and silent where packets were lost.
     fn heard(&self) -> Vec<i16> {
         let mut heard = vec![0; 101 * 8];
-        for (number, packet) in (0..).zip(self.voice.chunks(BLOCK)) {
+        for (number, packet) in (0..).zip(self.signal.chunks(BLOCK)) {
             if self.lost.contains(&number) {
                 heard.extend([0; BLOCK]);
             } else {
@@ -132,7 +132,7 @@ fn mix(phones: u64, runs: impl Fn(u64) -> bool) {
         }
         assert!(tick < 1000, "a stream does not end");
     }
-    let voices: Vec<_> = phones.iter().map(Phone::heard).collect();
+    let signals: Vec<_> = phones.iter().map(Phone::heard).collect();
     for phone in &phones {
         let entry = phone.account.read();
         let lost = phone.lost.len() as u64 * BLOCK as u64;
@@ -141,8 +141,8 @@ fn mix(phones: u64, runs: impl Fn(u64) -> bool) {
         assert_eq!(entry.dropped() + entry.discarded, 0);
     }
     let output = rig.finish();
-    assert_eq!(output, reference(&voices, output.len()));
-    assert!(output.len() > voices[0].len());
+    assert_eq!(output, reference(&signals, output.len()));
+    assert!(output.len() > signals[0].len());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use mixpool::{
 };
 use proptest::{prelude::*, sample::Index};
 
-use crate::rig::{BLOCK, Rig, Setup, Talker, cut, noise};
+use crate::rig::{BLOCK, Rig, Setup, TestStream, cut, noise};
 
 /// The number of the whole mix among the lines.
 const MIX: usize = 0;
@@ -55,7 +55,7 @@ struct Hall {
     lines: Vec<Option<usize>>,
     others: Vec<Rig>,
     /// By rig, that of all first; by participant.
-    talkers: Vec<Vec<Option<Talker>>>,
+    senders: Vec<Vec<Option<TestStream>>>,
     /// Where each participant's output begins, in interleaved samples of its mixer's.
     joined: Vec<usize>,
 }
@@ -69,7 +69,7 @@ impl Hall {
             all,
             lines: vec![None; count],
             others: (0..count).map(|_| setup.rig()).collect(),
-            talkers: (0..=count).map(|_| nobody()).collect(),
+            senders: (0..=count).map(|_| nobody()).collect(),
             joined: vec![0; count],
         }
     }
@@ -79,30 +79,30 @@ impl Hall {
         if self.lines[who].is_some() {
             return;
         }
-        let (talker, line) = self.all.participant(Gain::UNITY);
+        let (sender, line) = self.all.participant(Gain::UNITY);
         self.lines[who] = Some(line);
         self.joined[who] = self.all.output.len();
-        self.talkers[0][who] = Some(talker);
+        self.senders[0][who] = Some(sender);
         for (without, rig) in self.others.iter_mut().enumerate() {
             if without != who {
-                self.talkers[1 + without][who] = Some(rig.stream());
+                self.senders[1 + without][who] = Some(rig.stream());
             }
         }
     }
 
     /// The participant does something, wherever it is.
-    fn each(&mut self, who: usize, mut act: impl FnMut(&mut Rig, &mut Talker)) {
+    fn each(&mut self, who: usize, mut act: impl FnMut(&mut Rig, &mut TestStream)) {
         let rigs = [&mut self.all].into_iter().chain(&mut self.others);
-        for (rig, talkers) in rigs.zip(&mut self.talkers) {
-            if let Some(talker) = &mut talkers[who] {
-                act(rig, talker);
+        for (rig, senders) in rigs.zip(&mut self.senders) {
+            if let Some(sender) = &mut senders[who] {
+                act(rig, sender);
             }
         }
     }
 
     fn leave(&mut self, who: usize) {
-        for talkers in &mut self.talkers {
-            talkers[who] = None;
+        for senders in &mut self.senders {
+            senders[who] = None;
         }
     }
 
@@ -153,29 +153,29 @@ proptest! {
                 Step::Join => hall.join(who),
                 Step::Say(len, peak) => {
                     let samples = noise(seed, len * wide, peak);
-                    hall.each(who, |_, talker| _ = talker.say(&samples));
+                    hall.each(who, |_, sender| _ = sender.say(&samples));
                 }
                 Step::Overlap(len, back) => {
                     let samples = noise(seed, len * wide, i16::MAX);
-                    hall.each(who, |_, talker| {
-                        talker.media_time -= back.min(talker.media_time);
-                        talker.say(&samples);
+                    hall.each(who, |_, sender| {
+                        sender.media_time -= back.min(sender.media_time);
+                        sender.say(&samples);
                     });
                 }
                 Step::Damaged(len) => {
                     let samples = noise(seed, len * wide, i16::MAX);
-                    hall.each(who, |_, talker| {
-                        talker.send_damaged(talker.media_time, talker.sequence, &samples, 1);
-                        talker.skip(samples.len());
+                    hall.each(who, |_, sender| {
+                        sender.send_damaged(sender.media_time, sender.sequence, &samples, 1);
+                        sender.skip(samples.len());
                     });
                 }
-                Step::Lose(len) => hall.each(who, |_, talker| talker.skip(len * wide)),
-                Step::Mute(muted) => hall.each(who, |rig, talker| {
-                    rig.mixer.apply(Command::SetMuted(talker.lease(), muted));
+                Step::Lose(len) => hall.each(who, |_, sender| sender.skip(len * wide)),
+                Step::Mute(muted) => hall.each(who, |rig, sender| {
+                    rig.mixer.apply(Command::SetMuted(sender.lease(), muted));
                 }),
-                Step::Gain(gain) => hall.each(who, |rig, talker| {
+                Step::Gain(gain) => hall.each(who, |rig, sender| {
                     let gain = Gain::from_linear(gain).unwrap();
-                    rig.mixer.apply(Command::SetGain(talker.lease(), gain));
+                    rig.mixer.apply(Command::SetGain(sender.lease(), gain));
                 }),
                 Step::Leave => hall.leave(who),
                 Step::Tick if hall.all.mixer.ticks() as usize == TICKS_MAX => break,
@@ -199,15 +199,15 @@ fn everybody_hears_the_others(count: usize, channels: u16) {
     let (mut lines, mut given) = (Vec::new(), Vec::new());
     for who in 0..count {
         let linear = [1.0, 0.5, 0.0, 1.7][who % 4];
-        let (mut talker, line) = rig.participant(Gain::from_linear(linear).unwrap());
+        let (mut sender, line) = rig.participant(Gain::from_linear(linear).unwrap());
         let samples = noise(who as u64 + 1, len, 9000);
-        talker.say_in_frames(&samples, [BLOCK, 74, 400][who % 3] * usize::from(channels));
+        sender.say_in_frames(&samples, [BLOCK, 74, 400][who % 3] * usize::from(channels));
         let muted = who % 5 == 4;
-        rig.mixer.apply(Command::SetMuted(talker.lease(), muted));
+        rig.mixer.apply(Command::SetMuted(sender.lease(), muted));
         let gained = |&sample: &i16| (f32::from(sample) * linear).round_ties_even() as i64;
         let given_by: Vec<_> = samples.iter().map(gained).collect();
         given.push(if muted { vec![0; len] } else { given_by });
-        lines.push((talker, line));
+        lines.push((sender, line));
     }
     rig.ticks(4);
     let sum: Vec<i64> = (0..len)
@@ -237,12 +237,12 @@ fn hear(loud: i16, limiting: Limiting, says: impl Fn(u64) -> Vec<i16>) -> Vec<bo
     };
     let mut rig = setup.rig();
     rig.listen();
-    let mut talkers = [rig.stream(), rig.stream()];
+    let mut senders = [rig.stream(), rig.stream()];
     let (mut third, line) = rig.participant(Gain::UNITY);
     let mut empty = Vec::new();
     for tick in 0..40 {
-        for (at, talker) in talkers.iter_mut().enumerate() {
-            talker.say(&noise(2 * tick + at as u64, BLOCK, loud));
+        for (at, sender) in senders.iter_mut().enumerate() {
+            sender.say(&noise(2 * tick + at as u64, BLOCK, loud));
         }
         match says(tick) {
             samples if samples.is_empty() => third.skip(BLOCK),
@@ -303,10 +303,10 @@ fn a_silent_participant_gets_the_limited_mix_soon() {
 fn a_waiting_participant_gets_the_others_and_an_ended_nothing() {
     let mut rig = Setup::mono().rig();
     rig.listen();
-    let mut talker = rig.stream();
+    let mut sender = rig.stream();
     let (mut listener, line) = rig.participant(Gain::UNITY);
     for tick in 0..3 {
-        talker.say(&noise(tick, BLOCK, 900));
+        sender.say(&noise(tick, BLOCK, 900));
         rig.tick();
     }
     assert_eq!((rig.line(line).frames, rig.line(line).from), (3, Some(0)));
@@ -334,8 +334,8 @@ fn the_first_blocks_are_short_and_the_flush_has_the_rest() {
         let mut rig = Setup::mono().limited().rig();
         rig.listen();
         rig.ticks(block);
-        let (mut talker, line) = rig.participant(Gain::UNITY);
-        talker.say(&noise(1, BLOCK, 900));
+        let (mut sender, line) = rig.participant(Gain::UNITY);
+        sender.say(&noise(1, BLOCK, 900));
         rig.ticks(2);
         rig.flush();
         let from = [0, BLOCK - 40][block];
@@ -356,9 +356,9 @@ fn a_listener_that_does_not_read_loses_only_its_own_frames() {
     let tap = pool.acquire().unwrap();
     let lease = tap.lease();
     rig.mixer.apply(Command::Tap(tap));
-    let mut talker = rig.stream();
+    let mut sender = rig.stream();
     for tick in 0..20 {
-        talker.say(&noise(tick, BLOCK, 900));
+        sender.say(&noise(tick, BLOCK, 900));
         rig.tick();
     }
     let stats = consumer.lease_stats(lease).unwrap();
@@ -380,10 +380,10 @@ fn a_listener_that_does_not_read_loses_only_its_own_frames() {
 #[test]
 fn a_block_names_those_who_were_heard_in_it() {
     let mut rig = Setup::mono().slots(40).rig();
-    let mut talkers: Vec<_> = (0..40_u32)
+    let mut senders: Vec<_> = (0..40_u32)
         .map(|number| {
-            let talker = rig.unadmitted();
-            let new = NewInput::new(talker.lease(), talker.account.clone());
+            let sender = rig.unadmitted();
+            let new = NewInput::new(sender.lease(), sender.account.clone());
             // Not all have names.
             let new = if number < 30 {
                 new.source(1000 + number)
@@ -391,14 +391,14 @@ fn a_block_names_those_who_were_heard_in_it() {
                 new
             };
             rig.mixer.apply(Command::Admit(new));
-            talker
+            sender
         })
         .collect();
     let mut heard = |who: &[usize], muted: bool| {
-        let command = Command::SetMuted(talkers[2].lease(), muted);
+        let command = Command::SetMuted(senders[2].lease(), muted);
         rig.mixer.apply(command);
         for &number in who {
-            talkers[number].say(&[5; BLOCK]);
+            senders[number].say(&[5; BLOCK]);
         }
         rig.mixer.collect();
         let mut named = rig.mixer.tick().contributors.to_vec();

@@ -15,9 +15,9 @@ fn mix(setup: Setup, streams: &[Vec<i16>], gain: Gain) -> Rig {
     let mut rig = setup.slots(streams.len()).rig();
     let mut accounts = Vec::new();
     for samples in streams {
-        let mut talker = rig.stream_at(gain);
-        talker.say_in_frames(samples, frame);
-        accounts.push((talker.close(), samples.len() as u64));
+        let mut sender = rig.stream_at(gain);
+        sender.say_in_frames(samples, frame);
+        accounts.push((sender.close(), samples.len() as u64));
     }
     for _ in 0..TICKS {
         rig.tick();

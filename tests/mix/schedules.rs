@@ -10,7 +10,7 @@ use mixpool::{audio::FrameKind, ledger::Account, mixer::Command, queue::LeaseId}
 use model::Model;
 use proptest::{prelude::*, sample::Index};
 
-use crate::rig::{BLOCK, Setup, Talker, cut, noise};
+use crate::rig::{BLOCK, Setup, TestStream, cut, noise};
 
 /// Small, so that schedules fill it: eleven frames of a block.
 const RING_BYTES: usize = 4096;
@@ -54,7 +54,7 @@ fn steps() -> impl Strategy<Value = Vec<(Index, Step)>> {
 
 /// One stream, and what it must do.
 struct Pair {
-    talker: Option<Talker>,
+    sender: Option<TestStream>,
     lease: LeaseId,
     account: Arc<Account>,
     model: Model,
@@ -64,29 +64,29 @@ struct Pair {
 
 impl Pair {
     fn send(&mut self, kind: FrameKind, seed: u64, len: usize, back: u64, damaged: bool) {
-        let Some(talker) = &mut self.talker else {
+        let Some(sender) = &mut self.sender else {
             return;
         };
         let samples = noise(seed, len, i16::MAX);
-        talker.media_time -= back.min(talker.media_time);
-        let (media_time, sequence) = (talker.media_time, talker.sequence);
-        if talker.send_as(kind, media_time, sequence, &samples, u8::from(damaged)) {
+        sender.media_time -= back.min(sender.media_time);
+        let (media_time, sequence) = (sender.media_time, sender.sequence);
+        if sender.send_as(kind, media_time, sequence, &samples, u8::from(damaged)) {
             self.model
                 .took(kind, media_time, sequence, &samples, damaged);
         } else if kind == FrameKind::Audio {
             self.refused += len as u64;
         }
-        talker.skip(len);
+        sender.skip(len);
         self.last = samples;
     }
 
     fn double(&mut self) {
-        let Some(talker) = &mut self.talker else {
+        let Some(sender) = &mut self.sender else {
             return;
         };
-        let media_time = talker.media_time.saturating_sub(self.last.len() as u64);
-        let sequence = talker.sequence.wrapping_sub(1);
-        if talker.send(media_time, sequence, &self.last) {
+        let media_time = sender.media_time.saturating_sub(self.last.len() as u64);
+        let sequence = sender.sequence.wrapping_sub(1);
+        if sender.send(media_time, sequence, &self.last) {
             self.model
                 .took(FrameKind::Audio, media_time, sequence, &self.last, false);
         } else {
@@ -116,13 +116,13 @@ proptest! {
         let mut pairs: Vec<_> = (0..streams)
             .map(|stream| {
                 let clocked = clocked >> stream & 1 == 1;
-                let (talker, model) = if clocked {
+                let (sender, model) = if clocked {
                     (rig.clocked(), Model::clocked())
                 } else {
                     (rig.stream(), Model::default())
                 };
-                let account = Arc::clone(&talker.account);
-                Pair { lease: talker.lease(), talker: Some(talker), account, model, last: Vec::new(), refused: 0 }
+                let account = Arc::clone(&sender.account);
+                Pair { lease: sender.lease(), sender: Some(sender), account, model, last: Vec::new(), refused: 0 }
             })
             .collect();
         for (seed, (stream, step)) in (0..).zip(&steps) {
@@ -133,9 +133,9 @@ proptest! {
                 Step::Overlap(len, back) => pair.send(FrameKind::Audio, seed, len, back, false),
                 Step::Damaged(len) => pair.send(FrameKind::Audio, seed, len, 0, true),
                 Step::Double => pair.double(),
-                Step::Lose(len) => pair.talker.iter_mut().for_each(|talker| talker.skip(len)),
+                Step::Lose(len) => pair.sender.iter_mut().for_each(|sender| sender.skip(len)),
                 Step::Close => {
-                    pair.talker = None;
+                    pair.sender = None;
                     pair.model.closes();
                 }
                 Step::End => {

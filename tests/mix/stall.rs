@@ -3,7 +3,7 @@
 
 use mixpool::{audio::frame::frame_bytes, ledger::Entry};
 
-use crate::rig::{BLOCK, Setup, Talker, noise};
+use crate::rig::{BLOCK, Setup, TestStream, noise};
 
 const N: u64 = BLOCK as u64;
 const RING_BYTES: usize = 1 << 16;
@@ -20,7 +20,7 @@ fn frames(numbers: std::ops::Range<usize>) -> Vec<i16> {
 }
 
 /// Sends the frames of these numbers; returns how many the ring took.
-fn send(stream: &mut Talker, numbers: std::ops::Range<usize>) -> usize {
+fn send(stream: &mut TestStream, numbers: std::ops::Range<usize>) -> usize {
     numbers.filter(|&number| stream.say(&frame(number))).count()
 }
 

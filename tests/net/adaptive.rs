@@ -200,7 +200,7 @@ fn what_was_overtaken_is_late_or_in_its_place() {
 }
 
 #[test]
-fn all_at_once_is_still_in_order_and_in_the_books() {
+fn packets_all_at_once_stay_in_order_and_are_counted() {
     for seed in SEEDS {
         let path = Path::clear(seed)
             .losing(0.03)

@@ -122,7 +122,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    fn the_books_are_exact_and_the_mix_is_the_reference(
+    fn the_accounts_are_exact_and_the_mix_is_the_reference(
         seed in any::<u64>(),
         lengths in select(vec![vec![160], vec![160, 160, 80], vec![80], vec![480], vec![730], vec![160, 37, 480, 1, 320]]),
         wraps in any::<bool>(),

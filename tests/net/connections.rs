@@ -49,7 +49,7 @@ fn sound(mix: &[i16]) -> &[i16] {
 }
 
 #[test]
-fn a_file_poured_in_at_once_plays_in_real_time_bit_for_bit() {
+fn a_file_sent_at_once_plays_in_real_time_bit_for_bit() {
     // A ring of 47 blocks for three times as many: the sender waits, and nothing is lost. Almost a second is
     // in the ring, so that neither this thread nor the listener's finds it empty when it was kept waiting.
     let mut desk = Desk::builder().ring_bytes(16 << 10).start(vec![tcp(false)]);
@@ -376,7 +376,7 @@ fn a_silent_connection_is_closed_and_an_idle_stream_released() {
 }
 
 #[test]
-fn a_sender_is_not_idle_while_what_it_poured_in_still_plays() {
+fn a_sender_is_not_idle_while_its_audio_still_plays() {
     let mut desk = Desk::builder()
         .timeouts(Duration::from_secs(60), Duration::from_millis(200))
         .start(vec![tcp(false)]);

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use desk::{Answer, Desk, Recorded, TestListener, Voice, ask, get, noise, samples_of_endless};
+use desk::{Answer, Desk, Recorded, TestListener, TestSource, ask, get, noise, samples_of_endless};
 use mixpool::{
     audio::{Format, Gain},
     control::ControlSettings,
@@ -23,12 +23,12 @@ fn format(rate_hz: u32, channels: u16) -> Format {
     Format::new(rate_hz, channels).unwrap()
 }
 
-fn voices(format: Format) -> Vec<Voice> {
+fn signals(format: Format) -> Vec<TestSource> {
     vec![noise(format, "desk-1", 1), noise(format, "desk-2", 2)]
 }
 
 fn desk(format: Format) -> Desk {
-    Desk::open(format, voices(format), ControlSettings::default())
+    Desk::open(format, signals(format), ControlSettings::default())
 }
 
 #[test]
@@ -75,9 +75,9 @@ fn what_all_hear_is_the_recording_to_its_very_end() {
 fn a_stream_alone_and_the_mix_without_it_are_the_mix_together() {
     let format = format(8_000, 1);
     let gain = Gain::from_db(-6.0).unwrap();
-    let mut voices = voices(format);
-    voices[0].1 = gain;
-    let desk = Desk::open(format, voices, ControlSettings::default());
+    let mut signals = signals(format);
+    signals[0].1 = gain;
+    let desk = Desk::open(format, signals, ControlSettings::default());
     let mut alone = TestListener::open(desk.address(), "?stream=desk-1");
     let mut without = TestListener::open(desk.address(), "?stream=desk-1&mix=minus");
     let listeners = desk.api("/api/v1/listeners");
@@ -133,7 +133,7 @@ fn a_listener_of_one_stream_gets_its_end_and_a_clean_close() {
     let format = format(8_000, 1);
     let pink = || Synthetic::new(format, Waveform::Pink, 9, 440.0, -30.0);
     let source = Short(pink(), 30_000);
-    let short = Voice("short", Gain::UNITY, Box::new(source));
+    let short = TestSource("short", Gain::UNITY, Box::new(source));
     let desk = Desk::open(
         format,
         vec![noise(format, "desk-1", 1), short],
@@ -277,7 +277,7 @@ fn one_more_than_may_listen_is_told_to_come_again() {
         listeners_max: 2,
         ..ControlSettings::default()
     };
-    let desk = Desk::open(format, voices(format), settings);
+    let desk = Desk::open(format, signals(format), settings);
     let first = TestListener::open(desk.address(), "");
     let second = get(desk.address(), "/listen/desk-1.wav", &[]);
     for path in ["/listen.wav", "/listen/desk-2.wav"] {
@@ -355,7 +355,7 @@ fn who_reads_nothing_for_too_long_is_dropped() {
         stalled_max: Duration::from_secs(1),
         ..ControlSettings::default()
     };
-    let desk = Desk::open(format, voices(format), settings);
+    let desk = Desk::open(format, signals(format), settings);
     let begun = Instant::now();
     let stalled = get(desk.address(), "/listen.wav", &[]);
     let mute = TestListener::open(desk.address(), "");

@@ -107,7 +107,7 @@ fn is_in(samples: &[i16], mix: &[i16]) -> bool {
 }
 
 #[test]
-fn a_file_that_is_poured_in_is_in_the_mix_bit_for_bit() {
+fn a_file_sent_at_once_is_in_the_mix_bit_for_bit() {
     let wav = std::fs::read(fixture("speech-count-8000-mono-s16.wav")).unwrap();
     let (report, mix) = serve(&["--tcp", "127.0.0.1:0"], |server| {
         let mut sender = TcpStream::connect(server.listener("tcp")).unwrap();

@@ -29,13 +29,13 @@ pub const PTIME: u64 = 20 * MS;
 pub const DELAY: Duration = Duration::from_millis(90);
 
 /// Admits to the rig's pool; the mixer gets the commands between ticks.
-struct Door {
+struct TestAdmission {
     pool: Pool,
     clock: MixClock,
     admitted: Mutex<Vec<(LeaseId, Arc<Account>)>>,
 }
 
-impl Admission for Door {
+impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
         let account = Arc::new(Account::with_network(request.id));
@@ -53,7 +53,7 @@ impl Admission for Door {
 pub struct Network {
     pub rig: Rig,
     pub clock: MixClock,
-    door: Arc<Door>,
+    server: Arc<TestAdmission>,
     pub receiver: Receiver,
     /// Datagrams under way, by their time: when they arrive, from where, and what they are.
     pub under_way: Vec<(u64, SocketAddr, Vec<u8>)>,
@@ -70,7 +70,7 @@ impl Network {
             format: rig.format,
             block_samples: BLOCK,
         };
-        let door = Arc::new(Door {
+        let server = Arc::new(TestAdmission {
             pool: rig.pool.clone(),
             clock,
             admitted: Mutex::default(),
@@ -98,7 +98,7 @@ impl Network {
         let receiver = Receiver::new(
             settings,
             clock,
-            Arc::clone(&door) as _,
+            Arc::clone(&server) as _,
             Arc::new(Listener::new("rtp")),
             Quota::new(streams),
             1,
@@ -106,7 +106,7 @@ impl Network {
         Self {
             rig,
             clock,
-            door,
+            server,
             receiver,
             under_way: Vec::new(),
             tick: 0,
@@ -131,7 +131,7 @@ impl Network {
 
     /// The mixer's part of a tick.
     pub fn mix(&mut self) {
-        for (lease, account) in self.door.admitted.lock().unwrap().drain(..) {
+        for (lease, account) in self.server.admitted.lock().unwrap().drain(..) {
             self.rig.accounts.push(Arc::clone(&account));
             let new = NewInput::new(lease, account).timing(Timing::Clock);
             self.rig.mixer.apply(Command::Admit(new));

@@ -75,11 +75,11 @@ fn snapshot(handle: &Handle, listeners: &Listeners) -> Snapshot {
     drop(publish);
     let shared = Arc::clone(&snapshot.borrow());
     drop(snapshot);
-    Arc::into_inner(shared).expect("nobody else has it")
+    Arc::into_inner(shared).expect("it is not shared")
 }
 
 fn figures(snapshot: &mut Snapshot, at: usize) -> &mut Figures {
-    Arc::get_mut(&mut snapshot.streams[at]).expect("nobody else has it")
+    Arc::get_mut(&mut snapshot.streams[at]).expect("it is not shared")
 }
 
 struct Viewer(Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>>>>);

@@ -92,7 +92,7 @@ fn files_that_give_no_token_are_refused_with_the_remedy() {
     }
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
     let same = Tokens::read(&path, Some(&path)).unwrap_err().to_string();
-    assert!(same.contains("who may read could change"), "{same}");
+    assert!(same.contains("a reader could change the mix"), "{same}");
     let none = Tokens::read(Path::new("/nonexistent"), None).unwrap_err();
     assert!(none.to_string().contains("/nonexistent"), "{none}");
 }

@@ -320,11 +320,11 @@ impl Worker {
         }
         // The input of a closed connection has no peer to notify.
         self.draining.retain_mut(|ended| {
-            let dismissed = ended.input.stream().end_requested();
-            if dismissed {
+            let ended_by_command = ended.input.stream().end_requested();
+            if ended_by_command {
                 ended.input.abandon();
             }
-            !dismissed
+            !ended_by_command
         });
     }
 }

@@ -60,7 +60,7 @@ mod tests {
     fn a_source_is_refused_until_it_was_silent() {
         let mut ended_sources = EndedSources::default();
         ended_sources.add(key(1), 1000);
-        assert!(!ended_sources.refuses(key(2), 1000, 100), "nobody else");
+        assert!(!ended_sources.refuses(key(2), 1000, 100), "another source");
         for now_ns in [1000, 1100, 1200] {
             assert!(ended_sources.refuses(key(1), now_ns, 100));
         }

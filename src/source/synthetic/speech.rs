@@ -68,7 +68,7 @@ struct Vowel {
 
 /// The voice: pulses of the glottis through the resonances of one vowel.
 #[derive(Clone, Copy, Debug, Default)]
-struct Voice {
+struct VocalTract {
     phase: u64,
     step: u64,
     vowel: Vowel,
@@ -76,7 +76,7 @@ struct Voice {
     rings: [[f32; 2]; 3],
 }
 
-impl Voice {
+impl VocalTract {
     fn next(&mut self) -> f32 {
         // The flow x²(1-x) through the glottis over one period, differentiated as it leaves the lips.
         let x = (self.phase >> 40) as f32 * (1.0 / 16_777_216.0);
@@ -98,7 +98,7 @@ pub(super) struct Speech {
     rate_hz: u32,
     pitch_hz: f64,
     vowels: [Vowel; 5],
-    voice: Voice,
+    tract: VocalTract,
     /// Samples of the pause still to come; talking when 0.
     pause_left: u32,
     /// Samples of the syllable given so far, and its length; equal when it is over.
@@ -126,7 +126,7 @@ impl Speech {
             rate_hz,
             pitch_hz,
             vowels,
-            voice: Voice::default(),
+            tract: VocalTract::default(),
             pause_left: 0,
             syllable_at: 0,
             syllable_length: 0,
@@ -150,7 +150,7 @@ impl Speech {
             return 0.0;
         }
         let x = self.syllable_at as f32 * self.syllable_part;
-        let value = self.voice.next() * self.voice.vowel.gain * (4.0 * x * (1.0 - x));
+        let value = self.tract.next() * self.tract.vowel.gain * (4.0 * x * (1.0 - x));
         self.syllable_at += 1;
         if self.syllable_at == self.syllable_length {
             // Ending each syllable with the same chance makes the spurt's length geometric, the
@@ -173,13 +173,13 @@ impl Speech {
         self.syllable_at = 0;
         self.syllable_part = 1.0 / self.syllable_length as f32;
         let pitch_hz = self.pitch_hz * (1.0 + PITCH_SPREAD * (2.0 * self.random() - 1.0));
-        self.voice.step = step(self.rate_hz, pitch_hz);
-        self.voice.vowel = self.vowels[(self.random() * self.vowels.len() as f64) as usize];
+        self.tract.step = step(self.rate_hz, pitch_hz);
+        self.tract.vowel = self.vowels[(self.random() * self.vowels.len() as f64) as usize];
     }
 
     fn begin_pause(&mut self) {
         // Resonances that still ring would sound at the start of the next spurt.
-        self.voice.rings = Default::default();
+        self.tract.rings = Default::default();
         let seconds = -PAUSE_SECONDS * (1.0 - self.random()).ln();
         let samples = seconds.min(PAUSE_SECONDS_MAX) * f64::from(self.rate_hz);
         self.pause_left = (samples.round() as u32).max(1);
@@ -196,15 +196,15 @@ impl Speech {
 
 /// RMS of `vowel` at `pitch_hz`, measured over a tenth of a second once it has built up.
 fn loudness(rate_hz: u32, pitch_hz: f64, vowel: Vowel) -> f32 {
-    let mut voice = Voice {
+    let mut tract = VocalTract {
         step: step(rate_hz, pitch_hz),
         vowel,
-        ..Voice::default()
+        ..VocalTract::default()
     };
     let (settling, measured) = (rate_hz / 40, rate_hz / 10);
     for _ in 0..settling {
-        voice.next();
+        tract.next();
     }
-    let square: f32 = (0..measured).map(|_| voice.next().powi(2)).sum();
+    let square: f32 = (0..measured).map(|_| tract.next().powi(2)).sum();
     (square / measured as f32).sqrt()
 }

@@ -73,7 +73,7 @@ fn every_index_of_a_run_gives_other_samples() {
 }
 
 #[test]
-fn talkers_do_not_speak_in_step() {
+fn synthetic_speakers_do_not_speak_in_step() {
     let talks = |index| {
         let kind = Some(Waveform::Speech);
         let samples = take(&mut nth(mono(), kind, 7, index, -20.0), 20 * SECOND);
@@ -117,7 +117,7 @@ fn the_same_seed_gives_these_samples_on_every_machine() {
             4_266_094_294,
             1_647_474_701
         ],
-        "a change of what a seed gives breaks every run that is to be repeated"
+        "a change of a seed's samples breaks every run that is to be repeated"
     );
 }
 

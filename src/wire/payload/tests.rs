@@ -124,7 +124,7 @@ fn a_type_that_would_be_taken_for_rtcp_is_refused() {
     }
     assert_eq!(
         refusal("72=PCMU/8000"),
-        "payload type '72=PCMU/8000': 64 to 95 cannot be told from RTCP on the same port (RFC 5761); \
+        "payload type '72=PCMU/8000': 64 to 95 look like RTCP on the same port (RFC 5761); \
          use 96 to 127"
     );
 }

@@ -79,7 +79,7 @@ fn an_extensible_header_is_what_its_sub_format_says() {
     body.truncate(38);
     assert_eq!(
         refused(&[chunk(b"fmt ", &body)]),
-        "a WAV whose format chunk has 38 bytes, fewer than 40"
+        "a WAV with a format chunk of 38 bytes, fewer than 40"
     );
 }
 
@@ -160,7 +160,7 @@ fn what_cannot_be_obeyed_is_refused_with_the_reason() {
     assert_eq!(only(wrong), "a WAV with 4 bytes for 1 channels of 16 bits");
     assert_eq!(
         only(vec![1, 0]),
-        "a WAV whose format chunk has 2 bytes, fewer than 16"
+        "a WAV with a format chunk of 2 bytes, fewer than 16"
     );
     assert_eq!(refused(&[]), "a WAV without a format chunk before its data");
     assert_eq!(

@@ -90,10 +90,10 @@ proptest! {
         let instants = rate_hz / 50;
         let len = (orders.len() + 1) * BLOCK * wide;
         let given: Vec<_> = (0..streams).map(|at| noise(at as u64, len, 400)).collect();
-        let mut talkers: Vec<_> = given.iter().map(|samples| {
-            let mut talker = rig.stream();
-            talker.say_in_frames(samples, frame * wide);
-            talker
+        let mut senders: Vec<_> = given.iter().map(|samples| {
+            let mut sender = rig.stream();
+            sender.say_in_frames(samples, frame * wide);
+            sender
         }).collect();
         let mut models: Vec<_> = (0..streams).map(|_| Model::new()).collect();
         let mut muted = vec![0; streams];
@@ -101,7 +101,7 @@ proptest! {
         for (tick, orders) in [vec![]].iter().chain(&orders).enumerate() {
             for (who, order) in orders {
                 let who = who.index(streams);
-                let (lease, model) = (talkers[who].lease(), &mut models[who]);
+                let (lease, model) = (senders[who].lease(), &mut models[who]);
                 let command = match *order {
                     Order::Gain(linear) => {
                         model.gain = linear.into();
@@ -145,13 +145,13 @@ proptest! {
                     "tick {tick}, sample {at}: {sample} is not {sum}"
                 );
             }
-            for (talker, &muted) in talkers.iter().zip(&muted) {
-                let entry = talker.entry();
+            for (sender, &muted) in senders.iter().zip(&muted) {
+                let entry = sender.entry();
                 prop_assert_eq!(entry.muted, muted as u64);
                 prop_assert_eq!(entry.mixed + entry.muted, (block.len() * (tick + 1)) as u64);
             }
         }
-        talkers.clear();
+        senders.clear();
     }
 
     #[test]
@@ -161,20 +161,20 @@ proptest! {
     ) {
         // Two streams of a constant: the mix is their gains.
         let mut rig = Setup { rate_hz, ..Setup::mono() }.rig();
-        let mut talkers = [rig.stream(), rig.stream()];
+        let mut senders = [rig.stream(), rig.stream()];
         let (level, instants) = (900.0, f64::from(rate_hz / 50));
         let mut last = 1_800;
         for orders in [vec![]].iter().chain(&orders) {
             for (who, order) in orders {
-                let lease = talkers[who.index(2)].lease();
+                let lease = senders[who.index(2)].lease();
                 rig.mixer.apply(match *order {
                     Order::Gain(linear) => Command::SetGain(lease, gain(linear)),
                     Order::Muted(muted) => Command::SetMuted(lease, muted),
                     Order::Solo(solo) => Command::SetSolo(lease, solo),
                 });
             }
-            for talker in &mut talkers {
-                talker.say(&[level as i16; BLOCK]);
+            for sender in &mut senders {
+                sender.say(&[level as i16; BLOCK]);
             }
             for sample in rig.tick() {
                 // Each goes from silence to 16 at most, and is rounded.

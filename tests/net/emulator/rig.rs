@@ -124,7 +124,7 @@ impl Setup {
         ] {
             payloads.define(entry).unwrap();
         }
-        let door = Arc::new(Door {
+        let server = Arc::new(TestAdmission {
             pool: mix.pool.clone(),
             clock,
             news: Mutex::default(),
@@ -142,12 +142,12 @@ impl Setup {
             gain: None,
             cname: "mix@example.org".to_owned(),
         };
-        let admission: Arc<dyn Admission> = Arc::clone(&door) as _;
+        let admission: Arc<dyn Admission> = Arc::clone(&server) as _;
         let receiver = Receiver::new(settings, clock, admission, Arc::clone(&listener), quota, 7);
         Rig {
             receiver,
             mix,
-            door,
+            server,
             listener,
             clock,
             topped_up: 0,
@@ -157,13 +157,13 @@ impl Setup {
 }
 
 /// Admits as the server does: a ring, an account, a word to the mixer.
-struct Door {
+struct TestAdmission {
     pool: Pool,
     clock: MixClock,
     news: Mutex<Vec<(LeaseId, Arc<Account>)>>,
 }
 
-impl Admission for Door {
+impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let id = request.id;
         let producer = lease(&self.pool, &id)?;
@@ -182,7 +182,7 @@ pub struct Rig {
     pub receiver: Receiver,
     /// The mix so far, and the accounts of all streams that ever were, in the order of their coming.
     pub mix: rig::Rig,
-    door: Arc<Door>,
+    server: Arc<TestAdmission>,
     listener: Arc<Listener>,
     clock: MixClock,
     /// Ticks that the receiver served, and that the mixer ran.
@@ -236,7 +236,7 @@ impl Rig {
 
     /// The mixer's turn. After it, every account balances.
     fn tick(&mut self) {
-        for (lease, account) in self.door.news.lock().unwrap().drain(..) {
+        for (lease, account) in self.server.news.lock().unwrap().drain(..) {
             let new = NewInput::new(lease, Arc::clone(&account)).timing(Timing::Clock);
             self.mix.mixer.apply(Command::Admit(new));
             self.mix.accounts.push(account);

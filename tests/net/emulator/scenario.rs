@@ -19,7 +19,7 @@ pub fn check(seed: u64, mut sender: Sender, mut path: Path, delay_ms: u64) -> Re
     // Where nothing is made up, the mix is the reference, and silence.
     let rig = run(setup.clone().silent_gaps(), &arrivals);
     assert_same(rig.output(), &reference.mix, &context);
-    check_books(&rig, &reference.truth, &arrivals, &context);
+    check_accounts(&rig, &reference.truth, &arrivals, &context);
 
     // Where it is, it stands only where there is nothing else; and the books do not change.
     let rig = run(setup, &arrivals);
@@ -28,7 +28,7 @@ pub fn check(seed: u64, mut sender: Sender, mut path: Path, delay_ms: u64) -> Re
         .map(|(&heard, &own)| if own == 0 { 0 } else { heard })
         .collect();
     assert_same(&own, &reference.mix, &context);
-    check_books(&rig, &reference.truth, &arrivals, &context);
+    check_accounts(&rig, &reference.truth, &arrivals, &context);
     reference
 }
 
@@ -39,7 +39,7 @@ fn run(setup: Setup, arrivals: &[Arrival]) -> Rig {
     rig
 }
 
-fn check_books(rig: &Rig, truth: &Truth, arrivals: &[Arrival], context: &str) {
+fn check_accounts(rig: &Rig, truth: &Truth, arrivals: &[Arrival], context: &str) {
     if truth.received == 0 {
         // No two in sequence came.
         assert!(rig.mix.accounts.is_empty(), "{context}");

@@ -30,12 +30,12 @@ use crate::{
 const PTIME: Duration = Duration::from_millis(20);
 
 /// A stream to be: its name, its gain and its samples.
-pub struct Voice(pub &'static str, pub Gain, pub Box<dyn Source>);
+pub struct TestSource(pub &'static str, pub Gain, pub Box<dyn Source>);
 
 /// A synthetic one that never ends.
-pub fn noise(format: Format, id: &'static str, seed: u64) -> Voice {
+pub fn noise(format: Format, id: &'static str, seed: u64) -> TestSource {
     let source = Synthetic::new(format, Waveform::Pink, seed, 440.0, -30.0);
-    Voice(id, Gain::UNITY, Box::new(source))
+    TestSource(id, Gain::UNITY, Box::new(source))
 }
 
 pub struct Desk {
@@ -46,7 +46,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub fn open(format: Format, voices: Vec<Voice>, control: ControlSettings) -> Self {
+    pub fn open(format: Format, signals: Vec<TestSource>, control: ControlSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::Live {
             speed: 1.0,
@@ -64,12 +64,12 @@ impl Desk {
             ..Settings::default()
         })
         .unwrap();
-        let feed = |Voice(id, gain, source): Voice| {
+        let feed = |TestSource(id, gain, source): TestSource| {
             let stream: Stream = server.open(id, "synthetic", gain).unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
             (Feed::new(stream, source), schedule)
         };
-        let feeds = voices.into_iter().map(feed).collect();
+        let feeds = signals.into_iter().map(feed).collect();
         let running = server.start().unwrap();
         let feeders = Feeders::live(feeds, 1).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -12,7 +12,7 @@ use super::desk::{
 #[test]
 fn bodies_of_every_kind_are_in_the_recording_bit_for_bit() {
     let desk = Desk::open();
-    let voices: Vec<_> = (10..15).map(|seed| noise(40 * BLOCK, seed)).collect();
+    let signals: Vec<_> = (10..15).map(|seed| noise(40 * BLOCK, seed)).collect();
     let sized = |samples: &[i16]| {
         let mut wav = endless_wav(samples);
         let bytes = 2 * samples.len() as u32;
@@ -32,20 +32,20 @@ fn bodies_of_every_kind_are_in_the_recording_bit_for_bit() {
     };
     // A WAV of known length.
     taken(
-        &request(&desk, "PUT /ingest/a", &[WAV], &sized(&voices[0])),
+        &request(&desk, "PUT /ingest/a", &[WAV], &sized(&signals[0])),
         "a",
     );
     // One of unknown length in chunks that are cut anywhere, and nothing is said of it.
     desk.wait_ended("a");
     let mut chunked = Request::chunked(&desk, "POST /ingest/b", &[]);
-    for piece in endless_wav(&voices[1]).chunks(777) {
+    for piece in endless_wav(&signals[1]).chunks(777) {
         chunked.chunk(piece);
     }
     chunked.chunk(&[]);
     taken(&chunked.answer(), "b");
     // One that is asked for before it is sent.
     desk.wait_ended("b");
-    let wav = sized(&voices[2]);
+    let wav = sized(&signals[2]);
     let length = format!("Content-Length: {}", wav.len());
     let fields = ["Content-Type: audio/x-wav", "Expect: 100-continue", &length];
     let mut expecting = Request::begin(&desk, "PUT /ingest/c", &fields);
@@ -56,13 +56,16 @@ fn bodies_of_every_kind_are_in_the_recording_bit_for_bit() {
     desk.wait_ended("c");
     let l16 = "Content-Type: audio/L16;rate=8000;channels=1";
     taken(
-        &request(&desk, "POST /ingest/d", &[l16], &be_bytes(&voices[3])),
+        &request(&desk, "POST /ingest/d", &[l16], &be_bytes(&signals[3])),
         "d",
     );
     desk.wait_ended("d");
     let octets = "Content-Type: application/octet-stream";
     let line = "POST /ingest/e?rate=8000&format=s16le";
-    taken(&request(&desk, line, &[octets], &le_bytes(&voices[4])), "e");
+    taken(
+        &request(&desk, line, &[octets], &le_bytes(&signals[4])),
+        "e",
+    );
     let stream = desk.wait_ended("e");
     assert!(
         stream.from().starts_with("http 127.0.0.1:"),
@@ -81,7 +84,7 @@ fn bodies_of_every_kind_are_in_the_recording_bit_for_bit() {
         );
     }
     let (_, mix) = desk.finish();
-    for samples in &voices {
+    for samples in &signals {
         assert!(contains(&mix, samples));
     }
 }

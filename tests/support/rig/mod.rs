@@ -115,32 +115,32 @@ pub struct Rig {
 
 impl Rig {
     /// A stream that is admitted at unity gain.
-    pub fn stream(&mut self) -> Talker {
+    pub fn stream(&mut self) -> TestStream {
         self.stream_at(Gain::UNITY)
     }
 
     /// A stream that is admitted on the mix's own clock.
-    pub fn clocked(&mut self) -> Talker {
-        let talker = self.unadmitted();
-        let new = NewInput::new(talker.lease(), Arc::clone(&talker.account));
+    pub fn clocked(&mut self) -> TestStream {
+        let sender = self.unadmitted();
+        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account));
         self.mixer.apply(Command::Admit(new.timing(Timing::Clock)));
-        talker
+        sender
     }
 
     /// An admitted stream, and its channel strip.
-    pub fn channel_strip(&mut self) -> (Talker, Arc<ChannelStrip>) {
-        let talker = self.unadmitted();
-        let new = NewInput::new(talker.lease(), Arc::clone(&talker.account));
+    pub fn channel_strip(&mut self) -> (TestStream, Arc<ChannelStrip>) {
+        let sender = self.unadmitted();
+        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account));
         let channel_strip = new.channel_strip();
         self.mixer.apply(Command::Admit(new));
-        (talker, channel_strip)
+        (sender, channel_strip)
     }
 
     /// A stream that is admitted at this gain.
-    pub fn stream_at(&mut self, gain: Gain) -> Talker {
-        let talker = self.unadmitted();
-        self.admit(&talker, gain);
-        talker
+    pub fn stream_at(&mut self, gain: Gain) -> TestStream {
+        let sender = self.unadmitted();
+        self.admit(&sender, gain);
+        sender
     }
 
     /// Listens to the whole mix, and to later participants.
@@ -153,14 +153,14 @@ impl Rig {
     }
 
     /// An admitted stream with an output, and that output's number. The rig listens.
-    pub fn participant(&mut self, gain: Gain) -> (Talker, usize) {
-        let talker = self.unadmitted();
+    pub fn participant(&mut self, gain: Gain) -> (TestStream, usize) {
+        let sender = self.unadmitted();
         let (line, output) = self.egress.as_mut().expect("somebody listens").line();
-        let new = NewInput::new(talker.lease(), Arc::clone(&talker.account))
+        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account))
             .gain(gain)
             .output(output, &self.settings);
         self.mixer.apply(Command::Admit(new));
-        (talker, line)
+        (sender, line)
     }
 
     /// From the next tick on this stream is monitored; the line's number. The rig listens.
@@ -181,10 +181,10 @@ impl Rig {
     }
 
     /// A stream without its admission command.
-    pub fn unadmitted(&mut self) -> Talker {
+    pub fn unadmitted(&mut self) -> TestStream {
         let account = Arc::new(Account::new(format!("stream-{}", self.accounts.len())));
         self.accounts.push(Arc::clone(&account));
-        Talker {
+        TestStream {
             producer: self.pool.acquire().unwrap(),
             account,
             channels: u64::from(self.format.channels()),
@@ -193,8 +193,8 @@ impl Rig {
         }
     }
 
-    pub fn admit(&mut self, talker: &Talker, gain: Gain) {
-        let new = NewInput::new(talker.lease(), Arc::clone(&talker.account));
+    pub fn admit(&mut self, sender: &TestStream, gain: Gain) {
+        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account));
         self.mixer.apply(Command::Admit(new.gain(gain)));
     }
 
@@ -273,7 +273,7 @@ pub fn balance(id: &str, entry: &Entry) {
 }
 
 /// The sending end of one stream, that can do everything wrong.
-pub struct Talker {
+pub struct TestStream {
     pub producer: Producer,
     pub account: Arc<Account>,
     channels: u64,
@@ -282,7 +282,7 @@ pub struct Talker {
     pub sequence: u32,
 }
 
-impl Talker {
+impl TestStream {
     pub fn lease(&self) -> LeaseId {
         self.producer.lease()
     }

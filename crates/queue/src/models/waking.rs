@@ -89,7 +89,7 @@ fn a_rearmed_polled_ring_is_announced_or_refuses_arming() {
 }
 
 #[test]
-fn a_late_answer_to_an_old_wish_does_not_undo_the_next() {
+fn a_late_answer_to_an_old_request_does_not_undo_the_next() {
     whoever_pays(2, |barrier| {
         let (_pool, mut consumer, mut producer) = polled(barrier);
         let lease = producer.lease();

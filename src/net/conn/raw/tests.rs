@@ -232,7 +232,7 @@ fn what_ends_before_its_samples_is_no_stream() {
 }
 
 #[test]
-fn a_poured_file_waits_for_room_and_nothing_of_it_is_lost() {
+fn a_file_sent_at_once_waits_for_room_and_loses_nothing() {
     let rig = Rig::new(4096, 1);
     let samples = ramp(100 * BLOCK);
     let bytes = le_bytes(&samples);

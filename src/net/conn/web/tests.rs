@@ -420,7 +420,7 @@ fn a_connection_that_ends_in_a_sample_counts_it() {
 }
 
 #[test]
-fn what_is_poured_in_is_read_no_faster_than_it_plays() {
+fn paced_input_is_read_no_faster_than_it_plays() {
     let mut line = Line::on(
         Rig::new(4096, 1),
         WebAsk {

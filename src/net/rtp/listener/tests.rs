@@ -20,12 +20,12 @@ use crate::{
 /// Far beyond what any event here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Door {
+struct TestAdmission {
     pool: Pool,
     admitted: Mutex<Vec<(Arc<Account>, LeaseId)>>,
 }
 
-impl Admission for Door {
+impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
         let account = Arc::new(Account::with_network(request.id));
@@ -46,7 +46,7 @@ impl Admission for Door {
     }
 }
 
-fn listen(threads: usize) -> (RtpListener, Arc<Door>, Consumer) {
+fn listen(threads: usize) -> (RtpListener, Arc<TestAdmission>, Consumer) {
     listen_on("127.0.0.1:0", None, threads).unwrap()
 }
 
@@ -54,13 +54,13 @@ fn listen_on(
     address: &str,
     interface: Option<&str>,
     threads: usize,
-) -> io::Result<(RtpListener, Arc<Door>, Consumer)> {
+) -> io::Result<(RtpListener, Arc<TestAdmission>, Consumer)> {
     let (pool, consumer) = Pool::builder()
         .slots(16)
         .ring_bytes(1 << 16)
         .build()
         .unwrap();
-    let door = Arc::new(Door {
+    let server = Arc::new(TestAdmission {
         pool,
         admitted: Mutex::default(),
     });
@@ -93,9 +93,9 @@ fn listen_on(
         format: Format::new(8000, 1).unwrap(),
         block_samples: 160,
     };
-    let admission: Arc<dyn Admission> = Arc::clone(&door) as _;
+    let admission: Arc<dyn Admission> = Arc::clone(&server) as _;
     let listener = RtpListener::start(settings, clock, &admission)?;
-    Ok((listener, door, consumer))
+    Ok((listener, server, consumer))
 }
 
 /// A packet of 20 ms of mu-law.
@@ -114,8 +114,8 @@ fn packet(ssrc: u32, number: u16) -> Vec<u8> {
 }
 
 /// Takes all that is in the rings, and counts it. Returns samples by stream.
-fn take_all(door: &Door, consumer: &mut Consumer) -> Vec<u64> {
-    let admitted = door.admitted.lock().unwrap();
+fn take_all(server: &TestAdmission, consumer: &mut Consumer) -> Vec<u64> {
+    let admitted = server.admitted.lock().unwrap();
     let taken = admitted.iter().map(|(account, lease)| {
         let mut samples = 0;
         while let Some(message) = consumer.get(*lease).unwrap() {
@@ -138,7 +138,7 @@ fn take_all(door: &Door, consumer: &mut Consumer) -> Vec<u64> {
 #[test]
 fn streams_from_many_ports_use_all_threads_and_balance() {
     for threads in [1, 2] {
-        let (listener, door, mut consumer) = listen(threads);
+        let (listener, server, mut consumer) = listen(threads);
         let to = listener.local_addr();
         let phones: Vec<_> = (0..8)
             .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
@@ -150,7 +150,7 @@ fn streams_from_many_ports_use_all_threads_and_balance() {
             std::thread::sleep(Duration::from_millis(20));
         }
         let received = || -> u64 {
-            let admitted = door.admitted.lock().unwrap();
+            let admitted = server.admitted.lock().unwrap();
             let networks = admitted
                 .iter()
                 .map(|(stream, _)| stream.network().unwrap().read());
@@ -162,8 +162,8 @@ fn streams_from_many_ports_use_all_threads_and_balance() {
         }
         let account = Arc::clone(listener.account());
         listener.join();
-        take_all(&door, &mut consumer);
-        let admitted = door.admitted.lock().unwrap();
+        take_all(&server, &mut consumer);
+        let admitted = server.admitted.lock().unwrap();
         assert_eq!(admitted.len(), 8);
         for (stream, lease) in &*admitted {
             let (entry, network) = (stream.read(), stream.network().unwrap().read());
@@ -178,7 +178,7 @@ fn streams_from_many_ports_use_all_threads_and_balance() {
 
 #[test]
 fn reports_of_the_next_port_reach_their_streams_thread() {
-    let (listener, door, _consumer) = listen(3);
+    let (listener, server, _consumer) = listen(3);
     let to = listener.local_addr();
     let next = SocketAddr::new(to.ip(), to.port() + 1);
     let phones: Vec<_> = (0..8)
@@ -189,15 +189,15 @@ fn reports_of_the_next_port_reach_their_streams_thread() {
             phone.send_to(&packet(ssrc, number), to).unwrap();
         }
     }
-    let ended = |door: &Door| {
-        let admitted = door.admitted.lock().unwrap();
+    let ended = |server: &TestAdmission| {
+        let admitted = server.admitted.lock().unwrap();
         let byes = admitted
             .iter()
             .flat_map(|(account, _)| account.network().unwrap().read().events);
         byes.filter(|event| event.what == "bye").count()
     };
     let begun = Instant::now();
-    while ended(&door) < 8 && begun.elapsed() < PATIENCE {
+    while ended(&server) < 8 && begun.elapsed() < PATIENCE {
         // Again, as the stream may not have begun; a goodbye that was heard is none any more.
         for (ssrc, phone) in (1..).zip(&phones) {
             let mut bye = Vec::new();
@@ -207,16 +207,16 @@ fn reports_of_the_next_port_reach_their_streams_thread() {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(ended(&door), 8);
+    assert_eq!(ended(&server), 8);
     listener.join();
 }
 
 /// Sends packets until they are a stream. Returns how many it received, or none after a while.
-fn received_from(phone: &UdpSocket, to: SocketAddr, door: &Door) -> Option<u64> {
+fn received_from(phone: &UdpSocket, to: SocketAddr, server: &TestAdmission) -> Option<u64> {
     let begun = Instant::now();
     for number in 0.. {
         phone.send_to(&packet(1, number), to).unwrap();
-        if let Some((account, _)) = door.admitted.lock().unwrap().first() {
+        if let Some((account, _)) = server.admitted.lock().unwrap().first() {
             return account.network().map(|network| network.totals().received);
         }
         if begun.elapsed() > Duration::from_secs(30) {
@@ -229,14 +229,14 @@ fn received_from(phone: &UdpSocket, to: SocketAddr, door: &Door) -> Option<u64> 
 
 #[test]
 fn a_multicast_group_is_joined_on_the_interface_named() {
-    let (listener, door, _consumer) = listen_on("239.69.1.1:0", Some("lo"), 2).unwrap();
+    let (listener, server, _consumer) = listen_on("239.69.1.1:0", Some("lo"), 2).unwrap();
     // The address of the sender says on which interface it sends.
     let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let received = received_from(&phone, listener.local_addr(), &door);
+    let received = received_from(&phone, listener.local_addr(), &server);
     listener.join();
     assert!(received.is_some());
     // One stream, though two threads were asked for: each would get all of a group.
-    assert_eq!(door.admitted.lock().unwrap().len(), 1);
+    assert_eq!(server.admitted.lock().unwrap().len(), 1);
 }
 
 #[test]
@@ -270,9 +270,9 @@ fn a_refused_recvmmsg_is_counted_and_streams_are_heard() {
     let heard = std::thread::spawn(|| {
         // The listener's threads have it, too.
         super::super::socket::tests::refuse_recvmmsg();
-        let (listener, door, _consumer) = listen(1);
+        let (listener, server, _consumer) = listen(1);
         let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let received = received_from(&phone, listener.local_addr(), &door);
+        let received = received_from(&phone, listener.local_addr(), &server);
         let account = Arc::clone(listener.account());
         listener.join();
         (received, account.read().receive_errors)

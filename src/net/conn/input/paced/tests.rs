@@ -91,7 +91,7 @@ fn a_mixer_that_stood_still_is_no_gap_of_the_sender() {
 }
 
 #[test]
-fn the_end_gives_the_tail_of_a_conversion() {
+fn the_end_flushes_a_conversion() {
     let rig = Rig::new(1 << 16, 1);
     let request = StreamRequest {
         id: "file".into(),

@@ -423,7 +423,7 @@ fn nobody_says_goodbye_for_another_address() {
 }
 
 #[test]
-fn the_end_of_the_mix_loses_no_sample_from_the_books() {
+fn the_end_of_the_mix_accounts_for_every_sample() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 10);

@@ -27,13 +27,13 @@ pub const PTIME: u64 = 20 * MS;
 pub const BLOCK: usize = 160;
 
 /// Admits to a pool, and keeps the accounts.
-struct Door {
+struct TestAdmission {
     pool: Pool,
     format: Format,
     admitted: Mutex<Vec<(Arc<Account>, LeaseId, EndRequest)>>,
 }
 
-impl Admission for Door {
+impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
         let account = Arc::new(Account::with_network(request.id));
@@ -151,7 +151,7 @@ impl Setup {
             .ring_bytes(1 << 16)
             .build()
             .unwrap();
-        let door = Arc::new(Door {
+        let server = Arc::new(TestAdmission {
             pool,
             format,
             admitted: Mutex::default(),
@@ -161,7 +161,7 @@ impl Setup {
         let receiver = Receiver::new(
             self.settings,
             clock,
-            Arc::clone(&door) as _,
+            Arc::clone(&server) as _,
             Arc::clone(&listener),
             quota,
             7,
@@ -169,7 +169,7 @@ impl Setup {
         Rig {
             receiver: Some(receiver),
             clock,
-            door,
+            server,
             consumer,
             listener,
             tick: 0,
@@ -197,7 +197,7 @@ pub type Sent = (SocketAddr, Via, Vec<u8>);
 pub struct Rig {
     receiver: Option<Receiver>,
     pub clock: MixClock,
-    door: Arc<Door>,
+    server: Arc<TestAdmission>,
     consumer: Consumer,
     listener: Arc<Listener>,
     tick: u64,
@@ -264,7 +264,7 @@ impl Rig {
 
     /// Takes all frames from the rings, and checks all accounts.
     fn mix(&mut self) {
-        let admitted = self.door.admitted.lock().unwrap();
+        let admitted = self.server.admitted.lock().unwrap();
         for (account, lease, end_request) in &admitted[self.heard.len()..] {
             self.heard.push(Heard {
                 account: Arc::clone(account),
