@@ -9,6 +9,7 @@ mod common;
 mod config;
 mod drops;
 mod http;
+mod manual;
 mod network;
 mod plan;
 mod plot;
@@ -40,7 +41,7 @@ const WRONG_USAGE: u8 = 2;
 
 /// Mixes a thousand live audio streams into one, and accounts for every sample.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version = env!("MIXPOOL_VERSION"), propagate_version = true)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +59,10 @@ enum Command {
     Plan(plan::Arguments),
     /// Find out how many streams this machine can take
     Bench(bench::Arguments),
+    /// Print completions of commands and flags for a shell
+    Completions(manual::Completions),
+    /// Print the manual page, or write all of them into a folder
+    Man(manual::Manual),
 }
 
 impl Arguments {
@@ -99,6 +104,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Drops(arguments) => drops::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
     }
 }
 

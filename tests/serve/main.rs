@@ -15,6 +15,7 @@ mod face;
 mod http;
 mod imperfect;
 mod limiter;
+mod manual;
 mod metrics;
 mod network;
 #[path = "../support/offer.rs"]
