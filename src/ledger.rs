@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The two sides of the equation come from different hands. The ingest thread counts what it offered
-//! and what the ring refused; the mixer counts what it did with what it got; and what is in the ring
-//! is told by the ring's own counters. So the equation is a check, not a definition:
+//! and the ring's refusals; the mixer counts the fate of each sample it got; and the ring's own counters
+//! know what is in it. So the equation is a check, not a definition:
 //! [`Account::check`] compares them as the server runs, and a difference is a bug.
 //!
 //! Each counter has one writer and may be read by any thread at any time. No call here locks,
@@ -56,7 +56,7 @@ struct IngestSide {
     segments: AtomicU64,
 }
 
-/// Written by the mixer thread. What each tick writes comes first, on one cache line.
+/// Written by the mixer thread. Fields that each tick writes come first, on one cache line.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct MixerSide {
@@ -78,12 +78,12 @@ struct MixerSide {
     filled: AtomicU64,
 }
 
-/// What the mixer counts, apart from what it counts in samples of the equation.
+/// Incidents that the mixer counts, beside the samples of the equation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Incident {
-    /// Frames whose sequence numbers never came.
+    /// Frames with sequence numbers that never came.
     SequenceGap,
-    /// Frames whose samples were not those that were sealed, and messages that were no frames.
+    /// Frames with other samples than were sealed, and messages that were no frames.
     ChecksumError,
     /// Frames that came twice.
     DuplicateFrame,
@@ -91,7 +91,7 @@ pub enum Incident {
     Segment,
 }
 
-/// What became of samples that the mixer took from the ring.
+/// The fate of samples that the mixer took from the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// Added to the bus.
@@ -138,7 +138,7 @@ impl Account {
         &self.label
     }
 
-    /// What the network did to the stream, if it comes over one.
+    /// The network figures of the stream, if it comes over one.
     pub fn network(&self) -> Option<&Network> {
         self.network.as_deref()
     }
@@ -188,7 +188,7 @@ impl Account {
         add(&self.ingest.concealed, samples);
     }
 
-    /// Ingest: the stream's clock begins anew.
+    /// Ingest: the stream's clock restarts.
     pub fn begin_segment(&self) {
         add(&self.ingest.segments, 1);
     }
@@ -304,7 +304,7 @@ fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Ordering::Relaxed) + amount, Ordering::Relaxed);
 }
 
-/// What a check could say.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
     /// The equation holds.

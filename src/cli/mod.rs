@@ -117,12 +117,12 @@ fn hold_file_size_signal() -> Result<()> {
     Ok(held.thread_block()?)
 }
 
-/// What a flag asks for cannot be: the message names the flag. Ends the program with exit code 2.
+/// An impossible value of a flag: the message names the flag. Ends the program with exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongUsage(pub String);
 
-/// Tells why the command failed, in one line: what was tried, on what, and why it failed.
+/// Prints why the command failed, in one line: the action, its object, and the reason.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
     // Where even this cannot be written, the exit code says it.
     let _ = writeln!(io::stderr(), "mixpool: {error:#}");
@@ -162,7 +162,7 @@ pub fn log_to_stderr() {
         .init();
 }
 
-/// The time of a log line: a run of months wants the date, nobody wants nanoseconds.
+/// The time of a log line: with the date, for runs of months, and without nanoseconds.
 struct Seconds;
 
 impl FormatTime for Seconds {

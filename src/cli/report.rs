@@ -189,7 +189,7 @@ fn discards(ledger: &LedgerReport) -> Option<String> {
     (!reasons.is_empty()).then(|| format!("discarded  {}", reasons.join(", ")))
 }
 
-/// What the mixer thread had beyond an ordinary thread's share, if anything.
+/// The grants to the mixer thread beyond an ordinary thread's share, if any.
 fn realtime(had: &RealtimeReport) -> Option<String> {
     let priority = had
         .priority
@@ -200,7 +200,7 @@ fn realtime(had: &RealtimeReport) -> Option<String> {
     (!parts.is_empty()).then(|| format!("realtime   {}", parts.join(", ")))
 }
 
-/// What went wrong, and what to do about it.
+/// Failures, and their remedies.
 fn explanations(report: &Report) -> Vec<String> {
     let ledger = &report.totals.ledger;
     let mut lines = Vec::new();

@@ -71,7 +71,7 @@ pub struct Run {
     pub verbose: bool,
 }
 
-/// What the mixer thread asks of the host.
+/// The mixer thread's requests to the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Realtime {
@@ -459,7 +459,7 @@ impl Config {
         self.conflict().map_or(Ok(()), Err)
     }
 
-    /// What receivers of network streams obey from now on.
+    /// The settings that receivers of network streams obey from now on.
     ///
     /// # Errors
     /// Those of [`Playout::settings`].

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{net::conn::LINGER, os::remedy};
 
-/// A request's head comes within this time, the first and each later one: who sends it byte by byte, or
+/// A request's head comes within this time, the first and each later one: a client that sends it byte by byte, or
 /// nothing at all, holds a connection no longer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,7 +51,7 @@ const REST: Duration = Duration::from_millis(50);
 /// Failures to accept are logged no more often.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Connections that are told that there is no room for them, at once; beyond that they are just closed.
+/// Connections that are refused with an answer, at once; beyond that they are just closed.
 const TURNED_AWAY_MAX: usize = 256;
 
 /// How long one may take to ask; after that it may linger.
@@ -107,7 +107,7 @@ pub(super) async fn run(listener: TcpListener, router: Router, state: Arc<State>
     }
 }
 
-/// What a connection may keep waiting here, and for how long: for who does not read, the kernel would
+/// The bytes that a connection may keep waiting here, and for how long: for a client that does not read, the kernel would
 /// keep minutes of audio, and that for hours.
 fn bound(stream: &TcpStream, stalled_max: Duration) {
     let millis = u32::try_from(stalled_max.as_millis()).unwrap_or(u32::MAX);
@@ -169,7 +169,7 @@ async fn turn_away(stream: TcpStream, problem: Problem) {
         .header_read_timeout(TURN_AWAY_TIMEOUT)
         .keep_alive(false)
         .serve_connection(TokioIo::new(Lingering::new(stream)), service);
-    // Who does not ask, or does not hear it, is cut off.
+    // A client that does not ask, or does not read the answer, is cut off.
     let _ = timeout(TURN_AWAY_TIMEOUT + LINGER, connection).await;
 }
 
@@ -181,7 +181,7 @@ fn builder() -> http1::Builder {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEAD_FIELDS_MAX)
-        // Who has sent a body may close its half, or all, before the answer: it was sent all the same.
+        // A client that has sent a body may close its half, or all, before the answer: it was sent all the same.
         .half_close(true);
     builder
 }

@@ -5,10 +5,10 @@
 //! every 100 ms (`sampler`), however many ask for them.
 //!
 //! - `accept`, `linger`: connections, what each may take, and how they end
-//! - `guard`, `tokens`, `rate`: what every request passes: Host, Origin, limits, who may do what
+//! - `guard`, `tokens`, `rate`: the checks of every request: Host, Origin, limits, rights
 //! - `leave`: answers without an end, which end with the token that they were asked for with
-//! - `extract`, `plain`, `problem`: what handlers take of a request, and every error's answer (RFC 9457)
-//! - `state`, `sampler`, `events`: what the routes share
+//! - `extract`, `plain`, `problem`: the inputs of handlers, and every error's answer (RFC 9457)
+//! - `state`, `sampler`, `events`: shared by the routes
 //! - `ingest`: audio in, by WebSocket and as bodies: handed on
 //! - `listen`: the mix and its streams, to listen to
 //! - `page`, `live`: the dashboard, and what it shows
@@ -67,11 +67,11 @@ use crate::{
     os::during,
 };
 
-/// Once the server has ended, listeners have so long to take what is left, and then those who wait for a
+/// Once the server has ended, listeners have so long to take the rest, and then requests that wait for a
 /// disk: a server ends though a disk does not answer.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Refusals that are logged follow each other so, after the first ten. What bans addresses by the log sees
+/// Refusals that are logged follow each other so, after the first ten. A program that bans addresses by the log sees
 /// enough of each.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -79,7 +79,7 @@ const REFUSAL_LOG_INTERVAL: Duration = Duration::from_millis(100);
 /// crowd of threads.
 const BLOCKING_THREADS_MAX: usize = 4;
 
-/// What a control plane is made for.
+/// The settings of a control plane.
 #[derive(Debug, Clone)]
 pub struct ControlSettings {
     /// Most connections at once.
@@ -92,13 +92,13 @@ pub struct ControlSettings {
     pub requests_per_second: u32,
     /// Names by which this server is reached, beside its address and `localhost`.
     pub host_names: Vec<String>,
-    /// Who may do what; without them, everybody who comes so far may do all.
+    /// The tokens; without them, every client that comes so far may do all.
     pub tokens: Option<Tokens>,
-    /// What the server was told to be, for those who ask.
+    /// The server's configuration, for the API.
     pub config: Arc<dyn Config>,
     /// Most listeners at once.
     pub listeners_max: usize,
-    /// A connection whose other end reads nothing for so long, while there is something to read, is ended.
+    /// A connection is ended if its other end reads nothing for so long, while there is something to read.
     pub stalled_max: Duration,
     /// Most streams that have series of their own in the metrics; 0 for none.
     pub metrics_streams_max: usize,
@@ -106,7 +106,7 @@ pub struct ControlSettings {
     pub handoff: Option<Handoff>,
 }
 
-/// What the server was told to be. Whoever started it knows.
+/// The server's configuration, known to its starter.
 pub trait Config: fmt::Debug + Send + Sync {
     /// Each key with the value in force, without secrets.
     fn in_force(&self) -> Map<String, Value>;
@@ -255,5 +255,5 @@ async fn serve(
     if state.handle.is_done() {
         let _ = timeout(FAREWELL, listeners.gone()).await;
     }
-    // What still runs ends with the runtime.
+    // Tasks that still run end with the runtime.
 }

@@ -1,4 +1,4 @@
-//! The figures of the whole server, read once every 100 ms, whoever asks for them.
+//! The figures of the whole server, read once every 100 ms, for all clients.
 //!
 //! So a thousand requests cost a thousand answers, and not a look at a thousand accounts each.
 
@@ -109,7 +109,7 @@ pub(super) async fn run(
 /// Looks at every account of a stream that runs.
 fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Snapshot {
     let known = before.map_or(&[][..], |before| &before.streams);
-    // Before the list: whoever is counted is in it, unless it has ended.
+    // Before the list: a counted stream is in it, unless it has ended.
     let counted_before = handle.streams_count();
     let streams: Vec<_> = handle
         .running()

@@ -19,8 +19,8 @@ use crate::{
 /// Whether a switch of a stream was turned on since it was last cleared. It may have been turned off again.
 ///
 /// A channel strip says what the mixer did, which is up to a tick behind what it was asked. This is never behind: it is
-/// noted once the command is on its way, and taken before the one that clears, so a switch that is on, and
-/// whose caller has its answer, is noted.
+/// noted once the command is on its way, and taken before the one that clears, so a switch that is on, with its
+/// caller answered, is noted.
 #[derive(Debug, Default)]
 pub(super) struct Asked(AtomicBool);
 

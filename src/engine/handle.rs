@@ -32,7 +32,7 @@ impl Handle {
         &self.0
     }
 
-    /// What the server was made for.
+    /// The server's settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
     }
@@ -181,7 +181,7 @@ impl Handle {
     }
 
     /// Ends a stream: it goes to silence within 20 ms, the rest of what it has in its ring is discarded, and
-    /// its source is told.
+    /// its source is notified.
     ///
     /// # Errors
     /// [`Busy`]; then nothing is done.
@@ -213,7 +213,7 @@ impl Handle {
     }
 }
 
-/// What is on or off for a stream in the mix.
+/// A switch of a stream in the mix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Switch {
     /// Consumed without being heard.
@@ -247,7 +247,7 @@ impl Switch {
     }
 }
 
-/// What is to change of a stream in the mix.
+/// Changes to a stream in the mix.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Change {
     /// Its gain.

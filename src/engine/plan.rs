@@ -1,4 +1,4 @@
-//! What a server's pool takes, and whether this host has it.
+//! The needs of a server's pool, and whether this host can meet them.
 //!
 //! The figures come from the code that builds the pool. Nothing of the plan's size is allocated; the
 //! start-up cost is scaled up from small pools that are built for a moment, or that of a server that runs.
@@ -21,10 +21,10 @@ use crate::{
     queue::{Host, HugePages, LimitCheck, PoolPlan},
 };
 
-/// What the default ring is meant to hold.
+/// The audio that the default ring holds.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a ring of the plan holds.
+/// The audio that a ring of the plan holds.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanAudio {
     format: Format,
@@ -69,12 +69,12 @@ impl PlanAudio {
     }
 }
 
-/// What is planned.
+/// The pool to plan.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanRequest {
     /// The pool.
     pub plan: PoolPlan,
-    /// What its rings hold.
+    /// The audio that its rings hold.
     pub audio: PlanAudio,
     /// The ring was chosen for this much audio.
     pub chosen_for: Option<Duration>,
@@ -122,7 +122,7 @@ pub struct PlanReport {
     pub prefault_startup_ns: Option<u64>,
     pub lock: bool,
     pub huge_pages: HugePagesReport,
-    /// What is taken beside the pool, for each of its kind.
+    /// Memory taken beside the pool, for each of its kind.
     pub beside_pool: Vec<BesideReport>,
     /// Whether all limits do.
     pub fits: bool,
@@ -138,7 +138,7 @@ pub struct HugePagesReport {
     pub asked: bool,
     /// Their size; `null` if the host offers none.
     pub page_bytes: Option<usize>,
-    /// What to do to have them.
+    /// The remedy.
     pub remedy: Option<&'static str>,
 }
 
@@ -155,17 +155,17 @@ impl HugePagesReport {
 /// One limit of the host beside what is needed of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LimitReport {
-    /// What is limited, with its unit last.
+    /// The limited resource, with its unit last.
     pub name: &'static str,
-    /// What sets the limit, by the host's own name for it.
+    /// The setting of the limit, by the host's own name for it.
     pub set_by: &'static str,
-    /// What is needed of it.
+    /// The amount needed.
     pub needed: u64,
-    /// What the host has for this process; `null` if there is no limit.
+    /// The limit of this process; `null` if there is none.
     pub found: Option<u64>,
     /// Whether it fits.
     pub ok: bool,
-    /// What to do where it does not.
+    /// The remedy where it does not.
     pub remedy: &'static str,
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Register {
     accounts: Mutex<Accounts>,
 }
 
-/// The streams, while nobody adds one.
+/// The streams, locked.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     /// In the order of their admission.
@@ -37,7 +37,7 @@ pub(super) struct Accounts {
     sweep_at: usize,
 }
 
-/// What streams came to, added up.
+/// Totals of streams.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Total {
     /// How many.

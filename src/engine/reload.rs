@@ -7,9 +7,9 @@ use serde_json::Value;
 /// What a reload came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reloaded {
-    /// Keys whose new values hold from now on, in the order of the alphabet.
+    /// Keys with new values that hold from now on, in alphabetical order.
     pub changed: Vec<String>,
-    /// Keys that are something else in the file, and stay as they are until the server is started anew.
+    /// Keys that differ in the file, and stay as they are until the server is restarted.
     pub unchanged_needs_restart: Vec<NeedsRestart>,
 }
 
@@ -33,7 +33,7 @@ pub enum ReloadError {
         "this server was started without --config, so there is nothing to read again: start it with a file"
     )]
     NoConfig,
-    /// A token file gives none; the text says why.
+    /// A token file has none; the text says why.
     #[error("{0}")]
     Tokens(String),
     /// What is in the file cannot be, or it cannot be read.

@@ -1,4 +1,4 @@
-//! What a run came to: the ledger of every stream, the ticks, the recording.
+//! The results of a run: the ledger of every stream, the ticks, the recording.
 
 mod network;
 
@@ -41,7 +41,7 @@ pub struct Report {
     pub recording_error: Option<String>,
     /// All recordings, that of the settings and those that began at run time.
     pub recordings: Vec<RecordingReport>,
-    /// What became of the mix that went out by RTP, for each target.
+    /// The results of the mix by RTP, for each target.
     pub rtp_out: Vec<RtpOutReport>,
     pub clipped_samples: u64,
     pub limited_samples: u64,
@@ -52,7 +52,7 @@ pub struct Report {
     pub mixer_cpu_s: f64,
     /// The same per second of the run, in percent of one core.
     pub mixer_cpu_percent: f64,
-    /// What the mixer thread had of the host beyond an ordinary thread's share.
+    /// The host's grants to the mixer thread beyond an ordinary thread's share.
     pub realtime: RealtimeReport,
     pub ring_bytes: usize,
     pub refused_streams: u64,
@@ -65,13 +65,13 @@ pub struct Report {
     pub source_errors: Vec<SourceErrorReport>,
     /// Sources that failed beyond those that are listed.
     pub source_errors_not_kept: u64,
-    /// What came to each listener and became no stream.
+    /// Each listener's input that became no stream.
     pub listeners: Vec<ListenerReport>,
     pub streams: Vec<StreamReport>,
     pub totals: Totals,
 }
 
-/// What became of a recording. Interleaved samples.
+/// The outcome of a recording. Interleaved samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct RecordingReport {

@@ -1,4 +1,4 @@
-//! What a server is made for.
+//! The settings of a server.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     queue::PoolPlan,
 };
 
-/// What a server is made for.
+/// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Rate and channels of the bus.
@@ -40,7 +40,7 @@ pub struct Settings {
     pub recordings: Option<PathBuf>,
     /// Where it is sent by RTP.
     pub rtp_out: Vec<RtpTarget>,
-    /// What the mixer thread asks of the host beyond an ordinary thread's share. A priority is meant for
+    /// The mixer thread's requests to the host beyond an ordinary thread's share. A priority is meant for
     /// a live clock: with the other the mixer does not rest while its streams have samples.
     pub realtime: Realtime,
 }

@@ -152,8 +152,8 @@ impl Shared {
         let producer = lease(&self.pool, &id)?;
         let lease = producer.lease();
         let mut register = self.register.lock();
-        // Under one lock with the addition, or two would take the same name; and whoever finds the
-        // stream and steers it comes to the mixer after it.
+        // Under one lock with the addition, or two would take the same name; and a command for a
+        // stream that was found comes to the mixer after it.
         let account = Arc::new(account(register.free_id(id)));
         let new = as_what(NewInput::new(lease, Arc::clone(&account)));
         let channel_strip = new.channel_strip();

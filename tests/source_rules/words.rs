@@ -25,9 +25,9 @@ const AVOIDED: [&str; 10] = [
 ];
 
 /// Lines in a thousand that may have an avoided word, or a sentence that begins with "What".
-const COMMENTS_MAX: usize = 22;
-const MESSAGES_MAX: usize = 60;
-const PAGES_MAX: usize = 75;
+const COMMENTS_MAX: usize = 12;
+const MESSAGES_MAX: usize = 15;
+const PAGES_MAX: usize = 25;
 
 /// Files, and lines of each, that a failure prints.
 const WORST_FILES: usize = 10;

@@ -3,7 +3,7 @@
 /// The search ends when the least count that failed is at most this times the most that held.
 pub(super) const RESOLUTION: f64 = 1.1;
 
-/// What is known so far, and what to try next.
+/// The bounds so far, and the next count to try.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Search {
     start: usize,
@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    /// Searches a machine that holds up to `capacity` streams; gives the counts tried.
+    /// Searches a machine that holds up to `capacity` streams; returns the counts tried.
     fn run(search: &mut Search, capacity: usize) -> Vec<usize> {
         let mut tried = Vec::new();
         while let Some(streams) = search.next() {

@@ -1,4 +1,4 @@
-//! What every step of a bench has in common, checked once.
+//! Settings common to every step of a bench, checked once.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub(super) struct Setup {
     pub(super) streams_limit: usize,
     /// For how long all streams of a step play.
     pub(super) step: Duration,
-    /// What the whole bench may take; no step begins that would pass it.
+    /// The time of the whole bench; no step begins that would pass it.
     pub(super) budget: Option<Duration>,
 }
 
@@ -146,7 +146,7 @@ impl Setup {
         self.ramp() + self.playout_delay + self.ptime
     }
 
-    /// What a step takes, but for building and taking down its pool.
+    /// The time of a step, but for building and taking down its pool.
     pub(super) fn run_time(&self) -> Duration {
         self.lead() + self.step
     }

@@ -92,7 +92,7 @@ pub fn allow_descriptors(streams: usize) -> Result<()> {
         .with_context(|| format!("cannot raise the descriptor limit from {soft} to {needed}"))
 }
 
-/// What could be opened, and what could not.
+/// The files that could be opened, and the errors of the others.
 #[derive(Default)]
 pub struct Opened {
     pub feeds: Vec<Feed>,
@@ -102,7 +102,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Streams of the files in turn, as many as asked for. A file that does not open is told, left
+    /// Streams of the files in turn, as many as asked for. A file that does not open is reported, left
     /// out of the turn, and replaced by the others if more streams than files were asked for.
     pub fn new(
         files: &[PathBuf],

@@ -30,7 +30,7 @@ const CONNECTIONS_MIN: u64 = 16;
 /// Descriptors that are enough for a thousand streams over connections, and for those that listen.
 const DESCRIPTORS_ADVISED: u64 = 8192;
 
-/// Starts all listeners; from then on streams are admitted. Gives where the control plane, if there is one,
+/// Starts all listeners; from then on streams are admitted. Returns the handoff of the control plane, if there is one:
 /// hands over what comes to it: `http` is its address.
 pub(super) fn listen(
     network: &Network,

@@ -10,8 +10,8 @@ use mixpool::{
 
 use crate::cli::units::show_stream;
 
-/// Lines of a look about streams that began, as many about those that ended, and about those whose health
-/// changed. Strangers may begin streams, and must not fill a disk by that: the others of a look are one line.
+/// Lines of a look about streams that began, as many about those that ended, and about changes of health.
+/// Strangers may begin streams, and must not fill a disk by that: the others of a look are one line.
 const LINES_MAX: usize = 20;
 
 /// The streams that the log has named.

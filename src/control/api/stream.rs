@@ -23,7 +23,7 @@ use crate::{
     wire::label::Label,
 };
 
-/// What may be asked for, beside silence.
+/// The range of gains, beside silence.
 const GAIN_DB: RangeInclusive<f32> = -96.0..=24.0;
 
 /// How often, and after how long, a switch of many streams goes on where the mixer had no room for more.
@@ -84,7 +84,7 @@ async fn stream(
     Ok(Json(StreamDetail::new(&state, &admitted)))
 }
 
-/// What is to change of a stream. What is not said stays as it is.
+/// Changes to a stream. Keys that are left out stay as they are.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeBody {

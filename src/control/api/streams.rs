@@ -43,7 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 struct Asked {
-    /// Only those whose id, label or source has this text in it, in whatever case.
+    /// Only those with this text in their id, label or source, in any case.
     #[param(max_length = 256)]
     filter: String,
     /// Only those of this kind of source: `synthetic`, `file`, `rtp`, ...
@@ -305,7 +305,7 @@ impl Asked {
     }
 }
 
-/// What a row is sorted by.
+/// The sort key of a row.
 enum Key<'a> {
     Text(&'a str),
     Figure(f64),

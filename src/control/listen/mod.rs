@@ -4,7 +4,7 @@
 //! - `WS /ws/listen`: bare samples in short messages, for the page
 //!
 //! All of it comes from [`Live`](crate::output::live::Live), which the mixer fills through rings of its own.
-//! A listener is a place in there: whoever is slow skips ahead and costs only itself.
+//! A listener is a place in there: a slow one skips ahead and costs only itself.
 
 mod listeners;
 mod wav;
@@ -36,12 +36,12 @@ struct Description;
 pub(super) fn router() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .route("/listen.wav", get(wav::mix))
-        // A route has no suffixes: the name is looked at by who answers.
+        // A route has no suffixes: the handler looks at the name.
         .route("/listen/{file}", get(wav::stream))
         .route("/ws/listen", get(ws::listen))
 }
 
-/// What of a stream is to be heard.
+/// The part of a stream to listen to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Mix {
@@ -59,7 +59,7 @@ fn running(state: &State, id: &str) -> Result<Arc<Admitted>, Problem> {
     })
 }
 
-/// Why somebody cannot listen now.
+/// Why listening is refused now.
 #[derive(Debug, thiserror::Error)]
 enum NoRoom {
     #[error("{max} listen already, and no more may (--listeners-max); try again later")]

@@ -1,6 +1,6 @@
 //! The feed's messages: JSON, with what ten updates a second have of each stream as a byte, in base64.
 //!
-//! A column has an entry for each slot of the pool, free ones too, so that its place says whose it is.
+//! A column has an entry for each slot of the pool, free ones too, so that its place names the stream.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -46,7 +46,7 @@ pub(super) struct Hello<'a> {
     pub(super) wave_at: u64,
 }
 
-/// What a snapshot changes.
+/// The changes of a snapshot.
 pub(super) struct Update<'a> {
     pub(super) number: u64,
     pub(super) ring_bytes: u64,
@@ -54,7 +54,7 @@ pub(super) struct Update<'a> {
     pub(super) block_samples: usize,
     /// Samples of a stream since the snapshot before, about.
     pub(super) samples_now: u64,
-    /// Who was where, as viewers know it, and who is now.
+    /// The streams in the slots, as viewers know them, and now.
     pub(super) before: &'a [Option<Seat>],
     pub(super) roster: &'a [Option<Seat>],
     pub(super) columns: Option<&'a Columns>,
@@ -62,7 +62,7 @@ pub(super) struct Update<'a> {
 }
 
 /// Columns that change slowly, or are read rather than watched: whole numbers, of which most are short.
-/// What viewers know already is left out.
+/// Values that viewers know already are left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Columns {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -292,7 +292,7 @@ impl Columns {
         }
     }
 
-    /// Those that are not as they were told.
+    /// Those that differ from the last sent.
     pub(super) fn since(&self, told: &Self) -> Self {
         fn changed<T: Clone + PartialEq>(now: &[T], told: &[T]) -> Vec<T> {
             if now == told {
@@ -323,7 +323,7 @@ fn ppm(rate: f64) -> u32 {
     (rate * 1e6).ceil() as u32
 }
 
-/// A figure of each slot, and `free` where there is nobody.
+/// A figure of each slot, and `free` where there is no stream.
 fn column<T: Copy>(
     slots: usize,
     streams: &[Arc<Figures>],

@@ -16,7 +16,7 @@ use crate::{
 const SLOTS: usize = 4;
 const RING_BYTES: usize = 1 << 16;
 
-/// A server whose streams send nothing: what they came to is made up.
+/// A server with streams that send nothing: their figures are made up.
 struct Rig {
     running: Running,
     sources: Vec<Source>,
@@ -85,7 +85,7 @@ fn figures(snapshot: &mut Snapshot, at: usize) -> &mut Figures {
 struct Viewer(Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>>>>);
 
 impl Viewer {
-    /// What waits for it: each event's name and data.
+    /// Waiting events: each one's name and data.
     fn waiting(&mut self) -> Vec<(String, Value)> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let mut waiting = Vec::new();
@@ -142,7 +142,7 @@ fn a_viewer_that_cannot_follow_gets_another_hello_and_goes_on() {
     }
     let numbers = viewer.numbers();
     assert_eq!(numbers[0], ("hello".to_owned(), 101));
-    // What waited is bounded, and no newer than the hello: it is passed over.
+    // Waiting updates are bounded, and no newer than the hello: they are skipped.
     assert!(numbers.len() <= 1 + WAITING_MAX);
     assert!(
         numbers[1..]
@@ -313,7 +313,7 @@ fn events_are_sent_once_and_the_latest_to_later_clients() {
     let updates = viewer.waiting();
     assert_eq!(details(&updates[0].1), ["one", "two"]);
     assert_eq!(details(&updates[1].1), [""; 0]);
-    // Noted, and not told yet: it comes with the next update, and not twice.
+    // Noted, and not sent yet: it comes with the next update, and not twice.
     note("three");
     let mut later = rig.viewer();
     assert_eq!(details(&later.waiting()[0].1), ["one", "two"]);

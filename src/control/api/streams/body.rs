@@ -1,4 +1,4 @@
-//! A stream, as the API tells it.
+//! A stream, as the API shows it.
 
 use std::time::Duration;
 
