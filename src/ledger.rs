@@ -18,15 +18,19 @@ mod entry;
 mod label;
 mod listener;
 mod network;
+mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
+use self::state::StateCell;
+
 pub use entry::{Entry, rate};
 pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
 pub use network::{Discard, Event, Network, NetworkEntry, NetworkGauges, NetworkTotals, Packet};
+pub use state::StreamState;
 
 /// The account of one stream. It outlives the stream, until the last report.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ pub struct Account {
     label: LabelCell,
     /// Of a stream that comes over a network.
     network: Option<Box<Network>>,
+    state: StateCell,
     ingest: CachePadded<IngestSide>,
     mixer: CachePadded<MixerSide>,
 }
@@ -115,6 +120,7 @@ impl Account {
             id: id.into(),
             label: LabelCell::default(),
             network: None,
+            state: StateCell::default(),
             ingest: CachePadded::default(),
             mixer: CachePadded::default(),
         }
@@ -141,6 +147,17 @@ impl Account {
     /// The network figures of the stream, if it comes over one.
     pub fn network(&self) -> Option<&Network> {
         self.network.as_deref()
+    }
+
+    /// How far the stream has come. The account is final once this is [`StreamState::Ended`].
+    pub fn state(&self) -> StreamState {
+        self.state.read()
+    }
+
+    /// Takes the stream on to this state, unless it is there or beyond. Wait-free, from any thread; with
+    /// [`StreamState::Ending`] the source closes the ring.
+    pub fn advance(&self, state: StreamState) {
+        self.state.advance(state);
     }
 
     /// The beginning of what the mixer's counting touches at each tick, one cache line; for

@@ -13,7 +13,7 @@ use super::{events::Watcher, listen::Listeners};
 use crate::{
     audio::meter::Measured,
     engine::{Admitted, Handle, Status},
-    ledger::{Entry, Network, NetworkGauges, rate},
+    ledger::{Entry, Network, NetworkGauges, StreamState, rate},
     mixer::Levels,
     os::now_ns,
     queue::PoolStats,
@@ -56,6 +56,7 @@ pub(super) struct Figures {
     pub(super) admitted: Arc<Admitted>,
     pub(super) label: Option<Arc<str>>,
     pub(super) ledger: Entry,
+    pub(super) state: StreamState,
     pub(super) levels: Levels,
     /// Of a stream that comes over a network.
     pub(super) network: Option<NetworkGauges>,
@@ -116,12 +117,14 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
         .into_iter()
         .map(|admitted| {
             // Before the account: of a stream that ended, the last figures are read then.
+            let state = admitted.state();
             let levels = admitted.levels();
             let ledger = admitted.account().read();
             let dropped_before =
                 find(known, admitted.number()).map_or(0, |figures| figures.ledger.dropped());
             let network = admitted.account().network().map(Network::gauges);
             Arc::new(Figures {
+                state,
                 levels,
                 last_packet_age: network.and_then(|network| network.last_packet_age(now_ns())),
                 network,

@@ -9,10 +9,9 @@ use std::{
 };
 
 use crate::{
-    ledger::Account,
-    mixer::{ChannelStrip, Levels, Phase},
+    ledger::{Account, StreamState},
+    mixer::{ChannelStrip, Levels},
     queue::LeaseId,
-    stream::EndRequest,
     wire::label::Label,
 };
 
@@ -39,7 +38,6 @@ impl Asked {
 pub struct Admitted {
     account: Arc<Account>,
     channel_strip: Arc<ChannelStrip>,
-    pub(super) end_request: EndRequest,
     pub(super) lease: LeaseId,
     pub(super) was_muted: Asked,
     pub(super) was_solo: Asked,
@@ -53,7 +51,6 @@ impl Admitted {
     pub(super) fn new(
         account: Arc<Account>,
         channel_strip: Arc<ChannelStrip>,
-        end_request: EndRequest,
         lease: LeaseId,
         from: String,
         at: Duration,
@@ -62,7 +59,6 @@ impl Admitted {
         Self {
             account,
             channel_strip,
-            end_request,
             lease,
             was_muted: Asked::default(),
             was_solo: Asked::default(),
@@ -112,28 +108,23 @@ impl Admitted {
         &self.account
     }
 
-    /// Its level, its gain, and how far it has come, as the mixer told last.
+    /// Its level and its gain, as the mixer last wrote them.
     pub fn levels(&self) -> Levels {
         self.channel_strip.read()
     }
 
-    /// Whether it was told to end.
-    pub fn end_requested(&self) -> bool {
-        self.end_request.is_requested()
+    /// How far it has come.
+    pub fn state(&self) -> StreamState {
+        self.account.state()
     }
 
-    /// Whether it has not ended. The mixer alone says so, once the source has closed the ring and nothing
-    /// is left in it; the account is final then, and exact, however many others hold it.
+    /// Whether it has not ended.
     pub fn is_running(&self) -> bool {
-        self.levels().phase != Phase::Ended
+        self.state() != StreamState::Ended
     }
 
     #[cfg(test)]
-    pub(super) fn for_test(
-        account: Arc<Account>,
-        channel_strip: Arc<ChannelStrip>,
-        number: u64,
-    ) -> Self {
+    pub(super) fn for_test(account: Arc<Account>, number: u64) -> Self {
         static LEASE: std::sync::OnceLock<LeaseId> = std::sync::OnceLock::new();
         let lease = LEASE.get_or_init(|| {
             let pool = crate::queue::Pool::builder().slots(1).ring_bytes(4096);
@@ -141,8 +132,7 @@ impl Admitted {
         });
         Self::new(
             account,
-            channel_strip,
-            EndRequest::default(),
+            Arc::default(),
             *lease,
             String::new(),
             Duration::ZERO,

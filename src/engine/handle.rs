@@ -11,7 +11,7 @@ use std::{
 use super::{Admitted, Busy, Settings, Status, admitted::Asked, shared::Shared};
 use crate::{
     audio::{Gain, MixClock},
-    ledger::Listener,
+    ledger::{Listener, StreamState},
     mixer::{self, Command, Monitor, MonitorKind},
     net::Tuning,
     output::{RtpProgress, RtpSent, RtpTarget},
@@ -187,7 +187,7 @@ impl Handle {
     /// [`Busy`]; then nothing is done.
     pub fn end(&self, stream: &Admitted) -> Result<(), Busy> {
         self.0.commands.steer(Command::End(stream.lease))?;
-        stream.end_request.request();
+        stream.account().advance(StreamState::Ending);
         Ok(())
     }
 

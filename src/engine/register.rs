@@ -167,16 +167,15 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::Packet, mixer::ChannelStrip};
+    use crate::ledger::{Packet, StreamState};
 
-    /// Adds a stream that offered one sample; it runs until its channel strip says that it ended.
-    fn add(accounts: &mut Accounts, id: &str) -> Arc<ChannelStrip> {
+    /// Adds a stream that offered one sample; it runs until its account says that it ended.
+    fn add(accounts: &mut Accounts, id: &str) -> Arc<Account> {
         let account = Arc::new(Account::new(id));
         account.offer(1);
         account.settle();
-        let channel_strip = Arc::new(ChannelStrip::default());
-        accounts.add(|number| Admitted::for_test(account, Arc::clone(&channel_strip), number));
-        channel_strip
+        accounts.add(|number| Admitted::for_test(Arc::clone(&account), number));
+        account
     }
 
     #[test]
@@ -187,7 +186,7 @@ mod tests {
             .collect();
         let ended = 30_000;
         for id in 0..ended {
-            add(&mut accounts, &(10 + id).to_string()).end();
+            add(&mut accounts, &(10 + id).to_string()).advance(StreamState::Ended);
         }
         assert_eq!(accounts.total().ledger.offered, 10 + ended);
         assert_eq!(accounts.total().streams, 10 + ended);
@@ -207,10 +206,10 @@ mod tests {
     #[test]
     fn a_stream_that_ends_is_counted_once() {
         let mut accounts = Accounts::default();
-        let channel_strip = add(&mut accounts, "a");
+        let account = add(&mut accounts, "a");
         assert_eq!(accounts.total().ledger.offered, 1);
         assert_eq!(accounts.running().len(), 1);
-        channel_strip.end();
+        account.advance(StreamState::Ended);
         assert_eq!(accounts.total().ledger.offered, 1);
         assert_eq!(accounts.running().len(), 0);
         assert_eq!(accounts.ended().count(), 1);
@@ -220,9 +219,9 @@ mod tests {
     #[test]
     fn an_account_that_is_still_held_keeps_no_stream_alive() {
         let mut accounts = Accounts::default();
-        let channel_strip = add(&mut accounts, "a");
+        let account = add(&mut accounts, "a");
         let held = Arc::clone(accounts.running()[0].account());
-        channel_strip.end();
+        account.advance(StreamState::Ended);
         assert!(!accounts.is_running("a"));
         assert_eq!(accounts.running().len(), 0);
         assert_eq!(held.read().offered, 1);
@@ -233,13 +232,10 @@ mod tests {
         let mut accounts = Accounts::default();
         let account = Arc::new(Account::with_network("a"));
         account.network().unwrap().count(Packet::Received);
-        let channel_strip = Arc::new(ChannelStrip::default());
-        accounts.add(|number| {
-            Admitted::for_test(Arc::clone(&account), Arc::clone(&channel_strip), number)
-        });
+        accounts.add(|number| Admitted::for_test(Arc::clone(&account), number));
         assert_eq!(accounts.total().network.received, 1);
         account.network().unwrap().count(Packet::Received);
-        channel_strip.end();
+        account.advance(StreamState::Ended);
         assert_eq!(accounts.total().network.received, 2);
         assert_eq!(accounts.running().len(), 0);
     }
@@ -252,9 +248,9 @@ mod tests {
         assert_eq!(accounts.free_id("a".to_owned()), "a~2");
         let second = add(&mut accounts, "a~2");
         assert_eq!(accounts.free_id("a".to_owned()), "a~3");
-        first.end();
+        first.advance(StreamState::Ended);
         assert_eq!(accounts.free_id("a".to_owned()), "a");
-        second.end();
+        second.advance(StreamState::Ended);
         assert_eq!(accounts.free_id("a".to_owned()), "a");
     }
 }

@@ -158,10 +158,9 @@ impl Shared {
         let new = as_what(NewInput::new(lease, Arc::clone(&account)));
         let channel_strip = new.channel_strip();
         let stream = Stream::new(producer, Arc::clone(&account), format, block_samples);
-        let (at, end_request) = (self.begun.elapsed(), stream.end_request());
-        let admitted = register.add(|number| {
-            Admitted::new(account, channel_strip, end_request, lease, from, at, number)
-        });
+        let at = self.begun.elapsed();
+        let admitted =
+            register.add(|number| Admitted::new(account, channel_strip, lease, from, at, number));
         room.admit(new);
         Ok((stream, admitted))
     }

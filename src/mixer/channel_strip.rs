@@ -7,18 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::audio::Gain;
 
-/// How far a stream has come in the mixer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// It was admitted, and its first frame has not come.
-    Waiting,
-    /// Its first frame came. Its samples are consumed, audible or not.
-    Playing,
-    /// Its source closed the ring, nothing is left in it, and it is given back; or the mixer came to its
-    /// end. Its account holds its last figures.
-    Ended,
-}
-
 /// One reading of a [`ChannelStrip`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Levels {
@@ -32,8 +20,6 @@ pub struct Levels {
     pub peak: u16,
     /// Bytes that waited in its ring at the end of that window, headers and padding included.
     pub ring_filled_bytes: u64,
-    /// How far it has come.
-    pub phase: Phase,
 }
 
 /// The mixer's state of one stream. Made with its [`NewInput`](super::NewInput::channel_strip).
@@ -42,10 +28,10 @@ pub struct ChannelStrip {
     /// All but the ring's bytes, so that what is read together is of one moment:
     ///
     /// ```text
-    /// bit 0         32       48      49     50      52
-    ///     +---------+--------+-------+------+-------+
-    ///     | gain f32|  peak  | muted | solo | phase |
-    ///     +---------+--------+-------+------+-------+
+    /// bit 0         32       48      49     50
+    ///     +---------+--------+-------+------+
+    ///     | gain f32|  peak  | muted | solo |
+    ///     +---------+--------+-------+------+
     /// ```
     word: AtomicU64,
     ring_filled_bytes: AtomicU64,
@@ -54,7 +40,6 @@ pub struct ChannelStrip {
 const PEAK: u32 = 32;
 const MUTED: u32 = 48;
 const SOLO: u32 = 49;
-const PHASE: u32 = 50;
 
 impl Default for ChannelStrip {
     /// Of a stream that waits, at unity gain.
@@ -68,11 +53,8 @@ impl Default for ChannelStrip {
 
 impl ChannelStrip {
     /// The state as last written. Wait-free.
-    ///
-    /// After a read of [`Phase::Ended`], the figures of the stream's account are final.
     pub fn read(&self) -> Levels {
-        // Acquire: with the store in `end`.
-        let word = self.word.load(Ordering::Acquire);
+        let word = self.word.load(Ordering::Relaxed);
         Levels {
             // It was a gain.
             gain: Gain::from_linear(f32::from_bits(word as u32)).unwrap_or_default(),
@@ -80,11 +62,6 @@ impl ChannelStrip {
             solo: word >> SOLO & 1 == 1,
             peak: (word >> PEAK) as u16,
             ring_filled_bytes: self.ring_filled_bytes.load(Ordering::Relaxed),
-            phase: match word >> PHASE {
-                0 => Phase::Waiting,
-                1 => Phase::Playing,
-                _ => Phase::Ended,
-            },
         }
     }
 
@@ -100,11 +77,6 @@ impl ChannelStrip {
         self.put(SOLO, 1, solo.into());
     }
 
-    /// Its first frame came.
-    pub(super) fn begin(&self) {
-        self.put(PHASE, 2, 1);
-    }
-
     /// A window is over.
     pub(super) fn refresh(&self, peak: u16, ring_filled_bytes: u64) {
         self.put(PEAK, 16, peak.into());
@@ -112,18 +84,11 @@ impl ChannelStrip {
             .store(ring_filled_bytes, Ordering::Relaxed);
     }
 
-    /// The stream has ended, and its account is settled.
-    pub(crate) fn end(&self) {
-        self.refresh(0, 0);
-        self.put(PHASE, 2, 2);
-    }
-
     /// Puts a value of so many bits there. Only the mixer's thread does.
     fn put(&self, at: u32, bits: u32, value: u64) {
         let mask = ((1 << bits) - 1) << at;
         let word = self.word.load(Ordering::Relaxed) & !mask;
-        // Release: counts made before are visible to a reader that sees this.
-        self.word.store(word | value << at, Ordering::Release);
+        self.word.store(word | value << at, Ordering::Relaxed);
     }
 }
 
@@ -140,7 +105,6 @@ mod tests {
             solo: false,
             peak: 0,
             ring_filled_bytes: 0,
-            phase: Phase::Waiting,
         };
         assert_eq!(channel_strip.read(), expected);
         for gain in [Gain::from_linear(16.0).unwrap(), Gain::SILENCE] {
@@ -156,16 +120,10 @@ mod tests {
             expected.solo = !on;
             assert_eq!(channel_strip.read(), expected);
         }
-        channel_strip.begin();
-        expected.phase = Phase::Playing;
         for (peak, bytes) in [(32_768, u64::MAX), (1, 344)] {
             channel_strip.refresh(peak, bytes);
             (expected.peak, expected.ring_filled_bytes) = (peak, bytes);
             assert_eq!(channel_strip.read(), expected);
         }
-        channel_strip.end();
-        (expected.peak, expected.ring_filled_bytes) = (0, 0);
-        expected.phase = Phase::Ended;
-        assert_eq!(channel_strip.read(), expected);
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::{
     audio::{Format, Frame, FrameKind, Gain, meter},
-    ledger::{Account, Fate, Incident},
+    ledger::{Account, Fate, Incident, StreamState},
     queue::{Consumer, LeaseId},
 };
 
@@ -136,6 +136,7 @@ impl Input {
     /// The stream is ended by command.
     pub(super) fn end_by_command(&mut self) {
         self.is_ended_by_command = true;
+        self.account.advance(StreamState::Ending);
         self.fader.close();
     }
 
@@ -152,7 +153,8 @@ impl Input {
 
     /// The stream is over, and its account settled.
     pub(super) fn tell_end(&self) {
-        self.channel_strip.end();
+        self.channel_strip.refresh(0, 0);
+        self.account.advance(StreamState::Ended);
     }
 
     /// Begins the stream if a frame came, before this tick; the tick's block begins at `mix`: `delay`
@@ -177,7 +179,7 @@ impl Input {
                         self.position = mix;
                     }
                 }
-                self.channel_strip.begin();
+                self.account.advance(StreamState::Playing);
                 return true;
             }
             // It carries no time.

@@ -33,7 +33,7 @@ use self::{
 };
 pub use self::{
     bus::{Block, Limiting},
-    channel_strip::{ChannelStrip, Levels, Phase},
+    channel_strip::{ChannelStrip, Levels},
     command::{Command, NewInput, Timing},
     monitor::{Monitor, MonitorKind},
 };

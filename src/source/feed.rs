@@ -78,7 +78,7 @@ impl Feed {
 
     /// Offers the next frame; false once the source has ended, well or not, or the stream was ended by command.
     fn step(&mut self, errors: &mut FeedErrors) -> bool {
-        if self.stream.end_requested() {
+        if self.stream.is_ending() {
             return false;
         }
         match self.stream.offer(|out| self.source.read(out)) {
@@ -251,7 +251,7 @@ fn run_unpaced(mut feeds: Vec<Feed>, stop: &AtomicBool) -> FeedErrors {
         feeds.retain_mut(|feed| {
             for _ in 0..UNPACED_BURST {
                 // A stream that is to end does not wait for room.
-                if !feed.stream.end_requested() && !feed.stream.has_room() {
+                if !feed.stream.is_ending() && !feed.stream.has_room() {
                     return true;
                 }
                 progress = true;

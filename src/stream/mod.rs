@@ -1,14 +1,10 @@
 //! One stream on its way into its ring: frames in order, numbered, counted.
 
-mod end_request;
-
 use std::sync::Arc;
-
-pub use self::end_request::EndRequest;
 
 use crate::{
     audio::{Format, FrameKind, FrameMut, frame::frame_bytes},
-    ledger::Account,
+    ledger::{Account, StreamState},
     queue::{LeaseId, Producer},
 };
 
@@ -18,7 +14,6 @@ use crate::{
 pub struct Stream {
     producer: Producer,
     account: Arc<Account>,
-    end_request: EndRequest,
     channels: u64,
     /// Of the next frame: its first sample, and its number among all that were offered.
     media_time: u64,
@@ -50,7 +45,6 @@ impl Stream {
         Self {
             producer,
             account,
-            end_request: EndRequest::default(),
             channels: u64::from(format.channels()),
             media_time: 0,
             sequence: 0,
@@ -68,14 +62,9 @@ impl Stream {
         self.account.id()
     }
 
-    /// How its end is asked for.
-    pub fn end_request(&self) -> EndRequest {
-        self.end_request.clone()
-    }
-
-    /// Whether its end was requested; the feeding thread drops it then.
-    pub fn end_requested(&self) -> bool {
-        self.end_request.is_requested()
+    /// Whether it is ended by command: its source drops it then, which closes the ring. Costs a load.
+    pub fn is_ending(&self) -> bool {
+        self.account.state() == StreamState::Ending
     }
 
     /// Whether the next frame fits the ring now. If it does, [`offer`](Self::offer) publishes it.

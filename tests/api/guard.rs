@@ -111,7 +111,7 @@ fn pages_of_other_sites_change_nothing() {
     }
     let stream = desk.client.get("/api/v1/streams/noise").ok(200);
     assert_eq!(
-        (&stream["muted"], &stream["phase"] != "ended"),
+        (&stream["muted"], &stream["state"] != "ended"),
         (&json!(false), true)
     );
     mute(&[("Origin", &ours), ("Sec-Fetch-Site", "same-origin")]).ok(200);

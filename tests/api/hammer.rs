@@ -118,7 +118,7 @@ impl Hammer<'_> {
         let left_alone = (self.number + self.round) % STREAMS + 1;
         for path in [
             "/api/v1/status",
-            "/api/v1/streams?limit=1000&sort=drop_rate&phase=all",
+            "/api/v1/streams?limit=1000&sort=drop_rate&state=all",
             &format!("/api/v1/streams/synthetic-{left_alone:04}"),
             "/api/v1/events/recent",
             "/api/v1/recordings",

@@ -145,7 +145,7 @@ fn every_limit_that_changes_holds_for_who_comes_then() {
     assert!((gain_db + 6.0).abs() < 1e-4, "{gain_db}");
     let stays = desk.server.client.get("/api/v1/streams/first").ok(200);
     assert_eq!(
-        (&stays["gain_db"], &stays["phase"]),
+        (&stays["gain_db"], &stays["state"]),
         (&json!(0.0), &json!("playing"))
     );
     drop((first, second));

@@ -22,7 +22,7 @@ const COLUMNS: [(&str, &str); 28] = [
     ("id", "id"),
     ("kind", "kind"),
     ("source", "source"),
-    ("phase", "phase"),
+    ("state", "state"),
     ("slot", "slot"),
     ("age", "age_s"),
     ("gain", "gain_db"),
@@ -104,9 +104,9 @@ fn compare(column: &str, a: &Value, b: &Value, descending: bool) -> Ordering {
     let number = |value: &Value| value.as_f64();
     match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => directed(a.cmp(b)),
-        (Value::String(a), Value::String(b)) if column == "phase" => {
-            let phases = ["waiting", "playing", "ending", "ended"];
-            let at = |phase: &String| phases.iter().position(|other| other == phase);
+        (Value::String(a), Value::String(b)) if column == "state" => {
+            let states = ["waiting", "playing", "ending", "ended"];
+            let at = |state: &String| states.iter().position(|other| other == state);
             directed(at(a).cmp(&at(b)))
         }
         (Value::String(a), Value::String(b)) => directed(a.cmp(b)),
@@ -137,18 +137,18 @@ fn each_column_sorts_by_figure_and_streams_without_it_are_last() {
     }
     desk.client.delete("/api/v1/streams/tone-1").ok(202);
     let page = |query: &str| {
-        let path = format!("/api/v1/streams?phase=all&{query}");
+        let path = format!("/api/v1/streams?state=all&{query}");
         desk.client.get(&path).ok(200)["streams"].take()
     };
     // One has ended, and all figures are in.
     until(
-        || page("sort=phase&order=desc"),
+        || page("sort=state&order=desc"),
         |page| {
             let tells = |id: &str, figure: &str, value: &Value| {
                 let mut rows = page.as_array().unwrap().iter();
                 rows.any(|row| row["id"] == id && row[figure] == *value)
             };
-            page[0]["phase"] == "ended"
+            page[0]["state"] == "ended"
                 && tells("test-2", "gain_db", &Value::Null)
                 && tells("test-3", "solo", &json!(true))
                 && tells("test-4", "lost_packets", &json!(place_of(4, 11)))

@@ -175,12 +175,17 @@ fn streams_are_filtered_sorted_and_paged() {
         ("limit=1&offset=1", 3, &["tone-2"]),
         ("offset=3", 3, &[]),
         (
-            "kind=synthetic&phase=all&dropping=false",
+            "kind=synthetic&state=all&dropping=false",
             3,
             &["tone-1", "tone-2", "noise"],
         ),
         ("kind=rtp", 0, &[]),
         ("dropping=true", 0, &[]),
+        ("state=ended", 0, &[]),
+        ("state=ending", 0, &[]),
+        // The words of before.
+        ("phase=running", 3, &["tone-1", "tone-2", "noise"]),
+        ("phase=all&sort=phase", 3, &["tone-1", "tone-2", "noise"]),
         ("phase=ended", 0, &[]),
         // None of them has a jitter: in the order of their admission.
         ("sort=jitter&order=desc", 3, &["tone-1", "tone-2", "noise"]),
@@ -197,7 +202,8 @@ fn streams_are_filtered_sorted_and_paged() {
         "offset=4294967296",
         "sort=beauty",
         "order=up",
-        "phase=over",
+        "state=over",
+        "state=all&phase=all",
         "dropping=maybe",
         "colour=red",
         "limit=x",
@@ -218,7 +224,7 @@ fn a_stream_tells_its_ledger_and_its_place_in_the_mix() {
     let desk = Desk::open();
     let stream = until(
         || desk.client.get("/api/v1/streams/tone-1").ok(200),
-        |stream| stream["phase"] == "playing" && stream["peak_dbfs"].is_number(),
+        |stream| stream["state"] == "playing" && stream["peak_dbfs"].is_number(),
     );
     assert_eq!(stream["kind"], "synthetic");
     assert_eq!(stream["gain_db"], 0.0);
@@ -347,7 +353,7 @@ fn an_ended_stream_is_discarded_counted_and_kept_visible() {
     let path = "/api/v1/streams/tone-1";
     until(
         || desk.client.get(path).ok(200),
-        |stream| stream["phase"] == "playing",
+        |stream| stream["state"] == "playing",
     );
     // One that waits with two seconds: the most of that is discarded.
     let mut paced = desk.admit("poured");
@@ -356,22 +362,22 @@ fn an_ended_stream_is_discarded_counted_and_kept_visible() {
     drop(paced);
     let paced = until(
         || desk.client.get("/api/v1/streams/poured").ok(200),
-        |stream| stream["phase"] == "ended",
+        |stream| stream["state"] == "ended",
     );
     balances(&paced);
     assert_eq!(paced["offered_samples"], 100 * 160);
     assert!(paced["discarded_samples"].as_u64() > Some(0), "{paced}");
     let ended = desk.client.delete(path).ok(202);
-    assert!(["ending", "ended"].contains(&ended["phase"].as_str().unwrap()));
+    assert!(["ending", "ended"].contains(&ended["state"].as_str().unwrap()));
     let stream = until(
         || desk.client.get(path).ok(200),
-        |stream| stream["phase"] == "ended",
+        |stream| stream["state"] == "ended",
     );
     balances(&stream);
     assert_eq!(stream["in_ring_samples"], 0);
     assert_eq!(stream["age_s"], Value::Null);
     let page = until(
-        || desk.client.get("/api/v1/streams?phase=ended").ok(200),
+        || desk.client.get("/api/v1/streams?state=ended").ok(200),
         |page| page["total"] == 2,
     );
     let mut ended = ids(&page);
@@ -379,7 +385,7 @@ fn an_ended_stream_is_discarded_counted_and_kept_visible() {
     assert_eq!(ended, ["poured", "tone-1"]);
     let all = desk
         .client
-        .get("/api/v1/streams?phase=all&sort=phase&order=desc")
+        .get("/api/v1/streams?state=all&sort=state&order=desc")
         .ok(200);
     assert!(ended.contains(&ids(&all)[0]) && ended.contains(&ids(&all)[1]));
     desk.client.delete(path).problem(409);
@@ -397,7 +403,7 @@ fn streams_are_begun_as_sounds_and_as_files() {
         let location = answer.header("location").unwrap().to_owned();
         until(
             || desk.client.get(&location).ok(200),
-            |stream| stream["phase"] == "playing" || stream["phase"] == "ended",
+            |stream| stream["state"] == "playing" || stream["state"] == "ended",
         )
     };
     let tone = json!({ "kind": "synthetic", "id": "a+b/?", "waveform": "sine", "gain_db": -3, "duration_s": 0.1 });
@@ -406,7 +412,7 @@ fn streams_are_begun_as_sounds_and_as_files() {
     assert_eq!(located(&answer)["kind"], "synthetic");
     let ended = until(
         || desk.client.get("/api/v1/streams/a%2Bb%2F%3F").ok(200),
-        |stream| stream["phase"] == "ended",
+        |stream| stream["state"] == "ended",
     );
     assert_eq!(ended["offered_samples"], 800);
     let song = json!({ "kind": "file", "id": "song", "name": "song.wav", "looped": true });

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use mixpool::{
     audio::{FrameKind, Gain},
-    mixer::{ChannelStrip, Command, Phase},
+    ledger::StreamState,
+    mixer::{ChannelStrip, Command},
     queue::LeaseId,
 };
 
@@ -233,9 +234,9 @@ fn a_channel_strip_shows_commands_at_once_and_the_phase() {
     for round in 0..3 {
         let (mut stream, channel_strip) = rig.channel_strip();
         let lease = stream.lease();
-        assert_eq!(channel_strip.read().phase, Phase::Waiting);
+        assert_eq!(stream.account.state(), StreamState::Waiting);
         rig.tick();
-        assert_eq!(channel_strip.read().phase, Phase::Waiting);
+        assert_eq!(stream.account.state(), StreamState::Waiting);
         stream.say(&[5; BLOCK]);
         rig.mixer.apply(Command::SetGain(lease, gain(0.25)));
         rig.mixer.apply(Command::SetMuted(lease, true));
@@ -244,7 +245,7 @@ fn a_channel_strip_shows_commands_at_once_and_the_phase() {
         let told = (state.gain, state.muted, state.solo);
         assert_eq!(told, (gain(0.25), true, round > 0));
         rig.tick();
-        assert_eq!(channel_strip.read().phase, Phase::Playing);
+        assert_eq!(stream.account.state(), StreamState::Playing);
         match round {
             0 => {}
             1 => rig.mixer.apply(Command::End(lease)),
@@ -253,14 +254,14 @@ fn a_channel_strip_shows_commands_at_once_and_the_phase() {
         assert!(!channel_strip.read().solo);
         let account = stream.close();
         rig.tick();
-        assert_eq!(
-            channel_strip.read().phase,
-            Phase::Playing,
-            "its ring is not given back"
-        );
+        let unreleased = match round {
+            1 => StreamState::Ending,
+            _ => StreamState::Playing,
+        };
+        assert_eq!(account.state(), unreleased, "its ring is not given back");
         rig.mixer.collect();
         let state = channel_strip.read();
-        assert_eq!((state.phase, state.peak), (Phase::Ended, 0));
+        assert_eq!((account.state(), state.peak), (StreamState::Ended, 0));
         assert_eq!((state.gain, state.muted), (gain(0.25), true));
         assert_eq!(account.read().muted, N);
         // A command that comes too late for it changes nothing.

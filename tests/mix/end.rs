@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mixpool::{
     audio::Gain,
-    ledger::Account,
-    mixer::{Command, Phase},
+    ledger::{Account, StreamState},
+    mixer::Command,
 };
 
 use crate::rig::{BLOCK, Setup, balance, noise};
@@ -96,13 +96,13 @@ fn an_account_is_settled_by_the_tick_that_ends_its_stream() {
 fn a_stream_without_a_tick_before_its_end_is_settled_too() {
     for frames in [0, 1, 70] {
         let mut rig = Setup::mono().rig();
-        let (mut stream, channel_strip) = rig.channel_strip();
+        let mut stream = rig.stream();
         stream.say_in_frames(&noise(1, frames * BLOCK, 16_000), BLOCK);
         let account = stream.close();
         rig.mixer.end_all();
         balance("never played", &account.read());
         assert_eq!(account.read().in_ring, (frames * BLOCK) as u64);
-        assert_eq!(channel_strip.read().phase, Phase::Ended);
+        assert_eq!(account.state(), StreamState::Ended);
     }
 }
 

@@ -96,7 +96,7 @@ fn serve(flags: &[&str], sent: impl FnOnce(&Server)) -> (Value, Vec<i16>) {
 /// Waits until so many samples of its one stream are mixed, or were late.
 fn wait_played(server: &Server, samples: usize) {
     wait_until("it is played", || {
-        let streams = server.client.get("/api/v1/streams?phase=all").ok(200);
+        let streams = server.client.get("/api/v1/streams?state=all").ok(200);
         let of = |name: &str| streams["streams"][0][name].as_u64().unwrap_or(0);
         of("mixed_samples") + of("dropped_late_samples") == samples as u64
     });
@@ -161,7 +161,7 @@ fn each_streams_beginning_and_end_are_lines_of_the_log() {
     drop(sender);
     let packets = (0..20).map(|number| (number, &[0; 160][..]));
     let from = send_paced(server.listener("rtp"), packets, 0);
-    for (which, total) in [("?phase=all", 2), ("", 0)] {
+    for (which, total) in [("?state=all", 2), ("", 0)] {
         wait_until("both came and went", || {
             let path = format!("/api/v1/streams{which}");
             server.client.get(&path).ok(200)["total"] == total
@@ -252,7 +252,7 @@ fn a_type_that_means_another_format_is_logged_with_its_flag() {
     let packets = (0..200).map(|number| (number, &[1000; 160][..]));
     send_paced(server.listener("rtp"), packets, 10);
     wait_until("all came", || {
-        let streams = server.client.get("/api/v1/streams?phase=all").ok(200);
+        let streams = server.client.get("/api/v1/streams?state=all").ok(200);
         streams["streams"][0]["received_packets"] == 200
     });
     let (_, log) = server.end();

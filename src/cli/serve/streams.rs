@@ -98,7 +98,7 @@ fn rest(all: usize, what: &str) {
     let more = all.saturating_sub(LINES_MAX);
     if more > 0 {
         tracing::info!(
-            "{more} more streams: {what}, in the last second; GET /api/v1/streams?phase=all has them"
+            "{more} more streams: {what}, in the last second; GET /api/v1/streams?state=all has them"
         );
     }
 }

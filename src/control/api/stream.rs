@@ -8,10 +8,7 @@ use tokio::time::sleep;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    status::finite,
-    streams::{PhaseBody, StreamBody},
-};
+use super::{status::finite, streams::StreamBody};
 use crate::{
     audio::Gain,
     control::{
@@ -20,6 +17,7 @@ use crate::{
         state::State,
     },
     engine::{Admitted, Busy, Change, NetworkReport, Switch},
+    ledger::StreamState,
     wire::label::Label,
 };
 
@@ -206,7 +204,7 @@ async fn change_stream(
     delete, path = "/api/v1/streams/{id}", tag = "streams",
     params(("id" = String, Path, description = "Its name")),
     responses(
-        (status = 202, description = "It ends; its phase says when it has", body = StreamDetail),
+        (status = 202, description = "It ends; its state says when it has", body = StreamDetail),
         (status = 409, description = "It has ended, or ends",
          body = Problem, content_type = "application/problem+json"),
     )
@@ -218,11 +216,10 @@ async fn end_stream(
     let admitted = find(&state, &id)?;
     running(&admitted)?;
     state.handle.end(&admitted).map_err(busy)?;
-    let mut detail = StreamDetail::new(&state, &admitted);
-    if detail.stream.phase != PhaseBody::Ended {
-        detail.stream.phase = PhaseBody::Ending;
-    }
-    Ok((StatusCode::ACCEPTED, Json(detail)))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(StreamDetail::new(&state, &admitted)),
+    ))
 }
 
 /// Unmutes every stream that runs, from the next ticks on, each in a ramp of 20 ms.
@@ -257,16 +254,14 @@ async fn clear(state: &State, switch: Switch) -> Result<StatusCode, Problem> {
 
 fn running(admitted: &Admitted) -> Result<(), Problem> {
     let id = admitted.id();
-    if !admitted.is_running() {
-        Err(Problem::conflict(format!(
-            "the stream `{id}` has ended, and nothing of it can change: GET /api/v1/streams has those that run"
-        )))
-    } else if admitted.end_requested() {
-        Err(Problem::conflict(format!(
-            "the stream `{id}` was told to end, and nothing of it can change: its phase is `ended` once it has"
-        )))
-    } else {
-        Ok(())
+    match admitted.state() {
+        StreamState::Waiting | StreamState::Playing => Ok(()),
+        StreamState::Ending => Err(Problem::conflict(format!(
+            "the stream `{id}` is ending and cannot be changed: its state becomes `ended`"
+        ))),
+        StreamState::Ended => Err(Problem::conflict(format!(
+            "the stream `{id}` has ended and cannot be changed: GET /api/v1/streams lists those that run"
+        ))),
     }
 }
 

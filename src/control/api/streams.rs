@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::body::StreamBody;
 use self::body::kind;
-pub(super) use self::body::{PhaseBody, StreamBody};
 use crate::{
     audio::meter,
     control::{extract::Query, problem::Problem, sampler::Figures, state::State},
     engine::Admitted,
-    ledger::{Entry, Network, NetworkGauges},
+    ledger::{Entry, Network, NetworkGauges, StreamState},
     mixer::Levels,
 };
 
@@ -49,9 +49,10 @@ struct Asked {
     /// Only those of this kind of source: `synthetic`, `file`, `rtp`, ...
     #[param(max_length = 256)]
     kind: Option<String>,
-    /// Only those that run, only those that ended, or all. Of those that ended the latest 10 000 are kept.
+    /// Only those in this state, all that run, or all. Of those that ended the latest 10 000 are kept.
     #[param(inline)]
-    phase: PhaseAsked,
+    #[serde(alias = "phase")]
+    state: StateAsked,
     /// Only those of which samples are dropped right now, or only the others.
     dropping: Option<bool>,
     /// What to sort by; streams that have no such figure come last.
@@ -73,7 +74,7 @@ impl Default for Asked {
         Self {
             filter: String::new(),
             kind: None,
-            phase: PhaseAsked::Running,
+            state: StateAsked::Running,
             dropping: None,
             sort: Column::Number,
             order: Direction::Asc,
@@ -85,10 +86,26 @@ impl Default for Asked {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum PhaseAsked {
-    Running,
+enum StateAsked {
+    Waiting,
+    Playing,
+    Ending,
     Ended,
+    Running,
     All,
+}
+
+impl StateAsked {
+    fn takes(self, state: StreamState) -> bool {
+        match self {
+            Self::Waiting => state == StreamState::Waiting,
+            Self::Playing => state == StreamState::Playing,
+            Self::Ending => state == StreamState::Ending,
+            Self::Ended => state == StreamState::Ended,
+            Self::Running => state != StreamState::Ended,
+            Self::All => true,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -105,7 +122,8 @@ enum Column {
     Id,
     Kind,
     Source,
-    Phase,
+    #[serde(alias = "phase")]
+    State,
     Slot,
     Age,
     Gain,
@@ -152,11 +170,11 @@ async fn streams(
     asked.check()?;
     let snapshot = state.snapshot();
     let mut rows: Vec<Row<'_>> = Vec::new();
-    if asked.phase != PhaseAsked::Ended {
+    if asked.state != StateAsked::Ended {
         rows.extend(snapshot.streams.iter().map(|figures| Row::Running(figures)));
     }
     let ended;
-    if asked.phase != PhaseAsked::Running {
+    if asked.state.takes(StreamState::Ended) {
         // Those that run first: one that ends meanwhile is among those that ended, and is told of once.
         rows.retain(|row| row.admitted().is_running());
         ended = state.handle.ended(ENDED_MAX);
@@ -235,10 +253,10 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn phase(self) -> PhaseBody {
+    fn state(self) -> StreamState {
         match self {
-            Self::Running(figures) => PhaseBody::of(&figures.admitted, &figures.levels),
-            Self::Ended(_) => PhaseBody::Ended,
+            Self::Running(figures) => figures.state,
+            Self::Ended(_) => StreamState::Ended,
         }
     }
 }
@@ -271,7 +289,8 @@ impl Asked {
         rows.retain(|row| {
             let (id, from) = (row.admitted().id(), row.admitted().from());
             let has = |text: &str| text.to_lowercase().contains(&filter);
-            self.kind.as_ref().is_none_or(|asked| asked == kind(from))
+            self.state.takes(row.state())
+                && self.kind.as_ref().is_none_or(|asked| asked == kind(from))
                 && self.dropping.is_none_or(|asked| asked == row.is_dropping())
                 && (filter.is_empty()
                     || has(id)
@@ -321,7 +340,7 @@ impl Column {
             Self::Id => return Key::Text(admitted.id()),
             Self::Kind => return Key::Text(kind(admitted.from())),
             Self::Source => return Key::Text(admitted.from()),
-            Self::Phase => Some(f64::from(row.phase() as u8)),
+            Self::State => Some(f64::from(row.state() as u8)),
             Self::Number => Some(admitted.number() as f64),
             Self::Slot => Some(admitted.slot() as f64),
             // The later it was admitted, the younger.

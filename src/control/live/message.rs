@@ -16,8 +16,7 @@ use crate::{
         sampler::{Figures, Snapshot},
     },
     engine::{STALL, Settings, TickReport, silence},
-    ledger::Entry,
-    mixer::Phase,
+    ledger::{Entry, StreamState},
 };
 
 /// The bits of `flags`.
@@ -287,7 +286,7 @@ impl Columns {
                 let bit = |on, bit| if on { bit } else { 0 };
                 bit(levels.muted, MUTED)
                     | bit(levels.solo, SOLO)
-                    | bit(levels.phase == Phase::Waiting, WAITING)
+                    | bit(figures.state == StreamState::Waiting, WAITING)
             }),
         }
     }

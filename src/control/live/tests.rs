@@ -8,7 +8,7 @@ use crate::{
     audio::Gain,
     control::{events::What, listen::Listeners, sampler},
     engine::{Clock, Running, Server, Settings},
-    mixer::Phase,
+    ledger::StreamState,
     source::Feeders,
     stream::Stream as Source,
 };
@@ -233,7 +233,7 @@ fn slow_columns_come_once_a_second_if_they_changed() {
         let figures = figures(snapshot, 0);
         figures.levels.gain = Gain::from_db(-6.0).unwrap();
         figures.levels.muted = true;
-        figures.levels.phase = Phase::Playing;
+        figures.state = StreamState::Playing;
         figures.ledger.offered = 3_000_000;
         figures.ledger.dropped_late = 1;
     };

@@ -297,7 +297,7 @@ impl Worker {
         let (first, idle) = (limits.first_message_timeout, limits.idle_timeout);
         let (first_ns, idle_ns) = (nanos(first), nanos(idle));
         for peer in self.peers.values_mut() {
-            if peer.stream().is_some_and(Stream::end_requested) {
+            if peer.stream().is_some_and(Stream::is_ending) {
                 let account = Arc::clone(&peer.account);
                 peer.note("ended by command", &self.common.context(&account, now_ns));
                 self.gone.push((peer.key, EndReason::EndedByCommand));
@@ -320,7 +320,7 @@ impl Worker {
         }
         // The input of a closed connection has no peer to notify.
         self.draining.retain_mut(|ended| {
-            let ended_by_command = ended.input.stream().end_requested();
+            let ended_by_command = ended.input.stream().is_ending();
             if ended_by_command {
                 ended.input.abandon();
             }

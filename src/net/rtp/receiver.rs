@@ -184,7 +184,7 @@ impl Receiver {
         let idle_ns = duration_ns(self.shared.settings.limits.idle_timeout);
         let mut done = Vec::new();
         for (slot, stream) in self.table.streams() {
-            if stream.end_requested() {
+            if stream.is_ending() {
                 let at = self.shared.since_start(now_ns);
                 stream.note("ended by command", at);
                 stream.close(&self.shared);

@@ -281,8 +281,8 @@ impl RtpStream {
     }
 
     /// Whether its end was commanded.
-    pub fn end_requested(&self) -> bool {
-        self.stream.end_requested()
+    pub fn is_ending(&self) -> bool {
+        self.stream.is_ending()
     }
 
     /// Whether it has ended and played what there was.

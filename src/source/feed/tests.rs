@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     audio::Format,
-    ledger::Account,
+    ledger::{Account, StreamState},
     queue::{Consumer, Drained, Pool},
     source::schedule::Imperfection,
 };
@@ -127,7 +127,6 @@ fn a_stream_ended_by_command_ends_while_its_ring_is_full() {
             fails: false,
         };
         let (feeds, accounts, mut consumer) = feeds(vec![endless(), endless()]);
-        let end_requests: Vec<_> = feeds.iter().map(|feed| feed.stream.end_request()).collect();
         let leases: Vec<_> = feeds.iter().map(|feed| feed.stream.lease()).collect();
         let feeders = if live {
             let ptime = Duration::from_millis(1);
@@ -144,7 +143,7 @@ fn a_stream_ended_by_command_ends_while_its_ring_is_full() {
         {
             thread::yield_now();
         }
-        end_requests[0].request();
+        accounts[0].advance(StreamState::Ending);
         while !consumer.is_closed(leases[0]).unwrap() {
             thread::yield_now();
         }

@@ -10,7 +10,7 @@ use std::{
 
 use mixpool::{
     audio::{Format, Gain, MixClock},
-    ledger::{Account, Entry, ListenerEntry, NetworkEntry},
+    ledger::{Account, Entry, ListenerEntry, NetworkEntry, StreamState},
     mixer::{Command, Limiting, Mixer, NewInput, Settings, Timing},
     net::{
         Admission, Limits, Listening, Refused, StreamRequest,
@@ -20,7 +20,7 @@ use mixpool::{
     os::now_ns,
     playout::{Delay, PlayoutSettings},
     queue::{LeaseId, Pool, Producer},
-    stream::{EndRequest, Stream},
+    stream::Stream,
     wire::audiosocket::{Message, parse},
 };
 
@@ -30,8 +30,8 @@ pub struct Front {
     settings: Settings,
     commands: Mutex<Vec<Command>>,
     accounts: Mutex<Vec<Arc<Account>>>,
-    /// How each stream is ended, in the order of the accounts.
-    ends: Mutex<Vec<(LeaseId, EndRequest)>>,
+    /// In the order of the accounts.
+    leases: Mutex<Vec<LeaseId>>,
 }
 
 impl Admission for Front {
@@ -54,8 +54,7 @@ impl Admission for Front {
         } = self.settings;
         let lease = producer.lease();
         let stream = Stream::new(producer, account, format, block_samples);
-        let end = (lease, stream.end_request());
-        self.ends.lock().unwrap().push(end);
+        self.leases.lock().unwrap().push(lease);
         Ok(stream)
     }
 
@@ -149,8 +148,8 @@ impl Desk {
         let accounts = self.front.accounts.lock().unwrap();
         let mut names = accounts.iter().map(|account| account.id());
         let index = names.position(|name| name.starts_with(id)).unwrap();
-        let (lease, end_request) = self.front.ends.lock().unwrap()[index].clone();
-        end_request.request();
+        accounts[index].advance(StreamState::Ending);
+        let lease = self.front.leases.lock().unwrap()[index];
         let command = Command::End(lease);
         self.front.commands.lock().unwrap().push(command);
     }
@@ -272,7 +271,7 @@ impl Builder {
             settings,
             commands: Mutex::default(),
             accounts: Mutex::default(),
-            ends: Mutex::default(),
+            leases: Mutex::default(),
         });
         let clock = MixClock {
             first_ns: now_ns() + 20_000_000,

@@ -9,40 +9,16 @@ use crate::{
     audio::meter,
     control::{api::status::finite, sampler::Figures},
     engine::{Admitted, LedgerReport},
-    ledger::{Entry, Network, NetworkGauges},
-    mixer::{Levels, Phase},
+    ledger::{Entry, Network, NetworkGauges, StreamState},
+    mixer::Levels,
     os::now_ns,
 };
-
-/// How far a stream has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::control::api) enum PhaseBody {
-    /// Its first frame has not come, or has not been played.
-    Waiting,
-    Playing,
-    /// It ends: what still comes of it is discarded.
-    Ending,
-    /// Its ledger is final.
-    Ended,
-}
-
-impl PhaseBody {
-    pub(super) fn of(admitted: &Admitted, levels: &Levels) -> Self {
-        match levels.phase {
-            Phase::Ended => Self::Ended,
-            _ if admitted.end_requested() => Self::Ending,
-            Phase::Waiting => Self::Waiting,
-            Phase::Playing => Self::Playing,
-        }
-    }
-}
 
 /// A stream.
 ///
 /// While it runs, its figures are read one after the other, and `in_ring_samples` is of the mixer's last
 /// look at its ring: so the two sides of the equation may be apart by the frames that are on their way.
-/// Once its phase is `ended` all figures are final, and the equation is exact.
+/// Once its state is `ended` all figures are final, and the equation is exact.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(in crate::control::api) struct StreamBody {
     /// No other stream that runs has it; one that ended may.
@@ -55,7 +31,7 @@ pub(in crate::control::api) struct StreamBody {
     pub(in crate::control::api) kind: String,
     /// Where it comes from, for people.
     pub(in crate::control::api) source: String,
-    pub(in crate::control::api) phase: PhaseBody,
+    pub(in crate::control::api) state: StreamState,
     /// Its ring in the pool. Once it has ended another stream may have it.
     pub(in crate::control::api) slot: usize,
     /// When it was admitted, since the start of the server.
@@ -97,6 +73,7 @@ impl StreamBody {
             last_packet_age_ms: figures.last_packet_age.map(milliseconds),
             ..Self::new(
                 &figures.admitted,
+                figures.state,
                 &figures.levels,
                 &figures.ledger,
                 figures.network.as_ref(),
@@ -107,12 +84,13 @@ impl StreamBody {
     /// As it is now. Whether samples are dropped of it, only snapshots know.
     pub(in crate::control::api) fn read(admitted: &Admitted, now: Duration) -> Self {
         // Before the account: of a stream that ended, the last figures are read then.
+        let state = admitted.state();
         let levels = admitted.levels();
         let account = admitted.account();
         let network = account.network().map(Network::gauges);
         let age = now.saturating_sub(admitted.at()).as_secs_f64();
-        let mut body = Self::new(admitted, &levels, &account.read(), network.as_ref());
-        if levels.phase != Phase::Ended {
+        let mut body = Self::new(admitted, state, &levels, &account.read(), network.as_ref());
+        if state != StreamState::Ended {
             body.age_s = Some(age);
             body.last_packet_age_ms = network
                 .and_then(|network| network.last_packet_age(now_ns()))
@@ -123,6 +101,7 @@ impl StreamBody {
 
     fn new(
         admitted: &Admitted,
+        state: StreamState,
         levels: &Levels,
         ledger: &Entry,
         network: Option<&NetworkGauges>,
@@ -136,7 +115,7 @@ impl StreamBody {
             number: admitted.number(),
             kind: kind(from).to_owned(),
             source: from.to_owned(),
-            phase: PhaseBody::of(admitted, levels),
+            state,
             slot: admitted.slot(),
             admitted_at_s: admitted.at().as_secs_f64(),
             age_s: None,

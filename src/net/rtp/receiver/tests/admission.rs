@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::rig::{MS, PTIME, Rig, Sender, Setup, rig};
-use crate::{ledger::Refusal, wire::rtcp};
+use crate::{
+    ledger::{Refusal, StreamState},
+    wire::rtcp,
+};
 
 const PHONE: &str = "192.0.2.1:40000";
 const OTHER: &str = "192.0.2.2:40000";
@@ -184,7 +187,7 @@ fn every_packet_that_came_is_in_one_counter() {
     let mut stray = Sender::new(OTHER, 4);
     rig.hear_for(&mut [&mut phone, &mut refused, &mut outside], 100);
     rig.hear(&mut stray);
-    rig.heard[0].end_request.request();
+    rig.heard[0].account.advance(StreamState::Ending);
     rig.hear_for(&mut [&mut phone], 10);
     rig.close();
     let received: u64 = rig
@@ -446,7 +449,7 @@ fn a_stream_ended_by_command_discards_its_waiting_packets() {
     let mut other = Sender::new(OTHER, 2);
     rig.hear_for(&mut [&mut phone, &mut other], 20);
     let before = rig.heard[0].entry();
-    rig.heard[0].end_request.request();
+    rig.heard[0].account.advance(StreamState::Ending);
     rig.hear_for(&mut [&mut phone, &mut other], 1);
     let ended = &rig.heard[0];
     assert!(ended.closed);
@@ -468,7 +471,7 @@ fn a_sender_of_an_ended_stream_is_refused_until_it_is_silent() {
     let mut rig = rig();
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 10);
-    rig.heard[0].end_request.request();
+    rig.heard[0].account.advance(StreamState::Ending);
     rig.pass(1);
     // It goes on for longer than a silence must be, with short ones in between.
     rig.hear_for(&mut [&mut phone], 300);

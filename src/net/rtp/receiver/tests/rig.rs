@@ -17,7 +17,7 @@ use crate::{
     },
     playout::{Delay, PlayoutSettings},
     queue::{Consumer, LeaseId, Pool, Producer},
-    stream::{EndRequest, Stream},
+    stream::Stream,
     wire::{payload::PayloadMap, rtp::Packet},
 };
 
@@ -30,7 +30,7 @@ pub const BLOCK: usize = 160;
 struct TestAdmission {
     pool: Pool,
     format: Format,
-    admitted: Mutex<Vec<(Arc<Account>, LeaseId, EndRequest)>>,
+    admitted: Mutex<Vec<(Arc<Account>, LeaseId)>>,
 }
 
 impl Admission for TestAdmission {
@@ -39,10 +39,7 @@ impl Admission for TestAdmission {
         let account = Arc::new(Account::with_network(request.id));
         let lease = producer.lease();
         let stream = Stream::new(producer, Arc::clone(&account), self.format, BLOCK);
-        self.admitted
-            .lock()
-            .unwrap()
-            .push((account, lease, stream.end_request()));
+        self.admitted.lock().unwrap().push((account, lease));
         Ok(stream)
     }
 
@@ -55,7 +52,6 @@ impl Admission for TestAdmission {
 pub struct Heard {
     pub account: Arc<Account>,
     lease: LeaseId,
-    pub end_request: EndRequest,
     /// Samples of the sender, by their place in the mix.
     pub audio: BTreeMap<u64, i16>,
     pub closed: bool,
@@ -265,11 +261,10 @@ impl Rig {
     /// Takes all frames from the rings, and checks all accounts.
     fn mix(&mut self) {
         let admitted = self.server.admitted.lock().unwrap();
-        for (account, lease, end_request) in &admitted[self.heard.len()..] {
+        for (account, lease) in &admitted[self.heard.len()..] {
             self.heard.push(Heard {
                 account: Arc::clone(account),
                 lease: *lease,
-                end_request: end_request.clone(),
                 audio: BTreeMap::new(),
                 closed: false,
             });
