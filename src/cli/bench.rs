@@ -1,60 +1,132 @@
 //! `mixpool bench`: how many streams this machine can take.
 //!
-//! Real servers with real ingest threads, in real time, at growing stream counts until one fails; then
-//! the gap is narrowed down. Beside them the bare timer, so that the machine's own jitter is not taken
-//! for the mixer's.
+//! Servers with their ingest threads run in real time at growing stream counts until one fails; then
+//! the gap is narrowed down. The bare timer runs before them, so that the machine's own jitter is not
+//! taken for the mixer's.
 
 mod answer;
-mod arguments;
-mod cpu;
 mod fit;
-mod interrupt;
-mod plot;
 mod report;
 mod search;
 mod setup;
 mod step;
-mod table;
+mod text;
 mod timer;
 
 use std::{
+    cell::Cell,
     process::ExitCode,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use mixpool::{
+    audio::format::{CHANNELS_MAX, RATE_HZ_MAX, RATE_HZ_MIN},
+    source::Waveform,
+};
 
 use answer::{Answer, End};
-pub use arguments::Arguments;
-use fit::Fit;
-use interrupt::Interrupt;
 use report::{BenchReport, StepReport};
 use search::Search;
 use setup::Setup;
 use step::Step;
 use timer::TimerReport;
 
-use super::{results::ResultFile, status::INTERRUPTED};
+use super::{common::THREADS, findings::Output, status::INTERRUPTED, units};
 
-/// Runs the bench and prints what it found.
+/// Most streams that are ever tried: no pool has more rings.
+const STREAMS_MAX: u32 = 1 << 20;
+
+/// Longest step: the rings that it fills take memory of the machine.
+const STEP_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A step runs the server of `serve --synthetic` in real time, without a recording: its pool, its ingest threads and
+its mixer thread. The streams begin one after the other in the first part of the step, and their frames are spread
+over the period. Processor figures are of the rest of the step, while all streams play.
+
+A step fails if a sample was dropped, if a ledger did not balance, if the mix fell behind by more than the
+playout delay of 100ms and a tick, or if more ticks were late than the bare timer's: a thread that only waits
+for the same period, for as long, before the first step. A tick is late if it begins after the next one is due.
+A step that fails is run once more, and the second run decides.
+
+Streams are doubled until a step fails, or --streams-limit or a limit of the host is reached; then the gap is
+halved until the count that failed is at most a tenth above the one that held.
+
+Silence costs next to nothing to make, and mixing costs the same for all samples. So the ingest figure is that of
+frames, their checksums and their publishing; the cost of your sources comes on top of it.
+
+Examples:
+  mixpool bench
+  mixpool bench --ptime 5ms --rate 48000 --channels 2 --plot bench.svg
+  mixpool bench --quick --json")]
+pub struct Arguments {
+    /// Samples per second of the mix
+    #[arg(long, default_value_t = 8000, value_name = "HZ",
+          value_parser = units::count(RATE_HZ_MIN..=RATE_HZ_MAX))]
+    rate: u32,
+
+    /// Channels of the mix: 1 or 2
+    #[arg(long, default_value_t = 1, value_name = "COUNT",
+          value_parser = units::count(1..=CHANNELS_MAX))]
+    channels: u16,
+
+    /// Length of a frame and of a tick
+    #[arg(long, default_value = "20ms", value_parser = units::duration, value_name = "DURATION")]
+    ptime: Duration,
+
+    /// Bytes of each ring: a power of two
+    #[arg(long, default_value = "1MiB", value_parser = units::bytes, value_name = "SIZE")]
+    ring_size: usize,
+
+    /// Threads that feed the streams
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = units::count(THREADS))]
+    ingest_threads: u16,
+
+    /// Waveform of the streams: silence, impulse, sine, sweep, white, pink or speech
+    #[arg(long, default_value_t = Waveform::Silence, value_name = "KIND")]
+    waveform: Waveform,
+
+    /// Streams of the first step [default: 1000, or --streams-limit if that is less]
+    #[arg(long, value_name = "COUNT", value_parser = units::count(1..=STREAMS_MAX))]
+    start: Option<u32>,
+
+    /// Most streams to try
+    #[arg(long, default_value_t = STREAMS_MAX, value_name = "COUNT",
+          value_parser = units::count(1..=STREAMS_MAX))]
+    streams_limit: u32,
+
+    /// For how long all streams of a step play: at least 10 ticks, at most 1min
+    #[arg(long, default_value = "3s", value_parser = step_duration, value_name = "DURATION")]
+    step_duration: Duration,
+
+    /// Rough answer within 10 s, from steps of 500ms
+    #[arg(long, conflicts_with = "step_duration")]
+    quick: bool,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+fn step_duration(text: &str) -> Result<Duration> {
+    match units::run_time(text)? {
+        step if step > STEP_MAX => bail!("a step is at most 1min; write it as 500ms or 3s"),
+        step => Ok(step),
+    }
+}
+
+/// Runs the bench and publishes its results.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let setup = Setup::new(arguments)?;
-    // A picture that cannot be written is known before the bench.
-    let picture = arguments
-        .plot
-        .as_deref()
-        .map(ResultFile::picture)
-        .transpose()?;
+    let picture = arguments.output.prepare()?;
     let interrupt = Interrupt::handle()?;
     let report = Bench::new(setup, &interrupt)?.run()?;
-    super::print(&if arguments.json {
-        serde_json::to_string_pretty(&report)?
-    } else {
-        table::text(&report)
-    })?;
-    if let Some(picture) = picture {
-        picture.write_picture(&plot::svg(&report)?)?;
-    }
+    arguments.output.publish(&report, picture)?;
     Ok(exit_code(&report))
 }
 
@@ -83,7 +155,7 @@ struct Bench<'a> {
     /// The host's limit that stands before more streams.
     limit: Option<String>,
     steps: Vec<StepReport>,
-    /// What the last step took beside its own time: building and taking down.
+    /// Time of the last step beyond its run time: building and taking down.
     overhead: Duration,
 }
 
@@ -92,26 +164,24 @@ struct Bench<'a> {
 enum Run {
     Held,
     Failed,
-    /// The host does not let it begin.
+    /// A limit of the host is below its needs.
     Refused,
     Ended(End),
 }
 
 impl<'a> Bench<'a> {
     fn new(setup: Setup, interrupt: &'a Interrupt) -> Result<Self> {
-        let Fit { streams, limit } = Fit::of(&setup);
-        if streams == 0 {
-            let limit = limit.unwrap_or_default();
+        if let Some(limit) = fit::limit(&setup, 1) {
             bail!("not even one stream fits this host: {limit}");
         }
         Ok(Self {
             setup,
             interrupt,
-            cores: cpu::cores(),
+            cores: step::cores(),
             begun: Instant::now(),
             timer: None,
-            search: Search::new(setup.start, streams),
-            limit,
+            search: Search::new(setup.start, setup.streams_limit),
+            limit: None,
             steps: Vec::new(),
             overhead: Duration::ZERO,
         })
@@ -125,7 +195,7 @@ impl<'a> Bench<'a> {
         Ok(self.report(end))
     }
 
-    /// Tries stream counts until the answer is known, or the bench is to end.
+    /// Tries stream counts until the answer is known, or time or a signal ends the bench.
     fn find(&mut self) -> Result<End> {
         while let Some(streams) = self.search.next() {
             if let Some(end) = self.try_count(streams)? {
@@ -154,7 +224,7 @@ impl<'a> Bench<'a> {
 
     /// Runs one step, unless the bench is to end.
     fn run_step(&mut self, streams: usize, attempt: u32) -> Result<Run> {
-        if self.interrupt.is_heard() {
+        if self.interrupt.is_set() {
             return Ok(Run::Ended(End::Interrupted));
         }
         if !self.has_time() {
@@ -173,13 +243,13 @@ impl<'a> Bench<'a> {
         self.overhead = begun.elapsed().saturating_sub(self.setup.run_time());
         let allowed = self.timer.as_ref().map_or(0, |timer| timer.late_ticks);
         let step = StepReport::new(&self.setup, attempt, allowed, &measured);
-        tracing::info!("{}", table::line(&step));
+        tracing::info!("{}", text::line(&step));
         let run = if step.holds { Run::Held } else { Run::Failed };
         self.steps.push(step);
         Ok(run)
     }
 
-    /// Whether another step may begin. The first one always may; the next may have twice the streams.
+    /// Whether another step may begin. The first always may; the next may take twice the overhead.
     fn has_time(&self) -> bool {
         let step = self.setup.run_time() + 2 * self.overhead;
         self.steps.is_empty()
@@ -199,5 +269,47 @@ impl<'a> Bench<'a> {
             end,
         );
         BenchReport::new(&self.setup, self.cores, self.timer, self.steps, answer, end)
+    }
+}
+
+/// Ctrl-C and SIGTERM: they end the bench with the steps measured so far.
+#[derive(Debug)]
+struct Interrupt {
+    signals: Receiver<()>,
+    /// Whether one came.
+    is_set: Cell<bool>,
+}
+
+impl Interrupt {
+    /// Handles both from now on. A second one ends the program at once.
+    fn handle() -> Result<Self> {
+        let (sender, signals) = mpsc::channel();
+        let before = AtomicBool::new(false);
+        ctrlc::set_handler(move || {
+            if before.swap(true, Ordering::Relaxed) {
+                std::process::exit(INTERRUPTED.into());
+            }
+            // The receiver is gone while the results are printed.
+            let _ = sender.send(());
+        })
+        .context("cannot handle Ctrl-C and SIGTERM")?;
+        Ok(Self {
+            signals,
+            is_set: Cell::new(false),
+        })
+    }
+
+    /// Sleeps until a signal, at most `time`. Returns whether one came, then or before.
+    fn sleep(&self, time: Duration) -> bool {
+        if !self.is_set.get() {
+            let slept = self.signals.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+            self.is_set.set(!slept);
+        }
+        self.is_set.get()
+    }
+
+    /// Whether a signal came.
+    fn is_set(&self) -> bool {
+        self.sleep(Duration::ZERO)
     }
 }

@@ -8,6 +8,7 @@ mod bench;
 mod common;
 mod config;
 mod drops;
+mod findings;
 mod http;
 mod manual;
 mod network;
@@ -53,7 +54,7 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Mix WAV files, each a stream of its own: in real time, faster, or as fast as possible
     Replay(Box<replay::Arguments>),
-    /// Measure drop rates under a slow consumer: one run, or a sweep of delays and ring sizes
+    /// Measure drop rates under a slow consumer: where drops begin, one run, or a sweep
     Drops(drops::Arguments),
     /// Compute memory, mappings and descriptors for a number of streams, and check this host
     Plan(plan::Arguments),

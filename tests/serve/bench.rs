@@ -256,7 +256,7 @@ fn the_table_and_the_picture_show_each_count_and_the_answer() {
         "lateness p99",
         "bare timer p99",
         "the period, 20 ms",
-        "100 %",
+        "100%",
         "20 ms",
     ] {
         assert!(svg.contains(shown), "{shown} is missing");

@@ -106,6 +106,33 @@ fn messages_of_the_largest_size_pass_through() {
 }
 
 #[test]
+fn by_default_a_series_of_delays_shows_where_drops_begin() {
+    let series = json("--duration 30ms --producers 2");
+    let delays = series["runs"].as_array().unwrap().iter().map(|run| {
+        assert_run_agrees(run, 2);
+        number(run, "consumer_delay_ns")
+    });
+    let delays: Vec<_> = delays.collect();
+    assert!(delays.is_sorted() && delays.len() > 5, "{delays:?}");
+    let knee = &series["knees"][0];
+    let endless = number(knee, "endless_delay_ns");
+    assert_eq!(endless, 200_000);
+    assert!(delays[0] < endless && endless < delays[delays.len() - 1]);
+    for edge in ["measured", "predicted"] {
+        let holds = knee[edge]["holds_at_delay_ns"].as_u64();
+        let drops = knee[edge]["drops_at_delay_ns"].as_u64();
+        assert!(holds.is_some() || drops.is_some(), "{knee}");
+        assert!(drops.is_none_or(|drops| holds < Some(drops)), "{knee}");
+    }
+    for key in ["version", "command", "host", "utc"] {
+        assert!(series[key].is_string(), "{key}");
+    }
+    let output = drops("--duration 30ms").assert().success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("drops begin at a consumer delay"), "{text}");
+}
+
+#[test]
 fn a_sweep_runs_every_delay_with_every_ring_size() {
     let sweep = json(
         "--sweep --sweep-delays 0s,50us --sweep-ring-sizes 4KiB,16KiB,64KiB --producers 2 \
@@ -138,8 +165,8 @@ fn a_picture_has_a_title_a_legend_and_axes_with_units() {
         "Messages dropped under a slow consumer",
         "Consumer delay per message",
         "Messages dropped (% of offered)",
-        "20 µs",
-        "100 %",
+        "20us",
+        "100%",
         "4.0KiB",
         "16.0KiB",
         "measured",
@@ -195,7 +222,8 @@ fn wrong_usage_exits_with_2_and_names_the_flag() {
         ("--messages 18446744073709551615 --rate 1", "--messages"),
         ("--messages 5 --duration 1s", "--duration"),
         ("--rate 0", "--rate"),
-        ("--plot drops.svg", "--sweep"),
+        ("--plot drops.svg --consumer-delay 5us", "--plot"),
+        ("--plot drops.svg --rate max", "--rate max"),
         ("--sweep-delays 1us", "--sweep"),
         ("--sweep --ring-size 4KiB", "--ring-size"),
         ("--sweep --sweep-ring-sizes 4KiB,5000", "--sweep-ring-sizes"),

@@ -1,40 +1,37 @@
-//! What the steps come to: how many streams, with which margin, and what bounds them.
-
-#[cfg(test)]
-mod tests;
+//! The answer: the number of streams, the margin, and the bound.
 
 use serde::Serialize;
 
-use super::{report::StepReport, search::Search, setup::Setup, table::percent};
+use super::{report::StepReport, search::Search, setup::Setup, text::percent};
 use crate::cli::{table::grouped, units::show_ns};
 
-/// What else runs on a machine is worth a word if it takes this part of the cores.
+/// Other programs are worth a word if they take this part of the cores.
 const NOTABLE: f64 = 0.1;
 
-/// What is used to this part of what it has is at its limit.
+/// A thread or the cores are at their limit if they are used to this part.
 const BUSY: f64 = 0.85;
 
 /// The answer.
 #[derive(Debug, Serialize)]
 pub(super) struct Answer {
-    /// The most that held. Null if none did.
+    /// Most streams that held. Null if none did.
     pub(super) streams: Option<usize>,
-    /// The least count that did not. Null if all did.
+    /// Least streams that failed. Null if all held.
     pub(super) fails_at_streams: Option<usize>,
     pub(super) bound: Bound,
     /// The host's limit, where that is the bound.
     pub(super) limit: Option<String>,
-    /// All of it in a sentence or three.
+    /// The answer in up to four sentences.
     pub(super) text: String,
 }
 
-/// What stands in the way of more streams.
+/// The limit to more streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Bound {
     /// The mixer's one thread.
     Mixer,
-    /// All cores, by whatever ran on them.
+    /// All cores, by all that ran on them.
     Cores,
     /// The ingest threads.
     Ingest,
@@ -42,11 +39,11 @@ pub(super) enum Bound {
     HostLimit,
     /// `--streams-limit`.
     StreamsLimit,
-    /// Neither threads nor cores were at their limit: something else held them up.
+    /// Neither threads nor cores were at their limit.
     Unknown,
     /// The bench ended before a step failed: `--quick`.
     Time,
-    /// The same, by a signal.
+    /// A signal ended the bench before a step failed.
     Interrupt,
 }
 
@@ -59,7 +56,7 @@ pub(super) enum End {
 }
 
 impl Answer {
-    /// `limit` is the host's that the search ran into, if it did.
+    /// `limit` is the host's, if the search reached it.
     pub(super) fn new(
         setup: &Setup,
         cores: usize,
@@ -75,7 +72,7 @@ impl Answer {
                 .find(|step| Some(step.streams) == streams)
         };
         let held = of(search.held());
-        // Without a step it is the host that refused them.
+        // Without a step the host refused the count.
         let failed = of(search.failed());
         let bound = match (search.failed(), failed) {
             (Some(_), Some(failed)) => bound_of(setup, cores, failed),
@@ -83,7 +80,6 @@ impl Answer {
             (None, _) => match end {
                 End::TimeUp => Bound::Time,
                 End::Interrupted => Bound::Interrupt,
-                End::Found if limit.is_some() => Bound::HostLimit,
                 End::Found => Bound::StreamsLimit,
             },
         };
@@ -115,10 +111,10 @@ impl Answer {
     }
 }
 
-/// What was at its limit when a step failed.
+/// The resource at its limit when a step failed.
 fn bound_of(setup: &Setup, cores: usize, failed: &StepReport) -> Bound {
     let [mixer, ingest, others] = used(failed);
-    // First what no machine of more cores would better.
+    // The mixer first: more cores would not help it.
     if mixer >= BUSY {
         Bound::Mixer
     } else if mixer + ingest + others >= BUSY * cores as f64 {
@@ -130,7 +126,7 @@ fn bound_of(setup: &Setup, cores: usize, failed: &StepReport) -> Bound {
     }
 }
 
-/// Of one core: mixer, ingest, and all else.
+/// Mixer, ingest and all else, in cores.
 fn used(step: &StepReport) -> [f64; 3] {
     [
         step.mixer_cpu_percent,
@@ -140,7 +136,7 @@ fn used(step: &StepReport) -> [f64; 3] {
     .map(|percent| percent / 100.0)
 }
 
-/// How much was left when a step held.
+/// The margin of a step that held.
 fn margin(setup: &Setup, held: &StepReport) -> String {
     format!(
         "{} streams: the mixer used {} of a core, ingest {}; the longest tick took {} of {}.",
@@ -152,7 +148,7 @@ fn margin(setup: &Setup, held: &StepReport) -> String {
     )
 }
 
-/// What bounds them, and by how much.
+/// The bound, and by how much.
 fn explanation(
     setup: &Setup,
     cores: usize,
@@ -179,8 +175,8 @@ fn explanation(
             )
         }
         Bound::Ingest => format!(
-            "Ingest bounds them: its threads, {} of them, used {ingest} of a core there; more \
-             --ingest-threads may bring more.",
+            "Ingest bounds them: its threads, {} of them, used {ingest} of a core there; try more \
+             --ingest-threads.",
             setup.ingest_threads
         ),
         Bound::Unknown => format!(
@@ -191,5 +187,138 @@ fn explanation(
         Bound::StreamsLimit => "More were not tried: --streams-limit.".to_owned(),
         Bound::Time => "The time of --quick was up before a step failed.".to_owned(),
         Bound::Interrupt => "It was interrupted before a step failed.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::bench::setup::tests::setup;
+
+    const CORES: usize = 4;
+
+    fn step(streams: usize, holds: bool, [mixer, ingest, others]: [f64; 3]) -> StepReport {
+        StepReport {
+            streams,
+            holds,
+            failures: if holds {
+                Vec::new()
+            } else {
+                vec!["3 late ticks".to_owned()]
+            },
+            mixer_cpu_percent: mixer,
+            ingest_cpu_percent: ingest,
+            others_cpu_percent: Some(others),
+            ..StepReport::default()
+        }
+    }
+
+    /// Of a search up to 4000 streams that ran these steps.
+    fn answer(steps: &[StepReport], limit: Option<&str>, end: End) -> Answer {
+        let mut search = Search::new(1000, 4000);
+        for step in steps {
+            search.note(step.streams, step.holds);
+        }
+        let setup = setup("").unwrap();
+        Answer::new(&setup, CORES, &search, steps, limit.map(str::to_owned), end)
+    }
+
+    #[test]
+    fn the_resource_at_its_limit_in_a_failed_step_is_the_bound() {
+        for (used, bound) in [
+            ([90.0, 150.0, 0.0], Bound::Mixer),
+            ([90.0, 150.0, 160.0], Bound::Mixer),
+            ([60.0, 180.0, 110.0], Bound::Cores),
+            ([60.0, 180.0, 0.0], Bound::Ingest),
+            ([60.0, 60.0, 60.0], Bound::Unknown),
+        ] {
+            let held = step(1000, true, [50.0, 50.0, 0.0]);
+            let found = answer(&[held, step(1100, false, used)], Some("memory"), End::Found);
+            assert_eq!(found.bound, bound, "{used:?}");
+            assert_eq!(
+                (found.streams, found.fails_at_streams),
+                (Some(1000), Some(1100))
+            );
+            assert_eq!(found.limit, None);
+            assert!(
+                found.text.contains("1 100 had 3 late ticks."),
+                "{}",
+                found.text
+            );
+        }
+    }
+
+    #[test]
+    fn the_second_run_of_a_count_decides() {
+        let mut again = step(1000, true, [30.0, 20.0, 0.0]);
+        again.attempt = 2;
+        let found = answer(
+            &[
+                step(1000, false, [70.0; 3]),
+                again,
+                step(2000, false, [90.0; 3]),
+            ],
+            None,
+            End::Found,
+        );
+        assert!(
+            found
+                .text
+                .starts_with("1 000 streams: the mixer used 30% of a core, ingest 20%"),
+            "{}",
+            found.text
+        );
+    }
+
+    #[test]
+    fn without_a_failure_the_end_of_the_search_is_the_bound() {
+        let all = [step(4000, true, [50.0; 3])];
+        for (steps, limit, end, bound, words) in [
+            (
+                &all[..],
+                None,
+                End::Found,
+                Bound::StreamsLimit,
+                "--streams-limit",
+            ),
+            (&all, Some("vmas"), End::TimeUp, Bound::Time, "--quick"),
+            (
+                &all,
+                None,
+                End::Interrupted,
+                Bound::Interrupt,
+                "interrupted",
+            ),
+            (&[], None, End::Interrupted, Bound::Interrupt, "No step"),
+        ] {
+            let found = answer(steps, limit, end);
+            assert_eq!(found.bound, bound);
+            assert_eq!(found.fails_at_streams, None);
+            assert!(found.text.contains(words), "{}", found.text);
+            assert_eq!(found.limit.is_some(), bound == Bound::HostLimit);
+        }
+    }
+
+    #[test]
+    fn a_count_that_the_host_refuses_bounds_those_below() {
+        let mut search = Search::new(1000, 4000);
+        search.note(1000, true);
+        search.note(1050, false);
+        let steps = [step(1000, true, [50.0; 3])];
+        let limit = Some("vmas: 1051 needed".to_owned());
+        let setup = setup("").unwrap();
+        let found = Answer::new(&setup, CORES, &search, &steps, limit.clone(), End::Found);
+        assert_eq!((found.bound, found.limit), (Bound::HostLimit, limit));
+    }
+
+    #[test]
+    fn where_none_hold_the_least_that_failed_is_named() {
+        let found = answer(&[step(1, false, [1.0; 3])], None, End::Found);
+        assert_eq!((found.streams, found.fails_at_streams), (None, Some(1)));
+        assert!(
+            found
+                .text
+                .starts_with("Fewer than 1 streams. 1 had 3 late ticks.")
+        );
     }
 }

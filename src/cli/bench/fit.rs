@@ -1,4 +1,4 @@
-//! How many streams the host lets a step have, and which limit stands before more.
+//! The limit of this host that a number of streams would exceed.
 
 use std::fs;
 
@@ -6,8 +6,8 @@ use mixpool::queue::{Host, LimitCheck, PoolPlan};
 
 use super::setup::Setup;
 
-/// Left to what the process has beside the pool: mappings and addresses of each thread's stack and
-/// heap, and of large blocks of heap.
+/// Needs of the process beside the pool: mappings and addresses of each thread's stack and heap, and
+/// of large blocks of heap.
 const VMAS_PER_THREAD: u64 = 4;
 const VMAS_BESIDE: u64 = 64;
 const ADDRESSES_PER_THREAD: u64 = 4 << 20;
@@ -16,51 +16,12 @@ const ADDRESSES_BESIDE: u64 = 64 << 20;
 /// Heap of a stream beside its ring: its source, account, schedule and report.
 const HEAP_BYTES_PER_STREAM: u64 = 2048;
 
-/// The most streams that fit, and what says that one more does not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fit {
-    pub(super) streams: usize,
-    /// `None`: it is `--streams-limit`.
-    pub(super) limit: Option<String>,
-}
-
-impl Fit {
-    /// On this host.
-    pub(super) fn of(setup: &Setup) -> Self {
-        Self::on(setup, &host(setup), available_bytes())
-    }
-
-    /// Pure arithmetic; every need grows with the streams, so the counts that fit come first.
-    fn on(setup: &Setup, host: &Host, available: Option<u64>) -> Self {
-        let limit = |streams| first_limit(setup, host, available, streams);
-        if limit(setup.streams_limit).is_none() {
-            return Self {
-                streams: setup.streams_limit,
-                limit: None,
-            };
-        }
-        let (mut most, mut too_many) = (0, setup.streams_limit);
-        while too_many - most > 1 {
-            let middle = most + (too_many - most) / 2;
-            if limit(middle).is_none() {
-                most = middle;
-            } else {
-                too_many = middle;
-            }
-        }
-        Self {
-            streams: most,
-            limit: limit(too_many),
-        }
-    }
-}
-
-/// The limit of this host that so many streams would pass now, if there is one.
+/// The first limit of this host that so many streams would exceed now.
 pub(super) fn limit(setup: &Setup, streams: usize) -> Option<String> {
     first_limit(setup, &host(setup), available_bytes(), streams)
 }
 
-/// This host, less what the process needs beside the pool.
+/// This host, less the needs of the process beside the pool.
 fn host(setup: &Setup) -> Host {
     let mut host = Host::detect();
     let threads = setup.ingest_threads as u64 + 1;
@@ -72,7 +33,7 @@ fn host(setup: &Setup) -> Host {
     host
 }
 
-/// The first limit that so many streams would pass.
+/// Pure arithmetic for [`limit`].
 fn first_limit(
     setup: &Setup,
     host: &Host,
@@ -83,8 +44,8 @@ fn first_limit(
         Ok(plan) => plan,
         Err(impossible) => return Some(impossible.to_string()),
     };
-    // The plan knows what the machine has; other programs have some of it. A step takes what its
-    // frames touch.
+    // The plan knows the memory of the machine; other programs have some of it. A step takes the part
+    // of its rings that its frames touch.
     let each = setup.touched_bytes() + HEAP_BYTES_PER_STREAM;
     let touched = LimitCheck::new(
         "available_bytes",
@@ -101,7 +62,7 @@ fn first_limit(
         .map(|check| check.to_string())
 }
 
-/// Memory that programs may still take without pushing others out; `None` if the host does not tell.
+/// Memory that programs may take without swapping others out; `None` if the host does not say.
 fn available_bytes() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let line = meminfo
@@ -128,54 +89,36 @@ mod tests {
         host
     }
 
-    #[test]
-    fn without_limits_the_flag_is_the_limit() {
-        let setup = setup("--streams-limit 5000").unwrap();
-        let fit = Fit::on(&setup, &host(), None);
-        assert_eq!((fit.streams, fit.limit), (5000, None));
+    fn limit(flags: &str, host: &Host, available: Option<u64>, streams: usize) -> Option<String> {
+        first_limit(&setup(flags).unwrap(), host, available, streams)
     }
 
     #[test]
-    fn the_first_limit_of_the_host_is_found_exactly_and_named() {
-        let setup = setup("").unwrap();
+    fn the_first_limit_of_the_host_is_exact_and_named() {
         let mut host = host();
+        assert_eq!(limit("", &host, None, 5000), None);
         host.vmas = Some(3001);
         // A mapping for each ring, and one.
-        let fit = Fit::on(&setup, &host, None);
-        assert_eq!(fit.streams, 3000);
-        assert!(fit.limit.unwrap().starts_with("vmas"));
-    }
-
-    #[test]
-    fn memory_that_other_programs_have_is_not_there() {
-        let setup = setup("").unwrap();
-        let fit = Fit::on(&setup, &host(), Some(1 << 30));
-        let limit = fit.limit.unwrap();
-        assert!(limit.starts_with("available_bytes"), "{limit}");
-        let most = (1 << 30) / setup.touched_bytes();
-        assert!(
-            (most / 2..most).contains(&(fit.streams as u64)),
-            "{fit:?}",
-            fit = fit.streams
-        );
-    }
-
-    #[test]
-    fn a_host_that_fits_nothing_says_so() {
-        let setup = setup("").unwrap();
-        let mut host = host();
+        assert_eq!(limit("", &host, None, 3000), None);
+        let found = limit("", &host, None, 3001).unwrap();
+        assert!(found.starts_with("vmas"), "{found}");
         host.address_space_bytes = Some(0);
-        let fit = Fit::on(&setup, &host, None);
-        assert_eq!(fit.streams, 0);
-        assert!(fit.limit.unwrap().contains("ulimit -v"));
+        let found = limit("", &host, None, 1).unwrap();
+        assert!(found.contains("ulimit -v"), "{found}");
     }
 
     #[test]
-    fn what_no_process_can_address_is_a_limit_too() {
-        let setup = setup("--ring-size 4GiB").unwrap();
-        let fit = Fit::on(&setup, &host(), None);
-        assert!((1..1 << 20).contains(&fit.streams));
-        assert!(fit.limit.unwrap().contains("address space"));
+    fn memory_of_other_programs_is_not_available() {
+        let most = (1 << 30) / setup("").unwrap().touched_bytes() as usize;
+        assert_eq!(limit("", &host(), Some(1 << 30), most / 2), None);
+        let found = limit("", &host(), Some(1 << 30), most).unwrap();
+        assert!(found.starts_with("available_bytes"), "{found}");
+    }
+
+    #[test]
+    fn the_address_space_of_a_process_is_a_limit() {
+        let found = limit("--ring-size 4GiB", &host(), None, 1 << 20).unwrap();
+        assert!(found.contains("address space"), "{found}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use mixpool::{
     source::Waveform,
 };
 
-use super::arguments::Arguments;
+use super::Arguments;
 use crate::cli::{WrongUsage, common, units};
 
 /// Streams of the first step, unless told.

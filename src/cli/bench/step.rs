@@ -1,6 +1,12 @@
-//! One step: a real server with real ingest threads, in real time, for as long as a step takes.
+//! One step: a server with its ingest threads in real time, the processor time of its threads, and the
+//! memory of the process.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use mixpool::{
@@ -10,30 +16,27 @@ use mixpool::{
     source::{Feed, Feeders, Imperfection, Schedule, synthetic},
 };
 
-use super::{
-    cpu::{self, CpuTimes},
-    fit,
-    interrupt::Interrupt,
-    setup::Setup,
-};
+use nix::unistd::{SysconfVar, sysconf};
+
+use super::{Interrupt, fit, setup::Setup};
 
 /// How a step ended.
 #[derive(Debug)]
 pub(super) enum Step {
     /// It ran for its whole time.
     Done(Box<Measured>),
-    /// The host does not let the pool be built, by this limit.
+    /// This limit of the host is below the needs of the pool.
     Refused(String),
     Interrupted,
 }
 
-/// What was measured of a step.
+/// The measurements of a step.
 #[derive(Debug)]
 pub(super) struct Measured {
     pub(super) report: Report,
-    /// While all streams played, ...
+    /// While all streams played.
     pub(super) cpu: CpuTimes,
-    /// ... for so long.
+    /// The time for which all streams played.
     pub(super) elapsed: Duration,
     /// How far the mix fell behind in that time: a tick or less if all goes well.
     pub(super) behind: Duration,
@@ -43,7 +46,7 @@ pub(super) struct Measured {
 
 /// Runs `streams` streams for the time of a step.
 pub(super) fn run(setup: &Setup, streams: usize, interrupt: &Interrupt) -> Result<Step> {
-    // What ended before may have left its heap behind: the host is asked each time.
+    // The step before may have left heap behind: the host is asked each time.
     if let Some(limit) = fit::limit(setup, streams) {
         return Ok(Step::Refused(limit));
     }
@@ -70,7 +73,7 @@ pub(super) fn run(setup: &Setup, streams: usize, interrupt: &Interrupt) -> Resul
         begun.elapsed(),
         self::mixed(&running) - mixed,
     );
-    let resident_bytes = cpu::resident_bytes();
+    let resident_bytes = resident_bytes();
     let report = running.finish(feeders);
     if interrupted {
         return Ok(Step::Interrupted);
@@ -89,14 +92,14 @@ fn mixed(running: &Running) -> u64 {
     running.status().ledger.mixed
 }
 
-/// How much of every stream so many samples of all are.
+/// The time of each stream that a number of samples of all streams is.
 fn played(setup: &Setup, streams: usize, samples: u64) -> Duration {
     let per_second = f64::from(setup.format.rate_hz()) * f64::from(setup.format.channels());
     Duration::from_secs_f64(samples as f64 / (per_second * streams as f64))
 }
 
-/// The streams: they come one after the other, so that neither their first frames nor the pages that
-/// they fill next fall on one tick.
+/// The streams. They begin one after the other, so that their first frames do not fall on one tick, nor
+/// the pages that they fill next.
 fn feeds(setup: &Setup, server: &Server, streams: usize) -> Result<Vec<(Feed, Schedule)>> {
     const SEED: u64 = 1;
     let level = synthetic::level_dbfs(streams);
@@ -110,4 +113,169 @@ fn feeds(setup: &Setup, server: &Server, streams: usize) -> Result<Vec<(Feed, Sc
             Ok((Feed::new(stream, Box::new(source)), schedule))
         })
         .collect()
+}
+
+/// Processor time so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct CpuTimes {
+    pub(super) mixer: Duration,
+    /// Of all ingest threads.
+    pub(super) ingest: Duration,
+    /// Of all that runs on the cores that this process may use, the two above too. `None` if the host
+    /// counts only more cores together.
+    pub(super) machine: Option<Duration>,
+}
+
+impl CpuTimes {
+    /// Of the threads of this process that live now, by their names. Opens two files for each; takes
+    /// some 100 us.
+    pub(super) fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let mut times = Self {
+            machine: busy(&stat, cores()),
+            ..Self::default()
+        };
+        let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
+        for task in tasks.flatten() {
+            let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            match name.trim_end() {
+                "mixer" => times.mixer += cpu_time(&task.path()),
+                name if name.starts_with("ingest-") => times.ingest += cpu_time(&task.path()),
+                _ => {}
+            }
+        }
+        times
+    }
+
+    /// Used since then.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            mixer: self.mixer.saturating_sub(before.mixer),
+            ingest: self.ingest.saturating_sub(before.ingest),
+            machine: self
+                .machine
+                .zip(before.machine)
+                .map(|(now, before)| now.saturating_sub(before)),
+        }
+    }
+}
+
+/// Processor time of a thread; zero if it has just ended.
+fn cpu_time(task: &Path) -> Duration {
+    let read = |file: &str| fs::read_to_string(task.join(file)).unwrap_or_default();
+    // Without schedstat the kernel counts in hundredths of a second.
+    scheduled(&read("schedstat"))
+        .or_else(|| charged(&read("stat")))
+        .unwrap_or_default()
+}
+
+/// The first figure of `schedstat`: nanoseconds.
+fn scheduled(schedstat: &str) -> Option<Duration> {
+    let nanos = schedstat.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanos))
+}
+
+/// User and system time of `stat`, in ticks of 1/100 s: fields 14 and 15, and the name before them,
+/// field 2, is in brackets and may hold any character.
+fn charged(stat: &str) -> Option<Duration> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis(10 * (user + system)))
+}
+
+/// Cores that this process may use.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The first line of `/proc/stat`, of all cores together, in ticks of 1/100 s: all but the fields for idle
+/// and for waiting for disks. Time of guests of this machine is contained in two of them.
+fn busy(stat: &str, cores: usize) -> Option<Duration> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?;
+    let of_each = stat.lines().skip(1).filter(|line| line.starts_with("cpu"));
+    if of_each.count() != cores {
+        return None;
+    }
+    let fields: Vec<u64> = fields
+        .split_whitespace()
+        .map_while(|field| field.parse().ok())
+        .collect();
+    let [user, nice, system, _idle, _disk, irq, softirq, steal, ..] = fields[..] else {
+        return None;
+    };
+    let ticks = user + nice + system + irq + softirq + steal;
+    Some(Duration::from_millis(10 * ticks))
+}
+
+/// Memory of this process that is in RAM now.
+pub(super) fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .unwrap_or(0);
+    let page_bytes = sysconf(SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .unwrap_or(4096);
+    pages * page_bytes.cast_unsigned() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn the_files_of_the_kernel_are_read() {
+        assert_eq!(
+            scheduled("298748167 387849164 99\n"),
+            Some(Duration::from_nanos(298_748_167))
+        );
+        let stat = "7 (a) b (c) R 1 2 3 0 -1 4 123 0 0 0 250 17 0 0 20 0 1 0 9 31 38";
+        assert_eq!(charged(stat), Some(Duration::from_millis(2670)));
+        let machine = "cpu  100 20 30 9999 888 4 5 60 7 8\ncpu0 1\ncpu1 1\nintr 5\n";
+        assert_eq!(busy(machine, 2), Some(Duration::from_millis(2190)));
+        assert_eq!(busy(machine, 1), None);
+        for text in ["", "x", "x (mixer) R 1", "cpu  1 2"] {
+            let read = (scheduled(text), charged(text), busy(text, 0));
+            assert_eq!(read, (None, None, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_works_is_found_by_its_name() {
+        let before = CpuTimes::now();
+        let (done, waits) = mpsc::channel::<()>();
+        let (worked, works) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("ingest-7".to_owned())
+            .spawn(move || {
+                // The kernel counts in hundredths of a second; on a busy machine a thread gets few of them.
+                let begun = Instant::now();
+                while CpuTimes::now().since(before).ingest.is_zero()
+                    && begun.elapsed() < Duration::from_secs(60)
+                {
+                    std::hint::spin_loop();
+                }
+                worked.send(()).unwrap();
+                let _ = waits.recv();
+            })
+            .unwrap();
+        works.recv().unwrap();
+        let used = CpuTimes::now().since(before);
+        drop(done);
+        thread.join().unwrap();
+        assert!(used.ingest > Duration::ZERO, "{used:?}");
+        assert_eq!(used.mixer, Duration::ZERO);
+    }
+
+    #[test]
+    fn this_process_is_in_memory() {
+        assert!(resident_bytes() > 4096);
+    }
 }

@@ -23,7 +23,7 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::interrupt::Interrupt;
+use super::Interrupt;
 
 /// What the bare timer did.
 #[derive(Debug, Clone, Serialize)]

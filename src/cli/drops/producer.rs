@@ -1,4 +1,4 @@
-//! A producer thread: offers messages until it is done, and counts what became of each.
+//! A producer thread: offers messages until it is done, and counts those published and dropped.
 
 use std::{
     thread,
@@ -16,7 +16,7 @@ use super::{
 /// Messages of an unpaced producer between two looks at the clock, which costs more than a drop.
 const CLOCK_EVERY: u64 = 64;
 
-/// What a producer counted itself, for comparison with what the ring says.
+/// A producer's own counts, for comparison with the ring's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Offered {
     pub(super) published_messages: u64,
@@ -26,7 +26,7 @@ pub(super) struct Offered {
     pub(super) end: Instant,
 }
 
-/// Offers from `start` on, as `setup` says. The ring is closed at the end.
+/// Offers from `start` on, and closes the ring at the end.
 pub(super) fn offer(
     mut producer: Producer,
     number: u32,
@@ -86,8 +86,8 @@ impl Schedule {
     /// Waits until message `sequence` is due; false if there is none.
     ///
     /// A paced producer sleeps, never spins: with more producers than processors, spinning would
-    /// take the consumer's. It wakes late by the timer's slack (some 50 us), then offers all that
-    /// came due meanwhile, so the rate holds and arrivals are bursty.
+    /// take the consumer's. It wakes late by the timer's slack (some 50 us), then offers all messages
+    /// due by then, so the rate holds and arrivals are bursty.
     fn next(&mut self, sequence: u64) -> bool {
         if let Length::Messages(messages) = self.length
             && sequence >= messages
@@ -126,7 +126,7 @@ impl Schedule {
         }
     }
 
-    /// The end of publishing: that of the time given, or now.
+    /// The end of publishing: that of the given time, or now.
     fn end(&self) -> Instant {
         match self.length {
             Length::Time(time) => self.start + time,

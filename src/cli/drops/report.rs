@@ -1,17 +1,80 @@
-//! The figures of a run, as JSON has them.
+//! The figures of runs, as JSON has them; the equations between them; and their prediction.
+//!
+//! # Prediction
+//! A run is taken as the fluid approximation of a finite queue with deterministic arrivals and
+//! service, D/D/1/K: messages are a liquid, and chance has no part in it.
+//!
+//! - `P` rings each hold `K` messages: the capacity over the mean ring space of a message. The
+//!   message in service counts, since it is acked after it.
+//! - `L` messages are offered, evenly over the time `T` and over the rings.
+//! - One consumer serves `mu = 1 / max(delay, handling)` messages a second; `handling` is its own
+//!   measured time per message, preemption included.
+//!
+//! While all rings are filling, `mu T` messages leave during `T`, and the rest must fit the rings:
+//!
+//! ```text
+//! accepted <= min(L, mu T + P K)        drop rate = max(0, 1 - (mu T + P K) / L)
+//! ```
+//!
+//! with equality if no ring runs dry while another drops. As `T` grows it becomes the well-known
+//! `max(0, 1 - mu / lambda)`: a larger ring delays loss, it does not prevent it. `L`, `T` and the
+//! mean ring space are the run's own: no arithmetic knows the speed of an unpaced producer.
+//!
+//! It is a lower bound where producers wake late and publish in bursts, or take turns on few
+//! processors. And a full ring lets small messages in first, which a count of messages hides.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{
-    audit,
-    consumer::Lease,
-    experiment::Outcome,
-    plan::Setup,
-    prediction::{self, Load},
+    experiment::{Lease, Outcome},
+    plan::{Plan, Setup},
     producer::Offered,
 };
+
+/// Below this drop rate a run counts as one without drops: one hiccup of the machine is no knee.
+const KNEE_DROP_RATE: f64 = 0.001;
+
+/// A series of runs.
+#[derive(Debug, Serialize)]
+pub(super) struct SeriesReport {
+    pub(super) runs: Vec<RunReport>,
+    /// One for each ring size.
+    pub(super) knees: Vec<Knee>,
+}
+
+/// Where drops begin, for one ring size.
+#[derive(Debug, Serialize)]
+pub(super) struct Knee {
+    pub(super) ring_bytes: usize,
+    pub(super) measured: Edge,
+    pub(super) predicted: Edge,
+    /// The delay at which the consumer is just as fast as all producers: the knee of a run without
+    /// end, for any rings. Null if producers are unpaced.
+    pub(super) endless_delay_ns: Option<u64>,
+}
+
+/// Two delays of a series.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+pub(super) struct Edge {
+    /// The longest without drops. Null if all had drops.
+    pub(super) holds_at_delay_ns: Option<u64>,
+    /// The next one: from here on all had drops, 0.1 % of the messages or more. Null if there is none.
+    pub(super) drops_at_delay_ns: Option<u64>,
+}
+
+impl Edge {
+    /// Of runs by ascending delay. Drops at a shorter delay than one that held were hiccups.
+    fn of(runs: &[RunReport], drop_rate: fn(&RunReport) -> f64) -> Self {
+        let held = runs.iter().rposition(|run| drop_rate(run) < KNEE_DROP_RATE);
+        let next = held.map_or(0, |held| held + 1);
+        Self {
+            holds_at_delay_ns: held.map(|held| runs[held].consumer_delay_ns),
+            drops_at_delay_ns: runs.get(next).map(|run| run.consumer_delay_ns),
+        }
+    }
+}
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -20,7 +83,7 @@ pub(super) struct RunReport {
     pub(super) ring_bytes: usize,
     pub(super) message_min_bytes: usize,
     pub(super) message_max_bytes: usize,
-    /// Of each producer; null if it was as fast as it may be.
+    /// Of each producer. Null if unpaced.
     pub(super) rate_messages_per_second: Option<u64>,
     pub(super) seed: u64,
     /// From the start to the last message offered.
@@ -35,11 +98,10 @@ pub(super) struct RunReport {
     pub(super) straddled_messages: u64,
     /// System calls that waking the consumer cost.
     pub(super) wakes: u64,
-    /// By queueing arithmetic.
     pub(super) predicted_drop_rate: f64,
     pub(super) totals: Figures,
     pub(super) producers: Vec<ProducerReport>,
-    /// Equations that do not hold: bugs. Empty.
+    /// Equations that do not hold: bugs. Empty after a sound run.
     pub(super) faults: Vec<String>,
 }
 
@@ -51,7 +113,7 @@ pub(super) struct ProducerReport {
     pub(super) figures: Figures,
 }
 
-/// What was counted of one producer, or of all.
+/// Counts of one producer, or of all.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(super) struct Figures {
     pub(super) offered_messages: u64,
@@ -62,44 +124,44 @@ pub(super) struct Figures {
     /// Dropped over offered.
     pub(super) drop_rate: f64,
     pub(super) checksum_errors: u64,
-    /// Missing before a message that came.
+    /// Missing before a message that arrived.
     pub(super) sequence_gap_messages: u64,
-    /// Dropped after the last message that came.
+    /// Dropped after the last message that arrived.
     pub(super) tail_drop_messages: u64,
     pub(super) straddled_messages: u64,
 }
 
 impl Figures {
     fn of(offered: &Offered, lease: &Lease) -> Self {
-        let heard = &lease.listener;
+        let found = &lease.checker;
         let offered_messages = offered.published_messages + offered.dropped_messages;
         Self {
             offered_messages,
             published_messages: offered.published_messages,
             dropped_messages: offered.dropped_messages,
-            received_messages: heard.received_messages,
-            received_bytes: heard.received_bytes,
+            received_messages: found.received_messages,
+            received_bytes: found.received_bytes,
             drop_rate: ratio(offered.dropped_messages, offered_messages),
-            checksum_errors: heard.checksum_errors,
-            sequence_gap_messages: heard.gap_messages,
-            tail_drop_messages: heard.tail_drop_messages(offered_messages),
-            straddled_messages: heard.straddled_messages,
+            checksum_errors: found.checksum_errors,
+            sequence_gap_messages: found.gap_messages,
+            tail_drop_messages: found.tail_drop_messages(offered_messages),
+            straddled_messages: found.straddled_messages,
         }
     }
 
     fn sum<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
-        let mut sum = all.fold(Self::default(), |sum, one| Self {
-            offered_messages: sum.offered_messages + one.offered_messages,
-            published_messages: sum.published_messages + one.published_messages,
-            dropped_messages: sum.dropped_messages + one.dropped_messages,
-            received_messages: sum.received_messages + one.received_messages,
-            received_bytes: sum.received_bytes + one.received_bytes,
-            drop_rate: 0.0,
-            checksum_errors: sum.checksum_errors + one.checksum_errors,
-            sequence_gap_messages: sum.sequence_gap_messages + one.sequence_gap_messages,
-            tail_drop_messages: sum.tail_drop_messages + one.tail_drop_messages,
-            straddled_messages: sum.straddled_messages + one.straddled_messages,
-        });
+        let mut sum = Self::default();
+        for one in all {
+            sum.offered_messages += one.offered_messages;
+            sum.published_messages += one.published_messages;
+            sum.dropped_messages += one.dropped_messages;
+            sum.received_messages += one.received_messages;
+            sum.received_bytes += one.received_bytes;
+            sum.checksum_errors += one.checksum_errors;
+            sum.sequence_gap_messages += one.sequence_gap_messages;
+            sum.tail_drop_messages += one.tail_drop_messages;
+            sum.straddled_messages += one.straddled_messages;
+        }
         sum.drop_rate = ratio(sum.dropped_messages, sum.offered_messages);
         sum
     }
@@ -112,13 +174,26 @@ impl RunReport {
             .iter()
             .zip(&outcome.leases)
             .map(|(offered, lease)| ProducerReport {
-                producer: lease.listener.producer(),
+                producer: lease.checker.producer(),
                 figures: Figures::of(offered, lease),
             })
             .collect();
         let totals = Figures::sum(producers.iter().map(|producer| &producer.figures));
         let received = totals.received_messages;
-        let elapsed = outcome.elapsed.as_secs_f64();
+        let handling_ns = outcome.handling.as_nanos() as f64 / received.max(1) as f64;
+        let spaces = outcome
+            .leases
+            .iter()
+            .map(|lease| lease.checker.ring_space_bytes);
+        let mean_record_bytes = spaces.sum::<u64>() as f64 / received.max(1) as f64;
+        let all_rings_bytes = setup.ring_bytes as f64 * f64::from(setup.producers);
+        let load = Load {
+            offered_messages: totals.offered_messages as f64,
+            publishing_ns: outcome.publishing.as_nanos() as f64,
+            service_ns: (setup.delay.as_nanos() as f64).max(handling_ns),
+            // Where nothing arrived nothing was offered: any size will do.
+            held_messages: all_rings_bytes / mean_record_bytes.max(1.0),
+        };
         Self {
             consumer_delay_ns: setup.delay.as_nanos() as u64,
             ring_bytes: setup.ring_bytes,
@@ -128,15 +203,15 @@ impl RunReport {
             seed: setup.seed,
             publishing_ns: outcome.publishing.as_nanos() as u64,
             elapsed_ns: outcome.elapsed.as_nanos() as u64,
-            handling_ns: outcome.handling.as_nanos() as f64 / received.max(1) as f64,
+            handling_ns,
             received_messages: received,
-            received_messages_per_second: received as f64 / elapsed,
+            received_messages_per_second: received as f64 / outcome.elapsed.as_secs_f64(),
             straddled_messages: totals.straddled_messages,
             wakes: outcome.pool.wakes,
-            predicted_drop_rate: prediction::drop_rate(load(setup, outcome, &totals)),
+            predicted_drop_rate: load.drop_rate(),
             totals,
             producers,
-            faults: audit::faults(outcome),
+            faults: faults(outcome),
         }
     }
 
@@ -145,22 +220,20 @@ impl RunReport {
     }
 }
 
-fn load(setup: &Setup, outcome: &Outcome, totals: &Figures) -> Load {
-    let received = totals.received_messages.max(1) as f64;
-    let handling_seconds = outcome.handling.as_secs_f64() / received;
-    let space: u64 = outcome
-        .leases
-        .iter()
-        .map(|lease| lease.listener.ring_space_bytes())
-        .sum();
-    // Of a run in which nothing came, nothing was offered: the rings' size is of no account.
-    let mean_record_bytes = (space as f64 / received).max(1.0);
-    let all_rings_bytes = setup.ring_bytes as f64 * f64::from(setup.producers);
-    Load {
-        offered_messages: totals.offered_messages as f64,
-        publishing_seconds: outcome.publishing.as_secs_f64(),
-        service_seconds: setup.delay.as_secs_f64().max(handling_seconds),
-        buffered_messages: all_rings_bytes / mean_record_bytes,
+impl SeriesReport {
+    /// Of the runs of a plan, in its order.
+    pub(super) fn new(plan: &Plan, runs: Vec<RunReport>) -> Self {
+        let endless = plan.setups.first().and_then(Setup::knee);
+        let knees = runs
+            .chunk_by(|one, next| one.ring_bytes == next.ring_bytes)
+            .map(|runs| Knee {
+                ring_bytes: runs[0].ring_bytes,
+                measured: Edge::of(runs, |run| run.totals.drop_rate),
+                predicted: Edge::of(runs, |run| run.predicted_drop_rate),
+                endless_delay_ns: endless.map(|knee| knee.as_nanos() as u64),
+            })
+            .collect();
+        Self { runs, knees }
     }
 }
 
@@ -172,9 +245,134 @@ fn ratio(part: u64, whole: u64) -> f64 {
     }
 }
 
+/// The figures that a prediction is made from.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    offered_messages: f64,
+    publishing_ns: f64,
+    /// The consumer's time per message; 0 serves without limit.
+    service_ns: f64,
+    /// Messages that all rings hold together.
+    held_messages: f64,
+}
+
+impl Load {
+    /// Dropped over offered, between 0 and 1.
+    fn drop_rate(self) -> f64 {
+        if self.offered_messages <= 0.0 || self.service_ns <= 0.0 {
+            return 0.0;
+        }
+        let accepted = self.publishing_ns / self.service_ns + self.held_messages;
+        (1.0 - accepted / self.offered_messages).clamp(0.0, 1.0)
+    }
+}
+
+/// The equations that do not hold, each in a sentence. The producer (results of `publish`), the
+/// consumer (messages and gaps) and the ring (its counters) have counted independently.
+fn faults(outcome: &Outcome) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut check = |place: String, equations: &[(&str, u64, u64)]| {
+        for (figure, found, wanted) in equations {
+            if found != wanted {
+                faults.push(format!("{place}: {figure}: {found}, not {wanted}"));
+            }
+        }
+    };
+    for (offered, lease) in outcome.offered.iter().zip(&outcome.leases) {
+        let (came, ring) = (&lease.checker, lease.stats.unwrap_or_default());
+        let (messages, bytes) = (offered.published_messages, offered.published_bytes);
+        let dropped = offered.dropped_messages;
+        let missing = came.gap_messages + came.tail_drop_messages(messages + dropped);
+        check(
+            format!("producer {}", came.producer()),
+            &[
+                ("wrong checksums", came.checksum_errors, 0),
+                ("messages out of place", came.misplaced_messages, 0),
+                ("gaps unlike their header", came.misannounced_gaps, 0),
+                ("messages received", came.received_messages, messages),
+                ("bytes received", came.received_bytes, bytes),
+                ("gaps and tail", missing, dropped),
+                (
+                    "messages in the ring's count",
+                    ring.published.messages,
+                    messages,
+                ),
+                ("bytes in the ring's count", ring.published.bytes, bytes),
+                ("drops in the ring's count", ring.dropped.messages, dropped),
+                ("messages got from the ring", ring.got.messages, messages),
+                ("bytes left in the ring", ring.filled_bytes, 0),
+            ],
+        );
+    }
+    let pool = &outcome.pool;
+    let sum = |part: fn(&Offered) -> u64| outcome.offered.iter().map(part).sum::<u64>();
+    let published = sum(|offered| offered.published_messages);
+    let dropped = sum(|offered| offered.dropped_messages);
+    check(
+        "pool".to_owned(),
+        &[
+            ("leases still held", pool.leases as u64, 0),
+            ("messages published", pool.published.messages, published),
+            ("messages received", pool.got.messages, published),
+            ("messages dropped", pool.dropped.messages, dropped),
+        ],
+    );
+    faults
+}
+
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
+    use crate::cli::drops::{
+        experiment,
+        message::PayloadBlock,
+        plan::{Length, MessageSizes, Rate},
+    };
+
+    const SETUP: Setup = Setup {
+        producers: 2,
+        ring_bytes: 4096,
+        sizes: MessageSizes { min: 16, max: 500 },
+        delay: Duration::from_micros(20),
+        length: Length::Messages(500),
+        rate: Rate::PerSecond(NonZeroU64::new(100_000).unwrap()),
+        seed: 1,
+    };
+
+    fn outcome() -> Outcome {
+        experiment::run(&SETUP, &PayloadBlock::new(1)).unwrap()
+    }
+
+    #[test]
+    fn a_sound_run_has_no_faults() {
+        assert_eq!(faults(&outcome()), [""; 0]);
+    }
+
+    #[test]
+    fn any_one_wrong_count_is_a_fault() {
+        let wrongs: [fn(&mut Outcome); 13] = [
+            |run| run.offered[0].published_messages += 1,
+            |run| run.offered[1].published_bytes += 1,
+            |run| run.offered[0].dropped_messages += 1,
+            |run| run.leases[1].checker.received_messages -= 1,
+            |run| run.leases[0].checker.received_bytes -= 1,
+            |run| run.leases[1].checker.gap_messages += 1,
+            |run| run.leases[0].checker.checksum_errors = 1,
+            |run| run.leases[1].checker.misplaced_messages = 1,
+            |run| run.leases[0].checker.misannounced_gaps = 1,
+            |run| run.leases[1].stats = None,
+            |run| run.pool.published.messages += 1,
+            |run| run.pool.dropped.messages += 1,
+            |run| run.pool.leases = 1,
+        ];
+        for (at, wrong) in wrongs.into_iter().enumerate() {
+            let mut found = outcome();
+            wrong(&mut found);
+            assert_ne!(faults(&found), [""; 0], "wrong count {at}");
+        }
+    }
 
     #[test]
     fn a_sum_of_rates_is_the_rate_of_the_sums() {
@@ -192,5 +390,82 @@ mod tests {
     #[test]
     fn the_rate_of_nothing_offered_is_0() {
         assert!(ratio(0, 0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn the_knee_follows_the_longest_delay_without_drops() {
+        let outcome = outcome();
+        let edge = |rates: &[f64]| {
+            let runs = rates.iter().zip(1..).map(|(rate, delay)| {
+                let mut run = RunReport::new(&SETUP, &outcome);
+                (run.totals.drop_rate, run.consumer_delay_ns) = (*rate, delay);
+                run
+            });
+            let edge = Edge::of(&runs.collect::<Vec<_>>(), |run| run.totals.drop_rate);
+            (edge.holds_at_delay_ns, edge.drops_at_delay_ns)
+        };
+        assert_eq!(edge(&[0.0, 0.2, 0.0009, 0.1, 0.3]), (Some(3), Some(4)));
+        assert_eq!(edge(&[0.1, 0.2]), (None, Some(1)));
+        assert_eq!(edge(&[0.0, 0.0]), (Some(2), None));
+        assert_eq!(edge(&[]), (None, None));
+    }
+
+    const LOAD: Load = Load {
+        offered_messages: 10_000.0,
+        publishing_ns: 1e9,
+        service_ns: 1e6,
+        held_messages: 0.0,
+    };
+
+    fn assert_predicted(load: Load, rate: f64) {
+        let found = load.drop_rate();
+        assert!((found - rate).abs() < 1e-12, "{found}, not {rate}");
+    }
+
+    #[test]
+    fn without_buffers_the_loss_is_one_less_the_ratio_of_the_rates() {
+        assert_predicted(LOAD, 0.9);
+    }
+
+    #[test]
+    fn messages_in_the_rings_at_the_end_are_not_lost() {
+        let held_messages = 4000.0;
+        assert_predicted(
+            Load {
+                held_messages,
+                ..LOAD
+            },
+            0.5,
+        );
+    }
+
+    #[test]
+    fn a_longer_run_makes_the_buffers_matter_less() {
+        let rate = |times: f64| {
+            let load = Load {
+                offered_messages: times * LOAD.offered_messages,
+                publishing_ns: times * LOAD.publishing_ns,
+                held_messages: 4000.0,
+                ..LOAD
+            };
+            load.drop_rate()
+        };
+        assert!(rate(1.0) < rate(10.0));
+        assert!((rate(1e6) - 0.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_consumer_that_keeps_up_loses_nothing() {
+        for service_ns in [1e5, 0.0] {
+            assert_predicted(Load { service_ns, ..LOAD }, 0.0);
+        }
+        let offered_messages = 0.0;
+        assert_predicted(
+            Load {
+                offered_messages,
+                ..LOAD
+            },
+            0.0,
+        );
     }
 }

@@ -1,0 +1,79 @@
+//! What `drops` and `bench` have in common: text or JSON on the standard output, and a picture.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use anyhow::Result;
+use nix::sys::utsname::uname;
+use serde::Serialize;
+
+use super::{
+    plot::{self, Picture},
+    results::ResultFile,
+};
+
+/// How results are shown.
+#[derive(Debug, clap::Args)]
+pub struct Output {
+    /// Draw the results as SVG
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Results that people, programs and eyes can read.
+pub trait Findings: Serialize {
+    /// The table, and the answer in a few sentences.
+    fn text(&self) -> String;
+
+    fn picture(&self) -> Picture;
+}
+
+/// The results and where they come from.
+#[derive(Serialize)]
+struct Stamped<'a, F> {
+    version: &'static str,
+    command: String,
+    host: String,
+    utc: String,
+    #[serde(flatten)]
+    findings: &'a F,
+}
+
+impl Output {
+    /// Checks before a long run that the picture can be written after it.
+    ///
+    /// # Errors
+    /// Wrong usage, or the reason of the operating system.
+    pub fn prepare(&self) -> Result<Option<ResultFile<'_>>> {
+        self.plot.as_deref().map(ResultFile::picture).transpose()
+    }
+
+    /// Prints the results and writes the picture.
+    ///
+    /// # Errors
+    /// The reason of the operating system.
+    pub fn publish(&self, findings: &impl Findings, picture: Option<ResultFile<'_>>) -> Result<()> {
+        super::print(&if self.json {
+            let arguments: Vec<_> = std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect();
+            let host = uname().map(|host| host.nodename().to_string_lossy().into_owned());
+            serde_json::to_string_pretty(&Stamped {
+                version: env!("CARGO_PKG_VERSION"),
+                command: arguments.join(" "),
+                host: host.unwrap_or_default(),
+                utc: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+                findings,
+            })?
+        } else {
+            findings.text()
+        })?;
+        if let Some(picture) = picture {
+            picture.write_picture(&plot::svg(&findings.picture()))?;
+        }
+        Ok(())
+    }
+}
