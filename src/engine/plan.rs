@@ -196,6 +196,7 @@ impl PlanReport {
         let beside = beside::beside(audio, &request.playout);
         let mut notes = notes::of_audio(request);
         notes.extend(notes::of_host(request, host));
+        notes.push(notes::OF_RSS.to_owned());
         notes.push(notes::of_beside(&beside));
         notes.push(cost.basis);
         Self {

@@ -123,6 +123,13 @@ fn the_exit_code_and_the_last_sentence_say_whether_it_fits() {
 }
 
 #[test]
+fn the_plan_says_why_ps_shows_twice_the_memory() {
+    let said = text(&plan(&["--streams", "2", "--ring-size", "64KiB"]));
+    assert!(said.contains("`ps` and `top` show twice"), "{said}");
+    assert!(said.contains("smaps_rollup"), "{said}");
+}
+
+#[test]
 fn streams_max_is_the_servers_name_for_streams() {
     let flags = ["--streams-max", "7", "--ring-size", "4096"];
     assert_eq!(json(&flags)["streams"], 7);

@@ -80,6 +80,10 @@ pub(super) fn of_beside(beside: &[BesideReport]) -> String {
     )
 }
 
+/// How tools of the host count the rings.
+pub(super) const OF_RSS: &str = "`ps` and `top` show twice the memory that rings take: each ring is \
+    mapped twice, and RSS counts both mappings. PSS counts a page once: see Pss in /proc/PID/smaps_rollup.";
+
 fn human(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
