@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::from_command_line();
-    cli::log_to_stderr();
-    cli::run(arguments).unwrap_or_else(|error| cli::fail(&error))
+    let log = arguments.log;
+    log.start();
+    cli::run(arguments).unwrap_or_else(|error| log.fail(&error))
 }

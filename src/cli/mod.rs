@@ -10,6 +10,7 @@ mod config;
 mod drops;
 mod findings;
 mod http;
+mod log;
 mod manual;
 mod network;
 mod plan;
@@ -23,8 +24,7 @@ mod table;
 mod units;
 
 use std::{
-    fmt,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     process::ExitCode,
     time::SystemTime,
 };
@@ -32,10 +32,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use nix::sys::signal::{SigSet, Signal};
-use tracing_subscriber::{
-    EnvFilter,
-    fmt::{format::Writer, time::FormatTime},
-};
+
+use self::log::Log;
 
 /// The exit code of wrong usage, as clap has it.
 const WRONG_USAGE: u8 = 2;
@@ -44,6 +42,9 @@ const WRONG_USAGE: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(version = env!("MIXPOOL_VERSION"), propagate_version = true)]
 pub struct Arguments {
+    #[command(flatten)]
+    pub log: Log,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -77,7 +78,8 @@ impl Arguments {
             && let Some(file) = &serve.config
         {
             words = config::merge(file, &command_line).unwrap_or_else(|error| {
-                fail(&error.into());
+                arguments.log.start();
+                arguments.log.fail(&error.into());
                 std::process::exit(WRONG_USAGE.into())
             });
             arguments = Self::parse_from(&words);
@@ -99,9 +101,10 @@ impl Arguments {
 /// Runs the command. The code says whether all went well; an error says what did not.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     hold_file_size_signal().context("cannot hold SIGXFSZ")?;
-    match arguments.command {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Replay(arguments) => replay::run(&arguments),
+    let Arguments { log, command } = arguments;
+    match command {
+        Command::Serve(arguments) => serve::run(&arguments, log),
+        Command::Replay(arguments) => replay::run(&arguments, log),
         Command::Drops(arguments) => drops::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -123,16 +126,6 @@ fn hold_file_size_signal() -> Result<()> {
 #[error("{0}")]
 pub struct WrongUsage(pub String);
 
-/// Prints why the command failed, in one line: the action, its object, and the reason.
-pub fn fail(error: &anyhow::Error) -> ExitCode {
-    // Where even this cannot be written, the exit code says it.
-    let _ = writeln!(io::stderr(), "mixpool: {error:#}");
-    match error.downcast_ref::<WrongUsage>() {
-        Some(_) => ExitCode::from(WRONG_USAGE),
-        None => ExitCode::FAILURE,
-    }
-}
-
 /// Prints a result. A reader that went away (`| head`) is no error.
 fn print(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{text}") {
@@ -140,35 +133,5 @@ fn print(text: &str) -> Result<()> {
             Err(error).context("cannot write to the standard output")
         }
         _ => Ok(()),
-    }
-}
-
-/// Logs of this program go to the standard error, in colour on a terminal; `RUST_LOG` chooses what
-/// of them.
-pub fn log_to_stderr() {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::Level::INFO.into())
-        .from_env_lossy();
-    let colour = io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colour)
-        .with_target(false)
-        .with_timer(Seconds)
-        // To report a failed write on the stream that failed would panic: a full disk under the
-        // log must not end the mix.
-        .log_internal_errors(false)
-        .init();
-}
-
-/// The time of a log line: with the date, for runs of months, and without nanoseconds.
-struct Seconds;
-
-impl FormatTime for Seconds {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let now = humantime::format_rfc3339_seconds(SystemTime::now());
-        write!(writer, "{now}")
     }
 }

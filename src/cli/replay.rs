@@ -22,6 +22,7 @@ use self::files::{Found, Opened};
 use super::{
     WrongUsage,
     common::{self, Common, THREADS},
+    log::{Log, LogFormat},
     results::Named,
     status, units,
 };
@@ -86,7 +87,7 @@ impl FromStr for Speed {
     }
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     let Arguments { common, .. } = arguments;
     let Found {
         files,
@@ -150,7 +151,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     running
         .open_recording()
         .context("cannot start the server")?;
-    show_progress(&running, &feeders, &stop, blocks);
+    show_progress(log, &running, &feeders, &stop, blocks, common.ptime);
     let interrupted = stop.is_requested();
     let mut report = running.finish(feeders);
     common::log_failures(&report.source_errors);
@@ -208,14 +209,28 @@ fn feed(arguments: &Arguments, feeds: Vec<Feed>) -> io::Result<Feeders> {
     }
 }
 
-/// A bar on a terminal, nothing elsewhere.
-fn show_progress(running: &Running, feeders: &Feeders, stop: &Stop, blocks: u64) {
-    let bar = ProgressBar::with_draw_target(Some(blocks), ProgressDrawTarget::stderr());
-    let style = "{wide_bar} {pos}/{len} blocks, {elapsed} gone, {eta} to go";
+/// A bar on a terminal, nothing elsewhere. Its times are those of the mix.
+fn show_progress(
+    log: Log,
+    running: &Running,
+    feeders: &Feeders,
+    stop: &Stop,
+    blocks: u64,
+    ptime: Duration,
+) {
+    let target = match log.log_format {
+        LogFormat::Text if !log.quiet => ProgressDrawTarget::stderr(),
+        _ => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(blocks), target);
+    let style = "{wide_bar} {msg} of the mix, {eta} to go";
     bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
+    let whole = status::mix_time(blocks, ptime);
     while !running.is_done() && !stop.is_requested() {
         running.wait(PROGRESS_PERIOD);
-        bar.set_position(running.ticks().min(blocks));
+        let mixed = running.ticks().min(blocks);
+        bar.set_position(mixed);
+        bar.set_message(status::clock(status::mix_time(mixed, ptime), Some(whole)));
         // A live mixer runs until stopped: it is done when the files are, and their rings are empty.
         if feeders.are_done() && running.status().streams == 0 {
             break;

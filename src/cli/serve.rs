@@ -24,6 +24,7 @@ use super::{
     WrongUsage,
     common::{Common, THREADS},
     http::ControlPlane,
+    log::Log,
     network::{self, Network, PlayoutDelay},
     results::Named,
     status, units,
@@ -164,7 +165,7 @@ fn ppm(text: &str) -> Result<f64, String> {
     }
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     let Arguments { common, .. } = arguments;
     // Before any thread is started.
     let hangups = Hangups::hold().context("cannot hold SIGHUP")?;
@@ -233,7 +234,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     running
         .open_recording()
         .context("cannot start the server")?;
-    let mut line = status::Line::new();
+    let mut line = status::Line::new(log, common.ptime, arguments.duration);
     loop {
         running.wait(Duration::from_secs(1));
         streams.look(&handle);

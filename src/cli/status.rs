@@ -4,13 +4,17 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
-    time::Instant,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
+use console::Term;
 use mixpool::engine::{Status, Stop, TickReport};
 
-use super::units::{show_bytes, show_ns};
+use super::{
+    log::{Log, LogFormat},
+    units::{show_bytes, show_ns},
+};
 
 /// The exit code of a program that Ctrl-C ended.
 pub const INTERRUPTED: u8 = 130;
@@ -28,47 +32,75 @@ pub fn end_on_signals(stop: Stop) -> Result<()> {
 
 /// The status line, on the standard error.
 pub struct Line {
-    begun: Instant,
-    terminal: bool,
+    target: Target,
+    ptime: Duration,
+    whole: Option<Duration>,
     shown: bool,
 }
 
+enum Target {
+    Terminal,
+    File,
+    Log,
+    Nothing,
+}
+
 impl Line {
-    pub fn new() -> Self {
+    /// `whole` is the time that the run takes, if it is known.
+    pub fn new(log: Log, ptime: Duration, whole: Option<Duration>) -> Self {
         Self {
-            begun: Instant::now(),
-            terminal: io::stderr().is_terminal(),
+            target: match log.log_format {
+                _ if log.quiet => Target::Nothing,
+                LogFormat::Json => Target::Log,
+                LogFormat::Text if io::stderr().is_terminal() => Target::Terminal,
+                LogFormat::Text => Target::File,
+            },
+            ptime,
+            whole,
             shown: false,
         }
     }
 
     pub fn show(&mut self, status: &Status, verbose: bool) {
-        let seconds = self.begun.elapsed().as_secs();
+        let time = clock(mix_time(status.ticks, self.ptime), self.whole);
         // A status without a reader is no reason to stop mixing.
-        let _ = if self.terminal {
-            // Without wrapping: a line in two rows could not be rewritten.
-            let text = brief(seconds, status, verbose);
-            write!(io::stderr(), "\r\x1b[?7l{text}\x1b[K\x1b[?7h")
-        } else {
-            writeln!(io::stderr(), "{}", full(seconds, status, verbose))
+        let _ = match self.target {
+            Target::Terminal => {
+                // Without wrapping: a line in two rows could not be rewritten.
+                let (_, width) = Term::stderr().size();
+                let text = fit(&brief(&time, status, verbose), usize::from(width));
+                write!(io::stderr(), "\r\x1b[?7l{text}\x1b[K\x1b[?7h")
+            }
+            Target::File => writeln!(io::stderr(), "{}", full(&time, status, verbose)),
+            Target::Log => {
+                tracing::info!("{}", full(&time, status, verbose));
+                Ok(())
+            }
+            Target::Nothing => Ok(()),
         };
         self.shown = true;
     }
 
-    /// Leaves the line, so that what follows does not overwrite it.
+    /// Ends the line, so that later output does not overwrite it.
     pub fn end(&mut self) {
-        if self.terminal && self.shown {
+        if matches!(self.target, Target::Terminal) && self.shown {
             let _ = writeln!(io::stderr());
         }
     }
 }
 
+/// The time that these ticks last.
+pub fn mix_time(ticks: u64, ptime: Duration) -> Duration {
+    let ns = u128::from(ticks) * ptime.as_nanos();
+    Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+}
+
 /// Whole figures, for a file that is searched.
-fn full(seconds: u64, status: &Status, verbose: bool) -> String {
+fn full(time: &str, status: &Status, verbose: bool) -> String {
     let ledger = &status.ledger;
     let mut line = format!(
         "{}  streams {}  mixed {}  missing {} ({:.2}%)  dropped {} ({:.2}%)  late ticks {}  peak {}  ring high-water {}",
-        clock(seconds),
+        time,
         status.streams,
         ledger.mixed,
         ledger.missing(),
@@ -99,11 +131,11 @@ fn full(seconds: u64, status: &Status, verbose: bool) -> String {
     line
 }
 
-/// The same within 80 columns, as far as large figures let. The verbose form is longer: a narrow
-/// terminal shows of it what only it has, and the losses.
-fn brief(seconds: u64, status: &Status, verbose: bool) -> String {
+/// The same in few characters, the figures that the verbose form adds first. Eighty columns hold all
+/// but that form, unless figures are large.
+fn brief(time: &str, status: &Status, verbose: bool) -> Vec<String> {
     let ledger = &status.ledger;
-    let time = clock(seconds);
+    let time = time.to_owned();
     let streams = format!("streams {} mixed {}", status.streams, rounded(ledger.mixed));
     // Dropped samples are among those that are missing.
     let missing = format!("missing {}", percent(ledger.missing_rate()));
@@ -117,12 +149,26 @@ fn brief(seconds: u64, status: &Status, verbose: bool) -> String {
     if verbose {
         let lateness = quantiles(&status.tick_lateness).join("/");
         let tick_time = quantiles(&status.tick_time).join("/");
-        format!(
-            "{time} {missing} {late} {lateness} tick {tick_time} {dropped} {streams} {peak} {ring}"
-        )
+        let ticks = format!("{late} {lateness} tick {tick_time}");
+        vec![time, missing, ticks, dropped, streams, peak, ring]
     } else {
-        format!("{time} {streams} {missing} {dropped} {late} {peak} {ring}")
+        vec![time, streams, missing, dropped, late, peak, ring]
     }
+}
+
+/// As many parts as this many columns hold, none of them cut.
+fn fit(parts: &[String], width: usize) -> String {
+    let mut line = String::new();
+    for part in parts {
+        if !line.is_empty() && line.len() + 1 + part.len() > width {
+            break;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += part;
+    }
+    line
 }
 
 /// A share of 1 in a few characters. One above nothing never reads as nothing.
@@ -139,12 +185,20 @@ fn quantiles(ticks: &TickReport) -> [String; 4] {
     [ticks.p50_ns, ticks.p99_ns, ticks.p99_9_ns, ticks.max_ns].map(show_ns)
 }
 
-fn clock(seconds: u64) -> String {
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("{minutes:02}:{seconds:02}")
+/// `01:30`, or `01:30/10:00` of a known whole; with hours if there are any.
+pub fn clock(time: Duration, whole: Option<Duration>) -> String {
+    let show = |time: Duration| {
+        let seconds = time.as_secs();
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        if hours > 0 {
+            format!("{hours}:{minutes:02}:{seconds:02}")
+        } else {
+            format!("{minutes:02}:{seconds:02}")
+        }
+    };
+    match whole {
+        Some(whole) => format!("{}/{}", show(time), show(whole)),
+        None => show(time),
     }
 }
 
@@ -216,7 +270,7 @@ mod tests {
     #[test]
     fn a_file_gets_whole_figures() {
         assert_eq!(
-            full(61, &status(), false),
+            full("01:01", &status(), false),
             "01:01  streams 1000  mixed 480000000  missing 580000 (0.12%)  dropped 100000 (0.02%)  late ticks 2  \
              peak -16.0 dBFS  ring high-water 2.0KiB"
         );
@@ -232,7 +286,7 @@ mod tests {
             lost: 2_000,
             ..Entry::default()
         };
-        let line = full(61, &Status { ledger, ..status() }, false);
+        let line = full("01:01", &Status { ledger, ..status() }, false);
         for part in [
             "  missing 2000 (20.00%)  dropped 0 (0.00%)  ",
             "  discarded 1000 ended 1000",
@@ -243,8 +297,8 @@ mod tests {
 
     #[test]
     fn the_verbose_form_adds_tick_lateness_and_tick_time() {
-        let verbose = full(61, &status(), true);
-        let added = verbose.strip_prefix(&full(61, &status(), false));
+        let verbose = full("01:01", &status(), true);
+        let added = verbose.strip_prefix(&full("01:01", &status(), false));
         assert_eq!(
             added,
             Some(
@@ -256,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_terminal_of_eighty_columns_shows_all_of_a_thousand_streams() {
-        let line = brief(61, &status(), false);
+        let line = brief("01:01", &status(), false).join(" ");
         assert_eq!(
             line,
             "01:01 streams 1000 mixed 480M missing 0.1% dropped 100k late 2 peak -16dB \
@@ -270,9 +324,11 @@ mod tests {
             },
             ..status()
         };
-        let line = brief(3599, &usual, false);
+        let line = brief("59:59", &usual, false).join(" ");
         assert!(line.len() <= 80, "{line}");
-        let line = brief(3599, &usual, true);
+        let line = fit(&brief("00:59/59:59", &usual, false), 80);
+        assert!(line.ends_with("peak -16dB"), "{line}");
+        let line = brief("59:59", &usual, true).join(" ");
         let shown = "59:59 missing 0% late 2 57us/842us/3.0ms/20ms tick 260us/410us/438us/1.9ms";
         assert!(line.starts_with(shown), "{line}");
         assert!(shown.len() <= 80);
@@ -280,8 +336,11 @@ mod tests {
 
     #[test]
     fn an_hour_is_told_as_one() {
-        assert_eq!(clock(59), "00:59");
-        assert_eq!(clock(3661), "1:01:01");
+        let seconds = Duration::from_secs;
+        assert_eq!(clock(seconds(59), None), "00:59");
+        assert_eq!(clock(seconds(3661), None), "1:01:01");
+        assert_eq!(clock(seconds(9), Some(seconds(3600))), "00:09/1:00:00");
+        assert_eq!(mix_time(50, Duration::from_millis(20)), seconds(1));
         assert_eq!(rounded(999), "999");
         assert_eq!(rounded(1_500), "1.5k");
         let shares = [0.0, 0.000_1, 0.2].map(percent);

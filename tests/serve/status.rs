@@ -124,7 +124,80 @@ fn a_terminal_gets_a_line_that_is_rewritten() {
 fn a_replay_on_a_terminal_shows_a_bar_and_in_a_pipe_nothing() {
     let file = face::fixture("tone-440-8000-mono-s16.wav");
     let replay = ["replay", face::text(&file), "--speed", "1"];
-    let seen = on_terminal(&replay, "/50 blocks");
-    assert!(seen.contains("/50 blocks"), "{seen:?}");
+    let seen = on_terminal(&replay, "/00:01 of the mix");
+    assert!(seen.contains("/00:01 of the mix"), "{seen:?}");
     assert_eq!(stderr(&mixpool(&replay)), "");
+}
+
+#[test]
+fn a_status_shows_how_much_of_the_duration_is_mixed() {
+    let output = mixpool(&["serve", "--duration", "1200ms", "--http", "off"]);
+    let said = stderr(&output);
+    let line = said.lines().find(|line| line.contains("late ticks"));
+    let (mixed, rest) = line.and_then(|line| line.split_once('/')).expect(&said);
+    assert!(["00:00", "00:01"].contains(&mixed), "{said}");
+    assert!(rest.starts_with("00:01  streams 0 "), "{said}");
+}
+
+#[test]
+fn a_quiet_run_prints_its_report_and_nothing_else() {
+    let run = [
+        "serve",
+        "--synthetic",
+        "3",
+        "--duration",
+        "1200ms",
+        "--http",
+        "off",
+    ];
+    for arguments in [
+        [&["--quiet"], &run[..]].concat(),
+        [&run[..], &["-q"]].concat(),
+    ] {
+        let output = mixpool(&arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(stderr(&output), "");
+        assert!(
+            face::stdout(&output).contains("ticks      60, "),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn a_quiet_run_still_warns_and_fails_aloud() {
+    let output = mixpool(&["serve", "-q", "--duration", "100ms", "--http", "off"]);
+    assert!(stderr(&output).contains("no streams"), "{output:?}");
+    let output = mixpool(&["replay", "-q", "/nonexistent.wav"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/nonexistent.wav"), "{output:?}");
+}
+
+#[test]
+fn each_line_of_a_json_log_is_an_object() {
+    let missing: &[&str] = &["replay", "/nonexistent.wav", "--log-format", "json"];
+    let serve: &[&str] = &[
+        "--log-format=json",
+        "serve",
+        "--duration",
+        "1200ms",
+        "--http",
+        "off",
+    ];
+    for (arguments, message) in [(serve, "late ticks"), (missing, "/nonexistent.wav")] {
+        let said = stderr(&mixpool(arguments));
+        let lines: Vec<serde_json::Value> = said
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            })
+            .collect();
+        for line in &lines {
+            for key in ["timestamp", "level", "message"] {
+                assert!(line[key].is_string(), "{key} in {line}");
+            }
+        }
+        let has = |line: &serde_json::Value| line["message"].as_str().unwrap().contains(message);
+        assert!(lines.iter().any(has), "{said}");
+    }
 }

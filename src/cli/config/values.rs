@@ -34,6 +34,7 @@ pub fn values(words: &[OsString]) -> BTreeMap<String, Json> {
         .expect("`serve` is a subcommand");
     serve
         .get_arguments()
+        .filter(|argument| !argument.is_global_set())
         .filter_map(|argument| Some((argument, argument.get_long()?)))
         .filter(|(_, long)| !["help", "version"].contains(long))
         .map(|(argument, long)| (long.replace('-', "_"), value(argument, matches)))
