@@ -1,4 +1,4 @@
-//! What `drops` and `bench` have in common: text or JSON on the standard output, and a picture.
+//! Results of `drops` and `bench`: text or JSON on the standard output, and a picture.
 
 use std::{path::PathBuf, time::SystemTime};
 
@@ -23,7 +23,7 @@ pub struct Output {
     json: bool,
 }
 
-/// Results that people, programs and eyes can read.
+/// The results of a command that measures.
 pub trait Findings: Serialize {
     /// The table, and the answer in a few sentences.
     fn text(&self) -> String;

@@ -1,5 +1,5 @@
 //! `mixpool bench` as a user runs it. Its figures agree with each other, on any machine:
-//! one that is slow or busy fails steps, and the answer says so.
+//! a slow or busy one fails steps, and the answer says so.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::face::{MIXPOOL, Running, mixpool, number, stdout, text};
 
-/// Steps of ten ticks, the least: enough for what is tested here.
+/// Steps of ten ticks, the fewest.
 const SHORT: &str = "--step-duration 200ms";
 
 fn bench(flags: &str) -> std::process::Output {
@@ -102,7 +102,7 @@ fn assert_order(steps: &[Value]) {
     }
 }
 
-/// The answer is what the deciding runs say.
+/// The answer follows from the runs that decide.
 fn assert_answer(results: &Value) {
     let answer = &results["answer"];
     let mut decided: Vec<(u64, bool)> = Vec::new();
@@ -264,7 +264,7 @@ fn the_table_and_the_picture_show_each_count_and_the_answer() {
 }
 
 #[test]
-fn ctrl_c_ends_it_with_what_was_measured_so_far() {
+fn ctrl_c_ends_it_with_the_steps_measured_so_far() {
     // Whether they hold or not, there are many steps to go after the first.
     let flags = "bench --start 64 --step-duration 300ms --json";
     let mut running = Running::start(

@@ -79,7 +79,7 @@ fn a_slow_consumer_of_tiny_rings_accounts_for_each_loss() {
 }
 
 #[test]
-fn producers_as_fast_as_they_may_are_accounted_for_too() {
+fn unpaced_producers_are_accounted_for() {
     let run = json("--producers 4 --ring-size 16KiB --duration 50ms --consumer-delay 0s");
     assert_run_agrees(&run, 4);
     assert!(number(&run, "received_messages") > 0);
@@ -87,8 +87,8 @@ fn producers_as_fast_as_they_may_are_accounted_for_too() {
 }
 
 #[test]
-fn messages_that_the_rings_hold_are_never_lost() {
-    // 60 messages of at most 512 bytes fit a ring of 64 KiB, should the consumer never run.
+fn messages_that_fit_the_rings_are_never_lost() {
+    // 60 messages of at most 512 bytes fit a ring of 64 KiB, though the consumer never runs.
     let run = json("--message-size 16..512 --rate 300 --messages 60 --consumer-delay 0s");
     assert_run_agrees(&run, 4);
     assert_eq!(number(&run["totals"], "dropped_messages"), 0);
@@ -177,7 +177,7 @@ fn a_picture_has_a_title_a_legend_and_axes_with_units() {
 }
 
 #[test]
-fn a_table_is_for_people_and_ends_with_what_it_comes_to() {
+fn a_table_ends_with_a_summary() {
     let output = drops("--producers 2 --messages 100 --rate 10000")
         .assert()
         .success();
@@ -193,7 +193,7 @@ fn a_table_is_for_people_and_ends_with_what_it_comes_to() {
 }
 
 #[test]
-fn a_table_leaves_out_columns_that_find_no_room_and_names_them() {
+fn a_narrow_table_leaves_out_its_least_columns() {
     let table = |columns| {
         let output = drops("--messages 100").env("COLUMNS", columns).assert();
         String::from_utf8(output.get_output().stdout.clone()).unwrap()

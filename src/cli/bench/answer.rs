@@ -35,7 +35,7 @@ pub(super) enum Bound {
     Cores,
     /// The ingest threads.
     Ingest,
-    /// A limit of the host: memory, addresses, mappings, ...
+    /// A limit of the host on memory, addresses or mappings, say.
     HostLimit,
     /// `--streams-limit`.
     StreamsLimit,
@@ -165,7 +165,7 @@ fn explanation(
         Bound::Cores => {
             let busy_with_others = used[2] > NOTABLE * cores as f64;
             let again = if busy_with_others {
-                " Stop what else runs, and run it again."
+                " Stop other programs, and run it again."
             } else {
                 ""
             };
@@ -181,7 +181,7 @@ fn explanation(
         ),
         Bound::Unknown => format!(
             "Neither mixer ({mixer} of a core), ingest ({ingest}) nor cores were at their limit \
-             there: something else held them up. Compare the bare timer, and run it again."
+             there: the machine was held up. Compare the bare timer, and run it again."
         ),
         Bound::HostLimit => format!("More do not fit this host: {}.", limit.unwrap_or("a limit")),
         Bound::StreamsLimit => "More were not tried: --streams-limit.".to_owned(),
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// Of a search up to 4000 streams that ran these steps.
+    /// The answer of a search up to 4000 streams that ran these steps.
     fn answer(steps: &[StepReport], limit: Option<&str>, end: End) -> Answer {
         let mut search = Search::new(1000, 4000);
         for step in steps {

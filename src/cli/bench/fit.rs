@@ -16,7 +16,7 @@ const ADDRESSES_BESIDE: u64 = 64 << 20;
 /// Heap of a stream beside its ring: its source, account, schedule and report.
 const HEAP_BYTES_PER_STREAM: u64 = 2048;
 
-/// The first limit of this host that so many streams would exceed now.
+/// The first limit of this host that `streams` would exceed now.
 pub(super) fn limit(setup: &Setup, streams: usize) -> Option<String> {
     first_limit(setup, &host(setup), available_bytes(), streams)
 }
@@ -64,11 +64,19 @@ fn first_limit(
 
 /// Memory that programs may take without swapping others out; `None` if the host does not say.
 fn available_bytes() -> Option<u64> {
-    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kernel_bytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// Memory of this process that is in RAM now; `None` if the host does not say.
+pub(super) fn resident_bytes() -> Option<u64> {
+    kernel_bytes("/proc/self/status", "VmRSS:")
+}
+
+/// A line of a file that has sizes in kB.
+fn kernel_bytes(file: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     kib.checked_mul(1024)
 }
 
@@ -122,7 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn this_host_has_memory_available() {
-        assert!(available_bytes().is_some_and(|bytes| bytes > 0));
+    fn this_host_has_memory_and_this_process_takes_some() {
+        let (available, resident) = (available_bytes(), resident_bytes());
+        assert!(available.is_some_and(|bytes| bytes > 4096));
+        assert!(resident.is_some_and(|bytes| bytes > 4096));
     }
 }

@@ -31,17 +31,17 @@ pub(super) struct BenchReport {
     pub(super) waveform: String,
     /// Cores that this process may use.
     pub(super) cores: usize,
-    /// For so long all streams of a step play, ...
+    /// The time for which all streams of a step play.
     pub(super) step_duration_ns: u64,
-    /// ... after so long in which they come.
+    /// The time before it, in which they begin.
     pub(super) step_lead_ns: u64,
-    /// When a step fails, in words.
+    /// When a step fails, in a sentence.
     pub(super) criterion: String,
     /// Late ticks that fail no step: the bare timer's.
     pub(super) late_ticks_allowed: u64,
     /// Null if it was interrupted.
     pub(super) bare_timer: Option<TimerReport>,
-    /// In the order in which they were run.
+    /// In the order of their runs.
     pub(super) steps: Vec<StepReport>,
     pub(super) answer: Answer,
     pub(super) interrupted: bool,
@@ -74,8 +74,8 @@ impl BenchReport {
                 "a step fails if a sample was dropped or discarded, if a ledger did not balance, if \
                  the mix fell more than {} behind, or if more than {late_ticks_allowed} ticks, the \
                  bare timer's late ones, were late: begun after the next was due; it is then run \
-                 once more, and the second run decides; the search ends when what failed is at \
-                 most {RESOLUTION} times what held",
+                 once more, and the second run decides; the search ends when the count that failed \
+                 is at most {RESOLUTION} times the one that held",
                 units::show_duration(setup.behind_max())
             ),
             late_ticks_allowed,
@@ -91,27 +91,27 @@ impl BenchReport {
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct StepReport {
     pub(super) streams: usize,
-    /// 2 for the run that decides, after a first one that failed.
+    /// 2 after a first run that failed.
     pub(super) attempt: u32,
     pub(super) holds: bool,
-    /// Why it does not, each in a few words. Empty if it does.
+    /// The reasons if it does not hold.
     pub(super) failures: Vec<String>,
-    /// From the first stream's arrival on, as all counts and ticks below.
+    /// From the first stream's begin on, as are all counts and ticks below.
     pub(super) ticks: u64,
     pub(super) late_ticks: u64,
     pub(super) tick_lateness: TickReport,
     pub(super) tick_time: TickReport,
-    /// Of one core, while all streams played.
+    /// In percent of one core, while all streams played.
     pub(super) mixer_cpu_percent: f64,
-    /// The same, of all ingest threads together.
+    /// Of all ingest threads, likewise.
     pub(super) ingest_cpu_percent: f64,
-    /// The same, of all else that runs on these cores. Null if the host does not tell.
+    /// Of all else that runs on these cores, likewise. Null if the host does not say.
     pub(super) others_cpu_percent: Option<f64>,
-    /// How far the mix fell behind in that time: a tick or less if all goes well.
+    /// How far the mix fell behind in that time: normally a tick or less.
     pub(super) behind_ns: u64,
-    /// In RAM at the end, of the whole process.
+    /// Memory of the process in RAM at the end.
     pub(super) resident_bytes: u64,
-    /// The rings alone, once they have all been full.
+    /// Memory of the rings alone, once all have been full.
     pub(super) pool_bytes: u64,
     pub(super) startup_ms: f64,
     pub(super) offered_samples: u64,
@@ -179,13 +179,13 @@ impl StepReport {
         }
     }
 
-    /// Whether something happened that no load explains.
+    /// Whether samples were lost or damaged in a way that no load explains.
     pub(super) fn is_bug(&self) -> bool {
         self.ledger_imbalances + self.checksum_errors + self.discarded_samples > 0
     }
 }
 
-/// Why a step does not hold, but for what it fell behind.
+/// Why a step does not hold, apart from a mix that is behind.
 fn failures(report: &Report, late_ticks_allowed: u64) -> Vec<String> {
     let ledger = &report.totals.ledger;
     let late_ticks = match report.late_ticks {
@@ -197,18 +197,18 @@ fn failures(report: &Report, late_ticks_allowed: u64) -> Vec<String> {
         (report.ledger_imbalances, "ledger imbalance"),
         (ledger.checksum_errors, "checksum error"),
     ]
-    .map(|(count, what)| {
+    .map(|(count, noun)| {
         let plural = if count == 1 { "" } else { "s" };
-        (count, format!("{} {what}{plural}", table::grouped(count)))
+        (count, format!("{} {noun}{plural}", table::grouped(count)))
     });
     let samples = [
         (ledger.dropped_late_samples, "dropped late"),
         (ledger.dropped_full_samples, "dropped full"),
         (ledger.discarded_samples, "discarded"),
     ]
-    .map(|(samples, what)| {
+    .map(|(samples, fate)| {
         let rate = samples as f64 / ledger.offered_samples.max(1) as f64;
-        (samples, format!("{} {what}", table::percent(rate)))
+        (samples, format!("{} {fate}", table::percent(rate)))
     });
     let all = counted.into_iter().chain(samples);
     all.filter(|(count, _)| *count > 0)

@@ -7,7 +7,7 @@ pub(super) const RESOLUTION: f64 = 1.1;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Search {
     start: usize,
-    /// No more than this are tried.
+    /// Most streams to try.
     most: usize,
     held: Option<usize>,
     failed: Option<usize>,
@@ -39,7 +39,7 @@ impl Search {
         }
     }
 
-    /// So many streams held, or did not.
+    /// Notes that a count held, or failed.
     pub(super) fn note(&mut self, streams: usize, holds: bool) {
         if holds {
             self.held = Some(streams);

@@ -14,19 +14,19 @@ use mixpool::{
 use super::Arguments;
 use crate::cli::{WrongUsage, common, units};
 
-/// Streams of the first step, unless told.
+/// Default streams of the first step.
 const START: u32 = 1000;
 
-/// As `serve` has it.
+/// The default of `serve`.
 const PLAYOUT_DELAY: Duration = Duration::from_millis(100);
 
-/// The streams come one after the other within this part of a step's duration.
+/// The streams begin one after the other within this part of a step's duration.
 const RAMP_PART: u32 = 6;
 
-/// A step of fewer ticks says nothing.
+/// Fewest ticks of a step.
 const TICKS_MIN: u32 = 10;
 
-/// A step of `--quick`, and what all of them may take.
+/// A step of `--quick`, and the time of all of them.
 const QUICK_STEP: Duration = Duration::from_millis(500);
 const QUICK_BUDGET: Duration = Duration::from_secs(10);
 
@@ -45,7 +45,7 @@ pub(super) struct Setup {
     pub(super) streams_limit: usize,
     /// For how long all streams of a step play.
     pub(super) step: Duration,
-    /// The time of the whole bench; no step begins that would pass it.
+    /// The time of the whole bench; no step begins that would exceed it.
     pub(super) budget: Option<Duration>,
 }
 
@@ -87,7 +87,7 @@ impl Setup {
         let (held, waiting) = (setup.held_by_ring(), setup.behind_max() + setup.ptime);
         if held < waiting {
             bail!(WrongUsage(format!(
-                "--ring-size: a ring of {} holds {} of frames, and {} wait in it when all goes well; \
+                "--ring-size: a ring of {} holds {} of frames, and {} wait in it in normal operation; \
                  make it larger",
                 units::show_bytes(setup.ring_bytes as u64),
                 units::show_duration(held),
@@ -136,12 +136,12 @@ impl Setup {
         }
     }
 
-    /// Within this the streams of a step come.
+    /// The part of a step in which its streams begin.
     pub(super) fn ramp(&self) -> Duration {
         self.step / RAMP_PART
     }
 
-    /// From the first stream's arrival until the last one plays.
+    /// From the first stream's begin until the last one plays.
     pub(super) fn lead(&self) -> Duration {
         self.ramp() + self.playout_delay + self.ptime
     }
@@ -151,8 +151,7 @@ impl Setup {
         self.lead() + self.step
     }
 
-    /// A mix that falls further behind within a step does not keep up: frames would begin to come
-    /// too late for it.
+    /// A mix that falls further behind does not keep up: frames would come too late for it.
     pub(super) fn behind_max(&self) -> Duration {
         self.playout_delay + self.ptime
     }
@@ -170,7 +169,7 @@ impl Setup {
         self.format.duration_of(samples)
     }
 
-    /// Ring space that a stream's frames of a step take: memory that nothing had touched before.
+    /// Ring space that a stream's frames of a step take: memory not touched before.
     pub(super) fn touched_bytes(&self) -> u64 {
         let frames = self.run_time().as_nanos() / self.ptime.as_nanos() + 2;
         let held = self.frames_per_ring().max(1);
@@ -191,7 +190,6 @@ pub(super) mod tests {
         arguments: Arguments,
     }
 
-    /// Of these flags.
     pub(in crate::cli::bench) fn setup(flags: &str) -> Result<Setup> {
         let line = ["bench"].into_iter().chain(flags.split_whitespace());
         Setup::new(&Line::try_parse_from(line)?.arguments)

@@ -1,5 +1,4 @@
-//! One step: a server with its ingest threads in real time, the processor time of its threads, and the
-//! memory of the process.
+//! One step: a server with its ingest threads in real time, and the processor time of its threads.
 
 use std::{
     fs,
@@ -15,8 +14,6 @@ use mixpool::{
     queue::BuildError,
     source::{Feed, Feeders, Imperfection, Schedule, synthetic},
 };
-
-use nix::unistd::{SysconfVar, sysconf};
 
 use super::{Interrupt, fit, setup::Setup};
 
@@ -38,9 +35,9 @@ pub(super) struct Measured {
     pub(super) cpu: CpuTimes,
     /// The time for which all streams played.
     pub(super) elapsed: Duration,
-    /// How far the mix fell behind in that time: a tick or less if all goes well.
+    /// How far the mix fell behind in that time: normally a tick or less.
     pub(super) behind: Duration,
-    /// Memory of the process at the end, its rings as far as they were filled.
+    /// Memory of the process at the end: of its rings the part that was filled.
     pub(super) resident_bytes: u64,
 }
 
@@ -73,7 +70,7 @@ pub(super) fn run(setup: &Setup, streams: usize, interrupt: &Interrupt) -> Resul
         begun.elapsed(),
         self::mixed(&running) - mixed,
     );
-    let resident_bytes = resident_bytes();
+    let resident_bytes = fit::resident_bytes().unwrap_or(0);
     let report = running.finish(feeders);
     if interrupted {
         return Ok(Step::Interrupted);
@@ -92,7 +89,7 @@ fn mixed(running: &Running) -> u64 {
     running.status().ledger.mixed
 }
 
-/// The time of each stream that a number of samples of all streams is.
+/// The audio of each stream in `samples` of all streams.
 fn played(setup: &Setup, streams: usize, samples: u64) -> Duration {
     let per_second = f64::from(setup.format.rate_hz()) * f64::from(setup.format.channels());
     Duration::from_secs_f64(samples as f64 / (per_second * streams as f64))
@@ -209,21 +206,6 @@ fn busy(stat: &str, cores: usize) -> Option<Duration> {
     Some(Duration::from_millis(10 * ticks))
 }
 
-/// Memory of this process that is in RAM now.
-pub(super) fn resident_bytes() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm
-        .split_whitespace()
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .unwrap_or(0);
-    let page_bytes = sysconf(SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten()
-        .unwrap_or(4096);
-    pages * page_bytes.cast_unsigned() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -272,10 +254,5 @@ mod tests {
         thread.join().unwrap();
         assert!(used.ingest > Duration::ZERO, "{used:?}");
         assert_eq!(used.mixer, Duration::ZERO);
-    }
-
-    #[test]
-    fn this_process_is_in_memory() {
-        assert!(resident_bytes() > 4096);
     }
 }

@@ -1,6 +1,6 @@
-//! The bare timer: how late this machine lets a thread begin that does nothing but wait.
+//! The bare timer: the lateness of a thread that only waits for ticks.
 //!
-//! It is the mixer's clock without the mixer: what is late here is the machine's own.
+//! It is the mixer's clock without the mixer, so its lateness is the machine's own.
 
 use std::{
     sync::{
@@ -25,24 +25,24 @@ use serde::Serialize;
 
 use super::Interrupt;
 
-/// What the bare timer did.
+/// The ticks of the bare timer.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct TimerReport {
     pub(super) ticks: u64,
-    /// Those that the thread began after the next was due, as the mixer counts them.
+    /// Ticks that began after the next was due, as the mixer counts them.
     pub(super) late_ticks: u64,
     /// From due to begun.
     pub(super) tick_lateness: TickReport,
 }
 
 impl TimerReport {
-    /// Of the lateness of each tick.
+    /// From the lateness of each tick.
     fn new(mut lateness_ns: Vec<u64>, period: Duration) -> Self {
         let late = |&&ns: &&u64| u128::from(ns) >= period.as_nanos();
         let late_ticks = lateness_ns.iter().filter(late).count() as u64;
         lateness_ns.sort_unstable();
         let ticks = lateness_ns.len();
-        // The shortest that so many of a thousand do not exceed.
+        // The shortest lateness that this part of the ticks does not exceed.
         let quantile = |per_mille: usize| {
             let rank = (ticks * per_mille).div_ceil(1000);
             lateness_ns.get(rank.saturating_sub(1)).copied()
@@ -60,7 +60,7 @@ impl TimerReport {
     }
 }
 
-/// Waits on a timer of this period for so long. `None`: interrupted.
+/// Waits on a timer of this period for `time`. `None`: interrupted.
 pub(super) fn measure(
     period: Duration,
     time: Duration,
@@ -68,7 +68,7 @@ pub(super) fn measure(
 ) -> Result<Option<TimerReport>> {
     let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)
         .context("cannot make the bare timer")?;
-    // Room for all, so that the thread does nothing but wait.
+    // Room for all ticks, so that the thread only waits.
     let room = time.as_nanos() / period.as_nanos() + 2;
     let lateness_ns = Vec::with_capacity(room as usize);
     let stop = Arc::new(AtomicBool::new(false));
@@ -88,7 +88,7 @@ pub(super) fn measure(
     Ok((!interrupted).then(|| TimerReport::new(lateness_ns, period)))
 }
 
-/// The lateness of each tick until stopped, in nanoseconds; of one at least.
+/// The lateness of each tick until stopped, in nanoseconds; at least of one tick.
 fn wait(
     timer: &TimerFd,
     period: Duration,

@@ -31,8 +31,8 @@ const AROUND_THE_KNEE: [u128; 8] = [50, 80, 100, 110, 120, 130, 150, 200];
 const RUNS_MAX: usize = 1000;
 /// Most time that a plan may take.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Time reckoned for one message of an unpaced producer or of a consumer without delay: ten times
-/// what it takes.
+/// Planned for one message of an unpaced producer or of a consumer without delay: ten times its usual
+/// time.
 const MESSAGE_TIME_MAX: Duration = Duration::from_micros(1);
 /// Time that a run may exceed its plan by on a busy machine.
 const GRACE: Duration = Duration::from_secs(60);
@@ -45,7 +45,7 @@ pub(super) const fn record_bytes(message_bytes: u64) -> u64 {
     RECORD_HEADER_BYTES + message_bytes.next_multiple_of(8)
 }
 
-/// How fast each producer offers: so many messages per second, or as fast as it can.
+/// How fast each producer offers: at a number of messages per second, or as fast as it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rate {
     Max,
