@@ -34,7 +34,7 @@ impl MixClock {
     /// How long before a tick the blocks of network streams are placed: a quarter more than a period, so
     /// that a host that holds a thread up for less than a tick, and so makes no tick late, costs no
     /// stream anything; but no more than 25 ms.
-    pub fn lead_ns(&self) -> u64 {
+    pub(crate) fn lead_ns(&self) -> u64 {
         (self.period_ns / 4 * 5).min(LEAD_NS_MAX)
     }
 
@@ -52,7 +52,7 @@ impl MixClock {
     }
 
     /// The first sample that a tick mixes, per channel.
-    pub fn start_of(&self, tick: u64) -> u64 {
+    pub(crate) fn start_of(&self, tick: u64) -> u64 {
         tick * self.block_samples as u64
     }
 

@@ -126,7 +126,7 @@ impl Format {
 
     /// Interleaved samples of this format that last as long as so many samples per channel at another rate,
     /// rounded down.
-    pub fn samples_as_long_as(self, samples_per_channel: u64, rate_hz: u32) -> u64 {
+    pub(crate) fn samples_as_long_as(self, samples_per_channel: u64, rate_hz: u32) -> u64 {
         samples_per_channel * u64::from(self.rate_hz) / u64::from(rate_hz)
             * u64::from(self.channels)
     }

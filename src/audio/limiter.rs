@@ -29,10 +29,10 @@ use self::envelope::{Envelope, ONE};
 use super::format::Format;
 
 /// Long enough that the gain's way down is inaudible as modulation, short against a 20 ms block.
-pub const DEFAULT_LOOKAHEAD: Duration = Duration::from_millis(5);
+pub(crate) const DEFAULT_LOOKAHEAD: Duration = Duration::from_millis(5);
 /// Time constant of the way back up: fast enough to follow speech, slow against the period of its
 /// lowest tones.
-pub const DEFAULT_RELEASE: Duration = Duration::from_millis(80);
+pub(crate) const DEFAULT_RELEASE: Duration = Duration::from_millis(80);
 /// Longer look-aheads and releases are cut to this.
 pub const TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -140,7 +140,7 @@ impl Limiter {
     ///
     /// # Panics
     /// If `other` was made for other channels or times.
-    pub fn copy_from(&mut self, other: &Self) {
+    pub(crate) fn copy_from(&mut self, other: &Self) {
         assert!(
             self.channels == other.channels && self.delay.len() == other.delay.len(),
             "a limiter of {} samples and {} channels cannot be one of {} and {}",
@@ -156,7 +156,7 @@ impl Limiter {
 
     /// Whether both limiters will return equal blocks for equal sums from now on, whichever inputs came
     /// before. Costs a comparison of the delays at most; most often they differ at once.
-    pub fn is_in_step_with(&self, other: &Self) -> bool {
+    pub(crate) fn is_in_step_with(&self, other: &Self) -> bool {
         self.channels == other.channels
             && in_order(&self.delay, self.oldest).eq(in_order(&other.delay, other.oldest))
             && self.envelope.is_in_step_with(&other.envelope)

@@ -1,13 +1,13 @@
 //! Measurements for tests: level, and the strength of one frequency.
 
 /// RMS level in dB relative to full scale (32767).
-pub fn rms_dbfs(samples: &[i16]) -> f64 {
+pub(crate) fn rms_dbfs(samples: &[i16]) -> f64 {
     let sum: f64 = samples.iter().map(|&s| f64::from(s).powi(2)).sum();
     20.0 * ((sum / samples.len() as f64).sqrt() / 32767.0).log10()
 }
 
 /// Power at `frequency_hz` (Goertzel's recurrence over a Hann window).
-pub fn power_at(samples: &[i16], rate_hz: u32, frequency_hz: f64) -> f64 {
+pub(crate) fn power_at(samples: &[i16], rate_hz: u32, frequency_hz: f64) -> f64 {
     let turn = std::f64::consts::TAU / samples.len() as f64;
     let coefficient = 2.0 * (std::f64::consts::TAU * frequency_hz / f64::from(rate_hz)).cos();
     let (mut s1, mut s2) = (0.0, 0.0);
@@ -21,14 +21,14 @@ pub fn power_at(samples: &[i16], rate_hz: u32, frequency_hz: f64) -> f64 {
 }
 
 /// Peak level in dBFS of the sine at `frequency_hz` that `samples` hold.
-pub fn tone_dbfs(samples: &[i16], rate_hz: u32, frequency_hz: f64) -> f64 {
+pub(crate) fn tone_dbfs(samples: &[i16], rate_hz: u32, frequency_hz: f64) -> f64 {
     // A full-scale sine yields the window's sum (half the length) times half the amplitude.
     let amplitude = 4.0 * power_at(samples, rate_hz, frequency_hz).sqrt() / samples.len() as f64;
     20.0 * (amplitude / 32767.0).log10()
 }
 
 /// The frequency of the one tone in `samples`, in Hz, from its upward zero crossings.
-pub fn tone_hz(samples: &[i16], rate_hz: u32) -> f64 {
+pub(crate) fn tone_hz(samples: &[i16], rate_hz: u32) -> f64 {
     let crossings: Vec<f64> = (1..samples.len())
         .filter(|&n| samples[n - 1] < 0 && samples[n] >= 0)
         .map(|n| {

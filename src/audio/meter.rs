@@ -11,7 +11,7 @@ use super::Format;
 use multiversion::multiversion;
 
 /// Full scale: the largest absolute value of a sample.
-pub const FULL_SCALE: u16 = 32_768;
+pub(crate) const FULL_SCALE: u16 = 32_768;
 
 /// Pieces of the waveform in a second, where the rate allows: of 10 ms each.
 const PIECES_PER_SECOND: u32 = 100;
@@ -36,7 +36,8 @@ pub fn dbfs(peak: u16) -> f32 {
 }
 
 /// The root of the mean square, in the unit of a sample: 0.0 to 32,768.0, and 0.0 of no samples.
-pub fn rms(samples: &[i16]) -> f64 {
+#[cfg(test)]
+pub(crate) fn rms(samples: &[i16]) -> f64 {
     let squares = samples.iter().map(|&sample| square(sample)).sum();
     root_mean(squares, samples.len() as u64)
 }
@@ -153,7 +154,7 @@ impl Meter {
     }
 
     /// Measures so many samples per channel of silence, in a time that does not depend on how many.
-    pub fn push_silence(&mut self, samples: u64) {
+    pub(crate) fn push_silence(&mut self, samples: u64) {
         self.samples += samples;
         let mut left = samples;
         while left > 0 {

@@ -133,7 +133,7 @@ impl Converter {
     }
 
     /// Moves up to `out.len()` interleaved samples into `out`; returns how many. Never allocates.
-    pub fn pull(&mut self, out: &mut [i16]) -> usize {
+    pub(crate) fn pull(&mut self, out: &mut [i16]) -> usize {
         let count = out.len().min(self.ready.len());
         for (out, sample) in out.iter_mut().zip(self.ready.drain(..count)) {
             *out = sample;

@@ -50,7 +50,13 @@ pub fn add_gained(sum: &mut [i32], samples: &[i16], gain: Gain) {
 ///
 /// # Panics
 /// If the lengths differ, or there are no channels.
-pub fn add_ramped(sum: &mut [i32], samples: &[i16], channels: usize, from: usize, ramp: &Ramp) {
+pub(crate) fn add_ramped(
+    sum: &mut [i32],
+    samples: &[i16],
+    channels: usize,
+    from: usize,
+    ramp: &Ramp,
+) {
     assert_same_length(sum.len(), samples.len());
     let (mut instant, mut channel) = (from / channels, from % channels);
     for (sum, &sample) in sum.iter_mut().zip(samples) {
@@ -66,7 +72,7 @@ pub fn add_ramped(sum: &mut [i32], samples: &[i16], channels: usize, from: usize
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn add_sums(sum: &mut [i32], other: &[i32]) {
+pub(crate) fn add_sums(sum: &mut [i32], other: &[i32]) {
     assert_same_length(sum.len(), other.len());
     for (sum, &other) in sum.iter_mut().zip(other) {
         *sum += other;
@@ -77,7 +83,7 @@ pub fn add_sums(sum: &mut [i32], other: &[i32]) {
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn leave_out(sum: &[i32], part: &mut [i32]) {
+pub(crate) fn leave_out(sum: &[i32], part: &mut [i32]) {
     assert_same_length(sum.len(), part.len());
     for (&sum, part) in sum.iter().zip(part) {
         *part = sum - *part;
@@ -89,7 +95,7 @@ pub fn leave_out(sum: &[i32], part: &mut [i32]) {
 /// # Panics
 /// If the lengths differ.
 #[multiversion(targets("x86_64+avx2"))]
-pub fn saturate(sum: &[i32], out: &mut [i16]) -> usize {
+pub(crate) fn saturate(sum: &[i32], out: &mut [i16]) -> usize {
     assert_same_length(sum.len(), out.len());
     let mut clipped = 0;
     for (sum, out) in sum.chunks(COUNT_RUN).zip(out.chunks_mut(COUNT_RUN)) {

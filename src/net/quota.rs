@@ -37,7 +37,7 @@ impl Quota {
     }
 
     /// At most so many from now on. An address that has more keeps them, and gets no other.
-    pub fn set_max(&self, max: usize) {
+    pub(crate) fn set_max(&self, max: usize) {
         self.0.max.store(max, Ordering::Relaxed);
     }
 

@@ -65,7 +65,7 @@ impl Tuner {
     }
 
     /// An end for a thread that knows what the listener began with.
-    pub fn tuned(&self) -> Tuned {
+    pub(crate) fn tuned(&self) -> Tuned {
         Tuned {
             tuner: self.clone(),
             seen: 0,

@@ -291,7 +291,7 @@ impl RecordingInput {
     /// Says that no more will come, if there is room to say it: the thread then ends the file, and
     /// itself. Never waits; enters the kernel to wake it. Dropping this end remains, which frees
     /// memory.
-    pub fn try_end(&mut self) -> bool {
+    pub(crate) fn try_end(&mut self) -> bool {
         let room = self.input.has_room(INDEX_BYTES);
         if room {
             let last = self.next | LAST;
@@ -319,12 +319,12 @@ impl Recorder {
     }
 
     /// Ends a recording without a file: it fails with [`RecordingError::NotOpened`].
-    pub fn give_up_waiting(&mut self) {
+    pub(crate) fn give_up_waiting(&mut self) {
         self.files = None;
     }
 
     /// How the recording is now. Takes a lock that the writing thread takes once, if it fails.
-    pub fn progress(&self) -> RecordingProgress {
+    pub(crate) fn progress(&self) -> RecordingProgress {
         self.progress.read()
     }
 

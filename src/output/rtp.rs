@@ -270,7 +270,7 @@ impl RtpOut {
     }
 
     /// Its figures so far, for any thread.
-    pub fn progress(&self) -> RtpProgress {
+    pub(crate) fn progress(&self) -> RtpProgress {
         self.progress.clone()
     }
 

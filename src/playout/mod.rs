@@ -94,7 +94,7 @@ impl PlayoutSettings {
     }
 
     /// Bytes of the samples that a playout has room for, of such a source: most of what it takes.
-    pub fn buffer_bytes(&self, rate_hz: u32, channels: u16) -> u64 {
+    pub(crate) fn buffer_bytes(&self, rate_hz: u32, channels: u16) -> u64 {
         let ms = self.cap_ms() + arrival::STRAY_MS + 2 * PIECE_MS;
         let samples = (ms * u64::from(rate_hz) / 1000).next_power_of_two();
         2 * samples * u64::from(channels)
@@ -277,7 +277,7 @@ impl Playout {
 
     /// Takes samples of a transport that numbers nothing and loses nothing. They follow what came before
     /// them; if all of that was played, they play after the playout delay. Never allocates.
-    pub fn append(&mut self, samples: &[i16], at_ns: u64, stream: &mut Stream) {
+    pub(crate) fn append(&mut self, samples: &[i16], at_ns: u64, stream: &mut Stream) {
         let sequence = self.appended;
         self.appended += 1;
         if self.line.is_dry() {
@@ -334,7 +334,7 @@ impl Playout {
 
     /// Waiting audio is not played, but discarded, and accounted for: the stream ends at once, or goes on
     /// with another playout.
-    pub fn abandon(&mut self, stream: &mut Stream) {
+    pub(crate) fn abandon(&mut self, stream: &mut Stream) {
         let accounting = self.accounting(stream);
         if let Some(newest) = self.line.buffer.newest() {
             self.line.pass(newest, Discard::Ended, accounting);

@@ -210,7 +210,7 @@ impl Feeders {
     }
 
     /// Takes further streams, if these threads take any.
-    pub fn intake(&self) -> Option<&Intake> {
+    pub(crate) fn intake(&self) -> Option<&Intake> {
         self.intake.as_ref()
     }
 

@@ -41,7 +41,12 @@ impl Looped {
     ///
     /// # Errors
     /// As [`WavSource::open`].
-    pub fn of_file(file: File, path: &Path, bus: Format, plays: u64) -> Result<Self, SourceError> {
+    pub(crate) fn of_file(
+        file: File,
+        path: &Path,
+        bus: Format,
+        plays: u64,
+    ) -> Result<Self, SourceError> {
         let path = path.to_owned();
         let begin = move || {
             // One play at a time has its place in the file.

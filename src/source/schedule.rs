@@ -48,7 +48,7 @@ impl Schedule {
 
     /// When the next frame is due. Computed from the frame's number, never from the last deadline;
     /// jitter never changes the order of frames.
-    pub fn next_deadline(&mut self) -> Duration {
+    pub(crate) fn next_deadline(&mut self) -> Duration {
         // 53 bits hold a century in steps of a microsecond.
         let due = self.phase + Duration::from_secs_f64(self.frame as f64 * self.period_s);
         self.frame += 1;

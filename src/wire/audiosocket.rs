@@ -79,7 +79,7 @@ pub fn may_begin(byte: u8) -> bool {
 }
 
 /// The kind that audio of this rate has, if it has one.
-pub fn kind_of(rate_hz: u32) -> Option<u8> {
+pub(crate) fn kind_of(rate_hz: u32) -> Option<u8> {
     let at = RATES_HZ.iter().position(|&rate| rate == rate_hz)?;
     Some(AUDIO + at as u8)
 }
@@ -137,7 +137,7 @@ pub fn audio_header(rate_hz: u32, payload_bytes: usize) -> Option<[u8; HEADER_BY
 pub const HANGUP_MESSAGE: [u8; HEADER_BYTES] = [HANGUP, 0, 0];
 
 /// A UUID as people write it: `01020304-0506-0708-090a-0b0c0d0e0f10`.
-pub fn uuid_text(uuid: [u8; 16]) -> String {
+pub(crate) fn uuid_text(uuid: [u8; 16]) -> String {
     let number = u128::from_be_bytes(uuid);
     let bits = |from: u32, count: u32| (number >> from) & ((1 << count) - 1);
     format!(

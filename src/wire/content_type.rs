@@ -44,7 +44,7 @@ pub struct Samples {
 
 impl Samples {
     /// Whether they were called L16.
-    pub fn is_l16(self) -> bool {
+    pub(crate) fn is_l16(self) -> bool {
         self.encoding == Encoding::S16Be
     }
 }

@@ -141,7 +141,7 @@ pub fn parse(text: &str) -> Result<Event, MediaError> {
 }
 
 /// Whether a text message begins as this protocol does.
-pub fn is_start(text: &str) -> bool {
+pub(crate) fn is_start(text: &str) -> bool {
     matches!(parse(text), Ok(Event::Start(_)))
 }
 

@@ -156,7 +156,7 @@ impl AudioPayload {
     }
 
     /// Bytes of one sample of all channels.
-    pub fn bytes_per_instant(self) -> usize {
+    pub(crate) fn bytes_per_instant(self) -> usize {
         self.encoding.bytes_per_sample() * usize::from(self.channels)
     }
 }
@@ -255,7 +255,7 @@ impl fmt::Display for PayloadMap {
 }
 
 /// The name of a static payload type in RFC 3551, for messages; none for types without one.
-pub fn static_name(payload_type: u8) -> Option<&'static str> {
+pub(crate) fn static_name(payload_type: u8) -> Option<&'static str> {
     Some(match payload_type {
         0 => "PCMU",
         3 => "GSM",

@@ -172,7 +172,7 @@ pub fn parse(text: &str) -> Result<Event, TwilioError> {
 }
 
 /// Whether a text message may be the first of this protocol.
-pub fn is_connected(text: &str) -> bool {
+pub(crate) fn is_connected(text: &str) -> bool {
     matches!(parse(text), Ok(Event::Connected))
 }
 

@@ -19,7 +19,7 @@ use crate::audio::{
 
 /// Most bytes before the samples; a sound header has a few thousand, pictures in tags included a few
 /// hundred thousand.
-pub const HEADER_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const HEADER_BYTES_MAX: u64 = 16 << 20;
 /// Most channels that are read.
 pub const CHANNELS_MAX: u16 = 64;
 
@@ -112,12 +112,12 @@ pub enum WavError {
 
 /// The header of 16-bit PCM of this format that has no end: both lengths are the greatest there is, as
 /// ffmpeg writes them into a pipe, and readers take them for "to the end of the stream".
-pub fn endless_header(format: Format) -> [u8; HEADER_BYTES] {
+pub(crate) fn endless_header(format: Format) -> [u8; HEADER_BYTES] {
     header(format, [u32::MAX; 2])
 }
 
 /// The header of 16-bit PCM of this format before so many bytes of samples.
-pub fn sized_header(format: Format, data_bytes: u32) -> [u8; HEADER_BYTES] {
+pub(crate) fn sized_header(format: Format, data_bytes: u32) -> [u8; HEADER_BYTES] {
     let riff_bytes = data_bytes.saturating_add(HEADER_BYTES as u32 - 8);
     header(format, [riff_bytes, data_bytes])
 }
@@ -173,7 +173,7 @@ enum State {
 
 /// Whether a stream that begins with these bytes may be a WAV: no more than four are needed to tell.
 /// None if they are too few.
-pub fn is_wav(bytes: &[u8]) -> Option<bool> {
+pub(crate) fn is_wav(bytes: &[u8]) -> Option<bool> {
     const RIFF: &[u8] = b"RIFF";
     let compared = bytes.len().min(RIFF.len());
     match bytes[..compared] == RIFF[..compared] {

@@ -228,12 +228,12 @@ fn refused(error: FrameError) -> WebSocketError {
 }
 
 /// Appends the header of a binary message of so many bytes, which follow it.
-pub fn binary_header(payload_bytes: usize, out: &mut Vec<u8>) {
+pub(crate) fn binary_header(payload_bytes: usize, out: &mut Vec<u8>) {
     header(Data::Binary, payload_bytes, out);
 }
 
 /// Appends the header of a text message of so many bytes, which follow it.
-pub fn text_header(payload_bytes: usize, out: &mut Vec<u8>) {
+pub(crate) fn text_header(payload_bytes: usize, out: &mut Vec<u8>) {
     header(Data::Text, payload_bytes, out);
 }
 

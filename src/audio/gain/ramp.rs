@@ -18,7 +18,7 @@ pub struct Ramp {
 
 impl Ramp {
     /// At rest.
-    pub fn at_rest(gain: Gain) -> Self {
+    pub(crate) fn at_rest(gain: Gain) -> Self {
         Self {
             from: gain.0,
             step: 0.0,

@@ -228,7 +228,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// The code with which a WebSocket is closed for it.
-    pub fn close_code(&self) -> CloseCode {
+    pub(crate) fn close_code(&self) -> CloseCode {
         match self {
             Self::Network { .. }
             | Self::InUse { .. }
@@ -290,7 +290,7 @@ impl Handoff {
     ///
     /// # Errors
     /// Why, and the socket, if the thread is gone, or has too many that wait: a close is to say it.
-    pub fn web(
+    pub(crate) fn web(
         &self,
         stream: TcpStream,
         leftover: Vec<u8>,

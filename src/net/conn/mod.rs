@@ -43,7 +43,7 @@ use self::{
     worker::{HandoffEnd, Worker},
 };
 use super::{Admission, Limits, Listening, Tuner, Tuning};
-pub use crate::output::participants::return_rings::output_ring_bytes;
+pub(crate) use crate::output::participants::output_ring_bytes;
 use crate::{
     audio::{Gain, MixClock},
     ledger::Listener,
@@ -55,9 +55,9 @@ use crate::{
 const NO_THREAD: &str = "cannot start the thread of the connections";
 
 /// How long a peer may go on sending after the reason of its end was sent.
-pub const LINGER: Duration = Duration::from_secs(5);
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// Bytes of it that are read and discarded meanwhile; beyond them it is left to wait.
-pub const LINGER_BYTES_MAX: usize = 4 << 20;
+pub(crate) const LINGER_BYTES_MAX: usize = 4 << 20;
 
 /// The listeners of connections, and their settings.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ const MEMORY_NS: u64 = 2_000_000_000;
 
 /// A datagram that waits for what the next one proves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
+pub(crate) struct Held {
     /// The whole datagram.
     pub bytes: Vec<u8>,
     /// When it came.
@@ -39,7 +39,7 @@ struct Stranger {
 
 /// The table of strangers.
 #[derive(Debug, Default)]
-pub struct Probation {
+pub(crate) struct Probation {
     /// By the count of the packet that is held: the oldest first.
     strangers: BTreeMap<u64, Stranger>,
     /// The count of each stranger's packet.
@@ -53,7 +53,7 @@ impl Probation {
     /// A packet of a stranger, the receiver's `count`-th datagram. If it follows the one before it,
     /// the stranger is one no more, and that one is given back. Otherwise it is kept in its place.
     /// Allocates, within the table's bounds.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         key: Key,
         number: u16,
@@ -90,7 +90,7 @@ impl Probation {
     }
 
     /// Forgets sources with a packet that proves nothing any more.
-    pub fn forget_stale(&mut self, now_ns: u64) {
+    pub(crate) fn forget_stale(&mut self, now_ns: u64) {
         while let Some((_, oldest)) = self.strangers.first_key_value()
             && now_ns.saturating_sub(oldest.held.at_ns) > MEMORY_NS
         {
@@ -99,17 +99,17 @@ impl Probation {
     }
 
     /// Whether a packet of this one is held.
-    pub fn holds(&self, key: Key) -> bool {
+    pub(crate) fn holds(&self, key: Key) -> bool {
         self.counts.contains_key(&key)
     }
 
     /// Packets that were held and proved nothing, since the last call.
-    pub fn take_forgotten(&mut self) -> u64 {
+    pub(crate) fn take_forgotten(&mut self) -> u64 {
         std::mem::take(&mut self.forgotten)
     }
 
     /// Strangers at present.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.strangers.len()
     }
 

@@ -120,7 +120,7 @@ impl Receiver {
     }
 
     /// Takes other limits from now on, and has new streams played otherwise.
-    pub fn retune(&mut self, tuning: Tuning) {
+    pub(crate) fn retune(&mut self, tuning: Tuning) {
         let Tuning { limits, playout } = tuning;
         self.quota.set_max(limits.streams_per_source);
         let settings = &mut self.shared.settings;

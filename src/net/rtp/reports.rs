@@ -56,7 +56,7 @@ pub(super) struct Reporter {
 
 impl Reporter {
     /// A name that is too long is cut.
-    pub fn new(mut cname: String, mut rng: Xoshiro256PlusPlus) -> Self {
+    pub(crate) fn new(mut cname: String, mut rng: Xoshiro256PlusPlus) -> Self {
         while cname.len() > CNAME_BYTES_MAX {
             cname.pop();
         }
@@ -70,7 +70,7 @@ impl Reporter {
     }
 
     /// Of an address that is new: its first report comes after half an interval.
-    pub fn begin(&mut self, now_ns: u64) -> Schedule {
+    pub(crate) fn begin(&mut self, now_ns: u64) -> Schedule {
         Schedule {
             next_ns: now_ns + self.draw() / 2,
             known: None,
@@ -78,7 +78,7 @@ impl Reporter {
     }
 
     /// A sender has our number: we take another (RFC 3550, section 8.2).
-    pub fn avoid(&mut self, ssrc: u32) {
+    pub(crate) fn avoid(&mut self, ssrc: u32) {
         while self.ssrc == ssrc {
             self.ssrc = self.rng.random();
         }
@@ -89,7 +89,12 @@ impl Reporter {
     }
 
     /// Sends the reports that are due.
-    pub fn send_due(&mut self, table: &mut Table, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+    pub(crate) fn send_due(
+        &mut self,
+        table: &mut Table,
+        now_ns: u64,
+        send: &mut dyn FnMut(Outgoing<'_>),
+    ) {
         for (&from, peer) in &mut table.peers {
             if now_ns >= peer.schedule.next_ns {
                 peer.schedule.next_ns = now_ns + self.draw();
@@ -99,7 +104,12 @@ impl Reporter {
     }
 
     /// Sends everybody a last report, and that we leave.
-    pub fn send_bye(&mut self, table: &mut Table, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
+    pub(crate) fn send_bye(
+        &mut self,
+        table: &mut Table,
+        now_ns: u64,
+        send: &mut dyn FnMut(Outgoing<'_>),
+    ) {
         for (&from, peer) in &table.peers {
             self.send(&mut table.slots, from, peer, now_ns, true, send);
         }

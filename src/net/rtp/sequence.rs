@@ -3,17 +3,17 @@
 //! Pure. No number of the wire makes it panic, and nothing here allocates.
 
 /// A number this far ahead is a loss; further ahead it is another beginning.
-pub const MAX_DROPOUT: u16 = 3000;
+pub(crate) const MAX_DROPOUT: u16 = 3000;
 
 /// A number this far behind came late or twice; further behind it is another beginning.
-pub const MAX_MISORDER: u16 = 100;
+pub(crate) const MAX_MISORDER: u16 = 100;
 
 /// Extended numbers begin here, so that packets from before the first one have numbers as well.
 const FIRST_CYCLE: u64 = 1 << 16;
 
 /// The order of a packet, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// It follows all that came, perhaps after a loss.
     Ahead,
     /// It was sent before one that came already.
@@ -28,7 +28,7 @@ pub enum Order {
 
 /// The numbers of one sender, since it began or started over.
 #[derive(Debug, Clone)]
-pub struct Sequence {
+pub(crate) struct Sequence {
     /// Extended number of the first packet.
     base: u64,
     /// The lowest that came: below the base if the first packet had overtaken others.
@@ -50,7 +50,7 @@ pub struct Sequence {
 
 impl Sequence {
     /// A sender with a first packet, counted here, of this number.
-    pub fn new(first: u16) -> Self {
+    pub(crate) fn new(first: u16) -> Self {
         let first = FIRST_CYCLE + u64::from(first);
         Self {
             base: first,
@@ -68,7 +68,7 @@ impl Sequence {
     /// Takes the number of the next packet. Returns its order, and its extended number: since
     /// the last start, never wrapping. A stray is not counted, and has a number that means nothing; at
     /// a restart, stray and follower are counted both, and the number is the follower's.
-    pub fn take(&mut self, number: u16) -> (Order, u64) {
+    pub(crate) fn take(&mut self, number: u16) -> (Order, u64) {
         let ahead = number.wrapping_sub(self.highest as u16);
         if ahead < MAX_DROPOUT {
             self.received += 1;
@@ -105,7 +105,7 @@ impl Sequence {
     }
 
     /// The sender started over with the packet of this number.
-    pub fn restart(&mut self, first: u16) {
+    pub(crate) fn restart(&mut self, first: u16) {
         *self = Self {
             before: self.totals(),
             ..Self::new(first)
@@ -113,12 +113,12 @@ impl Sequence {
     }
 
     /// The extended number that is furthest ahead.
-    pub fn highest(&self) -> u64 {
+    pub(crate) fn highest(&self) -> u64 {
         self.highest
     }
 
     /// Packets expected since the stream exists, over all starts, and those of them that did not come.
-    pub fn totals(&self) -> (u64, u64) {
+    pub(crate) fn totals(&self) -> (u64, u64) {
         let expected = self.highest - self.lowest + 1;
         let came = self.received - self.duplicates;
         (
@@ -134,7 +134,7 @@ impl Sequence {
     }
 
     /// The figures of a report block since the report before it.
-    pub fn report(&mut self) -> Numbers {
+    pub(crate) fn report(&mut self) -> Numbers {
         let now = (self.expected(), self.received);
         // Packets that came late make an interval without loss, or with more than all.
         let expected = now.0 - self.reported.0;
@@ -153,7 +153,7 @@ impl Sequence {
 
 /// The part of a report block that comes of sequence numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     /// Lost since the last report, of 256.
     pub fraction_lost: u8,
     /// Lost since the last start; below zero if packets came twice. 24 bits.

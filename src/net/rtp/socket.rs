@@ -46,7 +46,7 @@ impl Sockets {
     ///
     /// # Errors
     /// The kernel's reason, with the address.
-    pub fn bind(
+    pub(crate) fn bind(
         address: SocketAddr,
         interface: Option<&str>,
         threads: usize,
@@ -138,7 +138,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             headers: MultiHeaders::preallocate(BATCH, None),
             bytes: vec![0; BATCH * DATAGRAM_MAX].into(),
@@ -157,7 +157,7 @@ impl Batch {
     ///
     /// # Panics
     /// Never: there is memory for a whole batch.
-    pub fn receive(
+    pub(crate) fn receive(
         &mut self,
         socket: &UdpSocket,
         mut take: impl FnMut(&[u8], SocketAddr),
@@ -226,7 +226,7 @@ impl Batch {
     /// Takes one datagram, and what the kernel says of those that it dropped before it: their count
     /// since the socket was made, wrapping. None if there were none, or no datagram waits. One system
     /// call, and none if no datagram since reported any.
-    pub fn receive_drops(
+    pub(crate) fn receive_drops(
         &mut self,
         socket: &UdpSocket,
         mut take: impl FnMut(&[u8], SocketAddr),
@@ -285,7 +285,7 @@ pub(super) mod tests {
     const LOOPBACK: &str = "127.0.0.1:0";
 
     /// A filter of this thread, and of those that it starts, answers `recvmmsg` with EPERM.
-    pub fn refuse_recvmmsg() {
+    pub(crate) fn refuse_recvmmsg() {
         let filter: BpfProgram = SeccompFilter::new(
             [(SYS_RECVMMSG, Vec::new())].into(),
             SeccompAction::Allow,

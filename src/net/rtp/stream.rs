@@ -281,7 +281,7 @@ impl RtpStream {
     }
 
     /// Whether its end was commanded.
-    pub fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.stream.is_ending()
     }
 

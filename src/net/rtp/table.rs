@@ -55,27 +55,27 @@ pub(super) enum Succession {
 
 impl Table {
     /// Streams at present.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    pub fn get(&mut self, key: Key) -> Option<&mut RtpStream> {
+    pub(crate) fn get(&mut self, key: Key) -> Option<&mut RtpStream> {
         let &slot = self.by_key.get(&key)?;
         self.slots[slot].as_deref_mut()
     }
 
-    pub fn slot(&mut self, slot: usize) -> Option<&mut RtpStream> {
+    pub(crate) fn slot(&mut self, slot: usize) -> Option<&mut RtpStream> {
         self.slots.get_mut(slot)?.as_deref_mut()
     }
 
-    pub fn streams(&mut self) -> impl Iterator<Item = (usize, &mut RtpStream)> {
+    pub(crate) fn streams(&mut self) -> impl Iterator<Item = (usize, &mut RtpStream)> {
         let slots = self.slots.iter_mut().enumerate();
         slots.filter_map(|(slot, stream)| Some((slot, stream.as_deref_mut()?)))
     }
 
     /// The stream of this source with reports from this address: as its packets do, from the port
     /// after theirs, or else from any.
-    pub fn reported(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut RtpStream> {
+    pub(crate) fn reported(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut RtpStream> {
         let mut before = from;
         before.set_port(from.port().wrapping_sub(1));
         let slot = [from, before]
@@ -87,7 +87,7 @@ impl Table {
 
     /// The stream of this source if a goodbye or name from this address counts: from the port of its packets, from the
     /// one after it, or from where its reports have come. Any other port may be another program's.
-    pub fn leaving(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut RtpStream> {
+    pub(crate) fn leaving(&mut self, from: SocketAddr, ssrc: u32) -> Option<&mut RtpStream> {
         let mut before = from;
         before.set_port(from.port().wrapping_sub(1));
         let key = self.reported(from, ssrc)?.key;
@@ -99,7 +99,11 @@ impl Table {
     }
 
     /// Takes a stream in. `schedule` is for its address, if that is new.
-    pub fn insert(&mut self, stream: RtpStream, schedule: impl FnOnce() -> Schedule) -> usize {
+    pub(crate) fn insert(
+        &mut self,
+        stream: RtpStream,
+        schedule: impl FnOnce() -> Schedule,
+    ) -> usize {
         let key = stream.key;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -133,7 +137,7 @@ impl Table {
     }
 
     /// Lets a stream go.
-    pub fn remove(&mut self, slot: usize) {
+    pub(crate) fn remove(&mut self, slot: usize) {
         let Some(stream) = self.slots[slot].take() else {
             return;
         };
@@ -154,7 +158,7 @@ impl Table {
 
     /// The owner of this packet of no live source. A source that had been succeeded and goes on
     /// sending shows that its address has several at once.
-    pub fn kin(&mut self, key: Key, number: u16) -> Kin {
+    pub(crate) fn kin(&mut self, key: Key, number: u16) -> Kin {
         if let Some(&slot) = self.by_source.get(&(key.from.ip(), key.ssrc))
             && let Some(stream) = self.slots[slot].as_deref()
             && stream.moved_from == Some(key.from)
@@ -182,7 +186,13 @@ impl Table {
 
     /// The stream that goes on from another port of its address with this packet, the receiver's `count`-th:
     /// one of its source that sent nothing since, and should have.
-    pub fn moved(&self, key: Key, first: &Packet<'_>, count: u64, now_ns: u64) -> Succession {
+    pub(crate) fn moved(
+        &self,
+        key: Key,
+        first: &Packet<'_>,
+        count: u64,
+        now_ns: u64,
+    ) -> Succession {
         let slot = self.by_source.get(&(key.from.ip(), key.ssrc)).copied();
         let stream = slot.and_then(|slot| Some((slot, self.slots[slot].as_deref()?)));
         match stream {
@@ -198,7 +208,7 @@ impl Table {
     }
 
     /// The stream comes from this port of its address from now on. `schedule` is for that.
-    pub fn relocate(
+    pub(crate) fn relocate(
         &mut self,
         slot: usize,
         from: SocketAddr,
@@ -218,7 +228,7 @@ impl Table {
 
     /// The stream that a new source succeeds, first seen at the receiver's `count`-th packet: the only stream of
     /// its address, if that sent nothing since, and should have.
-    pub fn succession(&mut self, from: SocketAddr, count: u64, now_ns: u64) -> Succession {
+    pub(crate) fn succession(&mut self, from: SocketAddr, count: u64, now_ns: u64) -> Succession {
         let Some(peer) = self.peers.get_mut(&from) else {
             return Succession::Nobody;
         };
@@ -243,7 +253,7 @@ impl Table {
     }
 
     /// The stream is another source's from now on, which succeeds its own.
-    pub fn succeed(&mut self, slot: usize, ssrc: u32) -> Option<&mut RtpStream> {
+    pub(crate) fn succeed(&mut self, slot: usize, ssrc: u32) -> Option<&mut RtpStream> {
         let stream = self.slots[slot].as_deref()?;
         let (old, highest) = (stream.key, stream.highest());
         let new = Key { ssrc, ..old };

@@ -6,7 +6,7 @@
 
 /// Follows one sender's presses.
 #[derive(Debug, Default)]
-pub struct Presses {
+pub(crate) struct Presses {
     last: Option<Press>,
 }
 
@@ -21,7 +21,7 @@ struct Press {
 impl Presses {
     /// A packet of telephone events. Returns the event if this packet is the first to report it. Bytes
     /// that are no event report none.
-    pub fn take(&mut self, timestamp: u32, payload: &[u8]) -> Option<u8> {
+    pub(crate) fn take(&mut self, timestamp: u32, payload: &[u8]) -> Option<u8> {
         let (&[event, flags, d0, d1], _) = payload.split_first_chunk()?;
         let duration = u16::from_be_bytes([d0, d1]);
         let ended = flags & 0x80 != 0;
@@ -52,7 +52,7 @@ impl Presses {
 }
 
 /// How an event is written in reports: `dtmf 5`, or `telephone-event 16` if it is no key.
-pub fn name(event: u8) -> String {
+pub(crate) fn name(event: u8) -> String {
     const KEYS: &[u8; 16] = b"0123456789*#ABCD";
     match KEYS.get(usize::from(event)) {
         Some(&key) => format!("dtmf {}", char::from(key)),

@@ -9,30 +9,30 @@ const FIRST_CYCLE: u64 = 1 << 33;
 
 /// Timestamps of 32 bits as ones of 64, by the shorter way from the one before.
 #[derive(Debug, Clone, Copy)]
-pub struct Timestamps {
+pub(crate) struct Timestamps {
     last: u64,
 }
 
 impl Timestamps {
     /// For a sender with this timestamp in its first packet.
-    pub fn new(first: u32) -> Self {
+    pub(crate) fn new(first: u32) -> Self {
         Self {
             last: FIRST_CYCLE + u64::from(first),
         }
     }
 
     /// How far this timestamp lies ahead of the last that was followed; behind it, if negative.
-    pub fn ahead(self, timestamp: u32) -> i64 {
+    pub(crate) fn ahead(self, timestamp: u32) -> i64 {
         i64::from(timestamp.wrapping_sub(self.last as u32) as i32)
     }
 
     /// The timestamp, extended. Going back for longer than the sender ever went forward ends at zero.
-    pub fn extend(self, timestamp: u32) -> u64 {
+    pub(crate) fn extend(self, timestamp: u32) -> u64 {
         self.last.saturating_add_signed(self.ahead(timestamp))
     }
 
     /// The same, and the next are extended from there.
-    pub fn follow(&mut self, timestamp: u32) -> u64 {
+    pub(crate) fn follow(&mut self, timestamp: u32) -> u64 {
         self.last = self.extend(timestamp);
         self.last
     }
@@ -40,7 +40,7 @@ impl Timestamps {
 
 /// The interarrival jitter: how much the time from packet to packet differs here from there, smoothed.
 #[derive(Debug, Clone, Copy)]
-pub struct Jitter {
+pub(crate) struct Jitter {
     rate_hz: u32,
     /// Arrival less timestamp of the last packet, in units of the timestamp. Only differences count.
     transit: Option<u32>,
@@ -50,7 +50,7 @@ pub struct Jitter {
 
 impl Jitter {
     /// Of timestamps that count at this rate.
-    pub fn new(rate_hz: u32) -> Self {
+    pub(crate) fn new(rate_hz: u32) -> Self {
         Self {
             rate_hz,
             transit: None,
@@ -59,7 +59,7 @@ impl Jitter {
     }
 
     /// A packet came.
-    pub fn take(&mut self, timestamp: u32, at_ns: u64) {
+    pub(crate) fn take(&mut self, timestamp: u32, at_ns: u64) {
         let arrival = u128::from(at_ns) * u128::from(self.rate_hz) / 1_000_000_000;
         let transit = (arrival as u32).wrapping_sub(timestamp);
         if let Some(before) = self.transit.replace(transit) {
@@ -70,17 +70,17 @@ impl Jitter {
     }
 
     /// The sender's clock restarts: there is no jitter yet, and the next packet is compared with nothing.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         *self = Self::new(self.rate_hz);
     }
 
     /// In units of the timestamp, as report blocks have it.
-    pub fn units(&self) -> u32 {
+    pub(crate) fn units(&self) -> u32 {
         u32::try_from(self.scaled >> 4).unwrap_or(u32::MAX)
     }
 
     /// As time.
-    pub fn time(&self) -> Duration {
+    pub(crate) fn time(&self) -> Duration {
         let nanoseconds = u128::from(self.scaled) * 1_000_000_000 / 16 / u128::from(self.rate_hz);
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
@@ -91,7 +91,7 @@ const MISFITS: u32 = 25;
 
 /// By how much time stamps step from packet to packet, against what the packets hold.
 #[derive(Debug, Default)]
-pub struct Steps {
+pub(crate) struct Steps {
     last: Option<Stepped>,
     step: u32,
     /// Steps of this length in a row, and when the packet before them came.
@@ -110,7 +110,7 @@ struct Stepped {
 
 /// A sender means another format than the one that its packets are read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Misfit {
+pub(crate) struct Misfit {
     /// Instants by which the time stamp moves from packet to packet.
     pub step: u32,
     /// The rate of its time stamps, as measured.
@@ -120,7 +120,7 @@ pub struct Misfit {
 impl Steps {
     /// A packet of so many instants came. Returns a misfit once, if all of the last packets had the same: one
     /// that fits, or a pause, starts the count over.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         number: u64,
         timestamp: u32,

@@ -36,10 +36,10 @@ use crate::{
 };
 
 /// Most outputs beside the whole mix, at once.
-pub const MONITORS_MAX: usize = 64;
+pub(crate) const MONITORS_MAX: usize = 64;
 
 /// How much of an output is kept: how far a listener may be behind before it skips.
-pub const KEPT: Duration = Duration::from_secs(4);
+pub(crate) const KEPT: Duration = Duration::from_secs(4);
 
 /// Time that a ring from the mixer holds, at least: so long the owner may be late.
 const BUFFERED: Duration = Duration::from_millis(500);
@@ -171,7 +171,7 @@ impl Live {
     }
 
     /// The grid of the listener with this number, for chunks of about this length.
-    pub fn grid(&self, chunk: Duration, number: u64) -> Grid {
+    pub(crate) fn grid(&self, chunk: Duration, number: u64) -> Grid {
         Grid::new(self.format, self.block_samples, chunk, number)
     }
 

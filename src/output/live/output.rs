@@ -71,8 +71,8 @@ impl Cursor {
         }
     }
 
-    /// How it divides the mix.
-    pub fn grid(&self) -> Grid {
+    #[cfg(test)]
+    pub(crate) fn grid(&self) -> Grid {
         self.grid
     }
 
@@ -82,7 +82,7 @@ impl Cursor {
     }
 
     /// Samples that were given to it.
-    pub fn sent_samples(&self) -> u64 {
+    pub(crate) fn sent_samples(&self) -> u64 {
         self.sent_samples
     }
 

@@ -11,4 +11,4 @@ pub(crate) mod return_encoder;
 pub(crate) mod return_rings;
 pub(crate) mod send_buffer;
 
-pub use return_rings::output_ring_bytes;
+pub(crate) use return_rings::output_ring_bytes;

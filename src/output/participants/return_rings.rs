@@ -23,7 +23,7 @@ const BATCH: usize = 64;
 
 /// Bytes of the ring in which the mix comes back to one connection, with such blocks; what no ring can
 /// have, if they are too long for one.
-pub fn output_ring_bytes(format: Format, block_samples: usize) -> usize {
+pub(crate) fn output_ring_bytes(format: Format, block_samples: usize) -> usize {
     let block = block_samples * usize::from(format.channels());
     PoolPlan::ring_bytes_for(RING_FRAMES, frame_bytes(block)).unwrap_or(usize::MAX)
 }

@@ -201,7 +201,7 @@ impl RecordingFile {
     }
 
     /// Whether it is written from its beginning to its end, without a way back.
-    pub fn is_stream(&self) -> bool {
+    pub(crate) fn is_stream(&self) -> bool {
         matches!(self.file, Open::Stream(_))
     }
 

@@ -21,10 +21,10 @@ use crate::{
     wire::{payload::PayloadMap, rtp::Packet},
 };
 
-pub const MS: u64 = 1_000_000;
-pub const PTIME: u64 = 20 * MS;
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const PTIME: u64 = 20 * MS;
 /// Samples of a packet and of a block.
-pub const BLOCK: usize = 160;
+pub(crate) const BLOCK: usize = 160;
 
 /// Admits to a pool, and keeps the accounts.
 struct TestAdmission {
@@ -49,7 +49,7 @@ impl Admission for TestAdmission {
 }
 
 /// The samples played of one stream.
-pub struct Heard {
+pub(crate) struct Heard {
     pub account: Arc<Account>,
     lease: LeaseId,
     /// Samples of the sender, by their place in the mix.
@@ -59,12 +59,12 @@ pub struct Heard {
 
 impl Heard {
     /// The sender's samples in their order.
-    pub fn samples(&self) -> Vec<i16> {
+    pub(crate) fn samples(&self) -> Vec<i16> {
         self.audio.values().copied().collect()
     }
 
     /// Exactly these samples were heard.
-    pub fn assert_heard(&self, expected: &[i16]) {
+    pub(crate) fn assert_heard(&self, expected: &[i16]) {
         let samples = self.samples();
         let differs = samples
             .iter()
@@ -74,16 +74,16 @@ impl Heard {
         assert_eq!(samples.len(), expected.len());
     }
 
-    pub fn entry(&self) -> Entry {
+    pub(crate) fn entry(&self) -> Entry {
         self.account.read()
     }
 
-    pub fn network(&self) -> NetworkEntry {
+    pub(crate) fn network(&self) -> NetworkEntry {
         self.account.network().unwrap().read()
     }
 
     /// Whether what was heard has no hole.
-    pub fn is_contiguous(&self) -> bool {
+    pub(crate) fn is_contiguous(&self) -> bool {
         let (first, last) = (self.audio.first_key_value(), self.audio.last_key_value());
         match (first, last) {
             (Some((first, _)), Some((last, _))) => last - first + 1 == self.audio.len() as u64,
@@ -93,14 +93,14 @@ impl Heard {
 }
 
 /// The settings of a [`Rig`].
-pub struct Setup {
+pub(crate) struct Setup {
     pub slots: usize,
     pub settings: Settings,
     pub rate_hz: u32,
 }
 
 impl Setup {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             slots: 8,
             rate_hz: 8000,
@@ -124,17 +124,17 @@ impl Setup {
         }
     }
 
-    pub fn slots(mut self, slots: usize) -> Self {
+    pub(crate) fn slots(mut self, slots: usize) -> Self {
         self.slots = slots;
         self
     }
 
-    pub fn payload(mut self, entry: &str) -> Self {
+    pub(crate) fn payload(mut self, entry: &str) -> Self {
         self.settings.payloads.define(entry).unwrap();
         self
     }
 
-    pub fn rig(self) -> Rig {
+    pub(crate) fn rig(self) -> Rig {
         let format = Format::new(self.rate_hz, 1).unwrap();
         let clock = MixClock {
             first_ns: 1_000 * MS,
@@ -188,9 +188,9 @@ impl Block for Format {
 }
 
 /// A report that went out.
-pub type Sent = (SocketAddr, Via, Vec<u8>);
+pub(crate) type Sent = (SocketAddr, Via, Vec<u8>);
 
-pub struct Rig {
+pub(crate) struct Rig {
     receiver: Option<Receiver>,
     pub clock: MixClock,
     server: Arc<TestAdmission>,
@@ -203,30 +203,30 @@ pub struct Rig {
 }
 
 impl Rig {
-    pub fn receiver(&mut self) -> &mut Receiver {
+    pub(crate) fn receiver(&mut self) -> &mut Receiver {
         self.receiver.as_mut().unwrap()
     }
 
     /// A datagram comes to the main port, now.
-    pub fn datagram(&mut self, bytes: &[u8], from: &str) {
+    pub(crate) fn datagram(&mut self, bytes: &[u8], from: &str) {
         let now = self.now_ns;
         self.receiver().datagram(bytes, address(from), now);
     }
 
     /// A datagram comes to the next port, now.
-    pub fn control(&mut self, bytes: &[u8], from: &str) {
+    pub(crate) fn control(&mut self, bytes: &[u8], from: &str) {
         let now = self.now_ns;
         self.receiver().control(bytes, address(from), now);
     }
 
     /// The next packet of a sender comes, now.
-    pub fn hear(&mut self, sender: &mut Sender) {
+    pub(crate) fn hear(&mut self, sender: &mut Sender) {
         let bytes = sender.next();
         self.datagram(&bytes, sender.from);
     }
 
     /// Packets of these senders come, every 20 ms, and ticks pass.
-    pub fn hear_for(&mut self, senders: &mut [&mut Sender], packets: usize) {
+    pub(crate) fn hear_for(&mut self, senders: &mut [&mut Sender], packets: usize) {
         for _ in 0..packets {
             for sender in &mut *senders {
                 self.hear(sender);
@@ -236,7 +236,7 @@ impl Rig {
     }
 
     /// So many ticks pass.
-    pub fn pass(&mut self, ticks: u64) {
+    pub(crate) fn pass(&mut self, ticks: u64) {
         for _ in 0..ticks {
             self.now_ns = self.now_ns.max(self.clock.placed_ns(self.tick));
             let (tick, now, sent) = (self.tick, self.now_ns, &mut self.sent);
@@ -251,7 +251,7 @@ impl Rig {
     }
 
     /// The receiver ends.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         let (now, sent) = (self.now_ns, &mut self.sent);
         let receiver = self.receiver.take().unwrap();
         receiver.close(now, &mut |outgoing| keep(sent, outgoing));
@@ -296,16 +296,16 @@ impl Rig {
         }
     }
 
-    pub fn streams(&mut self) -> usize {
+    pub(crate) fn streams(&mut self) -> usize {
         self.receiver().streams()
     }
 
-    pub fn listener(&self) -> ListenerEntry {
+    pub(crate) fn listener(&self) -> ListenerEntry {
         self.listener.read()
     }
 
     /// The only stream that there was.
-    pub fn only(&self) -> &Heard {
+    pub(crate) fn only(&self) -> &Heard {
         let [heard] = &self.heard[..] else {
             panic!("{} streams", self.heard.len())
         };
@@ -317,13 +317,13 @@ fn keep(sent: &mut Vec<Sent>, outgoing: Outgoing<'_>) {
     sent.push((outgoing.to, outgoing.via, outgoing.bytes.to_vec()));
 }
 
-pub fn address(text: &str) -> SocketAddr {
+pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
 /// A sender of L16 mono, type 96, with samples that count up, so that each is known.
 #[derive(Clone)]
-pub struct Sender {
+pub(crate) struct Sender {
     pub from: &'static str,
     pub ssrc: u32,
     pub payload_type: u8,
@@ -334,7 +334,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub fn new(from: &'static str, ssrc: u32) -> Self {
+    pub(crate) fn new(from: &'static str, ssrc: u32) -> Self {
         Self {
             from,
             ssrc,
@@ -346,12 +346,12 @@ impl Sender {
     }
 
     /// The next packet, of 160 samples.
-    pub fn next(&mut self) -> Vec<u8> {
+    pub(crate) fn next(&mut self) -> Vec<u8> {
         self.next_of(BLOCK)
     }
 
     /// The next packet, of so many samples.
-    pub fn next_of(&mut self, samples: usize) -> Vec<u8> {
+    pub(crate) fn next_of(&mut self, samples: usize) -> Vec<u8> {
         let values = self.value..self.value + samples as u32;
         let payload: Vec<u8> = values
             .flat_map(|value| (value as i16).to_be_bytes())
@@ -361,7 +361,7 @@ impl Sender {
     }
 
     /// A packet of anything, that lasts for so many samples.
-    pub fn send(&mut self, payload_type: u8, samples: u32, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn send(&mut self, payload_type: u8, samples: u32, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let packet = Packet {
             marker: false,
@@ -378,12 +378,12 @@ impl Sender {
     }
 
     /// Samples that were sent since the value was this.
-    pub fn since(&self, value: u32) -> Vec<i16> {
+    pub(crate) fn since(&self, value: u32) -> Vec<i16> {
         (value..self.value).map(|value| value as i16).collect()
     }
 }
 
 /// A rig that knows type 96 as L16, 8 kHz.
-pub fn rig() -> Rig {
+pub(crate) fn rig() -> Rig {
     Setup::new().payload("96=L16/8000/1").rig()
 }
