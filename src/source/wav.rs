@@ -107,11 +107,7 @@ impl<R: Read + Seek> WavSource<R> {
     ///
     /// # Errors
     /// As [`WavSource::open`], but for [`SourceError::Open`].
-    pub fn from_reader(
-        path: &Path,
-        mut reader: R,
-        bus: Format,
-    ) -> Result<Self, SourceError> {
+    pub fn from_reader(path: &Path, mut reader: R, bus: Format) -> Result<Self, SourceError> {
         let header = read_header(&mut reader);
         Self::behind_header(path, reader, header, bus)
     }

@@ -25,7 +25,7 @@ const AVOIDED: [&str; 10] = [
 ];
 
 /// Lines in a thousand that may have an avoided word, or a sentence that begins with "What".
-const COMMENTS_MAX: usize = 12;
+const COMMENTS_MAX: usize = 10;
 const MESSAGES_MAX: usize = 15;
 const PAGES_MAX: usize = 25;
 

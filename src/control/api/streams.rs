@@ -55,7 +55,7 @@ struct Asked {
     state: StateAsked,
     /// Only those of which samples are dropped right now, or only the others.
     dropping: Option<bool>,
-    /// What to sort by; streams that have no such figure come last.
+    /// The sort key; streams that have no such figure come last.
     #[param(inline)]
     sort: Column,
     /// From the smallest or from the largest.
@@ -175,7 +175,7 @@ async fn streams(
     }
     let ended;
     if asked.state.takes(StreamState::Ended) {
-        // Those that run first: one that ends meanwhile is among those that ended, and is told of once.
+        // Those that run first: one that ends meanwhile is among those that ended, and is listed once.
         rows.retain(|row| row.admitted().is_running());
         ended = state.handle.ended(ENDED_MAX);
         let running = rows.len();

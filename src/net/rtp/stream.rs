@@ -86,7 +86,14 @@ struct Sound {
 impl RtpStream {
     /// A stream that was proved by the packet after this one, which is counted as received and still
     /// to be given to [`first`](Self::first).
-    pub fn new(key: Key, stream: Stream, share: Share, first: u16, at_ns: u64, count: u64) -> Self {
+    pub(crate) fn new(
+        key: Key,
+        stream: Stream,
+        share: Share,
+        first: u16,
+        at_ns: u64,
+        count: u64,
+    ) -> Self {
         Self {
             key,
             last_ns: at_ns,
@@ -116,7 +123,7 @@ impl RtpStream {
 
     /// Its sender says what people call it, every few seconds: only another name costs a lock and an allocation, and
     /// there is one a second at most.
-    pub fn say_name(&mut self, name: &[u8], now_ns: u64) {
+    pub(crate) fn say_name(&mut self, name: &[u8], now_ns: u64) {
         let (said, not_before) = self.said_name;
         let sum = crc32fast::hash(name);
         if sum == said || now_ns < not_before {
@@ -129,19 +136,25 @@ impl RtpStream {
     }
 
     /// The name in the report.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.stream.id()
     }
 
     /// The packet that began the stream, or its segment.
-    pub fn first(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &mut Shared) {
+    pub(crate) fn first(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &mut Shared) {
         self.count(Count::Received);
         let number = self.sequence.highest();
         self.deliver(packet, Order::Ahead, number, at_ns, shared);
     }
 
     /// Another source takes the stream over, as a new segment of it, which begins with this packet.
-    pub fn take_over(&mut self, ssrc: u32, first: &Packet<'_>, at_ns: u64, shared: &mut Shared) {
+    pub(crate) fn take_over(
+        &mut self,
+        ssrc: u32,
+        first: &Packet<'_>,
+        at_ns: u64,
+        shared: &mut Shared,
+    ) {
         self.key.ssrc = ssrc;
         self.sender_report = None;
         self.sequence.restart(first.sequence);
@@ -150,13 +163,13 @@ impl RtpStream {
     }
 
     /// The number furthest ahead, of 16 bits.
-    pub fn highest(&self) -> u16 {
+    pub(crate) fn highest(&self) -> u16 {
         self.sequence.highest() as u16
     }
 
     /// A packet of the stream, the receiver's `count`-th datagram. `bytes` are the whole of it. Allocates
     /// nothing but where a stream changes its payload, or may be about to start over.
-    pub fn packet(
+    pub(crate) fn packet(
         &mut self,
         packet: &Packet<'_>,
         bytes: &[u8],
@@ -217,7 +230,7 @@ impl RtpStream {
     }
 
     /// Whether another source, or the same from another port, may succeed: not before a packet is overdue.
-    pub fn succession(&self, slot: usize, now_ns: u64) -> Succession {
+    pub(crate) fn succession(&self, slot: usize, now_ns: u64) -> Succession {
         if now_ns.saturating_sub(self.last_ns) < self.packet_ns * 3 / 2 {
             Succession::Open
         } else {
@@ -226,7 +239,7 @@ impl RtpStream {
     }
 
     /// Whether number and time of a packet go on where the last one was.
-    pub fn goes_on_with(&self, packet: &Packet<'_>, now_ns: u64) -> bool {
+    pub(crate) fn goes_on_with(&self, packet: &Packet<'_>, now_ns: u64) -> bool {
         let (Some(timestamps), Some(sound)) = (self.timestamps, &self.sound) else {
             return false;
         };
@@ -238,7 +251,7 @@ impl RtpStream {
     }
 
     /// A packet of the source that this stream had before, which was sent before the change.
-    pub fn straggler(&mut self, packet: &Packet<'_>, shared: &Shared) {
+    pub(crate) fn straggler(&mut self, packet: &Packet<'_>, shared: &Shared) {
         self.count(Count::Received);
         self.count(Count::Late);
         if let Some(samples) = Self::samples_in(packet, shared) {
@@ -248,7 +261,7 @@ impl RtpStream {
     }
 
     /// Places the stream's audio for this tick. Never allocates.
-    pub fn before_tick(&mut self, tick: u64) {
+    pub(crate) fn before_tick(&mut self, tick: u64) {
         if let Some(sound) = &mut self.sound {
             sound.playout.top_up(tick, &mut self.stream);
         }
@@ -271,7 +284,7 @@ impl RtpStream {
     }
 
     /// Nothing more should come: what waits is still played.
-    pub fn end(&mut self, shared: &Shared) {
+    pub(crate) fn end(&mut self, shared: &Shared) {
         self.ending = true;
         self.since_end = 0;
         self.drop_stray(shared);
@@ -286,7 +299,7 @@ impl RtpStream {
     }
 
     /// Whether it has ended and played what there was.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.ending
             && self
                 .sound
@@ -295,7 +308,7 @@ impl RtpStream {
     }
 
     /// The mix ends, or the stream by command: what waits plays no more, and is accounted for.
-    pub fn close(&mut self, shared: &Shared) {
+    pub(crate) fn close(&mut self, shared: &Shared) {
         self.drop_stray(shared);
         self.bring_up_to_date();
         self.abandon();
@@ -308,12 +321,12 @@ impl RtpStream {
     }
 
     /// Takes the report of the stream's sender.
-    pub fn sender_report(&mut self, info: &SenderInfo, at_ns: u64) {
+    pub(crate) fn sender_report(&mut self, info: &SenderInfo, at_ns: u64) {
         self.sender_report = Some((info.ntp_middle(), at_ns));
     }
 
     /// The report to the stream's sender.
-    pub fn report(&mut self, now_ns: u64) -> Report {
+    pub(crate) fn report(&mut self, now_ns: u64) -> Report {
         let numbers = self.sequence.report();
         let (last, since) = match self.sender_report {
             None => (0, 0),
@@ -334,7 +347,7 @@ impl RtpStream {
     }
 
     /// Notes an event, in the account and the log. Locks and allocates.
-    pub fn note(&mut self, what: &str, at: Duration) {
+    pub(crate) fn note(&mut self, what: &str, at: Duration) {
         if let Some(network) = self.stream.account().network() {
             network.note(at, what);
         }
