@@ -46,20 +46,23 @@ const STEP_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A step runs the server of `serve --synthetic` in real time, without a recording: its pool, its ingest threads and
-its mixer thread. The streams begin one after the other in the first part of the step, and their frames are spread
-over the period. Processor figures are of the rest of the step, while all streams play.
+A step runs the server of `serve --synthetic` in real time, without a recording: its pool, its \
+ingest threads and its mixer thread. The streams begin one after the other in the first part of \
+the step, and their frames are spread over the period. Processor figures are of the rest of the \
+step, while all streams play.
 
-A step fails if a sample was dropped, if a ledger did not balance, if the mix fell behind by more than the
-playout delay of 100ms and a tick, or if more ticks were late than the bare timer's: a thread that only waits
-for the same period, for as long, before the first step. A tick is late if it begins after the next one is due.
-A step that fails is run once more, and the second run decides.
+A step fails if a sample was dropped, if a ledger did not balance, if the mix fell behind by \
+more than the playout delay of 100ms and a tick, or if more ticks were late than the bare \
+timer's: a thread that only waits for the same period, for as long, before the first step. A \
+tick is late if it begins after the next one is due. A step that fails is run once more, and the \
+second run decides.
 
-Streams are doubled until a step fails, or --streams-limit or a limit of the host is reached; then the gap is
-halved until the count that failed is at most a tenth above the one that held.
+Streams are doubled until a step fails, or --streams-limit or a limit of the host is reached; \
+then the gap is halved until the count that failed is at most a tenth above the one that held.
 
-Silence costs next to nothing to make, and mixing costs the same for all samples. So the ingest figure is that of
-frames, their checksums and their publishing; the cost of your sources comes on top of it.
+Silence costs next to nothing to make, and mixing costs the same for all samples. So the ingest \
+figure is that of frames, their checksums and their publishing; the cost of your sources comes \
+on top of it.
 
 Examples:
   mixpool bench

@@ -28,8 +28,8 @@ use super::{
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --consumer-delay, --messages and --rate max, a series of runs shows the knee: the consumer delay
-from which on messages are dropped.
+Without --consumer-delay, --messages and --rate max, a series of runs shows the knee: the consumer \
+delay from which on messages are dropped.
 
 Examples:
   mixpool drops

@@ -1,6 +1,6 @@
 //! Results of `drops` and `bench`: text or JSON on the standard output, and a picture.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{env, path::PathBuf, time::SystemTime};
 
 use anyhow::Result;
 use nix::sys::utsname::uname;
@@ -31,15 +31,32 @@ pub trait Findings: Serialize {
     fn picture(&self) -> Picture;
 }
 
-/// The results and where they come from.
+/// Results, and where they come from.
 #[derive(Serialize)]
-struct Stamped<'a, F> {
+pub struct Stamped<'a, F> {
     version: &'static str,
     command: String,
     host: String,
     utc: String,
     #[serde(flatten)]
     findings: &'a F,
+}
+
+impl<'a, F> Stamped<'a, F> {
+    /// Of this process, now.
+    pub fn new(findings: &'a F) -> Self {
+        let arguments: Vec<_> = env::args_os()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect();
+        let host = uname().map(|host| host.nodename().to_string_lossy().into_owned());
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            command: arguments.join(" "),
+            host: host.unwrap_or_default(),
+            utc: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            findings,
+        }
+    }
 }
 
 impl Output {
@@ -57,17 +74,7 @@ impl Output {
     /// The reason of the operating system.
     pub fn publish(&self, findings: &impl Findings, picture: Option<ResultFile<'_>>) -> Result<()> {
         super::print(&if self.json {
-            let arguments: Vec<_> = std::env::args_os()
-                .map(|argument| argument.to_string_lossy().into_owned())
-                .collect();
-            let host = uname().map(|host| host.nodename().to_string_lossy().into_owned());
-            serde_json::to_string_pretty(&Stamped {
-                version: env!("CARGO_PKG_VERSION"),
-                command: arguments.join(" "),
-                host: host.unwrap_or_default(),
-                utc: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-                findings,
-            })?
+            serde_json::to_string_pretty(&Stamped::new(findings))?
         } else {
             findings.text()
         })?;

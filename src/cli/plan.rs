@@ -17,7 +17,7 @@ use mixpool::{
     queue::{BuildError, Host, PoolPlan},
 };
 
-use super::{WrongUsage, units};
+use super::{WrongUsage, findings::Stamped, units};
 use text::Text;
 
 #[derive(Debug, clap::Args)]
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let request = request(arguments).map_err(|error| WrongUsage(format!("{error:#}")))?;
     let report = PlanReport::new(&request, &Host::detect());
     let text = if arguments.json {
-        serde_json::to_string_pretty(&report)? + "\n"
+        serde_json::to_string_pretty(&Stamped::new(&report))? + "\n"
     } else {
         Text(&report).to_string()
     };
