@@ -47,6 +47,8 @@ struct StatusBody {
     admitted_streams: u64,
     /// Most streams at once, since the start.
     streams_high_water: usize,
+    /// The sockets that are listened on, as `listeners[]` of the report names them: `tcp 127.0.0.1:9000`.
+    listeners: Vec<String>,
     /// Dropped of offered in the last tenth of a second, 0.0 to 1.0.
     drop_rate_now: f64,
     /// Lost and dropped, of offered and lost, in the last tenth of a second, 0.0 to 1.0.
@@ -113,6 +115,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
         Clock::Live { speed, .. } => Some(settings.ptime.div_f64(speed).as_nanos() as u64),
         Clock::Offline => None,
     };
+    let listeners = state.handle.listeners();
     let plan = PoolPlan::new(settings.streams_max, settings.ring_bytes)
         .expect("the pool was built by this plan");
     Json(StatusBody {
@@ -132,6 +135,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
         streams: snapshot.streams.len(),
         admitted_streams: status.admitted_streams,
         streams_high_water: snapshot.pool.leases_high_water.max(snapshot.streams.len()),
+        listeners: listeners.iter().map(|one| one.name().to_owned()).collect(),
         drop_rate_now: snapshot.drop_rate_now,
         missing_rate_now: snapshot.missing_rate_now,
         totals: LedgerReport::from(&status.ledger),
