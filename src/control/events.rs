@@ -348,7 +348,8 @@ impl Overload {
             quiet_at: now,
         };
         Some(format!(
-            "{late} ticks in the last {:.1} s began after the next was due",
+            "{late} tick{} in the last {:.1} s began after the next was due",
+            if late == 1 { "" } else { "s" },
             since.as_secs_f64()
         ))
     }
@@ -434,7 +435,7 @@ mod tests {
             ]
         );
         let rest = overload.look(Duration::from_secs(21), 9);
-        let detail = "1 ticks in the last 5.1 s began after the next was due";
+        let detail = "1 tick in the last 5.1 s began after the next was due";
         assert_eq!(rest.as_deref(), Some(detail));
         assert_eq!(overload.look(Duration::from_secs(60), 9), None);
     }
