@@ -34,7 +34,7 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [Asset; 25] = [
+const ASSETS: [Asset; 27] = [
     asset!("", "index.html", "text/html; charset=utf-8"),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("table.css", "text/css; charset=utf-8"),
@@ -45,9 +45,11 @@ const ASSETS: [Asset; 25] = [
     asset!("canvas.js"),
     asset!("detail.js"),
     asset!("feed.js"),
+    asset!("first.js"),
     asset!("format.js"),
     asset!("health.js"),
     asset!("heatmap.js"),
+    asset!("keys.js"),
     asset!("listen.js"),
     asset!("listen-worklet.js"),
     asset!("lower.js"),

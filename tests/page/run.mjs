@@ -7,6 +7,7 @@ import { mkdirSync } from "node:fs";
 import path from "node:path";
 
 import { close } from "./browser.mjs";
+import * as first from "./first.mjs";
 import { ROOT, Server } from "./server.mjs";
 import * as sound from "./sound.mjs";
 import * as steer from "./steer.mjs";
@@ -16,7 +17,7 @@ import * as view from "./view.mjs";
 /** No scenario takes longer. */
 const LIMIT_MS = 90_000;
 
-const files = [view, steer, sound, trouble];
+const files = [view, first, steer, sound, trouble];
 const known = Object.assign({}, ...files);
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in known));

@@ -21,7 +21,7 @@ export const path = (...parts) => `api/v1/${parts.map(encodeURIComponent).join("
 export const socket = (place, query) => {
   const url = new URL(place, document.baseURI);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.search = new URLSearchParams(query).toString();
+  if (query) url.search = new URLSearchParams(query).toString();
   return url.href;
 };
 

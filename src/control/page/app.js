@@ -3,9 +3,11 @@
 import { alert, dismiss } from "./api.js";
 import { Detail } from "./detail.js";
 import { Feed } from "./feed.js";
+import { First } from "./first.js";
 import { Health } from "./health.js";
 import { Heatmap } from "./heatmap.js";
 import { Player } from "./listen.js";
+import "./keys.js";
 import { Events, Recordings } from "./lower.js";
 import { Meter, Wave } from "./meter.js";
 import { Model } from "./model.js";
@@ -27,6 +29,7 @@ const table = new Table(model, strips, detail);
 const heatmap = new Heatmap(element("heat"), (stream) => table.reveal(stream));
 const meter = new Meter(element("meter"));
 const wave = new Wave(element("wave"));
+const first = new First(model);
 const health = new Health();
 const events = new Events();
 const talk = new Talk(player, model);
@@ -129,6 +132,7 @@ const frame = (now) => {
   heatmap.draw(model, now);
   health.draw(model, now);
   table.draw(now);
+  first.draw(now);
   detail.draw(now);
   talk.draw();
   tellListening(now);

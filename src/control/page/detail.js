@@ -180,7 +180,7 @@ export class Detail {
     // While the ledger is read frames are on their way from one term to another.
     foot.cells[2].textContent = sum === offered ? "adds up" : `${show.count(Math.abs(sum - offered))} in flight`;
     const words = TERMS.map(([term], at) => `${term} ${share(values[at])}`).join(", ");
-    this.element.querySelector(".stack").setAttribute("aria-label", `Of ${show.count(offered)} samples offered: ${words}`);
+    this.element.querySelector(".stack").setAttribute("aria-label", `Of ${show.counted(offered, "sample")} offered: ${words}`);
     this.#showFigures(answer);
   }
 
@@ -274,7 +274,7 @@ export class Detail {
     to.lineWidth = 1.5;
     to.stroke(fill);
     this.#surface.canvas.setAttribute("aria-label",
-      `Level and ring fill of the last ${show.age(points * 1000)}: loudest ${show.decibels(levelDb(loudest))} dB, ${dropping} seconds with drops`);
+      `Level and ring fill of the last ${show.age(points * 1000)}: loudest ${show.decibels(levelDb(loudest))} dB, ${show.counted(dropping, "second")} with drops`);
   }
 
   #unsure() {

@@ -5,6 +5,9 @@ const GROUP = "\u202f";
 
 export const count = (value) => whole.format(value).replaceAll(",", GROUP);
 
+/** `1 tick`, `2 ticks`. */
+export const counted = (value, one) => `${count(value)} ${value === 1 ? one : `${one}s`}`;
+
 export const signed = (value, decimals) => value.toFixed(decimals).replace("-", "−");
 
 /** A share of 1 in per cent; a share above nothing never reads as 0. */

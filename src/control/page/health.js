@@ -12,6 +12,8 @@ const set = (name, text) => {
 /** Lights stay on so long after the last reason. */
 const LIGHT_MS = 2500;
 const SPARK_S = 60;
+/** Late ticks are shown of so long, so that the tile recovers. */
+const LATE_MS = 60_000;
 
 export class Health {
   #spark = new Surface(element("missing-spark"));
@@ -22,6 +24,8 @@ export class Health {
   #limited = null;
   #clipUntil = 0;
   #limitUntil = 0;
+  /** Ticks at about each second of the last minute, the oldest first. */
+  #minute = [];
 
   constructor() {
     element("clip-light").addEventListener("click", () => { this.#clipUntil = 0; });
@@ -31,6 +35,7 @@ export class Health {
   forget() {
     this.#clipped = null;
     this.#limited = null;
+    this.#minute = [];
   }
 
   draw(model, now) {
@@ -69,15 +74,17 @@ export class Health {
     const { ledger } = totals;
     const { missing, sent } = missingOf(ledger);
     set("h-streams", show.count(totals.streams));
-    set("h-slots", `of ${show.count(server.slots)} slots`);
+    set("h-slots", `of ${show.counted(server.slots, "slot")}`);
     set("h-missing-now", show.percent(model.missingRateNow));
     set("h-missing-total", missing > 0 ? `${show.percent(missing / sent)} in total` : "none in total");
     const terms = ["lost", "dropped_full", "dropped_late", "discarded"].map((term) => `${term} ${show.count(ledger[term])}`);
     element("t-missing").title = `Samples since the start: ${terms.join(", ")}. Discarded ones are not missing.`;
     element("t-missing").classList.toggle("bad", model.missingRateNow > 0);
-    set("h-late", show.count(totals.late_ticks));
-    set("h-ticks", `of ${show.count(totals.ticks)} ticks`);
-    element("t-late").classList.toggle("warn", totals.late_ticks > 0);
+    const { late, ticks } = this.#lastMinute(totals);
+    set("h-late", show.count(late));
+    set("h-ticks", `of ${show.counted(ticks, "tick")}`);
+    element("t-late").title = `Since the start ${show.count(totals.late_ticks)} of ${show.counted(totals.ticks, "tick")} began after the next was due`;
+    element("t-late").classList.toggle("warn", late > 0);
     const { p50, p99, max } = totals.tick_time_ns;
     set("h-tick", show.nanoseconds(p99));
     set("h-budget", `of ${show.nanoseconds(server.tick_ns)}, max ${show.nanoseconds(max)}`);
@@ -86,6 +93,17 @@ export class Health {
     element("b-p99").style.transform = `scaleX(${Math.max(0.01, share(p99)).toFixed(3)})`;
     element("b-max").style.left = `calc(${(share(max) * 100).toFixed(1)}% - 2px)`;
     element("t-tick").classList.toggle("warn", p99 > server.tick_ns / 2);
+  }
+
+  #lastMinute({ uptime_ms: at, late_ticks: late, ticks }) {
+    const minute = this.#minute;
+    // A page that slept saw nothing of its last minute.
+    if (at - minute.at(-1)?.at > LATE_MS) minute.length = 0;
+    // A page opened later knows only what it has seen.
+    if (minute.length === 0) minute.push(at < LATE_MS ? { at: 0, late: 0, ticks: 0 } : { at, late, ticks });
+    if (at - minute.at(-1).at >= 1000) minute.push({ at, late, ticks });
+    while (minute.length > 1 && at - minute[1].at >= LATE_MS) minute.shift();
+    return { late: late - minute[0].late, ticks: ticks - minute[0].ticks };
   }
 
   #drawSpark(model) {

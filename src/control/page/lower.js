@@ -40,15 +40,24 @@ const none = (text) => {
 
 export class Events {
   #list = document.getElementById("events");
+  #latest = document.getElementById("latest");
+  #jump = document.getElementById("events-jump");
   #last = -1;
 
   constructor() {
+    this.#jump.addEventListener("click", (event) => {
+      event.preventDefault();
+      const title = document.getElementById("events-title");
+      title.scrollIntoView({ block: "center" });
+      title.focus({ preventScroll: true });
+    });
     this.clear();
   }
 
   clear() {
     this.#last = -1;
     this.#list.replaceChildren(none("Nothing happened yet."));
+    this.#show("Nothing happened yet.", false, 0);
   }
 
   /** Each event is `{ id, at_s, event, name, detail }`, the oldest first. */
@@ -60,6 +69,17 @@ export class Events {
     const rows = fresh.map((event) => row(show.age(event.at_s * 1000), words(event), ALARMS.has(event.event)));
     this.#list.prepend(...rows.reverse());
     while (this.#list.children.length > EVENTS_SHOWN) this.#list.lastElementChild.remove();
+    const event = fresh.at(-1);
+    this.#show(`${show.age(event.at_s * 1000)} · ${words(event)}`, ALARMS.has(event.event), this.#list.children.length);
+  }
+
+  /** The latest event above the streams, where it is seen without scrolling. */
+  #show(text, alarm, all) {
+    this.#latest.textContent = text;
+    this.#latest.title = text;
+    this.#latest.classList.toggle("alarm", alarm);
+    this.#jump.hidden = all === 0;
+    this.#jump.textContent = all === 1 ? "1 event" : `All ${all} events`;
   }
 }
 
@@ -141,7 +161,7 @@ export class Recordings {
     const { name, phase, samples, lost_samples: lost, error } = recording;
     const { rate_hz: rate, channels } = this.#model.server;
     const length = show.age((samples * 1000) / (rate * channels));
-    const missing = lost > 0 ? `, ${show.count(lost)} samples lost` : "";
+    const missing = lost > 0 ? `, ${show.counted(lost, "sample")} lost` : "";
     fill(item, running ? "● now" : phase, `${name}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
     if (running) item.firstChild.className = "when alarm";
     const stop = item.querySelector("button");

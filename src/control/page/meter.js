@@ -19,7 +19,6 @@ export class Meter {
   #surface;
   #figure = document.getElementById("peak");
   #channels = [];
-  #seen = 0;
   #drawn = 0;
   #figureAt = 0;
 
@@ -31,8 +30,6 @@ export class Meter {
     const passed = Math.min(0.1, (now - this.#drawn) / 1000);
     this.#drawn = now;
     if (!model.mix) return;
-    const fresh = model.updates !== this.#seen;
-    this.#seen = model.updates;
     const silent = now - model.heardAt > 1000;
     // A server that was restarted may have fewer.
     this.#channels.length = Math.min(this.#channels.length, model.mix.peak.length);
@@ -50,11 +47,14 @@ export class Meter {
       channel.rms = from + (Math.max(rms, FLOOR_DB) - from) * ease;
       if (peak >= channel.held) [channel.held, channel.heldAt] = [peak, now];
       else if (now - channel.heldAt > HOLD_MS) channel.held = Math.max(peak, channel.held - LET_GO_DB * passed);
+      // Below the scale no bar is drawn, so the figure is that of now.
+      if (channel.held < FLOOR_DB) channel.held = peak;
     }
     this.#paint();
-    if (fresh && now - this.#figureAt > 250) {
+    if (now - this.#figureAt > 250) {
       this.#figureAt = now;
-      this.#figure.textContent = decibels(Math.max(...this.#channels.map(({ held }) => held)));
+      const text = decibels(Math.max(...this.#channels.map(({ held }) => held)));
+      if (this.#figure.textContent !== text) this.#figure.textContent = text;
     }
   }
 

@@ -42,12 +42,12 @@ export class Row {
   #source = make("span");
   #bar;
   #level;
-  #wide = -1;
+  /** The level that bar and figure show, in half decibels as the byte has it. */
+  #shown = 0;
   #gainText = make("output");
   #mute = make("button", "toggle mute", { type: "button", "aria-pressed": "false" });
   #solo = make("button", "toggle solo", { type: "button", "aria-pressed": "false" });
   /** What of the model and of what was asked here is shown. */
-  #updates = -1;
   #slow = -1;
   #change = -1;
   #toldAt = 0;
@@ -109,7 +109,7 @@ export class Row {
     this.element.hidden = stream === null;
     if (stream === null) return;
     this.#slow = -1;
-    this.#wide = -1;
+    this.#shown = 0;
     this.element.dataset.id = stream.id;
     showName(this.#source, stream.source);
     this.#cells.source.title = stream.source;
@@ -153,15 +153,15 @@ export class Row {
     const { slot } = this.stream;
     if (this.#label !== this.stream.label) this.#call();
     const byte = model.level[slot];
-    const wide = Math.max(0, (byte - BAR_FLOOR) / BAR_RANGE);
-    this.#wide = Math.max(wide, this.#wide < 0 ? 0 : this.#wide - BAR_FALL);
-    this.#level.style.transform = `scaleX(${this.#wide.toFixed(3)})`;
+    const fallen = this.#shown - BAR_FALL * BAR_RANGE;
+    this.#shown = fallen > Math.max(byte, BAR_FLOOR) ? fallen : byte;
+    const wide = Math.max(0, (this.#shown - BAR_FLOOR) / BAR_RANGE);
+    this.#level.style.transform = `scaleX(${wide.toFixed(3)})`;
     toggleClass(this.#bar, "hot", byte >= BAR_HOT);
     toggleClass(this.element, "dropping", model.isRed(slot, now));
-    if (this.#updates !== model.updates && now - this.#toldAt > TELL_MS) {
-      this.#updates = model.updates;
+    if (now - this.#toldAt > TELL_MS) {
       this.#toldAt = now;
-      set(this.#texts.level, byte === 0 ? "–" : show.signed(Math.round(levelDb(byte)), 0));
+      set(this.#texts.level, this.#shown === 0 ? "–" : show.signed(Math.round(levelDb(this.#shown)), 0));
     }
     const strip = this.#strips.of(this.stream);
     if (this.#slow === model.slowUpdates && this.#change === this.#strips.change) return;

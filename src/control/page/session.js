@@ -74,7 +74,11 @@ dialog.addEventListener("close", () => {
 // What may be done
 
 let changing = true;
+let needsToken = false;
 const listeners = [];
+
+/** Whether the server wants a token for anything. */
+export const tokenNeeded = () => needsToken;
 
 /** Whether this browser may change things. */
 export const mayChange = () => changing;
@@ -99,7 +103,8 @@ export const refused = () => {
   return !changing;
 };
 
-const tell = ({ access }) => {
+const tell = ({ access, token_needed: needed }) => {
+  needsToken = needed;
   const may = access !== "read";
   if (may) dismiss("looking");
   element("looking").hidden = may;

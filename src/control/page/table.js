@@ -84,13 +84,6 @@ export class Table {
     for (const [id, flag] of [["clear-solo", SOLO], ["clear-mute", MUTED]]) {
       changes(document.getElementById(id)).addEventListener("click", () => this.#clear(flag));
     }
-    addEventListener("keydown", (event) => {
-      const typing = event.target.closest?.("input, textarea, dialog");
-      if (event.key === "/" && !typing) {
-        event.preventDefault();
-        filter.focus();
-      }
-    });
   }
 
   /** Brings a stream's row to view and opens it, whatever the filter was. */
@@ -234,11 +227,10 @@ export class Table {
     const shown = this.#order.length;
     const text = shown === all ? show.count(all) : `${show.count(shown)} of ${show.count(all)}`;
     if (this.#count.textContent !== text) this.#count.textContent = text;
-    this.#empty.hidden = shown > 0;
-    if (shown > 0) return;
+    this.#empty.hidden = shown > 0 || all === 0;
+    if (this.#empty.hidden) return;
     const none = { dropping: "No stream drops now. Good.", muted: "No stream is muted.", solo: "No stream is solo." };
-    if (all === 0) this.#empty.textContent = "No streams yet. They show up here as soon as they send.";
-    else this.#empty.textContent = this.#filter ? `No stream matches “${this.#filter}”.` : none[this.#show];
+    this.#empty.textContent = this.#filter ? `No stream matches “${this.#filter}”.` : none[this.#show];
   }
 
   /** Gives each row on screen its stream and its place. */
