@@ -1,4 +1,4 @@
-// What is heard: in the recording, and in the page.
+// The sound: in the recording, and in the page.
 
 import path from "node:path";
 

@@ -1,4 +1,4 @@
-// What is turned, switched and pressed in the page, and what the server then does.
+// Controls of the page, and the effect that each has on the server.
 
 import { expect, knows, until, visit } from "./browser.mjs";
 import { Server, freePort, sender, sleep, tone } from "./server.mjs";
@@ -136,7 +136,7 @@ export const the_focus_stays_in_the_table = async () => {
   const gone = (id) => until(`${id} is gone`, () => knows(page, "({ model }, id) => model.find(id) === null", id));
   await row("c").waitFor();
   const events = () => page.locator("#events").textContent();
-  await until("who came", async () => /c started, tcp /.test(await events()));
+  await until("a start", async () => /c started, tcp /.test(await events()));
   // Escape closes from inside what was opened, too.
   await row("a").click();
   await page.getByRole("button", { name: "Listen to it alone" }).focus();
@@ -150,7 +150,7 @@ export const the_focus_stays_in_the_table = async () => {
   await end.click();
   await end.click();
   await gone("b");
-  await until("who went", async () => /b ended: /.test(await events()));
+  await until("an end", async () => /b ended: /.test(await events()));
   await until("the next one", async () => (await focused(page)) === "c");
   for (const [id, next] of [["c", "a"], ["a", "filter"]]) {
     await fetch(new URL(`api/v1/streams/${id}`, server.address), { method: "DELETE" });
@@ -173,7 +173,7 @@ export const a_solo_out_of_sight_is_seen_and_cleared = async () => {
   const chip = (name) => page.locator(`.chip[data-show="${name}"]`).textContent();
   await set("synthetic-0012", { solo: true });
   for (const id of ["synthetic-0003", "synthetic-0004"]) await set(id, { muted: true });
-  // Whatever the filter hides.
+  // The filter hides no count.
   await page.locator("#filter").fill("synthetic-0001");
   await until("the bar", async () => /1 stream is solo: the others are silent\./.test(await bar.innerText()) && /2 streams are muted\./.test(await bar.innerText()));
   expect((await chip("solo")) === "Solo 1" && (await chip("muted")) === "Muted 2", `${await chip("solo")}, ${await chip("muted")}`);
@@ -190,7 +190,7 @@ export const a_solo_out_of_sight_is_seen_and_cleared = async () => {
   expect((await chip("solo")) === "Solo" && (await chip("muted")) === "Muted", "the chips are as before");
   await check();
   await server.stop();
-  return "1 solo and 2 muted were told beyond the filter; two clicks cleared them";
+  return "1 solo and 2 muted are shown beyond the filter; two clicks cleared them";
 };
 
 export const names_show_both_ends_and_labels_are_shown_as_they_are = async () => {

@@ -1,4 +1,4 @@
-// What goes wrong, and how the page bears it.
+// Failures, and how the page behaves.
 
 import dgram from "node:dgram";
 import { writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import path from "node:path";
 import { expect, isRed, knows, until, visit } from "./browser.mjs";
 import { ROOT, Server, freePort, sender, sleep, tone } from "./server.mjs";
 
-/** What a browser says in its console when a server is gone. */
+/** The errors in a browser's console when a server is gone. */
 const GONE = /ERR_|WebSocket connection to|Failed to load resource/;
 
 /** Sends packets of a tone by RTP, 20 ms each, from a socket of its own; `skips(number)` are not sent. */
@@ -122,7 +122,7 @@ export const a_token_is_asked_for_once = async () => {
   for (let presses = 1; presses <= 3; presses += 1) {
     await page.keyboard.press("Escape");
     await sleep(200);
-    expect(await dialog.isVisible(), `Escape, pressed ${presses} times, leaves nobody before an empty page`);
+    expect(await dialog.isVisible(), `Escape, pressed ${presses} times, leaves an empty page`);
   }
   await page.locator("#token").fill("wrong");
   await page.keyboard.press("Enter");

@@ -1,4 +1,4 @@
-// What a thousand streams look like, and how they are got at.
+// A thousand streams in the page, and the ways to each.
 
 import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
@@ -59,7 +59,7 @@ export const columns_sort_and_the_filter_finds = async () => {
   await page.locator("#filter").fill("-077");
   await until("ten of them", async () => (await count(page)) === "10 of 1\u202f000");
   expect((await ids(page)).every((id) => id.includes("-077")), "and no other");
-  await page.locator("#filter").fill("nobody");
+  await page.locator("#filter").fill("nothing");
   await until("a word about it", () => page.locator("#empty").isVisible());
   await page.locator("#filter").fill("");
   await until("all again", async () => (await count(page)) === "1\u202f000");
@@ -81,19 +81,19 @@ export const a_row_opens_a_ledger_that_adds_up = async () => {
   const { offered, terms, flying } = await read();
   const sum = terms.reduce((all, value) => all + value, 0);
   expect(Math.abs(offered - sum) === flying && flying <= 1600, `${sum} and ${flying} of ${offered}`);
-  // What the bar says is what the rows say, and its parts are as wide.
-  const told = await page.evaluate(() => [...document.querySelectorAll(".sum tbody tr")].map((row, at) => ({
+  // Bar and rows agree, and the parts of the bar are as wide.
+  const shown = await page.evaluate(() => [...document.querySelectorAll(".sum tbody tr")].map((row, at) => ({
     term: row.cells[0].textContent.split(" ")[0],
     share: row.cells[2].textContent,
     words: document.querySelector(".stack").getAttribute("aria-label"),
     wide: document.querySelectorAll(".stack span")[at].offsetWidth / document.querySelector(".stack").offsetWidth,
   })));
-  for (const { term, share, words, wide } of told) {
+  for (const { term, share, words, wide } of shown) {
     expect(words.includes(`${term} ${share}`), `${term} ${share}: ${words}`);
     expect(Math.abs(wide - Number.parseFloat(share.replace("<", "")) / 100) < 0.05, `${term} ${share}: ${wide} of the bar`);
   }
-  const mixed = Number.parseFloat(told[0].share);
-  expect(told[0].term === "mixed" && mixed > 50, JSON.stringify(told[0]));
+  const mixed = Number.parseFloat(shown[0].share);
+  expect(shown[0].term === "mixed" && mixed > 50, JSON.stringify(shown[0]));
   await page.keyboard.press("Escape");
   await until("closed again", async () => !(await page.locator(".detail").isVisible()));
   await check();

@@ -1,4 +1,4 @@
-// Requests to the server, and what is said of those that fail. An answer that is no success becomes an Error
+// Requests to the server, and the words about those that fail. An answer that is no success becomes an Error
 // with the problem's words; a 401 asks for the token, once, and what was refused for the lack of it is tried
 // again.
 
@@ -47,7 +47,7 @@ export const problem = async (answer) => {
   return new Problem(answer.status, text);
 };
 
-/** One request; JSON in and out. Throws a Problem, or another Error if nobody answers in time. */
+/** One request; JSON in and out. Throws a Problem, or another Error if no answer comes in time. */
 export const request = async (method, place, body) => {
   for (;;) {
     let answer;
@@ -104,7 +104,7 @@ export const dismiss = (key) => {
   }
 };
 
-/** What had the focus goes: its neighbour has it then, or their place, so that Tab goes on from there. */
+/** Removes a row. If it had the focus, its neighbour or their place has it then, so that Tab goes on from there. */
 const remove = (row) => {
   const held = row.contains(document.activeElement);
   const next = row.nextElementSibling ?? row.previousElementSibling;

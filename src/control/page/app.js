@@ -87,7 +87,7 @@ export const feed = new Feed({
 });
 
 element("listen").addEventListener("click", () => {
-  // Whatever is heard, this button ends it.
+  // This button ends a stream's own sound, too.
   if (player.target) player.stop();
   else player.start({});
 });
@@ -99,11 +99,11 @@ const turn = () => {
 volume.addEventListener("input", turn);
 turn();
 
-/** What is heard, and how far behind; the delay moves too much to be told at each frame. */
-let toldAt = 0;
-const tellListening = (now) => {
-  if (now - toldAt < 400) return;
-  toldAt = now;
+/** The mix or stream that is heard, and how far behind it is. The delay moves too much to be shown at each frame. */
+let shownAt = 0;
+const showListening = (now) => {
+  if (now - shownAt < 400) return;
+  shownAt = now;
   const { target, state, behindMs } = player;
   element("listen").classList.toggle("on", target !== null);
   set("listen-text", target ? "Stop" : "Listen");
@@ -113,7 +113,7 @@ const tellListening = (now) => {
   if (!target) set("listen-state", "Live, in this browser.");
   else if (state === "connecting") set("listen-state", `Connecting to ${what}…`);
   else {
-    // Told aloud is only what is heard; the delay is for the eye.
+    // Only the name is announced; the delay is for the eye.
     const place = element("listen-state");
     if (place.dataset.what !== what) {
       place.dataset.what = what;
@@ -135,7 +135,7 @@ const frame = (now) => {
   first.draw(now);
   detail.draw(now);
   talk.draw();
-  tellListening(now);
+  showListening(now);
   if (document.body.classList.contains("lost")) {
     const left = Math.ceil((retryAt - now) / 1000);
     set("connection-text", left > 0 ? `Again in ${left} s` : "Trying");

@@ -17,7 +17,7 @@ addEventListener("themechange", () => {
 export class Surface {
   width = 0;
   height = 0;
-  /** Raised by a change of size or colours: all must be drawn anew. */
+  /** Raised by a change of size or colours: all must be drawn again. */
   stale = true;
 
   constructor(canvas, { onChange } = {}) {

@@ -1,4 +1,4 @@
-// What a row opens: the ledger as a bar that adds up, the last minutes, and the stream's own buttons.
+// The details that a row opens: the ledger as a bar that adds up, the last minutes, and the stream's own buttons.
 
 import { alert, path, request } from "./api.js";
 import { Surface, colour } from "./canvas.js";
@@ -46,7 +46,7 @@ export class Detail {
   #asking = false;
   /** Raised by each stream that is shown: an answer about the one before is no longer wanted. */
   #run = 0;
-  #told = false;
+  #known = false;
   #surface = null;
   #drawnAt = -1;
   #figures = new Map();
@@ -143,14 +143,14 @@ export class Detail {
     }
     if (run !== this.#run) return;
     this.#asking = false;
-    // What stood before it fails is of this stream, and stays.
+    // Figures from before it failed are of this stream, and stay.
     if (answer) this.#tell(answer);
-    else if (!this.#told) this.#blank("not known");
+    else if (!this.#known) this.#blank("not known");
   }
 
   /** No figures, and why. */
   #blank(word) {
-    this.#told = false;
+    this.#known = false;
     for (const part of this.element.querySelectorAll(".stack span")) part.style.display = "none";
     for (const cell of this.element.querySelectorAll(".sum td")) cell.textContent = "";
     this.element.querySelector(".sum tfoot td").textContent = word;
@@ -161,7 +161,7 @@ export class Detail {
   }
 
   #tell(answer) {
-    this.#told = true;
+    this.#known = true;
     const values = TERMS.map(([term]) => answer[`${term}_samples`]);
     const offered = answer.offered_samples;
     const sum = values.reduce((all, value) => all + value, 0);

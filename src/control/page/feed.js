@@ -1,6 +1,6 @@
 // The one stream of updates from the server, and the way back to it after it was lost.
 //
-// `fetch` and not `EventSource`: that does not say why it failed, and a missing token must be told from a
+// `fetch` and not `EventSource`: that does not say why it failed, and a missing token must be distinguished from a
 // server that is gone.
 
 import { Problem, SILENT, problem } from "./api.js";
@@ -8,7 +8,7 @@ import { signIn } from "./session.js";
 
 // The server sends ten a second; a connection that says nothing for so long is dead.
 const SILENCE_MS = 4000;
-/** A page that nobody sees for so long lets go of its connection: HTTP/1.1 gives a browser six to a host. */
+/** A page that is hidden for so long lets go of its connection: HTTP/1.1 gives a browser six to a host. */
 const AWAY_MS = 30_000;
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
 

@@ -19,7 +19,7 @@ export class Health {
   #spark = new Surface(element("missing-spark"));
   #seen = -1;
   #slow = -1;
-  #toldAt = 0;
+  #shownAt = 0;
   #clipped = null;
   #limited = null;
   #clipUntil = 0;
@@ -31,7 +31,7 @@ export class Health {
     element("clip-light").addEventListener("click", () => { this.#clipUntil = 0; });
   }
 
-  /** A server that was started anew counts from nothing. */
+  /** A server that was restarted counts from nothing. */
   forget() {
     this.#clipped = null;
     this.#limited = null;
@@ -50,9 +50,9 @@ export class Health {
     this.#light("clip-light", "clip", now < this.#clipUntil);
     this.#light("limit-light", "limit", now < this.#limitUntil);
     // Figures that change ten times a second are not read.
-    if (now - this.#toldAt > 300) {
-      this.#toldAt = now;
-      this.#tell(model);
+    if (now - this.#shownAt > 300) {
+      this.#shownAt = now;
+      this.#show(model);
     }
     if (this.#slow !== model.slowUpdates || this.#spark.stale) {
       this.#slow = model.slowUpdates;
@@ -69,7 +69,7 @@ export class Health {
     light.setAttribute("aria-label", on ? `${word}: on` : `${word}: off`);
   }
 
-  #tell(model) {
+  #show(model) {
     const { totals, server } = model;
     const { ledger } = totals;
     const { missing, sent } = missingOf(ledger);

@@ -71,17 +71,17 @@ export class Heatmap {
     this.#model = model;
     if (!model.server) return;
     const { context: to, width, height } = this.#surface;
-    const anew = this.#colours === null || this.#shown?.length !== model.size;
-    if (anew) {
+    const again = this.#colours === null || this.#shown?.length !== model.size;
+    if (again) {
       this.#colours = [...ramp(), colour("--free"), colour("--drop")];
       this.#shown = new Uint16Array(model.size).fill(65535);
       this.#grid = layout(model.size, width, height);
       this.#marked = -1;
       this.#surface.clear();
-      // What the smallest cells need. By the width alone: a box that grows by it asks for no more.
+      // The height that the smallest cells need. By the width alone: a box that grows by it asks for no more.
       const tall = heightOf(model.size, SIDE_MIN, columnsOf(SIDE_MIN, width));
       this.#canvas.parentElement.style.setProperty("--tall", `${tall}px`);
-      // Where the cells are, for who looks at the picture from outside.
+      // Where the cells are, for tests that read the picture.
       this.#canvas.dataset.side = this.#grid.side;
       this.#canvas.dataset.columns = this.#grid.columns;
       this.#canvas.setAttribute("aria-valuemax", Math.max(0, model.size - 1));

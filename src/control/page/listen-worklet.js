@@ -45,7 +45,7 @@ class Listener extends AudioWorkletProcessor {
     this.dry = 0;
     this.fade = 0;
     this.last = new Float32Array(channels);
-    this.told = 0;
+    this.reported = 0;
     this.port.onmessage = ({ data }) => this.take(new Int16Array(data));
   }
 
@@ -113,14 +113,14 @@ class Listener extends AudioWorkletProcessor {
     this.looked += frames;
     if (this.looked >= LOOK_S * sampleRate) {
       const spare = this.least - SPARE_S * this.rate;
-      // What ever more waits is delay that nobody needs. A few milliseconds are not worth a join.
+      // Audio that waits longer and longer is needless delay. A few milliseconds are not worth a join.
       if (this.playing && spare > 0.02 * this.rate) this.skip(spare);
       this.looked = 0;
       this.least = Infinity;
     }
-    this.told += frames;
-    if (this.told >= sampleRate / 10) {
-      this.told = 0;
+    this.reported += frames;
+    if (this.reported >= sampleRate / 10) {
+      this.reported = 0;
       this.port.postMessage({ received: this.end, played: this.at, skipped: this.skipped, dry: this.dry, playing: this.playing });
     }
     return true;

@@ -5,9 +5,9 @@ import { alert, dismiss, request, socket } from "./api.js";
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
 
 export class Player {
-  /** What is heard: `{}` is the mix; null is nothing. */
+  /** The sound that is heard: `{}` is the mix; null is nothing. */
   target = null;
-  /** Of what is heard now, for who wants to look at it. */
+  /** Its samples, for a meter. */
   analyser = null;
   /** `connecting`, `playing`, `waiting`, `idle`. */
   state = "idle";

@@ -1,4 +1,4 @@
-// What the page knows: the server, its totals, and a column of figures for each slot of the pool.
+// The page's state: the server, its totals, and a column of figures for each slot of the pool.
 
 /** A cell stays red for so long after its last drop, so that a single one is seen. */
 export const RED_MS = 1200;
@@ -45,7 +45,7 @@ const SLOW = {
 
 export class Model {
   server = null;
-  /** By slot; null where nobody is. */
+  /** By slot; null where there is no stream. */
   streams = [];
   /** Raised whenever a stream came or went. */
   roster = 0;
@@ -72,7 +72,7 @@ export class Model {
     return this.streams.length;
   }
 
-  /** Everything anew: the page opened, the server was restarted, or the page fell behind. */
+  /** Everything from the start: the page opened, the server was restarted, or the page fell behind. */
   hello(data) {
     const same = this.server?.instance === data.server.instance && this.size === data.server.slots;
     const known = this.streams;

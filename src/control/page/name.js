@@ -4,7 +4,7 @@
 /** Characters at the end that are always shown. */
 const END = 10;
 
-/** What people see as one character. */
+/** A character as people see it. */
 const characters = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
 /** Shows the text in the element, both ends of it. */
@@ -25,5 +25,5 @@ export const showName = (element, text) => {
   end.textContent = all.slice(cut).join("");
 };
 
-/** What a stream is called in one line of text: the label, if it has one, and the id. */
+/** The name of a stream in one line of text: the label, if it has one, and the id. */
 export const called = ({ id, label }) => (label ? `${label} (${id})` : id);

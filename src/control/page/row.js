@@ -6,8 +6,8 @@ import { called, showName } from "./name.js";
 import { changes } from "./session.js";
 import { GAIN_MAX, GAIN_MIN, paintGain } from "./strip.js";
 
-/** Figures are told no more often than this: faster ones are not read. */
-const TELL_MS = 300;
+/** Figures change no more often than this: faster ones are not read. */
+const SHOW_MS = 300;
 /** The level's bar: its range in half decibels, as the byte has it, and how far it falls in a frame. */
 const BAR_FLOOR = 135;
 const BAR_RANGE = 120;
@@ -47,10 +47,10 @@ export class Row {
   #gainText = make("output");
   #mute = make("button", "toggle mute", { type: "button", "aria-pressed": "false" });
   #solo = make("button", "toggle solo", { type: "button", "aria-pressed": "false" });
-  /** What of the model and of what was asked here is shown. */
+  /** The updates of the model and the requests made here that are shown. */
   #slow = -1;
   #change = -1;
-  #toldAt = 0;
+  #shownAt = 0;
 
   /** `columns` are names and classes; `on` has `open(row)` and `focus(row)`. */
   constructor(columns, strips, on) {
@@ -159,18 +159,18 @@ export class Row {
     this.#level.style.transform = `scaleX(${wide.toFixed(3)})`;
     toggleClass(this.#bar, "hot", byte >= BAR_HOT);
     toggleClass(this.element, "dropping", model.isRed(slot, now));
-    if (now - this.#toldAt > TELL_MS) {
-      this.#toldAt = now;
+    if (now - this.#shownAt > SHOW_MS) {
+      this.#shownAt = now;
       set(this.#texts.level, this.#shown === 0 ? "–" : show.signed(Math.round(levelDb(this.#shown)), 0));
     }
     const strip = this.#strips.of(this.stream);
     if (this.#slow === model.slowUpdates && this.#change === this.#strips.change) return;
     [this.#slow, this.#change] = [model.slowUpdates, this.#strips.change];
-    this.#tellStrip(strip);
-    this.#tellFigures(model, slot);
+    this.#showStrip(strip);
+    this.#showFigures(model, slot);
   }
 
-  #tellStrip({ gain, flags }) {
+  #showStrip({ gain, flags }) {
     const muted = (flags & MUTED) !== 0;
     const solo = (flags & SOLO) !== 0;
     this.#mute.setAttribute("aria-pressed", muted);
@@ -180,7 +180,7 @@ export class Row {
     paintGain(this.gain, this.#gainText, gain);
   }
 
-  #tellFigures(model, slot) {
+  #showFigures(model, slot) {
     const rate = model.server.rate_hz * model.server.channels;
     const network = model.jitter_ms[slot] >= 0;
     const figure = (name, value, text, alarm = false) => {

@@ -1,4 +1,4 @@
-// Who looks at the page: the form for a token, and whether this browser may change things or only look.
+// The viewer's rights: the form for a token, and whether this browser may change things or only look.
 
 import { SILENT, alert, dismiss, path, problem } from "./api.js";
 
@@ -6,7 +6,7 @@ const element = (name) => document.getElementById(name);
 const [dialog, form, field] = ["session", "session-form", "token"].map(element);
 const TIMEOUT_MS = 10_000;
 
-/** What the form is open for: `required` until the server took a token, and who waits for it. */
+/** The reason that the form is open: `required` until the server took a token, and the promise of one. */
 let asking = null;
 
 /** Opens the form for a token, if it is not open yet. Resolves once the server took one; to false if it was
@@ -71,7 +71,7 @@ dialog.addEventListener("close", () => {
   }
 });
 
-// What may be done
+// The rights
 
 let changing = true;
 let needsToken = false;

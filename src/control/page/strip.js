@@ -9,12 +9,12 @@ import { refused } from "./session.js";
 /** The ends of the sliders: the part of all gains that hands use. */
 export const GAIN_MIN = -40;
 export const GAIN_MAX = 12;
-/** What the server takes; below it is only silence. */
+/** The range that the server takes; below it is only silence. */
 const ASKED_MIN = -96;
 const ASKED_MAX = 24;
 /** A hand on a slider sends no more often than this. */
 const SEND_MS = 80;
-/** What was asked for stands so long: the next slow columns know of it. */
+/** A request is shown so long: the next slow columns include it. */
 const TRUST_MS = 2200;
 
 /** Shows a gain: the slider's filled part, the figure, and what a screen reader says. */
@@ -39,15 +39,15 @@ export class Strips {
 
   /** `gain` in dB, and `flags`. */
   of(stream) {
-    const told = { gain: this.#model.gain_db[stream.slot], flags: this.#model.flags[stream.slot] };
+    const heard = { gain: this.#model.gain_db[stream.slot], flags: this.#model.flags[stream.slot] };
     const asked = this.#asked.get(stream);
-    if (!asked) return told;
+    if (!asked) return heard;
     if (performance.now() > asked.until && !asked.timer && !asked.sending) {
       this.#asked.delete(stream);
       this.change += 1;
-      return told;
+      return heard;
     }
-    return { gain: asked.wanted.gain_db ?? told.gain, flags: (told.flags & ~asked.mask) | asked.flags };
+    return { gain: asked.wanted.gain_db ?? heard.gain, flags: (heard.flags & ~asked.mask) | asked.flags };
   }
 
   /** How many streams are `muted` and how many `solo`, in sight or not. */

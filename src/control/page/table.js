@@ -49,8 +49,8 @@ export class Table {
   #rowHeight = 38;
   #pointerInside = false;
   #stale = true;
-  /** What the bar and the chips say. */
-  #told = "";
+  /** The counts that the bar and the chips show. */
+  #switched = "";
 
   /** `detail` shows what a row opens: `element`, `show(stream)`, `hide()`, `listen(stream)`. */
   constructor(model, strips, detail) {
@@ -86,7 +86,7 @@ export class Table {
     }
   }
 
-  /** Brings a stream's row to view and opens it, whatever the filter was. */
+  /** Brings a stream's row to view and opens it, also if the filter hides it. */
   reveal(stream) {
     if (!this.#order.includes(stream)) {
       document.getElementById("filter").value = "";
@@ -114,7 +114,7 @@ export class Table {
       if (!held && now - this.#sortedAt > RESORT_MS) this.#reorder();
     }
     if (this.#stale) this.#place();
-    this.#tellSwitched(now);
+    this.#showSwitched(now);
     for (const row of this.#pool) if (row.stream) row.draw(model, now);
   }
 
@@ -125,13 +125,13 @@ export class Table {
   }
 
   /** Streams that are solo, muted or drop, though their rows may be out of sight. */
-  #tellSwitched(now) {
+  #showSwitched(now) {
     const model = this.#model;
     const { solo, muted } = this.#strips.counts();
     const dropping = model.streams.filter((stream) => stream && model.isRed(stream.slot, now)).length;
-    const told = `${solo} ${muted} ${dropping}`;
-    if (told === this.#told) return;
-    this.#told = told;
+    const shown = `${solo} ${muted} ${dropping}`;
+    if (shown === this.#switched) return;
+    this.#switched = shown;
     const streams = (count) => `${show.count(count)} ${count === 1 ? "stream is" : "streams are"}`;
     const bar = document.getElementById("switched");
     const say = (id, count, text) => {
@@ -180,7 +180,7 @@ export class Table {
     }
   }
 
-  /** Whose row has the focus, and where it is. What the row opened is a part of it. */
+  /** The stream with the row that has the focus, and its place. The details of a row are a part of it. */
   #held() {
     const focused = document.activeElement;
     const row = this.#pool.find(({ element }) => element.contains(focused));
@@ -211,7 +211,7 @@ export class Table {
     this.#order = keyed.map(([, stream]) => stream);
     if (!this.#order.includes(this.#current)) this.#current = this.#order[0] ?? null;
     this.#stale = true;
-    this.#tellCount(all.length);
+    this.#showCount(all.length);
     if (held && !this.#order.includes(held.stream)) this.#hand(held);
   }
 
@@ -223,7 +223,7 @@ export class Table {
     else document.getElementById("filter").focus();
   }
 
-  #tellCount(all) {
+  #showCount(all) {
     const shown = this.#order.length;
     const text = shown === all ? show.count(all) : `${show.count(shown)} of ${show.count(all)}`;
     if (this.#count.textContent !== text) this.#count.textContent = text;
@@ -233,7 +233,7 @@ export class Table {
     this.#empty.textContent = this.#filter ? `No stream matches “${this.#filter}”.` : none[this.#show];
   }
 
-  /** Gives each row on screen its stream and its place. */
+  /** Assigns each row on screen its stream and its place. */
   #place() {
     this.#stale = false;
     const probe = this.#pool[0]?.element.offsetHeight;

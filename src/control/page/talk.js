@@ -3,7 +3,7 @@
 import { alert, dismiss, refusal, socket } from "./api.js";
 import { changes, mayChange, onAccess, refused } from "./session.js";
 
-/** Not sent yet: beyond it the network does not keep up, and old words help nobody. */
+/** Not sent yet: beyond it the network does not keep up, and old words are no help. */
 const BEHIND_S = 0.5;
 
 const element = (name) => document.getElementById(name);
