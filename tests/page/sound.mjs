@@ -172,7 +172,7 @@ export const a_rate_that_the_browser_refuses_is_converted = async () => {
   return `1000 Hz of 8 kHz is ${hertz.toFixed(0)} Hz at ${rate} Hz`;
 };
 
-export const whoever_talks_is_in_the_mix = async () => {
+export const a_microphone_is_heard_in_the_mix = async () => {
   const mix = file("talk.wav");
   const server = await Server.start(["--overwrite", "--record", mix, "--streams-max", "16"]);
   const { page, check } = await visit(server.address);

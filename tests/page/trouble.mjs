@@ -145,7 +145,7 @@ export const a_token_is_asked_for_once = async () => {
   return "asked, refused, taken, kept in a cookie that scripts cannot read";
 };
 
-export const who_may_only_look_is_told_and_may_sign_in_anew = async () => {
+export const a_read_only_viewer_sees_so_and_may_sign_in_again = async () => {
   const [change, read] = ["change", "read"].map((name) => path.join(ROOT, `target/page/${name}.txt`));
   writeFileSync(change, "correct-horse-battery-staple-9\n", { mode: 0o600 });
   writeFileSync(read, "incorrect-mule-battery-staple-7\n", { mode: 0o600 });
@@ -228,7 +228,7 @@ export const a_restarted_server_has_other_streams = async () => {
   return `${before}, then ${after}, ${age} ms old`;
 };
 
-export const a_page_that_nobody_sees_lets_go_of_its_connection = async () => {
+export const a_hidden_page_lets_go_of_its_connection = async () => {
   const server = await Server.start(["--synthetic", "5", "--streams-max", "16"]);
   const { page, check } = await visit(server.address, { forgive: [GONE] });
   const see = (hidden) => page.evaluate((hidden) => {
@@ -318,7 +318,7 @@ export const talking_begins_once_and_ends_whole = async () => {
   return "three beginnings, one microphone at a time, none left open";
 };
 
-export const a_refused_command_is_told = async () => {
+export const a_refused_command_is_shown = async () => {
   const server = await Server.start(["--synthetic", "5", "--streams-max", "16"]);
   const { page, check } = await visit(server.address, { forgive: [/404/] });
   await page.route("**/api/v1/streams/synthetic-0001", (route) => route.fulfill({
