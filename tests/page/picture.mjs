@@ -2,7 +2,7 @@
 //
 //     node tests/page/picture.mjs       writes docs/dashboard.png
 //
-// On an idle machine: a browser beside the server takes time from it, so the browser is run at a lower
+// On an idle machine, with the right to real-time priorities: a browser beside the server takes time from it, so the browser is run at a lower
 // priority, and a picture with late ticks is none of the server's own and is not kept.
 
 import { writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import path from "node:path";
 import { close, visit } from "./browser.mjs";
 import { ROOT, Server, sender, sleep, tone } from "./server.mjs";
 
-const server = await Server.start(["--synthetic", "998", "--playout-delay", "400ms", "--tcp", "0", "--recordings", path.join(ROOT, "target/page")]);
+const server = await Server.start(["--realtime", "--synthetic", "998", "--playout-delay", "400ms", "--tcp", "0", "--recordings", path.join(ROOT, "target/page")]);
 for (const [id, hertz] of [["desk-1", 330], ["desk-2", 470]]) {
   const line = await sender(await server.tcp(), id);
   // As fast as it plays, as a desk would.
