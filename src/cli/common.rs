@@ -93,6 +93,11 @@ pub struct Common {
     #[arg(long, value_name = "FILE.json", help_heading = RESULTS)]
     pub report: Option<PathBuf>,
 
+    /// Show at most so many streams in the report as text, the worst first
+    #[arg(long, default_value_t = 20, value_name = "COUNT", help_heading = RESULTS,
+          value_parser = units::count(0..=usize::MAX))]
+    pub top: usize,
+
     /// Print the report as JSON
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL",
           default_value_t = false, default_missing_value = "true", hide_default_value = true,
@@ -180,7 +185,7 @@ impl Common {
         let text = if self.json {
             json
         } else {
-            report::text(report)
+            report::text(report, self.top)
         };
         if self.record.as_deref().is_some_and(results::is_stdout) {
             // As of a log: whether it is read is no matter of the mix.

@@ -219,7 +219,7 @@ fn known_keys() -> Vec<Key> {
     serve
         .get_arguments()
         .filter_map(key)
-        .filter(|key| !["config", "help", "version"].contains(&&*key.name))
+        .filter(|key| !["config", "help", "top", "version"].contains(&&*key.name))
         .collect()
 }
 

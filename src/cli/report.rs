@@ -5,6 +5,8 @@
 
 mod network;
 
+use std::cmp::Reverse;
+
 use mixpool::engine::{LedgerReport, RealtimeReport, Report, StreamReport, Totals};
 
 use super::{
@@ -53,13 +55,22 @@ fn name(stream: &StreamReport) -> String {
     show_stream(&stream.id, stream.label.as_deref())
 }
 
-pub fn text(report: &Report) -> String {
+/// At most `top` streams have rows; the worst come first, the others are added up in one line.
+pub fn text(report: &Report, top: usize) -> String {
     let mut text = String::new();
+    let mut worst: Vec<_> = report.streams.iter().collect();
+    // Streams of equal damage keep their order.
+    worst.sort_by_key(|stream| Reverse(damage(stream)));
+    let (shown, rest) = worst.split_at(top.min(worst.len()));
+    let shown: Vec<_> = shown.iter().copied().cloned().collect();
+    if !shown.is_empty() {
+        text += &streams(report, &shown);
+    }
+    text += &others(rest);
     if !report.streams.is_empty() {
-        text += &streams(report);
         text.push('\n');
     }
-    let network = [network::streams(report), network::listeners(report)];
+    let network = [network::streams(&shown), network::listeners(report)];
     for table in network.into_iter().flatten() {
         text += &table;
         text.push('\n');
@@ -67,10 +78,36 @@ pub fn text(report: &Report) -> String {
     text + &summary(report)
 }
 
-fn streams(report: &Report) -> String {
+/// Samples that are missing, then those left out on purpose, then those made up.
+fn damage(stream: &StreamReport) -> [u64; 3] {
+    let ledger = &stream.ledger;
+    [
+        ledger.lost_samples + ledger.dropped_full_samples + ledger.dropped_late_samples,
+        ledger.discarded_samples,
+        ledger.concealed_samples,
+    ]
+}
+
+/// One line for streams without rows of their own.
+fn others(streams: &[&StreamReport]) -> String {
+    if streams.is_empty() {
+        return String::new();
+    }
+    let healthy = streams.iter().filter(|stream| damage(stream) == [0; 3]);
+    let sum = |figure: fn(&StreamReport) -> u64| streams.iter().map(|one| figure(one)).sum::<u64>();
+    format!(
+        "({} more, {} of them healthy: offered {}, mixed {}; --top or --json shows them)\n",
+        streams.len(),
+        healthy.count(),
+        sum(|stream| stream.ledger.offered_samples),
+        sum(|stream| stream.ledger.mixed_samples),
+    )
+}
+
+fn streams(report: &Report, shown: &[StreamReport]) -> String {
     let total = &report.totals.ledger;
     // Columns that are usually zero are shown where they are not. Without losses, what is missing was dropped.
-    let shown = |header| match header {
+    let is_shown = |header| match header {
         MUTED => total.muted_samples > 0,
         DISCARDED => total.discarded_samples > 0,
         LOST | MISSING_RATE => total.lost_samples > 0,
@@ -78,9 +115,9 @@ fn streams(report: &Report) -> String {
     };
     let columns: Vec<_> = COLUMNS
         .into_iter()
-        .filter(|column| shown(column.header()))
+        .filter(|column| is_shown(column.header()))
         .collect();
-    table(&columns, &report.streams)
+    table(&columns, shown)
 }
 
 fn summary(report: &Report) -> String {

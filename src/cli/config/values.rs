@@ -36,7 +36,7 @@ pub fn values(words: &[OsString]) -> BTreeMap<String, Json> {
         .get_arguments()
         .filter(|argument| !argument.is_global_set())
         .filter_map(|argument| Some((argument, argument.get_long()?)))
-        .filter(|(_, long)| !["help", "version"].contains(long))
+        .filter(|(_, long)| !["help", "top", "version"].contains(long))
         .map(|(argument, long)| (long.replace('-', "_"), value(argument, matches)))
         .collect()
 }

@@ -1,15 +1,14 @@
 //! What the network did: a row for each stream that came over one, and for each listener.
 
-use mixpool::engine::{ListenerReport, NetworkReport, Report};
+use mixpool::engine::{ListenerReport, NetworkReport, Report, StreamReport};
 
 use crate::cli::table::{Column, table};
 
 /// A stream's name and its network side.
 type Row<'a> = (&'a str, &'a NetworkReport);
 
-pub(super) fn streams(report: &Report) -> Option<String> {
-    let rows: Vec<Row<'_>> = report
-        .streams
+pub(super) fn streams(shown: &[StreamReport]) -> Option<String> {
+    let rows: Vec<Row<'_>> = shown
         .iter()
         .filter_map(|stream| Some((stream.id.as_str(), stream.network.as_ref()?)))
         .collect();
