@@ -1,6 +1,7 @@
 //! `mixpool serve`: streams in, the mix out, a line of status a second, a report at the end.
 
 mod listen;
+mod notify;
 mod reload;
 mod streams;
 
@@ -17,6 +18,7 @@ use mixpool::{
 };
 
 use self::{
+    notify::Manager,
     reload::{Hangups, Reloader},
     streams::StreamLog,
 };
@@ -169,6 +171,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     let Arguments { common, .. } = arguments;
     // Before any thread is started.
     let hangups = Hangups::hold().context("cannot hold SIGHUP")?;
+    let mut manager = Manager::from_environment()?;
     let ingest_threads = usize::from(arguments.ingest_threads);
     let playout = arguments.network.playout(arguments.playout_delay)?;
     let report_file = common.check_results(&arguments.files_read())?;
@@ -234,9 +237,11 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     running
         .open_recording()
         .context("cannot start the server")?;
+    manager.ready();
     let mut line = status::Line::new(log, common.ptime, arguments.duration);
     loop {
         running.wait(Duration::from_secs(1));
+        manager.watch(running.ticks());
         streams.look(&handle);
         if running.is_done() {
             break;
@@ -244,6 +249,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
         line.show(&running.status(), reloader.verbose());
     }
     line.end();
+    manager.stopping();
     let report = running.finish(feeders);
     // Last: who listens hears the end, and who sends is told what was taken.
     if let Some(control) = control {

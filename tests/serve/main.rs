@@ -18,6 +18,7 @@ mod limiter;
 mod manual;
 mod metrics;
 mod network;
+mod notify;
 #[path = "../support/offer.rs"]
 mod offer;
 mod own_plan;
