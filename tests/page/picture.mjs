@@ -1,9 +1,9 @@
-// The README's picture: a thousand streams, two of them over the network, and what the page makes of them.
+// The README's picture: a thousand streams, two of them over the network.
 //
 //     node tests/page/picture.mjs       writes docs/dashboard.png
 //
-// On an idle machine, with the right to real-time priorities: a browser beside the server takes time from it, so the browser is run at a lower
-// priority, and a picture with late ticks is none of the server's own and is not kept.
+// On an idle machine, with the right to real-time priorities: a browser beside the server takes time from it, so
+// the browser is run at a lower priority, and a picture with late ticks is not kept.
 
 import { writeFileSync } from "node:fs";
 import os from "node:os";
