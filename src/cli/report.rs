@@ -7,7 +7,10 @@ mod network;
 
 use std::cmp::Reverse;
 
-use mixpool::engine::{LedgerReport, RealtimeReport, Report, StreamReport, Totals};
+use mixpool::{
+    engine::{RealtimeReport, Report, StreamReport, Totals},
+    ledger::Entry,
+};
 
 use super::{
     table::{Column, table},
@@ -16,30 +19,22 @@ use super::{
 
 const COLUMNS: [Column<StreamReport>; 13] = [
     Column::text("stream", 0, name),
-    Column::figure("offered", 0, |stream| {
-        stream.ledger.offered_samples.to_string()
-    }),
-    Column::figure("mixed", 0, |stream| stream.ledger.mixed_samples.to_string()),
-    Column::figure(MUTED, 3, |stream| stream.ledger.muted_samples.to_string()),
+    Column::figure("offered", 0, |stream| stream.ledger.offered.to_string()),
+    Column::figure("mixed", 0, |stream| stream.ledger.mixed.to_string()),
+    Column::figure(MUTED, 3, |stream| stream.ledger.muted.to_string()),
     Column::figure("dropped_full", 0, |stream| {
-        stream.ledger.dropped_full_samples.to_string()
+        stream.ledger.dropped_full.to_string()
     }),
     Column::figure("dropped_late", 0, |stream| {
-        stream.ledger.dropped_late_samples.to_string()
+        stream.ledger.dropped_late.to_string()
     }),
-    Column::figure(DISCARDED, 2, |stream| {
-        stream.ledger.discarded_samples.to_string()
-    }),
-    Column::figure("in_ring", 5, |stream| {
-        stream.ledger.in_ring_samples.to_string()
-    }),
-    Column::figure("concealed", 4, |stream| {
-        stream.ledger.concealed_samples.to_string()
-    }),
-    Column::figure(LOST, 1, |stream| stream.ledger.lost_samples.to_string()),
-    Column::figure("drop_rate", 1, |stream| percent(stream.ledger.drop_rate)),
+    Column::figure(DISCARDED, 2, |stream| stream.ledger.discarded.to_string()),
+    Column::figure("in_ring", 5, |stream| stream.ledger.in_ring.to_string()),
+    Column::figure("concealed", 4, |stream| stream.ledger.concealed.to_string()),
+    Column::figure(LOST, 1, |stream| stream.ledger.lost.to_string()),
+    Column::figure("drop_rate", 1, |stream| percent(stream.ledger.drop_rate())),
     Column::figure(MISSING_RATE, 1, |stream| {
-        percent(stream.ledger.missing_rate)
+        percent(stream.ledger.missing_rate())
     }),
     Column::figure("high_water", 6, |stream| {
         show_bytes(stream.ledger.ring_high_water_bytes)
@@ -82,9 +77,9 @@ pub fn text(report: &Report, top: usize) -> String {
 fn damage(stream: &StreamReport) -> [u64; 3] {
     let ledger = &stream.ledger;
     [
-        ledger.lost_samples + ledger.dropped_full_samples + ledger.dropped_late_samples,
-        ledger.discarded_samples,
-        ledger.concealed_samples,
+        ledger.lost + ledger.dropped_full + ledger.dropped_late,
+        ledger.discarded,
+        ledger.concealed,
     ]
 }
 
@@ -99,8 +94,8 @@ fn others(streams: &[&StreamReport]) -> String {
         "({} more, {} of them healthy: offered {}, mixed {}; --top or --json shows them)\n",
         streams.len(),
         healthy.count(),
-        sum(|stream| stream.ledger.offered_samples),
-        sum(|stream| stream.ledger.mixed_samples),
+        sum(|stream| stream.ledger.offered),
+        sum(|stream| stream.ledger.mixed),
     )
 }
 
@@ -108,9 +103,9 @@ fn streams(report: &Report, shown: &[StreamReport]) -> String {
     let total = &report.totals.ledger;
     // Columns that are usually zero are shown where they are not. Without losses, what is missing was dropped.
     let is_shown = |header| match header {
-        MUTED => total.muted_samples > 0,
-        DISCARDED => total.discarded_samples > 0,
-        LOST | MISSING_RATE => total.lost_samples > 0,
+        MUTED => total.muted > 0,
+        DISCARDED => total.discarded > 0,
+        LOST | MISSING_RATE => total.lost > 0,
         _ => true,
     };
     let columns: Vec<_> = COLUMNS
@@ -143,24 +138,24 @@ fn summary(report: &Report) -> String {
         format!(
             "samples    offered {} = mixed {} + muted {} + dropped_full {} + dropped_late {} + \
              discarded {} + in_ring {}",
-            ledger.offered_samples,
-            ledger.mixed_samples,
-            ledger.muted_samples,
-            ledger.dropped_full_samples,
-            ledger.dropped_late_samples,
-            ledger.discarded_samples,
-            ledger.in_ring_samples,
+            ledger.offered,
+            ledger.mixed,
+            ledger.muted,
+            ledger.dropped_full,
+            ledger.dropped_late,
+            ledger.discarded,
+            ledger.in_ring,
         ),
         format!(
             "missing    {} of what was sent: lost {}, dropped {}",
-            percent(ledger.missing_rate),
-            ledger.lost_samples,
-            ledger.dropped_full_samples + ledger.dropped_late_samples,
+            percent(ledger.missing_rate()),
+            ledger.lost,
+            ledger.dropped_full + ledger.dropped_late,
         ),
         format!(
             "drop_rate  {}; concealed {}, sequence gaps {}, checksum errors {}",
-            percent(ledger.drop_rate),
-            ledger.concealed_samples,
+            percent(ledger.drop_rate()),
+            ledger.concealed,
             ledger.sequence_gaps,
             ledger.checksum_errors
         ),
@@ -212,12 +207,12 @@ fn summary(report: &Report) -> String {
 }
 
 /// The samples that were discarded on purpose, by reason; none if there are none.
-fn discards(ledger: &LedgerReport) -> Option<String> {
+fn discards(ledger: &Entry) -> Option<String> {
     let reasons = [
-        ("latency_cap", ledger.discarded_latency_cap_samples),
-        ("delay_change", ledger.discarded_delay_change_samples),
-        ("ended", ledger.discarded_ended_samples),
-        ("damaged", ledger.discarded_damaged_samples),
+        ("latency_cap", ledger.discarded_latency_cap),
+        ("delay_change", ledger.discarded_delay_change),
+        ("ended", ledger.discarded_ended),
+        ("damaged", ledger.discarded_damaged),
     ];
     let reasons = reasons.iter().filter(|(_, samples)| *samples > 0);
     let reasons: Vec<_> = reasons
@@ -241,7 +236,7 @@ fn realtime(had: &RealtimeReport) -> Option<String> {
 fn explanations(report: &Report) -> Vec<String> {
     let ledger = &report.totals.ledger;
     let mut lines = Vec::new();
-    if ledger.dropped_late_samples > 0 {
+    if ledger.dropped_late > 0 {
         lines.push(
             "late: audio came after its time to play; a longer --playout-delay waits for it"
                 .to_owned(),
@@ -257,7 +252,7 @@ fn explanations(report: &Report) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if ledger.dropped_full_samples > 0 {
+    if ledger.dropped_full > 0 {
         lines.push(
             "full: frames found their ring full; a larger --ring-size holds more, if the mixer \
              keeps up at all"

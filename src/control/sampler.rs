@@ -13,7 +13,7 @@ use super::{events::Watcher, listen::Listeners};
 use crate::{
     audio::meter::Measured,
     engine::{Admitted, Handle, Status},
-    ledger::{Entry, Network, NetworkGauges, StreamState, rate},
+    ledger::{Entry, NetworkEntry, StreamState, rate},
     mixer::Levels,
     os::now_ns,
     queue::PoolStats,
@@ -59,7 +59,7 @@ pub(super) struct Figures {
     pub(super) state: StreamState,
     pub(super) levels: Levels,
     /// Of a stream that comes over a network.
-    pub(super) network: Option<NetworkGauges>,
+    pub(super) network: Option<NetworkEntry>,
     /// How long ago its last packet came, if it comes over a network.
     pub(super) last_packet_age: Option<Duration>,
     /// Samples dropped since the snapshot before.
@@ -122,11 +122,12 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
             let ledger = admitted.account().read();
             let dropped_before =
                 find(known, admitted.number()).map_or(0, |figures| figures.ledger.dropped());
-            let network = admitted.account().network().map(Network::gauges);
+            let network = admitted.account().network();
+            let network = network.map(|network| network.figures().at(now_ns()));
             Arc::new(Figures {
                 state,
                 levels,
-                last_packet_age: network.and_then(|network| network.last_packet_age(now_ns())),
+                last_packet_age: network.as_ref().and_then(|network| network.last_packet_age),
                 network,
                 dropped_now: ledger.dropped().saturating_sub(dropped_before),
                 ledger,

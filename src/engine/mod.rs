@@ -52,8 +52,8 @@ pub use self::{
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
     reload::{NeedsRestart, ReloadError, Reloaded},
     report::{
-        EventReport, LedgerReport, ListenerReport, NetworkReport, RecordingReport, Report,
-        RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
+        ListenerReport, RecordingReport, Report, RtpOutReport, SourceErrorReport, StreamReport,
+        TickReport, Totals,
     },
     settings::{Clock, Settings},
     sources::{SourceSpec, StartError},

@@ -7,14 +7,14 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use network::{EventReport, ListenerReport, NetworkReport, RtpOutReport};
+pub use network::{ListenerReport, RtpOutReport};
 
 use super::{
     Admitted, RealtimeReport, RecordingState, Settings, Status, mixing::MixerEnd,
     recordings::Finished,
 };
 use crate::{
-    ledger::{Entry, Listener},
+    ledger::{Entry, Listener, NetworkEntry},
     output::RtpSent,
     queue::PoolStats,
     source::FeedErrors,
@@ -137,10 +137,10 @@ pub struct StreamReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     #[serde(flatten)]
-    pub ledger: LedgerReport,
+    pub ledger: Entry,
     /// Of a stream that came over a network.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub network: Option<NetworkReport>,
+    pub network: Option<NetworkEntry>,
 }
 
 /// All accounts added up.
@@ -150,70 +150,7 @@ pub struct Totals {
     /// More than are listed if very many came and went.
     pub streams: usize,
     #[serde(flatten)]
-    pub ledger: LedgerReport,
-}
-
-/// The figures of an account.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[allow(missing_docs, reason = "the words of the ledger")]
-pub struct LedgerReport {
-    pub offered_samples: u64,
-    pub mixed_samples: u64,
-    pub muted_samples: u64,
-    pub dropped_full_samples: u64,
-    pub dropped_late_samples: u64,
-    /// Left out on purpose, which is no drop.
-    pub discarded_samples: u64,
-    /// Of those, samples that lay further behind than the latency cap.
-    pub discarded_latency_cap_samples: u64,
-    /// Of those, samples that a shorter playout delay left out.
-    pub discarded_delay_change_samples: u64,
-    /// Of those, samples that waited when the stream ended, or began anew.
-    pub discarded_ended_samples: u64,
-    /// Of those, samples in frames that came twice or were damaged.
-    pub discarded_damaged_samples: u64,
-    pub in_ring_samples: u64,
-    pub concealed_samples: u64,
-    /// Of packets that never came.
-    pub lost_samples: u64,
-    /// Dropped of offered, 0.0 to 1.0. What is discarded on purpose is not dropped.
-    pub drop_rate: f64,
-    /// Lost and dropped, of offered and lost, 0.0 to 1.0.
-    pub missing_rate: f64,
-    pub checksum_errors: u64,
-    /// Frames that never came.
-    pub sequence_gaps: u64,
-    pub duplicate_frames: u64,
-    /// Beginnings of playout: more than one if the stream's clock jumped or stood still.
-    pub segments: u64,
-    pub ring_high_water_bytes: u64,
-}
-
-impl From<&Entry> for LedgerReport {
-    fn from(entry: &Entry) -> Self {
-        Self {
-            offered_samples: entry.offered,
-            mixed_samples: entry.mixed,
-            muted_samples: entry.muted,
-            dropped_full_samples: entry.dropped_full,
-            dropped_late_samples: entry.dropped_late,
-            discarded_samples: entry.discarded,
-            discarded_latency_cap_samples: entry.discarded_latency_cap,
-            discarded_delay_change_samples: entry.discarded_delay_change,
-            discarded_ended_samples: entry.discarded_ended,
-            discarded_damaged_samples: entry.discarded_damaged,
-            in_ring_samples: entry.in_ring,
-            concealed_samples: entry.concealed,
-            lost_samples: entry.lost,
-            drop_rate: entry.drop_rate(),
-            missing_rate: entry.missing_rate(),
-            checksum_errors: entry.checksum_errors,
-            sequence_gaps: entry.sequence_gaps,
-            duplicate_frames: entry.duplicate_frames,
-            segments: entry.segments,
-            ring_high_water_bytes: entry.ring_high_water_bytes,
-        }
-    }
+    pub ledger: Entry,
 }
 
 /// What is left of a server at rest.
@@ -263,8 +200,8 @@ impl Report {
             .map(|account| StreamReport {
                 id: account.id().to_owned(),
                 label: account.label().get().map(|label| (*label).to_owned()),
-                ledger: (&account.read()).into(),
-                network: account.network().map(|network| network.read().into()),
+                ledger: account.read(),
+                network: account.network().map(|network| network.read()),
             })
             .collect();
         Self {
@@ -313,7 +250,7 @@ impl Report {
                 .collect(),
             totals: Totals {
                 streams: streams_count as usize,
-                ledger: (&status.ledger).into(),
+                ledger: status.ledger,
             },
             streams,
         }

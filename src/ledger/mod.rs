@@ -19,6 +19,8 @@ mod label;
 mod listener;
 mod network;
 mod state;
+mod tables;
+mod terms;
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -29,8 +31,9 @@ use self::state::StateCell;
 pub use entry::{Entry, rate};
 pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
-pub use network::{Discard, Event, Network, NetworkEntry, NetworkGauges, NetworkTotals, Packet};
+pub use network::{Discard, Event, Network, NetworkEntry, NetworkTotals, Packet};
 pub use state::StreamState;
+pub use terms::{Metric, Term, Unit, Value};
 
 /// The account of one stream. It outlives the stream, until the last report.
 #[derive(Debug)]

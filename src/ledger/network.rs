@@ -11,6 +11,9 @@ use std::{
     time::Duration,
 };
 
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
 use super::add;
 
 /// Events kept per stream; later ones are only counted.
@@ -52,13 +55,21 @@ pub enum Discard {
 
 const DISCARDS: usize = Discard::Ended as usize + 1;
 
-/// Something that a person should read of.
-#[derive(Debug, Clone, PartialEq)]
+/// An incident of one stream.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = StreamEvent)]
 pub struct Event {
     /// Time since the mix began.
+    #[serde(rename = "at_s", serialize_with = "seconds")]
+    #[schema(value_type = f64)]
     pub at: Duration,
     /// `hangup`, `dtmf 5`, `bye`, ...
+    #[serde(rename = "event")]
     pub what: String,
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 /// The network side of one stream's account.
@@ -179,21 +190,6 @@ impl Network {
         }
     }
 
-    /// The figures that go up and down. Neither locks nor allocates.
-    pub fn gauges(&self) -> NetworkGauges {
-        NetworkGauges {
-            received: self.packets[Packet::Received as usize].load(Ordering::Relaxed),
-            lost: self.lost.load(Ordering::Relaxed),
-            last_packet_ns: match self.last_packet_ns.load(Ordering::Relaxed) {
-                0 => None,
-                at_ns => Some(at_ns),
-            },
-            jitter: Duration::from_nanos(self.jitter_ns.load(Ordering::Relaxed)),
-            playout_delay: Duration::from_nanos(self.playout_delay_ns.load(Ordering::Relaxed)),
-            drift_ppm: self.drift_ppb.load(Ordering::Relaxed) as f64 / 1e3,
-        }
-    }
-
     /// The figures that add up. Neither locks nor allocates.
     pub fn totals(&self) -> NetworkTotals {
         let packets = |packet: Packet| self.packets[packet as usize].load(Ordering::Relaxed);
@@ -213,44 +209,35 @@ impl Network {
         }
     }
 
-    /// The figures as they stand.
-    pub fn read(&self) -> NetworkEntry {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let NetworkGauges {
-            jitter,
-            playout_delay,
-            drift_ppm,
-            ..
-        } = self.gauges();
+    /// All but the events. Costs a load for each figure.
+    pub fn figures(&self) -> NetworkEntry {
         NetworkEntry {
             totals: self.totals(),
             discarded_latency_cap: self.discarded(Discard::LatencyCap),
             discarded_delay_change: self.discarded(Discard::DelayChange),
             discarded_ended: self.discarded(Discard::Ended),
-            jitter,
-            playout_delay,
-            drift_ppm,
-            events: events.kept.clone(),
-            events_beyond: events.beyond,
+            last_packet_ns: match self.last_packet_ns.load(Ordering::Relaxed) {
+                0 => None,
+                at_ns => Some(at_ns),
+            },
+            last_packet_age: None,
+            jitter: Duration::from_nanos(self.jitter_ns.load(Ordering::Relaxed)),
+            playout_delay: Duration::from_nanos(self.playout_delay_ns.load(Ordering::Relaxed)),
+            drift_ppm: self.drift_ppb.load(Ordering::Relaxed) as f64 / 1e3,
+            events: Vec::new(),
+            events_beyond: 0,
         }
     }
-}
 
-/// The most often read figures of a stream's network side.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct NetworkGauges {
-    /// Packets.
-    pub received: u64,
-    /// Packets.
-    pub lost: u64,
-    /// When the last packet came, on the monotonic clock; none before the first.
-    pub last_packet_ns: Option<u64>,
-    /// The interarrival jitter.
-    pub jitter: Duration,
-    /// As it is now.
-    pub playout_delay: Duration,
-    /// How much faster the sender's clock runs than ours.
-    pub drift_ppm: f64,
+    /// All figures and events. Locks and allocates.
+    pub fn read(&self) -> NetworkEntry {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        NetworkEntry {
+            events: events.kept.clone(),
+            events_beyond: events.beyond,
+            ..self.figures()
+        }
+    }
 }
 
 /// The network's effect on one stream, or on many added up. Packets unless the name says otherwise.
@@ -274,11 +261,13 @@ pub struct NetworkTotals {
     pub output_dropped_frames: u64,
 }
 
-impl NetworkGauges {
-    /// How long ago the last packet came, at this time of the monotonic clock; none before the first.
-    pub fn last_packet_age(&self, now_ns: u64) -> Option<Duration> {
-        let at_ns = self.last_packet_ns?;
-        Some(Duration::from_nanos(now_ns.saturating_sub(at_ns)))
+impl NetworkEntry {
+    /// With the age of the last packet, as of now on the monotonic clock.
+    #[must_use]
+    pub fn at(mut self, now_ns: u64) -> Self {
+        let age = |at_ns| Duration::from_nanos(now_ns.saturating_sub(at_ns));
+        self.last_packet_age = self.last_packet_ns.map(age);
+        self
     }
 }
 
@@ -312,6 +301,10 @@ pub struct NetworkEntry {
     pub discarded_delay_change: u64,
     /// Samples.
     pub discarded_ended: u64,
+    /// On the monotonic clock.
+    pub last_packet_ns: Option<u64>,
+    /// Of an entry [`at`](Self::at) some time.
+    pub last_packet_age: Option<Duration>,
     pub jitter: Duration,
     pub playout_delay: Duration,
     /// How much faster the sender's clock runs than ours.
@@ -415,9 +408,9 @@ mod tests {
     #[test]
     fn the_age_of_the_last_packet_needs_one() {
         let network = Network::default();
-        assert_eq!(network.gauges().last_packet_age(5_000_000), None);
+        assert_eq!(network.figures().at(5_000_000).last_packet_age, None);
         network.set_last_packet(3_000_000);
-        let age = |now_ns| network.gauges().last_packet_age(now_ns);
+        let age = |now_ns| network.figures().at(now_ns).last_packet_age;
         assert_eq!(age(5_000_000), Some(Duration::from_millis(2)));
         assert_eq!(age(1), Some(Duration::ZERO));
     }

@@ -9,8 +9,9 @@ use exposition::Exposition;
 use mixpool::{
     audio::Gain,
     engine::{Server, Settings},
+    ledger::{Entry, Metric, NetworkEntry, Term},
     net::{
-        Limits, Listening as _,
+        Limits, Listening as _, StreamRequest,
         rtp::{self, RtpListener, RtpSettings},
     },
     playout::{Delay, PlayoutSettings},
@@ -146,7 +147,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
     let server = server(8, 20.0);
     let place = Place::start(server, 100);
     let admit = |id: usize| {
-        let request = mixpool::net::StreamRequest {
+        let request = StreamRequest {
             id: format!("stream-{id}"),
             label: None,
             from: "test".to_owned(),
@@ -407,6 +408,53 @@ fn the_docs_list_each_metric_with_its_type_and_unit() {
         differ.is_empty(),
         "only in the docs or the scrape: {differ:?}"
     );
+}
+
+#[test]
+fn each_term_of_the_tables_is_in_every_place() {
+    fn check<E>(terms: &[Term<E>], in_json: &Value, scrape: &Exposition, docs: &str) {
+        for term in terms {
+            assert!(
+                in_json.get(term.key).is_some(),
+                "{} is not in JSON",
+                term.key
+            );
+            assert!(
+                docs.contains(&format!("`{}`", term.key)),
+                "{} is not in the docs",
+                term.key
+            );
+            let families = scrape.0.iter();
+            let of = |metric: Metric, prefix: &str| {
+                let stem = format!("mixpool_{prefix}{}", metric.family);
+                let mut families = families.clone();
+                families.any(|(name, family)| {
+                    name.starts_with(&stem) && family.help.contains(term.help)
+                })
+            };
+            if let Some(metric) = term.metric {
+                assert_eq!(of(metric, ""), metric.of_server, "{}", term.key);
+                assert_eq!(of(metric, "stream_"), metric.of_streams, "{}", term.key);
+            }
+        }
+    }
+    let place = Place::start(server(1, 1.0), 1);
+    let request = StreamRequest {
+        id: "a".to_owned(),
+        label: None,
+        from: "test".to_owned(),
+        gain: None,
+        source: 7,
+        output: None,
+    };
+    let _stream = place.running.admission().admit(request).unwrap();
+    let scrape = place.scrape_until(|scrape| !scrape.lines("mixpool_stream_info").is_empty());
+    let (_, detail) = place.get("/api/v1/streams/a");
+    let detail: Value = serde_json::from_str(&detail).unwrap();
+    place.end();
+    let docs = doc("operations.md") + &doc("api.md");
+    check(&Entry::TERMS, &detail, &scrape, &docs);
+    check(&NetworkEntry::TERMS, &detail["network"], &scrape, &docs);
 }
 
 #[test]

@@ -95,10 +95,7 @@ fn a_file_is_heard_as_it_is_and_its_stream_ends_with_it() {
     until(|| ended(&handle, "desk"));
     let report = running.finish(feeders);
     assert!(report.is_sound());
-    assert_eq!(
-        report.totals.ledger.mixed_samples,
-        report.totals.ledger.offered_samples
-    );
+    assert_eq!(report.totals.ledger.mixed, report.totals.ledger.offered);
     let (mix, speech) = (samples(&dir.path().join("mix.wav")), samples(&speech));
     assert!(mix.windows(speech.len()).any(|window| window == speech));
 }
@@ -148,7 +145,7 @@ fn synthetic_streams_last_as_asked_and_names_are_numbered() {
             .iter()
             .find(|stream| stream.id == id)
             .unwrap();
-        assert_eq!(stream.ledger.offered_samples, 8008, "{id}");
+        assert_eq!(stream.ledger.offered, 8008, "{id}");
     }
 }
 
@@ -260,7 +257,7 @@ fn a_file_that_is_cut_short_plays_and_is_told_in_the_report() {
     );
     assert_eq!(report.source_errors[0].id, "cut");
     assert!(report.source_errors[0].error.contains("cut short"));
-    assert_eq!(report.streams[0].ledger.mixed_samples, 1000);
+    assert_eq!(report.streams[0].ledger.mixed, 1000);
 }
 
 #[test]

@@ -168,12 +168,12 @@ impl StepReport {
             pool_bytes: PoolPlan::new(streams, setup.ring_bytes)
                 .map_or(0, |plan| plan.resident_bytes),
             startup_ms: report.startup_ms,
-            offered_samples: total.offered_samples,
-            mixed_samples: total.mixed_samples,
-            dropped_full_samples: total.dropped_full_samples,
-            dropped_late_samples: total.dropped_late_samples,
-            discarded_samples: total.discarded_samples,
-            concealed_samples: total.concealed_samples,
+            offered_samples: total.offered,
+            mixed_samples: total.mixed,
+            dropped_full_samples: total.dropped_full,
+            dropped_late_samples: total.dropped_late,
+            discarded_samples: total.discarded,
+            concealed_samples: total.concealed,
             checksum_errors: total.checksum_errors,
             ledger_imbalances: report.ledger_imbalances,
         }
@@ -202,12 +202,12 @@ fn failures(report: &Report, late_ticks_allowed: u64) -> Vec<String> {
         (count, format!("{} {noun}{plural}", table::grouped(count)))
     });
     let samples = [
-        (ledger.dropped_late_samples, "dropped late"),
-        (ledger.dropped_full_samples, "dropped full"),
-        (ledger.discarded_samples, "discarded"),
+        (ledger.dropped_late, "dropped late"),
+        (ledger.dropped_full, "dropped full"),
+        (ledger.discarded, "discarded"),
     ]
     .map(|(samples, fate)| {
-        let rate = samples as f64 / ledger.offered_samples.max(1) as f64;
+        let rate = samples as f64 / ledger.offered.max(1) as f64;
         (samples, format!("{} {fate}", table::percent(rate)))
     });
     let all = counted.into_iter().chain(samples);

@@ -1,11 +1,14 @@
 //! What the network did: a row for each stream that came over one, and for each listener.
 
-use mixpool::engine::{ListenerReport, NetworkReport, Report, StreamReport};
+use mixpool::{
+    engine::{ListenerReport, Report, StreamReport},
+    ledger::NetworkEntry,
+};
 
 use crate::cli::table::{Column, table};
 
 /// A stream's name and its network side.
-type Row<'a> = (&'a str, &'a NetworkReport);
+type Row<'a> = (&'a str, &'a NetworkEntry);
 
 pub(super) fn streams(shown: &[StreamReport]) -> Option<String> {
     let rows: Vec<Row<'_>> = shown
@@ -15,27 +18,27 @@ pub(super) fn streams(shown: &[StreamReport]) -> Option<String> {
     let columns: [Column<Row<'_>>; 10] = [
         Column::text("stream", 0, |(id, _)| (*id).to_owned()),
         Column::figure("received", 0, |(_, network)| {
-            network.received_packets.to_string()
+            network.totals.received.to_string()
         }),
-        Column::figure("lost", 0, |(_, network)| network.lost_packets.to_string()),
-        Column::figure("late", 0, |(_, network)| network.late_packets.to_string()),
+        Column::figure("lost", 0, |(_, network)| network.totals.lost.to_string()),
+        Column::figure("late", 0, |(_, network)| network.totals.late.to_string()),
         Column::figure("duplicate", 5, |(_, network)| {
-            network.duplicate_packets.to_string()
+            network.totals.duplicate.to_string()
         }),
         Column::figure("reordered", 4, |(_, network)| {
-            network.reordered_packets.to_string()
+            network.totals.reordered.to_string()
         }),
         Column::figure("jitter", 1, |(_, network)| {
-            format!("{:.1}ms", network.jitter_ms)
+            format!("{:.1}ms", 1e3 * network.jitter.as_secs_f64())
         }),
         Column::figure("delay", 1, |(_, network)| {
-            format!("{:.0}ms", network.playout_delay_ms)
+            format!("{:.0}ms", 1e3 * network.playout_delay.as_secs_f64())
         }),
         Column::figure("drift", 2, |(_, network)| {
             format!("{:.0}ppm", network.drift_ppm)
         }),
         Column::figure("sent_back", 3, |(_, network)| {
-            network.output_frames.to_string()
+            network.totals.output_frames.to_string()
         }),
     ];
     (!rows.is_empty()).then(|| table(&columns, &rows))

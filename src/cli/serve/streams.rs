@@ -70,8 +70,8 @@ impl StreamLog {
         for stream in running {
             let mut health = known.remove(&stream.number()).unwrap_or_default();
             let account = stream.account();
-            let network = account.network().map(Network::gauges);
-            let age = network.and_then(|network| network.last_packet_age(now_ns()));
+            let network = account.network().map(Network::figures);
+            let age = network.and_then(|network| network.at(now_ns()).last_packet_age);
             for (change, detail) in health.look(at, &account.read(), age).into_iter().flatten() {
                 changes += 1;
                 if changes <= LINES_MAX {
@@ -113,7 +113,7 @@ fn summary(stream: &Admitted, lasted: Duration) -> String {
     let lost = stream
         .account()
         .network()
-        .map(|network| network.gauges().lost);
+        .map(|network| network.totals().lost);
     let lost = lost.map_or(String::new(), |lost| format!("{lost} packets lost, "));
     format!(
         "{}, after {} s: {lost}{} of {} samples dropped, {} concealed",

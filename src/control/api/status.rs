@@ -9,7 +9,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     control::state::State,
-    engine::{Clock, LedgerReport, TickReport},
+    engine::{Clock, TickReport},
+    ledger::Entry,
     queue::{PoolPlan, PoolStats},
 };
 
@@ -54,7 +55,7 @@ struct StatusBody {
     /// Lost and dropped, of offered and lost, in the last tenth of a second, 0.0 to 1.0.
     missing_rate_now: f64,
     /// The ledgers of all streams added up.
-    totals: LedgerReport,
+    totals: Entry,
     pool: PoolBody,
 }
 
@@ -138,7 +139,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
         listeners: listeners.iter().map(|one| one.name().to_owned()).collect(),
         drop_rate_now: snapshot.drop_rate_now,
         missing_rate_now: snapshot.missing_rate_now,
-        totals: LedgerReport::from(&status.ledger),
+        totals: status.ledger,
         pool: PoolBody::new(&plan, &snapshot.pool),
     })
 }

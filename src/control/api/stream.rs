@@ -16,8 +16,8 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    engine::{Admitted, Busy, Change, NetworkReport, Switch},
-    ledger::StreamState,
+    engine::{Admitted, Busy, Change, Switch},
+    ledger::{Network, NetworkEntry, StreamState},
     wire::label::Label,
 };
 
@@ -41,7 +41,7 @@ pub(super) struct StreamDetail {
     #[serde(flatten)]
     stream: StreamBody,
     /// What the network did to it; null unless it comes over one.
-    network: Option<NetworkReport>,
+    network: Option<NetworkEntry>,
 }
 
 impl StreamDetail {
@@ -54,7 +54,7 @@ impl StreamDetail {
         let network = admitted.account().network();
         Self {
             stream,
-            network: network.map(|network| network.read().into()),
+            network: network.map(Network::read),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     audio::meter,
     control::{extract::Query, problem::Problem, sampler::Figures, state::State},
     engine::Admitted,
-    ledger::{Entry, Network, NetworkGauges, StreamState},
+    ledger::{Entry, Network, NetworkEntry, StreamState},
     mixer::Levels,
 };
 
@@ -239,10 +239,10 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn network(self) -> Option<NetworkGauges> {
+    fn network(self) -> Option<NetworkEntry> {
         match self {
-            Self::Running(figures) => figures.network,
-            Self::Ended(admitted) => admitted.account().network().map(Network::gauges),
+            Self::Running(figures) => figures.network.clone(),
+            Self::Ended(admitted) => admitted.account().network().map(Network::figures),
         }
     }
 
@@ -335,7 +335,7 @@ enum Key<'a> {
 impl Column {
     fn key(self, row: Row<'_>) -> Key<'_> {
         let admitted = row.admitted();
-        let network = |figure: fn(NetworkGauges) -> f64| row.network().map(figure);
+        let network = |figure: fn(&NetworkEntry) -> f64| row.network().as_ref().map(figure);
         let figure = match self {
             Self::Id => return Key::Text(admitted.id()),
             Self::Kind => return Key::Text(kind(admitted.from())),
@@ -368,8 +368,8 @@ impl Column {
             Self::PlayoutDelay => network(|network| network.playout_delay.as_secs_f64()),
             Self::Jitter => network(|network| network.jitter.as_secs_f64()),
             Self::Drift => network(|network| network.drift_ppm),
-            Self::Received => network(|network| network.received as f64),
-            Self::Lost => network(|network| network.lost as f64),
+            Self::Received => network(|network| network.totals.received as f64),
+            Self::Lost => network(|network| network.totals.lost as f64),
         };
         figure.map_or(Key::None, Key::Figure)
     }

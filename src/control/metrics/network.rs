@@ -2,84 +2,31 @@
 //!
 //! Labels are bounded: addresses are those of the settings, and reasons are a fixed list.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use super::{
     Scrape,
-    page::{FRAMES, Labels, PACKETS, Page, SAMPLES, STREAMS},
+    page::{Labels, PACKETS, Page, SAMPLES, STREAMS},
 };
 use crate::{
     engine::Handle,
-    ledger::{ListenerEntry, Malformed, NetworkTotals, Refusal},
+    ledger::{ListenerEntry, Malformed, NetworkEntry, Refusal},
     output::RtpSent,
 };
 
 pub(super) fn write(page: &mut Page, scrape: &Scrape) {
-    packets(page, &scrape.snapshot.status.network);
+    let network = NetworkEntry {
+        totals: scrape.snapshot.status.network,
+        ..NetworkEntry::default()
+    };
+    page.terms(
+        "",
+        &NetworkEntry::TERMS,
+        |metric| metric.of_server,
+        iter::once((None, &network)),
+    );
     listeners(page, &listener_figures(&scrape.state.handle));
     rtp_out(page, &scrape.state.handle);
-}
-
-fn packets(page: &mut Page, network: &NetworkTotals) {
-    for (name, help, packets) in [
-        ("received", "Packets of streams that came", network.received),
-        (
-            "expected",
-            "Packets that the senders' numbers say there were",
-            network.expected,
-        ),
-        ("duplicate", "Packets that came twice", network.duplicate),
-        (
-            "reordered",
-            "Packets that came after one that was sent later",
-            network.reordered,
-        ),
-        (
-            "late",
-            "Packets that came after their playout",
-            network.late,
-        ),
-        (
-            "malformed",
-            "Packets of streams that were not what they claimed to be",
-            network.malformed,
-        ),
-        (
-            "unsupported",
-            "Packets of a payload type that is not decoded here",
-            network.unsupported,
-        ),
-        (
-            "comfort_noise",
-            "Packets that say that the sender is silent",
-            network.comfort_noise,
-        ),
-        (
-            "telephone_event",
-            "Packets that say that a key was pressed",
-            network.telephone_event,
-        ),
-    ] {
-        page.counter(name, PACKETS, help, packets);
-    }
-    page.gauge(
-        "lost",
-        PACKETS,
-        "Packets expected and not received, of all streams there were; less if they come after all",
-        network.lost,
-    );
-    page.counter(
-        "output",
-        FRAMES,
-        "Frames of the mix that went back to peers",
-        network.output_frames,
-    );
-    page.counter(
-        "output_dropped",
-        FRAMES,
-        "Frames of the mix that peers did not take in time",
-        network.output_dropped_frames,
-    );
 }
 
 /// A listener's input that became no stream.

@@ -6,7 +6,10 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::engine::TickCounts;
+use crate::{
+    engine::TickCounts,
+    ledger::{Metric, Term, Unit, Value},
+};
 
 /// The text that a scrape gets.
 #[derive(Debug, Default)]
@@ -85,6 +88,54 @@ impl Page {
     ) {
         let name = self.head(name, unit, "", "gauge", help);
         self.lines(&name, lines);
+    }
+
+    /// The families of a table's terms for which `is_shown`, each with a line of the server or of each stream.
+    pub(super) fn terms<'l, E: 'l>(
+        &mut self,
+        prefix: &str,
+        terms: &[Term<E>],
+        is_shown: fn(&Metric) -> bool,
+        entries: impl Iterator<Item = (Option<&'l str>, &'l E)> + Clone,
+    ) {
+        let shown: Vec<_> = terms
+            .iter()
+            .filter_map(|term| Some((term, term.metric.filter(is_shown)?)))
+            .collect();
+        // Terms that differ in their reason alone follow each other in the table.
+        for family in shown.chunk_by(|(_, one), (_, next)| one.family == next.family) {
+            let (term, metric) = family[0];
+            let (unit, scale) = match term.unit {
+                Unit::Count => (None, 1.0),
+                Unit::Samples => (SAMPLES, 1.0),
+                Unit::Frames => (FRAMES, 1.0),
+                Unit::Packets => (PACKETS, 1.0),
+                Unit::Bytes => (BYTES, 1.0),
+                Unit::Ratio => (RATIO, 1.0),
+                Unit::Milliseconds => (SECONDS, 1e-3),
+                Unit::PartsPerMillion => (RATIO, 1e-6),
+            };
+            let (suffix, kind) = if metric.is_counter {
+                ("_total", "counter")
+            } else {
+                ("", "gauge")
+            };
+            let name = format!("{prefix}{}", metric.family);
+            let help: Vec<_> = family.iter().map(|(term, _)| term.help).collect();
+            let name = self.head(&name, unit, suffix, kind, &help.join("; "));
+            for (stream, entry) in entries.clone() {
+                for (term, metric) in family {
+                    let stream = stream.map(|stream| ("stream", stream));
+                    let reason = metric.reason.map(|reason| ("reason", reason));
+                    let labels: Vec<_> = stream.into_iter().chain(reason).collect();
+                    match (term.of)(entry) {
+                        Value::Whole(count) => self.line(&name, &labels, count),
+                        Value::Real(value) => self.line(&name, &labels, value * scale),
+                        Value::Absent => {}
+                    }
+                }
+            }
+        }
     }
 
     /// Facts in labels alone; the value is 1.

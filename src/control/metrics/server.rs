@@ -1,10 +1,13 @@
 //! The families of the server as a whole. Their counters include streams that ended, so they never go back.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    iter,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Scrape,
-    page::{BYTES, FRAMES, MESSAGES, Page, RATIO, RECORDINGS, SAMPLES, SECONDS, STREAMS},
+    page::{BYTES, MESSAGES, Page, RATIO, RECORDINGS, SAMPLES, SECONDS, STREAMS},
 };
 use crate::{
     control::sampler::Snapshot,
@@ -19,7 +22,12 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
     ticks(page, handle, status);
     pool(page, handle.settings(), &scrape.snapshot);
     mix(page, status);
-    ledger(page, &status.ledger);
+    page.terms(
+        "",
+        &Entry::TERMS,
+        |metric| metric.of_server,
+        iter::once((None, &status.ledger)),
+    );
     checks(page, status);
     recordings(page, &handle.recording_totals());
 }
@@ -110,12 +118,6 @@ fn pool(page: &mut Page, settings: &Settings, snapshot: &Snapshot) {
             .sum::<u64>(),
     );
     page.gauge(
-        "ring_high_water",
-        BYTES,
-        "Most space ever in use in any one ring",
-        status.ledger.ring_high_water_bytes,
-    );
-    page.gauge(
         "streams",
         None,
         "Streams that play or wait for their first frame",
@@ -182,88 +184,6 @@ fn mix(page: &mut Page, status: &Status) {
         "Samples of the mix that the limiter turned down",
         status.limited_samples,
     );
-}
-
-/// The terms of the equation, and what is counted beside it.
-fn ledger(page: &mut Page, ledger: &Entry) {
-    page.counter(
-        "offered",
-        SAMPLES,
-        "Samples that sources tried to publish",
-        ledger.offered,
-    );
-    page.counter("mixed", SAMPLES, "Samples that were mixed", ledger.mixed);
-    page.counter(
-        "muted",
-        SAMPLES,
-        "Samples consumed in time and silenced by command",
-        ledger.muted,
-    );
-    page.counters(
-        "dropped",
-        SAMPLES,
-        "Samples dropped: the ring was full, or they came after their playout",
-        dropped(ledger).map(|(reason, samples)| ([("reason", reason)], samples)),
-    );
-    page.counters(
-        "discarded",
-        SAMPLES,
-        "Samples left out on purpose",
-        (ledger.discards()).map(|(reason, samples)| ([("reason", reason)], samples)),
-    );
-    page.gauge(
-        "lost",
-        SAMPLES,
-        "Samples of packets that never came; less if they come after all",
-        ledger.lost,
-    );
-    page.gauge(
-        "missing",
-        RATIO,
-        "Samples lost and dropped, of those offered and lost, since the start",
-        ledger.missing_rate(),
-    );
-    page.gauge(
-        "in_ring",
-        SAMPLES,
-        "Samples that wait in rings",
-        ledger.in_ring,
-    );
-    page.counter(
-        "concealed",
-        SAMPLES,
-        "Samples put where some were missing",
-        ledger.concealed,
-    );
-    page.counter(
-        "sequence_gaps",
-        None,
-        "Frames whose sequence numbers never came",
-        ledger.sequence_gaps,
-    );
-    page.counter(
-        "checksum_errors",
-        None,
-        "Frames whose samples were not those that were sent into the ring: bugs",
-        ledger.checksum_errors,
-    );
-    page.counter(
-        "duplicate",
-        FRAMES,
-        "Frames that came twice",
-        ledger.duplicate_frames,
-    );
-    page.counter(
-        "segments",
-        None,
-        "Beginnings of playout, one for each stream and one more for each restart of its clock",
-        ledger.segments,
-    );
-}
-
-/// Why samples were dropped, in the ledger's words.
-pub(super) fn dropped(ledger: &Entry) -> [(&'static str, u64); 2] {
-    [("full", ledger.dropped_full), ("late", ledger.dropped_late)]
 }
 
 fn checks(page: &mut Page, status: &Status) {

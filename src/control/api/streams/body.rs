@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use crate::{
     audio::meter,
     control::{api::status::finite, sampler::Figures},
-    engine::{Admitted, LedgerReport},
-    ledger::{Entry, Network, NetworkGauges, StreamState},
+    engine::Admitted,
+    ledger::{Entry, NetworkEntry, StreamState},
     mixer::Levels,
     os::now_ns,
 };
@@ -51,7 +51,7 @@ pub(in crate::control::api) struct StreamBody {
     /// Samples are dropped of it right now.
     pub(in crate::control::api) dropping: bool,
     #[serde(flatten)]
-    pub(in crate::control::api) ledger: LedgerReport,
+    pub(in crate::control::api) ledger: Entry,
     /// From arrival to playout; null unless it comes over a network. So are the next five.
     pub(in crate::control::api) playout_delay_ms: Option<f64>,
     pub(in crate::control::api) jitter_ms: Option<f64>,
@@ -87,13 +87,15 @@ impl StreamBody {
         let state = admitted.state();
         let levels = admitted.levels();
         let account = admitted.account();
-        let network = account.network().map(Network::gauges);
+        let network = account
+            .network()
+            .map(|network| network.figures().at(now_ns()));
         let age = now.saturating_sub(admitted.at()).as_secs_f64();
         let mut body = Self::new(admitted, state, &levels, &account.read(), network.as_ref());
         if state != StreamState::Ended {
             body.age_s = Some(age);
             body.last_packet_age_ms = network
-                .and_then(|network| network.last_packet_age(now_ns()))
+                .and_then(|network| network.last_packet_age)
                 .map(milliseconds);
         }
         body
@@ -104,10 +106,10 @@ impl StreamBody {
         state: StreamState,
         levels: &Levels,
         ledger: &Entry,
-        network: Option<&NetworkGauges>,
+        network: Option<&NetworkEntry>,
     ) -> Self {
         let ms =
-            |of: fn(&NetworkGauges) -> Duration| network.map(|network| milliseconds(of(network)));
+            |of: fn(&NetworkEntry) -> Duration| network.map(|network| milliseconds(of(network)));
         let from = admitted.from();
         Self {
             id: admitted.id().to_owned(),
@@ -125,12 +127,12 @@ impl StreamBody {
             peak_dbfs: finite(meter::dbfs(levels.peak)),
             ring_filled_bytes: levels.ring_filled_bytes,
             dropping: false,
-            ledger: LedgerReport::from(ledger),
+            ledger: *ledger,
             playout_delay_ms: ms(|network| network.playout_delay),
             jitter_ms: ms(|network| network.jitter),
             drift_ppm: network.map(|network| network.drift_ppm),
-            received_packets: network.map(|network| network.received),
-            lost_packets: network.map(|network| network.lost),
+            received_packets: network.map(|network| network.totals.received),
+            lost_packets: network.map(|network| network.totals.lost),
             last_packet_age_ms: None,
         }
     }

@@ -194,8 +194,8 @@ fn a_ping_is_no_packet() {
     line.feed(&binary(&le_bytes(&ramp(160)))).unwrap();
     let begun = line.rig.now_ns;
     let age_of = |line: &Line| {
-        let gauges = line.rig.account().network().unwrap().gauges();
-        gauges.last_packet_age(begun + 5_000_000_000).unwrap()
+        let gauges = line.rig.account().network().unwrap().figures();
+        gauges.at(begun + 5_000_000_000).last_packet_age.unwrap()
     };
     let before = age_of(&line);
     line.rig.now_ns += 3_000_000_000;

@@ -1,0 +1,225 @@
+//! What a row of the tables of figures is, and how an entry becomes JSON by its table.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr, Schema,
+        schema::{KnownFormat, SchemaFormat, SchemaType, Type},
+    },
+};
+
+use super::{Entry, NetworkEntry};
+
+/// One figure of an account of type `E`.
+#[derive(Debug, Clone, Copy)]
+pub struct Term<E: 'static> {
+    /// Its key in JSON, with its unit last.
+    pub key: &'static str,
+    /// Unit of its value.
+    pub unit: Unit,
+    /// One line without a full stop.
+    pub help: &'static str,
+    /// The family of metrics that has it, if any does.
+    pub metric: Option<Metric>,
+    /// Reads its value.
+    pub of: fn(&E) -> Value,
+}
+
+/// A family of metrics; terms with different reasons share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Without prefix, unit and the suffix of its type.
+    pub family: &'static str,
+    /// The value of its label `reason`, in a family that has reasons.
+    pub reason: Option<&'static str>,
+    /// Whether it only goes up.
+    pub is_counter: bool,
+    /// Whether the sum over all streams is a metric.
+    pub of_server: bool,
+    /// Whether each stream has it.
+    pub of_streams: bool,
+}
+
+/// Unit of a term's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of the units")]
+pub enum Unit {
+    Count,
+    Samples,
+    Frames,
+    Packets,
+    Bytes,
+    /// 0.0 to 1.0.
+    Ratio,
+    Milliseconds,
+    PartsPerMillion,
+}
+
+/// Value of a term.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value {
+    /// A count.
+    Whole(u64),
+    /// Any other figure.
+    Real(f64),
+    /// There is none: null in JSON, no series.
+    Absent,
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Whole(value) => serializer.serialize_u64(*value),
+            Self::Real(value) => serializer.serialize_f64(*value),
+            Self::Absent => serializer.serialize_none(),
+        }
+    }
+}
+
+impl<E> Term<E> {
+    pub(super) const fn new(
+        key: &'static str,
+        unit: Unit,
+        help: &'static str,
+        of: fn(&E) -> Value,
+    ) -> Self {
+        Self {
+            key,
+            unit,
+            help,
+            metric: None,
+            of,
+        }
+    }
+
+    /// The same, as a counter of the server and of each stream.
+    pub(super) const fn counter(self, family: &'static str) -> Self {
+        self.metric(family, None, true)
+    }
+
+    /// The same, as one reason of such a counter.
+    pub(super) const fn reason(self, family: &'static str, reason: &'static str) -> Self {
+        self.metric(family, Some(reason), true)
+    }
+
+    /// The same, as a gauge of the server and of each stream.
+    pub(super) const fn gauge(self, family: &'static str) -> Self {
+        self.metric(family, None, false)
+    }
+
+    const fn metric(
+        mut self,
+        family: &'static str,
+        reason: Option<&'static str>,
+        is_counter: bool,
+    ) -> Self {
+        self.metric = Some(Metric {
+            family,
+            reason,
+            is_counter,
+            of_server: true,
+            of_streams: true,
+        });
+        self
+    }
+
+    /// Without series for single streams.
+    pub(super) const fn of_server(mut self) -> Self {
+        if let Some(metric) = &mut self.metric {
+            metric.of_streams = false;
+        }
+        self
+    }
+
+    /// Without a sum over all streams.
+    pub(super) const fn of_streams(mut self) -> Self {
+        if let Some(metric) = &mut self.metric {
+            metric.of_server = false;
+        }
+        self
+    }
+}
+
+/// Writes each term under its key.
+fn write<E, M: SerializeMap>(
+    terms: &'static [Term<E>],
+    entry: &E,
+    map: &mut M,
+) -> Result<(), M::Error> {
+    terms
+        .iter()
+        .try_for_each(|term| map.serialize_entry(term.key, &(term.of)(entry)))
+}
+
+/// An object with a property for each term.
+fn schema<E>(terms: &'static [Term<E>], entry: &E) -> ObjectBuilder {
+    let mut object = ObjectBuilder::new();
+    for term in terms {
+        let (kind, format) = match (term.of)(entry) {
+            Value::Whole(_) => (Type::Integer.into(), KnownFormat::Int64),
+            Value::Real(_) => (Type::Number.into(), KnownFormat::Double),
+            Value::Absent => (
+                SchemaType::from_iter([Type::Number, Type::Null]),
+                KnownFormat::Double,
+            ),
+        };
+        let property = ObjectBuilder::new()
+            .schema_type(kind)
+            .format(Some(SchemaFormat::KnownFormat(format)))
+            .description(Some(term.help));
+        object = object.property(term.key, property).required(term.key);
+    }
+    object
+}
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(Self::TERMS.len()))?;
+        write(&Self::TERMS, self, &mut map)?;
+        map.end()
+    }
+}
+
+impl PartialSchema for Entry {
+    fn schema() -> RefOr<Schema> {
+        schema(&Self::TERMS, &Self::default()).build().into()
+    }
+}
+
+impl ToSchema for Entry {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Ledger".into()
+    }
+}
+
+impl Serialize for NetworkEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        write(&Self::TERMS, self, &mut map)?;
+        map.serialize_entry("events", &self.events)?;
+        map.serialize_entry("events_not_kept", &self.events_beyond)?;
+        map.end()
+    }
+}
+
+impl PartialSchema for NetworkEntry {
+    fn schema() -> RefOr<Schema> {
+        let beyond = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .description(Some("Events beyond those that are kept"));
+        schema(&Self::TERMS, &Self::default())
+            .property("events", Vec::<super::Event>::schema())
+            .required("events")
+            .property("events_not_kept", beyond)
+            .required("events_not_kept")
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for NetworkEntry {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Network".into()
+    }
+}
