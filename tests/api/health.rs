@@ -140,6 +140,8 @@ fn a_sender_that_loses_a_fifth_is_seen_to_lose_and_to_recover() {
     );
     sender.faults.loses.store(false, Ordering::Relaxed);
     await_events(&server, &id, &["stream_losing", "stream_recovered"]);
+    // The log looks once a second, on its own.
+    until(|| server.log(), |log: &String| log.contains("recovered: "));
     drop(sender);
     let (report, log) = server.end();
     let stream = &report["streams"][0];

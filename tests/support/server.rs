@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
 };
 
@@ -21,7 +22,8 @@ pub struct Server {
     pub client: Client,
     /// Its output up to the line with its API's address.
     begin: String,
-    log: Option<JoinHandle<String>>,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -49,19 +51,20 @@ impl Server {
         });
         let address = address.unwrap_or_else(|| panic!("it does not say where it is: {said}"));
         let begin = said.clone();
+        let log = Arc::new(Mutex::new(said));
         // It must not wait for a reader.
-        let log = thread::spawn(move || {
+        let all = Arc::clone(&log);
+        let reader = thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| {
-                said += &line;
-                said += "\n";
+                *all.lock().unwrap() += &(line + "\n");
             });
-            said
         });
         Self {
             running,
             client: Client::new(address),
             begin,
-            log: Some(log),
+            log,
+            reader: Some(reader),
         }
     }
 
@@ -73,12 +76,18 @@ impl Server {
         address.unwrap_or_else(|| panic!("no {kind} listener in {}", self.begin))
     }
 
+    /// Its log until now.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
     /// Waits for its end, which is to be good: its report, in which every ledger balances, and its log.
     pub fn wait(&mut self) -> (Value, String) {
         let mut report = String::new();
         let mut stdout = self.running.0.stdout.take().unwrap();
         stdout.read_to_string(&mut report).unwrap();
-        let log = self.log.take().unwrap().join().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let log = self.log();
         let status = self.running.wait();
         assert!(status.success(), "{status}: {log}");
         let report = serde_json::from_str(&report).unwrap();
