@@ -14,7 +14,7 @@ use super::{
     recordings::Finished,
 };
 use crate::{
-    ledger::{Entry, Listener, NetworkEntry},
+    ledger::{Entry, Listener, Network, NetworkEntry},
     output::RtpSent,
     queue::PoolStats,
     source::FeedErrors,
@@ -201,7 +201,7 @@ impl Report {
                 id: account.id().to_owned(),
                 label: account.label().get().map(|label| (*label).to_owned()),
                 ledger: account.read(),
-                network: account.network().map(|network| network.read()),
+                network: account.network().map(Network::read),
             })
             .collect();
         Self {

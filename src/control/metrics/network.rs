@@ -23,7 +23,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         "",
         &NetworkEntry::TERMS,
         |metric| metric.of_server,
-        iter::once((None, &network)),
+        &iter::once((None, &network)),
     );
     listeners(page, &listener_figures(&scrape.state.handle));
     rtp_out(page, &scrape.state.handle);

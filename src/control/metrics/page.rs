@@ -96,7 +96,7 @@ impl Page {
         prefix: &str,
         terms: &[Term<E>],
         is_shown: fn(&Metric) -> bool,
-        entries: impl Iterator<Item = (Option<&'l str>, &'l E)> + Clone,
+        entries: &(impl Iterator<Item = (Option<&'l str>, &'l E)> + Clone),
     ) {
         let shown: Vec<_> = terms
             .iter()

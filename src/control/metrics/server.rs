@@ -26,7 +26,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         "",
         &Entry::TERMS,
         |metric| metric.of_server,
-        iter::once((None, &status.ledger)),
+        &iter::once((None, &status.ledger)),
     );
     checks(page, status);
     recordings(page, &handle.recording_totals());

@@ -41,7 +41,8 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         STREAM,
         &Entry::TERMS,
         |metric| metric.of_streams,
-        with.iter()
+        &with
+            .iter()
             .map(|figures| (Some(id(figures)), &figures.ledger)),
     );
     levels(page, with);
@@ -49,7 +50,8 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         STREAM,
         &NetworkEntry::TERMS,
         |metric| metric.of_streams,
-        with.iter()
+        &with
+            .iter()
             .filter_map(|figures| Some((Some(id(figures)), figures.network.as_ref()?))),
     );
 }
