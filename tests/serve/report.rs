@@ -120,6 +120,16 @@ fn the_text_has_one_row_per_stream_under_its_header() {
 }
 
 #[test]
+fn streams_beyond_top_are_added_up_in_one_line() {
+    let output = mixpool(&[&RUN[..], &["--top", "1", "--http", "off"]].concat());
+    let said = stdout(&output);
+    let rows = said.lines().filter(|line| line.starts_with("synthetic-"));
+    assert_eq!(rows.count(), 1, "{said}");
+    let others = said.lines().find(|line| line.starts_with("(2 more, "));
+    assert!(others.is_some_and(|line| line.contains("--top")), "{said}");
+}
+
+#[test]
 fn a_server_without_streams_mixes_silence_and_says_so() {
     let output = mixpool(&["serve", "--duration", "100ms", "--http", "off", "--json"]);
     assert_eq!(output.status.code(), Some(0));
