@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 MIXPOOL = Path(__file__).resolve().parent.parent / "target/release/mixpool"
+CONFIG = MIXPOOL.parent.parent / "api_load.toml"
 PATHS = ["/api/v1/status", "/api/v1/streams?limit=1000&sort=drop_rate&phase=all", "/api/v1/config", "/metrics", "/"]
 CLIENTS, TURNS = 4, 3
 
@@ -37,7 +38,7 @@ def run(seconds, clients):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [MIXPOOL, "serve", "--synthetic", "1000", "--duration", f"{seconds}s", "--json", "--ring-size", "64KiB"]
-    command += ["--http", f"127.0.0.1:{port}", "--http-requests-per-second", "1000000"]
+    command += ["--http", f"127.0.0.1:{port}", "--config", CONFIG]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     served = []
     for _ in range(clients):
@@ -45,6 +46,7 @@ def run(seconds, clients):
     return json.loads(server.communicate(timeout=seconds + 60)[0]), served
 
 
+CONFIG.write_text("http_requests_per_second = 1_000_000\n")
 seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 late, ticks = {0: 0, CLIENTS: 0}, {0: 0, CLIENTS: 0}
 for clients in [0, CLIENTS] * TURNS:

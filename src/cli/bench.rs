@@ -36,7 +36,7 @@ use setup::Setup;
 use step::Step;
 use timer::TimerReport;
 
-use super::{common::THREADS, findings::Output, status::INTERRUPTED, units};
+use super::{findings::Output, status::INTERRUPTED, units};
 
 /// Most streams that are ever tried: no pool has more rings.
 const STREAMS_MAX: u32 = 1 << 20;
@@ -88,8 +88,8 @@ pub struct Arguments {
     ring_size: usize,
 
     /// Threads that feed the streams
-    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = units::count(THREADS))]
-    ingest_threads: u16,
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = units::count(1..=1024_usize))]
+    ingest_threads: usize,
 
     /// Waveform of the streams: silence, impulse, sine, sweep, white, pink or speech
     #[arg(long, default_value_t = Waveform::Silence, value_name = "KIND")]
@@ -116,9 +116,11 @@ pub struct Arguments {
     output: Output,
 }
 
-fn step_duration(text: &str) -> Result<Duration> {
+fn step_duration(text: &str) -> Result<Duration, String> {
     match units::run_time(text)? {
-        step if step > STEP_MAX => bail!("a step is at most 1min; write it as 500ms or 3s"),
+        step if step > STEP_MAX => {
+            Err("a step is at most 1min; write it as 500ms or 3s".to_owned())
+        }
         step => Ok(step),
     }
 }

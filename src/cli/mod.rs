@@ -6,13 +6,12 @@
 
 mod bench;
 mod common;
-mod config;
 mod drops;
 mod findings;
+mod flags;
 mod http;
 mod log;
 mod manual;
-mod network;
 mod plan;
 mod plot;
 mod replay;
@@ -26,11 +25,10 @@ mod units;
 use std::{
     io::{self, Write as _},
     process::ExitCode,
-    time::SystemTime,
 };
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use nix::sys::signal::{SigSet, Signal};
 
 use self::log::Log;
@@ -68,33 +66,25 @@ enum Command {
 }
 
 impl Arguments {
-    /// Parses the command line, and for `serve` the config file that it names. What is wrong with
-    /// them ends the program with exit code 2, as does `--help` with 0.
+    /// Parses the command line. Wrong usage ends the program with exit code 2, `--help` with 0.
     pub fn from_command_line() -> Self {
-        let command_line: Vec<_> = std::env::args_os().collect();
-        let mut arguments = Self::parse_from(&command_line);
-        let mut words = command_line.clone();
-        if let Command::Serve(serve) = &arguments.command
-            && let Some(file) = &serve.config
-        {
-            words = config::merge(file, &command_line).unwrap_or_else(|error| {
-                arguments.log.start();
-                arguments.log.fail(&error.into());
-                std::process::exit(WRONG_USAGE.into())
-            });
-            arguments = Self::parse_from(&words);
-        }
-        let now = SystemTime::now();
-        match &mut arguments.command {
-            Command::Serve(serve) => {
-                serve.command_line = command_line;
-                serve.words = words;
-                serve.common.stamp(now);
+        let is_brief = std::env::args_os().any(|word| word == "-h");
+        let command = Self::command().mut_subcommand("serve", |serve| {
+            // The long help of clap has three rows for each flag.
+            let help = Arg::new("help")
+                .short('h')
+                .long("help")
+                .action(ArgAction::HelpShort)
+                .help("Print help; -h the usual flags alone");
+            let serve = serve.disable_help_flag(true).arg(help);
+            if is_brief {
+                flags::show_usual(serve)
+            } else {
+                serve
             }
-            Command::Replay(replay) => replay.common.stamp(now),
-            _ => {}
-        }
-        arguments
+        });
+        let matches = command.get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 

@@ -13,7 +13,8 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use mixpool::{
     audio::{Format, FormatError},
-    engine::plan::{PLAYOUT, PlanAudio, PlanReport, PlanRequest},
+    engine::plan::{PlanAudio, PlanReport, PlanRequest},
+    playout::PlayoutSettings,
     queue::{BuildError, Host, PoolPlan},
 };
 
@@ -113,7 +114,7 @@ fn request(arguments: &Arguments) -> Result<PlanRequest> {
         chosen_for: arguments.hold,
         lock: arguments.lock,
         huge_pages: arguments.huge_pages,
-        playout: PLAYOUT,
+        playout: PlayoutSettings::default(),
     })
 }
 

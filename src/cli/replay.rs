@@ -7,29 +7,26 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mixpool::{
-    engine::{Clock, Running, Server, Stop},
+    config::Config,
+    engine::{Clock, Running, Server, Settings, Stop},
     source::{Feed, Feeders, Imperfection, Schedule},
 };
 
 use self::files::{Found, Opened};
 use super::{
-    WrongUsage,
-    common::{self, Common, THREADS},
+    WrongUsage, common,
+    flags::ReplayFlags,
     log::{Log, LogFormat},
     results::Named,
     status, units,
 };
-
-/// Bytes of a ring. A replay waits for room, so rings need hold no minute; small ones stay in the
-/// processor's caches.
-const RING_BYTES: usize = 1 << 16;
 
 /// How often the progress bar moves.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(100);
@@ -57,16 +54,17 @@ pub struct Arguments {
     #[arg(long = "loop", default_value_t = 1, value_name = "COUNT", value_parser = units::count(1..=u64::MAX))]
     plays: u64,
 
-    /// Threads that read the files
-    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = units::count(THREADS))]
-    ingest_threads: u16,
-
     /// Time from the arrival of a stream's first frame to its playout; none at --speed max
     #[arg(long, default_value = "100ms", value_parser = units::delay, value_name = "DURATION")]
     playout_delay: Duration,
 
+    /// Show at most so many streams in the report as text, the worst first
+    #[arg(long, default_value_t = 20, value_name = "COUNT",
+          value_parser = units::count(0..=usize::MAX))]
+    top: usize,
+
     #[command(flatten)]
-    pub common: Common,
+    flags: ReplayFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,13 +86,15 @@ impl FromStr for Speed {
 }
 
 pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
-    let Arguments { common, .. } = arguments;
+    let mut config = ReplayFlags::defaults().with(&arguments.flags.given);
+    common::stamp(&mut config.output, SystemTime::now());
+    let Config { mix, output, .. } = &config;
     let Found {
         files,
         failed: mut failures,
     } = files::find(&arguments.files)?;
     let streams = arguments.streams.unwrap_or(files.len());
-    check(arguments, streams, &files)?;
+    check(arguments, &config, streams, &files)?;
     if streams < files.len() {
         tracing::warn!(
             "--streams {streams} leaves out {} files",
@@ -109,7 +109,11 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
             ticks: None,
         },
     };
-    let settings = common.settings(clock, streams, RING_BYTES)?;
+    let settings = Settings {
+        streams_max: streams,
+        clock,
+        ..common::settings(&config)?
+    };
     files::allow_descriptors(streams)?;
     let read: Vec<_> = files
         .iter()
@@ -123,7 +127,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
             Named::new("an input of this replay,", path)
         })
         .collect();
-    let report_file = common.check_results(&read)?;
+    let report_file = common::check_results(output, &read)?;
     let server = Server::new(settings).context("cannot start the server")?;
     let stop = server.stop_handle();
     status::end_on_signals(stop.clone())?;
@@ -136,8 +140,8 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
         streams,
         arguments.plays,
         &server,
-        common.format()?,
-        common.gain,
+        mix.format()?,
+        mix.gain(),
     )?;
     failures.extend(failed);
     if feeds.is_empty() {
@@ -147,16 +151,16 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
 
     let blocks = longest.div_ceil(server.block_samples() as u64);
     let running = server.begin().context("cannot start the server")?;
-    let feeders = feed(arguments, feeds).context("cannot start --ingest-threads")?;
+    let feeders = feed(arguments.speed, &config, feeds).context("cannot start --ingest-threads")?;
     running
         .open_recording()
         .context("cannot start the server")?;
-    show_progress(log, &running, &feeders, &stop, blocks, common.ptime);
+    show_progress(log, &running, &feeders, &stop, blocks, mix.ptime);
     let interrupted = stop.is_requested();
     let mut report = running.finish(feeders);
     common::log_failures(&report.source_errors);
     report.source_errors.splice(0..0, failures);
-    let code = common.conclude(&report, report_file)?;
+    let code = common::conclude(output, arguments.top, &report, report_file)?;
     if interrupted {
         tracing::warn!("interrupted before all was played");
         return Ok(ExitCode::from(status::INTERRUPTED));
@@ -165,8 +169,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
 }
 
 /// What the flags and the files cannot mean together.
-fn check(arguments: &Arguments, streams: usize, files: &[PathBuf]) -> Result<()> {
-    let Arguments { common, .. } = arguments;
+fn check(arguments: &Arguments, config: &Config, streams: usize, files: &[PathBuf]) -> Result<()> {
     if streams == 0 {
         bail!(WrongUsage(
             "--streams 0 plays nothing; leave it out or ask for at least 1".to_owned()
@@ -183,21 +186,21 @@ fn check(arguments: &Arguments, streams: usize, files: &[PathBuf]) -> Result<()>
                 .to_owned()
         ));
     }
-    if streams > common.streams_max {
+    let streams_max = config.pool.streams_max;
+    if streams > streams_max {
         bail!(WrongUsage(format!(
-            "{streams} streams exceed --streams-max {}; raise it, or ask for fewer --streams",
-            common.streams_max
+            "{streams} streams exceed --streams-max {streams_max}; raise it, or ask for fewer --streams"
         )));
     }
     Ok(())
 }
 
-fn feed(arguments: &Arguments, feeds: Vec<Feed>) -> io::Result<Feeders> {
-    let threads = usize::from(arguments.ingest_threads);
-    match arguments.speed {
+fn feed(speed: Speed, config: &Config, feeds: Vec<Feed>) -> io::Result<Feeders> {
+    let threads = config.run.ingest_threads;
+    match speed {
         Speed::Max => Feeders::unpaced(feeds, threads),
         Speed::Times(speed) => {
-            let period = arguments.common.ptime.div_f64(speed);
+            let period = config.mix.ptime.div_f64(speed);
             let schedule =
                 |index| Schedule::new(period, Duration::ZERO, Imperfection::default(), index);
             let feeds = feeds

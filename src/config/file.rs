@@ -134,6 +134,9 @@ impl Layer {
         }
         let of_value = value.span();
         let read = match value.into_inner() {
+            DeValue::Array(_) if !Config::default().values()[name].is_array() => {
+                Err("it takes one value, not a list".to_owned())
+            }
             DeValue::Array(values) => {
                 let mut list = Vec::new();
                 for value in values {

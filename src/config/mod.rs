@@ -384,6 +384,14 @@ impl Default for Control {
     }
 }
 
+impl Default for PlayoutSettings {
+    /// Those of the default config.
+    fn default() -> Self {
+        let playout = Playout::default().settings();
+        playout.expect("the defaults go together")
+    }
+}
+
 impl Mix {
     /// Rate and channels.
     ///

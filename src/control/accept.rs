@@ -149,7 +149,7 @@ async fn serve(stream: TcpStream, address: SocketAddr, router: Router, place: Pl
 fn problem_of(no_place: NoPlace) -> Problem {
     match no_place {
         NoPlace::InAll(max) => Problem::unavailable(format!(
-            "{max} connections are open (--http-connections-max), and no more are taken: try again later"
+            "{max} connections are open (http_connections_max), and no more are taken: try again later"
         )),
         NoPlace::FromAddress(max) => Problem::new(
             StatusCode::TOO_MANY_REQUESTS,

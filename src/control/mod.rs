@@ -62,6 +62,7 @@ use self::{
     tokens::Auth,
 };
 use crate::{
+    config,
     engine::{Handle, ReloadError, Reloaded},
     net::{LogRate, conn::Handoff},
     os::during,
@@ -134,17 +135,25 @@ impl Config for NoConfig {
 
 impl Default for ControlSettings {
     fn default() -> Self {
+        Self::from(&config::Control::default())
+    }
+}
+
+impl From<&config::Control> for ControlSettings {
+    /// Without the tokens, which are in files.
+    fn from(control: &config::Control) -> Self {
         Self {
-            connections_max: 4096,
-            connections_per_address_max: 3000,
+            connections_max: control.http_connections_max,
+            // The connections of one address leave room for others.
+            connections_per_address_max: (control.http_connections_max * 3 / 4).max(1),
             endless_max: 1000,
-            requests_per_second: 200,
-            host_names: Vec::new(),
+            requests_per_second: control.http_requests_per_second,
+            host_names: control.http_host.clone(),
             tokens: None,
             config: Arc::new(NoConfig),
-            listeners_max: 2000,
+            listeners_max: control.listeners_max,
             stalled_max: Duration::from_secs(30),
-            metrics_streams_max: 100,
+            metrics_streams_max: control.metrics_streams_max,
             handoff: None,
         }
     }

@@ -17,7 +17,7 @@ use self::cost::Cost;
 use super::{Handle, Settings};
 use crate::{
     audio::{Format, FormatError, frame::frame_bytes},
-    playout::{Delay, PlayoutSettings},
+    playout::PlayoutSettings,
     queue::{Host, HugePages, LimitCheck, PoolPlan},
 };
 
@@ -85,16 +85,6 @@ pub struct PlanRequest {
     /// How network streams are played.
     pub playout: PlayoutSettings,
 }
-
-/// How network streams are played if nothing else is known.
-pub const PLAYOUT: PlayoutSettings = PlayoutSettings {
-    delay: Delay::Adaptive {
-        floor: Duration::from_millis(20),
-        ceiling: Duration::from_millis(500),
-    },
-    latency_cap: Duration::from_secs(1),
-    conceal: true,
-};
 
 /// The plan. Its JSON keys are the project's words in `snake_case`, units last.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -253,7 +243,7 @@ impl Handle {
             chosen_for: None,
             lock: realtime.lock_memory,
             huge_pages,
-            playout: tuner.map_or(PLAYOUT, |tuner| tuner.tuning().playout),
+            playout: tuner.map_or_else(PlayoutSettings::default, |tuner| tuner.tuning().playout),
         };
         let prefaulted = prefault || huge_pages;
         let took = shared.startup.get().map(|took| took.as_nanos() as u64);

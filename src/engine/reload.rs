@@ -1,8 +1,8 @@
 //! What comes of reading the config again, as plain data: whoever has the config does it.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
+
+use crate::config::ConfigError;
 
 /// What a reload came to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -36,12 +36,7 @@ pub enum ReloadError {
     /// A token file has none; the text says why.
     #[error("{0}")]
     Tokens(String),
-    /// What is in the file cannot be, or it cannot be read.
-    #[error("in the config {}: {reason}", file.display())]
-    Broken {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it; it names the key, if it is one.
-        reason: String,
-    },
+    /// The file cannot be read, or a value of it cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }

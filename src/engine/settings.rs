@@ -4,7 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Realtime, ServerError};
 use crate::{
-    audio::{Format, Gain, frame::frame_bytes},
+    audio::{Format, FormatError, Gain, frame::frame_bytes},
+    config::Config,
     mixer::Limiting,
     output::RtpTarget,
     queue::PoolPlan,
@@ -46,30 +47,61 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Those of `mixpool serve` without flags: 1000 streams of 1 MiB each, mono at 8 kHz in blocks of 20 ms,
-    /// through the limiter, in real time, to nowhere.
+    /// Those of `mixpool serve` without flags.
     fn default() -> Self {
-        Self {
-            format: Format::new(8_000, 1).expect("a rate and channels that are allowed"),
-            ptime: Duration::from_millis(20),
-            streams_max: 1000,
-            ring_bytes: 1 << 20,
-            prefault: false,
-            huge_pages: false,
-            gain: Gain::UNITY,
-            limiting: Limiting::default(),
+        Self::try_from(&Config::default()).expect("a rate and channels that are allowed")
+    }
+}
+
+impl TryFrom<&Config> for Settings {
+    type Error = FormatError;
+
+    /// In real time, until the config's duration has passed.
+    fn try_from(config: &Config) -> Result<Self, FormatError> {
+        let Config {
+            run,
+            realtime,
+            playout,
+            mix,
+            pool,
+            output,
+            ..
+        } = config;
+        Ok(Self {
+            format: mix.format()?,
+            ptime: mix.ptime,
+            streams_max: pool.streams_max,
+            ring_bytes: pool.ring_size,
+            prefault: pool.prefault,
+            huge_pages: pool.huge_pages,
+            gain: mix.gain(),
+            limiting: if mix.limiter {
+                Limiting::Limiter
+            } else {
+                Limiting::Saturate
+            },
             clock: Clock::Live {
                 speed: 1.0,
-                playout_delay: Duration::from_millis(100),
-                ticks: None,
+                playout_delay: playout.playout_delay.of_first_frame(),
+                ticks: run.duration.map(|duration| ticks_of(duration, mix.ptime)),
             },
-            record: None,
-            overwrite: false,
-            recordings: None,
-            rtp_out: Vec::new(),
-            realtime: Realtime::default(),
-        }
+            record: output.record.clone(),
+            overwrite: output.overwrite,
+            recordings: output.recordings.clone(),
+            rtp_out: output.rtp_out.clone(),
+            realtime: Realtime {
+                priority: realtime.realtime.then_some(realtime.realtime_priority),
+                lock_memory: realtime.realtime,
+                mixer_cpu: realtime.mixer_cpu,
+            },
+        })
     }
+}
+
+/// Whole ticks, the last one begun.
+fn ticks_of(duration: Duration, ptime: Duration) -> u64 {
+    let ticks = duration.as_nanos().div_ceil(ptime.as_nanos().max(1));
+    u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 impl Settings {
@@ -109,4 +141,17 @@ pub enum Clock {
     /// The streams: a tick as soon as each has its window, until all have ended. Nothing is dropped,
     /// and the result does not depend on threads.
     Offline,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_begun_tick_counts_and_no_duration_overflows() {
+        let ptime = Duration::from_millis(20);
+        assert_eq!(ticks_of(Duration::from_secs(1), ptime), 50);
+        assert_eq!(ticks_of(Duration::from_nanos(1), ptime), 1);
+        assert_eq!(ticks_of(Duration::MAX, Duration::from_nanos(1)), u64::MAX);
+    }
 }

@@ -76,7 +76,7 @@ fn a_connection_without_a_place_that_goes_on_reads_why() {
                 ..ControlSettings::default()
             },
             503,
-            "--http-connections-max",
+            "http_connections_max",
         ),
         (
             ControlSettings {

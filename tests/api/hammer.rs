@@ -55,7 +55,9 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let mix = folder.path().join(MIX);
         let (streams, seed) = (STREAMS.to_string(), SEED.to_string());
-        let mut flags = vec!["--limiter", "off", "--http-requests-per-second", "1000000"];
+        let config = folder.path().join("serve.toml");
+        std::fs::write(&config, "http_requests_per_second = 1_000_000").unwrap();
+        let mut flags = vec!["--limiter", "off", "--config", text(&config)];
         // As long as a busy machine keeps a thread waiting: what comes so much later is not late.
         flags.extend(["--playout-delay", "2s", "--latency-cap", "5s"]);
         flags.extend(["--ring-size", "128KiB"]);

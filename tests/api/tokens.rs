@@ -251,7 +251,9 @@ fn refused_requests_are_logged_with_address_status_and_path() {
     }
     let [change, read] = files.each_ref().map(|file| text(file));
     let flags = ["--token-file", change, "--read-token-file", read];
-    let few = ["--http-requests-per-second", "3"];
+    let config = directory.path().join("serve.toml");
+    fs::write(&config, "http_requests_per_second = 3").unwrap();
+    let few = ["--config", text(&config)];
     let (server, client) = serve(&[&flags[..], &few].concat());
     client
         .get("/api/v1/streams/a\"address=192.0.2.7")

@@ -254,9 +254,11 @@ def main():
     FOLDER.mkdir(parents=True)
     http, rtp, out, prometheus_port = (free_port() for _ in range(4))
     server = f"http://127.0.0.1:{http}"
+    config = FOLDER / "serve.toml"
+    config.write_text(f"metrics_streams_max = {WITH_SERIES}\n")
     serve = [
         MIXPOOL, "serve", "--synthetic", SYNTHETIC, "--streams-max", 100, "--http", f"127.0.0.1:{http}",
-        "--rtp", f"127.0.0.1:{rtp}", "--rtp-out", f"127.0.0.1:{out}", "--metrics-streams-max", WITH_SERIES,
+        "--rtp", f"127.0.0.1:{rtp}", "--rtp-out", f"127.0.0.1:{out}", "--config", config,
         "--record", FOLDER / "mix.wav",
     ]
     stop = threading.Event()

@@ -360,7 +360,7 @@ fn a_silent_connection_is_closed_and_an_idle_stream_released() {
     let ends = reading.join().unwrap();
     // The calls get a hangup, the second after its audio.
     assert_eq!(ends[0], [0, 0, 0]);
-    let line = b"mixpool: nothing valid came in time: within 100ms (--first-message-timeout)\n";
+    let line = b"mixpool: nothing valid came in time: within 100ms (first_message_timeout)\n";
     assert_eq!(ends[1], line);
     assert!(ends[2].len() > 323 && ends[2].ends_with(&[0, 0, 0]));
     let accounts = desk.accounts();

@@ -283,7 +283,7 @@ fn one_more_than_may_listen_is_told_to_come_again() {
     for path in ["/listen.wav", "/listen/desk-2.wav"] {
         let refused = get(desk.address(), path, &[]);
         assert_eq!(refused.field("retry-after"), Some("5"));
-        expect_problem(refused, 503, "--listeners-max");
+        expect_problem(refused, 503, "listeners_max");
     }
     // The refused requests opened nothing.
     assert_eq!(

@@ -70,33 +70,52 @@ fn flags_win_over_the_config() {
 
 #[test]
 fn what_is_wrong_in_a_config_is_said_of_it() {
-    for (said, parts) in [
-        ("rate = 0", &["rate", "1000"][..]),
-        ("synthetik = 3", &["`synthetik`", "synthetic"]),
-        ("rate = ", &["line 1", "rate = 8000"]),
+    for (said, place, parts) in [
+        (
+            "rate = 0",
+            ":1:8: ",
+            &["`rate`", "1000", "1 | rate = 0\n  |        ^"][..],
+        ),
+        (
+            "synthetik = 3",
+            ":1:1: ",
+            &["`synthetik`", "the nearest is `synthetic`"],
+        ),
+        ("rate = ", ":1:", &["rate = 8000"]),
         (
             "seed = 1\nrate = 8000 8000\n",
-            &["line 2", "\"rate = 8000 8000\""],
+            ":2:",
+            &["2 | rate = 8000 8000"],
         ),
-        ("seed = 1\nseed = 2", &["line 2", "stands there before"]),
-        ("rate = [1]", &["`rate` takes one HZ, and no array"]),
-        ("rtp = [[5004]]", &["`rtp` has an array for a value"]),
+        ("seed = 1\nseed = 2", ":2:1: ", &["stands there before"]),
         (
-            "rate = \"fast\"",
-            &["--rate", "whole number from 1000 to 384000"],
+            "rate = [1]",
+            ":1:8: ",
+            &["`rate`: it takes one value, not a list"],
         ),
-        ("duration = 10", &["duration", "10s"]),
-        ("config = \"other.toml\"", &["`config`"]),
-        ("\u{0}", &[]),
+        (
+            "rtp = [[5004]]",
+            ":1:8: ",
+            &["`rtp`: a list stands in a list"],
+        ),
+        (
+            "[mix]\nrate = \"fast\"",
+            ":2:8: ",
+            &["whole number from 1000 to 384000"],
+        ),
+        ("duration = 10", ":1:12: ", &["`duration`", "10s"]),
+        ("config = \"other.toml\"", ":1:1: ", &["`config`"]),
+        ("\u{0}", ":1:", &[]),
     ] {
         let (_directory, path) = config(said);
         let output = mixpool(&["serve", "--config", text(&path)]);
         assert_eq!(output.status.code(), Some(2), "{said}: {output:?}");
         let message = stderr(&output);
-        for part in parts.iter().chain([&text(&path)]) {
+        let place = format!("{}{place}", text(&path));
+        for part in parts.iter().chain([&&*place]) {
             assert!(message.contains(part), "{said}: {message}");
         }
-        assert_eq!(message.lines().count(), 1, "{said}: {message}");
+        assert_eq!(message.lines().count(), 3, "{said}: {message}");
     }
 }
 

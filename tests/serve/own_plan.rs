@@ -6,7 +6,7 @@ use mixpool::{
     audio::Format,
     engine::{
         Clock, Server, Settings,
-        plan::{PLAYOUT, PlanAudio, PlanReport, PlanRequest},
+        plan::{PlanAudio, PlanReport, PlanRequest},
     },
     queue::{Host, PoolPlan},
     source::Feeders,
@@ -37,7 +37,7 @@ fn a_running_server_is_planned_as_the_command_would_plan_it() {
         chosen_for: None,
         lock: false,
         huge_pages: false,
-        playout: PLAYOUT,
+        playout: mixpool::playout::PlayoutSettings::default(),
     };
     let planned = PlanReport::new(&request, &Host::detect());
     let running = Server::new(settings).unwrap().start().unwrap();

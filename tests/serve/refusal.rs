@@ -212,8 +212,10 @@ fn accepts_that_fail_are_logged_once_a_second() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let begun = Instant::now();
-    let flags = "--tcp 127.0.0.1:0 --http 127.0.0.1:0 --first-message-timeout 1h";
-    let mut command = limited(64, flags);
+    let config = directory.path().join("serve.toml");
+    fs::write(&config, "first_message_timeout = \"1h\"").unwrap();
+    let flags = "--tcp 127.0.0.1:0 --http 127.0.0.1:0 --config";
+    let mut command = limited(64, &format!("{flags} {}", config.display()));
     command
         .stderr(fs::File::create(&log).unwrap())
         .stdout(Stdio::null());

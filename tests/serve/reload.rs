@@ -176,7 +176,7 @@ fn what_cannot_change_is_named_and_stays() {
         // And nothing of the length of a frame, which is another way to write the same.
         for named in [
             "`rate` is 8000, and 16000 in the config",
-            "`ring_size` is null, and 65536",
+            "`ring_size` is 1048576, and 65536",
         ] {
             let said = server.hear("restart");
             assert!(said.contains(named), "{said}");
@@ -192,13 +192,13 @@ fn what_cannot_change_is_named_and_stays() {
 fn a_broken_file_changes_nothing_and_names_key_and_reason() {
     let server = serve("allow = \"10.0.0.0/8\"\n", &[], true);
     for (config, parts) in [
-        ("allow = []\nrate = 0", &["--rate", "1000"][..]),
+        ("allow = []\nrate = 0", &[":2:8: `rate`", "1000"][..]),
         ("allow = []\nalow = []", &["`alow`", "allow"]),
-        ("allow = [", &["line 1"]),
+        ("allow = [", &[":1:"]),
         ("latency_cap = \"1ms\"", &["--latency-cap"]),
         ("ptime = \"300us\"", &["--ptime"]),
         ("rate = 16000\nptime = \"10us\"", &["--ptime"]),
-        ("limiter = false", &["`limiter`", "on|off"]),
+        ("limiter = false", &["`limiter`: write on or off"]),
         // The error of the next start.
         (
             "allow = []\ntoken_file = \"/nonexistent/token\"",

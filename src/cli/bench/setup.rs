@@ -62,7 +62,7 @@ impl Setup {
             block_samples: 0,
             ring_bytes: arguments.ring_size,
             playout_delay: PLAYOUT_DELAY,
-            ingest_threads: usize::from(arguments.ingest_threads),
+            ingest_threads: arguments.ingest_threads,
             waveform: arguments.waveform,
             start: START.min(arguments.streams_limit) as usize,
             streams_limit: arguments.streams_limit as usize,

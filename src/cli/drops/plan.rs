@@ -102,7 +102,8 @@ impl fmt::Display for MessageSizes {
 /// `64..1024`, `64..1KiB`, `320`.
 pub(super) fn message_sizes(text: &str) -> Result<MessageSizes> {
     let (min, max) = text.split_once("..").unwrap_or((text, text));
-    let (min, max) = (units::bytes(min.trim())?, units::bytes(max.trim())?);
+    let bytes = |text: &str| units::bytes(text.trim()).map_err(anyhow::Error::msg);
+    let (min, max) = (bytes(min)?, bytes(max)?);
     if min > max {
         bail!("the smallest message, {min} bytes, exceeds the largest, {max}; write 64..1024");
     }

@@ -5,20 +5,20 @@ use std::{fs, net::SocketAddr};
 use anyhow::{Context as _, Result, bail};
 use mixpool::{
     audio::MixClock,
+    config::Config,
     engine::Running,
     net::{
-        Listening,
+        Listening, Tuning,
         conn::{ConnListener, ConnSettings, Handoff, Listen},
         rtp::{self, RtpListener, RtpSettings},
     },
-    playout::PlayoutSettings,
 };
 use nix::{
     errno::Errno,
     sys::resource::{Resource, getrlimit},
 };
 
-use crate::cli::network::Network;
+use crate::cli::WrongUsage;
 
 /// What the kernel keeps of packets for a thread that is busy: 1000 streams of 20 ms for half a second,
 /// by the kernel's count, which is some 800 bytes for a small packet.
@@ -33,19 +33,18 @@ const DESCRIPTORS_ADVISED: u64 = 8192;
 /// Starts all listeners; from then on streams are admitted. Returns the handoff of the control plane, if there is one:
 /// hands over what comes to it: `http` is its address.
 pub(super) fn listen(
-    network: &Network,
-    playout: PlayoutSettings,
-    streams_max: usize,
+    config: &Config,
     clock: MixClock,
     http: Option<SocketAddr>,
     running: &mut Running,
 ) -> Result<Option<Handoff>> {
-    let limits = network.limits(streams_max);
+    let Tuning { limits, playout } = config.tuning().map_err(WrongUsage)?;
+    let network = &config.net;
     for rtp in &network.rtp {
         let settings = RtpSettings {
             address: rtp.address,
             interface: rtp.interface.clone(),
-            threads: usize::from(network.rtp_threads),
+            threads: network.rtp_threads,
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             streams: rtp::Settings {
                 limits: limits.clone(),

@@ -4,57 +4,30 @@
 //! the command line win over the file, as at the start.
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
     io,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use mixpool::{
-    control::{Config, ReadAgain, Tokens},
+    config::{Config, ConfigError},
+    control::{self, Config as _, ReadAgain, Tokens},
     engine::{Handle, NeedsRestart, ReloadError, Reloaded},
-    net::Tuning,
 };
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Map, Value};
 
 use super::Arguments;
-use crate::cli::{
-    config::{self, ConfigError},
-    network::PlayoutDelay,
-};
-
-/// Keys that change while the server runs.
-const CHANGEABLE: [&str; 11] = [
-    "allow",
-    "concealment",
-    "connections_max",
-    "first_message_timeout",
-    "gain",
-    "idle_timeout",
-    "latency_cap",
-    "playout_delay_max",
-    "playout_delay_min",
-    "streams_per_source",
-    "verbose",
-];
+use crate::cli::{common, http};
 
 /// The config of a server that runs.
 #[derive(Debug)]
 pub struct Reloader {
     handle: Handle,
-    /// Of the start.
-    command_line: Vec<OsString>,
-    config: Option<PathBuf>,
-    playout_delay: PlayoutDelay,
-    streams_max: usize,
-    verbose: AtomicBool,
-    in_force: Mutex<BTreeMap<String, Value>>,
+    /// Of the start: the name of the file, and the flags over it.
+    arguments: Arguments,
+    in_force: Mutex<Config>,
     /// Held as long as files are read: two reloads at once would mix them.
     reloading: Mutex<()>,
     /// Of the control plane; their files are read again with the config.
@@ -62,47 +35,46 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Of a server that was started with these arguments.
-    pub fn new(arguments: &Arguments, handle: Handle, tokens: Option<Tokens>) -> Arc<Self> {
+    /// Of a server that was started with this config, which these arguments name.
+    pub fn new(
+        arguments: Arguments,
+        config: Config,
+        handle: Handle,
+        tokens: Option<Tokens>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            tokens,
             handle,
-            command_line: arguments.command_line.clone(),
-            config: arguments.config.clone(),
-            playout_delay: arguments.playout_delay,
-            streams_max: arguments.common.streams_max,
-            verbose: AtomicBool::new(arguments.verbose),
-            in_force: Mutex::new(config::values(&arguments.words)),
+            arguments,
+            in_force: Mutex::new(config),
             reloading: Mutex::default(),
+            tokens,
         })
     }
 
     /// Whether the status line is to be long.
     pub fn verbose(&self) -> bool {
-        self.verbose.load(Ordering::Relaxed)
+        self.lock().run.verbose
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+    fn lock(&self) -> MutexGuard<'_, Config> {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts the config in force that was read, as far as it can be while the server runs.
-    fn put_in_force(&self, (arguments, tuning, values): Read) -> Reloaded {
+    fn put_in_force(&self, read: &Config) -> Reloaded {
         let mut in_force = self.lock();
-        self.handle.tune(&tuning);
-        self.handle.set_default_gain(arguments.common.gain);
-        self.verbose.store(arguments.verbose, Ordering::Relaxed);
+        let before = in_force.values();
+        let mut live = in_force.clone();
+        live.take_live(read);
+        self.handle
+            .tune(&live.tuning().expect("the config was checked"));
+        self.handle.set_default_gain(live.mix.gain());
+        *in_force = live;
         let mut reloaded = Reloaded::default();
-        for (key, file) in values {
-            let running = in_force.entry(key.clone()).or_default();
-            if *running == file {
-                continue;
-            }
-            if CHANGEABLE.contains(&&*key) {
-                *running = file;
+        for ((key, running), (_, file)) in in_force.values().into_iter().zip(read.values()) {
+            if running != before[&key] {
                 reloaded.changed.push(key);
-            } else {
-                let running = running.clone();
+            } else if running != file {
                 let needs = NeedsRestart { key, running, file };
                 reloaded.unchanged_needs_restart.push(needs);
             }
@@ -111,19 +83,14 @@ impl Reloader {
     }
 
     /// What the file says, whole and checked.
-    fn read(&self, file: &Path) -> Result<Read, ConfigError> {
-        let (arguments, words) = config::read_again(file, &self.command_line)?;
+    fn read(&self) -> Result<Config, ConfigError> {
+        let config = self.arguments.read()?;
+        let file = self.arguments.config.as_deref().unwrap_or(Path::new(""));
         let broken = |error: anyhow::Error| ConfigError::new(file, format!("{error:#}"));
         // As at the next start, too, when all of it will hold.
-        arguments.server_settings().map_err(broken)?;
-        arguments.control.tokens().map_err(broken)?;
-        let network = &arguments.network;
-        network.playout(arguments.playout_delay).map_err(broken)?;
-        let tuning = Tuning {
-            limits: network.limits(self.streams_max),
-            playout: network.playout(self.playout_delay).map_err(broken)?,
-        };
-        Ok((arguments, tuning, config::values(&words)))
+        common::settings(&config).map_err(broken)?;
+        http::tokens(&config.control).map_err(broken)?;
+        Ok(config)
     }
 
     /// The same, told in the log.
@@ -146,10 +113,14 @@ impl Reloader {
     }
 }
 
-impl Config for Reloader {
-    /// Every flag, by its key. Files are named; what is in them is not told.
+impl control::Config for Reloader {
+    /// Every key, and the name of the file. Token files are named, not shown.
     fn in_force(&self) -> Map<String, Value> {
-        self.lock().clone().into_iter().collect()
+        let mut values = self.lock().values();
+        let file = self.arguments.config.as_ref();
+        let file = file.map(|file| file.to_string_lossy());
+        values.insert("config".to_owned(), file.into());
+        values
     }
 
     fn reload(&self) -> Result<Reloaded, ReloadError> {
@@ -157,14 +128,14 @@ impl Config for Reloader {
         let _reloading = reloading.unwrap_or_else(PoisonError::into_inner);
         let tokens = self.tokens.as_ref().map(Tokens::read_again).transpose();
         let tokens = tokens.map_err(|error| ReloadError::Tokens(error.to_string()))?;
-        let read = match &self.config {
-            Some(file) => Some(self.read(file).map_err(broken)?),
+        let read = match &self.arguments.config {
+            Some(_) => Some(self.read()?),
             None if tokens.is_some() => None,
             None => return Err(ReloadError::NoConfig),
         };
         // From here on nothing fails.
         let mut reloaded = match read {
-            Some(read) => self.put_in_force(read),
+            Some(read) => self.put_in_force(&read),
             None => Reloaded::default(),
         };
         // The files keep their names; what is in them is no value to tell.
@@ -174,14 +145,6 @@ impl Config for Reloader {
         }
         Ok(reloaded)
     }
-}
-
-/// What a file says.
-type Read = (Box<Arguments>, Tuning, BTreeMap<String, Value>);
-
-fn broken(error: ConfigError) -> ReloadError {
-    let ConfigError { file, reason } = error;
-    ReloadError::Broken { file, reason }
 }
 
 /// SIGHUP, as every thread has it: no thread is interrupted by it, and one takes it.

@@ -62,7 +62,7 @@ fn running(state: &State, id: &str) -> Result<Arc<Admitted>, Problem> {
 /// Why listening is refused now.
 #[derive(Debug, thiserror::Error)]
 enum NoRoom {
-    #[error("{max} listen already, and no more may (--listeners-max); try again later")]
+    #[error("{max} listen already, and no more may (listeners_max); try again later")]
     Listeners { max: usize },
     #[error("{0}")]
     Monitors(#[from] crate::output::live::LiveError),

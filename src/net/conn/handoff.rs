@@ -191,7 +191,7 @@ pub enum Rejection {
         id: String,
     },
     /// It said nothing valid in time.
-    #[error("nothing valid came in time: within {limit:?} (--first-message-timeout)")]
+    #[error("nothing valid came in time: within {limit:?} (first_message_timeout)")]
     FirstMessage {
         /// How long it may take.
         limit: Duration,
