@@ -75,9 +75,16 @@ impl Gain {
         self.0
     }
 
-    /// The gain in decibels; `-inf` for silence.
+    /// The gain in decibels; `-inf` for silence. The shortest decimal that is this gain, so that a gain
+    /// of -3.5 dB reads -3.5.
     pub fn db(self) -> f32 {
-        20.0 * self.0.log10()
+        let db = 20.0 * f64::from(self.0).log10();
+        let shorter = (0..6).map(|digits| {
+            let scale = 10f64.powi(digits);
+            ((db * scale).round() / scale) as f32
+        });
+        let is_this = |db: &f32| Self::from_db(*db) == Ok(self);
+        shorter.into_iter().find(is_this).unwrap_or(db as f32)
     }
 
     /// Whether this gain leaves samples as they are.
@@ -132,6 +139,15 @@ mod tests {
         assert!(Gain::from_db(DB_MAX).unwrap().linear() <= LINEAR_MAX);
         assert!((Gain::from_db(-6.0).unwrap().linear() - 0.501_187).abs() < 1e-6);
         assert!((Gain::from_linear(10.0).unwrap().db() - 20.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_gain_set_in_thousandths_of_a_decibel_reads_as_set() {
+        for thousandths in -96_000..=24_000 {
+            let db = thousandths as f32 / 1e3;
+            assert_eq!(Gain::from_db(db).unwrap().db(), db);
+        }
+        assert_eq!(Gain::SILENCE.db(), f32::NEG_INFINITY);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The parts that handlers take of a request, each refused by a problem document.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, fmt, time::Duration};
 
 use axum::{
     body::{HttpBody as _, to_bytes},
@@ -8,8 +8,11 @@ use axum::{
     http::{StatusCode, header, request::Parts},
 };
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::{plain::plain, problem::Problem};
@@ -53,8 +56,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
         if request.body().size_hint().lower() > JSON_BYTES_MAX as u64 {
             return Err(too_long());
         }
-        let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), JSON_BYTES_MAX));
-        let bytes = match read.await {
+        let body = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), JSON_BYTES_MAX));
+        let bytes = match body.await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) if is_too_long(&error) => return Err(too_long()),
             Ok(Err(_)) => {
@@ -69,17 +72,56 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
                 ));
             }
         };
-        let refused =
-            |said: String| Problem::bad_request(format!("in the JSON body: {}", plain(&said)));
-        let value: Value =
-            serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
-        // A list of its fields would be taken for an object, too.
-        if !value.is_object() {
-            return Err(refused("it is no object, as {\"gain_db\": -6}".to_owned()));
+        let Object(object) = serde_json::from_slice(&bytes).map_err(|error| {
+            let reason = error.to_string();
+            let place = reason.rsplit_once(" at line ");
+            // Of what is JSON, and not such an object, the place says nothing.
+            match place.filter(|_| error.is_data()) {
+                Some((reason, _)) => in_body(reason),
+                None => in_body(&reason),
+            }
+        })?;
+        read(object).map(Self)
+    }
+}
+
+/// Reads a body's fields; a refusal names the one that is wrong.
+pub(super) fn read<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(Value::Object(object))
+        .map_err(|error| in_body(&error.to_string()))
+}
+
+fn in_body(reason: &str) -> Problem {
+    Problem::bad_request(format!("in the JSON body: {}", plain(reason)))
+}
+
+/// A JSON object, no key of which comes twice: of two, one would be ignored. No body has an object in it.
+struct Object(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object, as {\"gain_db\": -6}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Object, A::Error> {
+                let mut object = Map::new();
+                while let Some((key, value)) = fields.next_entry::<String, Value>()? {
+                    if object.contains_key(&key) {
+                        return Err(A::Error::custom(format!("the field `{key}` comes twice")));
+                    }
+                    object.insert(key, value);
+                }
+                Ok(Object(object))
+            }
         }
-        serde_path_to_error::deserialize(value)
-            .map(Self)
-            .map_err(|error| refused(error.to_string()))
+
+        deserializer.deserialize_map(Keys)
     }
 }
 

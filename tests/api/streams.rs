@@ -266,15 +266,15 @@ fn a_change_answers_what_was_asked_for_and_the_mixer_does_it() {
         || desk.client.get(path).ok(200),
         |stream| {
             stream["muted"] == true
-                && (stream["gain_db"].as_f64().unwrap() + 6.0).abs() < 1e-4
+                && stream["gain_db"] == -6.0
                 && stream["muted_samples"].as_u64() > Some(0)
         },
     );
-    // A key that is left out stays; null is silence.
-    let changed = desk.client.patch(path, &json!({ "gain_db": null })).ok(200);
+    // A key that is left out stays.
+    let changed = desk.client.patch(path, &json!({ "gain_db": -3.5 })).ok(200);
     assert_eq!(
         (&changed["gain_db"], &changed["muted"]),
-        (&Value::Null, &json!(true))
+        (&json!(-3.5), &json!(true))
     );
     let changed = desk
         .client
@@ -289,7 +289,7 @@ fn a_change_answers_what_was_asked_for_and_the_mixer_does_it() {
     until(|| desk.client.get("/api/v1/streams/noise").ok(200), muted);
     until(
         || desk.client.get(path).ok(200),
-        |stream| stream["gain_db"].is_null(),
+        |stream| stream["gain_db"] == -3.5,
     );
     desk.client.patch(path, &json!({})).ok(200);
     let report = desk.close();
@@ -304,6 +304,7 @@ fn a_change_that_makes_no_sense_changes_nothing() {
         json!({ "gain_db": 24.5 }),
         json!({ "gain_db": -97 }),
         json!({ "gain_db": "loud" }),
+        json!({ "gain_db": null }),
         json!({ "muted": null }),
         json!({ "muted": 1 }),
         json!({ "volume": 1 }),
@@ -330,6 +331,13 @@ fn a_change_that_makes_no_sense_changes_nothing() {
     ] {
         raw(JSON.1, body).problem(400);
     }
+    let twice = raw(JSON.1, b"{\"muted\":true,\"muted\":false}").problem(400);
+    assert_eq!(twice, "in the JSON body: the field `muted` comes twice");
+    let null = raw(JSON.1, b"{\"gain_db\":null}").problem(400);
+    assert!(
+        null.starts_with("in the JSON body: `gain_db`: null"),
+        "{null}"
+    );
     raw("text/plain", b"{}").problem(415);
     raw("application/jsonx", b"{}").problem(415);
     assert_eq!(raw("application/json; charset=utf-8", b"{}").status, 200);
@@ -488,6 +496,16 @@ fn streams_are_begun_as_sounds_and_as_files() {
             "{body}: {}",
             begin(&body).text()
         );
+    }
+    for (key, value) in [
+        ("level_dbfs", json!("-20")),
+        ("seed", json!(-1)),
+        ("gain_db", Value::Null),
+    ] {
+        let mut body = json!({ "kind": "synthetic", "id": "x", "waveform": "sine" });
+        body[key] = value;
+        let said = begin(&body).problem(400);
+        assert!(said.contains(&format!("`{key}`")), "{said}");
     }
     // All rings are used, and then there is no room.
     let silence = json!({ "kind": "synthetic", "id": "s", "waveform": "silence" });

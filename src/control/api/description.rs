@@ -12,7 +12,7 @@ use utoipa::{
     openapi::{
         Components, Content, Header, HeaderBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
         path::{Operation, PathItem},
-        schema::{AdditionalProperties, ObjectBuilder, Schema, Type},
+        schema::{ObjectBuilder, Type},
         security::{
             ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
         },
@@ -34,6 +34,7 @@ use crate::control::{
             to be read: that is answered by a bare 400 or 431, and the connection ends. Samples are interleaved; units stand last in \
             names. HEAD is answered like GET, without the body."
     ),
+    servers((url = "/", description = "The server that this comes from.")),
     tags(
         (name = "server", description = "How the server is."),
         (name = "streams", description = "The streams that are mixed, and those that were."),
@@ -211,7 +212,6 @@ pub(super) fn complete(description: OpenApi, auth: Option<&str>) -> OpenApi {
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    components.schemas.values_mut().for_each(close_variants);
     let common = ANY.iter().chain(&BODY);
     let common = common.chain([&NOT_FOUND, &UNAUTHORIZED]);
     components
@@ -227,19 +227,6 @@ pub(super) fn complete(description: OpenApi, auth: Option<&str>) -> OpenApi {
         ]);
     }
     whole
-}
-
-/// A type that is one of several with a tag takes no other fields than those; its derive does not say so.
-fn close_variants(schema: &mut RefOr<Schema>) {
-    let RefOr::T(Schema::OneOf(one_of)) = schema else {
-        return;
-    };
-    for variant in &mut one_of.items {
-        if let RefOr::T(Schema::Object(variant)) = variant {
-            let closed = AdditionalProperties::FreeForm(false);
-            variant.additional_properties = Some(Box::new(closed));
-        }
-    }
 }
 
 fn with_common_answers(path: &str, mut item: PathItem) -> PathItem {

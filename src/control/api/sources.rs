@@ -4,22 +4,27 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::{extract::State as Shared, http::StatusCode};
 use serde::Deserialize;
-use utoipa::ToSchema;
+use serde_json::{Map, Value};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{OneOfBuilder, RefOr, Schema},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Created, off_thread,
     recordings::{check_name, folder_status},
-    stream::{GainAsked, StreamDetail},
+    stream::{StreamDetail, gain, some},
 };
 use crate::{
+    config,
     control::{
-        extract::{Body, INTEGER_MAX, checked_id},
+        extract::{Body, INTEGER_MAX, checked_id, read},
         problem::Problem,
         state::State,
     },
     engine::{SourceSpec, StartError},
-    source::Waveform,
+    source::{Waveform, synthetic::level_dbfs},
     wire::label::Label,
 };
 
@@ -34,82 +39,122 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 }
 
 /// A stream that is to begin.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Debug)]
 enum StartStreamBody {
-    /// Sound that is made up.
-    Synthetic {
-        /// Its name, without spaces, not `.` or `..`; if a stream that runs has it, a number is put behind it.
-        #[schema(
-            min_length = 1,
-            max_length = 128,
-            pattern = r"^([!-~]*[!-\-/-~][!-~]*|\.{3,})$",
-            example = "tone"
-        )]
-        id: String,
-        /// The kind of sound.
-        #[schema(inline)]
-        waveform: WaveformBody,
-        /// Its level in dB of full scale.
-        #[serde(default = "level")]
-        #[schema(minimum = -120, maximum = 0)]
-        level_dbfs: f64,
-        /// Of a tone or a voice, below half the rate of the mix.
-        #[serde(default)]
-        #[schema(exclusive_minimum = 0, maximum = 192_000)]
-        frequency_hz: Option<f64>,
-        /// Equal seeds yield equal samples.
-        #[serde(default)]
-        #[schema(maximum = 9_007_199_254_740_991_u64)]
-        seed: u64,
-        /// How long it lasts; without an end if nothing is said.
-        #[serde(default)]
-        #[schema(exclusive_minimum = 0, maximum = 31_536_000)]
-        duration_s: Option<f64>,
-        /// The label for people, without control characters.
-        #[serde(default)]
-        #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
-            pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
-        label: Option<Label>,
-        /// In dB; null for silence. If nothing is said, that of the server.
-        #[serde(default)]
-        #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
-        gain_db: GainAsked,
-    },
-    /// A WAV file of the folder that `--recordings` names.
-    File {
-        /// Its name, without spaces, not `.` or `..`; if a stream that runs has it, a number is put behind it.
-        #[schema(
-            min_length = 1,
-            max_length = 128,
-            pattern = r"^([!-~]*[!-\-/-~][!-~]*|\.{3,})$",
-            example = "song"
-        )]
-        id: String,
-        /// The file: ASCII without `/`, without a dot in front, ending in `.wav`.
-        #[schema(
-            max_length = 128,
-            pattern = r"^[ -\-0-~][ -.0-~]*\.wav$",
-            example = "song.wav"
-        )]
-        name: String,
-        /// Whether it begins again at its end.
-        #[serde(default)]
-        looped: bool,
-        /// The label for people, without control characters.
-        #[serde(default)]
-        #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
-            pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
-        label: Option<Label>,
-        /// In dB; null for silence. If nothing is said, that of the server.
-        #[serde(default)]
-        #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
-        gain_db: GainAsked,
-    },
+    Synthetic(SyntheticBody),
+    File(FileBody),
 }
 
+impl PartialSchema for StartStreamBody {
+    fn schema() -> RefOr<Schema> {
+        let kinds = OneOfBuilder::new().item(SyntheticBody::schema());
+        RefOr::T(kinds.item(FileBody::schema()).build().into())
+    }
+}
+
+impl ToSchema for StartStreamBody {}
+
+/// Sound that is made up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SyntheticBody {
+    #[schema(inline)]
+    #[expect(dead_code, reason = "it has one value")]
+    kind: SyntheticKind,
+    /// Its name, without spaces, not `.` or `..`; if a stream that runs has it, a number is put behind it.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^([!-~]*[!-\-/-~][!-~]*|\.{3,})$",
+        example = "tone"
+    )]
+    id: String,
+    /// The kind of sound.
+    #[schema(inline)]
+    waveform: WaveformBody,
+    /// Its level in dB of full scale.
+    #[serde(default = "level")]
+    #[schema(minimum = -120, maximum = 0)]
+    level_dbfs: f64,
+    /// Of a tone or a voice, below half the rate of the mix.
+    #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 192_000)]
+    frequency_hz: Option<f64>,
+    /// Equal seeds yield equal samples.
+    #[serde(default = "seed")]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
+    seed: u64,
+    /// How long it lasts; without an end if nothing is said.
+    #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 31_536_000)]
+    duration_s: Option<f64>,
+    /// The label for people, without control characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
+    label: Option<Label>,
+    /// In dB; without it, that of the server.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = f32, minimum = -96, maximum = 24)]
+    gain_db: Option<f32>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SyntheticKind {
+    Synthetic,
+}
+
+/// A WAV file of the folder that `--recordings` names.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct FileBody {
+    #[schema(inline)]
+    #[expect(dead_code, reason = "it has one value")]
+    kind: FileKind,
+    /// Its name, without spaces, not `.` or `..`; if a stream that runs has it, a number is put behind it.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^([!-~]*[!-\-/-~][!-~]*|\.{3,})$",
+        example = "song"
+    )]
+    id: String,
+    /// The file: ASCII without `/`, without a dot in front, ending in `.wav`.
+    #[schema(
+        max_length = 128,
+        pattern = r"^[ -\-0-~][ -.0-~]*\.wav$",
+        example = "song.wav"
+    )]
+    name: String,
+    /// Whether it begins again at its end.
+    #[serde(default)]
+    looped: bool,
+    /// The label for people, without control characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
+    label: Option<Label>,
+    /// In dB; without it, that of the server.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = f32, minimum = -96, maximum = 24)]
+    gain_db: Option<f32>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum FileKind {
+    File,
+}
+
+/// As `--level` for one stream.
 fn level() -> f64 {
-    -20.0
+    level_dbfs(1)
+}
+
+/// As `--seed`.
+fn seed() -> u64 {
+    config::Synthetic::default().seed
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -139,48 +184,46 @@ impl From<WaveformBody> for Waveform {
 }
 
 impl StartStreamBody {
-    fn spec(self) -> Result<(String, SourceSpec, Option<Label>, GainAsked), Problem> {
+    /// By its kind; read as an untagged enum, it could not name the field that is wrong.
+    fn read(object: Map<String, Value>) -> Result<Self, Problem> {
+        match object.get("kind").and_then(Value::as_str) {
+            Some("synthetic") => read(object).map(Self::Synthetic),
+            Some("file") => read(object).map(Self::File),
+            _ => Err(Problem::bad_request(
+                "in the JSON body: `kind` is \"synthetic\" or \"file\"",
+            )),
+        }
+    }
+
+    fn spec(self) -> Result<(String, SourceSpec, Option<Label>, Option<f32>), Problem> {
         match self {
-            Self::Synthetic {
-                id,
-                waveform,
-                level_dbfs,
-                frequency_hz,
-                seed,
-                duration_s,
-                label,
-                gain_db,
-            } => {
-                let refused = |what: &str| Err(Problem::bad_request(what));
-                if frequency_hz.is_some_and(|hz| hz <= 0.0 || hz > FREQUENCY_HZ_MAX) {
+            Self::Synthetic(asked) => {
+                let refused = |reason: &str| Err(Problem::bad_request(reason));
+                let (hz, s) = (asked.frequency_hz, asked.duration_s);
+                if hz.is_some_and(|hz| hz <= 0.0 || hz > FREQUENCY_HZ_MAX) {
                     return refused("a frequency_hz is above 0 and at most 192000");
                 }
-                if duration_s.is_some_and(|s| s <= 0.0 || s > DURATION_S_MAX) {
+                if s.is_some_and(|s| s <= 0.0 || s > DURATION_S_MAX) {
                     return refused("a duration_s is above 0 and at most a year");
                 }
-                if seed > INTEGER_MAX {
+                if asked.seed > INTEGER_MAX {
                     return refused("a seed is below 2^53");
                 }
                 let spec = SourceSpec::Synthetic {
-                    waveform: waveform.into(),
-                    level_dbfs,
-                    frequency_hz,
-                    seed,
+                    waveform: asked.waveform.into(),
+                    level_dbfs: asked.level_dbfs,
+                    frequency_hz: hz,
+                    seed: asked.seed,
                     // The shortest is a nanosecond: it lasts for a sample.
-                    duration: duration_s
-                        .map(|s| Duration::from_secs_f64(s).max(Duration::from_nanos(1))),
+                    duration: s.map(|s| Duration::from_secs_f64(s).max(Duration::from_nanos(1))),
                 };
-                Ok((id, spec, label, gain_db))
+                Ok((asked.id, spec, asked.label, asked.gain_db))
             }
-            Self::File {
-                id,
-                name,
-                looped,
-                label,
-                gain_db,
-            } => {
+            Self::File(asked) => {
+                let FileBody { name, looped, .. } = asked;
                 check_name(&name)?;
-                Ok((id, SourceSpec::File { name, looped }, label, gain_db))
+                let spec = SourceSpec::File { name, looped };
+                Ok((asked.id, spec, asked.label, asked.gain_db))
             }
         }
     }
@@ -202,11 +245,11 @@ impl StartStreamBody {
 )]
 async fn start_stream(
     Shared(state): Shared<Arc<State>>,
-    Body(asked): Body<StartStreamBody>,
+    Body(asked): Body<Map<String, Value>>,
 ) -> Result<Created<StreamDetail>, Problem> {
-    let (id, spec, label, gain) = asked.spec()?;
+    let (id, spec, label, gain_db) = StartStreamBody::read(asked)?.spec()?;
     checked_id(&id)?;
-    let gain = gain.gain()?;
+    let gain = gain_db.map(gain).transpose()?;
     let handle = state.handle.clone();
     let started = off_thread(move || handle.start_source(&spec, &id, gain)).await?;
     let admitted = started.map_err(|error| refused(&error))?;

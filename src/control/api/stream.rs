@@ -86,10 +86,10 @@ async fn stream(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeBody {
-    /// In dB; null for silence.
-    #[serde(default)]
-    #[schema(value_type = Option<f32>, minimum = -96, maximum = 24)]
-    gain_db: GainAsked,
+    /// In dB.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = f32, minimum = -96, maximum = 24)]
+    gain_db: Option<f32>,
     /// Whether it is consumed without being heard.
     #[serde(default, deserialize_with = "some")]
     #[schema(value_type = bool)]
@@ -105,25 +105,11 @@ struct ChangeBody {
     label: LabelAsked,
 }
 
-/// A gain that was asked for, if any.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(from = "Option<f32>")]
-pub(super) enum GainAsked {
-    #[default]
-    Unsaid,
-    Silence,
-    Db(f32),
-}
-
-impl From<Option<f32>> for GainAsked {
-    fn from(db: Option<f32>) -> Self {
-        db.map_or(Self::Silence, Self::Db)
-    }
-}
-
-/// Not null.
-fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    bool::deserialize(deserializer).map(Some)
+/// A value, and not null.
+pub(super) fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A label that was asked for, if any.
@@ -142,20 +128,16 @@ impl From<Option<Label>> for LabelAsked {
     }
 }
 
-impl GainAsked {
-    /// The gain, if one was asked for.
-    pub(super) fn gain(self) -> Result<Option<Gain>, Problem> {
-        match self {
-            Self::Unsaid => Ok(None),
-            Self::Silence => Ok(Some(Gain::SILENCE)),
-            Self::Db(db) if GAIN_DB.contains(&db) => Ok(Gain::from_db(db).ok()),
-            Self::Db(db) => Err(Problem::bad_request(format!(
-                "a gain_db of {db} is not from {} to {}, nor null for silence",
-                GAIN_DB.start(),
-                GAIN_DB.end()
-            ))),
-        }
-    }
+/// The gain of so many decibels.
+pub(super) fn gain(db: f32) -> Result<Gain, Problem> {
+    let gain = Gain::from_db(db).ok().filter(|_| GAIN_DB.contains(&db));
+    gain.ok_or_else(|| {
+        Problem::bad_request(format!(
+            "`gain_db`: {db} is not from {} to {}; `muted` silences a stream",
+            GAIN_DB.start(),
+            GAIN_DB.end()
+        ))
+    })
 }
 
 /// Changes a stream's gain, mute or solo, from the next tick on, in a ramp of 20 ms; and its label, at once.
@@ -178,7 +160,7 @@ async fn change_stream(
 ) -> Result<Json<StreamDetail>, Problem> {
     let admitted = find(&state, &id)?;
     let change = Change {
-        gain: asked.gain_db.gain()?,
+        gain: asked.gain_db.map(gain).transpose()?,
         muted: asked.muted,
         solo: asked.solo,
     };
