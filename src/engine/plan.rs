@@ -90,26 +90,34 @@ pub struct PlanRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct PlanReport {
+    /// Rings of the pool: the most streams at once.
     pub streams: usize,
     pub rate_hz: u32,
     pub channels: u16,
+    /// Length of a frame.
     pub ptime_ns: u64,
+    /// Samples per channel of a frame.
     pub block_samples: usize,
+    /// Bytes of a frame, as a message.
     pub frame_bytes: usize,
     pub frames_per_ring: u64,
     pub ring_bytes: usize,
+    /// Of audio in a ring that is full.
     pub buffered_seconds: f64,
     /// Once all rings have been full.
     pub resident_bytes: u64,
-    /// Each ring twice.
+    /// Address space: each ring twice.
     pub virtual_bytes: u64,
     pub metadata_bytes: u64,
     pub page_table_bytes: u64,
+    /// Mappings.
     pub vmas: u64,
     pub descriptors: u64,
-    /// `null` if it is not known.
+    /// The duration of a start without prefaulting; `null` if it is not known.
     pub startup_ns: Option<u64>,
+    /// The duration of a start that prefaults; `null` if it is not known.
     pub prefault_startup_ns: Option<u64>,
+    /// Whether the rings are locked in RAM.
     pub lock: bool,
     pub huge_pages: HugePagesReport,
     /// Memory taken beside the pool, for each of its kind.
