@@ -404,6 +404,22 @@ fn an_ended_stream_is_discarded_counted_and_kept_visible() {
 }
 
 #[test]
+fn a_field_of_a_wrong_type_is_named() {
+    let desk = Desk::open();
+    let begin = |body: &Value| desk.client.post("/api/v1/streams", body);
+    for (key, value) in [
+        ("level_dbfs", json!("-20")),
+        ("seed", json!(-1)),
+        ("gain_db", Value::Null),
+    ] {
+        let mut body = json!({ "kind": "synthetic", "id": "x", "waveform": "sine" });
+        body[key] = value;
+        let said = begin(&body).problem(400);
+        assert!(said.contains(&format!("`{key}`")), "{said}");
+    }
+}
+
+#[test]
 fn streams_are_begun_as_sounds_and_as_files() {
     let desk = Desk::open();
     let begin = |body: &Value| desk.client.post("/api/v1/streams", body);
@@ -496,16 +512,6 @@ fn streams_are_begun_as_sounds_and_as_files() {
             "{body}: {}",
             begin(&body).text()
         );
-    }
-    for (key, value) in [
-        ("level_dbfs", json!("-20")),
-        ("seed", json!(-1)),
-        ("gain_db", Value::Null),
-    ] {
-        let mut body = json!({ "kind": "synthetic", "id": "x", "waveform": "sine" });
-        body[key] = value;
-        let said = begin(&body).problem(400);
-        assert!(said.contains(&format!("`{key}`")), "{said}");
     }
     // All rings are used, and then there is no room.
     let silence = json!({ "kind": "synthetic", "id": "s", "waveform": "silence" });
