@@ -11,22 +11,22 @@ const make = (name, className, text) => Object.assign(document.createElement(nam
 /** A host as an address has it, and as a program takes it alone. */
 const bracketed = (host) => (host.includes(":") ? `[${host}]` : host);
 const bare = (host) => host.replace(/^\[|\]$/g, "");
-const url = (scheme, host, port) => `${scheme}:${"/".repeat(2)}${bracketed(host)}:${port}`;
+const address = (scheme, host, port) => `${scheme}:${"/".repeat(2)}${bracketed(host)}:${port}`;
 
 /** `tcp 127.0.0.1:9000` in parts. A socket on all addresses is reached at the one that the page came from. */
 const parts = (listener) => {
   const [, kind, place] = listener.match(/^(\S+) (.*)$/);
-  const address = place.match(/^(.*):(\d+)$/);
-  if (kind === "unix" || !address) return { kind, place };
-  let host = bare(address[1]);
+  const found = place.match(/^(.*):(\d+)$/);
+  if (kind === "unix" || !found) return { kind, place };
+  let host = bare(found[1]);
   if (host === "0.0.0.0" || host === "::") host = bare(location.hostname);
-  return { kind, host, port: address[2], place: `${bracketed(host)}:${address[2]}` };
+  return { kind, host, port: found[2], place: `${bracketed(host)}:${found[2]}` };
 };
 
 /** The name of each way in, its flag, and its clients: the lines of docs/operations.md, which tests hold. */
 const WAYS = {
   rtp: ["RTP", "--rtp 5004", ({ host, port }) => [
-    ["ffmpeg", `ffmpeg -re -i x.wav -ar 8000 -ac 1 -c:a pcm_mulaw -f rtp -rtpflags send_bye "${url("rtp", host, port)}?pkt_size=172"`],
+    ["ffmpeg", `ffmpeg -re -i x.wav -ar 8000 -ac 1 -c:a pcm_mulaw -f rtp -rtpflags send_bye "${address("rtp", host, port)}?pkt_size=172"`],
     ["GStreamer", `gst-launch-1.0 filesrc location=x.wav ! decodebin ! audioconvert ! audioresample ! mulawenc ! rtppcmupay max-ptime=20000000 ! udpsink host=${host} port=${port}`],
   ]],
   audiosocket: ["AudioSocket", "--audiosocket 9092", ({ place }) => [
