@@ -1,6 +1,6 @@
 //! The tables of figures: a new figure of a stream is one counter and one row here.
 //!
-//! Report, API and metrics iterate over [`Entry::TERMS`] and [`NetworkEntry::TERMS`].
+//! Report, API, metrics and page iterate over [`Entry::TERMS`] and [`NetworkEntry::TERMS`].
 
 use std::time::Duration;
 

@@ -42,7 +42,8 @@ pub struct Metric {
 }
 
 /// Unit of a term's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are those of the units")]
 pub enum Unit {
     Count,

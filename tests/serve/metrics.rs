@@ -412,7 +412,19 @@ fn the_docs_list_each_metric_with_its_type_and_unit() {
 
 #[test]
 fn each_term_of_the_tables_is_in_every_place() {
-    fn check<E>(terms: &[Term<E>], in_json: &Value, scrape: &Exposition, docs: &str) {
+    fn check<E>(
+        terms: &[Term<E>],
+        table: &Value,
+        in_json: &Value,
+        scrape: &Exposition,
+        docs: &str,
+    ) {
+        let keys = |term: &Value| term["key"].as_str().unwrap().to_owned();
+        let of_page: Vec<_> = table.as_array().unwrap().iter().map(keys).collect();
+        assert!(
+            terms.iter().map(|term| term.key).eq(&of_page),
+            "the page's table is {of_page:?}"
+        );
         for term in terms {
             assert!(
                 in_json.get(term.key).is_some(),
@@ -451,10 +463,22 @@ fn each_term_of_the_tables_is_in_every_place() {
     let scrape = place.scrape_until(|scrape| !scrape.lines("mixpool_stream_info").is_empty());
     let (_, detail) = place.get("/api/v1/streams/a");
     let detail: Value = serde_json::from_str(&detail).unwrap();
+    let (_, table) = place.get("/api/v1/terms");
+    let table: Value = serde_json::from_str(&table).unwrap();
     place.end();
+    // The page shows a stream by this table.
+    let page = include_str!("../../src/control/page/detail.js");
+    assert!(page.contains(r#"path("terms")"#));
     let docs = doc("operations.md") + &doc("api.md");
-    check(&Entry::TERMS, &detail, &scrape, &docs);
-    check(&NetworkEntry::TERMS, &detail["network"], &scrape, &docs);
+    check(&Entry::TERMS, &table["ledger"], &detail, &scrape, &docs);
+    let network = &detail["network"];
+    check(
+        &NetworkEntry::TERMS,
+        &table["network"],
+        network,
+        &scrape,
+        &docs,
+    );
 }
 
 #[test]

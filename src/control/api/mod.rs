@@ -16,6 +16,7 @@ mod sources;
 mod status;
 mod stream;
 mod streams;
+mod terms;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(status::routes())
         .merge(streams::routes())
         .merge(stream::routes())
+        .merge(terms::routes())
         .merge(sources::routes())
         .merge(recordings::routes())
         .merge(download::routes())

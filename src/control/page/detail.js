@@ -50,6 +50,8 @@ export class Detail {
   #surface = null;
   #drawnAt = -1;
   #figures = new Map();
+  /** The server's table of figures, once it was read. */
+  #terms = null;
   #ending = null;
 
   constructor(model, strips, player) {
@@ -137,6 +139,8 @@ export class Detail {
     this.#asking = true;
     let answer = null;
     try {
+      this.#terms ??= await request("GET", path("terms"));
+      if (run !== this.#run) return;
       answer = await request("GET", path("streams", this.#stream.id));
     } catch {
       // The feed says it, if the server is gone; a stream that ended leaves the table.
@@ -185,34 +189,29 @@ export class Detail {
   }
 
   #showFigures(answer) {
-    const { slot } = this.#stream;
-    const { server } = this.#model;
-    const all = [
+    const facts = [
       ["Id", this.#stream.id],
       ...(this.#stream.label ? [["Label", this.#stream.label]] : []),
       ["Source", this.#stream.source],
       ["Age", show.age(this.#model.ageMs(this.#stream))],
-      ["Missing", show.percent(this.#model.missing_rate[slot])],
-      ["Drop rate", show.percent(this.#model.drop_rate[slot])],
-      ["Concealed", show.seconds(this.#model.concealed_samples[slot], server.rate_hz * server.channels)],
-      ["Ring high-water", `${show.bytes(this.#model.ring_high_water_bytes[slot])} of ${show.bytes(server.ring_bytes)}`],
-    ];
-    const network = this.#model.jitter_ms[slot] >= 0;
-    if (network) {
-      all.push(["Jitter", `${this.#model.jitter_ms[slot].toFixed(1)} ms`]);
-      all.push(["Drift", `${show.signed(this.#model.drift_ppm[slot], 1)} ppm`]);
-      if (answer.playout_delay_ms !== null) all.push(["Playout delay", `${answer.playout_delay_ms.toFixed(0)} ms`]);
-      if (answer.received_packets !== null) all.push(["Packets", show.count(answer.received_packets)]);
-      if (answer.last_packet_age_ms !== null) all.push(["Last packet", `${show.age(answer.last_packet_age_ms)} ago`]);
-      if (answer.lost_packets !== null) all.push(["Lost", show.count(answer.lost_packets)]);
-    }
+    ].map(([name, text]) => [name, text, ""]);
+    const { ledger, network } = this.#terms;
+    const known = new Set(["offered", ...TERMS.map(([term]) => term)].map((term) => `${term}_samples`));
+    const figures = (terms, values) => terms
+      .filter(({ key }) => !known.has(key) && (values?.[key] ?? null) !== null)
+      .map(({ key, unit, help }) => {
+        known.add(key);
+        return [show.term(key), show.figure(values[key], unit), help];
+      });
+    const all = [...facts, ...figures(ledger, answer), ...figures(network, answer.network)];
     const list = this.element.querySelector(".figures");
     const names = all.map(([name]) => name).join();
     if (list.dataset.names !== names) {
       list.dataset.names = names;
       this.#figures.clear();
-      list.replaceChildren(...all.map(([name]) => {
+      list.replaceChildren(...all.map(([name, , help]) => {
         const box = document.createElement("div");
+        box.title = help;
         const [term, value] = [document.createElement("dt"), document.createElement("dd")];
         term.textContent = name;
         box.append(term, value);

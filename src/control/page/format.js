@@ -48,3 +48,19 @@ export const age = (milliseconds) => {
 };
 
 export const decibels = (value) => (Number.isFinite(value) ? signed(value, 1) : "−∞");
+
+/** `Ring high water` for `ring_high_water_bytes`: a unit that the value carries is left out. */
+export const term = (key) => {
+  const words = key.replace(/_(bytes|ms|ppm)$/, "").replaceAll("_", " ");
+  return words[0].toUpperCase() + words.slice(1);
+};
+
+const UNITS = {
+  bytes,
+  ratio: percent,
+  milliseconds: (value) => nanoseconds(value * 1e6),
+  parts_per_million: (value) => `${signed(value, 1)} ppm`,
+};
+
+/** A figure by its unit in the server's table. */
+export const figure = (value, unit) => (UNITS[unit] ?? count)(value);
