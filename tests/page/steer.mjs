@@ -193,6 +193,30 @@ export const a_solo_out_of_sight_is_seen_and_cleared = async () => {
   return "1 solo and 2 muted are shown beyond the filter; two clicks cleared them";
 };
 
+export const the_details_show_each_term_of_the_table = async () => {
+  const server = await Server.start(["--tcp", "0", ...ROOM]);
+  (await sender(await server.tcp(), "a")).write(tone(440, 60));
+  const { page, check } = await visit(server.address);
+  await page.locator('.row[data-id="a"] .open-button').click();
+  const { ledger, network } = await (await fetch(new URL("api/v1/terms", server.address))).json();
+  const shown = () => page.evaluate(() => [
+    ...[...document.querySelectorAll(".sum th")].map((cell) => `${cell.textContent.split(" ")[0]}_samples`),
+    ...[...document.querySelectorAll(".figures > div")].map((box) => box.title),
+  ]);
+  const terms = [...ledger, ...network];
+  const absent = async () => {
+    const there = await shown();
+    return terms.filter(({ key, help }) => !there.includes(key) && !there.includes(help)).map(({ key }) => key);
+  };
+  let left = [];
+  await until("each term", async () => (left = await absent()).length === 0).catch((failure) => {
+    throw new Error(`${failure.message}: the details lack ${left.join(", ")}`);
+  });
+  await check();
+  await server.stop();
+  return `${terms.length} terms`;
+};
+
 export const names_show_both_ends_and_labels_are_shown_as_they_are = async () => {
   const server = await Server.start(["--tcp", "0", ...ROOM]);
   const common = "conference-room-with-a-very-long-name-on-the-second-floor-";

@@ -17,7 +17,8 @@ use crate::{
         state::State,
     },
     engine::{Admitted, Busy, Change, Switch},
-    ledger::{Network, NetworkEntry, StreamState},
+    ledger::{NetworkEntry, StreamState},
+    os::now_ns,
     wire::label::Label,
 };
 
@@ -54,7 +55,10 @@ impl StreamDetail {
         let network = admitted.account().network();
         Self {
             stream,
-            network: network.map(Network::read),
+            network: network.map(|network| {
+                let entry = network.read();
+                if runs { entry.at(now_ns()) } else { entry }
+            }),
         }
     }
 }
