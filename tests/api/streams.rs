@@ -98,6 +98,13 @@ fn the_plan_is_that_of_the_command_and_the_config_is_told() {
     ]);
     let mut planned: Value = serde_json::from_slice(&planned.stdout).unwrap();
     assert_eq!(told["streams"], SLOTS);
+    // Where and by which command a plan was made, its own JSON alone says.
+    for key in ["version", "command", "host", "utc"] {
+        assert!(
+            planned.as_object_mut().unwrap().remove(key).is_some(),
+            "{key}"
+        );
+    }
     // The command estimates what the server knows, and the host has other things to do meanwhile.
     for plan in [&mut told, &mut planned] {
         assert!(plan["notes"].take().is_array());
