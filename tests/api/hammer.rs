@@ -149,7 +149,8 @@ impl Hammer<'_> {
         client.get("/listen/nobody.wav").problem(404);
         client.get("/api/v1/nothing").problem(404);
         client.send("PUT", "/api/v1/status", &[], b"").problem(405);
-        client.send("POST", "/api/v1/reload", &[], b"").problem(409);
+        // The config is as it was.
+        client.send("POST", "/api/v1/reload", &[], b"").ok(200);
     }
 
     fn change(&self) {
