@@ -28,9 +28,9 @@ use clap::Parser;
 use mixpool::{
     audio::{Format, Gain, MixClock},
     control::{Control, ControlSettings},
-    engine::{Clock, Running, Server, Settings},
+    engine::{Clock, Engine, Running, Settings},
     os::now_ns,
-    source::{Feed, Feeders, Imperfection, Schedule, synthetic},
+    source::{Feed, Imperfection, Schedule, synthetic},
 };
 use nix::sys::{
     epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
@@ -68,8 +68,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Both ends of each connection are here.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    let (running, feeders) = serve(&load)?;
-    let clock = running.clock().ok_or("a live server has a clock")?;
+    let running = serve(&load)?;
+    let handle = running.handle();
+    let clock = handle.clock().ok_or("a live server has a clock")?;
     let connections_max = load.listeners + load.timed + 16;
     let settings = ControlSettings {
         listeners_max: load.listeners + load.timed,
@@ -79,11 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         requests_per_second: connections_max as u32,
         ..ControlSettings::default()
     };
-    let control = Control::start(
-        TcpListener::bind("127.0.0.1:0")?,
-        settings,
-        running.handle(),
-    )?;
+    let control = Control::start(TcpListener::bind("127.0.0.1:0")?, settings, handle.clone())?;
     let address = control.local_addr();
 
     let (received, stop) = (
@@ -101,10 +98,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect::<Result<_, _>>()?;
     // In full swing, and not at the edges.
     thread::sleep(Duration::from_secs(3));
-    let (begun, before, cpu) = (Instant::now(), running.status(), cpu_by_thread()?);
+    let (begun, before, cpu) = (Instant::now(), handle.status(), cpu_by_thread()?);
     let bytes = received.load(Ordering::Relaxed);
     thread::sleep(Duration::from_secs(load.seconds));
-    let (elapsed, after, cpu_after) = (begun.elapsed(), running.status(), cpu_by_thread()?);
+    let (elapsed, after, cpu_after) = (begun.elapsed(), handle.status(), cpu_by_thread()?);
     let bytes = received.load(Ordering::Relaxed) - bytes;
     let listeners = totals(address)?;
     stop.store(true, Ordering::Relaxed);
@@ -113,7 +110,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flat_map(|listener| listener.join().expect("an ear panicked"))
         .collect();
     crowd.join().expect("the crowd's thread panicked");
-    running.finish(feeders);
+    running.finish();
     control.join();
 
     let by = if load.websocket { "WebSocket" } else { "HTTP" };
@@ -166,14 +163,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn serve(load: &Load) -> Result<(Running, Feeders), Box<dyn Error>> {
+fn serve(load: &Load) -> Result<Running, Box<dyn Error>> {
     let format = Format::new(load.rate, load.channels)?;
     let clock = Clock::Live {
         speed: 1.0,
         playout_delay: Duration::from_millis(100),
         ticks: None,
     };
-    let server = Server::new(Settings {
+    let mut engine = Engine::new(Settings {
         format,
         ptime: PTIME,
         streams_max: load.streams.max(1),
@@ -182,16 +179,14 @@ fn serve(load: &Load) -> Result<(Running, Feeders), Box<dyn Error>> {
         clock,
         ..Settings::default()
     })?;
-    let mut feeds = Vec::new();
     for index in 0..load.streams {
-        let stream = server.open(&format!("synthetic-{index:04}"), "synthetic", Gain::UNITY)?;
+        let stream = engine.open(&format!("synthetic-{index:04}"), "synthetic", Gain::UNITY)?;
         let source = synthetic::nth(format, None, 1, index, synthetic::level_dbfs(load.streams));
         let phase = PTIME.mul_f64(index as f64 / load.streams as f64);
         let schedule = Schedule::new(PTIME, phase, Imperfection::default(), index as u64);
-        feeds.push((Feed::new(stream, Box::new(source)), schedule));
+        engine.feed(Feed::new(stream, Box::new(source)), schedule);
     }
-    let running = server.start()?;
-    Ok((running, Feeders::live(feeds, 2)?))
+    Ok(engine.start()?)
 }
 
 /// Connects the listeners, and starts the thread that reads what they get.

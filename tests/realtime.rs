@@ -25,10 +25,9 @@ use std::{process::Command, sync::Mutex, thread, time::Duration};
 
 use mixpool::{
     audio::Gain,
-    engine::{Clock, Server, Settings},
+    engine::{Clock, Engine, Settings},
     ledger::Entry,
     mixer::{Command as Order, MonitorKind},
-    source::Feeders,
     wire::rtp::Packet,
 };
 use network::Network;
@@ -295,15 +294,15 @@ fn recordings_begin_and_end_without_the_mixer_thread_waiting() {
         recordings: Some(directory.path().to_owned()),
         ..Settings::default()
     };
-    let running = Server::new(settings).unwrap().start().unwrap();
+    let running = Engine::new(settings).unwrap().start().unwrap();
     let handle = running.handle();
     for round in 0..20 {
         let ids: Vec<_> = (0..7)
             .map(|number| handle.start_recording(&format!("{round}-{number}.wav")))
             .map(|started| started.unwrap().id)
             .collect();
-        let begun = running.ticks();
-        while running.ticks() < begun + 5 {
+        let begun = running.handle().ticks();
+        while running.handle().ticks() < begun + 5 {
             thread::yield_now();
         }
         for id in ids {
@@ -313,7 +312,7 @@ fn recordings_begin_and_end_without_the_mixer_thread_waiting() {
             thread::yield_now();
         }
     }
-    let report = running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    let report = running.finish();
     assert!(report.is_sound());
     assert_eq!(report.recordings.len(), 141);
 }

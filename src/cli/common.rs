@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use mixpool::{
     config::{Config, Output},
-    engine::{Report, ServerError, Settings, SourceErrorReport},
+    engine::{EngineError, Report, Settings, SourceErrorReport},
     output::stamped,
     queue::{BuildError, Host},
 };
@@ -92,14 +92,14 @@ pub fn conclude(
 pub fn check(settings: &Settings) -> Result<()> {
     let usage = match settings.check() {
         Ok(_) => return Ok(()),
-        Err(ServerError::Format(error)) => format!("--ptime: {error}"),
-        Err(ServerError::Pool(error @ BuildError::RingSize { .. })) => {
+        Err(EngineError::Format(error)) => format!("--ptime: {error}"),
+        Err(EngineError::Pool(error @ BuildError::RingSize { .. })) => {
             format!("--ring-size: {error}")
         }
-        Err(ServerError::Pool(error)) => {
+        Err(EngineError::Pool(error)) => {
             format!("--streams-max times --ring-size: {error}; ask for fewer or smaller rings")
         }
-        Err(ServerError::FrameTooLarge {
+        Err(EngineError::FrameTooLarge {
             frame_bytes,
             ring_bytes,
         }) => format!(

@@ -3,7 +3,6 @@
 mod files;
 
 use std::{
-    io,
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
@@ -15,8 +14,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mixpool::{
     config::Config,
-    engine::{Clock, Running, Server, Settings, Stop},
-    source::{Feed, Feeders, Imperfection, Schedule},
+    engine::{Clock, Engine, Handle, Settings},
+    source::{Imperfection, Schedule},
 };
 
 use self::files::{Found, Opened};
@@ -128,8 +127,8 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
         })
         .collect();
     let report_file = common::check_results(output, &read)?;
-    let server = Server::new(settings).context("cannot start the server")?;
-    let stop = server.stop_handle();
+    let mut engine = Engine::new(settings).context("cannot start the server")?;
+    let stop = engine.stop().clone();
     status::end_on_signals(stop.clone())?;
     let Opened {
         feeds,
@@ -139,7 +138,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
         &files,
         streams,
         arguments.plays,
-        &server,
+        &engine,
         mix.format()?,
         mix.gain(),
     )?;
@@ -149,15 +148,19 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
         bail!("nothing is played: see above why none of what was named can be opened");
     }
 
-    let blocks = longest.div_ceil(server.block_samples() as u64);
-    let running = server.begin().context("cannot start the server")?;
-    let feeders = feed(arguments.speed, &config, feeds).context("cannot start --ingest-threads")?;
-    running
-        .open_recording()
-        .context("cannot start the server")?;
-    show_progress(log, &running, &feeders, &stop, blocks, mix.ptime);
+    let blocks = longest.div_ceil(engine.block_samples() as u64);
+    let period = match arguments.speed {
+        Speed::Max => mix.ptime,
+        Speed::Times(speed) => mix.ptime.div_f64(speed),
+    };
+    for (index, feed) in (0..).zip(feeds) {
+        let schedule = Schedule::new(period, Duration::ZERO, Imperfection::default(), index);
+        engine.feed(feed, schedule);
+    }
+    let running = engine.start().context("cannot start the server")?;
+    show_progress(log, &running.handle(), blocks, mix.ptime);
     let interrupted = stop.is_requested();
-    let mut report = running.finish(feeders);
+    let mut report = running.finish();
     common::log_failures(&report.source_errors);
     report.source_errors.splice(0..0, failures);
     let code = common::conclude(output, arguments.top, &report, report_file)?;
@@ -195,32 +198,8 @@ fn check(arguments: &Arguments, config: &Config, streams: usize, files: &[PathBu
     Ok(())
 }
 
-fn feed(speed: Speed, config: &Config, feeds: Vec<Feed>) -> io::Result<Feeders> {
-    let threads = config.run.ingest_threads;
-    match speed {
-        Speed::Max => Feeders::unpaced(feeds, threads),
-        Speed::Times(speed) => {
-            let period = config.mix.ptime.div_f64(speed);
-            let schedule =
-                |index| Schedule::new(period, Duration::ZERO, Imperfection::default(), index);
-            let feeds = feeds
-                .into_iter()
-                .zip(0..)
-                .map(|(feed, index)| (feed, schedule(index)));
-            Feeders::live(feeds.collect(), threads)
-        }
-    }
-}
-
 /// A bar on a terminal, nothing elsewhere. Its times are those of the mix.
-fn show_progress(
-    log: Log,
-    running: &Running,
-    feeders: &Feeders,
-    stop: &Stop,
-    blocks: u64,
-    ptime: Duration,
-) {
+fn show_progress(log: Log, engine: &Handle, blocks: u64, ptime: Duration) {
     let target = match log.log_format {
         LogFormat::Text if !log.quiet => ProgressDrawTarget::stderr(),
         _ => ProgressDrawTarget::hidden(),
@@ -229,13 +208,13 @@ fn show_progress(
     let style = "{wide_bar} {msg} of the mix, {eta} to go";
     bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
     let whole = status::mix_time(blocks, ptime);
-    while !running.is_done() && !stop.is_requested() {
-        running.wait(PROGRESS_PERIOD);
-        let mixed = running.ticks().min(blocks);
+    while !engine.is_done() && !engine.stop().is_requested() {
+        engine.wait(PROGRESS_PERIOD);
+        let mixed = engine.ticks().min(blocks);
         bar.set_position(mixed);
         bar.set_message(status::clock(status::mix_time(mixed, ptime), Some(whole)));
         // A live mixer runs until stopped: it is done when the files are, and their rings are empty.
-        if feeders.are_done() && running.status().streams == 0 {
+        if engine.status().streams == 0 {
             break;
         }
     }

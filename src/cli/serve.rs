@@ -18,8 +18,8 @@ use clap::{Args, ValueHint};
 use mixpool::{
     config::{Config, ConfigError, Layer},
     control::Control,
-    engine::{Server, ServerError, read_text},
-    source::{Feed, Feeders, Imperfection, Schedule, synthetic},
+    engine::{Engine, EngineError, read_text},
+    source::{Feed, Imperfection, Schedule, synthetic},
 };
 
 use self::{
@@ -91,11 +91,11 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     let report_file = common::check_results(&config.output, &files_read(arguments, config))?;
     let mut control = http::settings(&config.control)?;
     let http = http::bind(config)?;
-    let server = Server::new(settings).map_err(refused)?;
-    status::end_on_signals(server.stop_handle())?;
-    let feeds = synthetic_feeds(config, &server)?;
+    let mut engine = Engine::new(settings).map_err(refused)?;
+    status::end_on_signals(engine.stop().clone())?;
+    add_synthetic(config, &mut engine)?;
     // The dashboard's address takes senders, too.
-    if feeds.is_empty() && !config.net.listens() && http.is_none() {
+    if config.synthetic.synthetic == 0 && !config.net.listens() && http.is_none() {
         tracing::warn!(
             "no streams: the mix will be silence; --synthetic COUNT makes some up, --rtp ADDR and --http ADDR \
              take some"
@@ -103,22 +103,19 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     }
     tracing::info!(
         "mixing {} streams, room for {}; Ctrl-C ends it with a report",
-        feeds.len(),
+        config.synthetic.synthetic,
         config.pool.streams_max
     );
-    for sdp in server.sdp() {
+    let mut running = engine.begin().context("cannot start the server")?;
+    let handle = running.handle();
+    for sdp in handle.sdp() {
         tracing::info!("sending the mix by RTP; receivers need this SDP:\n{sdp}");
     }
-    let mut running = server.begin().context("cannot start the server")?;
     for refused in running.realtime_refused() {
         tracing::warn!("{refused}; the server runs on without");
     }
-    let feeders = Feeders::serving(feeds, config.run.ingest_threads)
-        .context("cannot start --ingest-threads")?;
-    running.feed_by(&feeders);
-    let handle = running.handle();
     let mut streams = StreamLog::new(&handle);
-    if let Some(clock) = running.clock() {
+    if let Some(clock) = handle.clock() {
         let address = http.as_ref().map(TcpListener::local_addr).transpose();
         control.handoff = listen::listen(
             config,
@@ -156,17 +153,17 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     manager.ready();
     let mut line = status::Line::new(log, config.mix.ptime, config.run.duration);
     loop {
-        running.wait(Duration::from_secs(1));
-        manager.watch(running.ticks());
+        handle.wait(Duration::from_secs(1));
+        manager.watch(handle.ticks());
         streams.look(&handle);
-        if running.is_done() {
+        if handle.is_done() {
             break;
         }
-        line.show(&running.status(), reloader.verbose());
+        line.show(&handle.status(), reloader.verbose());
     }
     line.end();
     manager.stopping();
-    let report = running.finish(feeders);
+    let report = running.finish();
     // Last: who listens hears the end, and who sends is told what was taken.
     if let Some(control) = control {
         control.join();
@@ -185,15 +182,15 @@ fn files_read<'a>(arguments: &'a Arguments, config: &'a Config) -> Vec<Named<'a>
 }
 
 /// A CPU that cannot be had is wrong usage; anything else is this host.
-fn refused(error: ServerError) -> anyhow::Error {
+fn refused(error: EngineError) -> anyhow::Error {
     match error {
-        ServerError::MixerCpu(error) => WrongUsage(format!("--mixer-cpu: {error}")).into(),
+        EngineError::MixerCpu(error) => WrongUsage(format!("--mixer-cpu: {error}")).into(),
         error => anyhow::Error::new(error).context("cannot start the server"),
     }
 }
 
 /// The streams that `--synthetic` asks for, each with its source and schedule.
-fn synthetic_feeds(config: &Config, server: &Server) -> Result<Vec<(Feed, Schedule)>> {
+fn add_synthetic(config: &Config, engine: &mut Engine) -> Result<()> {
     let Config { synthetic, mix, .. } = config;
     let (count, seed) = (synthetic.synthetic, synthetic.seed);
     let format = mix.format()?;
@@ -204,18 +201,17 @@ fn synthetic_feeds(config: &Config, server: &Server) -> Result<Vec<(Feed, Schedu
         rate_skew_ppm: synthetic.rate_skew_ppm,
         jitter: synthetic.jitter,
     };
-    (0..count)
-        .map(|index| {
-            let id = format!("synthetic-{:04}", index + 1);
-            let stream = server.open(&id, "synthetic", mix.gain())?;
-            let waveform = synthetic.waveform.waveform();
-            let source = synthetic::nth(format, waveform, seed, index, level);
-            // Senders are not in step: their frames spread over the period.
-            let phase = mix.ptime.mul_f64(index as f64 / count as f64);
-            let schedule = Schedule::new(mix.ptime, phase, imperfection, seed ^ index as u64);
-            Ok((Feed::new(stream, Box::new(source)), schedule))
-        })
-        .collect()
+    for index in 0..count {
+        let id = format!("synthetic-{:04}", index + 1);
+        let stream = engine.open(&id, "synthetic", mix.gain())?;
+        let waveform = synthetic.waveform.waveform();
+        let source = synthetic::nth(format, waveform, seed, index, level);
+        // Senders are not in step: their frames spread over the period.
+        let phase = mix.ptime.mul_f64(index as f64 / count as f64);
+        let schedule = Schedule::new(mix.ptime, phase, imperfection, seed ^ index as u64);
+        engine.feed(Feed::new(stream, Box::new(source)), schedule);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,15 +1,12 @@
 //! Says once a second what the end of a server waits for: a disk that does not answer can hold it up for ever.
 
 use std::{
-    sync::{
-        Arc,
-        mpsc::{self, RecvTimeoutError, Sender},
-    },
+    sync::mpsc::{self, RecvTimeoutError, Sender},
     thread,
     time::{Duration, Instant},
 };
 
-use super::shared::Shared;
+use super::Handle;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -20,13 +17,12 @@ pub(super) struct EndWatch {
 
 impl EndWatch {
     /// Starts the thread; without one the end is only silent.
-    pub(super) fn start(shared: &Arc<Shared>) -> Self {
+    pub(super) fn start(handle: Handle) -> Self {
         let (ended, end) = mpsc::channel();
-        let shared = Arc::clone(shared);
         let watch = move || {
             let begun = Instant::now();
             while end.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-                let names = shared.recordings.unfinished();
+                let names = handle.shared().recordings.unfinished();
                 let awaited = if names.is_empty() {
                     "sources that do not end".to_owned()
                 } else {

@@ -1,4 +1,4 @@
-//! Why a server, or a stream, is refused.
+//! Why an engine is refused.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use crate::{
     queue::BuildError,
 };
 
-/// Why a server cannot be made or started.
+/// Why an engine cannot be made or started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ServerError {
+pub enum EngineError {
     /// A frame of that length does not exist at that rate.
     #[error("cannot cut the stream into blocks")]
     Format(#[from] FormatError),
@@ -47,4 +47,7 @@ pub enum ServerError {
     /// A call that the mixer thread needs was refused.
     #[error("cannot start the mixer thread")]
     Mixer(#[source] io::Error),
+    /// A feeder thread was refused.
+    #[error("cannot start --ingest-threads; ask for fewer")]
+    Feeders(#[source] io::Error),
 }

@@ -4,24 +4,77 @@
 //! atomics.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{Admitted, Busy, Settings, Status, admitted::Asked, shared::Shared};
+use super::{
+    Admitted, Busy, Clock, Settings, Status, Stop, admitted::Asked, mixer_stats::MixerStats,
+    recordings::Recordings, streams::Streams,
+};
 use crate::{
     audio::{Gain, MixClock},
     ledger::{Listener, StreamState},
     mixer::{self, Command, Monitor, MonitorKind},
-    net::Tuning,
+    net::{Admission, Tuner, Tuning},
     output::{RtpProgress, RtpSent, RtpTarget},
     queue::{LeaseId, PoolStats, Producer},
+    source::Intake,
 };
 
 /// A running server. Clones are of the same one, and cheap. It may outlive the server: then commands
 /// do nothing, and figures stand still.
 #[derive(Debug, Clone)]
 pub struct Handle(Arc<Shared>);
+
+/// All that a handle reaches. It is whole before there is a handle.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) streams: Arc<Streams>,
+    pub(super) mixer_stats: Arc<MixerStats>,
+    pub(super) recordings: Recordings,
+    /// In the order of the settings.
+    pub(super) rtp_out: Vec<RtpProgress>,
+    pub(super) sdp: Vec<String>,
+    pub(super) stop: Stop,
+    pub(super) settings: Settings,
+    /// None if the ticks follow the streams.
+    pub(super) clock: Option<MixClock>,
+    /// Time to build the pool and to open the outputs.
+    pub(super) startup: Duration,
+    /// The way to the feeder threads, if they take further streams.
+    pub(super) intake: Option<Intake>,
+    /// Of all that is listened on.
+    pub(super) listeners: Mutex<Vec<Arc<Listener>>>,
+    /// The same, to be changed.
+    pub(super) tuners: Mutex<Vec<Tuner>>,
+}
+
+impl Shared {
+    /// Without the pool's figures: they would hold its mutex while the mixer may have a ring to return.
+    pub(super) fn status(&self) -> Status {
+        self.mixer_stats
+            .status(self.streams.register.lock().total())
+    }
+
+    pub(super) fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tuners(&self) -> MutexGuard<'_, Vec<Tuner>> {
+        self.tuners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From tick to tick.
+    pub(super) fn period(&self) -> Duration {
+        match self.settings.clock {
+            Clock::Live { speed, .. } => self.settings.ptime.div_f64(speed),
+            Clock::Offline => self.settings.ptime,
+        }
+    }
+}
 
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -39,32 +92,52 @@ impl Handle {
 
     /// Samples per channel of a frame and of a block.
     pub fn block_samples(&self) -> usize {
-        self.0.mixing.block_samples
+        self.0.streams.mixing.block_samples
     }
 
     /// The clock that the mix follows; none if it follows its streams.
     pub fn clock(&self) -> Option<MixClock> {
-        self.0.clock.get().copied()
+        self.0.clock
     }
 
     /// When the server began.
     pub fn begun(&self) -> Instant {
-        self.0.begun
+        self.0.streams.begun
     }
 
     /// The same, as calendars have it.
     pub fn begun_at(&self) -> SystemTime {
-        self.0.begun_at
+        self.0.streams.begun_at
     }
 
     /// Since the server began.
     pub fn uptime(&self) -> Duration {
-        self.0.begun.elapsed()
+        self.0.streams.begun.elapsed()
     }
 
-    /// Whether the mixer has come to its end.
+    /// Ticks run so far. Costs one load.
+    pub fn ticks(&self) -> u64 {
+        self.0.mixer_stats.ticks()
+    }
+
+    /// Ends the engine at its next tick; its clones may be kept by any thread.
+    pub fn stop(&self) -> &Stop {
+        &self.0.stop
+    }
+
+    /// Whether the mixer has come to its end: all its ticks run, all streams ended, or stopped.
     pub fn is_done(&self) -> bool {
         self.0.mixer_stats.is_done()
+    }
+
+    /// Waits until the mixer has come to its end, but no longer than `timeout`.
+    pub fn wait(&self, timeout: Duration) {
+        self.0.mixer_stats.wait_done(timeout);
+    }
+
+    /// Admits streams while the mixer runs, for sources that find theirs at run time.
+    pub fn admission(&self) -> Arc<dyn Admission> {
+        Arc::<Streams>::clone(&self.0.streams)
     }
 
     /// How the server is. Looks at the account of every stream that runs.
@@ -74,7 +147,7 @@ impl Handle {
 
     /// The gain of streams that bring none of their own, from now on. Those that run keep theirs.
     pub fn set_default_gain(&self, gain: Gain) {
-        self.0.set_gain(gain);
+        self.0.streams.set_gain(gain);
     }
 
     /// Changes all listeners: their threads follow at their next tick.
@@ -86,30 +159,35 @@ impl Handle {
 
     /// The streams that run, in the order of their admission. Takes a mutex, and allocates.
     pub fn running(&self) -> Vec<Arc<Admitted>> {
-        self.0.register.lock().running().to_vec()
+        self.0.streams.register.lock().running().to_vec()
     }
 
     /// The streams that ended, the latest first, but no more than so many. Takes a mutex, and
     /// allocates.
     pub fn ended(&self, max: usize) -> Vec<Arc<Admitted>> {
-        let mut register = self.0.register.lock();
+        let mut register = self.0.streams.register.lock();
         register.ended().rev().take(max).cloned().collect()
     }
 
     /// Streams that ended, kept or not. Takes a mutex.
     pub fn ended_count(&self) -> u64 {
-        self.0.register.lock().ended_count()
+        self.0.streams.register.lock().ended_count()
     }
 
     /// The latest stream of this name, if it runs or is still kept.
     pub fn stream(&self, id: &str) -> Option<Arc<Admitted>> {
-        self.0.register.lock().find(id)
+        self.0.streams.register.lock().find(id)
     }
 
     /// The accounts of what is listened on: what came there and became no stream. Takes a mutex, and
     /// allocates.
     pub fn listeners(&self) -> Vec<Arc<Listener>> {
         self.0.listeners().clone()
+    }
+
+    /// The session description (SDP, RFC 8866) that receivers of the mix by RTP need, for each target.
+    pub fn sdp(&self) -> &[String] {
+        &self.0.sdp
     }
 
     /// What became so far of the mix that goes out by RTP, for each target.
@@ -120,17 +198,17 @@ impl Handle {
 
     /// Streams there were.
     pub fn streams_count(&self) -> u64 {
-        self.0.register.lock().count()
+        self.0.streams.register.lock().count()
     }
 
     /// The pool's figures. Takes the pool's mutex and looks at every ring: not for every tick.
     pub fn pool_stats(&self) -> PoolStats {
-        self.0.pool.stats()
+        self.0.streams.pool.stats()
     }
 
     /// What the mixer was made for.
     pub fn mixing(&self) -> &mixer::Settings {
-        &self.0.mixing
+        &self.0.streams.mixing
     }
 
     /// Has each block of the mix sent into this ring, a frame each.
@@ -138,7 +216,7 @@ impl Handle {
     /// # Errors
     /// [`Busy`].
     pub fn tap(&self, producer: Producer) -> Result<(), Busy> {
-        self.0.commands.steer(Command::Tap(producer))
+        self.0.streams.commands.steer(Command::Tap(producer))
     }
 
     /// Changes a stream in the mix, from the next tick on. Nothing comes of it if the stream has ended.
@@ -147,7 +225,7 @@ impl Handle {
     /// [`Busy`]; then some of the change may be done.
     pub fn set(&self, stream: &Admitted, change: Change) -> Result<(), Busy> {
         let lease = stream.lease;
-        let commands = &self.0.commands;
+        let commands = &self.0.streams.commands;
         if let Some(gain) = change.gain {
             commands.steer(Command::SetGain(lease, gain))?;
         }
@@ -172,6 +250,7 @@ impl Handle {
             if asked.take() {
                 let command = switch.command(stream.lease, false);
                 self.0
+                    .streams
                     .commands
                     .steer(command)
                     .inspect_err(|Busy| asked.note())?;
@@ -186,7 +265,7 @@ impl Handle {
     /// # Errors
     /// [`Busy`]; then nothing is done.
     pub fn end(&self, stream: &Admitted) -> Result<(), Busy> {
-        self.0.commands.steer(Command::End(stream.lease))?;
+        self.0.streams.commands.steer(Command::End(stream.lease))?;
         stream.account().advance(StreamState::Ending);
         Ok(())
     }
@@ -198,6 +277,7 @@ impl Handle {
     /// [`Busy`].
     pub fn monitor(&self, stream: &Admitted, monitor: Monitor) -> Result<(), Busy> {
         self.0
+            .streams
             .commands
             .steer(Command::Monitor(stream.lease, monitor))
     }
@@ -208,6 +288,7 @@ impl Handle {
     /// [`Busy`].
     pub fn unmonitor(&self, stream: &Admitted, kind: MonitorKind) -> Result<(), Busy> {
         self.0
+            .streams
             .commands
             .steer(Command::Unmonitor(stream.lease, kind))
     }

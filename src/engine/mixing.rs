@@ -123,6 +123,7 @@ pub(super) fn spawn(
     let thread = thread::Builder::new()
         .name("mixer".to_owned())
         .spawn(move || {
+            let _done = Done(Arc::clone(&mixing.mixer_stats));
             let granted = realtime.claim();
             mixing.rests = granted.report.scheduler == Scheduler::Fifo;
             // The caller waits for it.
@@ -151,6 +152,15 @@ pub(super) struct Spawned {
     /// The clock that it follows; none if it follows its streams.
     pub(super) clock: Option<MixClock>,
     pub(super) granted: Granted,
+}
+
+/// Says at the thread's end, though it panics, that no tick follows.
+struct Done(Arc<MixerStats>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.done();
+    }
 }
 
 struct Mixing {
@@ -299,7 +309,6 @@ impl Mixing {
                 .map(|time| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000))
                 .sum()
         });
-        self.mixer_stats.done();
         let end = MixerEnd {
             mixer: self.mixer,
             commands: self.commands,

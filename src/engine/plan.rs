@@ -254,7 +254,7 @@ impl Handle {
             playout: tuner.map_or_else(PlayoutSettings::default, |tuner| tuner.tuning().playout),
         };
         let prefaulted = prefault || huge_pages;
-        let took = shared.startup.get().map(|took| took.as_nanos() as u64);
+        let took = Some(shared.startup.as_nanos() as u64);
         let cost = Cost {
             startup_ns: took.filter(|_| !prefaulted),
             prefault_startup_ns: took.filter(|_| prefaulted),

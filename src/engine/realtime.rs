@@ -35,7 +35,7 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id, thread_schedule_policy_param,
 };
 
-use super::ServerError;
+use super::EngineError;
 use crate::queue::Host;
 
 /// Priorities that `SCHED_FIFO` knows.
@@ -124,21 +124,21 @@ pub(super) struct Granted {
 impl Realtime {
     /// Whether there can be such a priority and such a CPU: errors come before a
     /// pool is built or a file is opened.
-    pub(super) fn check(&self) -> Result<(), ServerError> {
+    pub(super) fn check(&self) -> Result<(), EngineError> {
         if let Some(cpu) = self.mixer_cpu {
             // On a thread of its own, which ends with its binding: only the kernel knows the cpuset.
             let probe = thread::Builder::new().spawn(move || bind(cpu));
-            let bound = probe.map_err(ServerError::Mixer)?.join();
+            let bound = probe.map_err(EngineError::Mixer)?.join();
             bound.expect("binding a thread does not panic")?;
         }
         Ok(())
     }
 
     /// Whether the kernel knows such a priority.
-    pub(super) fn check_priority(&self) -> Result<(), ServerError> {
+    pub(super) fn check_priority(&self) -> Result<(), EngineError> {
         match self.priority {
             Some(priority) if !PRIORITIES.contains(&priority) => {
-                Err(ServerError::RealtimePriority(priority))
+                Err(EngineError::RealtimePriority(priority))
             }
             _ => Ok(()),
         }

@@ -12,7 +12,7 @@ use std::{
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::{Folder, FolderError, Handle, ServerError, Settings};
+use super::{EngineError, Folder, FolderError, Handle, Settings};
 use crate::{
     audio::Format,
     output::{
@@ -160,7 +160,7 @@ impl Recordings {
     pub(super) fn start(
         settings: &Settings,
         block_samples: usize,
-    ) -> Result<(Self, RecordingQueues), ServerError> {
+    ) -> Result<(Self, RecordingQueues), EngineError> {
         let folder = settings
             .recordings
             .as_deref()

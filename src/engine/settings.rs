@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Realtime, ServerError};
+use super::{EngineError, Realtime};
 use crate::{
     audio::{Format, FormatError, Gain, frame::frame_bytes},
     config::Config,
@@ -32,6 +32,8 @@ pub struct Settings {
     pub limiting: Limiting,
     /// What the ticks follow.
     pub clock: Clock,
+    /// Threads that feed sources.
+    pub ingest_threads: usize,
     /// Where the mix is written, if anywhere; `-` is the standard output.
     pub record: Option<PathBuf>,
     /// Whether a regular file that exists there is overwritten; otherwise the start fails.
@@ -85,6 +87,7 @@ impl TryFrom<&Config> for Settings {
                 playout_delay: playout.playout_delay.of_first_frame(),
                 ticks: run.duration.map(|duration| ticks_of(duration, mix.ptime)),
             },
+            ingest_threads: run.ingest_threads,
             record: output.record.clone(),
             overwrite: output.overwrite,
             recordings: output.recordings.clone(),
@@ -109,14 +112,14 @@ impl Settings {
     /// arithmetic.
     ///
     /// # Errors
-    /// [`ServerError::Format`], [`ServerError::Pool`], [`ServerError::FrameTooLarge`] and
-    /// [`ServerError::RealtimePriority`].
-    pub fn check(&self) -> Result<usize, ServerError> {
+    /// [`EngineError::Format`], [`EngineError::Pool`], [`EngineError::FrameTooLarge`] and
+    /// [`EngineError::RealtimePriority`].
+    pub fn check(&self) -> Result<usize, EngineError> {
         let block_samples = self.format.block_samples(self.ptime)?;
         let frame_bytes = frame_bytes(block_samples * usize::from(self.format.channels()));
         let plan = PoolPlan::new(self.streams_max, self.ring_bytes)?;
         if plan.messages_per_ring(frame_bytes) == 0 {
-            return Err(ServerError::FrameTooLarge {
+            return Err(EngineError::FrameTooLarge {
                 frame_bytes,
                 ring_bytes: self.ring_bytes,
             });

@@ -7,7 +7,7 @@
 use rtrb::{Consumer, Producer};
 
 use super::{
-    ServerError, Settings,
+    EngineError, Settings,
     recordings::{Order, RECORDINGS_MAX},
 };
 use crate::{
@@ -43,7 +43,7 @@ impl Sinks {
         block_samples: usize,
         orders: Consumer<Order>,
         returned: Producer<RecordingInput>,
-    ) -> Result<Self, ServerError> {
+    ) -> Result<Self, EngineError> {
         let rtp = settings
             .rtp_out
             .iter()

@@ -2,12 +2,12 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::{Admitted, FolderError, Handle, shared::Shared};
+use super::{Admitted, FolderError, Handle, handle::Shared};
 use crate::{
     audio::Gain,
     net::Refused,
     source::{
-        Feed, FeedersEnded, Imperfection, Intake, Limited, Looped, Schedule, Source, SourceError,
+        Feed, FeedersEnded, Imperfection, Limited, Looped, Schedule, Source, SourceError,
         Synthetic, Waveform,
     },
     wire::id::{ID_BYTES_MAX, is_id},
@@ -105,12 +105,6 @@ impl Handle {
 }
 
 impl Shared {
-    /// Takes the way to the threads that feed streams, once.
-    pub(super) fn feed_by(&self, intake: &Intake) {
-        // Those that came first stay: a server has one set of them.
-        let _ = self.intake.set(intake.clone());
-    }
-
     fn start_source(
         &self,
         spec: &SourceSpec,
@@ -120,10 +114,10 @@ impl Shared {
         if !is_id(id) {
             return Err(StartError::Id);
         }
-        let intake = self.intake.get().ok_or(FeedersEnded)?;
+        let intake = self.intake.as_ref().ok_or(FeedersEnded)?;
         let (source, from) = self.source(spec)?;
-        let gain = gain.unwrap_or_else(|| self.gain());
-        let (stream, admitted) = self.open_known(id, &from, gain)?;
+        let gain = gain.unwrap_or_else(|| self.streams.gain());
+        let (stream, admitted) = self.streams.open(id, &from, gain)?;
         let period = self.period();
         let schedule = Schedule::new(period, Duration::ZERO, Imperfection::default(), 0);
         intake.take(Feed::new(stream, source), schedule)?;

@@ -7,7 +7,7 @@
 mod live;
 
 use std::{
-    io,
+    fmt, io,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -39,6 +39,14 @@ const UNPACED_PAUSE: Duration = Duration::from_micros(200);
 pub struct Feed {
     stream: Stream,
     source: Box<dyn Source>,
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A source that failed, and the stream that it fed.
@@ -144,29 +152,19 @@ impl Intake {
 }
 
 impl Feeders {
-    /// Starts threads that give each stream's frames at the times of its schedule, and drop what
-    /// finds its ring full. They end with their streams.
-    ///
-    /// # Errors
-    /// The kernel's reason, if a thread cannot be started.
-    pub fn live(feeds: Vec<(Feed, Schedule)>, threads: usize) -> io::Result<Self> {
-        let threads = threads.clamp(1, feeds.len().max(1));
-        let hands = deal(feeds, threads).into_iter().map(Hand::new).collect();
-        Self::spawn(hands, None, live::run)
-    }
-
-    /// The same, but they take in further streams, though they begin with none, and end when they are
+    /// Starts threads that publish each stream's frames at the times of its schedule, and drop what finds its
+    /// ring full. They take further streams, though they begin with none, and end when they are
     /// [joined](Self::join).
     ///
     /// # Errors
     /// The kernel's reason, if a thread cannot be started.
-    pub fn serving(feeds: Vec<(Feed, Schedule)>, threads: usize) -> io::Result<Self> {
+    pub fn live(feeds: Vec<(Feed, Schedule)>, threads: usize) -> io::Result<Self> {
         let (hands, intake_threads): (Vec<_>, Vec<_>) = deal(feeds, threads.max(1))
             .into_iter()
             .map(|feeds| {
                 let fed = Arc::new(AtomicUsize::new(feeds.len()));
                 let (sender, coming) = mpsc::channel();
-                let hand = Hand::serving(feeds, coming, Arc::clone(&fed));
+                let hand = Hand::new(feeds, coming, Arc::clone(&fed));
                 (hand, FeedThread { sender, fed })
             })
             .unzip();
@@ -212,11 +210,6 @@ impl Feeders {
     /// Takes further streams, if these threads take any.
     pub(crate) fn intake(&self) -> Option<&Intake> {
         self.intake.as_ref()
-    }
-
-    /// Whether every source has ended; never of threads that [serve](Self::serving).
-    pub fn are_done(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
     }
 
     /// Stops the threads, closes their rings, and returns the errors of their sources.

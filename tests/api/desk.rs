@@ -12,9 +12,9 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings, Tokens},
-    engine::{Clock, Report, Running, Server, Settings, Stop},
+    engine::{Clock, Engine, Report, Running, Settings, Stop},
     net::StreamRequest,
-    source::{Feed, Feeders, Imperfection, Schedule, Synthetic, Waveform},
+    source::{Feed, Imperfection, Schedule, Synthetic, Waveform},
     stream::Stream,
 };
 use tempfile::TempDir;
@@ -47,7 +47,6 @@ pub enum Kind {
 /// `song.wav`, a second of samples.
 pub struct Desk {
     running: Running,
-    feeders: Feeders,
     control: Control,
     pub stop: Stop,
     pub folder: TempDir,
@@ -91,7 +90,7 @@ impl Desk {
         fs::create_dir(&recordings).unwrap();
         write_song(&recordings.join("song.wav"));
         let format = Format::new(8_000, 1).unwrap();
-        let server = Server::new(Settings {
+        let mut engine = Engine::new(Settings {
             format,
             ptime: PTIME,
             streams_max: SLOTS,
@@ -115,17 +114,14 @@ impl Desk {
             Kind::Fast(_) => &[][..],
             _ => &signals,
         };
-        let feeds = signals.iter().map(|&(id, waveform, hz)| {
+        for &(id, waveform, hz) in signals {
             let source = Synthetic::new(format, waveform, 1, hz, -30.0);
-            let stream: Stream = server.open(id, "synthetic", Gain::UNITY).unwrap();
+            let stream = engine.open(id, "synthetic", Gain::UNITY).unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
-            (Feed::new(stream, Box::new(source)), schedule)
-        });
-        let feeds = feeds.collect();
-        let stop = server.stop_handle();
-        let running = server.start().unwrap();
-        let feeders = Feeders::serving(feeds, 1).unwrap();
-        running.feed_by(&feeders);
+            engine.feed(Feed::new(stream, Box::new(source)), schedule);
+        }
+        let stop = engine.stop().clone();
+        let running = engine.start().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let control = Control::start(listener, control, running.handle()).unwrap();
         let mut client = Client::new(control.local_addr());
@@ -137,7 +133,6 @@ impl Desk {
         client.description = Arc::new(reader.get("/api/v1/openapi.json").ok(200));
         Self {
             running,
-            feeders,
             control,
             stop,
             folder,
@@ -155,11 +150,11 @@ impl Desk {
             source: 0,
             output: None,
         };
-        self.running.admission().admit(request).unwrap()
+        self.running.handle().admission().admit(request).unwrap()
     }
 
     pub fn close(self) -> Report {
-        let report = self.running.finish(self.feeders);
+        let report = self.running.finish();
         self.control.join();
         report
     }

@@ -9,15 +9,16 @@ use std::{
 
 use mixpool::{
     audio::{Format, Gain},
-    engine::{Clock, Report, Server, Settings},
+    engine::{Clock, Engine, Report, Settings},
     mixer::Limiting,
-    source::{Feed, Feeders, Looped, Source as _, WavSource},
+    source::{Feed, Imperfection, Looped, Schedule, Source as _, WavSource},
 };
 use tempfile::TempDir;
 
 use crate::rig::reference;
 
 const BLOCK: usize = 160;
+const PTIME: Duration = Duration::from_millis(20);
 
 /// One replay: which files, how often, and what must not matter.
 #[derive(Clone, Copy)]
@@ -71,30 +72,31 @@ impl Replay {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("mix.wav");
         let paths = self.paths();
-        let server = Server::new(Settings {
+        let mut engine = Engine::new(Settings {
             format: self.format(),
             streams_max: paths.len(),
             ring_bytes: self.ring_bytes,
             limiting: self.limiting,
             clock: Clock::Offline,
+            ingest_threads: self.threads,
             record: Some(path.clone()),
             ..Settings::default()
         })
         .unwrap();
-        let feed = |(index, path): (usize, &PathBuf)| {
-            let stream = server
+        let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 0);
+        for (index, path) in paths.iter().enumerate() {
+            let stream = engine
                 .open(&format!("{index}"), "test", Gain::UNITY)
                 .unwrap();
             let source = Looped::open(path, self.format(), self.plays).unwrap();
-            Feed::new(stream, Box::new(source))
-        };
-        let feeds = paths.iter().enumerate().map(feed).collect();
-        let running = server.start().unwrap();
-        let feeders = Feeders::unpaced(feeds, self.threads).unwrap();
-        while !running.is_done() {
-            running.wait(Duration::from_secs(60));
+            engine.feed(Feed::new(stream, Box::new(source)), schedule.clone());
         }
-        let report = running.finish(feeders);
+        let running = engine.start().unwrap();
+        let handle = running.handle();
+        while !handle.is_done() {
+            handle.wait(Duration::from_secs(60));
+        }
+        let report = running.finish();
         (fs::read(path).unwrap(), report)
     }
 

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use mixpool::{
     audio::FrameKind,
-    engine::{Clock, Server, Settings},
+    engine::{Clock, Engine, Settings},
     mixer::Limiting,
     net::StreamRequest,
-    source::Feeders,
 };
 
 use crate::patience::wait_until;
 
 #[test]
 fn samples_published_after_the_last_tick_stay_in_the_ring() {
-    let server = Server::new(Settings {
+    let engine = Engine::new(Settings {
         streams_max: 2,
         ring_bytes: 1 << 16,
         limiting: Limiting::Saturate,
@@ -26,13 +25,13 @@ fn samples_published_after_the_last_tick_stay_in_the_ring() {
         ..Settings::default()
     })
     .unwrap();
-    let stop = server.stop_handle();
-    let running = server.start().unwrap();
+    let stop = engine.stop().clone();
+    let running = engine.start().unwrap();
     let handle = running.handle();
     stop.request();
     wait_until("it ends", || handle.is_done());
     // A network's thread has not heard of the end.
-    let mut stream = running
+    let mut stream = handle
         .admission()
         .admit(StreamRequest {
             id: "late".to_owned(),
@@ -47,7 +46,7 @@ fn samples_published_after_the_last_tick_stay_in_the_ring() {
         stream.place(160 * block, FrameKind::Audio, &[7; 160]);
     }
     drop(stream);
-    let report = running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    let report = running.finish();
     assert_eq!(report.ledger_imbalances, 0);
     let [late] = &report.streams[..] else {
         panic!("one stream came: {:?}", report.streams)

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, net::UdpSocket, path::Path, time::Duration};
 use exposition::Exposition;
 use mixpool::{
     audio::Gain,
-    engine::{Server, Settings},
+    engine::{Engine, Settings},
     ledger::{Entry, Metric, NetworkEntry, Term},
     net::{
         Limits, Listening as _, StreamRequest,
@@ -22,15 +22,15 @@ use serde_json::Value;
 
 use crate::offer::offer;
 
-fn server(streams_max: usize, speed: f64) -> Server {
-    Server::new(settings(streams_max, speed)).unwrap()
+fn engine(streams_max: usize, speed: f64) -> Engine {
+    Engine::new(settings(streams_max, speed)).unwrap()
 }
 
 #[test]
 fn a_scrape_is_of_the_text_format_0_0_4() {
-    let server = server(4, 1.0);
-    let _streams = ["a", "b"].map(|id| server.open(id, "test", Gain::UNITY).unwrap());
-    let place = Place::start(server, 10);
+    let engine = engine(4, 1.0);
+    let _streams = ["a", "b"].map(|id| engine.open(id, "test", Gain::UNITY).unwrap());
+    let place = Place::start(engine, 10);
     let (head, text) = place.get("/metrics");
     assert!(
         head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
@@ -53,9 +53,9 @@ fn any_id_is_a_label() {
         "{a=\"b\"} 1",
         "\\n",
     ];
-    let server = server(8, 1.0);
-    let _streams = ids.map(|id| server.open(id, "from \"me\"\\", Gain::UNITY).unwrap());
-    let place = Place::start(server, 10);
+    let engine = engine(8, 1.0);
+    let _streams = ids.map(|id| engine.open(id, "from \"me\"\\", Gain::UNITY).unwrap());
+    let place = Place::start(engine, 10);
     let scrape = place.scrape();
     let lines = scrape.lines("mixpool_stream_info");
     assert_eq!(lines.len(), ids.len());
@@ -73,15 +73,15 @@ fn any_id_is_a_label() {
 
 #[test]
 fn the_earliest_streams_keep_their_series_until_they_end() {
-    let server = server(1000, 1.0);
+    let engine = engine(1000, 1.0);
     let mut streams: Vec<_> = (0..1000)
         .map(|id| {
-            server
+            engine
                 .open(&format!("stream-{id}"), "test", Gain::UNITY)
                 .unwrap()
         })
         .collect();
-    let place = Place::start(server, 3);
+    let place = Place::start(engine, 3);
     let ids = |scrape: &Exposition| -> Vec<String> {
         let lines = scrape.lines("mixpool_stream_info");
         lines
@@ -113,10 +113,10 @@ fn the_earliest_streams_keep_their_series_until_they_end() {
 
 #[test]
 fn without_series_for_streams_the_totals_are_there_all_the_same() {
-    let server = server(2, 50.0);
-    let mut stream = server.open("a", "test", Gain::UNITY).unwrap();
+    let engine = engine(2, 50.0);
+    let mut stream = engine.open("a", "test", Gain::UNITY).unwrap();
     offer(&mut stream, 5);
-    let place = Place::start(server, 0);
+    let place = Place::start(engine, 0);
     let scrape =
         place.scrape_until(|scrape| scrape.value("mixpool_offered_samples_total", &[]) >= 800.0);
     let labelled = scrape.0.values().flat_map(|family| &family.lines);
@@ -144,8 +144,8 @@ fn counters(exposition: &Exposition) -> Vec<(String, f64)> {
 
 #[test]
 fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
-    let server = server(8, 20.0);
-    let place = Place::start(server, 100);
+    let engine = engine(8, 20.0);
+    let place = Place::start(engine, 100);
     let admit = |id: usize| {
         let request = StreamRequest {
             id: format!("stream-{id}"),
@@ -155,7 +155,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
             source: id as u32,
             output: None,
         };
-        place.running.admission().admit(request).unwrap()
+        place.running.handle().admission().admit(request).unwrap()
     };
     let mut last = counters(&place.scrape());
     for round in 0..40 {
@@ -204,12 +204,12 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
 #[test]
 fn recordings_are_told_as_they_run_and_when_they_fail() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::new(Settings {
+    let engine = Engine::new(Settings {
         record: Some("/dev/full".into()),
         recordings: Some(dir.path().to_owned()),
         ..settings(1, 50.0)
     });
-    let place = Place::start(server.unwrap(), 0);
+    let place = Place::start(engine.unwrap(), 0);
     place.handle.start_recording("a.wav").unwrap();
     let scrape = place.scrape_until(|scrape| {
         scrape.value("mixpool_failed_recordings_total", &[]) > 0.5
@@ -263,13 +263,14 @@ fn rtp_settings() -> RtpSettings {
 fn network_traffic_is_counted_by_address_and_reason() {
     let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = sink.local_addr().unwrap();
-    let server = Server::new(Settings {
+    let engine = Engine::new(Settings {
         rtp_out: vec![to.to_string().parse().unwrap()],
         ..settings(4, 1.0)
     });
-    let mut place = Place::start(server.unwrap(), 10);
-    let clock = place.running.clock().unwrap();
-    let listener = RtpListener::start(rtp_settings(), clock, &place.running.admission()).unwrap();
+    let mut place = Place::start(engine.unwrap(), 10);
+    let clock = place.running.handle().clock().unwrap();
+    let listener =
+        RtpListener::start(rtp_settings(), clock, &place.running.handle().admission()).unwrap();
     let name = listener.accounts()[0].name().to_owned();
     place.running.keep(Box::new(listener));
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -347,7 +348,7 @@ fn network_traffic_is_counted_by_address_and_reason() {
 
 #[test]
 fn answers_are_counted_by_their_class() {
-    let place = Place::start(server(1, 1.0), 0);
+    let place = Place::start(engine(1, 1.0), 0);
     for _ in 0..3 {
         assert!(place.get("/nothing").0.starts_with("http/1.1 404"));
     }
@@ -376,7 +377,7 @@ fn doc(name: &str) -> String {
 
 #[test]
 fn the_docs_list_each_metric_with_its_type_and_unit() {
-    let place = Place::start(server(1, 1.0), 0);
+    let place = Place::start(engine(1, 1.0), 0);
     let scrape = place.scrape();
     place.end();
     let written: BTreeSet<(String, String)> = scrape
@@ -450,7 +451,7 @@ fn each_term_of_the_tables_is_in_every_place() {
             }
         }
     }
-    let place = Place::start(server(1, 1.0), 1);
+    let place = Place::start(engine(1, 1.0), 1);
     let request = StreamRequest {
         id: "a".to_owned(),
         label: None,
@@ -459,7 +460,7 @@ fn each_term_of_the_tables_is_in_every_place() {
         source: 7,
         output: None,
     };
-    let _stream = place.running.admission().admit(request).unwrap();
+    let _stream = place.running.handle().admission().admit(request).unwrap();
     let scrape = place.scrape_until(|scrape| !scrape.lines("mixpool_stream_info").is_empty());
     let (_, detail) = place.get("/api/v1/streams/a");
     let detail: Value = serde_json::from_str(&detail).unwrap();
@@ -483,7 +484,7 @@ fn each_term_of_the_tables_is_in_every_place() {
 
 #[test]
 fn the_dashboard_and_the_alerts_name_what_is_there() {
-    let place = Place::start(server(1, 1.0), 0);
+    let place = Place::start(engine(1, 1.0), 0);
     let scrape = place.scrape();
     place.end();
     let mut there: BTreeSet<String> = scrape.0.keys().cloned().collect();

@@ -5,11 +5,10 @@ use std::time::Duration;
 use mixpool::{
     audio::Format,
     engine::{
-        Clock, Server, Settings,
+        Clock, Engine, Settings,
         plan::{PlanAudio, PlanReport, PlanRequest},
     },
     queue::{Host, PoolPlan},
-    source::Feeders,
 };
 
 fn settings(streams_max: usize, prefault: bool) -> Settings {
@@ -40,7 +39,7 @@ fn a_running_server_is_planned_as_the_command_would_plan_it() {
         playout: mixpool::playout::PlayoutSettings::default(),
     };
     let planned = PlanReport::new(&request, &Host::detect());
-    let running = Server::new(settings).unwrap().start().unwrap();
+    let running = Engine::new(settings).unwrap().start().unwrap();
     let told = running.handle().plan();
     assert_eq!(told.streams, 500);
     assert_eq!(
@@ -60,7 +59,7 @@ fn a_running_server_is_planned_as_the_command_would_plan_it() {
     }
     // The start's cost is measured, not estimated.
     assert!(told.startup_ns.is_some() && told.prefault_startup_ns.is_none());
-    let report = running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    let report = running.finish();
     let told_ms = told.startup_ns.unwrap() as f64 / 1e6;
     assert!((told_ms - report.startup_ms).abs() < 0.001);
 }
@@ -68,7 +67,7 @@ fn a_running_server_is_planned_as_the_command_would_plan_it() {
 #[test]
 fn the_start_of_a_server_that_prefaults_is_told_as_such() {
     // A few rings, as the other test counts the mappings of this process.
-    let running = Server::new(settings(10, true)).unwrap().start().unwrap();
+    let running = Engine::new(settings(10, true)).unwrap().start().unwrap();
     let told = running.handle().plan();
     assert!(told.startup_ns.is_none() && told.prefault_startup_ns.is_some());
     let json = serde_json::to_value(&told).unwrap();
@@ -82,5 +81,5 @@ fn the_start_of_a_server_that_prefaults_is_told_as_such() {
     ] {
         assert!(!json[key].is_null(), "{key}");
     }
-    running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    running.finish();
 }

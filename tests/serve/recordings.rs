@@ -10,11 +10,11 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     engine::{
-        Clock, FolderError, Handle, RECORDINGS_MAX, RecordError, RecordingState, Running, Server,
+        Clock, Engine, FolderError, Handle, RECORDINGS_MAX, RecordError, RecordingState, Running,
         Settings,
     },
     output::RecordingPhase,
-    source::{Feed, Feeders, Imperfection, Schedule, Waveform, synthetic},
+    source::{Feed, Imperfection, Schedule, Waveform, synthetic},
 };
 
 use crate::{child::in_child, patience::wait_until};
@@ -43,10 +43,6 @@ fn settings(folder: &Path, speed: f64) -> Settings {
     }
 }
 
-fn nobody() -> Feeders {
-    Feeders::live(Vec::new(), 1).unwrap()
-}
-
 /// Until it holds: the server has a thread of its own.
 #[track_caller]
 fn until(holds: impl FnMut() -> bool) {
@@ -54,8 +50,8 @@ fn until(holds: impl FnMut() -> bool) {
 }
 
 fn ticks(running: &Running, count: u64) {
-    let before = running.ticks();
-    until(|| running.ticks() >= before + count);
+    let before = running.handle().ticks();
+    until(|| running.handle().ticks() >= before + count);
 }
 
 fn state(handle: &Handle, id: u64) -> RecordingState {
@@ -72,12 +68,12 @@ fn samples(path: &Path) -> Vec<i16> {
 fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole.wav");
-    let server = Server::new(Settings {
+    let mut engine = Engine::new(Settings {
         record: Some(whole.clone()),
         ..settings(dir.path(), 10.0)
     })
     .unwrap();
-    let stream = server.open("noise", "test", Gain::UNITY).unwrap();
+    let stream = engine.open("noise", "test", Gain::UNITY).unwrap();
     let source = synthetic::nth(format(), Some(Waveform::White), 7, 0, -20.0);
     let schedule = Schedule::new(
         PTIME.div_f64(10.0),
@@ -85,9 +81,8 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
         Imperfection::default(),
         1,
     );
-    let running = server.start().unwrap();
-    let feeds = vec![(Feed::new(stream, Box::new(source)), schedule)];
-    let feeders = Feeders::live(feeds, 1).unwrap();
+    engine.feed(Feed::new(stream, Box::new(source)), schedule);
+    let running = engine.start().unwrap();
     let handle = running.handle();
     ticks(&running, 20);
     // Two that overlap, and one that is never stopped.
@@ -114,7 +109,7 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
         ended,
         "nothing is added once it is done"
     );
-    let report = running.finish(feeders);
+    let report = running.finish();
     assert!(report.is_sound());
     let mix = samples(&whole);
     for (id, name) in [
@@ -165,7 +160,7 @@ fn the_configured_recording_can_be_stopped_alone() {
         record: Some(path.clone()),
         ..settings(dir.path(), 10.0)
     };
-    let running = Server::new(settings).unwrap().start().unwrap();
+    let running = Engine::new(settings).unwrap().start().unwrap();
     let handle = running.handle();
     ticks(&running, 10);
     assert_eq!(handle.recordings()[0].name, "mix.wav");
@@ -177,7 +172,7 @@ fn the_configured_recording_can_be_stopped_alone() {
         RecordingPhase::Done
     );
     ticks(&running, 10);
-    let report = running.finish(nobody());
+    let report = running.finish();
     assert_eq!(samples(&path).len() as u64, report.recorded_samples);
     assert!(report.recorded_samples + 10 * BLOCK as u64 <= report.ticks * BLOCK as u64);
     assert!(report.is_sound());
@@ -186,7 +181,7 @@ fn the_configured_recording_can_be_stopped_alone() {
 #[test]
 fn recordings_are_bounded_and_an_ended_one_frees_its_place() {
     let dir = tempfile::tempdir().unwrap();
-    let running = Server::new(settings(dir.path(), 10.0))
+    let running = Engine::new(settings(dir.path(), 10.0))
         .unwrap()
         .start()
         .unwrap();
@@ -211,7 +206,7 @@ fn recordings_are_bounded_and_an_ended_one_frees_its_place() {
         more = handle.start_recording("more.wav").ok();
         more.is_some()
     });
-    let report = running.finish(nobody());
+    let report = running.finish();
     assert_eq!(report.recordings.len(), RECORDINGS_MAX + 1);
     for recording in &report.recordings {
         let path = dir.path().join(&recording.name);
@@ -223,7 +218,7 @@ fn recordings_are_bounded_and_an_ended_one_frees_its_place() {
 fn an_impossible_recording_is_refused_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("there.wav"), "older").unwrap();
-    let running = Server::new(settings(dir.path(), 1.0))
+    let running = Engine::new(settings(dir.path(), 1.0))
         .unwrap()
         .start()
         .unwrap();
@@ -244,7 +239,7 @@ fn an_impossible_recording_is_refused_and_leaves_no_file() {
     let error = handle.stop_recording(7).unwrap_err();
     assert!(matches!(error, RecordError::NotFound { id: 7 }), "{error}");
     assert!(handle.recordings().is_empty());
-    assert!(running.finish(nobody()).recordings.is_empty());
+    assert!(running.finish().recordings.is_empty());
     let error = handle.start_recording("late.wav").unwrap_err();
     assert!(matches!(error, RecordError::Ended), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -257,15 +252,15 @@ fn without_a_folder_nothing_is_recorded_at_run_time() {
         recordings: None,
         ..settings(Path::new("/"), 1.0)
     };
-    let running = Server::new(settings).unwrap().start().unwrap();
+    let running = Engine::new(settings).unwrap().start().unwrap();
     let error = running.handle().start_recording("mix.wav").unwrap_err();
     assert!(error.to_string().contains("--recordings"), "{error}");
-    running.finish(nobody());
+    running.finish();
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_told_before_the_first_tick() {
-    let error = Server::new(settings(Path::new("/nonexistent"), 1.0)).unwrap_err();
+    let error = Engine::new(settings(Path::new("/nonexistent"), 1.0)).unwrap_err();
     assert!(error.to_string().contains("/nonexistent"), "{error}");
 }
 
@@ -283,7 +278,7 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
     }
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path(), 100.0);
-    let running = Server::new(settings).unwrap().start().unwrap();
+    let running = Engine::new(settings).unwrap().start().unwrap();
     let handle = running.handle();
     let failing = handle.start_recording("failing.wav").unwrap().id;
     until(|| state(&handle, failing).phase == RecordingPhase::Failed);
@@ -304,7 +299,7 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
             Err(error) => panic!("{error}"),
         });
     }
-    let report = running.finish(nobody());
+    let report = running.finish();
     assert!(!report.is_sound());
     let failed: Vec<_> = report
         .recordings
@@ -322,7 +317,7 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
 #[test]
 fn utc_in_a_name_is_the_time_at_run_time_too() {
     let dir = tempfile::tempdir().unwrap();
-    let running = Server::new(settings(dir.path(), 1.0))
+    let running = Engine::new(settings(dir.path(), 1.0))
         .unwrap()
         .start()
         .unwrap();
@@ -333,13 +328,13 @@ fn utc_in_a_name_is_the_time_at_run_time_too() {
         .name;
     assert_eq!(name.len(), "a-20261128T160000Z.wav".len(), "{name}");
     assert!(dir.path().join(&name).exists());
-    assert!(running.finish(nobody()).is_sound());
+    assert!(running.finish().is_sound());
 }
 
 #[test]
 fn a_recording_begun_at_run_time_is_seen_to_be_removed() {
     let dir = tempfile::tempdir().unwrap();
-    let running = Server::new(settings(dir.path(), 10.0))
+    let running = Engine::new(settings(dir.path(), 10.0))
         .unwrap()
         .start()
         .unwrap();
@@ -349,5 +344,5 @@ fn a_recording_begun_at_run_time_is_seen_to_be_removed() {
     until(|| state(&handle, id).phase == RecordingPhase::Failed);
     let error = state(&handle, id).error.unwrap();
     assert!(error.ends_with("the file was removed"), "{error}");
-    assert!(!running.finish(nobody()).is_sound());
+    assert!(!running.finish().is_sound());
 }

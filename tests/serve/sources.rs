@@ -9,9 +9,9 @@ use std::{
 
 use mixpool::{
     audio::Gain,
-    engine::{Clock, FolderError, Handle, Running, Server, Settings, SourceSpec, StartError},
+    engine::{Clock, Engine, FolderError, Handle, Running, Settings, SourceSpec, StartError},
     mixer::Limiting,
-    source::{Feeders, Waveform},
+    source::Waveform,
 };
 
 use crate::patience::wait_until;
@@ -19,8 +19,15 @@ use crate::patience::wait_until;
 const BLOCK: usize = 160;
 
 /// A server ten times as fast as time goes, that begins without a stream and records to `mix.wav`.
-fn serve(folder: &Path, streams_max: usize) -> (Running, Feeders) {
-    let settings = Settings {
+fn serve(folder: &Path, streams_max: usize) -> Running {
+    Engine::new(settings(folder, streams_max))
+        .unwrap()
+        .start()
+        .unwrap()
+}
+
+fn settings(folder: &Path, streams_max: usize) -> Settings {
+    Settings {
         streams_max,
         // Half a second of this machine's time may pass without a frame, and more without a tick.
         ring_bytes: 1 << 18,
@@ -33,11 +40,7 @@ fn serve(folder: &Path, streams_max: usize) -> (Running, Feeders) {
         record: Some(folder.join("mix.wav")),
         recordings: Some(folder.to_owned()),
         ..Settings::default()
-    };
-    let running = Server::new(settings).unwrap().start().unwrap();
-    let feeders = Feeders::serving(Vec::new(), 2).unwrap();
-    running.feed_by(&feeders);
-    (running, feeders)
+    }
 }
 
 /// Until it holds: the server has a thread of its own.
@@ -83,7 +86,7 @@ fn a_file_is_heard_as_it_is_and_its_stream_ends_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let speech = fixture("speech-count-8000-mono-s16.wav");
     fs::copy(&speech, dir.path().join("speech.wav")).unwrap();
-    let (running, feeders) = serve(dir.path(), 4);
+    let running = serve(dir.path(), 4);
     let handle = running.handle();
     let admitted = handle
         .start_source(&file("speech.wav", false), "desk", None)
@@ -93,7 +96,7 @@ fn a_file_is_heard_as_it_is_and_its_stream_ends_with_it() {
         ("desk", "file speech.wav")
     );
     until(|| ended(&handle, "desk"));
-    let report = running.finish(feeders);
+    let report = running.finish();
     assert!(report.is_sound());
     assert_eq!(report.totals.ledger.mixed, report.totals.ledger.offered);
     let (mix, speech) = (samples(&dir.path().join("mix.wav")), samples(&speech));
@@ -109,7 +112,7 @@ fn a_looped_file_begins_again_until_the_server_ends() {
         dir.path().join("tone.wav"),
     )
     .unwrap();
-    let (running, feeders) = serve(dir.path(), 4);
+    let running = serve(dir.path(), 4);
     let handle = running.handle();
     let admitted = handle
         .start_source(&file("tone.wav", true), "loop", Some(Gain::UNITY))
@@ -118,7 +121,7 @@ fn a_looped_file_begins_again_until_the_server_ends() {
     fs::remove_file(dir.path().join("tone.wav")).unwrap();
     until(|| admitted.account().read().mixed > 2 * tone.len() as u64);
     assert!(admitted.is_running());
-    assert!(running.finish(feeders).is_sound());
+    assert!(running.finish().is_sound());
     let mix = samples(&dir.path().join("mix.wav"));
     let twice = tone.repeat(2);
     assert!(mix.windows(twice.len()).any(|window| window == twice));
@@ -127,7 +130,7 @@ fn a_looped_file_begins_again_until_the_server_ends() {
 #[test]
 fn synthetic_streams_last_as_asked_and_names_are_numbered() {
     let dir = tempfile::tempdir().unwrap();
-    let (running, feeders) = serve(dir.path(), 4);
+    let running = serve(dir.path(), 4);
     let handle = running.handle();
     let second = Some(Duration::from_millis(1001));
     let ids: Vec<_> = [tone(second), tone(None), tone(second)]
@@ -138,7 +141,7 @@ fn synthetic_streams_last_as_asked_and_names_are_numbered() {
     assert_eq!(ids, ["tone", "tone~2", "tone~3"]);
     until(|| ended(&handle, "tone") && ended(&handle, "tone~3"));
     assert!(!ended(&handle, "tone~2"));
-    let report = running.finish(feeders);
+    let report = running.finish();
     for id in ["tone", "tone~3"] {
         let stream = report
             .streams
@@ -152,7 +155,7 @@ fn synthetic_streams_last_as_asked_and_names_are_numbered() {
 #[test]
 fn the_gain_of_a_source_is_its_own_or_the_servers() {
     let dir = tempfile::tempdir().unwrap();
-    let (running, feeders) = serve(dir.path(), 1);
+    let running = serve(dir.path(), 1);
     let quiet = Gain::from_db(-20.0).unwrap();
     let brief = tone(Some(Duration::from_millis(500)));
     let handle = running.handle();
@@ -161,7 +164,7 @@ fn the_gain_of_a_source_is_its_own_or_the_servers() {
         until(|| handle.start_source(&brief, "tone", gain).is_ok());
         until(|| handle.running().is_empty());
     }
-    running.finish(feeders);
+    running.finish();
     let mix = samples(&dir.path().join("mix.wav"));
     let peak = |part: &[i16]| {
         part.iter()
@@ -186,7 +189,7 @@ fn an_unplayable_source_is_refused_with_its_reason() {
         dir.path().join("link.wav"),
     )
     .unwrap();
-    let (running, feeders) = serve(dir.path(), 1);
+    let running = serve(dir.path(), 1);
     let handle = running.handle();
     let refused = |spec: &SourceSpec, id: &str| handle.start_source(spec, id, None).unwrap_err();
     for name in ["../secret.wav", "/etc/passwd", ".wav", "a/b.wav"] {
@@ -235,7 +238,7 @@ fn an_unplayable_source_is_refused_with_its_reason() {
     // The one ring is free all the same.
     handle.start_source(&tone(None), "x", None).unwrap();
     assert!(matches!(refused(&tone(None), "y"), StartError::Refused(_)));
-    running.finish(feeders);
+    running.finish();
     assert!(matches!(refused(&tone(None), "z"), StartError::Ended(_)));
 }
 
@@ -243,13 +246,13 @@ fn an_unplayable_source_is_refused_with_its_reason() {
 fn a_file_that_is_cut_short_plays_and_is_told_in_the_report() {
     let dir = tempfile::tempdir().unwrap();
     fs::copy(fixture("bad/truncated.wav"), dir.path().join("cut.wav")).unwrap();
-    let (running, feeders) = serve(dir.path(), 2);
+    let running = serve(dir.path(), 2);
     let handle = running.handle();
     handle
         .start_source(&file("cut.wav", true), "cut", None)
         .unwrap();
     until(|| ended(&handle, "cut"));
-    let report = running.finish(feeders);
+    let report = running.finish();
     assert!(!report.is_sound());
     assert_eq!(
         (report.source_errors.len(), report.source_errors_not_kept),
@@ -263,13 +266,19 @@ fn a_file_that_is_cut_short_plays_and_is_told_in_the_report() {
 #[test]
 fn a_server_whose_threads_take_in_nothing_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let (running, feeders) = serve(dir.path(), 1);
-    feeders.join();
+    let engine = Engine::new(Settings {
+        clock: Clock::Offline,
+        ..settings(dir.path(), 1)
+    })
+    .unwrap();
+    // An engine without a stream would have ended.
+    let _stream = engine.open("x", "test", Gain::UNITY).unwrap();
+    let running = engine.start().unwrap();
     let error = running
         .handle()
         .start_source(&tone(None), "x", None)
         .unwrap_err();
     assert!(matches!(error, StartError::Ended(_)), "{error}");
-    let report = running.finish(Feeders::live(Vec::new(), 1).unwrap());
+    let report = running.finish();
     assert_eq!(report.ticks * BLOCK as u64, report.recorded_samples);
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use mixpool::{
-    audio::{Format, Gain, frame::frame_bytes},
-    engine::{Clock, Realtime, Settings},
+    audio::{Format, frame::frame_bytes},
+    engine::{Clock, Settings},
     mixer::Limiting,
     queue::PoolPlan,
     source::Waveform,
@@ -119,20 +119,14 @@ impl Setup {
             ptime: self.ptime,
             streams_max: streams,
             ring_bytes: self.ring_bytes,
-            prefault: false,
-            huge_pages: false,
-            gain: Gain::UNITY,
             limiting: Limiting::Limiter,
             clock: Clock::Live {
                 speed: 1.0,
                 playout_delay: self.playout_delay,
                 ticks: None,
             },
-            record: None,
-            overwrite: false,
-            recordings: None,
-            rtp_out: Vec::new(),
-            realtime: Realtime::default(),
+            ingest_threads: self.ingest_threads,
+            ..Settings::default()
         }
     }
 

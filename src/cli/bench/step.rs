@@ -10,9 +10,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use mixpool::{
     audio::Gain,
-    engine::{Report, Running, Server, ServerError},
+    engine::{Engine, EngineError, Report, Running},
     queue::BuildError,
-    source::{Feed, Feeders, Imperfection, Schedule, synthetic},
+    source::{Feed, Imperfection, Schedule, synthetic},
 };
 
 use super::{Interrupt, fit, setup::Setup};
@@ -47,21 +47,15 @@ pub(super) fn run(setup: &Setup, streams: usize, interrupt: &Interrupt) -> Resul
     if let Some(limit) = fit::limit(setup, streams) {
         return Ok(Step::Refused(limit));
     }
-    let server = match Server::new(setup.settings(streams)) {
-        Ok(server) => server,
-        Err(ServerError::Pool(BuildError::Limit(limit))) => {
+    let mut engine = match Engine::new(setup.settings(streams)) {
+        Ok(engine) => engine,
+        Err(EngineError::Pool(BuildError::Limit(limit))) => {
             return Ok(Step::Refused(limit.to_string()));
         }
         Err(error) => return Err(error).context("cannot start the server"),
     };
-    let feeds = feeds(setup, &server, streams)?;
-    let running = server.start().context("cannot start the server")?;
-    let feeders = Feeders::live(feeds, setup.ingest_threads).with_context(|| {
-        format!(
-            "cannot start --ingest-threads {}; ask for fewer",
-            setup.ingest_threads
-        )
-    })?;
+    feed(setup, &mut engine, streams)?;
+    let running = engine.start().context("cannot start the server")?;
     let interrupted = interrupt.sleep(setup.lead());
     let (cpu, begun, mixed) = (CpuTimes::now(), Instant::now(), mixed(&running));
     let interrupted = interrupted || interrupt.sleep(setup.step);
@@ -71,7 +65,7 @@ pub(super) fn run(setup: &Setup, streams: usize, interrupt: &Interrupt) -> Resul
         self::mixed(&running) - mixed,
     );
     let resident_bytes = fit::resident_bytes().unwrap_or(0);
-    let report = running.finish(feeders);
+    let report = running.finish();
     if interrupted {
         return Ok(Step::Interrupted);
     }
@@ -86,7 +80,7 @@ pub(super) fn run(setup: &Setup, streams: usize, interrupt: &Interrupt) -> Resul
 
 /// Samples of all streams in the mix so far.
 fn mixed(running: &Running) -> u64 {
-    running.status().ledger.mixed
+    running.handle().status().ledger.mixed
 }
 
 /// The audio of each stream in `samples` of all streams.
@@ -97,19 +91,17 @@ fn played(setup: &Setup, streams: usize, samples: u64) -> Duration {
 
 /// The streams. They begin one after the other, so that their first frames do not fall on one tick, nor
 /// the pages that they fill next.
-fn feeds(setup: &Setup, server: &Server, streams: usize) -> Result<Vec<(Feed, Schedule)>> {
+fn feed(setup: &Setup, engine: &mut Engine, streams: usize) -> Result<()> {
     const SEED: u64 = 1;
     let level = synthetic::level_dbfs(streams);
-    (0..streams)
-        .map(|index| {
-            let stream =
-                server.open(&format!("bench-{:07}", index + 1), "synthetic", Gain::UNITY)?;
-            let source = synthetic::nth(setup.format, Some(setup.waveform), SEED, index, level);
-            let first = setup.ramp().mul_f64(index as f64 / streams as f64);
-            let schedule = Schedule::new(setup.ptime, first, Imperfection::default(), index as u64);
-            Ok((Feed::new(stream, Box::new(source)), schedule))
-        })
-        .collect()
+    for index in 0..streams {
+        let stream = engine.open(&format!("bench-{:07}", index + 1), "synthetic", Gain::UNITY)?;
+        let source = synthetic::nth(setup.format, Some(setup.waveform), SEED, index, level);
+        let first = setup.ramp().mul_f64(index as f64 / streams as f64);
+        let schedule = Schedule::new(setup.ptime, first, Imperfection::default(), index as u64);
+        engine.feed(Feed::new(stream, Box::new(source)), schedule);
+    }
+    Ok(())
 }
 
 /// Processor time so far.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use mixpool::{
     audio::{Format, Gain},
-    engine::{Server, SourceErrorReport},
+    engine::{Engine, SourceErrorReport},
     source::{Feed, Looped, Source as _, SourceError, wav},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -108,7 +108,7 @@ impl Opened {
         files: &[PathBuf],
         streams: usize,
         plays: u64,
-        server: &Server,
+        engine: &Engine,
         format: Format,
         gain: Gain,
     ) -> Result<Self> {
@@ -122,7 +122,7 @@ impl Opened {
             match open(path, format, plays) {
                 Ok(source) => {
                     let from = format!("file {}", path.display());
-                    let stream = server
+                    let stream = engine
                         .open(&id(path, turn), &from, gain)
                         .map_err(|refused| {
                             anyhow!(refused).context("the pool has a ring for each stream")

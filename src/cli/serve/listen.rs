@@ -54,7 +54,7 @@ pub(super) fn listen(
                 cname: format!("mixpool@{}", rtp.address.ip()),
             },
         };
-        let listener = RtpListener::start(settings, clock, &running.admission())?;
+        let listener = RtpListener::start(settings, clock, &running.handle().admission())?;
         keep(running, Box::new(listener));
     }
     let drop = network.tcp_drop;
@@ -82,7 +82,7 @@ pub(super) fn listen(
         gain: None,
         handoff,
     };
-    let listener = ConnListener::start(settings, clock, &running.admission())?;
+    let listener = ConnListener::start(settings, clock, &running.handle().admission())?;
     let handoff = listener.handoff();
     keep(running, Box::new(listener));
     Ok(handoff)

@@ -7,9 +7,8 @@ use super::*;
 use crate::{
     audio::Gain,
     control::{events::What, listen::Listeners, sampler},
-    engine::{Clock, Running, Server, Settings},
+    engine::{Clock, Engine, Running, Settings},
     ledger::StreamState,
-    source::Feeders,
     stream::Stream as Source,
 };
 
@@ -26,7 +25,7 @@ struct Rig {
 
 impl Rig {
     fn new(ids: &[&str]) -> Self {
-        let server = Server::new(Settings {
+        let engine = Engine::new(Settings {
             streams_max: SLOTS,
             ring_bytes: RING_BYTES,
             clock: Clock::Live {
@@ -37,9 +36,9 @@ impl Rig {
             ..Settings::default()
         })
         .unwrap();
-        let open = |id: &&str| server.open(id, "nowhere", Gain::UNITY).unwrap();
+        let open = |id: &&str| engine.open(id, "nowhere", Gain::UNITY).unwrap();
         let sources = ids.iter().map(open).collect();
-        let running = server.start().unwrap();
+        let running = engine.start().unwrap();
         let handle = running.handle();
         let listeners = Listeners::new(&handle, 1).unwrap();
         let events = Arc::new(Events::new(SystemTime::now()));
@@ -66,7 +65,7 @@ impl Rig {
 
     fn end(self) {
         drop(self.sources);
-        self.running.finish(Feeders::live(Vec::new(), 1).unwrap());
+        self.running.finish();
     }
 }
 

@@ -21,39 +21,21 @@ const WAKE_QUANTUM: Duration = Duration::from_millis(1);
 /// How soon a sleeping thread sees that it is to stop, at the latest.
 const STOP_LATENCY: Duration = Duration::from_millis(50);
 
-/// The start-up arguments of a thread.
+/// The streams of a thread at its start, and the channel of later ones.
 pub(super) struct Hand {
     feeds: Vec<(Feed, Schedule)>,
-    coming: Option<Coming>,
-}
-
-/// The channel of later streams.
-struct Coming {
-    feeds: mpsc::Receiver<(Feed, Schedule)>,
-    /// The number of streams that the thread feeds.
+    coming: mpsc::Receiver<(Feed, Schedule)>,
+    /// Streams that the thread feeds, those on their way to it among them: each sender adds its own.
     fed: Arc<AtomicUsize>,
 }
 
 impl Hand {
-    /// These streams, and no others.
-    pub(super) fn new(feeds: Vec<(Feed, Schedule)>) -> Self {
-        Self {
-            feeds,
-            coming: None,
-        }
-    }
-
-    /// These streams, and later ones. `fed` counts all of them; the sender of one adds it.
-    pub(super) fn serving(
+    pub(super) fn new(
         feeds: Vec<(Feed, Schedule)>,
         coming: mpsc::Receiver<(Feed, Schedule)>,
         fed: Arc<AtomicUsize>,
     ) -> Self {
-        let feeds_coming = Coming { feeds: coming, fed };
-        Self {
-            feeds,
-            coming: Some(feeds_coming),
-        }
+        Self { feeds, coming, fed }
     }
 }
 
@@ -103,6 +85,8 @@ struct Table {
     begun: Instant,
     due: BinaryHeap<Reverse<Fed>>,
     count: u64,
+    /// Numbers below this are of streams that the thread began with.
+    of_start: u64,
 }
 
 impl Table {
@@ -124,7 +108,14 @@ impl Table {
         while let Some(mut first) = self.due.peek_mut()
             && first.0.due <= now
         {
+            let known = errors.kept.len();
             if !first.0.step(errors) {
+                // The report may be months away. It is at hand for sources of the start.
+                if first.0.number >= self.of_start
+                    && let Some(failed) = errors.kept.get(known)
+                {
+                    tracing::error!(stream = failed.id, "its source failed: {}", failed.source);
+                }
                 // Closes the ring.
                 PeekMut::pop(first);
                 ended += 1;
@@ -142,39 +133,27 @@ impl Table {
     }
 }
 
-/// Feeds until `stop` is set, or until its streams have ended and no others can come.
+/// Feeds until it is stopped.
 pub(super) fn run(hand: Hand, stop: &AtomicBool) -> FeedErrors {
-    let Hand { feeds, coming } = hand;
+    let Hand { feeds, coming, fed } = hand;
     let mut errors = FeedErrors::default();
     let mut table = Table {
         begun: Instant::now(),
         due: BinaryHeap::with_capacity(feeds.len()),
         count: 0,
+        of_start: feeds.len() as u64,
     };
     for feed in feeds {
         table.add(feed, Duration::ZERO);
     }
     while !stop.load(atomic::Ordering::Relaxed) {
-        let now = table.begun.elapsed();
-        let known = errors.kept.len();
-        let ended = table.step(now, &mut errors);
-        let Some(coming) = &coming else {
-            if table.due.is_empty() {
-                break;
-            }
-            thread::sleep(table.pause(table.begun.elapsed()));
-            continue;
-        };
-        coming.fed.fetch_sub(ended, atomic::Ordering::Relaxed);
-        // The report may be months away.
-        for failed in &errors.kept[known..] {
-            tracing::error!(stream = failed.id, "its source failed: {}", failed.source);
-        }
+        let ended = table.step(table.begun.elapsed(), &mut errors);
+        fed.fetch_sub(ended, atomic::Ordering::Relaxed);
         let pause = table.pause(table.begun.elapsed());
-        match coming.feeds.recv_timeout(pause) {
+        match coming.recv_timeout(pause) {
             Ok(feed) => table.add(feed, table.begun.elapsed()),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
-            // No sender is left.
+            // Each sender is gone.
             Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(pause),
         }
     }

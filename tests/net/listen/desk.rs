@@ -9,9 +9,8 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings},
-    engine::{Clock, Running, Server, Settings},
-    source::{Feed, Feeders, Imperfection, Schedule, Source, Synthetic, Waveform},
-    stream::Stream,
+    engine::{Clock, Engine, Running, Settings},
+    source::{Feed, Imperfection, Schedule, Source, Synthetic, Waveform},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -40,7 +39,6 @@ pub fn noise(format: Format, id: &'static str, seed: u64) -> TestSource {
 
 pub struct Desk {
     running: Running,
-    feeders: Feeders,
     control: Control,
     folder: TempDir,
 }
@@ -54,7 +52,7 @@ impl Desk {
             playout_delay: Duration::from_millis(500),
             ticks: None,
         };
-        let server = Server::new(Settings {
+        let mut engine = Engine::new(Settings {
             format,
             ptime: PTIME,
             streams_max: 16,
@@ -64,19 +62,16 @@ impl Desk {
             ..Settings::default()
         })
         .unwrap();
-        let feed = |TestSource(id, gain, source): TestSource| {
-            let stream: Stream = server.open(id, "synthetic", gain).unwrap();
+        for TestSource(id, gain, source) in signals {
+            let stream = engine.open(id, "synthetic", gain).unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
-            (Feed::new(stream, source), schedule)
-        };
-        let feeds = signals.into_iter().map(feed).collect();
-        let running = server.start().unwrap();
-        let feeders = Feeders::live(feeds, 1).unwrap();
+            engine.feed(Feed::new(stream, source), schedule);
+        }
+        let running = engine.start().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let control = Control::start(listener, control, running.handle()).unwrap();
         Self {
             running,
-            feeders,
             control,
             folder,
         }
@@ -99,7 +94,7 @@ impl Desk {
     /// Ends the server as the command does: the mix first, and then the control plane.
     pub fn finish(self) -> Recorded {
         let address = self.address();
-        let report = self.running.finish(self.feeders);
+        let report = self.running.finish();
         assert_eq!(report.ledger_imbalances, 0);
         // The recording to compare with must be whole.
         assert_eq!(report.recording_lost_samples, 0);

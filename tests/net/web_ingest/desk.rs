@@ -10,7 +10,7 @@ use std::{
 use mixpool::{
     audio::Format,
     control::{Control, ControlSettings},
-    engine::{Admitted, Clock, Handle, Report, Running, Server, Settings},
+    engine::{Admitted, Clock, Engine, Handle, Report, Running, Settings},
     ledger::{Listener, ListenerEntry, Refusal},
     mixer::Limiting,
     net::{
@@ -18,7 +18,6 @@ use mixpool::{
         conn::{ConnListener, ConnSettings},
     },
     playout::{Delay, PlayoutSettings},
-    source::Feeders,
 };
 use tempfile::TempDir;
 use tungstenite::{
@@ -76,7 +75,7 @@ impl Desk {
 
     fn delaying(delay: Duration, limits: Limits, streams_max: usize, ring_bytes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::new(Settings {
+        let engine = Engine::new(Settings {
             format: Format::new(RATE_HZ, 1).unwrap(),
             streams_max,
             ring_bytes,
@@ -90,7 +89,7 @@ impl Desk {
             ..Settings::default()
         })
         .unwrap();
-        let mut running = server.start().unwrap();
+        let mut running = engine.start().unwrap();
         let http = TcpListener::bind("127.0.0.1:0").unwrap();
         let settings = ConnSettings {
             listens: Vec::new(),
@@ -103,8 +102,8 @@ impl Desk {
             gain: None,
             handoff: Some("http".to_owned()),
         };
-        let clock = running.clock().unwrap();
-        let listener = ConnListener::start(settings, clock, &running.admission()).unwrap();
+        let clock = running.handle().clock().unwrap();
+        let listener = ConnListener::start(settings, clock, &running.handle().admission()).unwrap();
         let handoff = listener.handoff();
         let [account] = &listener.accounts()[..] else {
             panic!("handed-over sockets share one account")
@@ -152,7 +151,7 @@ impl Desk {
 
     /// Ends the server as the command does. Its report, and the recording.
     pub fn finish(self) -> (Report, Vec<i16>) {
-        let report = self.running.finish(Feeders::live(Vec::new(), 1).unwrap());
+        let report = self.running.finish();
         assert_eq!(report.ledger_imbalances, 0);
         self.control.join();
         let path = self.folder.path().join("mix.wav");

@@ -8,8 +8,7 @@ use std::{
 
 use mixpool::{
     control::{Control, ControlSettings},
-    engine::{Clock, Handle, Running, Server, Settings},
-    source::Feeders,
+    engine::{Clock, Engine, Handle, Running, Settings},
 };
 
 use super::exposition::{self, Exposition};
@@ -39,8 +38,8 @@ pub struct Place {
 
 impl Place {
     /// With series for so many streams.
-    pub fn start(server: Server, metrics_streams_max: usize) -> Self {
-        let running = server.start().unwrap();
+    pub fn start(engine: Engine, metrics_streams_max: usize) -> Self {
+        let running = engine.start().unwrap();
         let handle = running.handle();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let settings = ControlSettings {
@@ -84,7 +83,7 @@ impl Place {
     }
 
     pub fn end(self) {
-        self.running.finish(Feeders::live(Vec::new(), 1).unwrap());
+        self.running.finish();
         self.control.join();
     }
 }

@@ -1,108 +1,49 @@
-//! What the server's threads share: the pool, the accounts, the way to the mixer.
+//! Admission: a ring, an account, and a command to the mixer for each stream.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Instant, SystemTime},
 };
 
-use super::{
-    Admitted, Clock, Settings, Status, Stop, commands::Sender, mixer_stats::MixerStats,
-    recordings::Recordings, register::Register,
-};
+use super::{Admitted, commands::Sender, register::Register};
 use crate::{
-    audio::{Gain, MixClock},
-    ledger::{Account, Listener},
+    audio::Gain,
+    ledger::Account,
     mixer::{self, NewInput, Timing},
-    net::{Admission, Busy, Refused, StreamRequest, Tuner, lease},
-    output::RtpProgress,
+    net::{Admission, Busy, Refused, StreamRequest, lease},
     queue::{Pool, Producer},
-    source::Intake,
     stream::Stream,
 };
 
+/// The rings, the accounts and the way to the mixer: all that a stream needs to begin, before the first tick and
+/// after it.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Streams {
     pub(super) pool: Pool,
     pub(super) register: Register,
-    pub(super) mixer_stats: Arc<MixerStats>,
-    pub(super) recordings: Recordings,
-    /// In the order of the settings.
-    pub(super) rtp_out: Vec<RtpProgress>,
-    pub(super) stop: Stop,
-    pub(super) settings: Settings,
+    pub(super) commands: Sender,
     pub(super) mixing: mixer::Settings,
-    /// Known once the mixer thread runs, and if it follows a clock.
-    pub(super) clock: OnceLock<MixClock>,
-    /// Time to build the pool and open the sinks, once the mixer thread runs.
-    pub(super) startup: OnceLock<Duration>,
     pub(super) begun: Instant,
     pub(super) begun_at: SystemTime,
-    /// Of all that is listened on.
-    listeners: Mutex<Vec<Arc<Listener>>>,
-    /// The same, to be changed.
-    tuners: Mutex<Vec<Tuner>>,
-    pub(super) commands: Sender,
-    /// The way to the threads that feed streams, once they are known.
-    pub(super) intake: OnceLock<Intake>,
-    /// Of streams that ask for none of their own. Locked when one is admitted.
+    /// Of streams without a gain of their own. Locked when one is admitted.
     gain: Mutex<Gain>,
 }
 
-impl Shared {
-    pub(super) fn new(
-        pool: Pool,
-        stop: Stop,
-        commands: Sender,
-        recordings: Recordings,
-        settings: Settings,
-        mixing: mixer::Settings,
-    ) -> Self {
-        let gain = Mutex::new(settings.gain);
+impl Streams {
+    pub(super) fn new(pool: Pool, commands: Sender, mixing: mixer::Settings, gain: Gain) -> Self {
         Self {
             pool,
             register: Register::default(),
-            mixer_stats: Arc::new(MixerStats::new(settings.ptime)),
-            recordings,
-            rtp_out: Vec::new(),
-            stop,
-            settings,
+            commands,
             mixing,
-            clock: OnceLock::new(),
-            startup: OnceLock::new(),
             begun: Instant::now(),
             begun_at: SystemTime::now(),
-            listeners: Mutex::default(),
-            tuners: Mutex::default(),
-            intake: OnceLock::new(),
-            commands,
-            gain,
+            gain: Mutex::new(gain),
         }
     }
 
-    /// Not with the pool's figures: they would hold its mutex, and the mixer may want to return a ring.
-    pub(super) fn status(&self) -> Status {
-        self.mixer_stats.status(self.register.lock().total())
-    }
-
-    pub(super) fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn tuners(&self) -> MutexGuard<'_, Vec<Tuner>> {
-        self.tuners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Leases a ring for a stream whose frames play when they come, opens its account, and tells the
-    /// mixer.
-    pub(super) fn open(&self, id: &str, from: &str, gain: Gain) -> Result<Stream, Refused> {
-        let (stream, _) = self.open_known(id, from, gain)?;
-        Ok(stream)
-    }
-
-    /// The same, with what the server knows of the stream.
-    pub(super) fn open_known(
+    /// Leases a ring, opens an account, and sends the stream to the mixer. Its frames play when they come.
+    pub(super) fn open(
         &self,
         id: &str,
         from: &str,
@@ -120,14 +61,6 @@ impl Shared {
     /// Of streams that begin from now on.
     pub(super) fn set_gain(&self, gain: Gain) {
         *self.gain.lock().unwrap_or_else(PoisonError::into_inner) = gain;
-    }
-
-    /// From tick to tick.
-    pub(super) fn period(&self) -> Duration {
-        match self.settings.clock {
-            Clock::Live { speed, .. } => self.settings.ptime.div_f64(speed),
-            Clock::Offline => self.settings.ptime,
-        }
     }
 
     fn introduce(
@@ -166,7 +99,7 @@ impl Shared {
     }
 }
 
-impl Admission for Shared {
+impl Admission for Streams {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let StreamRequest {
             id,

@@ -1,0 +1,114 @@
+//! An engine that runs: its threads, and their end.
+
+use std::thread::JoinHandle;
+
+use super::{
+    EngineError, Handle, RealtimeRefused, Report, end_watch::EndWatch, mixing::MixerEnd,
+    realtime::Granted, report::Ended, sinks::Sinks,
+};
+use crate::{net::Listening, source::Feeders};
+
+/// An engine that mixes. It owns the threads; [`finish`](Self::finish) ends them.
+pub struct Running {
+    handle: Handle,
+    mixer: JoinHandle<(MixerEnd, Sinks)>,
+    feeders: Feeders,
+    listening: Vec<Box<dyn Listening>>,
+    granted: Granted,
+}
+
+impl Running {
+    pub(super) fn new(
+        handle: Handle,
+        mixer: JoinHandle<(MixerEnd, Sinks)>,
+        feeders: Feeders,
+        granted: Granted,
+    ) -> Self {
+        Self {
+            handle,
+            mixer,
+            feeders,
+            listening: Vec::new(),
+            granted,
+        }
+    }
+
+    /// For threads that watch and steer it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Requests of the mixer thread that the host refused.
+    pub fn realtime_refused(&self) -> &[RealtimeRefused] {
+        &self.granted.refused
+    }
+
+    /// Opens the file of [`Settings::record`](super::Settings::record), in which the mix is from the first tick
+    /// on: until now it waited in memory, which it can do for half a minute. This creates the file, or empties
+    /// it, so it is the last step of a start. Nothing is done if there is no such file.
+    ///
+    /// # Errors
+    /// [`EngineError::Recording`]; a file that existed is then as it was.
+    pub fn open_recording(&self) -> Result<(), EngineError> {
+        let shared = self.handle.shared();
+        Ok(shared.recordings.open_file(&shared.settings)?)
+    }
+
+    /// Keeps a listener until the end; its account will be in the report.
+    pub fn keep(&mut self, listening: Box<dyn Listening>) {
+        let shared = self.handle.shared();
+        shared.listeners().extend(listening.accounts());
+        shared.tuners().push(listening.tuner());
+        self.listening.push(listening);
+    }
+
+    /// Ends the mixer at its next tick, then the sources, then the recordings; then takes stock.
+    ///
+    /// # Panics
+    /// If a thread did: a bug.
+    pub fn finish(self) -> Report {
+        let Self {
+            handle,
+            mixer,
+            feeders,
+            listening,
+            granted,
+        } = self;
+        let shared = handle.shared();
+        shared.stop.request();
+        shared.recordings.close();
+        let end_watch = EndWatch::start(handle.clone());
+        let (mut end, sinks) = mixer.join().expect("the mixer thread panicked");
+        // With the sources at rest the ledger is exact.
+        let errors = feeders.join();
+        let listeners: Vec<_> = listening
+            .iter()
+            .flat_map(|listening| listening.accounts())
+            .collect();
+        for listening in listening {
+            listening.join();
+        }
+        end.end_all();
+        let sent = sinks.finish();
+        let recordings = shared.recordings.finish();
+        drop(end_watch);
+        let status = shared.status();
+        let accounts = shared.streams.register.lock();
+        let streams = accounts.kept();
+        Report::new(&Ended {
+            settings: &shared.settings,
+            block_samples: shared.streams.mixing.block_samples,
+            startup: shared.startup,
+            realtime: granted.report,
+            mixer: &end,
+            status: &status,
+            recordings: &recordings,
+            sent: &sent,
+            errors: &errors,
+            streams: &streams,
+            streams_count: accounts.count(),
+            listeners: &listeners,
+            pool: &shared.streams.pool.stats(),
+        })
+    }
+}
