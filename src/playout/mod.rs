@@ -58,7 +58,7 @@ use self::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
     /// As long as this, for ever: what comes later is late. At least a period of the mix and its
-    /// [lead](MixClock::lead_ns), since a block is made whole and ahead of its tick, and 28 ms more, or a little longer at
+    /// lead, since a block is made whole and ahead of its tick, and 28 ms more, or a little longer at
     /// low rates, where the rate is converted.
     Fixed(Duration),
     /// As long as the jitter asks for.

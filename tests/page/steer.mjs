@@ -45,11 +45,9 @@ export const a_gain_is_turned_by_pointer_and_by_keys = async () => {
   await keys(-60, "−60.0", "+", -59);
   await keys(24, "+24.0", "+");
   await keys(-96, "−96.0", "-");
-  await keys(null, "−∞", "-");
-  await keys(null, "−∞", "+", -96);
   await check();
   await server.stop();
-  return `${pointed} dB by pointer; from -60 dB down to -61, from silence up to -96`;
+  return `${pointed} dB by pointer; from -60 dB down to -61, and no further than the ends`;
 };
 
 export const solo_silences_the_others = async () => {
