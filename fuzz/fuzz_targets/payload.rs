@@ -3,7 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mixpool::{audio::Format, wire::payload::{Payload, PayloadMap}};
+use mixpool::{
+    audio::Format,
+    wire::payload::{Payload, PayloadMap},
+};
 
 fuzz_target!(|entry: &str| {
     let mut map = PayloadMap::default();

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use mixpool::{audio::{FrameMut, Gain}, source::{Source, SourceError}, stream::Stream, queue::Producer};
+use mixpool::{
+    audio::{FrameMut, Gain},
+    queue::Producer,
+    source::{Source, SourceError},
+    stream::Stream,
+};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use super::{BLOCK, RECORD_BYTES};
@@ -76,7 +81,9 @@ impl Feed {
         match self {
             Self::Rings(streams) => {
                 for (stream, source) in streams {
-                    stream.offer(|out| source.read(out)).expect("noise never fails");
+                    stream
+                        .offer(|out| source.read(out))
+                        .expect("noise never fails");
                 }
             }
             Self::Flat(producer, cuttings) => {

@@ -10,7 +10,13 @@ mod pass;
 use std::sync::Arc;
 
 use anyhow::ensure;
-use mixpool::{audio::{Format, Gain, frame::frame_bytes}, stream::Stream, ledger::Account, mixer::{Command, Limiting, Mixer, NewInput, Settings}, queue::{AcquireError, Consumer, Pool}};
+use mixpool::{
+    audio::{Format, Gain, frame::frame_bytes},
+    ledger::Account,
+    mixer::{Command, Limiting, Mixer, NewInput, Settings},
+    queue::{AcquireError, Consumer, Pool},
+    stream::Stream,
+};
 
 use self::{
     feed::{Cuttings, Feed, expected},
