@@ -7,6 +7,11 @@ use crate::net::{Admission, StreamRequest};
 const DELAY: Duration = Duration::from_millis(40);
 
 fn paced(rig: &Rig) -> PacedInput {
+    paced_at(rig, 8_000, 1)
+}
+
+/// Samples of so many a second and channels.
+fn paced_at(rig: &Rig, rate_hz: u32, channels: u16) -> PacedInput {
     let request = StreamRequest {
         id: "file".into(),
         label: None,
@@ -16,7 +21,7 @@ fn paced(rig: &Rig) -> PacedInput {
         output: None,
     };
     let stream = rig.admit(request).unwrap();
-    PacedInput::new(stream, DELAY, 8_000, 1, rig.clock).unwrap()
+    PacedInput::new(stream, DELAY, rate_hz, channels, rig.clock).unwrap()
 }
 
 #[test]
@@ -93,16 +98,7 @@ fn a_mixer_that_stood_still_is_no_gap_of_the_sender() {
 #[test]
 fn the_end_flushes_a_conversion() {
     let rig = Rig::new(1 << 16, 1);
-    let request = StreamRequest {
-        id: "file".into(),
-        label: None,
-        from: "test".into(),
-        gain: None,
-        source: 0,
-        output: None,
-    };
-    let stream = rig.admit(request).unwrap();
-    let mut paced = PacedInput::new(stream, DELAY, 48_000, 2, rig.clock).unwrap();
+    let mut paced = paced_at(&rig, 48_000, 2);
     paced.push(&vec![100; 2 * 4_801], CLOCK_NS);
     paced.end(CLOCK_NS);
     assert!(paced.is_done());
