@@ -107,17 +107,24 @@ fn the_verbose_line_has_lateness_and_tick_time() {
 }
 
 #[test]
-fn a_terminal_gets_a_line_that_is_rewritten() {
+fn a_terminal_gets_a_line_that_is_rewritten_in_its_width() {
     let seen = on_terminal(&RUN, "streams 3 ");
     let line = seen
         .split('\r')
         .find(|part| part.contains("streams 3 "))
         .unwrap_or_else(|| panic!("no status in {seen:?}"));
-    for part in [
-        "mixed ", "missing ", "dropped ", "late ", "peak ", "ring ", "\x1b[K",
-    ] {
+    for part in ["mixed ", "missing ", "dropped ", "late ", "peak ", "\x1b[K"] {
         assert!(line.contains(part), "{line:?}");
     }
+    let shown = line.trim_start_matches("\x1b[?7l");
+    let shown = &shown[..shown.find('\x1b').unwrap()];
+    assert!(shown.len() <= 80, "{shown}");
+    // The last figure is left out whole where many late ticks take its room.
+    let has_ring = shown.contains(" ring ");
+    assert!(
+        has_ring || shown.len() + " ring 1023.9KiB".len() > 80,
+        "{shown}"
+    );
 }
 
 #[test]
