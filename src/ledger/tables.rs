@@ -122,7 +122,7 @@ impl Entry {
         Term::<Self>::new(
             "checksum_errors",
             Count,
-            "Frames whose samples are not those that were sent into the ring: bugs",
+            "Frames whose samples differ from their checksum: bugs",
             |entry| Whole(entry.checksum_errors),
         )
         .counter("checksum_errors")
@@ -130,7 +130,7 @@ impl Entry {
         Term::<Self>::new(
             "sequence_gaps",
             Count,
-            "Frames whose sequence numbers never came",
+            "Frames missing by their sequence numbers",
             |entry| Whole(entry.sequence_gaps),
         )
         .counter("sequence_gaps")
