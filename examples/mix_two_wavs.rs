@@ -32,7 +32,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         format,
         block_samples: BLOCK,
         limiting: Limiting::Limiter,
-        playout_delay_ticks: 0,
     };
     let mut mixer = Mixer::new(settings, consumer);
     let mut recording = Recording::start(output, true, format, BLOCK)?;

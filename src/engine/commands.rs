@@ -172,7 +172,6 @@ mod tests {
             format: Format::new(8000, 1).unwrap(),
             block_samples: 160,
             limiting: Limiting::Saturate,
-            playout_delay_ticks: 0,
         };
         let mut mixer = Mixer::new(settings, consumer);
         let (sender, mut commands) = channel(1);

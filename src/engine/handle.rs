@@ -150,6 +150,12 @@ impl Handle {
         self.0.streams.set_gain(gain);
     }
 
+    /// The playout delay of streams that are no network's, from now on. Those that run keep theirs.
+    pub fn set_playout_delay(&self, delay: Duration) {
+        let ticks = mixer::Settings::ticks(delay, self.0.settings.ptime);
+        self.0.streams.set_playout_delay_ticks(ticks);
+    }
+
     /// Changes all listeners: their threads follow at their next tick.
     pub fn tune(&self, tuning: &Tuning) {
         for tuner in &*self.0.tuners() {

@@ -127,10 +127,9 @@ impl Engine {
             format: settings.format,
             block_samples,
             limiting: settings.limiting,
-            playout_delay_ticks,
         };
         let (sender, commands) = commands::channel(settings.streams_max);
-        let streams = Streams::new(pool, sender, mixing, settings.gain);
+        let streams = Streams::new(pool, sender, mixing, settings.gain, playout_delay_ticks);
         Ok(Self {
             settings,
             streams: Arc::new(streams),

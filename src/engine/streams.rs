@@ -1,7 +1,10 @@
 //! Admission: a ring, an account, and a command to the mixer for each stream.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Instant, SystemTime},
 };
 
@@ -27,10 +30,18 @@ pub(super) struct Streams {
     pub(super) begun_at: SystemTime,
     /// Of streams without a gain of their own. Locked when one is admitted.
     gain: Mutex<Gain>,
+    /// Of streams that play from their first frame's arrival on.
+    playout_delay_ticks: AtomicU64,
 }
 
 impl Streams {
-    pub(super) fn new(pool: Pool, commands: Sender, mixing: mixer::Settings, gain: Gain) -> Self {
+    pub(super) fn new(
+        pool: Pool,
+        commands: Sender,
+        mixing: mixer::Settings,
+        gain: Gain,
+        playout_delay_ticks: u64,
+    ) -> Self {
         Self {
             pool,
             register: Register::default(),
@@ -39,6 +50,7 @@ impl Streams {
             begun: Instant::now(),
             begun_at: SystemTime::now(),
             gain: Mutex::new(gain),
+            playout_delay_ticks: AtomicU64::new(playout_delay_ticks),
         }
     }
 
@@ -50,7 +62,10 @@ impl Streams {
         gain: Gain,
     ) -> Result<(Stream, Arc<Admitted>), Refused> {
         let from = from.to_owned();
-        self.introduce(id.to_owned(), from, Account::new, |new| new.gain(gain))
+        let delay = self.playout_delay_ticks.load(Ordering::Relaxed);
+        self.introduce(id.to_owned(), from, Account::new, |new| {
+            new.gain(gain).playout_delay_ticks(delay)
+        })
     }
 
     /// Of streams that ask for none of their own.
@@ -61,6 +76,11 @@ impl Streams {
     /// Of streams that begin from now on.
     pub(super) fn set_gain(&self, gain: Gain) {
         *self.gain.lock().unwrap_or_else(PoisonError::into_inner) = gain;
+    }
+
+    /// Of streams that begin from now on.
+    pub(super) fn set_playout_delay_ticks(&self, ticks: u64) {
+        self.playout_delay_ticks.store(ticks, Ordering::Relaxed);
     }
 
     fn introduce(

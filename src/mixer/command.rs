@@ -56,6 +56,7 @@ pub struct NewInput {
     pub(super) account: Arc<Account>,
     pub(super) gain: Gain,
     pub(super) timing: Timing,
+    pub(super) playout_delay_ticks: u64,
     pub(super) source: Option<u32>,
     pub(super) output: Option<Box<Output>>,
     pub(super) channel_strip: Arc<ChannelStrip>,
@@ -63,13 +64,14 @@ pub struct NewInput {
 
 impl NewInput {
     /// A stream with its frames in this lease's ring and its samples in this account: at unity
-    /// gain, beginning when it comes ([`Timing::Arrival`]), without a name or an output.
+    /// gain, beginning when it comes ([`Timing::Arrival`]) without a delay, without a name or an output.
     pub fn new(lease: LeaseId, account: Arc<Account>) -> Self {
         Self {
             lease,
             account,
             gain: Gain::UNITY,
             timing: Timing::Arrival,
+            playout_delay_ticks: 0,
             source: None,
             output: None,
             channel_strip: Arc::default(),
@@ -92,6 +94,15 @@ impl NewInput {
     #[must_use]
     pub fn timing(self, timing: Timing) -> Self {
         Self { timing, ..self }
+    }
+
+    /// Ticks between the arrival of its first frame and its playout, under [`Timing::Arrival`].
+    #[must_use]
+    pub fn playout_delay_ticks(self, ticks: u64) -> Self {
+        Self {
+            playout_delay_ticks: ticks,
+            ..self
+        }
     }
 
     /// How the mix names it as a contributor ([`Block::contributors`](super::Block::contributors)): an RTP source number, or one

@@ -50,6 +50,8 @@ pub(super) struct Input {
     /// At which ticks that is.
     turn: u64,
     timing: Timing,
+    /// How many ticks a new beginning waits before it plays.
+    playout_delay_ticks: u64,
     channels: u16,
     /// The tick that plays the window's first block, once a first frame came.
     starts_at: u64,
@@ -69,8 +71,6 @@ pub(super) struct Input {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) tick: u64,
-    /// How many ticks a new beginning waits before it plays.
-    pub(super) delay: u64,
     /// Whether any stream is solo.
     pub(super) soloing: bool,
     /// The group of inputs that refreshes its levels.
@@ -112,6 +112,7 @@ impl Input {
             peak: 0,
             turn: new.lease.slot() as u64 % turns,
             timing: new.timing,
+            playout_delay_ticks: new.playout_delay_ticks,
             channels: format.channels(),
             starts_at: 0,
             window: 0,
@@ -157,21 +158,15 @@ impl Input {
         self.account.advance(StreamState::Ended);
     }
 
-    /// Begins the stream if a frame came, before this tick; the tick's block begins at `mix`: `delay`
-    /// ticks later, or where the frame says. Returns false if there is no frame yet.
-    pub(super) fn start(
-        &mut self,
-        consumer: &mut Consumer,
-        tick: u64,
-        delay: u64,
-        mix: u64,
-    ) -> bool {
+    /// Begins the stream if a frame came, before this tick; the tick's block begins at `mix`: its playout
+    /// delay later, or where the frame says. Returns false if there is no frame yet.
+    pub(super) fn start(&mut self, consumer: &mut Consumer, tick: u64, mix: u64) -> bool {
         while let Some(message) = get(consumer, self.lease) {
             if let Ok(frame) = Frame::parse(&message) {
                 match self.timing {
                     Timing::Arrival => {
                         let start = self.start_of(&frame);
-                        self.begin(start, tick + delay);
+                        self.begin(start, tick);
                     }
                     Timing::Clock => {
                         self.starts_at = tick;
@@ -195,8 +190,9 @@ impl Input {
         self.account.note(Incident::ChecksumError, 1);
     }
 
+    /// Begins at this position, the playout delay after this tick.
     fn begin(&mut self, position: u64, tick: u64) {
-        self.starts_at = tick;
+        self.starts_at = tick + self.playout_delay_ticks;
         self.window = position;
         self.position = position;
         self.empty_ticks = 0;
@@ -279,7 +275,7 @@ impl Input {
                 }
                 Step::Wait => break false,
                 Step::Restart(position) => {
-                    self.begin(position, moment.tick + 1 + moment.delay);
+                    self.begin(position, moment.tick + 1);
                     return given.heard > 0;
                 }
             }

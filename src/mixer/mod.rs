@@ -62,8 +62,6 @@ pub struct Settings {
     pub block_samples: usize,
     /// How a sum beyond 16 bits becomes a sample.
     pub limiting: Limiting,
-    /// Ticks between the arrival of a stream's first frame and its playout.
-    pub playout_delay_ticks: u64,
 }
 
 impl Settings {
@@ -78,7 +76,7 @@ impl Settings {
         ((samples + self.block_samples / 2) / self.block_samples).max(1) as u64
     }
 
-    /// The playout delay in whole ticks, rounded up.
+    /// A playout delay in whole ticks, rounded up.
     pub fn ticks(delay: Duration, ptime: Duration) -> u64 {
         delay.as_nanos().div_ceil(ptime.as_nanos().max(1)) as u64
     }
@@ -239,9 +237,9 @@ impl Mixer {
             let Some(mut input) = self.inputs.take_waiting(lease) else {
                 continue;
             };
-            let (tick, delay) = (self.tick, self.settings.playout_delay_ticks);
+            let tick = self.tick;
             let mix = tick * self.settings.block() as u64;
-            if input.start(&mut self.consumer, tick, delay, mix) {
+            if input.start(&mut self.consumer, tick, mix) {
                 self.inputs.play(input);
             } else if self.consumer.is_finished(lease).expect(OURS) {
                 self.settle(&input);
@@ -317,7 +315,6 @@ impl Mixer {
     fn play_inputs(&mut self, whole: bool) -> Option<LeaseId> {
         let moment = Moment {
             tick: self.tick,
-            delay: self.settings.playout_delay_ticks,
             soloing: self.inputs.is_soloing(),
             turn: self.tick % self.levels_ticks,
             instants: self.settings.block_samples as u32,

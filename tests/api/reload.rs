@@ -171,7 +171,7 @@ fn all_that_may_change_is_told_by_its_name() {
     let changed = desk.changed(
         "allow = \"127.0.0.0/8\"\nconcealment = \"off\"\nconnections_max = 5\n\
          first_message_timeout = \"3s\"\ngain = -1\nidle_timeout = \"20s\"\nlatency_cap = \"3s\"\n\
-         playout_delay_max = \"900ms\"\nplayout_delay_min = \"30ms\"\nstreams_per_source = 5\n\
+         playout_delay = \"60ms\"\nplayout_delay_max = \"900ms\"\nplayout_delay_min = \"30ms\"\nstreams_per_source = 5\n\
          verbose = true\n",
     );
     let keys = [
@@ -182,6 +182,7 @@ fn all_that_may_change_is_told_by_its_name() {
         "gain",
         "idle_timeout",
         "latency_cap",
+        "playout_delay",
         "playout_delay_max",
         "playout_delay_min",
         "streams_per_source",
@@ -191,5 +192,26 @@ fn all_that_may_change_is_told_by_its_name() {
     let config = desk.server.client.get("/api/v1/config").ok(200);
     assert_eq!(config["config"]["connections_max"], 5);
     assert_eq!(config["config"]["gain"], -1);
+    desk.server.end();
+}
+
+#[test]
+fn a_changed_playout_delay_holds_for_streams_that_begin() {
+    let usual = "latency_cap = \"1h\"\n";
+    let desk = Desk::open(&format!("{usual}playout_delay = \"1h\""));
+    let start = |id: &str| {
+        let sine = json!({ "kind": "synthetic", "id": id, "waveform": "sine" });
+        desk.server.client.post("/api/v1/streams", &sine).ok(201);
+    };
+    let mixed = |id: &str| {
+        let path = format!("/api/v1/streams/{id}");
+        desk.server.client.get(&path).ok(200)["mixed_samples"].clone()
+    };
+    start("before");
+    let changed = desk.changed(&format!("{usual}playout_delay = \"0s\""));
+    assert_eq!(changed, json!(["playout_delay"]));
+    start("after");
+    wait_until("a stream in the mix", || mixed("after") != json!(0));
+    assert_eq!(mixed("before"), json!(0));
     desk.server.end();
 }

@@ -69,6 +69,8 @@ impl Reloader {
         self.handle
             .tune(&live.tuning().expect("the config was checked"));
         self.handle.set_default_gain(live.mix.gain());
+        let delay = live.playout.playout_delay.of_first_frame();
+        self.handle.set_playout_delay(delay);
         *in_force = live;
         let mut reloaded = Reloaded::default();
         for ((key, running), (_, file)) in in_force.values().into_iter().zip(read.values()) {

@@ -259,7 +259,6 @@ impl Builder {
             format,
             block_samples,
             limiting: Limiting::Saturate,
-            playout_delay_ticks: 0,
         };
         let (pool, consumer) = Pool::builder()
             .slots(self.slots)

@@ -85,12 +85,12 @@ impl Setup {
             format,
             block_samples: BLOCK,
             limiting: self.limiting,
-            playout_delay_ticks: self.delay_ticks,
         };
         Rig {
             pool,
             mixer: Mixer::new(settings, consumer),
             settings,
+            delay_ticks: self.delay_ticks,
             egress: None,
             format,
             accounts: Vec::new(),
@@ -105,6 +105,8 @@ pub struct Rig {
     pub pool: Pool,
     pub mixer: Mixer,
     pub settings: Settings,
+    /// The playout delay of its streams.
+    delay_ticks: u64,
     /// Set once a test listens.
     pub egress: Option<Egress>,
     pub format: Format,
@@ -130,7 +132,7 @@ impl Rig {
     /// An admitted stream, and its channel strip.
     pub fn channel_strip(&mut self) -> (TestStream, Arc<ChannelStrip>) {
         let sender = self.unadmitted();
-        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account));
+        let new = self.input(&sender);
         let channel_strip = new.channel_strip();
         self.mixer.apply(Command::Admit(new));
         (sender, channel_strip)
@@ -156,7 +158,8 @@ impl Rig {
     pub fn participant(&mut self, gain: Gain) -> (TestStream, usize) {
         let sender = self.unadmitted();
         let (line, output) = self.egress.as_mut().expect("somebody listens").line();
-        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account))
+        let new = self
+            .input(&sender)
             .gain(gain)
             .output(output, &self.settings);
         self.mixer.apply(Command::Admit(new));
@@ -194,8 +197,13 @@ impl Rig {
     }
 
     pub fn admit(&mut self, sender: &TestStream, gain: Gain) {
-        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account));
+        let new = self.input(sender);
         self.mixer.apply(Command::Admit(new.gain(gain)));
+    }
+
+    fn input(&self, sender: &TestStream) -> NewInput {
+        NewInput::new(sender.lease(), Arc::clone(&sender.account))
+            .playout_delay_ticks(self.delay_ticks)
     }
 
     /// Runs one tick as a live server does, and checks the ledger. Returns the block.

@@ -207,7 +207,6 @@ fn mixer(run: &Run, streams: usize, gain: Gain) -> anyhow::Result<(Feed, Pass)> 
         format: Format::new(8000, 1)?,
         block_samples: BLOCK,
         limiting: Limiting::Saturate,
-        playout_delay_ticks: 0,
     };
     let mut mixer = Mixer::new(settings, consumer);
     for ((stream, _), account) in feeds.iter().zip(accounts) {
