@@ -3,7 +3,12 @@
 //! A value is a number, a truth value or a text in a file, and always a text on the command line. One function
 //! reads both, and its error names the values that are allowed. Written out, equal values are equal.
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt::{self, Display},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -68,6 +73,15 @@ impl Sound {
                 .parse()
                 .map(Self::Only)
                 .map_err(|error| format!("{error}, or mixed")),
+        }
+    }
+}
+
+impl fmt::Display for Sound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mixed => f.write_str("mixed"),
+            Self::Only(waveform) => waveform.fmt(f),
         }
     }
 }
@@ -151,10 +165,7 @@ leaves! {
         PlayoutDelay::Adaptive => "adaptive".into(),
         PlayoutDelay::Fixed(delay) => show(*delay),
     };
-    sound: Sound, |value| one(value, Sound::read), |sound| match sound {
-        Sound::Mixed => "mixed".into(),
-        Sound::Only(waveform) => waveform.to_string().into(),
-    };
+    sound: Sound, |value| one(value, Sound::read), |sound| sound.to_string().into();
     gain: f64, |value| one(value, units::gain_db), |&db| number(db);
     some_level: Option<f64>, |value| one(value, units::level).map(Some),
         |level| level.map_or(Value::Null, number);

@@ -72,14 +72,18 @@ impl Waveform {
         Self::Silence,
         Self::Impulse,
     ];
-    /// The kinds that a mixed set of streams goes through.
-    const MIXED: [Self; 5] = [
-        Self::Sine,
-        Self::Sweep,
-        Self::White,
-        Self::Pink,
-        Self::Speech,
-    ];
+
+    /// The kind of one of a mixed set of streams, by its index from 0: all kinds of sound in turn.
+    pub fn mixed(index: usize) -> Self {
+        const MIXED: [Waveform; 5] = [
+            Waveform::Sine,
+            Waveform::Sweep,
+            Waveform::White,
+            Waveform::Pink,
+            Waveform::Speech,
+        ];
+        MIXED[index % MIXED.len()]
+    }
 
     const fn word(self) -> &'static str {
         match self {
@@ -230,7 +234,7 @@ pub fn nth(
     index: usize,
     base_level_dbfs: f64,
 ) -> Synthetic {
-    let waveform = kind.unwrap_or(Waveform::MIXED[index % Waveform::MIXED.len()]);
+    let waveform = kind.unwrap_or_else(|| Waveform::mixed(index));
     // Multiplying by an odd number keeps indices apart; the generator's seeding mixes the bits.
     let seed = run_seed ^ (index as u64).wrapping_mul(0xD134_2543_DE82_EF95);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);

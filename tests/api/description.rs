@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use mixpool::control::ControlSettings;
-use serde_json::Value;
+use mixpool::{config::Config, control::ControlSettings};
+use serde_json::{Value, json};
 
 use crate::{
     client::fits,
@@ -75,6 +75,19 @@ fn every_route_that_is_described_is_there() {
             assert!(!is_fallback, "{method} {path}");
         }
     }
+}
+
+#[test]
+fn a_begun_sound_is_by_default_that_of_the_flag() {
+    let desk = Desk::open();
+    let description = &*desk.client.description;
+    let route = &description["paths"]["/api/v1/streams"]["post"];
+    let body = &route["requestBody"]["content"]["application/json"]["schema"];
+    let name = body["$ref"].as_str().unwrap().trim_start_matches('#');
+    let waveform = &description.pointer(name).unwrap()["oneOf"][0]["properties"]["waveform"];
+    assert_eq!(waveform["default"], Config::default().values()["waveform"]);
+    let sound = json!({ "kind": "synthetic", "id": "x" });
+    desk.client.post("/api/v1/streams", &sound).ok(201);
 }
 
 #[test]

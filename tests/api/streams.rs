@@ -452,7 +452,6 @@ fn streams_are_begun_as_sounds_and_as_files() {
     assert_eq!(begin(&song).ok(201)["id"], "song~2");
 
     for (status, body) in [
-        (400, json!({ "kind": "synthetic", "id": "x" })),
         (
             400,
             json!({ "kind": "synthetic", "id": "", "waveform": "sine" }),

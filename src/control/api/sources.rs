@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{OneOfBuilder, RefOr, Schema},
+    openapi::{Object, ObjectBuilder, OneOfBuilder, RefOr, Schema, schema::Type},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -17,7 +17,7 @@ use super::{
     stream::{StreamDetail, gain, some},
 };
 use crate::{
-    config,
+    config::{self, Sound},
     control::{
         extract::{Body, INTEGER_MAX, checked_id, read},
         problem::Problem,
@@ -38,29 +38,46 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(start_stream))
 }
 
-/// A stream that is to begin.
-#[derive(Debug)]
-enum StartStreamBody {
-    Synthetic(SyntheticBody),
-    File(FileBody),
-}
+/// A stream that is to begin, as it is described: keys of its kind, and those that all kinds have.
+struct StartStreamBody;
 
 impl PartialSchema for StartStreamBody {
     fn schema() -> RefOr<Schema> {
-        let kinds = OneOfBuilder::new().item(SyntheticBody::schema());
-        RefOr::T(kinds.item(FileBody::schema()).build().into())
+        let kinds = OneOfBuilder::new().item(whole("synthetic", SyntheticBody::schema()));
+        let kinds = kinds.item(whole("file", FileBody::schema()));
+        RefOr::T(kinds.build().into())
     }
 }
 
 impl ToSchema for StartStreamBody {}
 
-/// Sound that is made up.
+/// The schema of a kind, with the keys of all kinds.
+fn whole(kind: &str, own: RefOr<Schema>) -> Object {
+    let (RefOr::T(Schema::Object(mut own)), RefOr::T(Schema::Object(common))) =
+        (own, CommonBody::schema())
+    else {
+        unreachable!("a struct is an object");
+    };
+    own.properties
+        .insert("kind".to_owned(), words([kind]).into());
+    own.properties.extend(common.properties);
+    own.required.push("kind".to_owned());
+    own.required.extend(common.required);
+    own
+}
+
+/// One of these words.
+fn words<S: Into<Value>>(words: impl IntoIterator<Item = S>) -> ObjectBuilder {
+    let words: Vec<Value> = words.into_iter().map(Into::into).collect();
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+}
+
+/// The keys that all kinds have.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct SyntheticBody {
-    #[schema(inline)]
-    #[expect(dead_code, reason = "it has one value")]
-    kind: SyntheticKind,
+struct CommonBody {
     /// Its name, without spaces, not `.` or `..`; if a stream that runs has it, a number is put behind it.
     #[schema(
         min_length = 1,
@@ -69,9 +86,24 @@ struct SyntheticBody {
         example = "tone"
     )]
     id: String,
-    /// The kind of sound.
-    #[schema(inline)]
-    waveform: WaveformBody,
+    /// The label for people, without control characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
+    label: Option<Label>,
+    /// In dB; without it, that of the server.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = f32, minimum = -96, maximum = 24)]
+    gain_db: Option<f32>,
+}
+
+/// Sound that is made up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SyntheticBody {
+    #[serde(default = "sound")]
+    #[schema(schema_with = sounds)]
+    waveform: Sound,
     /// Its level in dB of full scale.
     #[serde(default = "level")]
     #[schema(minimum = -120, maximum = 0)]
@@ -88,38 +120,12 @@ struct SyntheticBody {
     #[serde(default)]
     #[schema(exclusive_minimum = 0, maximum = 31_536_000)]
     duration_s: Option<f64>,
-    /// The label for people, without control characters.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
-    label: Option<Label>,
-    /// In dB; without it, that of the server.
-    #[serde(default, deserialize_with = "some")]
-    #[schema(value_type = f32, minimum = -96, maximum = 24)]
-    gain_db: Option<f32>,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum SyntheticKind {
-    Synthetic,
 }
 
 /// A WAV file of the folder that `--recordings` names.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct FileBody {
-    #[schema(inline)]
-    #[expect(dead_code, reason = "it has one value")]
-    kind: FileKind,
-    /// Its name, without spaces, not `.` or `..`; if a stream that runs has it, a number is put behind it.
-    #[schema(
-        min_length = 1,
-        max_length = 128,
-        pattern = r"^([!-~]*[!-\-/-~][!-~]*|\.{3,})$",
-        example = "song"
-    )]
-    id: String,
     /// The file: ASCII without `/`, without a dot in front, ending in `.wav`.
     #[schema(
         max_length = 128,
@@ -130,21 +136,22 @@ struct FileBody {
     /// Whether it begins again at its end.
     #[serde(default)]
     looped: bool,
-    /// The label for people, without control characters.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
-    label: Option<Label>,
-    /// In dB; without it, that of the server.
-    #[serde(default, deserialize_with = "some")]
-    #[schema(value_type = f32, minimum = -96, maximum = 24)]
-    gain_db: Option<f32>,
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum FileKind {
-    File,
+/// As `--waveform`.
+fn sound() -> Sound {
+    config::Synthetic::default().waveform
+}
+
+fn sounds() -> Object {
+    let kinds = Waveform::ALL.map(Sound::Only);
+    let kinds = kinds.into_iter().chain([Sound::Mixed]);
+    words(kinds.map(|sound| sound.to_string()))
+        .description(Some(
+            "The kind of sound. `mixed` is all kinds in turn, of which one stream has the first, a sine.",
+        ))
+        .default(Some(sound().to_string().into()))
+        .build()
 }
 
 /// As `--level` for one stream.
@@ -157,76 +164,51 @@ fn seed() -> u64 {
     config::Synthetic::default().seed
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum WaveformBody {
-    Sine,
-    Sweep,
-    White,
-    Pink,
-    Speech,
-    Silence,
-    Impulse,
-}
-
-impl From<WaveformBody> for Waveform {
-    fn from(waveform: WaveformBody) -> Self {
-        match waveform {
-            WaveformBody::Sine => Self::Sine,
-            WaveformBody::Sweep => Self::Sweep,
-            WaveformBody::White => Self::White,
-            WaveformBody::Pink => Self::Pink,
-            WaveformBody::Speech => Self::Speech,
-            WaveformBody::Silence => Self::Silence,
-            WaveformBody::Impulse => Self::Impulse,
+/// Reads a body by its kind; read as an untagged enum, it could not name the field that is wrong.
+fn read_body(mut own: Map<String, Value>) -> Result<(CommonBody, SourceSpec), Problem> {
+    let common = ["id", "label", "gain_db"].map(|key| own.remove_entry(key));
+    let common = common.into_iter().flatten().collect();
+    let kind = own.remove("kind");
+    let spec = match kind.as_ref().and_then(Value::as_str) {
+        Some("synthetic") => synthetic(&read(own)?)?,
+        Some("file") => {
+            let FileBody { name, looped } = read(own)?;
+            check_name(&name)?;
+            SourceSpec::File { name, looped }
         }
-    }
-}
-
-impl StartStreamBody {
-    /// By its kind; read as an untagged enum, it could not name the field that is wrong.
-    fn read(object: Map<String, Value>) -> Result<Self, Problem> {
-        match object.get("kind").and_then(Value::as_str) {
-            Some("synthetic") => read(object).map(Self::Synthetic),
-            Some("file") => read(object).map(Self::File),
-            _ => Err(Problem::bad_request(
+        _ => {
+            return Err(Problem::bad_request(
                 "in the JSON body: `kind` is \"synthetic\" or \"file\"",
-            )),
+            ));
         }
-    }
+    };
+    Ok((read(common)?, spec))
+}
 
-    fn spec(self) -> Result<(String, SourceSpec, Option<Label>, Option<f32>), Problem> {
-        match self {
-            Self::Synthetic(asked) => {
-                let refused = |reason: &str| Err(Problem::bad_request(reason));
-                let (hz, s) = (asked.frequency_hz, asked.duration_s);
-                if hz.is_some_and(|hz| hz <= 0.0 || hz > FREQUENCY_HZ_MAX) {
-                    return refused("a frequency_hz is above 0 and at most 192000");
-                }
-                if s.is_some_and(|s| s <= 0.0 || s > DURATION_S_MAX) {
-                    return refused("a duration_s is above 0 and at most a year");
-                }
-                if asked.seed > INTEGER_MAX {
-                    return refused("a seed is below 2^53");
-                }
-                let spec = SourceSpec::Synthetic {
-                    waveform: asked.waveform.into(),
-                    level_dbfs: asked.level_dbfs,
-                    frequency_hz: hz,
-                    seed: asked.seed,
-                    // The shortest is a nanosecond: it lasts for a sample.
-                    duration: s.map(|s| Duration::from_secs_f64(s).max(Duration::from_nanos(1))),
-                };
-                Ok((asked.id, spec, asked.label, asked.gain_db))
-            }
-            Self::File(asked) => {
-                let FileBody { name, looped, .. } = asked;
-                check_name(&name)?;
-                let spec = SourceSpec::File { name, looped };
-                Ok((asked.id, spec, asked.label, asked.gain_db))
-            }
-        }
+fn synthetic(asked: &SyntheticBody) -> Result<SourceSpec, Problem> {
+    let refused = |reason: &str| Err(Problem::bad_request(reason));
+    let (hz, s) = (asked.frequency_hz, asked.duration_s);
+    if hz.is_some_and(|hz| hz <= 0.0 || hz > FREQUENCY_HZ_MAX) {
+        return refused("a frequency_hz is above 0 and at most 192000");
     }
+    if s.is_some_and(|s| s <= 0.0 || s > DURATION_S_MAX) {
+        return refused("a duration_s is above 0 and at most a year");
+    }
+    if asked.seed > INTEGER_MAX {
+        return refused("a seed is below 2^53");
+    }
+    Ok(SourceSpec::Synthetic {
+        // A stream on its own is the first of a mixed set.
+        waveform: asked
+            .waveform
+            .waveform()
+            .unwrap_or_else(|| Waveform::mixed(0)),
+        level_dbfs: asked.level_dbfs,
+        frequency_hz: hz,
+        seed: asked.seed,
+        // The shortest is a nanosecond: it lasts for a sample.
+        duration: s.map(|s| Duration::from_secs_f64(s).max(Duration::from_nanos(1))),
+    })
 }
 
 /// Begins a stream: a sound that is made up, or a file of the recordings folder.
@@ -247,7 +229,7 @@ async fn start_stream(
     Shared(state): Shared<Arc<State>>,
     Body(asked): Body<Map<String, Value>>,
 ) -> Result<Created<StreamDetail>, Problem> {
-    let (id, spec, label, gain_db) = StartStreamBody::read(asked)?.spec()?;
+    let (CommonBody { id, label, gain_db }, spec) = read_body(asked)?;
     checked_id(&id)?;
     let gain = gain_db.map(gain).transpose()?;
     let handle = state.handle.clone();
