@@ -140,3 +140,10 @@ fn headings_have_the_anchors_that_links_are_written_by() {
     let expected = ["mix--match", "mix--match-1", "ring_bytes", "the-plan-again"];
     assert_eq!(anchors(page), expected.map(str::to_owned).into());
 }
+
+#[test]
+fn the_readme_reads_on_within_100_lines() {
+    let readme = include_str!("../../README.md");
+    let lines = readme.lines().position(|line| line == "## Read on");
+    assert!(lines.is_some_and(|lines| lines <= 100), "{lines:?}");
+}
