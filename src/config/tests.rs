@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 
 fn layer(pairs: &[(&str, Value)]) -> Layer {
@@ -156,31 +158,102 @@ fn values_are_json_of_their_kind() {
     }
 }
 
+/// The keys that a reload changes.
+fn live_keys() -> Vec<String> {
+    let mut running = Config::default();
+    running.take_live(&config(&unusual()));
+    let usual = Config::default().values();
+    let values = running.values().into_iter();
+    let changed = values.filter(|(key, value)| usual[key] != *value);
+    changed.map(|(key, _)| key).collect()
+}
+
 #[test]
 fn only_live_keys_are_taken_over() {
-    let mut running = Config::default();
-    let file = config(&unusual());
-    running.take_live(&file);
-    let (values, usual) = (running.values(), Config::default().values());
-    let changed = values.iter().filter(|(key, value)| usual[*key] != **value);
-    let changed: Vec<_> = changed.map(|(key, _)| &**key).collect();
-    assert_eq!(
-        changed,
-        [
-            "allow",
-            "concealment",
-            "connections_max",
-            "first_message_timeout",
-            "gain",
-            "idle_timeout",
-            "latency_cap",
-            "playout_delay",
-            "playout_delay_max",
-            "playout_delay_min",
-            "streams_per_source",
-            "verbose",
-        ]
-    );
+    let live = [
+        "allow",
+        "concealment",
+        "connections_max",
+        "first_message_timeout",
+        "gain",
+        "idle_timeout",
+        "latency_cap",
+        "playout_delay",
+        "playout_delay_max",
+        "playout_delay_min",
+        "streams_per_source",
+        "verbose",
+    ];
+    assert_eq!(live_keys(), live);
+}
+
+const SHIPPED: &str = include_str!("../../docs/serve.toml");
+
+/// The key of a line of the shipped config, whether it is set or commented out.
+fn key_of(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("# ").unwrap_or(line);
+    let (key, _) = line.split_once(" = ")?;
+    key.chars()
+        .all(|c| c.is_ascii_lowercase() || c == '_')
+        .then_some(key)
+}
+
+/// The shipped config with its commented keys set; with those alone, unless `all`.
+fn uncommented(all: bool) -> Layer {
+    let lines = SHIPPED.lines().filter_map(|line| match key_of(line) {
+        Some(_) => line.strip_prefix("# ").or(all.then_some(line)),
+        None => Some(line),
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    Layer::parse(Path::new("serve.toml"), &text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Whether a key has no value by default.
+fn is_none(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
+#[test]
+fn the_shipped_config_has_every_key_in_its_table() {
+    let Layer(keys) = uncommented(true);
+    let missing = Config::default().values().into_iter();
+    let missing: Vec<_> = missing.filter(|(key, _)| !keys.contains_key(key)).collect();
+    assert_eq!(missing, []);
+    for table in Config::default().tables().keys() {
+        assert!(SHIPPED.contains(&format!("\n[{table}]\n")), "{table}");
+    }
+}
+
+#[test]
+fn a_commented_key_of_the_shipped_config_has_its_default() {
+    let shipped = Config::default().with(&uncommented(false)).values();
+    for (key, default) in Config::default().values() {
+        if !is_none(&default) {
+            assert_eq!(shipped[&key], default, "{key}");
+        }
+    }
+}
+
+#[test]
+fn the_operations_page_has_every_key_and_its_reload() {
+    let page = include_str!("../../docs/operations.md");
+    let live = live_keys();
+    for (key, default) in Config::default().values() {
+        let mut rows = page.lines().filter_map(|line| {
+            let row: Vec<_> = line.split('|').map(str::trim).collect();
+            let name = row.get(1)?.trim_end_matches(" *");
+            (row.len() == 6 && name == format!("`{key}`")).then(|| (row[3], row[4]))
+        });
+        let Some((shown, changes)) = rows.next() else {
+            panic!("docs/operations.md has no row for `{key}`");
+        };
+        assert_eq!(shown.starts_with("none"), is_none(&default), "{key}");
+        if !is_none(&default) {
+            let shown = config(&[(&key, shown.trim_matches('`').into())]);
+            assert_eq!(shown, Config::default(), "{key}");
+        }
+        assert_eq!(changes != "restart", live.contains(&key), "{key}");
+    }
 }
 
 #[test]

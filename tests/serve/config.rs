@@ -21,28 +21,6 @@ fn the_shipped_config_serves() {
 }
 
 #[test]
-fn the_shipped_config_shows_every_key() {
-    let shipped = include_str!("../../docs/serve.toml");
-    let help = face::stdout(&mixpool(&["serve", "--help"]));
-    let flags = help
-        .split_whitespace()
-        .filter_map(|word| word.strip_prefix("--"))
-        .map(|word| word.split(['[', ']']).next().unwrap())
-        .filter(|flag| {
-            // Flags of the command line alone.
-            !["help", "version", "config", "quiet", "log-format", "top"].contains(flag)
-        });
-    for flag in flags {
-        let key = flag.replace('-', "_");
-        let shown = shipped.lines().any(|line| {
-            line.trim_start_matches("# ")
-                .starts_with(&format!("{key} = "))
-        });
-        assert!(shown, "{key}");
-    }
-}
-
-#[test]
 fn flags_win_over_the_config() {
     let (_directory, path) = config(
         "synthetic = 3\nduration = \"100ms\"\nrate = 16000\njson = true\nring_size = \"4KiB\"\n",
