@@ -24,10 +24,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use mixpool::{
-    audio::format::{CHANNELS_MAX, RATE_HZ_MAX, RATE_HZ_MIN},
-    source::Waveform,
-};
 
 use answer::{Answer, End};
 use report::{BenchReport, StepReport};
@@ -36,7 +32,7 @@ use setup::Setup;
 use step::Step;
 use timer::TimerReport;
 
-use super::{findings::Output, status::INTERRUPTED, units};
+use super::{findings::Output, flags::BenchFlags, status::INTERRUPTED, units};
 
 /// Most streams that are ever tried: no pool has more rings.
 const STREAMS_MAX: u32 = 1 << 20;
@@ -69,43 +65,17 @@ Examples:
   mixpool bench --ptime 5ms --rate 48000 --channels 2 --plot bench.svg
   mixpool bench --quick --json")]
 pub struct Arguments {
-    /// Samples per second of the mix
-    #[arg(long, default_value_t = 8000, value_name = "HZ",
-          value_parser = units::count(RATE_HZ_MIN..=RATE_HZ_MAX))]
-    rate: u32,
-
-    /// Channels of the mix: 1 or 2
-    #[arg(long, default_value_t = 1, value_name = "COUNT",
-          value_parser = units::count(1..=CHANNELS_MAX))]
-    channels: u16,
-
-    /// Length of a frame and of a tick
-    #[arg(long, default_value = "20ms", value_parser = units::duration, value_name = "DURATION")]
-    ptime: Duration,
-
-    /// Bytes of each ring: a power of two
-    #[arg(long, default_value = "1MiB", value_parser = units::bytes, value_name = "SIZE")]
-    ring_size: usize,
-
-    /// Threads that feed the streams
-    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = units::count(1..=1024_usize))]
-    ingest_threads: usize,
-
-    /// Waveform of the streams: silence, impulse, sine, sweep, white, pink or speech
-    #[arg(long, default_value_t = Waveform::Silence, value_name = "KIND")]
-    waveform: Waveform,
-
     /// Streams of the first step [default: 1000, or --streams-limit if that is less]
-    #[arg(long, value_name = "COUNT", value_parser = units::count(1..=STREAMS_MAX))]
+    #[arg(long, value_name = "N", value_parser = units::count(1..=STREAMS_MAX))]
     start: Option<u32>,
 
     /// Most streams to try
-    #[arg(long, default_value_t = STREAMS_MAX, value_name = "COUNT",
+    #[arg(long, default_value_t = STREAMS_MAX, value_name = "N",
           value_parser = units::count(1..=STREAMS_MAX))]
     streams_limit: u32,
 
     /// For how long all streams of a step play: at least 10 ticks, at most 1min
-    #[arg(long, default_value = "3s", value_parser = step_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "3s", value_parser = step_duration, value_name = "TIME")]
     step_duration: Duration,
 
     /// Rough answer within 10 s, from steps of 500ms
@@ -114,6 +84,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     output: Output,
+
+    #[command(flatten)]
+    flags: BenchFlags,
 }
 
 fn step_duration(text: &str) -> Result<Duration, String> {
@@ -180,12 +153,12 @@ impl<'a> Bench<'a> {
             bail!("not even one stream fits this host: {limit}");
         }
         Ok(Self {
+            search: Search::new(setup.start, setup.streams_limit),
             setup,
             interrupt,
             cores: step::cores(),
             begun: Instant::now(),
             timer: None,
-            search: Search::new(setup.start, setup.streams_limit),
             limit: None,
             steps: Vec::new(),
             overhead: Duration::ZERO,
@@ -195,7 +168,7 @@ impl<'a> Bench<'a> {
     fn run(mut self) -> Result<BenchReport> {
         let time = self.setup.run_time();
         tracing::info!("the bare timer, then steps of {time:.1?} each; Ctrl-C ends them");
-        self.timer = timer::measure(self.setup.ptime, time, self.interrupt)?;
+        self.timer = timer::measure(self.setup.server.ptime, time, self.interrupt)?;
         let end = self.find()?;
         Ok(self.report(end))
     }

@@ -58,7 +58,7 @@ pub struct Arguments {
 
     /// Messages that each producer offers, in a single run
     /// [default: as many as --duration allows]
-    #[arg(long, value_name = "COUNT", conflicts_with = "duration",
+    #[arg(long, value_name = "N", conflicts_with = "duration",
           value_parser = units::count(0..=u64::MAX))]
     messages: Option<u64>,
 
@@ -68,11 +68,11 @@ pub struct Arguments {
 
     /// Messages per second that each producer offers, or `max`: as fast as it can
     /// [default: 2500 in a series, 10000 in a sweep, max in a single run]
-    #[arg(long, value_name = "COUNT|max", value_parser = plan::rate)]
+    #[arg(long, value_name = "N|max", value_parser = plan::rate)]
     rate: Option<Rate>,
 
     /// Seed of the messages' sizes and payloads
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = units::count(0..=u64::MAX))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = units::count(0..=u64::MAX))]
     seed: u64,
 
     /// Run every combination of --sweep-delays and --sweep-ring-sizes

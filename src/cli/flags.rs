@@ -6,7 +6,10 @@
 use std::fmt::Write as _;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
-use mixpool::config::{Config, Layer, PlayoutDelay};
+use mixpool::{
+    config::{Config, Layer, PlayoutDelay, Sound, units::DELAY_MAX},
+    source::Waveform,
+};
 use serde_json::Value;
 
 use super::units;
@@ -15,336 +18,135 @@ use super::units;
 /// processor's caches.
 const REPLAY_RING_BYTES: usize = 1 << 16;
 
-/// A flag: its name, its value, its help; whether `replay` has it; whether `-h` shows it.
-struct Flag(&'static str, &'static str, &'static str, Uses);
+/// A flag: its name, its value, its help, and its place beyond `serve --help`.
+struct Flag(&'static str, &'static str, &'static str, u8);
 
-#[derive(Clone, Copy, PartialEq)]
-enum Uses {
-    /// Of `serve`, shown by `--help`.
-    Rare,
-    /// Of `serve`, shown by `-h`, too.
-    Usual,
-    /// Of `serve` and `replay`, shown by `--help`.
-    Both,
-    /// Of `serve` and `replay`, shown by `-h`, too.
-    BothUsual,
-}
-use Uses::{Both, BothUsual, Rare, Usual};
+/// In `serve --help` alone.
+const RARE: u8 = 0;
+/// All flags are of `serve`.
+const SERVE: u8 = 1;
+/// In `serve -h`, too.
+const USUAL: u8 = 2;
+const REPLAY: u8 = 4;
+const BENCH: u8 = 8;
+const PLAN: u8 = 16;
+const ALL: u8 = USUAL | REPLAY | BENCH | PLAN;
 
 /// The flags under their headings. Keys that few servers need are in the file alone.
+///
+/// A help stands beside its flag in 80 columns if no flag under the heading has more than 24 characters with
+/// its value, or no help with its default has more than what is left.
+#[rustfmt::skip]
 const FLAGS: &[(&str, &[Flag])] = &[
-    (
-        "Run",
-        &[
-            Flag(
-                "duration",
-                "DURATION",
-                "How much to mix [default: until Ctrl-C or SIGTERM]",
-                Usual,
-            ),
-            Flag(
-                "ingest-threads",
-                "COUNT",
-                "Threads that feed synthetic streams and files",
-                Both,
-            ),
-            Flag(
-                "verbose",
-                "BOOL",
-                "Show how late and how long ticks are",
-                Rare,
-            ),
-            Flag(
-                "realtime",
-                "BOOL",
-                "Run the mixer under SCHED_FIFO, and lock memory",
-                Rare,
-            ),
-            Flag("realtime-priority", "1..99", "Its priority", Rare),
-            Flag(
-                "mixer-cpu",
-                "CPU",
-                "Bind the mixer thread to this CPU",
-                Rare,
-            ),
-        ],
-    ),
-    (
-        "Synthetic streams",
-        &[
-            Flag(
-                "synthetic",
-                "COUNT",
-                "Streams to make up, at most --streams-max",
-                Usual,
-            ),
-            Flag(
-                "waveform",
-                "KIND",
-                "sine, sweep, white, pink, speech, silence, impulse, or mixed for all in turn",
-                Usual,
-            ),
-            Flag(
-                "seed",
-                "NUMBER",
-                "The same seed makes the same samples",
-                Rare,
-            ),
-            Flag(
-                "level",
-                "DB",
-                "Level of each, in dBFS [default: for a mix near -20]",
-                Rare,
-            ),
-            Flag(
-                "rate-skew-ppm",
-                "PPM",
-                "Largest error of each one's clock",
-                Rare,
-            ),
-            Flag("jitter", "DURATION", "Largest delay of each frame", Rare),
-        ],
-    ),
-    (
-        "Network; each address flag may be given several times, a port alone is on 127.0.0.1",
-        &[
-            Flag(
-                "rtp",
-                "ADDR[,OPTIONS]",
-                "Take RTP; options as 96=L16/16000/1, and interface=eth0 for a multicast group",
-                Usual,
-            ),
-            Flag(
-                "rtp-threads",
-                "COUNT",
-                "Threads that share each --rtp address",
-                Rare,
-            ),
-            Flag(
-                "audiosocket",
-                "ADDR[,rate=HZ]",
-                "Take Asterisk's AudioSocket, and send the mix back",
-                Usual,
-            ),
-            Flag(
-                "tcp",
-                "ADDR",
-                "Take raw samples (s16le, rate of the mix) or WAV",
-                Usual,
-            ),
-            Flag("unix", "PATH", "The same on a Unix socket", Usual),
-            Flag(
-                "tcp-drop",
-                "BOOL",
-                "Read both as fast as they send: for live senders",
-                Rare,
-            ),
-            Flag(
-                "rtp-out",
-                "ADDR[,CODEC]",
-                "Send the mix by RTP: pcmu, pcma or l16",
-                Usual,
-            ),
-        ],
-    ),
-    (
-        "Playout of network streams",
-        &[
-            Flag(
-                "playout-delay",
-                "DURATION",
-                "From arrival to playout, or adaptive: as the jitter asks",
-                Usual,
-            ),
-            Flag(
-                "playout-delay-min",
-                "DURATION",
-                "The shortest adaptive delay",
-                Rare,
-            ),
-            Flag(
-                "playout-delay-max",
-                "DURATION",
-                "The longest adaptive delay",
-                Rare,
-            ),
-            Flag(
-                "latency-cap",
-                "DURATION",
-                "Discard audio that waits longer",
-                Rare,
-            ),
-            Flag(
-                "concealment",
-                "on|off",
-                "Replace lost audio by the audio before it",
-                Rare,
-            ),
-        ],
-    ),
-    (
-        "Limits of network senders",
-        &[
-            Flag(
-                "allow",
-                "CIDR",
-                "Take streams from this network only; repeatable",
-                Usual,
-            ),
-            Flag(
-                "streams-per-source",
-                "COUNT",
-                "Most streams of an address [default: all]",
-                Rare,
-            ),
-            Flag("connections-max", "COUNT", "Most connections at once", Rare),
-            Flag(
-                "idle-timeout",
-                "DURATION",
-                "End a stream that is silent for so long",
-                Rare,
-            ),
-        ],
-    ),
-    (
-        "Mix",
-        &[
-            Flag("rate", "HZ", "Samples per second", BothUsual),
-            Flag("channels", "1|2", "Channels", BothUsual),
-            Flag(
-                "ptime",
-                "DURATION",
-                "Length of a frame and of a tick",
-                BothUsual,
-            ),
-            Flag(
-                "limiter",
-                "on|off",
-                "Limit peaks, with look-ahead; off clips them",
-                BothUsual,
-            ),
-            Flag("gain", "DB", "Gain of each stream, at most 24", BothUsual),
-        ],
-    ),
-    (
-        "Pool",
-        &[
-            Flag(
-                "streams-max",
-                "COUNT",
-                "Rings: the most streams at once",
-                BothUsual,
-            ),
-            Flag(
-                "ring-size",
-                "SIZE",
-                "Bytes of each ring: a power of two",
-                BothUsual,
-            ),
-            Flag(
-                "prefault",
-                "BOOL",
-                "Make all ring memory present before the first tick",
-                Both,
-            ),
-            Flag(
-                "huge-pages",
-                "BOOL",
-                "The same in huge pages: a faster start",
-                Both,
-            ),
-        ],
-    ),
-    (
-        "Control plane",
-        &[
-            Flag(
-                "http",
-                "ADDR|off",
-                "Dashboard and API [default: 8080, or the next free port]",
-                Usual,
-            ),
-            Flag(
-                "token-file",
-                "FILE",
-                "File of the token that requests need then",
-                Usual,
-            ),
-            Flag(
-                "read-token-file",
-                "FILE",
-                "File of a token for looking and listening",
-                Rare,
-            ),
-            Flag(
-                "http-host",
-                "NAME",
-                "Name of this server, as in a URL; repeatable",
-                Rare,
-            ),
-        ],
-    ),
-    (
-        "Results",
-        &[
-            Flag(
-                "record",
-                "FILE.wav",
-                "Record the mix; {utc} is the start, - stdout",
-                BothUsual,
-            ),
-            Flag(
-                "overwrite",
-                "BOOL",
-                "Overwrite the file of --record",
-                BothUsual,
-            ),
-            Flag(
-                "recordings",
-                "DIR",
-                "Folder of what the API records and plays",
-                Usual,
-            ),
-            Flag(
-                "report",
-                "FILE.json",
-                "Write the report to this file at the end",
-                BothUsual,
-            ),
-            Flag("json", "BOOL", "Print the report as JSON", BothUsual),
-        ],
-    ),
+    ("Run", &[
+        Flag("duration", "TIME", "Length of the mix [default: until Ctrl-C]", USUAL),
+        Flag("ingest-threads", "N", "Threads that feed synthetic streams and files", REPLAY | BENCH),
+        Flag("verbose", "BOOL", "Show how late and how long ticks are", RARE),
+        Flag("realtime", "BOOL", "Run the mixer under SCHED_FIFO, and lock memory", RARE),
+        Flag("realtime-priority", "N", "Its priority, 1 to 99", RARE),
+        Flag("mixer-cpu", "CPU", "Bind the mixer thread to this CPU", RARE),
+    ]),
+    ("Synthetic streams", &[
+        Flag("synthetic", "N", "Streams to make up", USUAL),
+        Flag("waveform", "KIND", "sine, sweep, white, pink, speech, silence, impulse, or mixed for all in turn",
+            USUAL | BENCH),
+        Flag("seed", "N", "The same seed makes the same samples", RARE),
+        Flag("level", "DB", "Level of each in dBFS [default: a mix near -20]", RARE),
+        Flag("rate-skew-ppm", "PPM", "Largest error of each one's clock", RARE),
+        Flag("jitter", "TIME", "Largest delay of each frame", RARE),
+    ]),
+    ("Network; address flags are repeatable, and a port alone is on 127.0.0.1", &[
+        Flag("rtp", "ADDR[,OPTIONS]", "Take RTP; options as 96=L16/16000/1, and interface=eth0 for a multicast group",
+            USUAL),
+        Flag("rtp-threads", "N", "Threads for each --rtp address", RARE),
+        Flag("audiosocket", "ADDR", "Take Asterisk's AudioSocket, and send the mix back; an option as ADDR,rate=16000",
+            USUAL),
+        Flag("tcp", "ADDR", "Take raw samples (s16le, rate of the mix) or WAV", USUAL),
+        Flag("unix", "PATH", "The same on a Unix socket", USUAL),
+        Flag("tcp-drop", "BOOL", "Read both as fast as they send: for live senders", RARE),
+        Flag("rtp-out", "ADDR[,CODEC]", "Send the mix by RTP: pcmu, pcma or l16", USUAL),
+    ]),
+    ("Playout", &[
+        Flag("playout-delay", "TIME", "From arrival to playout", USUAL | REPLAY),
+        Flag("playout-delay-min", "TIME", "The shortest adaptive delay", RARE),
+        Flag("playout-delay-max", "TIME", "The longest adaptive delay", RARE),
+        Flag("latency-cap", "TIME", "Discard audio that waits longer", RARE),
+        Flag("concealment", "on|off", "Conceal lost audio", RARE),
+    ]),
+    ("Limits of network senders", &[
+        Flag("allow", "CIDR", "Take streams from this network only; repeatable", USUAL),
+        Flag("streams-per-source", "N", "Most streams of an address [default: all]", RARE),
+        Flag("connections-max", "N", "Most connections at once", RARE),
+        Flag("idle-timeout", "TIME", "End a stream silent for so long", RARE),
+    ]),
+    ("Mix", &[
+        Flag("rate", "HZ", "Samples per second", ALL),
+        Flag("channels", "1|2", "Channels", ALL),
+        Flag("ptime", "TIME", "Length of a frame and of a tick", ALL),
+        Flag("limiter", "on|off", "Limit peaks; off clips them", USUAL | REPLAY),
+        Flag("gain", "DB", "Gain of each stream, at most 24", USUAL | REPLAY),
+    ]),
+    ("Pool", &[
+        Flag("streams-max", "N", "Rings: the most streams at once", USUAL | REPLAY),
+        Flag("ring-size", "SIZE", "Size of a ring: a power of two", ALL),
+        Flag("prefault", "BOOL", "Make all ring memory present before the first tick", REPLAY),
+        Flag("huge-pages", "BOOL", "The same in huge pages: a faster start", REPLAY | PLAN),
+    ]),
+    ("Control plane", &[
+        Flag("http", "ADDR|off", "Dashboard and API [default: 8080 or next free]", USUAL),
+        Flag("token-file", "FILE", "File of the token that requests need then", USUAL),
+        Flag("read-token-file", "FILE", "File of a token for looking and listening", RARE),
+        Flag("http-host", "NAME", "Name of this server, as in a URL; repeatable", RARE),
+    ]),
+    ("Results", &[
+        Flag("record", "FILE.wav", "Record the mix; {utc} is the start, - stdout", USUAL | REPLAY),
+        Flag("overwrite", "BOOL", "Overwrite the file of --record", USUAL | REPLAY),
+        Flag("recordings", "DIR", "Folder of files that the API records and plays", USUAL),
+        Flag("report", "FILE.json", "Write the report to this file at the end", USUAL | REPLAY),
+        Flag("json", "BOOL", "Print the report as JSON", USUAL | REPLAY),
+    ]),
 ];
 
-/// The flags of `serve`.
-pub type ServeFlags = Flags<true>;
-/// The flags of `replay`.
-pub type ReplayFlags = Flags<false>;
+pub type ServeFlags = Flags<SERVE>;
+pub type ReplayFlags = Flags<REPLAY>;
+pub type BenchFlags = Flags<BENCH>;
+pub type PlanFlags = Flags<PLAN>;
 
-/// The flags that are given, of `serve` or of `replay`.
+/// The flags of a command that are given.
 #[derive(Debug, Clone, Default)]
-pub struct Flags<const SERVE: bool> {
+pub struct Flags<const COMMAND: u8> {
     /// Over the file.
     pub given: Layer,
 }
 
-impl<const SERVE: bool> Flags<SERVE> {
+impl<const COMMAND: u8> Flags<COMMAND> {
     /// The defaults of the command.
     pub fn defaults() -> Config {
         let mut config = Config::default();
-        if !SERVE {
-            config.pool.ring_size = REPLAY_RING_BYTES;
-            config.playout.playout_delay =
-                PlayoutDelay::Fixed(config.playout.playout_delay.of_first_frame());
+        match COMMAND {
+            REPLAY => {
+                config.pool.ring_size = REPLAY_RING_BYTES;
+                let delay = config.playout.playout_delay.of_first_frame();
+                config.playout.playout_delay = PlayoutDelay::Fixed(delay);
+                // Of network streams alone.
+                config.playout.latency_cap = DELAY_MAX;
+            }
+            BENCH => config.synthetic.waveform = Sound::Only(Waveform::Silence),
+            _ => {}
         }
         config
+    }
+
+    /// The defaults, and the flags over them.
+    pub fn config(&self) -> Config {
+        Self::defaults().with(&self.given)
     }
 
     fn each() -> impl Iterator<Item = (&'static str, &'static Flag)> {
         FLAGS
             .iter()
             .flat_map(|(heading, flags)| flags.iter().map(|flag| (*heading, flag)))
-            .filter(|(_, flag)| SERVE || matches!(flag.3, Both | BothUsual))
+            .filter(|(_, flag)| COMMAND == SERVE || flag.3 & COMMAND != 0)
     }
 }
 
@@ -352,7 +154,7 @@ impl<const SERVE: bool> Flags<SERVE> {
 pub fn show_usual(serve: Command) -> Command {
     let is_rare = |name: &str| {
         let mut flags = ServeFlags::each();
-        flags.any(|(_, flag)| flag.0 == name && matches!(flag.3, Rare | Both))
+        flags.any(|(_, flag)| flag.0 == name && flag.3 & USUAL == 0)
     };
     serve.after_help("--help shows all flags.").mut_args(|arg| {
         let hidden = is_rare(arg.get_id().as_str());
@@ -360,7 +162,7 @@ pub fn show_usual(serve: Command) -> Command {
     })
 }
 
-impl<const SERVE: bool> Args for Flags<SERVE> {
+impl<const COMMAND: u8> Args for Flags<COMMAND> {
     fn augment_args(command: Command) -> Command {
         let defaults = Self::defaults().values();
         Self::each().fold(command, |command, (heading, flag)| {
@@ -374,7 +176,7 @@ impl<const SERVE: bool> Args for Flags<SERVE> {
     }
 }
 
-impl<const SERVE: bool> FromArgMatches for Flags<SERVE> {
+impl<const COMMAND: u8> FromArgMatches for Flags<COMMAND> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Self::default();
         flags.update_from_arg_matches(matches)?;

@@ -19,11 +19,11 @@ use super::{WRONG_USAGE, WrongUsage};
 /// Flags of every subcommand.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Log {
-    /// Show no status line or progress, and log warnings and errors alone; results are printed
+    /// Show no status, log warnings and errors alone
     #[arg(long, short, action = ArgAction::SetTrue, global = true, overrides_with = "quiet")]
     pub quiet: bool,
 
-    /// Write each log line as text or as a JSON object; `RUST_LOG` filters both
+    /// Log lines as text or JSON
     #[arg(
         long,
         default_value = "text",

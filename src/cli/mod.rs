@@ -49,7 +49,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Launch the server: streams in, the mix out, a status line a second, a report at the end
+    /// Launch the server: streams in, the mix and a report out
     Serve(Box<serve::Arguments>),
     /// Mix WAV files, each a stream of its own: in real time, faster, or as fast as possible
     Replay(Box<replay::Arguments>),

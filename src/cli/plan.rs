@@ -12,13 +12,13 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use mixpool::{
-    audio::{Format, FormatError},
+    config::Config,
     engine::plan::{PlanAudio, PlanReport, PlanRequest},
     playout::PlayoutSettings,
     queue::{BuildError, Host, PoolPlan},
 };
 
-use super::{WrongUsage, findings::Stamped, units};
+use super::{WrongUsage, findings::Stamped, flags::PlanFlags, units};
 use text::Text;
 
 #[derive(Debug, clap::Args)]
@@ -27,36 +27,15 @@ pub struct Arguments {
     #[arg(
         long,
         visible_alias = "streams-max",
-        value_name = "COUNT",
-        default_value_t = 1000,
+        value_name = "N",
+        default_value_t = Config::default().pool.streams_max,
         value_parser = units::count(0..=usize::MAX)
     )]
     streams: usize,
 
-    /// Size of each ring: a power of two, at least a page
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::bytes)]
-    ring_size: usize,
-
     /// Choose the smallest ring that holds so much audio, as 1min
-    #[arg(long = "for", value_name = "DURATION", value_parser = units::duration, conflicts_with = "ring_size")]
+    #[arg(long = "for", value_name = "TIME", value_parser = units::duration, conflicts_with = "ring-size")]
     hold: Option<Duration>,
-
-    /// Samples per second and channel
-    #[arg(long, value_name = "HZ", default_value_t = 8000,
-          value_parser = units::count(0..=u32::MAX))]
-    rate: u32,
-
-    /// Audio in each frame
-    #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = units::duration)]
-    ptime: Duration,
-
-    /// Channels: 1 or 2
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = units::count(0..=u16::MAX))]
-    channels: u16,
-
-    /// Prefault in huge pages, and ask whether this host has them
-    #[arg(long)]
-    huge_pages: bool,
 
     /// Ask whether the rings may be locked in RAM too
     #[arg(long)]
@@ -65,6 +44,9 @@ pub struct Arguments {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    flags: PlanFlags,
 }
 
 /// Prints the plan. The code says whether it fits this host.
@@ -88,10 +70,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The plan that these arguments ask for.
 fn request(arguments: &Arguments) -> Result<PlanRequest> {
-    let audio = audio(arguments)?;
+    let Config { mix, pool, .. } = arguments.flags.config();
+    let format = mix.format().context("--rate and --channels")?;
+    let audio = PlanAudio::new(format, mix.ptime).context("--ptime")?;
     let ring_bytes = match arguments.hold {
         Some(hold) => ring_bytes_for(&audio, hold)?,
-        None => arguments.ring_size,
+        None => pool.ring_size,
     };
     let plan = PoolPlan::new(arguments.streams, ring_bytes).map_err(|error| {
         let flags = match error {
@@ -113,23 +97,9 @@ fn request(arguments: &Arguments) -> Result<PlanRequest> {
         audio,
         chosen_for: arguments.hold,
         lock: arguments.lock,
-        huge_pages: arguments.huge_pages,
+        huge_pages: pool.huge_pages,
         playout: PlayoutSettings::default(),
     })
-}
-
-fn audio(arguments: &Arguments) -> Result<PlanAudio> {
-    let naming_the_flag = |error| {
-        let flag = match error {
-            FormatError::Rate { .. } => "--rate",
-            FormatError::Channels { .. } => "--channels",
-            _ => "--ptime",
-        };
-        anyhow!(error).context(flag)
-    };
-    Format::new(arguments.rate, arguments.channels)
-        .and_then(|format| PlanAudio::new(format, arguments.ptime))
-        .map_err(naming_the_flag)
 }
 
 /// The smallest ring that holds so much audio.

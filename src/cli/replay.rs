@@ -41,7 +41,7 @@ pub struct Arguments {
     files: Vec<PathBuf>,
 
     /// Streams in all: the files are taken in turn, again and again [default: one for each file]
-    #[arg(long, value_name = "COUNT", value_parser = units::count(0..=usize::MAX))]
+    #[arg(long, value_name = "N", value_parser = units::count(0..=usize::MAX))]
     streams: Option<usize>,
 
     /// How fast: 1 for real time, another number for a multiple of it, or max for as fast as they can
@@ -50,15 +50,11 @@ pub struct Arguments {
     speed: Speed,
 
     /// How often each file is played
-    #[arg(long = "loop", default_value_t = 1, value_name = "COUNT", value_parser = units::count(1..=u64::MAX))]
+    #[arg(long = "loop", default_value_t = 1, value_name = "N", value_parser = units::count(1..=u64::MAX))]
     plays: u64,
 
-    /// Time from the arrival of a stream's first frame to its playout; none at --speed max
-    #[arg(long, default_value = "100ms", value_parser = units::delay, value_name = "DURATION")]
-    playout_delay: Duration,
-
-    /// Show at most so many streams in the report as text, the worst first
-    #[arg(long, default_value_t = 20, value_name = "COUNT",
+    /// Streams in the report, worst first
+    #[arg(long, default_value_t = 20, value_name = "N",
           value_parser = units::count(0..=usize::MAX))]
     top: usize,
 
@@ -85,9 +81,14 @@ impl FromStr for Speed {
 }
 
 pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
-    let mut config = ReplayFlags::defaults().with(&arguments.flags.given);
+    let mut config = arguments.flags.config();
     common::stamp(&mut config.output, SystemTime::now());
-    let Config { mix, output, .. } = &config;
+    let Config {
+        mix,
+        playout,
+        output,
+        ..
+    } = &config;
     let Found {
         files,
         failed: mut failures,
@@ -104,7 +105,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
         Speed::Max => Clock::Offline,
         Speed::Times(speed) => Clock::Live {
             speed,
-            playout_delay: arguments.playout_delay,
+            playout_delay: playout.playout_delay.of_first_frame(),
             ticks: None,
         },
     };

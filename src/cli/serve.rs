@@ -43,12 +43,12 @@ Examples:
   mixpool serve --config serve.toml --rate 48000 --channels 2"
 )]
 pub struct Arguments {
-    /// Read keys from this file first: the long flags with _ for -
+    /// Read keys from this file; flags win over it
     #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
-    /// Show at most so many streams in the report as text, the worst first
-    #[arg(long, default_value_t = 20, value_name = "COUNT",
+    /// Streams in the report, worst first
+    #[arg(long, default_value_t = 20, value_name = "N",
           value_parser = units::count(0..=usize::MAX))]
     pub top: usize,
 
@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     // The dashboard's address takes senders, too.
     if config.synthetic.synthetic == 0 && !config.net.listens() && http.is_none() {
         tracing::warn!(
-            "no streams: the mix will be silence; --synthetic COUNT makes some up, --rtp ADDR and --http ADDR \
+            "no streams: the mix will be silence; --synthetic N makes some up, --rtp ADDR and --http ADDR \
              take some"
         );
     }

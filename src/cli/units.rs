@@ -2,7 +2,7 @@
 
 use bytesize::ByteSize;
 
-pub use mixpool::config::units::{bytes, count, delay, duration, run_time, show_duration};
+pub use mixpool::config::units::{bytes, count, duration, run_time, show_duration};
 
 /// A stream's id, which is one word; behind it its label, in quotes.
 pub fn show_stream(id: &str, label: Option<&str>) -> String {

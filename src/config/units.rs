@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use crate::audio::Gain;
 
 /// Longest delay that a flag may ask for. A stream that waits longer is never heard.
-const DELAY_MAX: Duration = Duration::from_secs(3600);
+pub const DELAY_MAX: Duration = Duration::from_secs(3600);
 
 /// A whole number of this range.
 ///

@@ -12,6 +12,7 @@ mod drops;
 mod end;
 #[path = "../support/face.rs"]
 mod face;
+mod help;
 mod http;
 mod imperfect;
 mod limiter;

@@ -119,7 +119,7 @@ fn bound_of(setup: &Setup, cores: usize, failed: &StepReport) -> Bound {
         Bound::Mixer
     } else if mixer + ingest + others >= BUSY * cores as f64 {
         Bound::Cores
-    } else if ingest >= BUSY * setup.ingest_threads as f64 {
+    } else if ingest >= BUSY * setup.server.ingest_threads as f64 {
         Bound::Ingest
     } else {
         Bound::Unknown
@@ -144,7 +144,7 @@ fn margin(setup: &Setup, held: &StepReport) -> String {
         percent(held.mixer_cpu_percent),
         percent(held.ingest_cpu_percent),
         show_ns(held.tick_time.max_ns),
-        show_ns(setup.ptime.as_nanos() as u64),
+        show_ns(setup.server.ptime.as_nanos() as u64),
     )
 }
 
@@ -177,7 +177,7 @@ fn explanation(
         Bound::Ingest => format!(
             "Ingest bounds them: its threads, {} of them, used {ingest} of a core there; try more \
              --ingest-threads.",
-            setup.ingest_threads
+            setup.server.ingest_threads
         ),
         Bound::Unknown => format!(
             "Neither mixer ({mixer} of a core), ingest ({ingest}) nor cores were at their limit \

@@ -24,7 +24,7 @@ pub(super) fn limit(setup: &Setup, streams: usize) -> Option<String> {
 /// This host, less the needs of the process beside the pool.
 fn host(setup: &Setup) -> Host {
     let mut host = Host::detect();
-    let threads = setup.ingest_threads as u64 + 1;
+    let threads = setup.server.ingest_threads as u64 + 1;
     let vmas = VMAS_BESIDE + VMAS_PER_THREAD * threads;
     let addresses = ADDRESSES_BESIDE + ADDRESSES_PER_THREAD * threads;
     let less = |found: Option<u64>, beside| found.map(|found| found.saturating_sub(beside));
@@ -40,7 +40,7 @@ fn first_limit(
     available: Option<u64>,
     streams: usize,
 ) -> Option<String> {
-    let plan = match PoolPlan::new(streams, setup.ring_bytes) {
+    let plan = match PoolPlan::new(streams, setup.server.ring_bytes) {
         Ok(plan) => plan,
         Err(impossible) => return Some(impossible.to_string()),
     };

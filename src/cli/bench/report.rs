@@ -59,13 +59,13 @@ impl BenchReport {
         let nanos = |time: Duration| time.as_nanos() as u64;
         let late_ticks_allowed = bare_timer.as_ref().map_or(0, |timer| timer.late_ticks);
         Self {
-            rate_hz: setup.format.rate_hz(),
-            channels: setup.format.channels(),
-            ptime_ns: nanos(setup.ptime),
+            rate_hz: setup.server.format.rate_hz(),
+            channels: setup.server.format.channels(),
+            ptime_ns: nanos(setup.server.ptime),
             block_samples: setup.block_samples,
-            ring_bytes: setup.ring_bytes,
+            ring_bytes: setup.server.ring_bytes,
             playout_delay_ns: nanos(setup.playout_delay),
-            ingest_threads: setup.ingest_threads,
+            ingest_threads: setup.server.ingest_threads,
             waveform: setup.waveform.to_string(),
             cores,
             step_duration_ns: nanos(setup.step),
@@ -165,7 +165,7 @@ impl StepReport {
                 .map(|machine| percent(machine.saturating_sub(cpu.mixer + cpu.ingest))),
             behind_ns: behind.as_nanos() as u64,
             resident_bytes: *resident_bytes,
-            pool_bytes: PoolPlan::new(streams, setup.ring_bytes)
+            pool_bytes: PoolPlan::new(streams, setup.server.ring_bytes)
                 .map_or(0, |plan| plan.resident_bytes),
             startup_ms: report.startup_ms,
             offered_samples: total.offered,

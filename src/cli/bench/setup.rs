@@ -2,23 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use mixpool::{
-    audio::{Format, frame::frame_bytes},
-    engine::{Clock, Settings},
-    mixer::Limiting,
-    queue::PoolPlan,
-    source::Waveform,
-};
+use anyhow::{Result, bail};
+use mixpool::{audio::frame::frame_bytes, config::Sound, engine::Settings, queue::PoolPlan};
 
 use super::Arguments;
 use crate::cli::{WrongUsage, common, units};
 
 /// Default streams of the first step.
 const START: u32 = 1000;
-
-/// The default of `serve`.
-const PLAYOUT_DELAY: Duration = Duration::from_millis(100);
 
 /// The streams begin one after the other within this part of a step's duration.
 const RAMP_PART: u32 = 6;
@@ -31,16 +22,14 @@ const QUICK_STEP: Duration = Duration::from_millis(500);
 const QUICK_BUDGET: Duration = Duration::from_secs(10);
 
 /// Valid flags.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Setup {
-    pub(super) format: Format,
-    pub(super) ptime: Duration,
+    /// The server of a step, but for the number of its streams.
+    pub(super) server: Settings,
+    pub(super) playout_delay: Duration,
+    pub(super) waveform: Sound,
     /// Samples per channel of a frame.
     pub(super) block_samples: usize,
-    pub(super) ring_bytes: usize,
-    pub(super) playout_delay: Duration,
-    pub(super) ingest_threads: usize,
-    pub(super) waveform: Waveform,
     pub(super) start: usize,
     pub(super) streams_limit: usize,
     /// For how long all streams of a step play.
@@ -55,15 +44,13 @@ impl Setup {
     /// # Errors
     /// [`WrongUsage`], which names the flag.
     pub(super) fn new(arguments: &Arguments) -> Result<Self> {
+        let config = arguments.flags.config();
+        let server = common::settings(&config)?;
         let mut setup = Self {
-            format: Format::new(arguments.rate, arguments.channels)
-                .context("--rate and --channels")?,
-            ptime: arguments.ptime,
-            block_samples: 0,
-            ring_bytes: arguments.ring_size,
-            playout_delay: PLAYOUT_DELAY,
-            ingest_threads: arguments.ingest_threads,
-            waveform: arguments.waveform,
+            block_samples: server.format.block_samples(server.ptime)?,
+            server,
+            playout_delay: config.playout.playout_delay.of_first_frame(),
+            waveform: config.synthetic.waveform,
             start: START.min(arguments.streams_limit) as usize,
             streams_limit: arguments.streams_limit as usize,
             step: arguments.step_duration,
@@ -76,25 +63,26 @@ impl Setup {
         if let Some(start) = arguments.start {
             setup.start = start as usize;
         }
-        common::check(&setup.settings(1))?;
-        setup.block_samples = setup.format.block_samples(setup.ptime)?;
         if setup.start > setup.streams_limit {
             bail!(WrongUsage(format!(
                 "--start {} exceeds --streams-limit {}; start with fewer, or raise the limit",
                 setup.start, setup.streams_limit
             )));
         }
-        let (held, waiting) = (setup.held_by_ring(), setup.behind_max() + setup.ptime);
+        let (held, waiting) = (
+            setup.held_by_ring(),
+            setup.behind_max() + setup.server.ptime,
+        );
         if held < waiting {
             bail!(WrongUsage(format!(
                 "--ring-size: a ring of {} holds {} of frames, and {} wait in it in normal operation; \
                  make it larger",
-                units::show_bytes(setup.ring_bytes as u64),
+                units::show_bytes(setup.server.ring_bytes as u64),
                 units::show_duration(held),
                 units::show_duration(waiting),
             )));
         }
-        let least = setup.ptime * TICKS_MIN;
+        let least = setup.server.ptime * TICKS_MIN;
         if setup.step < least {
             let flag = if arguments.quick {
                 "--quick"
@@ -105,7 +93,7 @@ impl Setup {
                 "{flag}: steps of {} are shorter than {TICKS_MIN} ticks of --ptime {}; give a \
                  --step-duration of at least {}, or a shorter --ptime",
                 units::show_duration(setup.step),
-                units::show_duration(setup.ptime),
+                units::show_duration(setup.server.ptime),
                 units::show_duration(least),
             )));
         }
@@ -115,18 +103,8 @@ impl Setup {
     /// The server of a step.
     pub(super) fn settings(&self, streams: usize) -> Settings {
         Settings {
-            format: self.format,
-            ptime: self.ptime,
             streams_max: streams,
-            ring_bytes: self.ring_bytes,
-            limiting: Limiting::Limiter,
-            clock: Clock::Live {
-                speed: 1.0,
-                playout_delay: self.playout_delay,
-                ticks: None,
-            },
-            ingest_threads: self.ingest_threads,
-            ..Settings::default()
+            ..self.server.clone()
         }
     }
 
@@ -137,7 +115,7 @@ impl Setup {
 
     /// From the first stream's begin until the last one plays.
     pub(super) fn lead(&self) -> Duration {
-        self.ramp() + self.playout_delay + self.ptime
+        self.ramp() + self.playout_delay + self.server.ptime
     }
 
     /// The time of a step, but for building and taking down its pool.
@@ -147,27 +125,27 @@ impl Setup {
 
     /// A mix that falls further behind does not keep up: frames would come too late for it.
     pub(super) fn behind_max(&self) -> Duration {
-        self.playout_delay + self.ptime
+        self.playout_delay + self.server.ptime
     }
 
     /// Frames that a ring holds.
     fn frames_per_ring(&self) -> u64 {
-        let samples = self.block_samples * usize::from(self.format.channels());
-        PoolPlan::new(1, self.ring_bytes)
+        let samples = self.block_samples * usize::from(self.server.format.channels());
+        PoolPlan::new(1, self.server.ring_bytes)
             .map_or(0, |plan| plan.messages_per_ring(frame_bytes(samples)))
     }
 
     /// The audio that a ring holds.
     fn held_by_ring(&self) -> Duration {
         let samples = self.frames_per_ring() * self.block_samples as u64;
-        self.format.duration_of(samples)
+        self.server.format.duration_of(samples)
     }
 
     /// Ring space that a stream's frames of a step take: memory not touched before.
     pub(super) fn touched_bytes(&self) -> u64 {
-        let frames = self.run_time().as_nanos() / self.ptime.as_nanos() + 2;
+        let frames = self.run_time().as_nanos() / self.server.ptime.as_nanos() + 2;
         let held = self.frames_per_ring().max(1);
-        let record_bytes = (self.ring_bytes as u64).div_ceil(held);
+        let record_bytes = (self.server.ring_bytes as u64).div_ceil(held);
         record_bytes * held.min(u64::try_from(frames).unwrap_or(u64::MAX))
     }
 }

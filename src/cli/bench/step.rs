@@ -85,7 +85,8 @@ fn mixed(running: &Running) -> u64 {
 
 /// The audio of each stream in `samples` of all streams.
 fn played(setup: &Setup, streams: usize, samples: u64) -> Duration {
-    let per_second = f64::from(setup.format.rate_hz()) * f64::from(setup.format.channels());
+    let per_second =
+        f64::from(setup.server.format.rate_hz()) * f64::from(setup.server.format.channels());
     Duration::from_secs_f64(samples as f64 / (per_second * streams as f64))
 }
 
@@ -96,9 +97,20 @@ fn feed(setup: &Setup, engine: &mut Engine, streams: usize) -> Result<()> {
     let level = synthetic::level_dbfs(streams);
     for index in 0..streams {
         let stream = engine.open(&format!("bench-{:07}", index + 1), "synthetic", Gain::UNITY)?;
-        let source = synthetic::nth(setup.format, Some(setup.waveform), SEED, index, level);
+        let source = synthetic::nth(
+            setup.server.format,
+            setup.waveform.waveform(),
+            SEED,
+            index,
+            level,
+        );
         let first = setup.ramp().mul_f64(index as f64 / streams as f64);
-        let schedule = Schedule::new(setup.ptime, first, Imperfection::default(), index as u64);
+        let schedule = Schedule::new(
+            setup.server.ptime,
+            first,
+            Imperfection::default(),
+            index as u64,
+        );
         engine.feed(Feed::new(stream, Box::new(source)), schedule);
     }
     Ok(())
