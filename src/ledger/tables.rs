@@ -13,299 +13,102 @@ use super::{
     },
 };
 
+/// A term in two lines: key, unit and help; then its getter and, where metrics have it, its family.
+macro_rules! table {
+    ($entry:ident: $($key:literal $unit:ident $help:literal
+        $of:expr $(, $metric:ident($($argument:literal),*))*;)*) => {
+        [$(Term::<$entry>::new($key, $unit, $help, $of)$(.$metric($($argument),*))*),*]
+    };
+}
+
 impl Entry {
     /// The figures of a stream's samples, or their sum over all streams.
-    pub const TERMS: [Term<Self>; 20] = [
-        Term::<Self>::new(
-            "offered_samples",
-            Samples,
-            "Samples that the source tried to publish",
-            |entry| Whole(entry.offered),
-        )
-        .counter("offered"),
-        Term::<Self>::new(
-            "mixed_samples",
-            Samples,
-            "Samples that were mixed",
-            |entry| Whole(entry.mixed),
-        )
-        .counter("mixed"),
-        Term::<Self>::new(
-            "muted_samples",
-            Samples,
-            "Samples consumed in time and silenced by command",
-            |entry| Whole(entry.muted),
-        )
-        .counter("muted"),
-        Term::<Self>::new(
-            "dropped_full_samples",
-            Samples,
-            "Samples that a full ring refused",
-            |entry| Whole(entry.dropped_full),
-        )
-        .reason("dropped", "full"),
-        Term::<Self>::new(
-            "dropped_late_samples",
-            Samples,
-            "Samples that came after their playout",
-            |entry| Whole(entry.dropped_late),
-        )
-        .reason("dropped", "late"),
-        Term::<Self>::new(
-            "discarded_samples",
-            Samples,
-            "Samples left out on purpose, for any of the next four reasons",
-            |entry| Whole(entry.discarded),
-        ),
-        Term::<Self>::new(
-            "discarded_latency_cap_samples",
-            Samples,
-            "Samples further behind than the latency cap",
-            |entry| Whole(entry.discarded_latency_cap),
-        )
-        .reason("discarded", "latency_cap"),
-        Term::<Self>::new(
-            "discarded_delay_change_samples",
-            Samples,
-            "Samples that a shorter playout delay left out",
-            |entry| Whole(entry.discarded_delay_change),
-        )
-        .reason("discarded", "delay_change"),
-        Term::<Self>::new(
-            "discarded_ended_samples",
-            Samples,
-            "Samples that waited when the stream ended or restarted",
-            |entry| Whole(entry.discarded_ended),
-        )
-        .reason("discarded", "ended"),
-        Term::<Self>::new(
-            "discarded_damaged_samples",
-            Samples,
-            "Samples of frames that came twice or were damaged",
-            |entry| Whole(entry.discarded_damaged),
-        )
-        .reason("discarded", "damaged"),
-        Term::<Self>::new(
-            "in_ring_samples",
-            Samples,
-            "Samples that wait in the ring",
-            |entry| Whole(entry.in_ring),
-        )
-        .gauge("in_ring"),
-        Term::<Self>::new(
-            "concealed_samples",
-            Samples,
-            "Samples made up where some were missing",
-            |entry| Whole(entry.concealed),
-        )
-        .counter("concealed"),
-        Term::<Self>::new(
-            "lost_samples",
-            Samples,
-            "Samples of packets that never came; less if they come after all",
-            |entry| Whole(entry.lost),
-        )
-        .gauge("lost"),
-        Term::<Self>::new(
-            "drop_rate",
-            Ratio,
-            "Samples dropped, of those offered; discarded ones are not dropped",
-            |entry| Real(entry.drop_rate()),
-        ),
-        Term::<Self>::new(
-            "missing_rate",
-            Ratio,
-            "Samples lost and dropped, of those offered and lost",
-            |entry| Real(entry.missing_rate()),
-        )
-        .gauge("missing"),
-        Term::<Self>::new(
-            "checksum_errors",
-            Count,
-            "Frames whose samples differ from their checksum: bugs",
-            |entry| Whole(entry.checksum_errors),
-        )
-        .counter("checksum_errors")
-        .of_server(),
-        Term::<Self>::new(
-            "sequence_gaps",
-            Count,
-            "Frames missing by their sequence numbers",
-            |entry| Whole(entry.sequence_gaps),
-        )
-        .counter("sequence_gaps")
-        .of_server(),
-        Term::<Self>::new(
-            "duplicate_frames",
-            Frames,
-            "Frames that came twice",
-            |entry| Whole(entry.duplicate_frames),
-        )
-        .counter("duplicate")
-        .of_server(),
-        Term::<Self>::new(
-            "segments",
-            Count,
-            "Beginnings of playout: one, and one more for each restart of the sender's clock",
-            |entry| Whole(entry.segments),
-        )
-        .counter("segments")
-        .of_server(),
-        Term::<Self>::new(
-            "ring_high_water_bytes",
-            Bytes,
-            "Most space ever in use in the ring",
-            |entry| Whole(entry.ring_high_water_bytes),
-        )
-        .gauge("ring_high_water"),
-    ];
+    pub const TERMS: [Term<Self>; 20] = table! { Entry:
+        "offered_samples" Samples "Samples that the source tried to publish"
+            |entry| Whole(entry.offered), counter("offered");
+        "mixed_samples" Samples "Samples that were mixed"
+            |entry| Whole(entry.mixed), counter("mixed");
+        "muted_samples" Samples "Samples consumed in time and silenced by command"
+            |entry| Whole(entry.muted), counter("muted");
+        "dropped_full_samples" Samples "Samples that a full ring refused"
+            |entry| Whole(entry.dropped_full), reason("dropped", "full");
+        "dropped_late_samples" Samples "Samples that came after their playout"
+            |entry| Whole(entry.dropped_late), reason("dropped", "late");
+        "discarded_samples" Samples "Samples left out on purpose, for any of the next four reasons"
+            |entry| Whole(entry.discarded);
+        "discarded_latency_cap_samples" Samples "Samples further behind than the latency cap"
+            |entry| Whole(entry.discarded_latency_cap), reason("discarded", "latency_cap");
+        "discarded_delay_change_samples" Samples "Samples that a shorter playout delay left out"
+            |entry| Whole(entry.discarded_delay_change), reason("discarded", "delay_change");
+        "discarded_ended_samples" Samples "Samples that waited when the stream ended or restarted"
+            |entry| Whole(entry.discarded_ended), reason("discarded", "ended");
+        "discarded_damaged_samples" Samples "Samples of frames that came twice or were damaged"
+            |entry| Whole(entry.discarded_damaged), reason("discarded", "damaged");
+        "in_ring_samples" Samples "Samples that wait in the ring"
+            |entry| Whole(entry.in_ring), gauge("in_ring");
+        "concealed_samples" Samples "Samples made up where some were missing"
+            |entry| Whole(entry.concealed), counter("concealed");
+        "lost_samples" Samples "Samples of packets that never came; less if they come after all"
+            |entry| Whole(entry.lost), gauge("lost");
+        "drop_rate" Ratio "Samples dropped, of those offered; discarded ones are not dropped"
+            |entry| Real(entry.drop_rate());
+        "missing_rate" Ratio "Samples lost and dropped, of those offered and lost"
+            |entry| Real(entry.missing_rate()), gauge("missing");
+        "checksum_errors" Count "Frames whose samples differ from their checksum: bugs"
+            |entry| Whole(entry.checksum_errors), counter("checksum_errors"), of_server();
+        "sequence_gaps" Count "Frames missing by their sequence numbers"
+            |entry| Whole(entry.sequence_gaps), counter("sequence_gaps"), of_server();
+        "duplicate_frames" Frames "Frames that came twice"
+            |entry| Whole(entry.duplicate_frames), counter("duplicate"), of_server();
+        "segments" Count "Beginnings of playout: one, and one more for each restart of the sender's clock"
+            |entry| Whole(entry.segments), counter("segments"), of_server();
+        "ring_high_water_bytes" Bytes "Most space ever in use in the ring"
+            |entry| Whole(entry.ring_high_water_bytes), gauge("ring_high_water");
+    };
 }
 
 impl NetworkEntry {
     /// The figures of a stream's packets, or their sum over all streams.
-    pub const TERMS: [Term<Self>; 19] = [
-        Term::<Self>::new("received_packets", Packets, "Packets that came", |entry| {
-            Whole(entry.totals.received)
-        })
-        .counter("received"),
-        Term::<Self>::new(
-            "expected_packets",
-            Packets,
-            "Packets that the sender's numbers say there were",
-            |entry| Whole(entry.totals.expected),
-        )
-        .counter("expected")
-        .of_server(),
-        Term::<Self>::new(
-            "lost_packets",
-            Packets,
-            "Packets expected and not received; less if they come after all",
-            |entry| Whole(entry.totals.lost),
-        )
-        .gauge("lost"),
-        Term::<Self>::new(
-            "duplicate_packets",
-            Packets,
-            "Packets that came twice",
-            |entry| Whole(entry.totals.duplicate),
-        )
-        .counter("duplicate")
-        .of_server(),
-        Term::<Self>::new(
-            "reordered_packets",
-            Packets,
-            "Packets that came after one that was sent later",
-            |entry| Whole(entry.totals.reordered),
-        )
-        .counter("reordered")
-        .of_server(),
-        Term::<Self>::new(
-            "late_packets",
-            Packets,
-            "Packets that came after their playout",
-            |entry| Whole(entry.totals.late),
-        )
-        .counter("late")
-        .of_server(),
-        Term::<Self>::new(
-            "malformed_packets",
-            Packets,
-            "Packets that do not hold what they claim to",
-            |entry| Whole(entry.totals.malformed),
-        )
-        .counter("malformed")
-        .of_server(),
-        Term::<Self>::new(
-            "unsupported_packets",
-            Packets,
-            "Packets of a payload type that is not decoded",
-            |entry| Whole(entry.totals.unsupported),
-        )
-        .counter("unsupported")
-        .of_server(),
-        Term::<Self>::new(
-            "comfort_noise_packets",
-            Packets,
-            "Packets by which the sender announces silence",
-            |entry| Whole(entry.totals.comfort_noise),
-        )
-        .counter("comfort_noise")
-        .of_server(),
-        Term::<Self>::new(
-            "telephone_event_packets",
-            Packets,
-            "Packets that carry a pressed key",
-            |entry| Whole(entry.totals.telephone_event),
-        )
-        .counter("telephone_event")
-        .of_server(),
-        Term::<Self>::new(
-            "discarded_latency_cap_samples",
-            Samples,
-            "Samples further behind than the latency cap",
-            |entry| Whole(entry.discarded_latency_cap),
-        ),
-        Term::<Self>::new(
-            "discarded_delay_change_samples",
-            Samples,
-            "Samples that a shorter playout delay left out",
-            |entry| Whole(entry.discarded_delay_change),
-        ),
-        Term::<Self>::new(
-            "discarded_ended_samples",
-            Samples,
-            "Samples that waited when the stream ended or restarted",
-            |entry| Whole(entry.discarded_ended),
-        ),
-        Term::<Self>::new(
-            "last_packet_age_ms",
-            Milliseconds,
-            "Time since the last packet, or since samples came on its connection",
-            |entry| entry.last_packet_age.map_or(Absent, milliseconds),
-        )
-        .gauge("last_packet_age")
-        .of_streams(),
-        Term::<Self>::new(
-            "jitter_ms",
-            Milliseconds,
-            "Interarrival jitter (RFC 3550)",
-            |entry| milliseconds(entry.jitter),
-        )
-        .gauge("jitter")
-        .of_streams(),
-        Term::<Self>::new(
-            "playout_delay_ms",
-            Milliseconds,
-            "Time from arrival to playout",
-            |entry| milliseconds(entry.playout_delay),
-        )
-        .gauge("playout_delay")
-        .of_streams(),
-        Term::<Self>::new(
-            "drift_ppm",
-            PartsPerMillion,
-            "How much faster the sender's clock runs than the mix clock",
-            |entry| Real(entry.drift_ppm),
-        )
-        .gauge("drift")
-        .of_streams(),
-        Term::<Self>::new(
-            "output_frames",
-            Frames,
-            "Frames of the mix that went back to the peer",
-            |entry| Whole(entry.totals.output_frames),
-        )
-        .counter("output")
-        .of_server(),
-        Term::<Self>::new(
-            "output_dropped_frames",
-            Frames,
-            "Frames of the mix that the peer did not take in time",
-            |entry| Whole(entry.totals.output_dropped_frames),
-        )
-        .counter("output_dropped")
-        .of_server(),
-    ];
+    pub const TERMS: [Term<Self>; 19] = table! { NetworkEntry:
+        "received_packets" Packets "Packets that came"
+            |entry| Whole(entry.totals.received), counter("received");
+        "expected_packets" Packets "Packets that the sender's numbers say there were"
+            |entry| Whole(entry.totals.expected), counter("expected"), of_server();
+        "lost_packets" Packets "Packets expected and not received; less if they come after all"
+            |entry| Whole(entry.totals.lost), gauge("lost");
+        "duplicate_packets" Packets "Packets that came twice"
+            |entry| Whole(entry.totals.duplicate), counter("duplicate"), of_server();
+        "reordered_packets" Packets "Packets that came after one that was sent later"
+            |entry| Whole(entry.totals.reordered), counter("reordered"), of_server();
+        "late_packets" Packets "Packets that came after their playout"
+            |entry| Whole(entry.totals.late), counter("late"), of_server();
+        "malformed_packets" Packets "Packets that do not hold what they claim to"
+            |entry| Whole(entry.totals.malformed), counter("malformed"), of_server();
+        "unsupported_packets" Packets "Packets of a payload type that is not decoded"
+            |entry| Whole(entry.totals.unsupported), counter("unsupported"), of_server();
+        "comfort_noise_packets" Packets "Packets by which the sender announces silence"
+            |entry| Whole(entry.totals.comfort_noise), counter("comfort_noise"), of_server();
+        "telephone_event_packets" Packets "Packets that carry a pressed key"
+            |entry| Whole(entry.totals.telephone_event), counter("telephone_event"), of_server();
+        "discarded_latency_cap_samples" Samples "Samples further behind than the latency cap"
+            |entry| Whole(entry.discarded_latency_cap);
+        "discarded_delay_change_samples" Samples "Samples that a shorter playout delay left out"
+            |entry| Whole(entry.discarded_delay_change);
+        "discarded_ended_samples" Samples "Samples that waited when the stream ended or restarted"
+            |entry| Whole(entry.discarded_ended);
+        "last_packet_age_ms" Milliseconds "Time since the last packet, or since samples came on its connection"
+            |entry| entry.last_packet_age.map_or(Absent, milliseconds), gauge("last_packet_age"), of_streams();
+        "jitter_ms" Milliseconds "Interarrival jitter (RFC 3550)"
+            |entry| milliseconds(entry.jitter), gauge("jitter"), of_streams();
+        "playout_delay_ms" Milliseconds "Time from arrival to playout"
+            |entry| milliseconds(entry.playout_delay), gauge("playout_delay"), of_streams();
+        "drift_ppm" PartsPerMillion "How much faster the sender's clock runs than the mix clock"
+            |entry| Real(entry.drift_ppm), gauge("drift"), of_streams();
+        "output_frames" Frames "Frames of the mix that went back to the peer"
+            |entry| Whole(entry.totals.output_frames), counter("output"), of_server();
+        "output_dropped_frames" Frames "Frames of the mix that the peer did not take in time"
+            |entry| Whole(entry.totals.output_dropped_frames), counter("output_dropped"), of_server();
+    };
 }
 
 fn milliseconds(time: Duration) -> Value {
