@@ -12,9 +12,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::sampler::{Figures, Snapshot};
+use super::sampler::Snapshot;
 use crate::{
-    engine::{Admitted, Handle, Health, HealthChange, RecordingTotals},
+    engine::{Admitted, Handle, Health, HealthChange, RecordingTotals, StreamFigures},
     ledger::{Entry, Network},
 };
 
@@ -255,9 +255,9 @@ impl Watcher {
         }
     }
 
-    fn look_at_health(&mut self, figures: &Figures, at: Duration) {
+    fn look_at_health(&mut self, figures: &StreamFigures, at: Duration) {
         let health = self.health.entry(figures.admitted.number()).or_default();
-        let changes = health.look(at, &figures.ledger, figures.last_packet_age);
+        let changes = health.look(at, &figures.ledger, figures.last_packet_age());
         for (change, detail) in changes.into_iter().flatten() {
             let what = match change {
                 HealthChange::Losing => What::StreamLosing,

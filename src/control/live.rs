@@ -36,10 +36,10 @@ use self::message::{Columns, Hello, Update};
 use super::{
     events::{Event, Events},
     problem::Problem,
-    sampler::{Figures, Snapshot},
+    sampler::Snapshot,
     state::State,
 };
-use crate::{audio::meter::Extremes, engine::Handle};
+use crate::{audio::meter::Extremes, engine::{Handle, StreamFigures}};
 
 /// Events that a message has at most, the latest.
 const EVENTS_MAX: u64 = 60;
@@ -93,7 +93,7 @@ struct Seat {
 }
 
 impl Seat {
-    fn of(figures: &Figures) -> Self {
+    fn of(figures: &StreamFigures) -> Self {
         Self {
             number: figures.admitted.number(),
             label: figures.label.clone(),
@@ -231,7 +231,7 @@ impl Told {
 }
 
 /// The stream in each slot. Of two in one slot, of which the first has not quite ended, the later counts.
-fn roster(slots: usize, streams: &[Arc<Figures>]) -> Roster {
+fn roster(slots: usize, streams: &[Arc<StreamFigures>]) -> Roster {
     let mut roster = vec![None; slots];
     for figures in streams {
         if let Some(place) = roster.get_mut(figures.admitted.slot()) {

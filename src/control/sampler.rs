@@ -12,10 +12,8 @@ use tokio::{
 use super::{events::Watcher, listen::Listeners};
 use crate::{
     audio::meter::Measured,
-    engine::{Admitted, Handle, Status},
-    ledger::{Entry, NetworkEntry, StreamState, rate},
-    mixer::Levels,
-    os::now_ns,
+    engine::{Admitted, Handle, Status, StreamFigures},
+    ledger::{Entry, rate},
     queue::PoolStats,
 };
 
@@ -45,36 +43,20 @@ pub(super) struct Snapshot {
     /// The mix's level and waveform since the snapshot before.
     pub(super) mix: Measured,
     /// Those that run, in the order of their admission.
-    pub(super) streams: Vec<Arc<Figures>>,
+    pub(super) streams: Vec<Arc<StreamFigures>>,
     /// Those that ran at the snapshot before, and no more.
     pub(super) ended: Vec<Arc<Admitted>>,
 }
 
-/// One stream at one moment.
-#[derive(Debug)]
-pub(super) struct Figures {
-    pub(super) admitted: Arc<Admitted>,
-    pub(super) label: Option<Arc<str>>,
-    pub(super) ledger: Entry,
-    pub(super) state: StreamState,
-    pub(super) levels: Levels,
-    /// Of a stream that comes over a network.
-    pub(super) network: Option<NetworkEntry>,
-    /// How long ago its last packet came, if it comes over a network.
-    pub(super) last_packet_age: Option<Duration>,
-    /// Samples dropped since the snapshot before.
-    pub(super) dropped_now: u64,
-}
-
 impl Snapshot {
     /// The stream that was admitted as this one, if it runs.
-    pub(super) fn find(&self, number: u64) -> Option<&Figures> {
+    pub(super) fn find(&self, number: u64) -> Option<&StreamFigures> {
         find(&self.streams, number)
     }
 }
 
 /// The one of this number; they are in its order.
-fn find(streams: &[Arc<Figures>], number: u64) -> Option<&Figures> {
+fn find(streams: &[Arc<StreamFigures>], number: u64) -> Option<&StreamFigures> {
     let at = streams.binary_search_by_key(&number, |figures| figures.admitted.number());
     at.ok().map(|at| &*streams[at])
 }
@@ -116,24 +98,12 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
         .running()
         .into_iter()
         .map(|admitted| {
-            // Before the account: of a stream that ended, the last figures are read then.
-            let state = admitted.state();
-            let levels = admitted.levels();
-            let ledger = admitted.account().read();
-            let dropped_before =
-                find(known, admitted.number()).map_or(0, |figures| figures.ledger.dropped());
-            let network = admitted.account().network();
-            let network = network.map(|network| network.figures().at(now_ns()));
-            Arc::new(Figures {
-                state,
-                levels,
-                last_packet_age: network.as_ref().and_then(|network| network.last_packet_age),
-                network,
-                dropped_now: ledger.dropped().saturating_sub(dropped_before),
-                ledger,
-                label: admitted.label(),
-                admitted,
-            })
+            let mut figures = StreamFigures::read(&admitted);
+            let before = find(known, admitted.number());
+            let dropped = figures.ledger.dropped();
+            figures.dropped_now =
+                dropped.saturating_sub(before.map_or(0, |before| before.ledger.dropped()));
+            Arc::new(figures)
         })
         .collect();
     let ended = known

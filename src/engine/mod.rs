@@ -53,14 +53,15 @@ pub use self::{
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
     reload::{NeedsRestart, ReloadError, Reloaded},
     report::{
-        ListenerReport, RecordingReport, Report, RtpOutReport, SourceErrorReport, StreamReport,
-        TickReport, Totals,
+        ListenerReport, RecordingReport, Report, RtpOutReport, SourceErrorReport, StreamFigures,
+        StreamReport, TickReport, Totals,
     },
     running::Running,
     settings::{Clock, Settings},
     sources::{SourceSpec, StartError},
     stop::Stop,
 };
+pub(crate) use self::report::{finite, kind};
 use self::{
     commands::Commands, handle::Shared, mixer_stats::MixerStats, mixing::Spawned,
     recordings::Recordings, sinks::Sinks, streams::Streams,

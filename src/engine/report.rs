@@ -1,20 +1,25 @@
 //! The results of a run: the ledger of every stream, the ticks, the recording.
 
 mod network;
+mod stream;
 
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use network::{ListenerReport, RtpOutReport};
+pub(crate) use self::stream::{finite, kind};
+pub use self::{
+    network::{ListenerReport, RtpOutReport},
+    stream::{StreamFigures, StreamReport},
+};
 
 use super::{
     Admitted, RealtimeReport, RecordingState, Settings, Status, mixing::MixerEnd,
     recordings::Finished,
 };
 use crate::{
-    ledger::{Entry, Listener, Network, NetworkEntry},
+    ledger::{Entry, Listener},
     output::RtpSent,
     queue::PoolStats,
     source::FeedErrors,
@@ -128,21 +133,6 @@ pub struct TickReport {
     pub max_ns: u64,
 }
 
-/// The account of one stream. Samples are interleaved.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the words of the ledger")]
-pub struct StreamReport {
-    pub id: String,
-    /// The label for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-    #[serde(flatten)]
-    pub ledger: Entry,
-    /// Of a stream that came over a network.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub network: Option<NetworkEntry>,
-}
-
 /// All accounts added up.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the words of the ledger")]
@@ -196,13 +186,7 @@ impl Report {
         let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
         let streams: Vec<_> = streams
             .iter()
-            .map(|admitted| admitted.account())
-            .map(|account| StreamReport {
-                id: account.id().to_owned(),
-                label: account.label().get().map(|label| (*label).to_owned()),
-                ledger: account.read(),
-                network: account.network().map(Network::read),
-            })
+            .map(|admitted| StreamReport::new(&StreamFigures::read(admitted), end.elapsed))
             .collect();
         Self {
             rate_hz: settings.format.rate_hz(),

@@ -33,7 +33,7 @@ pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
 pub use network::{Discard, Event, Network, NetworkEntry, NetworkTotals, Packet};
 pub use state::StreamState;
-pub use terms::{Metric, Term, Unit, Value};
+pub use terms::{Metric, NetworkRow, Term, Unit, Value};
 
 /// The account of one stream. It outlives the stream, until the last report.
 #[derive(Debug)]

@@ -231,12 +231,16 @@ impl Network {
 
     /// All figures and events. Locks and allocates.
     pub fn read(&self) -> NetworkEntry {
+        let mut entry = self.figures();
+        self.read_events(&mut entry);
+        entry
+    }
+
+    /// The events of now, beside figures that were read before. Locks and allocates.
+    pub fn read_events(&self, entry: &mut NetworkEntry) {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        NetworkEntry {
-            events: events.kept.clone(),
-            events_beyond: events.beyond,
-            ..self.figures()
-        }
+        entry.events.clone_from(&events.kept);
+        entry.events_beyond = events.beyond;
     }
 }
 

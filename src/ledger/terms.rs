@@ -1,5 +1,7 @@
 //! What a row of the tables of figures is, and how an entry becomes JSON by its table.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -142,6 +144,13 @@ impl<E> Term<E> {
     }
 }
 
+impl<E> Term<E> {
+    /// Those of a table that have these keys, in its order.
+    pub fn chosen(table: &'static [Self], keys: &[&str]) -> impl Iterator<Item = &'static Self> {
+        table.iter().filter(|term| keys.contains(&term.key))
+    }
+}
+
 /// Writes each term under its key.
 fn write<E, M: SerializeMap>(
     terms: &'static [Term<E>],
@@ -154,16 +163,22 @@ fn write<E, M: SerializeMap>(
 }
 
 /// An object with a property for each term.
-fn schema<E>(terms: &'static [Term<E>], entry: &E) -> ObjectBuilder {
+fn schema<E: Default>(
+    terms: impl Iterator<Item = &'static Term<E>>,
+    may_be_null: bool,
+) -> ObjectBuilder {
+    let entry = E::default();
     let mut object = ObjectBuilder::new();
     for term in terms {
-        let (kind, format) = match (term.of)(entry) {
-            Value::Whole(_) => (Type::Integer.into(), KnownFormat::Int64),
-            Value::Real(_) => (Type::Number.into(), KnownFormat::Double),
-            Value::Absent => (
-                SchemaType::from_iter([Type::Number, Type::Null]),
-                KnownFormat::Double,
-            ),
+        let value = (term.of)(&entry);
+        let (kind, format) = match value {
+            Value::Whole(_) => (Type::Integer, KnownFormat::Int64),
+            Value::Real(_) | Value::Absent => (Type::Number, KnownFormat::Double),
+        };
+        let kind = if may_be_null || value == Value::Absent {
+            SchemaType::from_iter([kind, Type::Null])
+        } else {
+            kind.into()
         };
         let property = ObjectBuilder::new()
             .schema_type(kind)
@@ -184,12 +199,12 @@ impl Serialize for Entry {
 
 impl PartialSchema for Entry {
     fn schema() -> RefOr<Schema> {
-        schema(&Self::TERMS, &Self::default()).build().into()
+        schema(Self::TERMS.iter(), false).build().into()
     }
 }
 
 impl ToSchema for Entry {
-    fn name() -> std::borrow::Cow<'static, str> {
+    fn name() -> Cow<'static, str> {
         "Ledger".into()
     }
 }
@@ -209,7 +224,7 @@ impl PartialSchema for NetworkEntry {
         let beyond = ObjectBuilder::new()
             .schema_type(Type::Integer)
             .description(Some("Events beyond those that are kept"));
-        schema(&Self::TERMS, &Self::default())
+        schema(Self::TERMS.iter(), false)
             .property("events", Vec::<super::Event>::schema())
             .required("events")
             .property("events_not_kept", beyond)
@@ -220,7 +235,54 @@ impl PartialSchema for NetworkEntry {
 }
 
 impl ToSchema for NetworkEntry {
-    fn name() -> std::borrow::Cow<'static, str> {
+    fn name() -> Cow<'static, str> {
         "Network".into()
+    }
+}
+
+/// The terms of [`NetworkEntry`] that a stream has beside those of its ledger, too; null unless it comes over a
+/// network.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NetworkRow([Value; NETWORK_ROW.len()]);
+
+const NETWORK_ROW: [&str; 6] = [
+    "received_packets",
+    "lost_packets",
+    "last_packet_age_ms",
+    "jitter_ms",
+    "playout_delay_ms",
+    "drift_ppm",
+];
+
+impl NetworkRow {
+    /// Of a stream that comes over a network, or of another.
+    pub fn new(network: Option<&NetworkEntry>) -> Self {
+        let mut terms = Self::terms();
+        Self(NETWORK_ROW.map(|_| {
+            let of = terms.next().and_then(|term| network.map(term.of));
+            of.unwrap_or(Value::Absent)
+        }))
+    }
+
+    fn terms() -> impl Iterator<Item = &'static Term<NetworkEntry>> {
+        Term::chosen(&NetworkEntry::TERMS, &NETWORK_ROW)
+    }
+}
+
+impl Serialize for NetworkRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Self::terms().map(|term| term.key).zip(&self.0))
+    }
+}
+
+impl PartialSchema for NetworkRow {
+    fn schema() -> RefOr<Schema> {
+        schema(Self::terms(), true).build().into()
+    }
+}
+
+impl ToSchema for NetworkRow {
+    fn name() -> Cow<'static, str> {
+        "NetworkRow".into()
     }
 }

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Created, off_thread,
     recordings::{check_name, folder_status},
-    stream::{StreamDetail, gain, some},
+    stream::{gain, report, some},
 };
 use crate::{
     config::{self, Sound},
@@ -23,7 +23,7 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    engine::{SourceSpec, StartError},
+    engine::{SourceSpec, StartError, StreamReport},
     source::{Waveform, synthetic::level_dbfs},
     wire::label::Label,
 };
@@ -216,7 +216,7 @@ fn synthetic(asked: &SyntheticBody) -> Result<SourceSpec, Problem> {
     post, path = "/api/v1/streams", tag = "streams",
     request_body = StartStreamBody,
     responses(
-        (status = 201, description = "It begins", body = StreamDetail,
+        (status = 201, description = "It begins", body = StreamReport,
          headers(("Location" = String, description = "The path of the stream"))),
         (status = 404, description = "There is no such file",
          body = Problem, content_type = "application/problem+json"),
@@ -228,7 +228,7 @@ fn synthetic(asked: &SyntheticBody) -> Result<SourceSpec, Problem> {
 async fn start_stream(
     Shared(state): Shared<Arc<State>>,
     Body(asked): Body<Map<String, Value>>,
-) -> Result<Created<StreamDetail>, Problem> {
+) -> Result<Created<StreamReport>, Problem> {
     let (CommonBody { id, label, gain_db }, spec) = read_body(asked)?;
     checked_id(&id)?;
     let gain = gain_db.map(gain).transpose()?;
@@ -240,7 +240,7 @@ async fn start_stream(
     }
     Ok(Created {
         location: format!("/api/v1/streams/{}", encoded(admitted.id())),
-        body: StreamDetail::new(&state, &admitted),
+        body: report(&state, &admitted).0,
     })
 }
 

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     control::state::State,
-    engine::{Clock, TickReport},
+    engine::{Clock, TickReport, finite},
     ledger::Entry,
     queue::{PoolPlan, PoolStats},
 };
@@ -142,9 +142,4 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
         totals: status.ledger,
         pool: PoolBody::new(&plan, &snapshot.pool),
     })
-}
-
-/// JSON knows no infinity: silence is null.
-pub(super) fn finite(db: f32) -> Option<f32> {
-    db.is_finite().then_some(db)
 }

@@ -3,12 +3,11 @@
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State as Shared, http::StatusCode};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use tokio::time::sleep;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{status::finite, streams::StreamBody};
 use crate::{
     audio::Gain,
     control::{
@@ -16,9 +15,8 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    engine::{Admitted, Busy, Change, Switch},
-    ledger::{NetworkEntry, StreamState},
-    os::now_ns,
+    engine::{Admitted, Busy, Change, StreamFigures, StreamReport, Switch, finite},
+    ledger::StreamState,
     wire::label::Label,
 };
 
@@ -36,31 +34,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(clear_solo))
 }
 
-/// A stream, and all that is known of it, as it is now.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct StreamDetail {
-    #[serde(flatten)]
-    stream: StreamBody,
-    /// What the network did to it; null unless it comes over one.
-    network: Option<NetworkEntry>,
-}
-
-impl StreamDetail {
-    pub(super) fn new(state: &State, admitted: &Admitted) -> Self {
-        let snapshot = state.snapshot();
-        let figures = snapshot.find(admitted.number());
-        let mut stream = StreamBody::read(admitted, state.handle.uptime());
-        let runs = stream.age_s.is_some();
-        stream.dropping = runs && figures.is_some_and(|figures| figures.dropped_now > 0);
-        let network = admitted.account().network();
-        Self {
-            stream,
-            network: network.map(|network| {
-                let entry = network.read();
-                if runs { entry.at(now_ns()) } else { entry }
-            }),
-        }
+/// A stream as it is now. Whether samples are dropped of it, only snapshots know.
+pub(super) fn report(state: &State, admitted: &Arc<Admitted>) -> Json<StreamReport> {
+    let mut figures = StreamFigures::read(admitted);
+    if let Some(known) = state.snapshot().find(admitted.number()) {
+        figures.dropped_now = known.dropped_now;
     }
+    Json(StreamReport::new(&figures, state.handle.uptime()))
 }
 
 /// The latest stream of this name.
@@ -76,14 +56,14 @@ fn find(state: &State, id: &str) -> Result<Arc<Admitted>, Problem> {
 #[utoipa::path(
     get, path = "/api/v1/streams/{id}", tag = "streams",
     params(("id" = String, Path, description = "Its name")),
-    responses((status = 200, description = "The stream", body = StreamDetail))
+    responses((status = 200, description = "The stream", body = StreamReport))
 )]
 async fn stream(
     Shared(state): Shared<Arc<State>>,
     Name(id): Name,
-) -> Result<Json<StreamDetail>, Problem> {
+) -> Result<Json<StreamReport>, Problem> {
     let admitted = find(&state, &id)?;
-    Ok(Json(StreamDetail::new(&state, &admitted)))
+    Ok(report(&state, &admitted))
 }
 
 /// Changes to a stream. Keys that are left out stay as they are.
@@ -152,7 +132,7 @@ pub(super) fn gain(db: f32) -> Result<Gain, Problem> {
     params(("id" = String, Path, description = "Its name")),
     request_body = ChangeBody,
     responses(
-        (status = 200, description = "The stream", body = StreamDetail),
+        (status = 200, description = "The stream", body = StreamReport),
         (status = 409, description = "It has ended, or ends",
          body = Problem, content_type = "application/problem+json"),
     )
@@ -161,7 +141,7 @@ async fn change_stream(
     Shared(state): Shared<Arc<State>>,
     Name(id): Name,
     Body(asked): Body<ChangeBody>,
-) -> Result<Json<StreamDetail>, Problem> {
+) -> Result<Json<StreamReport>, Problem> {
     let admitted = find(&state, &id)?;
     let change = Change {
         gain: asked.gain_db.map(gain).transpose()?,
@@ -175,14 +155,13 @@ async fn change_stream(
         LabelAsked::None => admitted.set_label(None),
         LabelAsked::Label(label) => admitted.set_label(Some(label)),
     }
-    let mut detail = StreamDetail::new(&state, &admitted);
-    let stream = &mut detail.stream;
+    let Json(mut stream) = report(&state, &admitted);
     if let Some(gain) = change.gain {
         stream.gain_db = finite(gain.db());
     }
     stream.muted = change.muted.unwrap_or(stream.muted);
     stream.solo = change.solo.unwrap_or(stream.solo);
-    Ok(Json(detail))
+    Ok(Json(stream))
 }
 
 /// Ends a stream: what waits of it, and what still comes, is discarded and counted.
@@ -190,7 +169,7 @@ async fn change_stream(
     delete, path = "/api/v1/streams/{id}", tag = "streams",
     params(("id" = String, Path, description = "Its name")),
     responses(
-        (status = 202, description = "It ends; its state says when it has", body = StreamDetail),
+        (status = 202, description = "It ends; its state says when it has", body = StreamReport),
         (status = 409, description = "It has ended, or ends",
          body = Problem, content_type = "application/problem+json"),
     )
@@ -198,14 +177,11 @@ async fn change_stream(
 async fn end_stream(
     Shared(state): Shared<Arc<State>>,
     Name(id): Name,
-) -> Result<(StatusCode, Json<StreamDetail>), Problem> {
+) -> Result<(StatusCode, Json<StreamReport>), Problem> {
     let admitted = find(&state, &id)?;
     running(&admitted)?;
     state.handle.end(&admitted).map_err(busy)?;
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(StreamDetail::new(&state, &admitted)),
-    ))
+    Ok((StatusCode::ACCEPTED, report(&state, &admitted)))
 }
 
 /// Unmutes every stream that runs, from the next ticks on, each in a ramp of 20 ms.

@@ -1,22 +1,17 @@
 //! `/api/v1/streams`: all streams, as a table that is filtered, sorted and paged.
 
-mod body;
-
-use std::{cmp::Ordering, sync::Arc, time::Duration};
+use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
 use axum::{Json, extract::State as Shared};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) use self::body::StreamBody;
-use self::body::kind;
 use crate::{
     audio::meter,
-    control::{extract::Query, problem::Problem, sampler::Figures, state::State},
-    engine::Admitted,
-    ledger::{Entry, Network, NetworkEntry, StreamState},
-    mixer::Levels,
+    control::{extract::Query, problem::Problem, state::State},
+    engine::{Admitted, StreamFigures, StreamReport, kind},
+    ledger::{NetworkEntry, StreamState},
 };
 
 /// Rows of a page, at most.
@@ -155,7 +150,7 @@ struct StreamsBody {
     /// Streams that fit the filter, on this page or not.
     total: usize,
     offset: u32,
-    streams: Vec<StreamBody>,
+    streams: Vec<StreamReport>,
 }
 
 /// The streams, as they were at most 100 ms ago.
@@ -192,18 +187,19 @@ async fn streams(
     asked.arrange(&mut rows);
     let total = rows.len();
     let page = rows.iter().skip(asked.offset as usize).take(asked.limit);
+    let report = |row: &Row<'_>| StreamReport::new(&row.figures(), snapshot.at);
     Ok(Json(StreamsBody {
         total,
         offset: asked.offset,
-        streams: page.map(|row| row.body(snapshot.at)).collect(),
+        streams: page.map(report).collect(),
     }))
 }
 
-/// A stream of the table. Its body is made once it is known to be on the page.
+/// A stream of the table. One that ended is read when its figures are needed.
 #[derive(Clone, Copy)]
 enum Row<'a> {
-    Running(&'a Figures),
-    Ended(&'a Admitted),
+    Running(&'a StreamFigures),
+    Ended(&'a Arc<Admitted>),
 }
 
 impl<'a> Row<'a> {
@@ -214,42 +210,10 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn body(self, now: Duration) -> StreamBody {
+    fn figures(self) -> Cow<'a, StreamFigures> {
         match self {
-            Self::Running(figures) => StreamBody::running(figures, now),
-            Self::Ended(admitted) => StreamBody::read(admitted, now),
-        }
-    }
-
-    fn is_dropping(self) -> bool {
-        matches!(self, Self::Running(figures) if figures.dropped_now > 0)
-    }
-
-    fn levels(self) -> Levels {
-        match self {
-            Self::Running(figures) => figures.levels,
-            Self::Ended(admitted) => admitted.levels(),
-        }
-    }
-
-    fn ledger(self) -> Entry {
-        match self {
-            Self::Running(figures) => figures.ledger,
-            Self::Ended(admitted) => admitted.account().read(),
-        }
-    }
-
-    fn network(self) -> Option<NetworkEntry> {
-        match self {
-            Self::Running(figures) => figures.network.clone(),
-            Self::Ended(admitted) => admitted.account().network().map(Network::figures),
-        }
-    }
-
-    fn last_packet_age(self) -> Option<Duration> {
-        match self {
-            Self::Running(figures) => figures.last_packet_age,
-            Self::Ended(_) => None,
+            Self::Running(figures) => Cow::Borrowed(figures),
+            Self::Ended(admitted) => Cow::Owned(StreamFigures::read(admitted)),
         }
     }
 
@@ -258,6 +222,10 @@ impl<'a> Row<'a> {
             Self::Running(figures) => figures.state,
             Self::Ended(_) => StreamState::Ended,
         }
+    }
+
+    fn is_dropping(self) -> bool {
+        matches!(self, Self::Running(figures) if figures.dropped_now > 0)
     }
 }
 
@@ -335,42 +303,57 @@ enum Key<'a> {
 impl Column {
     fn key(self, row: Row<'_>) -> Key<'_> {
         let admitted = row.admitted();
-        let network = |figure: fn(&NetworkEntry) -> f64| row.network().as_ref().map(figure);
-        let figure = match self {
-            Self::Id => return Key::Text(admitted.id()),
-            Self::Kind => return Key::Text(kind(admitted.from())),
-            Self::Source => return Key::Text(admitted.from()),
-            Self::State => Some(f64::from(row.state() as u8)),
+        let text = match self {
+            Self::Id => Some(admitted.id()),
+            Self::Kind => Some(kind(admitted.from())),
+            Self::Source => Some(admitted.from()),
+            _ => None,
+        };
+        match text {
+            Some(text) => Key::Text(text),
+            None => self.figure(&row.figures()).map_or(Key::None, Key::Figure),
+        }
+    }
+
+    fn figure(self, figures: &StreamFigures) -> Option<f64> {
+        let StreamFigures {
+            admitted,
+            levels,
+            ledger,
+            ..
+        } = figures;
+        let network = |figure: fn(&NetworkEntry) -> f64| figures.network.as_ref().map(figure);
+        match self {
+            Self::Id | Self::Kind | Self::Source => None,
+            Self::State => Some(f64::from(figures.state as u8)),
             Self::Number => Some(admitted.number() as f64),
             Self::Slot => Some(admitted.slot() as f64),
             // The later it was admitted, the younger.
-            Self::Age => match row {
-                Row::Running(_) => Some(-admitted.at().as_secs_f64()),
-                Row::Ended(_) => None,
-            },
+            Self::Age => {
+                (figures.state != StreamState::Ended).then(|| -admitted.at().as_secs_f64())
+            }
             // Silence is less than anything, and no lack of a figure.
-            Self::Gain => Some(f64::from(row.levels().gain.db())),
-            Self::Level => Some(f64::from(meter::dbfs(row.levels().peak))),
-            Self::Solo => Some(f64::from(u8::from(row.levels().solo))),
-            Self::RingFilled => Some(row.levels().ring_filled_bytes as f64),
-            Self::DropRate => Some(row.ledger().drop_rate()),
-            Self::MissingRate => Some(row.ledger().missing_rate()),
-            Self::LastPacketAge => row.last_packet_age().map(|age| age.as_secs_f64()),
-            Self::Offered => Some(row.ledger().offered as f64),
-            Self::Mixed => Some(row.ledger().mixed as f64),
-            Self::Muted => Some(row.ledger().muted as f64),
-            Self::DroppedFull => Some(row.ledger().dropped_full as f64),
-            Self::DroppedLate => Some(row.ledger().dropped_late as f64),
-            Self::Discarded => Some(row.ledger().discarded as f64),
-            Self::InRing => Some(row.ledger().in_ring as f64),
-            Self::Concealed => Some(row.ledger().concealed as f64),
-            Self::RingHighWater => Some(row.ledger().ring_high_water_bytes as f64),
+            Self::Gain => Some(f64::from(levels.gain.db())),
+            Self::Level => Some(f64::from(meter::dbfs(levels.peak))),
+            Self::Solo => Some(f64::from(u8::from(levels.solo))),
+            Self::RingFilled => Some(levels.ring_filled_bytes as f64),
+            Self::DropRate => Some(ledger.drop_rate()),
+            Self::MissingRate => Some(ledger.missing_rate()),
+            Self::LastPacketAge => figures.last_packet_age().map(|age| age.as_secs_f64()),
+            Self::Offered => Some(ledger.offered as f64),
+            Self::Mixed => Some(ledger.mixed as f64),
+            Self::Muted => Some(ledger.muted as f64),
+            Self::DroppedFull => Some(ledger.dropped_full as f64),
+            Self::DroppedLate => Some(ledger.dropped_late as f64),
+            Self::Discarded => Some(ledger.discarded as f64),
+            Self::InRing => Some(ledger.in_ring as f64),
+            Self::Concealed => Some(ledger.concealed as f64),
+            Self::RingHighWater => Some(ledger.ring_high_water_bytes as f64),
             Self::PlayoutDelay => network(|network| network.playout_delay.as_secs_f64()),
             Self::Jitter => network(|network| network.jitter.as_secs_f64()),
             Self::Drift => network(|network| network.drift_ppm),
             Self::Received => network(|network| network.totals.received as f64),
             Self::Lost => network(|network| network.totals.lost as f64),
-        };
-        figure.map_or(Key::None, Key::Figure)
+        }
     }
 }

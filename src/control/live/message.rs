@@ -2,7 +2,11 @@
 //!
 //! A column has an entry for each slot of the pool, free ones too, so that its place names the stream.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
@@ -11,24 +15,18 @@ use serde::Serialize;
 use super::Seat;
 use crate::{
     audio::meter::{self, Extremes},
-    control::{
-        events::Event,
-        sampler::{Figures, Snapshot},
-    },
-    engine::{STALL, Settings, TickReport, silence},
-    ledger::{Entry, StreamState},
+    control::{events::Event, sampler::Snapshot},
+    engine::{STALL, Settings, StreamFigures, TickReport, silence},
+    ledger::{Entry, NetworkEntry, StreamState, Term, Unit, Value},
 };
 
 /// The bits of `flags`.
-const MUTED: u8 = 1;
-const SOLO: u8 = 2;
-const WAITING: u8 = 4;
+const MUTED: u64 = 1;
+const SOLO: u64 = 2;
+const WAITING: u64 = 4;
 
-/// Stands for silence in `gain_mdb`, which JSON has no infinity for.
-const SILENCE_MDB: i32 = -200_000;
-
-/// Stands for a stream that comes over no network in `jitter_us`.
-const NO_JITTER: i64 = -1;
+/// Stands for silence in `gain_db`, as JSON has no infinity.
+const SILENCE_DB: f32 = -200.0;
 
 /// The first message to a viewer.
 pub(super) struct Hello<'a> {
@@ -38,7 +36,7 @@ pub(super) struct Hello<'a> {
     pub(super) block_samples: usize,
     pub(super) uptime: Duration,
     pub(super) roster: &'a [Option<Seat>],
-    pub(super) streams: &'a [Arc<Figures>],
+    pub(super) streams: &'a [Arc<StreamFigures>],
     pub(super) columns: &'a Columns,
     pub(super) events: &'a [Arc<Event>],
     pub(super) wave: &'a VecDeque<Extremes>,
@@ -60,30 +58,19 @@ pub(super) struct Update<'a> {
     pub(super) events: &'a [Arc<Event>],
 }
 
-/// Columns that change slowly, or are read rather than watched: whole numbers, of which most are short.
-/// Values that viewers know already are left out.
+/// Columns that change slowly, or are read rather than watched, by name; terms of the tables have their key. Values
+/// that viewers know already are left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub(super) struct Columns {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    drop_ppm: Vec<u32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    missing_ppm: Vec<u32>,
-    /// Whole seconds since the last packet, of a stream that is stalled; else 0.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    stalled_s: Vec<u32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    concealed_samples: Vec<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    jitter_us: Vec<i64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    drift_ppb: Vec<i64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ring_high_water_bytes: Vec<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    gain_mdb: Vec<i32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    flags: Vec<u8>,
-}
+pub(super) struct Columns(BTreeMap<&'static str, Vec<Value>>);
+
+/// The terms that are columns.
+const LEDGER: [&str; 4] = [
+    "concealed_samples",
+    "drop_rate",
+    "missing_rate",
+    "ring_high_water_bytes",
+];
+const NETWORK: [&str; 2] = ["jitter_ms", "drift_ppm"];
 
 /// Slot, id, source, when it was admitted, as which one, and its label.
 type Start<'a> = (usize, &'a str, &'a str, u64, u64, Option<&'a str>);
@@ -122,11 +109,11 @@ struct UpdateBody<'a> {
     position_samples: u64,
     ticks: u64,
     late_ticks: u64,
-    tick_time_ns: TimesBody,
+    tick_time: TickReport,
     streams: u64,
     clipped_samples: u64,
     limited_samples: u64,
-    ledger: LedgerBody,
+    ledger: &'a Entry,
     mix: MixBody,
     level: String,
     fill: String,
@@ -139,27 +126,6 @@ struct UpdateBody<'a> {
     slow: Option<&'a Columns>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<&'a Event>,
-}
-
-#[derive(Serialize)]
-struct TimesBody {
-    p50: u64,
-    p99: u64,
-    p99_9: u64,
-    max: u64,
-}
-
-/// Samples.
-#[derive(Serialize)]
-struct LedgerBody {
-    offered: u64,
-    mixed: u64,
-    muted: u64,
-    dropped_full: u64,
-    dropped_late: u64,
-    discarded: u64,
-    in_ring: u64,
-    lost: u64,
 }
 
 #[derive(Serialize)]
@@ -223,11 +189,11 @@ impl Update<'_> {
             position_samples: status.ticks * self.block_samples as u64,
             ticks: status.ticks,
             late_ticks: status.late_ticks,
-            tick_time_ns: (&status.tick_time).into(),
+            tick_time: status.tick_time,
             streams: streams.len() as u64,
             clipped_samples: status.clipped_samples,
             limited_samples: status.limited_samples,
-            ledger: (&status.ledger).into(),
+            ledger: &status.ledger,
             mix: MixBody {
                 peak: channels.iter().map(|level| level.peak).collect(),
                 rms: channels.iter().map(|level| level.rms as u16).collect(),
@@ -252,82 +218,70 @@ impl Update<'_> {
 
 impl Columns {
     /// All of them.
-    pub(super) fn of(slots: usize, streams: &[Arc<Figures>]) -> Self {
-        Self {
-            drop_ppm: column(slots, streams, 0, |figures| ppm(figures.ledger.drop_rate())),
-            missing_ppm: column(slots, streams, 0, |figures| {
-                ppm(figures.ledger.missing_rate())
+    pub(super) fn of(slots: usize, streams: &[Arc<StreamFigures>]) -> Self {
+        type Of = fn(&StreamFigures) -> Value;
+        let column = |of: &dyn Fn(&StreamFigures) -> Value| {
+            column(slots, streams, Value::Whole(0), |figures| of(figures))
+        };
+        let ledger = Term::chosen(&Entry::TERMS, &LEDGER).map(|term| {
+            let of = |figures: &StreamFigures| short((term.of)(&figures.ledger), term.unit);
+            (term.key, column(&of))
+        });
+        let network = Term::chosen(&NetworkEntry::TERMS, &NETWORK).map(|term| {
+            let of = |figures: &StreamFigures| {
+                let value = figures.network.as_ref().map_or(Value::Absent, term.of);
+                short(value, term.unit)
+            };
+            (term.key, column(&of))
+        });
+        let own: [(_, Of); 3] = [
+            // Whole seconds since the last packet, of a stream that is stalled; else 0.
+            ("stalled_s", |figures| {
+                let silence = silence(&figures.ledger, figures.last_packet_age());
+                Value::Whole(if silence < STALL { 0 } else { silence.as_secs() })
             }),
-            stalled_s: column(slots, streams, 0, |figures| {
-                let silence = silence(&figures.ledger, figures.last_packet_age);
-                if silence < STALL {
-                    0
-                } else {
-                    silence.as_secs() as u32
-                }
+            ("gain_db", |figures| {
+                let gain = f64::from(figures.levels.gain.db().max(SILENCE_DB));
+                short(Value::Real(gain), Unit::Count)
             }),
-            concealed_samples: column(slots, streams, 0, |figures| figures.ledger.concealed),
-            jitter_us: column(slots, streams, 0, |figures| {
-                let network = figures.network.as_ref();
-                network.map_or(NO_JITTER, |gauges| gauges.jitter.as_micros() as i64)
-            }),
-            drift_ppb: column(slots, streams, 0, |figures| {
-                let network = figures.network.as_ref();
-                network.map_or(0, |gauges| (gauges.drift_ppm * 1e3).round() as i64)
-            }),
-            ring_high_water_bytes: column(slots, streams, 0, |figures| {
-                figures.ledger.ring_high_water_bytes
-            }),
-            gain_mdb: column(slots, streams, 0, |figures| {
-                ((figures.levels.gain.db() * 1e3).round() as i32).max(SILENCE_MDB)
-            }),
-            flags: column(slots, streams, 0, |figures| {
+            ("flags", |figures| {
                 let levels = &figures.levels;
                 let bit = |on, bit| if on { bit } else { 0 };
-                bit(levels.muted, MUTED)
-                    | bit(levels.solo, SOLO)
-                    | bit(figures.state == StreamState::Waiting, WAITING)
+                Value::Whole(
+                    bit(levels.muted, MUTED)
+                        | bit(levels.solo, SOLO)
+                        | bit(figures.state == StreamState::Waiting, WAITING),
+                )
             }),
-        }
+        ];
+        let own = own.into_iter().map(|(name, of)| (name, column(&of)));
+        Self(ledger.chain(network).chain(own).collect())
     }
 
     /// Those that differ from the last sent.
     pub(super) fn since(&self, told: &Self) -> Self {
-        fn changed<T: Clone + PartialEq>(now: &[T], told: &[T]) -> Vec<T> {
-            if now == told {
-                Vec::new()
-            } else {
-                now.to_vec()
-            }
-        }
-        Self {
-            drop_ppm: changed(&self.drop_ppm, &told.drop_ppm),
-            missing_ppm: changed(&self.missing_ppm, &told.missing_ppm),
-            stalled_s: changed(&self.stalled_s, &told.stalled_s),
-            concealed_samples: changed(&self.concealed_samples, &told.concealed_samples),
-            jitter_us: changed(&self.jitter_us, &told.jitter_us),
-            drift_ppb: changed(&self.drift_ppb, &told.drift_ppb),
-            ring_high_water_bytes: changed(
-                &self.ring_high_water_bytes,
-                &told.ring_high_water_bytes,
-            ),
-            gain_mdb: changed(&self.gain_mdb, &told.gain_mdb),
-            flags: changed(&self.flags, &told.flags),
-        }
+        let now = self.0.iter();
+        let changed = now.filter(|(name, values)| told.0.get(*name) != Some(values));
+        Self(changed.map(|(name, values)| (*name, values.clone())).collect())
     }
 }
 
-/// In parts per million. A rate above nothing stays above it.
-fn ppm(rate: f64) -> u32 {
-    (rate * 1e6).ceil() as u32
+/// In few digits. A rate above nothing stays above it.
+fn short(value: Value, unit: Unit) -> Value {
+    match value {
+        Value::Real(0.0) => Value::Whole(0),
+        Value::Real(rate) if unit == Unit::Ratio => Value::Real((rate * 1e6).ceil() / 1e6),
+        Value::Real(figure) => Value::Real((figure * 1e3).round() / 1e3),
+        value => value,
+    }
 }
 
 /// A figure of each slot, and `free` where there is no stream.
 fn column<T: Copy>(
     slots: usize,
-    streams: &[Arc<Figures>],
+    streams: &[Arc<StreamFigures>],
     free: T,
-    of: impl Fn(&Figures) -> T,
+    of: impl Fn(&StreamFigures) -> T,
 ) -> Vec<T> {
     let mut column = vec![free; slots];
     for figures in streams {
@@ -338,7 +292,7 @@ fn column<T: Copy>(
     column
 }
 
-fn bytes(slots: usize, streams: &[Arc<Figures>], of: impl Fn(&Figures) -> u8) -> String {
+fn bytes(slots: usize, streams: &[Arc<StreamFigures>], of: impl Fn(&StreamFigures) -> u8) -> String {
     BASE64.encode(column(slots, streams, 0, of))
 }
 
@@ -346,7 +300,7 @@ fn bytes(slots: usize, streams: &[Arc<Figures>], of: impl Fn(&Figures) -> u8) ->
 fn started<'a>(
     before: &[Option<Seat>],
     roster: &[Option<Seat>],
-    streams: &'a [Arc<Figures>],
+    streams: &'a [Arc<StreamFigures>],
 ) -> Vec<Start<'a>> {
     streams
         .iter()
@@ -398,32 +352,6 @@ fn wave<'a>(pieces: impl IntoIterator<Item = &'a Extremes>) -> String {
     BASE64.encode(bytes)
 }
 
-impl From<&TickReport> for TimesBody {
-    fn from(times: &TickReport) -> Self {
-        Self {
-            p50: times.p50_ns,
-            p99: times.p99_ns,
-            p99_9: times.p99_9_ns,
-            max: times.max_ns,
-        }
-    }
-}
-
-impl From<&Entry> for LedgerBody {
-    fn from(ledger: &Entry) -> Self {
-        Self {
-            offered: ledger.offered,
-            mixed: ledger.mixed,
-            muted: ledger.muted,
-            dropped_full: ledger.dropped_full,
-            dropped_late: ledger.dropped_late,
-            discarded: ledger.discarded,
-            in_ring: ledger.in_ring,
-            lost: ledger.lost,
-        }
-    }
-}
-
 /// A server-sent event. JSON as it is made here has no line breaks.
 fn event(name: &str, body: &impl Serialize) -> Bytes {
     let mut text = format!("event: {name}\ndata: ").into_bytes();
@@ -460,15 +388,13 @@ mod tests {
 
     #[test]
     fn columns_that_did_not_change_are_left_out() {
-        let told = Columns {
-            flags: vec![0, MUTED],
-            gain_mdb: vec![0, -3000],
-            ..Columns::default()
+        let columns = |flags: [u64; 2], gain_db| {
+            let flags = flags.map(Value::Whole).into();
+            Columns(BTreeMap::from([("flags", flags), ("gain_db", gain_db)]))
         };
-        let now = Columns {
-            flags: vec![SOLO, MUTED],
-            ..told.clone()
-        };
+        let gain_db = vec![Value::Whole(0), Value::Real(-3.0)];
+        let told = columns([0, MUTED], gain_db.clone());
+        let now = columns([SOLO, MUTED], gain_db);
         let text = serde_json::to_string(&now.since(&told)).unwrap();
         assert_eq!(text, r#"{"flags":[2,1]}"#);
         assert_eq!(serde_json::to_string(&now.since(&now)).unwrap(), "{}");

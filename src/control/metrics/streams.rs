@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     audio::meter::FULL_SCALE,
-    control::sampler::Figures,
+    engine::StreamFigures,
     ledger::{Entry, NetworkEntry},
 };
 
@@ -56,13 +56,13 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
     );
 }
 
-fn id(figures: &Figures) -> &str {
+fn id(figures: &StreamFigures) -> &str {
     figures.admitted.id()
 }
 
 /// The levels of the mixer's strips, which are in no account.
-fn levels(page: &mut Page, streams: &[Arc<Figures>]) {
-    type Level = fn(&Figures) -> f64;
+fn levels(page: &mut Page, streams: &[Arc<StreamFigures>]) {
+    type Level = fn(&StreamFigures) -> f64;
     let levels: [(_, _, _, Level); 5] = [
         (
             "ring_filled",

@@ -77,7 +77,7 @@ export class Health {
     set("h-slots", `of ${show.counted(server.slots, "slot")}`);
     set("h-missing-now", show.percent(model.missingRateNow));
     set("h-missing-total", missing > 0 ? `${show.percent(missing / sent)} in total` : "none in total");
-    const terms = ["lost", "dropped_full", "dropped_late", "discarded"].map((term) => `${term} ${show.count(ledger[term])}`);
+    const terms = ["lost", "dropped_full", "dropped_late", "discarded"].map((term) => `${term} ${show.count(ledger[`${term}_samples`])}`);
     element("t-missing").title = `Samples since the start: ${terms.join(", ")}. Discarded ones are not missing.`;
     element("t-missing").classList.toggle("bad", model.missingRateNow > 0);
     const { late, ticks } = this.#lastMinute(totals);
@@ -85,7 +85,7 @@ export class Health {
     set("h-ticks", `of ${show.counted(ticks, "tick")}`);
     element("t-late").title = `Since the start ${show.count(totals.late_ticks)} of ${show.counted(totals.ticks, "tick")} began after the next was due`;
     element("t-late").classList.toggle("warn", late > 0);
-    const { p50, p99, max } = totals.tick_time_ns;
+    const { p50_ns: p50, p99_ns: p99, max_ns: max } = totals.tick_time;
     set("h-tick", show.nanoseconds(p99));
     set("h-budget", `of ${show.nanoseconds(server.tick_ns)}, max ${show.nanoseconds(max)}`);
     element("t-tick").title = `Median ${show.nanoseconds(p50)}, 99 % ${show.nanoseconds(p99)}, longest ${show.nanoseconds(max)}, since the start; the mark is the longest`;

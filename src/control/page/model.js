@@ -25,23 +25,14 @@ export const fillShare = (byte) => (byte / 255) ** 2;
 
 /** Samples that the mix lacks, and all that were sent. */
 export const missingOf = (ledger) => ({
-  missing: ledger.lost + ledger.dropped_full + ledger.dropped_late,
-  sent: ledger.offered + ledger.lost,
+  missing: ledger.lost_samples + ledger.dropped_full_samples + ledger.dropped_late_samples,
+  sent: ledger.offered_samples + ledger.lost_samples,
 });
 
-/** Columns that come once a second, if they changed: as they are called there, and so many of its steps in
- * one of the unit here. */
-const SLOW = {
-  drop_rate: ["drop_ppm", 1e6],
-  missing_rate: ["missing_ppm", 1e6],
-  stalled_s: ["stalled_s", 1],
-  concealed_samples: ["concealed_samples", 1],
-  jitter_ms: ["jitter_us", 1e3],
-  drift_ppm: ["drift_ppb", 1e3],
-  ring_high_water_bytes: ["ring_high_water_bytes", 1],
-  gain_db: ["gain_mdb", 1e3],
-  flags: ["flags", 1],
-};
+/** Columns that come once a second, if they changed; -1 where a stream has no such figure. */
+const SLOW = [
+  "drop_rate", "missing_rate", "stalled_s", "concealed_samples", "jitter_ms", "drift_ppm", "ring_high_water_bytes", "gain_db", "flags",
+];
 
 export class Model {
   server = null;
@@ -137,7 +128,7 @@ export class Model {
   }
 
   #allot(slots) {
-    for (const name of Object.keys(SLOW)) this[name] = new Float64Array(slots);
+    for (const name of SLOW) this[name] = new Float64Array(slots);
     this.level = new Uint8Array(slots);
     this.fill = new Uint8Array(slots);
     this.drops = new Uint8Array(slots);
@@ -212,9 +203,8 @@ export class Model {
   }
 
   #takeSlow(slow) {
-    for (const [name, [column, steps]] of Object.entries(SLOW)) {
-      const values = slow[column] ?? [];
-      for (let slot = 0; slot < values.length; slot += 1) this[name][slot] = values[slot] / steps;
+    for (const name of SLOW) {
+      for (const [slot, value] of (slow[name] ?? []).entries()) this[name][slot] = value ?? -1;
     }
     this.slowUpdates += 1;
   }

@@ -21,7 +21,7 @@ const TRUST_MS = 2200;
 export const paintGain = (slider, output, db) => {
   const at = ((Math.min(GAIN_MAX, Math.max(GAIN_MIN, db)) - GAIN_MIN) / (GAIN_MAX - GAIN_MIN)) * 100;
   slider.style.setProperty("--at", `${at}%`);
-  const text = db <= -120 ? "−∞" : `${db > 0 ? "+" : ""}${signed(db, 1)}`;
+  const text = `${db > 0 ? "+" : ""}${signed(db, 1)}`;
   output.textContent = text;
   slider.setAttribute("aria-valuetext", `${text} dB`);
 };
