@@ -53,8 +53,8 @@ pub use self::{
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
     reload::{NeedsRestart, ReloadError, Reloaded},
     report::{
-        ListenerReport, RecordingReport, Report, RtpOutReport, SourceErrorReport, StreamFigures,
-        StreamReport, TickReport, Totals,
+        ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamFigures, StreamReport,
+        TickReport, Totals,
     },
     running::Running,
     settings::{Clock, Settings},
@@ -116,7 +116,7 @@ impl Engine {
             // Playing streams are visited at each tick; only offline does the mixer sleep on a ring.
             .polled(matches!(settings.clock, Clock::Live { .. }))
             .build()?;
-        let (recordings, (orders, returned)) = Recordings::start(&settings, block_samples)?;
+        let (recordings, (orders, returned)) = Recordings::start(&settings, block_samples, begun)?;
         let sinks = Sinks::start(&settings, block_samples, orders, returned)?;
         let playout_delay_ticks = match settings.clock {
             Clock::Live { playout_delay, .. } => {
@@ -130,7 +130,14 @@ impl Engine {
             limiting: settings.limiting,
         };
         let (sender, commands) = commands::channel(settings.streams_max);
-        let streams = Streams::new(pool, sender, mixing, settings.gain, playout_delay_ticks);
+        let streams = Streams::new(
+            pool,
+            sender,
+            mixing,
+            settings.gain,
+            playout_delay_ticks,
+            begun,
+        );
         Ok(Self {
             settings,
             streams: Arc::new(streams),

@@ -7,10 +7,12 @@
 use std::{
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use rtrb::{Consumer, Producer, RingBuffer};
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::{EngineError, Folder, FolderError, Handle, Settings};
 use crate::{
@@ -64,23 +66,34 @@ pub enum RecordError {
     Ended,
 }
 
-/// A recording, as it is now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A recording, as it is now. Samples are interleaved.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Recording)]
 pub struct RecordingState {
     /// Its number; 1 is that of the settings, if there is one.
     pub id: u64,
     /// The file's name, without its folder.
     pub name: String,
-    /// When it began.
+    /// When it began, since the start of the server.
+    pub started_at_s: f64,
+    /// The same, as calendars have it.
+    #[serde(rename = "started_utc", serialize_with = "utc")]
+    #[schema(value_type = String, example = "2026-11-28T16:00:00Z")]
     pub started_at: SystemTime,
     /// Its present phase.
     pub phase: RecordingPhase,
-    /// Interleaved samples in the file, the silence for lost ones included, as of the last second.
+    /// In the file as of the last second, the silence for lost ones included.
     pub samples: u64,
+    /// The same figure.
+    pub recorded_samples: u64,
     /// Samples that the disk was too slow for, or that came after it failed.
     pub lost_samples: u64,
     /// Why it ended early.
     pub error: Option<String>,
+}
+
+fn utc<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_seconds(*time))
 }
 
 /// The totals of all recordings so far. Samples are interleaved.
@@ -115,6 +128,7 @@ pub(super) struct Recordings {
     format: Format,
     /// Interleaved samples of a block.
     block: usize,
+    begun: Instant,
     inner: Mutex<Inner>,
 }
 
@@ -137,6 +151,8 @@ struct Kept {
     id: u64,
     name: String,
     started_at: SystemTime,
+    /// Since the start of the server.
+    started: Duration,
     /// It was asked to stop.
     stopping: bool,
     recorder: Recorder,
@@ -160,6 +176,7 @@ impl Recordings {
     pub(super) fn start(
         settings: &Settings,
         block_samples: usize,
+        begun: Instant,
     ) -> Result<(Self, RecordingQueues), EngineError> {
         let folder = settings
             .recordings
@@ -173,6 +190,7 @@ impl Recordings {
             folder,
             format: settings.format,
             block: block_samples * usize::from(settings.format.channels()),
+            begun,
             inner: Mutex::new(Inner {
                 kept: Vec::new(),
                 forgotten: RecordingTotals::default(),
@@ -190,7 +208,7 @@ impl Recordings {
             let mut inner = recordings.lock();
             inner.out += 1;
             inner
-                .keep(name.to_string_lossy().into_owned(), recording)
+                .keep(name.to_string_lossy().into_owned(), begun, recording)
                 .expect("the mixer's end of the way is here");
         } else {
             recordings.lock().next_id += 1;
@@ -243,7 +261,7 @@ impl Recordings {
         let mut inner = self.lock();
         let kept = recording.and_then(|(mut recording, file)| {
             recording.write_to(file);
-            let kept = inner.keep(name.to_owned(), recording);
+            let kept = inner.keep(name.to_owned(), self.begun, recording);
             if kept.is_err() {
                 folder.remove(name);
             }
@@ -327,7 +345,12 @@ pub(super) const SETTINGS_ID: u64 = 1;
 
 impl Inner {
     /// Sends a recording to the mixer thread. It is counted as out already.
-    fn keep(&mut self, name: String, recording: Recording) -> Result<RecordingState, RecordError> {
+    fn keep(
+        &mut self,
+        name: String,
+        begun: Instant,
+        recording: Recording,
+    ) -> Result<RecordingState, RecordError> {
         if self.closed {
             return Err(RecordError::Ended);
         }
@@ -344,6 +367,7 @@ impl Inner {
             id,
             name,
             started_at: SystemTime::now(),
+            started: begun.elapsed(),
             stopping: false,
             recorder,
         };
@@ -417,12 +441,14 @@ impl Kept {
         RecordingState {
             id: self.id,
             name: self.name.clone(),
+            started_at_s: self.started.as_secs_f64(),
             started_at: self.started_at,
             phase: match phase {
                 RecordingPhase::Recording if self.stopping => RecordingPhase::Finishing,
                 phase => phase,
             },
             samples,
+            recorded_samples: samples,
             lost_samples,
             error,
         }

@@ -45,7 +45,7 @@ pub struct Report {
     pub recording_lost_samples: u64,
     pub recording_error: Option<String>,
     /// All recordings, that of the settings and those that began at run time.
-    pub recordings: Vec<RecordingReport>,
+    pub recordings: Vec<RecordingState>,
     /// The results of the mix by RTP, for each target.
     pub rtp_out: Vec<RtpOutReport>,
     pub clipped_samples: u64,
@@ -74,34 +74,6 @@ pub struct Report {
     pub listeners: Vec<ListenerReport>,
     pub streams: Vec<StreamReport>,
     pub totals: Totals,
-}
-
-/// The outcome of a recording. Interleaved samples.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[allow(missing_docs, reason = "each name says what it is and in which unit")]
-pub struct RecordingReport {
-    pub id: u64,
-    /// The file's name, without its folder.
-    pub name: String,
-    /// `done` or `failed`.
-    pub phase: &'static str,
-    pub recorded_samples: u64,
-    /// Samples that the disk was too slow for, or failed to take.
-    pub lost_samples: u64,
-    pub error: Option<String>,
-}
-
-impl From<&RecordingState> for RecordingReport {
-    fn from(state: &RecordingState) -> Self {
-        Self {
-            id: state.id,
-            name: state.name.clone(),
-            phase: state.phase.name(),
-            recorded_samples: state.samples,
-            lost_samples: state.lost_samples,
-            error: state.error.clone(),
-        }
-    }
 }
 
 /// A source that failed.
@@ -199,7 +171,7 @@ impl Report {
             recorded_samples: recorded.samples,
             recording_lost_samples: recorded.lost_samples,
             recording_error: recorded.error.as_ref().map(|error| chain(error)),
-            recordings: states.iter().map(Into::into).collect(),
+            recordings: states.clone(),
             rtp_out: settings
                 .rtp_out
                 .iter()

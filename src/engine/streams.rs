@@ -41,13 +41,14 @@ impl Streams {
         mixing: mixer::Settings,
         gain: Gain,
         playout_delay_ticks: u64,
+        begun: Instant,
     ) -> Self {
         Self {
             pool,
             register: Register::default(),
             commands,
             mixing,
-            begun: Instant::now(),
+            begun,
             begun_at: SystemTime::now(),
             gain: Mutex::new(gain),
             playout_delay_ticks: AtomicU64::new(playout_delay_ticks),

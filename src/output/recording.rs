@@ -28,6 +28,9 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 pub use self::file::{RecordingFile, stamped};
 use self::writing::{Progress, Writing};
 use super::worker_queue::{self, Input, PANICKED, WorkerQueue, WorkerQueueError};
@@ -129,7 +132,8 @@ pub struct Recorded {
 }
 
 /// How a recording is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RecordingPhase {
     /// Blocks are written as they come.
     #[default]
@@ -140,18 +144,6 @@ pub enum RecordingPhase {
     Done,
     /// It ended early; what comes is lost.
     Failed,
-}
-
-impl RecordingPhase {
-    /// Its name in reports: `recording`, `finishing`, `done`, `failed`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Recording => "recording",
-            Self::Finishing => "finishing",
-            Self::Done => "done",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// How a recording is, while it is. Interleaved samples.

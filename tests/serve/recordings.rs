@@ -134,7 +134,7 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
             assert_eq!(part.len() % BLOCK, 0, "{name} has whole blocks");
         }
         let told = report.recordings.iter().find(|told| told.id == id).unwrap();
-        assert_eq!((&*told.name, told.phase), (name, "done"));
+        assert_eq!((&*told.name, told.phase), (name, RecordingPhase::Done));
         assert_eq!(
             (told.recorded_samples, told.lost_samples),
             (part.len() as u64, 0)
@@ -304,7 +304,7 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
     let failed: Vec<_> = report
         .recordings
         .iter()
-        .filter(|recording| recording.phase == "failed")
+        .filter(|recording| recording.phase == RecordingPhase::Failed)
         .collect();
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].error.as_deref(), Some(&*error));

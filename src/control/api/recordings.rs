@@ -1,9 +1,6 @@
 //! `/api/v1/recordings`: what is recorded, and what was.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -18,7 +15,6 @@ use crate::{
         state::State,
     },
     engine::{FolderError, NAME_BYTES_MAX, RecordError, RecordingState},
-    output::RecordingPhase,
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
@@ -27,65 +23,23 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(recording, stop_recording))
 }
 
-/// How a recording is.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum RecordingPhaseBody {
-    /// Blocks are written as they come.
-    Recording,
-    /// It was asked to stop; waiting blocks are written.
-    Finishing,
-    /// All is written, and the header is right.
-    Done,
-    /// It ended early; `error` says why.
-    Failed,
-}
-
 /// A recording of the mix.
 #[derive(Debug, Serialize, ToSchema)]
 struct RecordingBody {
-    id: u64,
-    /// The file, without its folder.
-    name: String,
-    /// Seconds since 1970.
-    started_at_s: f64,
-    phase: RecordingPhaseBody,
-    /// In the file as of the last second, the silence for lost ones included.
-    samples: u64,
-    /// Samples that the disk was too slow for, or that came after it failed.
-    lost_samples: u64,
-    /// Why it ended early.
-    error: Option<String>,
+    #[serde(flatten)]
+    recording: RecordingState,
     /// Where its samples are read; null while it is not finished, and for that of `--record`.
     audio: Option<String>,
 }
 
 impl From<RecordingState> for RecordingBody {
-    fn from(state: RecordingState) -> Self {
-        let audio = state
-            .is_readable()
-            .then(|| format!("/api/v1/recordings/{}/audio", state.id));
+    fn from(recording: RecordingState) -> Self {
+        let path = || format!("/api/v1/recordings/{}/audio", recording.id);
         Self {
-            audio,
-            id: state.id,
-            name: state.name,
-            started_at_s: seconds(state.started_at),
-            phase: match state.phase {
-                RecordingPhase::Recording => RecordingPhaseBody::Recording,
-                RecordingPhase::Finishing => RecordingPhaseBody::Finishing,
-                RecordingPhase::Done => RecordingPhaseBody::Done,
-                RecordingPhase::Failed => RecordingPhaseBody::Failed,
-            },
-            samples: state.samples,
-            lost_samples: state.lost_samples,
-            error: state.error,
+            audio: recording.is_readable().then(path),
+            recording,
         }
     }
-}
-
-fn seconds(time: SystemTime) -> f64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs_f64()
 }
 
 /// Recordings.
