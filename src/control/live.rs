@@ -39,7 +39,10 @@ use super::{
     sampler::Snapshot,
     state::State,
 };
-use crate::{audio::meter::Extremes, engine::{Handle, StreamFigures}};
+use crate::{
+    audio::meter::Extremes,
+    engine::{Handle, StreamFigures},
+};
 
 /// Events that a message has at most, the latest.
 const EVENTS_MAX: u64 = 60;

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use super::{
@@ -17,6 +17,7 @@ use crate::{
     ledger::{Listener, StreamState},
     mixer::{self, Command, Monitor, MonitorKind},
     net::{Admission, Tuner, Tuning},
+    os::now_ns,
     output::{RtpProgress, RtpSent, RtpTarget},
     queue::{LeaseId, PoolStats, Producer},
     source::Intake,
@@ -100,19 +101,14 @@ impl Handle {
         self.0.clock
     }
 
-    /// When the server began.
-    pub fn begun(&self) -> Instant {
-        self.0.streams.begun
-    }
-
-    /// The same, as calendars have it.
+    /// When the server began, as calendars have it.
     pub fn begun_at(&self) -> SystemTime {
         self.0.streams.begun_at
     }
 
     /// Since the server began.
     pub fn uptime(&self) -> Duration {
-        self.0.streams.begun.elapsed()
+        Duration::from_nanos(now_ns().saturating_sub(self.0.streams.begun_ns))
     }
 
     /// Ticks run so far. Costs one load.

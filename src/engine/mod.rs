@@ -35,9 +35,10 @@ mod streams;
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+pub(crate) use self::report::{finite, kind};
 pub use self::{
     admitted::Admitted,
     commands::Busy,
@@ -61,7 +62,6 @@ pub use self::{
     sources::{SourceSpec, StartError},
     stop::Stop,
 };
-pub(crate) use self::report::{finite, kind};
 use self::{
     commands::Commands, handle::Shared, mixer_stats::MixerStats, mixing::Spawned,
     recordings::Recordings, sinks::Sinks, streams::Streams,
@@ -70,6 +70,7 @@ use crate::{
     audio::Gain,
     mixer::{self, Mixer},
     net::Refused,
+    os::now_ns,
     queue::Pool,
     source::{Feed, Feeders, Schedule},
     stream::Stream,
@@ -105,7 +106,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub fn stopped_by(stop: Stop, settings: Settings) -> Result<Self, EngineError> {
-        let begun = Instant::now();
+        let begun_ns = now_ns();
         let block_samples = settings.check()?;
         settings.realtime.check()?;
         let (pool, consumer) = Pool::builder()
@@ -116,7 +117,8 @@ impl Engine {
             // Playing streams are visited at each tick; only offline does the mixer sleep on a ring.
             .polled(matches!(settings.clock, Clock::Live { .. }))
             .build()?;
-        let (recordings, (orders, returned)) = Recordings::start(&settings, block_samples, begun)?;
+        let (recordings, (orders, returned)) =
+            Recordings::start(&settings, block_samples, begun_ns)?;
         let sinks = Sinks::start(&settings, block_samples, orders, returned)?;
         let playout_delay_ticks = match settings.clock {
             Clock::Live { playout_delay, .. } => {
@@ -136,7 +138,7 @@ impl Engine {
             mixing,
             settings.gain,
             playout_delay_ticks,
-            begun,
+            begun_ns,
         );
         Ok(Self {
             settings,
@@ -147,7 +149,7 @@ impl Engine {
             sinks,
             recordings,
             stop,
-            startup: begun.elapsed(),
+            startup: Duration::from_nanos(now_ns() - begun_ns),
         })
     }
 

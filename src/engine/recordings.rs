@@ -7,7 +7,7 @@
 use std::{
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::{EngineError, Folder, FolderError, Handle, Settings};
 use crate::{
     audio::Format,
+    os::now_ns,
     output::{
         Recorded, Recorder, Recording, RecordingError, RecordingFile, RecordingInput,
         RecordingPhase, RecordingProgress, stamped,
@@ -128,7 +129,7 @@ pub(super) struct Recordings {
     format: Format,
     /// Interleaved samples of a block.
     block: usize,
-    begun: Instant,
+    begun_ns: u64,
     inner: Mutex<Inner>,
 }
 
@@ -176,7 +177,7 @@ impl Recordings {
     pub(super) fn start(
         settings: &Settings,
         block_samples: usize,
-        begun: Instant,
+        begun_ns: u64,
     ) -> Result<(Self, RecordingQueues), EngineError> {
         let folder = settings
             .recordings
@@ -190,7 +191,7 @@ impl Recordings {
             folder,
             format: settings.format,
             block: block_samples * usize::from(settings.format.channels()),
-            begun,
+            begun_ns,
             inner: Mutex::new(Inner {
                 kept: Vec::new(),
                 forgotten: RecordingTotals::default(),
@@ -208,7 +209,7 @@ impl Recordings {
             let mut inner = recordings.lock();
             inner.out += 1;
             inner
-                .keep(name.to_string_lossy().into_owned(), begun, recording)
+                .keep(name.to_string_lossy().into_owned(), begun_ns, recording)
                 .expect("the mixer's end of the way is here");
         } else {
             recordings.lock().next_id += 1;
@@ -261,7 +262,7 @@ impl Recordings {
         let mut inner = self.lock();
         let kept = recording.and_then(|(mut recording, file)| {
             recording.write_to(file);
-            let kept = inner.keep(name.to_owned(), self.begun, recording);
+            let kept = inner.keep(name.to_owned(), self.begun_ns, recording);
             if kept.is_err() {
                 folder.remove(name);
             }
@@ -348,7 +349,7 @@ impl Inner {
     fn keep(
         &mut self,
         name: String,
-        begun: Instant,
+        begun_ns: u64,
         recording: Recording,
     ) -> Result<RecordingState, RecordError> {
         if self.closed {
@@ -367,7 +368,7 @@ impl Inner {
             id,
             name,
             started_at: SystemTime::now(),
-            started: begun.elapsed(),
+            started: Duration::from_nanos(now_ns().saturating_sub(begun_ns)),
             stopping: false,
             recorder,
         };

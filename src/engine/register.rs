@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn what_a_network_did_to_a_stream_outlives_it() {
         let mut accounts = Accounts::default();
-        let account = Arc::new(Account::with_network("a"));
+        let account = Arc::new(Account::with_network("a", 0));
         account.network().unwrap().count(Packet::Received);
         accounts.add(|number| Admitted::for_test(Arc::clone(&account), number));
         assert_eq!(accounts.total().network.received, 1);

@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use super::{Admitted, commands::Sender, register::Register};
@@ -14,6 +14,7 @@ use crate::{
     ledger::Account,
     mixer::{self, NewInput, Timing},
     net::{Admission, Busy, Refused, StreamRequest, lease},
+    os::now_ns,
     queue::{Pool, Producer},
     stream::Stream,
 };
@@ -26,7 +27,8 @@ pub(super) struct Streams {
     pub(super) register: Register,
     pub(super) commands: Sender,
     pub(super) mixing: mixer::Settings,
-    pub(super) begun: Instant,
+    /// On the monotonic clock.
+    pub(super) begun_ns: u64,
     pub(super) begun_at: SystemTime,
     /// Of streams without a gain of their own. Locked when one is admitted.
     gain: Mutex<Gain>,
@@ -41,14 +43,14 @@ impl Streams {
         mixing: mixer::Settings,
         gain: Gain,
         playout_delay_ticks: u64,
-        begun: Instant,
+        begun_ns: u64,
     ) -> Self {
         Self {
             pool,
             register: Register::default(),
             commands,
             mixing,
-            begun,
+            begun_ns,
             begun_at: SystemTime::now(),
             gain: Mutex::new(gain),
             playout_delay_ticks: AtomicU64::new(playout_delay_ticks),
@@ -112,7 +114,7 @@ impl Streams {
         let new = as_what(NewInput::new(lease, Arc::clone(&account)));
         let channel_strip = new.channel_strip();
         let stream = Stream::new(producer, Arc::clone(&account), format, block_samples);
-        let at = self.begun.elapsed();
+        let at = Duration::from_nanos(now_ns().saturating_sub(self.begun_ns));
         let admitted =
             register.add(|number| Admitted::new(account, channel_strip, lease, from, at, number));
         room.admit(new);
@@ -131,7 +133,7 @@ impl Admission for Streams {
             output,
         } = request;
         let gain = gain.unwrap_or_else(|| self.gain());
-        let account = Account::with_network;
+        let account = |id| Account::with_network(id, self.begun_ns);
         let (stream, _) = self.introduce(id, from, account, |new| {
             let new = new.gain(gain).timing(Timing::Clock).source(source);
             match output {

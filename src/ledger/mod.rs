@@ -129,10 +129,11 @@ impl Account {
         }
     }
 
-    /// The same for a stream that comes over a network. Allocates.
-    pub fn with_network(id: impl Into<String>) -> Self {
+    /// The same for a stream that comes over a network, to a server that began then on the monotonic clock.
+    /// Allocates.
+    pub fn with_network(id: impl Into<String>, begun_ns: u64) -> Self {
         Self {
-            network: Some(Box::default()),
+            network: Some(Box::new(Network::new(begun_ns))),
             ..Self::new(id)
         }
     }

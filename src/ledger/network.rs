@@ -59,7 +59,7 @@ const DISCARDS: usize = Discard::Ended as usize + 1;
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = StreamEvent)]
 pub struct Event {
-    /// Time since the mix began.
+    /// Since the server began.
     #[serde(rename = "at_s", serialize_with = "seconds")]
     #[schema(value_type = f64)]
     pub at: Duration,
@@ -75,6 +75,8 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
 /// The network side of one stream's account.
 #[derive(Debug, Default)]
 pub struct Network {
+    /// When the server began, on the monotonic clock.
+    begun_ns: u64,
     packets: [AtomicU64; PACKETS],
     discarded: [AtomicU64; DISCARDS],
     burst_discarded: AtomicU64,
@@ -98,6 +100,14 @@ struct Events {
 }
 
 impl Network {
+    /// All at zero.
+    pub fn new(begun_ns: u64) -> Self {
+        Self {
+            begun_ns,
+            ..Self::default()
+        }
+    }
+
     /// A packet came.
     pub fn count(&self, packet: Packet) {
         add(&self.packets[packet as usize], 1);
@@ -179,12 +189,14 @@ impl Network {
         add(counter, 1);
     }
 
-    /// Notes an event. Locks and allocates.
-    pub fn note(&self, at: Duration, what: impl Into<String>) {
+    /// Notes an event of this time of the monotonic clock. Locks and allocates.
+    pub fn note(&self, at_ns: u64, what: impl Into<String>) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.kept.len() < EVENTS_MAX {
-            let what = what.into();
-            events.kept.push(Event { at, what });
+            events.kept.push(Event {
+                at: Duration::from_nanos(at_ns.saturating_sub(self.begun_ns)),
+                what: what.into(),
+            });
         } else {
             events.beyond += 1;
         }
@@ -423,7 +435,7 @@ mod tests {
     fn events_are_kept_up_to_a_bound_and_counted_beyond() {
         let network = Network::default();
         for second in 0..300 {
-            network.note(Duration::from_secs(second), "dtmf 5");
+            network.note(second, "dtmf 5");
         }
         let entry = network.read();
         assert_eq!((entry.events.len(), entry.events_beyond), (256, 44));

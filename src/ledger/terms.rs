@@ -163,7 +163,7 @@ fn write<E, M: SerializeMap>(
 }
 
 /// An object with a property for each term.
-fn schema<E: Default>(
+fn schema<E: Default + 'static>(
     terms: impl Iterator<Item = &'static Term<E>>,
     may_be_null: bool,
 ) -> ObjectBuilder {

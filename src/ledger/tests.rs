@@ -28,7 +28,7 @@ fn samples_that_went_their_ways_balance() {
 
 #[test]
 fn lost_and_dropped_samples_are_missing() {
-    let account = Account::with_network("a");
+    let account = Account::with_network("a", 0);
     account.offer(800);
     account.settle_late(80);
     account.network().unwrap().set_expected(10, 2, 100);
@@ -125,7 +125,7 @@ fn an_empty_account_has_no_rates() {
 
 #[test]
 fn discarded_samples_have_a_reason_and_are_not_missing() {
-    let account = Account::with_network("a");
+    let account = Account::with_network("a", 0);
     let network = account.network().unwrap();
     for (why, samples) in [
         (Discard::LatencyCap, 100),

@@ -59,7 +59,7 @@ impl Rig {
             .ring_bytes(1 << 16)
             .build()
             .unwrap();
-        let account = Arc::new(Account::with_network("phone"));
+        let account = Arc::new(Account::with_network("phone", 0));
         let producer = pool.acquire().unwrap();
         let lease = producer.lease();
         let stream = Stream::new(producer, Arc::clone(&account), clock().format, BLOCK);

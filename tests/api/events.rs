@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use mixpool::control::ControlSettings;
+use mixpool::{control::ControlSettings, os::now_ns};
 use serde_json::{Value, json};
 
 use crate::{
@@ -280,4 +280,39 @@ fn endless_answers_are_bounded_and_end_with_the_server() {
     desk.close();
     let mut rest = String::new();
     let _ = first.stream.read_to_string(&mut rest);
+}
+
+#[test]
+fn each_at_s_counts_from_the_start_of_the_server() {
+    let desk = Desk::open();
+    let uptime = || {
+        let status = desk.client.get("/api/v1/status").ok(200);
+        status["uptime_s"].as_f64().unwrap()
+    };
+    let before = uptime();
+    let stream = desk.admit("x");
+    let network = stream.account().network().unwrap();
+    network.note(now_ns(), "dtmf 5");
+    let take = json!({ "name": "take.wav" });
+    let recording = desk.client.post("/api/v1/recordings", &take).ok(201);
+    let started = until(
+        || desk.client.get("/api/v1/events/recent").ok(200),
+        |recent| !of(recent["events"].as_array().unwrap(), "x").is_empty(),
+    );
+    let started = started["events"].as_array().unwrap();
+    let started = started.iter().find(|event| event["name"] == "x").unwrap();
+    let shown = desk.client.get("/api/v1/streams/x").ok(200);
+    let after = uptime();
+    for (what, at_s) in [
+        ("the server's event", &started["at_s"]),
+        ("the stream's event", &shown["network"]["events"][0]["at_s"]),
+        ("the admission", &shown["admitted_at_s"]),
+        ("the recording", &recording["started_at_s"]),
+    ] {
+        let at_s = at_s.as_f64().unwrap();
+        assert!(
+            (before..=after).contains(&at_s),
+            "{what} at {at_s}, between {before} and {after}"
+        );
+    }
 }

@@ -38,7 +38,7 @@ struct TestAdmission {
 impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
-        let account = Arc::new(Account::with_network(request.id));
+        let account = Arc::new(Account::with_network(request.id, 0));
         let admitted = (producer.lease(), Arc::clone(&account));
         self.admitted.lock().unwrap().push(admitted);
         Ok(Stream::new(producer, account, self.clock.format, BLOCK))

@@ -238,7 +238,11 @@ impl Columns {
             // Whole seconds since the last packet, of a stream that is stalled; else 0.
             ("stalled_s", |figures| {
                 let silence = silence(&figures.ledger, figures.last_packet_age());
-                Value::Whole(if silence < STALL { 0 } else { silence.as_secs() })
+                Value::Whole(if silence < STALL {
+                    0
+                } else {
+                    silence.as_secs()
+                })
             }),
             ("gain_db", |figures| {
                 let gain = f64::from(figures.levels.gain.db().max(SILENCE_DB));
@@ -262,7 +266,11 @@ impl Columns {
     pub(super) fn since(&self, told: &Self) -> Self {
         let now = self.0.iter();
         let changed = now.filter(|(name, values)| told.0.get(*name) != Some(values));
-        Self(changed.map(|(name, values)| (*name, values.clone())).collect())
+        Self(
+            changed
+                .map(|(name, values)| (*name, values.clone()))
+                .collect(),
+        )
     }
 }
 
@@ -292,7 +300,11 @@ fn column<T: Copy>(
     column
 }
 
-fn bytes(slots: usize, streams: &[Arc<StreamFigures>], of: impl Fn(&StreamFigures) -> u8) -> String {
+fn bytes(
+    slots: usize,
+    streams: &[Arc<StreamFigures>],
+    of: impl Fn(&StreamFigures) -> u8,
+) -> String {
     BASE64.encode(column(slots, streams, 0, of))
 }
 

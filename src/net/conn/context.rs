@@ -160,8 +160,7 @@ impl Context<'_> {
             tracing::info!(stream = stream.id(), "{what}");
         }
         if let Some(network) = stream.account().network() {
-            let since = self.now_ns.saturating_sub(self.clock.first_ns);
-            network.note(Duration::from_nanos(since), what);
+            network.note(self.now_ns, what);
         }
     }
 

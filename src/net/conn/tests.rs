@@ -43,7 +43,7 @@ struct Admitted {
 impl Admission for Rig {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
-        let account = Arc::new(Account::with_network(request.id));
+        let account = Arc::new(Account::with_network(request.id, 0));
         if let Some(label) = request.label {
             account.label().say(label.into());
         }

@@ -10,7 +10,7 @@
 //! Packets of no live source, whether a flood or a stray, cost a live stream nothing: they have no
 //! slot before two of a source in sequence came, and the tables of unproved sources are bounded.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use super::Limits;
 use crate::{
@@ -97,11 +97,6 @@ impl Shared {
             lines: (0, 0),
             malformed_ns: None,
         }
-    }
-
-    /// Time since the mix began.
-    fn since_start(&self, at_ns: u64) -> Duration {
-        Duration::from_nanos(at_ns.saturating_sub(self.clock.first_ns))
     }
 
     /// Counts malformed input by its kind, and logs it ever more rarely: once a second at most.

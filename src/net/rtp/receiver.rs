@@ -185,8 +185,7 @@ impl Receiver {
         let mut done = Vec::new();
         for (slot, stream) in self.table.streams() {
             if stream.is_ending() {
-                let at = self.shared.since_start(now_ns);
-                stream.note("ended by command", at);
+                stream.note("ended by command", now_ns);
                 stream.close(&self.shared);
                 self.ended_sources.add(stream.key, now_ns);
                 done.push(slot);
@@ -195,8 +194,7 @@ impl Receiver {
             stream.before_tick(tick);
             if !stream.ending && now_ns.saturating_sub(stream.last_ns) > idle_ns {
                 self.shared.listener.time_out();
-                let at = self.shared.since_start(now_ns);
-                stream.note("idle", at);
+                stream.note("idle", now_ns);
                 stream.end(&self.shared);
             }
             if stream.is_done() {
@@ -327,8 +325,7 @@ impl Receiver {
             Succession::Of(slot) => {
                 let schedule = || self.reporter.begin(now_ns);
                 if let Some(stream) = self.table.relocate(slot, key.from, schedule) {
-                    let at = self.shared.since_start(now_ns);
-                    stream.note(&format!("moved to {}", key.from), at);
+                    stream.note(&format!("moved to {}", key.from), now_ns);
                     for (packet, bytes, at_ns, count) in [
                         (&first, &*held.bytes, held.at_ns, held.count),
                         (packet, bytes, now_ns, self.count),
@@ -344,8 +341,7 @@ impl Receiver {
             Succession::Nobody => {}
             Succession::Of(slot) => {
                 if let Some(stream) = self.table.succeed(slot, key.ssrc) {
-                    let at = self.shared.since_start(now_ns);
-                    stream.note(&format!("ssrc {:08x}", key.ssrc), at);
+                    stream.note(&format!("ssrc {:08x}", key.ssrc), now_ns);
                     stream.take_over(key.ssrc, &first, held.at_ns, &mut self.shared);
                     stream.packet(packet, bytes, now_ns, self.count, &mut self.shared);
                 }

@@ -3,7 +3,7 @@
 //! Decides for each packet whether it is new, what its payload is, and whether the sender's clock goes on
 //! or restarts. The [`Playout`] decides when samples play.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 mod payload;
 
@@ -208,13 +208,13 @@ impl RtpStream {
         }
         self.deliver(packet, order, number, at_ns, shared);
         if self.ending {
-            self.after_end(order, shared.since_start(at_ns));
+            self.after_end(order, at_ns);
         }
     }
 
     /// A packet came and was taken after the end. One that is ahead of all before may have been overtaken by
     /// the goodbye; two show that the sender goes on.
-    fn after_end(&mut self, order: Order, at: Duration) {
+    fn after_end(&mut self, order: Order, at_ns: u64) {
         self.since_end += match order {
             Order::Ahead => 1,
             Order::Restart => 2,
@@ -223,7 +223,7 @@ impl RtpStream {
         if self.since_end >= 2 {
             self.ending = false;
             self.said_bye = false;
-            self.note("goes on", at);
+            self.note("goes on", at_ns);
         } else if let Some(sound) = &mut self.sound {
             sound.playout.end(&mut self.stream);
         }
@@ -347,9 +347,9 @@ impl RtpStream {
     }
 
     /// Notes an event, in the account and the log. Locks and allocates.
-    pub(crate) fn note(&mut self, what: &str, at: Duration) {
+    pub(crate) fn note(&mut self, what: &str, at_ns: u64) {
         if let Some(network) = self.stream.account().network() {
-            network.note(at, what);
+            network.note(at_ns, what);
         }
         if self.events_logged < LOGGED_EVENTS_MAX {
             self.events_logged += 1;

@@ -37,7 +37,7 @@ pub struct Front {
 impl Admission for Front {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
-        let account = Arc::new(Account::with_network(request.id));
+        let account = Arc::new(Account::with_network(request.id, 0));
         let mut new = NewInput::new(producer.lease(), Arc::clone(&account))
             .gain(request.gain.unwrap_or(Gain::UNITY))
             .timing(Timing::Clock)

@@ -167,7 +167,7 @@ impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let id = request.id;
         let producer = lease(&self.pool, &id)?;
-        let account = Arc::new(Account::with_network(id));
+        let account = Arc::new(Account::with_network(id, 0));
         let news = (producer.lease(), Arc::clone(&account));
         self.news.lock().unwrap().push(news);
         Ok(Stream::new(producer, account, self.clock.format, BLOCK))

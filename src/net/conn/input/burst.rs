@@ -40,10 +40,6 @@ impl Burst {
              --latency-cap; send no faster than it plays, or where the sender is made to wait: --tcp and --unix \
              without --tcp-drop, /ingest/ID, /ws/ingest?pour=true"
         );
-        let since = now_ns.saturating_sub(clock.first_ns);
-        network.note(
-            std::time::Duration::from_nanos(since),
-            format!("burst: {seconds:.2} s discarded"),
-        );
+        network.note(now_ns, format!("burst: {seconds:.2} s discarded"));
     }
 }

@@ -28,7 +28,7 @@ struct TestAdmission {
 impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
-        let account = Arc::new(Account::with_network(request.id));
+        let account = Arc::new(Account::with_network(request.id, 0));
         self.admitted
             .lock()
             .unwrap()

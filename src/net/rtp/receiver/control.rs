@@ -67,10 +67,9 @@ impl Receiver {
 
     /// A source says that it leaves: what waits is still played. False if that is not accepted.
     fn goodbye(&mut self, from: SocketAddr, ssrc: u32, now_ns: u64) -> bool {
-        let at = self.shared.since_start(now_ns);
         if let Some(stream) = self.table.leaving(from, ssrc) {
             if !stream.ending {
-                stream.note("bye", at);
+                stream.note("bye", now_ns);
                 stream.end(&self.shared);
                 stream.said_bye = true;
             }

@@ -37,8 +37,7 @@ impl RtpStream {
                 self.count(Count::TelephoneEvent);
                 self.note_number(number);
                 if let Some(event) = self.presses.take(packet.timestamp, packet.payload) {
-                    let at = shared.since_start(at_ns);
-                    self.note(&telephone::name(event), at);
+                    self.note(&telephone::name(event), at_ns);
                     // Audio stops meanwhile, mostly: that is no gap.
                     self.pause(packet, order);
                 }

@@ -36,7 +36,7 @@ struct TestAdmission {
 impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
-        let account = Arc::new(Account::with_network(request.id));
+        let account = Arc::new(Account::with_network(request.id, 0));
         let lease = producer.lease();
         let stream = Stream::new(producer, Arc::clone(&account), self.format, BLOCK);
         self.admitted.lock().unwrap().push((account, lease));
