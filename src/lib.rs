@@ -16,6 +16,7 @@
 //! - [`config`]: the one config, plain data, with its defaults; a TOML file as a layer over them.
 //! - [`engine`]: joins pool, mixer thread, feeders and outputs: start, stop, handle, report.
 //! - [`control`]: HTTP: commands in, figures and live audio out.
+//! - [`server`]: a config becomes a server: engine, network and control joined; reload.
 
 #![forbid(unsafe_code)]
 // Under the realtime sanitizer (`.ci/sanitize`) a tick says that it never waits.
@@ -33,6 +34,7 @@ pub mod net;
 pub mod os;
 pub mod output;
 pub mod playout;
+pub mod server;
 pub mod source;
 pub mod stream;
 pub mod wire;

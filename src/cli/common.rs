@@ -6,12 +6,11 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use mixpool::{
     config::{Config, Output},
-    engine::{EngineError, Report, Settings, SourceErrorReport},
+    engine::{Report, Settings, SourceErrorReport},
     output::stamped,
-    queue::{BuildError, Host},
 };
 
 use super::{
@@ -19,18 +18,12 @@ use super::{
     results::{self, Named, ResultFile},
 };
 
-/// The server of a config. Logs that the host has no huge pages, if they are asked for.
+/// The engine's settings of a config.
 ///
 /// # Errors
 /// Wrong usage: values that do not go together.
 pub fn settings(config: &Config) -> Result<Settings> {
-    config.check().map_err(WrongUsage)?;
-    let settings = Settings::try_from(config).context("--rate and --channels")?;
-    check(&settings)?;
-    if config.pool.huge_pages {
-        warn_without_huge_pages();
-    }
-    Ok(settings)
+    Ok(Settings::try_from(config).map_err(WrongUsage)?)
 }
 
 /// Puts the time of the start into the names of results.
@@ -86,37 +79,6 @@ pub fn conclude(
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// Refuses what no host could do, by the flag that asked for it.
-pub fn check(settings: &Settings) -> Result<()> {
-    let usage = match settings.check() {
-        Ok(_) => return Ok(()),
-        Err(EngineError::Format(error)) => format!("--ptime: {error}"),
-        Err(EngineError::Pool(error @ BuildError::RingSize { .. })) => {
-            format!("--ring-size: {error}")
-        }
-        Err(EngineError::Pool(error)) => {
-            format!("--streams-max times --ring-size: {error}; ask for fewer or smaller rings")
-        }
-        Err(EngineError::FrameTooLarge {
-            frame_bytes,
-            ring_bytes,
-        }) => format!(
-            "--ring-size: a ring of {ring_bytes} bytes does not hold one frame of {frame_bytes}; make it \
-             larger, or --ptime shorter"
-        ),
-        Err(error) => return Err(error.into()),
-    };
-    Err(WrongUsage(usage).into())
-}
-
-/// Says so where the host has no huge pages: the server runs without.
-fn warn_without_huge_pages() {
-    let huge_pages = Host::detect().huge_pages;
-    if let Some(remedy) = huge_pages.remedy() {
-        tracing::warn!("--huge-pages: {huge_pages}, so the rings have small ones: {remedy}");
-    }
 }
 
 /// Logs each failure once, however many streams it met.

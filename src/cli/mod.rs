@@ -9,7 +9,6 @@ mod common;
 mod drops;
 mod findings;
 mod flags;
-mod http;
 mod log;
 mod manual;
 mod plan;

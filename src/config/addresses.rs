@@ -43,6 +43,17 @@ pub enum Http {
     At(SocketAddr),
 }
 
+impl From<SocketAddr> for RtpAddress {
+    /// With the payload types of the standard (RFC 3551).
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address,
+            interface: None,
+            payloads: PayloadMap::default(),
+        }
+    }
+}
+
 impl RtpAddress {
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');

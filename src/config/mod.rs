@@ -318,12 +318,10 @@ impl Playout {
 impl Net {
     /// Whether any address is listened on.
     pub fn listens(&self) -> bool {
-        !self.rtp.is_empty() || self.takes_connections()
-    }
-
-    /// Whether connections are taken, each of which is a descriptor.
-    pub fn takes_connections(&self) -> bool {
-        !(self.audiosocket.is_empty() && self.tcp.is_empty() && self.unix.is_empty())
+        !(self.rtp.is_empty()
+            && self.audiosocket.is_empty()
+            && self.tcp.is_empty()
+            && self.unix.is_empty())
     }
 }
 

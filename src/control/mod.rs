@@ -30,6 +30,7 @@ mod page;
 mod plain;
 mod problem;
 mod rate;
+mod reload;
 mod sampler;
 mod state;
 mod tokens;
@@ -50,6 +51,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::reload::{NeedsRestart, ReloadError, Reloaded};
 pub use self::tokens::{ReadAgain, TOKEN_CHARACTERS_MAX, TOKEN_CHARACTERS_MIN, TokenError, Tokens};
 use self::{
     events::{Events, Watcher},
@@ -63,7 +65,7 @@ use self::{
 };
 use crate::{
     config,
-    engine::{Handle, ReloadError, Reloaded},
+    engine::Handle,
     net::{LogRate, conn::Handoff},
     os::during,
 };
@@ -96,7 +98,7 @@ pub struct ControlSettings {
     /// The tokens; without them, every client that comes so far may do all.
     pub tokens: Option<Tokens>,
     /// The server's configuration, for the API.
-    pub config: Arc<dyn Config>,
+    pub config: Arc<dyn ConfigAccess>,
     /// Most listeners at once.
     pub listeners_max: usize,
     /// A connection is ended if its other end reads nothing for so long, while there is something to read.
@@ -107,8 +109,8 @@ pub struct ControlSettings {
     pub handoff: Option<Handoff>,
 }
 
-/// The server's configuration, known to its starter.
-pub trait Config: fmt::Debug + Send + Sync {
+/// The server's config, which its starter knows.
+pub trait ConfigAccess: fmt::Debug + Send + Sync {
     /// Each key with the value in force, without secrets.
     fn in_force(&self) -> Map<String, Value>;
 
@@ -123,7 +125,7 @@ pub trait Config: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 struct NoConfig;
 
-impl Config for NoConfig {
+impl ConfigAccess for NoConfig {
     fn in_force(&self) -> Map<String, Value> {
         Map::new()
     }

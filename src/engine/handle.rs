@@ -4,9 +4,11 @@
 //! atomics.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
+
+use tokio::sync::watch;
 
 use super::{
     Admitted, Busy, Clock, Settings, Status, Stop, admitted::Asked, mixer_stats::MixerStats,
@@ -16,7 +18,7 @@ use crate::{
     audio::{Gain, MixClock},
     ledger::{Listener, StreamState},
     mixer::{self, Command, Monitor, MonitorKind},
-    net::{Admission, Tuner, Tuning},
+    net::{Admission, Tuning},
     os::now_ns,
     output::{RtpProgress, RtpSent, RtpTarget},
     queue::{LeaseId, PoolStats, Producer},
@@ -46,9 +48,9 @@ pub(super) struct Shared {
     /// The way to the feeder threads, if they take further streams.
     pub(super) intake: Option<Intake>,
     /// Of all that is listened on.
-    pub(super) listeners: Mutex<Vec<Arc<Listener>>>,
-    /// The same, to be changed.
-    pub(super) tuners: Mutex<Vec<Tuner>>,
+    pub(super) listeners: Vec<Arc<Listener>>,
+    /// Their settings.
+    pub(super) tuning: watch::Sender<Tuning>,
 }
 
 impl Shared {
@@ -56,16 +58,6 @@ impl Shared {
     pub(super) fn status(&self) -> Status {
         self.mixer_stats
             .status(self.streams.register.lock().total())
-    }
-
-    pub(super) fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn tuners(&self) -> MutexGuard<'_, Vec<Tuner>> {
-        self.tuners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From tick to tick.
@@ -152,11 +144,14 @@ impl Handle {
         self.0.streams.set_playout_delay_ticks(ticks);
     }
 
-    /// Changes all listeners: their threads follow at their next tick.
-    pub fn tune(&self, tuning: &Tuning) {
-        for tuner in &*self.0.tuners() {
-            tuner.set(tuning.clone());
-        }
+    /// Changes how listeners take streams and play them: their threads follow at their next tick.
+    pub fn tune(&self, tuning: Tuning) {
+        self.0.tuning.send_replace(tuning);
+    }
+
+    /// The settings that listeners follow.
+    pub fn tuning(&self) -> watch::Receiver<Tuning> {
+        self.0.tuning.subscribe()
     }
 
     /// The streams that run, in the order of their admission. Takes a mutex, and allocates.
@@ -181,10 +176,9 @@ impl Handle {
         self.0.streams.register.lock().find(id)
     }
 
-    /// The accounts of what is listened on: what came there and became no stream. Takes a mutex, and
-    /// allocates.
-    pub fn listeners(&self) -> Vec<Arc<Listener>> {
-        self.0.listeners().clone()
+    /// The accounts of the listeners: what came there and became no stream.
+    pub fn listeners(&self) -> &[Arc<Listener>] {
+        &self.0.listeners
     }
 
     /// The session description (SDP, RFC 8866) that receivers of the mix by RTP need, for each target.

@@ -24,7 +24,6 @@ mod reading;
 mod realtime;
 mod recordings;
 mod register;
-mod reload;
 mod report;
 mod running;
 mod settings;
@@ -33,10 +32,9 @@ mod sources;
 mod stop;
 mod streams;
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
 
 pub(crate) use self::report::{finite, kind};
 pub use self::{
@@ -52,7 +50,6 @@ pub use self::{
     reading::{open_to_read, read_text},
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
-    reload::{NeedsRestart, ReloadError, Reloaded},
     report::{
         ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamFigures, StreamReport,
         TickReport, Totals,
@@ -68,10 +65,11 @@ use self::{
 };
 use crate::{
     audio::Gain,
+    ledger::Listener,
     mixer::{self, Mixer},
     net::Refused,
     os::now_ns,
-    queue::Pool,
+    queue::{Host, Pool},
     source::{Feed, Feeders, Schedule},
     stream::Stream,
 };
@@ -82,6 +80,7 @@ pub struct Engine {
     settings: Settings,
     streams: Arc<Streams>,
     feeds: Vec<(Feed, Schedule)>,
+    listeners: Vec<Arc<Listener>>,
     mixer: Mixer,
     commands: Commands,
     sinks: Sinks,
@@ -109,6 +108,12 @@ impl Engine {
         let begun_ns = now_ns();
         let block_samples = settings.check()?;
         settings.realtime.check()?;
+        if settings.huge_pages {
+            let host = Host::detect().huge_pages;
+            if let Some(remedy) = host.remedy() {
+                tracing::warn!("--huge-pages: {host}, so the rings have small ones: {remedy}");
+            }
+        }
         let (pool, consumer) = Pool::builder()
             .slots(settings.streams_max)
             .ring_bytes(settings.ring_bytes)
@@ -144,6 +149,7 @@ impl Engine {
             settings,
             streams: Arc::new(streams),
             feeds: Vec::new(),
+            listeners: Vec::new(),
             mixer: Mixer::new(mixing, consumer),
             commands,
             sinks,
@@ -156,6 +162,11 @@ impl Engine {
     /// Ends the engine at its next tick; its clones may be kept by any thread.
     pub fn stop(&self) -> &Stop {
         &self.stop
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Samples per channel of a frame and of a block.
@@ -176,6 +187,11 @@ impl Engine {
     /// follow the streams, as fast as its ring has room.
     pub fn feed(&mut self, feed: Feed, schedule: Schedule) {
         self.feeds.push((feed, schedule));
+    }
+
+    /// Has the handle and the report show the accounts of listeners.
+    pub fn report_listeners(&mut self, accounts: impl IntoIterator<Item = Arc<Listener>>) {
+        self.listeners.extend(accounts);
     }
 
     /// Starts the mixer thread and the feeder threads, and then opens the file of [`Settings::record`].
@@ -203,6 +219,7 @@ impl Engine {
             settings,
             streams,
             feeds,
+            listeners,
             mixer,
             commands,
             sinks,
@@ -256,9 +273,9 @@ impl Engine {
             clock,
             startup,
             intake: feeders.intake().cloned(),
+            listeners,
+            tuning: watch::Sender::new(settings.tuning.clone()),
             settings,
-            listeners: Mutex::default(),
-            tuners: Mutex::default(),
         };
         Ok(Running::new(
             Handle::new(Arc::new(shared)),

@@ -244,14 +244,13 @@ impl Handle {
             ..
         } = *self.settings();
         let shared = self.shared();
-        let tuner = shared.tuners().first().cloned();
         let request = PlanRequest {
             plan: PoolPlan::new(streams_max, ring_bytes).expect(CHECKED),
             audio: PlanAudio::new(format, ptime).expect(CHECKED),
             chosen_for: None,
             lock: realtime.lock_memory,
             huge_pages,
-            playout: tuner.map_or_else(PlayoutSettings::default, |tuner| tuner.tuning().playout),
+            playout: shared.tuning.borrow().playout,
         };
         let prefaulted = prefault || huge_pages;
         let took = Some(shared.startup.as_nanos() as u64);

@@ -6,14 +6,13 @@ use super::{
     EngineError, Handle, RealtimeRefused, Report, end_watch::EndWatch, mixing::MixerEnd,
     realtime::Granted, report::Ended, sinks::Sinks,
 };
-use crate::{net::Listening, source::Feeders};
+use crate::source::Feeders;
 
 /// An engine that mixes. It owns the threads; [`finish`](Self::finish) ends them.
 pub struct Running {
     handle: Handle,
     mixer: JoinHandle<(MixerEnd, Sinks)>,
     feeders: Feeders,
-    listening: Vec<Box<dyn Listening>>,
     granted: Granted,
 }
 
@@ -28,7 +27,6 @@ impl Running {
             handle,
             mixer,
             feeders,
-            listening: Vec::new(),
             granted,
         }
     }
@@ -54,24 +52,24 @@ impl Running {
         Ok(shared.recordings.open_file(&shared.settings)?)
     }
 
-    /// Keeps a listener until the end; its account will be in the report.
-    pub fn keep(&mut self, listening: Box<dyn Listening>) {
-        let shared = self.handle.shared();
-        shared.listeners().extend(listening.accounts());
-        shared.tuners().push(listening.tuner());
-        self.listening.push(listening);
-    }
-
     /// Ends the mixer at its next tick, then the sources, then the recordings; then takes stock.
     ///
     /// # Panics
     /// If a thread did: a bug.
     pub fn finish(self) -> Report {
+        self.finish_with(|| ())
+    }
+
+    /// [`finish`](Self::finish) for an engine with streams that come by other threads: `end_sources` joins these
+    /// threads after the mixer has ended. The accounts of their streams are exact then.
+    ///
+    /// # Panics
+    /// If a thread did: a bug.
+    pub fn finish_with(self, end_sources: impl FnOnce()) -> Report {
         let Self {
             handle,
             mixer,
             feeders,
-            listening,
             granted,
         } = self;
         let shared = handle.shared();
@@ -81,13 +79,7 @@ impl Running {
         let (mut end, sinks) = mixer.join().expect("the mixer thread panicked");
         // With the sources at rest the ledger is exact.
         let errors = feeders.join();
-        let listeners: Vec<_> = listening
-            .iter()
-            .flat_map(|listening| listening.accounts())
-            .collect();
-        for listening in listening {
-            listening.join();
-        }
+        end_sources();
         end.end_all();
         let sent = sinks.finish();
         let recordings = shared.recordings.finish();
@@ -107,7 +99,7 @@ impl Running {
             errors: &errors,
             streams: &streams,
             streams_count: accounts.count(),
-            listeners: &listeners,
+            listeners: &shared.listeners,
             pool: &shared.streams.pool.stats(),
         })
     }

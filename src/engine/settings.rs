@@ -4,11 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{EngineError, Realtime};
 use crate::{
-    audio::{Format, FormatError, Gain, frame::frame_bytes},
+    audio::{Format, Gain, frame::frame_bytes},
     config::Config,
     mixer::Limiting,
+    net::Tuning,
     output::RtpTarget,
-    queue::PoolPlan,
+    queue::{BuildError, PoolPlan},
 };
 
 /// The settings of a server.
@@ -32,6 +33,8 @@ pub struct Settings {
     pub limiting: Limiting,
     /// What the ticks follow.
     pub clock: Clock,
+    /// How listeners take streams and play them, until [`Handle::tune`](super::Handle::tune) changes it.
+    pub tuning: Tuning,
     /// Threads that feed sources.
     pub ingest_threads: usize,
     /// Where the mix is written, if anywhere; `-` is the standard output.
@@ -56,10 +59,12 @@ impl Default for Settings {
 }
 
 impl TryFrom<&Config> for Settings {
-    type Error = FormatError;
+    type Error = String;
 
-    /// In real time, until the config's duration has passed.
-    fn try_from(config: &Config) -> Result<Self, FormatError> {
+    /// In real time, until the config's duration has passed. The error names the flags of values that cannot be,
+    /// or that do not go together.
+    fn try_from(config: &Config) -> Result<Self, String> {
+        config.check()?;
         let Config {
             run,
             realtime,
@@ -69,8 +74,8 @@ impl TryFrom<&Config> for Settings {
             output,
             ..
         } = config;
-        Ok(Self {
-            format: mix.format()?,
+        let settings = Self {
+            format: mix.format().map_err(|error| error.to_string())?,
             ptime: mix.ptime,
             streams_max: pool.streams_max,
             ring_bytes: pool.ring_size,
@@ -87,6 +92,7 @@ impl TryFrom<&Config> for Settings {
                 playout_delay: playout.playout_delay.of_first_frame(),
                 ticks: run.duration.map(|duration| ticks_of(duration, mix.ptime)),
             },
+            tuning: config.tuning()?,
             ingest_threads: run.ingest_threads,
             record: output.record.clone(),
             overwrite: output.overwrite,
@@ -97,7 +103,9 @@ impl TryFrom<&Config> for Settings {
                 lock_memory: realtime.realtime,
                 mixer_cpu: realtime.mixer_cpu,
             },
-        })
+        };
+        settings.check_flags()?;
+        Ok(settings)
     }
 }
 
@@ -126,6 +134,31 @@ impl Settings {
         }
         self.realtime.check_priority()?;
         Ok(block_samples)
+    }
+
+    /// [`check`](Self::check) for settings that come from a command line.
+    ///
+    /// # Errors
+    /// A sentence that names the flag.
+    fn check_flags(&self) -> Result<(), String> {
+        Err(match self.check() {
+            Ok(_) => return Ok(()),
+            Err(EngineError::Format(error)) => format!("--ptime: {error}"),
+            Err(EngineError::Pool(error @ BuildError::RingSize { .. })) => {
+                format!("--ring-size: {error}")
+            }
+            Err(EngineError::Pool(error)) => {
+                format!("--streams-max times --ring-size: {error}; ask for fewer or smaller rings")
+            }
+            Err(EngineError::FrameTooLarge {
+                frame_bytes,
+                ring_bytes,
+            }) => format!(
+                "--ring-size: a ring of {ring_bytes} bytes does not hold one frame of {frame_bytes}; make it \
+                 larger, or --ptime shorter"
+            ),
+            Err(error) => error.to_string(),
+        })
     }
 }
 

@@ -4,12 +4,11 @@
 //! - [`conn`]: AudioSocket, bare samples over TCP and Unix sockets, WebSockets, HTTP bodies: one stream a
 //!   connection.
 //! - [`Admission`]: the face by which both get a stream from the engine.
-//! - [`Limits`], [`Tuner`]: the bounds on what strangers may take, and their change at run time.
+//! - [`Limits`], [`Tuning`]: the bounds on what strangers may take, and what may change at run time.
 
 mod admission;
 pub mod conn;
 mod limits;
-mod listening;
 mod log_rate;
 mod quota;
 pub mod rtp;
@@ -17,6 +16,5 @@ mod tuning;
 
 pub use admission::{Admission, Busy, NotAdmitted, Refused, StreamRequest, lease};
 pub use limits::Limits;
-pub use listening::Listening;
 pub use log_rate::LogRate;
-pub use tuning::{Tuned, Tuner, Tuning};
+pub use tuning::Tuning;

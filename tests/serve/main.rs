@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_refusal;
+mod check;
 #[path = "../support/child.rs"]
 mod child;
 #[allow(dead_code, reason = "other programs need the rest of it")]

@@ -3,7 +3,7 @@
 mod exposition;
 mod place;
 
-use std::{collections::BTreeSet, net::UdpSocket, path::Path, time::Duration};
+use std::{collections::BTreeSet, net::UdpSocket, path::Path, sync::Arc, time::Duration};
 
 use exposition::Exposition;
 use mixpool::{
@@ -11,8 +11,8 @@ use mixpool::{
     engine::{Engine, Settings},
     ledger::{Entry, Metric, NetworkEntry, Term},
     net::{
-        Limits, Listening as _, StreamRequest,
-        rtp::{self, RtpListener, RtpSettings},
+        Limits, StreamRequest,
+        rtp::{self, RtpSettings, RtpSockets},
     },
     playout::{Delay, PlayoutSettings},
     wire::payload::PayloadMap,
@@ -267,12 +267,15 @@ fn network_traffic_is_counted_by_address_and_reason() {
         rtp_out: vec![to.to_string().parse().unwrap()],
         ..settings(4, 1.0)
     });
-    let mut place = Place::start(engine.unwrap(), 10);
-    let clock = place.running.handle().clock().unwrap();
-    let listener =
-        RtpListener::start(rtp_settings(), clock, &place.running.handle().admission()).unwrap();
-    let name = listener.accounts()[0].name().to_owned();
-    place.running.keep(Box::new(listener));
+    let mut engine = engine.unwrap();
+    let sockets = RtpSockets::bind(rtp_settings()).unwrap();
+    let name = sockets.account().name().to_owned();
+    engine.report_listeners([Arc::clone(sockets.account())]);
+    let place = Place::start(engine, 10);
+    let clock = place.handle.clock().unwrap();
+    let listener = sockets
+        .start(clock, &place.handle.admission(), None)
+        .unwrap();
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = name
         .strip_prefix("rtp ")
@@ -344,6 +347,7 @@ fn network_traffic_is_counted_by_address_and_reason() {
     let target = &scrape.lines("mixpool_rtp_out_sent_packets_total")[0].labels["target"];
     assert_eq!(*target, to.to_string());
     place.end();
+    listener.join();
 }
 
 #[test]

@@ -24,11 +24,11 @@ pub(super) struct StreamLog {
 }
 
 impl StreamLog {
-    /// Those that were there before are known.
-    pub(super) fn new(handle: &Handle) -> Self {
+    /// Streams of the start are known: so many.
+    pub(super) fn new(known: usize) -> Self {
         Self {
-            started: handle.streams_count(),
-            ended: handle.ended_count(),
+            started: known as u64,
+            ended: 0,
             health: BTreeMap::new(),
         }
     }

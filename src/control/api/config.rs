@@ -9,10 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::off_thread;
-use crate::{
-    control::{problem::Problem, state::State},
-    engine::Reloaded,
-};
+use crate::control::{Reloaded, problem::Problem, state::State};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new()
@@ -26,41 +23,6 @@ struct ConfigBody {
     /// The keys of the config file, and the values in force. Files are named; their contents are not shown.
     #[schema(value_type = Object)]
     config: Map<String, Value>,
-}
-
-/// The outcome of a reload.
-#[derive(Debug, Serialize, ToSchema)]
-struct ReloadedBody {
-    /// Keys with new values that hold from now on.
-    changed: Vec<String>,
-    /// Keys that differ in the file, and stay as they are until the server is restarted.
-    unchanged_needs_restart: Vec<NeedsRestartBody>,
-}
-
-/// A key that does not change while the server runs.
-#[derive(Debug, Serialize, ToSchema)]
-struct NeedsRestartBody {
-    key: String,
-    /// Its value in force, of any type; null if there is none.
-    running: Value,
-    /// Its value in the file, or by default if the file has none.
-    file: Value,
-}
-
-impl From<Reloaded> for ReloadedBody {
-    fn from(reloaded: Reloaded) -> Self {
-        let needs_restart = reloaded.unchanged_needs_restart.into_iter();
-        Self {
-            changed: reloaded.changed,
-            unchanged_needs_restart: needs_restart
-                .map(|needs| NeedsRestartBody {
-                    key: needs.key,
-                    running: needs.running,
-                    file: needs.file,
-                })
-                .collect(),
-        }
-    }
 }
 
 /// The config in force, without secrets.
@@ -78,15 +40,15 @@ async fn config(Shared(state): Shared<Arc<State>>) -> Json<ConfigBody> {
 #[utoipa::path(
     post, path = "/api/v1/reload", tag = "server",
     responses(
-        (status = 200, description = "What came of it", body = ReloadedBody),
+        (status = 200, description = "What came of it", body = Reloaded),
         (status = 409, description = "There is no file to read, or what it says cannot be",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn reload(Shared(state): Shared<Arc<State>>) -> Result<Json<ReloadedBody>, Problem> {
+async fn reload(Shared(state): Shared<Arc<State>>) -> Result<Json<Reloaded>, Problem> {
     let config = Arc::clone(&state.settings.config);
     let reloaded = off_thread(move || config.reload())
         .await?
         .map_err(|error| Problem::of(StatusCode::CONFLICT, &error))?;
-    Ok(Json(reloaded.into()))
+    Ok(Json(reloaded))
 }

@@ -36,13 +36,14 @@ use std::{
 };
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::watch;
 
 pub use self::handoff::{BodyAsk, Cut, Done, Handoff, Rejection, Taken, WebAsk, WebProtocol};
 use self::{
     socket::ListenSocket,
     worker::{HandoffEnd, Worker},
 };
-use super::{Admission, Limits, Listening, Tuner, Tuning};
+use super::{Admission, Limits, Tuning};
 pub(crate) use crate::output::participants::output_ring_bytes;
 use crate::{
     audio::{Gain, MixClock},
@@ -73,7 +74,7 @@ pub struct ConnSettings {
     /// Of each stream that names none; the server's own if none is given.
     pub gain: Option<Gain>,
     /// The name under which sockets that are handed over are counted (`http 127.0.0.1:8080`), if any may
-    /// be: see [`ConnListener::handoff`].
+    /// be: see [`ConnSockets::handoff`].
     pub handoff: Option<String>,
 }
 
@@ -138,69 +139,86 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A running thread that serves connections. Dropping it without [`join`](Listening::join) leaves the thread
-/// running.
+/// Sockets that listen, before a thread accepts their connections. The kernel keeps those that come meanwhile.
+#[derive(Debug)]
+pub struct ConnSockets {
+    settings: ConnSettings,
+    acceptors: Vec<(Listen, ListenSocket, Arc<Listener>)>,
+    handoff: Option<HandoffEnd>,
+}
+
+/// A running thread that serves connections. Dropping it without [`join`](Self::join) leaves the thread running.
 #[derive(Debug)]
 pub struct ConnListener {
     listens: Vec<Listen>,
-    accounts: Vec<Arc<Listener>>,
-    tuner: Tuner,
-    handoff: Option<Handoff>,
     bell: Arc<EventFd>,
     thread: JoinHandle<()>,
 }
 
-impl ConnListener {
-    /// Binds the sockets and starts the thread. Streams are admitted from then on.
+impl ConnSockets {
+    /// Binds the sockets.
     ///
     /// # Errors
-    /// The kernel's reason, if an address cannot be bound, memory for the way back not be had, or the
-    /// thread not be started.
+    /// The kernel's reason, if an address cannot be bound.
+    pub fn bind(settings: ConnSettings) -> io::Result<Self> {
+        let bound = settings.listens.iter().map(|listen| {
+            let socket = listen.bind()?;
+            let listen = listen.at(socket.local_addr());
+            let account = Arc::new(Listener::new(listen.to_string()));
+            Ok((listen, socket, account))
+        });
+        let acceptors = bound.collect::<io::Result<_>>()?;
+        let handoff = settings.handoff.as_ref().map(|name| {
+            let (sender, receiver) = mpsc::sync_channel(handoff::WAITING_MAX);
+            Ok::<_, io::Error>(HandoffEnd {
+                account: Arc::new(Listener::new(name)),
+                receiver,
+                handoff: Handoff::new(sender, bell()?),
+            })
+        });
+        Ok(Self {
+            handoff: handoff.transpose()?,
+            settings,
+            acceptors,
+        })
+    }
+
+    /// The account of each listener, in the settings' order, and then that of sockets that are handed over.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        let listeners = self.acceptors.iter().map(|(.., account)| account);
+        listeners.chain(self.handoff.as_ref().map(|end| &end.account))
+    }
+
+    /// Where sockets are handed over, if the settings have a name for them.
+    pub fn handoff(&self) -> Option<Handoff> {
+        self.handoff.as_ref().map(|end| end.handoff.clone())
+    }
+
+    /// Starts the thread. Streams are admitted from then on. Without a `tuning` the settings stay as they are.
+    ///
+    /// # Errors
+    /// The kernel's reason, if memory for the way back cannot be had, or the thread not be started.
     pub fn start(
-        settings: ConnSettings,
+        self,
         clock: MixClock,
         admission: &Arc<dyn Admission>,
-    ) -> io::Result<Self> {
+        tuning: Option<&watch::Receiver<Tuning>>,
+    ) -> io::Result<ConnListener> {
+        let Self {
+            settings,
+            acceptors,
+            handoff,
+        } = self;
+        let listens = acceptors.iter().map(|(listen, ..)| listen.clone());
+        let listens = listens.collect();
         let bell = bell()?;
-        let mut listens = Vec::new();
-        let mut sockets = Vec::new();
-        for listen in &settings.listens {
-            let socket = listen.bind()?;
-            listens.push(listen.at(socket.local_addr()));
-            sockets.push(socket);
-        }
-        let mut accounts: Vec<_> = listens
-            .iter()
-            .map(|listen| Arc::new(Listener::new(listen.to_string())))
-            .collect();
-        let acceptors = listens.iter().cloned().zip(sockets).zip(&accounts);
-        let acceptors =
-            acceptors.map(|((listen, socket), account)| (listen, socket, Arc::clone(account)));
-        let tuner = Tuner::new(Tuning {
-            limits: settings.limits.clone(),
-            playout: settings.playout,
-        });
-        let acceptors = acceptors.collect();
-        let (mut handoff, mut handoff_end) = (None, None);
-        if let Some(name) = &settings.handoff {
-            let (sender, receiver) = mpsc::sync_channel(handoff::WAITING_MAX);
-            let account = Arc::new(Listener::new(name));
-            accounts.push(Arc::clone(&account));
-            let hand_over = Handoff::new(sender, self::bell()?);
-            handoff = Some(hand_over.clone());
-            handoff_end = Some(HandoffEnd {
-                account,
-                receiver,
-                handoff: hand_over,
-            });
-        }
         let worker = Worker::new(
             settings,
             clock,
             Arc::clone(admission),
-            tuner.tuned(),
+            tuning.cloned(),
             acceptors,
-            handoff_end,
+            handoff,
             Arc::clone(&bell),
         )
         .map_err(during(NO_THREAD))?;
@@ -208,24 +226,18 @@ impl ConnListener {
             .name("connections".to_owned())
             .spawn(move || worker.run())
             .map_err(during(NO_THREAD))?;
-        Ok(Self {
+        Ok(ConnListener {
             listens,
-            accounts,
-            tuner,
-            handoff,
             bell,
             thread,
         })
     }
+}
 
+impl ConnListener {
     /// Where it listens: the settings' listeners in their order, with the ports that the kernel chose.
     pub fn local_addrs(&self) -> &[Listen] {
         &self.listens
-    }
-
-    /// Where sockets are handed over, if the settings have a name for them.
-    pub fn handoff(&self) -> Option<Handoff> {
-        self.handoff.clone()
     }
 
     /// Asks the thread to end: calls are hung up, connections closed. Enters the kernel, and does not
@@ -234,29 +246,20 @@ impl ConnListener {
         // It could fail only after 2^64 requests.
         let _ = self.bell.write(1);
     }
+
+    /// Stops the thread and waits for it. All streams have ended then.
+    pub fn join(self) {
+        self.stop();
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of the connections panicked");
+        }
+    }
 }
 
 fn bell() -> io::Result<Arc<EventFd>> {
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
     let bell = EventFd::from_flags(flags).map_err(during("eventfd"));
     Ok(Arc::new(bell.map_err(during(NO_THREAD))?))
-}
-
-impl Listening for ConnListener {
-    fn accounts(&self) -> Vec<Arc<Listener>> {
-        self.accounts.clone()
-    }
-
-    fn tuner(&self) -> Tuner {
-        self.tuner.clone()
-    }
-
-    fn join(self: Box<Self>) {
-        self.stop();
-        if self.thread.join().is_err() {
-            tracing::error!("the thread of the connections panicked");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ use nix::{
 };
 
 use self::{acceptor::Acceptor, close::Lingering, peer::Peer};
+use tokio::sync::watch;
+
 use super::{
     ConnSettings, Listen,
     context::{Context, EndReason},
@@ -36,8 +38,9 @@ use crate::{
     audio::MixClock,
     ledger::{Listener, Refusal},
     net::{
-        Admission, LogRate, Tuned, Tuning,
+        Admission, LogRate, Tuning,
         quota::{Quota, Share},
+        tuning::changed,
     },
     os::{during, now_ns},
     output::participants::return_rings::ReturnRings,
@@ -90,6 +93,7 @@ impl Common {
 }
 
 /// The worker's end of the handoff.
+#[derive(Debug)]
 pub(super) struct HandoffEnd {
     pub(super) account: Arc<Listener>,
     pub(super) receiver: Receiver<HandedOver>,
@@ -109,7 +113,7 @@ pub(super) struct Worker {
     draining: Vec<Draining>,
     quota: Quota,
     return_rings: Option<ReturnRings>,
-    tuned: Tuned,
+    tuning: Option<watch::Receiver<Tuning>>,
     epoll: Epoll,
     timer: TimerFd,
     /// Registered in the epoll.
@@ -128,7 +132,7 @@ impl Worker {
         settings: ConnSettings,
         clock: MixClock,
         admission: Arc<dyn Admission>,
-        tuned: Tuned,
+        tuning: Option<watch::Receiver<Tuning>>,
         acceptors: Vec<(Listen, ListenSocket, Arc<Listener>)>,
         handoff: Option<HandoffEnd>,
         bell: Arc<EventFd>,
@@ -196,7 +200,7 @@ impl Worker {
             next_key: PEERS,
             draining: Vec::new(),
             return_rings,
-            tuned,
+            tuning,
             epoll,
             timer,
             _bell: bell,
@@ -252,7 +256,7 @@ impl Worker {
         if self.wake_ns() > now_ns {
             return;
         }
-        if let Some(tuning) = self.tuned.changed() {
+        if let Some(tuning) = changed(&mut self.tuning) {
             self.retune(tuning);
         }
         while self.wake_ns() <= now_ns {

@@ -22,6 +22,8 @@ use nix::{
     },
 };
 
+use tokio::sync::watch;
+
 use super::{
     Outgoing, Quota, Receiver, Settings, Via,
     socket::{BATCH, Batch, Sockets, send},
@@ -29,7 +31,7 @@ use super::{
 use crate::{
     audio::MixClock,
     ledger::Listener,
-    net::{Admission, Listening, Tuned, Tuner, Tuning},
+    net::{Admission, Tuning, tuning::changed},
     os::{during, now_ns},
 };
 
@@ -62,40 +64,39 @@ pub struct RtpSettings {
     pub streams: Settings,
 }
 
+/// Sockets that are bound, before any thread reads them. The kernel keeps what comes meanwhile.
+#[derive(Debug)]
+pub struct RtpSockets {
+    settings: RtpSettings,
+    sockets: Sockets,
+    account: Arc<Listener>,
+}
+
 /// A running listener. Dropping it without [`join`](Self::join) leaves its threads running.
 #[derive(Debug)]
 pub struct RtpListener {
     address: SocketAddr,
     account: Arc<Listener>,
-    tuner: Tuner,
     bells: Vec<Arc<EventFd>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl RtpListener {
-    /// Binds the sockets and starts the threads. Streams are admitted from then on.
+impl RtpSockets {
+    /// Binds the sockets.
     ///
     /// # Errors
-    /// The kernel's reason, if an address cannot be bound or a thread not be started.
-    pub fn start(
-        settings: RtpSettings,
-        clock: MixClock,
-        admission: &Arc<dyn Admission>,
-    ) -> io::Result<Self> {
-        let RtpSettings {
-            address,
-            interface,
-            threads,
-            receive_buffer_bytes,
-            streams,
-        } = settings;
+    /// The kernel's reason, if an address cannot be bound.
+    pub fn bind(mut settings: RtpSettings) -> io::Result<Self> {
+        let address = settings.address;
         let threads = if address.ip().is_multicast() {
             1
         } else {
-            threads.max(1)
+            settings.threads.max(1)
         };
+        let receive_buffer_bytes = settings.receive_buffer_bytes;
+        let interface = settings.interface.as_deref();
         let no_listener = format!("cannot listen on rtp {address}");
-        let sockets = Sockets::bind(address, interface.as_deref(), threads, receive_buffer_bytes)
+        let sockets = Sockets::bind(address, interface, threads, receive_buffer_bytes)
             .map_err(during(&no_listener))?;
         let address = sockets.packets[0]
             .local_addr()
@@ -111,19 +112,46 @@ impl RtpListener {
                 receive_buffer_bytes
             );
         }
+        settings.address = address;
+        Ok(Self {
+            settings,
+            sockets,
+            account,
+        })
+    }
+
+    /// The account of packets that became no stream.
+    pub fn account(&self) -> &Arc<Listener> {
+        &self.account
+    }
+
+    /// Starts the threads. Streams are admitted from then on. Without a `tuning` the settings stay as they are.
+    ///
+    /// # Errors
+    /// The kernel's reason, if a thread cannot be started; none is left then.
+    pub fn start(
+        self,
+        clock: MixClock,
+        admission: &Arc<dyn Admission>,
+        tuning: Option<&watch::Receiver<Tuning>>,
+    ) -> io::Result<RtpListener> {
+        let Self {
+            settings: RtpSettings {
+                address, streams, ..
+            },
+            sockets,
+            account,
+        } = self;
+        let threads = sockets.packets.len();
         let reports = Arc::new(sockets.reports);
         let quota = Quota::new(streams.limits.streams_per_source);
         let (tellers, mut told): (Vec<_>, Vec<_>) = (1..threads)
             .map(|_| mpsc::sync_channel(REPORTS_MAX))
             .unzip();
         let mut tellers = Some(tellers);
-        let mut listener = Self {
+        let mut listener = RtpListener {
             address,
             account,
-            tuner: Tuner::new(Tuning {
-                limits: streams.limits.clone(),
-                playout: streams.playout,
-            }),
             bells: Vec::new(),
             threads: Vec::new(),
         };
@@ -141,13 +169,12 @@ impl RtpListener {
                 Some(tellers) => Control::Read(tellers),
                 None => Control::Told(told.pop()),
             };
-            let tuned = listener.tuner.tuned();
             let shard = Shard::new(
                 packets,
                 Arc::clone(&reports),
                 control,
                 receiver,
-                tuned,
+                tuning.cloned(),
                 clock,
             );
             let started = shard.and_then(|shard| {
@@ -165,13 +192,15 @@ impl RtpListener {
                 }
                 Err(error) => {
                     listener.join();
-                    return Err(during(&no_listener)(error));
+                    return Err(during(format!("cannot listen on rtp {address}"))(error));
                 }
             }
         }
         Ok(listener)
     }
+}
 
+impl RtpListener {
     /// Where packets come to.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -203,20 +232,6 @@ impl RtpListener {
     }
 }
 
-impl Listening for RtpListener {
-    fn accounts(&self) -> Vec<Arc<Listener>> {
-        vec![Arc::clone(&self.account)]
-    }
-
-    fn tuner(&self) -> Tuner {
-        self.tuner.clone()
-    }
-
-    fn join(self: Box<Self>) {
-        (*self).join();
-    }
-}
-
 /// A report from the next port.
 type Report = (Box<[u8]>, SocketAddr, u64);
 
@@ -234,7 +249,7 @@ struct Shard {
     reports: Arc<UdpSocket>,
     control: Control,
     receiver: Receiver,
-    tuned: Tuned,
+    tuning: Option<watch::Receiver<Tuning>>,
     /// Datagrams that the kernel had dropped when it was last asked.
     dropped: u32,
     clock: MixClock,
@@ -258,7 +273,7 @@ impl Shard {
         reports: Arc<UdpSocket>,
         control: Control,
         receiver: Receiver,
-        tuned: Tuned,
+        tuning: Option<watch::Receiver<Tuning>>,
         clock: MixClock,
     ) -> io::Result<Self> {
         let timer = TimerFd::new(
@@ -288,7 +303,7 @@ impl Shard {
             reports,
             control,
             receiver,
-            tuned,
+            tuning,
             dropped: 0,
             clock,
             next_tick: clock.next_tick(now_ns() + clock.lead_ns()),
@@ -391,7 +406,7 @@ impl Shard {
             return;
         }
         self.count_drops(batch, now);
-        if let Some(tuning) = self.tuned.changed() {
+        if let Some(tuning) = changed(&mut self.tuning) {
             self.receiver.retune(tuning);
         }
         let Self {

@@ -38,7 +38,7 @@ mod telephone;
 mod timing;
 
 pub use super::quota::Quota;
-pub use listener::{RtpListener, RtpSettings};
+pub use listener::{RtpListener, RtpSettings, RtpSockets};
 pub use receiver::Receiver;
 pub use reports::{Outgoing, Via};
 

@@ -10,11 +10,11 @@ use std::{
 
 use mixpool::{
     audio::{Format, Gain, MixClock},
-    ledger::{Account, Entry, ListenerEntry, NetworkEntry, StreamState},
+    ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry, StreamState},
     mixer::{Command, Limiting, Mixer, NewInput, Settings, Timing},
     net::{
-        Admission, Limits, Listening, Refused, StreamRequest,
-        conn::{ConnListener, ConnSettings, Listen},
+        Admission, Limits, Refused, StreamRequest,
+        conn::{ConnListener, ConnSettings, ConnSockets, Listen},
         lease,
     },
     os::now_ns,
@@ -73,6 +73,7 @@ pub struct Desk {
     clock: MixClock,
     listens: Vec<Listen>,
     listener: Option<ConnListener>,
+    listener_accounts: Vec<Arc<Listener>>,
 }
 
 /// Blocks of 20 ms, mono; real time, and room for 16 streams, unless said otherwise.
@@ -178,18 +179,14 @@ impl Desk {
     }
 
     pub fn accounts(&self) -> Vec<ListenerEntry> {
-        let listener = self.listener.as_ref().unwrap();
-        listener
-            .accounts()
-            .iter()
-            .map(|account| account.read())
-            .collect()
+        let accounts = self.listener_accounts.iter();
+        accounts.map(|account| account.read()).collect()
     }
 
     /// Ends the listener's thread.
     pub fn finish(&mut self) {
         if let Some(listener) = self.listener.take() {
-            Box::new(listener).join();
+            listener.join();
         }
     }
 
@@ -290,7 +287,9 @@ impl Builder {
             handoff: None,
         };
         let admission: Arc<dyn Admission> = Arc::clone(&front) as _;
-        let listener = ConnListener::start(settings_of_listener, clock, &admission).unwrap();
+        let sockets = ConnSockets::bind(settings_of_listener).unwrap();
+        let listener_accounts = sockets.accounts().cloned().collect();
+        let listener = sockets.start(clock, &admission, None).unwrap();
         Desk {
             mixer: Mixer::new(settings, consumer),
             mix: Vec::new(),
@@ -298,6 +297,7 @@ impl Builder {
             clock,
             listens: listener.local_addrs().to_vec(),
             listener: Some(listener),
+            listener_accounts,
         }
     }
 }

@@ -14,8 +14,8 @@ use mixpool::{
     ledger::{Listener, ListenerEntry, Refusal},
     mixer::Limiting,
     net::{
-        Limits, Listening as _,
-        conn::{ConnListener, ConnSettings},
+        Limits,
+        conn::{ConnListener, ConnSettings, ConnSockets},
     },
     playout::{Delay, PlayoutSettings},
 };
@@ -39,6 +39,7 @@ pub const WAV: &str = "Content-Type: audio/wav";
 
 pub struct Desk {
     running: Running,
+    listener: ConnListener,
     pub handle: Handle,
     account: Arc<Listener>,
     control: Control,
@@ -75,7 +76,7 @@ impl Desk {
 
     fn delaying(delay: Duration, limits: Limits, streams_max: usize, ring_bytes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Engine::new(Settings {
+        let mut engine = Engine::new(Settings {
             format: Format::new(RATE_HZ, 1).unwrap(),
             streams_max,
             ring_bytes,
@@ -89,7 +90,6 @@ impl Desk {
             ..Settings::default()
         })
         .unwrap();
-        let mut running = engine.start().unwrap();
         let http = TcpListener::bind("127.0.0.1:0").unwrap();
         let settings = ConnSettings {
             listens: Vec::new(),
@@ -102,14 +102,14 @@ impl Desk {
             gain: None,
             handoff: Some("http".to_owned()),
         };
+        let sockets = ConnSockets::bind(settings).unwrap();
+        let account = sockets.accounts().next().map(Arc::clone).unwrap();
+        engine.report_listeners([Arc::clone(&account)]);
+        let running = engine.start().unwrap();
         let clock = running.handle().clock().unwrap();
-        let listener = ConnListener::start(settings, clock, &running.handle().admission()).unwrap();
-        let handoff = listener.handoff();
-        let [account] = &listener.accounts()[..] else {
-            panic!("handed-over sockets share one account")
-        };
-        let account = Arc::clone(account);
-        running.keep(Box::new(listener));
+        let handoff = sockets.handoff();
+        let admission = running.handle().admission();
+        let listener = sockets.start(clock, &admission, None).unwrap();
         let settings = ControlSettings {
             handoff,
             ..ControlSettings::default()
@@ -118,6 +118,7 @@ impl Desk {
         let control = Control::start(http, settings, handle.clone()).unwrap();
         Self {
             running,
+            listener,
             handle,
             account,
             control,
@@ -151,7 +152,7 @@ impl Desk {
 
     /// Ends the server as the command does. Its report, and the recording.
     pub fn finish(self) -> (Report, Vec<i16>) {
-        let report = self.running.finish();
+        let report = self.running.finish_with(|| self.listener.join());
         assert_eq!(report.ledger_imbalances, 0);
         self.control.join();
         let path = self.folder.path().join("mix.wav");

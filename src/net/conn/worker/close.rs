@@ -254,13 +254,10 @@ mod tests {
     };
     use crate::{
         ledger::Listener,
-        net::{
-            Tuner, Tuning,
-            conn::{
-                bell,
-                handoff::{Handoff, WebAsk, WebProtocol},
-                tests::Rig,
-            },
+        net::conn::{
+            bell,
+            handoff::{Handoff, WebAsk, WebProtocol},
+            tests::Rig,
         },
         wire::websocket::{self, CloseCode},
     };
@@ -283,10 +280,6 @@ mod tests {
     fn a_socket_handed_over_at_the_end_gets_the_reason() {
         let rig = Rig::new(1 << 16, 1);
         let (settings, clock) = (rig.settings.clone(), rig.clock);
-        let tuner = Tuner::new(Tuning {
-            limits: settings.limits.clone(),
-            playout: settings.playout,
-        });
         let (sender, receiver) = mpsc::sync_channel(2);
         let handoff = Handoff::new(sender, bell().unwrap());
         let acceptor = HandoffEnd {
@@ -299,7 +292,7 @@ mod tests {
             settings,
             clock,
             Arc::new(rig),
-            tuner.tuned(),
+            None,
             Vec::new(),
             Some(acceptor),
             Arc::clone(&stop),

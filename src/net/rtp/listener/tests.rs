@@ -94,7 +94,7 @@ fn listen_on(
         block_samples: 160,
     };
     let admission: Arc<dyn Admission> = Arc::clone(&server) as _;
-    let listener = RtpListener::start(settings, clock, &admission)?;
+    let listener = RtpSockets::bind(settings)?.start(clock, &admission, None)?;
     Ok((listener, server, consumer))
 }
 

@@ -1,11 +1,13 @@
-//! What comes of reading the config again, as plain data: whoever has the config does it.
+//! The outcome of reading the config again, as plain data. [`ConfigAccess`](super::ConfigAccess) does it.
 
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::config::ConfigError;
 
-/// What a reload came to.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The outcome of a reload.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct Reloaded {
     /// Keys with new values that hold from now on, in alphabetical order.
     pub changed: Vec<String>,
@@ -14,11 +16,11 @@ pub struct Reloaded {
 }
 
 /// A key that does not change while the server runs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct NeedsRestart {
     /// Its name.
     pub key: String,
-    /// Its value in force; null if there is none.
+    /// Its value in force, of any type; null if there is none.
     pub running: Value,
     /// Its value in the file, or by default if the file has none.
     pub file: Value,
