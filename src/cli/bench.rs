@@ -14,16 +14,12 @@ mod text;
 mod timer;
 
 use std::{
-    cell::Cell,
     process::ExitCode,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+use mixpool::engine::Stop;
 
 use answer::{Answer, End};
 use report::{BenchReport, StepReport};
@@ -32,7 +28,12 @@ use setup::Setup;
 use step::Step;
 use timer::TimerReport;
 
-use super::{findings::Output, flags::BenchFlags, status::INTERRUPTED, units};
+use super::{
+    findings::Output,
+    flags::BenchFlags,
+    status::{INTERRUPTED, end_on_signals},
+    units,
+};
 
 /// Most streams that are ever tried: no pool has more rings.
 const STREAMS_MAX: u32 = 1 << 20;
@@ -102,8 +103,9 @@ fn step_duration(text: &str) -> Result<Duration, String> {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let setup = Setup::new(arguments)?;
     let picture = arguments.output.prepare()?;
-    let interrupt = Interrupt::handle()?;
-    let report = Bench::new(setup, &interrupt)?.run()?;
+    let stop = Stop::new()?;
+    end_on_signals(stop.clone())?;
+    let report = Bench::new(setup, stop)?.run()?;
     arguments.output.publish(&report, picture)?;
     Ok(exit_code(&report))
 }
@@ -123,9 +125,10 @@ fn exit_code(report: &BenchReport) -> ExitCode {
 }
 
 /// A bench under way.
-struct Bench<'a> {
+struct Bench {
     setup: Setup,
-    interrupt: &'a Interrupt,
+    /// Ctrl-C and SIGTERM end the bench with the steps measured so far.
+    stop: Stop,
     cores: usize,
     begun: Instant,
     timer: Option<TimerReport>,
@@ -147,15 +150,15 @@ enum Run {
     Ended(End),
 }
 
-impl<'a> Bench<'a> {
-    fn new(setup: Setup, interrupt: &'a Interrupt) -> Result<Self> {
+impl Bench {
+    fn new(setup: Setup, stop: Stop) -> Result<Self> {
         if let Some(limit) = fit::limit(&setup, 1) {
             bail!("not even one stream fits this host: {limit}");
         }
         Ok(Self {
             search: Search::new(setup.start, setup.streams_limit),
             setup,
-            interrupt,
+            stop,
             cores: step::cores(),
             begun: Instant::now(),
             timer: None,
@@ -168,7 +171,7 @@ impl<'a> Bench<'a> {
     fn run(mut self) -> Result<BenchReport> {
         let time = self.setup.run_time();
         tracing::info!("the bare timer, then steps of {time:.1?} each; Ctrl-C ends them");
-        self.timer = timer::measure(self.setup.server.ptime, time, self.interrupt)?;
+        self.timer = timer::measure(self.setup.server.ptime, time, &self.stop)?;
         let end = self.find()?;
         Ok(self.report(end))
     }
@@ -202,14 +205,14 @@ impl<'a> Bench<'a> {
 
     /// Runs one step, unless the bench is to end.
     fn run_step(&mut self, streams: usize, attempt: u32) -> Result<Run> {
-        if self.interrupt.is_set() {
+        if self.stop.is_requested() {
             return Ok(Run::Ended(End::Interrupted));
         }
         if !self.has_time() {
             return Ok(Run::Ended(End::TimeUp));
         }
         let begun = Instant::now();
-        let measured = match step::run(&self.setup, streams, self.interrupt)? {
+        let measured = match step::run(&self.setup, streams, &self.stop)? {
             Step::Done(measured) => measured,
             Step::Interrupted => return Ok(Run::Ended(End::Interrupted)),
             Step::Refused(limit) => {
@@ -247,47 +250,5 @@ impl<'a> Bench<'a> {
             end,
         );
         BenchReport::new(&self.setup, self.cores, self.timer, self.steps, answer, end)
-    }
-}
-
-/// Ctrl-C and SIGTERM: they end the bench with the steps measured so far.
-#[derive(Debug)]
-struct Interrupt {
-    signals: Receiver<()>,
-    /// Whether one came.
-    is_set: Cell<bool>,
-}
-
-impl Interrupt {
-    /// Handles both from now on. A second one ends the program at once.
-    fn handle() -> Result<Self> {
-        let (sender, signals) = mpsc::channel();
-        let before = AtomicBool::new(false);
-        ctrlc::set_handler(move || {
-            if before.swap(true, Ordering::Relaxed) {
-                std::process::exit(INTERRUPTED.into());
-            }
-            // The receiver is gone while the results are printed.
-            let _ = sender.send(());
-        })
-        .context("cannot handle Ctrl-C and SIGTERM")?;
-        Ok(Self {
-            signals,
-            is_set: Cell::new(false),
-        })
-    }
-
-    /// Sleeps until a signal, at most `time`. Returns whether one came, then or before.
-    fn sleep(&self, time: Duration) -> bool {
-        if !self.is_set.get() {
-            let slept = self.signals.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
-            self.is_set.set(!slept);
-        }
-        self.is_set.get()
-    }
-
-    /// Whether a signal came.
-    fn is_set(&self) -> bool {
-        self.sleep(Duration::ZERO)
     }
 }

@@ -3,13 +3,21 @@
 
 use std::{
     io,
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::{
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        eventfd::{EfdFlags, EventFd},
+        time::TimeSpec,
+    },
+};
 
 use crate::os::during;
 
@@ -26,7 +34,11 @@ struct Inner {
 }
 
 impl Stop {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// One that was not asked yet.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn new() -> io::Result<Self> {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(during("eventfd"))?;
         Ok(Self {
@@ -49,6 +61,19 @@ impl Stop {
     /// Whether it was asked.
     pub fn is_requested(&self) -> bool {
         self.inner.requested.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it is asked, but no longer than `timeout`. Returns whether it was.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        while !self.is_requested()
+            && let Some(left) = until.checked_duration_since(Instant::now())
+        {
+            let mut bell = [PollFd::new(self.inner.bell.as_fd(), PollFlags::POLLIN)];
+            // The signal that asks interrupts it.
+            let _ = ppoll(&mut bell, Some(TimeSpec::from(left)), None);
+        }
+        self.is_requested()
     }
 
     pub(super) fn bell(&self) -> &EventFd {

@@ -10,12 +10,12 @@ use std::{
 use anyhow::{Context as _, Result};
 use mixpool::{
     audio::Gain,
-    engine::{Engine, EngineError, Report, Running},
+    engine::{Engine, EngineError, Report, Running, Stop},
     queue::BuildError,
     source::{Feed, Imperfection, Schedule, synthetic},
 };
 
-use super::{Interrupt, fit, setup::Setup};
+use super::{fit, setup::Setup};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) struct Measured {
 }
 
 /// Runs `streams` streams for the time of a step.
-pub(super) fn run(setup: &Setup, streams: usize, interrupt: &Interrupt) -> Result<Step> {
+pub(super) fn run(setup: &Setup, streams: usize, stop: &Stop) -> Result<Step> {
     // The step before may have left heap behind: the host is asked each time.
     if let Some(limit) = fit::limit(setup, streams) {
         return Ok(Step::Refused(limit));
@@ -56,9 +56,9 @@ pub(super) fn run(setup: &Setup, streams: usize, interrupt: &Interrupt) -> Resul
     };
     feed(setup, &mut engine, streams)?;
     let running = engine.start().context("cannot start the server")?;
-    let interrupted = interrupt.sleep(setup.lead());
+    let interrupted = stop.wait(setup.lead());
     let (cpu, begun, mixed) = (CpuTimes::now(), Instant::now(), mixed(&running));
-    let interrupted = interrupted || interrupt.sleep(setup.step);
+    let interrupted = interrupted || stop.wait(setup.step);
     let (cpu, elapsed, mixed) = (
         CpuTimes::now().since(cpu),
         begun.elapsed(),

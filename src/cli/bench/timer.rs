@@ -2,17 +2,10 @@
 //!
 //! It is the mixer's clock without the mixer, so its lateness is the machine's own.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use mixpool::engine::TickReport;
+use mixpool::engine::{Stop, TickReport};
 use nix::{
     errno::Errno,
     sys::{
@@ -22,8 +15,6 @@ use nix::{
     time,
 };
 use serde::Serialize;
-
-use super::Interrupt;
 
 /// The ticks of the bare timer.
 #[derive(Debug, Clone, Serialize)]
@@ -64,45 +55,27 @@ impl TimerReport {
 pub(super) fn measure(
     period: Duration,
     time: Duration,
-    interrupt: &Interrupt,
+    stop: &Stop,
 ) -> Result<Option<TimerReport>> {
-    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)
-        .context("cannot make the bare timer")?;
-    // Room for all ticks, so that the thread only waits.
-    let room = time.as_nanos() / period.as_nanos() + 2;
-    let lateness_ns = Vec::with_capacity(room as usize);
-    let stop = Arc::new(AtomicBool::new(false));
-    let thread = thread::Builder::new()
-        .name("bare-timer".to_owned())
-        .spawn({
-            let stop = Arc::clone(&stop);
-            move || wait(&timer, period, lateness_ns, &stop)
-        })
-        .context("cannot start the bare timer's thread")?;
-    let interrupted = interrupt.sleep(time);
-    stop.store(true, Ordering::Relaxed);
-    let lateness_ns = thread
-        .join()
-        .expect("the bare timer's thread panicked")
-        .context("cannot wait on the bare timer")?;
-    Ok((!interrupted).then(|| TimerReport::new(lateness_ns, period)))
+    let lateness_ns = wait(period, time, stop).context("cannot wait on the bare timer")?;
+    Ok((!stop.is_requested()).then(|| TimerReport::new(lateness_ns, period)))
 }
 
-/// The lateness of each tick until stopped, in nanoseconds; at least of one tick.
-fn wait(
-    timer: &TimerFd,
-    period: Duration,
-    mut lateness_ns: Vec<u64>,
-    stop: &AtomicBool,
-) -> nix::Result<Vec<u64>> {
+/// The lateness of each tick in nanoseconds, for `time` or until stopped.
+fn wait(period: Duration, time: Duration, stop: &Stop) -> nix::Result<Vec<u64>> {
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
+    // Room for all ticks, so that the thread only waits.
+    let room = time.as_nanos() / period.as_nanos() + 2;
+    let mut lateness_ns = Vec::with_capacity(room as usize);
     let mut due = now()? + period;
+    let end = due + time;
     timer.set(
         Expiration::IntervalDelayed(TimeSpec::from(due), TimeSpec::from(period)),
         TimerSetTimeFlags::TFD_TIMER_ABSTIME,
     )?;
-    loop {
+    while due < end && !stop.is_requested() {
         let mut ticks = [0; 8];
-        match nix::unistd::read(timer, &mut ticks) {
+        match nix::unistd::read(&timer, &mut ticks) {
             Err(Errno::EINTR) => continue,
             read => read?,
         };
@@ -110,9 +83,6 @@ fn wait(
         for _ in 0..u64::from_ne_bytes(ticks) {
             lateness_ns.push(begun.saturating_sub(due).as_nanos() as u64);
             due += period;
-        }
-        if stop.load(Ordering::Relaxed) {
-            break;
         }
     }
     Ok(lateness_ns)
@@ -144,21 +114,23 @@ mod tests {
 
     #[test]
     fn ticks_begin_in_order_and_none_before_its_time() {
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).unwrap();
-        let stop = AtomicBool::new(false);
-        let period = Duration::from_millis(1);
+        let (period, time) = (Duration::from_millis(1), Duration::from_millis(20));
         let before = now().unwrap();
-        let lateness = thread::scope(|scope| {
-            let waiting = scope.spawn(|| wait(&timer, period, Vec::new(), &stop).unwrap());
-            thread::sleep(Duration::from_millis(20));
-            stop.store(true, Ordering::Relaxed);
-            waiting.join().unwrap()
-        });
+        let lateness = wait(period, time, &Stop::new().unwrap()).unwrap();
         let passed = now().unwrap().saturating_sub(before);
-        assert!((1..=passed.as_millis()).contains(&(lateness.len() as u128)));
+        assert!((20..=passed.as_millis()).contains(&(lateness.len() as u128)));
         let begun = (1..)
             .zip(&lateness)
             .map(|(tick, late)| tick * 1_000_000 + late);
         assert!(begun.is_sorted(), "{lateness:?}");
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait() {
+        let stop = Stop::new().unwrap();
+        stop.request();
+        let hour = Duration::from_secs(3600);
+        assert!(wait(hour, hour, &stop).unwrap().is_empty());
+        assert!(stop.wait(hour));
     }
 }
