@@ -15,7 +15,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Config, Layer, table_of};
+use super::{Config, Layer, leaf, table_of};
 
 /// Names that differ by more than this are not taken for each other, on a scale from 0 to 1.
 const LIKENESS_MIN: f64 = 0.75;
@@ -160,68 +160,55 @@ impl Layer {
 /// A value of the file as the values of a layer are. A table, such as one of `[[rtp]]`, is its `address` and
 /// its options: `ADDRESS,KEY=VALUE,...`.
 fn json(value: DeValue<'_>) -> Result<Value, String> {
-    Ok(match value {
-        DeValue::Table(table) => address(table)?.into(),
-        value => match scalar(&value)? {
-            Scalar::Truth(truth) => truth.into(),
-            Scalar::Number(number) => Value::Number(number),
-            Scalar::Text(text) => text.into(),
-        },
-    })
-}
-
-enum Scalar {
-    Truth(bool),
-    Number(Number),
-    Text(String),
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Truth(truth) => truth.fmt(f),
-            Self::Number(number) => number.fmt(f),
-            Self::Text(text) => text.fmt(f),
-        }
+    match value {
+        DeValue::Table(table) => address(table).map(Value::from),
+        value => scalar(&value),
     }
 }
 
-fn scalar(value: &DeValue<'_>) -> Result<Scalar, String> {
-    let no_number = |text: &str| format!("{text} is no number that it takes");
-    Ok(match value {
-        DeValue::Boolean(truth) => Scalar::Truth(*truth),
-        DeValue::String(text) => Scalar::Text(text.to_string()),
+fn scalar(value: &DeValue<'_>) -> Result<Value, String> {
+    let number = |number: Option<Number>, text: &str| {
+        let number = number.map(Value::Number);
+        number.ok_or_else(|| format!("{text} is no number that it takes"))
+    };
+    match value {
+        DeValue::Boolean(truth) => Ok((*truth).into()),
+        DeValue::String(text) => Ok(text.to_string().into()),
         DeValue::Integer(integer) => {
             let (digits, radix) = (integer.as_str(), integer.radix());
-            let number = i128::from_str_radix(digits, radix).ok();
-            let number = number.and_then(Number::from_i128);
-            Scalar::Number(number.ok_or_else(|| no_number(digits))?)
+            let integer = i128::from_str_radix(digits, radix).ok();
+            number(integer.and_then(Number::from_i128), digits)
         }
         DeValue::Float(float) => {
-            let number = float.as_str().parse().ok().and_then(Number::from_f64);
-            Scalar::Number(number.ok_or_else(|| no_number(float.as_str()))?)
+            let text = float.as_str();
+            number(text.parse().ok().and_then(Number::from_f64), text)
         }
-        DeValue::Datetime(_) => return Err("it takes no date".to_owned()),
-        DeValue::Array(_) => return Err("a list stands in a list".to_owned()),
-        DeValue::Table(_) => return Err("a table stands in a table".to_owned()),
-    })
+        DeValue::Datetime(_) => Err("it takes no date".to_owned()),
+        DeValue::Array(_) => Err("a list stands in a list".to_owned()),
+        DeValue::Table(_) => Err("a table stands in a table".to_owned()),
+    }
+}
+
+/// A value of an address table as a text.
+fn word(value: &DeValue<'_>) -> Result<String, String> {
+    scalar(value).and_then(leaf::text)
 }
 
 fn address(mut table: DeTable<'_>) -> Result<String, String> {
     let Some(address) = table.remove("address") else {
         return Err("its table lacks the key `address`".to_owned());
     };
-    let mut text = scalar(address.get_ref())?.to_string();
+    let mut text = word(address.get_ref())?;
     for (name, value) in table {
         match value.get_ref() {
             // Such as `payload_types`: its own keys are the options.
             DeValue::Table(table) => {
                 for (name, value) in table {
-                    let _ = write!(text, ",{}={}", name.get_ref(), scalar(value.get_ref())?);
+                    let _ = write!(text, ",{}={}", name.get_ref(), word(value.get_ref())?);
                 }
             }
             value => {
-                let _ = write!(text, ",{}={}", name.get_ref(), scalar(value)?);
+                let _ = write!(text, ",{}={}", name.get_ref(), word(value)?);
             }
         }
     }

@@ -87,7 +87,7 @@ impl fmt::Display for Sound {
 }
 
 /// A value on its own, as text.
-fn text(value: Value) -> Result<String, String> {
+pub(super) fn text(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Number(number) => Ok(number.to_string()),
@@ -193,26 +193,10 @@ leaves! {
     networks: Vec<IpNet>, |value| many(value, addresses::network), |all| texts(all);
 }
 
-/// Types that are read by one module of the above wherever they stand.
-macro_rules! always {
-    ($($type:ty: $name:ident;)*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $name::deserialize(deserializer)
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                $name::serialize(self, serializer)
-            }
-        }
-    )*};
-}
-
-always! {
-    PlayoutDelay: playout_delay;
-    Sound: sound;
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        sound::deserialize(deserializer)
+    }
 }
 
 /// A whole number of this range.

@@ -95,6 +95,7 @@ pub struct Synthetic {
     #[serde(deserialize_with = "leaf::whole::<0, COUNT_MAX, _, _>")]
     pub synthetic: usize,
     /// Their sound.
+    #[serde(with = "leaf::sound")]
     pub waveform: Sound,
     /// The same seed makes the same samples.
     #[serde(deserialize_with = "leaf::whole::<0, { u64::MAX }, _, _>")]
@@ -139,6 +140,7 @@ pub struct Net {
 #[serde(default, deny_unknown_fields)]
 pub struct Playout {
     /// From arrival to playout.
+    #[serde(with = "leaf::playout_delay")]
     pub playout_delay: PlayoutDelay,
     /// The shortest adaptive delay.
     #[serde(with = "leaf::delay")]
