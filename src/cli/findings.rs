@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     plot::{self, Picture},
-    results::ResultFile,
+    results::{Named, ResultFile, check_distinct},
 };
 
 /// How results are shown.
@@ -65,7 +65,11 @@ impl Output {
     /// # Errors
     /// Wrong usage, or the reason of the operating system.
     pub fn prepare(&self) -> Result<Option<ResultFile<'_>>> {
-        self.plot.as_deref().map(ResultFile::picture).transpose()
+        let Some(path) = &self.plot else {
+            return Ok(None);
+        };
+        check_distinct(&[Named::new("--plot", path)], &[])?;
+        ResultFile::prepare("--plot", path).map(Some)
     }
 
     /// Prints the results and writes the picture.
@@ -78,8 +82,9 @@ impl Output {
         } else {
             findings.text()
         })?;
-        if let Some(picture) = picture {
-            picture.write_picture(&plot::svg(&findings.picture()))?;
+        if let (Some(picture), Some(path)) = (picture, &self.plot) {
+            picture.write(plot::svg(&findings.picture()).as_bytes())?;
+            tracing::info!("the picture is in {}", path.display());
         }
         Ok(())
     }

@@ -13,31 +13,25 @@ use mixpool::{
 };
 
 use super::{
-    table::{Column, table},
-    units::{show_bytes, show_ns, show_stream},
+    table::{Column, percent, table},
+    units::{show_bytes, show_quantiles, show_stream},
 };
 
 const COLUMNS: [Column<StreamReport>; 13] = [
-    Column::text("stream", 0, name),
-    Column::figure("offered", 0, |stream| stream.ledger.offered.to_string()),
-    Column::figure("mixed", 0, |stream| stream.ledger.mixed.to_string()),
-    Column::figure(MUTED, 3, |stream| stream.ledger.muted.to_string()),
-    Column::figure("dropped_full", 0, |stream| {
-        stream.ledger.dropped_full.to_string()
-    }),
-    Column::figure("dropped_late", 0, |stream| {
-        stream.ledger.dropped_late.to_string()
-    }),
-    Column::figure(DISCARDED, 2, |stream| stream.ledger.discarded.to_string()),
-    Column::figure("in_ring", 5, |stream| stream.ledger.in_ring.to_string()),
-    Column::figure("concealed", 4, |stream| stream.ledger.concealed.to_string()),
-    Column::figure(LOST, 1, |stream| stream.ledger.lost.to_string()),
-    Column::figure("drop_rate", 1, |stream| percent(stream.ledger.drop_rate())),
-    Column::figure(MISSING_RATE, 1, |stream| {
-        percent(stream.ledger.missing_rate())
-    }),
-    Column::figure("high_water", 6, |stream| {
-        show_bytes(stream.ledger.ring_high_water_bytes)
+    Column::text("stream", 0, |of| show_stream(&of.id, of.label.as_deref())),
+    Column::figure("offered", 0, |of| of.ledger.offered.to_string()),
+    Column::figure("mixed", 0, |of| of.ledger.mixed.to_string()),
+    Column::figure(MUTED, 3, |of| of.ledger.muted.to_string()),
+    Column::figure("dropped_full", 0, |of| of.ledger.dropped_full.to_string()),
+    Column::figure("dropped_late", 0, |of| of.ledger.dropped_late.to_string()),
+    Column::figure(DISCARDED, 2, |of| of.ledger.discarded.to_string()),
+    Column::figure("in_ring", 5, |of| of.ledger.in_ring.to_string()),
+    Column::figure("concealed", 4, |of| of.ledger.concealed.to_string()),
+    Column::figure(LOST, 1, |of| of.ledger.lost.to_string()),
+    Column::figure("drop_rate", 1, |of| percent(of.ledger.drop_rate())),
+    Column::figure(MISSING_RATE, 1, |of| percent(of.ledger.missing_rate())),
+    Column::figure("high_water", 6, |of| {
+        show_bytes(of.ledger.ring_high_water_bytes)
     }),
 ];
 
@@ -45,10 +39,6 @@ const MUTED: &str = "muted";
 const DISCARDED: &str = "discarded";
 const LOST: &str = "lost";
 const MISSING_RATE: &str = "missing_rate";
-
-fn name(stream: &StreamReport) -> String {
-    show_stream(&stream.id, stream.label.as_deref())
-}
 
 /// At most `top` streams have rows; the worst come first, the others are added up in one line.
 pub fn text(report: &Report, top: usize) -> String {
@@ -76,11 +66,7 @@ pub fn text(report: &Report, top: usize) -> String {
 /// Samples that are missing, then those left out on purpose, then those made up.
 fn damage(stream: &StreamReport) -> [u64; 3] {
     let ledger = &stream.ledger;
-    [
-        ledger.lost + ledger.dropped_full + ledger.dropped_late,
-        ledger.discarded,
-        ledger.concealed,
-    ]
+    [ledger.missing(), ledger.discarded, ledger.concealed]
 }
 
 /// One line for streams without rows of their own.
@@ -150,7 +136,7 @@ fn summary(report: &Report) -> String {
             "missing    {} of what was sent: lost {}, dropped {}",
             percent(ledger.missing_rate()),
             ledger.lost,
-            ledger.dropped_full + ledger.dropped_late,
+            ledger.dropped(),
         ),
         format!(
             "drop_rate  {}; concealed {}, sequence gaps {}, checksum errors {}",
@@ -190,13 +176,7 @@ fn summary(report: &Report) -> String {
         ),
         ("tick_time", &report.tick_time, "a tick took"),
     ] {
-        lines.push(format!(
-            "{name}  {what} {} (median), {} (99%), {} (99.9%), {} (max)",
-            show_ns(ticks.p50_ns),
-            show_ns(ticks.p99_ns),
-            show_ns(ticks.p99_9_ns),
-            show_ns(ticks.max_ns),
-        ));
+        lines.push(format!("{name}  {what} {}", show_quantiles(ticks)));
     }
     lines.push(format!(
         "ledger     checked {} times, {} imbalances",
@@ -208,13 +188,8 @@ fn summary(report: &Report) -> String {
 
 /// The samples that were discarded on purpose, by reason; none if there are none.
 fn discards(ledger: &Entry) -> Option<String> {
-    let reasons = [
-        ("latency_cap", ledger.discarded_latency_cap),
-        ("delay_change", ledger.discarded_delay_change),
-        ("ended", ledger.discarded_ended),
-        ("damaged", ledger.discarded_damaged),
-    ];
-    let reasons = reasons.iter().filter(|(_, samples)| *samples > 0);
+    let reasons = ledger.discards().into_iter();
+    let reasons = reasons.filter(|(_, samples)| *samples > 0);
     let reasons: Vec<_> = reasons
         .map(|(reason, samples)| format!("{reason} {samples}"))
         .collect();
@@ -269,8 +244,4 @@ fn explanations(report: &Report) -> Vec<String> {
         )),
     }
     lines
-}
-
-fn percent(rate: f64) -> String {
-    format!("{:.2}%", 100.0 * rate)
 }

@@ -29,7 +29,6 @@ const STDERR: &str = "/dev/stderr";
 const STDIN: &str = "/dev/stdin";
 
 pub const RECORD: &str = "--record";
-const PLOT: &str = "--plot";
 
 /// A file and the flag that names it.
 #[derive(Debug, Clone, Copy)]
@@ -196,26 +195,6 @@ impl<'a> ResultFile<'a> {
         let named = Named::new(flag, path);
         let target = named.target().with_context(|| named.refusal())?;
         Ok(Self { named, target })
-    }
-
-    /// That of `--plot`, which must not be the file that results are printed to.
-    ///
-    /// # Errors
-    /// Wrong usage, or the reason of the operating system.
-    pub fn picture(path: &'a Path) -> Result<Self> {
-        check_distinct(&[Named::new(PLOT, path)], &[])?;
-        Self::prepare(PLOT, path)
-    }
-
-    /// Writes it, and says where it is.
-    ///
-    /// # Errors
-    /// The reason of the operating system.
-    pub fn write_picture(self, svg: &str) -> Result<()> {
-        let path = self.named.path;
-        self.write(svg.as_bytes())?;
-        tracing::info!("the picture is in {}", path.display());
-        Ok(())
     }
 
     /// Writes it.

@@ -1,6 +1,7 @@
 //! Sizes, durations and names as reports show them; they are read as a config reads them.
 
 use bytesize::ByteSize;
+use mixpool::engine::TickReport;
 
 pub use mixpool::config::units::{bytes, count, duration, run_time, show_duration};
 
@@ -28,6 +29,13 @@ pub fn show_ns(ns: u64) -> String {
     let value = ns as f64 / unit;
     let decimals = usize::from(value < 9.95);
     format!("{value:.decimals$}{name}")
+}
+
+/// Quantiles of ticks' times in a sentence.
+pub fn show_quantiles(ticks: &TickReport) -> String {
+    let [p50, p99, p99_9, max] =
+        [ticks.p50_ns, ticks.p99_ns, ticks.p99_9_ns, ticks.max_ns].map(show_ns);
+    format!("{p50} (median), {p99} (99%), {p99_9} (99.9%), {max} (max)")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mixpool::{
     engine::{Report, TickReport},
+    ledger::Entry,
     queue::PoolPlan,
 };
 use serde::Serialize;
@@ -114,13 +115,8 @@ pub(super) struct StepReport {
     /// Memory of the rings alone, once all have been full.
     pub(super) pool_bytes: u64,
     pub(super) startup_ms: f64,
-    pub(super) offered_samples: u64,
-    pub(super) mixed_samples: u64,
-    pub(super) dropped_full_samples: u64,
-    pub(super) dropped_late_samples: u64,
-    pub(super) discarded_samples: u64,
-    pub(super) concealed_samples: u64,
-    pub(super) checksum_errors: u64,
+    #[serde(flatten)]
+    pub(super) ledger: Entry,
     pub(super) ledger_imbalances: u64,
 }
 
@@ -148,7 +144,6 @@ impl StepReport {
         }
         let percent = |time: Duration| 100.0 * time.as_secs_f64() / elapsed.as_secs_f64();
         let streams = report.totals.streams;
-        let total = &report.totals.ledger;
         Self {
             streams,
             attempt,
@@ -168,20 +163,14 @@ impl StepReport {
             pool_bytes: PoolPlan::new(streams, setup.server.ring_bytes)
                 .map_or(0, |plan| plan.resident_bytes),
             startup_ms: report.startup_ms,
-            offered_samples: total.offered,
-            mixed_samples: total.mixed,
-            dropped_full_samples: total.dropped_full,
-            dropped_late_samples: total.dropped_late,
-            discarded_samples: total.discarded,
-            concealed_samples: total.concealed,
-            checksum_errors: total.checksum_errors,
+            ledger: report.totals.ledger,
             ledger_imbalances: report.ledger_imbalances,
         }
     }
 
     /// Whether samples were lost or damaged in a way that no load explains.
     pub(super) fn is_bug(&self) -> bool {
-        self.ledger_imbalances + self.checksum_errors + self.discarded_samples > 0
+        self.ledger_imbalances + self.ledger.checksum_errors + self.ledger.discarded > 0
     }
 }
 

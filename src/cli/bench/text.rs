@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use mixpool::engine::TickReport;
-
 use super::report::{BenchReport, StepReport};
 use crate::cli::{
     findings::Findings,
     plot::{Axis, BLACK, COLOURS, Line, Panel, Picture, Style},
     table::{Column, grouped, table},
-    units::{show_bytes, show_duration, show_ns},
+    units::{show_bytes, show_duration, show_ns, show_quantiles},
 };
 
 const STEPS: [Column<StepReport>; 11] = [
@@ -143,23 +141,13 @@ fn timer(report: &BenchReport) -> String {
     let Some(timer) = &report.bare_timer else {
         return "The bare timer was not measured.".to_owned();
     };
-    let TickReport {
-        p50_ns,
-        p99_ns,
-        p99_9_ns,
-        max_ns,
-    } = timer.tick_lateness;
     let held_up = match timer.late_ticks {
         0 => "",
         _ => " The machine held up even that thread: run it again for a firm answer.",
     };
     format!(
-        "The bare timer woke {} (median), {} (99%), {} (99.9%), {} (max) after its time; {} of {} \
-         ticks were late.{held_up}",
-        show_ns(p50_ns),
-        show_ns(p99_ns),
-        show_ns(p99_9_ns),
-        show_ns(max_ns),
+        "The bare timer woke {} after its time; {} of {} ticks were late.{held_up}",
+        show_quantiles(&timer.tick_lateness),
         timer.late_ticks,
         timer.ticks
     )

@@ -37,7 +37,11 @@ pub(super) fn offer(
     // Producers of neighbouring seeds must not share their numbers.
     let seed = setup.seed ^ (u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut schedule = Schedule::new(setup, start);
+    let mut schedule = Schedule {
+        setup,
+        start,
+        now: start,
+    };
     let mut offered = Offered {
         published_messages: 0,
         published_bytes: 0,
@@ -65,38 +69,28 @@ pub(super) fn offer(
 }
 
 /// When to offer, and when to stop.
-struct Schedule {
+struct Schedule<'a> {
+    setup: &'a Setup,
     start: Instant,
-    length: Length,
-    rate: Rate,
     /// The last look at the clock.
     now: Instant,
 }
 
-impl Schedule {
-    fn new(setup: &Setup, start: Instant) -> Self {
-        Self {
-            start,
-            length: setup.length,
-            rate: setup.rate,
-            now: start,
-        }
-    }
-
+impl Schedule<'_> {
     /// Waits until message `sequence` is due; false if there is none.
     ///
     /// A paced producer sleeps, never spins: with more producers than processors, spinning would
     /// take the consumer's. It wakes late by the timer's slack (some 50 us), then offers all messages
     /// due by then, so the rate holds and arrivals are bursty.
     fn next(&mut self, sequence: u64) -> bool {
-        if let Length::Messages(messages) = self.length
+        if let Length::Messages(messages) = self.setup.length
             && sequence >= messages
         {
             return false;
         }
-        match self.rate {
+        match self.setup.rate {
             Rate::Max => {
-                let Length::Time(time) = self.length else {
+                let Length::Time(time) = self.setup.length else {
                     return true;
                 };
                 if sequence.is_multiple_of(CLOCK_EVERY) {
@@ -106,7 +100,7 @@ impl Schedule {
             }
             Rate::PerSecond(rate) => {
                 let after = nth_due(sequence, rate.get());
-                if let Length::Time(time) = self.length
+                if let Length::Time(time) = self.setup.length
                     && after >= time
                 {
                     return false;
@@ -128,7 +122,7 @@ impl Schedule {
 
     /// The end of publishing: that of the given time, or now.
     fn end(&self) -> Instant {
-        match self.length {
+        match self.setup.length {
             Length::Time(time) => self.start + time,
             Length::Messages(_) => Instant::now(),
         }

@@ -16,47 +16,33 @@ pub(super) fn streams(shown: &[StreamReport]) -> Option<String> {
         .filter_map(|stream| Some((stream.id.as_str(), stream.network.as_ref()?)))
         .collect();
     let columns: [Column<Row<'_>>; 10] = [
-        Column::text("stream", 0, |(id, _)| (*id).to_owned()),
-        Column::figure("received", 0, |(_, network)| {
-            network.totals.received.to_string()
+        Column::text("stream", 0, |row| row.0.to_owned()),
+        Column::figure("received", 0, |row| row.1.totals.received.to_string()),
+        Column::figure("lost", 0, |row| row.1.totals.lost.to_string()),
+        Column::figure("late", 0, |row| row.1.totals.late.to_string()),
+        Column::figure("duplicate", 5, |row| row.1.totals.duplicate.to_string()),
+        Column::figure("reordered", 4, |row| row.1.totals.reordered.to_string()),
+        Column::figure("jitter", 1, |row| {
+            format!("{:.1}ms", 1e3 * row.1.jitter.as_secs_f64())
         }),
-        Column::figure("lost", 0, |(_, network)| network.totals.lost.to_string()),
-        Column::figure("late", 0, |(_, network)| network.totals.late.to_string()),
-        Column::figure("duplicate", 5, |(_, network)| {
-            network.totals.duplicate.to_string()
+        Column::figure("delay", 1, |row| {
+            format!("{:.0}ms", 1e3 * row.1.playout_delay.as_secs_f64())
         }),
-        Column::figure("reordered", 4, |(_, network)| {
-            network.totals.reordered.to_string()
-        }),
-        Column::figure("jitter", 1, |(_, network)| {
-            format!("{:.1}ms", 1e3 * network.jitter.as_secs_f64())
-        }),
-        Column::figure("delay", 1, |(_, network)| {
-            format!("{:.0}ms", 1e3 * network.playout_delay.as_secs_f64())
-        }),
-        Column::figure("drift", 2, |(_, network)| {
-            format!("{:.0}ppm", network.drift_ppm)
-        }),
-        Column::figure("sent_back", 3, |(_, network)| {
-            network.totals.output_frames.to_string()
-        }),
+        Column::figure("drift", 2, |row| format!("{:.0}ppm", row.1.drift_ppm)),
+        Column::figure("sent_back", 3, |row| row.1.totals.output_frames.to_string()),
     ];
     (!rows.is_empty()).then(|| table(&columns, &rows))
 }
 
 pub(super) fn listeners(report: &Report) -> Option<String> {
     let columns: [Column<ListenerReport>; 5] = [
-        Column::text("listener", 0, |listener| {
-            listener.listener.replace(' ', ":")
+        Column::text("listener", 0, |at| at.listener.replace(' ', ":")),
+        Column::figure("refused", 0, |at| sum(at.refused.values())),
+        Column::figure("malformed", 0, |at| sum(at.malformed.values())),
+        Column::figure("kernel_dropped", 0, |at| {
+            at.kernel_dropped_packets.to_string()
         }),
-        Column::figure("refused", 0, |listener| sum(listener.refused.values())),
-        Column::figure("malformed", 0, |listener| sum(listener.malformed.values())),
-        Column::figure("kernel_dropped", 0, |listener| {
-            listener.kernel_dropped_packets.to_string()
-        }),
-        Column::figure("timed_out", 0, |listener| {
-            listener.timed_out_streams.to_string()
-        }),
+        Column::figure("timed_out", 0, |at| at.timed_out_streams.to_string()),
     ];
     (!report.listeners.is_empty()).then(|| table(&columns, &report.listeners))
 }
