@@ -160,7 +160,7 @@ fn summary(report: &Report) -> String {
     for out in &report.rtp_out {
         lines.push(format!(
             "rtp_out    {} packets to {}, {} unsent, {} refused there",
-            out.sent_packets, out.target, out.unsent_packets, out.refusals
+            out.sent.packets, out.target, out.sent.unsent_packets, out.sent.refusals
         ));
     }
     lines.push(format!(
@@ -220,7 +220,7 @@ fn explanations(report: &Report) -> Vec<String> {
     if report
         .listeners
         .iter()
-        .any(|listener| listener.kernel_dropped_packets > 0)
+        .any(|listener| listener.figures.kernel_drops > 0)
     {
         lines.push(
             "kernel: datagrams found the socket's buffer full; raise net.core.rmem_max, or --rtp-threads"

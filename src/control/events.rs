@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::sampler::Snapshot;
 use crate::{
     engine::{Admitted, Handle, Health, HealthChange, RecordingTotals, StreamFigures},
-    ledger::{Entry, Network},
+    ledger::{Entry, Network, SourceKind},
 };
 
 /// Events that are kept: a start and an end of each of 4000 streams.
@@ -79,8 +79,18 @@ pub(super) struct Event {
     pub(super) what: What,
     /// The stream that it happened to, or the recording.
     pub(super) name: Option<String>,
+    /// What the stream comes from; null of anything else.
+    pub(super) kind: Option<SourceKind>,
     /// For people.
     pub(super) detail: String,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject<'a> {
+    Server,
+    Stream(&'a Admitted),
+    Recording(&'a str),
 }
 
 /// The latest events.
@@ -113,7 +123,12 @@ impl Events {
     }
 
     /// Adds one; forgets the oldest if there are too many.
-    pub(super) fn note(&self, at: Duration, what: What, name: Option<&str>, detail: String) {
+    pub(super) fn note(&self, at: Duration, what: What, subject: Subject<'_>, detail: String) {
+        let (name, kind) = match subject {
+            Subject::Server => (None, None),
+            Subject::Stream(stream) => (Some(stream.id()), Some(stream.kind())),
+            Subject::Recording(name) => (Some(name), None),
+        };
         let mut log = self.lock();
         let id = log.next_id;
         log.next_id += 1;
@@ -125,6 +140,7 @@ impl Events {
             at_s: at.as_secs_f64(),
             what,
             name: name.map(str::to_owned),
+            kind,
             detail,
         }));
         drop(log);
@@ -242,7 +258,8 @@ impl Watcher {
         }
         let late_ticks = snapshot.status.late_ticks;
         if let Some(detail) = self.overload.look(snapshot.at, late_ticks) {
-            self.events.note(snapshot.at, What::Overload, None, detail);
+            self.events
+                .note(snapshot.at, What::Overload, Subject::Server, detail);
         }
         self.look_at_recordings(snapshot, handle);
     }
@@ -307,14 +324,15 @@ impl Watcher {
                 }
                 _ => continue,
             };
-            let name = Some(recording.name.as_str());
+            let subject = Subject::Recording(&recording.name);
             self.events
-                .note(snapshot.at, What::RecordingError, name, detail);
+                .note(snapshot.at, What::RecordingError, subject, detail);
         }
     }
 
     fn note_of(&self, admitted: &Admitted, at: Duration, what: What, detail: String) {
-        self.events.note(at, what, Some(admitted.id()), detail);
+        self.events
+            .note(at, what, Subject::Stream(admitted), detail);
     }
 }
 
@@ -363,7 +381,7 @@ mod tests {
         events.note(
             Duration::from_secs(1),
             What::Overload,
-            None,
+            Subject::Server,
             detail.to_owned(),
         );
     }

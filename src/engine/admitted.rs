@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    ledger::{Account, StreamState},
+    ledger::{Account, SourceKind, StreamState},
     mixer::{ChannelStrip, Levels},
     queue::LeaseId,
     wire::label::Label,
@@ -41,6 +41,7 @@ pub struct Admitted {
     pub(super) lease: LeaseId,
     pub(super) was_muted: Asked,
     pub(super) was_solo: Asked,
+    kind: SourceKind,
     from: String,
     at: Duration,
     number: u64,
@@ -52,7 +53,7 @@ impl Admitted {
         account: Arc<Account>,
         channel_strip: Arc<ChannelStrip>,
         lease: LeaseId,
-        from: String,
+        (kind, from): (SourceKind, String),
         at: Duration,
         number: u64,
     ) -> Self {
@@ -62,6 +63,7 @@ impl Admitted {
             lease,
             was_muted: Asked::default(),
             was_solo: Asked::default(),
+            kind,
             from,
             at,
             number,
@@ -83,7 +85,12 @@ impl Admitted {
         self.account.label().command(label.map(Into::into));
     }
 
-    /// Where it comes from: `synthetic`, `file a.wav`, `rtp 192.0.2.1:4000`.
+    /// What it comes from.
+    pub fn kind(&self) -> SourceKind {
+        self.kind
+    }
+
+    /// Where it comes from, for people: `synthetic`, `file a.wav`, `rtp 192.0.2.1:4000`.
     pub fn from(&self) -> &str {
         &self.from
     }
@@ -134,7 +141,7 @@ impl Admitted {
             account,
             Arc::default(),
             *lease,
-            String::new(),
+            (SourceKind::Library, String::new()),
             Duration::ZERO,
             number,
         )

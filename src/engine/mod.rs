@@ -36,7 +36,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-pub(crate) use self::report::{finite, kind};
+pub(crate) use self::report::finite;
 pub use self::{
     admitted::Admitted,
     commands::Busy,
@@ -65,7 +65,7 @@ use self::{
 };
 use crate::{
     audio::Gain,
-    ledger::Listener,
+    ledger::{Listener, SourceKind},
     mixer::{self, Mixer},
     net::Refused,
     os::now_ns,
@@ -174,13 +174,19 @@ impl Engine {
         self.streams.mixing.block_samples
     }
 
-    /// Admits a stream. Its first frame plays when it has come, plus the playout delay. `from` says where it
-    /// comes from, for people; the name gets a number behind it if another running stream has it.
+    /// Admits a stream. Its first frame plays when it has come, plus the playout delay. `kind` and `from` say what it comes
+    /// from, the latter for people; the name gets a number behind it if another running stream has it.
     ///
     /// # Errors
     /// [`Refused`] when all rings are in use.
-    pub fn open(&self, id: &str, from: &str, gain: Gain) -> Result<Stream, Refused> {
-        Ok(self.streams.open(id, from, gain)?.0)
+    pub fn open(
+        &self,
+        id: &str,
+        kind: SourceKind,
+        from: &str,
+        gain: Gain,
+    ) -> Result<Stream, Refused> {
+        Ok(self.streams.open(id, (kind, from), gain)?.0)
     }
 
     /// Has a stream fed from its source once the engine starts: in real time, by its schedule; where the ticks

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use self::stream::{finite, kind};
+pub(crate) use self::stream::finite;
 pub use self::{
     network::{ListenerReport, RtpOutReport},
     stream::{StreamFigures, StreamReport},
@@ -176,7 +176,10 @@ impl Report {
                 .rtp_out
                 .iter()
                 .zip(sent)
-                .map(|(target, sent)| RtpOutReport::new(target, sent))
+                .map(|(target, sent)| RtpOutReport {
+                    target: target.address.to_string(),
+                    sent: *sent,
+                })
                 .collect(),
             clipped_samples: status.clipped_samples,
             limited_samples: status.limited_samples,

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use super::{Admitted, FolderError, Handle, handle::Shared};
 use crate::{
     audio::Gain,
+    ledger::SourceKind,
     net::Refused,
     source::{
         Feed, FeedersEnded, Imperfection, Limited, Looped, Schedule, Source, SourceError,
@@ -115,17 +116,20 @@ impl Shared {
             return Err(StartError::Id);
         }
         let intake = self.intake.as_ref().ok_or(FeedersEnded)?;
-        let (source, from) = self.source(spec)?;
+        let (source, kind, from) = self.source(spec)?;
         let gain = gain.unwrap_or_else(|| self.streams.gain());
-        let (stream, admitted) = self.streams.open(id, &from, gain)?;
+        let (stream, admitted) = self.streams.open(id, (kind, &from), gain)?;
         let period = self.period();
         let schedule = Schedule::new(period, Duration::ZERO, Imperfection::default(), 0);
         intake.take(Feed::new(stream, source), schedule)?;
         Ok(admitted)
     }
 
-    /// The source, and where it comes from, for people.
-    fn source(&self, spec: &SourceSpec) -> Result<(Box<dyn Source>, String), StartError> {
+    /// The source, its kind, and where it comes from, for people.
+    fn source(
+        &self,
+        spec: &SourceSpec,
+    ) -> Result<(Box<dyn Source>, SourceKind, String), StartError> {
         let format = self.settings.format;
         match spec {
             SourceSpec::Synthetic {
@@ -158,14 +162,14 @@ impl Shared {
                         Box::new(Limited::new(sound, format.channels(), samples))
                     }
                 };
-                Ok((source, "synthetic".to_owned()))
+                Ok((source, SourceKind::Synthetic, "synthetic".to_owned()))
             }
             SourceSpec::File { name, looped } => {
                 let folder = self.recordings.folder().ok_or(StartError::NoFolder)?;
                 let file = folder.read(name)?;
                 let plays = if *looped { u64::MAX } else { 1 };
                 let source = Looped::of_file(file, Path::new(name), format, plays)?;
-                Ok((Box::new(source), format!("file {name}")))
+                Ok((Box::new(source), SourceKind::File, format!("file {name}")))
             }
         }
     }

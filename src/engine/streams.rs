@@ -11,7 +11,7 @@ use std::{
 use super::{Admitted, commands::Sender, register::Register};
 use crate::{
     audio::Gain,
-    ledger::Account,
+    ledger::{Account, SourceKind},
     mixer::{self, NewInput, Timing},
     net::{Admission, Busy, Refused, StreamRequest, lease},
     os::now_ns,
@@ -61,10 +61,10 @@ impl Streams {
     pub(super) fn open(
         &self,
         id: &str,
-        from: &str,
+        (kind, from): (SourceKind, &str),
         gain: Gain,
     ) -> Result<(Stream, Arc<Admitted>), Refused> {
-        let from = from.to_owned();
+        let from = (kind, from.to_owned());
         let delay = self.playout_delay_ticks.load(Ordering::Relaxed);
         self.introduce(id.to_owned(), from, Account::new, |new| {
             new.gain(gain).playout_delay_ticks(delay)
@@ -89,7 +89,7 @@ impl Streams {
     fn introduce(
         &self,
         id: String,
-        from: String,
+        from: (SourceKind, String),
         account: impl FnOnce(String) -> Account,
         as_what: impl FnOnce(NewInput) -> NewInput,
     ) -> Result<(Stream, Arc<Admitted>), Refused> {
@@ -127,6 +127,7 @@ impl Admission for Streams {
         let StreamRequest {
             id,
             label,
+            kind,
             from,
             gain,
             source,
@@ -134,7 +135,7 @@ impl Admission for Streams {
         } = request;
         let gain = gain.unwrap_or_else(|| self.gain());
         let account = |id| Account::with_network(id, self.begun_ns);
-        let (stream, _) = self.introduce(id, from, account, |new| {
+        let (stream, _) = self.introduce(id, (kind, from), account, |new| {
             let new = new.gain(gain).timing(Timing::Clock).source(source);
             match output {
                 Some(output) => new.output(output, &self.mixing),

@@ -4,114 +4,62 @@
 
 use std::{
     array,
+    collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Why a stream, a connection or a datagram was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// Its network is not among those allowed.
-    Network,
-    /// All rings of the pool are in use.
-    StreamsMax,
-    /// Its address has as many streams as one may have.
-    StreamsPerSource,
-    /// There are as many connections as there may be.
-    Connections,
-    /// It said nothing valid in time.
-    FirstMessage,
-    /// Its payload type is not decoded here.
-    Payload,
-    /// Its stream was ended by command, and it goes on sending.
-    EndedByCommand,
-    /// A running stream has the name that it asks for.
-    InUse,
-    /// The server ends, or its mixer has too many commands waiting.
-    Unavailable,
-}
+use super::SourceKind;
 
-impl Refusal {
-    /// All of them, in order.
-    pub const ALL: [Self; 9] = [
-        Self::Network,
-        Self::StreamsMax,
-        Self::StreamsPerSource,
-        Self::Connections,
-        Self::FirstMessage,
-        Self::Payload,
-        Self::EndedByCommand,
-        Self::InUse,
-        Self::Unavailable,
-    ];
-
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Network => "network",
-            Self::StreamsMax => "streams_max",
-            Self::StreamsPerSource => "streams_per_source",
-            Self::Connections => "connections",
-            Self::FirstMessage => "first_message",
-            Self::Payload => "payload_type",
-            Self::EndedByCommand => "ended_by_command",
-            Self::InUse => "in_use",
-            Self::Unavailable => "unavailable",
-        }
+named! {
+    /// Why a stream, a connection or a datagram was refused.
+    Refusal {
+        /// Its network is not among those allowed.
+        Network = "network",
+        /// All rings of the pool are in use.
+        StreamsMax = "streams_max",
+        /// Its address has as many streams as one may have.
+        StreamsPerSource = "streams_per_source",
+        /// There are as many connections as there may be.
+        Connections = "connections",
+        /// It said nothing valid in time.
+        FirstMessage = "first_message",
+        /// Its payload type is not decoded here.
+        Payload = "payload_type",
+        /// Its stream was ended by command, and it goes on sending.
+        EndedByCommand = "ended_by_command",
+        /// A running stream has the name that it asks for.
+        InUse = "in_use",
+        /// The server ends, or its mixer has too many commands waiting.
+        Unavailable = "unavailable",
     }
 }
 
-/// In what way input was not what it claimed to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Malformed {
-    /// Too short for its header.
-    TooShort,
-    /// Of another version, or no such protocol at all.
-    Version,
-    /// Its lengths do not fit each other.
-    Length,
-    /// Its padding is longer than what it pads.
-    Padding,
-    /// The payload is no whole number of samples.
-    Payload,
-    /// A control packet that makes no sense.
-    Control,
-    /// A kind of message that there is not, or not at this point.
-    Kind,
-    /// A first line or a header that cannot be obeyed.
-    Header,
-}
-
-impl Malformed {
-    /// All of them, in order.
-    pub const ALL: [Self; 8] = [
-        Self::TooShort,
-        Self::Version,
-        Self::Length,
-        Self::Padding,
-        Self::Payload,
-        Self::Control,
-        Self::Kind,
-        Self::Header,
-    ];
-
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TooShort => "too_short",
-            Self::Version => "version",
-            Self::Length => "length",
-            Self::Padding => "padding",
-            Self::Payload => "payload",
-            Self::Control => "control",
-            Self::Kind => "kind",
-            Self::Header => "header",
-        }
+named! {
+    /// In what way input was not what it claimed to be.
+    Malformed {
+        /// Too short for its header.
+        TooShort = "too_short",
+        /// Of another version, or no such protocol at all.
+        Version = "version",
+        /// Its lengths do not fit each other.
+        Length = "length",
+        /// Its padding is longer than what it pads.
+        Padding = "padding",
+        /// The payload is no whole number of samples.
+        Payload = "payload",
+        /// A control packet that makes no sense.
+        Control = "control",
+        /// A kind of message that there is not, or not at this point.
+        Kind = "kind",
+        /// A first line or a header that cannot be obeyed.
+        Header = "header",
     }
 }
 
 /// The account of one listener.
 #[derive(Debug)]
 pub struct Listener {
+    kind: SourceKind,
     name: String,
     refused: [AtomicU64; Refusal::ALL.len()],
     malformed: [AtomicU64; Malformed::ALL.len()],
@@ -122,9 +70,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens the account of a listener: `rtp 127.0.0.1:5004`. Allocates.
-    pub fn new(name: impl Into<String>) -> Self {
+    /// Opens the account of a listener of this name: `rtp 127.0.0.1:5004`. Allocates.
+    pub fn new(kind: SourceKind, name: impl Into<String>) -> Self {
         Self {
+            kind,
             name: name.into(),
             refused: array::from_fn(|_| AtomicU64::new(0)),
             malformed: array::from_fn(|_| AtomicU64::new(0)),
@@ -135,7 +84,12 @@ impl Listener {
         }
     }
 
-    /// The listener's address.
+    /// The kind of the streams that come to it.
+    pub fn kind(&self) -> SourceKind {
+        self.kind
+    }
+
+    /// Its kind and its address.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -205,6 +159,24 @@ pub struct ListenerEntry {
 }
 
 impl ListenerEntry {
+    /// What was refused, by reason.
+    pub fn refused(&self) -> BTreeMap<&'static str, u64> {
+        Refusal::ALL
+            .map(Refusal::name)
+            .into_iter()
+            .zip(self.refused)
+            .collect()
+    }
+
+    /// What was malformed, by kind.
+    pub fn malformed(&self) -> BTreeMap<&'static str, u64> {
+        Malformed::ALL
+            .map(Malformed::name)
+            .into_iter()
+            .zip(self.malformed)
+            .collect()
+    }
+
     /// Adds another listener's.
     pub fn add(&mut self, other: &Self) {
         for (sum, times) in self.refused.iter_mut().zip(other.refused) {
@@ -226,7 +198,7 @@ mod tests {
 
     #[test]
     fn each_refusal_and_malformation_has_its_own_count_and_name() {
-        let listener = Listener::new("rtp 127.0.0.1:5004");
+        let listener = Listener::new(SourceKind::Rtp, "rtp 127.0.0.1:5004");
         for (times, why) in (1..).zip(Refusal::ALL) {
             (0..times).for_each(|_| listener.refuse(why));
         }
@@ -257,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_flood_may_be_logged_ever_more_rarely() {
-        let listener = Listener::new("rtp 127.0.0.1:5004");
+        let listener = Listener::new(SourceKind::Rtp, "rtp 127.0.0.1:5004");
         let logged = (0..1_000_000).filter(|_| listener.malformed(Malformed::Version));
         assert_eq!(logged.count(), 20);
         // Another kind is logged on its own.

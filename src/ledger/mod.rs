@@ -14,10 +14,14 @@
 //! Each counter has one writer and may be read by any thread at any time. No call here locks,
 //! allocates or enters the kernel, but for making an account and for its [`LabelCell`].
 
+#[macro_use]
+mod named;
+
 mod entry;
 mod label;
 mod listener;
 mod network;
+mod source_kind;
 mod state;
 mod tables;
 mod terms;
@@ -32,6 +36,7 @@ pub use entry::{Entry, rate};
 pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
 pub use network::{Discard, Event, Network, NetworkEntry, NetworkTotals, Packet};
+pub use source_kind::SourceKind;
 pub use state::StreamState;
 pub use terms::{Metric, NetworkRow, Term, Unit, Value};
 

@@ -1,14 +1,17 @@
 //! The tables of figures: a new figure of a stream is one counter and one row here.
 //!
-//! Report, API, metrics and page iterate over [`Entry::TERMS`] and [`NetworkEntry::TERMS`].
+//! Report, API, metrics, page and the commands' tables iterate over [`Entry::TERMS`], [`NetworkEntry::TERMS`] and
+//! [`ListenerEntry::TERMS`].
 
 use std::time::Duration;
 
 use super::{
-    Entry, NetworkEntry,
+    Entry, ListenerEntry, NetworkEntry,
     terms::{
         Term,
-        Unit::{Bytes, Count, Frames, Milliseconds, Packets, PartsPerMillion, Ratio, Samples},
+        Unit::{
+            Bytes, Count, Frames, Milliseconds, Packets, PartsPerMillion, Ratio, Samples, Streams,
+        },
         Value::{self, Absent, Real, Whole},
     },
 };
@@ -111,6 +114,21 @@ impl NetworkEntry {
     };
 }
 
+impl ListenerEntry {
+    /// The figures of a listener, beside those by reason.
+    pub const TERMS: [Term<Self>; 4] = table! { ListenerEntry:
+        "unadmitted_packets" Packets
+            "Packets of sources that have no stream: too few to prove one, refused, or overtaken by a goodbye"
+            |entry| Whole(entry.unadmitted), counter("ingest_unadmitted"), of_server();
+        "receive_errors" Count "Failed calls to receive from a socket"
+            |entry| Whole(entry.receive_errors), counter("ingest_receive_errors"), of_server();
+        "kernel_dropped_packets" Packets "Packets for which the kernel had no room"
+            |entry| Whole(entry.kernel_drops), counter("ingest_kernel_dropped"), of_server();
+        "timed_out_streams" Streams "Streams that were idle for too long"
+            |entry| Whole(entry.timed_out), counter("ingest_timed_out"), of_server();
+    };
+}
+
 fn milliseconds(time: Duration) -> Value {
     Real(time.as_secs_f64() * 1e3)
 }
@@ -135,6 +153,7 @@ mod tests {
                     Samples => "_samples",
                     Frames => "_frames",
                     Packets => "_packets",
+                    Streams => "_streams",
                     Bytes => "_bytes",
                     Ratio => "_rate",
                     Milliseconds => "_ms",
@@ -146,6 +165,7 @@ mod tests {
         }
         check(&Entry::TERMS);
         check(&NetworkEntry::TERMS);
+        check(&ListenerEntry::TERMS);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use utoipa::{
     },
 };
 
-use super::{Entry, NetworkEntry};
+use super::{Entry, ListenerEntry, Malformed, NetworkEntry, Refusal};
 
 /// One figure of an account of type `E`.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,7 @@ pub enum Unit {
     Samples,
     Frames,
     Packets,
+    Streams,
     Bytes,
     /// 0.0 to 1.0.
     Ratio,
@@ -239,6 +240,35 @@ impl ToSchema for NetworkEntry {
         "Network".into()
     }
 }
+
+impl Serialize for ListenerEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("refused", &self.refused())?;
+        map.serialize_entry("malformed", &self.malformed())?;
+        write(&Self::TERMS, self, &mut map)?;
+        map.end()
+    }
+}
+
+impl PartialSchema for ListenerEntry {
+    fn schema() -> RefOr<Schema> {
+        let mut object = schema(Self::TERMS.iter(), false);
+        for (key, names) in [
+            ("refused", Refusal::ALL.map(Refusal::name).as_slice()),
+            ("malformed", &Malformed::ALL.map(Malformed::name)),
+        ] {
+            let reasons = names.iter().fold(ObjectBuilder::new(), |reasons, name| {
+                let count = ObjectBuilder::new().schema_type(Type::Integer);
+                reasons.property(*name, count).required(*name)
+            });
+            object = object.property(key, reasons).required(key);
+        }
+        object.build().into()
+    }
+}
+
+impl ToSchema for ListenerEntry {}
 
 /// The terms of [`NetworkEntry`] that a stream has beside those of its ledger, too; null unless it comes over a
 /// network.

@@ -5,7 +5,7 @@
 
 use crate::{
     audio::Gain,
-    ledger::Refusal,
+    ledger::{Refusal, SourceKind},
     queue::{AcquireError, Pool, Producer},
     stream::Stream,
     wire::label::Label,
@@ -44,6 +44,8 @@ pub struct StreamRequest {
     pub id: String,
     /// The label for people, if its sender has one.
     pub label: Option<Label>,
+    /// What it comes from.
+    pub kind: SourceKind,
     /// Where it comes from, for people: `rtp 192.0.2.1:4000`.
     pub from: String,
     /// Applied to each sample before it is added; the server's own if none is given.

@@ -18,6 +18,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use serde::Serialize;
+
 use self::packets::{Chance, Packets};
 use super::worker_queue::{Work, WorkerQueue, WorkerQueueError};
 use crate::{
@@ -128,9 +130,10 @@ impl fmt::Display for RtpTarget {
 }
 
 /// The figures of a mix sent by RTP.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct RtpSent {
-    /// Packets sent, and the bytes of samples in them.
+    /// Packets sent.
+    #[serde(rename = "sent_packets")]
     pub packets: u64,
     /// Bytes of samples in them.
     pub payload_bytes: u64,

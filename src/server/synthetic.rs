@@ -4,6 +4,7 @@ use super::StartError;
 use crate::{
     config::Config,
     engine::Engine,
+    ledger::SourceKind,
     source::{Feed, Imperfection, Schedule, synthetic},
 };
 
@@ -21,7 +22,7 @@ pub(super) fn open(config: &Config, engine: &mut Engine) -> Result<(), StartErro
     };
     for index in 0..count {
         let id = format!("synthetic-{:04}", index + 1);
-        let stream = engine.open(&id, "synthetic", mix.gain())?;
+        let stream = engine.open(&id, SourceKind::Synthetic, "synthetic", mix.gain())?;
         let waveform = synthetic.waveform.waveform();
         let source = synthetic::nth(format, waveform, seed, index, level);
         // Senders are not in step: their frames spread over the period.

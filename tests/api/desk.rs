@@ -13,6 +13,7 @@ use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings, Tokens},
     engine::{Clock, Engine, Report, Running, Settings, Stop},
+    ledger::SourceKind,
     net::StreamRequest,
     source::{Feed, Imperfection, Schedule, Synthetic, Waveform},
     stream::Stream,
@@ -116,7 +117,9 @@ impl Desk {
         };
         for &(id, waveform, hz) in signals {
             let source = Synthetic::new(format, waveform, 1, hz, -30.0);
-            let stream = engine.open(id, "synthetic", Gain::UNITY).unwrap();
+            let stream = engine
+                .open(id, SourceKind::Synthetic, "synthetic", Gain::UNITY)
+                .unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
             engine.feed(Feed::new(stream, Box::new(source)), schedule);
         }
@@ -142,9 +145,14 @@ impl Desk {
 
     /// A stream of this name; the test offers its samples.
     pub fn admit(&self, id: &str) -> Stream {
+        self.admit_as(id, SourceKind::Library)
+    }
+
+    pub fn admit_as(&self, id: &str, kind: SourceKind) -> Stream {
         let request = StreamRequest {
             id: id.to_owned(),
             label: None,
+            kind,
             from: "test".to_owned(),
             gain: None,
             source: 0,

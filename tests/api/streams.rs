@@ -1,6 +1,6 @@
 //! Streams and the status: looked at, changed, begun and ended.
 
-use mixpool::control::ControlSettings;
+use mixpool::{control::ControlSettings, ledger::SourceKind};
 use serde_json::{Value, json};
 
 use crate::{
@@ -224,6 +224,28 @@ fn streams_are_filtered_sorted_and_paged() {
     }
     let long = format!("/api/v1/streams?filter={}", "x".repeat(257));
     desk.client.get(&long).problem(400);
+}
+
+#[test]
+fn streams_are_found_by_their_kind() {
+    let desk = Desk::open();
+    for kind in SourceKind::ALL {
+        let stream = desk.admit_as("x", kind);
+        let path = format!("/api/v1/streams?filter=x&kind={}", kind.name());
+        let page = until(|| desk.client.get(&path).ok(200), |page| page["total"] == 1);
+        assert_eq!(page["streams"][0]["kind"], kind.name());
+        drop(stream);
+        let gone = |page: &Value| page["total"] == 0;
+        until(|| desk.client.get(&path).ok(200), gone);
+        let events = desk.client.get("/api/v1/events/recent").ok(200)["events"].take();
+        let ended = events
+            .as_array()
+            .unwrap()
+            .iter()
+            .rfind(|event| event["name"] == "x");
+        assert_eq!(ended.unwrap()["kind"], kind.name());
+    }
+    desk.client.get("/api/v1/streams?kind=tape").problem(400);
 }
 
 #[test]

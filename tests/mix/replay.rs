@@ -10,6 +10,7 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     engine::{Clock, Engine, Report, Settings},
+    ledger::SourceKind,
     mixer::Limiting,
     source::{Feed, Imperfection, Looped, Schedule, Source as _, WavSource},
 };
@@ -86,7 +87,12 @@ impl Replay {
         let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 0);
         for (index, path) in paths.iter().enumerate() {
             let stream = engine
-                .open(&format!("{index}"), "test", Gain::UNITY)
+                .open(
+                    &format!("{index}"),
+                    SourceKind::Library,
+                    "test",
+                    Gain::UNITY,
+                )
                 .unwrap();
             let source = Looped::open(path, self.format(), self.plays).unwrap();
             engine.feed(Feed::new(stream, Box::new(source)), schedule.clone());

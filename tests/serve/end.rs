@@ -5,6 +5,7 @@ use std::time::Duration;
 use mixpool::{
     audio::FrameKind,
     engine::{Clock, Engine, Settings},
+    ledger::SourceKind,
     mixer::Limiting,
     net::StreamRequest,
 };
@@ -36,6 +37,7 @@ fn samples_published_after_the_last_tick_stay_in_the_ring() {
         .admit(StreamRequest {
             id: "late".to_owned(),
             label: None,
+            kind: SourceKind::Library,
             from: "test".to_owned(),
             gain: None,
             source: 1,

@@ -9,7 +9,7 @@ use exposition::Exposition;
 use mixpool::{
     audio::Gain,
     engine::{Engine, Settings},
-    ledger::{Entry, Metric, NetworkEntry, Term},
+    ledger::{Entry, ListenerEntry, Metric, NetworkEntry, SourceKind, Term},
     net::{
         Limits, StreamRequest,
         rtp::{self, RtpSettings, RtpSockets},
@@ -29,7 +29,11 @@ fn engine(streams_max: usize, speed: f64) -> Engine {
 #[test]
 fn a_scrape_is_of_the_text_format_0_0_4() {
     let engine = engine(4, 1.0);
-    let _streams = ["a", "b"].map(|id| engine.open(id, "test", Gain::UNITY).unwrap());
+    let _streams = ["a", "b"].map(|id| {
+        engine
+            .open(id, SourceKind::Library, "test", Gain::UNITY)
+            .unwrap()
+    });
     let place = Place::start(engine, 10);
     let (head, text) = place.get("/metrics");
     assert!(
@@ -54,7 +58,11 @@ fn any_id_is_a_label() {
         "\\n",
     ];
     let engine = engine(8, 1.0);
-    let _streams = ids.map(|id| engine.open(id, "from \"me\"\\", Gain::UNITY).unwrap());
+    let _streams = ids.map(|id| {
+        engine
+            .open(id, SourceKind::Library, "from \"me\"\\", Gain::UNITY)
+            .unwrap()
+    });
     let place = Place::start(engine, 10);
     let scrape = place.scrape();
     let lines = scrape.lines("mixpool_stream_info");
@@ -77,7 +85,12 @@ fn the_earliest_streams_keep_their_series_until_they_end() {
     let mut streams: Vec<_> = (0..1000)
         .map(|id| {
             engine
-                .open(&format!("stream-{id}"), "test", Gain::UNITY)
+                .open(
+                    &format!("stream-{id}"),
+                    SourceKind::Library,
+                    "test",
+                    Gain::UNITY,
+                )
                 .unwrap()
         })
         .collect();
@@ -114,7 +127,9 @@ fn the_earliest_streams_keep_their_series_until_they_end() {
 #[test]
 fn without_series_for_streams_the_totals_are_there_all_the_same() {
     let engine = engine(2, 50.0);
-    let mut stream = engine.open("a", "test", Gain::UNITY).unwrap();
+    let mut stream = engine
+        .open("a", SourceKind::Library, "test", Gain::UNITY)
+        .unwrap();
     offer(&mut stream, 5);
     let place = Place::start(engine, 0);
     let scrape =
@@ -150,6 +165,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
         let request = StreamRequest {
             id: format!("stream-{id}"),
             label: None,
+            kind: SourceKind::Library,
             from: "test".to_owned(),
             gain: None,
             source: id as u32,
@@ -459,6 +475,7 @@ fn each_term_of_the_tables_is_in_every_place() {
     let request = StreamRequest {
         id: "a".to_owned(),
         label: None,
+        kind: SourceKind::Library,
         from: "test".to_owned(),
         gain: None,
         source: 7,
@@ -481,6 +498,14 @@ fn each_term_of_the_tables_is_in_every_place() {
         &NetworkEntry::TERMS,
         &table["network"],
         network,
+        &scrape,
+        &docs,
+    );
+    let listener = serde_json::to_value(ListenerEntry::default()).unwrap();
+    check(
+        &ListenerEntry::TERMS,
+        &table["listeners"],
+        &listener,
         &scrape,
         &docs,
     );

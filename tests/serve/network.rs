@@ -44,6 +44,7 @@ fn each_listener_is_in_the_report_with_the_port_that_it_has() {
     for (listener, kind) in listeners.iter().zip(kinds) {
         let name = listener["listener"].as_str().unwrap();
         assert!(name.starts_with(kind) && !name.ends_with(":0"), "{name}");
+        assert_eq!(listener["kind"], kind);
         assert_eq!(listener["refused"]["streams_max"], 0);
     }
     assert!(!path.exists(), "the socket's file is removed at the end");
@@ -117,7 +118,10 @@ fn a_file_sent_at_once_is_in_the_mix_bit_for_bit() {
     });
     let stream = &report["streams"][0];
     assert_eq!(number(&stream["mixed_samples"]), speech().len() as u64);
-    assert_eq!(stream["concealed_samples"], 0);
+    assert_eq!(
+        (&stream["concealed_samples"], &stream["kind"]),
+        (&0.into(), &"tcp".into())
+    );
     assert!(is_in(&speech(), &mix));
 }
 

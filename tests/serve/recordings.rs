@@ -13,6 +13,7 @@ use mixpool::{
         Clock, Engine, FolderError, Handle, RECORDINGS_MAX, RecordError, RecordingState, Running,
         Settings,
     },
+    ledger::SourceKind,
     output::RecordingPhase,
     source::{Feed, Imperfection, Schedule, Waveform, synthetic},
 };
@@ -73,7 +74,9 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
         ..settings(dir.path(), 10.0)
     })
     .unwrap();
-    let stream = engine.open("noise", "test", Gain::UNITY).unwrap();
+    let stream = engine
+        .open("noise", SourceKind::Library, "test", Gain::UNITY)
+        .unwrap();
     let source = synthetic::nth(format(), Some(Waveform::White), 7, 0, -20.0);
     let schedule = Schedule::new(
         PTIME.div_f64(10.0),

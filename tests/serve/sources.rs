@@ -10,6 +10,7 @@ use std::{
 use mixpool::{
     audio::Gain,
     engine::{Clock, Engine, FolderError, Handle, Running, Settings, SourceSpec, StartError},
+    ledger::SourceKind,
     mixer::Limiting,
     source::Waveform,
 };
@@ -272,7 +273,9 @@ fn a_server_whose_threads_take_in_nothing_says_so() {
     })
     .unwrap();
     // An engine without a stream would have ended.
-    let _stream = engine.open("x", "test", Gain::UNITY).unwrap();
+    let _stream = engine
+        .open("x", SourceKind::Library, "test", Gain::UNITY)
+        .unwrap();
     let running = engine.start().unwrap();
     let error = running
         .handle()

@@ -8,7 +8,7 @@ use std::{
 
 use mixpool::{
     audio::MixClock,
-    ledger::{Account, Listener},
+    ledger::{Account, Listener, SourceKind},
     mixer::{Command, NewInput, Timing},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
@@ -99,7 +99,7 @@ impl Network {
             settings,
             clock,
             Arc::clone(&server) as _,
-            Arc::new(Listener::new("rtp")),
+            Arc::new(Listener::new(SourceKind::Rtp, "rtp")),
             Quota::new(streams),
             1,
         );

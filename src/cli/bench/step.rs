@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use mixpool::{
     audio::Gain,
     engine::{Engine, EngineError, Report, Running, Stop},
+    ledger::SourceKind,
     queue::BuildError,
     source::{Feed, Imperfection, Schedule, synthetic},
 };
@@ -96,7 +97,12 @@ fn feed(setup: &Setup, engine: &mut Engine, streams: usize) -> Result<()> {
     const SEED: u64 = 1;
     let level = synthetic::level_dbfs(streams);
     for index in 0..streams {
-        let stream = engine.open(&format!("bench-{:07}", index + 1), "synthetic", Gain::UNITY)?;
+        let stream = engine.open(
+            &format!("bench-{:07}", index + 1),
+            SourceKind::Synthetic,
+            "synthetic",
+            Gain::UNITY,
+        )?;
         let source = synthetic::nth(
             setup.server.format,
             setup.waveform.waveform(),

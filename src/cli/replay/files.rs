@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use mixpool::{
     audio::{Format, Gain},
     engine::{Engine, SourceErrorReport},
+    ledger::SourceKind,
     source::{Feed, Looped, Source as _, SourceError, wav},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -123,7 +124,7 @@ impl Opened {
                 Ok(source) => {
                     let from = format!("file {}", path.display());
                     let stream = engine
-                        .open(&id(path, turn), &from, gain)
+                        .open(&id(path, turn), SourceKind::File, &from, gain)
                         .map_err(|refused| {
                             anyhow!(refused).context("the pool has a ring for each stream")
                         })?;

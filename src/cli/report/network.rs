@@ -37,16 +37,16 @@ pub(super) fn streams(shown: &[StreamReport]) -> Option<String> {
 pub(super) fn listeners(report: &Report) -> Option<String> {
     let columns: [Column<ListenerReport>; 5] = [
         Column::text("listener", 0, |at| at.listener.replace(' ', ":")),
-        Column::figure("refused", 0, |at| sum(at.refused.values())),
-        Column::figure("malformed", 0, |at| sum(at.malformed.values())),
+        Column::figure("refused", 0, |at| sum(&at.figures.refused)),
+        Column::figure("malformed", 0, |at| sum(&at.figures.malformed)),
         Column::figure("kernel_dropped", 0, |at| {
-            at.kernel_dropped_packets.to_string()
+            at.figures.kernel_drops.to_string()
         }),
-        Column::figure("timed_out", 0, |at| at.timed_out_streams.to_string()),
+        Column::figure("timed_out", 0, |at| at.figures.timed_out.to_string()),
     ];
     (!report.listeners.is_empty()).then(|| table(&columns, &report.listeners))
 }
 
-fn sum<'a>(counts: impl Iterator<Item = &'a u64>) -> String {
-    counts.sum::<u64>().to_string()
+fn sum(counts: &[u64]) -> String {
+    counts.iter().sum::<u64>().to_string()
 }

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     control::state::State,
-    engine::{Clock, TickReport, finite},
+    engine::{Clock, ListenerReport, TickReport, finite},
     ledger::Entry,
     queue::{PoolPlan, PoolStats},
 };
@@ -50,6 +50,8 @@ struct StatusBody {
     streams_high_water: usize,
     /// The sockets that are listened on, as `listeners[]` of the report names them: `tcp 127.0.0.1:9000`.
     listeners: Vec<String>,
+    /// What came to each of them and became no stream.
+    ingest: Vec<ListenerReport>,
     /// Dropped of offered in the last tenth of a second, 0.0 to 1.0.
     drop_rate_now: f64,
     /// Lost and dropped, of offered and lost, in the last tenth of a second, 0.0 to 1.0.
@@ -137,6 +139,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
         admitted_streams: status.admitted_streams,
         streams_high_water: snapshot.pool.leases_high_water.max(snapshot.streams.len()),
         listeners: listeners.iter().map(|one| one.name().to_owned()).collect(),
+        ingest: listeners.iter().map(|one| (&**one).into()).collect(),
         drop_rate_now: snapshot.drop_rate_now,
         missing_rate_now: snapshot.missing_rate_now,
         totals: status.ledger,

@@ -10,8 +10,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     audio::meter,
     control::{extract::Query, problem::Problem, state::State},
-    engine::{Admitted, StreamFigures, StreamReport, kind},
-    ledger::{NetworkEntry, StreamState},
+    engine::{Admitted, StreamFigures, StreamReport},
+    ledger::{NetworkEntry, SourceKind, StreamState},
 };
 
 /// Rows of a page, at most.
@@ -41,9 +41,9 @@ struct Asked {
     /// Only those with this text in their id, label or source, in any case.
     #[param(max_length = 256)]
     filter: String,
-    /// Only those of this kind of source: `synthetic`, `file`, `rtp`, ...
-    #[param(max_length = 256)]
-    kind: Option<String>,
+    /// Only those of this kind of source.
+    #[param(inline)]
+    kind: Option<SourceKind>,
     /// Only those in this state, all that run, or all. Of those that ended the latest 10 000 are kept.
     #[param(inline)]
     #[serde(alias = "phase")]
@@ -241,11 +241,9 @@ impl Asked {
                 "in the query: an offset is 0 to {OFFSET_MAX}"
             )));
         }
-        let texts = [Some(&self.filter), self.kind.as_ref()];
-        let mut texts = texts.into_iter().flatten();
-        if texts.any(|text| text.chars().count() > FILTER_MAX) {
+        if self.filter.chars().count() > FILTER_MAX {
             return Err(Problem::bad_request(format!(
-                "in the query: a filter or kind has at most {FILTER_MAX} characters"
+                "in the query: a filter has at most {FILTER_MAX} characters"
             )));
         }
         Ok(())
@@ -258,7 +256,7 @@ impl Asked {
             let (id, from) = (row.admitted().id(), row.admitted().from());
             let has = |text: &str| text.to_lowercase().contains(&filter);
             self.state.takes(row.state())
-                && self.kind.as_ref().is_none_or(|asked| asked == kind(from))
+                && self.kind.is_none_or(|asked| asked == row.admitted().kind())
                 && self.dropping.is_none_or(|asked| asked == row.is_dropping())
                 && (filter.is_empty()
                     || has(id)
@@ -305,7 +303,7 @@ impl Column {
         let admitted = row.admitted();
         let text = match self {
             Self::Id => Some(admitted.id()),
-            Self::Kind => Some(kind(admitted.from())),
+            Self::Kind => Some(admitted.kind().name()),
             Self::Source => Some(admitted.from()),
             _ => None,
         };

@@ -9,20 +9,22 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     control::state::State,
-    ledger::{Entry, NetworkEntry, Term, Unit},
+    ledger::{Entry, ListenerEntry, NetworkEntry, Term, Unit},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(terms))
 }
 
-/// The figures of a stream, in order.
+/// The figures of a stream and of a listener, in order.
 #[derive(Debug, Serialize, ToSchema)]
 struct TermsBody {
     /// Of every stream.
     ledger: Vec<TermBody>,
     /// Under `network`, of a stream that comes over one.
     network: Vec<TermBody>,
+    /// Of each socket that is listened on, under `ingest` of the status.
+    listeners: Vec<TermBody>,
 }
 
 /// A figure's name and meaning.
@@ -52,5 +54,6 @@ async fn terms() -> Json<TermsBody> {
     Json(TermsBody {
         ledger: Entry::TERMS.iter().map(TermBody::from).collect(),
         network: NetworkEntry::TERMS.iter().map(TermBody::from).collect(),
+        listeners: ListenerEntry::TERMS.iter().map(TermBody::from).collect(),
     })
 }

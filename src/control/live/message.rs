@@ -17,7 +17,7 @@ use crate::{
     audio::meter::{self, Extremes},
     control::{events::Event, sampler::Snapshot},
     engine::{STALL, Settings, StreamFigures, TickReport, silence},
-    ledger::{Entry, NetworkEntry, StreamState, Term, Unit, Value},
+    ledger::{Entry, NetworkEntry, SourceKind, StreamState, Term, Unit, Value},
 };
 
 /// The bits of `flags`.
@@ -72,8 +72,16 @@ const LEDGER: [&str; 4] = [
 ];
 const NETWORK: [&str; 2] = ["jitter_ms", "drift_ppm"];
 
-/// Slot, id, source, when it was admitted, as which one, and its label.
-type Start<'a> = (usize, &'a str, &'a str, u64, u64, Option<&'a str>);
+/// Slot, id, kind, source, when it was admitted, as which one, and its label.
+type Start<'a> = (
+    usize,
+    &'a str,
+    SourceKind,
+    &'a str,
+    u64,
+    u64,
+    Option<&'a str>,
+);
 
 #[derive(Serialize)]
 struct HelloBody<'a> {
@@ -326,6 +334,7 @@ fn started<'a>(
             (
                 admitted.slot(),
                 admitted.id(),
+                admitted.kind(),
                 admitted.from(),
                 milliseconds(admitted.at()),
                 admitted.number(),

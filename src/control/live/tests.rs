@@ -6,9 +6,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     audio::Gain,
-    control::{events::What, listen::Listeners, sampler},
+    control::{
+        events::{Subject, What},
+        listen::Listeners,
+        sampler,
+    },
     engine::{Clock, Engine, Running, Settings},
-    ledger::StreamState,
+    ledger::{SourceKind, StreamState},
     stream::Stream as Source,
 };
 
@@ -36,7 +40,11 @@ impl Rig {
             ..Settings::default()
         })
         .unwrap();
-        let open = |id: &&str| engine.open(id, "nowhere", Gain::UNITY).unwrap();
+        let open = |id: &&str| {
+            engine
+                .open(id, SourceKind::Library, "nowhere", Gain::UNITY)
+                .unwrap()
+        };
         let sources = ids.iter().map(open).collect();
         let running = engine.start().unwrap();
         let handle = running.handle();
@@ -164,8 +172,9 @@ fn the_roster_is_told_whole_and_then_by_who_came_and_went() {
     let rows = hello["streams"].as_array().unwrap();
     let of = |column: usize| -> Vec<_> { rows.iter().map(|row| row[column].clone()).collect() };
     assert_eq!(of(1), ["a", "b", "a ü\"\n"]);
-    assert_eq!(of(2), ["nowhere"; 3]);
-    assert_eq!(of(4), [0, 1, 2]);
+    assert_eq!(of(2), ["library"; 3]);
+    assert_eq!(of(3), ["nowhere"; 3]);
+    assert_eq!(of(5), [0, 1, 2]);
     let slot_of_b = of(0)[1].clone();
 
     rig.tell(|snapshot| drop(snapshot.streams.remove(1)));
@@ -298,7 +307,7 @@ fn events_are_sent_once_and_the_latest_to_later_clients() {
         let at = Duration::from_secs(1);
         rig.feed
             .events
-            .note(at, What::Overload, None, text.to_owned());
+            .note(at, What::Overload, Subject::Server, text.to_owned());
     };
     let details = |data: &Value| -> Vec<String> {
         let events = data["events"].as_array().cloned().unwrap_or_default();

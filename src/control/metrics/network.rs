@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, iter};
 
 use super::{
     Scrape,
-    page::{Labels, PACKETS, Page, SAMPLES, STREAMS},
+    page::{PACKETS, Page, SAMPLES},
 };
 use crate::{
     engine::Handle,
-    ledger::{ListenerEntry, Malformed, NetworkEntry, Refusal},
+    ledger::{ListenerEntry, NetworkEntry},
     output::RtpSent,
 };
 
@@ -25,82 +25,43 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         |metric| metric.of_server,
         &iter::once((None, &network)),
     );
-    listeners(page, &listener_figures(&scrape.state.handle));
+    listeners(page, &scrape.state.handle);
     rtp_out(page, &scrape.state.handle);
 }
 
-/// A listener's input that became no stream.
-#[derive(Debug)]
-struct ListenerFigures {
-    name: String,
-    entry: ListenerEntry,
-}
-
-/// All listeners, by name: two of one name would be the same series twice.
-fn listener_figures(handle: &Handle) -> Vec<ListenerFigures> {
+fn listeners(page: &mut Page, handle: &Handle) {
+    type ByReason = fn(&ListenerEntry) -> BTreeMap<&'static str, u64>;
+    // Two of one name would be the same series twice.
     let mut by_name: BTreeMap<String, ListenerEntry> = BTreeMap::new();
     for listener in handle.listeners() {
-        by_name
-            .entry(listener.name().to_owned())
-            .or_default()
-            .add(&listener.read());
+        let entry = by_name.entry(listener.name().to_owned()).or_default();
+        entry.add(&listener.read());
     }
-    by_name
-        .into_iter()
-        .map(|(name, entry)| ListenerFigures { name, entry })
-        .collect()
-}
-
-fn listeners(page: &mut Page, listeners: &[ListenerFigures]) {
-    fn labels<'l>(listener: &'l ListenerFigures, reason: &'static str) -> Labels<'l, 2> {
-        [("listener", &listener.name), ("reason", reason)]
+    let families: [(_, _, ByReason); 2] = [
+        (
+            "ingest_refused",
+            "Streams, connections and datagrams that were refused",
+            ListenerEntry::refused,
+        ),
+        (
+            "ingest_malformed",
+            "Input that was not what it claimed to be",
+            ListenerEntry::malformed,
+        ),
+    ];
+    for (name, help, counts) in families {
+        let lines = by_name.iter().flat_map(|(listener, entry)| {
+            let counts = counts(entry).into_iter();
+            counts.map(|(reason, times)| ([("listener", &**listener), ("reason", reason)], times))
+        });
+        page.counters(name, None, help, lines);
     }
-    let by_name = |figure: fn(&ListenerEntry) -> u64| {
-        listeners
-            .iter()
-            .map(move |listener| ([("listener", &*listener.name)], figure(&listener.entry)))
-    };
-    page.counters(
-        "ingest_refused",
-        None,
-        "Streams, connections and datagrams that were refused",
-        listeners.iter().flat_map(|listener| {
-            let refused = Refusal::ALL.into_iter().zip(listener.entry.refused);
-            refused.map(|(why, times)| (labels(listener, why.name()), times))
-        }),
-    );
-    page.counters(
-        "ingest_malformed",
-        None,
-        "Input that was not what it claimed to be",
-        listeners.iter().flat_map(|listener| {
-            let malformed = Malformed::ALL.into_iter().zip(listener.entry.malformed);
-            malformed.map(|(how, times)| (labels(listener, how.name()), times))
-        }),
-    );
-    page.counters(
-        "ingest_unadmitted",
-        PACKETS,
-        "Packets of sources that have no stream: too few to prove one, refused, or overtaken by a goodbye",
-        by_name(|entry| entry.unadmitted),
-    );
-    page.counters(
-        "ingest_receive_errors",
-        None,
-        "Failed calls to receive from a socket",
-        by_name(|entry| entry.receive_errors),
-    );
-    page.counters(
-        "ingest_kernel_dropped",
-        PACKETS,
-        "Packets for which the kernel had no room",
-        by_name(|entry| entry.kernel_drops),
-    );
-    page.counters(
-        "ingest_timed_out",
-        STREAMS,
-        "Streams that were idle for too long",
-        by_name(|entry| entry.timed_out),
+    let entries = by_name.iter();
+    page.terms(
+        "",
+        &ListenerEntry::TERMS,
+        |_| true,
+        &entries.map(|(listener, entry)| (Some(("listener", &**listener)), entry)),
     );
 }
 

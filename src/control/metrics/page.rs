@@ -90,13 +90,13 @@ impl Page {
         self.lines(&name, lines);
     }
 
-    /// The families of a table's terms for which `is_shown`, each with a line of the server or of each stream.
+    /// The families of a table's terms for which `is_shown`, each with a line of the server or of each label.
     pub(super) fn terms<'l, E: 'l>(
         &mut self,
         prefix: &str,
         terms: &[Term<E>],
         is_shown: fn(&Metric) -> bool,
-        entries: &(impl Iterator<Item = (Option<&'l str>, &'l E)> + Clone),
+        entries: &(impl Iterator<Item = (Option<(&'static str, &'l str)>, &'l E)> + Clone),
     ) {
         let shown: Vec<_> = terms
             .iter()
@@ -110,6 +110,7 @@ impl Page {
                 Unit::Samples => (SAMPLES, 1.0),
                 Unit::Frames => (FRAMES, 1.0),
                 Unit::Packets => (PACKETS, 1.0),
+                Unit::Streams => (STREAMS, 1.0),
                 Unit::Bytes => (BYTES, 1.0),
                 Unit::Ratio => (RATIO, 1.0),
                 Unit::Milliseconds => (SECONDS, 1e-3),
@@ -123,11 +124,10 @@ impl Page {
             let name = format!("{prefix}{}", metric.family);
             let help: Vec<_> = family.iter().map(|(term, _)| term.help).collect();
             let name = self.head(&name, unit, suffix, kind, &help.join("; "));
-            for (stream, entry) in entries.clone() {
+            for (label, entry) in entries.clone() {
                 for (term, metric) in family {
-                    let stream = stream.map(|stream| ("stream", stream));
                     let reason = metric.reason.map(|reason| ("reason", reason));
-                    let labels: Vec<_> = stream.into_iter().chain(reason).collect();
+                    let labels: Vec<_> = label.into_iter().chain(reason).collect();
                     match (term.of)(entry) {
                         Value::Whole(count) => self.line(&name, &labels, count),
                         Value::Real(value) => self.line(&name, &labels, value * scale),

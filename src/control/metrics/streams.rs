@@ -43,7 +43,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         |metric| metric.of_streams,
         &with
             .iter()
-            .map(|figures| (Some(id(figures)), &figures.ledger)),
+            .map(|figures| (Some(label(figures)), &figures.ledger)),
     );
     levels(page, with);
     page.terms(
@@ -52,12 +52,16 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         |metric| metric.of_streams,
         &with
             .iter()
-            .filter_map(|figures| Some((Some(id(figures)), figures.network.as_ref()?))),
+            .filter_map(|figures| Some((Some(label(figures)), figures.network.as_ref()?))),
     );
 }
 
 fn id(figures: &StreamFigures) -> &str {
     figures.admitted.id()
+}
+
+fn label(figures: &StreamFigures) -> (&'static str, &str) {
+    ("stream", id(figures))
 }
 
 /// The levels of the mixer's strips, which are in no account.

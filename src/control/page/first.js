@@ -13,9 +13,9 @@ const bracketed = (host) => (host.includes(":") ? `[${host}]` : host);
 const bare = (host) => host.replace(/^\[|\]$/g, "");
 const address = (scheme, host, port) => `${scheme}:${"/".repeat(2)}${bracketed(host)}:${port}`;
 
-/** `tcp 127.0.0.1:9000` in parts. A socket on all addresses is reached at the one that the page came from. */
-const parts = (listener) => {
-  const [, kind, place] = listener.match(/^(\S+) (.*)$/);
+/** The place of `tcp 127.0.0.1:9000`. A socket on all addresses is reached at the one that the page came from. */
+const parts = ({ listener, kind }) => {
+  const place = listener.slice(listener.indexOf(" ") + 1);
   const found = place.match(/^(.*):(\d+)$/);
   if (kind === "unix" || !found) return { kind, place };
   let host = bare(found[1]);
@@ -77,9 +77,9 @@ export class First {
 
   async #ask() {
     try {
-      const { listeners } = await request("GET", path("status"));
-      const text = JSON.stringify([listeners, tokenNeeded(), this.#model.server.rate_hz]);
-      if (text !== this.#shown) this.#show(listeners.map(parts));
+      const { ingest } = await request("GET", path("status"));
+      const text = JSON.stringify([ingest.map(({ listener }) => listener), tokenNeeded(), this.#model.server.rate_hz]);
+      if (text !== this.#shown) this.#show(ingest.map(parts));
       this.#shown = text;
     } catch {
       // The feed says it, if the server is gone.

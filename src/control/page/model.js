@@ -149,13 +149,13 @@ export class Model {
     this.totals = null;
   }
 
-  #start([slot, id, source, admitted_ms, number, label], before) {
+  #start([slot, id, kind, source, admitted_ms, number, label], before) {
     if (before?.number === number && before.id === id) {
       before.label = label;
       this.streams[slot] = before;
       return;
     }
-    this.streams[slot] = { slot, id, label, source, admitted_ms, number, begunAt: this.historyEnd };
+    this.streams[slot] = { slot, id, label, kind, source, admitted_ms, number, begunAt: this.historyEnd };
     this.redUntil[slot] = 0;
     for (const kept of [this.historyLevel, this.historyFill, this.historyDrops]) {
       kept.fill(0, slot * HISTORY_S, (slot + 1) * HISTORY_S);

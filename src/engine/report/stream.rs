@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     audio::meter,
     engine::Admitted,
-    ledger::{Entry, Network, NetworkEntry, NetworkRow, StreamState},
+    ledger::{Entry, Network, NetworkEntry, NetworkRow, SourceKind, StreamState},
     mixer::Levels,
     os::now_ns,
 };
@@ -70,8 +70,8 @@ pub struct StreamReport {
     pub label: Option<String>,
     /// How many streams were admitted before it.
     pub number: u64,
-    /// `synthetic`, `file`, `rtp`, `audiosocket`, `tcp`, ...
-    pub kind: String,
+    /// What it comes from.
+    pub kind: SourceKind,
     /// Where it comes from, for people.
     pub source: String,
     /// How far it has come.
@@ -110,7 +110,7 @@ impl StreamReport {
         let StreamFigures {
             admitted, levels, ..
         } = figures;
-        let (from, runs) = (admitted.from(), figures.state != StreamState::Ended);
+        let runs = figures.state != StreamState::Ended;
         let mut network = figures.network.clone();
         if let (Some(entry), Some(account)) = (&mut network, admitted.account().network()) {
             account.read_events(entry);
@@ -119,8 +119,8 @@ impl StreamReport {
             id: admitted.id().to_owned(),
             label: figures.label.as_deref().map(str::to_owned),
             number: admitted.number(),
-            kind: kind(from).to_owned(),
-            source: from.to_owned(),
+            kind: admitted.kind(),
+            source: admitted.from().to_owned(),
             state: figures.state,
             slot: admitted.slot(),
             admitted_at_s: admitted.at().as_secs_f64(),
@@ -141,9 +141,4 @@ impl StreamReport {
 /// JSON has no infinity: silence is null.
 pub(crate) fn finite(db: f32) -> Option<f32> {
     db.is_finite().then_some(db)
-}
-
-/// The first word of where a stream comes from.
-pub(crate) fn kind(from: &str) -> &str {
-    from.split(' ').next().unwrap_or(from)
 }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::{ConnSettings, handoff::Rejection};
 use crate::{
     audio::{Gain, MixClock},
-    ledger::{Listener, Malformed, Refusal},
+    ledger::{Listener, Malformed, Refusal, SourceKind},
     net::{Admission, NotAdmitted, StreamRequest},
     playout::Delay,
     queue::{AcquireError, LeaseId, Pool},
@@ -39,8 +39,8 @@ pub(super) struct OpenRequest<'a> {
     pub(super) id: String,
     /// The label for people.
     pub(super) label: Option<Label>,
-    /// Where it comes from, for people; the listener's name if it is not said.
-    pub(super) from: Option<&'a str>,
+    /// What it comes from and, for people, where from; the listener's kind and name if it is not said.
+    pub(super) from: Option<(SourceKind, &'a str)>,
     pub(super) gain: Option<Gain>,
     /// Whether the mix without it is to come back.
     pub(super) listens: bool,
@@ -97,11 +97,13 @@ impl Context<'_> {
             _ => None,
         };
         let lease = output.as_ref().map(crate::queue::Producer::lease);
+        let (kind, from) = from.unwrap_or((self.account.kind(), self.account.name()));
         let request = StreamRequest {
             source: crc32fast::hash(id.as_bytes()),
             label,
             id,
-            from: from.unwrap_or(self.account.name()).to_owned(),
+            kind,
+            from: from.to_owned(),
             gain: gain.or(self.settings.gain),
             output,
         };

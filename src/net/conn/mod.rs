@@ -47,7 +47,7 @@ use super::{Admission, Limits, Tuning};
 pub(crate) use crate::output::participants::output_ring_bytes;
 use crate::{
     audio::{Gain, MixClock},
-    ledger::Listener,
+    ledger::{Listener, SourceKind},
     os::during,
     playout::PlayoutSettings,
 };
@@ -106,6 +106,14 @@ pub enum Listen {
 }
 
 impl Listen {
+    fn kind(&self) -> SourceKind {
+        match self {
+            Self::AudioSocket { .. } => SourceKind::AudioSocket,
+            Self::Tcp { .. } => SourceKind::Tcp,
+            Self::Unix { .. } => SourceKind::Unix,
+        }
+    }
+
     fn bind(&self) -> io::Result<ListenSocket> {
         match self {
             Self::AudioSocket { address, .. } | Self::Tcp { address, .. } => {
@@ -164,14 +172,14 @@ impl ConnSockets {
         let bound = settings.listens.iter().map(|listen| {
             let socket = listen.bind()?;
             let listen = listen.at(socket.local_addr());
-            let account = Arc::new(Listener::new(listen.to_string()));
+            let account = Arc::new(Listener::new(listen.kind(), listen.to_string()));
             Ok((listen, socket, account))
         });
         let acceptors = bound.collect::<io::Result<_>>()?;
         let handoff = settings.handoff.as_ref().map(|name| {
             let (sender, receiver) = mpsc::sync_channel(handoff::WAITING_MAX);
             Ok::<_, io::Error>(HandoffEnd {
-                account: Arc::new(Listener::new(name)),
+                account: Arc::new(Listener::new(SourceKind::Http, name)),
                 receiver,
                 handoff: Handoff::new(sender, bell()?),
             })

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     audio::{Gain, codec::Encoding},
-    ledger::{Malformed, Packet},
+    ledger::{Malformed, Packet, SourceKind},
     stream::Stream,
     wire::{
         content_type::ContentType,
@@ -247,7 +247,7 @@ impl Raw {
         let request = OpenRequest {
             id,
             label: self.hello.label.take(),
-            from: self.from.as_deref(),
+            from: self.from.as_deref().map(|from| (SourceKind::Http, from)),
             gain: self.hello.gain,
             listens: false,
         };

@@ -8,7 +8,7 @@ use std::{
 use super::{context::Context, input::StreamInput, *};
 use crate::{
     audio::{Format, Frame, FrameKind},
-    ledger::{Account, Entry, NetworkEntry},
+    ledger::{Account, Entry, NetworkEntry, SourceKind},
     net::{Refused, StreamRequest, lease},
     playout::Delay,
     queue::{Consumer, LeaseId, Pool, Producer},
@@ -102,7 +102,7 @@ impl Rig {
                 gain: None,
                 handoff: None,
             },
-            listener: Listener::new("test"),
+            listener: Listener::new(SourceKind::Tcp, "test"),
             outputs: Some(outputs),
             _outputs: Mutex::new(outputs_consumer),
             pool,

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     audio::ConvertError,
-    ledger::{Malformed, Packet},
+    ledger::{Malformed, Packet, SourceKind},
     output::participants::return_encoder::{Mix, Reply, ReturnEncoder},
     queue::LeaseId,
     stream::Stream,
@@ -175,7 +175,7 @@ impl Web {
             let request = OpenRequest {
                 id: name,
                 label: self.ask.label.clone().or(speech.label()),
-                from: Some(&self.from),
+                from: Some((SourceKind::WebSocket, &self.from)),
                 gain: self.ask.gain,
                 listens,
             };

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     audio::MixClock,
-    ledger::Listener,
+    ledger::{Listener, SourceKind},
     net::{Admission, Tuning, tuning::changed},
     os::{during, now_ns},
 };
@@ -101,7 +101,7 @@ impl RtpSockets {
         let address = sockets.packets[0]
             .local_addr()
             .map_err(during(&no_listener))?;
-        let account = Arc::new(Listener::new(format!("rtp {address}")));
+        let account = Arc::new(Listener::new(SourceKind::Rtp, format!("rtp {address}")));
         // The kernel counts its own share, and says twice what was asked for.
         if sockets.buffer_bytes / 2 < receive_buffer_bytes {
             tracing::warn!(

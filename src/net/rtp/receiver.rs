@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     audio::MixClock,
-    ledger::{Listener, Malformed, Refusal},
+    ledger::{Listener, Malformed, Refusal, SourceKind},
     net::{Admission, StreamRequest, Tuning, quota::Quota},
     wire::{
         payload::static_name,
@@ -356,6 +356,7 @@ impl Receiver {
         let request = StreamRequest {
             id: format!("rtp-{}-{:08x}", key.from, key.ssrc),
             label: None,
+            kind: SourceKind::Rtp,
             from: format!("rtp {}", key.from),
             gain: self.shared.settings.gain,
             source: key.ssrc,

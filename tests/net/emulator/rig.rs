@@ -8,7 +8,7 @@ use std::{
 
 use mixpool::{
     audio::MixClock,
-    ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry},
+    ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry, SourceKind},
     mixer::{Command, NewInput, Timing},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
@@ -129,7 +129,7 @@ impl Setup {
             clock,
             news: Mutex::default(),
         });
-        let listener = Arc::new(Listener::new("rtp test"));
+        let listener = Arc::new(Listener::new(SourceKind::Rtp, "rtp test"));
         let quota = Quota::new(self.limits.streams_per_source);
         let settings = Settings {
             payloads,

@@ -10,6 +10,7 @@ use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings},
     engine::{Clock, Engine, Running, Settings},
+    ledger::SourceKind,
     source::{Feed, Imperfection, Schedule, Source, Synthetic, Waveform},
 };
 use serde_json::Value;
@@ -63,7 +64,9 @@ impl Desk {
         })
         .unwrap();
         for TestSource(id, gain, source) in signals {
-            let stream = engine.open(id, "synthetic", gain).unwrap();
+            let stream = engine
+                .open(id, SourceKind::Synthetic, "synthetic", gain)
+                .unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
             engine.feed(Feed::new(stream, source), schedule);
         }

@@ -253,7 +253,7 @@ mod tests {
         *,
     };
     use crate::{
-        ledger::Listener,
+        ledger::{Listener, SourceKind},
         net::conn::{
             bell,
             handoff::{Handoff, WebAsk, WebProtocol},
@@ -283,7 +283,7 @@ mod tests {
         let (sender, receiver) = mpsc::sync_channel(2);
         let handoff = Handoff::new(sender, bell().unwrap());
         let acceptor = HandoffEnd {
-            account: Arc::new(Listener::new("http")),
+            account: Arc::new(Listener::new(SourceKind::Http, "http")),
             receiver,
             handoff: handoff.clone(),
         };

@@ -2,7 +2,10 @@ use super::{
     super::super::tests::{BLOCK, CLOCK_NS, PERIOD_NS, Rig, ramp},
     *,
 };
-use crate::net::{Admission, StreamRequest};
+use crate::{
+    ledger::SourceKind,
+    net::{Admission, StreamRequest},
+};
 
 const DELAY: Duration = Duration::from_millis(40);
 
@@ -15,6 +18,7 @@ fn paced_at(rig: &Rig, rate_hz: u32, channels: u16) -> PacedInput {
     let request = StreamRequest {
         id: "file".into(),
         label: None,
+        kind: SourceKind::Tcp,
         from: "test".into(),
         gain: None,
         source: 0,

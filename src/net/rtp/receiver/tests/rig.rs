@@ -10,7 +10,7 @@ use std::{
 use super::super::{super::Settings, Receiver};
 use crate::{
     audio::{Format, Frame, FrameKind, MixClock},
-    ledger::{Account, Checked, Entry, Fate, Listener, ListenerEntry, NetworkEntry},
+    ledger::{Account, Checked, Entry, Fate, Listener, ListenerEntry, NetworkEntry, SourceKind},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Via},
@@ -152,7 +152,7 @@ impl Setup {
             format,
             admitted: Mutex::default(),
         });
-        let listener = Arc::new(Listener::new("rtp test"));
+        let listener = Arc::new(Listener::new(SourceKind::Rtp, "rtp test"));
         let quota = Quota::new(self.settings.limits.streams_per_source);
         let receiver = Receiver::new(
             self.settings,
