@@ -2,8 +2,8 @@
 //! report or a picture is never half written.
 
 use std::{
-    ffi::OsString,
-    fs::{self, File, OpenOptions},
+    ffi::{OsStr, OsString},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -76,7 +76,7 @@ pub fn check_distinct(written: &[Named<'_>], read: &[Named<'_>]) -> Result<()> {
             (STDIN, "the standard input"),
         ] {
             // Only in a file does one writer destroy what another wrote; but no log belongs into a recording.
-            let is_harmful = identity.is_regular() || (*flag == RECORD && stream == STDERR);
+            let is_harmful = identity.is_regular || (*flag == RECORD && stream == STDERR);
             let is_asked_for = result.path == Path::new(DASH) && stream == STDOUT;
             if is_harmful
                 && !is_asked_for
@@ -107,47 +107,32 @@ fn identity(path: &Path) -> Option<Identity> {
     };
     match fs::metadata(path) {
         Ok(found) if found.file_type().is_char_device() => None,
-        Ok(found) => Some(Identity::Found {
-            device: found.dev(),
-            inode: found.ino(),
-            is_regular: found.is_file(),
-        }),
+        Ok(found) => Some(Identity::of(&found, None)),
         Err(_) => {
             let path = followed(path);
             let folder = fs::metadata(folder(&path)).ok()?;
-            Some(Identity::Absent {
-                folder_device: folder.dev(),
-                folder_inode: folder.ino(),
-                name: path.file_name()?.to_owned(),
-            })
+            Some(Identity::of(&folder, Some(path.file_name()?)))
         }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Identity {
-    Found {
-        device: u64,
-        inode: u64,
-        is_regular: bool,
-    },
-    /// A name that is free in a folder.
-    Absent {
-        folder_device: u64,
-        folder_inode: u64,
-        name: OsString,
-    },
+struct Identity {
+    device: u64,
+    inode: u64,
+    is_regular: bool,
+    /// A name that is free in this folder.
+    absent: Option<OsString>,
 }
 
 impl Identity {
-    fn is_regular(&self) -> bool {
-        matches!(
-            self,
-            Self::Found {
-                is_regular: true,
-                ..
-            }
-        )
+    fn of(found: &Metadata, absent: Option<&OsStr>) -> Self {
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+            is_regular: found.is_file(),
+            absent: absent.map(OsStr::to_owned),
+        }
     }
 }
 
