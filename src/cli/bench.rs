@@ -177,30 +177,24 @@ impl Bench {
     }
 
     /// Tries stream counts until the answer is known, or time or a signal ends the bench.
+    ///
+    /// A step that fails is run once more: one hitch of the machine is no answer. If the bench ends
+    /// before that, the first run decides.
     fn find(&mut self) -> Result<End> {
         while let Some(streams) = self.search.next() {
-            if let Some(end) = self.try_count(streams)? {
+            let mut run = self.run_step(streams, 1)?;
+            if let Run::Ended(end) = run {
+                return Ok(end);
+            }
+            if let Run::Failed = run {
+                run = self.run_step(streams, 2)?;
+            }
+            self.search.note(streams, matches!(run, Run::Held));
+            if let Run::Ended(end) = run {
                 return Ok(end);
             }
         }
         Ok(End::Found)
-    }
-
-    /// A step that fails is run once more: one hitch of the machine is no answer. If the bench ends
-    /// before that, the first run decides.
-    fn try_count(&mut self, streams: usize) -> Result<Option<End>> {
-        let mut run = self.run_step(streams, 1)?;
-        if let Run::Ended(end) = run {
-            return Ok(Some(end));
-        }
-        if let Run::Failed = run {
-            run = self.run_step(streams, 2)?;
-        }
-        self.search.note(streams, matches!(run, Run::Held));
-        Ok(match run {
-            Run::Ended(end) => Some(end),
-            _ => None,
-        })
     }
 
     /// Runs one step, unless the bench is to end.

@@ -4,11 +4,7 @@
 
 mod text;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use mixpool::{
@@ -19,7 +15,6 @@ use mixpool::{
 };
 
 use super::{WrongUsage, findings::Stamped, flags::PlanFlags, units};
-use text::Text;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -53,14 +48,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let request = request(arguments).map_err(|error| WrongUsage(format!("{error:#}")))?;
     let report = PlanReport::new(&request, &Host::detect());
-    let text = if arguments.json {
-        serde_json::to_string_pretty(&Stamped::new(&report))? + "\n"
+    super::print(&if arguments.json {
+        serde_json::to_string_pretty(&Stamped::new(&report))?
     } else {
-        Text(&report).to_string()
-    };
-    io::stdout()
-        .write_all(text.as_bytes())
-        .context("writing the plan to the standard output")?;
+        text::text(&report)
+    })?;
     Ok(if report.fits {
         ExitCode::SUCCESS
     } else {

@@ -3,6 +3,8 @@
 use bytesize::ByteSize;
 use mixpool::engine::TickReport;
 
+use super::table::grouped;
+
 pub use mixpool::config::units::{bytes, count, duration, run_time, show_duration};
 
 /// A stream's id, which is one word; behind it its label, in quotes.
@@ -29,6 +31,12 @@ pub fn show_ns(ns: u64) -> String {
     let value = ns as f64 / unit;
     let decimals = usize::from(value < 9.95);
     format!("{value:.decimals$}{name}")
+}
+
+/// `1 core`, `2 000 cores`.
+pub fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count))
 }
 
 /// Quantiles of ticks' times in a sentence.

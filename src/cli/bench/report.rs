@@ -186,10 +186,7 @@ fn failures(report: &Report, late_ticks_allowed: u64) -> Vec<String> {
         (report.ledger_imbalances, "ledger imbalance"),
         (ledger.checksum_errors, "checksum error"),
     ]
-    .map(|(count, noun)| {
-        let plural = if count == 1 { "" } else { "s" };
-        (count, format!("{} {noun}{plural}", table::grouped(count)))
-    });
+    .map(|(count, noun)| (count, units::counted(count, noun)));
     let samples = [
         (ledger.dropped_late, "dropped late"),
         (ledger.dropped_full, "dropped full"),

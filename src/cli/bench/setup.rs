@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use mixpool::{audio::frame::frame_bytes, config::Sound, engine::Settings, queue::PoolPlan};
+use mixpool::{
+    config::Sound,
+    engine::{Settings, plan::PlanAudio},
+    queue::PoolPlan,
+};
 
 use super::Arguments;
 use crate::cli::{WrongUsage, common, units};
@@ -30,6 +34,9 @@ pub(super) struct Setup {
     pub(super) waveform: Sound,
     /// Samples per channel of a frame.
     pub(super) block_samples: usize,
+    /// One ring, and the audio there.
+    rings: PoolPlan,
+    audio: PlanAudio,
     pub(super) start: usize,
     pub(super) streams_limit: usize,
     /// For how long all streams of a step play.
@@ -48,6 +55,8 @@ impl Setup {
         let server = common::settings(&config)?;
         let mut setup = Self {
             block_samples: server.format.block_samples(server.ptime)?,
+            rings: PoolPlan::new(1, server.ring_bytes)?,
+            audio: PlanAudio::new(server.format, server.ptime)?,
             server,
             playout_delay: config.playout.playout_delay.of_first_frame(),
             waveform: config.synthetic.waveform,
@@ -69,10 +78,8 @@ impl Setup {
                 setup.start, setup.streams_limit
             )));
         }
-        let (held, waiting) = (
-            setup.held_by_ring(),
-            setup.behind_max() + setup.server.ptime,
-        );
+        let held = setup.audio.buffered(&setup.rings);
+        let waiting = setup.behind_max() + setup.server.ptime;
         if held < waiting {
             bail!(WrongUsage(format!(
                 "--ring-size: a ring of {} holds {} of frames, and {} wait in it in normal operation; \
@@ -128,23 +135,10 @@ impl Setup {
         self.playout_delay + self.server.ptime
     }
 
-    /// Frames that a ring holds.
-    fn frames_per_ring(&self) -> u64 {
-        let samples = self.block_samples * usize::from(self.server.format.channels());
-        PoolPlan::new(1, self.server.ring_bytes)
-            .map_or(0, |plan| plan.messages_per_ring(frame_bytes(samples)))
-    }
-
-    /// The audio that a ring holds.
-    fn held_by_ring(&self) -> Duration {
-        let samples = self.frames_per_ring() * self.block_samples as u64;
-        self.server.format.duration_of(samples)
-    }
-
     /// Ring space that a stream's frames of a step take: memory not touched before.
     pub(super) fn touched_bytes(&self) -> u64 {
         let frames = self.run_time().as_nanos() / self.server.ptime.as_nanos() + 2;
-        let held = self.frames_per_ring().max(1);
+        let held = self.rings.messages_per_ring(self.audio.frame_bytes());
         let record_bytes = (self.server.ring_bytes as u64).div_ceil(held);
         record_bytes * held.min(u64::try_from(frames).unwrap_or(u64::MAX))
     }

@@ -7,7 +7,7 @@ use crate::cli::{
     findings::Findings,
     plot::{Axis, BLACK, COLOURS, Line, Panel, Picture, Style},
     table::{Column, grouped, table},
-    units::{show_bytes, show_duration, show_ns, show_quantiles},
+    units::{counted, show_bytes, show_duration, show_ns, show_quantiles},
 };
 
 const STEPS: [Column<StepReport>; 11] = [
@@ -101,16 +101,10 @@ fn head(report: &BenchReport) -> String {
         show_duration(Duration::from_nanos(report.ptime_ns)),
         show_bytes(report.ring_bytes as u64),
         report.waveform,
-        counted(report.ingest_threads, "ingest thread"),
-        counted(report.cores, "core"),
+        counted(report.ingest_threads as u64, "ingest thread"),
+        counted(report.cores as u64, "core"),
         show_duration(Duration::from_nanos(report.step_duration_ns)),
     )
-}
-
-/// `1 core`, `2 cores`.
-fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }
 
 fn verdict(step: &StepReport) -> String {

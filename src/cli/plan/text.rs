@@ -1,14 +1,14 @@
 //! The plan as it is printed: tables, and sentences that say what to change.
 
-use std::{fmt, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use bytesize::ByteSize;
 use mixpool::engine::plan::{LimitReport, PlanReport};
 
-use crate::cli::table::{Column, table};
-
-/// A plan, to be printed.
-pub struct Text<'a>(pub &'a PlanReport);
+use crate::cli::{
+    table::{Column, table},
+    units::counted,
+};
 
 /// So much of what is limited, with its unit.
 fn amount(limit: &LimitReport, amount: u64) -> String {
@@ -41,69 +41,63 @@ const LIMITS: [Column<LimitReport>; 5] = [
     }),
 ];
 
-impl Text<'_> {
-    fn figures(&self) -> Vec<Figure> {
-        let plan = self.0;
-        let bytes = |name, bytes: u64| (name, human(bytes), format!("{bytes} bytes"));
-        let cost = |name, ns: Option<u64>| {
-            (
-                name,
-                ns.map_or("-".into(), |ns| format!("{:.1?}", Duration::from_nanos(ns))),
-                ns.map_or(String::new(), |ns| format!("{ns} ns")),
-            )
-        };
-        vec![
-            bytes("ring", plan.ring_bytes as u64),
-            bytes("resident, once full", plan.resident_bytes),
-            bytes("virtual: each ring twice", plan.virtual_bytes),
-            bytes("metadata", plan.metadata_bytes),
-            bytes("page tables", plan.page_table_bytes),
-            ("VMAs", plan.vmas.to_string(), String::new()),
-            ("descriptors", plan.descriptors.to_string(), String::new()),
-            (
-                "buffered",
-                format!("{:.2} s", plan.buffered_seconds),
-                format!("{} frames", plan.frames_per_ring),
-            ),
-            cost("start-up", plan.startup_ns),
-            cost("start-up with prefault", plan.prefault_startup_ns),
-        ]
-    }
+fn figures(plan: &PlanReport) -> Vec<Figure> {
+    let bytes = |name, bytes: u64| (name, human(bytes), format!("{bytes} bytes"));
+    let cost = |name, ns: Option<u64>| {
+        (
+            name,
+            ns.map_or("-".into(), |ns| format!("{:.1?}", Duration::from_nanos(ns))),
+            ns.map_or(String::new(), |ns| format!("{ns} ns")),
+        )
+    };
+    vec![
+        bytes("ring", plan.ring_bytes as u64),
+        bytes("resident, once full", plan.resident_bytes),
+        bytes("virtual: each ring twice", plan.virtual_bytes),
+        bytes("metadata", plan.metadata_bytes),
+        bytes("page tables", plan.page_table_bytes),
+        ("VMAs", plan.vmas.to_string(), String::new()),
+        ("descriptors", plan.descriptors.to_string(), String::new()),
+        (
+            "buffered",
+            format!("{:.2} s", plan.buffered_seconds),
+            format!("{} frames", plan.frames_per_ring),
+        ),
+        cost("start-up", plan.startup_ns),
+        cost("start-up with prefault", plan.prefault_startup_ns),
+    ]
 }
 
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} streams of {} Hz, {} channel{}, {:?} a frame: each has a ring of {}.\n",
-            self.0.streams,
-            self.0.rate_hz,
-            self.0.channels,
-            if self.0.channels == 1 { "" } else { "s" },
-            Duration::from_nanos(self.0.ptime_ns),
-            human(self.0.ring_bytes as u64),
-        )?;
-        writeln!(f, "{}", table(&FIGURES, &self.figures()))?;
-        writeln!(f, "{}", table(&LIMITS, &self.0.limits))?;
-        for note in &self.0.notes {
-            writeln!(f, "{note}")?;
-        }
-        if self.0.fits {
-            return writeln!(f, "It fits this host.");
-        }
-        writeln!(f, "It does not fit this host:")?;
-        for limit in self.0.limits.iter().filter(|limit| !limit.ok) {
-            let short = amount(limit, limit.needed - limit.found.unwrap_or(limit.needed));
-            let LimitReport {
-                name,
-                set_by,
-                remedy,
-                ..
-            } = limit;
-            writeln!(f, "- {name}: {set_by} is {short} too low; {remedy}")?;
-        }
-        Ok(())
+/// The plan as it is printed.
+pub fn text(plan: &PlanReport) -> String {
+    let mut text = format!(
+        "{} streams of {} Hz, {}, {:?} a frame: each has a ring of {}.\n\n{}\n{}\n",
+        plan.streams,
+        plan.rate_hz,
+        counted(plan.channels.into(), "channel"),
+        Duration::from_nanos(plan.ptime_ns),
+        human(plan.ring_bytes as u64),
+        table(&FIGURES, &figures(plan)),
+        table(&LIMITS, &plan.limits),
+    );
+    for note in &plan.notes {
+        let _ = writeln!(text, "{note}");
     }
+    if plan.fits {
+        return text + "It fits this host.";
+    }
+    text += "It does not fit this host:";
+    for limit in plan.limits.iter().filter(|limit| !limit.ok) {
+        let short = amount(limit, limit.needed - limit.found.unwrap_or(limit.needed));
+        let LimitReport {
+            name,
+            set_by,
+            remedy,
+            ..
+        } = limit;
+        let _ = write!(text, "\n- {name}: {set_by} is {short} too low; {remedy}");
+    }
+    text
 }
 
 fn human(bytes: u64) -> String {
