@@ -1,12 +1,18 @@
 //! The operating system: its errors in words, each with what was tried, its reason and, where its number has
-//! one, a remedy; and its monotonic clock.
+//! one, a remedy; its monotonic clock; and what it says of this process.
 
-use std::{fmt, io, time::Duration};
+use std::{
+    env, fmt, io,
+    time::{Duration, SystemTime},
+};
 
 use nix::{
     errno::Errno,
+    sys::utsname::uname,
     time::{ClockId, clock_gettime},
 };
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The monotonic clock in nanoseconds, without entering the kernel on any usual machine.
 ///
@@ -15,6 +21,36 @@ use nix::{
 pub fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
     Duration::from(now).as_nanos() as u64
+}
+
+/// Where figures come from: beside those of each JSON that the server and the commands write.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Provenance {
+    /// Of mixpool.
+    pub version: &'static str,
+    /// The command line of the process.
+    pub command: String,
+    /// The host's name.
+    pub host: String,
+    /// When the figures were written.
+    #[schema(example = "2026-11-28T16:00:00Z")]
+    pub utc: String,
+}
+
+impl Provenance {
+    /// Of this process, now.
+    pub fn now() -> Self {
+        let arguments: Vec<_> = env::args_os()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect();
+        let host = uname().map(|host| host.nodename().to_string_lossy().into_owned());
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            command: arguments.join(" "),
+            host: host.unwrap_or_default(),
+            utc: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        }
+    }
 }
 
 /// Puts what was tried before the kernel's reason: `bind: Address already in use (os error 98); ...`.

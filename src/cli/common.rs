@@ -14,7 +14,9 @@ use mixpool::{
 };
 
 use super::{
-    WrongUsage, report,
+    WrongUsage,
+    findings::Stamped,
+    report,
     results::{self, Named, ResultFile},
 };
 
@@ -60,7 +62,7 @@ pub fn conclude(
     report: &Report,
     file: Option<ResultFile<'_>>,
 ) -> Result<ExitCode> {
-    let json = serde_json::to_string_pretty(report)?;
+    let json = serde_json::to_string_pretty(&Stamped::new(report))?;
     let written = file.map_or(Ok(()), |file| file.write(format!("{json}\n").as_bytes()));
     let text = if output.json {
         json

@@ -1,9 +1,9 @@
 //! Results of `drops` and `bench`: text or JSON on the standard output, and a picture.
 
-use std::{env, path::PathBuf, time::SystemTime};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use nix::sys::utsname::uname;
+use mixpool::os::Provenance;
 use serde::Serialize;
 
 use super::{
@@ -34,10 +34,8 @@ pub trait Findings: Serialize {
 /// Results, and where they come from.
 #[derive(Serialize)]
 pub struct Stamped<'a, F> {
-    version: &'static str,
-    command: String,
-    host: String,
-    utc: String,
+    #[serde(flatten)]
+    provenance: Provenance,
     #[serde(flatten)]
     findings: &'a F,
 }
@@ -45,15 +43,8 @@ pub struct Stamped<'a, F> {
 impl<'a, F> Stamped<'a, F> {
     /// Of this process, now.
     pub fn new(findings: &'a F) -> Self {
-        let arguments: Vec<_> = env::args_os()
-            .map(|argument| argument.to_string_lossy().into_owned())
-            .collect();
-        let host = uname().map(|host| host.nodename().to_string_lossy().into_owned());
         Self {
-            version: env!("CARGO_PKG_VERSION"),
-            command: arguments.join(" "),
-            host: host.unwrap_or_default(),
-            utc: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            provenance: Provenance::now(),
             findings,
         }
     }

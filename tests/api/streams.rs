@@ -119,6 +119,9 @@ fn the_plan_is_that_of_the_command_and_the_config_is_told() {
     assert_eq!(told, planned);
     let status = desk.client.get("/api/v1/status").ok(200);
     assert_eq!(told["resident_bytes"], status["pool"]["resident_bytes"]);
+    for key in ["version", "command", "host", "utc"] {
+        assert!(status[key].is_string(), "{key}");
+    }
     // This one was started without a config.
     assert_eq!(
         desk.client.get("/api/v1/config").ok(200),

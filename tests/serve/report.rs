@@ -1,8 +1,25 @@
 //! A short run, and its report: every promised key, ids, the equation, and the same as text.
 
-use crate::face::{self, mixpool, number, report, stdout, text};
+use serde_json::Value;
+
+use crate::face::{self, fixture, mixpool, number, report, stdout, text};
 
 const RUN: [&str; 5] = ["serve", "--synthetic", "3", "--duration", "400ms"];
+
+fn says_where_it_comes_from(report: &Value, command: &str) {
+    for key in ["version", "command", "host", "utc"] {
+        assert!(report[key].is_string(), "{key} in the report of {command}");
+    }
+    let said = report["command"].as_str().unwrap();
+    assert!(said.contains(&format!("mixpool {command} ")), "{said}");
+}
+
+#[test]
+fn a_replay_says_where_its_report_comes_from() {
+    let file = fixture("tone-440-8000-mono-s16.wav");
+    let report = report(0, &["replay", "--speed", "max", text(&file)]);
+    says_where_it_comes_from(&report, "replay");
+}
 
 #[test]
 fn the_report_has_every_key_by_its_name() {
@@ -17,6 +34,7 @@ fn the_report_has_every_key_by_its_name() {
     ] {
         assert!(report[key].is_u64(), "{key} in {report}");
     }
+    says_where_it_comes_from(&report, "serve");
     for durations in ["tick_lateness", "tick_time"] {
         for key in ["p50_ns", "p99_ns", "p99_9_ns", "max_ns"] {
             assert!(

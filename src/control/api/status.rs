@@ -11,6 +11,7 @@ use crate::{
     control::state::State,
     engine::{Clock, ListenerReport, TickReport, finite},
     ledger::Entry,
+    os::Provenance,
     queue::{PoolPlan, PoolStats},
 };
 
@@ -21,8 +22,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 /// How the server is.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusBody {
-    /// Of the server.
-    version: &'static str,
+    #[serde(flatten)]
+    provenance: Provenance,
     uptime_s: f64,
     rate_hz: u32,
     channels: u16,
@@ -122,7 +123,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
     let plan = PoolPlan::new(settings.streams_max, settings.ring_bytes)
         .expect("the pool was built by this plan");
     Json(StatusBody {
-        version: env!("CARGO_PKG_VERSION"),
+        provenance: Provenance::now(),
         uptime_s: state.handle.uptime().as_secs_f64(),
         rate_hz: settings.format.rate_hz(),
         channels: settings.format.channels(),
