@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::sampler::Snapshot;
 use crate::{
-    engine::{Admitted, Handle, Health, HealthChange, RecordingTotals, StreamFigures},
+    engine::{Admitted, Handle, HealthChange, RecordingTotals},
     ledger::{Entry, Network, SourceKind},
 };
 
@@ -179,8 +179,8 @@ pub(super) struct Watcher {
     dropped: BTreeSet<u64>,
     /// Running streams with their burst in the log.
     bursts: BTreeSet<u64>,
-    /// Of streams that run.
-    health: BTreeMap<u64, Health>,
+    /// The latest change of a stream's health.
+    health: u64,
     overload: Overload,
     /// The totals of recordings when they were looked at one by one.
     recorded: RecordingTotals,
@@ -196,7 +196,7 @@ impl Watcher {
             started: 0,
             dropped: BTreeSet::new(),
             bursts: BTreeSet::new(),
-            health: BTreeMap::new(),
+            health: 0,
             overload: Overload::default(),
             recorded: RecordingTotals::default(),
             failed: BTreeSet::new(),
@@ -237,8 +237,8 @@ impl Watcher {
         for figures in &snapshot.streams {
             self.look_at_drops(&figures.admitted, &figures.ledger, snapshot.at);
             self.look_at_burst(&figures.admitted, snapshot.at, handle);
-            self.look_at_health(figures, snapshot.at);
         }
+        self.look_at_health(handle);
         for (number, admitted) in &ended {
             // Some of it may have been lost since the last look, or all that was.
             let ledger = admitted.account().read();
@@ -246,7 +246,6 @@ impl Watcher {
             self.dropped.remove(number);
             self.look_at_burst(admitted, snapshot.at, handle);
             self.bursts.remove(number);
-            self.health.remove(number);
             let detail = format!(
                 "{} samples mixed, {} lost, {} dropped, {} discarded",
                 ledger.mixed,
@@ -272,17 +271,16 @@ impl Watcher {
         }
     }
 
-    fn look_at_health(&mut self, figures: &StreamFigures, at: Duration) {
-        let health = self.health.entry(figures.admitted.number()).or_default();
-        let changes = health.look(at, &figures.ledger, figures.last_packet_age());
-        for (change, detail) in changes.into_iter().flatten() {
-            let what = match change {
+    fn look_at_health(&mut self, handle: &Handle) {
+        for event in handle.health_events(self.health) {
+            self.health = event.number;
+            let what = match event.change {
                 HealthChange::Losing => What::StreamLosing,
                 HealthChange::Recovered => What::StreamRecovered,
                 HealthChange::Stalled => What::StreamStalled,
                 HealthChange::Resumed => What::StreamResumed,
             };
-            self.note_of(&figures.admitted, at, what, detail);
+            self.note_of(&event.stream, event.at, what, event.detail);
         }
     }
 

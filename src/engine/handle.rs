@@ -4,15 +4,15 @@
 //! atomics.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use tokio::sync::watch;
 
 use super::{
-    Admitted, Busy, Clock, Settings, Status, Stop, admitted::Asked, mixer_stats::MixerStats,
-    recordings::Recordings, streams::Streams,
+    Admitted, Busy, Clock, Settings, Status, Stop, admitted::Asked, health::HealthWatch,
+    mixer_stats::MixerStats, recordings::Recordings, streams::Streams,
 };
 use crate::{
     audio::{Gain, MixClock},
@@ -51,6 +51,7 @@ pub(super) struct Shared {
     pub(super) listeners: Vec<Arc<Listener>>,
     /// Their settings.
     pub(super) tuning: watch::Sender<Tuning>,
+    pub(super) health: Mutex<HealthWatch>,
 }
 
 impl Shared {
@@ -58,6 +59,10 @@ impl Shared {
     pub(super) fn status(&self) -> Status {
         self.mixer_stats
             .status(self.streams.register.lock().total())
+    }
+
+    pub(super) fn health(&self) -> MutexGuard<'_, HealthWatch> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From tick to tick.

@@ -1,12 +1,23 @@
-//! The health of one stream: whether it loses audio, and whether its packets come. Passive: figures and time
-//! are arguments.
+//! The health of streams: whether they lose audio, and whether their packets come. It is watched here alone, for
+//! the log and for the API's events. Passive: figures and time are arguments.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
+use super::{Admitted, Handle, StreamFigures};
 use crate::ledger::{Entry, rate};
 
 /// A stream is stalled after so long a silence.
 pub const STALL: Duration = Duration::from_secs(2);
+
+/// From look to look at all streams, at least.
+const LOOK_PERIOD: Duration = Duration::from_millis(90);
+
+/// Changes that are kept for readers that are late.
+const CHANGES_MAX: usize = 4096;
 
 /// From figure to figure of a window, and by how much less it may be: looks are not on time.
 const STEP: Duration = Duration::from_secs(1);
@@ -40,9 +51,76 @@ pub fn silence(ledger: &Entry, last_packet_age: Option<Duration>) -> Duration {
     }
 }
 
+/// A change of the health of a stream that ran then.
+#[derive(Debug, Clone)]
+pub struct HealthEvent {
+    /// How many there were with it.
+    pub number: u64,
+    /// Since the start of the server.
+    pub at: Duration,
+    /// The stream.
+    pub stream: Arc<Admitted>,
+    /// The change.
+    pub change: HealthChange,
+    /// Figures, for people.
+    pub detail: String,
+}
+
+/// The health of all streams that run.
+#[derive(Debug, Default)]
+pub(super) struct HealthWatch {
+    streams: BTreeMap<u64, Health>,
+    looked_at: Option<Duration>,
+    changes: VecDeque<HealthEvent>,
+    count: u64,
+}
+
+impl HealthWatch {
+    fn look(&mut self, running: &[Arc<Admitted>], at: Duration) {
+        if self
+            .looked_at
+            .is_some_and(|before| at < before + LOOK_PERIOD)
+        {
+            return;
+        }
+        self.looked_at = Some(at);
+        let mut known = std::mem::take(&mut self.streams);
+        for stream in running {
+            let figures = StreamFigures::read(stream);
+            let mut health = known.remove(&stream.number()).unwrap_or_default();
+            let changes = health.look(at, &figures.ledger, figures.last_packet_age());
+            for (change, detail) in changes.into_iter().flatten() {
+                self.count += 1;
+                self.changes.push_back(HealthEvent {
+                    number: self.count,
+                    at,
+                    stream: Arc::clone(stream),
+                    change,
+                    detail,
+                });
+            }
+            self.streams.insert(stream.number(), health);
+        }
+        let over = self.changes.len().saturating_sub(CHANGES_MAX);
+        self.changes.drain(..over);
+    }
+}
+
+impl Handle {
+    /// Changes of streams' health after the `seen`th, the latest 4096: any caller, ten times a second or once, has
+    /// all streams looked at. Takes mutexes, and allocates.
+    pub fn health_events(&self, seen: u64) -> Vec<HealthEvent> {
+        let running = self.running();
+        let mut watch = self.shared().health();
+        watch.look(&running, self.uptime());
+        let news = watch.changes.iter().filter(|event| event.number > seen);
+        news.cloned().collect()
+    }
+}
+
 /// The figures of a stream's last seconds. Takes less than 400 bytes.
 #[derive(Debug, Default)]
-pub struct Health {
+struct Health {
     /// Missing and sent samples, one second apart, the latest last. No more than a window and one.
     seconds: VecDeque<(u64, u64)>,
     /// When the latest of them was taken.
@@ -55,7 +133,7 @@ pub struct Health {
 
 impl Health {
     /// Looks at the figures of now, ten times a second or once. Returns each change with its text.
-    pub fn look(
+    fn look(
         &mut self,
         at: Duration,
         ledger: &Entry,
@@ -133,6 +211,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ledger::Account, os::now_ns};
 
     /// Looks every 100 ms for some seconds, in each of which so many samples are offered and lost.
     fn pass(
@@ -224,5 +303,26 @@ mod tests {
                 (HealthChange::Resumed, "packets come again".to_owned())
             ]
         );
+    }
+
+    #[test]
+    fn looks_of_many_readers_find_a_change_once() {
+        let account = Arc::new(Account::with_network("a", 0));
+        let network = account.network().unwrap();
+        network.set_last_packet(now_ns().saturating_sub(5_000_000_000).max(1));
+        let running = [Arc::new(Admitted::for_test(Arc::clone(&account), 0))];
+        let mut watch = HealthWatch::default();
+        for at_ms in [0, 10, 20] {
+            watch.look(&running, Duration::from_millis(at_ms));
+        }
+        assert!(watch.changes.is_empty(), "one look is no two");
+        for at_ms in [100, 110, 200, 1_200] {
+            watch.look(&running, Duration::from_millis(at_ms));
+        }
+        let changes: Vec<_> = watch.changes.iter().map(|event| event.change).collect();
+        assert_eq!(changes, [HealthChange::Stalled]);
+        assert_eq!(watch.changes[0].at, Duration::from_millis(100));
+        watch.look(&[], Duration::from_secs(2));
+        assert!(watch.streams.is_empty());
     }
 }

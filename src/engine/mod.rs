@@ -32,11 +32,13 @@ mod sources;
 mod stop;
 mod streams;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
-pub(crate) use self::report::finite;
 pub use self::{
     admitted::Admitted,
     commands::Busy,
@@ -44,7 +46,7 @@ pub use self::{
     error::EngineError,
     folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::{Change, Handle, Switch},
-    health::{Health, HealthChange, STALL, silence},
+    health::{HealthChange, HealthEvent},
     histogram::TickCounts,
     mixer_stats::Status,
     reading::{open_to_read, read_text},
@@ -62,6 +64,10 @@ pub use self::{
 use self::{
     commands::Commands, handle::Shared, mixer_stats::MixerStats, mixing::Spawned,
     recordings::Recordings, sinks::Sinks, streams::Streams,
+};
+pub(crate) use self::{
+    health::{STALL, silence},
+    report::finite,
 };
 use crate::{
     audio::Gain,
@@ -282,6 +288,7 @@ impl Engine {
             listeners,
             tuning: watch::Sender::new(settings.tuning.clone()),
             settings,
+            health: Mutex::default(),
         };
         Ok(Running::new(
             Handle::new(Arc::new(shared)),

@@ -150,7 +150,8 @@ impl HugePagesReport {
     }
 }
 
-/// One limit of the host beside what is needed of it.
+/// One limit of the host beside what is needed of it: the queue's [`LimitCheck`] again, as that crate has neither
+/// serde nor a schema, and a remote derive would list the same fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LimitReport {
     /// The limited resource, with its unit last.

@@ -1,12 +1,8 @@
 //! The streams that begin and end, that lose audio or stall, as lines of the log.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use mixpool::{
-    engine::{Admitted, Handle, Health, HealthChange},
-    ledger::Network,
-    os::now_ns,
-};
+use mixpool::engine::{Admitted, Handle, HealthChange};
 
 use crate::cli::units::show_stream;
 
@@ -19,8 +15,8 @@ const LINES_MAX: usize = 20;
 pub(super) struct StreamLog {
     started: u64,
     ended: u64,
-    /// Of streams that run.
-    health: BTreeMap<u64, Health>,
+    /// The latest change of a stream's health.
+    health: u64,
 }
 
 impl StreamLog {
@@ -29,7 +25,7 @@ impl StreamLog {
         Self {
             started: known as u64,
             ended: 0,
-            health: BTreeMap::new(),
+            health: 0,
         }
     }
 
@@ -61,36 +57,22 @@ impl StreamLog {
         }
         rest(news, "ended");
         (self.started, self.ended) = (started, ended);
-        self.look_at_health(&running, handle.uptime());
+        self.look_at_health(handle);
     }
 
-    fn look_at_health(&mut self, running: &[Arc<Admitted>], at: Duration) {
-        let mut known = std::mem::take(&mut self.health);
-        let mut changes = 0;
-        for stream in running {
-            let mut health = known.remove(&stream.number()).unwrap_or_default();
-            let account = stream.account();
-            let network = account.network().map(Network::figures);
-            let age = network.and_then(|network| network.at(now_ns()).last_packet_age);
-            for (change, detail) in health.look(at, &account.read(), age).into_iter().flatten() {
-                changes += 1;
-                if changes <= LINES_MAX {
-                    log_health(stream, change, &detail);
-                }
+    fn look_at_health(&mut self, handle: &Handle) {
+        let events = handle.health_events(self.health);
+        for event in events.iter().take(LINES_MAX) {
+            let (stream, detail) = (name(&event.stream), &event.detail);
+            match event.change {
+                HealthChange::Losing => tracing::warn!(%stream, "loses audio: {detail}"),
+                HealthChange::Recovered => tracing::info!(%stream, "recovered: {detail}"),
+                HealthChange::Stalled => tracing::warn!(%stream, "stalled: {detail}"),
+                HealthChange::Resumed => tracing::info!(%stream, "resumed: {detail}"),
             }
-            self.health.insert(stream.number(), health);
         }
-        rest(changes, "lose audio, stall or recover");
-    }
-}
-
-fn log_health(stream: &Admitted, change: HealthChange, detail: &str) {
-    let stream = name(stream);
-    match change {
-        HealthChange::Losing => tracing::warn!(%stream, "loses audio: {detail}"),
-        HealthChange::Recovered => tracing::info!(%stream, "recovered: {detail}"),
-        HealthChange::Stalled => tracing::warn!(%stream, "stalled: {detail}"),
-        HealthChange::Resumed => tracing::info!(%stream, "resumed: {detail}"),
+        rest(events.len(), "lose audio, stall or recover");
+        self.health = events.last().map_or(self.health, |event| event.number);
     }
 }
 
