@@ -56,7 +56,12 @@ impl MixClock {
         tick * self.block_samples as u64
     }
 
-    /// The length of so many samples per channel.
+    /// Samples per channel that a source of this rate has in a block, rounded down.
+    pub(crate) fn block_at(&self, rate_hz: u32) -> u64 {
+        u64::from(rate_hz) * self.block_samples as u64 / u64::from(self.format.rate_hz())
+    }
+
+    /// The samples per channel that last as long.
     pub fn samples_of(&self, time: Duration) -> u64 {
         let samples = time.as_nanos() * self.block_samples as u128 / u128::from(self.period_ns);
         u64::try_from(samples).unwrap_or(u64::MAX)

@@ -10,7 +10,7 @@ use super::{
 /// One body.
 #[derive(Debug)]
 pub(super) struct Body {
-    raw: Raw,
+    pub(super) raw: Raw,
     id: String,
     cut: Cut,
     done: Option<Done>,
@@ -33,21 +33,13 @@ impl Body {
         context.must_be_free(&self.id)
     }
 
-    /// Bytes in, as any sender of bare samples sends them.
-    pub(super) fn raw(&mut self) -> &mut Raw {
-        &mut self.raw
-    }
-
-    pub(super) fn as_raw(&self) -> &Raw {
-        &self.raw
-    }
-
     /// The connection is over: completes `done`, and returns the input that still has to play.
     pub(super) fn end(mut self, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
         let by_peer = matches!(reason, EndReason::HungUp);
         let cut = by_peer && self.cut.is_set();
         if cut {
             self.raw
+                .caller
                 .note("connection lost: the body was cut off", context);
         }
         let (how, why) = self.raw.unfinished();

@@ -11,8 +11,6 @@ use crate::{
     audio::{ConvertError, codec::Encoding},
     ledger::{Malformed, Packet},
     output::participants::return_encoder::{Form, Mix, Reply, ReturnEncoder, ReturnFormat},
-    queue::LeaseId,
-    stream::Stream,
     wire::audiosocket::{HEADER_BYTES, Message, may_begin, parse, uuid_text},
 };
 
@@ -36,7 +34,7 @@ pub(super) struct Call {
     plain_hz: Option<u32>,
     /// The message that has not come whole yet.
     partial: Vec<u8>,
-    caller: Caller,
+    pub(super) caller: Caller,
     encoder: ReturnEncoder,
     samples: Vec<i16>,
     rate_changes: u32,
@@ -53,7 +51,7 @@ impl Call {
         Self {
             plain_hz,
             partial: Vec::new(),
-            caller: Caller::new(),
+            caller: Caller::default(),
             encoder: ReturnEncoder::new(return_format(plain_hz, PLAIN_HZ)),
             samples: Vec::new(),
             rate_changes: 0,
@@ -72,7 +70,7 @@ impl Call {
     ) -> Result<(), EndReason> {
         let mut partial = std::mem::take(&mut self.partial);
         let first = partial.first().or(bytes.first());
-        if !self.is_known() && first.is_some_and(|&byte| !may_begin(byte)) {
+        if !self.caller.is_known() && first.is_some_and(|&byte| !may_begin(byte)) {
             let why = "an AudioSocket connection that does not begin with a UUID";
             return Err(context.unfit(Malformed::Kind, why));
         }
@@ -115,7 +113,7 @@ impl Call {
         reply: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), EndReason> {
         match message {
-            Message::Uuid(uuid) if !self.is_known() => {
+            Message::Uuid(uuid) if !self.caller.is_known() => {
                 let request = OpenRequest {
                     id: uuid_text(uuid),
                     label: None,
@@ -126,7 +124,7 @@ impl Call {
                 self.caller.open(request, context)?;
             }
             Message::Hangup => {
-                self.note("hangup", context);
+                self.caller.note("hangup", context);
                 return Err(EndReason::HungUp);
             }
             Message::Uuid(_) => {
@@ -136,14 +134,13 @@ impl Call {
             Message::Dtmf(key) => {
                 self.caller.receive(context);
                 self.caller.count(Packet::TelephoneEvent);
-                self.note(
-                    &format!("dtmf {}", char::from(key).escape_default()),
-                    context,
-                );
+                let key = char::from(key).escape_default();
+                self.caller.note(&format!("dtmf {key}"), context);
             }
             Message::Error(code) => {
                 let shown = &code[..code.len().min(16)];
-                self.note(&format!("error {shown:02x?} of the peer"), context);
+                self.caller
+                    .note(&format!("error {shown:02x?} of the peer"), context);
             }
             Message::Unknown(_) => {
                 self.caller.receive(context);
@@ -153,7 +150,7 @@ impl Call {
                 self.caller.receive(context);
                 self.take_audio(rate_hz, payload, context)?;
                 self.announced = true;
-                if !self.greeted && self.output().is_some() {
+                if !self.greeted && self.caller.output().is_some() {
                     self.greet(context, reply);
                 }
             }
@@ -194,13 +191,12 @@ impl Call {
     /// The first frame back: silence, before there is a mix, at the rate that the peer has.
     fn greet(&mut self, context: &Context<'_>, reply: &mut dyn FnMut(&[u8]) -> bool) {
         let return_format = self.encoder.return_format();
-        let block = u64::from(return_format.rate_hz) * context.clock.block_samples as u64;
-        let samples = block / u64::from(context.clock.format.rate_hz());
+        let samples = context.clock.block_at(return_format.rate_hz);
         let mut message = Vec::new();
         return_format.write(&vec![0; samples as usize], &mut message);
         self.greeted = true;
         let sent = reply(&message);
-        self.count_output(!sent);
+        self.caller.count_output(!sent);
     }
 
     /// The reply for a frame of the mix.
@@ -219,38 +215,9 @@ impl Call {
         Ok(message.map_or(Reply::Lost, Reply::Message))
     }
 
-    /// Its stream, while it has one.
-    pub(super) fn stream(&self) -> Option<&Stream> {
-        self.caller.stream()
-    }
-
-    /// A frame went back, or was lost.
-    pub(super) fn count_output(&self, dropped: bool) {
-        self.caller.count_output(dropped);
-    }
-
-    /// Notes an event of the call, if it is one.
-    pub(super) fn note(&mut self, what: &str, context: &Context<'_>) {
-        self.caller.note(what, context);
-    }
-
-    /// Whether it identified itself.
-    pub(super) fn is_known(&self) -> bool {
-        self.caller.is_known()
-    }
-
-    /// The ring in which its mix-minus comes.
-    pub(super) fn output(&self) -> Option<LeaseId> {
-        self.caller.output()
-    }
-
-    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        self.caller.before_tick(tick, now_ns);
-    }
-
     /// The connection is over: returns the input that still has to play. If the peer ended it, half a message is
     /// counted.
-    pub(super) fn end(self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
+    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
         if by_peer && !self.partial.is_empty() {
             self.caller.count(Packet::Malformed);
             context.malformed(Malformed::TooShort, &"a connection that ends in a message");

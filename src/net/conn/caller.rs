@@ -8,6 +8,7 @@ use super::{
     input::{LiveInput, PacedInput, StreamInput},
 };
 use crate::{
+    audio::{ConvertError, Encoding, MixClock},
     ledger::{Malformed, Network, Packet},
     queue::LeaseId,
     stream::Stream,
@@ -16,8 +17,11 @@ use crate::{
 /// Events of a connection that the log has one by one.
 const EVENTS_TOLD: u32 = 64;
 
+/// Blocks of the mix that are read at once of a sender that may be faster than they play.
+const BLOCKS_READ: usize = 8;
+
 /// One connection's caller.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Caller {
     stage: Stage,
     output: Option<LeaseId>,
@@ -25,9 +29,10 @@ pub(super) struct Caller {
     events: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Stage {
     /// It has not identified itself.
+    #[default]
     Unknown,
     /// It was admitted, and no audio has come.
     Silent(Stream),
@@ -45,15 +50,15 @@ pub(super) struct Sound {
     pub(super) paced: bool,
 }
 
-impl Caller {
-    pub(super) fn new() -> Self {
-        Self {
-            stage: Stage::Unknown,
-            output: None,
-            events: 0,
-        }
+impl Sound {
+    /// Most bytes of it to read at once: a few blocks of the mix, and at least that many samples.
+    pub(super) fn read_budget(self, encoding: Encoding, clock: &MixClock) -> usize {
+        let block = clock.block_at(self.rate_hz).max(1) as usize;
+        BLOCKS_READ * block * usize::from(self.channels) * encoding.bytes_per_sample()
     }
+}
 
+impl Caller {
     /// Has it admitted as this. It must be unknown.
     pub(super) fn open(
         &mut self,
@@ -190,9 +195,9 @@ impl Caller {
         }
     }
 
-    /// The connection is over: returns the input that still has to play.
-    pub(super) fn end(self, context: &Context<'_>) -> Option<StreamInput> {
-        match self.stage {
+    /// Nothing more will come: returns the input that still has to play.
+    pub(super) fn end(&mut self, context: &Context<'_>) -> Option<StreamInput> {
+        match std::mem::replace(&mut self.stage, Stage::Gone) {
             Stage::Playing(mut input) => {
                 input.end(context.now_ns);
                 Some(input)
@@ -220,6 +225,6 @@ fn begin(stream: Stream, sound: Sound, context: &Context<'_>) -> Result<StreamIn
 }
 
 /// Audio that cannot be converted to the mix's format.
-fn impossible(error: crate::audio::ConvertError) -> EndReason {
+fn impossible(error: ConvertError) -> EndReason {
     EndReason::Malformed(Malformed::Header, error.to_string())
 }

@@ -71,7 +71,7 @@ pub struct ConnSettings {
     /// How the streams are played. Of those that are read no faster than they play, it is the delay of
     /// their first samples; the latency cap is not theirs.
     pub playout: PlayoutSettings,
-    /// Of each stream that names none; the server's own if none is given.
+    /// The gain of each stream that names none; the server's own if none is given.
     pub gain: Option<Gain>,
     /// The name under which sockets that are handed over are counted (`http 127.0.0.1:8080`), if any may
     /// be: see [`ConnSockets::handoff`].
@@ -100,7 +100,7 @@ pub enum Listen {
     Unix {
         /// Its file, which is made, and removed at the end.
         path: PathBuf,
-        /// As of TCP.
+        /// As [`Listen::Tcp`]'s.
         drop: bool,
     },
 }
@@ -124,7 +124,7 @@ impl Listen {
         .map_err(during(format!("cannot listen on {self}")))
     }
 
-    /// The same, at the address that was bound.
+    /// This listener, at the address that was bound.
     fn at(&self, bound: Option<SocketAddr>) -> Self {
         let mut listen = self.clone();
         if let (Self::AudioSocket { address, .. } | Self::Tcp { address, .. }, Some(bound)) =

@@ -8,15 +8,15 @@
 //! socket and no clock. Its bytes may be cut anywhere.
 
 use super::{
-    context::{Context, EndReason, OpenRequest, Opened},
+    caller::{Caller, Sound},
+    context::{Context, EndReason, OpenRequest},
     decoder::Decoder,
     handoff::Taken,
-    input::{LiveInput, PacedInput, StreamInput},
+    input::StreamInput,
 };
 use crate::{
     audio::{Gain, codec::Encoding},
     ledger::{Malformed, Packet, SourceKind},
-    stream::Stream,
     wire::{
         content_type::ContentType,
         hello::{self, Hello, HelloError, Parsed},
@@ -27,9 +27,6 @@ use crate::{
 
 /// Bytes that are read at once before it is known what they are.
 const OPENING_BYTES: usize = hello::LINE_BYTES_MAX;
-
-/// Blocks of the mix that are read at once.
-const BLOCKS_READ: usize = 8;
 
 const UNSAID: &str = "this is no WAV, and it is not said what it is: \
      say so by the content type, audio/L16;rate=8000;channels=1, for example";
@@ -48,6 +45,7 @@ pub(super) struct Raw {
     from: Option<String>,
     hello: Hello,
     stage: Stage,
+    pub(super) caller: Caller,
     /// The bytes taken, once its stream input is gone.
     taken: Option<Taken>,
 }
@@ -76,8 +74,7 @@ enum Stage {
 #[derive(Debug)]
 struct Samples {
     encoding: Encoding,
-    channels: usize,
-    rate_hz: u32,
+    sound: Sound,
     /// Samples that were taken, of all channels.
     count: u64,
     /// Bytes of samples that are still to come; none if they go on to the end.
@@ -85,7 +82,6 @@ struct Samples {
     decoder: Decoder,
     /// Most bytes to be read at once.
     read_budget: usize,
-    input: StreamInput,
 }
 
 impl Stage {
@@ -103,6 +99,7 @@ impl Raw {
             from: None,
             hello: Hello::default(),
             stage: Stage::Line(Vec::new()),
+            caller: Caller::default(),
             taken: None,
         }
     }
@@ -140,7 +137,7 @@ impl Raw {
     /// How many bytes to read now, at most; none while its ring is full.
     pub(super) fn read_budget(&self) -> usize {
         match &self.stage {
-            Stage::Samples(samples) if !samples.input.has_room() => 0,
+            Stage::Samples(_) if !self.caller.has_room() => 0,
             Stage::Samples(samples) => samples.read_budget,
             Stage::Rest => usize::MAX,
             _ => OPENING_BYTES,
@@ -220,7 +217,7 @@ impl Raw {
                     }
                 },
                 Stage::Samples(samples) => {
-                    if samples.push(bytes, context.now_ns) {
+                    if samples.push(bytes, &mut self.caller, context)? {
                         return Ok(None);
                     }
                     return Ok(self.take_input(Stage::Rest, true, context));
@@ -251,61 +248,37 @@ impl Raw {
             gain: self.hello.gain,
             listens: false,
         };
-        let Opened { stream, .. } = context.open(request)?;
-        let Layout {
-            encoding,
-            channels,
-            rate_hz,
-            data_bytes,
-        } = layout;
-        let clock = *context.clock;
-        let input = if self.drops {
-            LiveInput::new(stream, context.settings.playout, rate_hz, channels, clock)
-                .map(|live| StreamInput::Live(Box::new(live)))
-        } else {
-            PacedInput::new(stream, context.paced_delay(), rate_hz, channels, clock)
-                .map(|paced| StreamInput::Paced(Box::new(paced)))
+        self.caller.open(request, context)?;
+        let sound = Sound {
+            rate_hz: layout.rate_hz,
+            channels: layout.channels,
+            paced: !self.drops,
         };
-        let input =
-            input.map_err(|error| EndReason::Malformed(Malformed::Header, error.to_string()))?;
-        let bytes_each = usize::from(channels) * encoding.bytes_per_sample();
-        let block = u64::from(rate_hz) * clock.block_samples as u64 / u64::from(bus.rate_hz());
+        self.caller.input(sound, context)?;
         Ok(Stage::Samples(Box::new(Samples {
-            encoding,
-            channels: channels.into(),
-            rate_hz,
+            encoding: layout.encoding,
+            sound,
             count: 0,
-            left: data_bytes.map(u64::from),
+            left: layout.data_bytes.map(u64::from),
             decoder: Decoder::default(),
-            read_budget: (block as usize).max(1) * BLOCKS_READ * bytes_each,
-            input,
+            read_budget: sound.read_budget(layout.encoding, context.clock),
         })))
-    }
-
-    /// Whether its first samples have come.
-    pub(super) fn is_known(&self) -> bool {
-        matches!(self.stage, Stage::Samples(_) | Stage::Rest | Stage::Gone)
-    }
-
-    /// Whether the mix has still to play what came.
-    pub(super) fn is_playing(&self, now_ns: u64) -> bool {
-        matches!(&self.stage, Stage::Samples(samples) if samples.input.is_playing(now_ns))
-    }
-
-    /// Its stream, while it has one.
-    pub(super) fn stream(&self) -> Option<&Stream> {
-        match &self.stage {
-            Stage::Samples(samples) => Some(samples.input.stream()),
-            _ => None,
-        }
     }
 
     /// The bytes taken of it; none if it never came to its samples.
     pub(super) fn taken(&self) -> Option<Taken> {
-        match &self.stage {
-            Stage::Samples(samples) => Some(samples.taken()),
-            _ => self.taken.clone(),
-        }
+        let (Stage::Samples(samples), Some(stream)) = (&self.stage, self.caller.stream()) else {
+            return self.taken.clone();
+        };
+        let Sound {
+            rate_hz, channels, ..
+        } = samples.sound;
+        Some(Taken {
+            id: stream.id().to_owned(),
+            rate_hz,
+            channels,
+            samples: samples.count / u64::from(channels),
+        })
     }
 
     /// Why it did not come to its samples, if it ends now.
@@ -315,19 +288,6 @@ impl Raw {
             Stage::Sniff { head, .. } if head.is_empty() => (Malformed::TooShort, EMPTY),
             Stage::Sniff { .. } | Stage::Header(_) => (Malformed::Header, CUT_HEADER),
             _ => (Malformed::TooShort, EMPTY),
-        }
-    }
-
-    /// Notes an event of the stream, if there is one.
-    pub(super) fn note(&self, what: &str, context: &Context<'_>) {
-        if let Some(stream) = self.stream() {
-            context.note(stream, what, true);
-        }
-    }
-
-    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        if let Stage::Samples(samples) = &mut self.stage {
-            samples.input.before_tick(tick, now_ns);
         }
     }
 
@@ -349,7 +309,7 @@ impl Raw {
                 let head = std::mem::take(head);
                 self.stage = self.open(None, context).ok()?;
                 if let Stage::Samples(samples) = &mut self.stage {
-                    samples.push(&head, context.now_ns);
+                    samples.push(&head, &mut self.caller, context).ok()?;
                 }
                 self.take_input(Stage::Gone, by_peer, context)
             }
@@ -369,18 +329,15 @@ impl Raw {
         by_peer: bool,
         context: &Context<'_>,
     ) -> Option<StreamInput> {
-        let Stage::Samples(mut samples) = std::mem::replace(&mut self.stage, next) else {
-            return None;
-        };
-        if by_peer && samples.decoder.is_within_a_sample() {
+        self.taken = self.taken();
+        let stage = std::mem::replace(&mut self.stage, next);
+        if by_peer
+            && matches!(&stage, Stage::Samples(samples) if samples.decoder.is_within_a_sample())
+        {
             context.malformed(Malformed::Payload, &"a connection that ends in a sample");
-            if let Some(network) = samples.input.stream().account().network() {
-                network.count(Packet::Malformed);
-            }
+            self.caller.count(Packet::Malformed);
         }
-        self.taken = Some(samples.taken());
-        samples.input.end(context.now_ns);
-        Some(samples.input)
+        self.caller.end(context)
     }
 }
 
@@ -394,33 +351,29 @@ fn refuse_hello(error: &HelloError, context: &Context<'_>) -> EndReason {
 }
 
 impl Samples {
-    fn taken(&self) -> Taken {
-        Taken {
-            id: self.input.stream().id().to_owned(),
-            rate_hz: self.rate_hz,
-            // As many as a layout can have.
-            channels: self.channels as u16,
-            samples: self.count / self.channels as u64,
-        }
-    }
-
     /// Takes bytes of samples. False once all have come.
-    fn push(&mut self, bytes: &[u8], now_ns: u64) -> bool {
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        caller: &mut Caller,
+        context: &Context<'_>,
+    ) -> Result<bool, EndReason> {
         let wanted = self.left.map_or(bytes.len(), |left| {
             usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
         });
         self.left = self.left.map(|left| left - wanted as u64);
+        let channels = self.sound.channels.into();
         let samples = self
             .decoder
-            .decode(&bytes[..wanted], self.encoding, self.channels);
+            .decode(&bytes[..wanted], self.encoding, channels);
         if !samples.is_empty() {
             self.count += samples.len() as u64;
-            self.input.push(samples, now_ns);
-            if let Some(network) = self.input.stream().account().network() {
-                network.set_last_packet(now_ns);
+            caller.push(self.sound, samples, context)?;
+            if let Some(network) = caller.network() {
+                network.set_last_packet(context.now_ns);
             }
         }
-        self.left != Some(0)
+        Ok(self.left != Some(0))
     }
 }
 

@@ -20,13 +20,8 @@ use crate::{
     audio::ConvertError,
     ledger::{Malformed, Packet, SourceKind},
     output::participants::return_encoder::{Mix, Reply, ReturnEncoder},
-    queue::LeaseId,
-    stream::Stream,
     wire::websocket::{self, Frames, Message, WebSocketError},
 };
-
-/// Blocks of the mix read at once of a sender that may be faster than they play.
-const BLOCKS_READ: usize = 8;
 
 /// One connection.
 #[derive(Debug)]
@@ -37,14 +32,14 @@ pub(super) struct Web {
     from: String,
     /// None until it is known what is spoken.
     speech: Option<Speech>,
-    caller: Caller,
+    pub(super) caller: Caller,
     encoder: Option<ReturnEncoder>,
     decoder: Decoder,
     /// The reply for a frame that is not shared.
     message: Vec<u8>,
     /// Audio for the peer that does not fill a message of its own length yet.
     pending: Vec<u8>,
-    /// Of a sender that may be faster than its samples play: most bytes to read at once.
+    /// Most bytes to read at once, of a sender that may be faster than its samples play.
     paced_bytes: Option<usize>,
     /// Whether the peer closed, and was answered.
     closed: bool,
@@ -72,7 +67,7 @@ impl Web {
             from: format!("websocket {}", ask.peer),
             speech: None,
             ask,
-            caller: Caller::new(),
+            caller: Caller::default(),
             encoder: None,
             decoder: Decoder::default(),
             message: Vec::new(),
@@ -187,10 +182,7 @@ impl Web {
                 .map(|_| ReturnEncoder::new(speech.return_format(context)));
         }
         if let Some((sound, encoding)) = speech.sound().filter(|(sound, _)| sound.paced) {
-            let frame = usize::from(sound.channels) * encoding.bytes_per_sample();
-            let block = u64::from(sound.rate_hz) * context.clock.block_samples as u64;
-            let block = block / u64::from(context.clock.format.rate_hz());
-            self.paced_bytes = Some((block as usize).max(1) * BLOCKS_READ * frame);
+            self.paced_bytes = Some(sound.read_budget(encoding, context.clock));
         }
         self.speech = Some(speech);
         Ok(())
@@ -296,27 +288,6 @@ impl Web {
         out
     }
 
-    /// Whether it identified itself.
-    pub(super) fn is_known(&self) -> bool {
-        self.caller.is_known()
-    }
-
-    pub(super) fn stream(&self) -> Option<&Stream> {
-        self.caller.stream()
-    }
-
-    pub(super) fn output(&self) -> Option<LeaseId> {
-        self.caller.output()
-    }
-
-    pub(super) fn count_output(&self, dropped: bool) {
-        self.caller.count_output(dropped);
-    }
-
-    pub(super) fn note(&mut self, what: &str, context: &Context<'_>) {
-        self.caller.note(what, context);
-    }
-
     /// Most bytes to read now: of a sender that may be faster than its samples play, none while its ring
     /// is full.
     pub(super) fn read_budget(&self) -> usize {
@@ -327,17 +298,9 @@ impl Web {
         }
     }
 
-    pub(super) fn is_playing(&self, now_ns: u64) -> bool {
-        self.caller.is_playing(now_ns)
-    }
-
-    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        self.caller.before_tick(tick, now_ns);
-    }
-
     /// The connection is over: returns the input that still has to play. If the peer ended it, half a sample is
     /// counted.
-    pub(super) fn end(self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
+    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
         if by_peer && self.decoder.is_within_a_sample() {
             self.caller.count(Packet::Malformed);
             context.malformed(Malformed::Payload, &"a WebSocket that ends in a sample");

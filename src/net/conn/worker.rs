@@ -262,7 +262,7 @@ impl Worker {
         while self.wake_ns() <= now_ns {
             let tick = self.next_tick;
             for peer in self.peers.values_mut() {
-                peer.before_tick(tick, now_ns);
+                peer.caller_mut().before_tick(tick, now_ns);
             }
             for ended in &mut self.draining {
                 ended.input.before_tick(tick, now_ns);
@@ -301,26 +301,33 @@ impl Worker {
         let (first, idle) = (limits.first_message_timeout, limits.idle_timeout);
         let (first_ns, idle_ns) = (nanos(first), nanos(idle));
         for peer in self.peers.values_mut() {
-            if peer.stream().is_some_and(Stream::is_ending) {
-                let account = Arc::clone(&peer.account);
-                peer.note("ended by command", &self.common.context(&account, now_ns));
-                self.gone.push((peer.key, EndReason::EndedByCommand));
-            } else if !peer.is_known() {
+            let (reason, event) = if peer.caller().stream().is_some_and(Stream::is_ending) {
+                (EndReason::EndedByCommand, Some("ended by command"))
+            } else if !peer.caller().is_known() {
                 // However much it says meanwhile.
-                if peer.age_ns(now_ns) > first_ns {
-                    peer.account.refuse(Refusal::FirstMessage);
-                    let reason = EndReason::Refused(Rejection::FirstMessage { limit: first });
-                    self.gone.push((peer.key, reason));
+                if peer.age_ns(now_ns) <= first_ns {
+                    continue;
                 }
-            } else if peer.is_playing(now_ns) {
+                peer.account.refuse(Refusal::FirstMessage);
+                let limit = first;
+                (EndReason::Refused(Rejection::FirstMessage { limit }), None)
+            } else if peer.caller().is_playing(now_ns) {
                 peer.touch(now_ns);
+                continue;
             } else if peer.silent_ns(now_ns) > idle_ns {
+                peer.account.time_out();
+                let limit = idle;
+                let reason = EndReason::Refused(Rejection::Idle { limit });
+                (reason, Some("idle for too long"))
+            } else {
+                continue;
+            };
+            if let Some(event) = event {
                 let account = Arc::clone(&peer.account);
-                account.time_out();
-                peer.note("idle for too long", &self.common.context(&account, now_ns));
-                let reason = EndReason::Refused(Rejection::Idle { limit: idle });
-                self.gone.push((peer.key, reason));
+                let context = self.common.context(&account, now_ns);
+                peer.caller_mut().note(event, &context);
             }
+            self.gone.push((peer.key, reason));
         }
         // The input of a closed connection has no peer to notify.
         self.draining.retain_mut(|ended| {

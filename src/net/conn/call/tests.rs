@@ -111,7 +111,7 @@ fn the_first_frame_back_is_silence_at_the_callers_rate() {
             let mut line = Line::new(plain_hz);
             line.feed(UUID).unwrap();
             assert!(line.replies.is_empty());
-            assert!(line.call.output().is_some());
+            assert!(line.call.caller.output().is_some());
             line.feed(&audio(kind, played)).unwrap();
             line.feed(&audio(kind, played)).unwrap();
             assert_eq!(line.replies, [audio(kind, &vec![0; samples])]);
@@ -333,7 +333,7 @@ fn a_paced_call_is_heard_whole_and_in_time() {
     for (tick, chunk) in (0..).zip(samples.chunks(BLOCK)) {
         line.rig.now_ns += PERIOD_NS;
         line.feed(&audio(0x10, chunk)).unwrap();
-        line.call.before_tick(tick, line.rig.now_ns);
+        line.call.caller.before_tick(tick, line.rig.now_ns);
     }
     let (rig, played) = line.end();
     assert_eq!(sound(&played), samples);

@@ -254,7 +254,7 @@ fn a_file_sent_at_once_waits_for_room_and_loses_nothing() {
         played.extend(rig.take(1));
         tick += 1;
         now_ns = CLOCK_NS + tick * PERIOD_NS;
-        raw.before_tick(tick, now_ns);
+        raw.caller.before_tick(tick, now_ns);
     }
     // Samples of one read at most wait, however much there is.
     assert!(tick > 70, "{tick} ticks");

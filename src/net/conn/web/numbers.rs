@@ -191,7 +191,7 @@ impl Last {
         if timed > counted + WAVER_MS * PER_MS {
             self.end + timed
         } else if missing > 0 && length > 0 {
-            // Of the missing, some may have had no audio, or another track's: then less time passed.
+            // Some of the missing may have had no audio, or another track's: then less time passed.
             let whole = (timed + length / 2) / length;
             self.end + whole.min(missing) * length
         } else {

@@ -208,9 +208,9 @@ fn a_ping_is_no_packet() {
 #[test]
 fn what_says_nothing_of_itself_is_as_the_mix_is() {
     let mut line = Line::new(ask());
-    assert_eq!((line.rig.streams(), line.web.is_known()), (0, false));
+    assert_eq!((line.rig.streams(), line.web.caller.is_known()), (0, false));
     line.feed(&binary(&le_bytes(&ramp(200)))).unwrap();
-    assert!(line.web.is_known() && line.web.output().is_none());
+    assert!(line.web.caller.is_known() && line.web.caller.output().is_none());
     let (_, played) = line.end();
     assert_eq!(sound(&all(&played)), ramp(200));
 }
@@ -439,7 +439,7 @@ fn paced_input_is_read_no_faster_than_it_plays() {
             played.extend(all(&line.rig.take(2)));
             tick += 1;
             line.rig.now_ns += PERIOD_NS;
-            line.web.before_tick(tick, line.rig.now_ns);
+            line.web.caller.before_tick(tick, line.rig.now_ns);
             continue;
         }
         line.feed(&binary(&rest[..count])).unwrap();

@@ -1,12 +1,7 @@
 //! Connections that another thread took and handed over.
 
-use std::sync::Arc;
-
-use super::{Worker, peer::Protocol, serve};
-use crate::{
-    net::conn::{body::Body, context::EndReason, handoff::HandedOver, socket::Socket, web::Web},
-    os::now_ns,
-};
+use super::{Worker, peer::Protocol};
+use crate::net::conn::{body::Body, handoff::HandedOver, socket::Socket, web::Web};
 
 impl Worker {
     /// Takes the sockets that wait.
@@ -16,13 +11,11 @@ impl Worker {
             let _ = handoff.bell().read();
         }
         while let Some(handed) = self.next_handed_over() {
-            if let Some((key, leftover)) = self.enter_handed_over(handed)
-                && let Err(reason) = self.begin(key, &leftover)
-            {
-                self.close(key, &reason);
+            if let Some((key, leftover)) = self.enter_handed_over(handed) {
+                self.begin(key, &leftover);
+                self.close_gone();
             }
         }
-        self.close_gone();
     }
 
     /// Takes no more sockets; those that wait become peers, which do not begin.
@@ -61,31 +54,5 @@ impl Worker {
         let acceptor = self.acceptors.len() - 1;
         let key = self.enter(acceptor, socket, protocol, Some(peer))?;
         Some((key, leftover))
-    }
-
-    /// Begins a connection with the bytes already read of it.
-    fn begin(&mut self, key: u64, leftover: &[u8]) -> Result<(), EndReason> {
-        let Self {
-            common,
-            peers,
-            draining,
-            return_rings,
-            epoll,
-            ..
-        } = self;
-        let Some(peer) = peers.get_mut(&key) else {
-            return Ok(());
-        };
-        let account = Arc::clone(&peer.account);
-        let context = common.context(&account, now_ns());
-        peer.begin(&context)?;
-        // Its ring may have come with the beginning.
-        if let (Some(lease), Some(return_rings)) = (peer.output(), return_rings.as_mut()) {
-            return_rings.own(lease, key);
-        }
-        if !leftover.is_empty() {
-            serve::take(peer, leftover, &context, return_rings.as_mut(), draining)?;
-        }
-        serve::watch(peer, epoll)
     }
 }

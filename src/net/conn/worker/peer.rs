@@ -7,6 +7,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use super::super::{
     body::Body,
     call::Call,
+    caller::Caller,
     context::{Context, EndReason},
     input::StreamInput,
     raw::Raw,
@@ -20,8 +21,6 @@ use crate::{
         return_encoder::{Mix, Reply},
         send_buffer::SendBuffer,
     },
-    queue::LeaseId,
-    stream::Stream,
     wire::audiosocket::HANGUP_MESSAGE,
 };
 
@@ -32,6 +31,26 @@ pub(super) enum Protocol {
     Raw(Box<Raw>),
     Web(Box<Web>),
     Body(Box<Body>),
+}
+
+impl Protocol {
+    fn caller(&self) -> &Caller {
+        match self {
+            Self::Call(call) => &call.caller,
+            Self::Raw(raw) => &raw.caller,
+            Self::Web(web) => &web.caller,
+            Self::Body(body) => &body.raw.caller,
+        }
+    }
+
+    fn caller_mut(&mut self) -> &mut Caller {
+        match self {
+            Self::Call(call) => &mut call.caller,
+            Self::Raw(raw) => &mut raw.caller,
+            Self::Web(web) => &mut web.caller,
+            Self::Body(body) => &mut body.raw.caller,
+        }
+    }
 }
 
 /// The remains of a closed connection.
@@ -117,34 +136,12 @@ impl Peer {
         self.last_ns = now_ns;
     }
 
-    /// Whether it said something valid.
-    pub(super) fn is_known(&self) -> bool {
-        match &self.protocol {
-            Protocol::Call(call) => call.is_known(),
-            Protocol::Raw(raw) => raw.is_known(),
-            Protocol::Web(web) => web.is_known(),
-            Protocol::Body(body) => body.as_raw().is_known(),
-        }
+    pub(super) fn caller(&self) -> &Caller {
+        self.protocol.caller()
     }
 
-    /// Its stream, if it has one.
-    pub(super) fn stream(&self) -> Option<&Stream> {
-        match &self.protocol {
-            Protocol::Call(call) => call.stream(),
-            Protocol::Raw(raw) => raw.stream(),
-            Protocol::Web(web) => web.stream(),
-            Protocol::Body(body) => body.as_raw().stream(),
-        }
-    }
-
-    /// Whether the mix has still to play what came, though nothing comes.
-    pub(super) fn is_playing(&self, now_ns: u64) -> bool {
-        match &self.protocol {
-            Protocol::Call(_) => false,
-            Protocol::Raw(raw) => raw.is_playing(now_ns),
-            Protocol::Web(web) => web.is_playing(now_ns),
-            Protocol::Body(body) => body.as_raw().is_playing(now_ns),
-        }
+    pub(super) fn caller_mut(&mut self) -> &mut Caller {
+        self.protocol.caller_mut()
     }
 
     /// Most bytes to read now.
@@ -153,7 +150,7 @@ impl Peer {
             Protocol::Call(_) => usize::MAX,
             Protocol::Raw(raw) => raw.read_budget(),
             Protocol::Web(web) => web.read_budget(),
-            Protocol::Body(body) => body.as_raw().read_budget(),
+            Protocol::Body(body) => body.raw.read_budget(),
         }
     }
 
@@ -184,16 +181,7 @@ impl Peer {
             Protocol::Call(call) => call.receive(bytes, context, &mut reply).map(|()| None),
             Protocol::Raw(raw) => raw.receive(bytes, context),
             Protocol::Web(web) => web.receive(bytes, context, &mut reply).map(|()| None),
-            Protocol::Body(body) => body.raw().receive(bytes, context),
-        }
-    }
-
-    /// The ring in which its mix-minus comes, if it listens.
-    pub(super) fn output(&self) -> Option<LeaseId> {
-        match &self.protocol {
-            Protocol::Call(call) => call.output(),
-            Protocol::Web(web) => web.output(),
-            Protocol::Raw(_) | Protocol::Body(_) => None,
+            Protocol::Body(body) => body.raw.receive(bytes, context),
         }
     }
 
@@ -219,41 +207,14 @@ impl Peer {
         }
     }
 
-    /// A frame of the mix went back, or was lost.
-    pub(super) fn count_output(&self, dropped: bool) {
-        match &self.protocol {
-            Protocol::Call(call) => call.count_output(dropped),
-            Protocol::Web(web) => web.count_output(dropped),
-            Protocol::Raw(_) | Protocol::Body(_) => {}
-        }
-    }
-
-    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        match &mut self.protocol {
-            Protocol::Call(call) => call.before_tick(tick, now_ns),
-            Protocol::Raw(raw) => raw.before_tick(tick, now_ns),
-            Protocol::Web(web) => web.before_tick(tick, now_ns),
-            Protocol::Body(body) => body.raw().before_tick(tick, now_ns),
-        }
-    }
-
-    /// Notes an event of its stream, if it has one.
-    pub(super) fn note(&mut self, what: &str, context: &Context<'_>) {
-        match &mut self.protocol {
-            Protocol::Call(call) => call.note(what, context),
-            Protocol::Raw(raw) => raw.note(what, context),
-            Protocol::Web(web) => web.note(what, context),
-            Protocol::Body(body) => body.as_raw().note(what, context),
-        }
-    }
-
     /// Notes that the peer closed the connection, where that is not how its protocol ends.
     pub(super) fn note_closed(&mut self, context: &Context<'_>) {
-        match &self.protocol {
-            Protocol::Call(_) => self.note("closed by the peer", context),
-            Protocol::Web(_) => self.note("connection lost: no close came", context),
-            Protocol::Raw(_) | Protocol::Body(_) => {}
-        }
+        let what = match &self.protocol {
+            Protocol::Call(_) => "closed by the peer",
+            Protocol::Web(_) => "connection lost: no close came",
+            Protocol::Raw(_) | Protocol::Body(_) => return,
+        };
+        self.caller_mut().note(what, context);
     }
 
     /// Notifies the peer that the connection is over, as far as its protocol has a message for it.

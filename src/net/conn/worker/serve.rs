@@ -39,60 +39,40 @@ impl Worker {
 
     /// Reads what came on a connection.
     pub(super) fn read(&mut self, key: u64) {
-        let Self {
-            common,
-            peers,
-            draining,
-            return_rings,
-            epoll,
-            buffer,
-            gone,
-            ..
-        } = self;
-        let Some(peer) = peers.get_mut(&key) else {
+        self.with_peer(key, read);
+    }
+
+    /// Begins a connection that was handed over, with the bytes already read of it.
+    pub(super) fn begin(&mut self, key: u64, leftover: &[u8]) {
+        self.with_peer(key, |served, _| {
+            served.peer.begin(served.context)?;
+            served.own_ring(false);
+            if leftover.is_empty() {
+                return Ok(());
+            }
+            served.take(leftover)
+        });
+    }
+
+    /// Lets a connection act, and has the epoll watch for what it wants then. Notes one that is over.
+    fn with_peer(
+        &mut self,
+        key: u64,
+        act: impl FnOnce(&mut Served<'_>, &mut [u8]) -> Result<(), EndReason>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
         let account = Arc::clone(&peer.account);
-        let now_ns = now_ns();
-        let context = common.context(&account, now_ns);
-        let mut read = 0;
-        for _ in 0..READS_MAX {
-            let wanted = peer.read_budget().min(buffer.len());
-            if wanted == 0 || read >= buffer.len() {
-                break;
-            }
-            let count = match peer.socket.read(&mut buffer[..wanted]) {
-                Ok(0) => {
-                    peer.note_closed(&context);
-                    gone.push((key, EndReason::HungUp));
-                    return;
-                }
-                Ok(count) => count,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => break,
-                    io::ErrorKind::Interrupted => continue,
-                    _ => {
-                        peer.note(&format!("connection lost: {error}"), &context);
-                        gone.push((key, EndReason::HungUp));
-                        return;
-                    }
-                },
-            };
-            read += count;
-            peer.touch(now_ns);
-            if let Err(reason) = take(
-                peer,
-                &buffer[..count],
-                &context,
-                return_rings.as_mut(),
-                draining,
-            ) {
-                gone.push((key, reason));
-                return;
-            }
-        }
-        if let Err(reason) = watch(peer, epoll) {
-            gone.push((key, reason));
+        let mut served = Served {
+            peer,
+            context: &self.common.context(&account, now_ns()),
+            return_rings: self.return_rings.as_mut(),
+            draining: &mut self.draining,
+        };
+        let acted = act(&mut served, &mut self.buffer);
+        if let Err(reason) = acted.and_then(|()| watch(served.peer, &self.epoll)) {
+            self.gone.push((key, reason));
         }
     }
 
@@ -115,12 +95,12 @@ impl Worker {
             let (at, samples) = match returned {
                 Returned::Frame(at, samples) => (at, samples),
                 Returned::Lost(frames) => {
-                    (0..frames).for_each(|_| peer.count_output(true));
+                    (0..frames).for_each(|_| peer.caller().count_output(true));
                     return;
                 }
             };
             if let Some(sent) = peer.encode(at, samples, mix) {
-                peer.count_output(!sent);
+                peer.caller().count_output(!sent);
             }
             if let Err(reason) = watch(peer, epoll) {
                 gone.push((key, reason));
@@ -129,29 +109,73 @@ impl Worker {
     }
 }
 
-/// A connection takes received bytes. A stream input that is complete plays on without it; an identified one
-/// gets its ring of the way back.
-pub(super) fn take(
-    peer: &mut Peer,
-    bytes: &[u8],
-    context: &Context<'_>,
-    return_rings: Option<&mut ReturnRings>,
-    draining: &mut Vec<Draining>,
-) -> Result<(), EndReason> {
-    let known = peer.output().is_some();
-    let input = peer.receive(bytes, context)?;
-    draining.extend(input.map(|input| Draining {
-        input,
-        _share: None,
-    }));
-    if let (false, Some(lease), Some(return_rings)) = (known, peer.output(), return_rings) {
-        return_rings.own(lease, peer.key);
+/// A connection that is served, and the parts of its worker that it acts on.
+struct Served<'a> {
+    peer: &'a mut Peer,
+    context: &'a Context<'a>,
+    return_rings: Option<&'a mut ReturnRings>,
+    draining: &'a mut Vec<Draining>,
+}
+
+impl Served<'_> {
+    /// The connection takes received bytes. A stream input that is complete plays on without it.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), EndReason> {
+        let listened = self.peer.caller().output().is_some();
+        let input = self.peer.receive(bytes, self.context)?;
+        self.draining.extend(input.map(|input| Draining {
+            input,
+            _share: None,
+        }));
+        self.own_ring(listened);
+        Ok(())
+    }
+
+    /// The ring of the way back is this connection's, unless it has been.
+    fn own_ring(&mut self, listened: bool) {
+        if let (false, Some(lease), Some(return_rings)) = (
+            listened,
+            self.peer.caller().output(),
+            &mut self.return_rings,
+        ) {
+            return_rings.own(lease, self.peer.key);
+        }
+    }
+}
+
+/// Reads into `buffer`, about as much as that holds.
+fn read(served: &mut Served<'_>, buffer: &mut [u8]) -> Result<(), EndReason> {
+    let mut read = 0;
+    for _ in 0..READS_MAX {
+        let wanted = served.peer.read_budget().min(buffer.len());
+        if wanted == 0 || read >= buffer.len() {
+            break;
+        }
+        match served.peer.socket.read(&mut buffer[..wanted]) {
+            Ok(0) => {
+                served.peer.note_closed(served.context);
+                return Err(EndReason::HungUp);
+            }
+            Ok(count) => {
+                read += count;
+                served.peer.touch(served.context.now_ns);
+                served.take(&buffer[..count])?;
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => break,
+                io::ErrorKind::Interrupted => {}
+                _ => {
+                    let what = format!("connection lost: {error}");
+                    served.peer.caller_mut().note(&what, served.context);
+                    return Err(EndReason::HungUp);
+                }
+            },
+        }
     }
     Ok(())
 }
 
 /// Has the epoll watch for what is wanted now.
-pub(super) fn watch(peer: &mut Peer, epoll: &nix::sys::epoll::Epoll) -> Result<(), EndReason> {
+fn watch(peer: &mut Peer, epoll: &nix::sys::epoll::Epoll) -> Result<(), EndReason> {
     peer.watch(epoll).map_err(|error| {
         EndReason::Refused(Rejection::Failed {
             what: "watching a connection",

@@ -49,7 +49,7 @@ proptest! {
                 reason = why;
                 break;
             }
-            line.web.before_tick(tick, line.rig.now_ns);
+            line.web.caller.before_tick(tick, line.rig.now_ns);
             let out = sent(&mut line.web, &mut mix, tick * BLOCK as u64, &ramp(BLOCK));
             line.replies.extend(out.into_iter().flatten());
         }
