@@ -26,8 +26,8 @@ const AVOIDED: [&str; 10] = [
 
 /// Lines in a thousand that may have an avoided word, or a sentence that begins with "What".
 const COMMENTS_MAX: usize = 10;
-const MESSAGES_MAX: usize = 15;
-const PAGES_MAX: usize = 25;
+const MESSAGES_MAX: usize = 10;
+const PAGES_MAX: usize = 10;
 
 /// Files, and lines of each, that a failure prints.
 const WORST_FILES: usize = 10;

@@ -40,7 +40,7 @@ async fn config(Shared(state): Shared<Arc<State>>) -> Json<ConfigBody> {
 #[utoipa::path(
     post, path = "/api/v1/reload", tag = "server",
     responses(
-        (status = 200, description = "What came of it", body = Reloaded),
+        (status = 200, description = "The outcome", body = Reloaded),
         (status = 409, description = "There is no file to read, or what it says cannot be",
          body = Problem, content_type = "application/problem+json"),
     )

@@ -38,10 +38,10 @@ use crate::control::{
     tags(
         (name = "server", description = "How the server is."),
         (name = "streams", description = "The streams that are mixed, and those that were."),
-        (name = "events", description = "What happened."),
+        (name = "events", description = "Events of streams and of the server."),
         (name = "ingest", description = "Audio in."),
         (name = "listening", description = "The mix and its streams, to listen to."),
-        (name = "recordings", description = "What is recorded, and what was."),
+        (name = "recordings", description = "Recordings, those under way and those that ended."),
         (name = "session", description = "Tokens for browsers."),
     )
 )]

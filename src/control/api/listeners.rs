@@ -27,7 +27,7 @@ struct ListenersBody {
 /// The listeners, by HTTP or WebSocket, and how far behind each is.
 #[utoipa::path(
     get, path = "/api/v1/listeners", tag = "listening",
-    responses((status = 200, description = "Who listens", body = ListenersBody))
+    responses((status = 200, description = "The listeners", body = ListenersBody))
 )]
 async fn listeners(Shared(state): Shared<Arc<State>>) -> Json<ListenersBody> {
     Json(ListenersBody {

@@ -65,7 +65,7 @@ impl SessionBody {
 /// The rights of this request, by its token or its session.
 #[utoipa::path(
     get, path = "/api/v1/session", tag = "session",
-    responses((status = 200, description = "What the request may do", body = SessionBody))
+    responses((status = 200, description = "The rights of the request", body = SessionBody))
 )]
 async fn session(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Json<SessionBody> {
     let access = state.auth.access(&headers, Instant::now());

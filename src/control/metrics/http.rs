@@ -50,7 +50,7 @@ pub(super) fn write(page: &mut Page, state: &State) {
     page.gauge(
         "listeners",
         None,
-        "Who listens now, by HTTP or WebSocket",
+        "Listeners now, by HTTP or WebSocket",
         listeners.listeners,
     );
     page.counter(
@@ -62,7 +62,7 @@ pub(super) fn write(page: &mut Page, state: &State) {
     page.counter(
         "listener_lost",
         SAMPLES,
-        "Samples per channel that came too late for all who listened: silence was sent in their place",
+        "Samples per channel that came too late for all listeners: silence was sent in their place",
         listeners.lost_samples,
     );
     let (connections, refused) = state.places.count();

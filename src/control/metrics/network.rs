@@ -90,7 +90,7 @@ fn rtp_out(page: &mut Page, handle: &Handle) {
         (
             "rtp_out_refusals",
             None,
-            "How often the kernel told that nobody listens there",
+            "How often the kernel reported that no receiver listens there",
             |sent| sent.refusals,
         ),
         (
