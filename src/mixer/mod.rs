@@ -99,8 +99,27 @@ pub struct Mixer {
     /// Whether an input had anything for the tick under way.
     sounded: bool,
     next_checked: usize,
-    imbalances: u64,
-    checks: u64,
+    checks: Checks,
+}
+
+/// Checks of the ledger's equation.
+#[derive(Debug, Default)]
+struct Checks {
+    /// Those that had a result.
+    made: u64,
+    /// Those of them that failed: bugs.
+    failed: u64,
+}
+
+impl Checks {
+    /// Brings a stream's account up to date with its ring, and checks it.
+    fn settle(&mut self, input: &Input, consumer: &Consumer) {
+        let ring = consumer.lease_stats(input.lease).expect(OURS);
+        input.account.note_high_water(ring.high_water_bytes);
+        let checked = input.account.check(|| input.in_ring(consumer));
+        self.made += u64::from(checked != Ok(Checked::Moving));
+        self.failed += u64::from(checked.is_err());
+    }
 }
 
 impl Mixer {
@@ -119,8 +138,7 @@ impl Mixer {
             next_input: 0,
             sounded: false,
             next_checked: 0,
-            imbalances: 0,
-            checks: 0,
+            checks: Checks::default(),
         }
     }
 
@@ -146,7 +164,7 @@ impl Mixer {
 
     /// Checks of the ledger's equation that could tell, and those of them that failed: bugs.
     pub fn ledger_checks(&self) -> (u64, u64) {
-        (self.checks, self.imbalances)
+        (self.checks.made, self.checks.failed)
     }
 
     /// Takes a command, effective at the next tick. A command for a stream that ended, or is ended by
@@ -185,7 +203,7 @@ impl Mixer {
             Command::End(lease) => self.end_by_command(lease),
             Command::Monitor(lease, monitor) => {
                 if self.commanded(lease).is_some() {
-                    // Of a tick under way it may have missed the stream.
+                    // A tick under way may have played the stream already.
                     let begins = self.tick + u64::from(self.next_input > 0);
                     self.outputs.monitor(lease.slot(), monitor, begins);
                     self.note_listeners(lease);
@@ -242,7 +260,7 @@ impl Mixer {
             if input.start(&mut self.consumer, tick, mix) {
                 self.inputs.play(input);
             } else if self.consumer.is_finished(lease).expect(OURS) {
-                self.settle(&input);
+                self.checks.settle(&input, &self.consumer);
                 self.inputs.end(input);
             } else {
                 self.arm(lease);
@@ -418,23 +436,17 @@ impl Mixer {
 
     /// Settles their accounts, too: the last figures are there without a [`collect`](Self::collect).
     fn end_those_that_did(&mut self) {
-        let Self {
-            inputs,
-            consumer,
-            checks,
-            imbalances,
-            ..
-        } = self;
-        for input in inputs.end_those_that_did() {
-            settle(input, consumer, checks, imbalances);
+        for input in self.inputs.end_those_that_did() {
+            self.checks.settle(input, &self.consumer);
         }
     }
 
     fn check_some(&mut self) {
-        let inputs = self.inputs.playing.len();
-        for _ in 0..inputs.div_ceil(CHECK_TICKS) {
-            self.next_checked = (self.next_checked + 1) % inputs;
-            self.check(self.next_checked);
+        let inputs = &self.inputs.playing;
+        for _ in 0..inputs.len().div_ceil(CHECK_TICKS) {
+            self.next_checked = (self.next_checked + 1) % inputs.len();
+            self.checks
+                .settle(&inputs[self.next_checked], &self.consumer);
         }
     }
 
@@ -449,49 +461,8 @@ impl Mixer {
 
     /// Checks the ledger of every stream now; exact while the ingest threads rest.
     pub fn check_all(&mut self) {
-        let Self {
-            inputs,
-            consumer,
-            checks,
-            imbalances,
-            ..
-        } = self;
-        for input in inputs.iter() {
-            settle(input, consumer, checks, imbalances);
-        }
-    }
-
-    fn check(&mut self, index: usize) {
-        let Self {
-            inputs,
-            consumer,
-            checks,
-            imbalances,
-            ..
-        } = self;
-        settle(&inputs.playing[index], consumer, checks, imbalances);
-    }
-
-    fn settle(&mut self, input: &Input) {
-        settle(
-            input,
-            &self.consumer,
-            &mut self.checks,
-            &mut self.imbalances,
-        );
-    }
-}
-
-/// Brings a stream's account up to date with its ring, and checks it.
-fn settle(input: &Input, consumer: &Consumer, checks: &mut u64, imbalances: &mut u64) {
-    let ring = consumer.lease_stats(input.lease).expect(OURS);
-    input.account.note_high_water(ring.high_water_bytes);
-    match input.account.check(|| input.in_ring(consumer)) {
-        Ok(Checked::Holds) => *checks += 1,
-        Ok(Checked::Moving) => {}
-        Err(_) => {
-            *checks += 1;
-            *imbalances += 1;
+        for input in self.inputs.iter() {
+            self.checks.settle(input, &self.consumer);
         }
     }
 }
