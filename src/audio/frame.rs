@@ -98,7 +98,7 @@ impl<'a> FrameMut<'a> {
         self.seal_as(FrameKind::Audio, media_time, sequence);
     }
 
-    /// The same, for a frame of this kind.
+    /// As [`seal`](Self::seal), for a frame of this kind.
     pub fn seal_as(self, kind: FrameKind, media_time: u64, sequence: u32) {
         let crc32 = checksum(self.samples);
         let kind = match kind {

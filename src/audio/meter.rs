@@ -74,7 +74,7 @@ pub struct Meter {
 pub struct Measured {
     /// Samples per channel that were measured.
     pub samples: u64,
-    /// Of each channel.
+    /// One for each channel.
     pub channels: Vec<Level>,
     /// Samples per channel of a piece of the waveform.
     pub piece_samples: u64,
@@ -104,7 +104,7 @@ pub struct Extremes {
 }
 
 impl Extremes {
-    /// Of no samples: each is lower and higher than these.
+    /// The extremes of no samples: any sample is below the one and above the other.
     const NONE: Self = Self {
         min: i16::MAX,
         max: i16::MIN,

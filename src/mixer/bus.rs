@@ -27,7 +27,7 @@ pub(super) struct Bus {
     sum: Box<[i32]>,
     out: Box<[i16]>,
     stage: Stage,
-    /// Of the stage, in interleaved samples.
+    /// The delay of the stage, in interleaved samples.
     delay: usize,
     /// Output still to be left out, so that the first sample out is the first sample in.
     skip: usize,

@@ -42,7 +42,7 @@ const MUTED: u32 = 48;
 const SOLO: u32 = 49;
 
 impl Default for ChannelStrip {
-    /// Of a stream that waits, at unity gain.
+    /// The state of a stream that waits, at unity gain.
     fn default() -> Self {
         Self {
             word: AtomicU64::new(Gain::UNITY.linear().to_bits().into()),

@@ -16,7 +16,7 @@ pub(super) struct Fader {
     pub(super) muted: bool,
     pub(super) solo: bool,
     ramp: Ramp,
-    /// Of a ramp.
+    /// The length of a ramp.
     instants: u32,
     channels: usize,
     /// Whether a block of the stream was played: before that there is nothing to be smooth after.

@@ -12,7 +12,7 @@ pub(super) const PREFETCH_INPUTS: usize = 8;
 pub(super) struct Inputs {
     /// Streams that play. Room for all slots, so it never grows.
     pub(super) playing: Vec<Input>,
-    /// By slot, where among them its stream is.
+    /// The place of each slot's stream among them.
     places: Box<[usize]>,
     /// Streams without a first frame, by slot. Their rings are armed, and cost a tick nothing.
     waiting: Box<[Option<Input>]>,

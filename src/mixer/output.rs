@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Line {
     producer: Producer,
-    /// Of the next frame, among all blocks, those too that a full ring refused.
+    /// The next frame's number. Blocks that a full ring refused are counted, too.
     sequence: u32,
     /// The tick of the first block.
     pub(super) begins: u64,
@@ -197,7 +197,7 @@ struct BySlot<T> {
     boxes: Box<[Option<Box<T>>]>,
     /// The slots that have one. Room for all, so it never grows.
     slots: Vec<usize>,
-    /// By slot, where among them it is.
+    /// The place of each slot's entry among them.
     places: Box<[usize]>,
 }
 

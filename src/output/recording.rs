@@ -334,7 +334,7 @@ impl Recorder {
         self.waiting().map(Waiting::wait)
     }
 
-    /// The same, to wait without holding up the recorder: returned the first time.
+    /// The thread, to wait for without holding up the recorder: returned the first time.
     pub fn waiting(&mut self) -> Option<Waiting> {
         self.give_up_waiting();
         self.thread.take().map(Waiting)

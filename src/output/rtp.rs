@@ -45,7 +45,7 @@ const HEAD_BYTES: usize = 16;
 /// `pcmu`, the default, `pcma` and `l16`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtpTarget {
-    /// Of the packets. Reports go to the port above.
+    /// The address for packets. Reports go to the port above.
     pub address: SocketAddr,
     /// How samples are written; their rate and channels are the mix's.
     pub encoding: Encoding,
@@ -118,7 +118,7 @@ impl FromStr for RtpTarget {
 }
 
 impl fmt::Display for RtpTarget {
-    /// As it is read.
+    /// In the form that is parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let codec = match self.encoding {
             Encoding::MuLaw => "pcmu",

@@ -15,7 +15,7 @@ pub struct Stream {
     producer: Producer,
     account: Arc<Account>,
     channels: u64,
-    /// Of the next frame: its first sample, and its number among all that were offered.
+    /// The next frame's first sample, and its number among all that were offered.
     media_time: u64,
     sequence: u32,
     /// Where a frame goes that the ring refused.

@@ -162,7 +162,7 @@ impl AudioPayload {
 }
 
 impl fmt::Display for AudioPayload {
-    /// As SDP writes it, channels always: `L16/16000/1`.
+    /// The form of SDP, always with channels: `L16/16000/1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.encoding {
             Encoding::MuLaw => "PCMU",

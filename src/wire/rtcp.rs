@@ -4,8 +4,8 @@
 //! A.2, and every packet of a kind known here is whole: its counts, items and texts lie within it. Packets
 //! of other kinds are checked for their length and skipped.
 //!
-//! Of source descriptions CNAME and NAME are read, and CNAME is written. Profile-specific extensions of reports are
-//! skipped. When reports are due is not decided here.
+//! Source descriptions: CNAME and NAME are read, CNAME is written. Profile-specific extensions of reports are
+//! skipped. This module does not decide when reports are due.
 
 // The crate rtcp-types was tried. Its 0.3 refuses a padded description, and one with a second source
 // below 2^24, takes the cumulative loss for unsigned, and allocates for each item that it reads. So it

@@ -29,7 +29,7 @@ pub struct Packet<'a> {
     pub payload_type: u8,
     /// One more with each packet; wraps.
     pub sequence: u16,
-    /// Of the payload's first sample, in the payload's clock; wraps.
+    /// The time of the payload's first sample, in the payload's clock; wraps.
     pub timestamp: u32,
     /// The sender's stream.
     pub ssrc: u32,

@@ -211,7 +211,7 @@ pub(crate) struct Shared {
     /// Odd: leased, even: free. Written under the registry's mutex; apart from the rings, since the
     /// consumer looks at it at each visit and it hardly ever changes.
     generations: Box<[AtomicU64]>,
-    /// By slot, the generation of the lease that a receiver reads apart from the consumer; 0 for none.
+    /// For each slot, the generation of the lease that a receiver reads apart from the consumer; 0 for none.
     detached: Box<[AtomicU64]>,
     wake: Wake,
     registry: Mutex<Registry>,

@@ -11,7 +11,7 @@ pub struct Ramp {
     from: f32,
     step: f32,
     to: Gain,
-    /// Of the way.
+    /// Samples of the ramp that have passed.
     passed: u32,
     length: u32,
 }
@@ -111,7 +111,7 @@ mod tests {
         ramp.aim(Gain::SILENCE, 2);
         let gains: Vec<_> = (0..3).map(|ahead| ramp.gain(ahead).linear()).collect();
         assert_eq!(gains, [0.25, 0.0, 0.0]);
-        // The same target again is no new one.
+        // To aim at the target again changes nothing.
         ramp.pass(1);
         ramp.aim(Gain::SILENCE, 2);
         assert_eq!(ramp.left(), 1);

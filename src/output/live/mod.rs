@@ -55,7 +55,7 @@ pub enum LiveError {
     /// The rings cannot be made.
     #[error("cannot make the rings for listening")]
     Rings(#[from] BuildError),
-    /// As many outputs are heard as may be.
+    /// The limit of outputs is reached.
     #[error(
         "{MONITORS_MAX} outputs beside the mix are being heard, and no more may be; try again when one of them is left alone"
     )]
@@ -91,7 +91,7 @@ pub struct Live {
     owners: Box<[Option<(LeaseId, OutputId)>]>,
     /// Number of the last output.
     last: u64,
-    /// Of monitored outputs that were closed.
+    /// The totals of monitored outputs that were closed.
     skipped_before: u64,
     lost_before: u64,
     taken: Taken,

@@ -70,7 +70,7 @@ impl RecordingFile {
     /// Whether [`open`](Self::open) would refuse the path, as far as can be known without touching it.
     ///
     /// # Errors
-    /// As those of `open`.
+    /// The errors of `open`.
     pub fn check(path: &Path, overwrite: bool) -> Result<(), RecordingError> {
         if path == Path::new(STDOUT) {
             return Ok(());
@@ -195,7 +195,7 @@ impl RecordingFile {
         })
     }
 
-    /// As it was given.
+    /// The path that was asked for.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -37,9 +37,9 @@ pub(super) struct Packets {
     payload_type: u8,
     ssrc: u32,
     cname: String,
-    /// Of the next packet.
+    /// The next packet's number.
     sequence: u16,
-    /// Of the mix's first sample.
+    /// The time stamp of the mix's first sample.
     timestamp: u32,
     /// Samples per channel of a block, and of a packet.
     block: usize,
