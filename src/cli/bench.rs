@@ -129,7 +129,6 @@ struct Bench {
     setup: Setup,
     /// Ctrl-C and SIGTERM end the bench with the steps measured so far.
     stop: Stop,
-    cores: usize,
     begun: Instant,
     timer: Option<TimerReport>,
     search: Search,
@@ -159,7 +158,6 @@ impl Bench {
             search: Search::new(setup.start, setup.streams_limit),
             setup,
             stop,
-            cores: step::cores(),
             begun: Instant::now(),
             timer: None,
             limit: None,
@@ -171,7 +169,8 @@ impl Bench {
     fn run(mut self) -> Result<BenchReport> {
         let time = self.setup.run_time();
         tracing::info!("the bare timer, then steps of {time:.1?} each; Ctrl-C ends them");
-        self.timer = timer::measure(self.setup.server.ptime, time, &self.stop)?;
+        let timer = timer::measure(self.setup.server.ptime, time, &self.stop)?;
+        self.timer = (!self.stop.is_requested()).then_some(timer);
         let end = self.find()?;
         Ok(self.report(end))
     }
@@ -206,9 +205,12 @@ impl Bench {
             return Ok(Run::Ended(End::TimeUp));
         }
         let begun = Instant::now();
-        let measured = match step::run(&self.setup, streams, &self.stop)? {
+        let step = step::run(&self.setup, streams, &self.stop)?;
+        if self.stop.is_requested() {
+            return Ok(Run::Ended(End::Interrupted));
+        }
+        let measured = match step {
             Step::Done(measured) => measured,
-            Step::Interrupted => return Ok(Run::Ended(End::Interrupted)),
             Step::Refused(limit) => {
                 tracing::info!("{streams} streams do not fit this host: {limit}");
                 self.limit = Some(limit);
@@ -235,14 +237,7 @@ impl Bench {
     }
 
     fn report(self, end: End) -> BenchReport {
-        let answer = Answer::new(
-            &self.setup,
-            self.cores,
-            &self.search,
-            &self.steps,
-            self.limit,
-            end,
-        );
-        BenchReport::new(&self.setup, self.cores, self.timer, self.steps, answer, end)
+        let answer = Answer::new(&self.setup, &self.search, &self.steps, self.limit, end);
+        BenchReport::new(&self.setup, self.timer, self.steps, answer, end)
     }
 }

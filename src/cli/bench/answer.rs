@@ -59,7 +59,6 @@ impl Answer {
     /// `limit` is the host's, if the search reached it.
     pub(super) fn new(
         setup: &Setup,
-        cores: usize,
         search: &Search,
         steps: &[StepReport],
         limit: Option<String>,
@@ -75,7 +74,7 @@ impl Answer {
         // Without a step the host refused the count.
         let failed = of(search.failed());
         let bound = match (search.failed(), failed) {
-            (Some(_), Some(failed)) => bound_of(setup, cores, failed),
+            (Some(_), Some(failed)) => bound_of(setup, failed),
             (Some(_), None) => Bound::HostLimit,
             (None, _) => match end {
                 End::TimeUp => Bound::Time,
@@ -96,7 +95,7 @@ impl Answer {
                 grouped(failed.streams as u64)
             ));
         }
-        sentences.push(explanation(setup, cores, bound, failed, limit.as_deref()));
+        sentences.push(explanation(setup, bound, failed, limit.as_deref()));
         if end == End::TimeUp && search.failed().is_some() {
             sentences
                 .push("The time of --quick was up before the gap was narrowed down.".to_owned());
@@ -112,12 +111,12 @@ impl Answer {
 }
 
 /// The resource at its limit when a step failed.
-fn bound_of(setup: &Setup, cores: usize, failed: &StepReport) -> Bound {
+fn bound_of(setup: &Setup, failed: &StepReport) -> Bound {
     let [mixer, ingest, others] = used(failed);
     // The mixer first: more cores would not help it.
     if mixer >= BUSY {
         Bound::Mixer
-    } else if mixer + ingest + others >= BUSY * cores as f64 {
+    } else if mixer + ingest + others >= BUSY * setup.cores as f64 {
         Bound::Cores
     } else if ingest >= BUSY * setup.server.ingest_threads as f64 {
         Bound::Ingest
@@ -151,7 +150,6 @@ fn margin(setup: &Setup, held: &StepReport) -> String {
 /// The bound, and by how much.
 fn explanation(
     setup: &Setup,
-    cores: usize,
     bound: Bound,
     failed: Option<&StepReport>,
     limit: Option<&str>,
@@ -163,15 +161,16 @@ fn explanation(
             format!("The mixer bounds them: its one thread used {mixer} of a core there.")
         }
         Bound::Cores => {
-            let busy_with_others = used[2] > NOTABLE * cores as f64;
+            let busy_with_others = used[2] > NOTABLE * setup.cores as f64;
             let again = if busy_with_others {
                 " Stop other programs, and run it again."
             } else {
                 ""
             };
             format!(
-                "The cores bound them: of {cores}, each 100 %, the mixer used {mixer} there, ingest \
-                 {ingest}, all else {others}.{again}"
+                "The cores bound them: of {}, each 100 %, the mixer used {mixer} there, ingest \
+                 {ingest}, all else {others}.{again}",
+                setup.cores
             )
         }
         Bound::Ingest => format!(
@@ -195,7 +194,11 @@ mod tests {
     use super::*;
     use crate::cli::bench::setup::tests::setup;
 
-    const CORES: usize = 4;
+    fn four_cores() -> Setup {
+        let mut setup = setup("").unwrap();
+        setup.cores = 4;
+        setup
+    }
 
     fn step(streams: usize, holds: bool, [mixer, ingest, others]: [f64; 3]) -> StepReport {
         StepReport {
@@ -219,8 +222,8 @@ mod tests {
         for step in steps {
             search.note(step.streams, step.holds);
         }
-        let setup = setup("").unwrap();
-        Answer::new(&setup, CORES, &search, steps, limit.map(str::to_owned), end)
+        let setup = four_cores();
+        Answer::new(&setup, &search, steps, limit.map(str::to_owned), end)
     }
 
     #[test]
@@ -306,8 +309,8 @@ mod tests {
         search.note(1050, false);
         let steps = [step(1000, true, [50.0; 3])];
         let limit = Some("vmas: 1051 needed".to_owned());
-        let setup = setup("").unwrap();
-        let found = Answer::new(&setup, CORES, &search, &steps, limit.clone(), End::Found);
+        let setup = four_cores();
+        let found = Answer::new(&setup, &search, &steps, limit.clone(), End::Found);
         assert_eq!((found.bound, found.limit), (Bound::HostLimit, limit));
     }
 

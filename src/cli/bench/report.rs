@@ -51,7 +51,6 @@ pub(super) struct BenchReport {
 impl BenchReport {
     pub(super) fn new(
         setup: &Setup,
-        cores: usize,
         bare_timer: Option<TimerReport>,
         steps: Vec<StepReport>,
         answer: Answer,
@@ -68,7 +67,7 @@ impl BenchReport {
             playout_delay_ns: nanos(setup.playout_delay),
             ingest_threads: setup.server.ingest_threads,
             waveform: setup.waveform.to_string(),
-            cores,
+            cores: setup.cores,
             step_duration_ns: nanos(setup.step),
             step_lead_ns: nanos(setup.lead()),
             criterion: format!(

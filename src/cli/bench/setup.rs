@@ -9,7 +9,7 @@ use mixpool::{
     queue::PoolPlan,
 };
 
-use super::Arguments;
+use super::{Arguments, step};
 use crate::cli::{WrongUsage, common, units};
 
 /// Default streams of the first step.
@@ -37,6 +37,8 @@ pub(super) struct Setup {
     /// One ring, and the audio there.
     rings: PoolPlan,
     audio: PlanAudio,
+    /// Cores that this process may use.
+    pub(super) cores: usize,
     pub(super) start: usize,
     pub(super) streams_limit: usize,
     /// For how long all streams of a step play.
@@ -60,6 +62,7 @@ impl Setup {
             server,
             playout_delay: config.playout.playout_delay.of_first_frame(),
             waveform: config.synthetic.waveform,
+            cores: step::cores(),
             start: START.min(arguments.streams_limit) as usize,
             streams_limit: arguments.streams_limit as usize,
             step: arguments.step_duration,

@@ -18,14 +18,13 @@ use mixpool::{
 
 use super::{fit, setup::Setup};
 
-/// How a step ended.
+/// A step that is over.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// It ran for its whole time.
+    /// It ran for its whole time, or until it was interrupted.
     Done(Box<Measured>),
     /// This limit of the host is below the needs of the pool.
     Refused(String),
-    Interrupted,
 }
 
 /// The measurements of a step.
@@ -57,9 +56,9 @@ pub(super) fn run(setup: &Setup, streams: usize, stop: &Stop) -> Result<Step> {
     };
     feed(setup, &mut engine, streams)?;
     let running = engine.start().context("cannot start the server")?;
-    let interrupted = stop.wait(setup.lead());
+    stop.wait(setup.lead());
     let (cpu, begun, mixed) = (CpuTimes::now(), Instant::now(), mixed(&running));
-    let interrupted = interrupted || stop.wait(setup.step);
+    stop.wait(setup.step);
     let (cpu, elapsed, mixed) = (
         CpuTimes::now().since(cpu),
         begun.elapsed(),
@@ -67,9 +66,6 @@ pub(super) fn run(setup: &Setup, streams: usize, stop: &Stop) -> Result<Step> {
     );
     let resident_bytes = fit::resident_bytes().unwrap_or(0);
     let report = running.finish();
-    if interrupted {
-        return Ok(Step::Interrupted);
-    }
     Ok(Step::Done(Box::new(Measured {
         report,
         cpu,

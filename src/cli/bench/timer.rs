@@ -51,14 +51,10 @@ impl TimerReport {
     }
 }
 
-/// Waits on a timer of this period for `time`. `None`: interrupted.
-pub(super) fn measure(
-    period: Duration,
-    time: Duration,
-    stop: &Stop,
-) -> Result<Option<TimerReport>> {
+/// Waits on a timer of this period for `time`, or until stopped.
+pub(super) fn measure(period: Duration, time: Duration, stop: &Stop) -> Result<TimerReport> {
     let lateness_ns = wait(period, time, stop).context("cannot wait on the bare timer")?;
-    Ok((!stop.is_requested()).then(|| TimerReport::new(lateness_ns, period)))
+    Ok(TimerReport::new(lateness_ns, period))
 }
 
 /// The lateness of each tick in nanoseconds, for `time` or until stopped.

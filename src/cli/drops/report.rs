@@ -23,8 +23,6 @@
 //! It is a lower bound where producers wake late and publish in bursts, or take turns on few
 //! processors. And a full ring lets small messages in first, which a count of messages hides.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::{
@@ -214,10 +212,6 @@ impl RunReport {
             faults: faults(outcome),
         }
     }
-
-    pub(super) fn consumer_delay(&self) -> Duration {
-        Duration::from_nanos(self.consumer_delay_ns)
-    }
 }
 
 impl SeriesReport {
@@ -322,7 +316,7 @@ fn faults(outcome: &Outcome) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU64;
+    use std::{num::NonZeroU64, time::Duration};
 
     use super::*;
     use crate::cli::drops::{

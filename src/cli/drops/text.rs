@@ -30,7 +30,7 @@ const PRODUCERS: [Column<Row>; 10] = [
 ];
 
 const RUNS: [Column<RunReport>; 9] = [
-    Column::figure("delay", 0, |run| show_duration(run.consumer_delay())),
+    Column::figure("delay", 0, |run| show(run.consumer_delay_ns)),
     Column::figure("ring", 0, |run| show_bytes(run.ring_bytes as u64)),
     Column::figure("offered", 1, |run| run.totals.offered_messages.to_string()),
     Column::figure("received", 2, |run| {
@@ -56,7 +56,7 @@ impl Findings for RunReport {
             "{}\nA consumer delay of {} and rings of {}: {} of {} messages dropped, {} \
              (arithmetic: {}); {} received per second.\n{}",
             table(&PRODUCERS, &rows),
-            show_duration(self.consumer_delay()),
+            show(self.consumer_delay_ns),
             show_bytes(self.ring_bytes as u64),
             grouped(self.totals.dropped_messages),
             grouped(self.totals.offered_messages),
