@@ -172,7 +172,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     Ok(code)
 }
 
-/// What the flags and the files cannot mean together.
+/// Checks flags and files against each other.
 fn check(arguments: &Arguments, config: &Config, streams: usize, files: &[PathBuf]) -> Result<()> {
     if streams == 0 {
         bail!(WrongUsage(

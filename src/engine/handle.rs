@@ -143,7 +143,7 @@ impl Handle {
         self.0.streams.set_gain(gain);
     }
 
-    /// The playout delay of streams that are no network's, from now on. Those that run keep theirs.
+    /// The playout delay of synthetic streams and files that begin from now on. Those that run keep theirs.
     pub fn set_playout_delay(&self, delay: Duration) {
         let ticks = mixer::Settings::ticks(delay, self.0.settings.ptime);
         self.0.streams.set_playout_delay_ticks(ticks);

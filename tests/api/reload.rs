@@ -116,7 +116,7 @@ fn what_needs_a_restart_is_named_with_both_values_and_stays() {
 }
 
 #[test]
-fn every_limit_that_changes_holds_for_who_comes_then() {
+fn every_changed_limit_holds_for_later_clients() {
     let usual = "first_message_timeout = \"1h\"\n";
     let desk = Desk::open(usual);
     let (first, stream) = desk.send("first");
@@ -153,7 +153,7 @@ fn every_limit_that_changes_holds_for_who_comes_then() {
 }
 
 #[test]
-fn who_is_idle_for_longer_than_a_shorter_limit_is_ended() {
+fn a_shorter_idle_timeout_ends_a_stream_that_is_idle() {
     let desk = Desk::open("idle_timeout = \"1h\"");
     let (mut idle, _) = desk.send("idle");
     assert_eq!(
@@ -166,7 +166,7 @@ fn who_is_idle_for_longer_than_a_shorter_limit_is_ended() {
 }
 
 #[test]
-fn all_that_may_change_is_told_by_its_name() {
+fn every_changed_key_is_in_the_answer() {
     let desk = Desk::open("");
     let changed = desk.changed(
         "allow = \"127.0.0.0/8\"\nconcealment = \"off\"\nconnections_max = 5\n\

@@ -234,7 +234,7 @@ fn flags_of_the_command_line_win_again() {
 }
 
 #[test]
-fn without_a_config_a_hangup_is_told_and_ends_nothing() {
+fn without_a_config_a_hangup_is_logged_and_ends_nothing() {
     let server = serve("", &[], false);
     for _ in 0..3 {
         server.hang_up();
