@@ -5,11 +5,11 @@
 
 mod network;
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, iter};
 
 use mixpool::{
     engine::{RealtimeReport, Report, StreamReport, Totals},
-    ledger::Entry,
+    ledger::{Entry, Term, Unit, Value},
 };
 
 use super::{
@@ -17,28 +17,51 @@ use super::{
     units::{show_bytes, show_quantiles, show_stream},
 };
 
-const COLUMNS: [Column<StreamReport>; 13] = [
-    Column::text("stream", 0, |of| show_stream(&of.id, of.label.as_deref())),
-    Column::figure("offered", 0, |of| of.ledger.offered.to_string()),
-    Column::figure("mixed", 0, |of| of.ledger.mixed.to_string()),
-    Column::figure(MUTED, 3, |of| of.ledger.muted.to_string()),
-    Column::figure("dropped_full", 0, |of| of.ledger.dropped_full.to_string()),
-    Column::figure("dropped_late", 0, |of| of.ledger.dropped_late.to_string()),
-    Column::figure(DISCARDED, 2, |of| of.ledger.discarded.to_string()),
-    Column::figure("in_ring", 5, |of| of.ledger.in_ring.to_string()),
-    Column::figure("concealed", 4, |of| of.ledger.concealed.to_string()),
-    Column::figure(LOST, 1, |of| of.ledger.lost.to_string()),
-    Column::figure("drop_rate", 1, |of| percent(of.ledger.drop_rate())),
-    Column::figure(MISSING_RATE, 1, |of| percent(of.ledger.missing_rate())),
-    Column::figure("high_water", 6, |of| {
-        show_bytes(of.ledger.ring_high_water_bytes)
-    }),
-];
+/// Columns of terms by their key: each with its header and how early it goes from a narrow table.
+macro_rules! terms {
+    ($row:ty, $entry:ident, $of:expr; $($header:literal $spare:literal $key:literal;)*) => {
+        [$($crate::cli::table::Column::<$row>::figure($header, $spare, |row| {
+            $crate::cli::report::show(&$entry::TERMS, $key, $of(row))
+        })),*]
+    };
+}
+use terms;
 
-const MUTED: &str = "muted";
-const DISCARDED: &str = "discarded";
-const LOST: &str = "lost";
-const MISSING_RATE: &str = "missing_rate";
+const NAME: Column<StreamReport> =
+    Column::text("stream", 0, |of| show_stream(&of.id, of.label.as_deref()));
+
+const COLUMNS: [Column<StreamReport>; 12] = terms! { StreamReport, Entry, ledger;
+    "offered" 0 "offered_samples";
+    "mixed" 0 "mixed_samples";
+    "muted" 3 "muted_samples";
+    "dropped_full" 0 "dropped_full_samples";
+    "dropped_late" 0 "dropped_late_samples";
+    "discarded" 2 "discarded_samples";
+    "in_ring" 5 "in_ring_samples";
+    "concealed" 4 "concealed_samples";
+    "lost" 1 "lost_samples";
+    "drop_rate" 1 "drop_rate";
+    "missing_rate" 1 "missing_rate";
+    "high_water" 6 "ring_high_water_bytes";
+};
+
+fn ledger(stream: &StreamReport) -> &Entry {
+    &stream.ledger
+}
+
+/// A term of an entry, by its unit.
+fn show<E>(terms: &'static [Term<E>], key: &str, entry: &E) -> String {
+    let term = terms.iter().find(|term| term.key == key);
+    let term = term.expect("a key of the table");
+    match ((term.of)(entry), term.unit) {
+        (Value::Whole(bytes), Unit::Bytes) => show_bytes(bytes),
+        (Value::Whole(count), _) => count.to_string(),
+        (Value::Real(rate), Unit::Ratio) => percent(rate),
+        (Value::Real(time), Unit::Milliseconds) => format!("{time:.1}ms"),
+        (Value::Real(figure), _) => format!("{figure:.0}ppm"),
+        (Value::Absent, _) => "-".to_owned(),
+    }
+}
 
 /// At most `top` streams have rows; the worst come first, the others are added up in one line.
 pub fn text(report: &Report, top: usize) -> String {
@@ -89,15 +112,15 @@ fn streams(report: &Report, shown: &[StreamReport]) -> String {
     let total = &report.totals.ledger;
     // Columns that are usually zero are shown where they are not. Without losses, what is missing was dropped.
     let is_shown = |header| match header {
-        MUTED => total.muted > 0,
-        DISCARDED => total.discarded > 0,
-        LOST | MISSING_RATE => total.lost > 0,
+        "muted" => total.muted > 0,
+        "discarded" => total.discarded > 0,
+        "lost" | "missing_rate" => total.lost > 0,
         _ => true,
     };
-    let columns: Vec<_> = COLUMNS
+    let figures = COLUMNS
         .into_iter()
-        .filter(|column| is_shown(column.header()))
-        .collect();
+        .filter(|column| is_shown(column.header()));
+    let columns: Vec<_> = iter::once(NAME).chain(figures).collect();
     table(&columns, shown)
 }
 
