@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::sampler::Snapshot;
 use crate::{
     engine::{Admitted, Handle, HealthChange, RecordingTotals},
-    ledger::{Entry, Network, SourceKind},
+    ledger::{Entry, Network, SourceKind, named},
 };
 
 /// Events that are kept: a start and an end of each of 4000 streams.
@@ -24,47 +24,31 @@ const EVENTS_MAX: usize = 8192;
 /// Late ticks are reported no more often than this.
 const OVERLOAD_REST: Duration = Duration::from_secs(10);
 
-/// The kind of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum What {
-    /// A stream was admitted.
-    StreamStarted,
-    /// A stream ended; its ledger is final.
-    StreamEnded,
-    /// A stream lost samples for the first time.
-    FirstDrop,
-    /// Audio came faster than it plays, and was discarded; once a stream.
-    StreamBurstDiscarded,
-    /// Much of its audio is lost or dropped: 3 % in 5 s.
-    StreamLosing,
-    /// No more than 1 % of it was in 10 s.
-    StreamRecovered,
-    /// It comes over a network, and nothing came for 2 s.
-    StreamStalled,
-    /// Packets come again.
-    StreamResumed,
-    /// Ticks began after the next was due.
-    Overload,
-    /// A recording failed to take what it should.
-    RecordingError,
-}
-
-impl What {
-    /// As JSON and event streams name it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::StreamStarted => "stream_started",
-            Self::StreamEnded => "stream_ended",
-            Self::FirstDrop => "first_drop",
-            Self::StreamBurstDiscarded => "stream_burst_discarded",
-            Self::StreamLosing => "stream_losing",
-            Self::StreamRecovered => "stream_recovered",
-            Self::StreamStalled => "stream_stalled",
-            Self::StreamResumed => "stream_resumed",
-            Self::Overload => "overload",
-            Self::RecordingError => "recording_error",
-        }
+named! {
+    /// The kind of an event.
+    #[derive(Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    What {
+        /// A stream was admitted.
+        StreamStarted = "stream_started",
+        /// A stream ended; its ledger is final.
+        StreamEnded = "stream_ended",
+        /// A stream lost samples for the first time.
+        FirstDrop = "first_drop",
+        /// Audio came faster than it plays, and was discarded; once a stream.
+        StreamBurstDiscarded = "stream_burst_discarded",
+        /// Much of its audio is lost or dropped: 3 % in 5 s.
+        StreamLosing = "stream_losing",
+        /// No more than 1 % of it was in 10 s.
+        StreamRecovered = "stream_recovered",
+        /// It comes over a network, and nothing came for 2 s.
+        StreamStalled = "stream_stalled",
+        /// Packets come again.
+        StreamResumed = "stream_resumed",
+        /// Ticks began after the next was due.
+        Overload = "overload",
+        /// A recording failed to take what it should.
+        RecordingError = "recording_error",
     }
 }
 

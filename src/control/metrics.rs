@@ -7,9 +7,11 @@
 //! - `page`: families of metrics, one after the other
 //! - `server`, `network`, `streams`, `http`, `process`: the families
 
+#[macro_use]
+mod page;
+
 mod http;
 mod network;
-mod page;
 mod process;
 mod server;
 mod streams;

@@ -1,5 +1,7 @@
 //! The figures of an account as they were read, and the rates that are made of them.
 
+use super::named::add_fields;
+
 /// The figures of one account, or of many added up. Samples unless the name says otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(
@@ -82,23 +84,11 @@ impl Entry {
 
     /// Adds another account: sums, but for the high water, which is the larger.
     pub fn add(&mut self, other: &Self) {
-        self.offered += other.offered;
-        self.mixed += other.mixed;
-        self.muted += other.muted;
-        self.dropped_full += other.dropped_full;
-        self.dropped_late += other.dropped_late;
-        self.discarded += other.discarded;
-        self.discarded_latency_cap += other.discarded_latency_cap;
-        self.discarded_delay_change += other.discarded_delay_change;
-        self.discarded_ended += other.discarded_ended;
-        self.discarded_damaged += other.discarded_damaged;
-        self.in_ring += other.in_ring;
-        self.concealed += other.concealed;
-        self.lost += other.lost;
-        self.sequence_gaps += other.sequence_gaps;
-        self.checksum_errors += other.checksum_errors;
-        self.duplicate_frames += other.duplicate_frames;
-        self.segments += other.segments;
+        add_fields! { self += other:
+            offered mixed muted dropped_full dropped_late discarded discarded_latency_cap
+            discarded_delay_change discarded_ended discarded_damaged in_ring concealed lost
+            sequence_gaps checksum_errors duplicate_frames segments
+        }
         self.ring_high_water_bytes = self.ring_high_water_bytes.max(other.ring_high_water_bytes);
     }
 }

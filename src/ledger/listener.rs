@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::SourceKind;
+use super::{SourceKind, named, named::add_fields};
 
 named! {
     /// Why a stream, a connection or a datagram was refused.
@@ -185,10 +185,9 @@ impl ListenerEntry {
         for (sum, times) in self.malformed.iter_mut().zip(other.malformed) {
             *sum += times;
         }
-        self.unadmitted += other.unadmitted;
-        self.receive_errors += other.receive_errors;
-        self.kernel_drops += other.kernel_drops;
-        self.timed_out += other.timed_out;
+        add_fields! { self += other:
+            unadmitted receive_errors kernel_drops timed_out
+        }
     }
 }
 

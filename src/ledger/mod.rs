@@ -14,12 +14,10 @@
 //! Each counter has one writer and may be read by any thread at any time. No call here locks,
 //! allocates or enters the kernel, but for making an account and for its [`LabelCell`].
 
-#[macro_use]
-mod named;
-
 mod entry;
 mod label;
 mod listener;
+mod named;
 mod network;
 mod source_kind;
 mod state;
@@ -35,9 +33,11 @@ use self::state::StateCell;
 pub use entry::{Entry, rate};
 pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
+pub(crate) use named::{add_fields, named};
 pub use network::{Discard, Event, Network, NetworkEntry, NetworkTotals, Packet};
 pub use source_kind::SourceKind;
 pub use state::StreamState;
+pub(crate) use tables::table;
 pub use terms::{Metric, NetworkRow, Term, Unit, Value};
 
 /// The account of one stream. It outlives the stream, until the last report.

@@ -1,4 +1,4 @@
-//! Enums with a name for each variant.
+//! Enums with a name for each variant, and sums field by field.
 
 /// An enum with `ALL` and `name`: its variants in order, each with its name in reports.
 macro_rules! named {
@@ -9,6 +9,7 @@ macro_rules! named {
 
         impl $enum {
             /// All of them, in order.
+            #[allow(dead_code, reason = "some are only named")]
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
 
             /// Its name in reports.
@@ -18,3 +19,10 @@ macro_rules! named {
         }
     };
 }
+
+/// Adds these fields of another sum.
+macro_rules! add_fields {
+    ($sum:ident += $other:ident: $($field:ident)*) => { $($sum.$field += $other.$field;)* };
+}
+
+pub(crate) use {add_fields, named};

@@ -14,7 +14,7 @@ use std::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::add;
+use super::{add, named::add_fields};
 
 /// Events kept per stream; later ones are only counted.
 const EVENTS_MAX: usize = 256;
@@ -290,18 +290,10 @@ impl NetworkEntry {
 impl NetworkTotals {
     /// Adds another stream's.
     pub fn add(&mut self, other: &Self) {
-        self.received += other.received;
-        self.expected += other.expected;
-        self.lost += other.lost;
-        self.duplicate += other.duplicate;
-        self.reordered += other.reordered;
-        self.late += other.late;
-        self.malformed += other.malformed;
-        self.unsupported += other.unsupported;
-        self.comfort_noise += other.comfort_noise;
-        self.telephone_event += other.telephone_event;
-        self.output_frames += other.output_frames;
-        self.output_dropped_frames += other.output_dropped_frames;
+        add_fields! { self += other:
+            received expected lost duplicate reordered late malformed unsupported comfort_noise
+            telephone_event output_frames output_dropped_frames
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::named;
+
 named! {
     /// What a stream comes from.
     #[derive(Serialize, Deserialize, ToSchema)]

@@ -9,9 +9,6 @@ use super::{
     Entry, ListenerEntry, NetworkEntry,
     terms::{
         Term,
-        Unit::{
-            Bytes, Count, Frames, Milliseconds, Packets, PartsPerMillion, Ratio, Samples, Streams,
-        },
         Value::{self, Absent, Real, Whole},
     },
 };
@@ -20,9 +17,12 @@ use super::{
 macro_rules! table {
     ($entry:ident: $($key:literal $unit:ident $help:literal
         $of:expr $(, $metric:ident($($argument:literal),*))*;)*) => {
-        [$(Term::<$entry>::new($key, $unit, $help, $of)$(.$metric($($argument),*))*),*]
+        [$($crate::ledger::Term::<$entry>::new($key, $crate::ledger::Unit::$unit, $help, $of)
+            $(.$metric($($argument),*))*),*]
     };
 }
+
+pub(crate) use table;
 
 impl Entry {
     /// The figures of a stream's samples, or their sum over all streams.
@@ -138,6 +138,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::ledger::Unit::{
+        Bytes, Count, Frames, Milliseconds, Packets, PartsPerMillion, Ratio, Samples, Streams,
+    };
 
     #[test]
     fn keys_are_unique_and_end_in_their_unit() {

@@ -82,7 +82,7 @@ impl Serialize for Value {
 }
 
 impl<E> Term<E> {
-    pub(super) const fn new(
+    pub(crate) const fn new(
         key: &'static str,
         unit: Unit,
         help: &'static str,
@@ -98,17 +98,17 @@ impl<E> Term<E> {
     }
 
     /// The same, as a counter of the server and of each stream.
-    pub(super) const fn counter(self, family: &'static str) -> Self {
+    pub(crate) const fn counter(self, family: &'static str) -> Self {
         self.metric(family, None, true)
     }
 
     /// The same, as one reason of such a counter.
-    pub(super) const fn reason(self, family: &'static str, reason: &'static str) -> Self {
+    pub(crate) const fn reason(self, family: &'static str, reason: &'static str) -> Self {
         self.metric(family, Some(reason), true)
     }
 
     /// The same, as a gauge of the server and of each stream.
-    pub(super) const fn gauge(self, family: &'static str) -> Self {
+    pub(crate) const fn gauge(self, family: &'static str) -> Self {
         self.metric(family, None, false)
     }
 
@@ -129,7 +129,7 @@ impl<E> Term<E> {
     }
 
     /// Without series for single streams.
-    pub(super) const fn of_server(mut self) -> Self {
+    pub(crate) const fn of_server(mut self) -> Self {
         if let Some(metric) = &mut self.metric {
             metric.of_streams = false;
         }
@@ -137,7 +137,7 @@ impl<E> Term<E> {
     }
 
     /// Without a sum over all streams.
-    pub(super) const fn of_streams(mut self) -> Self {
+    pub(crate) const fn of_streams(mut self) -> Self {
         if let Some(metric) = &mut self.metric {
             metric.of_server = false;
         }
@@ -190,11 +190,20 @@ fn schema<E: Default + 'static>(
     object
 }
 
+impl<E> Term<E> {
+    /// An object with each of them.
+    pub(crate) fn serialize<S: Serializer>(
+        terms: &'static [Self],
+        entry: &E,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(terms.iter().map(|term| (term.key, (term.of)(entry))))
+    }
+}
+
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(Self::TERMS.len()))?;
-        write(&Self::TERMS, self, &mut map)?;
-        map.end()
+        Term::serialize(&Self::TERMS, self, serializer)
     }
 }
 

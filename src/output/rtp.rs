@@ -18,12 +18,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use self::packets::{Chance, Packets};
 use super::worker_queue::{Work, WorkerQueue, WorkerQueueError};
 use crate::{
     audio::{Encoding, Format},
+    ledger::{Term, Value, add_fields, table},
     queue::BuildError,
     wire::payload::{AudioPayload, Payload, PayloadMap},
 };
@@ -130,10 +131,9 @@ impl fmt::Display for RtpTarget {
 }
 
 /// The figures of a mix sent by RTP.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RtpSent {
     /// Packets sent.
-    #[serde(rename = "sent_packets")]
     pub packets: u64,
     /// Bytes of samples in them.
     pub payload_bytes: u64,
@@ -148,14 +148,33 @@ pub struct RtpSent {
 }
 
 impl RtpSent {
+    /// The figures of one target.
+    pub const TERMS: [Term<Self>; 6] = table! { RtpSent:
+        "sent_packets" Packets "Packets of the mix that were sent"
+            |sent| Value::Whole(sent.packets), counter("rtp_out_sent");
+        "payload_bytes" Bytes "Bytes of samples in them"
+            |sent| Value::Whole(sent.payload_bytes);
+        "unsent_packets" Packets "Packets of the mix that the host could not send"
+            |sent| Value::Whole(sent.unsent_packets), counter("rtp_out_unsent");
+        "refusals" Count "How often the kernel reported that no receiver listens there"
+            |sent| Value::Whole(sent.refusals), counter("rtp_out_refusals");
+        "reports" Count "RTCP reports sent, the goodbye too"
+            |sent| Value::Whole(sent.reports);
+        "lost_samples" Samples "Samples of the mix that the sending thread was too slow for"
+            |sent| Value::Whole(sent.lost_samples), counter("rtp_out_lost");
+    };
+
     /// Adds what became of another.
     pub fn add(&mut self, other: &Self) {
-        self.packets += other.packets;
-        self.payload_bytes += other.payload_bytes;
-        self.unsent_packets += other.unsent_packets;
-        self.refusals += other.refusals;
-        self.reports += other.reports;
-        self.lost_samples += other.lost_samples;
+        add_fields! { self += other:
+            packets payload_bytes unsent_packets refusals reports lost_samples
+        }
+    }
+}
+
+impl Serialize for RtpSent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Term::serialize(&Self::TERMS, self, serializer)
     }
 }
 

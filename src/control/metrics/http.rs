@@ -47,44 +47,21 @@ pub(in crate::control) async fn count(
 
 pub(super) fn write(page: &mut Page, state: &State) {
     let listeners = state.listeners.totals();
-    page.gauge(
-        "listeners",
-        None,
-        "Listeners now, by HTTP or WebSocket",
-        listeners.listeners,
-    );
-    page.counter(
-        "listener_skipped",
-        SAMPLES,
-        "Samples per channel that listeners were too slow for",
-        listeners.skipped_samples,
-    );
-    page.counter(
-        "listener_lost",
-        SAMPLES,
-        "Samples per channel that came too late for all listeners: silence was sent in their place",
-        listeners.lost_samples,
-    );
     let (connections, refused) = state.places.count();
-    page.gauge(
-        "http_connections",
-        None,
-        "Connections that are open, but for WebSockets that bring audio, which their listener counts",
-        connections,
-    );
-    page.counter(
-        "http_refused_connections",
-        None,
-        "Connections that found no place: there are as many as may be, in all or from one address",
-        refused,
-    );
-    page.counters(
-        "http_responses",
-        None,
-        "Answers to requests, by the class of their status",
-        state
-            .answers
-            .read()
-            .map(|(class, answers)| ([("code", class)], answers)),
-    );
+    families! { page:
+        gauge "listeners" None "Listeners now, by HTTP or WebSocket" => listeners.listeners;
+        counter "listener_skipped" SAMPLES "Samples per channel that listeners were too slow for"
+            => listeners.skipped_samples;
+        counter "listener_lost" SAMPLES
+            "Samples per channel that came too late for all listeners: silence was sent in their place"
+            => listeners.lost_samples;
+        gauge "http_connections" None
+            "Connections that are open, but for WebSockets that bring audio, which their listener counts"
+            => connections;
+        counter "http_refused_connections" None
+            "Connections that found no place: there are as many as may be, in all or from one address"
+            => refused;
+        counters "http_responses" None "Answers to requests, by the class of their status"
+            => state.answers.read().map(|(class, answers)| ([("code", class)], answers));
+    }
 }

@@ -4,10 +4,7 @@
 
 use std::{collections::BTreeMap, iter};
 
-use super::{
-    Scrape,
-    page::{PACKETS, Page, SAMPLES},
-};
+use super::{Scrape, page::Page};
 use crate::{
     engine::Handle,
     ledger::{ListenerEntry, NetworkEntry},
@@ -74,35 +71,11 @@ fn rtp_out(page: &mut Page, handle: &Handle) {
             .or_default()
             .add(&sent);
     }
-    for (name, unit, help, figure) in [
-        (
-            "rtp_out_sent",
-            PACKETS,
-            "Packets of the mix that were sent",
-            (|sent| sent.packets) as fn(&RtpSent) -> u64,
-        ),
-        (
-            "rtp_out_unsent",
-            PACKETS,
-            "Packets of the mix that the host could not send",
-            |sent| sent.unsent_packets,
-        ),
-        (
-            "rtp_out_refusals",
-            None,
-            "How often the kernel reported that no receiver listens there",
-            |sent| sent.refusals,
-        ),
-        (
-            "rtp_out_lost",
-            SAMPLES,
-            "Samples of the mix that the sending thread was too slow for",
-            |sent| sent.lost_samples,
-        ),
-    ] {
-        let lines = by_target
-            .iter()
-            .map(|(target, sent)| ([("target", &**target)], figure(sent)));
-        page.counters(name, unit, help, lines);
-    }
+    let entries = by_target.iter();
+    page.terms(
+        "",
+        &RtpSent::TERMS,
+        |_| true,
+        &entries.map(|(target, sent)| (Some(("target", &**target)), sent)),
+    );
 }

@@ -34,6 +34,13 @@ pub(super) const RATIO: Option<&str> = Some("ratio");
 
 const NONE: Labels<'static, 0> = [];
 
+/// Families in order, each with its kind, its name, unit and help; then its value, or its lines.
+macro_rules! families {
+    ($page:ident: $($kind:ident $name:literal $unit:ident $help:literal => $value:expr;)*) => {
+        $($page.$kind($name, $unit, $help, $value);)*
+    };
+}
+
 impl Page {
     /// Begins the names of all further families with this.
     pub(super) fn set_prefix(&mut self, prefix: &'static str) {

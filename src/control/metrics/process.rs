@@ -4,42 +4,25 @@ use std::fs;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 
-use super::page::Page;
+use super::page::{BYTES, Page, SECONDS};
 
 /// The kernel's figures of this process, at the time of the scrape. A figure that it refuses is left out.
 pub(super) fn write(page: &mut Page) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    page.counters(
-        "process_cpu",
-        Some("seconds"),
-        "Processor time of all threads, user and system",
-        cpu_seconds().map(|seconds| ([], seconds)),
-    );
-    page.gauges(
-        "process_resident_memory",
-        Some("bytes"),
-        "Memory in RAM; a ring that has been touched counts once, though it is mapped twice",
-        proportional_bytes().map(|bytes| ([], bytes)),
-    );
-    page.gauges(
-        "process_virtual_memory",
-        Some("bytes"),
-        "Address space; each ring is mapped twice",
-        bytes_of("VmSize:", &status).map(|bytes| ([], bytes)),
-    );
-    page.gauges(
-        "process_open_fds",
-        None,
-        "Descriptors that are open",
-        // One of them reads the list.
-        fs::read_dir("/proc/self/fd").map(|open| ([], open.count() as u64 - 1)),
-    );
-    page.gauges(
-        "process_max_fds",
-        None,
-        "Descriptors that may be open",
-        getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| ([], soft)),
-    );
+    families! { page:
+        counters "process_cpu" SECONDS "Processor time of all threads, user and system"
+            => cpu_seconds().map(|seconds| ([], seconds));
+        gauges "process_resident_memory" BYTES
+            "Memory in RAM; a ring that has been touched counts once, though it is mapped twice"
+            => proportional_bytes().map(|bytes| ([], bytes));
+        gauges "process_virtual_memory" BYTES "Address space; each ring is mapped twice"
+            => bytes_of("VmSize:", &status).map(|bytes| ([], bytes));
+        gauges "process_open_fds" None "Descriptors that are open"
+            // One of them reads the list.
+            => fs::read_dir("/proc/self/fd").map(|open| ([], open.count() as u64 - 1));
+        gauges "process_max_fds" None "Descriptors that may be open"
+            => getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| ([], soft));
+    }
 }
 
 fn cpu_seconds() -> Option<f64> {

@@ -67,39 +67,21 @@ fn label(figures: &StreamFigures) -> (&'static str, &str) {
 /// The levels of the mixer's strips, which are in no account.
 fn levels(page: &mut Page, streams: &[Arc<StreamFigures>]) {
     type Level = fn(&StreamFigures) -> f64;
-    let levels: [(_, _, _, Level); 5] = [
-        (
-            "ring_filled",
-            BYTES,
-            "Space in use in its ring",
-            |figures| figures.levels.ring_filled_bytes as f64,
-        ),
-        (
-            "peak",
-            RATIO,
-            "Largest magnitude in the last tenth of a second before gain and mute, of full scale",
-            |figures| f64::from(figures.levels.peak) / f64::from(FULL_SCALE),
-        ),
-        (
-            "gain",
-            RATIO,
-            "The gain that was commanded last",
-            |figures| f64::from(figures.levels.gain.linear()),
-        ),
-        (
-            "muted",
-            None,
-            "Whether it is muted by command: 1 or 0",
-            |figures| f64::from(u8::from(figures.levels.muted)),
-        ),
-        ("solo", None, "Whether it is solo: 1 or 0", |figures| {
-            f64::from(u8::from(figures.levels.solo))
-        }),
-    ];
-    for (name, unit, help, level) in levels {
-        let lines = streams
-            .iter()
-            .map(|figures| ([("stream", id(figures))], level(figures)));
-        page.gauges(&format!("{STREAM}{name}"), unit, help, lines);
+    let of = |level: Level| {
+        let streams = streams.iter();
+        streams.map(move |figures| ([label(figures)], level(figures)))
+    };
+    families! { page:
+        gauges "stream_ring_filled" BYTES "Space in use in its ring"
+            => of(|figures| figures.levels.ring_filled_bytes as f64);
+        gauges "stream_peak" RATIO
+            "Largest magnitude in the last tenth of a second before gain and mute, of full scale"
+            => of(|figures| f64::from(figures.levels.peak) / f64::from(FULL_SCALE));
+        gauges "stream_gain" RATIO "The gain that was commanded last"
+            => of(|figures| f64::from(figures.levels.gain.linear()));
+        gauges "stream_muted" None "Whether it is muted by command: 1 or 0"
+            => of(|figures| f64::from(u8::from(figures.levels.muted)));
+        gauges "stream_solo" None "Whether it is solo: 1 or 0"
+            => of(|figures| f64::from(u8::from(figures.levels.solo)));
     }
 }
