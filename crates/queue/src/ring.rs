@@ -624,7 +624,7 @@ impl Reader {
     }
 
     /// Bytes that may be read now, by a fresh look at the producer.
-    fn look_at_writer(&mut self) -> u64 {
+    pub(crate) fn look_at_writer(&mut self) -> u64 {
         let write = self.words().producer.write.load(Ordering::Acquire);
         let available = write.wrapping_sub(self.position);
         if self.corrupt || available > self.memory.capacity() || !available.is_multiple_of(8) {
@@ -776,10 +776,11 @@ impl Reader {
         prefetch::lines(record, (bytes + RECORD_HEADER_BYTES) as usize);
     }
 
-    /// Fetches this half, and the consumer's own line.
-    pub(crate) fn prefetch_position(&self) {
+    /// Fetches this half, and the consumer's own line of its `words`. Those are an argument, since to look them up
+    /// here would be to wait for the half.
+    pub(crate) fn prefetch_position(&self, words: &Words) {
         prefetch::prefetch_to_write(self);
-        prefetch::line_to_write(std::ptr::from_ref(&self.words().consumer).cast());
+        prefetch::line_to_write(std::ptr::from_ref(&words.consumer).cast());
     }
 }
 
