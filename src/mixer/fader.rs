@@ -10,15 +10,18 @@ use crate::audio::{Format, Gain, Ramp, sum};
 /// Changes take a 50th of a second.
 const RAMPS_PER_SECOND: u32 = 50;
 
+/// The length of a change.
+pub(super) fn ramp_instants(format: Format) -> u32 {
+    (format.rate_hz() / RAMPS_PER_SECOND).max(1)
+}
+
 #[derive(Debug)]
 pub(super) struct Fader {
     pub(super) gain: Gain,
     pub(super) muted: bool,
     pub(super) solo: bool,
     ramp: Ramp,
-    /// The length of a ramp.
-    instants: u32,
-    channels: usize,
+    pub(super) channels: u16,
     /// Whether a block of the stream was played: before that there is nothing to be smooth after.
     opened: bool,
 }
@@ -30,8 +33,7 @@ impl Fader {
             muted: false,
             solo: false,
             ramp: Ramp::at_rest(gain),
-            instants: (format.rate_hz() / RAMPS_PER_SECOND).max(1),
-            channels: format.channels().into(),
+            channels: format.channels(),
             opened: false,
         }
     }
@@ -63,10 +65,10 @@ impl Fader {
         self.ramp = Ramp::at_rest(self.target(soloing));
     }
 
-    /// The stream's block begins.
-    pub(super) fn begin(&mut self, soloing: bool) {
+    /// The stream's block begins. A change takes as many instants as [`ramp_instants`].
+    pub(super) fn begin(&mut self, soloing: bool, ramp: u32) {
         if self.opened {
-            self.ramp.aim(self.target(soloing), self.instants);
+            self.ramp.aim(self.target(soloing), ramp);
         } else {
             self.opened = true;
             self.rest(soloing);
@@ -86,11 +88,12 @@ impl Fader {
         samples: &[i16],
         target: &mut (impl Target + ?Sized),
     ) -> usize {
-        let way = self.ramp.left() as usize * self.channels;
+        let channels = usize::from(self.channels);
+        let way = self.ramp.left() as usize * channels;
         let (moving, steady) = samples.split_at(way.saturating_sub(from).min(samples.len()));
         if !moving.is_empty() {
             target.add(from, moving, |sum, samples| {
-                sum::add_ramped(sum, samples, self.channels, from, &self.ramp);
+                sum::add_ramped(sum, samples, channels, from, &self.ramp);
             });
         }
         let gain = self.ramp.target();

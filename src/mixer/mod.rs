@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use self::{
     bus::Bus,
+    fader::ramp_instants,
     input::{Input, Moment, OURS},
     inputs::{Inputs, PREFETCH_INPUTS, prefetch},
     output::{LeftOut, Outputs},
@@ -334,8 +335,9 @@ impl Mixer {
         let moment = Moment {
             tick: self.tick,
             soloing: self.inputs.is_soloing(),
-            turn: self.tick % self.levels_ticks,
+            turn: (self.tick % self.levels_ticks) as u32,
             instants: self.settings.block_samples as u32,
+            ramp: ramp_instants(self.settings.format),
         };
         let Self {
             inputs: Inputs {
