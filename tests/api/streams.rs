@@ -252,6 +252,29 @@ fn streams_are_found_by_their_kind() {
 }
 
 #[test]
+fn report_and_api_have_streams_and_recordings_of_one_shape() {
+    fn keys(value: &Value) -> Vec<&String> {
+        value.as_object().unwrap().keys().collect()
+    }
+    let desk = Desk::open();
+    let _stream = desk.admit("x");
+    let path = "/api/v1/streams?filter=x";
+    let page = until(|| desk.client.get(path).ok(200), |page| page["total"] == 1);
+    let listed = &page["streams"][0];
+    let shown = desk.client.get("/api/v1/streams/x").ok(200);
+    let recording = desk.client.get("/api/v1/recordings/1").ok(200);
+    let report = serde_json::to_value(desk.close()).unwrap();
+    let mut reported = report["streams"].as_array().unwrap().iter();
+    let reported = reported.find(|stream| stream["id"] == "x").unwrap();
+    assert_eq!(keys(&shown), keys(listed));
+    assert_eq!(keys(&shown), keys(reported));
+    assert_eq!(keys(&shown["network"]), keys(&reported["network"]));
+    let mut with_audio = report["recordings"][0].clone();
+    with_audio["audio"] = Value::Null;
+    assert_eq!(keys(&recording), keys(&with_audio));
+}
+
+#[test]
 fn a_stream_tells_its_ledger_and_its_place_in_the_mix() {
     let desk = Desk::open();
     let stream = until(
