@@ -8,8 +8,11 @@ use std::{
     time::Duration,
 };
 
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
 use super::{
-    TickReport,
+    TickReport, finite,
     histogram::{Histogram, TickCounts},
     register::Total,
 };
@@ -43,7 +46,8 @@ pub(super) struct MixerStats {
 }
 
 /// How the server is.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
+#[schema(as = MixerStatus)]
 pub struct Status {
     /// Ticks run.
     pub ticks: u64,
@@ -55,28 +59,39 @@ pub struct Status {
     /// How long each tick took, since the start.
     pub tick_time: TickReport,
     /// The same, by length.
+    #[serde(skip)]
     pub tick_lateness_counts: TickCounts,
     /// The same, by length.
+    #[serde(skip)]
     pub tick_time_counts: TickCounts,
     /// Streams that play or wait for their first frame.
     pub streams: u64,
     /// Largest magnitude of the mix in the last second or two, in dB of full scale; minus infinity
-    /// for silence.
+    /// for silence, which is null in JSON.
+    #[serde(serialize_with = "finite_or_null")]
+    #[schema(value_type = Option<f32>)]
     pub peak_dbfs: f32,
     /// Samples that saturation cut.
     pub clipped_samples: u64,
     /// Samples that the limiter turned down.
     pub limited_samples: u64,
-    /// Streams there were.
+    /// Streams that were admitted since the start.
     pub admitted_streams: u64,
     /// All accounts added up.
+    #[serde(rename = "totals")]
     pub ledger: Entry,
     /// The same of what networks did to them.
+    #[serde(skip)]
     pub network: NetworkTotals,
     /// Checks of a ledger's equation.
     pub ledger_checks: u64,
     /// Those of them at which it did not hold: bugs.
     pub ledger_imbalances: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn finite_or_null<S: Serializer>(db: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    finite(*db).serialize(serializer)
 }
 
 impl MixerStats {

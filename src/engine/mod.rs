@@ -53,8 +53,7 @@ pub use self::{
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
     recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
     report::{
-        ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamFigures, StreamReport,
-        TickReport, Totals,
+        ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
     running::Running,
     settings::{Clock, Settings},
@@ -67,7 +66,7 @@ use self::{
 };
 pub(crate) use self::{
     health::{STALL, silence},
-    report::finite,
+    report::{StreamFigures, finite},
 };
 use crate::{
     audio::Gain,

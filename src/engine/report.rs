@@ -8,10 +8,10 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use self::stream::finite;
+pub(crate) use self::stream::{StreamFigures, finite};
 pub use self::{
     network::{ListenerReport, RtpOutReport},
-    stream::{StreamFigures, StreamReport},
+    stream::StreamReport,
 };
 
 use super::{

@@ -147,7 +147,10 @@ impl<E> Term<E> {
 
 impl<E> Term<E> {
     /// Those of a table that have these keys, in its order.
-    pub fn chosen(table: &'static [Self], keys: &[&str]) -> impl Iterator<Item = &'static Self> {
+    pub(crate) fn chosen(
+        table: &'static [Self],
+        keys: &[&str],
+    ) -> impl Iterator<Item = &'static Self> {
         table.iter().filter(|term| keys.contains(&term.key))
     }
 }
@@ -295,7 +298,7 @@ const NETWORK_ROW: [&str; 6] = [
 
 impl NetworkRow {
     /// Of a stream that comes over a network, or of another.
-    pub fn new(network: Option<&NetworkEntry>) -> Self {
+    pub(crate) fn new(network: Option<&NetworkEntry>) -> Self {
         let mut terms = Self::terms();
         Self(NETWORK_ROW.map(|_| {
             let of = terms.next().and_then(|term| network.map(term.of));

@@ -9,8 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     control::state::State,
-    engine::{Clock, ListenerReport, TickReport, finite},
-    ledger::Entry,
+    engine::{Clock, ListenerReport, Status},
     os::Provenance,
     queue::{PoolPlan, PoolStats},
 };
@@ -29,24 +28,10 @@ struct StatusBody {
     channels: u16,
     /// Samples per channel of a block.
     block_samples: usize,
-    ticks: u64,
-    late_ticks: u64,
     /// The time from tick to tick; none where ticks follow the streams.
     tick_budget_ns: Option<u64>,
-    /// From begun to done.
-    tick_time: TickReport,
-    /// From due to begun.
-    tick_lateness: TickReport,
-    /// Of the mix in the last second or two, in dB of full scale; null for silence.
-    peak_dbfs: Option<f32>,
-    /// Samples that saturation cut.
-    clipped_samples: u64,
-    /// Samples that the limiter turned down.
-    limited_samples: u64,
-    /// Streams that run.
-    streams: usize,
-    /// Streams that were admitted since the start.
-    admitted_streams: u64,
+    #[serde(flatten)]
+    status: Status,
     /// Most streams at once, since the start.
     streams_high_water: usize,
     /// The sockets that are listened on, as `listeners[]` of the report names them: `tcp 127.0.0.1:9000`.
@@ -57,8 +42,6 @@ struct StatusBody {
     drop_rate_now: f64,
     /// Lost and dropped, of offered and lost, in the last tenth of a second, 0.0 to 1.0.
     missing_rate_now: f64,
-    /// The ledgers of all streams added up.
-    totals: Entry,
     pool: PoolBody,
 }
 
@@ -128,22 +111,16 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
         rate_hz: settings.format.rate_hz(),
         channels: settings.format.channels(),
         block_samples: state.handle.block_samples(),
-        ticks: status.ticks,
-        late_ticks: status.late_ticks,
         tick_budget_ns,
-        tick_time: status.tick_time,
-        tick_lateness: status.tick_lateness,
-        peak_dbfs: finite(status.peak_dbfs),
-        clipped_samples: status.clipped_samples,
-        limited_samples: status.limited_samples,
-        streams: snapshot.streams.len(),
-        admitted_streams: status.admitted_streams,
+        status: Status {
+            streams: snapshot.streams.len() as u64,
+            ..*status
+        },
         streams_high_water: snapshot.pool.leases_high_water.max(snapshot.streams.len()),
         listeners: listeners.iter().map(|one| one.name().to_owned()).collect(),
         ingest: listeners.iter().map(|one| (&**one).into()).collect(),
         drop_rate_now: snapshot.drop_rate_now,
         missing_rate_now: snapshot.missing_rate_now,
-        totals: status.ledger,
         pool: PoolBody::new(&plan, &snapshot.pool),
     })
 }

@@ -15,23 +15,22 @@ use crate::{
 
 /// The figures of one stream at one moment. Reading them locks nothing but the label, for the time of a copy.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the words of the report")]
-pub struct StreamFigures {
-    pub admitted: Arc<Admitted>,
-    pub label: Option<Arc<str>>,
-    pub state: StreamState,
-    pub levels: Levels,
-    pub ledger: Entry,
+pub(crate) struct StreamFigures {
+    pub(crate) admitted: Arc<Admitted>,
+    pub(crate) label: Option<Arc<str>>,
+    pub(crate) state: StreamState,
+    pub(crate) levels: Levels,
+    pub(crate) ledger: Entry,
     /// Of a stream that comes over a network; without its events, and once it has ended without the age of its last
     /// packet.
-    pub network: Option<NetworkEntry>,
+    pub(crate) network: Option<NetworkEntry>,
     /// Samples dropped since the look before, if there was one.
-    pub dropped_now: u64,
+    pub(crate) dropped_now: u64,
 }
 
 impl StreamFigures {
     /// Reads them.
-    pub fn read(admitted: &Arc<Admitted>) -> Self {
+    pub(crate) fn read(admitted: &Arc<Admitted>) -> Self {
         // Before the account: of a stream that ended, the last figures are read then.
         let state = admitted.state();
         let account = admitted.account();
@@ -51,7 +50,7 @@ impl StreamFigures {
     }
 
     /// Time since the last packet, of a stream that comes over a network and has not ended.
-    pub fn last_packet_age(&self) -> Option<Duration> {
+    pub(crate) fn last_packet_age(&self) -> Option<Duration> {
         self.network.as_ref()?.last_packet_age
     }
 }
@@ -106,7 +105,7 @@ pub struct StreamReport {
 
 impl StreamReport {
     /// Of these figures, so long after the start. Locks and allocates.
-    pub fn new(figures: &StreamFigures, uptime: Duration) -> Self {
+    pub(crate) fn new(figures: &StreamFigures, uptime: Duration) -> Self {
         let StreamFigures {
             admitted, levels, ..
         } = figures;
