@@ -166,7 +166,6 @@ impl Bus {
         self.sum.fill(0);
     }
 
-    /// The block's sums.
     pub(super) fn sum(&self) -> &[i32] {
         &self.sum
     }
@@ -180,7 +179,6 @@ impl Bus {
         &self.stage
     }
 
-    /// Ends the block.
     pub(super) fn finish(&mut self) {
         let len = self.sum.len();
         let done = self.stage.process(&self.sum, &mut self.out[..len]);

@@ -73,7 +73,6 @@ pub(super) struct Input {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) tick: u64,
-    /// Whether any stream is solo.
     pub(super) soloing: bool,
     /// The group of inputs that refreshes its levels.
     pub(super) turn: u32,
@@ -139,7 +138,6 @@ impl Input {
         self.channel_strip.set_muted(muted);
     }
 
-    /// The stream is ended by command.
     pub(super) fn end_by_command(&mut self) {
         self.is_ended_by_command = true;
         self.account.advance(StreamState::Ending);

@@ -19,7 +19,6 @@ pub(super) struct Inputs {
     waiting_count: usize,
     /// Streams that ended, until they are collected. Room for all slots, too.
     ended: Vec<Input>,
-    /// Streams that are solo.
     solos: usize,
 }
 
@@ -40,12 +39,10 @@ impl Inputs {
         self.playing.len() + self.waiting_count
     }
 
-    /// Whether any stream is solo.
     pub(super) fn is_soloing(&self) -> bool {
         self.solos > 0
     }
 
-    /// A stream that waits.
     pub(super) fn first_waiting(&self) -> Option<&Input> {
         if self.waiting_count == 0 {
             return None;
@@ -88,7 +85,6 @@ impl Inputs {
         self.playing.push(input);
     }
 
-    /// Makes the stream solo, or not.
     pub(super) fn set_solo(&mut self, lease: LeaseId, solo: bool) {
         let Some(input) = self.get_mut(lease) else {
             return;
@@ -100,7 +96,6 @@ impl Inputs {
         }
     }
 
-    /// The stream has ended.
     pub(super) fn end(&mut self, mut input: Input) {
         self.solos -= usize::from(input.set_solo(false));
         self.ended.push(input);
@@ -124,7 +119,6 @@ impl Inputs {
         &self.ended[ended_before..]
     }
 
-    /// One that ended.
     pub(super) fn take_ended(&mut self) -> Option<Input> {
         self.ended.pop()
     }

@@ -68,7 +68,6 @@ impl Monitor {
     }
 }
 
-/// One stream alone.
 #[derive(Debug)]
 pub(super) struct Alone {
     pub(super) line: Line,
@@ -89,7 +88,6 @@ impl Alone {
         self.samples[from..from + samples.len()].copy_from_slice(samples);
     }
 
-    /// The block is over.
     pub(super) fn finish(&mut self) {
         self.is_made = true;
     }

@@ -146,7 +146,6 @@ impl Output {
 
 /// Where an input's samples go.
 pub(super) trait Target {
-    /// Samples of a block.
     fn block(&self) -> usize;
 
     /// Has `add` add samples to their place in a sum, the first at number `from` of the block; no two
@@ -311,7 +310,6 @@ impl Outputs {
         self.alone.remove(slot);
     }
 
-    /// Whether the slot has anything.
     pub(super) fn has(&self, slot: usize) -> bool {
         self.without.has(slot) || self.alone.has(slot)
     }
@@ -324,14 +322,12 @@ impl Outputs {
         self.taps.push(Line::new(producer));
     }
 
-    /// Closes all rings.
     pub(super) fn close(&mut self) {
         self.without.clear();
         self.alone.clear();
         self.taps.clear();
     }
 
-    /// A tick begins.
     pub(super) fn begin(&mut self) {
         self.alone.each(Alone::begin);
     }

@@ -291,7 +291,6 @@ impl RtpOut {
         &self.sdp
     }
 
-    /// Its figures so far, for any thread.
     pub(crate) fn progress(&self) -> RtpProgress {
         self.progress.clone()
     }
@@ -327,7 +326,6 @@ impl RtpOut {
     }
 }
 
-/// A socket that sends there.
 fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
     let any: IpAddr = match to {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -441,7 +439,6 @@ fn ntp(time: SystemTime) -> u64 {
     (since.as_secs() + SECONDS_1900_TO_1970) << 32 | fraction
 }
 
-/// The description of a stream.
 struct Sdp {
     to: SocketAddr,
     payload: AudioPayload,

@@ -24,7 +24,6 @@ pub(super) enum WorkerQueueError {
     Thread(io::Error),
 }
 
-/// The work of the thread.
 pub(super) trait Work: Send + 'static {
     /// Its result at the end.
     type Outcome: Send + 'static;

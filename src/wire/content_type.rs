@@ -23,9 +23,7 @@ const CHANNELS_MAX: u16 = super::wav::CHANNELS_MAX;
 /// The audio format that a body declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentType {
-    /// A WAV.
     Wav,
-    /// Samples and nothing else.
     Samples(Samples),
     /// It does not say: the first bytes do, if it is a WAV.
     Unsaid,
@@ -53,37 +51,18 @@ impl Samples {
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ContentTypeError {
-    /// Audio of another kind.
     #[error(
         "{found:?} is not taken: audio/wav, audio/L16;rate=HZ;channels=N, audio/x-s16le, audio/x-s16be, audio/x-mulaw, audio/x-alaw and audio/basic are"
     )]
-    Type {
-        /// The text as sent.
-        found: String,
-    },
-    /// No rate where there must be one.
+    Type { found: String },
     #[error("{found:?} says no rate: say audio/L16;rate=8000;channels=1, for example")]
-    NoRate {
-        /// The text as sent.
-        found: String,
-    },
-    /// A parameter that is no number.
+    NoRate { found: String },
     #[error("{key}={value:?} is no whole number")]
-    Number {
-        /// The parameter.
-        key: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// A rate out of range.
+    Number { key: &'static str, value: String },
     #[error(transparent)]
     Rate(#[from] FormatError),
-    /// A count of channels out of range.
     #[error("{channels} channels, outside 1 to {CHANNELS_MAX}")]
-    Channels {
-        /// The count.
-        channels: u16,
-    },
+    Channels { channels: u16 },
 }
 
 impl FromStr for ContentType {

@@ -58,81 +58,41 @@ pub enum Parsed {
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum HelloError {
-    /// It begins like the line, but is of another version.
     #[error("the first line begins with {found:?}; this server speaks MIXPOOL/1")]
-    Version {
-        /// Its first word.
-        found: String,
-    },
-    /// It has no end.
+    Version { found: String },
     #[error("the first line is longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
-    /// It holds bytes that are no printable ASCII, or, in its label, no UTF-8.
     #[error(
         "the first line holds a byte {byte:#04x}; it must be printable ASCII, and its label UTF-8"
     )]
-    Byte {
-        /// The first such byte.
-        byte: u8,
-    },
-    /// A word that is no key with a value.
+    Byte { byte: u8 },
     #[error("{word:?} is no key=value; the keys are {KEYS}")]
-    Word {
-        /// The word.
-        word: String,
-    },
-    /// A key that there is not.
+    Word { word: String },
     #[error("there is no key {key:?}; the keys are {KEYS}")]
-    Key {
-        /// The key.
-        key: String,
-    },
-    /// A key that was there already.
+    Key { key: String },
     #[error("the key {key:?} comes twice")]
-    Twice {
-        /// The key.
-        key: String,
-    },
-    /// An id that is empty or too long.
+    Twice { key: String },
     #[error("an id of {length} bytes is outside 1 to {ID_BYTES_MAX}")]
-    Id {
-        /// Its length.
-        length: usize,
-    },
-    /// An id that no URL can name.
+    Id { length: usize },
     #[error("an id may have dots, but cannot be `.` or `..`")]
     Dots,
-    /// A label that is none.
     #[error(transparent)]
     Label(#[from] LabelError),
-    /// A value that is no whole number.
     #[error("{key}={value} is no whole number: {source}")]
     Whole {
-        /// The key.
         key: String,
-        /// Its value.
         value: String,
-        /// Why.
         source: ParseIntError,
     },
-    /// A gain that is no number.
     #[error("gain={value} is no number of decibels: {source}")]
     Decibels {
-        /// The value.
         value: String,
-        /// Why.
         source: ParseFloatError,
     },
-    /// A format that there is not.
     #[error("there is no format {value:?}; there are s16le, s16be, mulaw, alaw")]
-    Encoding {
-        /// The value.
-        value: String,
-    },
-    /// A rate or a count of channels out of range.
+    Encoding { value: String },
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// A gain out of range.
     #[error(transparent)]
     Gain(#[from] GainError),
 }

@@ -17,21 +17,13 @@ pub struct Label(Arc<str>);
 /// Why a text is no label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LabelError {
-    /// It has no characters, or too many.
     #[error("a label has 1 to {LABEL_CHARS_MAX} characters, and this has {chars}")]
-    Length {
-        /// How many it has.
-        chars: usize,
-    },
-    /// It holds a control character, or one that changes the direction of the text around it.
+    Length { chars: usize },
     #[error(
         "a label holds no control or formatting characters, and this holds U+{:04X}",
         u32::from(*character)
     )]
-    Character {
-        /// The first such character.
-        character: char,
-    },
+    Character { character: char },
 }
 
 impl Label {

@@ -21,9 +21,7 @@ use crate::audio::{Format, FormatError};
 /// The vendor of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vendor {
-    /// jambonz.
     Jambonz,
-    /// Vonage.
     Vonage,
 }
 
@@ -43,7 +41,6 @@ pub struct Opening {
 /// The contents of a later message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A key was pressed.
     Dtmf(char),
     /// The peer has nothing more to send.
     Disconnected,
@@ -55,32 +52,20 @@ pub enum Event {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpeningError {
-    /// It is not the JSON that there should be.
     #[error("the first message is no introduction: {0}")]
     Json(#[from] serde_json::Error),
-    /// It says nothing of the samples.
     #[error(
         "the first message says neither \"sampleRate\", as jambonz' does, nor \"content-type\", as Vonage's"
     )]
     Neither,
-    /// A rate that there is not.
     #[error(transparent)]
     Rate(#[from] FormatError),
-    /// A mix that there is not.
     #[error("a \"mixType\" of {found:?}: there are mono, stereo and mixed")]
-    MixType {
-        /// The value as sent.
-        found: String,
-    },
-    /// Another kind of content.
+    MixType { found: String },
     #[error("a \"content-type\" that is not taken: {0}")]
     ContentType(#[from] ContentTypeError),
-    /// Content that is no L16.
     #[error("a \"content-type\" of {found}: only audio/l16;rate=HZ is taken")]
-    NotLinear {
-        /// The value as sent.
-        found: String,
-    },
+    NotLinear { found: String },
 }
 
 /// Reads a first message.

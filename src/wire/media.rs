@@ -38,26 +38,20 @@ const SLIN: [(&str, u32); 9] = [
 /// How the peer writes its messages, and wants to be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Words.
     Plain,
-    /// JSON.
     Json,
 }
 
 /// A message that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A call begins.
     Start(Start),
-    /// A key was pressed.
     Dtmf(char),
     /// The peer's queue is full: what is sent now will be lost.
     Off,
     /// There is room again.
     On,
-    /// The call is over.
     Hangup,
-    /// Something failed on the other side.
     Error(String),
     /// Anything else: it asks for nothing.
     Other,
@@ -84,30 +78,20 @@ pub struct Start {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MediaError {
-    /// It is not the JSON that there should be.
     #[error("no message of chan_websocket: {0}")]
     Json(#[from] serde_json::Error),
-    /// The beginning lacks something.
     #[error(
         "MEDIA_START without {key:?}; releases of Asterisk that say it are 20.16, 21.11, 22.6, 23.0 and later"
     )]
-    Missing {
-        /// The missing key.
-        key: &'static str,
-    },
-    /// An identifier that is empty, too long, or not printable.
+    Missing { key: &'static str },
     #[error(
         "a connection_id must be 1 to {ID_BYTES_MAX} printable characters of ASCII, and not `.` or `..`"
     )]
     Id,
-    /// A codec that is not decoded here.
     #[error(
         "the format {format:?} is not taken: c(slin), c(slin12) to c(slin192), c(ulaw) and c(alaw) are"
     )]
-    Format {
-        /// Its name.
-        format: String,
-    },
+    Format { format: String },
 }
 
 /// Reads a text message.
@@ -228,7 +212,6 @@ impl Json {
 /// Commands to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// The call is over.
     Hangup,
     /// Messages of audio may be of any length: the peer makes its frames of them.
     StartBuffering,

@@ -3,35 +3,38 @@
 //!
 //! Pure: slices in, values that borrow them out. Any bytes are taken or refused with a reason; none
 //! panics, and nothing is allocated by a length that the bytes claim, but for the frame of a WebSocket, up
-//! to 64 KiB. A message that is not refused was
-//! checked as a whole, so reading on cannot fail.
+//! to 64 KiB. A message that is not refused was checked as a whole, so reading on cannot fail.
 //!
 //! This layer has no socket, clock or state, and imports `audio` alone.
 //!
 //! - [`audiosocket`]: the messages of Asterisk's AudioSocket
-//! - [`content_type`]: what the body of a request says of itself
-//! - [`hello`]: the line with which a sender of bare samples may begin
-//! - [`id`]: what a stream may be called
-//! - [`label`]: what people may call a stream
-//! - [`linear`]: how jambonz and Vonage introduce bare samples over a WebSocket
-//! - [`media`]: the text messages of Asterisk's `chan_websocket`
 //! - [`payload`]: what an RTP payload type stands for
 //! - [`rtcp`]: reports, names and goodbyes beside the audio
 //! - [`rtp`]: packets of audio
-//! - [`twilio`]: the messages of Twilio's Media Streams
 //! - [`wav`]: the header of a WAV that is streamed
 //! - [`websocket`]: frames and messages of a WebSocket
+//!
+//! The other modules are how senders introduce themselves to this server, over TCP, HTTP and WebSockets.
 
 pub mod audiosocket;
-pub mod content_type;
-pub mod hello;
-pub mod id;
-pub mod label;
-pub mod linear;
-pub mod media;
 pub mod payload;
 pub mod rtcp;
 pub mod rtp;
-pub mod twilio;
 pub mod wav;
 pub mod websocket;
+
+// Public for the fuzz targets.
+#[doc(hidden)]
+pub mod content_type;
+#[doc(hidden)]
+pub mod hello;
+#[doc(hidden)]
+pub mod id;
+#[doc(hidden)]
+pub mod label;
+#[doc(hidden)]
+pub mod linear;
+#[doc(hidden)]
+pub mod media;
+#[doc(hidden)]
+pub mod twilio;

@@ -32,45 +32,32 @@ pub const RATE_HZ: u32 = 8_000;
 /// A message that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The peer speaks this protocol.
     Connected,
-    /// A stream begins.
     Start {
-        /// Its number among the messages.
         sequence: Option<u64>,
-        /// Which stream.
         stream_sid: String,
         /// A label for people: the custom parameter `label`, or `name`.
         label: Option<Label>,
         /// Tracks of the call that are sent: `inbound`, `outbound`, or both.
         tracks: Vec<Track>,
     },
-    /// A piece of audio.
     Media {
-        /// Its number among the messages.
         sequence: Option<u64>,
-        /// The track of the audio.
         track: Track,
         /// Milliseconds since the stream began.
         timestamp_ms: Option<u64>,
         /// G.711 mu-law.
         payload: Vec<u8>,
     },
-    /// A key was pressed.
     Dtmf {
-        /// Its number among the messages.
         sequence: Option<u64>,
-        /// The key.
         digit: char,
     },
-    /// The stream is over.
     Stop {
-        /// Its number among the messages.
         sequence: Option<u64>,
     },
     /// An event that changes nothing here, or that there was not when this was written: to be passed over.
     Unknown {
-        /// Its number among the messages.
         sequence: Option<u64>,
     },
 }
@@ -88,35 +75,25 @@ pub enum Track {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TwilioError {
-    /// It is not the JSON that there should be.
     #[error("no message of Twilio's Media Streams: {0}")]
     Json(#[from] serde_json::Error),
-    /// It lacks what its event needs.
     #[error("the event {event:?} lacks its {field:?}")]
     Missing {
-        /// The event.
         event: &'static str,
-        /// The missing field.
         field: &'static str,
     },
-    /// Another encoding of audio.
     #[error(
         "Media Streams of {encoding}, {rate_hz} Hz, {channels} channels: only audio/x-mulaw, {RATE_HZ} Hz, 1 channel, is taken"
     )]
     Format {
-        /// The encoding.
         encoding: String,
-        /// Samples per second.
         rate_hz: u64,
-        /// Channels.
         channels: u64,
     },
-    /// A stream's identifier that cannot be an id.
     #[error(
         "a streamSid must be 1 to {ID_BYTES_MAX} printable characters of ASCII, and not `.` or `..`"
     )]
     Sid,
-    /// Audio that is no base64.
     #[error("the audio is no base64: {0}")]
     Base64(#[from] DecodeError),
 }

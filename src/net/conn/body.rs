@@ -7,7 +7,6 @@ use super::{
     raw::Raw,
 };
 
-/// One body.
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) raw: Raw,
@@ -17,7 +16,6 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// A body of which nothing came yet.
     pub(super) fn new(ask: BodyAsk) -> Self {
         let from = format!("http {}", ask.peer);
         Self {

@@ -27,7 +27,6 @@ const FRAMES_HELD_BACK: u32 = 2;
 /// Memory for a half-made message that is kept when there is none.
 const PARTIAL_BYTES_KEPT: usize = 4 << 10;
 
-/// One call.
 #[derive(Debug)]
 pub(super) struct Call {
     /// The rate of messages that claim 8 kHz, if it is known better.

@@ -20,12 +20,10 @@ const EVENTS_TOLD: u32 = 64;
 /// Blocks of the mix that are read at once of a sender that may be faster than they play.
 const BLOCKS_READ: usize = 8;
 
-/// One connection's caller.
 #[derive(Debug, Default)]
 pub(super) struct Caller {
     stage: Stage,
     output: Option<LeaseId>,
-    /// Events there were.
     events: u32,
 }
 
@@ -97,7 +95,6 @@ impl Caller {
         })
     }
 
-    /// Takes interleaved samples.
     pub(super) fn push(
         &mut self,
         sound: Sound,
@@ -110,7 +107,6 @@ impl Caller {
         Ok(())
     }
 
-    /// Its stream, while it has one.
     pub(super) fn stream(&self) -> Option<&Stream> {
         match &self.stage {
             Stage::Silent(stream) => Some(stream),

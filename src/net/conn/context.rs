@@ -18,14 +18,12 @@ pub(super) struct Context<'a> {
     pub(super) settings: &'a ConnSettings,
     pub(super) clock: &'a MixClock,
     pub(super) admission: &'a dyn Admission,
-    /// The listener's account.
     pub(super) account: &'a Listener,
     /// The rings of the way back, where there is one.
     pub(super) outputs: Option<&'a Pool>,
     pub(super) now_ns: u64,
 }
 
-/// A stream that was admitted.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) stream: Stream,
@@ -33,7 +31,6 @@ pub(super) struct Opened {
     pub(super) output: Option<LeaseId>,
 }
 
-/// The request to admit a stream.
 #[derive(Debug)]
 pub(super) struct OpenRequest<'a> {
     pub(super) id: String,
@@ -128,7 +125,6 @@ impl Context<'_> {
         }
     }
 
-    /// Counts a refusal.
     fn refuse(&self, why: Refusal, rejection: Rejection) -> EndReason {
         self.account.refuse(why);
         EndReason::Refused(rejection)

@@ -34,7 +34,6 @@ const NO_WAV: &str = "the content type says that this is a WAV, and it does not 
 const EMPTY: &str = "there are no samples";
 const CUT_HEADER: &str = "a WAV that ends in its header";
 
-/// One sender of bare samples.
 #[derive(Debug)]
 pub(super) struct Raw {
     /// Its stream's name, unless it says another.
@@ -67,7 +66,6 @@ enum Stage {
     Samples(Box<Samples>),
     /// A WAV's samples have all come; what follows is not audio.
     Rest,
-    /// Over.
     Gone,
 }
 
@@ -80,7 +78,6 @@ struct Samples {
     /// Bytes of samples that are still to come; none if they go on to the end.
     left: Option<u64>,
     decoder: Decoder,
-    /// Most bytes to be read at once.
     read_budget: usize,
 }
 

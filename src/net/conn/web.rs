@@ -23,12 +23,10 @@ use crate::{
     wire::websocket::{self, Frames, Message, WebSocketError},
 };
 
-/// One connection.
 #[derive(Debug)]
 pub(super) struct Web {
     frames: Frames,
     ask: WebAsk,
-    /// Where it comes from, for people.
     from: String,
     /// None until it is known what is spoken.
     speech: Option<Speech>,

@@ -52,7 +52,6 @@ use crate::{
 const READ_BYTES: usize = 64 << 10;
 /// Refusals that are logged follow each other so, after the first ten.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
-/// Events taken at once.
 const EVENTS: usize = 256;
 
 const TICK: u64 = 0;
@@ -92,7 +91,6 @@ impl Common {
     }
 }
 
-/// The worker's end of the handoff.
 #[derive(Debug)]
 pub(super) struct HandoffEnd {
     pub(super) account: Arc<Listener>,
@@ -100,7 +98,6 @@ pub(super) struct HandoffEnd {
     pub(super) handoff: Handoff,
 }
 
-/// The thread's own.
 pub(super) struct Worker {
     common: Common,
     acceptors: Vec<Acceptor>,
@@ -211,7 +208,6 @@ impl Worker {
         })
     }
 
-    /// Serves until asked to stop.
     pub(super) fn run(mut self) {
         self.set_timer();
         let mut events = [EpollEvent::empty(); EVENTS];
@@ -251,7 +247,6 @@ impl Worker {
         self.common.clock.placed_ns(self.next_tick)
     }
 
-    /// Runs the ticks that are due.
     fn tick(&mut self, now_ns: u64) {
         if self.wake_ns() > now_ns {
             return;

@@ -41,7 +41,6 @@ impl Buffer {
         self.end
     }
 
-    /// Whether any sample came yet.
     pub(super) fn has_begun(&self) -> bool {
         self.begun
     }

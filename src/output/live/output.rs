@@ -18,7 +18,6 @@ pub(super) struct Output {
     pub(super) buffer: Buffer,
     pub(super) ended: bool,
     skipped_samples: u64,
-    /// The chunks made last.
     recent: VecDeque<Chunk>,
 }
 

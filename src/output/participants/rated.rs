@@ -18,7 +18,6 @@ pub(super) struct History {
     channels: usize,
     /// Index in the mix, per channel, of what comes next.
     end: u64,
-    /// Samples per channel that are kept.
     kept: usize,
 }
 

@@ -17,7 +17,6 @@ const BLOCKS_MAX: usize = 64;
 /// How a listener wants its audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ReturnFormat {
-    /// Samples per second.
     pub(crate) rate_hz: u32,
     pub(crate) form: Form,
 }
@@ -61,7 +60,6 @@ impl ReturnFormat {
     }
 }
 
-/// Appends samples as bytes.
 fn encode(encoding: Encoding, samples: &[i16], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + samples.len() * encoding.bytes_per_sample(), 0);

@@ -28,7 +28,6 @@ pub(crate) fn output_ring_bytes(format: Format, block_samples: usize) -> usize {
     PoolPlan::ring_bytes_for(RING_FRAMES, frame_bytes(block)).unwrap_or(usize::MAX)
 }
 
-/// All listeners' rings.
 #[derive(Debug)]
 pub(crate) struct ReturnRings {
     pool: Pool,
@@ -96,7 +95,6 @@ impl ReturnRings {
         Ok((return_rings, producer))
     }
 
-    /// The rings, to lease one.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }

@@ -270,12 +270,10 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// A WAV that grows in a file.
 #[derive(Debug)]
 pub(super) struct GrowingWav {
     file: RecordingFile,
     format: Format,
-    /// Bytes that wait to be written.
     waiting: Vec<u8>,
     /// Bytes of samples that the kernel took.
     written_bytes: u64,

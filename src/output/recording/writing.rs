@@ -64,7 +64,6 @@ impl Progress {
     }
 }
 
-/// The file, as its thread holds it.
 pub(super) struct Writing {
     /// Brings the file once all else of the start has succeeded.
     files: Receiver<RecordingFile>,
@@ -76,7 +75,6 @@ pub(super) struct Writing {
     /// Samples after which they are written, and the header is brought up to date.
     flush_every: u64,
     looked: Instant,
-    /// Samples given to the file.
     samples: u64,
     /// Samples that a flush brought to the disk.
     flushed: u64,

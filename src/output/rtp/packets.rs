@@ -30,7 +30,6 @@ impl Chance {
     }
 }
 
-/// Makes the packets of one stream.
 #[derive(Debug)]
 pub(super) struct Packets {
     payload: AudioPayload,
@@ -86,7 +85,6 @@ impl Packets {
         self.ssrc
     }
 
-    /// Whether there was a packet.
     pub(super) fn has_begun(&self) -> bool {
         self.begun
     }

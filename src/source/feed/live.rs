@@ -43,7 +43,6 @@ impl Hand {
 struct Fed {
     due: Duration,
     number: u64,
-    /// When its schedule began.
     begun: Duration,
     feed: Box<(Feed, Schedule)>,
 }
@@ -80,7 +79,6 @@ impl PartialEq for Fed {
 
 impl Eq for Fed {}
 
-/// The streams of a thread.
 struct Table {
     begun: Instant,
     due: BinaryHeap<Reverse<Fed>>,
@@ -133,7 +131,6 @@ impl Table {
     }
 }
 
-/// Feeds until it is stopped.
 pub(super) fn run(hand: Hand, stop: &AtomicBool) -> FeedErrors {
     let Hand { feeds, coming, fed } = hand;
     let mut errors = FeedErrors::default();

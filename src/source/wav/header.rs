@@ -33,7 +33,6 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// Bytes of one sample.
     pub(super) const fn width(self) -> usize {
         match self {
             Self::U8 => 1,
@@ -44,7 +43,6 @@ impl Encoding {
     }
 }
 
-/// The contents of the format chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) encoding: Encoding,

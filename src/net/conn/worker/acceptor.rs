@@ -32,7 +32,6 @@ const LOG_INTERVAL_NS: u64 = 1_000_000_000;
 pub(super) struct Acceptor {
     pub(super) socket: Option<(Listen, ListenSocket)>,
     pub(super) account: Arc<Listener>,
-    /// Connections there were.
     pub(super) count: u64,
     /// Whether new connections wait until the next tick, as there was no descriptor for one.
     pub(super) rests: bool,
@@ -58,7 +57,6 @@ enum Entry {
 }
 
 impl Worker {
-    /// Takes the connections that wait.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTS_MAX {
             let acceptor = &mut self.acceptors[index];

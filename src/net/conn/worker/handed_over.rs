@@ -4,7 +4,6 @@ use super::{Worker, peer::Protocol};
 use crate::net::conn::{body::Body, handoff::HandedOver, socket::Socket, web::Web};
 
 impl Worker {
-    /// Takes the sockets that wait.
     pub(super) fn take_handed_over(&mut self) {
         // The bell does not count sockets.
         if let Some((handoff, _)) = &self.handoff {

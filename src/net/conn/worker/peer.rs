@@ -24,7 +24,6 @@ use crate::{
     wire::audiosocket::HANGUP_MESSAGE,
 };
 
-/// The protocol of a connection.
 #[derive(Debug)]
 pub(super) enum Protocol {
     Call(Box<Call>),
@@ -55,7 +54,6 @@ impl Protocol {
 
 /// The remains of a closed connection.
 pub(super) struct Ended {
-    /// Input that still has to play.
     pub(super) input: Option<StreamInput>,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
@@ -63,7 +61,6 @@ pub(super) struct Ended {
     pub(super) lingering: Option<(Socket, SendBuffer)>,
 }
 
-/// The epoll events watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watch {
     /// Nothing: it is not in the epoll. Its sender waits until the ring has room.
@@ -72,7 +69,6 @@ pub(super) enum Watch {
     InputAndRoom,
 }
 
-/// A connection.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) key: u64,
@@ -85,7 +81,6 @@ pub(super) struct Peer {
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
     watch: Watch,
-    /// When it began.
     begun_ns: u64,
     /// When something came last, or the connection itself.
     last_ns: u64,
@@ -121,12 +116,10 @@ impl Peer {
         self.watch == Watch::Nothing
     }
 
-    /// How long it is there.
     pub(super) fn age_ns(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(self.begun_ns)
     }
 
-    /// How long nothing came.
     pub(super) fn silent_ns(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(self.last_ns)
     }
@@ -144,7 +137,6 @@ impl Peer {
         self.protocol.caller_mut()
     }
 
-    /// Most bytes to read now.
     pub(super) fn read_budget(&self) -> usize {
         match &self.protocol {
             Protocol::Call(_) => usize::MAX,

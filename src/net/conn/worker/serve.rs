@@ -21,7 +21,6 @@ use crate::{
 const READS_MAX: usize = 64;
 
 impl Worker {
-    /// Something happened on a connection.
     pub(super) fn serve(&mut self, key: u64, events: EpollFlags) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return self.pass_over(key);
@@ -37,7 +36,6 @@ impl Worker {
         }
     }
 
-    /// Reads what came on a connection.
     pub(super) fn read(&mut self, key: u64) {
         self.with_peer(key, read);
     }
