@@ -3,8 +3,6 @@
 mod network;
 mod stream;
 
-use std::{sync::Arc, time::Duration};
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,15 +13,9 @@ pub use self::{
 };
 
 use super::{
-    Admitted, RealtimeReport, RecordingState, Settings, Status, mixing::MixerEnd,
-    recordings::Finished,
+    RealtimeReport, RecordingState, handle::Shared, mixing::MixerEnd, recordings::Finished,
 };
-use crate::{
-    ledger::{Entry, Listener},
-    output::RtpSent,
-    queue::PoolStats,
-    source::FeedErrors,
-};
+use crate::{ledger::Entry, output::RtpSent, source::FeedErrors};
 
 /// The whole report. Its JSON keys are the project's words in `snake_case`, units last.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -117,53 +109,40 @@ pub struct Totals {
 
 /// What is left of a server at rest.
 pub(super) struct Ended<'a> {
-    pub(super) settings: &'a Settings,
-    /// Samples per channel of a block.
-    pub(super) block_samples: usize,
-    /// Time to build the pool and open the recording.
-    pub(super) startup: Duration,
+    pub(super) shared: &'a Shared,
     pub(super) realtime: RealtimeReport,
     pub(super) mixer: &'a MixerEnd,
-    pub(super) status: &'a Status,
     pub(super) recordings: &'a Finished,
     /// By RTP, in the order of the settings.
     pub(super) sent: &'a [RtpSent],
     pub(super) errors: &'a FeedErrors,
-    /// Those that are kept, in the order of their admission.
-    pub(super) streams: &'a [Arc<Admitted>],
-    /// All there were.
-    pub(super) streams_count: u64,
-    pub(super) listeners: &'a [Arc<Listener>],
-    pub(super) pool: &'a PoolStats,
 }
 
 impl Report {
     pub(super) fn new(ended: &Ended<'_>) -> Self {
         let Ended {
-            settings,
-            block_samples,
-            startup,
+            shared,
             realtime,
             mixer: end,
-            status,
             recordings: Finished { recorded, states },
             sent,
             errors,
-            streams,
-            streams_count,
-            listeners,
-            pool,
         } = *ended;
+        let (settings, status) = (&shared.settings, shared.status());
+        let pool = shared.streams.pool.stats();
+        let accounts = shared.streams.register.lock();
         let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
         let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
-        let streams: Vec<_> = streams
+        // Those that are kept, in the order of their admission.
+        let streams = accounts.kept();
+        let streams = streams
             .iter()
             .map(|admitted| StreamReport::new(&StreamFigures::read(admitted), end.elapsed))
             .collect();
         Self {
             rate_hz: settings.format.rate_hz(),
             channels: settings.format.channels(),
-            block_samples,
+            block_samples: shared.streams.mixing.block_samples,
             ticks: end.mixer.ticks(),
             late_ticks: status.late_ticks,
             tick_lateness: status.tick_lateness,
@@ -183,7 +162,7 @@ impl Report {
                 .collect(),
             clipped_samples: status.clipped_samples,
             limited_samples: status.limited_samples,
-            startup_ms: startup.as_secs_f64() * 1e3,
+            startup_ms: shared.startup.as_secs_f64() * 1e3,
             elapsed_s,
             mixer_cpu_s,
             mixer_cpu_percent: if elapsed_s > 0.0 {
@@ -203,12 +182,9 @@ impl Report {
                 .map(|failed| SourceErrorReport::new(&failed.id, &failed.source))
                 .collect(),
             source_errors_not_kept: errors.not_kept,
-            listeners: listeners
-                .iter()
-                .map(|listener| (&**listener).into())
-                .collect(),
+            listeners: shared.listeners.iter().map(|one| (&**one).into()).collect(),
             totals: Totals {
-                streams: streams_count as usize,
+                streams: accounts.count() as usize,
                 ledger: status.ledger,
             },
             streams,

@@ -84,23 +84,13 @@ impl Running {
         let sent = sinks.finish();
         let recordings = shared.recordings.finish();
         drop(end_watch);
-        let status = shared.status();
-        let accounts = shared.streams.register.lock();
-        let streams = accounts.kept();
         Report::new(&Ended {
-            settings: &shared.settings,
-            block_samples: shared.streams.mixing.block_samples,
-            startup: shared.startup,
+            shared,
             realtime: granted.report,
             mixer: &end,
-            status: &status,
             recordings: &recordings,
             sent: &sent,
             errors: &errors,
-            streams: &streams,
-            streams_count: accounts.count(),
-            listeners: &shared.listeners,
-            pool: &shared.streams.pool.stats(),
         })
     }
 }
