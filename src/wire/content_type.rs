@@ -11,6 +11,8 @@
 //!
 //! Types and parameters are read as RFC 9110, section 8.3.1, has them.
 
+// The crate mime would replace `parameter` alone, twenty lines.
+
 use std::str::FromStr;
 
 use thiserror::Error;

@@ -12,6 +12,7 @@ use std::{
     str::{self, FromStr},
 };
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use super::{
@@ -178,17 +179,7 @@ fn id(value: &str) -> Result<String, HelloError> {
 
 /// Decodes `%` escapes (RFC 3986, section 2.1).
 fn label(value: &str) -> Result<Label, HelloError> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let coded = (byte == b'%').then(|| after.get(..2)).flatten();
-        let coded = coded
-            .and_then(|digits| str::from_utf8(digits).ok())
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(coded.unwrap_or(byte));
-        rest = if coded.is_some() { &after[2..] } else { after };
-    }
+    let bytes: Vec<_> = percent_decode_str(value).collect();
     let text = str::from_utf8(&bytes).map_err(|error| HelloError::Byte {
         byte: bytes[error.valid_up_to()],
     })?;

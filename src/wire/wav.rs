@@ -9,6 +9,8 @@
 //! (Microsoft, "Multimedia Programming Interface and Data Specifications 1.0", RIFF and WAVE; and
 //! "Multiple channel audio data and WAVE files" for the extensible format.)
 
+// hound reads a whole header from a `Read`; here it comes in pieces, from a socket that is never waited for.
+
 use thiserror::Error;
 
 use crate::audio::{

@@ -5,6 +5,9 @@
 //! the bytes behind it, also after a full disk. Anything but a regular file (a pipe, a FIFO, a device) keeps
 //! nothing that could be lost: it gets a WAV without an end.
 
+// hound is not used: it needs a file that can seek, and cannot leave the length open, nor count what the kernel took
+// of a write that failed.
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
