@@ -317,7 +317,7 @@ impl Recorder {
 
     /// How the recording is now. Takes a lock that the writing thread takes once, if it fails.
     pub(crate) fn progress(&self) -> RecordingProgress {
-        self.progress.read()
+        self.progress.get().clone()
     }
 
     /// Whether the writing thread has come to its end: then [`wait`](Self::wait) does not wait.

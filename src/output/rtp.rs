@@ -11,10 +11,7 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     str::FromStr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -180,43 +177,16 @@ impl Serialize for RtpSent {
 
 /// The figures so far of a mix sent by RTP. Clones are of the same one.
 #[derive(Debug, Clone, Default)]
-pub struct RtpProgress(Arc<[AtomicU64; 6]>);
+pub struct RtpProgress(Arc<Mutex<RtpSent>>);
 
 impl RtpProgress {
-    /// The figures as they stand, of any thread. Wait-free.
+    /// The figures as they stand. Locks for the time of a copy, as the sending thread does for each message.
     pub fn read(&self) -> RtpSent {
-        let figure = |at: usize| self.0[at].load(Ordering::Relaxed);
-        RtpSent {
-            packets: figure(0),
-            payload_bytes: figure(1),
-            unsent_packets: figure(2),
-            refusals: figure(3),
-            reports: figure(4),
-            lost_samples: figure(5),
-        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Only the sending thread does.
-    fn tell(&self, sent: &RtpSent) {
-        let &RtpSent {
-            packets,
-            payload_bytes,
-            unsent_packets,
-            refusals,
-            reports,
-            lost_samples,
-        } = sent;
-        let figures = [
-            packets,
-            payload_bytes,
-            unsent_packets,
-            refusals,
-            reports,
-            lost_samples,
-        ];
-        for (told, figure) in self.0.iter().zip(figures) {
-            told.store(figure, Ordering::Relaxed);
-        }
+    fn set(&self, sent: RtpSent) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sent;
     }
 }
 
@@ -386,14 +356,14 @@ impl Work for Sending {
             self.next_report = now + REPORT_EVERY;
             self.report(false);
         }
-        self.progress.tell(&self.sent);
+        self.progress.set(self.sent);
     }
 
     fn finish(mut self) -> RtpSent {
         if self.packets.has_begun() {
             self.report(true);
         }
-        self.progress.tell(&self.sent);
+        self.progress.set(self.sent);
         self.sent
     }
 }

@@ -4,11 +4,7 @@ use std::{
     error::Error as _,
     mem,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
-        mpsc::Receiver,
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Receiver},
     time::{Duration, Instant},
 };
 
@@ -24,43 +20,19 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// A WAV counts its bytes in 32 bits, and its header wants a few.
 pub(super) const DATA_BYTES_MAX: u64 = u32::MAX as u64 - 1024;
 
-/// The figures that the writing thread publishes.
-///
-/// # Memory orders
-/// The store to the phase (Release) pairs with its load (Acquire): a reader of an ended phase sees
-/// its last figures.
+/// The progress that the writing thread publishes. Locked for the time of a copy.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
-    phase: AtomicU8,
-    samples: AtomicU64,
-    lost_samples: AtomicU64,
-    error: Mutex<Option<String>>,
-}
-
-/// Values of the phase.
-const RECORDING: u8 = 0;
-const DONE: u8 = 1;
-const FAILED: u8 = 2;
+pub(super) struct Progress(Mutex<RecordingProgress>);
 
 impl Progress {
-    pub(super) fn read(&self) -> RecordingProgress {
-        let phase = match self.phase.load(Ordering::Acquire) {
-            RECORDING => RecordingPhase::Recording,
-            DONE => RecordingPhase::Done,
-            _ => RecordingPhase::Failed,
-        };
-        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        RecordingProgress {
-            phase,
-            samples: self.samples.load(Ordering::Relaxed),
-            lost_samples: self.lost_samples.load(Ordering::Relaxed),
-            error: error.clone(),
-        }
+    pub(super) fn get(&self) -> MutexGuard<'_, RecordingProgress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fail(&self, error: String) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.phase.store(FAILED, Ordering::Release);
+        let mut progress = self.get();
+        progress.error = Some(error);
+        progress.phase = RecordingPhase::Failed;
     }
 }
 
@@ -117,7 +89,7 @@ impl Work for Writing {
         }
         self.tell();
         if self.error.is_none() {
-            self.progress.phase.store(DONE, Ordering::Release);
+            self.progress.get().phase = RecordingPhase::Done;
         }
         Recorded {
             samples: self.flushed,
@@ -163,13 +135,9 @@ impl Writing {
     }
 
     fn tell(&self) {
-        let Progress {
-            samples,
-            lost_samples,
-            ..
-        } = &*self.progress;
-        samples.store(self.flushed, Ordering::Relaxed);
-        lost_samples.store(self.lost(), Ordering::Relaxed);
+        let mut progress = self.progress.get();
+        progress.samples = self.flushed;
+        progress.lost_samples = self.lost();
     }
 
     /// Samples wait in the ring until the start has come so far that the file is opened.
