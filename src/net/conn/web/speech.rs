@@ -211,11 +211,9 @@ impl Speech {
             return None;
         };
         let clock = context.clock;
-        let samples = u64::from(start.rate_hz) * clock.block_samples as u64;
-        let (block, rest) = (
-            samples / u64::from(clock.format.rate_hz()),
-            samples % u64::from(clock.format.rate_hz()),
-        );
+        let block = clock.block_at(start.rate_hz);
+        let rest = u64::from(start.rate_hz) * clock.block_samples as u64
+            - block * u64::from(clock.format.rate_hz());
         let bytes = block as usize * start.encoding.bytes_per_sample();
         let fits = rest == 0
             && start
@@ -384,8 +382,7 @@ fn take_twilio(
         }
         Event::Dtmf { sequence, digit } => {
             silent(sequence, numbers, caller, sound, context)?;
-            caller.count(Packet::TelephoneEvent);
-            caller.note(&format!("dtmf {}", digit.escape_debug()), context);
+            dtmf(digit, caller, context);
         }
         Event::Stop { sequence } => {
             silent(sequence, numbers, caller, sound, context)?;
