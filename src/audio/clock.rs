@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::audio::Format;
 
-/// The longest lead of what places blocks over what mixes them.
+/// The longest time by which blocks are placed before they are mixed.
 const LEAD_NS_MAX: u64 = 25_000_000;
 
 /// When each tick is due, and which samples it mixes: tick `k` is due at `first_ns + k * period_ns`,

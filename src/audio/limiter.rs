@@ -136,7 +136,7 @@ impl Limiter {
         flushed
     }
 
-    /// Becomes what `other` is: from now on both give the same for the same sums. Never allocates.
+    /// Takes the state of `other`: from now on equal sums make equal blocks. Never allocates.
     ///
     /// # Panics
     /// If `other` was made for other channels or times.

@@ -1,4 +1,4 @@
-//! Samples and arithmetic: what a frame is, how frames are added, and how a sum becomes 16 bits again.
+//! Samples and arithmetic: frames, their sum, and its reduction to 16 bits.
 //!
 //! Every function here is pure or owns its state: slices in, slices out. Nothing that runs per tick
 //! allocates, and no value of a sample or byte makes anything panic; a panic means that the caller
@@ -10,7 +10,7 @@
 //! - [`codec`]: samples as bytes: G.711, 16-bit PCM
 //! - [`format`](mod@format): rate and channel count, and the block lengths they allow
 //! - [`frame`]: the bytes of one frame as a queue message carries them
-//! - [`gain`], [`sum`]: what the mixer does to samples
+//! - [`gain`], [`sum`]: the mixer's arithmetic
 //! - [`limiter`]: a sum becomes 16 bits without clipping
 //! - [`meter`]: peak and level
 //! - [`resample`]: any rate and channel count becomes a bus's format

@@ -91,7 +91,7 @@ impl Converter {
         })
     }
 
-    /// Takes a chunk of interleaved source samples; what it makes can be pulled.
+    /// Takes a chunk of interleaved source samples; its output can be pulled.
     ///
     /// Allocates if the chunk is longer than those before it, or if its predecessors were not pulled.
     ///

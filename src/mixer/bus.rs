@@ -127,7 +127,7 @@ impl Stage {
         }
     }
 
-    /// Becomes what `other`, of the same settings, is. Never allocates.
+    /// Takes the state of `other`, of the same settings. Never allocates.
     pub(super) fn copy_from(&mut self, other: &Self) {
         if let (Self::Limiter(limiter), Self::Limiter(other)) = (self, other) {
             limiter.copy_from(other);
@@ -187,7 +187,7 @@ impl Bus {
         self.make(skipped..len, done);
     }
 
-    /// Makes a block of what the stage still holds, after the last block.
+    /// Makes a block of the samples that the stage still holds, after the last block.
     pub(super) fn flush(&mut self) {
         let done = self.stage.flush(&mut self.out[..self.delay]);
         // Fewer samples went in than the delay holds: the rest of it is the silence before them.
@@ -201,7 +201,7 @@ impl Bus {
         self.done = done;
     }
 
-    /// Where the last block lies in what the stage gave.
+    /// The range of the last block in the stage's output.
     pub(super) fn made(&self) -> Range<usize> {
         self.made.clone()
     }

@@ -309,7 +309,7 @@ impl Input {
         given.heard > 0
     }
 
-    /// Takes what waits of a stream that was ended by command, unseen.
+    /// Discards the frames that wait of a stream that was ended by command.
     fn discard_waiting(&mut self, consumer: &mut Consumer) {
         for _ in 0..DISCARDED_FRAMES {
             let Some(message) = get(consumer, self.lease) else {
@@ -439,7 +439,7 @@ impl Input {
             FrameKind::Concealment => self.account.count(Fate::Filled, samples),
             FrameKind::Audio => {
                 self.account.count(fate, samples);
-                // Its source placed it, and cannot know. Elsewhere each tick counts what it lacks.
+                // Its source placed it, and cannot know. Elsewhere each tick counts the samples it lacks.
                 if self.timing == Timing::Clock {
                     self.account.conceal(missed);
                 }

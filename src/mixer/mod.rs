@@ -232,8 +232,8 @@ impl Mixer {
         }
     }
 
-    /// Ends a stream by command: what it plays goes to silence as if it were muted. One that waits is visited by each tick from now on, like those that
-    /// play, until its producer closes.
+    /// Ends a stream by command: its audio goes to silence as if it were muted. One that waits is visited by each
+    /// tick from now on, like those that play, until its producer closes.
     fn end_by_command(&mut self, lease: LeaseId) {
         self.inputs.set_solo(lease, false);
         if let Some(input) = self.inputs.get_mut(lease) {

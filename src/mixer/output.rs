@@ -164,7 +164,7 @@ impl Target for [i32] {
     }
 }
 
-/// To the sum, and to what the input's own output leaves out.
+/// To the sum, and to the part that the input's own output leaves out.
 pub(super) struct LeftOut<'a> {
     pub(super) sums: &'a mut [i32],
     pub(super) output: &'a mut Output,
@@ -304,7 +304,7 @@ impl Outputs {
         }
     }
 
-    /// The slot's stream has ended: closes what it has, and frees it.
+    /// The slot's stream has ended: closes and frees its outputs.
     pub(super) fn remove(&mut self, slot: usize) {
         self.without.remove(slot);
         self.alone.remove(slot);

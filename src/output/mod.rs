@@ -1,7 +1,7 @@
 //! Audio out: where a bus's blocks go.
 //!
-//! Each output has a thread and a ring of its own, so what is slow costs itself alone: a disk that
-//! stalls delays no tick, and what does not fit its ring is dropped there and counted.
+//! Each output has a thread and a ring of its own, so a slow one costs itself alone: a disk that stalls
+//! delays no tick, and blocks that do not fit its ring are dropped there and counted.
 
 pub mod live;
 pub mod participants;

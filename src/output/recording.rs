@@ -73,7 +73,7 @@ pub enum RecordingError {
         /// The file.
         path: PathBuf,
     },
-    /// The kernel does not open what nothing reads.
+    /// The kernel opens no FIFO that nothing reads.
     #[error("cannot record to {}: nothing reads it; start its reader first", path.display())]
     NoReader {
         /// The FIFO.

@@ -33,7 +33,7 @@ const BUFFERED: Duration = Duration::from_secs(1);
 /// Time between reports; the minimum of RFC 3550, section 6.2.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
-/// The type of what has no static one: the first dynamic type of RFC 3551.
+/// The type of a payload without a static one: the first dynamic type of RFC 3551.
 const DYNAMIC_TYPE: u8 = 96;
 
 /// A message: the block's index, how many contributors it has, those, and the samples.
@@ -161,7 +161,7 @@ impl RtpSent {
             |sent| Value::Whole(sent.lost_samples), counter("rtp_out_lost");
     };
 
-    /// Adds what became of another.
+    /// Adds the figures of another.
     pub fn add(&mut self, other: &Self) {
         add_fields! { self += other:
             packets payload_bytes unsent_packets refusals reports lost_samples
@@ -289,7 +289,7 @@ impl RtpOut {
     /// # Panics
     /// If the sending thread did: a bug.
     pub fn finish(mut self) -> RtpSent {
-        // Nothing, but at its index: so what was lost at the end is counted, too.
+        // An empty block at the last index: samples lost at the end are counted by it.
         self.worker_queue.input.wait_for_room(HEAD_BYTES);
         self.send(self.next, &[], &[]);
         self.worker_queue.finish()

@@ -54,7 +54,7 @@ pub(super) struct Input {
 }
 
 impl<Outcome: Send + 'static> WorkerQueue<Outcome> {
-    /// A ring of at least so many bytes, and the thread that works on what comes.
+    /// A ring of at least so many bytes, and the thread that works on its messages.
     pub(super) fn start<W>(
         name: &str,
         ring_bytes: u64,

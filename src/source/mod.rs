@@ -41,7 +41,7 @@ pub trait Source: Send {
 
     /// Whole length in samples per channel at the bus rate, from the first one, if it is known.
     ///
-    /// A file cut short counts with what is there.
+    /// A file cut short counts with the samples that it has.
     fn length(&self) -> Option<u64>;
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The ingest side of one stream: a ring to publish to and the account to count in. Dropping it
-/// closes the ring, and the mixer ends the stream when it has played what is there.
+/// closes the ring, and the mixer ends the stream when it has played its ring.
 #[derive(Debug)]
 pub struct Stream {
     producer: Producer,

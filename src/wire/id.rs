@@ -11,7 +11,7 @@ pub fn is_id(text: &str) -> bool {
         && ![".", ".."].contains(&text)
 }
 
-/// The beginning of what a stranger said, to be quoted: no longer than an id.
+/// The beginning of a stranger's text, to be quoted: no longer than an id.
 pub(super) fn cut(text: &str) -> String {
     text.chars().take(ID_BYTES_MAX).collect()
 }

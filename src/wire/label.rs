@@ -27,10 +27,10 @@ pub enum LabelError {
 }
 
 impl Label {
-    /// The label that is made of a text of another protocol: what is no UTF-8 and what a label may not hold become
-    /// U+FFFD, spaces around it and what is too long are left out. None if nothing is left.
+    /// Makes a label of a text of another protocol: bytes that are no UTF-8 and characters that a label may not hold
+    /// become U+FFFD; spaces around it and characters beyond the limit are left out. None if nothing is left.
     pub(crate) fn cleaned(bytes: &[u8]) -> Option<Self> {
-        // A character has at most four bytes: what lies beyond is never looked at.
+        // A character has at most four bytes: bytes beyond that many are never looked at.
         let bytes = &bytes[..bytes.len().min(4 * LABEL_CHARS_MAX)];
         let text = String::from_utf8_lossy(bytes);
         let shown = text.trim().chars().take(LABEL_CHARS_MAX);

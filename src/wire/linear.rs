@@ -34,7 +34,7 @@ pub struct Opening {
     pub call_id: Option<String>,
     /// Samples per second.
     pub rate_hz: u32,
-    /// Channels that come; what goes back has one.
+    /// Channels that come; audio that goes back has one.
     pub channels: u16,
 }
 

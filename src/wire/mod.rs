@@ -1,5 +1,5 @@
-//! Bytes of the network and the typed values in them: RTP, RTCP and what payload types mean; AudioSocket;
-//! and how a sender of bare samples says what they are.
+//! Bytes of the network and the typed values in them: RTP, RTCP and payload types, AudioSocket, WAV, WebSockets,
+//! and the introductions of senders of bare samples.
 //!
 //! Pure: slices in, values that borrow them out. Any bytes are taken or refused with a reason; none
 //! panics, and nothing is allocated by a length that the bytes claim, but for the frame of a WebSocket, up
@@ -8,7 +8,7 @@
 //! This layer has no socket, clock or state, and imports `audio` alone.
 //!
 //! - [`audiosocket`]: the messages of Asterisk's AudioSocket
-//! - [`payload`]: what an RTP payload type stands for
+//! - [`payload`]: the meanings of RTP payload types
 //! - [`rtcp`]: reports, names and goodbyes beside the audio
 //! - [`rtp`]: packets of audio
 //! - [`wav`]: the header of a WAV that is streamed

@@ -213,7 +213,7 @@ impl PayloadMap {
             .unwrap_or(Payload::Unsupported)
     }
 
-    /// Says what a type stands for, in place of what it stood for: `96=L16/16000/1`, `10=L16/8000`.
+    /// Maps a type to a payload, in place of its last one: `96=L16/16000/1`, `10=L16/8000`.
     /// Returns the type.
     ///
     /// # Errors

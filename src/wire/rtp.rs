@@ -20,7 +20,7 @@ const HEADER_BYTES: usize = 12;
 /// Most contributing sources that a packet can name.
 pub const CSRCS_MAX: usize = 15;
 
-/// One RTP data packet: its payload, and what its header says of it.
+/// One RTP data packet: its payload, and the fields of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// With audio: the first packet after a silence (RFC 3551, section 4.1).

@@ -170,7 +170,7 @@ pub fn prefix(stream_sid: &str) -> String {
 /// The part of a message behind its audio.
 pub const SUFFIX: &str = r#""}}"#;
 
-/// The message that has the peer throw away what it has not played yet.
+/// The message that has the peer discard audio that it has not played yet.
 pub fn clear(stream_sid: &str) -> String {
     format!(r#"{{"event":"clear","streamSid":{}}}"#, quoted(stream_sid))
 }

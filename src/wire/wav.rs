@@ -104,7 +104,7 @@ pub enum WavError {
         /// Bits of a sample.
         bits: u16,
     },
-    /// Samples before it was said what they are.
+    /// Samples before their format.
     #[error("a WAV without a format chunk before its data")]
     NoFormat,
     /// It does not come to its samples.

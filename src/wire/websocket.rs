@@ -45,7 +45,7 @@ pub enum CloseCode {
     Protocol = 1002,
     /// A kind of data that is not taken.
     Unsupported = 1003,
-    /// Data that is not what its kind says.
+    /// Data that does not fit its kind.
     Invalid = 1007,
     /// Against a rule of this server.
     Policy = 1008,
@@ -188,7 +188,7 @@ impl Frames {
                 Ok(tungstenite::Message::Binary(bytes)) => {
                     return Ok(Some(Message::Binary(bytes)));
                 }
-                // Pings are answered, and a close, too: what follows says so.
+                // Pings and a close are answered; the answer is in the pipe.
                 Ok(_) => {}
                 Err(FrameError::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok(None);

@@ -42,7 +42,7 @@ pub struct Consumer {
     epoll: Epoll,
     /// The descriptor was asked for, so each pass clears it.
     is_watched: Cell<bool>,
-    /// Keeps what the readers point to alive.
+    /// Keeps the memory that the readers point to alive.
     shared: Arc<Shared>,
 }
 
@@ -266,7 +266,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Whether the producer closed its ring: nothing will be added to what waits there.
+    /// Whether the producer closed its ring: no message will be added.
     ///
     /// # Errors
     /// [`LeaseError`].
@@ -451,7 +451,7 @@ fn hand_out(reader: &mut Reader, max: usize, each: impl FnMut(&[u8])) {
 #[derive(Debug)]
 pub struct Receiver {
     reader: Reader,
-    /// Keeps what the reader points to alive.
+    /// Keeps the memory that the reader points to alive.
     shared: Arc<Shared>,
 }
 
@@ -504,7 +504,7 @@ impl Receiver {
         false
     }
 
-    /// Whether the producer closed its ring: nothing will be added to what waits there.
+    /// Whether the producer closed its ring: no message will be added.
     pub fn is_closed(&self) -> bool {
         self.reader.words().is_closed()
     }

@@ -186,7 +186,7 @@ fn check_ring_bytes(asked: usize, page: usize) -> Result<(), BuildError> {
     })
 }
 
-/// One limit of a host beside what is needed of it.
+/// One limit of a host beside the need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitCheck {
@@ -205,7 +205,7 @@ pub struct LimitCheck {
 }
 
 impl LimitCheck {
-    /// Compares what is needed with what was found.
+    /// Compares the need with the limit.
     pub fn new(
         name: &'static str,
         set_by: &'static str,
@@ -309,7 +309,7 @@ impl Host {
 /// Bytes of a page on this host.
 pub(crate) fn page_bytes() -> usize {
     let asked = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
-    // Every Linux answers; 4096 is what it would say nearly everywhere.
+    // Every Linux answers, nearly everywhere with 4096.
     asked
         .and_then(|bytes| usize::try_from(bytes).ok())
         .unwrap_or(4096)

@@ -69,7 +69,7 @@ impl Envelope {
         self.sum == self.window as u64 * u64::from(ONE)
     }
 
-    /// Becomes what `other`, of as long a window, is.
+    /// Takes the state of `other`, of as long a window.
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.now = other.now;
         self.minima.clear();

@@ -60,7 +60,7 @@ impl Call {
         }
     }
 
-    /// Takes what came. `reply` writes a message to the peer.
+    /// Takes received bytes. `reply` writes a message to the peer.
     pub(super) fn receive(
         &mut self,
         mut bytes: &[u8],

@@ -176,7 +176,7 @@ impl Caller {
         }
     }
 
-    /// Whether the mix has still to play what came, though nothing comes: of one that is read no faster
+    /// Whether the mix still has samples of it to play, though nothing comes: of one that is read no faster
     /// than it plays.
     pub(super) fn is_playing(&self, now_ns: u64) -> bool {
         match &self.stage {

@@ -50,7 +50,7 @@ pub(super) enum EndReason {
     HungUp,
     /// It was refused, and counted.
     Refused(Rejection),
-    /// Its stream was ended by command; what came and waits is discarded.
+    /// Its stream was ended by command; samples that wait are discarded.
     EndedByCommand,
     /// Malformed input, counted. The text is for the peer, if it may be a person.
     Malformed(Malformed, String),
@@ -139,13 +139,13 @@ impl Context<'_> {
         Err(self.refuse(Refusal::InUse, Rejection::InUse { id }))
     }
 
-    /// Counts input that is not what it should be: the end of its connection, which is logged.
+    /// Counts malformed input that ends its connection, which is logged.
     pub(super) fn unfit(&self, how: Malformed, why: impl fmt::Display) -> EndReason {
         self.account.malformed(how);
         EndReason::Malformed(how, why.to_string())
     }
 
-    /// Counts input that is not what it should be, and logs it ever more rarely.
+    /// Counts malformed input, and logs it ever more rarely.
     pub(super) fn malformed(&self, how: Malformed, why: &dyn fmt::Display) {
         if self.account.malformed(how) {
             tracing::warn!(listener = self.account.name(), "malformed input: {why}");

@@ -19,7 +19,7 @@ const PIECES_PER_SECOND: u32 = 50;
 /// One stream's samples, from its connection to its ring.
 #[derive(Debug)]
 pub(super) enum StreamInput {
-    /// Always read; what is too much is discarded.
+    /// Always read; surplus samples are discarded.
     Live(Box<LiveInput>),
     /// Read no faster than it plays; nothing is discarded.
     Paced(Box<PacedInput>),
@@ -81,7 +81,7 @@ impl StreamInput {
         }
     }
 
-    /// Whether the mix has still to play, after this moment, what came.
+    /// Whether the mix still has samples of it to play after this moment.
     pub(super) fn is_playing(&self, now_ns: u64) -> bool {
         match self {
             Self::Live(live) => !live.playout.is_empty(),

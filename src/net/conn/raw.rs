@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Bytes that are read at once before it is known what they are.
+/// Bytes that are read at once before their format is known.
 const OPENING_BYTES: usize = hello::LINE_BYTES_MAX;
 
 const UNSAID: &str = "this is no WAV, and it is not said what it is: \
@@ -38,7 +38,7 @@ const CUT_HEADER: &str = "a WAV that ends in its header";
 pub(super) struct Raw {
     /// Its stream's name, unless it says another.
     id: String,
-    /// Whether what is too much is discarded, rather than left with the sender.
+    /// Whether surplus samples are discarded, rather than left with the sender.
     drops: bool,
     /// Where it comes from, for people, if it is not the listener.
     from: Option<String>,
@@ -64,7 +64,7 @@ enum Stage {
     /// Samples that are known, and of which none came.
     Bare(Layout),
     Samples(Box<Samples>),
-    /// A WAV's samples have all come; what follows is not audio.
+    /// A WAV's samples have all come; bytes after them are not audio.
     Rest,
     Gone,
 }
@@ -141,7 +141,7 @@ impl Raw {
         }
     }
 
-    /// Takes what came. Returns the stream input of a WAV that is complete: it plays on, and what follows is
+    /// Takes received bytes. Returns the stream input of a WAV that is complete: it plays on, and later bytes are
     /// passed over.
     pub(super) fn receive(
         &mut self,
@@ -224,7 +224,7 @@ impl Raw {
         }
     }
 
-    /// Admits the stream of what the line and the header say.
+    /// Admits the stream that the line and the header describe.
     fn open(&mut self, layout: Option<Layout>, context: &Context<'_>) -> Result<Stage, EndReason> {
         let bus = context.clock.format;
         let layout = layout.unwrap_or(Layout {

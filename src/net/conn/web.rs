@@ -28,7 +28,7 @@ pub(super) struct Web {
     frames: Frames,
     ask: WebAsk,
     from: String,
-    /// None until it is known what is spoken.
+    /// None until the protocol is known.
     speech: Option<Speech>,
     pub(super) caller: Caller,
     encoder: Option<ReturnEncoder>,
@@ -43,7 +43,7 @@ pub(super) struct Web {
     closed: bool,
 }
 
-/// How a message comes of what was made for all listeners.
+/// How the message for all listeners becomes one for this peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wrap {
     /// It is one.
@@ -86,7 +86,7 @@ impl Web {
         }
     }
 
-    /// Takes what came. `reply` writes to the peer.
+    /// Takes received bytes. `reply` writes to the peer.
     pub(super) fn receive(
         &mut self,
         bytes: &[u8],

@@ -289,7 +289,7 @@ impl Worker {
         (settings.limits, settings.playout) = (limits, playout);
     }
 
-    /// Ends streams that were ended by command, what said nothing valid in time, and what has been silent for too long.
+    /// Ends streams that were ended by command, connections without a valid message in time, and silent ones.
     fn time_out(&mut self, now_ns: u64) {
         let limits = &self.common.settings.limits;
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);

@@ -16,7 +16,7 @@ use crate::audio::{ConvertError, Converter, Format};
 pub(super) struct History {
     samples: VecDeque<i16>,
     channels: usize,
-    /// Index in the mix, per channel, of what comes next.
+    /// Index in the mix, per channel, of the next sample.
     end: u64,
     kept: usize,
 }

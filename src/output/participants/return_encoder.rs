@@ -30,12 +30,12 @@ pub(crate) enum Form {
     Binary(Encoding),
     /// Bytes, of which the listener's connection makes messages.
     Bare(Encoding),
-    /// Base64 of mu-law, around which the listener's connection puts what is its own.
+    /// Base64 of mu-law; the listener's connection puts its own text around it.
     Base64,
 }
 
 impl ReturnFormat {
-    /// Appends what is made of these samples.
+    /// Appends the message of these samples.
     pub(crate) fn write(self, samples: &[i16], out: &mut Vec<u8>) {
         match self.form {
             Form::AudioSocket { claimed_hz } => {

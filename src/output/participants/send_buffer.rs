@@ -35,7 +35,7 @@ impl SendBuffer {
         Ok(true)
     }
 
-    /// Puts the last message behind what waits, and writes as much as there is room for.
+    /// Puts the last message behind the bytes that wait, and writes as much as there is room for.
     ///
     /// # Errors
     /// The kernel's: the peer is gone.
@@ -44,7 +44,7 @@ impl SendBuffer {
         self.flush(to)
     }
 
-    /// Writes what is left of a message, as far as there is room.
+    /// Writes the rest of a message, as far as there is room.
     ///
     /// # Errors
     /// The kernel's: the peer is gone.

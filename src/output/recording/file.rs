@@ -311,7 +311,7 @@ impl GrowingWav {
         checked.map_err(Fault::Changed)
     }
 
-    /// Writes what waits, and a header that counts it.
+    /// Writes the samples that wait, and a header that counts them.
     pub(super) fn flush(&mut self) -> Result<(), Fault> {
         self.check()?;
         if !self.has_header {

@@ -160,7 +160,7 @@ impl Writing {
         }
     }
 
-    /// Writes what a message brings, after silence for what was lost before it.
+    /// Writes a message's samples, after silence for those lost before it.
     pub(super) fn write(&mut self, message: &[u8]) {
         self.await_file();
         let (index, samples) = message.split_at(INDEX_BYTES);

@@ -48,7 +48,7 @@ pub(super) struct Packets {
     begun: bool,
     /// Packets and payload bytes that were sent, as reports tell them.
     sent: (u32, u32),
-    /// Room for the first block, for a payload, and for what goes out.
+    /// Room for the first block, for a payload, and for a packet.
     padded: Vec<i16>,
     encoded: Vec<u8>,
     out: Vec<u8>,

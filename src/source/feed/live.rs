@@ -122,7 +122,7 @@ impl Table {
         ended
     }
 
-    /// How long until a frame is due, within what a thread sleeps.
+    /// How long until a frame is due, at most as long as a thread sleeps.
     fn pause(&self, now: Duration) -> Duration {
         let first = self.due.peek().map(|Reverse(fed)| fed.due);
         first

@@ -43,7 +43,7 @@ pub struct Packets<'a> {
 pub enum Packet<'a> {
     /// SR: a sender's figures of its stream, and its reception reports.
     SenderReport(SenderInfo, Reports<'a>),
-    /// RR: what a receiver, its own number first, hears.
+    /// RR: a receiver's own number, and its reception reports.
     ReceiverReport(u32, Reports<'a>),
     /// SDES: names of the sources.
     Sdes(Sdes<'a>),
@@ -106,7 +106,7 @@ pub enum RtcpError {
         /// The type of the first packet.
         packet_type: u8,
     },
-    /// A packet claims to be longer than what is left of the datagram.
+    /// A packet claims more bytes than the datagram has left.
     #[error("an RTCP packet claims {claimed} bytes of {bytes} that are left")]
     Length {
         /// The length that its header claims.

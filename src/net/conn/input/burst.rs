@@ -2,7 +2,7 @@
 
 use crate::{audio::MixClock, ledger::Discard, stream::Stream};
 
-/// Time after the first discard in which what follows is added to it.
+/// Time after the first discard in which later ones are added to it.
 const ADDED_NS: u64 = 1_000_000_000;
 
 /// A stream's burst so far.

@@ -28,7 +28,7 @@ pub(in super::super) struct PacedInput {
     /// Interleaved samples of the bus for which the ring had no room.
     pending: VecDeque<i16>,
     frame: Vec<i16>,
-    /// Index in the mix, per channel, of what follows what is placed.
+    /// Index in the mix, per channel, of the first sample that is not placed.
     next: Option<u64>,
     /// Whether the ring was full at the last look.
     held_back: bool,
@@ -123,7 +123,7 @@ impl PacedInput {
         self.clock.start_of(self.clock.next_tick(now_ns))
     }
 
-    /// Places what waits, as far as the ring has room.
+    /// Places the samples that wait, as far as the ring has room.
     pub(super) fn place(&mut self, now_ns: u64) {
         let channels = usize::from(self.clock.format.channels());
         let frame = self.clock.block_samples * channels;

@@ -11,7 +11,7 @@ use crate::{audio::Format, ledger::Packet, wire::twilio::RATE_HZ};
 const AHEAD_MAX: u64 = 3_000;
 /// A number so far behind came late or twice; further behind it is another beginning.
 const BEHIND_MAX: u64 = 100;
-/// Milliseconds by which times may part from what the numbers say.
+/// Milliseconds by which times may part from the numbers.
 const WAVER_MS: u64 = 200;
 /// Samples of a millisecond.
 const PER_MS: u64 = RATE_HZ as u64 / 1_000;

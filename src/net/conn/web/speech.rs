@@ -51,7 +51,7 @@ enum Kind {
         label: Option<Label>,
         /// Which side of the call is mixed.
         track: Track,
-        /// Whether the peer takes audio: it says of what it sends, not so of what it takes.
+        /// Whether the peer takes audio: it names the tracks that it sends alone.
         two_way: bool,
         numbers: Numbers,
     },

@@ -48,14 +48,6 @@ impl Acceptor {
     }
 }
 
-/// Whether one may come in.
-enum Entry {
-    /// With its part of its address's quota, if it has an address.
-    Admitted(Option<Share>),
-    /// Counted.
-    Refused(Rejection),
-}
-
 impl Worker {
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTS_MAX {
@@ -89,13 +81,14 @@ impl Worker {
         }
     }
 
-    /// Checks the limits for a new connection of this acceptor.
-    fn check(&self, index: usize, address: Option<SocketAddr>) -> Entry {
+    /// Checks the limits for a new connection of this acceptor. Returns its part of its address's quota, if it has an
+    /// address; counts a refusal.
+    fn check(&self, index: usize, address: Option<SocketAddr>) -> Result<Option<Share>, Rejection> {
         let limits = &self.common.settings.limits;
         let max = limits.connections_max;
         let refused = |why: Refusal, rejection: Rejection| {
             self.acceptors[index].account.refuse(why);
-            Entry::Refused(rejection)
+            Err(rejection)
         };
         if let Some(peer) = address
             && !limits.allow(canonical(peer))
@@ -106,10 +99,10 @@ impl Worker {
             return refused(Refusal::Connections, Rejection::Connections { max });
         }
         let Some(peer) = address else {
-            return Entry::Admitted(None);
+            return Ok(None);
         };
         match self.quota.take(canonical(peer)) {
-            Some(share) => Entry::Admitted(Some(share)),
+            Some(share) => Ok(Some(share)),
             None => refused(
                 Refusal::StreamsPerSource,
                 Rejection::StreamsPerSource {
@@ -129,8 +122,8 @@ impl Worker {
         address: Option<SocketAddr>,
     ) -> Option<u64> {
         let (share, refused) = match self.check(index, address) {
-            Entry::Admitted(share) => (share, None),
-            Entry::Refused(rejection) => (None, Some(rejection)),
+            Ok(share) => (share, None),
+            Err(rejection) => (None, Some(rejection)),
         };
         let key = self.next_key;
         self.next_key += 1;

@@ -1,4 +1,4 @@
-//! The ends of connections: what is said to the peer, and what still plays.
+//! The ends of connections: the last message to the peer, and input that still plays.
 //!
 //! A connection that is ended here is not closed at once: the kernel answers what its peer still sends by a
 //! reset, and the reason may be lost (RFC 9112, 9.6). So our side is shut down, and what comes is read and
@@ -207,7 +207,7 @@ impl Lingering {
         EpollEvent::new(flags, self.key)
     }
 
-    /// Sends what waits, and reads and discards what came.
+    /// Sends bytes that wait, and reads and discards received ones.
     ///
     /// # Errors
     /// The peer is gone, or has heard all and said all.

@@ -32,7 +32,7 @@ impl Worker {
         receiver.try_recv().ok()
     }
 
-    /// The key of the peer that it is now, and what was read of it already; none if it was refused.
+    /// The key of its peer, and the bytes already read of it; none if it was refused.
     fn enter_handed_over(&mut self, handed: HandedOver) -> Option<(u64, Vec<u8>)> {
         let (socket, protocol, peer, leftover) = match handed {
             HandedOver::Web {

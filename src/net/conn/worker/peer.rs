@@ -1,4 +1,4 @@
-//! One connection as its thread sees it: a socket, what is said on it, and the way back.
+//! One connection as its thread sees it: a socket, its protocol, and the way back.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -57,7 +57,7 @@ pub(super) struct Ended {
     pub(super) input: Option<StreamInput>,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
-    /// Its socket, and what still has to go out, if its peer has to learn of the end.
+    /// Its socket and unsent bytes, if its peer has to learn of the end.
     pub(super) lingering: Option<(Socket, SendBuffer)>,
 }
 
@@ -155,7 +155,7 @@ impl Peer {
         }
     }
 
-    /// Takes what came. Returns a stream input that is complete, though the connection is not.
+    /// Takes received bytes. Returns a stream input that is complete, though the connection is not.
     pub(super) fn receive(
         &mut self,
         bytes: &[u8],
@@ -252,7 +252,7 @@ impl Peer {
         }
     }
 
-    /// Has the epoll watch for what is wanted now.
+    /// Has the epoll watch for the events that are wanted now.
     pub(super) fn watch(&mut self, epoll: &Epoll) -> io::Result<()> {
         let wanted = if self.read_budget() == 0 {
             Watch::Nothing

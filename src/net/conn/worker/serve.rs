@@ -52,7 +52,7 @@ impl Worker {
         });
     }
 
-    /// Lets a connection act, and has the epoll watch for what it wants then. Notes one that is over.
+    /// Lets a connection act, and has the epoll watch for the events that it then wants. Notes one that is over.
     fn with_peer(
         &mut self,
         key: u64,
@@ -172,7 +172,7 @@ fn read(served: &mut Served<'_>, buffer: &mut [u8]) -> Result<(), EndReason> {
     Ok(())
 }
 
-/// Has the epoll watch for what is wanted now.
+/// Has the epoll watch for the events that are wanted now.
 fn watch(peer: &mut Peer, epoll: &nix::sys::epoll::Epoll) -> Result<(), EndReason> {
     peer.watch(epoll).map_err(|error| {
         EndReason::Refused(Rejection::Failed {
