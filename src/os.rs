@@ -8,7 +8,10 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::utsname::uname,
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        utsname::uname,
+    },
     time::{ClockId, clock_gettime},
 };
 use serde::Serialize;
@@ -21,6 +24,18 @@ use utoipa::ToSchema;
 pub fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
     Duration::from(now).as_nanos() as u64
+}
+
+/// Raises this process's soft limit of descriptors to `needed`, as far as the hard limit and the kernel let it.
+/// Returns the limit in force.
+///
+/// # Errors
+/// The kernel's reason, if the limit cannot be read.
+pub fn raise_descriptors(needed: u64) -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(during("getrlimit"))?;
+    let raised = needed.clamp(soft, hard.max(soft));
+    let is_raised = setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok();
+    Ok(if is_raised { raised } else { soft })
 }
 
 /// Where figures come from: beside those of each JSON that the server and the commands write.

@@ -4,19 +4,13 @@ mod hangups;
 mod notify;
 mod streams;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueHint};
 use mixpool::{
-    config::{Config, ConfigError, Layer, Output},
+    config::{Config, ConfigError, Layer},
     engine::read_text,
-    output::stamped,
     server::{ConfigFile, Server, StartError},
 };
 
@@ -83,15 +77,8 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     let hangups = Hangups::hold().context("cannot hold SIGHUP")?;
     let mut manager = Manager::from_environment()?;
     let mut server = Server::new(config.clone()).map_err(refused)?;
-    let results = Output {
-        record: server.record().map(Path::to_owned),
-        report: config
-            .output
-            .report
-            .as_deref()
-            .map(|path| stamped(path, server.made_at())),
-        ..config.output.clone()
-    };
+    let mut results = config.output.clone();
+    common::stamp(&mut results, server.made_at());
     let report_file = common::check_results(&results, &files_read(arguments, &config))?;
     if arguments.check {
         return check(server);

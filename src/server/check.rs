@@ -2,16 +2,13 @@
 
 use std::fs;
 
-use nix::{
-    errno::Errno,
-    sys::resource::{Resource, getrlimit},
-};
+use nix::errno::Errno;
 
 use super::{Server, StartError, http, log_start, network::Bound, synthetic};
 use crate::{
     config::{Config, Net},
     engine::Engine,
-    os::during,
+    os::raise_descriptors,
 };
 
 /// Connections that a server which takes any has descriptors for, at least.
@@ -91,9 +88,7 @@ fn each_alone(net: &Net) -> impl Iterator<Item = Net> {
 /// Refuses to run on where no connection could be taken: each takes a descriptor. To be asked once all is open
 /// that the server needs itself.
 pub(super) fn descriptors() -> Result<(), StartError> {
-    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE)
-        .map_err(during("getrlimit RLIMIT_NOFILE"))
-        .map_err(StartError::Listen)?;
+    let limit = raise_descriptors(0).map_err(StartError::Listen)?;
     let open = match fs::read_dir("/proc/self/fd") {
         // One of them reads the list.
         Ok(open) => open.count() as u64 - 1,

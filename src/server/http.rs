@@ -2,12 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
 use super::StartError;
 use crate::{
     config::{self, Config, Http},
     control::{ControlSettings, Tokens},
+    os::raise_descriptors,
 };
 
 /// Where the control plane listens if no address is configured, or at the next port that is free.
@@ -73,14 +72,9 @@ pub(super) fn settings(control: &config::Control) -> ControlSettings {
 /// soft limit is raised as far as the hard one lets.
 fn connections_max(wanted: usize) -> usize {
     let needed = (wanted as u64).saturating_add(OTHER_DESCRIPTORS);
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+    let Ok(limit) = raise_descriptors(needed) else {
         return wanted;
     };
-    let raised = needed.min(hard).max(soft);
-    let soft = match setrlimit(Resource::RLIMIT_NOFILE, raised, hard) {
-        Ok(()) => raised,
-        Err(_) => soft,
-    };
-    let room = soft.saturating_sub(OTHER_DESCRIPTORS).max(soft / 4);
+    let room = limit.saturating_sub(OTHER_DESCRIPTORS).max(limit / 4);
     wanted.min(usize::try_from(room).unwrap_or(usize::MAX))
 }

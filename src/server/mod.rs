@@ -13,7 +13,7 @@ mod reload;
 mod running;
 mod synthetic;
 
-use std::{path::Path, time::SystemTime};
+use std::time::SystemTime;
 
 use self::network::Bound;
 pub use self::{
@@ -75,18 +75,13 @@ impl Server {
         &self.stop
     }
 
-    /// The time in names of results.
+    /// The time that stands for `{utc}` in names of results.
     pub fn made_at(&self) -> SystemTime {
         self.made_at
     }
 
-    /// The file of the mix, its name with [the time](Self::made_at).
-    pub fn record(&self) -> Option<&Path> {
-        self.settings.record.as_deref()
-    }
-
-    /// Starts all of it. The last step creates the file of [`record`](Self::record), or empties one that existed;
-    /// what can fail does so before.
+    /// Starts all of it. The last step creates the file of the mix, or empties one that existed; what can fail does
+    /// so before.
     ///
     /// Builds the pool, which takes its time, and raises the soft limit of descriptors of this process as far as
     /// the control plane's connections need.

@@ -7,14 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use mixpool::{
     audio::{Format, Gain},
     engine::{Engine, SourceErrorReport},
     ledger::SourceKind,
+    os::raise_descriptors,
     source::{Feed, Looped, Source as _, SourceError, wav},
 };
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use walkdir::WalkDir;
 
 use crate::cli::common;
@@ -78,19 +78,14 @@ fn unseen(root: &Path, error: walkdir::Error) -> SourceErrorReport {
 /// Each source keeps its file open. The soft limit is raised as far as the hard one lets.
 pub fn allow_descriptors(streams: usize) -> Result<()> {
     let needed = (streams as u64).saturating_add(OTHER_DESCRIPTORS);
-    let (soft, hard) =
-        getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the descriptor limit")?;
-    if soft >= needed {
-        return Ok(());
-    }
-    if hard < needed {
+    let limit = raise_descriptors(needed)?;
+    if limit < needed {
         bail!(
-            "each stream keeps its file open: {needed} descriptors are needed, the limit is {hard}; raise \
+            "each stream keeps its file open: {needed} descriptors are needed, the limit is {limit}; raise \
              it with `ulimit -Hn {needed}`, or play fewer --streams"
         );
     }
-    setrlimit(Resource::RLIMIT_NOFILE, needed, hard)
-        .with_context(|| format!("cannot raise the descriptor limit from {soft} to {needed}"))
+    Ok(())
 }
 
 /// The files that could be opened, and the errors of the others.

@@ -158,7 +158,6 @@ pub struct ConnSockets {
 /// A running thread that serves connections. Dropping it without [`join`](Self::join) leaves the thread running.
 #[derive(Debug)]
 pub struct ConnListener {
-    listens: Vec<Listen>,
     bell: Arc<EventFd>,
     thread: JoinHandle<()>,
 }
@@ -191,6 +190,11 @@ impl ConnSockets {
         })
     }
 
+    /// Where they listen: the settings' listeners in their order, with the ports that the kernel chose.
+    pub fn listens(&self) -> impl Iterator<Item = &Listen> {
+        self.acceptors.iter().map(|(listen, ..)| listen)
+    }
+
     /// The account of each listener, in the settings' order, and then that of sockets that are handed over.
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Listener>> {
         let listeners = self.acceptors.iter().map(|(.., account)| account);
@@ -217,8 +221,6 @@ impl ConnSockets {
             acceptors,
             handoff,
         } = self;
-        let listens = acceptors.iter().map(|(listen, ..)| listen.clone());
-        let listens = listens.collect();
         let bell = bell()?;
         let worker = Worker::new(
             settings,
@@ -234,20 +236,11 @@ impl ConnSockets {
             .name("connections".to_owned())
             .spawn(move || worker.run())
             .map_err(during(NO_THREAD))?;
-        Ok(ConnListener {
-            listens,
-            bell,
-            thread,
-        })
+        Ok(ConnListener { bell, thread })
     }
 }
 
 impl ConnListener {
-    /// Where it listens: the settings' listeners in their order, with the ports that the kernel chose.
-    pub fn local_addrs(&self) -> &[Listen] {
-        &self.listens
-    }
-
     /// Asks the thread to end: calls are hung up, connections closed. Enters the kernel, and does not
     /// wait.
     pub fn stop(&self) {

@@ -289,13 +289,14 @@ impl Builder {
         let admission: Arc<dyn Admission> = Arc::clone(&front) as _;
         let sockets = ConnSockets::bind(settings_of_listener).unwrap();
         let listener_accounts = sockets.accounts().cloned().collect();
+        let listens = sockets.listens().cloned().collect();
         let listener = sockets.start(clock, &admission, None).unwrap();
         Desk {
             mixer: Mixer::new(settings, consumer),
             mix: Vec::new(),
             front,
             clock,
-            listens: listener.local_addrs().to_vec(),
+            listens,
             listener: Some(listener),
             listener_accounts,
         }
