@@ -110,15 +110,19 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     common::conclude(&results, arguments.top, &running.finish(), report_file)
 }
 
-/// Says what a start would.
+/// A start up to its first thread, given back.
 fn check(server: Server) -> Result<ExitCode> {
-    for taken in server.check().map_err(refused)? {
-        tracing::warn!(
-            "{:#}; in order if the server that has it is the one to be replaced",
-            anyhow::Error::new(taken)
-        );
+    let taken = server.check().map_err(refused)?;
+    let condition = if taken.is_empty() {
+        ""
+    } else {
+        ", once the addresses that the log names are free"
+    };
+    for address in taken {
+        let error = anyhow::Error::new(address);
+        tracing::warn!("{error:#}, or stop the server that this one is to replace");
     }
-    super::print("the server would start")?;
+    super::print(&format!("the server would start{condition}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

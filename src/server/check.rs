@@ -1,10 +1,10 @@
-//! What a start would say, without a start.
+//! `--check`: a start up to its first thread, given back.
 
 use std::fs;
 
 use nix::errno::Errno;
 
-use super::{Server, StartError, http, log_start, network::Bound, synthetic};
+use super::{Server, StartError, http, network::Bound, synthetic, warn_of_silence};
 use crate::{
     config::{Config, Net},
     engine::Engine,
@@ -35,7 +35,7 @@ impl Server {
         synthetic::open(&config, &mut engine)?;
         let mut taken = Vec::new();
         let http = http::bind(&config);
-        log_start(&config, matches!(http, Ok(Some(_))));
+        warn_of_silence(&config, !matches!(http, Ok(None)));
         keep_taken(http, &mut taken)?;
         for net in each_alone(&config.net) {
             let alone = Config {

@@ -105,7 +105,12 @@ impl Server {
         let http = http::bind(&config)?;
         let network = Bound::bind(&config, http.as_ref())?;
         engine.report_listeners(network.accounts().cloned());
-        log_start(&config, http.is_some());
+        warn_of_silence(&config, http.is_some());
+        tracing::info!(
+            "mixing {} streams, room for {}; Ctrl-C ends it with a report",
+            config.synthetic.synthetic,
+            config.pool.streams_max
+        );
 
         // Threads: the mixer's, then those that bring it streams, then the one that steers it.
         let engine = engine.begin()?;
@@ -121,17 +126,12 @@ impl Server {
     }
 }
 
-fn log_start(config: &Config, has_http: bool) {
-    let synthetic = config.synthetic.synthetic;
+fn warn_of_silence(config: &Config, has_http: bool) {
     // The dashboard's address takes senders, too.
-    if synthetic == 0 && !config.net.listens() && !has_http {
+    if config.synthetic.synthetic == 0 && !config.net.listens() && !has_http {
         tracing::warn!(
             "no streams: the mix will be silence; --synthetic N makes some up, --rtp ADDR and --http ADDR \
              take some"
         );
     }
-    tracing::info!(
-        "mixing {synthetic} streams, room for {}; Ctrl-C ends it with a report",
-        config.pool.streams_max
-    );
 }

@@ -28,8 +28,9 @@ fn a_check_says_that_the_server_would_start_and_writes_nothing() {
 fn a_check_names_addresses_that_are_taken() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (code, _, log) = check(&["--http", "off", "--rtp", &address]);
+    let (code, said, log) = check(&["--http", "off", "--rtp", &address]);
     assert_eq!(code, Some(0), "{log}");
+    assert!(said.contains("once the addresses"), "{said}");
     assert!(
         log.contains(&format!("cannot listen on rtp {address}")),
         "{log}"
