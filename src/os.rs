@@ -41,7 +41,7 @@ pub fn raise_descriptors(needed: u64) -> io::Result<u64> {
 /// Where figures come from: beside those of each JSON that the server and the commands write.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Provenance {
-    /// Of mixpool.
+    /// Version of mixpool.
     pub version: &'static str,
     /// The command line of the process.
     pub command: String,
@@ -53,7 +53,7 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Of this process, now.
+    /// Provenance of figures of this process, now.
     pub fn now() -> Self {
         let arguments: Vec<_> = env::args_os()
             .map(|argument| argument.to_string_lossy().into_owned())

@@ -70,7 +70,7 @@ pub fn conclude(
         report::text(report, top)
     };
     if output.record.as_deref().is_some_and(results::is_stdout) {
-        // As of a log: whether it is read is no matter of the mix.
+        // Like a line of the log: no reader is no failure of the mix.
         let _ = writeln!(io::stderr(), "{text}");
     } else {
         super::print(&text)?;

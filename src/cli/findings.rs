@@ -41,7 +41,7 @@ pub struct Stamped<'a, F> {
 }
 
 impl<'a, F> Stamped<'a, F> {
-    /// Of this process, now.
+    /// Stamps figures of this process, now.
     pub fn new(findings: &'a F) -> Self {
         Self {
             provenance: Provenance::now(),

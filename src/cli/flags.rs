@@ -128,7 +128,7 @@ impl<const COMMAND: u8> Flags<COMMAND> {
                 config.pool.ring_size = REPLAY_RING_BYTES;
                 let delay = config.playout.playout_delay.of_first_frame();
                 config.playout.playout_delay = PlayoutDelay::Fixed(delay);
-                // Of network streams alone.
+                // It bounds network streams alone.
                 config.playout.latency_cap = DELAY_MAX;
             }
             BENCH => config.synthetic.waveform = Sound::Only(Waveform::Silence),

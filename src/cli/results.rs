@@ -42,7 +42,7 @@ impl<'a> Named<'a> {
         Self { flag, path }
     }
 
-    /// Of a flag that may be absent.
+    /// The file of a flag that may be absent.
     pub fn given(flag: &'a str, path: Option<&'a PathBuf>) -> Option<Self> {
         path.map(|path| Self::new(flag, path))
     }

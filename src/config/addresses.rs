@@ -17,7 +17,7 @@ use crate::{
 /// An address to take RTP on, and the meaning of its payload types.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RtpAddress {
-    /// Of the packets.
+    /// Where packets come to.
     pub address: SocketAddr,
     /// Where a multicast group is joined.
     pub interface: Option<String>,
@@ -28,7 +28,7 @@ pub struct RtpAddress {
 /// An address to take AudioSocket on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AudioSocketAddress {
-    /// Of the listener.
+    /// Where connections come to.
     pub address: SocketAddr,
     /// The rate of samples that peers send as 8 kHz, if it is another.
     pub rate_hz: Option<u32>,

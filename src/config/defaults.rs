@@ -118,7 +118,7 @@ impl Default for Control {
 }
 
 impl Default for PlayoutSettings {
-    /// Those of the default config.
+    /// The settings of the default config.
     fn default() -> Self {
         let playout = Playout::default().settings();
         playout.expect("the defaults go together")

@@ -208,7 +208,7 @@ pub(super) fn whole<'de, const MIN: u64, const MAX: u64, T: TryFrom<u64>, D: Des
     T::try_from(count).map_err(|_| D::Error::custom("the number is too large"))
 }
 
-/// The same, of a key that may be absent.
+/// A whole number of a key that may be absent.
 pub(super) fn some_whole<
     'de,
     const MIN: u64,

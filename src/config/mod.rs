@@ -350,7 +350,7 @@ impl Config {
     /// The settings that receivers of network streams obey from now on.
     ///
     /// # Errors
-    /// Those of [`Playout::settings`].
+    /// The errors of [`Playout::settings`].
     pub fn tuning(&self) -> Result<Tuning, String> {
         let Limits { allow, .. } = &self.limits;
         let per_source = self.limits.streams_per_source;

@@ -64,7 +64,7 @@ pub fn show_duration(duration: Duration) -> String {
 /// A duration that is more than nothing.
 ///
 /// # Errors
-/// Those of [`duration`], and 0.
+/// The errors of [`duration`]; also for 0.
 pub fn run_time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("0s is no time; write it as 10s or 1min".to_owned()),
@@ -75,7 +75,7 @@ pub fn run_time(text: &str) -> Result<Duration, String> {
 /// A duration of at most an hour.
 ///
 /// # Errors
-/// Those of [`duration`], and more than an hour.
+/// The errors of [`duration`]; also for more than an hour.
 pub fn delay(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         delay if delay > DELAY_MAX => Err("it is at most 1h; write it as 20ms or 1s".to_owned()),

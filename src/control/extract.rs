@@ -75,7 +75,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
         let Object(object) = serde_json::from_slice(&bytes).map_err(|error| {
             let reason = error.to_string();
             let place = reason.rsplit_once(" at line ");
-            // Of what is JSON, and not such an object, the place says nothing.
+            // For JSON that is no such object the place says nothing.
             match place.filter(|_| error.is_data()) {
                 Some((reason, _)) => in_body(reason),
                 None => in_body(&reason),

@@ -27,13 +27,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Leave {
     state: Arc<State>,
-    /// Those that a token or a session is in.
+    /// Headers with a token or a session.
     headers: HeaderMap,
     needed: Access,
 }
 
 impl Leave {
-    /// Of a request that was let in; none where no token is needed.
+    /// Leave of a request that was let in; none where no token is needed.
     pub(super) fn new(state: &Arc<State>, headers: &HeaderMap, needed: Access) -> Option<Self> {
         state.auth.is_on().then(|| {
             let names = [header::AUTHORIZATION, header::COOKIE];

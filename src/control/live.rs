@@ -79,9 +79,9 @@ struct Told {
     columns: Columns,
     /// Updates since the last with columns.
     since_columns: u32,
-    /// Of the last update.
+    /// Number of the last update.
     number: u64,
-    /// Of the last event.
+    /// Id of the last event.
     event_id: u64,
 }
 
@@ -203,7 +203,7 @@ impl Feed {
         .encode()
     }
 
-    /// Those that viewers know, the latest of them.
+    /// Events that viewers know, the latest of them.
     fn events_until(&self, id: u64) -> Vec<Arc<Event>> {
         let mut events = self
             .events

@@ -121,7 +121,7 @@ pub trait ConfigAccess: fmt::Debug + Send + Sync {
     fn reload(&self) -> Result<Reloaded, ReloadError>;
 }
 
-/// Of a server that was not started from a config.
+/// The access of a server that was not started from a config.
 #[derive(Debug)]
 struct NoConfig;
 

@@ -72,7 +72,7 @@ fn wrong_type(reason: &str) -> Option<String> {
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number, as 10",
         "a boolean" => "true or false",
         "a string" => "a text in quotes",
-        // Of ours: its name is nothing to a caller.
+        // A type of ours: its name is nothing to a caller.
         other if other.starts_with("struct ") || other.contains(" enum ") => "an object",
         other => other,
     };

@@ -61,7 +61,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
-    /// Of an error and its causes.
+    /// The problem of an error and its causes.
     pub(super) fn of(status: StatusCode, error: &dyn Error) -> Self {
         let mut detail = error.to_string();
         let mut cause = error.source();

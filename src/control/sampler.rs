@@ -36,15 +36,15 @@ pub(super) struct Snapshot {
     /// Streams that were admitted before the others were looked at: each is among those that run, or has
     /// ended.
     pub(super) counted_before: u64,
-    /// Of what all streams offered since the snapshot before, what was dropped, 0.0 to 1.0.
+    /// Share dropped of all that streams offered since the snapshot before, 0.0 to 1.0.
     pub(super) drop_rate_now: f64,
-    /// Of what was sent to all streams since then, what is missing, 0.0 to 1.0.
+    /// Share missing of all that was sent to streams since then, 0.0 to 1.0.
     pub(super) missing_rate_now: f64,
     /// The mix's level and waveform since the snapshot before.
     pub(super) mix: Measured,
-    /// Those that run, in the order of their admission.
+    /// Streams that run, in the order of their admission.
     pub(super) streams: Vec<Arc<StreamFigures>>,
-    /// Those that ran at the snapshot before, and no more.
+    /// Streams that ran at the snapshot before, and no longer do.
     pub(super) ended: Vec<Arc<Admitted>>,
 }
 

@@ -34,7 +34,7 @@ pub(super) struct State {
     pub(super) auth: Auth,
     pub(super) events: Arc<Events>,
     pub(super) rates: Rates,
-    /// Of the refusals that strangers may have logged.
+    /// Bounds the log of refusals, which strangers cause.
     pub(super) refusals: Mutex<LogRate>,
     pub(super) places: Arc<Places>,
     /// A permit for each answer that has no end of its own, but for listeners, which have their own bound.

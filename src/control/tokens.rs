@@ -266,7 +266,7 @@ struct Session {
     secret: [u8; 24],
     access: Access,
     ends: Instant,
-    /// Of the tokens: it ends with them.
+    /// Generation of the tokens: the session ends with them.
     generation: u64,
 }
 

@@ -112,7 +112,7 @@ pub(super) struct Commands {
     /// No more than there are slots and taps.
     admissions: Consumer<Command>,
     steering: Consumer<Command>,
-    /// Those taken. Room for all, so it never grows.
+    /// The commands taken. It has room for all, so it never grows.
     taken: Vec<Command>,
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Shared {
     pub(super) startup: Duration,
     /// The way to the feeder threads, if they take further streams.
     pub(super) intake: Option<Intake>,
-    /// Of all that is listened on.
+    /// The accounts of the listeners.
     pub(super) listeners: Vec<Arc<Listener>>,
     /// Their settings.
     pub(super) tuning: watch::Sender<Tuning>,

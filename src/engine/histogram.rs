@@ -113,7 +113,7 @@ impl Histogram {
         }
     }
 
-    /// The same, by length. Looks at every bucket.
+    /// Counts ticks by length. Looks at every bucket.
     pub(super) fn tick_counts(&self) -> TickCounts {
         let mut up_to = [0; TickCounts::BOUNDS_NS.len()];
         let mut bounds = TickCounts::BOUNDS_NS.into_iter().zip(&mut up_to).peekable();

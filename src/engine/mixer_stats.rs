@@ -58,10 +58,10 @@ pub struct Status {
     pub tick_lateness: TickReport,
     /// How long each tick took, since the start.
     pub tick_time: TickReport,
-    /// The same, by length.
+    /// Ticks by their lateness.
     #[serde(skip)]
     pub tick_lateness_counts: TickCounts,
-    /// The same, by length.
+    /// Ticks by their length.
     #[serde(skip)]
     pub tick_time_counts: TickCounts,
     /// Streams that play or wait for their first frame.
@@ -85,7 +85,7 @@ pub struct Status {
     pub network: NetworkTotals,
     /// Checks of a ledger's equation.
     pub ledger_checks: u64,
-    /// Those of them at which it did not hold: bugs.
+    /// Checks at which it did not hold: bugs.
     pub ledger_imbalances: u64,
 }
 
@@ -95,7 +95,7 @@ fn finite_or_null<S: Serializer>(db: &f32, serializer: S) -> Result<S::Ok, S::Er
 }
 
 impl MixerStats {
-    /// Of a mix with a tick each `ptime`.
+    /// For a mix with a tick each `ptime`.
     pub(super) fn new(ptime: Duration) -> Self {
         let peak_ticks = Duration::from_secs(1).as_nanos() / ptime.as_nanos().max(1);
         Self {

@@ -105,7 +105,7 @@ impl Engine {
         Self::stopped_by(stop, settings)
     }
 
-    /// The same, ended by this stop, also before it starts.
+    /// [`new`](Self::new) for an engine that this stop ends, also before it starts.
     ///
     /// # Errors
     /// [`EngineError`].

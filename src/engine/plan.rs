@@ -102,7 +102,7 @@ pub struct PlanReport {
     pub frame_bytes: usize,
     pub frames_per_ring: u64,
     pub ring_bytes: usize,
-    /// Of audio in a ring that is full.
+    /// Audio in a ring that is full.
     pub buffered_seconds: f64,
     /// Once all rings have been full.
     pub resident_bytes: u64,

@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 /// Opens a file to be read. A FIFO that nothing writes is then empty.
 ///
 /// # Errors
-/// Those of the operating system.
+/// The operating system's.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new()
@@ -28,7 +28,7 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
 /// Reads a file of text, of at most so many bytes.
 ///
 /// # Errors
-/// Those of the operating system; also for a file that has more, that is no text, or for a FIFO of which nothing
+/// The operating system's; also for a file that has more, that is no text, or for a FIFO of which nothing
 /// came.
 pub fn read_text(path: &Path, bytes_max: usize) -> io::Result<String> {
     text_of(open_to_read(path)?, bytes_max)

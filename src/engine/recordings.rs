@@ -77,7 +77,7 @@ pub struct RecordingState {
     pub name: String,
     /// When it began, since the start of the server.
     pub started_at_s: f64,
-    /// The same, as calendars have it.
+    /// When it began, as calendars have it.
     #[serde(rename = "started_utc", serialize_with = "utc")]
     #[schema(value_type = String, example = "2026-11-28T16:00:00Z")]
     pub started_at: SystemTime,
@@ -100,11 +100,11 @@ fn utc<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Erro
 /// The totals of all recordings so far. Samples are interleaved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordingTotals {
-    /// Those that began.
+    /// Recordings that began.
     pub started: u64,
-    /// Of them, those that run.
+    /// Recordings that run.
     pub running: u64,
-    /// Of them, those that ended early.
+    /// Recordings that ended early.
     pub failed: u64,
     /// Samples in files, the silence for lost ones included.
     pub samples: u64,
@@ -162,7 +162,7 @@ struct Kept {
 /// The outcome of all recordings.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
-    /// Of the settings.
+    /// The recording of the settings.
     pub(super) recorded: Recorded,
     /// All that are kept.
     pub(super) states: Vec<RecordingState>,

@@ -29,7 +29,7 @@ pub(super) struct Accounts {
     ended: VecDeque<Arc<Admitted>>,
     /// The latest of each name.
     by_id: HashMap<String, Arc<Admitted>>,
-    /// Of all that ended, kept or not.
+    /// Sum over all streams that ended, kept or not.
     ended_total: Total,
     /// All there were.
     count: u64,
@@ -123,7 +123,7 @@ impl Accounts {
         self.count
     }
 
-    /// Those that run, in the order of their admission.
+    /// Streams that run, in the order of their admission.
     pub(super) fn running(&mut self) -> &[Arc<Admitted>] {
         self.sweep();
         &self.running

@@ -77,7 +77,7 @@ pub struct SourceErrorReport {
 }
 
 impl SourceErrorReport {
-    /// Of an error and its causes.
+    /// The report of an error and its causes.
     pub fn new(id: &str, error: &dyn std::error::Error) -> Self {
         Self {
             id: id.to_owned(),
@@ -133,7 +133,7 @@ impl Report {
         let accounts = shared.streams.register.lock();
         let (ledger_checks, ledger_imbalances) = end.mixer.ledger_checks();
         let (elapsed_s, mixer_cpu_s) = (end.elapsed.as_secs_f64(), end.cpu.as_secs_f64());
-        // Those that are kept, in the order of their admission.
+        // Kept ones, in the order of their admission.
         let streams = accounts.kept();
         let streams = streams
             .iter()

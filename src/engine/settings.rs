@@ -52,7 +52,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Those of `mixpool serve` without flags.
+    /// The settings of `mixpool serve` without flags.
     fn default() -> Self {
         Self::try_from(&Config::default()).expect("a rate and channels that are allowed")
     }

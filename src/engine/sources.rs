@@ -14,9 +14,9 @@ use crate::{
     wire::id::{ID_BYTES_MAX, is_id},
 };
 
-/// Of a tone that asks for none.
+/// Frequency of a tone that names none.
 const TONE_HZ: f64 = 440.0;
-/// Of a voice that asks for none.
+/// Pitch of a voice that names none.
 const PITCH_HZ: f64 = 120.0;
 /// Quieter than a 16-bit sample can be.
 const LEVEL_DBFS_MIN: f64 = -120.0;

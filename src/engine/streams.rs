@@ -30,9 +30,9 @@ pub(super) struct Streams {
     /// On the monotonic clock.
     pub(super) begun_ns: u64,
     pub(super) begun_at: SystemTime,
-    /// Of streams without a gain of their own. Locked when one is admitted.
+    /// Gain of streams without one of their own. Locked when one is admitted.
     gain: Mutex<Gain>,
-    /// Of streams that play from their first frame's arrival on.
+    /// Playout delay of streams that play from their first frame's arrival on.
     playout_delay_ticks: AtomicU64,
 }
 
@@ -71,17 +71,17 @@ impl Streams {
         })
     }
 
-    /// Of streams that ask for none of their own.
+    /// Gain of streams that bring none.
     pub(super) fn gain(&self) -> Gain {
         *self.gain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Of streams that begin from now on.
+    /// Sets the gain of streams that begin from now on.
     pub(super) fn set_gain(&self, gain: Gain) {
         *self.gain.lock().unwrap_or_else(PoisonError::into_inner) = gain;
     }
 
-    /// Of streams that begin from now on.
+    /// Sets the playout delay of streams that begin from now on.
     pub(super) fn set_playout_delay_ticks(&self, ticks: u64) {
         self.playout_delay_ticks.store(ticks, Ordering::Relaxed);
     }

@@ -15,17 +15,17 @@ pub struct Entry {
     pub dropped_full: u64,
     pub dropped_late: u64,
     pub discarded: u64,
-    /// Those of them that lay further behind than the latency cap.
+    /// Samples that lay further behind than the latency cap.
     pub discarded_latency_cap: u64,
-    /// Those that a shorter playout delay left out.
+    /// Samples that a shorter playout delay left out.
     pub discarded_delay_change: u64,
-    /// Those that waited when the stream ended, or restarted.
+    /// Samples that waited when the stream ended, or restarted.
     pub discarded_ended: u64,
-    /// Those in frames that came twice or were damaged.
+    /// Samples in frames that came twice or were damaged.
     pub discarded_damaged: u64,
     pub in_ring: u64,
     pub concealed: u64,
-    /// Of packets that never came: beside the equation, as they were never offered.
+    /// Samples of packets that never came: beside the equation, as they were never offered.
     pub lost: u64,
     pub sequence_gaps: u64,
     pub checksum_errors: u64,

@@ -39,7 +39,7 @@ named! {
     Malformed {
         /// Too short for its header.
         TooShort = "too_short",
-        /// Of another version, or no such protocol at all.
+        /// Another version, or another protocol.
         Version = "version",
         /// Its lengths do not fit each other.
         Length = "length",

@@ -45,7 +45,7 @@ pub use terms::{Metric, NetworkRow, Term, Unit, Value};
 pub struct Account {
     id: String,
     label: LabelCell,
-    /// Of a stream that comes over a network.
+    /// Present for a stream that comes over a network.
     network: Option<Box<Network>>,
     state: StateCell,
     ingest: CachePadded<IngestSide>,

@@ -311,7 +311,7 @@ pub struct NetworkEntry {
     pub discarded_ended: u64,
     /// On the monotonic clock.
     pub last_packet_ns: Option<u64>,
-    /// Of an entry [`at`](Self::at) some time.
+    /// Present in an entry [`at`](Self::at) some time.
     pub last_packet_age: Option<Duration>,
     pub jitter: Duration,
     pub playout_delay: Duration,

@@ -97,17 +97,17 @@ impl<E> Term<E> {
         }
     }
 
-    /// The same, as a counter of the server and of each stream.
+    /// Makes it a counter of the server and of each stream.
     pub(crate) const fn counter(self, family: &'static str) -> Self {
         self.metric(family, None, true)
     }
 
-    /// The same, as one reason of such a counter.
+    /// Makes it one reason of a counter.
     pub(crate) const fn reason(self, family: &'static str, reason: &'static str) -> Self {
         self.metric(family, Some(reason), true)
     }
 
-    /// The same, as a gauge of the server and of each stream.
+    /// Makes it a gauge of the server and of each stream.
     pub(crate) const fn gauge(self, family: &'static str) -> Self {
         self.metric(family, None, false)
     }
@@ -146,7 +146,7 @@ impl<E> Term<E> {
 }
 
 impl<E> Term<E> {
-    /// Those of a table that have these keys, in its order.
+    /// The terms of a table that have these keys, in its order.
     pub(crate) fn chosen(
         table: &'static [Self],
         keys: &[&str],
@@ -297,7 +297,7 @@ const NETWORK_ROW: [&str; 6] = [
 ];
 
 impl NetworkRow {
-    /// Of a stream that comes over a network, or of another.
+    /// The figures of a stream that comes over a network, or of another.
     pub(crate) fn new(network: Option<&NetworkEntry>) -> Self {
         let mut terms = Self::terms();
         Self(NETWORK_ROW.map(|_| {

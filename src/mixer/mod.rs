@@ -106,9 +106,9 @@ pub struct Mixer {
 /// Checks of the ledger's equation.
 #[derive(Debug, Default)]
 struct Checks {
-    /// Those that had a result.
+    /// Checks that had a result.
     made: u64,
-    /// Those of them that failed: bugs.
+    /// Checks that failed: bugs.
     failed: u64,
 }
 

@@ -79,7 +79,7 @@ pub(super) struct Line {
     cursor: u64,
     /// Samples played, audio or not.
     played: u64,
-    /// The same, when the last of the sender's samples was played.
+    /// When the last of the sender's samples was played.
     sounded: u64,
     edge: Edge,
     /// How much of what was played before the cursor is not accounted for.

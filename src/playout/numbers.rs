@@ -12,7 +12,7 @@ pub(super) struct Numbers {
     /// The highest that came.
     newest: Option<u64>,
     came: Bits,
-    /// Those that came and carried no audio.
+    /// Numbers that came and carried no audio.
     mute: Bits,
 }
 

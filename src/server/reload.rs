@@ -59,7 +59,7 @@ pub struct Reloader {
     in_force: Mutex<Config>,
     /// Held as long as files are read: two reloads at once would mix them.
     reloading: Mutex<()>,
-    /// Of the control plane; their files are read again with the config.
+    /// The control plane's tokens; their files are read again with the config.
     tokens: Option<Tokens>,
 }
 

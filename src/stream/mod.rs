@@ -82,7 +82,7 @@ impl Stream {
     /// waits for room. Allocates nothing; enters the kernel only as `read` does, or to wake the mixer.
     ///
     /// # Errors
-    /// Those of `read`; the stream is as before the call.
+    /// The errors of `read`; the stream is as before the call.
     ///
     /// # Panics
     /// Never: a reservation is aligned and as long as its frame.

@@ -170,7 +170,7 @@ fn id(value: &str) -> Result<String, HelloError> {
         let length = value.len();
         return Err(HelloError::Id { length });
     }
-    // Of a line, all else is printable.
+    // All else of a line is printable.
     if !is_id(value) {
         return Err(HelloError::Dots);
     }

@@ -292,7 +292,7 @@ pub unsafe extern "C" fn queue_get(q: *mut queue_t, ptr: *mut *mut u8, size: *mu
 /// [`queue_get`] where no message was found, apart: so the way of a message saves no registers for it.
 ///
 /// # Safety
-/// As of [`queue_get`].
+/// Called as [`queue_get`] is.
 #[cold]
 #[inline(never)]
 unsafe fn get_of_none(q: *mut queue_t, ptr: *mut *mut u8, size: *mut usize) -> usize {

@@ -103,9 +103,9 @@ pub(super) struct StepReport {
     pub(super) tick_time: TickReport,
     /// In percent of one core, while all streams played.
     pub(super) mixer_cpu_percent: f64,
-    /// Of all ingest threads, likewise.
+    /// Processor time of all ingest threads, likewise.
     pub(super) ingest_cpu_percent: f64,
-    /// Of all else that runs on these cores, likewise. Null if the host does not say.
+    /// Processor time of all else on these cores, likewise. Null if the host does not say.
     pub(super) others_cpu_percent: Option<f64>,
     /// How far the mix fell behind in that time: normally a tick or less.
     pub(super) behind_ns: u64,

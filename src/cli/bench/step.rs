@@ -122,15 +122,15 @@ fn feed(setup: &Setup, engine: &mut Engine, streams: usize) -> Result<()> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct CpuTimes {
     pub(super) mixer: Duration,
-    /// Of all ingest threads.
+    /// Processor time of all ingest threads.
     pub(super) ingest: Duration,
-    /// Of all that runs on the cores that this process may use, the two above too. `None` if the host
+    /// Processor time of all that runs on the cores that this process may use, the two above too. `None` if the host
     /// counts only more cores together.
     pub(super) machine: Option<Duration>,
 }
 
 impl CpuTimes {
-    /// Of the threads of this process that live now, by their names. Opens two files for each; takes
+    /// Processor time of the threads of this process that live now, by their names. Opens two files for each; takes
     /// some 100 us.
     pub(super) fn now() -> Self {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();

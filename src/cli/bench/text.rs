@@ -147,7 +147,7 @@ fn timer(report: &BenchReport) -> String {
     )
 }
 
-/// Of a core: `1.6%`, `61%`.
+/// A share of a core: `1.6%`, `61%`.
 pub(super) fn percent(percent: f64) -> String {
     let decimals = usize::from(percent < 9.95);
     format!("{percent:.decimals$}%")

@@ -68,7 +68,7 @@ pub(super) struct Checker {
     pub(super) received_messages: u64,
     pub(super) received_bytes: u64,
     pub(super) checksum_errors: u64,
-    /// Of another producer, or not after the message before.
+    /// Messages of another producer, or not next after the one before.
     pub(super) misplaced_messages: u64,
     /// Missing between two that arrived, or before the first.
     pub(super) gap_messages: u64,

@@ -63,7 +63,7 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// Of runs by ascending delay. Drops at a shorter delay than one that held were hiccups.
+    /// Finds it in runs by ascending delay. Drops at a shorter delay than one that held were hiccups.
     fn of(runs: &[RunReport], drop_rate: fn(&RunReport) -> f64) -> Self {
         let held = runs.iter().rposition(|run| drop_rate(run) < KNEE_DROP_RATE);
         let next = held.map_or(0, |held| held + 1);
@@ -81,7 +81,7 @@ pub(super) struct RunReport {
     pub(super) ring_bytes: usize,
     pub(super) message_min_bytes: usize,
     pub(super) message_max_bytes: usize,
-    /// Of each producer. Null if unpaced.
+    /// Rate of each producer. Null if unpaced.
     pub(super) rate_messages_per_second: Option<u64>,
     pub(super) seed: u64,
     /// From the start to the last message offered.
@@ -215,7 +215,7 @@ impl RunReport {
 }
 
 impl SeriesReport {
-    /// Of the runs of a plan, in its order.
+    /// The report of the runs of a plan, in its order.
     pub(super) fn new(plan: &Plan, runs: Vec<RunReport>) -> Self {
         let endless = plan.setups.first().and_then(Setup::knee);
         let knees = runs

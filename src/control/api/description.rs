@@ -57,7 +57,7 @@ struct Common {
 
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "Seconds until another try may do.");
 
-/// Of every route.
+/// Answers of every route.
 const ANY: [Common; 8] = [
     Common {
         status: "400",
@@ -110,7 +110,7 @@ const ANY: [Common; 8] = [
     },
 ];
 
-/// Of routes with a name in their path.
+/// Answer of routes with a name in their path.
 const NOT_FOUND: Common = Common {
     status: "404",
     name: "NotFound",
@@ -118,7 +118,7 @@ const NOT_FOUND: Common = Common {
     header: None,
 };
 
-/// Of routes that need a token.
+/// Answer of routes that need a token.
 const UNAUTHORIZED: Common = Common {
     status: "401",
     name: "Unauthorized",
@@ -129,7 +129,7 @@ const UNAUTHORIZED: Common = Common {
     )),
 };
 
-/// Of routes that take JSON.
+/// Answers of routes that take JSON.
 const BODY: [Common; 3] = [
     Common {
         status: "408",

@@ -108,7 +108,7 @@ struct SyntheticBody {
     #[serde(default = "level")]
     #[schema(minimum = -120, maximum = 0)]
     level_dbfs: f64,
-    /// Of a tone or a voice, below half the rate of the mix.
+    /// Frequency of a tone or pitch of a voice, below half the rate of the mix.
     #[serde(default)]
     #[schema(exclusive_minimum = 0, maximum = 192_000)]
     frequency_hz: Option<f64>,

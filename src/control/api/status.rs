@@ -50,7 +50,7 @@ struct StatusBody {
 struct PoolBody {
     /// Rings: the most streams at once.
     slots: usize,
-    /// Of each.
+    /// Bytes of each ring.
     ring_bytes: usize,
     /// RAM when every ring has been full once, or from the start if it was prefaulted.
     resident_bytes: u64,

@@ -170,7 +170,7 @@ async fn streams(
     }
     let ended;
     if asked.state.takes(StreamState::Ended) {
-        // Those that run first: one that ends meanwhile is among those that ended, and is listed once.
+        // Running ones first: one that ends meanwhile is among those that ended, and is listed once.
         rows.retain(|row| row.admitted().is_running());
         ended = state.handle.ended(ENDED_MAX);
         let running = rows.len();
@@ -277,7 +277,7 @@ impl Asked {
         match (a, b) {
             (Key::Text(a), Key::Text(b)) => self.directed(a.cmp(b)),
             (Key::Figure(a), Key::Figure(b)) => self.directed(a.total_cmp(b)),
-            // Those without the figure stay last in both orders.
+            // Streams without the figure stay last in both orders.
             (a, b) => matches!(a, Key::None).cmp(&matches!(b, Key::None)),
         }
     }

@@ -19,11 +19,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 /// The figures of a stream and of a listener, in order.
 #[derive(Debug, Serialize, ToSchema)]
 struct TermsBody {
-    /// Of every stream.
+    /// Figures of every stream.
     ledger: Vec<TermBody>,
     /// Under `network`, of a stream that comes over one.
     network: Vec<TermBody>,
-    /// Of each socket that is listened on, under `ingest` of the status.
+    /// Figures of each listener, under `ingest` of the status.
     listeners: Vec<TermBody>,
 }
 

@@ -66,7 +66,7 @@ pub(super) struct Asked {
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false, schema_with = or_empty::<u32>)]
     channels: Option<u32>,
-    /// Of bare samples: s16le, s16be, mulaw or alaw.
+    /// Form of bare samples: s16le, s16be, mulaw or alaw.
     #[serde(default)]
     format: String,
     /// Decibels.

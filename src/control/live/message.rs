@@ -138,7 +138,7 @@ struct UpdateBody<'a> {
 
 #[derive(Serialize)]
 struct MixBody {
-    /// Of each channel.
+    /// Peak of each channel.
     peak: Vec<u16>,
     rms: Vec<u16>,
     /// The lowest and the highest sample of each piece, 16 bits each, the less significant byte first.
@@ -270,7 +270,7 @@ impl Columns {
         Self(ledger.chain(network).chain(own).collect())
     }
 
-    /// Those that differ from the last sent.
+    /// Columns that differ from the last sent.
     pub(super) fn since(&self, told: &Self) -> Self {
         let now = self.0.iter();
         let changed = now.filter(|(name, values)| told.0.get(*name) != Some(values));
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(share_byte(0, 800), 0);
         assert_eq!(share_byte(1, 800), 1);
         assert_eq!(share_byte(900, 800), 255);
-        // Of a server that says nothing of itself.
+        // A server that says nothing of itself.
         assert_eq!((fill_byte(5, 0), share_byte(5, 0)), (255, 255));
     }
 

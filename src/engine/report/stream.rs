@@ -21,8 +21,8 @@ pub(crate) struct StreamFigures {
     pub(crate) state: StreamState,
     pub(crate) levels: Levels,
     pub(crate) ledger: Entry,
-    /// Of a stream that comes over a network; without its events, and once it has ended without the age of its last
-    /// packet.
+    /// Present for a stream that comes over a network; without its events, and once it has ended without the age
+    /// of its last packet.
     pub(crate) network: Option<NetworkEntry>,
     /// Samples dropped since the look before, if there was one.
     pub(crate) dropped_now: u64,
@@ -104,7 +104,7 @@ pub struct StreamReport {
 }
 
 impl StreamReport {
-    /// Of these figures, so long after the start. Locks and allocates.
+    /// Reports these figures, `uptime` after the start. Locks and allocates.
     pub(crate) fn new(figures: &StreamFigures, uptime: Duration) -> Self {
         let StreamFigures {
             admitted, levels, ..

@@ -70,9 +70,9 @@ pub struct WebAsk {
     pub id: Option<String>,
     /// The label for people; without one, the name that the protocol has for the call.
     pub label: Option<Label>,
-    /// Of bare samples: samples per second, a rate that a [`Format`](crate::audio::Format) allows.
+    /// Samples per second of bare samples, a rate that a [`Format`](crate::audio::Format) allows.
     pub rate_hz: Option<u32>,
-    /// Of bare samples: channels, 1 to [`CHANNELS_MAX`](crate::wire::wav::CHANNELS_MAX).
+    /// Channels of bare samples, 1 to [`CHANNELS_MAX`](crate::wire::wav::CHANNELS_MAX).
     pub channels: Option<u16>,
     /// Applied to each sample before it is added.
     pub gain: Option<Gain>,

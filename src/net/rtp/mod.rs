@@ -66,7 +66,7 @@ pub struct Settings {
     pub playout: PlayoutSettings,
     /// The limits of admission.
     pub limits: Limits,
-    /// Of each stream; the server's own if none is given.
+    /// Gain of each stream; the server's own if none is given.
     pub gain: Option<Gain>,
     /// Our name in reports, as `user@host`; cut to 255 bytes.
     pub cname: String,

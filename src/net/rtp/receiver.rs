@@ -164,7 +164,7 @@ impl Receiver {
         self.report(bytes, canonical(from), now_ns, Via::Rtcp);
     }
 
-    /// The same, for a datagram that another receiver read, and counted if it was nothing.
+    /// Takes a report that another receiver read, which counted it if it was malformed.
     pub(super) fn overheard(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
         if let Ok(compound) = Compound::parse(bytes) {
             self.obey(compound, canonical(from), now_ns, Via::Rtcp);

@@ -14,15 +14,15 @@ const INTERVAL_NS: u64 = 5_000_000_000;
 /// Reports in one datagram: what its count can say, and well below any path's largest datagram.
 const REPORTS_MAX: usize = 31;
 
-/// Of a name in a report.
+/// Longest name in a report.
 const CNAME_BYTES_MAX: usize = 255;
 
 /// Which of a listener's two sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// That of the packets, where both are on one port (RFC 5761).
+    /// The packets' port, where both are on one port (RFC 5761).
     Rtp,
-    /// That of the next port.
+    /// The next port.
     Rtcp,
 }
 
@@ -69,7 +69,7 @@ impl Reporter {
         }
     }
 
-    /// Of an address that is new: its first report comes after half an interval.
+    /// Begins with a new address: its first report comes after half an interval.
     pub(crate) fn begin(&mut self, now_ns: u64) -> Schedule {
         Schedule {
             next_ns: now_ns + self.draw() / 2,

@@ -37,9 +37,9 @@ pub(super) struct Peer {
 pub(super) enum Kin {
     /// Unknown.
     Stranger,
-    /// Of the source that this stream had before, sent before the change.
+    /// The packet is of this stream's earlier source, sent before the change.
     Straggler(usize),
-    /// Of this stream, sent before it changed its port.
+    /// The packet is of this stream, sent before it changed its port.
     Overtaken(usize),
 }
 

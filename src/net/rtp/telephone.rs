@@ -42,7 +42,7 @@ impl Presses {
         }
         let ahead = timestamp.wrapping_sub(last.timestamp);
         if ahead as i32 <= 0 {
-            // Of a press before, and late.
+            // An earlier press, late.
             return None;
         }
         let goes_on = !last.ended && event == last.event && ahead == u32::from(last.duration);

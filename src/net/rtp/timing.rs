@@ -31,7 +31,7 @@ impl Timestamps {
         self.last.saturating_add_signed(self.ahead(timestamp))
     }
 
-    /// The same, and the next are extended from there.
+    /// Extends a timestamp; the next are extended from there.
     pub(crate) fn follow(&mut self, timestamp: u32) -> u64 {
         self.last = self.extend(timestamp);
         self.last
@@ -49,7 +49,7 @@ pub(crate) struct Jitter {
 }
 
 impl Jitter {
-    /// Of timestamps that count at this rate.
+    /// For timestamps that count at this rate.
     pub(crate) fn new(rate_hz: u32) -> Self {
         Self {
             rate_hz,

@@ -311,7 +311,7 @@ mod tests {
                 assert!(encoder.encode(at, &[], &mut mix).unwrap().is_some());
             }
         }
-        // Those of two seconds, and the one that stays.
+        // Blocks of two seconds, and the one that stays.
         assert!(mix.shared.len() <= 102, "{}", mix.shared.len());
         assert!(mix.shared.contains_key(&bare(16_000)));
     }

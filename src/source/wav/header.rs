@@ -109,7 +109,7 @@ fn read_chunks<R: Read>(
     length: Option<u64>,
     skip: impl Fn(&mut R, u64) -> io::Result<()>,
 ) -> Result<Header, HeaderError> {
-    // Of a stream, the samples begin within this.
+    // The samples of a stream begin within this.
     let header_max = length.unwrap_or(HEADER_BYTES_MAX);
     let riff: [u8; 12] = take(reader)?;
     match (&riff[..4], &riff[8..]) {
