@@ -97,8 +97,8 @@ pub fn is_stdout(record: &Path) -> bool {
         || identity(record).is_some_and(|record| Some(record) == identity(Path::new(STDOUT)))
 }
 
-/// Identity of a file, the same by each of its paths. None for devices such as /dev/null, in which nothing can be lost, and for what
-/// cannot exist.
+/// Identity of a file, the same by each of its paths. None for devices such as /dev/null, in which nothing can be
+/// lost, and for what cannot exist.
 fn identity(path: &Path) -> Option<Identity> {
     let path = if path == Path::new(DASH) {
         Path::new(STDOUT)

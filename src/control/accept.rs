@@ -107,8 +107,8 @@ pub(super) async fn run(listener: TcpListener, router: Router, state: Arc<State>
     }
 }
 
-/// The bytes that a connection may keep waiting here, and for how long: for a client that does not read, the kernel would
-/// keep minutes of audio, and that for hours.
+/// The bytes that a connection may keep waiting here, and for how long: for a client that does not read, the kernel
+/// would keep minutes of audio, and that for hours.
 fn bound(stream: &TcpStream, stalled_max: Duration) {
     let millis = u32::try_from(stalled_max.as_millis()).unwrap_or(u32::MAX);
     let bounded = setsockopt(stream, SndBuf, &SEND_BUFFER_BYTES)

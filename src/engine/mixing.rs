@@ -77,8 +77,8 @@ impl Token {
     }
 }
 
-/// Starts the thread, and returns its clock, if it follows one, and the host's grants. Everything that must not fail is made here, on
-/// the caller's thread.
+/// Starts the thread, and returns its clock, if it follows one, and the host's grants. Everything that must not fail
+/// is made here, on the caller's thread.
 pub(super) fn spawn(
     mut mixer: Mixer,
     sinks: Sinks,

@@ -179,8 +179,8 @@ impl Engine {
         self.streams.mixing.block_samples
     }
 
-    /// Admits a stream. Its first frame plays when it has come, plus the playout delay. `kind` and `from` say what it comes
-    /// from, the latter for people; the name gets a number behind it if another running stream has it.
+    /// Admits a stream. Its first frame plays when it has come, plus the playout delay. `kind` and `from` say where it
+    /// comes from, the latter for people; the name gets a number behind it if another running stream has it.
     ///
     /// # Errors
     /// [`Refused`] when all rings are in use.

@@ -105,8 +105,8 @@ impl NewInput {
         }
     }
 
-    /// How the mix names it as a contributor ([`Block::contributors`](super::Block::contributors)): an RTP source number, or one
-    /// like it.
+    /// How the mix names it as a contributor ([`Block::contributors`](super::Block::contributors)): an RTP source
+    /// number, or one like it.
     #[must_use]
     pub fn source(self, source: u32) -> Self {
         Self {
@@ -116,8 +116,8 @@ impl NewInput {
     }
 
     /// Where the mix without this stream goes: one frame for each tick
-    /// ([`Mixer::send_outputs`](super::Mixer::send_outputs)), from the tick after its admission to the stream's end. The producer is
-    /// closed then. `settings` are the mixer's. Allocates about 12 bytes for each sample of a block and
+    /// ([`Mixer::send_outputs`](super::Mixer::send_outputs)), from the tick after its admission to the stream's end.
+    /// The producer is closed then. `settings` are the mixer's. Allocates about 12 bytes for each sample of a block and
     /// of the limiter's look-ahead.
     ///
     /// The reader needs a [tap](Command::Tap), too: an empty frame refers to the whole mix.

@@ -4,8 +4,9 @@
 //! MIXPOOL/1 id=desk-3 rate=16000 channels=1 format=s16le gain=-6 label=B%C3%BChne%20links
 //! ```
 //!
-//! One line of ASCII, but for the label, which is UTF-8 with a space and a `%` written as `%20` and `%25`; ended by `\n` or `\r\n`, at most [`LINE_BYTES_MAX`] bytes with its end. Every key
-//! may be left out; none may come twice. A sender that starts with other bytes sends no line.
+//! One line of ASCII, but for the label, which is UTF-8 with a space and a `%` written as `%20` and `%25`; ended by
+//! `\n` or `\r\n`, at most [`LINE_BYTES_MAX`] bytes with its end. Every key may be left out; none may come twice. A
+//! sender that starts with other bytes sends no line.
 
 use std::{
     num::{ParseFloatError, ParseIntError},

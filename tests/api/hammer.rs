@@ -2,7 +2,8 @@
 //!
 //! Half of the streams are left alone, and the recording is their sum, sample by sample. All that is changed,
 //! begun, ended, sent and recorded meanwhile is silent: it is nothing in the sum, at any gain, and
-//! must be accounted for all the same. Solo would silence those that are left alone; [`streams`](crate::streams) has it.
+//! must be accounted for all the same. Solo would silence those that are left alone; [`streams`](crate::streams) has
+//! it.
 //!
 //! How many ticks are late is the machine's doing, and no matter here.
 

@@ -17,8 +17,8 @@ use crate::queue_t;
 /// # Memory orders
 /// `open` stores `leased` with Release and `leased_handle` loads it with Acquire: a thread that gets the handle
 /// sees both halves. `close` stores `closed` with Release after the last publish, and `is_closed` loads it with
-/// Acquire: no message comes after those that wait then. The ring's own close comes after the last use of the producer's
-/// half, and a lease is released only once that close was seen.
+/// Acquire: no message comes after those that wait then. The ring's own close comes after the last use of the
+/// producer's half, and a lease is released only once that close was seen.
 pub(crate) struct Queue {
     /// The largest message; a larger one is refused uncounted.
     message_max: usize,

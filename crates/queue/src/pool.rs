@@ -86,7 +86,8 @@ impl PoolBuilder {
     /// Whether the consumer mostly polls its rings and rarely arms one. Then a commit carries no full
     /// fence, which makes a warm publish of 320 bytes cheaper by 1 to 7 ns of 16, as the processor has it. Instead
     /// each arming ([`Consumer::arm`], [`Consumer::drain`]) pays for both sides with a `membarrier` system call:
-    /// microseconds, and an interrupt to every core that runs a thread of this process. Where the kernel has no `membarrier`, the fences stay. Nothing else changes.
+    /// microseconds, and an interrupt to every core that runs a thread of this process. Where the kernel has no
+    /// `membarrier`, the fences stay. Nothing else changes.
     #[must_use]
     pub fn polled(mut self, polled: bool) -> Self {
         self.polled = polled;

@@ -1,8 +1,9 @@
 //! Sources on probation: one packet came, and no stream was made yet (RFC 3550, A.1).
 //!
-//! One stray datagram makes no stream; two in sequence do (`MIN_SEQUENTIAL` of the standard). The packet that was first is kept, and plays
-//! with the one that proved it. However many strangers there are, they take a bounded table, and the
-//! oldest are forgotten first: a flood of them costs a new source its place here, and a live stream nothing.
+//! One stray datagram makes no stream; two in sequence do (`MIN_SEQUENTIAL` of the standard). The packet that was
+//! first is kept, and plays with the one that proved it. However many strangers there are, they take a bounded
+//! table, and the oldest are forgotten first: a flood of them costs a new source its place here, and a live stream
+//! nothing.
 
 use std::collections::{BTreeMap, HashMap};
 

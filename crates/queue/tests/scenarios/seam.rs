@@ -2,8 +2,8 @@
 //! read as one slice, and what was written through one of the two views is there in the other.
 //!
 //! One byte at two addresses is what no model covers, so this is tried on the real mapping, from
-//! every start at every length that crosses. Run it in release too (`cargo test --release --package mixpool-queue --test
-//! scenarios seam::`): there the compiler has most to say about what it takes for unaliased memory.
+//! every start at every length that crosses. Run it in release too (`cargo test --release --package mixpool-queue
+//! --test scenarios seam::`): there the compiler has most to say about what it takes for unaliased memory.
 
 use crate::support::{PAGE, Random, pool, ring_space};
 use mixpool_queue::{Consumer, LeaseId, Pool, Producer};

@@ -19,8 +19,8 @@ impl Receiver {
         }
     }
 
-    /// Goodbyes and names come first: a report in the same datagram is no proof of where reports come from. If one is not
-    /// accepted, no part of the datagram is.
+    /// Goodbyes and names come first: a report in the same datagram is no proof of where reports come from. If one
+    /// is not accepted, no part of the datagram is.
     pub(super) fn obey(&mut self, compound: Compound<'_>, from: SocketAddr, now_ns: u64, via: Via) {
         for packet in compound.packets() {
             match packet {
