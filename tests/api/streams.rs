@@ -465,6 +465,7 @@ fn a_field_of_a_wrong_type_is_named() {
     for (key, value) in [
         ("level_dbfs", json!("-20")),
         ("seed", json!(-1)),
+        ("seed", json!(1.5)),
         ("gain_db", Value::Null),
     ] {
         let mut body = json!({ "kind": "synthetic", "id": "x", "waveform": "sine" });
@@ -485,7 +486,7 @@ fn streams_are_begun_as_sounds_and_as_files() {
             |stream| stream["state"] == "playing" || stream["state"] == "ended",
         )
     };
-    let tone = json!({ "kind": "synthetic", "id": "a+b/?", "waveform": "sine", "gain_db": -3, "duration_s": 0.1 });
+    let tone = json!({ "kind": "synthetic", "id": "a+b/?", "waveform": "sine", "gain_db": -3, "seed": 3.0, "duration_s": 0.1 });
     let answer = begin(&tone);
     assert_eq!(answer.ok(201)["id"], "a+b/?");
     assert_eq!(located(&answer)["kind"], "synthetic");

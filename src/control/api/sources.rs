@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::{extract::State as Shared, http::StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -113,7 +113,7 @@ struct SyntheticBody {
     #[schema(exclusive_minimum = 0, maximum = 192_000)]
     frequency_hz: Option<f64>,
     /// Equal seeds yield equal samples.
-    #[serde(default = "seed")]
+    #[serde(default = "seed", deserialize_with = "integer")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     seed: u64,
     /// How long it lasts; without an end if nothing is said.
@@ -157,6 +157,17 @@ fn sounds() -> Object {
 /// As `--level` for one stream.
 fn level() -> f64 {
     level_dbfs(1)
+}
+
+/// An integer as JSON Schema has it: 3.0 is one, too.
+fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let is_exact =
+        |number: &f64| number.fract() == 0.0 && (0.0..=INTEGER_MAX as f64).contains(number);
+    match value.as_f64().filter(is_exact) {
+        Some(number) => Ok(number as u64),
+        None => u64::deserialize(value).map_err(D::Error::custom),
+    }
 }
 
 /// As `--seed`.
