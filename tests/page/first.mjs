@@ -98,7 +98,7 @@ export const the_latest_event_is_in_sight_and_leads_to_all = async () => {
   const own = await Server.start(FEW);
   for (const [width, height] of [[1440, 900], [1280, 720], [1920, 1080]]) {
     const { page, check } = await visit(own.address, { viewport: { width, height } });
-    await until("an event", async () => /synthetic|ticks/.test(await page.locator("#latest").textContent()));
+    await until("an event", async () => /synthetic|ticks? in/.test(await page.locator("#latest").textContent()));
     const { bottom } = await page.locator("#latest").evaluate((latest) => latest.getBoundingClientRect().toJSON());
     expect(bottom <= height, `it ends at ${bottom} of ${height}`);
     await page.locator("#events-jump").click();
