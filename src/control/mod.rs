@@ -97,8 +97,8 @@ pub struct ControlSettings {
     pub host_names: Vec<String>,
     /// The tokens; without them, every client that comes so far may do all.
     pub tokens: Option<Tokens>,
-    /// The server's configuration, for the API.
-    pub config: Arc<dyn ConfigAccess>,
+    /// The server's configuration, for the API, if it was started from one.
+    pub config: Option<Arc<dyn ConfigAccess>>,
     /// Most listeners at once.
     pub listeners_max: usize,
     /// A connection is ended if its other end reads nothing for so long, while there is something to read.
@@ -121,20 +121,6 @@ pub trait ConfigAccess: fmt::Debug + Send + Sync {
     fn reload(&self) -> Result<Reloaded, ReloadError>;
 }
 
-/// The access of a server that was not started from a config.
-#[derive(Debug)]
-struct NoConfig;
-
-impl ConfigAccess for NoConfig {
-    fn in_force(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn reload(&self) -> Result<Reloaded, ReloadError> {
-        Err(ReloadError::NoConfig)
-    }
-}
-
 impl Default for ControlSettings {
     fn default() -> Self {
         Self::from(&config::Control::default())
@@ -152,7 +138,7 @@ impl From<&config::Control> for ControlSettings {
             requests_per_second: control.http_requests_per_second,
             host_names: control.http_host.clone(),
             tokens: None,
-            config: Arc::new(NoConfig),
+            config: None,
             listeners_max: control.listeners_max,
             stalled_max: Duration::from_secs(30),
             metrics_streams_max: control.metrics_streams_max,

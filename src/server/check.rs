@@ -54,13 +54,10 @@ fn keep_taken<T>(
     taken: &mut Vec<StartError>,
 ) -> Result<(), StartError> {
     match bound {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_taken() => {
-            taken.push(error);
-            Ok(())
-        }
-        Err(error) => Err(error),
+        Err(error) if error.is_taken() => taken.push(error),
+        bound => drop(bound?),
     }
+    Ok(())
 }
 
 /// A table for each address of this one.

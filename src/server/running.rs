@@ -51,7 +51,7 @@ impl Running {
         if let Some(listener) = http {
             let settings = ControlSettings {
                 tokens: self.reloader.tokens().cloned(),
-                config: Arc::<Reloader>::clone(&self.reloader),
+                config: Some(Arc::<Reloader>::clone(&self.reloader)),
                 handoff,
                 ..http::settings(&self.reloader.config().control)
             };

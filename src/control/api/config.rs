@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::off_thread;
-use crate::control::{Reloaded, problem::Problem, state::State};
+use crate::control::{ReloadError, Reloaded, problem::Problem, state::State};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new()
@@ -31,7 +31,8 @@ struct ConfigBody {
     responses((status = 200, description = "The config", body = ConfigBody))
 )]
 async fn config(Shared(state): Shared<Arc<State>>) -> Json<ConfigBody> {
-    let config = state.settings.config.in_force();
+    let config = state.settings.config.as_ref();
+    let config = config.map_or_else(Map::new, |config| config.in_force());
     Json(ConfigBody { config })
 }
 
@@ -46,8 +47,8 @@ async fn config(Shared(state): Shared<Arc<State>>) -> Json<ConfigBody> {
     )
 )]
 async fn reload(Shared(state): Shared<Arc<State>>) -> Result<Json<Reloaded>, Problem> {
-    let config = Arc::clone(&state.settings.config);
-    let reloaded = off_thread(move || config.reload())
+    let config = state.settings.config.clone();
+    let reloaded = off_thread(move || config.ok_or(ReloadError::NoConfig)?.reload())
         .await?
         .map_err(|error| Problem::of(StatusCode::CONFLICT, &error))?;
     Ok(Json(reloaded))
