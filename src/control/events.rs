@@ -63,13 +63,13 @@ pub(super) struct Event {
     pub(super) what: What,
     /// The stream that it happened to, or the recording.
     pub(super) name: Option<String>,
-    /// What the stream comes from; null of anything else.
+    /// The kind of the stream's source; null for other events.
     pub(super) kind: Option<SourceKind>,
     /// For people.
     pub(super) detail: String,
 }
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Subject<'a> {
     Server,

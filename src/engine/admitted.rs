@@ -85,7 +85,7 @@ impl Admitted {
         self.account.label().command(label.map(Into::into));
     }
 
-    /// What it comes from.
+    /// The kind of its source.
     pub fn kind(&self) -> SourceKind {
         self.kind
     }

@@ -181,7 +181,7 @@ impl Handle {
         self.0.streams.register.lock().find(id)
     }
 
-    /// The accounts of the listeners: what came there and became no stream.
+    /// The accounts of the listeners: input that became no stream.
     pub fn listeners(&self) -> &[Arc<Listener>] {
         &self.0.listeners
     }

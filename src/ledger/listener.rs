@@ -159,7 +159,7 @@ pub struct ListenerEntry {
 }
 
 impl ListenerEntry {
-    /// What was refused, by reason.
+    /// Refusals, by reason.
     pub fn refused(&self) -> BTreeMap<&'static str, u64> {
         Refusal::ALL
             .map(Refusal::name)

@@ -44,7 +44,7 @@ pub struct StreamRequest {
     pub id: String,
     /// The label for people, if its sender has one.
     pub label: Option<Label>,
-    /// What it comes from.
+    /// The kind of its source.
     pub kind: SourceKind,
     /// Where it comes from, for people: `rtp 192.0.2.1:4000`.
     pub from: String,

@@ -36,7 +36,7 @@ struct StatusBody {
     streams_high_water: usize,
     /// The sockets that are listened on, as `listeners[]` of the report names them: `tcp 127.0.0.1:9000`.
     listeners: Vec<String>,
-    /// What came to each of them and became no stream.
+    /// Input of each of them that became no stream.
     ingest: Vec<ListenerReport>,
     /// Dropped of offered in the last tenth of a second, 0.0 to 1.0.
     drop_rate_now: f64,

@@ -69,7 +69,7 @@ pub struct StreamReport {
     pub label: Option<String>,
     /// How many streams were admitted before it.
     pub number: u64,
-    /// What it comes from.
+    /// The kind of its source.
     pub kind: SourceKind,
     /// Where it comes from, for people.
     pub source: String,
