@@ -19,7 +19,6 @@ use crate::{
     ledger::{Listener, StreamState},
     mixer::{self, Command, Monitor, MonitorKind},
     net::{Admission, Tuning},
-    os::now_ns,
     output::{RtpProgress, RtpSent, RtpTarget},
     queue::{LeaseId, PoolStats, Producer},
     source::Intake,
@@ -105,7 +104,7 @@ impl Handle {
 
     /// Since the server began.
     pub fn uptime(&self) -> Duration {
-        Duration::from_nanos(now_ns().saturating_sub(self.0.streams.begun_ns))
+        self.0.streams.uptime()
     }
 
     /// Ticks run so far. Costs one load.

@@ -71,6 +71,11 @@ impl Streams {
         })
     }
 
+    /// Since the server began.
+    pub(super) fn uptime(&self) -> Duration {
+        Duration::from_nanos(now_ns().saturating_sub(self.begun_ns))
+    }
+
     /// Gain of streams that bring none.
     pub(super) fn gain(&self) -> Gain {
         *self.gain.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,7 +119,7 @@ impl Streams {
         let new = as_what(NewInput::new(lease, Arc::clone(&account)));
         let channel_strip = new.channel_strip();
         let stream = Stream::new(producer, Arc::clone(&account), format, block_samples);
-        let at = Duration::from_nanos(now_ns().saturating_sub(self.begun_ns));
+        let at = self.uptime();
         let admitted =
             register.add(|number| Admitted::new(account, channel_strip, lease, from, at, number));
         room.admit(new);
