@@ -7,7 +7,7 @@
 //! This layer reads no time, knows no thread, socket or file, and imports no other layer.
 //!
 //! - [`clock`]: the grid of ticks, and the samples that each mixes
-//! - [`codec`]: samples as bytes: G.711, 16-bit PCM
+//! - [`codec`]: samples as bytes: G.711, 16-bit PCM, G.722, Opus
 //! - [`format`](mod@format): rate and channel count, and the block lengths they allow
 //! - [`frame`]: the bytes of one frame as a queue message carries them
 //! - [`gain`], [`sum`]: the mixer's arithmetic
@@ -28,7 +28,7 @@ pub mod resample;
 pub mod sum;
 
 pub use clock::MixClock;
-pub use codec::Encoding;
+pub use codec::{Codec, Decoder, Encoder, Encoding};
 pub use format::{Format, FormatError};
 pub use frame::{Frame, FrameError, FrameKind, FrameMut};
 pub use gain::{Gain, GainError, Ramp};

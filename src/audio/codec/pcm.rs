@@ -8,6 +8,8 @@
 //! negative half is thus the one's complement of the positive half, and no sample needs to be clipped
 //! before its sign is dropped.
 
+use super::{Decoder, Encoder, Format, Malformed};
+
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,13 @@ impl Encoding {
             Self::MuLaw | Self::ALaw => 1,
             Self::S16Be | Self::S16Le => 2,
         }
+    }
+
+    /// Samples per channel of these bytes, if they are a whole number.
+    pub(super) fn samples(self, bytes: &[u8], format: Format) -> Option<usize> {
+        let instant = self.bytes_per_sample() * usize::from(format.channels());
+        let whole = bytes.len().is_multiple_of(instant);
+        whole.then(|| bytes.len() / instant)
     }
 
     /// Decodes all of `bytes` into all of `out`.
@@ -90,6 +99,21 @@ impl Encoding {
             samples.checked_mul(self.bytes_per_sample()) == Some(bytes),
             "{bytes} bytes are not {samples} samples of {self:?}"
         );
+    }
+}
+
+impl Decoder for Encoding {
+    fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<(), Malformed> {
+        Self::decode(self, payload, out);
+        Ok(())
+    }
+}
+
+impl Encoder for Encoding {
+    fn encode(&mut self, samples: &[i16], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + self.bytes_per_sample() * samples.len(), 0);
+        Self::encode(self, samples, &mut out[start..]);
     }
 }
 
