@@ -56,7 +56,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("jitter", "TIME", "Largest delay of each frame", RARE),
     ]),
     ("Network; address flags are repeatable, and a port alone is on 127.0.0.1", &[
-        Flag("rtp", "ADDR[,OPTIONS]", "Take RTP; options as 96=L16/16000/1, and interface=eth0 for a multicast group",
+        Flag("rtp", "ADDR[,OPTIONS]", "Take RTP; options as 111=opus/48000/2, and interface=eth0 for a multicast group",
             USUAL),
         Flag("rtp-threads", "N", "Threads for each --rtp address", RARE),
         Flag("audiosocket", "ADDR", "Take Asterisk's AudioSocket, and send the mix back; an option as ADDR,rate=16000",
@@ -64,7 +64,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("tcp", "ADDR", "Take raw samples (s16le, rate of the mix) or WAV", USUAL),
         Flag("unix", "PATH", "The same on a Unix socket", USUAL),
         Flag("tcp-drop", "BOOL", "Read both as fast as they send: for live senders", RARE),
-        Flag("rtp-out", "ADDR[,CODEC]", "Send the mix by RTP: pcmu, pcma or l16", USUAL),
+        Flag("rtp-out", "ADDR[,CODEC]", "Send the mix by RTP: pcmu, pcma, l16, g722, opus", USUAL),
     ]),
     ("Playout", &[
         Flag("playout-delay", "TIME", "From arrival to playout", USUAL | REPLAY),

@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(target, "127.0.0.1:6004,pcmu".parse().unwrap());
         let target = rtp_target("192.0.2.1:6004,l16").unwrap();
         assert_eq!(target, "192.0.2.1:6004,l16".parse().unwrap());
-        assert!(rtp_target("6004,opus").is_err() && rtp_target("x").is_err());
+        assert!(rtp_target("6004,gsm").is_err() && rtp_target("x").is_err());
     }
 
     #[test]

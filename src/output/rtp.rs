@@ -1,5 +1,5 @@
-//! The whole mix by RTP (RFC 3550, RFC 3551): each block as a packet, with the sources that were heard in
-//! it, and a report every five seconds.
+//! The whole mix by RTP (RFC 3550, RFC 3551): each block as a packet, or packets of 20 ms where the codec has
+//! state, with the sources that were heard in it, and a report every five seconds.
 //!
 //! The mixer publishes each block into a ring; a thread of the sender's own encodes and sends. Blocks that the
 //! ring or the network refuses are counted, and cost their own time alone: nothing here ends a mix. Nothing
@@ -20,10 +20,10 @@ use serde::{Serialize, Serializer};
 use self::packets::{Chance, Packets};
 use super::worker_queue::{Work, WorkerQueue, WorkerQueueError};
 use crate::{
-    audio::{Encoding, Format},
+    audio::{Codec, Format},
     ledger::{Term, Value, add_fields, table},
     queue::BuildError,
-    wire::payload::{AudioPayload, Payload, PayloadMap},
+    wire::payload::{AudioPayload, Payload, PayloadMap, names},
 };
 
 /// Time that the ring between mixer and socket holds, at least. Older audio is of no use to a
@@ -39,14 +39,13 @@ const DYNAMIC_TYPE: u8 = 96;
 /// A message: the block's index, how many contributors it has, those, and the samples.
 const HEAD_BYTES: usize = 16;
 
-/// Where the mix goes, and as what; read from `ADDR[,codec]`: `127.0.0.1:5004,pcma`. The codecs are
-/// `pcmu`, the default, `pcma` and `l16`.
+/// Where the mix goes, and as what; read from `ADDR[,codec]`: `127.0.0.1:5004,pcma`. PCMU is the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtpTarget {
     /// The address for packets. Reports go to the port above.
     pub address: SocketAddr,
-    /// How samples are written; their rate and channels are the mix's.
-    pub encoding: Encoding,
+    /// How samples are written. Rate and channels are the mix's, as far as the codec has them.
+    pub codec: Codec,
 }
 
 /// Why a target cannot be read, or cannot be sent to.
@@ -54,7 +53,10 @@ pub struct RtpTarget {
 #[non_exhaustive]
 pub enum RtpOutError {
     /// It is not written as one.
-    #[error("'{text}' is no RTP target: write ADDR:PORT[,pcmu|pcma|l16], as 127.0.0.1:5004,pcmu")]
+    #[error(
+        "'{text}' is no RTP target: write ADDR:PORT[,CODEC], as 127.0.0.1:5004,pcmu; the codecs are {}",
+        names().to_lowercase()
+    )]
     Target {
         /// The text as written.
         text: String,
@@ -102,15 +104,10 @@ impl FromStr for RtpTarget {
             text: text.to_owned(),
         };
         let address: SocketAddr = address.trim().parse().map_err(|_| unreadable())?;
-        let encoding = match codec.trim().to_ascii_lowercase().as_str() {
-            "pcmu" => Encoding::MuLaw,
-            "pcma" => Encoding::ALaw,
-            "l16" => Encoding::S16Be,
-            _ => return Err(unreadable()),
-        };
+        let codec = Codec::named(codec.trim()).ok_or_else(unreadable)?;
         match address.port() {
             port @ (0 | u16::MAX) => Err(RtpOutError::Port { port }),
-            _ => Ok(Self { address, encoding }),
+            _ => Ok(Self { address, codec }),
         }
     }
 }
@@ -118,12 +115,7 @@ impl FromStr for RtpTarget {
 impl fmt::Display for RtpTarget {
     /// In the form that is parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let codec = match self.encoding {
-            Encoding::MuLaw => "pcmu",
-            Encoding::ALaw => "pcma",
-            Encoding::S16Be | Encoding::S16Le => "l16",
-        };
-        write!(f, "{},{codec}", self.address)
+        write!(f, "{},{}", self.address, self.codec.name().to_lowercase())
     }
 }
 
@@ -214,7 +206,7 @@ impl RtpOut {
         format: Format,
         block_samples: usize,
     ) -> Result<Self, RtpOutError> {
-        let RtpTarget { address, encoding } = target;
+        let RtpTarget { address, codec } = target;
         let port = address.port();
         let port_above = port.checked_add(1).filter(|_| port > 0);
         let reports_to =
@@ -227,13 +219,15 @@ impl RtpOut {
         };
         let (media, control) = (socket(address)?, socket(reports_to)?);
 
-        let payload = AudioPayload::new(encoding, format);
+        let clock = codec.only().unwrap_or(format);
+        let payload = AudioPayload { codec, clock };
         let payload_type = payload_type(payload);
-        let packets = Packets::new(payload, payload_type, block_samples, Chance::draw());
+        let packets = Packets::new(payload, payload_type, format, block_samples, Chance::draw());
         let sdp = Sdp {
             to: address,
             payload,
             payload_type,
+            stereo: format.channels() == 2,
             session: packets.ssrc(),
         }
         .to_string();
@@ -341,16 +335,10 @@ impl Work for Sending {
             sent,
             ..
         } = self;
-        sent.lost_samples += packets.block(at, contributors, samples, |packet, payload_bytes| {
-            let is_sent = send(media, packet, sent);
-            if is_sent {
-                sent.packets += 1;
-                sent.payload_bytes += payload_bytes as u64;
-            } else {
-                sent.unsent_packets += 1;
-            }
-            is_sent
+        let lost = packets.block(at, contributors, samples, |packet, payload_bytes| {
+            deliver(media, packet, payload_bytes, sent)
         });
+        sent.lost_samples += lost;
         let now = Instant::now();
         if packets.has_begun() && now >= self.next_report {
             self.next_report = now + REPORT_EVERY;
@@ -360,6 +348,13 @@ impl Work for Sending {
     }
 
     fn finish(mut self) -> RtpSent {
+        let Self {
+            packets,
+            media,
+            sent,
+            ..
+        } = &mut self;
+        packets.finish(|packet, payload_bytes| deliver(media, packet, payload_bytes, sent));
         if self.packets.has_begun() {
             self.report(true);
         }
@@ -378,6 +373,18 @@ impl Sending {
             .or_else(|_| self.control.send(report));
         self.sent.reports += u64::from(sent.is_ok());
     }
+}
+
+/// Sends a packet and counts it; returns whether it left.
+fn deliver(socket: &UdpSocket, packet: &[u8], payload_bytes: usize, sent: &mut RtpSent) -> bool {
+    let is_sent = send(socket, packet, sent);
+    if is_sent {
+        sent.packets += 1;
+        sent.payload_bytes += payload_bytes as u64;
+    } else {
+        sent.unsent_packets += 1;
+    }
+    is_sent
 }
 
 /// Sends a packet; returns whether it left. The first failure is logged at once.
@@ -413,6 +420,7 @@ struct Sdp {
     to: SocketAddr,
     payload: AudioPayload,
     payload_type: u8,
+    stereo: bool,
     session: u32,
 }
 
@@ -422,6 +430,7 @@ impl fmt::Display for Sdp {
             to,
             payload,
             payload_type,
+            stereo,
             session,
         } = self;
         let family = if to.is_ipv4() { "IP4" } else { "IP6" };
@@ -431,7 +440,12 @@ impl fmt::Display for Sdp {
             "v=0\r\no=- {session} 0 IN {family} {ip}\r\ns=mixpool\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} {payload}\r\n",
             port = to.port()
-        )
+        )?;
+        // Its channels in SDP are two in any case (RFC 7587, section 7).
+        match payload.codec {
+            Codec::Opus if *stereo => write!(f, "a=fmtp:{payload_type} sprop-stereo=1\r\n"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -3,14 +3,14 @@
 //! A [`PayloadMap`] knows all 128 types. Its entries are written as in SDP: `96=L16/16000/1`,
 //! `0=PCMU/8000`. An entry may override a static type, as where a sender has its own idea of type 10.
 //!
-//! It does not read SDP, and knows no codec but those of [`Encoding`].
+//! It does not read SDP, and knows no codec but those of [`Codec`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::audio::{Encoding, Format, FormatError};
+use crate::audio::{Codec, Format, FormatError};
 
 #[cfg(test)]
 mod tests;
@@ -28,15 +28,14 @@ pub enum Payload {
     Unsupported,
 }
 
-/// How the samples of a payload are written. Rate and channels are those of a [`Format`].
+/// How the samples of a payload are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioPayload {
-    /// In the network's byte order, so never [`Encoding::S16Le`] from this module.
-    pub encoding: Encoding,
-    /// Samples per second and channel, and the clock of the timestamps.
-    pub rate_hz: u32,
-    /// 1, or 2: left and right in turn.
-    pub channels: u16,
+    /// The codec.
+    pub codec: Codec,
+    /// The rate of its time stamps and the channels, as SDP has them. Of the samples they say
+    /// nothing for some codecs: see [`samples`](Self::samples).
+    pub clock: Format,
 }
 
 /// Why a payload, or an entry of a map, was refused. Each message holds the text as it was written.
@@ -72,16 +71,25 @@ pub enum PayloadError {
         /// The text.
         text: String,
     },
-    /// The name is of no encoding known here.
+    /// The name is of no codec known here.
     #[error(
         "payload '{text}': the encoding '{name}' is not supported; \
-         L16, PCMU, PCMA, CN and telephone-event are"
+         {}, CN and telephone-event are",
+        names()
     )]
     Name {
         /// The text.
         text: String,
         /// The name in it.
         name: String,
+    },
+    /// The codec is written with another rate and other channels.
+    #[error("payload '{text}': {} is always written {only}", only.codec.name())]
+    Only {
+        /// The text.
+        text: String,
+        /// The one way to write it.
+        only: AudioPayload,
     },
     /// The rate or the channels are none that a stream may have.
     #[error("payload '{text}': {source}")]
@@ -119,15 +127,22 @@ fn read(payload: &str, text: &str) -> Result<Payload, PayloadError> {
     if parts.next().is_some() {
         return Err(form());
     }
-    let format = Format::new(rate_hz, channels).map_err(|source| PayloadError::Format {
+    let clock = Format::new(rate_hz, channels).map_err(|source| PayloadError::Format {
         text: text.into(),
         source,
     })?;
-    let audio = |encoding| Payload::Audio(AudioPayload::new(encoding, format));
+    if let Some(codec) = Codec::named(name) {
+        let only = codec.only().unwrap_or(clock);
+        return if clock == only {
+            Ok(Payload::Audio(AudioPayload { codec, clock }))
+        } else {
+            Err(PayloadError::Only {
+                text: text.into(),
+                only: AudioPayload { codec, clock: only },
+            })
+        };
+    }
     match name.to_ascii_lowercase().as_str() {
-        "pcmu" => Ok(audio(Encoding::MuLaw)),
-        "pcma" => Ok(audio(Encoding::ALaw)),
-        "l16" => Ok(audio(Encoding::S16Be)),
         "cn" => Ok(Payload::ComfortNoise),
         "telephone-event" => Ok(Payload::TelephoneEvent),
         _ => Err(PayloadError::Name {
@@ -135,6 +150,11 @@ fn read(payload: &str, text: &str) -> Result<Payload, PayloadError> {
             name: name.into(),
         }),
     }
+}
+
+/// The codecs, for messages.
+pub(crate) fn names() -> String {
+    Codec::ALL.map(Codec::name).join(", ")
 }
 
 /// Digits alone: no sign, no space.
@@ -146,32 +166,34 @@ fn number<T: FromStr>(digits: Option<&str>) -> Option<T> {
 }
 
 impl AudioPayload {
-    /// Samples so written, at the rate and channels of a format.
-    pub fn new(encoding: Encoding, format: Format) -> Self {
-        Self {
-            encoding,
-            rate_hz: format.rate_hz(),
-            channels: format.channels(),
-        }
+    /// The format of its samples, as they are decoded for a mix and encoded from one.
+    pub fn samples(self, mix: Format) -> Format {
+        self.codec.format(self.clock, mix)
     }
 
-    /// Bytes of one sample of all channels.
-    pub(crate) fn bytes_per_instant(self) -> usize {
-        self.encoding.bytes_per_sample() * usize::from(self.channels)
+    /// A count of such samples, per channel, in units of the time stamps.
+    pub(crate) fn time_of(self, samples: u64, format: Format) -> u64 {
+        scale(samples, self.clock.rate_hz(), format.rate_hz())
     }
+
+    /// A time stamp, extended, as a count of such samples per channel.
+    pub(crate) fn samples_until(self, timestamp: u64, format: Format) -> u64 {
+        scale(timestamp, format.rate_hz(), self.clock.rate_hz())
+    }
+}
+
+fn scale(value: u64, to_hz: u32, from_hz: u32) -> u64 {
+    if to_hz == from_hz {
+        return value;
+    }
+    (u128::from(value) * u128::from(to_hz) / u128::from(from_hz)) as u64
 }
 
 impl fmt::Display for AudioPayload {
     /// The form of SDP, always with channels: `L16/16000/1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.encoding {
-            Encoding::MuLaw => "PCMU",
-            Encoding::ALaw => "PCMA",
-            Encoding::S16Be => "L16",
-            // No name in RTP, and in no map.
-            Encoding::S16Le => "S16LE",
-        };
-        write!(f, "{name}/{}/{}", self.rate_hz, self.channels)
+        let (name, clock) = (self.codec.name(), self.clock);
+        write!(f, "{name}/{}/{}", clock.rate_hz(), clock.channels())
     }
 }
 
@@ -182,22 +204,15 @@ pub struct PayloadMap {
 }
 
 impl Default for PayloadMap {
-    /// The static types of RFC 3551 that are known here: 0 PCMU, 8 PCMA, 10 and 11 L16 at 44.1 kHz in two
-    /// channels and in one, 13 comfort noise. Beside them 101, which is telephone events wherever it is not
-    /// said otherwise.
+    /// The static types of RFC 3551 that the codecs here have, and 13, comfort noise. Beside them 101, which is
+    /// telephone events wherever it is not said otherwise.
     fn default() -> Self {
-        let audio = |encoding, rate_hz, channels| {
-            Payload::Audio(AudioPayload {
-                encoding,
-                rate_hz,
-                channels,
-            })
-        };
         let mut payloads = [Payload::Unsupported; 128];
-        payloads[0] = audio(Encoding::MuLaw, 8_000, 1);
-        payloads[8] = audio(Encoding::ALaw, 8_000, 1);
-        payloads[10] = audio(Encoding::S16Be, 44_100, 2);
-        payloads[11] = audio(Encoding::S16Be, 44_100, 1);
+        for codec in Codec::ALL {
+            for (payload_type, clock) in codec.static_types() {
+                payloads[usize::from(payload_type)] = Payload::Audio(AudioPayload { codec, clock });
+            }
+        }
         payloads[13] = Payload::ComfortNoise;
         payloads[101] = Payload::TelephoneEvent;
         Self { payloads }

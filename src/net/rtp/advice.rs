@@ -1,9 +1,9 @@
 //! Advice for the log: what to do about packets that are not read as they were meant.
 
 use crate::{
-    audio::Encoding,
+    audio::Codec,
     wire::{
-        payload::{AudioPayload, static_name},
+        payload::{AudioPayload, names, static_name},
         rtp::Packet,
     },
 };
@@ -35,10 +35,11 @@ pub(super) fn undecoded(packet: &Packet<'_>) -> String {
             format!("it looks like comfort noise: name its type with --rtp ADDR,{number}=CN/8000")
         }
         _ if open => format!(
-            "if it is PCMU, PCMA or L16, name its type with --rtp ADDR,{number}=L16/RATE/CHANNELS; \
-             otherwise have the sender use one of these"
+            "if it is one of {}, name its type with --rtp ADDR,{number}=L16/RATE/CHANNELS; \
+             otherwise have the sender use one of these",
+            names()
         ),
-        _ => "have the sender use PCMU, PCMA or L16".to_owned(),
+        _ => format!("have the sender use one of {}", names()),
     }
 }
 
@@ -57,7 +58,7 @@ pub(super) fn format(
         .map_or_else(|| "RATE".to_owned(), |rate| rate.to_string());
     let whole = step > 0 && bytes.is_multiple_of(step as usize);
     let format = match bytes / step.max(1) as usize {
-        1 if whole && payload.encoding == Encoding::ALaw => format!("PCMA/{rate}/1"),
+        1 if whole && payload.codec == Codec::Pcma => format!("PCMA/{rate}/1"),
         1 if whole => format!("PCMU/{rate}/1"),
         2 if whole => format!("L16/{rate}/1"),
         4 if whole => format!("L16/{rate}/2"),
@@ -69,6 +70,7 @@ pub(super) fn format(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::Format;
 
     fn advice(payload_type: u8, payload: &[u8]) -> String {
         undecoded(&Packet {
@@ -94,9 +96,12 @@ mod tests {
             assert!(advice.contains(&format!("--rtp ADDR,{flag}")), "{advice}");
         }
         // Types that have a meaning of their own, or cannot be named.
-        for (payload_type, payload) in [(9, &[5, 0, 0, 0][..]), (3, &[1; 33]), (70, &[40])] {
+        for (payload_type, payload) in [(18, &[5, 0, 0, 0][..]), (3, &[1; 33]), (70, &[40])] {
             let advice = advice(payload_type, payload);
-            assert_eq!(advice, "have the sender use PCMU, PCMA or L16");
+            assert_eq!(
+                advice,
+                "have the sender use one of PCMU, PCMA, L16, G722, opus"
+            );
         }
         assert!(advice(20, &[]).contains("nothing needs to be done"));
     }
@@ -104,9 +109,8 @@ mod tests {
     #[test]
     fn a_format_is_that_of_bytes_and_steps() {
         let l16 = |rate_hz, channels| AudioPayload {
-            encoding: Encoding::S16Be,
-            rate_hz,
-            channels,
+            codec: Codec::L16,
+            clock: Format::new(rate_hz, channels).unwrap(),
         };
         for (payload, bytes, step, rate_hz, format) in [
             (l16(44_100, 2), 320, 160, 8_020, "L16/8000/1"),

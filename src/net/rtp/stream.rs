@@ -16,6 +16,7 @@ use super::{
     timing::{Jitter, Steps, Timestamps},
 };
 use crate::{
+    audio::{Decoder, Format},
     ledger::{Discard, Packet as Count},
     net::quota::Share,
     playout::Playout,
@@ -80,6 +81,9 @@ pub(super) struct RtpStream {
 /// How the stream sounds at present.
 struct Sound {
     payload: AudioPayload,
+    /// Of the samples.
+    format: Format,
+    decoder: Box<dyn Decoder>,
     playout: Playout,
 }
 
@@ -244,7 +248,8 @@ impl RtpStream {
             return false;
         };
         let passed_ns = now_ns.saturating_sub(self.last_ns) + MOVE_SLACK_NS;
-        let passed = u128::from(passed_ns) * u128::from(sound.payload.rate_hz) / 1_000_000_000;
+        let passed =
+            u128::from(passed_ns) * u128::from(sound.payload.clock.rate_hz()) / 1_000_000_000;
         let ahead = packet.sequence.wrapping_sub(self.highest());
         let later = timestamps.ahead(packet.timestamp);
         (1..MAX_DROPOUT).contains(&ahead) && later >= 0 && later as u128 <= passed
@@ -381,6 +386,7 @@ impl RtpStream {
             jitter.restart();
         }
         if let Some(sound) = &mut self.sound {
+            sound.decoder.reset();
             sound.playout.begin_segment();
         }
     }
@@ -389,10 +395,11 @@ impl RtpStream {
     fn samples_in(packet: &Packet<'_>, shared: &Shared) -> Option<u64> {
         match shared.settings.payloads.get(packet.payload_type) {
             Payload::Audio(payload) => {
-                // In samples of the mix, as the account counts.
-                let instants = packet.payload.len() / payload.bytes_per_instant();
                 let mix = shared.clock.format;
-                Some(mix.samples_as_long_as(instants as u64, payload.rate_hz))
+                let format = payload.samples(mix);
+                let samples = payload.codec.samples(packet.payload, format).ok()?;
+                // As the account counts.
+                Some(mix.samples_as_long_as(samples as u64, format.rate_hz()))
             }
             _ => None,
         }

@@ -1,9 +1,12 @@
 //! The packets of a mix, without a socket or a clock.
 
-use crate::wire::{
-    payload::AudioPayload,
-    rtcp::{SenderInfo, write_bye, write_sender_report},
-    rtp::Packet,
+use crate::{
+    audio::{Converter, Encoder, Encoding, Format},
+    wire::{
+        payload::AudioPayload,
+        rtcp::{SenderInfo, write_bye, write_sender_report},
+        rtp::Packet,
+    },
 };
 
 /// Most bytes of samples in a packet: with its headers it fits an Ethernet frame, also through a tunnel.
@@ -40,16 +43,26 @@ pub(super) struct Packets {
     sequence: u16,
     /// The time stamp of the mix's first sample.
     timestamp: u32,
-    /// Samples per channel of a block, and of a packet.
+    mix: Format,
+    /// Samples per channel of a block of the mix.
     block: usize,
-    part: usize,
     /// Index in the mix of the sample that comes next, per channel.
     next: u64,
     begun: bool,
-    /// Packets and payload bytes that were sent, as reports tell them.
+    /// Packets and payload bytes that were sent, as reports say them.
     sent: (u32, u32),
-    /// Room for the first block, for a payload, and for a packet.
-    padded: Vec<i16>,
+    /// Of the samples that are encoded.
+    format: Format,
+    converter: Option<Converter>,
+    encoder: Box<dyn Encoder>,
+    /// Samples per channel of a packet, and whether each must have so many.
+    part: usize,
+    fixed: bool,
+    /// Samples for the next packet, and the index of the first from the mix's first on, per channel.
+    waiting: Vec<i16>,
+    index: u64,
+    /// Room for a block, a payload, and a packet.
+    floats: Vec<f32>,
     encoded: Vec<u8>,
     out: Vec<u8>,
 }
@@ -58,11 +71,26 @@ impl Packets {
     pub(super) fn new(
         payload: AudioPayload,
         payload_type: u8,
+        mix: Format,
         block: usize,
         chance: Chance,
     ) -> Self {
         let [a, b, c] = chance.name;
-        let parts = (block * payload.bytes_per_instant()).div_ceil(PAYLOAD_BYTES_MAX);
+        let format = payload.samples(mix);
+        let fixed = payload.codec.packet_samples(format);
+        let part = fixed.unwrap_or_else(|| {
+            let bytes = payload
+                .codec
+                .stateless()
+                .map_or(0, Encoding::bytes_per_sample);
+            let bytes = block * bytes * usize::from(format.channels());
+            let parts = bytes.div_ceil(PAYLOAD_BYTES_MAX);
+            block.div_ceil(parts.max(1)).max(1)
+        });
+        let converter = (format != mix).then(|| {
+            Converter::new(mix.rate_hz(), mix.channels(), format)
+                .expect("a mix has a rate and channels that convert")
+        });
         Self {
             payload,
             payload_type,
@@ -70,12 +98,19 @@ impl Packets {
             cname: format!("mixpool-{a:08x}{b:08x}{c:08x}"),
             sequence: chance.sequence,
             timestamp: chance.timestamp,
+            mix,
             block,
-            part: block.div_ceil(parts.max(1)).max(1),
             next: 0,
             begun: false,
             sent: (0, 0),
-            padded: Vec::new(),
+            format,
+            converter,
+            encoder: payload.codec.encoder(format),
+            part,
+            fixed: fixed.is_some(),
+            waiting: Vec::new(),
+            index: 0,
+            floats: Vec::new(),
             encoded: Vec::new(),
             out: Vec::new(),
         }
@@ -90,8 +125,8 @@ impl Packets {
     }
 
     /// Passes the packets of a block to `send`, each with its count of payload bytes: one, or as many of
-    /// one length as it takes to keep them below 1500 bytes. `send` says whether it left. Returns how
-    /// many interleaved samples are missing before the block.
+    /// one length as it takes to keep them below 1500 bytes; where the codec's packets are all of one length, those that
+    /// are full. `send` says whether it left. Returns how many interleaved samples are missing before the block.
     ///
     /// A limiter's delay makes the first block short: silence before it makes it whole, so that all
     /// packets are of one length.
@@ -102,45 +137,104 @@ impl Packets {
         samples: &[i16],
         mut send: impl FnMut(&[u8], usize) -> bool,
     ) -> u64 {
-        let channels = usize::from(self.payload.channels);
-        let missing = at.saturating_sub(self.next) * channels as u64;
+        let channels = usize::from(self.mix.channels());
+        let is_first = self.next == 0 && !samples.is_empty();
+        let missing = at.saturating_sub(self.next);
         self.next = at + (samples.len() / channels) as u64;
-        let mut timestamp = self.timestamp.wrapping_add(at as u32);
-        let mut padded = std::mem::take(&mut self.padded);
-        let lacking = (self.block * channels).saturating_sub(samples.len());
-        let samples = if self.begun || samples.is_empty() || lacking == 0 {
-            samples
+        if is_first {
+            let lacking = self.block.saturating_sub(samples.len() / channels);
+            self.index = self.here(at).wrapping_sub(self.here(lacking as u64));
+            self.take(&vec![0; lacking * channels]);
         } else {
-            padded.resize(lacking, 0);
-            padded.extend_from_slice(samples);
-            timestamp = timestamp.wrapping_sub((lacking / channels) as u32);
-            &padded
-        };
-        for part in samples.chunks(self.part * channels) {
-            self.packet(timestamp, contributors, part, &mut send);
-            timestamp = timestamp.wrapping_add((part.len() / channels) as u32);
+            self.pass(self.here(missing), &mut send);
         }
-        padded.clear();
-        self.padded = padded;
-        missing
+        self.take(samples);
+        self.send_waiting(contributors, &mut send);
+        missing * channels as u64
+    }
+
+    /// The rest as a last packet.
+    pub(super) fn finish(&mut self, mut send: impl FnMut(&[u8], usize) -> bool) {
+        if let Some(converter) = &mut self.converter {
+            converter.finish();
+        }
+        self.pull();
+        if self.fixed && !self.waiting.is_empty() {
+            let packet = self.part * usize::from(self.format.channels());
+            let whole = self.waiting.len().next_multiple_of(packet);
+            self.waiting.resize(whole, 0);
+        }
+        self.send_waiting(&[], &mut send);
+    }
+
+    /// A time of the mix, in samples as they are encoded.
+    fn here(&self, samples: u64) -> u64 {
+        let (rate, mix) = (self.format.rate_hz(), self.mix.rate_hz());
+        (u128::from(samples) * u128::from(rate) / u128::from(mix)) as u64
+    }
+
+    /// Samples of the mix become such as are encoded, behind those that wait.
+    fn take(&mut self, samples: &[i16]) {
+        let Some(converter) = &mut self.converter else {
+            self.waiting.extend_from_slice(samples);
+            return;
+        };
+        let floats = samples.iter().map(|&sample| f32::from(sample) / 32_768.0);
+        self.floats.clear();
+        self.floats.extend(floats);
+        converter.push(&self.floats);
+        self.pull();
+    }
+
+    fn pull(&mut self) {
+        if let Some(converter) = &mut self.converter {
+            let start = self.waiting.len();
+            self.waiting.resize(start + converter.buffered(), 0);
+            converter.pull(&mut self.waiting[start..]);
+        }
+    }
+
+    /// So many samples never came: silence completes the packet that was begun, and the time stamps skip the rest.
+    fn pass(&mut self, missing: u64, send: &mut impl FnMut(&[u8], usize) -> bool) {
+        let channels = usize::from(self.format.channels());
+        let waiting = self.waiting.len() / channels;
+        let silent = (waiting.next_multiple_of(self.part) - waiting).min(missing as usize);
+        self.waiting.resize((waiting + silent) * channels, 0);
+        if missing > 0 {
+            self.send_waiting(&[], send);
+        }
+        self.index = self.index.wrapping_add(missing - silent as u64);
+    }
+
+    /// Sends what is a packet.
+    fn send_waiting(&mut self, contributors: &[u32], send: &mut impl FnMut(&[u8], usize) -> bool) {
+        let channels = usize::from(self.format.channels());
+        let part = self.part * channels;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let rest = if self.fixed { waiting.len() % part } else { 0 };
+        let ready = waiting.len() - rest;
+        for samples in waiting[..ready].chunks(part) {
+            self.packet(contributors, samples, send);
+            self.index = self.index.wrapping_add((samples.len() / channels) as u64);
+        }
+        waiting.drain(..ready);
+        self.waiting = waiting;
     }
 
     fn packet(
         &mut self,
-        timestamp: u32,
         contributors: &[u32],
         samples: &[i16],
         send: &mut impl FnMut(&[u8], usize) -> bool,
     ) {
-        let encoding = self.payload.encoding;
-        self.encoded
-            .resize(encoding.bytes_per_sample() * samples.len(), 0);
-        encoding.encode(samples, &mut self.encoded);
+        self.encoded.clear();
+        self.encoder.encode(samples, &mut self.encoded);
+        let time = self.payload.time_of(self.index, self.format);
         let packet = Packet {
             marker: !self.begun,
             payload_type: self.payload_type,
             sequence: self.sequence,
-            timestamp,
+            timestamp: self.timestamp.wrapping_add(time as u32),
             ssrc: self.ssrc,
             payload: &self.encoded,
         };
@@ -157,11 +251,12 @@ impl Packets {
 
     /// The report that says what was sent up to now, which is `ntp`; the last one with a goodbye.
     pub(super) fn report(&mut self, ntp: u64, goodbye: bool) -> &[u8] {
+        let time = self.payload.time_of(self.next, self.mix);
         let sender = SenderInfo {
             ssrc: self.ssrc,
             ntp,
             // The sample that comes next is the present.
-            timestamp: self.timestamp.wrapping_add(self.next as u32),
+            timestamp: self.timestamp.wrapping_add(time as u32),
             packets: self.sent.0,
             bytes: self.sent.1,
         };

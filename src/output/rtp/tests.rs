@@ -229,14 +229,19 @@ fn no_two_streams_begin_alike() {
 }
 
 fn packets(format: Format, block: usize) -> Packets {
-    let payload = AudioPayload::new(Encoding::S16Be, format);
+    codec_packets(Codec::L16, format, block)
+}
+
+fn codec_packets(codec: Codec, format: Format, block: usize) -> Packets {
+    let clock = codec.only().unwrap_or(format);
+    let payload = AudioPayload { codec, clock };
     let chance = Chance {
         ssrc: 1,
         sequence: u16::MAX,
         timestamp: u32::MAX - 100,
         name: [2; 3],
     };
-    Packets::new(payload, 96, block, chance)
+    Packets::new(payload, 96, format, block, chance)
 }
 
 /// The packets of a block; what is missing before it.
@@ -298,6 +303,91 @@ fn a_block_too_long_for_a_datagram_goes_in_equal_parts() {
         .flat_map(|sample| sample.to_be_bytes())
         .collect();
     assert_eq!(whole, expected);
+}
+
+#[test]
+fn a_codec_with_state_goes_out_in_packets_of_20_ms() {
+    for (codec, mix, block) in [
+        (Codec::G722, format(16_000, 1), 320),
+        (Codec::G722, format(48_000, 2), 1776),
+        (Codec::Opus, format(8_000, 1), 80),
+        (Codec::Opus, format(44_100, 2), 882),
+    ] {
+        let mut packets = codec_packets(codec, mix, block);
+        let channels = usize::from(mix.channels());
+        let (mut found, mut at) = (Vec::new(), 0);
+        while at < mix.rate_hz() as usize {
+            let tone = (at..at + block).flat_map(|n| {
+                let turn = 440.0 * std::f64::consts::TAU * n as f64 / f64::from(mix.rate_hz());
+                std::iter::repeat_n((8_000.0 * turn.sin()) as i16, channels)
+            });
+            found.extend(of_block(&mut packets, at as u64, &tone.collect::<Vec<_>>()).0);
+            at += block;
+        }
+        packets.finish(|packet, _| {
+            found.push(read(packet));
+            true
+        });
+        let clock = codec.only().unwrap_or(mix).rate_hz();
+        for (number, packet) in found.iter().enumerate() {
+            assert_eq!(packet.sequence, u16::MAX.wrapping_add(number as u16));
+            let passed = packet.timestamp.wrapping_sub(found[0].timestamp);
+            assert_eq!(passed, number as u32 * clock / 50, "{codec:?}");
+        }
+        let payload = AudioPayload {
+            codec,
+            clock: codec.only().unwrap(),
+        };
+        let heard_in = payload.samples(mix);
+        let wide = usize::from(heard_in.channels());
+        let mut decoder = codec.decoder(heard_in);
+        let mut heard = Vec::new();
+        for packet in &found {
+            let samples = codec.samples(&packet.payload, heard_in).unwrap();
+            let mut out = vec![0; samples * wide];
+            decoder.decode(&packet.payload, &mut out).unwrap();
+            heard.extend(out);
+        }
+        // All of it, to the end of the last packet.
+        let wanted = payload.samples(mix).rate_hz() as usize * at / mix.rate_hz() as usize;
+        let packet = heard_in.rate_hz() as usize / 50;
+        assert_eq!(
+            heard.len() / wide,
+            wanted.next_multiple_of(packet),
+            "{codec:?}"
+        );
+        let steady = &heard[heard.len() / 4..heard.len() / 2];
+        let power: f64 = steady.iter().map(|&s| f64::from(s).powi(2)).sum();
+        let loudness = (power / steady.len() as f64).sqrt();
+        assert!(
+            (loudness / 8_000.0 - 0.5f64.sqrt()).abs() < 0.05,
+            "{codec:?}: {loudness}"
+        );
+    }
+}
+
+#[test]
+fn a_gap_ends_the_packet_begun_and_moves_the_time_stamps() {
+    let mut packets = codec_packets(Codec::G722, format(16_000, 1), 160);
+    assert!(of_block(&mut packets, 0, &[9; 160]).0.is_empty());
+    // Of the 400 samples that are missing, 160 complete the packet.
+    let (sent, missing) = of_block(&mut packets, 560, &[9; 160]);
+    assert_eq!((sent.len(), missing), (1, 400));
+    let (next, _) = of_block(&mut packets, 720, &[9; 160]);
+    let passed = next[0].timestamp.wrapping_sub(sent[0].timestamp);
+    assert_eq!(passed, 560 / 2);
+}
+
+#[test]
+fn opus_in_stereo_is_described_as_such() {
+    for (channels, fmtp) in [(1, false), (2, true)] {
+        let (_media, _control, address) = receiver();
+        let out = start(address, "opus", format(48_000, channels), 960);
+        let sdp = out.sdp().to_owned();
+        out.finish();
+        assert!(sdp.contains("a=rtpmap:96 opus/48000/2\r\n"), "{sdp}");
+        assert_eq!(sdp.contains("a=fmtp:96 sprop-stereo=1\r\n"), fmtp, "{sdp}");
+    }
 }
 
 /// A block of silence as its message: index, no contributors, samples.
@@ -366,33 +456,33 @@ fn an_address_that_cannot_be_sent_to_fails_at_the_start() {
 #[test]
 fn a_target_is_an_address_and_a_codec() {
     let read = |text: &str| text.parse::<RtpTarget>();
-    let target = |text: &str, encoding| RtpTarget {
+    let target = |text: &str, codec| RtpTarget {
         address: text.parse().unwrap(),
-        encoding,
+        codec,
     };
     assert_eq!(
         read("127.0.0.1:5004").unwrap(),
-        target("127.0.0.1:5004", Encoding::MuLaw)
+        target("127.0.0.1:5004", Codec::Pcmu)
     );
     assert_eq!(
         read("[::1]:5004, L16").unwrap(),
-        target("[::1]:5004", Encoding::S16Be)
+        target("[::1]:5004", Codec::L16)
     );
     assert_eq!(
         read("10.1.2.3:9,pcma").unwrap(),
-        target("10.1.2.3:9", Encoding::ALaw)
+        target("10.1.2.3:9", Codec::Pcma)
     );
     for text in [
         "",
         "localhost:5004",
         "127.0.0.1",
-        "127.0.0.1:5004,g722",
+        "127.0.0.1:5004,gsm",
         "127.0.0.1:5004,",
         ",pcmu",
     ] {
         let error = read(text).unwrap_err();
         assert!(
-            error.to_string().contains("ADDR:PORT[,pcmu|pcma|l16]"),
+            error.to_string().contains("pcmu, pcma, l16, g722, opus"),
             "{error}"
         );
     }

@@ -2,12 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn audio(encoding: Encoding, rate_hz: u32, channels: u16) -> Payload {
-    Payload::Audio(AudioPayload {
-        encoding,
-        rate_hz,
-        channels,
-    })
+fn audio(codec: Codec, rate_hz: u32, channels: u16) -> Payload {
+    let clock = Format::new(rate_hz, channels).unwrap();
+    Payload::Audio(AudioPayload { codec, clock })
 }
 
 fn refusal(entry: &str) -> String {
@@ -22,10 +19,11 @@ fn static_types_and_101_have_a_meaning_and_no_others() {
     let map = PayloadMap::default();
     for payload_type in 0..=255 {
         let expected = match payload_type {
-            0 => audio(Encoding::MuLaw, 8_000, 1),
-            8 => audio(Encoding::ALaw, 8_000, 1),
-            10 => audio(Encoding::S16Be, 44_100, 2),
-            11 => audio(Encoding::S16Be, 44_100, 1),
+            0 => audio(Codec::Pcmu, 8_000, 1),
+            8 => audio(Codec::Pcma, 8_000, 1),
+            9 => audio(Codec::G722, 8_000, 1),
+            10 => audio(Codec::L16, 44_100, 2),
+            11 => audio(Codec::L16, 44_100, 1),
             13 => Payload::ComfortNoise,
             101 => Payload::TelephoneEvent,
             _ => Payload::Unsupported,
@@ -37,16 +35,18 @@ fn static_types_and_101_have_a_meaning_and_no_others() {
 #[test]
 fn an_entry_defines_its_type_and_no_other() {
     for (entry, payload_type, payload) in [
-        ("96=L16/16000/1", 96, audio(Encoding::S16Be, 16_000, 1)),
-        ("97=L16/44100/2", 97, audio(Encoding::S16Be, 44_100, 2)),
-        ("127=pcmu/8000", 127, audio(Encoding::MuLaw, 8_000, 1)),
-        ("98=Pcma/8000/1", 98, audio(Encoding::ALaw, 8_000, 1)),
+        ("96=L16/16000/1", 96, audio(Codec::L16, 16_000, 1)),
+        ("97=L16/44100/2", 97, audio(Codec::L16, 44_100, 2)),
+        ("127=pcmu/8000", 127, audio(Codec::Pcmu, 8_000, 1)),
+        ("98=Pcma/8000/1", 98, audio(Codec::Pcma, 8_000, 1)),
         ("99=CN/8000", 99, Payload::ComfortNoise),
         ("101=telephone-event/8000", 101, Payload::TelephoneEvent),
-        (" 18 = PCMA/16000/2 ", 18, audio(Encoding::ALaw, 16_000, 2)),
+        (" 18 = PCMA/16000/2 ", 18, audio(Codec::Pcma, 16_000, 2)),
+        ("111=OPUS/48000/2", 111, audio(Codec::Opus, 48_000, 2)),
+        ("96=G722/8000", 96, audio(Codec::G722, 8_000, 1)),
         // Overrides of static types.
-        ("10=L16/8000/1", 10, audio(Encoding::S16Be, 8_000, 1)),
-        ("13=L16/8000", 13, audio(Encoding::S16Be, 8_000, 1)),
+        ("10=L16/8000/1", 10, audio(Codec::L16, 8_000, 1)),
+        ("13=L16/8000", 13, audio(Codec::L16, 8_000, 1)),
     ] {
         let mut map = PayloadMap::default();
         assert_eq!(map.define(entry), Ok(payload_type), "{entry}");
@@ -100,9 +100,17 @@ fn an_invalid_entry_is_refused_with_its_text_and_the_remedy() {
         "payload type '128=PCMU/8000': the type is outside 0 to 127; use 96 to 127 for one of your own"
     );
     assert_eq!(
-        refusal("111=opus/48000/2"),
-        "payload '111=opus/48000/2': the encoding 'opus' is not supported; \
-         L16, PCMU, PCMA, CN and telephone-event are"
+        refusal("96=GSM/8000"),
+        "payload '96=GSM/8000': the encoding 'GSM' is not supported; \
+         PCMU, PCMA, L16, G722, opus, CN and telephone-event are"
+    );
+    assert_eq!(
+        refusal("111=opus/16000/1"),
+        "payload '111=opus/16000/1': opus is always written opus/48000/2"
+    );
+    assert_eq!(
+        refusal("9=G722/16000"),
+        "payload '9=G722/16000': G722 is always written G722/8000/1"
     );
     assert_eq!(
         refusal("96=L16/16000/3"),
@@ -130,7 +138,7 @@ fn a_type_that_would_be_taken_for_rtcp_is_refused() {
 }
 
 #[test]
-fn every_static_audio_type_has_the_name_of_its_encoding() {
+fn every_static_audio_type_has_the_name_of_its_codec() {
     let map = PayloadMap::default();
     for payload_type in 0..128 {
         if let Payload::Audio(audio) = map.get(payload_type) {
@@ -142,14 +150,35 @@ fn every_static_audio_type_has_the_name_of_its_encoding() {
     assert_eq!(static_name(96), None);
 }
 
+#[test]
+fn the_table_in_the_docs_has_every_codec() {
+    let page = include_str!("../../../docs/operations.md");
+    for codec in Codec::ALL {
+        let name = codec.name();
+        let written = match codec.only() {
+            Some(clock) => AudioPayload { codec, clock }.to_string(),
+            None => format!("{name}/RATE/CHANNELS"),
+        };
+        let types: Vec<_> = codec.static_types().map(|(n, _)| n.to_string()).collect();
+        let types = match &types[..] {
+            [] => "named".to_owned(),
+            types => types.join(", "),
+        };
+        let out = name.to_lowercase();
+        let row = format!("\n| {name} | `{written}` | {types} | `{out}` |");
+        assert!(page.contains(&row), "docs/operations.md lacks {row}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_payload_reads_as_it_is_written(
-        encoding in prop::sample::select(vec![Encoding::MuLaw, Encoding::ALaw, Encoding::S16Be]),
+        codec in prop::sample::select(Codec::ALL.to_vec()),
         rate_hz in 1_000..=384_000u32,
         channels in 1..=2u16,
     ) {
-        let audio = AudioPayload::new(encoding, Format::new(rate_hz, channels).unwrap());
+        let clock = codec.only().unwrap_or(Format::new(rate_hz, channels).unwrap());
+        let audio = AudioPayload { codec, clock };
         prop_assert_eq!(audio.to_string().parse(), Ok(Payload::Audio(audio)));
     }
 

@@ -88,6 +88,7 @@ impl RtpStream {
         if order != Order::Behind && timestamps.ahead(packet.timestamp) > 0 {
             timestamps.follow(packet.timestamp);
         }
+        let timestamp = sound.payload.samples_until(timestamp, sound.format);
         sound.playout.pause(timestamp, &mut self.stream);
     }
 
@@ -105,37 +106,37 @@ impl RtpStream {
             self.note_number(number);
             return;
         }
-        if !packet
-            .payload
-            .len()
-            .is_multiple_of(payload.bytes_per_instant())
-        {
-            self.count(Count::Malformed);
-            shared.malformed(
-                Malformed::Payload,
-                self.key.from,
-                at_ns,
-                &"its payload is no whole number of samples",
-            );
+        let mix = shared.clock.format;
+        let format = payload.samples(mix);
+        let Ok(samples) = payload.codec.samples(packet.payload, format) else {
+            self.malformed(at_ns, shared);
             return;
-        }
+        };
         if !self.sounds_as(payload, shared) {
             self.count(Count::Unsupported);
             self.note_number(number);
             return;
         }
-        let timestamp = self.follow(packet.timestamp, order);
-        let instants = packet.payload.len() / payload.bytes_per_instant();
-        self.compare_steps(payload, packet, number, instants as u32, at_ns);
         let Some(sound) = &mut self.sound else {
             return;
         };
-        self.packet_ns = instants as u64 * 1_000_000_000 / u64::from(payload.rate_hz);
-        let mix = shared.clock.format;
-        self.packet_samples = mix.samples_as_long_as(instants as u64, payload.rate_hz);
-        let samples = packet.payload.len() / payload.encoding.bytes_per_sample();
-        let samples = &mut shared.scratch[..samples];
-        payload.encoding.decode(packet.payload, samples);
+        let decoded = ..samples * usize::from(format.channels());
+        let out = &mut shared.scratch[decoded];
+        if sound.decoder.decode(packet.payload, out).is_err() {
+            self.malformed(at_ns, shared);
+            return;
+        }
+        let timestamp = self.follow(packet.timestamp, order);
+        if payload.codec.stateless().is_some() {
+            self.compare_steps(payload, packet, number, samples as u32, at_ns);
+        }
+        let Some(sound) = &mut self.sound else {
+            return;
+        };
+        self.packet_ns = samples as u64 * 1_000_000_000 / u64::from(format.rate_hz());
+        self.packet_samples = mix.samples_as_long_as(samples as u64, format.rate_hz());
+        let timestamp = payload.samples_until(timestamp, format);
+        let samples = &shared.scratch[decoded];
         let arrived = Arrived {
             sequence: number,
             timestamp,
@@ -145,13 +146,24 @@ impl RtpStream {
         let time = sound.playout.push(arrived, &mut self.stream);
         let jitter = self
             .jitter
-            .get_or_insert_with(|| Jitter::new(payload.rate_hz));
+            .get_or_insert_with(|| Jitter::new(payload.clock.rate_hz()));
         match time {
             Time::GoesOn => {}
             Time::Begins => jitter.restart(),
             Time::Astray => return,
         }
         jitter.take(packet.timestamp, at_ns);
+    }
+
+    /// A payload that its codec cannot have made. Its number stays missing.
+    fn malformed(&mut self, at_ns: u64, shared: &mut Shared) {
+        self.count(Count::Malformed);
+        shared.malformed(
+            Malformed::Payload,
+            self.key.from,
+            at_ns,
+            &"its payload is none of its codec's",
+        );
     }
 
     /// Logs once if the time stamps say throughout that the packets are of another format.
@@ -189,13 +201,16 @@ impl RtpStream {
         }
     }
 
-    /// Sees to it that the playout is one for this payload. A change of rate or channels is a new
-    /// segment; a change of encoding alone is none, as samples are samples. False if nothing can play it.
+    /// Makes sure that decoder and playout are those of this payload. Another clock or format is a new segment;
+    /// another codec alone is none, as samples are samples. False if nothing can play it.
     fn sounds_as(&mut self, payload: AudioPayload, shared: &Shared) -> bool {
+        let format = payload.samples(shared.clock.format);
         if let Some(sound) = &mut self.sound {
-            let before = sound.payload;
-            sound.payload = payload;
-            if (before.rate_hz, before.channels) == (payload.rate_hz, payload.channels) {
+            let before = std::mem::replace(&mut sound.payload, payload);
+            if (before.clock, sound.format) == (payload.clock, format) {
+                if before.codec != payload.codec {
+                    sound.decoder = payload.codec.decoder(format);
+                }
                 return true;
             }
             self.begin_segment();
@@ -203,14 +218,19 @@ impl RtpStream {
             self.abandon();
         }
         let settings = shared.settings.playout;
-        let playout = Playout::new(settings, payload.rate_hz, payload.channels, shared.clock);
+        let playout = Playout::new(settings, format.rate_hz(), format.channels(), shared.clock);
         self.sound = playout.ok().map(|mut playout| {
             // Blocks of the mix before it came are not its to place: its first packet may have been
             // held for long, to be proved.
             if let Some(tick) = shared.tick {
                 playout.top_up(tick, &mut self.stream);
             }
-            Sound { payload, playout }
+            Sound {
+                payload,
+                format,
+                decoder: payload.codec.decoder(format),
+                playout,
+            }
         });
         self.sound.is_some()
     }

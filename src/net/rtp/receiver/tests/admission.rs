@@ -133,7 +133,7 @@ fn only_networks_that_are_allowed_are_heard() {
 fn what_is_not_decoded_here_takes_no_slot_until_it_is() {
     let mut rig = rig();
     let mut phone = Sender {
-        payload_type: 9,
+        payload_type: 18,
         ..Sender::new(PHONE, 1)
     };
     rig.hear_for(&mut [&mut phone], 200);

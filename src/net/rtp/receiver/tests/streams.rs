@@ -1,7 +1,11 @@
 //! One stream's way: what its packets become, and what they are counted as.
 
 use super::rig::{BLOCK, MS, PTIME, Sender, Setup, rig};
-use crate::{audio::Encoding, ledger::Malformed, wire::rtp::Packet};
+use crate::{
+    audio::{Codec, Encoding, Format},
+    ledger::Malformed,
+    wire::rtp::Packet,
+};
 
 const PHONE: &str = "192.0.2.1:40000";
 
@@ -161,6 +165,68 @@ fn each_encoding_is_decoded_as_its_type_says() {
     }
 }
 
+/// Packets of a tone of 20 ms each, and a codec's own decoding of them.
+fn coded(codec: Codec, format: Format, packets: usize) -> (Vec<Vec<u8>>, Vec<i16>) {
+    let packet = format.rate_hz() as usize / 50;
+    let tone: Vec<i16> = (0..packets * packet)
+        .map(|n| (8_000.0 * (n as f64 * 0.2).sin()) as i16)
+        .collect();
+    let (mut encoder, mut decoder) = (codec.encoder(format), codec.decoder(format));
+    let mut decoded = vec![0; tone.len()];
+    let payloads = tone.chunks(packet).zip(decoded.chunks_mut(packet));
+    let payloads = payloads.map(|(samples, out)| {
+        let mut payload = Vec::new();
+        encoder.encode(samples, &mut payload);
+        decoder.decode(&payload, out).unwrap();
+        payload
+    });
+    (payloads.collect(), decoded)
+}
+
+#[test]
+fn codecs_with_state_are_heard_as_their_decoder_has_them() {
+    for (codec, payload_type, step) in [(Codec::G722, 9, 160), (Codec::Opus, 111, 960)] {
+        let setup = Setup {
+            rate_hz: 16_000,
+            ..Setup::new().payload("111=opus/48000/2")
+        };
+        let mut rig = setup.rig();
+        let mut phone = Sender::new(PHONE, 1);
+        let (payloads, expected) = coded(codec, rig.clock.format, 25);
+        for payload in payloads {
+            let bytes = phone.send(payload_type, step, &payload);
+            rig.datagram(&bytes, PHONE);
+            rig.pass(1);
+        }
+        rig.pass(10);
+        let heard = rig.only();
+        heard.assert_heard(&expected);
+        assert!(heard.is_contiguous() && heard.entry().concealed == 0);
+        assert_eq!(heard.network().jitter, std::time::Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_packet_that_its_codec_cannot_have_made_is_malformed() {
+    let mut rig = Setup::new().payload("111=opus/48000/2").rig();
+    let mut phone = Sender::new(PHONE, 1);
+    let (payloads, _) = coded(Codec::Opus, rig.clock.format, 10);
+    for (number, payload) in payloads.iter().enumerate() {
+        // More than 120 ms, and two frames of one byte.
+        let payload = match number {
+            5 => &[0xff, 63, 1][..],
+            7 => &[0xf9, 1, 2, 3],
+            _ => payload,
+        };
+        let bytes = phone.send(111, 960, payload);
+        rig.datagram(&bytes, PHONE);
+        rig.pass(1);
+    }
+    rig.pass(10);
+    assert_eq!(rig.only().network().totals.malformed, 2);
+    assert_eq!(rig.only().audio.len(), 8 * BLOCK);
+}
+
 #[test]
 fn another_encoding_at_the_same_rate_goes_on_without_a_seam() {
     let mut rig = rig();
@@ -294,8 +360,8 @@ fn packets_of_a_type_that_is_not_decoded_are_silence() {
     let mut phone = Sender::new(PHONE, 1);
     rig.hear_for(&mut [&mut phone], 10);
     for _ in 0..3 {
-        // G.722, which is not decoded here.
-        let bytes = phone.send(9, 160, &[0; 160]);
+        // G.729, which is not decoded here.
+        let bytes = phone.send(18, 160, &[0; 160]);
         rig.datagram(&bytes, PHONE);
         rig.pass(1);
     }
