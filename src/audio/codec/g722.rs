@@ -15,6 +15,8 @@ use super::Malformed;
 /// Of the time stamps.
 pub(super) const CLOCK_HZ: u32 = 8_000;
 const SAMPLES_PER_BYTE: usize = 2;
+/// The least of both bands, which leaves their steps at the least, too.
+const SMALLEST_CODE: u8 = 0x7f;
 
 /// The one format of its samples.
 pub(super) const FORMAT: (u32, u16) = (16_000, 1);
@@ -28,7 +30,12 @@ pub(super) struct Decoder(G722Decoder);
 
 impl Decoder {
     pub(super) fn new() -> Self {
-        Self(G722Decoder::new())
+        let mut decoder = G722Decoder::new();
+        // The step sizes start at zero there, and not at G.722's least: what was decoded in the first half second
+        // would differ. The smallest code sets them right, and makes silence.
+        let silence = decoder.decode_into(&[SMALLEST_CODE], &mut [0; SAMPLES_PER_BYTE]);
+        debug_assert_eq!(silence.ok(), Some(SAMPLES_PER_BYTE));
+        Self(decoder)
     }
 }
 
