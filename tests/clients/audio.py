@@ -53,6 +53,21 @@ def snr_db(original, copy):
     return math.inf if noise == 0 else 10 * math.log10(signal / noise)
 
 
+def aligned_snr_db(original, whole):
+    """How well `original` stands in `whole`, at the place where the middle of it stands best."""
+    at = first(whole, 400) - first(original, 400)
+    middle = range(len(original) // 2, len(original) // 2 + 4000)
+    copies = {at + off: whole[at + off : at + off + len(original)] for off in range(-60, 61) if at + off >= 0}
+    copies = {place: copy for place, copy in copies.items() if len(copy) == len(original)}
+    noise = {place: sum((original[n] - copy[n]) ** 2 for n in middle) for place, copy in copies.items()}
+    return snr_db(original, copies[min(noise, key=noise.get)])
+
+
+def first(samples, loudness):
+    """Where the first sample at least so loud stands."""
+    return next(at for at, sample in enumerate(samples) if abs(sample) >= loudness)
+
+
 def find(part, whole):
     """Where `part` stands in `whole`, bit for bit; None if it does not."""
     needle, haystack = part.tobytes(), whole.tobytes()

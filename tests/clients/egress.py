@@ -62,7 +62,7 @@ def gstreamer_hears_the_mix_in_pcma_to_the_step(folder):
     sent, heard = _hear(folder, receiver, "pcma")
     heard = audio.decoded(heard, audio.A_LAW)
     # Silence is the smallest code, so the first louder one is the speech's.
-    at = _first(heard, 16) - _first(sent, 16)
+    at = audio.first(heard, 16) - audio.first(sent, 16)
     heard = heard[at : at + len(sent)]
     wrong = [(a, b) for a, b in zip(sent, heard) if abs(a - b) > audio.A_LAW_HALF_STEP[b]]
     assert len(heard) == len(sent) and not wrong, f"from sample {at} on, {len(wrong)} are wrong: {wrong[:5]}"
@@ -71,5 +71,24 @@ def gstreamer_hears_the_mix_in_pcma_to_the_step(folder):
     return f"{len(sent)} samples, each in the step of its code, {snr:.1f} dB"
 
 
-def _first(samples, loudness):
-    return next(at for at, sample in enumerate(samples) if abs(sample) >= loudness)
+def ffmpeg_hears_the_mix_in_g722(folder):
+    return _hears_coded(folder, "g722", 9, "G722/8000/1")
+
+
+def ffmpeg_hears_the_mix_in_opus(folder):
+    return _hears_coded(folder, "opus", 96, "opus/48000/2")
+
+
+def _hears_coded(folder, codec, kind, name):
+    sdp = folder / "mix.sdp"
+
+    def receiver(port, heard):
+        sdp.write_text("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=mix\nc=IN IP4 127.0.0.1\nt=0 0\n"
+                       f"m=audio {port} RTP/AVP {kind}\na=rtpmap:{kind} {name}\n")
+        return [*FFMPEG, "-protocol_whitelist", "file,udp,rtp", "-i", sdp, "-t", str(HEARD_S),
+                "-ar", "8000", "-ac", "1", "-f", "s16le", heard]
+
+    sent, heard = _hear(folder, receiver, codec)
+    snr = audio.aligned_snr_db(sent, audio.from_bytes(heard))
+    assert snr > 12, f"{snr:.1f} dB"
+    return f"{len(sent)} samples, {snr:.1f} dB"

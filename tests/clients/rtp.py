@@ -107,6 +107,41 @@ def ffmpeg_on_the_default_delay_is_accounted_for(folder):
     return f"{stream['mixed_samples']} mixed, {late} late, {discarded} discarded, delay {delay:.0f} ms"
 
 
+def ffmpeg_g722_is_mixed_as_ffmpeg_decodes_it(folder):
+    return _coded(folder, "g722", [], 16000, ["-f", "g722"])
+
+
+def ffmpeg_opus_is_mixed_as_ffmpeg_decodes_it(folder):
+    options = ["-application", "voip", "-b:a", "32k", "-fec:a", "1", "-packet_loss", "5"]
+    return _coded(folder, "libopus", options, 48000, ["-f", "ogg"], ["-c:a", "libopus"], ",111=opus/48000/2")
+
+
+def ffmpeg_opus_music_of_5_ms_frames_is_mixed_as_ffmpeg_decodes_it(folder):
+    options = ["-application", "lowdelay", "-b:a", "64k", "-frame_duration", "5"]
+    return _coded(folder, "libopus", options, 48000, ["-f", "ogg"], ["-c:a", "libopus"], ",111=opus/48000/2")
+
+
+def _coded(folder, codec, options, rate, container, decoder=(), types=""):
+    """Lets ffmpeg send a file by a codec with state. The mix must be what its own decoder makes of that."""
+    wide, coded, port = folder / "wide.wav", folder / "coded", free_port()
+    run(["sox", "-D", COUNT, "-r", str(rate), wide])
+    run([*FFMPEG, "-i", wide, "-c:a", codec, *options, *container, coded])
+    sent = audio.from_bytes(run([*FFMPEG, *container, *decoder, "-i", coded, "-f", "s16le", "-"]))
+    kind = ["-payload_type", "111"] if types else []
+    with Server(folder, "--rtp", f"127.0.0.1:{port}{types}", *DELAY, ports=[port, port + 1], rate=rate) as server:
+        run([*FFMPEG, "-re", "-i", wide, "-c:a", codec, *options, *kind, *BYE, "-f", "rtp", f"rtp://127.0.0.1:{port}"])
+        server.mix_for(DELAY_S)
+        report, mix = server.finish()
+    (stream,) = report["streams"]
+    network = stream["network"]
+    # The last packet is longer than the file.
+    assert stream["mixed_samples"] == stream["offered_samples"] >= len(sent), stream
+    assert stream["concealed_samples"] == 0 and network["lost_packets"] == 0, stream
+    snr = audio.aligned_snr_db(sent, mix)
+    assert snr > 30, f"{snr:.1f} dB"
+    return f"{len(sent)} samples, {network['received_packets']} packets, {snr:.1f} dB"
+
+
 STREAMS = 32
 SLOT = 800
 
