@@ -1,26 +1,72 @@
-//! Places arriving packets on the line, and checks their time stamps.
+//! Places packets on the line, as the judge ruled.
 
 use std::time::Duration;
 
-use crate::ledger::Discard;
+use crate::{
+    ledger::{Discard, Packet},
+    stream::Stream,
+};
 
-use super::{Playout, accounting::Accounting, buffer::Run};
+use super::{PIECE_MS, Playout, accounting::Accounting, buffer::Run, judge::Mark, line};
 
-/// A packet further off than this is accepted only if the next agrees with it. In milliseconds.
-pub(super) const STRAY_MS: u64 = 500;
-/// After so much late audio in a row, the stream restarts. In milliseconds.
-const RESTART_MS: u64 = 500;
 /// The numbers of a new segment begin so far above the last of the one before it.
 const SEGMENT_NUMBERS: u64 = 1 << 16;
 
 /// The fate of some samples per channel.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Taken {
-    pub(super) new: u64,
-    pub(super) late: u64,
+struct Taken {
+    new: u64,
+    late: u64,
 }
 
 impl Playout {
+    /// Puts a packet where it belongs; the first of a segment at its arrival and the playout delay. Never
+    /// allocates.
+    pub(super) fn place(&mut self, mark: Mark, samples: &[i16], stream: &mut Stream) {
+        let number = self.number(mark.number);
+        self.line.numbers.mark(number, true);
+        self.line.ended = false;
+        let at_ns = mark.at_ns;
+        let start = match self.time_base {
+            Some(base) => mark.start.wrapping_add(base),
+            None => {
+                if !std::mem::take(&mut self.resumes) {
+                    stream.account().begin_segment();
+                }
+                let start = self.anchor(number, at_ns);
+                self.time_base = Some(start.wrapping_sub(mark.start));
+                start
+            }
+        };
+        let accounting = self.accounting(stream);
+        let network = accounting.account.network();
+        let shift = self.line.shift();
+        self.control.observe(start, at_ns, shift, network);
+        self.line.note_length(mark.end.wrapping_sub(mark.start));
+        let (mut new, mut late) = (0, 0);
+        let piece = self.samples(PIECE_MS).max(1) as usize;
+        let whole = samples.len() / self.channels * self.channels;
+        for (index, samples) in samples[..whole].chunks(piece * self.channels).enumerate() {
+            let start = start + (index * piece) as u64;
+            let taken = self.accept(start, number, samples, at_ns, accounting);
+            new += taken.new;
+            late += taken.late;
+        }
+        if late > 0 {
+            accounting.count(Packet::Late);
+        } else if new == 0 {
+            accounting.count(Packet::Duplicate);
+        }
+    }
+
+    /// The packet that waited was of no beginning.
+    pub(super) fn discard_held(&mut self, stream: &mut Stream) {
+        let count = (self.held.len() / self.channels) as u64;
+        self.accounting(stream)
+            .discarded(Discard::Ended, line::START, count);
+        self.held.clear();
+    }
+
     /// The number of a packet, one row for all segments.
     pub(super) fn number(&mut self, sequence: u64) -> u64 {
         let base = self.number_base.get_or_insert_with(|| {
@@ -32,7 +78,7 @@ impl Playout {
 
     /// The line's time for a first packet: it plays when the playout delay has passed, and after all that
     /// waits.
-    pub(super) fn anchor(&mut self, number: u64, at_ns: u64) -> u64 {
+    fn anchor(&mut self, number: u64, at_ns: u64) -> u64 {
         let origin = *self.origin.get_or_insert_with(|| {
             let tick = self.next_tick.unwrap_or(self.clock.next_tick(at_ns));
             let origin = self.clock.start_of(tick);
@@ -50,52 +96,8 @@ impl Playout {
         start.max(self.line.buffer.newest().unwrap_or(0))
     }
 
-    /// Whether the time of a packet can be true. One that is far from where it should be is dropped,
-    /// unless the one before was there too: then the sender's clock jumped, or stood still, and the
-    /// stream restarts.
-    pub(super) fn check_timestamp(
-        &mut self,
-        start: u64,
-        frames: u64,
-        number: u64,
-    ) -> TimestampCheck {
-        let (far, cursor) = (self.samples(STRAY_MS), self.line.cursor());
-        // After a pause there is nothing but the delay between the cursor and what comes.
-        let far_ahead = far + self.latency_cap / 2;
-        let next = self.line.buffer.newest().unwrap_or(cursor).max(cursor);
-        let end = start.wrapping_add(frames);
-        let ahead = start.wrapping_sub(next) as i64 > far_ahead as i64;
-        let behind = cursor.wrapping_sub(end) as i64;
-        let newer = self.line.is_newer(number);
-        let reach = far.max(self.control.room_to_grow(self.line.shift()));
-        if !ahead && (!newer || behind <= reach as i64) {
-            let restart = newer && behind > 0 && self.late_run > self.samples(RESTART_MS);
-            if newer {
-                self.stray = None;
-            }
-            return if restart {
-                TimestampCheck::Restart
-            } else {
-                TimestampCheck::Plausible
-            };
-        }
-        let agrees = self
-            .stray
-            .is_some_and(|(last, expected)| number > last && start.abs_diff(expected) <= far);
-        self.stray = newer.then_some((number, end));
-        // Audio that goes on where all earlier ended is no stray: the sender stood still.
-        if agrees || self.line.goes_on_with(number, start) {
-            self.stray = None;
-            TimestampCheck::Restart
-        } else if ahead {
-            TimestampCheck::Ahead
-        } else {
-            TimestampCheck::Behind
-        }
-    }
-
     /// Puts samples where they belong. Their time is within reach of the cursor.
-    pub(super) fn accept(
+    fn accept(
         &mut self,
         start: u64,
         number: u64,
@@ -136,16 +138,4 @@ impl Playout {
         };
         Taken { new, late }
     }
-}
-
-/// The verdict on a packet's time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TimestampCheck {
-    Plausible,
-    /// The stream restarts with it.
-    Restart,
-    /// Far ahead of what came before.
-    Ahead,
-    /// Far behind what was played.
-    Behind,
 }

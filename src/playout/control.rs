@@ -77,6 +77,11 @@ impl Control {
         self.drift.restart(self.since_origin(at_ns));
     }
 
+    /// The longest delay.
+    pub(super) fn longest_ns(&self) -> u64 {
+        self.ceiling_ns as u64
+    }
+
     /// How long after its arrival a first packet plays.
     pub(super) fn first_ns(&self) -> u64 {
         self.first_ns

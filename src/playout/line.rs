@@ -159,12 +159,6 @@ impl Line {
         self.edge.last.is_none_or(|last| number > last)
     }
 
-    /// Whether a packet of this number and time is the one after all that was played, and nothing waits.
-    pub(super) fn goes_on_with(&self, number: u64, start: u64) -> bool {
-        let next = self.edge.last.map(|last| last + 1);
-        self.buffer.is_empty() && next == Some(number) && start == self.edge.end
-    }
-
     /// A packet of this many samples came.
     pub(super) fn note_length(&mut self, samples: u64) {
         self.longest = self.longest.max(samples);

@@ -38,6 +38,7 @@ mod control;
 mod drift;
 mod fade;
 mod jitter;
+mod judge;
 mod line;
 mod numbers;
 mod output;
@@ -51,8 +52,14 @@ use crate::{
 };
 
 use self::{
-    accounting::Accounting, arrival::TimestampCheck, control::Control, line::Line, output::Output,
+    accounting::Accounting,
+    control::Control,
+    judge::{Judge, Ruling},
+    line::Line,
+    output::Output,
 };
+
+pub use self::judge::Mark;
 
 /// How long the samples of a packet wait before they play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +102,7 @@ impl PlayoutSettings {
 
     /// Bytes of the samples that a playout has room for, of such a source: most of what it takes.
     pub(crate) fn buffer_bytes(&self, rate_hz: u32, channels: u16) -> u64 {
-        let ms = self.cap_ms() + arrival::STRAY_MS + 2 * PIECE_MS;
+        let ms = self.cap_ms() + 2 * PIECE_MS;
         let samples = (ms * u64::from(rate_hz) / 1000).next_power_of_two();
         2 * samples * u64::from(channels)
     }
@@ -114,15 +121,48 @@ pub struct Arrived<'a> {
     pub at_ns: u64,
 }
 
-/// How the time of a packet is related to those before.
+/// The judgement on a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Time {
-    /// On the same clock.
-    GoesOn,
-    /// A segment begins with it: there was none before, or the sender's clock jumped.
-    Begins,
-    /// Far off. The packet is dropped.
-    Astray,
+pub enum Verdict {
+    /// It belongs to the stream.
+    Taken,
+    /// It came before.
+    Duplicate,
+    /// Its number belongs to the stream, and its time or its lateness contradicts: the next packet shows what it
+    /// is.
+    Held,
+    /// Its number contradicts, too.
+    Stray,
+    /// A segment begins. With numbers of a new row, `first` is that of the row's first packet: this one, or the
+    /// one before it, which was a stray until now.
+    Begins {
+        /// None if the numbers go on.
+        first: Option<u64>,
+    },
+}
+
+/// A packet of audio with the judgement on it, before its samples.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged {
+    mark: Mark,
+    ruling: Ruling,
+    /// The number of the first packet of the segment, if one begins.
+    first: u64,
+}
+
+impl Judged {
+    /// The judgement.
+    pub fn verdict(&self) -> Verdict {
+        match self.ruling {
+            Ruling::Fits { .. } => Verdict::Taken,
+            Ruling::Duplicate => Verdict::Duplicate,
+            Ruling::Waits { numbered: true } => Verdict::Held,
+            Ruling::Waits { numbered: false } => Verdict::Stray,
+            Ruling::Begins { numbered, .. } => Verdict::Begins {
+                first: (!numbered).then_some(self.first),
+            },
+        }
+    }
 }
 
 /// No latency cap is larger: it is memory.
@@ -152,16 +192,15 @@ pub struct Playout {
     /// The offset added to the sender's time stamps and numbers: none before a segment's first packet.
     time_base: Option<u64>,
     number_base: Option<u64>,
+    judge: Judge,
+    /// The samples of the packet that the judge lets wait; empty if none does.
+    held: Vec<i16>,
     /// Packets without numbers that came.
     appended: u64,
     /// Whether the next of them goes on after a pause: that is no segment.
     resumes: bool,
     /// The first number of the segment.
     segment_first: u64,
-    /// A packet far off: its number, and the time after it.
-    stray: Option<(u64, u64)>,
-    /// Samples in a row that came late.
-    late_run: u64,
     latency_cap: u64,
     piece: Box<[i16]>,
 }
@@ -180,10 +219,11 @@ impl Playout {
     ) -> Result<Self, ConvertError> {
         let output = Output::new(rate_hz, channels, &clock)?;
         let control = Control::new(settings.delay, rate_hz, output.converts(), &clock);
+        let judge = Judge::new(rate_hz, control.longest_ns());
         let channels = usize::from(channels);
         let samples = |ms: u64| ms * u64::from(rate_hz) / 1000;
         let latency_cap = samples(settings.cap_ms()).max(2 * control.needed());
-        let capacity = latency_cap + samples(arrival::STRAY_MS + 2 * PIECE_MS);
+        let capacity = latency_cap + samples(2 * PIECE_MS);
         Ok(Self {
             clock,
             channels,
@@ -195,84 +235,81 @@ impl Playout {
             next_tick: None,
             time_base: None,
             number_base: None,
+            judge,
+            held: Vec::new(),
             appended: 0,
             resumes: false,
             segment_first: 0,
-            stray: None,
-            late_run: 0,
             latency_cap,
             piece: vec![0; PLAYED.max(channels) / channels * channels].into(),
         })
     }
 
-    /// Takes a packet, and returns how its time goes on. Counts duplicates and late packets; that it came
-    /// at all, and in which order, is the caller's to count. Never allocates.
-    pub fn push(&mut self, arrived: Arrived<'_>, stream: &mut Stream) -> Time {
-        let Arrived {
-            sequence,
-            timestamp,
-            samples,
-            at_ns,
-        } = arrived;
-        let accounting = self.accounting(stream);
-        let number = self.number(sequence);
-        if self.line.numbers.mark(number, true) {
-            accounting.count(Packet::Duplicate);
-            return Time::GoesOn;
+    /// Takes a packet, and returns the judgement on it: [`judge`](Self::judge) and [`insert`](Self::insert) in one.
+    pub fn push(&mut self, arrived: Arrived<'_>, stream: &mut Stream) -> Verdict {
+        let samples = arrived.samples;
+        let length = (samples.len() / self.channels) as u64;
+        if length == 0 {
+            return self.note(arrived.sequence, stream).0;
         }
-        let frames = (samples.len() / self.channels) as u64;
-        if frames == 0 {
-            return Time::GoesOn;
-        }
-        self.line.ended = false;
-        let known = self.time_base.map(|base| timestamp.wrapping_add(base));
-        let check_timestamp = known.map_or(TimestampCheck::Plausible, |start| {
-            self.check_timestamp(start, frames, number)
-        });
-        let (start, time) = match (known, check_timestamp) {
-            (Some(start), TimestampCheck::Plausible) => (start, Time::GoesOn),
-            (Some(_), TimestampCheck::Ahead) => {
-                accounting.discarded(Discard::Ended, line::START, frames);
-                return Time::Astray;
-            }
-            (Some(_), TimestampCheck::Behind) => {
-                accounting.count(Packet::Late);
-                accounting.late(line::START, line::START + frames);
-                return Time::Astray;
-            }
-            (None, _) | (_, TimestampCheck::Restart) => {
-                if known.is_some() {
-                    self.control.restart(at_ns);
-                }
-                if !std::mem::take(&mut self.resumes) {
-                    accounting.account.begin_segment();
-                }
-                let start = self.anchor(number, at_ns);
-                self.time_base = Some(start.wrapping_sub(timestamp));
-                self.late_run = 0;
-                (start, Time::Begins)
-            }
+        let mark = Mark {
+            number: arrived.sequence,
+            start: arrived.timestamp,
+            end: arrived.timestamp.wrapping_add(length),
+            at_ns: arrived.at_ns,
         };
-        let network = accounting.account.network();
-        self.control
-            .observe(start, at_ns, self.line.shift(), network);
-        self.line.note_length(frames);
-        let (mut new, mut late) = (0, 0);
-        let piece = self.samples(PIECE_MS).max(1) as usize;
-        let samples = &samples[..frames as usize * self.channels];
-        for (index, samples) in samples.chunks(piece * self.channels).enumerate() {
-            let start = start + (index * piece) as u64;
-            let taken = self.accept(start, number, samples, at_ns, accounting);
-            new += taken.new;
-            late += taken.late;
+        let judged = self.judge(mark, stream);
+        self.insert(judged, samples, stream);
+        judged.verdict()
+    }
+
+    /// Judges a packet of audio before its samples are needed. Counts duplicates; that it came at all, and in which
+    /// order, is the caller's to count. Never allocates.
+    pub fn judge(&mut self, mark: Mark, stream: &mut Stream) -> Judged {
+        let late = self.time_base.is_some_and(|base| {
+            let ahead = mark.end.wrapping_add(base).wrapping_sub(self.line.cursor());
+            ahead as i64 <= 0
+        });
+        let waited = self.judge.suspect();
+        let ruling = self.judge.take(mark, late);
+        let waits = matches!(ruling, Ruling::Waits { .. });
+        let (held, begins) = match ruling {
+            Ruling::Fits { held } => (held, false),
+            Ruling::Begins { held, .. } => (held, true),
+            Ruling::Duplicate | Ruling::Waits { .. } => (false, false),
+        };
+        if begins {
+            self.begin_segment();
         }
-        if late > 0 {
-            accounting.count(Packet::Late);
-        } else if new == 0 {
-            accounting.count(Packet::Duplicate);
+        let waited = waited.filter(|_| held);
+        if let Some(waited) = waited {
+            let samples = std::mem::take(&mut self.held);
+            self.place(waited, &samples, stream);
+            self.held = samples;
+            self.held.clear();
+        } else if waits || self.judge.suspect().is_none() {
+            self.discard_held(stream);
         }
-        self.late_run = if new == 0 { self.late_run + late } else { 0 };
-        time
+        if ruling == Ruling::Duplicate {
+            self.accounting(stream).count(Packet::Duplicate);
+        }
+        Judged {
+            mark,
+            ruling,
+            first: waited.unwrap_or(mark).number,
+        }
+    }
+
+    /// Takes the samples of a packet that was judged, interleaved: as many as its mark says. Counts late packets.
+    /// Allocates only where a packet has to wait for the next.
+    pub fn insert(&mut self, judged: Judged, samples: &[i16], stream: &mut Stream) {
+        match judged.ruling {
+            Ruling::Duplicate => {}
+            Ruling::Waits { .. } => self.held.extend_from_slice(samples),
+            Ruling::Fits { .. } | Ruling::Begins { .. } => {
+                self.place(judged.mark, samples, stream);
+            }
+        }
     }
 
     /// Takes samples of a transport that numbers nothing and loses nothing. They follow what came before
@@ -285,21 +322,37 @@ impl Playout {
         }
         let next = self.line.buffer.newest().unwrap_or(self.line.cursor());
         let timestamp = self.time_base.map_or(next, |base| next.wrapping_sub(base));
-        let arrived = Arrived {
-            sequence,
-            timestamp,
-            samples,
+        let mark = Mark {
+            number: sequence,
+            start: timestamp,
+            end: timestamp.wrapping_add((samples.len() / self.channels) as u64),
             at_ns,
         };
-        self.push(arrived, stream);
+        self.place(mark, samples, stream);
     }
 
-    /// A packet came that carries no audio: its number is no loss. Returns whether the one before it came: if
-    /// not, audio is missing, or late, before this one.
-    pub fn note(&mut self, sequence: u64) -> bool {
+    /// A packet came that carries no audio: its number is no loss. Returns the judgement, and whether the packet
+    /// before it came: if not, audio is missing, or late, before this one.
+    pub fn note(&mut self, sequence: u64, stream: &mut Stream) -> (Verdict, bool) {
+        let verdict = self.refuse(sequence, stream);
+        if verdict != Verdict::Taken {
+            return (verdict, true);
+        }
         let number = self.number(sequence);
         self.line.numbers.mark(number, false);
-        self.line.numbers.came(number - 1)
+        (verdict, self.line.numbers.came(number - 1))
+    }
+
+    /// A packet of audio came that cannot be decoded: its time is missing. Returns the judgement.
+    pub fn refuse(&mut self, sequence: u64, stream: &mut Stream) -> Verdict {
+        match self.judge.note(sequence) {
+            Ruling::Duplicate => {
+                self.accounting(stream).count(Packet::Duplicate);
+                Verdict::Duplicate
+            }
+            Ruling::Waits { .. } => Verdict::Stray,
+            Ruling::Fits { .. } | Ruling::Begins { .. } => Verdict::Taken,
+        }
     }
 
     /// The sender is silent from this time on (comfort noise), until the next packet of audio. Its
@@ -316,25 +369,31 @@ impl Playout {
 
     /// The numbers and times of the packets to come have nothing to do with those before. Waiting audio is
     /// played; the next packet plays after it, and after its playout delay.
-    pub fn begin_segment(&mut self) {
+    pub fn restart(&mut self, stream: &mut Stream) {
+        self.discard_held(stream);
+        self.judge.restart();
+        self.begin_segment();
+    }
+
+    fn begin_segment(&mut self) {
         if let Some(tick) = self.next_tick {
             self.control.restart(self.clock.due_ns(tick));
         }
         self.time_base = None;
         self.number_base = None;
-        self.stray = None;
-        self.late_run = 0;
     }
 
     /// The sender is done. Waiting audio is played by the ticks to come, until there is
     /// [nothing](Self::is_empty).
-    pub fn end(&mut self, _stream: &mut Stream) {
+    pub fn end(&mut self, stream: &mut Stream) {
+        self.discard_held(stream);
         self.line.ended = true;
     }
 
     /// Waiting audio is not played, but discarded, and accounted for: the stream ends at once, or goes on
     /// with another playout.
     pub(crate) fn abandon(&mut self, stream: &mut Stream) {
+        self.discard_held(stream);
         let accounting = self.accounting(stream);
         if let Some(newest) = self.line.buffer.newest() {
             self.line.pass(newest, Discard::Ended, accounting);

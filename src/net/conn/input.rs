@@ -173,12 +173,12 @@ impl LiveInput {
 
     /// A message of this number came that has no audio.
     pub(super) fn note(&mut self, number: u64) {
-        self.playout.note(number);
+        self.playout.note(number, &mut self.stream);
     }
 
     /// The numbers and times to come have nothing to do with those before.
     pub(super) fn begin_segment(&mut self) {
-        self.playout.begin_segment();
+        self.playout.restart(&mut self.stream);
     }
 
     /// Interleaved samples at the rate that was set last.

@@ -153,7 +153,7 @@ impl Receiver {
         };
         match self.table.get(key) {
             Some(stream) => {
-                stream.packet(&packet, bytes, now_ns, self.count, &mut self.shared);
+                stream.packet(&packet, now_ns, self.count, &mut self.shared);
             }
             None => self.stranger(key, &packet, bytes, now_ns),
         }
@@ -186,7 +186,7 @@ impl Receiver {
         for (slot, stream) in self.table.streams() {
             if stream.is_ending() {
                 stream.note("ended by command", now_ns);
-                stream.close(&self.shared);
+                stream.close();
                 self.ended_sources.add(stream.key, now_ns);
                 done.push(slot);
                 continue;
@@ -195,10 +195,10 @@ impl Receiver {
             if !stream.ending && now_ns.saturating_sub(stream.last_ns) > idle_ns {
                 self.shared.listener.time_out();
                 stream.note("idle", now_ns);
-                stream.end(&self.shared);
+                stream.end();
             }
             if stream.is_done() {
-                stream.close(&self.shared);
+                stream.close();
                 if stream.said_bye && self.gone.len() < GONE_MAX {
                     let gone = Gone {
                         until_ns: now_ns + GONE_MEMORY_NS,
@@ -223,7 +223,7 @@ impl Receiver {
     pub fn close(mut self, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
         self.reporter.send_bye(&mut self.table, now_ns, send);
         for (_, stream) in self.table.streams() {
-            stream.close(&self.shared);
+            stream.close();
         }
         let held = self.probation.len() as u64;
         self.shared.listener.leave_out(held);
@@ -272,7 +272,7 @@ impl Receiver {
             }
             Kin::Overtaken(slot) => {
                 if let Some(stream) = self.table.slot(slot) {
-                    stream.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+                    stream.packet(packet, now_ns, self.count, &mut self.shared);
                 }
                 return;
             }
@@ -326,11 +326,11 @@ impl Receiver {
                 let schedule = || self.reporter.begin(now_ns);
                 if let Some(stream) = self.table.relocate(slot, key.from, schedule) {
                     stream.note(&format!("moved to {}", key.from), now_ns);
-                    for (packet, bytes, at_ns, count) in [
-                        (&first, &*held.bytes, held.at_ns, held.count),
-                        (packet, bytes, now_ns, self.count),
+                    for (packet, at_ns, count) in [
+                        (&first, held.at_ns, held.count),
+                        (packet, now_ns, self.count),
                     ] {
-                        stream.packet(packet, bytes, at_ns, count, &mut self.shared);
+                        stream.packet(packet, at_ns, count, &mut self.shared);
                     }
                 }
                 return;
@@ -342,8 +342,9 @@ impl Receiver {
             Succession::Of(slot) => {
                 if let Some(stream) = self.table.succeed(slot, key.ssrc) {
                     stream.note(&format!("ssrc {:08x}", key.ssrc), now_ns);
-                    stream.take_over(key.ssrc, &first, held.at_ns, &mut self.shared);
-                    stream.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+                    stream.take_over(key.ssrc, first.sequence);
+                    stream.packet(&first, held.at_ns, held.count, &mut self.shared);
+                    stream.packet(packet, now_ns, self.count, &mut self.shared);
                 }
                 return;
             }
@@ -374,8 +375,8 @@ impl Receiver {
         let slot = self.table.insert(stream, || self.reporter.begin(now_ns));
         if let Some(stream) = self.table.slot(slot) {
             tracing::debug!(stream = stream.id(), "stream admitted");
-            stream.first(&first, held.at_ns, &mut self.shared);
-            stream.packet(packet, bytes, now_ns, self.count, &mut self.shared);
+            stream.packet(&first, held.at_ns, held.count, &mut self.shared);
+            stream.packet(packet, now_ns, self.count, &mut self.shared);
         }
     }
 

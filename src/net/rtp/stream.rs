@@ -1,7 +1,7 @@
 //! One RTP stream on its way in: from packets in their order to samples in its playout.
 //!
-//! Decides for each packet whether it is new, what its payload is, and whether the sender's clock goes on
-//! or restarts. The [`Playout`] decides when samples play.
+//! Finds out what a packet's payload is, and extends its number and time. The [`Playout`] judges whether the packet
+//! is new, and when its samples play.
 
 use std::net::SocketAddr;
 
@@ -9,17 +9,16 @@ mod payload;
 
 use super::{
     Key, Shared,
-    probation::Held,
-    sequence::{MAX_DROPOUT, Order, Sequence},
+    sequence::{MAX_DROPOUT, Sequence},
     table::Succession,
     telephone::Presses,
     timing::{Jitter, Steps, Timestamps},
 };
 use crate::{
     audio::{Decoder, Format},
-    ledger::{Discard, Packet as Count},
+    ledger::Packet as Count,
     net::quota::Share,
-    playout::Playout,
+    playout::{Playout, Verdict},
     stream::Stream,
     wire::{
         label::Label,
@@ -65,7 +64,6 @@ pub(super) struct RtpStream {
     jitter: Option<Jitter>,
     steps: Steps,
     sound: Option<Sound>,
-    stray: Held,
     presses: Presses,
     events_logged: u32,
     /// Bit `n` is set if the log has that type `n` is not decoded.
@@ -88,8 +86,8 @@ struct Sound {
 }
 
 impl RtpStream {
-    /// A stream that was proved by the packet after this one, which is counted as received and still
-    /// to be given to [`first`](Self::first).
+    /// A stream that was proved by the packet after this one, which is still to be given to
+    /// [`packet`](Self::packet).
     pub(crate) fn new(
         key: Key,
         stream: Stream,
@@ -115,7 +113,6 @@ impl RtpStream {
             jitter: None,
             steps: Steps::default(),
             sound: None,
-            stray: Held::default(),
             presses: Presses::default(),
             events_logged: 0,
             warned: 0,
@@ -144,26 +141,13 @@ impl RtpStream {
         self.stream.id()
     }
 
-    /// The packet that began the stream, or its segment.
-    pub(crate) fn first(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &mut Shared) {
-        self.count(Count::Received);
-        let number = self.sequence.highest();
-        self.deliver(packet, Order::Ahead, number, at_ns, shared);
-    }
-
-    /// Another source takes the stream over, as a new segment of it, which begins with this packet.
-    pub(crate) fn take_over(
-        &mut self,
-        ssrc: u32,
-        first: &Packet<'_>,
-        at_ns: u64,
-        shared: &mut Shared,
-    ) {
+    /// Another source takes the stream over, as a new segment of it, which begins with a packet of this number, still
+    /// to be given to [`packet`](Self::packet).
+    pub(crate) fn take_over(&mut self, ssrc: u32, first: u16) {
         self.key.ssrc = ssrc;
         self.sender_report = None;
-        self.sequence.restart(first.sequence);
+        self.sequence.restart(self.sequence.extend(first));
         self.begin_segment();
-        self.first(first, at_ns, shared);
     }
 
     /// The number furthest ahead, of 16 bits.
@@ -171,12 +155,11 @@ impl RtpStream {
         self.sequence.highest() as u16
     }
 
-    /// A packet of the stream, the receiver's `count`-th datagram. `bytes` are the whole of it. Allocates
-    /// nothing but where a stream changes its payload, or may be about to start over.
+    /// A packet of the stream, the receiver's `count`-th datagram. Allocates nothing but where a stream changes its
+    /// payload, or may be about to start over.
     pub(crate) fn packet(
         &mut self,
         packet: &Packet<'_>,
-        bytes: &[u8],
         at_ns: u64,
         count: u64,
         shared: &mut Shared,
@@ -184,45 +167,38 @@ impl RtpStream {
         self.last_ns = at_ns;
         self.stale = true;
         self.count(Count::Received);
-        let (order, number) = self.sequence.take(packet.sequence);
-        match order {
-            Order::Ahead => {
-                self.last_count = count;
-                self.drop_stray(shared);
+        let number = self.sequence.extend(packet.sequence);
+        let verdict = self.deliver(packet, number, at_ns, shared);
+        let overtaken = match verdict {
+            Verdict::Taken | Verdict::Held | Verdict::Begins { first: None } => {
+                self.sequence.take(number)
             }
-            Order::Behind => self.count(Count::Reordered),
-            Order::Duplicate => {
-                self.count(Count::Duplicate);
-                return;
-            }
-            Order::Astray => {
-                self.drop_stray(shared);
-                self.stray.bytes.extend_from_slice(bytes);
-                self.stray.at_ns = at_ns;
-                return;
-            }
-            Order::Restart => {
-                self.last_count = count;
-                self.begin_segment();
-                let stray = std::mem::take(&mut self.stray);
-                if let Ok(stray_packet) = Packet::parse(&stray.bytes) {
-                    self.deliver(&stray_packet, Order::Ahead, number - 1, stray.at_ns, shared);
+            Verdict::Begins { first: Some(first) } => {
+                self.sequence.restart(first);
+                if first != number {
+                    self.sequence.take(first);
                 }
+                self.sequence.take(number)
             }
+            Verdict::Duplicate => return self.sequence.take_duplicate(),
+            Verdict::Stray => return,
+        };
+        if overtaken {
+            self.count(Count::Reordered);
+        } else {
+            self.last_count = count;
         }
-        self.deliver(packet, order, number, at_ns, shared);
         if self.ending {
-            self.after_end(order, at_ns);
+            self.after_end(verdict, overtaken, at_ns);
         }
     }
 
     /// A packet came and was taken after the end. One that is ahead of all before may have been overtaken by
     /// the goodbye; two show that the sender goes on.
-    fn after_end(&mut self, order: Order, at_ns: u64) {
-        self.since_end += match order {
-            Order::Ahead => 1,
-            Order::Restart => 2,
-            _ => 0,
+    fn after_end(&mut self, verdict: Verdict, overtaken: bool, at_ns: u64) {
+        self.since_end += match verdict {
+            Verdict::Begins { first: Some(_) } => 2,
+            _ => u32::from(!overtaken),
         };
         if self.since_end >= 2 {
             self.ending = false;
@@ -289,10 +265,9 @@ impl RtpStream {
     }
 
     /// Nothing more should come: what waits is still played.
-    pub(crate) fn end(&mut self, shared: &Shared) {
+    pub(crate) fn end(&mut self) {
         self.ending = true;
         self.since_end = 0;
-        self.drop_stray(shared);
         if let Some(sound) = &mut self.sound {
             sound.playout.end(&mut self.stream);
         }
@@ -313,8 +288,7 @@ impl RtpStream {
     }
 
     /// The mix ends, or the stream by command: what waits plays no more, and is accounted for.
-    pub(crate) fn close(&mut self, shared: &Shared) {
-        self.drop_stray(shared);
+    pub(crate) fn close(&mut self) {
         self.bring_up_to_date();
         self.abandon();
     }
@@ -368,17 +342,6 @@ impl RtpStream {
         }
     }
 
-    /// The packet that was far off is not of a new beginning: what it holds is accounted for.
-    fn drop_stray(&mut self, shared: &Shared) {
-        if self.stray.bytes.is_empty() {
-            return;
-        }
-        if let Ok(packet) = Packet::parse(&self.stray.bytes) {
-            self.discard(&packet, shared);
-        }
-        self.stray.bytes.clear();
-    }
-
     /// The sender's clock restarts.
     fn begin_segment(&mut self) {
         self.timestamps = None;
@@ -387,7 +350,7 @@ impl RtpStream {
         }
         if let Some(sound) = &mut self.sound {
             sound.decoder.reset();
-            sound.playout.begin_segment();
+            sound.playout.restart(&mut self.stream);
         }
     }
 
@@ -402,19 +365,6 @@ impl RtpStream {
                 Some(mix.samples_as_long_as(samples as u64, format.rate_hz()))
             }
             _ => None,
-        }
-    }
-
-    /// A packet that plays no more, as it came after the end, or never was the stream's.
-    fn discard(&self, packet: &Packet<'_>, shared: &Shared) {
-        let Some(samples) = Self::samples_in(packet, shared) else {
-            return;
-        };
-        let account = self.stream.account();
-        account.offer(samples);
-        account.settle_discarded(samples);
-        if let Some(network) = account.network() {
-            network.discard(Discard::Ended, samples);
         }
     }
 }

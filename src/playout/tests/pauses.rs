@@ -22,11 +22,11 @@ fn a_jump_of_time_without_a_jump_of_numbers_is_a_pause() {
 fn a_pause_that_was_announced_is_silent_at_once_and_no_gap() {
     let mut rig = Rig::new(fixed(60));
     send(&mut rig, 0..10, &[]);
-    rig.playout.note(10);
+    rig.playout.note(10, &mut rig.stream);
     rig.playout.pause(10 * 160, &mut rig.stream);
     // The numbers of the pause never were.
     for number in 11..60 {
-        rig.playout.note(number);
+        rig.playout.note(number, &mut rig.stream);
     }
     send(&mut rig, 60..61, &[]);
     let (entry, _) = play_out(&mut rig);
@@ -38,7 +38,7 @@ fn a_pause_that_was_announced_is_silent_at_once_and_no_gap() {
 fn a_packet_lost_at_the_end_of_a_pause_is_missed_there() {
     let mut rig = Rig::new(fixed(60));
     send(&mut rig, 0..10, &[]);
-    rig.playout.note(10);
+    rig.playout.note(10, &mut rig.stream);
     rig.playout.pause(10 * 160, &mut rig.stream);
     let later = 1_003 * MS + 60 * 20 * MS;
     rig.run_until(later);

@@ -49,6 +49,8 @@ pub struct Path {
     overtaking: (f64, u64),
     /// Every so often nothing comes for so long.
     stall: Option<(u64, u64)>,
+    /// Packets of each segment that no stall holds up.
+    begun: u64,
     /// Malformed and meaningless datagrams, per packet.
     malformed: f64,
     garbage: f64,
@@ -67,6 +69,7 @@ impl Path {
             jitter_ns: 0,
             overtaking: (0.0, 0),
             stall: None,
+            begun: 0,
             malformed: 0.0,
             garbage: 0.0,
             last_ns: 0,
@@ -108,6 +111,12 @@ impl Path {
         self
     }
 
+    /// No segment begins in a stall: its first packets come through.
+    pub fn beginning_in_time(mut self) -> Self {
+        self.begun = 3;
+        self
+    }
+
     /// So many malformed datagrams, and so much garbage, for each packet.
     pub fn dirty(mut self, malformed: f64, garbage: f64) -> Self {
         (self.malformed, self.garbage) = (malformed, garbage);
@@ -140,7 +149,10 @@ impl Path {
         }
         let lost = self.bad || dice.hits(self.loss);
         let mut at_ns = sent.at_ns + self.delay_ns + dice.up_to(self.jitter_ns);
-        at_ns = self.last_ns.max(after_stall(self.stall, at_ns));
+        if sent.number >= self.begun {
+            at_ns = after_stall(self.stall, at_ns);
+        }
+        at_ns = self.last_ns.max(at_ns);
         let held_back = dice.hits(self.overtaking.0) && !sent.protected;
         if held_back {
             at_ns += dice.up_to(self.overtaking.1);

@@ -70,7 +70,7 @@ impl Receiver {
         if let Some(stream) = self.table.leaving(from, ssrc) {
             if !stream.ending {
                 stream.note("bye", now_ns);
-                stream.end(&self.shared);
+                stream.end();
                 stream.said_bye = true;
             }
             return true;

@@ -4,12 +4,10 @@ use super::{RtpStream, Sound};
 use crate::{
     ledger::{Malformed, Packet as Count},
     net::rtp::{
-        Shared, advice,
-        sequence::Order,
-        telephone,
+        Shared, advice, telephone,
         timing::{Jitter, Misfit, Timestamps},
     },
-    playout::{Arrived, Playout, Time},
+    playout::{Mark, Playout, Verdict},
     wire::{
         payload::{AudioPayload, Payload},
         rtp::Packet,
@@ -17,41 +15,50 @@ use crate::{
 };
 
 impl RtpStream {
-    /// A packet that is new, with its extended number.
+    /// Hands a packet on by its payload, and returns the judgement on it. `number` is its extended number.
     pub(super) fn deliver(
         &mut self,
         packet: &Packet<'_>,
-        order: Order,
         number: u64,
         at_ns: u64,
         shared: &mut Shared,
-    ) {
-        match shared.settings.payloads.get(packet.payload_type) {
-            Payload::Audio(payload) => self.audio(payload, packet, order, number, at_ns, shared),
+    ) -> Verdict {
+        let payload = shared.settings.payloads.get(packet.payload_type);
+        if let Payload::Audio(payload) = payload
+            && !packet.payload.is_empty()
+        {
+            return self.audio(payload, packet, number, at_ns, shared);
+        }
+        let (verdict, in_order) = self.note_number(number);
+        if verdict != Verdict::Taken {
+            return verdict;
+        }
+        match payload {
+            // Some keep a path open so (RFC 6263).
+            Payload::Audio(_) => {}
             Payload::ComfortNoise => {
                 self.count(Count::ComfortNoise);
-                self.note_number(number);
-                self.pause(packet, order);
+                self.pause(packet, number);
             }
             Payload::TelephoneEvent => {
                 self.count(Count::TelephoneEvent);
-                self.note_number(number);
                 if let Some(event) = self.presses.take(packet.timestamp, packet.payload) {
                     self.note(&telephone::name(event), at_ns);
                     // Audio stops meanwhile, mostly: that is no gap.
-                    self.pause(packet, order);
+                    self.pause(packet, number);
                 }
             }
             Payload::Unsupported => {
                 self.count(Count::Unsupported);
                 // The sender has no audio for here meanwhile, unless some is under way. The clock may be
                 // another: it is not followed.
-                if self.note_number(number) {
-                    self.pause(packet, Order::Behind);
+                if in_order {
+                    self.pause(packet, 0);
                 }
                 self.warn_of_type(packet, at_ns, shared);
             }
         }
+        verdict
     }
 
     /// Logs once for each type that it is not decoded. An empty packet keeps a path open (RFC 6263).
@@ -69,15 +76,17 @@ impl RtpStream {
         );
     }
 
-    /// A packet without audio came: its number is not missing. Returns whether the one before it came.
-    fn note_number(&mut self, number: u64) -> bool {
-        self.sound
-            .as_mut()
-            .is_some_and(|sound| sound.playout.note(number))
+    /// A packet without audio came: its number is not missing. Returns the judgement, and whether the one before it
+    /// came.
+    fn note_number(&mut self, number: u64) -> (Verdict, bool) {
+        let sound = self.sound.as_mut();
+        sound.map_or((Verdict::Taken, false), |sound| {
+            sound.playout.note(number, &mut self.stream)
+        })
     }
 
     /// The sender is silent from this packet on.
-    fn pause(&mut self, packet: &Packet<'_>, order: Order) {
+    fn pause(&mut self, packet: &Packet<'_>, number: u64) {
         let Some(sound) = &mut self.sound else {
             return;
         };
@@ -85,7 +94,7 @@ impl RtpStream {
             return;
         };
         let timestamp = timestamps.extend(packet.timestamp);
-        if order != Order::Behind && timestamps.ahead(packet.timestamp) > 0 {
+        if number > self.sequence.highest() && timestamps.ahead(packet.timestamp) > 0 {
             timestamps.follow(packet.timestamp);
         }
         let timestamp = sound.payload.samples_until(timestamp, sound.format);
@@ -96,63 +105,73 @@ impl RtpStream {
         &mut self,
         payload: AudioPayload,
         packet: &Packet<'_>,
-        order: Order,
         number: u64,
         at_ns: u64,
         shared: &mut Shared,
-    ) {
-        if packet.payload.is_empty() {
-            // Some keep a path open so (RFC 6263).
-            self.note_number(number);
-            return;
-        }
+    ) -> Verdict {
         let mix = shared.clock.format;
         let format = payload.samples(mix);
-        let Ok(samples) = payload.codec.samples(packet.payload, format) else {
-            self.malformed(at_ns, shared);
-            return;
+        let Ok(length) = payload.codec.samples(packet.payload, format) else {
+            let sound = self.sound.as_mut();
+            let verdict = sound.map_or(Verdict::Taken, |sound| {
+                sound.playout.refuse(number, &mut self.stream)
+            });
+            if verdict == Verdict::Taken {
+                self.malformed(at_ns, shared);
+            }
+            return verdict;
         };
         if !self.sounds_as(payload, shared) {
             self.count(Count::Unsupported);
-            self.note_number(number);
-            return;
+            return Verdict::Taken;
         }
+        let timestamps = self
+            .timestamps
+            .get_or_insert_with(|| Timestamps::new(packet.timestamp));
         let Some(sound) = &mut self.sound else {
-            return;
+            return Verdict::Taken;
         };
-        let decoded = ..samples * usize::from(format.channels());
-        let out = &mut shared.scratch[decoded];
-        if sound.decoder.decode(packet.payload, out).is_err() {
+        let start = payload.samples_until(timestamps.extend(packet.timestamp), format);
+        let judged = sound.playout.judge(
+            Mark {
+                number,
+                start,
+                end: start.wrapping_add(length as u64),
+                at_ns,
+            },
+            &mut self.stream,
+        );
+        let verdict = judged.verdict();
+        if verdict == Verdict::Duplicate {
+            return verdict;
+        }
+        if let Verdict::Begins { .. } = verdict {
+            sound.decoder.reset();
+        }
+        let samples = &mut shared.scratch[..length * usize::from(format.channels())];
+        if sound.decoder.decode(packet.payload, samples).is_err() {
             self.malformed(at_ns, shared);
-            return;
+            return verdict;
         }
-        let timestamp = self.follow(packet.timestamp, order);
-        if payload.codec.stateless().is_some() {
-            self.compare_steps(payload, packet, number, samples as u32, at_ns);
+        sound.playout.insert(judged, samples, &mut self.stream);
+        match verdict {
+            Verdict::Held | Verdict::Stray => return verdict,
+            Verdict::Taken if number < self.sequence.highest() => {}
+            _ => timestamps.follow(packet.timestamp),
         }
-        let Some(sound) = &mut self.sound else {
-            return;
-        };
-        self.packet_ns = samples as u64 * 1_000_000_000 / u64::from(format.rate_hz());
-        self.packet_samples = mix.samples_as_long_as(samples as u64, format.rate_hz());
-        let timestamp = payload.samples_until(timestamp, format);
-        let samples = &shared.scratch[decoded];
-        let arrived = Arrived {
-            sequence: number,
-            timestamp,
-            samples,
-            at_ns,
-        };
-        let time = sound.playout.push(arrived, &mut self.stream);
+        self.packet_ns = length as u64 * 1_000_000_000 / u64::from(format.rate_hz());
+        self.packet_samples = mix.samples_as_long_as(length as u64, format.rate_hz());
         let jitter = self
             .jitter
             .get_or_insert_with(|| Jitter::new(payload.clock.rate_hz()));
-        match time {
-            Time::GoesOn => {}
-            Time::Begins => jitter.restart(),
-            Time::Astray => return,
+        if let Verdict::Begins { .. } = verdict {
+            jitter.restart();
         }
         jitter.take(packet.timestamp, at_ns);
+        if payload.codec.stateless().is_some() {
+            self.compare_steps(payload, packet, number, length as u32, at_ns);
+        }
+        verdict
     }
 
     /// A payload that its codec cannot have made. Its number stays missing.
@@ -187,18 +206,6 @@ impl RtpStream {
             "payload type {number} is read as {payload}, and its packets do not fit: they hold {instants} \
              samples per channel, and their time stamps step by {step}; name the type with --rtp ADDR,{meant}"
         );
-    }
-
-    /// The packet's extended timestamp.
-    fn follow(&mut self, timestamp: u32, order: Order) -> u64 {
-        let timestamps = self
-            .timestamps
-            .get_or_insert_with(|| Timestamps::new(timestamp));
-        if order == Order::Behind {
-            timestamps.extend(timestamp)
-        } else {
-            timestamps.follow(timestamp)
-        }
     }
 
     /// Makes sure that decoder and playout are those of this payload. Another clock or format is a new segment;
