@@ -27,17 +27,14 @@ impl Playout {
         self.line.numbers.mark(number, true);
         self.line.ended = false;
         let at_ns = mark.at_ns;
-        let start = match self.time_base {
-            Some(base) => mark.start.wrapping_add(base),
-            None => {
-                if !std::mem::take(&mut self.resumes) {
-                    stream.account().begin_segment();
-                }
-                let start = self.anchor(number, at_ns);
-                self.time_base = Some(start.wrapping_sub(mark.start));
-                start
+        let base = self.time_base.unwrap_or_else(|| {
+            if !std::mem::take(&mut self.resumes) {
+                stream.account().begin_segment();
             }
-        };
+            self.anchor(number, at_ns).wrapping_sub(mark.start)
+        });
+        self.time_base = Some(base);
+        let start = mark.start.wrapping_add(base);
         let accounting = self.accounting(stream);
         let network = accounting.account.network();
         let shift = self.line.shift();

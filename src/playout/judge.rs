@@ -227,11 +227,11 @@ impl Judge {
         let since_last_ns = mark.at_ns.wrapping_sub(last.at_ns) as i64 as f64;
         if mark.number <= last.number {
             let back = difference(last.start, mark.start);
-            let fits = match mark.number == last.number {
-                true => back == 0,
-                false => back > 0,
-            };
-            if !fits || since_last_ns + back as f64 * self.sample_ns > MISORDER_NS_MAX {
+            let same = mark.number == last.number;
+            if back < 0
+                || (back == 0) != same
+                || since_last_ns + back as f64 * self.sample_ns > MISORDER_NS_MAX
+            {
                 return View::Astray { numbered: false };
             }
         }

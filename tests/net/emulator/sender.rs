@@ -280,7 +280,7 @@ impl Sender {
                 }
             }
             Kind::ComfortNoise => (payload_type, payload) = (13, vec![40]),
-            Kind::Unsupported => (payload_type, payload) = (9, self.dice.bytes(length as usize)),
+            Kind::Unsupported => (payload_type, payload) = (3, self.dice.bytes(length as usize)),
             Kind::Odd => {
                 assert_eq!(self.coding.bytes_per_sample(), 2, "a byte is whole");
                 payload = self.dice.bytes(2 * length as usize - 1);
