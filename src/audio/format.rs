@@ -39,11 +39,13 @@ pub enum FormatError {
         /// The rate asked for.
         rate_hz: u32,
     },
-    /// The channel count is neither 1 nor 2.
-    #[error("{channels} channels are outside 1 to {CHANNELS_MAX}")]
+    /// The channel count is zero or above its maximum.
+    #[error("{channels} channels are outside 1 to {max}")]
     Channels {
         /// The count asked for.
         channels: u16,
+        /// The most that there may be: those of a bus or of a source.
+        max: u16,
     },
     /// The ptime is zero or above [`PTIME_MAX`].
     #[error("ptime {} is outside 1 sample to {}", millis(*ptime), millis(PTIME_MAX))]
@@ -81,7 +83,8 @@ impl Format {
             return Err(FormatError::Rate { rate_hz });
         }
         if !(1..=CHANNELS_MAX).contains(&channels) {
-            return Err(FormatError::Channels { channels });
+            let max = CHANNELS_MAX;
+            return Err(FormatError::Channels { channels, max });
         }
         Ok(Self { rate_hz, channels })
     }

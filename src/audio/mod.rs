@@ -14,6 +14,7 @@
 //! - [`limiter`]: a sum becomes 16 bits without clipping
 //! - [`meter`]: peak and level
 //! - [`resample`]: any rate and channel count becomes a bus's format
+//! - [`spec`]: how samples that come in are written
 
 pub mod clock;
 pub mod codec;
@@ -25,6 +26,7 @@ pub mod limiter;
 pub(crate) mod measure;
 pub mod meter;
 pub mod resample;
+pub mod spec;
 pub mod sum;
 
 pub use clock::MixClock;
@@ -34,3 +36,4 @@ pub use frame::{Frame, FrameError, FrameKind, FrameMut};
 pub use gain::{Gain, GainError, Ramp};
 pub use limiter::{Limited, Limiter};
 pub use resample::{ConvertError, Converter};
+pub use spec::SampleSpec;

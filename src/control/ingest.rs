@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{problem::Problem, state::State};
 use crate::{
-    audio::Gain,
+    audio::{Encoding, Gain, SampleSpec},
     ledger::Malformed,
     net::conn::{Handoff, Rejection},
 };
@@ -60,6 +60,17 @@ fn handoff(state: &State) -> Result<&Handoff, Problem> {
 fn checked_gain(db: Option<f32>) -> Result<Option<Gain>, Problem> {
     let gain = db.map(Gain::from_db).transpose();
     gain.map_err(|error| Problem::bad_request(format!("cannot take gain: {error}")))
+}
+
+/// The description of bare samples; of one channel if it is not said.
+fn checked_spec(
+    rate_hz: u32,
+    channels: Option<u32>,
+    form: Encoding,
+) -> Result<SampleSpec, Problem> {
+    let channels = u16::try_from(channels.unwrap_or(1)).unwrap_or(u16::MAX);
+    SampleSpec::new(rate_hz, channels, form)
+        .map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 /// The answer to a body that was not taken.

@@ -17,36 +17,16 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::audio::{Format, FormatError, codec::Encoding};
-
-/// Channels beyond a [`Format`]'s are none that a bus has; a source may have as many as a WAV.
-const CHANNELS_MAX: u16 = super::wav::CHANNELS_MAX;
+use crate::audio::{Encoding, FormatError, SampleSpec};
 
 /// The audio format that a body declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentType {
     Wav,
-    Samples(Samples),
+    /// Bare samples.
+    Samples(SampleSpec),
     /// It does not say: the first bytes do, if it is a WAV.
     Unsaid,
-}
-
-/// Bare samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Samples {
-    /// How they are written.
-    pub encoding: Encoding,
-    /// Samples per second: a rate that a [`Format`] allows.
-    pub rate_hz: u32,
-    /// 1 to [`CHANNELS_MAX`](super::wav::CHANNELS_MAX).
-    pub channels: u16,
-}
-
-impl Samples {
-    /// Whether they were called L16.
-    pub(crate) fn is_l16(self) -> bool {
-        self.encoding == Encoding::S16Be
-    }
 }
 
 /// Why a content type is not taken.
@@ -62,9 +42,7 @@ pub enum ContentTypeError {
     #[error("{key}={value:?} is no whole number")]
     Number { key: &'static str, value: String },
     #[error(transparent)]
-    Rate(#[from] FormatError),
-    #[error("{channels} channels, outside 1 to {CHANNELS_MAX}")]
-    Channels { channels: u16 },
+    Spec(#[from] FormatError),
 }
 
 impl FromStr for ContentType {
@@ -89,28 +67,11 @@ impl FromStr for ContentType {
         };
         let rate = parameter(parameters, "rate")?.or(default_hz);
         let channels = parameter(parameters, "channels")?.unwrap_or(1);
+        let channels = u16::try_from(channels).unwrap_or(u16::MAX);
         let Some(rate_hz) = rate else {
             return Err(ContentTypeError::NoRate { found: found() });
         };
-        Ok(Self::Samples(Samples::new(encoding, rate_hz, channels)?))
-    }
-}
-
-impl Samples {
-    /// Samples of this kind.
-    ///
-    /// # Errors
-    /// [`ContentTypeError`], if there is no such rate or no such count of channels.
-    pub fn new(encoding: Encoding, rate_hz: u32, channels: u32) -> Result<Self, ContentTypeError> {
-        let channels = u16::try_from(channels).unwrap_or(u16::MAX);
-        if !(1..=CHANNELS_MAX).contains(&channels) {
-            return Err(ContentTypeError::Channels { channels });
-        }
-        Ok(Self {
-            encoding,
-            rate_hz: Format::new(rate_hz, 1)?.rate_hz(),
-            channels,
-        })
+        Ok(Self::Samples(SampleSpec::new(rate_hz, channels, encoding)?))
     }
 }
 

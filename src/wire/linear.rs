@@ -16,7 +16,7 @@ use super::{
     content_type::{ContentType, ContentTypeError},
     id::{cut, is_id},
 };
-use crate::audio::{Format, FormatError};
+use crate::audio::{Encoding, FormatError, SampleSpec};
 
 /// The vendor of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +32,8 @@ pub struct Opening {
     pub vendor: Vendor,
     /// The call, if it was said, and is printable ASCII.
     pub call_id: Option<String>,
-    /// Samples per second.
-    pub rate_hz: u32,
-    /// Channels that come; audio that goes back has one.
-    pub channels: u16,
+    /// The samples that come; audio that goes back has one channel.
+    pub spec: SampleSpec,
 }
 
 /// The contents of a later message.
@@ -59,7 +57,7 @@ pub enum OpeningError {
     )]
     Neither,
     #[error(transparent)]
-    Rate(#[from] FormatError),
+    Spec(#[from] FormatError),
     #[error("a \"mixType\" of {found:?}: there are mono, stereo and mixed")]
     MixType { found: String },
     #[error("a \"content-type\" that is not taken: {0}")]
@@ -88,20 +86,18 @@ pub fn opening(text: &str) -> Result<Opening, OpeningError> {
         return Ok(Opening {
             vendor: Vendor::Jambonz,
             call_id,
-            rate_hz: Format::new(rate_hz, channels)?.rate_hz(),
-            channels,
+            spec: SampleSpec::new(rate_hz, channels, Encoding::S16Le)?,
         });
     }
     let Some(content_type) = said.content_type else {
         return Err(OpeningError::Neither);
     };
     match content_type.parse()? {
-        // Little-endian here, although it is called so.
-        ContentType::Samples(samples) if samples.is_l16() => Ok(Opening {
+        ContentType::Samples(spec) if spec.form() == Encoding::S16Be => Ok(Opening {
             vendor: Vendor::Vonage,
             call_id,
-            rate_hz: samples.rate_hz,
-            channels: samples.channels,
+            // Little-endian here, although it is called L16.
+            spec: SampleSpec::new(spec.rate_hz(), spec.channels(), Encoding::S16Le)?,
         }),
         _ => Err(OpeningError::NotLinear {
             found: cut(&content_type),

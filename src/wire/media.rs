@@ -20,7 +20,7 @@ use super::{
     id::{ID_BYTES_MAX, cut, is_id},
     label::Label,
 };
-use crate::audio::codec::Encoding;
+use crate::audio::{Encoding, FormatError, SampleSpec};
 
 /// Signed linear formats that are not 8 kHz: name and rate in Hz.
 const SLIN: [(&str, u32); 9] = [
@@ -66,10 +66,8 @@ pub struct Start {
     pub connection_id: String,
     /// A label for people: the channel's name, or its variable `label`, which JSON may have.
     pub label: Option<Label>,
-    /// How samples are written, in both directions.
-    pub encoding: Encoding,
-    /// Samples per second, one channel.
-    pub rate_hz: u32,
+    /// The samples, of one channel, in both directions.
+    pub spec: SampleSpec,
     /// A message to the peer should be a multiple of so many bytes; of any length if that is none.
     pub frame_bytes: Option<usize>,
 }
@@ -92,6 +90,8 @@ pub enum MediaError {
         "the format {format:?} is not taken: c(slin), c(slin12) to c(slin192), c(ulaw) and c(alaw) are"
     )]
     Format { format: String },
+    #[error(transparent)]
+    Spec(#[from] FormatError),
 }
 
 /// Reads a text message.
@@ -157,8 +157,7 @@ fn start(
         style,
         connection_id: connection_id.to_owned(),
         label: name.and_then(|name| Label::cleaned(name.as_bytes())),
-        encoding,
-        rate_hz,
+        spec: SampleSpec::new(rate_hz, 1, encoding)?,
         frame_bytes: frame_bytes.filter(|&bytes| bytes > 0),
     }))
 }

@@ -25,8 +25,14 @@ use super::{
     id::{ID_BYTES_MAX, cut, is_id},
     label::Label,
 };
+use crate::audio::{Encoding, SampleSpec};
 
-/// The only rate there is.
+/// The only samples there are.
+pub const SPEC: SampleSpec = match SampleSpec::new(RATE_HZ, 1, Encoding::MuLaw) {
+    Ok(spec) => spec,
+    Err(_) => panic!("a rate and a channel of telephony are valid"),
+};
+/// Their rate.
 pub const RATE_HZ: u32 = 8_000;
 
 /// A message that came.

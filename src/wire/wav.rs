@@ -13,18 +13,11 @@
 
 use thiserror::Error;
 
-use crate::audio::{
-    Format,
-    codec::Encoding,
-    format::{RATE_HZ_MAX, RATE_HZ_MIN},
-};
+use crate::audio::{Encoding, Format, FormatError, SampleSpec};
 
 /// Most bytes before the samples; a sound header has a few thousand, pictures in tags included a few
 /// hundred thousand.
 pub(crate) const HEADER_BYTES_MAX: u64 = 16 << 20;
-/// Most channels that are read.
-pub const CHANNELS_MAX: u16 = 64;
-
 /// Bytes of the longest piece that is looked at as one: an extensible format chunk.
 const PIECE_BYTES_MAX: usize = 40;
 /// Data lengths from here on mean "not known": sox leaves the least multiple of a sample's bytes about
@@ -41,21 +34,17 @@ pub const HEADER_BYTES: usize = 44;
 /// The bytes behind the format tag in the sub-format's GUID of an extensible header.
 const GUID_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
-/// The format of the samples.
+/// A header that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// How a sample is stored.
-    pub encoding: Encoding,
-    /// 1 to [`CHANNELS_MAX`].
-    pub channels: u16,
-    /// A rate that a [`Format`] allows.
-    pub rate_hz: u32,
+pub struct Header {
+    /// The samples behind it.
+    pub spec: SampleSpec,
     /// Bytes of samples; none if they go on to the end of the stream.
-    pub data_bytes: Option<u32>,
+    pub data_bytes: Option<u64>,
 }
 
 /// Why a header cannot be obeyed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum WavError {
     /// RIFF, but no WAVE.
@@ -82,18 +71,9 @@ pub enum WavError {
         /// Bits of a sample.
         bits: u16,
     },
-    /// A rate out of range.
-    #[error("a WAV of {rate_hz} Hz, outside {RATE_HZ_MIN} to {RATE_HZ_MAX} Hz")]
-    Rate {
-        /// The rate claimed.
-        rate_hz: u32,
-    },
-    /// A count of channels out of range.
-    #[error("a WAV of {channels} channels, outside 1 to {CHANNELS_MAX}")]
-    Channels {
-        /// The count claimed.
-        channels: u16,
-    },
+    /// A rate or a count of channels out of range.
+    #[error("a WAV that cannot be read: {0}")]
+    Spec(#[from] FormatError),
     /// Bytes, bits and channels do not fit each other.
     #[error("a WAV with {block_bytes} bytes for {channels} channels of {bits} bits")]
     Block {
@@ -156,7 +136,7 @@ pub struct HeaderReader {
     /// The piece that is being read, as far as it came.
     piece: [u8; PIECE_BYTES_MAX],
     have: usize,
-    layout: Option<Layout>,
+    spec: Option<SampleSpec>,
     taken: u64,
 }
 
@@ -190,7 +170,7 @@ impl Default for HeaderReader {
             state: State::Riff,
             piece: [0; PIECE_BYTES_MAX],
             have: 0,
-            layout: None,
+            spec: None,
             taken: 0,
         }
     }
@@ -202,7 +182,7 @@ impl HeaderReader {
     ///
     /// # Errors
     /// [`WavError`].
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(usize, Option<Layout>), WavError> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(usize, Option<Header>), WavError> {
         let mut at = 0;
         while at < bytes.len() {
             if let State::Skip { bytes: left } = &mut self.state {
@@ -223,8 +203,8 @@ impl HeaderReader {
             self.take(copied as u64)?;
             if self.have == needed {
                 self.have = 0;
-                if let Some(layout) = self.finish_piece()? {
-                    return Ok((at, Some(layout)));
+                if let Some(header) = self.finish_piece()? {
+                    return Ok((at, Some(header)));
                 }
             }
         }
@@ -249,7 +229,7 @@ impl HeaderReader {
         }
     }
 
-    fn finish_piece(&mut self) -> Result<Option<Layout>, WavError> {
+    fn finish_piece(&mut self) -> Result<Option<Header>, WavError> {
         match self.state {
             State::Riff => {
                 let form = &self.piece[8..12];
@@ -263,13 +243,10 @@ impl HeaderReader {
                 let size = self.u32_at(4);
                 match &self.piece[..4] {
                     b"data" => {
-                        let layout = self.layout.ok_or(WavError::NoFormat)?;
+                        let spec = self.spec.ok_or(WavError::NoFormat)?;
                         let known = (1..LENGTH_UNKNOWN_MIN).contains(&size);
-                        let data_bytes = known.then_some(size);
-                        return Ok(Some(Layout {
-                            data_bytes,
-                            ..layout
-                        }));
+                        let data_bytes = known.then_some(size.into());
+                        return Ok(Some(Header { spec, data_bytes }));
                     }
                     b"fmt " if size < 16 => return Err(WavError::FormatSize { size, needed: 16 }),
                     b"fmt " => self.state = State::Format { size },
@@ -277,7 +254,7 @@ impl HeaderReader {
                 }
             }
             State::Format { size } => {
-                self.layout = Some(self.format(size)?);
+                self.spec = Some(self.format(size)?);
                 let padded = u64::from(size) + u64::from(size % 2);
                 self.skip(padded - self.needed() as u64);
             }
@@ -295,7 +272,7 @@ impl HeaderReader {
     }
 
     /// Parses a format chunk of `size` bytes, of which the piece holds the first.
-    fn format(&self, size: u32) -> Result<Layout, WavError> {
+    fn format(&self, size: u32) -> Result<SampleSpec, WavError> {
         let (mut tag, channels, rate_hz) = (self.u16_at(0), self.u16_at(2), self.u32_at(4));
         let (block_bytes, bits) = (self.u16_at(12), self.u16_at(14));
         if tag == EXTENSIBLE {
@@ -314,25 +291,15 @@ impl HeaderReader {
             (MU_LAW, 8) => Encoding::MuLaw,
             _ => return Err(WavError::Unsupported { tag, bits }),
         };
-        if !(RATE_HZ_MIN..=RATE_HZ_MAX).contains(&rate_hz) {
-            return Err(WavError::Rate { rate_hz });
-        }
-        if !(1..=CHANNELS_MAX).contains(&channels) {
-            return Err(WavError::Channels { channels });
-        }
-        if usize::from(block_bytes) != usize::from(channels) * encoding.bytes_per_sample() {
+        let spec = SampleSpec::new(rate_hz, channels, encoding)?;
+        if usize::from(block_bytes) != spec.instant_bytes() {
             return Err(WavError::Block {
                 block_bytes,
                 channels,
                 bits,
             });
         }
-        Ok(Layout {
-            encoding,
-            channels,
-            rate_hz,
-            data_bytes: None,
-        })
+        Ok(spec)
     }
 
     fn u16_at(&self, at: usize) -> u16 {

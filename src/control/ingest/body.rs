@@ -20,7 +20,7 @@ use tokio::{
 };
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::{checked_gain, handoff, or_empty, problem_of, unless_empty};
+use super::{checked_gain, checked_spec, handoff, or_empty, problem_of, unless_empty};
 use crate::{
     control::{
         extract::{Name, Query, checked_id},
@@ -29,7 +29,7 @@ use crate::{
     },
     net::conn::{self, BodyAsk, Cut, Done, Rejection},
     wire::{
-        content_type::{ContentType, ContentTypeError, Samples},
+        content_type::{ContentType, ContentTypeError},
         hello,
         label::Label,
     },
@@ -238,10 +238,7 @@ fn content(asked: &Asked, headers: &HeaderMap) -> Result<ContentType, Problem> {
     };
     let encoding =
         hello::encoding(format).map_err(|error| Problem::bad_request(error.to_string()))?;
-    let samples = Samples::new(encoding, rate, asked.channels.unwrap_or(1));
-    samples
-        .map(ContentType::Samples)
-        .map_err(|error| Problem::bad_request(error.to_string()))
+    checked_spec(rate, asked.channels, encoding).map(ContentType::Samples)
 }
 
 /// The end to write into, and the end that is read by others.
@@ -315,8 +312,8 @@ fn answer(outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<Json<Ta
     match outcome {
         Ok(Ok(taken)) => Ok(Json(Taken {
             id: taken.id,
-            rate_hz: taken.rate_hz,
-            channels: taken.channels,
+            rate_hz: taken.spec.rate_hz(),
+            channels: taken.spec.channels(),
             samples: taken.samples,
         })),
         Ok(Err(rejection)) => Err(problem_of(&rejection)),

@@ -25,9 +25,9 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tungstenite::handshake::derive_accept_key;
 use utoipa::IntoParams;
 
-use super::{checked_gain, handoff, or_empty, unless_empty};
+use super::{checked_gain, checked_spec, handoff, or_empty, unless_empty};
 use crate::{
-    audio::codec::Encoding,
+    audio::Encoding,
     control::{
         extract::{Query, checked_id},
         linger::Lingering,
@@ -35,7 +35,7 @@ use crate::{
         state::State,
     },
     net::conn::{Handoff, Rejection, WebAsk, WebProtocol},
-    wire::{content_type::Samples, label::Label, websocket},
+    wire::{label::Label, websocket},
 };
 
 /// The version of the protocol that there is.
@@ -217,8 +217,7 @@ fn ask(
 ) -> Result<WebAsk, Problem> {
     const ANY_RATE_HZ: u32 = 8_000;
     let rate = asked.rate.unwrap_or(ANY_RATE_HZ);
-    let samples = Samples::new(Encoding::S16Le, rate, asked.channels.unwrap_or(1))
-        .map_err(|error| Problem::bad_request(error.to_string()))?;
+    let spec = checked_spec(rate, asked.channels, Encoding::S16Le)?;
     let id = match &*asked.id {
         "" => None,
         id => Some(checked_id(id)?.to_owned()),
@@ -228,7 +227,7 @@ fn ask(
         id,
         label: asked.label.clone(),
         rate_hz: asked.rate,
-        channels: asked.channels.map(|_| samples.channels),
+        channels: asked.channels.map(|_| spec.channels()),
         gain: checked_gain(asked.gain)?,
         listen: asked.listen,
         pour: asked.pour.unwrap_or(false),

@@ -8,7 +8,7 @@ use super::{
     input::StreamInput,
 };
 use crate::{
-    audio::{ConvertError, codec::Encoding},
+    audio::{ConvertError, Encoding, SampleSpec},
     ledger::{Malformed, Packet},
     output::participants::return_encoder::{Form, Mix, Reply, ReturnEncoder, ReturnFormat},
     wire::audiosocket::{HEADER_BYTES, Message, may_begin, parse, uuid_text},
@@ -177,14 +177,11 @@ impl Call {
             self.caller.count(Packet::Malformed);
             context.malformed(Malformed::Payload, &"audio with half a sample");
         }
+        let spec = SampleSpec::new(return_format.rate_hz, 1, Encoding::S16Le)
+            .map_err(|error| context.unfit(Malformed::Header, error))?;
         self.samples.resize(whole.len() / 2, 0);
-        Encoding::S16Le.decode(whole, &mut self.samples);
-        let sound = Sound {
-            rate_hz: return_format.rate_hz,
-            channels: 1,
-            paced: false,
-        };
-        self.caller.push(sound, &self.samples, context)
+        spec.form().decode(whole, &mut self.samples);
+        self.caller.push(Sound::live(spec), &self.samples, context)
     }
 
     /// The first frame back: silence, before there is a mix, at the rate that the peer has.

@@ -8,7 +8,7 @@ use super::{
     input::{LiveInput, PacedInput, StreamInput},
 };
 use crate::{
-    audio::{ConvertError, Encoding, MixClock},
+    audio::{ConvertError, MixClock, SampleSpec},
     ledger::{Malformed, Network, Packet},
     queue::LeaseId,
     stream::Stream,
@@ -42,17 +42,21 @@ enum Stage {
 /// Audio as it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sound {
-    pub(super) rate_hz: u32,
-    pub(super) channels: u16,
+    pub(super) spec: SampleSpec,
     /// Whether it is read no faster than it plays.
     pub(super) paced: bool,
 }
 
 impl Sound {
+    /// Audio of a sender that keeps the pace of the clock.
+    pub(super) fn live(spec: SampleSpec) -> Self {
+        Self { spec, paced: false }
+    }
+
     /// Most bytes of it to read at once: a few blocks of the mix, and at least that many samples.
-    pub(super) fn read_budget(self, encoding: Encoding, clock: &MixClock) -> usize {
-        let block = clock.block_at(self.rate_hz).max(1) as usize;
-        BLOCKS_READ * block * usize::from(self.channels) * encoding.bytes_per_sample()
+    pub(super) fn read_budget(self, clock: &MixClock) -> usize {
+        let block = clock.block_at(self.spec.rate_hz()).max(1) as usize;
+        BLOCKS_READ * block * self.spec.instant_bytes()
     }
 }
 
@@ -82,7 +86,7 @@ impl Caller {
         };
         match &mut self.stage {
             Stage::Playing(StreamInput::Live(live)) => {
-                live.set_rate(sound.rate_hz).map_err(impossible)?;
+                live.set_rate(sound.spec.rate_hz()).map_err(impossible)?;
             }
             Stage::Playing(StreamInput::Paced(_))
             | Stage::Unknown
@@ -204,11 +208,8 @@ impl Caller {
 }
 
 fn begin(stream: Stream, sound: Sound, context: &Context<'_>) -> Result<StreamInput, EndReason> {
-    let Sound {
-        rate_hz,
-        channels,
-        paced,
-    } = sound;
+    let Sound { spec, paced } = sound;
+    let (rate_hz, channels) = (spec.rate_hz(), spec.channels());
     let clock = *context.clock;
     if paced {
         let paced = PacedInput::new(stream, context.paced_delay(), rate_hz, channels, clock);

@@ -1,6 +1,6 @@
 //! Bytes of samples on their way to be samples: they come cut anywhere.
 
-use crate::audio::Encoding;
+use crate::audio::{Encoding, SampleSpec};
 
 /// The decoded samples of one connection.
 #[derive(Debug, Default)]
@@ -11,9 +11,9 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// The samples that are whole now, interleaved. Encoding and channels are the same each time.
-    pub(super) fn decode(&mut self, bytes: &[u8], encoding: Encoding, channels: usize) -> &[i16] {
-        let bytes_each = channels * encoding.bytes_per_sample();
+    /// The samples that are whole now, interleaved. The spec is the same each time.
+    pub(super) fn decode(&mut self, bytes: &[u8], spec: SampleSpec) -> &[i16] {
+        let (encoding, bytes_each) = (spec.form(), spec.instant_bytes());
         let missing = match self.carry.len() {
             0 => 0,
             carried => (bytes_each - carried).min(bytes.len()),
@@ -56,9 +56,10 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..200),
             cuts in prop::collection::vec(0_usize..9, 1..20),
             encoding in prop::sample::select(vec![Encoding::S16Le, Encoding::MuLaw]),
-            channels in 1_usize..4,
+            channels in 1_u16..4,
         ) {
-            let bytes_each = channels * encoding.bytes_per_sample();
+            let spec = SampleSpec::new(8_000, channels, encoding).unwrap();
+            let bytes_each = spec.instant_bytes();
             let whole = bytes.len() / bytes_each * bytes_each;
             let mut expected = vec![0; whole / encoding.bytes_per_sample()];
             encoding.decode(&bytes[..whole], &mut expected);
@@ -66,10 +67,10 @@ mod tests {
             let (mut rest, mut cuts) = (&bytes[..], cuts.iter().cycle());
             for _ in 0..2_000 {
                 let (piece, after) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-                samples.extend(decoder.decode(piece, encoding, channels));
+                samples.extend(decoder.decode(piece, spec));
                 rest = after;
             }
-            samples.extend(decoder.decode(rest, encoding, channels));
+            samples.extend(decoder.decode(rest, spec));
             prop_assert_eq!(samples, expected);
             prop_assert_eq!(decoder.is_within_a_sample(), whole < bytes.len());
         }

@@ -21,7 +21,7 @@ use nix::sys::eventfd::EventFd;
 use thiserror::Error;
 
 use crate::{
-    audio::Gain,
+    audio::{Gain, SampleSpec},
     ledger::Malformed,
     wire::{content_type::ContentType, label::Label, websocket::CloseCode},
 };
@@ -72,7 +72,7 @@ pub struct WebAsk {
     pub label: Option<Label>,
     /// Samples per second of bare samples, a rate that a [`Format`](crate::audio::Format) allows.
     pub rate_hz: Option<u32>,
-    /// Channels of bare samples, 1 to [`CHANNELS_MAX`](crate::wire::wav::CHANNELS_MAX).
+    /// Channels of bare samples, 1 to [`SOURCE_CHANNELS_MAX`](crate::audio::spec::SOURCE_CHANNELS_MAX).
     pub channels: Option<u16>,
     /// Applied to each sample before it is added.
     pub gain: Option<Gain>,
@@ -144,10 +144,8 @@ impl fmt::Debug for Done {
 pub struct Taken {
     /// The stream's name.
     pub id: String,
-    /// Samples per second.
-    pub rate_hz: u32,
-    /// Channels.
-    pub channels: u16,
+    /// Its samples.
+    pub spec: SampleSpec,
     /// Samples per channel that were taken.
     pub samples: u64,
 }

@@ -15,13 +15,13 @@ use super::{
     input::StreamInput,
 };
 use crate::{
-    audio::{Gain, codec::Encoding},
+    audio::{Encoding, Gain, SampleSpec},
     ledger::{Malformed, Packet, SourceKind},
     wire::{
         content_type::ContentType,
         hello::{self, Hello, HelloError, Parsed},
         label::Label,
-        wav::{HeaderReader, Layout, is_wav},
+        wav::{HeaderReader, is_wav},
     },
 };
 
@@ -62,7 +62,7 @@ enum Stage {
     },
     Header(Box<HeaderReader>),
     /// Samples that are known, and of which none came.
-    Bare(Layout),
+    Bare(SampleSpec),
     Samples(Box<Samples>),
     /// A WAV's samples have all come; bytes after them are not audio.
     Rest,
@@ -71,7 +71,6 @@ enum Stage {
 
 #[derive(Debug)]
 struct Samples {
-    encoding: Encoding,
     sound: Sound,
     /// Samples that were taken, of all channels.
     count: u64,
@@ -111,12 +110,7 @@ impl Raw {
     ) -> Self {
         let stage = match content {
             ContentType::Wav => Stage::sniff(true),
-            ContentType::Samples(samples) => Stage::Bare(Layout {
-                encoding: samples.encoding,
-                channels: samples.channels,
-                rate_hz: samples.rate_hz,
-                data_bytes: None,
-            }),
+            ContentType::Samples(spec) => Stage::Bare(spec),
             ContentType::Unsaid => Stage::sniff(false),
         };
         Self {
@@ -179,7 +173,7 @@ impl Raw {
                             self.stage = if wav {
                                 Stage::Header(Box::default())
                             } else {
-                                self.open(None, context)?
+                                self.open_bare(context)?
                             };
                         }
                     }
@@ -199,15 +193,15 @@ impl Raw {
                         }
                     }
                 }
-                Stage::Bare(layout) => {
-                    let layout = *layout;
-                    self.stage = self.open(Some(layout), context)?;
+                Stage::Bare(spec) => {
+                    let spec = *spec;
+                    self.stage = self.open(spec, None, context)?;
                 }
                 Stage::Header(reader) => match reader.push(bytes) {
                     Ok((_, None)) => return Ok(None),
-                    Ok((taken, Some(layout))) => {
+                    Ok((taken, Some(header))) => {
                         bytes = &bytes[taken..];
-                        self.stage = self.open(Some(layout), context)?;
+                        self.stage = self.open(header.spec, header.data_bytes, context)?;
                     }
                     Err(error) => {
                         return Err(context.unfit(Malformed::Header, error));
@@ -224,15 +218,25 @@ impl Raw {
         }
     }
 
-    /// Admits the stream that the line and the header describe.
-    fn open(&mut self, layout: Option<Layout>, context: &Context<'_>) -> Result<Stage, EndReason> {
-        let bus = context.clock.format;
-        let layout = layout.unwrap_or(Layout {
-            encoding: self.hello.encoding.unwrap_or(Encoding::S16Le),
-            channels: self.hello.channels.unwrap_or(bus.channels()),
-            rate_hz: self.hello.rate_hz.unwrap_or(bus.rate_hz()),
-            data_bytes: None,
-        });
+    /// Admits the stream that the line describes, as far as it does.
+    fn open_bare(&mut self, context: &Context<'_>) -> Result<Stage, EndReason> {
+        let (hello, bus) = (&self.hello, context.clock.format);
+        let spec = SampleSpec::new(
+            hello.rate_hz.unwrap_or(bus.rate_hz()),
+            hello.channels.unwrap_or(bus.channels()),
+            hello.encoding.unwrap_or(Encoding::S16Le),
+        )
+        .map_err(|error| context.unfit(Malformed::Header, error))?;
+        self.open(spec, None, context)
+    }
+
+    /// Admits the stream, of samples that go on to the end if their length is not known.
+    fn open(
+        &mut self,
+        spec: SampleSpec,
+        data_bytes: Option<u64>,
+        context: &Context<'_>,
+    ) -> Result<Stage, EndReason> {
         let id = self.hello.id.take().unwrap_or_else(|| self.id.clone());
         if self.from.is_some() {
             // Another may have taken the name of a body since that began.
@@ -246,19 +250,15 @@ impl Raw {
             listens: false,
         };
         self.caller.open(request, context)?;
-        let sound = Sound {
-            rate_hz: layout.rate_hz,
-            channels: layout.channels,
-            paced: !self.drops,
-        };
+        let paced = !self.drops;
+        let sound = Sound { spec, paced };
         self.caller.input(sound, context)?;
         Ok(Stage::Samples(Box::new(Samples {
-            encoding: layout.encoding,
             sound,
             count: 0,
-            left: layout.data_bytes.map(u64::from),
+            left: data_bytes,
             decoder: Decoder::default(),
-            read_budget: sound.read_budget(layout.encoding, context.clock),
+            read_budget: sound.read_budget(context.clock),
         })))
     }
 
@@ -267,14 +267,11 @@ impl Raw {
         let (Stage::Samples(samples), Some(stream)) = (&self.stage, self.caller.stream()) else {
             return self.taken.clone();
         };
-        let Sound {
-            rate_hz, channels, ..
-        } = samples.sound;
+        let spec = samples.sound.spec;
         Some(Taken {
             id: stream.id().to_owned(),
-            rate_hz,
-            channels,
-            samples: samples.count / u64::from(channels),
+            spec,
+            samples: samples.count / u64::from(spec.channels()),
         })
     }
 
@@ -304,7 +301,7 @@ impl Raw {
             // Too few bytes to be anything but samples.
             Stage::Line(head) | Stage::Start(head) if !head.is_empty() => {
                 let head = std::mem::take(head);
-                self.stage = self.open(None, context).ok()?;
+                self.stage = self.open_bare(context).ok()?;
                 if let Stage::Samples(samples) = &mut self.stage {
                     samples.push(&head, &mut self.caller, context).ok()?;
                 }
@@ -359,10 +356,7 @@ impl Samples {
             usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
         });
         self.left = self.left.map(|left| left - wanted as u64);
-        let channels = self.sound.channels.into();
-        let samples = self
-            .decoder
-            .decode(&bytes[..wanted], self.encoding, channels);
+        let samples = self.decoder.decode(&bytes[..wanted], self.sound.spec);
         if !samples.is_empty() {
             self.count += samples.len() as u64;
             caller.push(self.sound, samples, context)?;

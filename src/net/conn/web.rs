@@ -81,7 +81,7 @@ impl Web {
             context.must_be_free(id)?;
         }
         match speech::at_once(&self.ask, context) {
-            Some(speech) => self.admit(speech, context),
+            Some(speech) => self.admit(speech?, context),
             None => Ok(()),
         }
     }
@@ -179,8 +179,8 @@ impl Web {
                 .output()
                 .map(|_| ReturnEncoder::new(speech.return_format(context)));
         }
-        if let Some((sound, encoding)) = speech.sound().filter(|(sound, _)| sound.paced) {
-            self.paced_bytes = Some(sound.read_budget(encoding, context.clock));
+        if let Some(sound) = speech.sound().filter(|sound| sound.paced) {
+            self.paced_bytes = Some(sound.read_budget(context.clock));
         }
         self.speech = Some(speech);
         Ok(())
@@ -207,7 +207,7 @@ impl Web {
 
     fn take_audio(&mut self, bytes: &[u8], context: &Context<'_>) -> Result<(), EndReason> {
         self.caller.receive(context);
-        let Some((sound, encoding)) = self.speech.as_ref().and_then(Speech::sound) else {
+        let Some(sound) = self.speech.as_ref().and_then(Speech::sound) else {
             let why = "a binary message where this protocol has none";
             if !self.caller.is_known() {
                 return Err(context.unfit(Malformed::Kind, why));
@@ -215,7 +215,7 @@ impl Web {
             self.caller.pass_over(why, context);
             return Ok(());
         };
-        let samples = self.decoder.decode(bytes, encoding, sound.channels.into());
+        let samples = self.decoder.decode(bytes, sound.spec);
         if samples.is_empty() {
             return Ok(());
         }

@@ -3,11 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn samples(encoding: Encoding, rate_hz: u32, channels: u16) -> ContentType {
-    ContentType::Samples(Samples {
-        encoding,
-        rate_hz,
-        channels,
-    })
+    ContentType::Samples(SampleSpec::new(rate_hz, channels, encoding).unwrap())
 }
 
 #[test]
@@ -49,11 +45,11 @@ fn what_cannot_be_obeyed_is_told_by_its_kind() {
         ("audio/L16;rate=12", "a rate of 12 Hz is outside"),
         (
             "audio/L16;rate=8000;channels=0",
-            "0 channels, outside 1 to 64",
+            "0 channels are outside 1 to 64",
         ),
         (
             "audio/L16;rate=8000;channels=70000",
-            "channels, outside 1 to 64",
+            "channels are outside 1 to 64",
         ),
     ] {
         let error = text.parse::<ContentType>().unwrap_err().to_string();
@@ -65,10 +61,6 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused_in_few_words(text in "(audio/(L16|x-s16le|wav|basic))?.{0,300}") {
         match text.parse::<ContentType>() {
-            Ok(ContentType::Samples(read)) => {
-                prop_assert!(Format::new(read.rate_hz, 1).is_ok());
-                prop_assert!((1..=CHANNELS_MAX).contains(&read.channels));
-            }
             Ok(_) => {}
             Err(error) => prop_assert!(error.to_string().len() < 1_500),
         }

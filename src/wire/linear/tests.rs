@@ -2,6 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn spec(rate_hz: u32, channels: u16) -> SampleSpec {
+    SampleSpec::new(rate_hz, channels, Encoding::S16Le).unwrap()
+}
+
 #[test]
 fn jambonz_says_rate_and_mix() {
     let text = r#"{"callSid":"a1b2","sampleRate":16000,"mixType":"stereo","direction":"inbound","metadata":{"x":[1]}}"#;
@@ -10,13 +14,12 @@ fn jambonz_says_rate_and_mix() {
         Opening {
             vendor: Vendor::Jambonz,
             call_id: Some("a1b2".into()),
-            rate_hz: 16_000,
-            channels: 2,
+            spec: spec(16_000, 2),
         }
     );
     for mix in ["mono", "mixed"] {
         let text = format!(r#"{{"sampleRate":8000,"mixType":"{mix}"}}"#);
-        assert_eq!(opening(&text).unwrap().channels, 1);
+        assert_eq!(opening(&text).unwrap().spec, spec(8_000, 1));
     }
 }
 
@@ -29,8 +32,7 @@ fn vonage_says_a_content_type() {
         Opening {
             vendor: Vendor::Vonage,
             call_id: None,
-            rate_hz: 16_000,
-            channels: 1,
+            spec: spec(16_000, 1),
         }
     );
 }
@@ -95,7 +97,7 @@ proptest! {
     #[test]
     fn what_is_taken_has_a_rate_that_there_is(rate in any::<u32>()) {
         if let Ok(opening) = opening(&format!(r#"{{"sampleRate":{rate}}}"#)) {
-            prop_assert!(Format::new(opening.rate_hz, opening.channels).is_ok());
+            prop_assert_eq!(opening.spec, spec(rate, 1));
         }
     }
 }

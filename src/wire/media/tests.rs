@@ -16,8 +16,7 @@ fn start(
         style,
         connection_id: "e226e283-c90a".into(),
         label: label.map(|label| label.parse().unwrap()),
-        encoding,
-        rate_hz,
+        spec: SampleSpec::new(rate_hz, 1, encoding).unwrap(),
         frame_bytes,
     })
 }

@@ -30,11 +30,11 @@ fn wav(chunks: &[Vec<u8>], data_bytes: u32) -> Vec<u8> {
     .concat()
 }
 
-fn read(bytes: &[u8]) -> Result<(usize, Option<Layout>), WavError> {
+fn read(bytes: &[u8]) -> Result<(usize, Option<Header>), WavError> {
     HeaderReader::default().push(bytes)
 }
 
-fn layout(bytes: &[u8]) -> Layout {
+fn layout(bytes: &[u8]) -> Header {
     let (taken, layout) = read(&[bytes, &b"samples"[..]].concat()).unwrap();
     assert_eq!(taken, bytes.len());
     layout.unwrap()
@@ -44,12 +44,17 @@ fn refused(chunks: &[Vec<u8>]) -> String {
     read(&wav(chunks, 0)).unwrap_err().to_string()
 }
 
-const S16: Layout = Layout {
-    encoding: Encoding::S16Le,
-    channels: 2,
-    rate_hz: 48_000,
-    data_bytes: None,
-};
+/// Samples of 48 kHz.
+fn header(channels: u16, encoding: Encoding, data_bytes: Option<u64>) -> Header {
+    Header {
+        spec: SampleSpec::new(48_000, channels, encoding).unwrap(),
+        data_bytes,
+    }
+}
+
+fn s16() -> Header {
+    header(2, Encoding::S16Le, None)
+}
 
 #[test]
 fn pcm_mu_law_and_a_law_are_read() {
@@ -58,13 +63,8 @@ fn pcm_mu_law_and_a_law_are_read() {
         (MU_LAW, 8, Encoding::MuLaw),
         (A_LAW, 8, Encoding::ALaw),
     ] {
-        let header = wav(&[chunk(b"fmt ", &format(tag, 2, 48_000, bits))], 400);
-        let expected = Layout {
-            encoding,
-            data_bytes: Some(400),
-            ..S16
-        };
-        assert_eq!(layout(&header), expected);
+        let bytes = wav(&[chunk(b"fmt ", &format(tag, 2, 48_000, bits))], 400);
+        assert_eq!(layout(&bytes), header(2, encoding, Some(400)));
     }
 }
 
@@ -73,7 +73,7 @@ fn an_extensible_header_is_what_its_sub_format_says() {
     let mut body = format(EXTENSIBLE, 2, 48_000, 16);
     body.extend([22, 0, 16, 0, 3, 0, 0, 0, 1, 0]);
     body.extend(GUID_TAIL);
-    assert_eq!(layout(&wav(&[chunk(b"fmt ", &body)], 0)), S16);
+    assert_eq!(layout(&wav(&[chunk(b"fmt ", &body)], 0)), s16());
     *body.last_mut().unwrap() ^= 1;
     assert!(refused(&[chunk(b"fmt ", &body)]).contains("format 0xfffe with 16 bits"));
     body.truncate(38);
@@ -88,7 +88,7 @@ fn a_length_that_a_pipe_leaves_behind_is_none() {
     let lengths = [0, u32::MAX, 0x7FFF_F000, 0x8000_0000, 0x7FFF_FFFF];
     for length in lengths {
         let header = wav(&[chunk(b"fmt ", &format(PCM, 2, 48_000, 16))], length);
-        assert_eq!(layout(&header), S16, "{length:#x}");
+        assert_eq!(layout(&header), s16(), "{length:#x}");
     }
 }
 
@@ -104,7 +104,7 @@ fn chunks_before_the_data_are_passed_over_with_their_padding() {
         chunk(b"junk", b""),
         chunk(b"LIST", &vec![b'd'; 70_001]),
     ];
-    assert_eq!(layout(&wav(&chunks, 0)), S16);
+    assert_eq!(layout(&wav(&chunks, 0)), s16());
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_header_may_come_in_any_pieces() {
                 assert_eq!(taken, piece.len());
                 last = last.or(layout);
             }
-            assert_eq!(last, Some(S16));
+            assert_eq!(last, Some(s16()));
         }
     }
 }
@@ -149,11 +149,11 @@ fn what_cannot_be_obeyed_is_refused_with_the_reason() {
     );
     assert_eq!(
         only(format(PCM, 1, 500, 16)),
-        "a WAV of 500 Hz, outside 1000 to 384000 Hz"
+        "a WAV that cannot be read: a rate of 500 Hz is outside 1000 to 384000 Hz"
     );
     assert_eq!(
         only(format(PCM, 0, 8_000, 16)),
-        "a WAV of 0 channels, outside 1 to 64"
+        "a WAV that cannot be read: 0 channels are outside 1 to 64"
     );
     let mut wrong = format(PCM, 1, 8_000, 16);
     wrong[12] = 4;
@@ -208,10 +208,8 @@ proptest! {
 fn the_header_without_an_end_is_read_as_such() {
     for (rate_hz, channels) in [(8_000, 1), (48_000, 2), (384_000, 2)] {
         let header = endless_header(Format::new(rate_hz, channels).unwrap());
-        let expected = Layout {
-            encoding: Encoding::S16Le,
-            channels,
-            rate_hz,
+        let expected = Header {
+            spec: SampleSpec::new(rate_hz, channels, Encoding::S16Le).unwrap(),
             data_bytes: None,
         };
         assert_eq!(layout(&header), expected);

@@ -13,7 +13,7 @@ use super::{
     numbers::{Numbers, Place},
 };
 use crate::{
-    audio::codec::Encoding,
+    audio::{Encoding, SampleSpec},
     ledger::{Malformed, Packet},
     output::participants::return_encoder::{Form, ReturnFormat},
     wire::{
@@ -37,7 +37,7 @@ pub(super) struct Speech {
 
 #[derive(Debug)]
 enum Kind {
-    /// Samples and nothing else: s16le.
+    /// Samples and nothing else.
     Bare(Sound),
     Media {
         start: media::Start,
@@ -59,19 +59,17 @@ enum Kind {
 }
 
 /// Bare samples of which all is known.
-pub(super) fn at_once(ask: &WebAsk, context: &Context<'_>) -> Option<Speech> {
+pub(super) fn at_once(ask: &WebAsk, context: &Context<'_>) -> Option<Result<Speech, EndReason>> {
     let says = ask.rate_hz.is_some() || ask.channels.is_some();
     (ask.protocol == WebProtocol::Detect && says).then(|| bare(ask, context))
 }
 
-fn bare(ask: &WebAsk, context: &Context<'_>) -> Speech {
-    let bus = context.clock.format;
-    let sound = Sound {
-        rate_hz: ask.rate_hz.unwrap_or(bus.rate_hz()),
-        channels: ask.channels.unwrap_or(1),
-        paced: ask.pour,
-    };
-    Speech::new(Kind::Bare(sound))
+fn bare(ask: &WebAsk, context: &Context<'_>) -> Result<Speech, EndReason> {
+    let rate_hz = ask.rate_hz.unwrap_or(context.clock.format.rate_hz());
+    let spec = SampleSpec::new(rate_hz, ask.channels.unwrap_or(1), Encoding::S16Le)
+        .map_err(|error| context.unfit(Malformed::Header, error))?;
+    let paced = ask.pour;
+    Ok(Speech::new(Kind::Bare(Sound { spec, paced })))
 }
 
 /// The protocol that the first message shows.
@@ -82,7 +80,7 @@ pub(super) fn of_first(
 ) -> Result<Speech, EndReason> {
     let text = match (message, ask.protocol) {
         (Message::Text(text), _) => text,
-        (Message::Binary(_), WebProtocol::Detect) => return Ok(bare(ask, context)),
+        (Message::Binary(_), WebProtocol::Detect) => return bare(ask, context),
         (Message::Binary(_), _) => {
             let why = "a binary message before the text that this protocol begins with";
             return Err(context.unfit(Malformed::Kind, why));
@@ -119,10 +117,10 @@ impl Speech {
             },
             Kind::Linear(Opening {
                 vendor: Vendor::Vonage,
-                rate_hz,
+                spec,
                 ..
             }) => Wrap::Cut {
-                bytes: 2 * (rate_hz / VONAGE_MESSAGES_PER_SECOND) as usize,
+                bytes: 2 * (spec.rate_hz() / VONAGE_MESSAGES_PER_SECOND) as usize,
             },
             _ => Wrap::Whole,
         };
@@ -161,19 +159,12 @@ impl Speech {
     }
 
     /// The format of binary messages, if there are any.
-    pub(super) fn sound(&self) -> Option<(Sound, Encoding)> {
-        let live = |rate_hz, channels| Sound {
-            rate_hz,
-            channels,
-            paced: false,
-        };
+    pub(super) fn sound(&self) -> Option<Sound> {
         match &self.kind {
-            Kind::Bare(sound) => Some((*sound, Encoding::S16Le)),
-            Kind::Media { start, .. } => Some((live(start.rate_hz, 1), start.encoding)),
+            Kind::Bare(sound) => Some(*sound),
+            Kind::Media { start, .. } => Some(Sound::live(start.spec)),
             Kind::Connected | Kind::Twilio { .. } => None,
-            Kind::Linear(opening) => {
-                Some((live(opening.rate_hz, opening.channels), Encoding::S16Le))
-            }
+            Kind::Linear(opening) => Some(Sound::live(opening.spec)),
         }
     }
 
@@ -181,12 +172,12 @@ impl Speech {
     pub(super) fn return_format(&self, context: &Context<'_>) -> ReturnFormat {
         let (rate_hz, form) = match (&self.kind, self.sound()) {
             (Kind::Twilio { .. }, _) => (twilio::RATE_HZ, Form::Base64),
-            (_, Some((sound, encoding))) => {
+            (_, Some(Sound { spec, .. })) => {
                 let form = match self.wrap {
-                    Wrap::Cut { .. } => Form::Bare(encoding),
-                    Wrap::Whole | Wrap::Text { .. } => Form::Binary(encoding),
+                    Wrap::Cut { .. } => Form::Bare(spec.form()),
+                    Wrap::Whole | Wrap::Text { .. } => Form::Binary(spec.form()),
                 };
-                (sound.rate_hz, form)
+                (spec.rate_hz(), form)
             }
             (_, None) => (
                 context.clock.format.rate_hz(),
@@ -211,10 +202,10 @@ impl Speech {
             return None;
         };
         let clock = context.clock;
-        let block = clock.block_at(start.rate_hz);
-        let rest = u64::from(start.rate_hz) * clock.block_samples as u64
+        let block = clock.block_at(start.spec.rate_hz());
+        let rest = u64::from(start.spec.rate_hz()) * clock.block_samples as u64
             - block * u64::from(clock.format.rate_hz());
-        let bytes = block as usize * start.encoding.bytes_per_sample();
+        let bytes = block as usize * start.spec.instant_bytes();
         let fits = rest == 0
             && start
                 .frame_bytes
@@ -339,11 +330,7 @@ fn take_twilio(
     decoder: &mut Decoder,
     context: &Context<'_>,
 ) -> Result<(), EndReason> {
-    let sound = Sound {
-        rate_hz: twilio::RATE_HZ,
-        channels: 1,
-        paced: false,
-    };
+    let sound = Sound::live(twilio::SPEC);
     match event {
         Event::Media {
             sequence,
@@ -351,7 +338,7 @@ fn take_twilio(
             timestamp_ms,
             payload,
         } if track == mixed => {
-            let samples = decoder.decode(&payload, Encoding::MuLaw, 1);
+            let samples = decoder.decode(&payload, twilio::SPEC);
             let place =
                 sequence.map(|sequence| numbers.audio(sequence, timestamp_ms, payload.len()));
             numbers.tell(caller, context.clock.format);
