@@ -7,10 +7,32 @@ use crate::{
     stream::Stream,
 };
 
-use super::{PIECE_MS, Playout, accounting::Accounting, buffer::Run, judge::Mark, line};
+use super::{
+    Judged, PIECE_MS, Playout,
+    accounting::Accounting,
+    buffer::Run,
+    judge::{Mark, Ruling},
+    line,
+};
 
 /// The numbers of a new segment begin so far above the last of the one before it.
 const SEGMENT_NUMBERS: u64 = 1 << 16;
+
+/// The packet that the judge lets wait: its samples or its payload, and its length, which is 0 if none does.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) samples: Vec<i16>,
+    pub(super) payload: Vec<u8>,
+    pub(super) length: u64,
+}
+
+impl Held {
+    pub(super) fn clear(&mut self) {
+        self.samples.clear();
+        self.payload.clear();
+        self.length = 0;
+    }
+}
 
 /// The fate of some samples per channel.
 #[derive(Debug, Default, Clone, Copy)]
@@ -20,9 +42,30 @@ struct Taken {
 }
 
 impl Playout {
-    /// Puts a packet where it belongs; the first of a segment at its arrival and the playout delay. Never
-    /// allocates.
+    /// Takes the samples of a packet that was judged, interleaved: as many as its mark says. Counts late packets.
+    /// Allocates only where a packet has to wait for the next.
+    pub fn insert(&mut self, judged: Judged, samples: &[i16], stream: &mut Stream) {
+        match judged.ruling {
+            Ruling::Duplicate => {}
+            Ruling::Waits { .. } => {
+                self.held.samples.extend_from_slice(samples);
+                self.held.length = judged.mark.length();
+            }
+            Ruling::Fits { .. } | Ruling::Begins { .. } => {
+                self.place(judged.mark, samples, stream);
+            }
+        }
+    }
+
+    /// Puts a packet where it belongs. Never allocates.
     pub(super) fn place(&mut self, mark: Mark, samples: &[i16], stream: &mut Stream) {
+        let (number, start) = self.locate(mark, stream);
+        self.put(number, start, samples, mark.at_ns, stream);
+    }
+
+    /// The number of a packet on the line, and the time of its first sample; the first of a segment plays after its
+    /// arrival and the playout delay.
+    pub(super) fn locate(&mut self, mark: Mark, stream: &mut Stream) -> (u64, u64) {
         let number = self.number(mark.number);
         self.line.numbers.mark(number, true);
         self.line.ended = false;
@@ -35,11 +78,23 @@ impl Playout {
         });
         self.time_base = Some(base);
         let start = mark.start.wrapping_add(base);
-        let accounting = self.accounting(stream);
-        let network = accounting.account.network();
+        let network = stream.account().network();
         let shift = self.line.shift();
         self.control.observe(start, at_ns, shift, network);
-        self.line.note_length(mark.end.wrapping_sub(mark.start));
+        self.line.note_length(mark.length());
+        (number, start)
+    }
+
+    /// Puts the samples of a packet on the line, and counts it if it is late.
+    pub(super) fn put(
+        &mut self,
+        number: u64,
+        start: u64,
+        samples: &[i16],
+        at_ns: u64,
+        stream: &mut Stream,
+    ) {
+        let accounting = self.accounting(stream);
         let (mut new, mut late) = (0, 0);
         let piece = self.samples(PIECE_MS).max(1) as usize;
         let whole = samples.len() / self.channels * self.channels;
@@ -58,9 +113,9 @@ impl Playout {
 
     /// The packet that waited was of no beginning.
     pub(super) fn discard_held(&mut self, stream: &mut Stream) {
-        let count = (self.held.len() / self.channels) as u64;
+        let length = self.held.length;
         self.accounting(stream)
-            .discarded(Discard::Ended, line::START, count);
+            .discarded(Discard::Ended, line::START, length);
         self.held.clear();
     }
 
@@ -110,6 +165,7 @@ impl Playout {
             last: number,
             paused: false,
             fresh: number <= self.segment_first,
+            made: false,
         };
         if self.line.is_newer(number) && self.line.buffer.is_empty() {
             let room = self.control.room_to_grow(self.line.shift());

@@ -21,6 +21,9 @@ pub(super) struct Run {
     pub(super) paused: bool,
     /// Whether it restarts, so that its number says nothing of earlier ones.
     pub(super) fresh: bool,
+    /// Whether a decoder made it up, in place of packets that are missing. Touches the sender's own, and stays a
+    /// run of its own.
+    pub(super) made: bool,
 }
 
 /// There are too many gaps to remember one more.
@@ -75,8 +78,11 @@ impl Buffer {
             samples.len() as u64,
             (run.end - run.start) * self.channels as u64
         );
-        let first = self.runs.partition_point(|other| other.end < run.start);
-        let touching = self.runs[first..].partition_point(|other| other.start <= run.end);
+        let alike = |other: &Run| u64::from(other.made == run.made);
+        let before = |other: &Run| other.end < run.start + 1 - alike(other);
+        let first = self.runs.partition_point(before);
+        let behind = |other: &Run| other.start < run.end + alike(other);
+        let touching = self.runs[first..].partition_point(behind);
         if touching == 0 && self.runs.len() == RUNS_MAX {
             return Err(Crowded);
         }
@@ -131,10 +137,11 @@ impl Buffer {
         magnitudes.max().unwrap_or(0)
     }
 
-    /// Samples per channel that are there of `[from, to)`.
+    /// Samples per channel of the sender's that are there of `[from, to)`.
     pub(super) fn count(&self, from: u64, to: u64) -> u64 {
         let of = |run: &Run| run.end.min(to).saturating_sub(run.start.max(from));
-        self.runs.iter().map(of).sum()
+        let runs = self.runs.iter().filter(|run| !run.made);
+        runs.map(of).sum()
     }
 
     fn place_of(&self, at: u64) -> usize {
@@ -166,6 +173,7 @@ fn merge(one: Run, other: &Run) -> Run {
         last: one.last.max(other.last),
         paused,
         fresh,
+        made: one.made && other.made,
     }
 }
 
@@ -181,6 +189,7 @@ mod tests {
             last: number,
             paused: false,
             fresh: false,
+            made: false,
         }
     }
 
@@ -231,6 +240,22 @@ mod tests {
         assert_eq!(brought, expected);
         assert_eq!(buffer.count(0, 100), 40);
         assert_eq!(buffer.count(7, 9), 2);
+    }
+
+    #[test]
+    fn a_run_that_was_made_up_stays_apart_from_those_it_touches() {
+        let mut buffer = Buffer::new(64, 1);
+        buffer.insert(run(0, 10, 1), &[1; 10]).unwrap();
+        buffer.insert(run(20, 30, 3), &[3; 10]).unwrap();
+        let made = Run {
+            made: true,
+            ..run(10, 20, 2)
+        };
+        assert_eq!(buffer.insert(made, &[2; 10]), Ok(10));
+        assert_eq!(buffer.count(0, 30), 20);
+        assert_eq!(buffer.pop(), Some(run(0, 10, 1)));
+        assert_eq!(buffer.pop(), Some(made));
+        assert_eq!(buffer.pop(), Some(run(20, 30, 3)));
     }
 
     #[test]

@@ -74,6 +74,7 @@ mod tests {
             last: 0,
             paused: false,
             fresh: false,
+            made: false,
         };
         let ramp: Vec<i16> = (0..512).map(|n| 10 * n).collect();
         buffer.insert(run, &ramp).unwrap();

@@ -44,6 +44,13 @@ pub struct Mark {
     pub at_ns: u64,
 }
 
+impl Mark {
+    /// Samples per channel.
+    pub(super) fn length(&self) -> u64 {
+        self.end.wrapping_sub(self.start)
+    }
+}
+
 /// The judge's word on a packet of audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ruling {

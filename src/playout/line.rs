@@ -88,7 +88,8 @@ pub(super) struct Line {
     longest: u64,
     packet_max: u64,
     pub(super) ended: bool,
-    concealer: Option<Concealer>,
+    /// None if gaps are not filled.
+    pub(super) concealer: Option<Concealer>,
     fade: Fade,
     /// The audio behind a gap.
     next: Box<[i16]>,
@@ -248,6 +249,7 @@ impl Line {
             last,
             paused: true,
             fresh: false,
+            made: false,
         };
         if at > self.cursor || !self.buffer.is_empty() {
             // If there is no room for the mark, the numbers show the pause.
@@ -275,7 +277,8 @@ impl Line {
         };
         let (cut, cursor) = (self.cut, self.cursor);
         // The longest move needs this much of the run.
-        if self.fade.is_active() || run.start >= cursor || run.end < cursor + cut + fade::LENGTH {
+        let reaches = !run.made && run.start < cursor && run.end >= cursor + cut + fade::LENGTH;
+        if self.fade.is_active() || !reaches {
             return;
         }
         let silent = |length| self.buffer.peak(cursor, length) <= SILENT;
@@ -350,7 +353,12 @@ impl Line {
             return (sound, count as usize);
         }
         let (sound, count) = match self.buffer.head().copied() {
-            Some(run) if run.start <= self.cursor => self.play_audio(&run, wanted, out),
+            Some(run) if run.start <= self.cursor => {
+                let (sound, count) = self.play_audio(&run, wanted, out);
+                let made = if run.made { count } else { 0 };
+                accounting.missed(self.cursor, self.cursor + made);
+                (sound, count)
+            }
             Some(run) => self.play_before(&run, wanted, out, accounting),
             None if self.ended => self.play_silence(wanted, out),
             None => {
@@ -380,7 +388,8 @@ impl Line {
         if let Some(concealer) = &mut self.concealer {
             concealer.hear(out);
         }
-        (Sound::Audio, count)
+        let made = run.made.then_some(Sound::Concealment);
+        (made.unwrap_or(Sound::Audio), count)
     }
 
     /// Plays what lies before a run that waits: a gap, or a pause, which may be cut or made longer.

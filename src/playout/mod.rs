@@ -1,4 +1,4 @@
-//! The playout of one network stream: from decoded packets to places on the mix's clock.
+//! The playout of one network stream: from packets to places on the mix's clock.
 //!
 //! Packets come in any order, of any length, in bursts or not at all. A [`Playout`] holds them until
 //! their time has come, and fills exactly one block for each tick of the mix: the sender's samples where
@@ -13,9 +13,9 @@
 //!   push ──► arrival ──► buffer ──► line ──────► output ──► ring
 //!            where it    by time    the cursor   to the     on the
 //!            belongs     stamp      of the mix   bus        mix's clock
-//!               │                     ▲
-//!               └──► control ─────────┘
-//!                    jitter, drift: how the cursor moves against the clock
+//!             │  │          ▲          ▲
+//!             │  └ decoding ┘          │    a codec with state, in order
+//!             └──► control ────────────┘    jitter, drift: how the cursor moves
 //! ```
 //!
 //! # Moves against the clock
@@ -35,6 +35,7 @@ mod arrival;
 mod buffer;
 mod conceal;
 mod control;
+mod decoding;
 mod drift;
 mod fade;
 mod jitter;
@@ -53,7 +54,9 @@ use crate::{
 
 use self::{
     accounting::Accounting,
+    arrival::Held,
     control::Control,
+    decoding::Decoding,
     judge::{Judge, Ruling},
     line::Line,
     output::Output,
@@ -193,8 +196,9 @@ pub struct Playout {
     time_base: Option<u64>,
     number_base: Option<u64>,
     judge: Judge,
-    /// The samples of the packet that the judge lets wait; empty if none does.
-    held: Vec<i16>,
+    held: Held,
+    /// None if packets come decoded.
+    decoding: Option<Box<Decoding>>,
     /// Packets without numbers that came.
     appended: u64,
     /// Whether the next of them goes on after a pause: that is no segment.
@@ -236,7 +240,8 @@ impl Playout {
             time_base: None,
             number_base: None,
             judge,
-            held: Vec::new(),
+            held: Held::default(),
+            decoding: None,
             appended: 0,
             resumes: false,
             segment_first: 0,
@@ -279,13 +284,17 @@ impl Playout {
             Ruling::Duplicate | Ruling::Waits { .. } => (false, false),
         };
         if begins {
-            self.begin_segment();
+            self.begin_segment(stream);
         }
         let waited = waited.filter(|_| held);
         if let Some(waited) = waited {
-            let samples = std::mem::take(&mut self.held);
-            self.place(waited, &samples, stream);
-            self.held = samples;
+            let held = std::mem::take(&mut self.held);
+            if held.payload.is_empty() {
+                self.place(waited, &held.samples, stream);
+            } else {
+                self.place_payload(waited, &held.payload, stream);
+            }
+            self.held = held;
             self.held.clear();
         } else if waits || self.judge.suspect().is_none() {
             self.discard_held(stream);
@@ -297,18 +306,6 @@ impl Playout {
             mark,
             ruling,
             first: waited.unwrap_or(mark).number,
-        }
-    }
-
-    /// Takes the samples of a packet that was judged, interleaved: as many as its mark says. Counts late packets.
-    /// Allocates only where a packet has to wait for the next.
-    pub fn insert(&mut self, judged: Judged, samples: &[i16], stream: &mut Stream) {
-        match judged.ruling {
-            Ruling::Duplicate => {}
-            Ruling::Waits { .. } => self.held.extend_from_slice(samples),
-            Ruling::Fits { .. } | Ruling::Begins { .. } => {
-                self.place(judged.mark, samples, stream);
-            }
         }
     }
 
@@ -372,10 +369,11 @@ impl Playout {
     pub fn restart(&mut self, stream: &mut Stream) {
         self.discard_held(stream);
         self.judge.restart();
-        self.begin_segment();
+        self.begin_segment(stream);
     }
 
-    fn begin_segment(&mut self) {
+    fn begin_segment(&mut self, stream: &mut Stream) {
+        self.decode_all(stream);
         if let Some(tick) = self.next_tick {
             self.control.restart(self.clock.due_ns(tick));
         }
@@ -394,6 +392,7 @@ impl Playout {
     /// with another playout.
     pub(crate) fn abandon(&mut self, stream: &mut Stream) {
         self.discard_held(stream);
+        self.discard_undecoded(stream);
         let accounting = self.accounting(stream);
         if let Some(newest) = self.line.buffer.newest() {
             self.line.pass(newest, Discard::Ended, accounting);
@@ -404,7 +403,8 @@ impl Playout {
     pub fn is_empty(&self) -> bool {
         let sounded = self.output.rates().to_bus(self.line.sounded());
         let done = |origin| self.output.at() >= origin + sounded;
-        self.line.buffer.is_empty() && self.origin.is_none_or(done)
+        let undecoded = self.decoding.as_ref().is_some_and(|it| !it.is_empty());
+        self.line.buffer.is_empty() && !undecoded && self.origin.is_none_or(done)
     }
 
     /// Places the block of this tick, and of those before it that were passed over. Does nothing for a
@@ -423,6 +423,7 @@ impl Playout {
         self.line.steer(correction, self.accounting(stream));
         while self.output.reaches() < end {
             let missing = self.missing(end);
+            self.decode_due((missing / self.channels) as u64, stream);
             let accounting = self.accounting(stream);
             let (sound, count) = self.line.play(&mut self.piece[..missing], accounting);
             let samples = &self.piece[..count * self.channels];

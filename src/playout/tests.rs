@@ -446,5 +446,6 @@ fn a_sender_that_stood_still_goes_on_and_loses_nothing() {
 mod any;
 mod concealed;
 mod converted;
+mod decoded;
 mod drift;
 mod pauses;

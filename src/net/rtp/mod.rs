@@ -45,8 +45,8 @@ pub use reports::{Outgoing, Via};
 /// Logged lines about strangers, a second and receiver.
 const LINES_PER_SECOND: u32 = 10;
 
-/// Samples that the longest datagram can hold: G.722 has two a byte.
-const SAMPLES_MAX: usize = 1 << 17;
+/// Samples that the longest datagram can hold, of a codec without state.
+const SAMPLES_MAX: usize = 1 << 16;
 
 /// The key of a stream: the address of its packets, and their source number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

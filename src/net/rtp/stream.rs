@@ -15,7 +15,7 @@ use super::{
     timing::{Jitter, Steps, Timestamps},
 };
 use crate::{
-    audio::{Decoder, Format},
+    audio::Format,
     ledger::Packet as Count,
     net::quota::Share,
     playout::{Playout, Verdict},
@@ -81,7 +81,6 @@ struct Sound {
     payload: AudioPayload,
     /// Of the samples.
     format: Format,
-    decoder: Box<dyn Decoder>,
     playout: Playout,
 }
 
@@ -349,7 +348,6 @@ impl RtpStream {
             jitter.restart();
         }
         if let Some(sound) = &mut self.sound {
-            sound.decoder.reset();
             sound.playout.restart(&mut self.stream);
         }
     }

@@ -145,15 +145,14 @@ impl RtpStream {
         if verdict == Verdict::Duplicate {
             return verdict;
         }
-        if let Verdict::Begins { .. } = verdict {
-            sound.decoder.reset();
+        if let Some(encoding) = payload.codec.stateless() {
+            let samples = &mut shared.scratch[..length * usize::from(format.channels())];
+            encoding.decode(packet.payload, samples);
+            sound.playout.insert(judged, samples, &mut self.stream);
+        } else {
+            let stream = &mut self.stream;
+            sound.playout.insert_payload(judged, packet.payload, stream);
         }
-        let samples = &mut shared.scratch[..length * usize::from(format.channels())];
-        if sound.decoder.decode(packet.payload, samples).is_err() {
-            self.malformed(at_ns, shared);
-            return verdict;
-        }
-        sound.playout.insert(judged, samples, &mut self.stream);
         match verdict {
             Verdict::Held | Verdict::Stray => return verdict,
             Verdict::Taken if number < self.sequence.highest() => {}
@@ -216,7 +215,8 @@ impl RtpStream {
             let before = std::mem::replace(&mut sound.payload, payload);
             if (before.clock, sound.format) == (payload.clock, format) {
                 if before.codec != payload.codec {
-                    sound.decoder = payload.codec.decoder(format);
+                    let stream = &mut self.stream;
+                    sound.playout.set_codec(payload.codec, format, stream);
                 }
                 return true;
             }
@@ -232,10 +232,10 @@ impl RtpStream {
             if let Some(tick) = shared.tick {
                 playout.top_up(tick, &mut self.stream);
             }
+            playout.set_codec(payload.codec, format, &mut self.stream);
             Sound {
                 payload,
                 format,
-                decoder: payload.codec.decoder(format),
                 playout,
             }
         });
