@@ -74,7 +74,7 @@ impl Playout {
             if !std::mem::take(&mut self.resumes) {
                 stream.account().begin_segment();
             }
-            self.anchor(number, at_ns).wrapping_sub(mark.start)
+            self.anchor(number, at_ns, stream).wrapping_sub(mark.start)
         });
         self.time_base = Some(base);
         let start = mark.start.wrapping_add(base);
@@ -130,10 +130,11 @@ impl Playout {
 
     /// The line's time for a first packet: it plays when the playout delay has passed, and after all that
     /// waits.
-    fn anchor(&mut self, number: u64, at_ns: u64) -> u64 {
+    fn anchor(&mut self, number: u64, at_ns: u64, stream: &Stream) -> u64 {
         let origin = *self.origin.get_or_insert_with(|| {
             let tick = self.next_tick.unwrap_or(self.clock.next_tick(at_ns));
             let origin = self.clock.start_of(tick);
+            self.cuts.begin(stream.account());
             self.output.begin(origin);
             self.control.begin(self.clock.due_ns(tick));
             origin

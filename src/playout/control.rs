@@ -13,7 +13,7 @@ use crate::{audio::MixClock, ledger::Network};
 use super::{
     Delay,
     drift::Drift,
-    jitter::{Excess, Jitter},
+    jitter::{Bounds, Jitter},
     line::{Correction, Moved, START},
 };
 
@@ -22,6 +22,11 @@ const CONVERTER_CHUNK_NS: u64 = 20_000_000;
 const CONVERTER_SAMPLES: u64 = 64;
 /// The spare part of an adaptive delay: for the drift until it is followed, and the scatter of wake-ups.
 const SPARE_NS: u64 = 4_000_000;
+/// A fixed delay is that of a segment's first packet. If others came earlier by more than this, the first was in a
+/// stall, and the delay is cut to what it should be.
+const FIXED_SURPLUS_NS: i64 = 100_000_000;
+/// No delay is longer: a bound for what needs none.
+const UNBOUNDED_NS: i64 = i64::MAX / 4;
 
 #[derive(Debug)]
 pub(super) struct Control {
@@ -54,12 +59,32 @@ impl Control {
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 4);
         let first_ns = ns(floor).max(margin);
         let ceiling_ns = ns(ceiling).max(first_ns) as i64;
+        let bounds = if adaptive {
+            Bounds {
+                floor_ns: ns(floor) as i64,
+                ceiling_ns,
+                margin_ns: margin as i64,
+                // The first packet comes too late for its block, by a block at most, where it had to wait for the
+                // second.
+                surplus_ns: (clock.period_ns + SPARE_NS) as i64,
+                fixed: false,
+            }
+        } else {
+            Bounds {
+                floor_ns: first_ns as i64,
+                ceiling_ns: UNBOUNDED_NS,
+                // The first packet may have been one of the latest, if others are as late again.
+                margin_ns: first_ns as i64,
+                surplus_ns: FIXED_SURPLUS_NS,
+                fixed: true,
+            }
+        };
         let bus_sample = clock.period_ns as f64 / clock.block_samples as f64;
         Self {
             adaptive,
             first_ns,
             ceiling_ns,
-            jitter: Jitter::new(ns(floor) as i64, ceiling_ns, margin as i64),
+            jitter: Jitter::new(bounds),
             drift: Drift::new(),
             sample_ns: bus_sample * f64::from(bus_hz) / f64::from(rate_hz),
             origin_ns: 0,
@@ -126,14 +151,16 @@ impl Control {
         }
     }
 
+    /// By how many millionths the sender's clock is off, if that is beyond what is followed, once for each time that
+    /// it gets there.
+    pub(super) fn take_out_of_range(&mut self) -> Option<f64> {
+        self.drift.take_out_of_range()
+    }
+
     /// How the line should move now.
     pub(super) fn correction(&mut self, now_ns: u64, shift: i64) -> Correction {
         let shift_ns = self.ns(shift);
-        let excess = if self.adaptive {
-            self.jitter.excess(shift_ns)
-        } else {
-            Excess::default()
-        };
+        let excess = self.jitter.excess(shift_ns);
         Correction {
             follow: (self.drift).correction(self.since_origin(now_ns), self.sample_ns),
             excess: (excess.ns as f64 / self.sample_ns) as i64,

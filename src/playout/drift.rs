@@ -20,7 +20,7 @@ const SPACING_NS_MAX: f64 = 16e9;
 /// The line's movement over the window that is followed: at least this, and so many times the scatter.
 const MOVED_NS: f64 = 1e6;
 const MOVED_SCATTERS: f64 = 6.0;
-/// No clock is this far off.
+/// A clock that is further off is not followed, but named.
 const SLOPE_MAX: f64 = 1e-3;
 /// The path changed if so many points in a row lie so far from the line.
 const STEP_NS: f64 = 10e6;
@@ -57,6 +57,9 @@ pub(super) struct Drift {
     until: f64,
     line: Option<Line>,
     locked: bool,
+    /// Whether the clocks differ by more than is followed, and whether that was said.
+    out_of_range: bool,
+    said: bool,
     /// Points in a row far from the line.
     steps: u32,
     /// When the stream was last where it should be, and where the line was then, once that is known.
@@ -76,6 +79,8 @@ impl Drift {
             until: 0.0,
             line: None,
             locked: false,
+            out_of_range: false,
+            said: false,
             steps: 0,
             since: 0.0,
             reference: None,
@@ -90,6 +95,7 @@ impl Drift {
         self.least = None;
         self.line = None;
         self.locked = false;
+        self.out_of_range = false;
         self.steps = 0;
         self.settle(at);
     }
@@ -108,8 +114,14 @@ impl Drift {
 
     /// How much faster the sender's clock is than ours, in millionths; 0 if that is in the dead band.
     pub(super) fn ppm(&self) -> f64 {
-        let line = self.line.filter(|_| self.locked);
+        let line = self.line.filter(|_| self.locked || self.out_of_range);
         line.map_or(0.0, |line| -line.slope * 1e6)
+    }
+
+    /// The same, once when it gets beyond what is followed.
+    pub(super) fn take_out_of_range(&mut self) -> Option<f64> {
+        let said = std::mem::replace(&mut self.said, self.out_of_range);
+        (self.out_of_range && !said).then(|| self.ppm())
     }
 
     /// Takes a packet's transit. Returns whether there is news.
@@ -222,6 +234,7 @@ impl Drift {
             scatter,
         };
         self.locked = moved > asked && slope.abs() < SLOPE_MAX;
+        self.out_of_range = moved > asked && !self.locked;
         if !self.locked && self.reference.take().is_some() {
             self.since = points[points.len() - 1].at;
             self.followed = 0;

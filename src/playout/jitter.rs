@@ -11,13 +11,13 @@
 /// Half-seconds in the window.
 const SPANS: usize = 32;
 const SPAN_NS: u64 = 500_000_000;
-/// A delay that is too long by less than this is left alone.
-const SURPLUS_NS: i64 = 10_000_000;
-/// For how many half-seconds it must be too long before silence is cut, and before speech is.
+/// For how many half-seconds an adaptive delay must be too long before silence is cut, and before speech is.
 const PATIENCE: u32 = 4;
 const PATIENCE_IN_SPEECH: u32 = 12;
+/// The same for a fixed delay.
+const PATIENCE_FIXED: u32 = 3;
 /// A delay that is too short by less than this is left alone.
-const DEFICIT_NS: i64 = 2_000_000;
+const DEFICIT_NS: i64 = 3_000_000;
 
 /// The least and the greatest transit of a time.
 #[derive(Debug, Clone, Copy)]
@@ -26,12 +26,22 @@ struct Span {
     greatest: i64,
 }
 
+/// What a delay is held to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) floor_ns: i64,
+    pub(super) ceiling_ns: i64,
+    /// What is needed beside the spread.
+    pub(super) margin_ns: i64,
+    /// A delay that is too long by less than this is left alone.
+    pub(super) surplus_ns: i64,
+    /// Whether the delay never grows, and soon shrinks.
+    pub(super) fixed: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Jitter {
-    /// The delay's bounds.
-    floor_ns: i64,
-    ceiling_ns: i64,
-    margin_ns: i64,
+    bounds: Bounds,
     /// A ring of the last spans; `count` of them were ever made.
     spans: [Span; SPANS],
     count: usize,
@@ -53,16 +63,14 @@ pub(super) struct Excess {
 }
 
 impl Jitter {
-    /// For delays between these bounds. The needed delay is never less than `margin_ns`.
-    pub(super) fn new(floor_ns: i64, ceiling_ns: i64, margin_ns: i64) -> Self {
+    /// For delays between these bounds. The needed delay is never less than the margin.
+    pub(super) fn new(bounds: Bounds) -> Self {
         let empty = Span {
             least: 0,
             greatest: 0,
         };
         let mut jitter = Self {
-            floor_ns,
-            ceiling_ns,
-            margin_ns,
+            bounds,
             spans: [empty; SPANS],
             count: 0,
             current: None,
@@ -76,7 +84,7 @@ impl Jitter {
 
     /// All that was seen means nothing for what comes.
     pub(super) fn restart(&mut self) {
-        *self = Self::new(self.floor_ns, self.ceiling_ns, self.margin_ns);
+        *self = Self::new(self.bounds);
     }
 
     /// The delay that is needed.
@@ -115,10 +123,16 @@ impl Jitter {
         if ns <= 0 {
             self.too_long = 0;
         }
-        let near = ns > -DEFICIT_NS && self.too_long < PATIENCE;
+        let (silence, speech) = if self.bounds.fixed {
+            (PATIENCE_FIXED, PATIENCE_FIXED)
+        } else {
+            (PATIENCE, PATIENCE_IN_SPEECH)
+        };
+        let too_short = ns <= -DEFICIT_NS && !self.bounds.fixed;
+        let off = too_short || self.too_long >= silence;
         Excess {
-            ns: if near { 0 } else { ns },
-            in_speech: self.too_long >= PATIENCE_IN_SPEECH,
+            ns: if off { ns } else { 0 },
+            in_speech: self.too_long >= speech,
         }
     }
 
@@ -137,14 +151,20 @@ impl Jitter {
         self.needed_ns = self.bounded(spread);
         let surplus = shift_ns - base - self.needed_ns;
         // Once it shrinks, it shrinks all the way.
-        let too_long = surplus > SURPLUS_NS.max(self.needed_ns / 8)
+        let too_long = surplus > self.bounds.surplus_ns.max(self.needed_ns / 8)
             || (surplus > 0 && self.too_long >= PATIENCE);
         self.too_long = if too_long { self.too_long + 1 } else { 0 };
     }
 
     fn bounded(&self, spread: i64) -> i64 {
-        let least = self.floor_ns.max(self.margin_ns);
-        (spread + self.margin_ns).clamp(least, self.ceiling_ns.max(least))
+        let Bounds {
+            floor_ns,
+            ceiling_ns,
+            margin_ns,
+            ..
+        } = self.bounds;
+        let least = floor_ns.max(margin_ns);
+        (spread + margin_ns).clamp(least, ceiling_ns.max(least))
     }
 
     /// The least transit of the window.
@@ -174,7 +194,13 @@ mod tests {
     }
 
     fn jitter() -> Jitter {
-        Jitter::new(20 * MS, 200 * MS, 39 * MS)
+        Jitter::new(Bounds {
+            floor_ns: 20 * MS,
+            ceiling_ns: 200 * MS,
+            margin_ns: 39 * MS,
+            surplus_ns: 10 * MS,
+            fixed: false,
+        })
     }
 
     #[test]

@@ -23,7 +23,7 @@ const JUMP_NS: f64 = 50e6;
 /// No packet is so much earlier than those before it, whatever its number.
 const EARLY_NS_MAX: f64 = 2e9;
 /// By how much of the time that passes the earliest packets may come later: more than any clock drifts.
-const DRIFT_MAX: f64 = 1e-3;
+const DRIFT_MAX: f64 = 5e-3;
 /// Audio that is late for so long, at the sender's pace, begins a segment.
 const LATE_RUN_NS: u64 = 500_000_000;
 /// Longer packets do not exist. In milliseconds.

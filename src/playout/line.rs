@@ -31,6 +31,8 @@ pub(super) const START: u64 = 1 << 40;
 const SILENT: u16 = 100;
 /// Silence is cut or made longer by at most so much at a time. In milliseconds.
 const CUT_MS: u64 = 5;
+/// Speech is cut at once by what is too long, if that is more than so many cuts of silence; else sample by sample.
+const CUTS_AT_ONCE: u64 = 4;
 
 /// How a line should move against the clock, in samples per channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -288,7 +290,10 @@ impl Line {
         } else if correction.excess > 0 && silent(cut + fade::LENGTH) {
             self.take_out(cut.min(correction.excess as u64), accounting);
         } else if correction.excess > 0 && correction.in_speech {
-            self.take_out(1, accounting);
+            let excess = correction.excess as u64;
+            let whole = excess.min(run.end - cursor - fade::LENGTH);
+            let at_once = excess > CUTS_AT_ONCE * cut;
+            self.take_out(if at_once { whole } else { 1 }, accounting);
         } else if correction.excess < 0 && correction.in_speech {
             self.slip(1);
             self.moved.delay = true;

@@ -21,8 +21,9 @@
 //! # Moves against the clock
 //! - *Jitter*, if the delay is adaptive. A packet that is next in order and finds the stream dry is not
 //!   dropped: the stream goes on after it, and the dry time has become delay. A delay that is too long
-//!   for two seconds is cut where it is silent, 5 ms at a time, and after six seconds sample by sample
-//!   in speech, too; what is cut is counted as discarded. A delay that is too short grows in silence.
+//!   for two seconds is cut where it is silent, 5 ms at a time, and after six seconds in speech, too, under a
+//!   cross-fade; what is cut is counted as discarded, and is an event. A delay that is too short grows in silence.
+//! - *Stalls*, if the delay is fixed: what a stall of a segment's beginning adds to it is cut after a second and a half.
 //! - *Drift*: samples are played twice, or left out, one at a time, each under a cross-fade. That is
 //!   resampling: it is counted neither as discarded nor as missed. A sender on an exact clock is left
 //!   alone, bit for bit.
@@ -35,6 +36,7 @@ mod arrival;
 mod buffer;
 mod conceal;
 mod control;
+mod cuts;
 mod decoding;
 mod drift;
 mod fade;
@@ -56,6 +58,7 @@ use self::{
     accounting::Accounting,
     arrival::Held,
     control::Control,
+    cuts::Cuts,
     decoding::Decoding,
     judge::{Judge, Ruling},
     line::Line,
@@ -196,6 +199,7 @@ pub struct Playout {
     time_base: Option<u64>,
     number_base: Option<u64>,
     judge: Judge,
+    cuts: Cuts,
     held: Held,
     /// None if packets come decoded.
     decoding: Option<Box<Decoding>>,
@@ -240,6 +244,7 @@ impl Playout {
             time_base: None,
             number_base: None,
             judge,
+            cuts: Cuts::default(),
             held: Held::default(),
             decoding: None,
             appended: 0,
@@ -386,6 +391,8 @@ impl Playout {
     pub fn end(&mut self, stream: &mut Stream) {
         self.discard_held(stream);
         self.line.ended = true;
+        let now_ns = self.next_tick.map_or(0, |tick| self.clock.due_ns(tick));
+        self.cuts.look(stream.account(), &self.clock, now_ns, true);
     }
 
     /// Waiting audio is not played, but discarded, and accounted for: the stream ends at once, or goes on
@@ -432,6 +439,16 @@ impl Playout {
         self.control.moved(self.line.moved(), now_ns);
         self.output.place_until(end, stream);
         self.play_ahead(end, stream);
+        self.note_events(now_ns, stream);
+    }
+
+    fn note_events(&mut self, now_ns: u64, stream: &Stream) {
+        self.cuts.look(stream.account(), &self.clock, now_ns, false);
+        if let Some(ppm) = self.control.take_out_of_range()
+            && let Some(network) = stream.account().network()
+        {
+            network.note(now_ns, format!("clock_out_of_range {ppm:.0} ppm"));
+        }
     }
 
     /// Places whole blocks after `end` as far as their audio waits already, so that a thread that is late

@@ -449,3 +449,4 @@ mod converted;
 mod decoded;
 mod drift;
 mod pauses;
+mod stalls;

@@ -211,3 +211,46 @@ fn packets_all_at_once_stay_in_order_and_are_counted() {
         check(seed, speech(seed), path);
     }
 }
+
+#[test]
+fn a_perfect_stream_is_whole_whatever_its_phase() {
+    const PHASES: u64 = 1000;
+    let failed: Vec<_> = (0..PHASES)
+        .filter(|&phase| !is_whole(phase, 20 * MS / PHASES))
+        .collect();
+    assert!(
+        failed.is_empty(),
+        "{} fail: {:?}...",
+        failed.len(),
+        failed.first()
+    );
+}
+
+/// Whether each sample of a sender that begins in this phase of a tick is heard in its place, at the default delay:
+/// without jitter, or with up to 2 ms of it.
+fn is_whole(phase: u64, step_ns: u64) -> bool {
+    let mut sender = Sender::new(phase).coding(Coding::Linear);
+    sender.start_ns = SECOND + 100 * MS + phase * step_ns;
+    for _ in 0..3 {
+        sender.quiet = false;
+        sender.talk(25);
+        sender.quiet = true;
+        sender.talk(25);
+    }
+    let sent = sender.sent();
+    let arrivals = Path::clear(phase).jitter(phase % 2 * 2 * MS).carry(&sent);
+    let mut rig = Setup::adaptive(20, 500).rig();
+    rig.run(&arrivals);
+    rig.rest(300);
+    let (entry, network) = rig.only();
+    let lost = [
+        entry.discarded,
+        entry.dropped_late,
+        entry.concealed,
+        network.totals.late,
+    ];
+    let samples: Vec<_> = sent.iter().flat_map(|sent| sent.samples.clone()).collect();
+    let first = rig.output().iter().position(|&sample| sample != 0);
+    let first = first.unwrap_or(rig.output().len());
+    lost == [0; 4] && rig.output()[first..].starts_with(&samples)
+}

@@ -25,7 +25,7 @@ use crate::rig::{self, BLOCK};
 
 const PERIOD_NS: u64 = 20 * MS;
 /// How long before a tick is due its block is asked for.
-const LEAD_NS: u64 = 15 * MS;
+const LEAD_NS: u64 = 25 * MS;
 const FIRST_NS: u64 = SECOND;
 
 /// When the block of this tick is made: what comes until then can be in it.

@@ -1,4 +1,4 @@
-//! Word of audio that came faster than it plays and was discarded: once a stream, with its length.
+//! Warns of audio that came faster than it plays and was discarded: once a stream, with its length.
 
 use crate::{audio::MixClock, ledger::Discard, stream::Stream};
 
@@ -14,8 +14,8 @@ pub(super) struct Burst {
 }
 
 impl Burst {
-    /// Looks whether anything was discarded; logs and notes it a second later, or when nothing more will
-    /// come. Allocates and locks once a stream.
+    /// Looks whether anything was discarded; logs it a second later, or when nothing more will come. Allocates once
+    /// a stream.
     pub(super) fn look(&mut self, stream: &Stream, clock: &MixClock, now_ns: u64, ended: bool) {
         let Some(network) = stream.account().network().filter(|_| !self.told) else {
             return;
@@ -40,6 +40,5 @@ impl Burst {
              --latency-cap; send no faster than it plays, or where the sender is made to wait: --tcp and --unix \
              without --tcp-drop, /ingest/ID, /ws/ingest?pour=true"
         );
-        network.note(now_ns, format!("burst: {seconds:.2} s discarded"));
     }
 }
