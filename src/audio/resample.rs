@@ -162,7 +162,7 @@ fn deliver(samples: &[f32], copies: usize, ready: &mut VecDeque<i16>) {
 }
 
 /// Rounds to nearest, ties to even, and saturates.
-fn to_s16(sample: f32) -> i16 {
+pub(super) fn to_s16(sample: f32) -> i16 {
     (sample * 32_768.0).round_ties_even() as i16
 }
 
@@ -171,7 +171,7 @@ fn mean(frame: &[f32]) -> f32 {
 }
 
 /// One NaN would silence as many samples as the filter is long.
-fn finite(sample: f32) -> f32 {
+pub(super) fn finite(sample: f32) -> f32 {
     if sample.is_finite() { sample } else { 0.0 }
 }
 

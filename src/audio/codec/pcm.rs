@@ -1,7 +1,8 @@
-//! How samples are written as bytes: G.711 mu-law and A-law, and 16-bit PCM in both byte orders.
+//! How samples are written as bytes: G.711 mu-law and A-law, and PCM and floats of all widths in both byte
+//! orders.
 //!
-//! Slices in, slices out; nothing allocates. Every byte decodes, every sample encodes. PCM is exact both
-//! ways. Encoding a decoded G.711 byte returns the byte, but for mu-law's second zero.
+//! Slices in, slices out; nothing allocates. Every byte decodes, every sample encodes. PCM of 16 bits
+//! and more is exact both ways. Encoding a decoded G.711 byte returns the byte, but for mu-law's second zero.
 //!
 //! G.711 follows the reference code of ITU-T G.191: a sample takes the code of the interval it lies in,
 //! and a sample that stands on a decision value takes the upper one, -1 being the first below zero. The
@@ -9,6 +10,7 @@
 //! before its sign is dropped.
 
 use super::{Decoder, Encoder, Format, Malformed};
+use crate::audio::resample::{finite, to_s16};
 
 #[cfg(test)]
 mod tests;
@@ -24,14 +26,44 @@ pub enum Encoding {
     S16Be,
     /// 16 bits, least significant byte first, as in WAV files and `AudioSocket`.
     S16Le,
+    /// 8 bits without a sign: 128 is silence.
+    U8,
+    /// 24 bits in three bytes.
+    S24Be,
+    /// 24 bits in three bytes.
+    S24Le,
+    /// 24 bits in the lower three of four bytes; the upper one is ignored.
+    S24In32Be,
+    /// 24 bits in the lower three of four bytes; the upper one is ignored.
+    S24In32Le,
+    /// 32 bits.
+    S32Be,
+    /// 32 bits.
+    S32Le,
+    /// A float of 32 bits; full scale is 1.0.
+    F32Be,
+    /// A float of 32 bits; full scale is 1.0.
+    F32Le,
+    /// A float of 64 bits; full scale is 1.0.
+    F64Be,
+    /// A float of 64 bits; full scale is 1.0.
+    F64Le,
 }
 
 impl Encoding {
-    /// Bytes of one sample of one channel: 1 or 2.
+    /// Bytes of one sample of one channel.
     pub const fn bytes_per_sample(self) -> usize {
         match self {
-            Self::MuLaw | Self::ALaw => 1,
+            Self::MuLaw | Self::ALaw | Self::U8 => 1,
             Self::S16Be | Self::S16Le => 2,
+            Self::S24Be | Self::S24Le => 3,
+            Self::S24In32Be
+            | Self::S24In32Le
+            | Self::S32Be
+            | Self::S32Le
+            | Self::F32Be
+            | Self::F32Le => 4,
+            Self::F64Be | Self::F64Le => 8,
         }
     }
 
@@ -42,25 +74,44 @@ impl Encoding {
         whole.then(|| bytes.len() / instant)
     }
 
-    /// Decodes all of `bytes` into all of `out`.
+    /// Decodes all of `bytes` into all of `out`, as 16 bits or as floats.
     ///
     /// # Panics
     /// If `bytes` is not exactly `out.len()` samples long.
-    pub fn decode(&self, bytes: &[u8], out: &mut [i16]) {
+    pub fn decode<S: Sample>(&self, bytes: &[u8], out: &mut [S]) {
+        let from_i32 = |sample: i32| S::from_f32(sample as f32 / 2_147_483_648.0);
         self.check_lengths(bytes.len(), out.len());
         match self {
-            Self::MuLaw => look_up(&MU_LAW, bytes, out),
-            Self::ALaw => look_up(&A_LAW, bytes, out),
-            Self::S16Be => {
-                for (sample, pair) in out.iter_mut().zip(bytes.as_chunks().0) {
-                    *sample = i16::from_be_bytes(*pair);
-                }
+            Self::MuLaw => each(bytes, out, |[b]| S::from_s16(MU_LAW[usize::from(b)])),
+            Self::ALaw => each(bytes, out, |[b]| S::from_s16(A_LAW[usize::from(b)])),
+            Self::S16Be => each(bytes, out, |b| S::from_s16(i16::from_be_bytes(b))),
+            Self::S16Le => each(bytes, out, |b| S::from_s16(i16::from_le_bytes(b))),
+            Self::U8 => each(bytes, out, |[b]| {
+                S::from_s16(i16::from_be_bytes([b ^ 0x80, 0]))
+            }),
+            // In the upper three bytes, so that the sign is in its place.
+            Self::S24Be => each(bytes, out, |[a, b, c]| {
+                from_i32(i32::from_be_bytes([a, b, c, 0]))
+            }),
+            Self::S24Le => each(bytes, out, |[a, b, c]| {
+                from_i32(i32::from_le_bytes([0, a, b, c]))
+            }),
+            Self::S24In32Be => {
+                each(bytes, out, |[_, a, b, c]| {
+                    from_i32(i32::from_be_bytes([a, b, c, 0]))
+                });
             }
-            Self::S16Le => {
-                for (sample, pair) in out.iter_mut().zip(bytes.as_chunks().0) {
-                    *sample = i16::from_le_bytes(*pair);
-                }
+            Self::S24In32Le => {
+                each(bytes, out, |[a, b, c, _]| {
+                    from_i32(i32::from_le_bytes([0, a, b, c]))
+                });
             }
+            Self::S32Be => each(bytes, out, |b| from_i32(i32::from_be_bytes(b))),
+            Self::S32Le => each(bytes, out, |b| from_i32(i32::from_le_bytes(b))),
+            Self::F32Be => each(bytes, out, |b| S::from_f32(f32::from_be_bytes(b))),
+            Self::F32Le => each(bytes, out, |b| S::from_f32(f32::from_le_bytes(b))),
+            Self::F64Be => each(bytes, out, |b| S::from_f32(f64::from_be_bytes(b) as f32)),
+            Self::F64Le => each(bytes, out, |b| S::from_f32(f64::from_le_bytes(b) as f32)),
         }
     }
 
@@ -69,28 +120,30 @@ impl Encoding {
     /// # Panics
     /// If `out` is not exactly as long as `samples` encoded.
     pub fn encode(&self, samples: &[i16], out: &mut [u8]) {
+        let float = |sample| f32::from(sample) / FULL_SCALE;
         self.check_lengths(out.len(), samples.len());
         match self {
-            Self::MuLaw => {
-                for (byte, &sample) in out.iter_mut().zip(samples) {
-                    *byte = mu_law(sample);
-                }
-            }
-            Self::ALaw => {
-                for (byte, &sample) in out.iter_mut().zip(samples) {
-                    *byte = a_law(sample);
-                }
-            }
-            Self::S16Be => {
-                for (pair, sample) in out.as_chunks_mut().0.iter_mut().zip(samples) {
-                    *pair = sample.to_be_bytes();
-                }
-            }
-            Self::S16Le => {
-                for (pair, sample) in out.as_chunks_mut().0.iter_mut().zip(samples) {
-                    *pair = sample.to_le_bytes();
-                }
-            }
+            Self::MuLaw => put(samples, out, |s| [mu_law(s)]),
+            Self::ALaw => put(samples, out, |s| [a_law(s)]),
+            Self::S16Be => put(samples, out, i16::to_be_bytes),
+            Self::S16Le => put(samples, out, i16::to_le_bytes),
+            Self::U8 => put(samples, out, |s| [s.to_be_bytes()[0] ^ 0x80]),
+            Self::S24Be => put(samples, out, |s| {
+                let [high, low] = s.to_be_bytes();
+                [high, low, 0]
+            }),
+            Self::S24Le => put(samples, out, |s| {
+                let [low, high] = s.to_le_bytes();
+                [0, low, high]
+            }),
+            Self::S24In32Be => put(samples, out, |s| (i32::from(s) << 8).to_be_bytes()),
+            Self::S24In32Le => put(samples, out, |s| (i32::from(s) << 8).to_le_bytes()),
+            Self::S32Be => put(samples, out, |s| (i32::from(s) << 16).to_be_bytes()),
+            Self::S32Le => put(samples, out, |s| (i32::from(s) << 16).to_le_bytes()),
+            Self::F32Be => put(samples, out, |s| float(s).to_be_bytes()),
+            Self::F32Le => put(samples, out, |s| float(s).to_le_bytes()),
+            Self::F64Be => put(samples, out, |s| f64::from(float(s)).to_be_bytes()),
+            Self::F64Le => put(samples, out, |s| f64::from(float(s)).to_le_bytes()),
         }
     }
 
@@ -117,9 +170,47 @@ impl Encoder for Encoding {
     }
 }
 
-fn look_up(table: &[i16; 256], bytes: &[u8], out: &mut [i16]) {
-    for (sample, &byte) in out.iter_mut().zip(bytes) {
-        *sample = table[usize::from(byte)];
+fn each<S, const N: usize>(bytes: &[u8], out: &mut [S], sample: impl Fn([u8; N]) -> S) {
+    for (out, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+        *out = sample(*bytes);
+    }
+}
+
+fn put<const N: usize>(samples: &[i16], out: &mut [u8], bytes: impl Fn(i16) -> [u8; N]) {
+    for (out, &sample) in out.as_chunks_mut().0.iter_mut().zip(samples) {
+        *out = bytes(sample);
+    }
+}
+
+/// The magnitude of the least sample of 16 bits.
+const FULL_SCALE: f32 = 32_768.0;
+
+/// A sample that bytes are decoded into: `i16`, or `f32` with full scale at 1.0.
+pub trait Sample {
+    /// A sample of 16 bits, exactly.
+    fn from_s16(sample: i16) -> Self;
+    /// A sample with full scale at 1.0.
+    fn from_f32(sample: f32) -> Self;
+}
+
+impl Sample for i16 {
+    fn from_s16(sample: i16) -> Self {
+        sample
+    }
+
+    /// As a [`Converter`](crate::audio::Converter) rounds it, and silences what is no finite number.
+    fn from_f32(sample: f32) -> Self {
+        to_s16(finite(sample))
+    }
+}
+
+impl Sample for f32 {
+    fn from_s16(sample: i16) -> Self {
+        Self::from(sample) / FULL_SCALE
+    }
+
+    fn from_f32(sample: f32) -> Self {
+        sample
     }
 }
 

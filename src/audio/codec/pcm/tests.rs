@@ -2,11 +2,22 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALL: [Encoding; 4] = [
+const ALL: [Encoding; 15] = [
     Encoding::MuLaw,
     Encoding::ALaw,
+    Encoding::U8,
     Encoding::S16Be,
     Encoding::S16Le,
+    Encoding::S24Be,
+    Encoding::S24Le,
+    Encoding::S24In32Be,
+    Encoding::S24In32Le,
+    Encoding::S32Be,
+    Encoding::S32Le,
+    Encoding::F32Be,
+    Encoding::F32Le,
+    Encoding::F64Be,
+    Encoding::F64Le,
 ];
 const G711: [Encoding; 2] = [Encoding::MuLaw, Encoding::ALaw];
 
@@ -158,13 +169,43 @@ fn pcm_has_its_bytes_in_the_order_that_its_name_says() {
     assert_eq!(encoded(Encoding::S16Le, &[0x1234, -2]), b"\x34\x12\xfe\xff");
     assert_eq!(decoded(Encoding::S16Be, b"\x12\x34\xff\xfe"), [0x1234, -2]);
     assert_eq!(decoded(Encoding::S16Le, b"\x34\x12\xfe\xff"), [0x1234, -2]);
+    for (encoding, bytes) in [
+        (Encoding::U8, &[0x92][..]),
+        (Encoding::S24Be, &[0x12, 0, 0]),
+        (Encoding::S24Le, &[0, 0, 0x12]),
+        (Encoding::S24In32Be, &[0xee, 0x12, 0, 0]),
+        (Encoding::S24In32Le, &[0, 0, 0x12, 0xee]),
+        (Encoding::S32Be, &[0x12, 0, 0, 0]),
+        (Encoding::S32Le, &[0, 0, 0, 0x12]),
+        (Encoding::F32Be, &0.140_625_f32.to_be_bytes()),
+        (Encoding::F32Le, &0.140_625_f32.to_le_bytes()),
+        (Encoding::F64Be, &0.140_625_f64.to_be_bytes()),
+        (Encoding::F64Le, &0.140_625_f64.to_le_bytes()),
+    ] {
+        assert_eq!(decoded(encoding, bytes), [0x1200], "{encoding:?}");
+    }
 }
 
 proptest! {
     #[test]
-    fn pcm_is_exact_both_ways(samples: Vec<i16>) {
-        for encoding in [Encoding::S16Be, Encoding::S16Le] {
+    fn pcm_and_floats_are_exact_both_ways(samples: Vec<i16>) {
+        for &encoding in &ALL[3..] {
             prop_assert_eq!(&decoded(encoding, &encoded(encoding, &samples)), &samples);
+        }
+    }
+
+    #[test]
+    fn floats_are_rounded_to_the_sixteen_bits_that_are_decoded(bytes: Vec<u8>) {
+        for encoding in ALL {
+            let whole = bytes.len() / encoding.bytes_per_sample();
+            let bytes = &bytes[..whole * encoding.bytes_per_sample()];
+            let mut floats = vec![0.0_f32; whole];
+            encoding.decode(bytes, &mut floats);
+            let rounded = floats.iter().map(|&sample| match sample * 32_768.0 {
+                scaled if scaled.is_finite() || sample.is_finite() => scaled.round_ties_even() as i16,
+                _ => 0,
+            });
+            prop_assert_eq!(decoded(encoding, bytes), rounded.collect::<Vec<_>>());
         }
     }
 
