@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+PCM, ADPCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 2, 3, 6, 7, 0xFFFE
 # The tail of the sub-format GUID that turns a format tag into an extensible one.
 GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 UNKNOWN = 0xFFFFFFFF  # The length that a program writing into a pipe leaves in the header.
@@ -79,6 +79,56 @@ def f32(samples):
     return b"".join(struct.pack("<f", s) for s in samples)
 
 
+def f64(samples):
+    return b"".join(struct.pack("<d", s) for s in samples)
+
+
+def s24_in_32(samples):
+    """24 bits in the lower three of four bytes, as ALSA's programs write S24_LE."""
+    return b"".join(struct.pack("<i", round(s * 8388607)) for s in samples)
+
+
+def mu_law(code):
+    """The sample of a code of G.711, on the scale of 16 bits."""
+    code ^= 0xFF
+    magnitude = (((code & 15) * 8 + 132) << (code >> 4 & 7)) - 132
+    return -magnitude if code & 128 else magnitude
+
+
+def a_law(code):
+    code ^= 0x55
+    segment, step = code >> 4 & 7, (code & 15) * 16 + 8
+    magnitude = step if segment == 0 else (step + 256) << segment - 1
+    return magnitude if code & 128 else -magnitude
+
+
+def g711(samples, decode):
+    """For each sample the code of the nearest one."""
+    codes = [(decode(code), code) for code in range(256)]
+    return bytes(min(codes, key=lambda pair: abs(pair[0] - s * 32767))[1] for s in samples)
+
+
+def big_endian(body, width):
+    """Samples of this width with their most significant byte first."""
+    return b"".join(body[at:at + width][::-1] for at in range(0, len(body), width))
+
+
+def rifx(channels, rate, bits, body):
+    """The big-endian twin of `riff`, of PCM."""
+    def field(tag, content):
+        return tag + struct.pack(">I", len(content)) + content
+    block = channels * bits // 8
+    format_chunk = struct.pack(">HHIIHH", PCM, channels, rate, rate * block, block, bits)
+    return field(b"RIFX", b"WAVE" + field(b"fmt ", format_chunk) + field(b"data", big_endian(body, bits // 8)))
+
+
+def rf64(format_chunk, body):
+    """A WAV with its lengths in 64 bits."""
+    whole = 4 + 36 + len(format_chunk) + 8 + len(body)
+    long = chunk(b"ds64", struct.pack("<QQQI", whole, len(body), 0, 0))
+    return b"RF64" + struct.pack("<I", UNKNOWN) + b"WAVE" + long + format_chunk + chunk(b"data", body, claimed=UNKNOWN)
+
+
 def info(text):
     """A LIST chunk with one comment."""
     return chunk(b"LIST", b"INFO" + chunk(b"ICMT", text))
@@ -106,6 +156,18 @@ def code_made():
             fmt(FLOAT, 1, 48000, 32), chunk(b"data", f32(tone(48000, 0.5, 1000)))),
         "tone-440-48000-4ch-extensible-s24.wav": riff(
             fmt_extensible(PCM, 4, 48000, 24, 0x33), chunk(b"data", s24(interleave(*[tone(48000, 0.25, 440)] * 4)))),
+        "tone-1000-48000-mono-f64.wav": riff(
+            fmt(FLOAT, 1, 48000, 64), chunk(b"data", f64(tone(48000, 0.25, 1000)))),
+        "tone-440-8000-mono-s24in32.wav": riff(
+            chunk(b"fmt ", struct.pack("<HHIIHH", PCM, 1, 8000, 32000, 4, 24)),
+            chunk(b"data", s24_in_32(tone(8000, 0.5, 440)))),
+        "tone-440-8000-mono-alaw.wav": riff(
+            fmt(A_LAW, 1, 8000, 8), chunk(b"data", g711(tone(8000, 0.5, 440), a_law))),
+        "tone-440-8000-mono-mulaw.wav": riff(
+            fmt(MU_LAW, 1, 8000, 8), chunk(b"data", g711(tone(8000, 0.5, 440), mu_law))),
+        "tone-440-8000-mono-rifx-s24.wav": rifx(1, 8000, 24, s24(tone(8000, 0.5, 440))),
+        # Its end is known: what follows the samples is none.
+        "tone-440-8000-mono-rf64-s16.wav": rf64(mono_8000, s16(tone(8000, 0.5, 440))) + info(b"\xff\x7f" * 400),
         "impulse-8000-mono-s16.wav": riff(mono_8000, chunk(b"data", s16(impulse))),
         # LIST has an odd length here: the padding byte belongs to no chunk and must be skipped.
         "chunks-around-8000-mono-s16.wav": riff(
@@ -123,9 +185,9 @@ def code_made():
         "bad/zero-channels.wav": riff(fmt(PCM, 0, 8000, 16), chunk(b"data", short)),
         "bad/zero-rate.wav": riff(fmt(PCM, 1, 0, 16), chunk(b"data", short)),
         "bad/zero-bits.wav": riff(fmt(PCM, 1, 8000, 0), chunk(b"data", short)),
-        "bad/a-law.wav": riff(fmt(6, 1, 8000, 8), chunk(b"data", bytes([0xD5] * 800))),
-        # Claims 4 GiB less 16 bytes and holds a tenth of a second.
-        "bad/huge-length.wav": riff(mono_8000, chunk(b"data", short, claimed=0xFFFFFFF0)),
+        "bad/adpcm.wav": riff(fmt(ADPCM, 1, 8000, 4), chunk(b"data", bytes(800))),
+        # Claims 1 GiB and holds a tenth of a second.
+        "bad/huge-length.wav": riff(mono_8000, chunk(b"data", short, claimed=0x40000000)),
         "bad/text.txt": b"This is not audio.\n",
     }
 

@@ -23,7 +23,7 @@ pub use self::{
     synthetic::{Synthetic, UnknownWaveform, Waveform},
     wav::WavSource,
 };
-use crate::os::remedy;
+use crate::{os::remedy, wire::wav::WavError};
 
 /// Where a stream's samples come from: one kind per file, behind this trait.
 pub trait Source: Send {
@@ -57,24 +57,13 @@ pub enum SourceError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// The file is no WAV, or its header makes no sense.
-    #[error("{} is not a usable WAV file: {reason}", path.display())]
-    NotWav {
+    /// The file is no WAV, or of a kind that is not read.
+    #[error("cannot play {}", path.display())]
+    Header {
         /// The file.
         path: PathBuf,
         /// The fault.
-        reason: String,
-    },
-    /// A sound WAV of a kind that is not read.
-    #[error(
-        "{} holds {what}, which is not read; convert it to 16-bit PCM (sox IN.wav -e signed -b 16 OUT.wav)",
-        path.display()
-    )]
-    Unsupported {
-        /// The file.
-        path: PathBuf,
-        /// Its contents.
-        what: String,
+        source: WavError,
     },
     /// A sound header without a single sample.
     #[error("{} holds no samples; leave it out, or record it again", path.display())]

@@ -1,30 +1,29 @@
-//! WAV files as streams: 8 to 32-bit integers and 32-bit floats, any rate, any number of channels.
+//! WAV files as streams: all that [`wire::wav`](crate::wire::wav) reads, up to 64 channels.
 //!
 //! A file that already is 16-bit at the bus's rate and channels goes through in bulk, bit for bit;
 //! all others through a [`Converter`]. Damage never panics and is never passed over in silence: what is
 //! there is given, and then the error that names the file. Nothing is allocated by a length that a
 //! header claims, and reading allocates nothing of its own.
 //!
-//! It reads no compressed formats and no RF64, and does not follow a file that still grows. A pipe is read once,
-//! from its beginning to its end.
+//! It does not follow a file that still grows. A pipe is read once, from its beginning to its end.
 
-mod decode;
-mod header;
 #[cfg(test)]
 mod tests;
 
 use std::fs::{self, File, FileType};
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use self::header::{ENDLESS, Header, HeaderError, Layout, read_header, read_stream_header};
 use super::{Source, SourceError};
-use crate::audio::{Format, resample::Converter};
+use crate::{
+    audio::{Converter, Encoding, Format, SampleSpec},
+    wire::wav::{Header, HeaderReader, WavError},
+};
 
 /// Read from the file at once. A frame is 320 bytes, so a system call serves a hundred of them.
 const BUFFER_BYTES: usize = 32 * 1024;
-/// About what is decoded at once on the way to the converter: at least one sample of all channels.
+/// About what is decoded at once on the way to the converter: 8 samples of the most channels and the widest.
 const CHUNK_BYTES: usize = 4 * 1024;
 
 /// A WAV file at the bus format, from its first sample to its last.
@@ -34,8 +33,12 @@ pub struct WavSource<R = BufReader<File>> {
     path: PathBuf,
     /// At the next sample of the file.
     reader: R,
-    header: Header,
-    /// Samples per channel of the file read so far, at most `header.found`.
+    spec: SampleSpec,
+    /// Samples per channel that the header claims, if it does.
+    claimed: Option<u64>,
+    /// Samples per channel to read: those in a file, or those that a pipe claims; none if a pipe claims none.
+    found: Option<u64>,
+    /// Samples per channel read so far, at most `found`.
     done: u64,
     /// The read error, returned after all samples before it.
     fault: Option<io::Error>,
@@ -57,8 +60,8 @@ impl WavSource {
     ///
     /// # Errors
     /// [`SourceError::Open`] if the operating system refuses it or it is no regular file,
-    /// [`SourceError::NotWav`], [`SourceError::Unsupported`], [`SourceError::Empty`] by its header,
-    /// [`SourceError::Read`] if reading that failed. A file cut short opens; `read` reports its end.
+    /// [`SourceError::Header`], [`SourceError::Empty`] by its header, [`SourceError::Read`] if reading that
+    /// failed. A file cut short opens; `read` reports its end.
     pub fn open(path: &Path, bus: Format) -> Result<Self, SourceError> {
         let refuse = |source| SourceError::Open {
             path: path.to_owned(),
@@ -94,60 +97,91 @@ impl WavSource {
     /// # Errors
     /// As [`WavSource::from_reader`].
     pub fn from_pipe(path: &Path, file: File, bus: Format) -> Result<Self, SourceError> {
-        let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
-        let header = read_stream_header(&mut reader);
-        Self::behind_header(path, reader, header, bus)
+        Self::new(
+            path,
+            BufReader::with_capacity(BUFFER_BYTES, file),
+            None,
+            bus,
+        )
     }
 }
 
-impl<R: Read + Seek> WavSource<R> {
+impl<R: BufRead + Seek> WavSource<R> {
     /// Reads a WAV from anything that can seek; `path` is what its errors call it.
-    ///
-    /// Give a buffered reader: samples are asked for a frame at a time.
     ///
     /// # Errors
     /// As [`WavSource::open`], but for [`SourceError::Open`].
     pub fn from_reader(path: &Path, mut reader: R, bus: Format) -> Result<Self, SourceError> {
-        let header = read_header(&mut reader);
-        Self::behind_header(path, reader, header, bus)
+        let length = reader.seek(SeekFrom::End(0));
+        let length = length.and_then(|length| reader.rewind().map(|()| length));
+        let length = length.map_err(|source| SourceError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::new(path, reader, Some(length), bus)
     }
 }
 
-impl<R> WavSource<R> {
-    fn behind_header(
+impl<R: BufRead> WavSource<R> {
+    /// Reads the header, and leaves `reader` at the first sample. `length` is that of the file, if it is known.
+    fn new(
         path: &Path,
-        reader: R,
-        header: Result<Header, HeaderError>,
+        mut reader: R,
+        length: Option<u64>,
         bus: Format,
     ) -> Result<Self, SourceError> {
         let path = path.to_owned();
-        let header = match header {
-            Ok(header) => header,
-            Err(HeaderError::Io(source)) => return Err(SourceError::Read { path, source }),
-            Err(HeaderError::NotWav(reason)) => return Err(SourceError::NotWav { path, reason }),
-            Err(HeaderError::Unsupported(what)) => {
-                return Err(SourceError::Unsupported { path, what });
-            }
-            Err(HeaderError::Empty) => return Err(SourceError::Empty { path }),
+        let (header, header_bytes) = match read_header(&mut reader) {
+            Ok(Ok(read)) => read,
+            Ok(Err(source)) => return Err(SourceError::Header { path, source }),
+            Err(source) => return Err(SourceError::Read { path, source }),
         };
-        let conversion = if is_at(header.layout, bus) {
-            None
-        } else {
-            match Conversion::new(header.layout, bus) {
-                Ok(conversion) => Some(conversion),
-                Err(what) => return Err(SourceError::Unsupported { path, what }),
-            }
-        };
+        let spec = header.spec;
+        let present = length.map(|length| length.saturating_sub(header_bytes));
+        let samples = |bytes| bytes / spec.instant_bytes() as u64;
+        let claimed = header.data_bytes(present).map(samples);
+        let there = present.map(samples);
+        let found = claimed.map_or(there, |claimed| {
+            Some(there.map_or(claimed, |there| there.min(claimed)))
+        });
+        if claimed.is_none() && found == Some(0) {
+            return Err(SourceError::Empty { path });
+        }
+        let conversion = (!is_at(spec, bus)).then(|| Conversion::new(spec, bus));
         Ok(Self {
             path,
             reader,
-            header,
+            spec,
+            claimed,
+            found,
             done: 0,
             fault: None,
             bus,
             conversion,
             ended: false,
         })
+    }
+}
+
+/// Reads the header, and returns how many bytes it has.
+fn read_header(reader: &mut impl BufRead) -> io::Result<Result<(Header, u64), WavError>> {
+    let (mut header, mut header_bytes) = (HeaderReader::default(), 0);
+    loop {
+        let bytes = match reader.fill_buf() {
+            Ok([]) => return Ok(Err(header.cut())),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let (taken, read) = match header.push(bytes) {
+            Ok(pushed) => pushed,
+            Err(error) => return Ok(Err(error)),
+        };
+        reader.consume(taken);
+        header_bytes += taken as u64;
+        if let Some(read) = read {
+            return Ok(Ok((read, header_bytes)));
+        }
     }
 }
 
@@ -174,28 +208,21 @@ fn broken_link(path: &Path, error: io::Error) -> io::Error {
 }
 
 /// Whether the file's samples are the bus's, bit for bit.
-fn is_at(layout: Layout, bus: Format) -> bool {
-    layout.encoding == header::Encoding::S16
-        && layout.rate_hz == bus.rate_hz()
-        && layout.channels == bus.channels()
+fn is_at(spec: SampleSpec, bus: Format) -> bool {
+    (spec.form(), spec.rate_hz(), spec.channels())
+        == (Encoding::S16Le, bus.rate_hz(), bus.channels())
 }
 
 impl Conversion {
-    fn new(layout: Layout, bus: Format) -> Result<Self, String> {
-        let converter = Converter::new(layout.rate_hz, layout.channels, bus).map_err(|error| {
-            format!(
-                "{} channels at {} Hz ({error})",
-                layout.channels, layout.rate_hz
-            )
-        })?;
-        // A block is at most 64 KiB, because its length is 16 bits in the header.
-        let blocks = (CHUNK_BYTES / layout.block_bytes()).max(1);
-        Ok(Self {
-            converter,
-            raw: vec![0; blocks * layout.block_bytes()],
-            decoded: vec![0.0; blocks * usize::from(layout.channels)],
+    fn new(spec: SampleSpec, bus: Format) -> Self {
+        let blocks = CHUNK_BYTES / spec.instant_bytes();
+        Self {
+            converter: Converter::new(spec.rate_hz(), spec.channels(), bus)
+                .expect("a spec has a rate and channels that can be converted"),
+            raw: vec![0; blocks * spec.instant_bytes()],
+            decoded: vec![0.0; blocks * usize::from(spec.channels())],
             finished: false,
-        })
+        }
     }
 }
 
@@ -203,7 +230,7 @@ impl<R: Read> WavSource<R> {
     /// Copies samples from the file into `out` as they are; fewer at its end.
     fn read_direct(&mut self, out: &mut [i16]) -> usize {
         let channels = usize::from(self.bus.channels());
-        let blocks = blocks_next(self.header.found - self.done, out.len() / channels);
+        let blocks = self.next(out.len() / channels);
         let bytes = bytemuck::cast_slice_mut(&mut out[..blocks * channels]);
         let read = read_blocks(&mut self.reader, bytes, 2 * channels, &mut self.fault);
         self.account(read, blocks);
@@ -216,26 +243,23 @@ impl<R: Read> WavSource<R> {
 
     /// Fills `out` from the converter, and the converter from the file; fewer at its end.
     fn read_converted(&mut self, out: &mut [i16]) -> usize {
-        let layout = self.header.layout;
-        let channels = usize::from(layout.channels);
+        let (spec, channels) = (self.spec, usize::from(self.spec.channels()));
         let mut written = 0;
-        while let Some(conversion) = &mut self.conversion {
+        loop {
+            let room = CHUNK_BYTES / spec.instant_bytes();
+            let blocks = self.next(room);
+            let Some(conversion) = &mut self.conversion else {
+                break;
+            };
             written += conversion.converter.pull(&mut out[written..]);
             if written == out.len() || conversion.finished {
                 break;
             }
-            let blocks = blocks_next(
-                self.header.found - self.done,
-                conversion.decoded.len() / channels,
-            );
-            let raw = &mut conversion.raw[..blocks * layout.block_bytes()];
-            let read = read_blocks(&mut self.reader, raw, layout.block_bytes(), &mut self.fault);
+            let raw = &mut conversion.raw[..blocks * spec.instant_bytes()];
+            let read = read_blocks(&mut self.reader, raw, spec.instant_bytes(), &mut self.fault);
             let decoded = &mut conversion.decoded[..read * channels];
-            decode::decode(
-                layout.encoding,
-                &raw[..read * layout.block_bytes()],
-                decoded,
-            );
+            spec.form()
+                .decode(&raw[..read * spec.instant_bytes()], decoded);
             conversion.converter.push(decoded);
             if read == 0 {
                 conversion.converter.finish();
@@ -250,8 +274,14 @@ impl<R: Read> WavSource<R> {
     fn account(&mut self, read: usize, asked: usize) {
         self.done += read as u64;
         if read < asked {
-            self.header.found = self.done;
+            self.found = Some(self.done);
         }
+    }
+
+    /// How many blocks to read next, with `room` for so many.
+    fn next(&self, room: usize) -> usize {
+        let left = self.found.map_or(u64::MAX, |found| found - self.done);
+        usize::try_from(left).unwrap_or(usize::MAX).min(room)
     }
 }
 
@@ -272,33 +302,24 @@ impl<R: Read + Send> Source for WavSource<R> {
         }
         self.ended = true;
         let path = self.path.clone();
-        match self.fault.take() {
-            Some(source) => Err(SourceError::Read { path, source }),
-            None if self.done < self.header.claimed => Err(SourceError::Truncated {
+        match (self.fault.take(), self.claimed) {
+            (Some(source), _) => Err(SourceError::Read { path, source }),
+            (None, Some(expected)) if self.done < expected => Err(SourceError::Truncated {
                 path,
-                expected: self.header.claimed,
+                expected,
                 found: self.done,
             }),
-            None => Ok(0),
+            _ => Ok(0),
         }
     }
 
     fn length(&self) -> Option<u64> {
-        if self.header.found == ENDLESS {
-            return None;
-        }
-        let (rate_hz, bus_hz) = (
-            u64::from(self.header.layout.rate_hz),
-            u64::from(self.bus.rate_hz()),
-        );
-        // To the nearest, as the converter does; below 2^32 samples and 2^19 Hz the product fits.
-        Some((2 * self.header.found * bus_hz + rate_hz) / (2 * rate_hz))
+        // To the nearest, as the converter does.
+        let [rate_hz, bus_hz] = [self.spec.rate_hz(), self.bus.rate_hz()].map(u128::from);
+        let rounded = |found: u64| (2 * u128::from(found) * bus_hz + rate_hz) / (2 * rate_hz);
+        self.found
+            .map(|found| u64::try_from(rounded(found)).unwrap_or(u64::MAX))
     }
-}
-
-/// How many blocks to read next, of those `left` in the file and the `room` for them.
-fn blocks_next(left: u64, room: usize) -> usize {
-    usize::try_from(left).unwrap_or(usize::MAX).min(room)
 }
 
 /// Reads whole blocks into `out` and returns how many; fewer only at the end or at a fault.

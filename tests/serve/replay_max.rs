@@ -69,7 +69,7 @@ fn files_of_every_kind_are_mixed_at_once() {
     ] {
         let all = ["replay", text(directory.path()), "--speed", "max"];
         let report = report(0, &[&all, flags].concat());
-        assert_eq!(report["totals"]["streams"], 13);
+        assert_eq!(report["totals"]["streams"], 19);
         assert_eq!(report["totals"]["drop_rate"], 0.0);
         assert_eq!(
             report["totals"]["offered_samples"],

@@ -112,9 +112,10 @@ enum Answers {
 
 /// A stream as a body: a WAV, which may have no end, or bare samples.
 ///
-/// `audio/wav` is read as its header says: 16-bit PCM, A-law or mu-law. `audio/L16;rate=HZ;channels=N` is as RFC 2586
-/// has it; `audio/x-s16le` the same, least significant byte first. Where the type is none of audio, the first
-/// bytes show a WAV, or `rate`, `channels` and `format` say what it is.
+/// `audio/wav` is read as its header says: PCM of 8 to 32 bits, floats, A-law or mu-law; RIFF, RIFX,
+/// RF64 or BW64. `audio/L16;rate=HZ;channels=N` is as RFC 2586 has it; `audio/x-s16le` the same, least significant
+/// byte first. Where the type is none of audio, the first bytes show a WAV, or `rate`, `channels` and `format` say
+/// what it is.
 #[utoipa::path(
     post,
     path = "/ingest/{id}",

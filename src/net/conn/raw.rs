@@ -201,7 +201,7 @@ impl Raw {
                     Ok((_, None)) => return Ok(None),
                     Ok((taken, Some(header))) => {
                         bytes = &bytes[taken..];
-                        self.stage = self.open(header.spec, header.data_bytes, context)?;
+                        self.stage = self.open(header.spec, header.data_bytes(None), context)?;
                     }
                     Err(error) => {
                         return Err(context.unfit(Malformed::Header, error));
@@ -325,11 +325,15 @@ impl Raw {
     ) -> Option<StreamInput> {
         self.taken = self.taken();
         let stage = std::mem::replace(&mut self.stage, next);
-        if by_peer
-            && matches!(&stage, Stage::Samples(samples) if samples.decoder.is_within_a_sample())
-        {
-            context.malformed(Malformed::Payload, &"a connection that ends in a sample");
-            self.caller.count(Packet::Malformed);
+        if let (true, Stage::Samples(samples)) = (by_peer, &stage) {
+            if samples.decoder.is_within_a_sample() {
+                context.malformed(Malformed::Payload, &"a connection that ends in a sample");
+                self.caller.count(Packet::Malformed);
+            }
+            if let Some(left @ 1..) = samples.left {
+                let lacks = format!("cut short: its WAV header claims {left} bytes more");
+                self.caller.note(&lacks, context);
+            }
         }
         self.caller.end(context)
     }

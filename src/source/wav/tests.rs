@@ -87,6 +87,12 @@ fn every_encoding_gives_the_same_tone_at_the_same_level() {
             12000,
             440.0,
         ),
+        ("tone-1000-48000-mono-f64.wav", 48000, 1, 12000, 1000.0),
+        ("tone-440-8000-mono-s24in32.wav", 8000, 1, 4000, 440.0),
+        ("tone-440-8000-mono-alaw.wav", 8000, 1, 4000, 440.0),
+        ("tone-440-8000-mono-mulaw.wav", 8000, 1, 4000, 440.0),
+        ("tone-440-8000-mono-rifx-s24.wav", 8000, 1, 4000, 440.0),
+        ("tone-440-8000-mono-rf64-s16.wav", 8000, 1, 4000, 440.0),
         ("chunks-around-8000-mono-s16.wav", 8000, 1, 8000, 440.0),
         ("streamed-8000-mono-s16.wav", 8000, 1, 8000, 440.0),
     ];
@@ -241,10 +247,12 @@ proptest! {
 fn a_length_that_a_pipe_left_unknown_is_read_to_the_end() {
     for size in [
         0,
+        1,
         0x7FFF_0000,
         0x7FFF_EFFF,
         0x7FFF_F000,
         0x8000_0000,
+        0xFFFF_FFF0,
         u32::MAX,
     ] {
         let mut bytes = wav_s16(1, 8000, &[7; 100]);

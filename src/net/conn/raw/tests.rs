@@ -4,7 +4,7 @@ use super::{
     super::tests::{BLOCK, CLOCK_NS, PERIOD_NS, Rig, le_bytes, ramp},
     *,
 };
-use crate::audio::Gain;
+use crate::audio::{Gain, measure::tone_dbfs};
 
 /// The outcome of one connection.
 struct Playing {
@@ -199,6 +199,36 @@ fn half_a_pair_of_channels_is_counted() {
 }
 
 #[test]
+fn each_kind_of_wav_plays() {
+    for (name, count, tone_hz) in [
+        ("tone-440-11025-mono-u8", 8_000, 440.0),
+        ("tone-1000-44100-mono-s24", 4_000, 1_000.0),
+        ("tone-440-16000-stereo-s32", 4_000, 440.0),
+        ("tone-1000-48000-mono-f32", 4_000, 1_000.0),
+        ("tone-1000-48000-mono-f64", 2_000, 1_000.0),
+        ("tone-440-48000-4ch-extensible-s24", 2_000, 440.0),
+        ("tone-440-8000-mono-s24in32", 4_000, 440.0),
+        ("tone-440-8000-mono-alaw", 4_000, 440.0),
+        ("tone-440-8000-mono-mulaw", 4_000, 440.0),
+        ("tone-440-8000-mono-rifx-s24", 4_000, 440.0),
+        ("tone-440-8000-mono-rf64-s16", 4_000, 440.0),
+        ("chunks-around-8000-mono-s16", 8_000, 440.0),
+        ("streamed-8000-mono-s16", 8_000, 440.0),
+    ] {
+        let path = format!("{}/testdata/{name}.wav", env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(path).unwrap();
+        let pieces: Vec<_> = bytes.chunks(1_000).collect();
+        let (id, from) = ("song".to_owned(), "http 192.0.2.1:4000".to_owned());
+        let raw = Raw::of(id, None, from, None, ContentType::Wav);
+        let runs = hear(Rig::new(1 << 16, 1), raw, &pieces).runs;
+        let samples: Vec<_> = runs.into_iter().flat_map(|(_, run)| run).collect();
+        assert_eq!(samples.len(), count, "{name}");
+        let level = tone_dbfs(&samples, 8_000, tone_hz);
+        assert!((level + 6.02).abs() < 0.15, "{name}: {level} dBFS");
+    }
+}
+
+#[test]
 fn what_cannot_be_obeyed_is_refused_counted_and_told() {
     let (rig, why) = refusal(b"MIXPOOL/1 rate=8001000\n");
     assert_eq!(why, "a rate of 8001000 Hz is outside 1000 to 384000 Hz");
@@ -209,9 +239,23 @@ fn what_cannot_be_obeyed_is_refused_counted_and_told() {
         1
     );
     let (rig, why) = refusal(b"RIFF\0\0\0\0AVI LIST");
-    assert_eq!(why, "a RIFF file of \"AVI \" is no WAV");
+    assert_eq!(
+        why,
+        r#"no WAV: it begins with "RIFF\x00\x00\x00\x00AVI ", and not with RIFF and WAVE"#
+    );
     assert_eq!(rig.listener.read().malformed[Malformed::Header as usize], 1);
     assert_eq!(rig.streams(), 0);
+}
+
+#[test]
+fn a_wav_that_is_cut_short_plays_and_says_so() {
+    let bytes = [wav(8_000, 1, 1_000), le_bytes(&ramp(BLOCK))].concat();
+    let played = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
+    let missing = 1_000 - 2 * BLOCK;
+    let said = format!("cut short: its WAV header claims {missing} bytes more");
+    assert_eq!(played.rig.events(), [said]);
+    let samples: Vec<_> = played.runs.into_iter().flat_map(|(_, run)| run).collect();
+    assert!(samples.starts_with(&ramp(BLOCK)[..BLOCK / 2]));
 }
 
 #[test]
