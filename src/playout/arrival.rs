@@ -10,7 +10,7 @@ use crate::{
 use super::{
     Judged, PIECE_MS, Playout,
     accounting::Accounting,
-    buffer::Run,
+    buffer::{Run, Samples},
     judge::{Mark, Ruling},
     line,
 };
@@ -45,20 +45,27 @@ impl Playout {
     /// Takes the samples of a packet that was judged, interleaved: as many as its mark says. Counts late packets.
     /// Allocates only where a packet has to wait for the next.
     pub fn insert(&mut self, judged: Judged, samples: &[i16], stream: &mut Stream) {
-        match judged.ruling {
-            Ruling::Duplicate => {}
-            Ruling::Waits { .. } => {
-                self.held.samples.extend_from_slice(samples);
-                self.held.length = judged.mark.length();
-            }
-            Ruling::Fits { .. } | Ruling::Begins { .. } => {
-                self.place(judged.mark, samples, stream);
-            }
+        if judged.is_taken() {
+            self.place(judged.mark, Samples::Decoded(samples), stream);
+        } else if let Ruling::Waits { .. } = judged.ruling {
+            self.held.samples.extend_from_slice(samples);
+            self.held.length = judged.mark.length();
+        }
+    }
+
+    /// The same of its payload, of the [codec](Self::set_codec) that was set. One with state decodes in its
+    /// turn; a payload that such a codec cannot have made is counted then.
+    pub fn insert_payload(&mut self, judged: Judged, payload: &[u8], stream: &mut Stream) {
+        if judged.is_taken() {
+            self.place_payload(judged.mark, payload, stream);
+        } else if let Ruling::Waits { .. } = judged.ruling {
+            self.held.payload.extend_from_slice(payload);
+            self.held.length = judged.mark.length();
         }
     }
 
     /// Puts a packet where it belongs. Never allocates.
-    pub(super) fn place(&mut self, mark: Mark, samples: &[i16], stream: &mut Stream) {
+    pub(super) fn place(&mut self, mark: Mark, samples: Samples<'_>, stream: &mut Stream) {
         let (number, start) = self.locate(mark, stream);
         self.put(number, start, samples, mark.at_ns, stream);
     }
@@ -90,17 +97,18 @@ impl Playout {
         &mut self,
         number: u64,
         start: u64,
-        samples: &[i16],
+        samples: Samples<'_>,
         at_ns: u64,
         stream: &mut Stream,
     ) {
         let accounting = self.accounting(stream);
         let (mut new, mut late) = (0, 0);
         let piece = self.samples(PIECE_MS).max(1) as usize;
-        let whole = samples.len() / self.channels * self.channels;
-        for (index, samples) in samples[..whole].chunks(piece * self.channels).enumerate() {
-            let start = start + (index * piece) as u64;
-            let taken = self.accept(start, number, samples, at_ns, accounting);
+        let length = samples.len() / self.channels;
+        for at in (0..length).step_by(piece) {
+            let to = length.min(at + piece);
+            let samples = samples.part(at * self.channels..to * self.channels);
+            let taken = self.accept(start + at as u64, number, samples, at_ns, accounting);
             new += taken.new;
             late += taken.late;
         }
@@ -154,7 +162,7 @@ impl Playout {
         &mut self,
         start: u64,
         number: u64,
-        samples: &[i16],
+        samples: Samples<'_>,
         at_ns: u64,
         accounting: Accounting<'_>,
     ) -> Taken {
@@ -181,8 +189,8 @@ impl Playout {
         let late = cursor.clamp(start, end) - start;
         accounting.late(start, start + late);
         run.start += late;
-        let samples = &samples[late as usize * self.channels..];
-        let new = if samples.is_empty() {
+        let samples = samples.part(late as usize * self.channels..samples.len());
+        let new = if run.start == end {
             0
         } else if let Ok(new) = self.line.buffer.insert(run, samples) {
             new

@@ -4,7 +4,9 @@
 //! so a packet is copied once, to its place, in any order of arrival. A short list of *runs* shows
 //! the filled parts: an orderly stream has one. All memory is taken at construction.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, ops::Range};
+
+use crate::audio::Encoding;
 
 /// Runs that may wait at once: one more than there are gaps between them.
 const RUNS_MAX: usize = 64;
@@ -24,6 +26,40 @@ pub(super) struct Run {
     /// Whether a decoder made it up, in place of packets that are missing. Touches the sender's own, and stays a
     /// run of its own.
     pub(super) made: bool,
+}
+
+/// Samples on their way in, interleaved: as they are, or still as bytes, which are decoded where they belong.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Samples<'a> {
+    Decoded(&'a [i16]),
+    Encoded(Encoding, &'a [u8]),
+}
+
+impl Samples<'_> {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Decoded(samples) => samples.len(),
+            Self::Encoded(encoding, bytes) => bytes.len() / encoding.bytes_per_sample(),
+        }
+    }
+
+    pub(super) fn part(self, range: Range<usize>) -> Self {
+        match self {
+            Self::Decoded(samples) => Self::Decoded(&samples[range]),
+            Self::Encoded(encoding, bytes) => {
+                let size = encoding.bytes_per_sample();
+                Self::Encoded(encoding, &bytes[range.start * size..range.end * size])
+            }
+        }
+    }
+
+    /// Fills `out`, which is as long.
+    fn copy_to(self, out: &mut [i16]) {
+        match self {
+            Self::Decoded(samples) => out.copy_from_slice(samples),
+            Self::Encoded(encoding, bytes) => encoding.decode(bytes, out),
+        }
+    }
 }
 
 /// There are too many gaps to remember one more.
@@ -73,7 +109,7 @@ impl Buffer {
 
     /// Copies in the missing ones of these samples, which are those of `run`. Returns how many per
     /// channel were new. The caller sees to it that nothing is further apart than the capacity.
-    pub(super) fn insert(&mut self, run: Run, samples: &[i16]) -> Result<u64, Crowded> {
+    pub(super) fn insert(&mut self, run: Run, samples: Samples<'_>) -> Result<u64, Crowded> {
         debug_assert_eq!(
             samples.len() as u64,
             (run.end - run.start) * self.channels as u64
@@ -104,12 +140,15 @@ impl Buffer {
     }
 
     /// Copies `[from, to)` of samples that begin at `start`. Returns how many per channel.
-    fn write(&mut self, from: u64, to: u64, start: u64, samples: &[i16]) -> u64 {
-        let samples = &samples[self.span(from - start)..self.span(to - start)];
+    fn write(&mut self, from: u64, to: u64, start: u64, samples: Samples<'_>) -> u64 {
+        let (from_start, count) = (self.span(from - start), self.span(to - from));
         let at = self.place_of(from);
-        let (ahead, wrapped) = samples.split_at(samples.len().min(self.samples.len() - at));
-        self.samples[at..at + ahead.len()].copy_from_slice(ahead);
-        self.samples[..wrapped.len()].copy_from_slice(wrapped);
+        let ahead = count.min(self.samples.len() - at);
+        let (middle, end) = (from_start + ahead, from_start + count);
+        let room = &mut self.samples[at..at + ahead];
+        samples.part(from_start..middle).copy_to(room);
+        let room = &mut self.samples[..count - ahead];
+        samples.part(middle..end).copy_to(room);
         to - from
     }
 
@@ -197,7 +236,11 @@ mod tests {
     fn put(buffer: &mut Buffer, start: u64, end: u64, number: u64) -> Result<u64, Crowded> {
         let times = start..end;
         let samples: Vec<i16> = times.flat_map(|at| [at as i16, number as i16]).collect();
-        buffer.insert(run(start, end, number), &samples)
+        insert(buffer, run(start, end, number), &samples)
+    }
+
+    fn insert(buffer: &mut Buffer, run: Run, samples: &[i16]) -> Result<u64, Crowded> {
+        buffer.insert(run, Samples::Decoded(samples))
     }
 
     fn get(buffer: &Buffer, start: u64, end: u64) -> Vec<(i16, i16)> {
@@ -245,13 +288,13 @@ mod tests {
     #[test]
     fn a_run_that_was_made_up_stays_apart_from_those_it_touches() {
         let mut buffer = Buffer::new(64, 1);
-        buffer.insert(run(0, 10, 1), &[1; 10]).unwrap();
-        buffer.insert(run(20, 30, 3), &[3; 10]).unwrap();
+        insert(&mut buffer, run(0, 10, 1), &[1; 10]).unwrap();
+        insert(&mut buffer, run(20, 30, 3), &[3; 10]).unwrap();
         let made = Run {
             made: true,
             ..run(10, 20, 2)
         };
-        assert_eq!(buffer.insert(made, &[2; 10]), Ok(10));
+        assert_eq!(insert(&mut buffer, made, &[2; 10]), Ok(10));
         assert_eq!(buffer.count(0, 30), 20);
         assert_eq!(buffer.pop(), Some(run(0, 10, 1)));
         assert_eq!(buffer.pop(), Some(made));
@@ -261,15 +304,15 @@ mod tests {
     #[test]
     fn a_pause_is_marked_at_the_end_of_a_run_and_ends_with_audio() {
         let mut buffer = Buffer::new(64, 1);
-        buffer.insert(run(0, 10, 1), &[1; 10]).unwrap();
+        insert(&mut buffer, run(0, 10, 1), &[1; 10]).unwrap();
         let mark = Run {
             paused: true,
             ..run(10, 10, 2)
         };
-        buffer.insert(mark, &[]).unwrap();
+        insert(&mut buffer, mark, &[]).unwrap();
         assert!(buffer.head().unwrap().paused);
         assert_eq!(buffer.newest(), Some(10));
-        buffer.insert(run(10, 20, 3), &[1; 10]).unwrap();
+        insert(&mut buffer, run(10, 20, 3), &[1; 10]).unwrap();
         assert!(!buffer.head().unwrap().paused);
     }
 
@@ -278,22 +321,41 @@ mod tests {
         let mut buffer = Buffer::new(1024, 1);
         for index in 0..RUNS_MAX as u64 {
             assert_eq!(
-                buffer.insert(run(2 * index, 2 * index + 1, index), &[1]),
+                insert(&mut buffer, run(2 * index, 2 * index + 1, index), &[1]),
                 Ok(1)
             );
         }
-        assert_eq!(buffer.insert(run(900, 901, 900), &[1]), Err(Crowded));
+        assert_eq!(insert(&mut buffer, run(900, 901, 900), &[1]), Err(Crowded));
         // A run that closes a gap is taken.
-        assert_eq!(buffer.insert(run(1, 2, 90), &[1]), Ok(1));
-        assert_eq!(buffer.insert(run(900, 901, 900), &[1]), Ok(1));
+        assert_eq!(insert(&mut buffer, run(1, 2, 90), &[1]), Ok(1));
+        assert_eq!(insert(&mut buffer, run(900, 901, 900), &[1]), Ok(1));
+    }
+
+    #[test]
+    fn bytes_are_decoded_where_they_belong() {
+        let mut buffer = Buffer::new(16, 2);
+        let samples: Vec<i16> = (0..20).map(|n| n * 1000).collect();
+        let mut bytes = vec![0; 40];
+        Encoding::S16Be.encode(&samples, &mut bytes);
+        // Across the end of the ring, and around samples that are there.
+        assert_eq!(put(&mut buffer, 14, 15, 9), Ok(1));
+        let encoded = Samples::Encoded(Encoding::S16Be, &bytes);
+        assert_eq!(buffer.insert(run(10, 20, 1), encoded), Ok(9));
+        let pairs = samples.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+        let mut expected: Vec<_> = pairs.collect();
+        expected[4] = (14, 9);
+        assert_eq!(get(&buffer, 10, 20), expected);
     }
 
     #[test]
     fn the_peak_is_that_of_both_ends_of_the_ring() {
         let mut buffer = Buffer::new(16, 1);
-        buffer
-            .insert(run(12, 20, 1), &[1, 2, -9, 3, 4, 5, i16::MIN, 1])
-            .unwrap();
+        insert(
+            &mut buffer,
+            run(12, 20, 1),
+            &[1, 2, -9, 3, 4, 5, i16::MIN, 1],
+        )
+        .unwrap();
         assert_eq!(buffer.peak(12, 6), 9);
         assert_eq!(buffer.peak(12, 8), 32_768);
     }

@@ -16,9 +16,9 @@ use crate::{
 };
 
 use super::{
-    Judged, Playout, STEP_MS,
-    buffer::Run,
-    judge::{Mark, Ruling},
+    Playout, STEP_MS,
+    buffer::{Run, Samples},
+    judge::Mark,
     line,
 };
 
@@ -157,26 +157,15 @@ impl Playout {
     pub fn set_codec(&mut self, codec: Codec, format: Format, stream: &mut Stream) {
         self.discard_held(stream);
         self.decode_all(stream);
-        let stateful = codec.stateless().is_none();
+        self.encoding = codec.stateless();
+        let stateful = self.encoding.is_none();
         self.decoding = stateful.then(|| Box::new(Decoding::new(codec, format)));
     }
 
-    /// Takes the payload of a packet that was judged, of the [codec](Self::set_codec) that was set. It is decoded in
-    /// its turn; a payload that its codec cannot have made is counted then.
-    pub fn insert_payload(&mut self, judged: Judged, payload: &[u8], stream: &mut Stream) {
-        match judged.ruling {
-            Ruling::Duplicate => {}
-            Ruling::Waits { .. } => {
-                self.held.payload.extend_from_slice(payload);
-                self.held.length = judged.mark.length();
-            }
-            Ruling::Fits { .. } | Ruling::Begins { .. } => {
-                self.place_payload(judged.mark, payload, stream);
-            }
-        }
-    }
-
     pub(super) fn place_payload(&mut self, mark: Mark, payload: &[u8], stream: &mut Stream) {
+        if let Some(encoding) = self.encoding {
+            return self.place(mark, Samples::Encoded(encoding, payload), stream);
+        }
         let (number, start) = self.locate(mark, stream);
         let place = Place {
             number,
@@ -265,6 +254,7 @@ impl Playout {
         };
         if decoded {
             self.with_decoded(|playout, samples| {
+                let samples = Samples::Decoded(samples);
                 playout.put(place.number, place.start, samples, place.at_ns, stream);
             });
         } else {
@@ -314,7 +304,7 @@ impl Playout {
             if plays {
                 self.with_decoded(|playout, samples| {
                     // Where there is no room for one more gap, the line conceals it.
-                    let _ = playout.line.buffer.insert(run, samples);
+                    let _ = playout.line.buffer.insert(run, Samples::Decoded(samples));
                 });
             }
             at += length;

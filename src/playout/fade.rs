@@ -63,7 +63,7 @@ impl Fade {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::playout::buffer::Run;
+    use crate::playout::buffer::{Run, Samples};
 
     fn buffer() -> Buffer {
         let mut buffer = Buffer::new(1024, 1);
@@ -77,7 +77,7 @@ mod tests {
             made: false,
         };
         let ramp: Vec<i16> = (0..512).map(|n| 10 * n).collect();
-        buffer.insert(run, &ramp).unwrap();
+        buffer.insert(run, Samples::Decoded(&ramp)).unwrap();
         buffer
     }
 
@@ -109,7 +109,9 @@ mod tests {
             end: 728,
             ..*buffer.head().unwrap()
         };
-        buffer.insert(run, &[i16::MIN; 128]).unwrap();
+        buffer
+            .insert(run, Samples::Decoded(&[i16::MIN; 128]))
+            .unwrap();
         let mut fade = Fade::new(1);
         fade.begin(&buffer, 600);
         let mut out = [i16::MAX; 128];

@@ -12,6 +12,8 @@
 //!
 //! Everything is in the sender's own numbers and time, extended to 64 bits. Pure; nothing here allocates.
 
+use super::Verdict;
+
 /// A number this far ahead is a loss; further ahead it is another beginning (RFC 3550, A.1).
 const DROPOUT_MAX: i64 = 3000;
 /// A number this far behind came late or twice; further behind it is another beginning.
@@ -63,6 +65,35 @@ pub(super) enum Ruling {
     /// A segment begins: with the one that waited, if `held`, else with this one. Its numbers go on from those
     /// before, or are a new row.
     Begins { held: bool, numbered: bool },
+}
+
+/// A packet of audio with the judgement on it, before its samples.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged {
+    pub(super) mark: Mark,
+    pub(super) ruling: Ruling,
+    /// The number of the first packet of the segment, if one begins.
+    pub(super) first: u64,
+}
+
+impl Judged {
+    /// Whether the packet belongs on the line.
+    pub(super) fn is_taken(&self) -> bool {
+        matches!(self.ruling, Ruling::Fits { .. } | Ruling::Begins { .. })
+    }
+
+    /// The judgement.
+    pub fn verdict(&self) -> Verdict {
+        match self.ruling {
+            Ruling::Fits { .. } => Verdict::Taken,
+            Ruling::Duplicate => Verdict::Duplicate,
+            Ruling::Waits { numbered: true } => Verdict::Held,
+            Ruling::Waits { numbered: false } => Verdict::Stray,
+            Ruling::Begins { numbered, .. } => Verdict::Begins {
+                first: (!numbered).then_some(self.first),
+            },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

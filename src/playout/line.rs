@@ -11,7 +11,7 @@ use crate::ledger::Discard;
 
 use super::{
     accounting::Accounting,
-    buffer::{Buffer, Run},
+    buffer::{Buffer, Run, Samples},
     conceal::Concealer,
     fade::{self, Fade},
     numbers::Numbers,
@@ -255,7 +255,7 @@ impl Line {
         };
         if at > self.cursor || !self.buffer.is_empty() {
             // If there is no room for the mark, the numbers show the pause.
-            let _ = self.buffer.insert(run, &[]);
+            let _ = self.buffer.insert(run, Samples::Decoded(&[]));
         } else {
             if self.dry > 0 {
                 let dry = self.cursor - self.dry;

@@ -49,7 +49,7 @@ mod output;
 use std::time::Duration;
 
 use crate::{
-    audio::{ConvertError, MixClock},
+    audio::{ConvertError, Encoding, MixClock},
     ledger::{Discard, Packet},
     stream::Stream,
 };
@@ -57,6 +57,7 @@ use crate::{
 use self::{
     accounting::Accounting,
     arrival::Held,
+    buffer::Samples,
     control::Control,
     cuts::Cuts,
     decoding::Decoding,
@@ -65,7 +66,7 @@ use self::{
     output::Output,
 };
 
-pub use self::judge::Mark;
+pub use self::judge::{Judged, Mark};
 
 /// How long the samples of a packet wait before they play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,30 +148,6 @@ pub enum Verdict {
     },
 }
 
-/// A packet of audio with the judgement on it, before its samples.
-#[derive(Debug, Clone, Copy)]
-pub struct Judged {
-    mark: Mark,
-    ruling: Ruling,
-    /// The number of the first packet of the segment, if one begins.
-    first: u64,
-}
-
-impl Judged {
-    /// The judgement.
-    pub fn verdict(&self) -> Verdict {
-        match self.ruling {
-            Ruling::Fits { .. } => Verdict::Taken,
-            Ruling::Duplicate => Verdict::Duplicate,
-            Ruling::Waits { numbered: true } => Verdict::Held,
-            Ruling::Waits { numbered: false } => Verdict::Stray,
-            Ruling::Begins { numbered, .. } => Verdict::Begins {
-                first: (!numbered).then_some(self.first),
-            },
-        }
-    }
-}
-
 /// No latency cap is larger: it is memory.
 const CAP_MAX: Duration = Duration::from_secs(60);
 /// Longer packets are taken in pieces of this. In milliseconds.
@@ -201,7 +178,8 @@ pub struct Playout {
     judge: Judge,
     cuts: Cuts,
     held: Held,
-    /// None if packets come decoded.
+    /// How payloads are decoded: each for itself, or in order. Neither is there if packets come decoded.
+    encoding: Option<Encoding>,
     decoding: Option<Box<Decoding>>,
     /// Packets without numbers that came.
     appended: u64,
@@ -246,6 +224,7 @@ impl Playout {
             judge,
             cuts: Cuts::default(),
             held: Held::default(),
+            encoding: None,
             decoding: None,
             appended: 0,
             resumes: false,
@@ -295,7 +274,7 @@ impl Playout {
         if let Some(waited) = waited {
             let held = std::mem::take(&mut self.held);
             if held.payload.is_empty() {
-                self.place(waited, &held.samples, stream);
+                self.place(waited, Samples::Decoded(&held.samples), stream);
             } else {
                 self.place_payload(waited, &held.payload, stream);
             }
@@ -330,7 +309,7 @@ impl Playout {
             end: timestamp.wrapping_add((samples.len() / self.channels) as u64),
             at_ns,
         };
-        self.place(mark, samples, stream);
+        self.place(mark, Samples::Decoded(samples), stream);
     }
 
     /// A packet came that carries no audio: its number is no loss. Returns the judgement, and whether the packet

@@ -45,9 +45,6 @@ pub use reports::{Outgoing, Via};
 /// Logged lines about strangers, a second and receiver.
 const LINES_PER_SECOND: u32 = 10;
 
-/// Samples that the longest datagram can hold, of a codec without state.
-const SAMPLES_MAX: usize = 1 << 16;
-
 /// The key of a stream: the address of its packets, and their source number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
@@ -79,8 +76,6 @@ struct Shared {
     listener: Arc<Listener>,
     /// The last tick that the streams were asked for.
     tick: Option<u64>,
-    /// Where a packet's samples are decoded.
-    scratch: Box<[i16]>,
     /// When a second of lines began, and how many there were.
     lines: (u64, u32),
     malformed_ns: Option<u64>,
@@ -93,7 +88,6 @@ impl Shared {
             clock,
             listener,
             tick: None,
-            scratch: vec![0; SAMPLES_MAX].into(),
             lines: (0, 0),
             malformed_ns: None,
         }

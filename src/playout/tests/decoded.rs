@@ -55,7 +55,12 @@ fn rig(settings: PlayoutSettings) -> Rig {
 }
 
 fn arrive(rig: &mut Rig, number: usize, payload: &[u8], at_ns: u64) {
-    let start = (number * PACKET) as u64;
+    arrive_at(rig, number, number, payload, at_ns);
+}
+
+/// A packet of this number that plays in this slot of 20 ms.
+fn arrive_at(rig: &mut Rig, number: usize, slot: usize, payload: &[u8], at_ns: u64) {
+    let start = (slot * PACKET) as u64;
     let mark = Mark {
         number: number as u64,
         start,
@@ -121,6 +126,27 @@ fn what_is_lost_is_made_up_by_the_decoder() {
             (missing, 40 * 160 - missing)
         );
     }
+}
+
+#[test]
+fn time_that_dtx_leaves_out_is_not_counted_as_concealed() {
+    let packets = packets(40);
+    let mut rig = rig(fixed(60));
+    for (number, packet) in packets.iter().enumerate() {
+        // Packets of one byte, and then none for 400 ms, in which no number passes.
+        let silence = [packet[0] & !3];
+        let payload = match number {
+            18..=20 => &silence[..],
+            _ => packet,
+        };
+        let slot = number + if number > 20 { 20 } else { 0 };
+        let at_ns = 1_003 * MS + slot as u64 * 20 * MS;
+        rig.run_until(at_ns);
+        arrive_at(&mut rig, number, slot, payload, at_ns);
+    }
+    let (entry, network) = play_out(&mut rig);
+    assert_eq!((entry.concealed, entry.mixed), (0, 40 * 160));
+    assert_eq!((network.totals.malformed, entry.offered), (0, 40 * 160));
 }
 
 #[test]

@@ -145,14 +145,8 @@ impl RtpStream {
         if verdict == Verdict::Duplicate {
             return verdict;
         }
-        if let Some(encoding) = payload.codec.stateless() {
-            let samples = &mut shared.scratch[..length * usize::from(format.channels())];
-            encoding.decode(packet.payload, samples);
-            sound.playout.insert(judged, samples, &mut self.stream);
-        } else {
-            let stream = &mut self.stream;
-            sound.playout.insert_payload(judged, packet.payload, stream);
-        }
+        let stream = &mut self.stream;
+        sound.playout.insert_payload(judged, packet.payload, stream);
         match verdict {
             Verdict::Held | Verdict::Stray => return verdict,
             Verdict::Taken if number < self.sequence.highest() => {}
