@@ -26,6 +26,15 @@ pub fn now_ns() -> u64 {
     Duration::from(now).as_nanos() as u64
 }
 
+/// The real-time clock in nanoseconds, in which the kernel stamps packets. It may be set at any time.
+///
+/// # Panics
+/// Never: every Linux has this clock.
+pub(crate) fn realtime_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("every Linux has this clock");
+    Duration::from(now).as_nanos() as u64
+}
+
 /// Raises this process's soft limit of descriptors to `needed`, as far as the hard limit and the kernel let it.
 /// Returns the limit in force.
 ///

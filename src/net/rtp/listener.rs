@@ -250,10 +250,11 @@ struct Shard {
     control: Control,
     receiver: Receiver,
     tuning: Option<watch::Receiver<Tuning>>,
-    /// Datagrams that the kernel had dropped when it was last asked.
+    /// Datagrams that the kernel had dropped.
     dropped: u32,
+    /// Packets wait that came before the next tick was to be placed, perhaps.
+    behind: bool,
     clock: MixClock,
-    /// How long before a tick its samples are placed.
     next_tick: u64,
     timer: TimerFd,
     bell: Arc<EventFd>,
@@ -305,6 +306,7 @@ impl Shard {
             receiver,
             tuning,
             dropped: 0,
+            behind: false,
             clock,
             next_tick: clock.next_tick(now_ns() + clock.lead_ns()),
             timer,
@@ -317,21 +319,20 @@ impl Shard {
     }
 
     fn run(mut self) {
-        // Made here, as it holds pointers, which cannot be sent between threads.
-        let mut batch = Batch::new();
+        // Made here, as they hold pointers, which cannot be sent between threads.
+        let (mut batch, mut report_batch) = (Batch::new(), Batch::singly());
         let mut rest = None;
         loop {
             let stop = match rest {
                 Some(ms) => wait(&self.quiet, EpollTimeout::from(ms)),
                 None => wait(&self.all, EpollTimeout::NONE),
             };
-            rest = self.drain(&mut batch);
-            self.tick(&mut batch);
+            rest = self.drain(&mut batch, &mut report_batch);
+            self.tick();
             if stop {
                 break;
             }
         }
-        self.count_drops(&mut batch, now_ns());
         let Self {
             packets,
             reports,
@@ -343,17 +344,26 @@ impl Shard {
         });
     }
 
-    /// Takes what waits in the sockets, in bounds. Returns for how many milliseconds to rest before more is
+    /// Takes what waits in the sockets, in bounds, and serves the ticks between: a packet finds its stream as it was
+    /// when the packet came, however late this thread is. Returns for how many milliseconds to rest before more is
     /// taken: none if nothing waited.
-    fn drain(&mut self, batch: &mut Batch) -> Option<u8> {
+    fn drain(&mut self, batch: &mut Batch, report_batch: &mut Batch) -> Option<u8> {
         let mut any = false;
         let mut refused = false;
         let Self {
-            packets, receiver, ..
+            packets,
+            reports,
+            receiver,
+            clock,
+            next_tick,
+            ..
         } = self;
+        self.behind = true;
         for _ in 0..BATCHES_MAX {
-            let now = now_ns();
-            let taken = batch.receive(packets, |bytes, from| receiver.datagram(bytes, from, now));
+            let taken = batch.receive(packets, |bytes, from, at_ns| {
+                serve_ticks(next_tick, clock, at_ns, receiver, (packets, reports));
+                receiver.datagram(bytes, from, at_ns);
+            });
             let taken = taken.unwrap_or_else(|error| {
                 refused = true;
                 refuse(receiver.account(), &error);
@@ -361,12 +371,17 @@ impl Shard {
             });
             any |= taken > 0;
             if taken < BATCH {
+                self.behind = false;
                 break;
             }
         }
-        refused |= self.drain_reports(batch);
+        let dropped = batch.dropped().wrapping_sub(self.dropped);
+        self.dropped = batch.dropped();
+        receiver.account().drop_in_kernel(dropped.into());
+        refused |= self.drain_reports(report_batch);
         match (refused, any) {
             (true, _) => Some(REFUSED_REST_MS),
+            (false, true) if self.behind => Some(0),
             (false, true) => Some(REST_MS),
             (false, false) => None,
         }
@@ -374,15 +389,14 @@ impl Shard {
 
     /// Whether a call to receive failed.
     fn drain_reports(&mut self, batch: &mut Batch) -> bool {
-        let now = now_ns();
         match &mut self.control {
             Control::Read(others) => {
                 let receiver = &mut self.receiver;
-                let taken = batch.receive(&self.reports, |bytes, from| {
-                    receiver.control(bytes, from, now);
+                let taken = batch.receive(&self.reports, |bytes, from, at_ns| {
+                    receiver.control(bytes, from, at_ns);
                     for other in &*others {
                         // A thread that does not keep up loses reports, not packets.
-                        let _ = other.try_send((bytes.into(), from, now));
+                        let _ = other.try_send((bytes.into(), from, at_ns));
                     }
                 });
                 if let Err(error) = &taken {
@@ -399,13 +413,13 @@ impl Shard {
         }
     }
 
-    /// Serves the ticks that are near, in order: several, if this thread was held up.
-    fn tick(&mut self, batch: &mut Batch) {
+    /// Serves the ticks that are near, in order: several, if this thread was held up. While packets wait that came
+    /// before, those ticks are left to [`drain`](Self::drain).
+    fn tick(&mut self) {
         let now = now_ns();
-        if self.clock.placed_ns(self.next_tick) > now {
+        if self.behind || self.clock.placed_ns(self.next_tick) > now {
             return;
         }
-        self.count_drops(batch, now);
         if let Some(tuning) = changed(&mut self.tuning) {
             self.receiver.retune(tuning);
         }
@@ -413,29 +427,13 @@ impl Shard {
             packets,
             reports,
             receiver,
+            clock,
+            next_tick,
             ..
         } = self;
-        while self.clock.placed_ns(self.next_tick) <= now {
-            receiver.before_tick(self.next_tick, now, &mut |outgoing| {
-                dispatch(packets, reports, outgoing);
-            });
-            self.next_tick += 1;
-        }
+        serve_ticks(next_tick, clock, now, receiver, (packets, reports));
         // Only a time before the clock's beginning could be refused.
         let _ = self.arm();
-    }
-
-    fn count_drops(&mut self, batch: &mut Batch, now: u64) {
-        let receiver = &mut self.receiver;
-        let dropped = batch.receive_drops(&self.packets, |bytes, from| {
-            receiver.datagram(bytes, from, now);
-        });
-        if let Some(dropped) = dropped {
-            receiver
-                .account()
-                .drop_in_kernel(dropped.wrapping_sub(self.dropped).into());
-            self.dropped = dropped;
-        }
     }
 
     /// Sets the timer to the lead before the next tick.
@@ -448,6 +446,22 @@ impl Shard {
                 TimerSetTimeFlags::TFD_TIMER_ABSTIME,
             )
             .map_err(during("timerfd_settime"))
+    }
+}
+
+/// Serves the ticks that were to be placed until `now_ns`.
+fn serve_ticks(
+    next_tick: &mut u64,
+    clock: &MixClock,
+    now_ns: u64,
+    receiver: &mut Receiver,
+    (packets, reports): (&UdpSocket, &UdpSocket),
+) {
+    while clock.placed_ns(*next_tick) <= now_ns {
+        receiver.before_tick(*next_tick, now_ns, &mut |outgoing| {
+            dispatch(packets, reports, outgoing);
+        });
+        *next_tick += 1;
     }
 }
 

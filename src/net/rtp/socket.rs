@@ -5,19 +5,24 @@ use std::{
     io::IoSliceMut,
     net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::{AsRawFd, OwnedFd},
+    time::Duration,
 };
 
 use nix::{
     cmsg_space,
     errno::Errno,
-    sys::socket::{
-        AddressFamily, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType,
-        SockaddrStorage, bind, getsockopt, recvmmsg, recvmsg, setsockopt, socket, sockopt,
+    sys::{
+        socket::{
+            AddressFamily, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockFlag,
+            SockType, SockaddrStorage, bind, getsockopt, recvmmsg, recvmsg, setsockopt, socket,
+            sockopt,
+        },
+        time::TimeSpec,
     },
 };
 
 use super::group;
-use crate::os::during;
+use crate::os::{during, now_ns, realtime_ns};
 
 /// Datagrams taken with one system call.
 pub(super) const BATCH: usize = 64;
@@ -118,6 +123,8 @@ fn bound(address: SocketAddr, shared: bool, buffer_bytes: usize) -> io::Result<U
         setsockopt(&fd, sockopt::ReusePort, &true).map_err(during("setsockopt SO_REUSEPORT"))?;
     }
     setsockopt(&fd, sockopt::RxqOvfl, &1).map_err(during("setsockopt SO_RXQ_OVFL"))?;
+    setsockopt(&fd, sockopt::ReceiveTimestampns, &true)
+        .map_err(during("setsockopt SO_TIMESTAMPNS"))?;
     // Beyond the host's limit if the process may do so, else up to it.
     if setsockopt(&fd, sockopt::RcvBufForce, &buffer_bytes).is_err() {
         setsockopt(&fd, sockopt::RcvBuf, &buffer_bytes).map_err(during("setsockopt SO_RCVBUF"))?;
@@ -126,30 +133,75 @@ fn bound(address: SocketAddr, shared: bool, buffer_bytes: usize) -> io::Result<U
     Ok(UdpSocket::from(fd))
 }
 
-/// Memory to read datagrams into.
+/// A stamp that is older than this is of a clock that was set.
+const STAMP_AGE_NS_MAX: u64 = 60_000_000_000;
+
+/// Both clocks at one moment, which turn the kernel's stamps into times of the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+struct Clocks {
+    monotonic_ns: u64,
+    realtime_ns: u64,
+}
+
+impl Clocks {
+    fn now() -> Self {
+        Self {
+            monotonic_ns: now_ns(),
+            realtime_ns: realtime_ns(),
+        }
+    }
+
+    /// When a datagram with this stamp came; now if its stamp cannot be true.
+    fn arrival_ns(self, stamp_ns: Option<u64>) -> u64 {
+        let age_ns = stamp_ns.and_then(|stamp_ns| self.realtime_ns.checked_sub(stamp_ns));
+        let age_ns = age_ns.filter(|&age_ns| age_ns <= STAMP_AGE_NS_MAX);
+        self.monotonic_ns.saturating_sub(age_ns.unwrap_or(0))
+    }
+}
+
+/// Memory to read datagrams of one socket into.
 pub(super) struct Batch {
     headers: MultiHeaders<SockaddrStorage>,
     bytes: Box<[u8]>,
     control: Vec<u8>,
-    /// The kernel has something to say beside the datagrams: how many it dropped.
-    dropped: bool,
+    /// Datagrams that the kernel had dropped before the last one, since the socket was made; wraps.
+    dropped: u32,
     /// The kernel refuses to take several with one call.
     single: bool,
+}
+
+/// Room for the control messages of one datagram.
+fn control() -> Vec<u8> {
+    cmsg_space!(TimeSpec, u32)
 }
 
 impl Batch {
     pub(crate) fn new() -> Self {
         Self {
-            headers: MultiHeaders::preallocate(BATCH, None),
+            headers: MultiHeaders::preallocate(BATCH, Some(control())),
             bytes: vec![0; BATCH * DATAGRAM_MAX].into(),
-            control: cmsg_space!(u32),
-            dropped: false,
+            control: control(),
+            dropped: 0,
             single: false,
         }
     }
 
-    /// Passes waiting datagrams to `take`, up to [`BATCH`], and returns how many. Never waits, never
-    /// allocates; one system call, or one for each where the kernel refuses `recvmmsg`.
+    /// For a socket on which little comes: each datagram by a call of its own.
+    pub(crate) fn singly() -> Self {
+        Self {
+            single: true,
+            ..Self::new()
+        }
+    }
+
+    /// Datagrams that the kernel had dropped before the last one that was taken, since the socket was made; wraps.
+    pub(crate) fn dropped(&self) -> u32 {
+        self.dropped
+    }
+
+    /// Passes waiting datagrams to `take`, each with the time of its arrival, up to [`BATCH`], and returns how many.
+    /// Never waits; one system call, or one for each where the kernel refuses `recvmmsg`. Allocates only around the
+    /// first datagram that the kernel drops.
     ///
     /// # Errors
     /// The kernel's reason, with the call. Nothing waiting is none. After the first error of `recvmmsg` the
@@ -160,21 +212,33 @@ impl Batch {
     pub(crate) fn receive(
         &mut self,
         socket: &UdpSocket,
-        mut take: impl FnMut(&[u8], SocketAddr),
+        take: impl FnMut(&[u8], SocketAddr, u64),
     ) -> io::Result<usize> {
-        if !self.single {
-            return self.receive_many(socket, take);
+        if self.single {
+            return self.receive_singly(socket, take);
         }
+        self.receive_many(socket, take)
+    }
+
+    /// The same with a system call for each datagram.
+    fn receive_singly(
+        &mut self,
+        socket: &UdpSocket,
+        mut take: impl FnMut(&[u8], SocketAddr, u64),
+    ) -> io::Result<usize> {
         let mut count = 0;
         while count < BATCH {
             let mut slice = [IoSliceMut::new(&mut self.bytes[..DATAGRAM_MAX])];
+            let control = Some(&mut self.control[..]);
             let flags = MsgFlags::MSG_DONTWAIT;
-            match recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slice, None, flags) {
+            match recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slice, control, flags) {
                 Ok(message) => {
                     count += 1;
-                    self.dropped |= message.flags.contains(MsgFlags::MSG_CTRUNC);
+                    let said = said(&message);
+                    self.dropped = said.dropped.unwrap_or(self.dropped);
+                    let at_ns = Clocks::now().arrival_ns(said.stamp_ns);
                     if let Some(from) = message.address.as_ref().and_then(address) {
-                        take(message.iovs().next().unwrap_or(&[]), from);
+                        take(message.iovs().next().unwrap_or(&[]), from, at_ns);
                     }
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
@@ -189,7 +253,7 @@ impl Batch {
     fn receive_many(
         &mut self,
         socket: &UdpSocket,
-        mut take: impl FnMut(&[u8], SocketAddr),
+        mut take: impl FnMut(&[u8], SocketAddr, u64),
     ) -> io::Result<usize> {
         let mut parts = self.bytes.chunks_exact_mut(DATAGRAM_MAX);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
@@ -209,47 +273,55 @@ impl Batch {
                 return Err(during("recvmmsg, and recvmsg is used from now on")(errno));
             }
         };
-        let mut count = 0;
+        let clocks = Clocks::now();
+        let (mut count, mut cut) = (0, false);
         for message in received {
             count += 1;
-            // There is no room for control messages in a batch, so this is how they tell of themselves.
-            // (The kernel shortens the room in each header to what it used, and it is not set back.)
-            self.dropped |= message.flags.contains(MsgFlags::MSG_CTRUNC);
+            let said = said(&message);
+            cut |= said.cut;
+            self.dropped = said.dropped.unwrap_or(self.dropped);
             let from = message.address.as_ref().and_then(address);
             if let Some(from) = from {
-                take(message.iovs().next().unwrap_or(&[]), from);
+                let at_ns = clocks.arrival_ns(said.stamp_ns);
+                take(message.iovs().next().unwrap_or(&[]), from, at_ns);
             }
+        }
+        if cut {
+            // The kernel shortens the room in each header to what it used, and it is not set back: the count of
+            // dropped ones, which is said from the first of them on, then finds none.
+            self.headers = MultiHeaders::preallocate(BATCH, Some(control()));
         }
         Ok(count)
     }
+}
 
-    /// Takes one datagram, and what the kernel says of those that it dropped before it: their count
-    /// since the socket was made, wrapping. None if there were none, or no datagram waits. One system
-    /// call, and none if no datagram since reported any.
-    pub(crate) fn receive_drops(
-        &mut self,
-        socket: &UdpSocket,
-        mut take: impl FnMut(&[u8], SocketAddr),
-    ) -> Option<u32> {
-        if !self.dropped {
-            return None;
-        }
-        let mut slice = [IoSliceMut::new(&mut self.bytes[..DATAGRAM_MAX])];
-        let message = recvmsg::<SockaddrStorage>(
-            socket.as_raw_fd(),
-            &mut slice,
-            Some(&mut self.control),
-            MsgFlags::MSG_DONTWAIT,
-        )
-        .ok()?;
-        if let Some(from) = message.address.as_ref().and_then(address) {
-            take(message.iovs().next().unwrap_or(&[]), from);
-        }
-        message.cmsgs().ok()?.find_map(|control| match control {
-            ControlMessageOwned::RxqOvfl(dropped) => Some(dropped),
-            _ => None,
-        })
-    }
+/// The control messages of a datagram.
+#[derive(Debug, Default)]
+struct Said {
+    stamp_ns: Option<u64>,
+    dropped: Option<u32>,
+    /// There was no room for all of them.
+    cut: bool,
+}
+
+fn said(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Said {
+    let Ok(controls) = message.cmsgs() else {
+        return Said {
+            cut: true,
+            ..Said::default()
+        };
+    };
+    controls.fold(Said::default(), |said, control| match control {
+        ControlMessageOwned::ScmTimestampns(stamp) => Said {
+            stamp_ns: u64::try_from(Duration::from(stamp).as_nanos()).ok(),
+            ..said
+        },
+        ControlMessageOwned::RxqOvfl(dropped) => Said {
+            dropped: Some(dropped),
+            ..said
+        },
+        _ => said,
+    })
 }
 
 fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
@@ -270,206 +342,4 @@ pub(super) fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::time::{Duration, Instant};
-
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-
-    use super::*;
-
-    #[cfg(target_arch = "x86_64")]
-    const SYS_RECVMMSG: i64 = 299;
-    #[cfg(not(target_arch = "x86_64"))]
-    const SYS_RECVMMSG: i64 = 243;
-
-    const LOOPBACK: &str = "127.0.0.1:0";
-
-    /// A filter of this thread, and of those that it starts, answers `recvmmsg` with EPERM.
-    pub(crate) fn refuse_recvmmsg() {
-        let filter: BpfProgram = SeccompFilter::new(
-            [(SYS_RECVMMSG, Vec::new())].into(),
-            SeccompAction::Allow,
-            SeccompAction::Errno(Errno::EPERM as u32),
-            std::env::consts::ARCH.try_into().unwrap(),
-        )
-        .unwrap()
-        .try_into()
-        .unwrap();
-        seccompiler::apply_filter(&filter).unwrap();
-    }
-
-    fn take_all(
-        batch: &mut Batch,
-        socket: &UdpSocket,
-        wanted: usize,
-    ) -> Vec<(Vec<u8>, SocketAddr)> {
-        let mut taken = Vec::new();
-        let begun = Instant::now();
-        while taken.len() < wanted && begun.elapsed() < Duration::from_secs(60) {
-            batch
-                .receive(socket, |bytes, from| taken.push((bytes.to_vec(), from)))
-                .unwrap();
-        }
-        taken
-    }
-
-    #[test]
-    fn datagrams_of_every_length_come_whole_and_in_order() {
-        for address in [LOOPBACK, "[::1]:0"] {
-            let Ok(sockets) = Sockets::bind(address.parse().unwrap(), None, 1, 1 << 20) else {
-                // A host without IPv6.
-                assert_ne!(address, LOOPBACK);
-                continue;
-            };
-            let [socket] = &sockets.packets[..] else {
-                panic!("one thread, one socket")
-            };
-            let sender = UdpSocket::bind(address).unwrap();
-            let sent: Vec<Vec<u8>> = [0, 1, 172, 1472, 9000, 65_000]
-                .into_iter()
-                .cycle()
-                .take(BATCH + 6)
-                .enumerate()
-                .map(|(index, length)| vec![index as u8; length])
-                .collect();
-            let mut batch = Batch::new();
-            let mut taken = Vec::new();
-            for datagrams in sent.chunks(6) {
-                for datagram in datagrams {
-                    sender
-                        .send_to(datagram, socket.local_addr().unwrap())
-                        .unwrap();
-                }
-                taken.extend(take_all(&mut batch, socket, datagrams.len()));
-            }
-            let (bytes, from): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-            assert_eq!(bytes, sent);
-            assert!(
-                from.iter()
-                    .all(|&from| from == sender.local_addr().unwrap())
-            );
-        }
-    }
-
-    #[test]
-    fn what_the_kernel_drops_is_told() {
-        let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), None, 1, 1 << 20).unwrap();
-        let socket = &sockets.packets[0];
-        // The smallest buffer that the kernel allows.
-        setsockopt(socket, sockopt::RcvBuf, &1).unwrap();
-        let sender = UdpSocket::bind(LOOPBACK).unwrap();
-        let to = socket.local_addr().unwrap();
-        let (mut batch, mut taken, mut dropped) = (Batch::new(), 0, 0);
-        assert_eq!(batch.receive_drops(socket, |_, _| {}), None);
-        for _ in 0..2 {
-            for _ in 0..100 {
-                sender.send_to(&[0; 172], to).unwrap();
-            }
-            taken += take_all(&mut batch, socket, 1).len();
-            while batch.receive(socket, |_, _| taken += 1).unwrap() > 0 {}
-            // The next one brings the count.
-            sender.send_to(&[0; 172], to).unwrap();
-            let told = batch.receive_drops(socket, |_, _| taken += 1);
-            dropped = told.or(dropped.into()).unwrap_or(0);
-            while batch.receive(socket, |_, _| taken += 1).unwrap() > 0 {}
-        }
-        assert!(dropped > 0);
-        assert_eq!(taken + dropped as usize, 202);
-    }
-
-    #[test]
-    fn datagrams_come_one_by_one_where_recvmmsg_is_refused() {
-        let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), None, 1, 1 << 20).unwrap();
-        let socket = &sockets.packets[0];
-        let sender = UdpSocket::bind(LOOPBACK).unwrap();
-        for byte in 0..100 {
-            let to = socket.local_addr().unwrap();
-            sender.send_to(&[byte; 10], to).unwrap();
-        }
-        let taken = std::thread::scope(|scope| {
-            let taken = scope.spawn(|| {
-                refuse_recvmmsg();
-                let mut batch = Batch::new();
-                let error = batch.receive(socket, |_, _| {}).unwrap_err().to_string();
-                assert!(error.contains("recvmmsg"), "{error}");
-                take_all(&mut batch, socket, 100)
-            });
-            taken.join().unwrap()
-        });
-        let sent: Vec<_> = (0..100).map(|byte| vec![byte; 10]).collect();
-        let taken: Vec<_> = taken.into_iter().map(|(bytes, _)| bytes).collect();
-        assert_eq!(taken, sent);
-    }
-
-    #[test]
-    fn a_port_of_ones_own_is_not_shared_unseen() {
-        let first = Sockets::bind(LOOPBACK.parse().unwrap(), None, 1, 1 << 16).unwrap();
-        let address = first.packets[0].local_addr().unwrap();
-        for threads in [1, 2] {
-            let error = Sockets::bind(address, None, threads, 1 << 16).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-            assert!(error.to_string().starts_with("bind: "), "{error}");
-        }
-        let next = first.reports.local_addr().unwrap();
-        assert_eq!(next.port(), address.port() + 1);
-    }
-
-    #[test]
-    fn a_port_whose_next_is_taken_says_that_rtcp_needs_it() {
-        let (_taken, address) = (0..ATTEMPTS)
-            .find_map(|_| {
-                let free = UdpSocket::bind(LOOPBACK).unwrap();
-                let mut address = free.local_addr().unwrap();
-                let next = SocketAddr::new(address.ip(), address.port().checked_add(1)?);
-                let taken = UdpSocket::bind(next).ok()?;
-                address.set_port(next.port() - 1);
-                Some((taken, address))
-            })
-            .unwrap();
-        let error = Sockets::bind(address, None, 1, 1 << 16)
-            .unwrap_err()
-            .to_string();
-        let said = format!("its RTCP at port {}: bind: ", address.port() + 1);
-        assert!(error.starts_with(&said), "{error}");
-    }
-
-    #[test]
-    fn threads_share_a_port_and_each_datagram_comes_once() {
-        let sockets = Sockets::bind(LOOPBACK.parse().unwrap(), None, 3, 1 << 20).unwrap();
-        let to = sockets.packets[0].local_addr().unwrap();
-        let senders: Vec<_> = (0..50)
-            .map(|_| UdpSocket::bind(LOOPBACK).unwrap())
-            .collect();
-        for sender in &senders {
-            sender.send_to(b"one", to).unwrap();
-            sender.send_to(b"two", to).unwrap();
-        }
-        let mut batch = Batch::new();
-        let mut taken = Vec::new();
-        for socket in &sockets.packets {
-            let of_one = take_all_now(&mut batch, socket);
-            // Both of a sender go to the same.
-            assert_eq!(of_one.len() % 2, 0);
-            taken.extend(of_one);
-        }
-        taken.sort_unstable();
-        taken.dedup();
-        assert_eq!(taken.len(), 50);
-    }
-
-    fn take_all_now(batch: &mut Batch, socket: &UdpSocket) -> Vec<SocketAddr> {
-        let mut taken = Vec::new();
-        while batch.receive(socket, |_, from| taken.push(from)).unwrap() > 0 {}
-        taken
-    }
-
-    #[test]
-    fn the_last_port_is_refused_with_the_reason() {
-        let error =
-            Sockets::bind("127.0.0.1:65535".parse().unwrap(), None, 1, 1 << 16).unwrap_err();
-        assert!(
-            error.to_string().contains("RTCP needs the next port"),
-            "{error}"
-        );
-    }
-}
+pub(super) mod tests;
