@@ -11,6 +11,7 @@ use std::fmt;
 use opus_rs::{Application, OpusDecoder, OpusEncoder};
 
 use super::{Format, Malformed};
+use crate::audio::resample::to_s16;
 
 /// Of the time stamps, whatever the rate of the samples (RFC 7587, section 4.1).
 pub(super) const CLOCK_HZ: u32 = 48_000;
@@ -98,8 +99,8 @@ fn decoder(format: Format) -> OpusDecoder {
 
 /// A value that is no number becomes 0.
 fn clamp(floats: &[f32], out: &mut [i16]) {
-    for (sample, float) in out.iter_mut().zip(floats) {
-        *sample = (float * 32_768.0).round_ties_even() as i16;
+    for (sample, &float) in out.iter_mut().zip(floats) {
+        *sample = to_s16(float);
     }
 }
 
