@@ -1,15 +1,17 @@
 //! The body of one request: bytes in, a stream input out, and a result for the request.
 
 use super::{
+    caller::Caller,
     context::{Context, EndReason},
     handoff::{BodyAsk, Cut, Done, Rejection},
     input::StreamInput,
+    protocol::Protocol,
     raw::Raw,
 };
 
 #[derive(Debug)]
 pub(super) struct Body {
-    pub(super) raw: Raw,
+    raw: Raw,
     id: String,
     cut: Cut,
     done: Option<Done>,
@@ -25,15 +27,48 @@ impl Body {
             done: Some(ask.done),
         }
     }
+}
+
+impl Protocol for Body {
+    fn caller(&self) -> &Caller {
+        self.raw.caller()
+    }
+
+    fn caller_mut(&mut self) -> &mut Caller {
+        self.raw.caller_mut()
+    }
 
     /// Refuses a name that is taken.
-    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
+    fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
         context.must_be_free(&self.id)
     }
 
-    /// The connection is over: completes `done`, and returns the input that still has to play.
-    pub(super) fn end(mut self, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
-        let by_peer = matches!(reason, EndReason::HungUp);
+    fn read_budget(&self) -> usize {
+        self.raw.read_budget()
+    }
+
+    fn receive(
+        &mut self,
+        bytes: &[u8],
+        context: &Context<'_>,
+        _reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Option<StreamInput>, EndReason> {
+        self.raw.receive(bytes, context)
+    }
+
+    /// The answer to the request says it.
+    fn lingers(&self, _reason: &EndReason) -> bool {
+        false
+    }
+
+    /// It is logged with the answer to the request.
+    fn logs_refusal(&self) -> bool {
+        false
+    }
+
+    /// Completes `done`, too.
+    fn end(mut self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+        let by_peer = reason.is_by_peer();
         let cut = by_peer && self.cut.is_set();
         if cut {
             self.raw

@@ -6,12 +6,13 @@ use super::{
     caller::{Caller, Sound},
     context::{Context, EndReason, OpenRequest},
     input::StreamInput,
+    protocol::Protocol,
 };
 use crate::{
     audio::{ConvertError, Encoding, SampleSpec},
     ledger::{Malformed, Packet},
     output::participants::return_encoder::{Form, Mix, Reply, ReturnEncoder, ReturnFormat},
-    wire::audiosocket::{HEADER_BYTES, Message, may_begin, parse, uuid_text},
+    wire::audiosocket::{HANGUP_MESSAGE, HEADER_BYTES, Message, may_begin, parse, uuid_text},
 };
 
 /// The rate of audio without a claimed rate: Asterisk's older releases know no other kind.
@@ -195,8 +196,40 @@ impl Call {
         self.caller.count_output(!sent);
     }
 
-    /// The reply for a frame of the mix.
-    pub(super) fn encode<'a>(
+    /// The connection is over: returns the input that still has to play. If the peer ended it, half a message is
+    /// counted.
+    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
+        if by_peer && !self.partial.is_empty() {
+            self.caller.count(Packet::Malformed);
+            context.malformed(Malformed::TooShort, &"a connection that ends in a message");
+        }
+        self.caller.end(context)
+    }
+}
+
+impl Protocol for Call {
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn caller_mut(&mut self) -> &mut Caller {
+        &mut self.caller
+    }
+
+    fn receive(
+        &mut self,
+        bytes: &[u8],
+        context: &Context<'_>,
+        reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Option<StreamInput>, EndReason> {
+        self.receive(bytes, context, reply).map(|()| None)
+    }
+
+    fn is_two_way(&self) -> bool {
+        true
+    }
+
+    fn encode<'a>(
         &'a mut self,
         at: u64,
         samples: &[i16],
@@ -211,14 +244,19 @@ impl Call {
         Ok(message.map_or(Reply::Lost, Reply::Message))
     }
 
-    /// The connection is over: returns the input that still has to play. If the peer ended it, half a message is
-    /// counted.
-    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
-        if by_peer && !self.partial.is_empty() {
-            self.caller.count(Packet::Malformed);
-            context.malformed(Malformed::TooShort, &"a connection that ends in a message");
+    fn closed_event(&self) -> Option<&'static str> {
+        Some("closed by the peer")
+    }
+
+    fn close_message(&self, reason: &EndReason) -> Vec<u8> {
+        match reason.rejection() {
+            Some(_) => HANGUP_MESSAGE.to_vec(),
+            None => Vec::new(),
         }
-        self.caller.end(context)
+    }
+
+    fn end(self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+        (*self).end(context, reason.is_by_peer())
     }
 }
 

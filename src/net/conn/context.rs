@@ -57,6 +57,11 @@ pub(super) enum EndReason {
 }
 
 impl EndReason {
+    /// Whether the peer ended the connection.
+    pub(super) fn is_by_peer(&self) -> bool {
+        matches!(self, Self::HungUp)
+    }
+
     /// Why, for the peer; none if that is the peer's own doing.
     pub(super) fn rejection(&self) -> Option<Rejection> {
         match self {

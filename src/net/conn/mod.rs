@@ -3,7 +3,7 @@
 //!
 //! One connection is one stream. One thread serves all connections of all listeners, on `epoll`:
 //!
-//! - `call`, `raw`, `web`, `body`: what one connection says, passive, bytes in
+//! - `call`, `raw`, `web`, `body`: what one connection says, passive, bytes in, each a `protocol`
 //! - `caller`: the sender that says it
 //! - `decoder`, `input`: its samples on their way into its ring; the mix without it comes back by
 //!   [`participants`](crate::output::participants)
@@ -21,6 +21,7 @@ mod context;
 mod decoder;
 mod handoff;
 mod input;
+mod protocol;
 mod raw;
 mod socket;
 mod web;

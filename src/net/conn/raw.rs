@@ -13,6 +13,7 @@ use super::{
     decoder::Decoder,
     handoff::Taken,
     input::StreamInput,
+    protocol::Protocol,
 };
 use crate::{
     audio::{Encoding, Gain, SampleSpec},
@@ -122,16 +123,6 @@ impl Raw {
             },
             stage,
             ..Self::new(id, false)
-        }
-    }
-
-    /// How many bytes to read now, at most; none while its ring is full.
-    pub(super) fn read_budget(&self) -> usize {
-        match &self.stage {
-            Stage::Samples(_) if !self.caller.has_room() => 0,
-            Stage::Samples(samples) => samples.read_budget,
-            Stage::Rest => usize::MAX,
-            _ => OPENING_BYTES,
         }
     }
 
@@ -336,6 +327,43 @@ impl Raw {
             }
         }
         self.caller.end(context)
+    }
+}
+
+impl Protocol for Raw {
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn caller_mut(&mut self) -> &mut Caller {
+        &mut self.caller
+    }
+
+    fn read_budget(&self) -> usize {
+        match &self.stage {
+            Stage::Samples(_) if !self.caller.has_room() => 0,
+            Stage::Samples(samples) => samples.read_budget,
+            Stage::Rest => usize::MAX,
+            _ => OPENING_BYTES,
+        }
+    }
+
+    fn receive(
+        &mut self,
+        bytes: &[u8],
+        context: &Context<'_>,
+        _reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Option<StreamInput>, EndReason> {
+        self.receive(bytes, context)
+    }
+
+    fn close_message(&self, reason: &EndReason) -> Vec<u8> {
+        let why = reason.rejection();
+        why.map_or_else(Vec::new, |why| format!("mixpool: {why}\n").into_bytes())
+    }
+
+    fn end(self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+        (*self).end(context, reason.is_by_peer())
     }
 }
 

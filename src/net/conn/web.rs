@@ -15,6 +15,7 @@ use super::{
     decoder::Decoder,
     handoff::WebAsk,
     input::StreamInput,
+    protocol::Protocol,
 };
 use crate::{
     audio::ConvertError,
@@ -72,17 +73,6 @@ impl Web {
             pending: Vec::new(),
             paced_bytes: None,
             closed: false,
-        }
-    }
-
-    /// Checks before anything came: a name that is taken, and a stream with known audio.
-    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
-        if let Some(id) = &self.ask.id {
-            context.must_be_free(id)?;
-        }
-        match speech::at_once(&self.ask, context) {
-            Some(speech) => self.admit(speech?, context),
-            None => Ok(()),
         }
     }
 
@@ -222,8 +212,60 @@ impl Web {
         self.caller.push(sound, samples, context)
     }
 
-    /// The reply for a frame of the mix.
-    pub(super) fn encode<'a>(
+    /// The connection is over: returns the input that still has to play. If the peer ended it, half a sample is
+    /// counted.
+    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
+        if by_peer && self.decoder.is_within_a_sample() {
+            self.caller.count(Packet::Malformed);
+            context.malformed(Malformed::Payload, &"a WebSocket that ends in a sample");
+        }
+        self.caller.end(context)
+    }
+}
+
+impl Protocol for Web {
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn caller_mut(&mut self) -> &mut Caller {
+        &mut self.caller
+    }
+
+    /// Checks before anything came: a name that is taken, and a stream with known audio.
+    fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
+        if let Some(id) = &self.ask.id {
+            context.must_be_free(id)?;
+        }
+        match speech::at_once(&self.ask, context) {
+            Some(speech) => self.admit(speech?, context),
+            None => Ok(()),
+        }
+    }
+
+    /// Of a sender that may be faster than its samples play, none while its ring is full.
+    fn read_budget(&self) -> usize {
+        match self.paced_bytes {
+            Some(_) if !self.caller.has_room() => 0,
+            Some(bytes) => bytes,
+            None => usize::MAX,
+        }
+    }
+
+    fn receive(
+        &mut self,
+        bytes: &[u8],
+        context: &Context<'_>,
+        reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Option<StreamInput>, EndReason> {
+        self.receive(bytes, context, reply).map(|()| None)
+    }
+
+    fn is_two_way(&self) -> bool {
+        true
+    }
+
+    fn encode<'a>(
         &'a mut self,
         at: u64,
         samples: &[i16],
@@ -269,9 +311,12 @@ impl Web {
         Ok(Reply::Message(message))
     }
 
-    /// The last bytes before the connection is closed for this reason: a word of its protocol, and the
-    /// close. Nothing, if the peer closed.
-    pub(super) fn close_message(&self, reason: &EndReason) -> Vec<u8> {
+    fn closed_event(&self) -> Option<&'static str> {
+        Some("connection lost: no close came")
+    }
+
+    /// A word of its protocol, and the close. Nothing, if the peer closed.
+    fn close_message(&self, reason: &EndReason) -> Vec<u8> {
         let mut out = Vec::new();
         if self.closed {
             return out;
@@ -286,24 +331,13 @@ impl Web {
         out
     }
 
-    /// Most bytes to read now: of a sender that may be faster than its samples play, none while its ring
-    /// is full.
-    pub(super) fn read_budget(&self) -> usize {
-        match self.paced_bytes {
-            Some(_) if !self.caller.has_room() => 0,
-            Some(bytes) => bytes,
-            None => usize::MAX,
-        }
+    /// The peer waits for our side to close first (RFC 6455, 7.1.1).
+    fn lingers(&self, _reason: &EndReason) -> bool {
+        true
     }
 
-    /// The connection is over: returns the input that still has to play. If the peer ended it, half a sample is
-    /// counted.
-    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
-        if by_peer && self.decoder.is_within_a_sample() {
-            self.caller.count(Packet::Malformed);
-            context.malformed(Malformed::Payload, &"a WebSocket that ends in a sample");
-        }
-        self.caller.end(context)
+    fn end(self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+        (*self).end(context, reason.is_by_peer())
     }
 }
 

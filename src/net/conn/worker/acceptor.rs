@@ -2,11 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use super::{
-    Listen, Worker,
-    peer::{Peer, Protocol},
-    readable,
-};
+use super::{Listen, Worker, peer::Peer, readable};
 use crate::{
     ledger::{Listener, Refusal},
     net::{
@@ -14,6 +10,7 @@ use crate::{
             call::Call,
             context::EndReason,
             handoff::Rejection,
+            protocol::Protocol,
             raw::Raw,
             socket::{ListenSocket, Socket, canonical},
         },
@@ -118,7 +115,7 @@ impl Worker {
         &mut self,
         index: usize,
         socket: Socket,
-        protocol: Protocol,
+        protocol: Box<dyn Protocol>,
         address: Option<SocketAddr>,
     ) -> Option<u64> {
         let (share, refused) = match self.check(index, address) {
@@ -127,9 +124,10 @@ impl Worker {
         };
         let key = self.next_key;
         self.next_key += 1;
-        let prepared = match protocol {
-            Protocol::Call(_) | Protocol::Web(_) => socket.prepare_to_send(),
-            Protocol::Raw(_) | Protocol::Body(_) => Ok(()),
+        let prepared = if protocol.is_two_way() {
+            socket.prepare_to_send()
+        } else {
+            Ok(())
         };
         let watched = prepared.and_then(|()| Ok(self.epoll.add(&socket, readable(key))?));
         let failed = watched.err().map(|error| Rejection::Failed {
@@ -154,16 +152,14 @@ impl Worker {
             return;
         };
         acceptor.count += 1;
-        let protocol = match (listen, address) {
-            (Listen::AudioSocket { plain_hz, .. }, _) => {
-                Protocol::Call(Box::new(Call::new(*plain_hz)))
-            }
+        let protocol: Box<dyn Protocol> = match (listen, address) {
+            (Listen::AudioSocket { plain_hz, .. }, _) => Box::new(Call::new(*plain_hz)),
             (Listen::Tcp { drop, .. } | Listen::Unix { drop, .. }, address) => {
                 let id = match address {
                     Some(address) => format!("tcp-{address}"),
                     None => format!("unix-{}", acceptor.count),
                 };
-                Protocol::Raw(Box::new(Raw::new(id, *drop)))
+                Box::new(Raw::new(id, *drop))
             }
         };
         self.enter(index, socket, protocol, address);

@@ -17,7 +17,7 @@ use nix::{
 
 use super::{
     Draining, Worker,
-    peer::{Ended, Peer, Protocol},
+    peer::{Ended, Peer},
 };
 use crate::{
     net::conn::{
@@ -109,8 +109,7 @@ impl Worker {
             EndReason::Refused(why) => why.to_string(),
             EndReason::Malformed(_, why) => why.clone(),
         };
-        // A body's is logged with the answer to its request.
-        if matches!(peer.protocol, Protocol::Body(_)) {
+        if !peer.protocol.logs_refusal() {
             return;
         }
         if let Some(skipped) = self.refusals.take(now_ns) {

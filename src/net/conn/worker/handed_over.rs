@@ -1,7 +1,9 @@
 //! Connections that another thread took and handed over.
 
-use super::{Worker, peer::Protocol};
-use crate::net::conn::{body::Body, handoff::HandedOver, socket::Socket, web::Web};
+use super::Worker;
+use crate::net::conn::{
+    body::Body, handoff::HandedOver, protocol::Protocol, socket::Socket, web::Web,
+};
 
 impl Worker {
     pub(super) fn take_handed_over(&mut self) {
@@ -34,19 +36,19 @@ impl Worker {
 
     /// The key of its peer, and the bytes already read of it; none if it was refused.
     fn enter_handed_over(&mut self, handed: HandedOver) -> Option<(u64, Vec<u8>)> {
-        let (socket, protocol, peer, leftover) = match handed {
+        let (socket, protocol, peer, leftover): (_, Box<dyn Protocol>, _, _) = match handed {
             HandedOver::Web {
                 stream,
                 leftover,
                 ask,
             } => {
                 let peer = ask.peer;
-                let web = Protocol::Web(Box::new(Web::new(ask)));
+                let web = Box::new(Web::new(ask));
                 (Socket::Tcp(stream), web, peer, leftover)
             }
             HandedOver::Body { stream, ask } => {
                 let peer = ask.peer;
-                let body = Protocol::Body(Box::new(Body::new(ask)));
+                let body = Box::new(Body::new(ask));
                 (Socket::Unix(stream), body, peer, Vec::new())
             }
         };

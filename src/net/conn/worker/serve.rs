@@ -43,7 +43,7 @@ impl Worker {
     /// Begins a connection that was handed over, with the bytes already read of it.
     pub(super) fn begin(&mut self, key: u64, leftover: &[u8]) {
         self.with_peer(key, |served, _| {
-            served.peer.begin(served.context)?;
+            served.peer.protocol.begin(served.context)?;
             served.own_ring(false);
             if leftover.is_empty() {
                 return Ok(());
@@ -144,7 +144,7 @@ impl Served<'_> {
 fn read(served: &mut Served<'_>, buffer: &mut [u8]) -> Result<(), EndReason> {
     let mut read = 0;
     for _ in 0..READS_MAX {
-        let wanted = served.peer.read_budget().min(buffer.len());
+        let wanted = served.peer.protocol.read_budget().min(buffer.len());
         if wanted == 0 || read >= buffer.len() {
             break;
         }

@@ -1,0 +1,78 @@
+//! The protocol of one connection, as its thread sees it.
+
+use std::fmt::Debug;
+
+use super::{
+    caller::Caller,
+    context::{Context, EndReason},
+    input::StreamInput,
+};
+use crate::{
+    audio::ConvertError,
+    output::participants::return_encoder::{Mix, Reply},
+};
+
+/// A protocol and its state: received bytes in, a stream input and messages out. The defaults are those of a
+/// sender that does not listen, and is read as fast as it sends.
+pub(super) trait Protocol: Debug + Send {
+    fn caller(&self) -> &Caller;
+
+    fn caller_mut(&mut self) -> &mut Caller;
+
+    /// Begins a connection that was handed over, before anything came.
+    fn begin(&mut self, _context: &Context<'_>) -> Result<(), EndReason> {
+        Ok(())
+    }
+
+    /// How many bytes to read now, at most; none while the sender is to wait.
+    fn read_budget(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Takes received bytes; `reply` writes a message to the peer. Returns a stream input that is complete,
+    /// though the connection is not.
+    fn receive(
+        &mut self,
+        bytes: &[u8],
+        context: &Context<'_>,
+        reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Option<StreamInput>, EndReason>;
+
+    /// Whether the peer may listen.
+    fn is_two_way(&self) -> bool {
+        false
+    }
+
+    /// The reply for a frame of the mix.
+    fn encode<'a>(
+        &'a mut self,
+        _at: u64,
+        _samples: &[i16],
+        _mix: &'a mut Mix,
+    ) -> Result<Reply<'a>, ConvertError> {
+        Ok(Reply::Lost)
+    }
+
+    /// The event of a peer that closed the connection, where that is not how the protocol ends.
+    fn closed_event(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The last message to the peer; empty if there is none.
+    fn close_message(&self, _reason: &EndReason) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Whether the peer has to learn of the end from the connection.
+    fn lingers(&self, reason: &EndReason) -> bool {
+        !reason.is_by_peer()
+    }
+
+    /// Whether a refusal is logged here.
+    fn logs_refusal(&self) -> bool {
+        true
+    }
+
+    /// The connection is over: returns the input that still has to play.
+    fn end(self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput>;
+}
