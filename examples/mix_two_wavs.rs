@@ -10,7 +10,7 @@
 use std::{env, error::Error, path::PathBuf, sync::Arc};
 
 use mixpool::{
-    audio::{Format, Gain},
+    audio::{Format, Gain, Grid},
     ledger::Account,
     mixer::{Command, Limiting, Mixer, NewInput, Settings},
     output::Recording,
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let new = NewInput::new(producer.lease(), Arc::clone(&account)).gain(gain);
         mixer.apply(Command::Admit(new));
         accounts.push(Arc::clone(&account));
-        let stream = Stream::new(producer, account, format, BLOCK);
+        let stream = Stream::new(producer, account, Grid::new(format, BLOCK));
         feeds.push(Some((stream, WavSource::open(path, format)?)));
     }
 
@@ -62,8 +62,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Begins streams with a first frame; returns the rings of those that ended to the pool.
         mixer.collect();
         // No clock: a tick runs when every stream has its part. A live mixer calls `tick` on time.
-        if let Ok(block) = mixer.try_tick() {
-            recording.write_waiting(block.samples);
+        if mixer.first_unready().is_none() {
+            recording.write_waiting(mixer.tick(mixer.ticks()).samples);
         }
     }
     // The limiter looks ahead; the samples that it still holds are the last of the mix.

@@ -55,16 +55,16 @@ fn a_tick_of_a_thousand_streams_never_enters_the_kernel() {
             let samples = &signals[(at + tick) % signals.len()];
             match (at + tick) % 50 {
                 // Trouble of every kind that a tick has to do with: a frame that does not come, one
-                // that comes twice, one too late, a damaged one, and frames of half the length.
-                0 => stream.skip(BLOCK),
+                // that comes twice, one too late, a damaged one, one off the grid, and one of half the length.
+                0 => stream.skip(1),
                 1 => _ = stream.say(samples) && stream.repeat(samples),
-                2 => _ = stream.send(0, 0, samples),
+                2 => _ = stream.place(0, samples),
                 3 => {
-                    let (time, sequence) = (stream.media_time, stream.sequence);
-                    stream.send_damaged(time, sequence, samples, 1);
-                    stream.skip(BLOCK);
+                    let next = stream.next();
+                    stream.place_damaged(next, samples);
+                    stream.skip(1);
                 }
-                4 => stream.say_in_frames(samples, BLOCK / 2),
+                4 => _ = stream.place(1, samples) && stream.say(&samples[..BLOCK / 2]),
                 _ => _ = stream.say(samples),
             }
         }
@@ -73,7 +73,7 @@ fn a_tick_of_a_thousand_streams_never_enters_the_kernel() {
             streams.pop().unwrap().close();
         }
         rig.mixer.collect();
-        let block = in_real_time(|| rig.mixer.tick().samples.len());
+        let block = in_real_time(|| rig.mixer.tick(0).samples.len());
         assert!(
             block == BLOCK || tick == 0,
             "the limiter's delay is taken back once"
@@ -99,7 +99,7 @@ fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
     let mut streams: Vec<_> = (0..STREAMS)
         .map(|at| match at % 3 {
             0 => rig.participant(Gain::UNITY).0,
-            1 => rig.clocked(),
+            1 => rig.stream(),
             _ => rig.channel_strip().0,
         })
         .collect();
@@ -140,7 +140,7 @@ fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
             streams.truncate(streams.len() - 2);
         }
         rig.mixer.collect();
-        in_real_time(|| rig.mixer.tick().samples.len());
+        in_real_time(|| rig.mixer.tick(0).samples.len());
         rig.send_outputs();
         rig.check_ledger();
     }
@@ -175,11 +175,11 @@ fn outputs_never_wait_and_enter_the_kernel_only_to_wake() {
             if (tick / 10 + at as u64).is_multiple_of(3) {
                 sender.say(&noise(tick, BLOCK, i16::MAX));
             } else {
-                sender.skip(BLOCK);
+                sender.skip(1);
             }
         }
         rig.mixer.collect();
-        rig.mixer.tick();
+        rig.mixer.tick(0);
         in_real_time(|| rig.mixer.send_outputs());
         // The last frames stay, and what comes then is refused.
         if tick < 50 {
@@ -344,7 +344,7 @@ fn a_tick_that_allocates_is_ended_wherever_it_runs() {
             let lease = stream.lease();
             drop(stream.close());
             rig.mixer.consumer_mut().release(lease).unwrap();
-            rig.mixer.tick();
+            rig.mixer.tick(0);
         },
     );
 }

@@ -1,10 +1,12 @@
 //! The mix's clock: which samples of the mix a moment belongs to.
 //!
-//! A stream that comes over a network is placed on this clock by its ingest thread, which alone knows
-//! what delay and drift its sender has. Its frames then say where in the mix they play, late ticks or
-//! not, and nothing needs to be asked of the mixer.
+//! Every stream places its blocks on this clock. Its frames say where in the mix they play, late ticks or not,
+//! and nothing needs to be asked of the mixer.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::audio::Format;
 
@@ -61,10 +63,68 @@ impl MixClock {
         u64::from(rate_hz) * self.block_samples as u64 / u64::from(self.format.rate_hz())
     }
 
+    /// The blocks that last as long, rounded up.
+    pub(crate) fn blocks_of(&self, time: Duration) -> u64 {
+        time.as_nanos().div_ceil(u128::from(self.period_ns.max(1))) as u64
+    }
+
     /// The samples per channel that last as long.
     pub fn samples_of(&self, time: Duration) -> u64 {
         let samples = time.as_nanos() * self.block_samples as u128 / u128::from(self.period_ns);
         u64::try_from(samples).unwrap_or(u64::MAX)
+    }
+}
+
+/// The blocks of a mix, and its clock once that runs: for streams that are opened before. Clones share it.
+///
+/// Where the ticks follow the streams, it never runs.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    format: Format,
+    block_samples: usize,
+    clock: Arc<OnceLock<MixClock>>,
+}
+
+impl Grid {
+    /// Blocks of so many samples per channel, without a clock yet.
+    pub fn new(format: Format, block_samples: usize) -> Self {
+        Self {
+            format,
+            block_samples,
+            clock: Arc::default(),
+        }
+    }
+
+    /// Rate and channels of the mix.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Samples per channel of a block.
+    pub fn block_samples(&self) -> usize {
+        self.block_samples
+    }
+
+    /// The clock runs. Only the first call counts.
+    pub(crate) fn run(&self, clock: MixClock) {
+        let _ = self.clock.set(clock);
+    }
+
+    /// The first sample, per channel, of the first tick that is due after `now_ns`: of tick 0 while there is no
+    /// clock.
+    pub fn first_after(&self, now_ns: u64) -> u64 {
+        self.clock
+            .get()
+            .map_or(0, |clock| clock.start_of(clock.next_tick(now_ns)))
+    }
+}
+
+/// The grid of a clock that runs.
+impl From<MixClock> for Grid {
+    fn from(clock: MixClock) -> Self {
+        let grid = Self::new(clock.format, clock.block_samples);
+        grid.run(clock);
+        grid
     }
 }
 

@@ -1,19 +1,19 @@
-//! The bytes of one frame, as a queue message carries them.
+//! The bytes of one frame, as a queue message carries them: one block of one stream or feed.
 //!
 //! ```text
-//! byte  0           8          12        16
-//!       +-----------+----------+---------+----------------------------+
-//!       | media time| sequence | crc-32  | samples: s16, interleaved  |
-//!       |    u64    |   u32    |   u32   |                            |
-//!       +-----------+----------+---------+----------------------------+
+//! byte  0            8         11      12        16
+//!       +------------+---------+-------+---------+----------------------------+
+//!       | first      | given   | flags | crc-32  | samples: s16, interleaved  |
+//!       |    u64     |   u24   |  u8   |   u32   |                            |
+//!       +------------+---------+-------+---------+----------------------------+
 //! ```
 //!
-//! The highest bit of the media time is the frame's [kind](FrameKind). All fields are native endian:
-//! a frame never leaves the machine. Both views work in place; they copy and allocate nothing.
-//! Parsing accepts or refuses any bytes and never panics.
+//! All fields are native endian: a frame never leaves the machine. Both views work in place; they copy and allocate
+//! nothing. Parsing accepts or refuses any bytes and never panics.
 //!
-//! The format is not in the frame: the bus knows it. The checksum covers the samples, not the
-//! header, and is not checked until [`Frame::checksum_ok`] is asked.
+//! A frame has no number: an index that repeats, skips or goes back says the same. The format is not in the
+//! frame: the bus knows it. The checksum covers the samples, not the header, and is not checked until
+//! [`Frame::checksum_ok`] is asked.
 
 use thiserror::Error;
 
@@ -25,16 +25,33 @@ pub const fn frame_bytes(samples: usize) -> usize {
     HEADER_BYTES + 2 * samples
 }
 
-/// The bit of the media time's field that marks concealment.
-const CONCEALMENT: u64 = 1 << 63;
+/// Given samples are counted in so many bits; flags lie above.
+const GIVEN_BITS: u32 = 24;
 
-/// The origin of a frame's samples.
+/// The flag of [`FrameHeader::after_pause`].
+const AFTER_PAUSE: u32 = 1 << GIVEN_BITS;
+
+/// Where a frame belongs, and what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameKind {
-    /// The source's own.
-    Audio,
-    /// Made up where the source's are missing: heard like others, but in no term of the ledger.
-    Concealment,
+pub struct FrameHeader {
+    /// The index in the mix of its first sample, per channel.
+    pub first: u64,
+    /// Samples per channel that the sender gave, at most 2^24 - 1. The others are concealment, or silence that the
+    /// sender wants: heard like the given ones, but in no term of the ledger.
+    pub given: u32,
+    /// Whether nothing is missing before it: the sender paused, or its source counted what it lacks.
+    pub after_pause: bool,
+}
+
+impl FrameHeader {
+    /// A frame of the sender's samples alone, `given` per channel.
+    pub fn new(first: u64, given: usize) -> Self {
+        Self {
+            first,
+            given: given as u32,
+            after_pause: false,
+        }
+    }
 }
 
 /// Why bytes are no frame.
@@ -91,23 +108,12 @@ impl<'a> FrameMut<'a> {
     }
 
     /// Computes the checksum and writes the header.
-    ///
-    /// `media_time` is the index per channel of the first sample in its stream's own clock, below
-    /// 2^63.
-    pub fn seal(self, media_time: u64, sequence: u32) {
-        self.seal_as(FrameKind::Audio, media_time, sequence);
-    }
-
-    /// As [`seal`](Self::seal), for a frame of this kind.
-    pub fn seal_as(self, kind: FrameKind, media_time: u64, sequence: u32) {
+    pub fn seal(self, header: FrameHeader) {
         let crc32 = checksum(self.samples);
-        let kind = match kind {
-            FrameKind::Audio => 0,
-            FrameKind::Concealment => CONCEALMENT,
-        };
-        let time = (media_time & !CONCEALMENT) | kind;
-        self.header[0..8].copy_from_slice(&time.to_ne_bytes());
-        self.header[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        let given = header.given & (AFTER_PAUSE - 1);
+        let flags = if header.after_pause { AFTER_PAUSE } else { 0 };
+        self.header[0..8].copy_from_slice(&header.first.to_ne_bytes());
+        self.header[8..12].copy_from_slice(&(given | flags).to_ne_bytes());
         self.header[12..16].copy_from_slice(&crc32.to_ne_bytes());
     }
 }
@@ -115,9 +121,7 @@ impl<'a> FrameMut<'a> {
 /// A frame read in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    kind: FrameKind,
-    media_time: u64,
-    sequence: u32,
+    header: FrameHeader,
     crc32: u32,
     samples: &'a [i16],
 }
@@ -137,50 +141,38 @@ impl<'a> Frame<'a> {
         }
         let samples = bytemuck::try_cast_slice(samples).map_err(|_| FrameError::Misaligned)?;
         let [
-            t0,
-            t1,
-            t2,
-            t3,
-            t4,
-            t5,
-            t6,
-            t7,
-            s0,
-            s1,
-            s2,
-            s3,
+            f0,
+            f1,
+            f2,
+            f3,
+            f4,
+            f5,
+            f6,
+            f7,
+            g0,
+            g1,
+            g2,
+            g3,
             c0,
             c1,
             c2,
             c3,
         ] = *header;
-        let time = u64::from_ne_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
+        let given = u32::from_ne_bytes([g0, g1, g2, g3]);
         Ok(Self {
-            kind: if time & CONCEALMENT == 0 {
-                FrameKind::Audio
-            } else {
-                FrameKind::Concealment
+            header: FrameHeader {
+                first: u64::from_ne_bytes([f0, f1, f2, f3, f4, f5, f6, f7]),
+                given: given & (AFTER_PAUSE - 1),
+                after_pause: given & AFTER_PAUSE != 0,
             },
-            media_time: time & !CONCEALMENT,
-            sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
             crc32: u32::from_ne_bytes([c0, c1, c2, c3]),
             samples,
         })
     }
 
-    /// The origin of its samples.
-    pub fn kind(&self) -> FrameKind {
-        self.kind
-    }
-
-    /// Index per channel of the first sample, in the stream's own clock.
-    pub fn media_time(&self) -> u64 {
-        self.media_time
-    }
-
-    /// The producer's count of this frame; a gap means lost frames.
-    pub fn sequence(&self) -> u32 {
-        self.sequence
+    /// Where it belongs, and what it holds, as its sender says.
+    pub fn header(&self) -> FrameHeader {
+        self.header
     }
 
     /// The samples, interleaved.
@@ -209,22 +201,13 @@ mod tests {
         vec![0; len.div_ceil(8)]
     }
 
-    fn sealed(samples: &[i16], media_time: u64, sequence: u32) -> (Vec<u64>, usize) {
-        sealed_as(FrameKind::Audio, samples, media_time, sequence)
-    }
-
-    fn sealed_as(
-        kind: FrameKind,
-        samples: &[i16],
-        media_time: u64,
-        sequence: u32,
-    ) -> (Vec<u64>, usize) {
+    fn sealed(samples: &[i16], header: FrameHeader) -> (Vec<u64>, usize) {
         let len = frame_bytes(samples.len());
         let mut memory = message(len);
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut memory);
         let mut frame = FrameMut::new(&mut bytes[..len]).unwrap();
         frame.samples_mut().copy_from_slice(samples);
-        frame.seal_as(kind, media_time, sequence);
+        frame.seal(header);
         (memory, len)
     }
 
@@ -234,17 +217,22 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_time_sequence_crc_samples() {
+    fn the_layout_is_index_given_flags_crc_samples() {
         // CRC-32 of the nine digits is the check value of its catalogue entry; a frame needs an even
         // length, so the digits come with a tenth byte, computed bit by bit below.
         let samples: Vec<i16> = b"1234567890"
             .chunks(2)
             .map(|pair| i16::from_ne_bytes([pair[0], pair[1]]))
             .collect();
-        let (memory, len) = sealed(&samples, 0x0102_0304_0506_0708, 0x0a0b_0c0d);
+        let header = FrameHeader {
+            first: 0x0102_0304_0506_0708,
+            given: 0x0b_0c0d,
+            after_pause: true,
+        };
+        let (memory, len) = sealed(&samples, header);
         let bytes = &bytemuck::cast_slice::<u64, u8>(&memory)[..len];
         assert_eq!(bytes[..8], 0x0102_0304_0506_0708_u64.to_ne_bytes());
-        assert_eq!(bytes[8..12], 0x0a0b_0c0d_u32.to_ne_bytes());
+        assert_eq!(bytes[8..12], 0x010b_0c0d_u32.to_ne_bytes());
         assert_eq!(bitwise_crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(bytes[12..16], bitwise_crc32(b"1234567890").to_ne_bytes());
         assert_eq!(&bytes[16..], b"1234567890");
@@ -285,16 +273,14 @@ mod tests {
         #[test]
         fn a_sealed_frame_reads_back(
             samples: Vec<i16>,
-            media_time in 0..CONCEALMENT,
-            sequence: u32,
-            concealment: bool,
+            first: u64,
+            given in 0..AFTER_PAUSE,
+            after_pause: bool,
         ) {
-            let kind = if concealment { FrameKind::Concealment } else { FrameKind::Audio };
-            let (memory, len) = sealed_as(kind, &samples, media_time, sequence);
+            let header = FrameHeader { first, given, after_pause };
+            let (memory, len) = sealed(&samples, header);
             let frame = Frame::parse(&bytemuck::cast_slice(&memory)[..len]).unwrap();
-            prop_assert_eq!(frame.kind(), kind);
-            prop_assert_eq!(frame.media_time(), media_time);
-            prop_assert_eq!(frame.sequence(), sequence);
+            prop_assert_eq!(frame.header(), header);
             prop_assert_eq!(frame.samples(), &samples[..]);
             prop_assert!(frame.checksum_ok());
         }
@@ -304,7 +290,7 @@ mod tests {
             samples in prop::collection::vec(any::<i16>(), 1..400),
             bit: prop::sample::Index,
         ) {
-            let (mut memory, len) = sealed(&samples, 0, 0);
+            let (mut memory, len) = sealed(&samples, FrameHeader::new(0, samples.len()));
             let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut memory)[..len];
             let bit = bit.index(16 * samples.len());
             bytes[HEADER_BYTES + bit / 8] ^= 1 << (bit % 8);
@@ -320,7 +306,7 @@ mod tests {
             }
             if let Ok(mut frame) = FrameMut::new(&mut bytes[from..]) {
                 frame.samples_mut().fill(-1);
-                frame.seal(u64::MAX, u32::MAX);
+                frame.seal(FrameHeader::new(u64::MAX, usize::MAX));
             }
         }
     }

@@ -29,10 +29,10 @@ pub mod resample;
 pub mod spec;
 pub mod sum;
 
-pub use clock::MixClock;
+pub use clock::{Grid, MixClock};
 pub use codec::{Codec, Decoder, Encoder, Encoding};
 pub use format::{Format, FormatError};
-pub use frame::{Frame, FrameError, FrameKind, FrameMut};
+pub use frame::{Frame, FrameError, FrameHeader, FrameMut};
 pub use gain::{Gain, GainError, Ramp};
 pub use limiter::{Limited, Limiter};
 pub use resample::{ConvertError, Converter};

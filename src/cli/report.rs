@@ -162,10 +162,10 @@ fn summary(report: &Report) -> String {
             ledger.dropped(),
         ),
         format!(
-            "drop_rate  {}; concealed {}, sequence gaps {}, checksum errors {}",
+            "drop_rate  {}; concealed {}, {} of them by underrun, checksum errors {}",
             percent(ledger.drop_rate()),
             ledger.concealed,
-            ledger.sequence_gaps,
+            ledger.underrun,
             ledger.checksum_errors
         ),
         format!(

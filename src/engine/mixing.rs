@@ -207,7 +207,7 @@ impl Mixing {
             not_before = begun + ending.pause_ns(&clock, self.mixer.ticks(), begun, pause);
             let late = begun.saturating_sub(clock.due_ns(self.mixer.ticks()));
             self.mixer_stats.begun(late, clock.period_ns);
-            let block = self.mixer.tick();
+            let block = self.mixer.tick(clock.next_tick(begun).saturating_sub(1));
             self.sinks.write(&block);
             self.mixer_stats.tick(&block);
             self.mixer.send_outputs();
@@ -225,23 +225,23 @@ impl Mixing {
         }
     }
 
-    /// A tick whenever every stream has its window, until all have ended.
+    /// A tick whenever every stream is ready for it, until all have ended.
     fn run_offline(&mut self) {
         self.housekeep();
         while !self.stop.is_requested() && self.mixer.streams() > 0 {
             let begun = now_ns();
-            match self.mixer.try_tick() {
-                Ok(block) => {
-                    self.sinks.write_waiting(&block);
-                    self.mixer_stats.tick(&block);
-                    self.mixer.send_outputs();
-                    self.mixer_stats.tick_time.record(now_ns() - begun);
-                    // Streams end at ticks only.
-                    self.mixer.collect();
-                    self.sinks.obey();
-                }
-                Err(missing) => self.wait_for(missing),
+            if let Some(missing) = self.mixer.first_unready() {
+                self.wait_for(missing);
+                continue;
             }
+            let block = self.mixer.tick(self.mixer.ticks());
+            self.sinks.write_waiting(&block);
+            self.mixer_stats.tick(&block);
+            self.mixer.send_outputs();
+            self.mixer_stats.tick_time.record(now_ns() - begun);
+            // Streams end at ticks only.
+            self.mixer.collect();
+            self.sinks.obey();
         }
     }
 

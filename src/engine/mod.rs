@@ -179,7 +179,7 @@ impl Engine {
         self.streams.mixing.block_samples
     }
 
-    /// Admits a stream. Its first frame plays when it has come, plus the playout delay. `kind` and `from` say where it
+    /// Admits a stream. What it offers plays after the playout delay. `kind` and `from` say where it
     /// comes from, the latter for people; the name gets a number behind it if another running stream has it.
     ///
     /// # Errors
@@ -257,7 +257,10 @@ impl Engine {
             streams.mixing.block_samples,
         )
         .map_err(EngineError::Mixer)?;
-        // After the clock: what they publish before it would only wait.
+        if let Some(clock) = clock {
+            streams.grid.run(clock);
+        }
+        // After the clock, which their blocks are placed on.
         let feeders = match settings.clock {
             Clock::Live { .. } => Feeders::live(feeds, settings.ingest_threads),
             Clock::Offline => {

@@ -10,9 +10,9 @@ use std::{
 
 use super::{Admitted, commands::Sender, register::Register};
 use crate::{
-    audio::Gain,
+    audio::{Gain, Grid},
     ledger::{Account, SourceKind},
-    mixer::{self, NewInput, Timing},
+    mixer::{self, NewInput},
     net::{Admission, Busy, Refused, StreamRequest, lease},
     os::now_ns,
     queue::{Pool, Producer},
@@ -27,12 +27,13 @@ pub(super) struct Streams {
     pub(super) register: Register,
     pub(super) commands: Sender,
     pub(super) mixing: mixer::Settings,
+    pub(super) grid: Grid,
     /// On the monotonic clock.
     pub(super) begun_ns: u64,
     pub(super) begun_at: SystemTime,
     /// Gain of streams without one of their own. Locked when one is admitted.
     gain: Mutex<Gain>,
-    /// Playout delay of streams that play from their first frame's arrival on.
+    /// Playout delay of streams from sources here.
     playout_delay_ticks: AtomicU64,
 }
 
@@ -49,6 +50,7 @@ impl Streams {
             pool,
             register: Register::default(),
             commands,
+            grid: Grid::new(mixing.format, mixing.block_samples),
             mixing,
             begun_ns,
             begun_at: SystemTime::now(),
@@ -57,7 +59,7 @@ impl Streams {
         }
     }
 
-    /// Leases a ring, opens an account, and sends the stream to the mixer. Its frames play when they come.
+    /// Leases a ring, opens an account, and sends the stream to the mixer. What it offers plays after the playout delay.
     pub(super) fn open(
         &self,
         id: &str,
@@ -66,9 +68,9 @@ impl Streams {
     ) -> Result<(Stream, Arc<Admitted>), Refused> {
         let from = (kind, from.to_owned());
         let delay = self.playout_delay_ticks.load(Ordering::Relaxed);
-        self.introduce(id.to_owned(), from, Account::new, |new| {
-            new.gain(gain).playout_delay_ticks(delay)
-        })
+        let (stream, admitted) =
+            self.introduce(id.to_owned(), from, Account::new, |new| new.gain(gain))?;
+        Ok((stream.delayed(delay), admitted))
     }
 
     /// Since the server began.
@@ -98,11 +100,6 @@ impl Streams {
         account: impl FnOnce(String) -> Account,
         as_what: impl FnOnce(NewInput) -> NewInput,
     ) -> Result<(Stream, Arc<Admitted>), Refused> {
-        let mixer::Settings {
-            format,
-            block_samples,
-            ..
-        } = self.mixing;
         let room = match self.commands.room() {
             Ok(room) => room,
             Err(busy) => {
@@ -118,7 +115,7 @@ impl Streams {
         let account = Arc::new(account(register.free_id(id)));
         let new = as_what(NewInput::new(lease, Arc::clone(&account)));
         let channel_strip = new.channel_strip();
-        let stream = Stream::new(producer, Arc::clone(&account), format, block_samples);
+        let stream = Stream::new(producer, Arc::clone(&account), self.grid.clone());
         let at = self.uptime();
         let admitted =
             register.add(|number| Admitted::new(account, channel_strip, lease, from, at, number));
@@ -141,7 +138,7 @@ impl Admission for Streams {
         let gain = gain.unwrap_or_else(|| self.gain());
         let account = |id| Account::with_network(id, self.begun_ns);
         let (stream, _) = self.introduce(id, (kind, from), account, |new| {
-            let new = new.gain(gain).timing(Timing::Clock).source(source);
+            let new = new.gain(gain).source(source);
             match output {
                 Some(output) => new.output(output, &self.mixing),
                 None => new,

@@ -4,10 +4,7 @@ use super::named::add_fields;
 
 /// The figures of one account, or of many added up. Samples unless the name says otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the names are the terms of the equation and of `Incident`"
-)]
+#[allow(missing_docs, reason = "the names are the terms of the equation")]
 pub struct Entry {
     pub offered: u64,
     pub mixed: u64,
@@ -21,15 +18,17 @@ pub struct Entry {
     pub discarded_delay_change: u64,
     /// Samples that waited when the stream ended, or restarted.
     pub discarded_ended: u64,
-    /// Samples in frames that came twice or were damaged.
+    /// Samples in frames that were damaged.
     pub discarded_damaged: u64,
+    /// Samples in frames that belong to no block that is near.
+    pub discarded_misplaced: u64,
     pub in_ring: u64,
     pub concealed: u64,
+    /// Concealed samples that never came, though the stream neither paused nor ended.
+    pub underrun: u64,
     /// Samples of packets that never came: beside the equation, as they were never offered.
     pub lost: u64,
-    pub sequence_gaps: u64,
     pub checksum_errors: u64,
-    pub duplicate_frames: u64,
     pub segments: u64,
     pub ring_high_water_bytes: u64,
 }
@@ -73,12 +72,13 @@ impl Entry {
     }
 
     /// Discarded samples, by reason.
-    pub fn discards(&self) -> [(&'static str, u64); 4] {
+    pub fn discards(&self) -> [(&'static str, u64); 5] {
         [
             ("latency_cap", self.discarded_latency_cap),
             ("delay_change", self.discarded_delay_change),
             ("ended", self.discarded_ended),
             ("damaged", self.discarded_damaged),
+            ("misplaced", self.discarded_misplaced),
         ]
     }
 
@@ -86,8 +86,8 @@ impl Entry {
     pub fn add(&mut self, other: &Self) {
         add_fields! { self += other:
             offered mixed muted dropped_full dropped_late discarded discarded_latency_cap
-            discarded_delay_change discarded_ended discarded_damaged in_ring concealed lost
-            sequence_gaps checksum_errors duplicate_frames segments
+            discarded_delay_change discarded_ended discarded_damaged discarded_misplaced in_ring
+            concealed underrun lost checksum_errors segments
         }
         self.ring_high_water_bytes = self.ring_high_water_bytes.max(other.ring_high_water_bytes);
     }

@@ -75,33 +75,20 @@ struct IngestSide {
 struct MixerSide {
     mixed: AtomicU64,
     muted: AtomicU64,
-    dropped_late: AtomicU64,
-    /// Frames that came twice or were damaged.
-    discarded: AtomicU64,
-    /// Frames that waited when the stream was ended by command.
-    discarded_ended: AtomicU64,
-    concealed: AtomicU64,
-    in_ring: AtomicU64,
-    ring_high_water_bytes: AtomicU64,
-    sequence_gaps: AtomicU64,
-    checksum_errors: AtomicU64,
-    duplicate_frames: AtomicU64,
-    segments: AtomicU64,
     /// Concealment that came out of the ring.
     filled: AtomicU64,
-}
-
-/// Incidents that the mixer counts, beside the samples of the equation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Incident {
-    /// Frames with sequence numbers that never came.
-    SequenceGap,
-    /// Frames with other samples than were sealed, and messages that were no frames.
-    ChecksumError,
-    /// Frames that came twice.
-    DuplicateFrame,
-    /// Starts of a run of media time: one for the stream itself, one more for each restart.
-    Segment,
+    dropped_late: AtomicU64,
+    /// Frames that were damaged.
+    damaged: AtomicU64,
+    /// Frames that waited when the stream was ended by command.
+    discarded_ended: AtomicU64,
+    /// Samples that came late or damaged.
+    concealed: AtomicU64,
+    underrun: AtomicU64,
+    in_ring: AtomicU64,
+    ring_high_water_bytes: AtomicU64,
+    checksum_errors: AtomicU64,
+    misplaced: AtomicU64,
 }
 
 /// The fate of samples that the mixer took from the ring.
@@ -113,8 +100,10 @@ pub enum Fate {
     Muted,
     /// Came after their playout.
     DroppedLate,
-    /// Left out on purpose: they came twice or were damaged.
-    Discarded,
+    /// Left out on purpose: they were damaged.
+    Damaged,
+    /// Left out on purpose: their frame belongs to no block that is near.
+    Misplaced,
     /// Left out on purpose: the stream was ended by command.
     Ended,
     /// Concealment, heard or not: in no term of the equation.
@@ -231,27 +220,27 @@ impl Account {
             Fate::Mixed => &self.mixer.mixed,
             Fate::Muted => &self.mixer.muted,
             Fate::DroppedLate => &self.mixer.dropped_late,
-            Fate::Discarded => &self.mixer.discarded,
+            Fate::Damaged => &self.mixer.damaged,
+            Fate::Misplaced => &self.mixer.misplaced,
             Fate::Ended => &self.mixer.discarded_ended,
             Fate::Filled => &self.mixer.filled,
         };
         add(counter, samples);
     }
 
-    /// Mixer: silence was put where `samples` were missing.
+    /// Mixer: silence was put where `samples` came late or damaged.
     pub fn conceal(&self, samples: u64) {
         add(&self.mixer.concealed, samples);
     }
 
-    /// Mixer: something happened `times` times.
-    pub fn note(&self, incident: Incident, times: u64) {
-        let counter = match incident {
-            Incident::SequenceGap => &self.mixer.sequence_gaps,
-            Incident::ChecksumError => &self.mixer.checksum_errors,
-            Incident::DuplicateFrame => &self.mixer.duplicate_frames,
-            Incident::Segment => &self.mixer.segments,
-        };
-        add(counter, times);
+    /// Mixer: silence was put where `samples` never came.
+    pub fn underrun(&self, samples: u64) {
+        add(&self.mixer.underrun, samples);
+    }
+
+    /// Mixer: a frame has other samples than were sealed, or a message is no frame.
+    pub fn note_checksum_error(&self) {
+        add(&self.mixer.checksum_errors, 1);
     }
 
     /// Mixer: the most ring space the stream ever used, with headers and padding.
@@ -300,7 +289,9 @@ impl Account {
     pub fn read(&self) -> Entry {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let by_ingest = |why| self.network().map_or(0, |network| network.discarded(why));
-        let damaged = get(&self.mixer.discarded);
+        let damaged = get(&self.mixer.damaged);
+        let misplaced = get(&self.mixer.misplaced);
+        let underrun = get(&self.mixer.underrun);
         let ended = get(&self.mixer.discarded_ended);
         Entry {
             offered: get(&self.ingest.offered),
@@ -308,18 +299,18 @@ impl Account {
             muted: get(&self.mixer.muted),
             dropped_full: get(&self.ingest.dropped_full),
             dropped_late: get(&self.ingest.dropped_late) + get(&self.mixer.dropped_late),
-            discarded: get(&self.ingest.discarded) + damaged + ended,
+            discarded: get(&self.ingest.discarded) + damaged + misplaced + ended,
             discarded_latency_cap: by_ingest(Discard::LatencyCap),
             discarded_delay_change: by_ingest(Discard::DelayChange),
             discarded_ended: by_ingest(Discard::Ended) + ended,
             discarded_damaged: damaged,
+            discarded_misplaced: misplaced,
             in_ring: get(&self.mixer.in_ring),
-            concealed: get(&self.ingest.concealed) + get(&self.mixer.concealed),
+            concealed: get(&self.ingest.concealed) + get(&self.mixer.concealed) + underrun,
+            underrun,
             lost: self.network().map_or(0, Network::lost_samples),
-            sequence_gaps: get(&self.mixer.sequence_gaps),
             checksum_errors: get(&self.mixer.checksum_errors),
-            duplicate_frames: get(&self.mixer.duplicate_frames),
-            segments: get(&self.ingest.segments) + get(&self.mixer.segments),
+            segments: get(&self.ingest.segments),
             ring_high_water_bytes: get(&self.mixer.ring_high_water_bytes),
         }
     }

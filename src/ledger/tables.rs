@@ -37,7 +37,7 @@ impl Entry {
             |entry| Whole(entry.dropped_full), reason("dropped", "full");
         "dropped_late_samples" Samples "Samples that came after their playout"
             |entry| Whole(entry.dropped_late), reason("dropped", "late");
-        "discarded_samples" Samples "Samples left out on purpose, for any of the next four reasons"
+        "discarded_samples" Samples "Samples left out on purpose, for any of the next five reasons"
             |entry| Whole(entry.discarded);
         "discarded_latency_cap_samples" Samples "Samples further behind than the latency cap"
             |entry| Whole(entry.discarded_latency_cap), reason("discarded", "latency_cap");
@@ -45,12 +45,16 @@ impl Entry {
             |entry| Whole(entry.discarded_delay_change), reason("discarded", "delay_change");
         "discarded_ended_samples" Samples "Samples that waited when the stream ended or restarted"
             |entry| Whole(entry.discarded_ended), reason("discarded", "ended");
-        "discarded_damaged_samples" Samples "Samples of frames that came twice or were damaged"
+        "discarded_damaged_samples" Samples "Samples of frames that were damaged"
             |entry| Whole(entry.discarded_damaged), reason("discarded", "damaged");
+        "discarded_misplaced_samples" Samples "Samples of frames off the grid of blocks, or too far ahead"
+            |entry| Whole(entry.discarded_misplaced), reason("discarded", "misplaced");
         "in_ring_samples" Samples "Samples that wait in the ring"
             |entry| Whole(entry.in_ring), gauge("in_ring");
         "concealed_samples" Samples "Samples made up where some were missing"
             |entry| Whole(entry.concealed), counter("concealed");
+        "underrun_samples" Samples "Concealed samples that never came, without a pause or a loss on the way"
+            |entry| Whole(entry.underrun), counter("underrun");
         "lost_samples" Samples "Samples of packets that never came; less if they come after all"
             |entry| Whole(entry.lost), gauge("lost");
         "drop_rate" Ratio "Samples dropped, of those offered; discarded ones are not dropped"
@@ -59,10 +63,6 @@ impl Entry {
             |entry| Real(entry.missing_rate()), gauge("missing");
         "checksum_errors" Count "Frames whose samples differ from their checksum: bugs"
             |entry| Whole(entry.checksum_errors), counter("checksum_errors"), of_server();
-        "sequence_gaps" Count "Frames missing by their sequence numbers"
-            |entry| Whole(entry.sequence_gaps), counter("sequence_gaps"), of_server();
-        "duplicate_frames" Frames "Frames that came twice"
-            |entry| Whole(entry.duplicate_frames), counter("duplicate"), of_server();
         "segments" Count "Beginnings of playout: one, and one more for each restart of the sender's clock"
             |entry| Whole(entry.segments), counter("segments"), of_server();
         "ring_high_water_bytes" Bytes "Most space ever in use in the ring"
@@ -185,12 +185,12 @@ mod tests {
             &mut entry.discarded_delay_change,
             &mut entry.discarded_ended,
             &mut entry.discarded_damaged,
+            &mut entry.discarded_misplaced,
             &mut entry.in_ring,
             &mut entry.concealed,
+            &mut entry.underrun,
             &mut entry.lost,
             &mut entry.checksum_errors,
-            &mut entry.sequence_gaps,
-            &mut entry.duplicate_frames,
             &mut entry.segments,
             &mut entry.ring_high_water_bytes,
         ];

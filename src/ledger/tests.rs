@@ -15,7 +15,8 @@ fn samples_that_went_their_ways_balance() {
         (Fate::Mixed, 200),
         (Fate::Muted, 100),
         (Fate::DroppedLate, 50),
-        (Fate::Discarded, 30),
+        (Fate::Damaged, 25),
+        (Fate::Misplaced, 5),
     ] {
         account.count(fate, samples);
     }
@@ -138,14 +139,16 @@ fn discarded_samples_have_a_reason_and_are_not_missing() {
     }
     offered(&account, 1_500);
     account.count(Fate::Ended, 1_000);
-    account.count(Fate::Discarded, 500);
+    account.count(Fate::Damaged, 400);
+    account.count(Fate::Misplaced, 100);
     assert_eq!(account.check(|| 0), Ok(Checked::Holds));
     let entry = account.read();
     let reasons = [
         ("latency_cap", 100),
         ("delay_change", 20),
         ("ended", 1_003),
-        ("damaged", 500),
+        ("damaged", 400),
+        ("misplaced", 100),
     ];
     assert_eq!((entry.discarded, entry.discards()), (1_623, reasons));
     assert_eq!((entry.dropped(), entry.missing()), (0, 0));
@@ -153,6 +156,6 @@ fn discarded_samples_have_a_reason_and_are_not_missing() {
     twice.add(&entry);
     assert_eq!(
         twice.discards().map(|(_, samples)| samples),
-        [200, 40, 2_006, 1_000]
+        [200, 40, 2_006, 800, 200]
     );
 }

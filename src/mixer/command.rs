@@ -37,17 +37,6 @@ pub enum Command {
     Unmonitor(LeaseId, MonitorKind),
 }
 
-/// The rule that places a stream's frames in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timing {
-    /// Its first frame plays when it has come, plus the playout delay; the others follow by their media
-    /// time.
-    Arrival,
-    /// Media time is the mix's own: tick `k` plays the block that begins at `k` blocks. The stream's
-    /// source sees to delay and drift.
-    Clock,
-}
-
 /// A stream to be [admitted](Command::Admit). The caller allocates all it needs, not the
 /// mixer.
 #[derive(Debug)]
@@ -55,8 +44,6 @@ pub struct NewInput {
     pub(super) lease: LeaseId,
     pub(super) account: Arc<Account>,
     pub(super) gain: Gain,
-    pub(super) timing: Timing,
-    pub(super) playout_delay_ticks: u64,
     pub(super) source: Option<u32>,
     pub(super) output: Option<Box<Output>>,
     pub(super) channel_strip: Arc<ChannelStrip>,
@@ -64,14 +51,12 @@ pub struct NewInput {
 
 impl NewInput {
     /// A stream with its frames in this lease's ring and its samples in this account: at unity
-    /// gain, beginning when it comes ([`Timing::Arrival`]) without a delay, without a name or an output.
+    /// gain, without a name or an output.
     pub fn new(lease: LeaseId, account: Arc<Account>) -> Self {
         Self {
             lease,
             account,
             gain: Gain::UNITY,
-            timing: Timing::Arrival,
-            playout_delay_ticks: 0,
             source: None,
             output: None,
             channel_strip: Arc::default(),
@@ -88,21 +73,6 @@ impl NewInput {
     pub fn gain(self, gain: Gain) -> Self {
         self.channel_strip.set_gain(gain);
         Self { gain, ..self }
-    }
-
-    /// The rule that places its frames in time.
-    #[must_use]
-    pub fn timing(self, timing: Timing) -> Self {
-        Self { timing, ..self }
-    }
-
-    /// Ticks between the arrival of its first frame and its playout, under [`Timing::Arrival`].
-    #[must_use]
-    pub fn playout_delay_ticks(self, ticks: u64) -> Self {
-        Self {
-            playout_delay_ticks: ticks,
-            ..self
-        }
     }
 
     /// How the mix names it as a contributor ([`Block::contributors`](super::Block::contributors)): an RTP source
@@ -124,7 +94,7 @@ impl NewInput {
     #[must_use]
     pub fn output(self, producer: Producer, settings: &Settings) -> Self {
         let mut output = Output::new(settings);
-        output.participant = Some(Line::new(producer));
+        output.participant = Some(Line::new(producer, settings.format));
         Self {
             output: Some(Box::new(output)),
             ..self

@@ -55,6 +55,11 @@ impl Fader {
         }
     }
 
+    /// Whether a block of the stream was played.
+    pub(super) fn is_open(&self) -> bool {
+        self.opened
+    }
+
     /// Whether it is silent, and on its way to nothing else.
     pub(super) fn is_silent(&self) -> bool {
         self.ramp.left() == 0 && self.ramp.target() == Gain::SILENCE
@@ -80,31 +85,26 @@ impl Fader {
         self.ramp.pass(instants);
     }
 
-    /// Adds samples that begin at number `from` of the block. Returns how many of them are audible, from
-    /// the first on. Samples of the ramp to silence are audible; those after it are not.
-    pub(super) fn add(
-        &self,
-        from: usize,
-        samples: &[i16],
-        target: &mut (impl Target + ?Sized),
-    ) -> usize {
+    /// Adds the samples of a block, or its first ones. Returns whether any of them is audible: those of the ramp to
+    /// silence are, those after it are not.
+    pub(super) fn add(&self, samples: &[i16], target: &mut (impl Target + ?Sized)) -> bool {
         let channels = usize::from(self.channels);
         let way = self.ramp.left() as usize * channels;
-        let (moving, steady) = samples.split_at(way.saturating_sub(from).min(samples.len()));
+        let (moving, steady) = samples.split_at(way.min(samples.len()));
         if !moving.is_empty() {
-            target.add(from, moving, |sum, samples| {
-                sum::add_ramped(sum, samples, channels, from, &self.ramp);
+            target.add(0, moving, |sum, samples| {
+                sum::add_ramped(sum, samples, channels, 0, &self.ramp);
             });
         }
         let gain = self.ramp.target();
         if gain == Gain::SILENCE {
-            return moving.len();
+            return !moving.is_empty();
         }
         if !steady.is_empty() {
-            target.add(from + moving.len(), steady, |sum, samples| {
+            target.add(moving.len(), steady, |sum, samples| {
                 sum::add_gained(sum, samples, gain);
             });
         }
-        samples.len()
+        !samples.is_empty()
     }
 }

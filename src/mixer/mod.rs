@@ -1,4 +1,4 @@
-//! The one consumer: playout of each stream, their sum, one block per tick.
+//! The one consumer: the sum of all streams, one block per tick.
 //!
 //! The mixer is passive. It has no thread, socket, file or clock: its owner waits, says when a tick
 //! is due, and takes the block. Time is the count of ticks.
@@ -35,7 +35,7 @@ use self::{
 pub use self::{
     bus::{Block, Limiting},
     channel_strip::{ChannelStrip, Levels},
-    command::{Command, NewInput, Timing},
+    command::{Command, NewInput},
     monitor::{Monitor, MonitorKind},
 };
 use crate::{
@@ -50,6 +50,9 @@ pub const CONTRIBUTORS_MAX: usize = 15;
 
 /// Ticks in which the ledgers of all streams are checked once, a few at each.
 const CHECK_TICKS: usize = 64;
+
+/// A frame may always be so far ahead.
+const AHEAD_SECONDS: u64 = 60;
 
 /// Strips are refreshed so many times a second, or once a tick where that is longer.
 const LEVELS_PER_SECOND: usize = 10;
@@ -69,6 +72,12 @@ impl Settings {
     /// Interleaved samples of a block.
     fn block(&self) -> usize {
         self.block_samples * usize::from(self.format.channels())
+    }
+
+    /// Samples per channel that a frame may be ahead: as much as a ring of these bytes holds, or more.
+    fn horizon(&self, ring_bytes: u64) -> u64 {
+        let sample_bytes = 2 * u64::from(self.format.channels());
+        (ring_bytes / sample_bytes).max(AHEAD_SECONDS * u64::from(self.format.rate_hz()))
     }
 
     /// Ticks after which a stream's levels are refreshed.
@@ -95,10 +104,10 @@ pub struct Mixer {
     inputs: Inputs,
     tick: u64,
     levels_ticks: u64,
-    /// The next input of the tick under way: [`Mixer::try_tick`] may stop before it.
-    next_input: usize,
-    /// Whether an input had anything for the tick under way.
-    sounded: bool,
+    /// Samples per channel by which a frame may be ahead of the tick that is due: known with the first ring.
+    horizon: u64,
+    /// The inputs before it are ready for the next tick: where [`Mixer::first_unready`] goes on.
+    next_unready: usize,
     next_checked: usize,
     checks: Checks,
 }
@@ -136,8 +145,8 @@ impl Mixer {
             inputs: Inputs::new(slots),
             tick: 0,
             levels_ticks: settings.levels_ticks(),
-            next_input: 0,
-            sounded: false,
+            horizon: 0,
+            next_unready: 0,
             next_checked: 0,
             checks: Checks::default(),
         }
@@ -174,18 +183,21 @@ impl Mixer {
     /// # Panics
     /// If an admitted stream's lease is not of this pool, or was released: a bug of the caller.
     pub fn apply(&mut self, command: Command) {
+        let first = self.first_sample();
         match command {
             Command::Admit(new) => {
                 let lease = new.lease;
+                let ring = self.consumer.lease_stats(lease).expect(OURS);
+                self.horizon = self.settings.horizon(ring.capacity_bytes);
                 let input = Input::new(&new, self.settings.format, self.levels_ticks);
                 self.inputs.wait(input);
                 if let Some(output) = new.output {
-                    self.outputs.insert(lease.slot(), output);
+                    self.outputs.insert(lease.slot(), output, first);
                 }
                 // Its first frame may have come before this command did.
                 self.consumer.keep_ready(lease).expect(OURS);
             }
-            Command::Tap(producer) => self.outputs.tap(producer),
+            Command::Tap(producer) => self.outputs.tap(producer, self.settings.format, first),
             Command::SetGain(lease, gain) => {
                 if let Some(input) = self.commanded(lease) {
                     input.set_gain(gain);
@@ -204,9 +216,7 @@ impl Mixer {
             Command::End(lease) => self.end_by_command(lease),
             Command::Monitor(lease, monitor) => {
                 if self.commanded(lease).is_some() {
-                    // A tick under way may have played the stream already.
-                    let begins = self.tick + u64::from(self.next_input > 0);
-                    self.outputs.monitor(lease.slot(), monitor, begins);
+                    self.outputs.monitor(lease.slot(), monitor, first);
                     self.note_listeners(lease);
                 }
             }
@@ -253,12 +263,11 @@ impl Mixer {
         while let Some(lease) = self.consumer.next_ready() {
             // A stream that plays is visited at each tick; one not admitted yet says so again when
             // its command comes.
-            let Some(mut input) = self.inputs.take_waiting(lease) else {
+            let Some(input) = self.inputs.take_waiting(lease) else {
                 continue;
             };
-            let tick = self.tick;
-            let mix = tick * self.settings.block() as u64;
-            if input.start(&mut self.consumer, tick, mix) {
+            if self.consumer.get(lease).expect(OURS).is_some() {
+                input.begin();
                 self.inputs.play(input);
             } else if self.consumer.is_finished(lease).expect(OURS) {
                 self.checks.settle(&input, &self.consumer);
@@ -278,43 +287,55 @@ impl Mixer {
         }
     }
 
-    /// Runs one tick and returns its block: every input plays its window, whether or not its samples
-    /// came.
+    /// Runs one tick and returns its block: every input plays its block, if that came. `due` is the latest tick that is
+    /// due, at least this one: frames that are far ahead of it are misplaced.
     #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
-    pub fn tick(&mut self) -> Block<'_> {
-        let blocked = self.play_inputs(false);
-        debug_assert!(blocked.is_none(), "a live tick does not wait");
-        self.end_tick()
+    pub fn tick(&mut self, due: u64) -> Block<'_> {
+        self.sum(due);
+        self.finish()
     }
 
-    /// Runs one tick if every stream has its window in its ring or has ended; so the result does not
-    /// depend on when frames come. Otherwise returns a lease with a missing frame; the tick resumes
-    /// there when called again. No tick is run for streams that have nothing left: it would be there
-    /// or not by how soon their ends are seen.
+    /// A stream that is not ready for the next tick: its block may still come. With none, the tick's result does not
+    /// depend on when frames come. Goes on where it stopped, so that a tick of many streams looks at each once. Takes
+    /// frames of no use. A stream that has ended is named if no other is left, since no tick is run for streams that
+    /// have nothing: [`collect`](Self::collect) it.
     ///
-    /// # Errors
-    /// The lease to wait for. Or one that has ended, if all have: [`collect`](Self::collect) it.
-    ///
-    #[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
-    pub fn try_tick(&mut self) -> Result<Block<'_>, LeaseId> {
-        if let Some(missing) = self.inputs.first_waiting() {
-            return Err(missing.lease);
+    /// # Panics
+    /// If a stream's lease was released elsewhere: a bug.
+    pub fn first_unready(&mut self) -> Option<LeaseId> {
+        if let Some(waiting) = self.inputs.first_waiting() {
+            return Some(waiting.lease);
         }
-        if let Some(blocked) = self.play_inputs(true) {
-            return Err(blocked);
+        let moment = self.moment(self.tick);
+        let Self {
+            inputs: Inputs { playing, .. },
+            consumer,
+            ..
+        } = self;
+        while let Some(input) = playing.get_mut(self.next_unready) {
+            if input.is_discarded() {
+                // Its producer may wait for room.
+                input.discard_waiting(consumer);
+            } else if !input.is_ended_by_command && !input.is_ready(consumer, moment) {
+                return Some(input.lease);
+            }
+            input.ended = consumer.is_finished(input.lease).expect(OURS);
+            self.next_unready += 1;
         }
-        if !self.sounded
-            && let Some(ended) = self.inputs.playing.first()
+        self.next_unready = 0;
+        let ended = playing.first().map(|input| input.lease);
+        // Discarded samples are not audible.
+        if playing
+            .iter()
+            .all(|input| input.ended || input.is_discarded())
         {
-            let ended = ended.lease;
-            self.next_input = 0;
             self.end_those_that_did();
-            return Err(ended);
+            return ended;
         }
-        Ok(self.end_tick())
+        None
     }
 
-    /// Asks to be woken when there is news of the lease that [`try_tick`](Self::try_tick) gave. False
+    /// Asks to be woken when there is news of the lease that [`first_unready`](Self::first_unready) gave. False
     /// if there is already: then [`collect`](Self::collect) and try again, without a sleep between.
     ///
     /// # Panics
@@ -329,16 +350,26 @@ impl Mixer {
         false
     }
 
-    /// Plays the inputs from `next_input` on; with `whole`, stops at the first without a whole
-    /// window.
-    fn play_inputs(&mut self, whole: bool) -> Option<LeaseId> {
-        let moment = Moment {
-            tick: self.tick,
+    /// The index of the next tick's first sample, per channel.
+    fn first_sample(&self) -> u64 {
+        self.tick * self.settings.block_samples as u64
+    }
+
+    fn moment(&self, due: u64) -> Moment {
+        let block = self.settings.block_samples as u64;
+        Moment {
+            first: self.first_sample(),
+            horizon: (due.max(self.tick) * block).saturating_add(self.horizon),
             soloing: self.inputs.is_soloing(),
             turn: (self.tick % self.levels_ticks) as u32,
             instants: self.settings.block_samples as u32,
             ramp: ramp_instants(self.settings.format),
-        };
+        }
+    }
+
+    /// The first stage of a tick: adds up its blocks.
+    fn sum(&mut self, due: u64) {
+        let moment = self.moment(due);
         let Self {
             inputs: Inputs {
                 playing: inputs, ..
@@ -347,34 +378,18 @@ impl Mixer {
             bus,
             outputs,
             contributors,
-            sounded,
             ..
         } = self;
-        if self.next_input == 0 {
-            bus.clear();
-            outputs.begin();
-            contributors.clear();
-            *sounded = false;
-        }
+        bus.clear();
+        outputs.begin();
+        contributors.clear();
         let (sums, stage) = bus.sum_mut();
         let block = sums.len();
-        for index in self.next_input..inputs.len() {
+        for index in 0..inputs.len() {
             if index.is_multiple_of(PREFETCH_INPUTS) {
                 prefetch(inputs, index, consumer, frame_bytes(block));
             }
             let input = &mut inputs[index];
-            if whole && !input.is_ended_by_command {
-                if !input.has_window(consumer, block as u64) {
-                    self.next_input = index;
-                    return Some(input.lease);
-                }
-                if consumer.is_finished(input.lease).expect(OURS) {
-                    input.ended = true;
-                    continue;
-                }
-            }
-            // Discarded samples are not audible.
-            *sounded |= !input.is_discarded();
             let (output, alone) = if input.is_heard_apart {
                 outputs.get_mut(input.lease.slot())
             } else {
@@ -395,11 +410,11 @@ impl Mixer {
                 contributors.push(source);
             }
         }
-        None
     }
 
-    fn end_tick(&mut self) -> Block<'_> {
-        self.next_input = 0;
+    /// The second stage: makes the blocks of the bus and of the outputs.
+    fn finish(&mut self) -> Block<'_> {
+        self.next_unready = 0;
         self.tick += 1;
         self.end_those_that_did();
         self.check_some();
@@ -413,14 +428,12 @@ impl Mixer {
     /// stream, to each [monitor](Monitor) its stream or the mix without it, as one frame each. To be called
     /// once after each.
     ///
-    /// A frame's media time is the block's index in the mix ([`Block::at`]), and its sequence counts
-    /// blocks. A frame of no samples says that the block is, bit for bit, that of the whole mix, which a
+    /// A frame's first sample has the block's index in the mix ([`Block::at`]). A frame of no samples says that the block is, bit for bit, that of the whole mix, which a
     /// tap carries. Frames that a full ring refuses are dropped there, and counted. Never waits or allocates; enters
     /// the kernel only to wake readers.
     pub fn send_outputs(&mut self) {
-        let tick = self.tick.saturating_sub(1);
-        let from = tick * self.settings.block_samples as u64;
-        self.outputs.send(&self.bus.block(&[]), tick, from);
+        let from = self.tick.saturating_sub(1) * self.settings.block_samples as u64;
+        self.outputs.send(&self.bus.block(&[]), from);
     }
 
     /// Closes all outputs and taps: they get no more. Frees them, and wakes their readers.

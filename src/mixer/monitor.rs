@@ -38,7 +38,7 @@ impl Monitor {
     /// adds none. `settings` are the mixer's. Allocates 2 bytes for each sample of a block.
     pub fn alone(producer: Producer, settings: &Settings) -> Self {
         Self(Listens::Alone(Box::new(Alone {
-            line: Line::new(producer),
+            line: Line::new(producer, settings.format),
             samples: vec![0; settings.block()].into(),
             is_made: false,
         })))
@@ -55,7 +55,7 @@ impl Monitor {
     /// peak. From then on it is exact, and without the limiter from the first sample.
     pub fn without(producer: Producer, settings: &Settings) -> Self {
         let mut output = Output::new(settings);
-        output.monitor = Some(Line::new(producer));
+        output.monitor = Some(Line::new(producer, settings.format));
         Self(Listens::Without(Box::new(output)))
     }
 
@@ -83,19 +83,19 @@ impl Alone {
         self.samples.fill(0);
     }
 
-    /// Takes samples of the stream; the first is number `from` of the block.
-    pub(super) fn put(&mut self, from: usize, samples: &[i16]) {
-        self.samples[from..from + samples.len()].copy_from_slice(samples);
+    /// Takes the stream's block, or its first samples.
+    pub(super) fn put(&mut self, samples: &[i16]) {
+        self.samples[..samples.len()].copy_from_slice(samples);
     }
 
     pub(super) fn finish(&mut self) {
         self.is_made = true;
     }
 
-    /// Sends the block of this tick; `at` is the index of its first sample.
-    pub(super) fn send(&mut self, tick: u64, at: u64) {
+    /// Sends the block of the last tick; `at` is the index of its first sample.
+    pub(super) fn send(&mut self, at: u64) {
         if std::mem::take(&mut self.is_made) {
-            self.line.send(tick, at, &self.samples);
+            self.line.send(at, &self.samples);
         }
     }
 }

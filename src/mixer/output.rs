@@ -21,7 +21,7 @@ use super::{
     monitor::{Alone, Listens, Monitor, MonitorKind},
 };
 use crate::{
-    audio::{FrameMut, frame::frame_bytes, sum},
+    audio::{Format, FrameHeader, FrameMut, frame::frame_bytes, sum},
     queue::Producer,
 };
 
@@ -29,38 +29,54 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Line {
     producer: Producer,
-    /// The next frame's number. Blocks that a full ring refused are counted, too.
-    sequence: u32,
-    /// The tick of the first block.
-    pub(super) begins: u64,
+    channels: usize,
+    /// The index of its first sample: nothing earlier is sent.
+    begins: u64,
 }
 
 impl Line {
-    pub(super) fn new(producer: Producer) -> Self {
+    pub(super) fn new(producer: Producer, format: Format) -> Self {
         Self {
             producer,
-            sequence: 0,
             begins: 0,
+            channels: format.channels().into(),
         }
     }
 
-    /// Publishes a frame of this tick's block; `at` is the index in the mix of its first sample, per channel;
-    /// drops it, counted by the ring, if that is full. Enters the kernel only to wake the listener.
-    pub(super) fn send(&mut self, tick: u64, at: u64, samples: &[i16]) {
-        if tick < self.begins {
-            return;
+    /// Begins with the tick that plays this index on.
+    pub(super) fn begin(&mut self, index: u64) {
+        self.begins = index;
+    }
+
+    /// Publishes the block of `mix`'s index as a frame: these samples, or none if they are those of the mix. Drops it,
+    /// counted by the ring, if that is full. Enters the kernel only to wake the listener.
+    pub(super) fn send_as(&mut self, samples: Option<&[i16]>, mix: &Block<'_>) {
+        if mix.at < self.begins {
+            self.send(mix.at, samples.unwrap_or(mix.samples));
+        } else {
+            self.publish(mix.at, samples.unwrap_or_default());
         }
+    }
+
+    /// Publishes samples that begin at this index, but for those before its first.
+    pub(super) fn send(&mut self, at: u64, samples: &[i16]) {
+        let early = self.begins.saturating_sub(at) as usize * self.channels;
+        if early < samples.len() {
+            self.publish(at.max(self.begins), &samples[early..]);
+        }
+    }
+
+    fn publish(&mut self, at: u64, samples: &[i16]) {
         let bytes = frame_bytes(samples.len());
         if let Ok(mut reservation) = self.producer.reserve(bytes) {
             let mut frame = FrameMut::new(&mut reservation)
                 .expect("a message starts at a multiple of 8 and is as long as its frame");
             frame.samples_mut().copy_from_slice(samples);
-            frame.seal(at, self.sequence);
+            frame.seal(FrameHeader::new(at, samples.len() / self.channels));
             reservation.commit();
         } else {
             self.producer.count_drop(bytes);
         }
-        self.sequence = self.sequence.wrapping_add(1);
     }
 }
 
@@ -135,19 +151,26 @@ impl Output {
         self.in_step = self.stage.is_in_step_with(bus.stage());
     }
 
-    fn send(&mut self, tick: u64, at: u64) {
-        let samples = self.made.clone().map_or(&[][..], |made| &self.out[made]);
+    /// Begins its lines with the tick that plays this index on.
+    fn begin(&mut self, index: u64) {
+        let lines = [&mut self.participant, &mut self.monitor];
+        lines
+            .into_iter()
+            .flatten()
+            .for_each(|line| line.begin(index));
+    }
+
+    fn send(&mut self, mix: &Block<'_>) {
+        let samples = self.made.clone().map(|made| &self.out[made]);
         let lines = [&mut self.participant, &mut self.monitor];
         for line in lines.into_iter().flatten() {
-            line.send(tick, at, samples);
+            line.send_as(samples, mix);
         }
     }
 }
 
 /// Where an input's samples go.
 pub(super) trait Target {
-    fn block(&self) -> usize;
-
     /// Has `add` add samples to their place in a sum, the first at number `from` of the block; no two
     /// calls for a block pass the same of its samples.
     fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16]));
@@ -155,10 +178,6 @@ pub(super) trait Target {
 
 /// To the sum alone.
 impl Target for [i32] {
-    fn block(&self) -> usize {
-        self.len()
-    }
-
     fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
         add(&mut self[from..from + samples.len()], samples);
     }
@@ -171,10 +190,6 @@ pub(super) struct LeftOut<'a> {
 }
 
 impl Target for LeftOut<'_> {
-    fn block(&self) -> usize {
-        self.sums.len()
-    }
-
     fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
         // Most listeners are silent, and there is nothing to leave out. Not `all`: it would look at one
         // sample after the other.
@@ -266,21 +281,21 @@ impl Outputs {
         }
     }
 
-    pub(super) fn insert(&mut self, slot: usize, output: Box<Output>) {
+    /// `index` is the next tick's first sample, as below.
+    pub(super) fn insert(&mut self, slot: usize, mut output: Box<Output>, index: u64) {
+        output.begin(index);
         self.without.insert(slot, output);
     }
 
-    /// The slot's stream is monitored from this tick on.
-    pub(super) fn monitor(&mut self, slot: usize, Monitor(listens): Monitor, begins: u64) {
+    /// The slot's stream is monitored from the next tick on.
+    pub(super) fn monitor(&mut self, slot: usize, Monitor(listens): Monitor, index: u64) {
         match listens {
             Listens::Alone(mut alone) => {
-                alone.line.begins = begins;
+                alone.line.begin(index);
                 self.alone.insert(slot, alone);
             }
             Listens::Without(mut new) => {
-                if let Some(line) = &mut new.monitor {
-                    line.begins = begins;
-                }
+                new.begin(index);
                 match self.without.get_mut(slot) {
                     Some(output) => output.monitor = new.monitor,
                     None => self.without.insert(slot, new),
@@ -318,8 +333,10 @@ impl Outputs {
         (self.without.get_mut(slot), self.alone.get_mut(slot))
     }
 
-    pub(super) fn tap(&mut self, producer: Producer) {
-        self.taps.push(Line::new(producer));
+    pub(super) fn tap(&mut self, producer: Producer, format: Format, index: u64) {
+        let mut tap = Line::new(producer, format);
+        tap.begin(index);
+        self.taps.push(tap);
     }
 
     pub(super) fn close(&mut self) {
@@ -343,13 +360,13 @@ impl Outputs {
         self.without.each(|output| output.flush(bus));
     }
 
-    /// Sends the block of this tick to all, with `from` as the index of its first sample: the mix first, since
-    /// outputs may refer to it.
-    pub(super) fn send(&mut self, mix: &Block<'_>, tick: u64, from: u64) {
+    /// Sends the last tick's block to all, with `from` as the index of its first sample: the mix first, since outputs
+    /// may refer to it.
+    pub(super) fn send(&mut self, mix: &Block<'_>, from: u64) {
         for tap in &mut self.taps {
-            tap.send(tick, mix.at, mix.samples);
+            tap.send(mix.at, mix.samples);
         }
-        self.without.each(|output| output.send(tick, mix.at));
-        self.alone.each(|alone| alone.send(tick, from));
+        self.without.each(|output| output.send(mix));
+        self.alone.each(|alone| alone.send(from));
     }
 }

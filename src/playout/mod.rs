@@ -54,6 +54,8 @@ use crate::{
     stream::Stream,
 };
 
+#[cfg(test)]
+pub(crate) use self::output::{Sound, placed};
 use self::{
     accounting::Accounting,
     arrival::Held,

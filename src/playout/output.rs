@@ -6,16 +6,16 @@
 use std::collections::VecDeque;
 
 use crate::{
-    audio::{ConvertError, Converter, Format, FrameKind, MixClock},
-    stream::{Offered, Stream},
+    audio::{ConvertError, Converter, Format, FrameHeader, MixClock},
+    stream::Stream,
 };
 
 /// The kind of a stretch of the stream's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sound {
+pub(crate) enum Sound {
     Audio,
     Concealment,
-    /// Nothing at all: no frame is needed.
+    /// Nothing at all: a block of it needs no frame.
     Silence,
 }
 
@@ -58,10 +58,16 @@ pub(super) struct Output {
     /// Interleaved samples of a block.
     block: usize,
     rates: Rates,
-    /// The frame under construction: its first sample's index in the mix, and its samples.
+    /// The block under construction: its first sample's index in the mix, its samples, and how many of them are the
+    /// sender's and how many concealment.
     at: u64,
     frame: Vec<i16>,
-    sound: Sound,
+    given: usize,
+    made_up: usize,
+    /// Whether the last block needed no frame.
+    paused: bool,
+    #[cfg(test)]
+    sounds: Vec<Sound>,
     converted: Option<Converted>,
 }
 
@@ -99,7 +105,11 @@ impl Output {
             },
             at: 0,
             frame: Vec::with_capacity(clock.block_samples * channels),
-            sound: Sound::Silence,
+            given: 0,
+            made_up: 0,
+            paused: true,
+            #[cfg(test)]
+            sounds: Vec::new(),
             converted: (!same).then(|| Converted {
                 converter,
                 source_channels: source_channels.into(),
@@ -122,7 +132,11 @@ impl Output {
 
     /// The source's first sample stands at this index of the mix.
     pub(super) fn begin(&mut self, origin: u64) {
-        self.at = origin;
+        let before = origin as usize * self.channels % self.block;
+        self.frame.resize(before, 0);
+        #[cfg(test)]
+        self.sounds.resize(before, Sound::Silence);
+        self.at = origin - (before / self.channels) as u64;
         if let Some(converted) = &mut self.converted {
             converted.origin = origin;
         }
@@ -142,8 +156,7 @@ impl Output {
         self.at() + ready as u64
     }
 
-    /// Takes the next samples of the source. At the bus's format they are placed at once, a frame as
-    /// long as a block each.
+    /// Takes the next samples of the source. At the bus's format blocks are placed as soon as they are whole.
     pub(super) fn give(&mut self, sound: Sound, samples: &[i16], stream: &mut Stream) {
         match &mut self.converted {
             None => self.put(sound, samples, stream),
@@ -151,7 +164,7 @@ impl Output {
         }
     }
 
-    /// Places all that is there up to this index.
+    /// Places the blocks before this index, as far as there are samples for them.
     pub(super) fn place_until(&mut self, end: u64, stream: &mut Stream) {
         if let Some(mut converted) = self.converted.take() {
             let mut piece = [0; 256];
@@ -170,44 +183,42 @@ impl Output {
             }
             self.converted = Some(converted);
         }
-        self.flush(stream);
     }
 
     fn put(&mut self, sound: Sound, mut samples: &[i16], stream: &mut Stream) {
-        if sound != self.sound {
-            self.flush(stream);
-            self.sound = sound;
-        }
         while !samples.is_empty() {
-            // A frame ends where a block of the mix does.
-            let begun = self.at as usize * self.channels % self.block;
-            let room = self.block - begun - self.frame.len();
+            let room = self.block - self.frame.len();
             let (now, later) = samples.split_at(samples.len().min(room));
             self.frame.extend_from_slice(now);
+            #[cfg(test)]
+            self.sounds.extend(now.iter().map(|_| sound));
+            match sound {
+                Sound::Audio => self.given += now.len(),
+                Sound::Concealment => self.made_up += now.len(),
+                Sound::Silence => {}
+            }
             samples = later;
             if now.len() == room {
-                self.flush(stream);
+                self.place(stream);
             }
         }
     }
 
-    fn flush(&mut self, stream: &mut Stream) {
-        if self.frame.is_empty() {
-            return;
+    /// Places the block, which is whole.
+    fn place(&mut self, stream: &mut Stream) {
+        let (given, made_up) = (self.given, self.made_up);
+        #[cfg(test)]
+        placed::keep(stream.lease(), self.at, std::mem::take(&mut self.sounds));
+        if given + made_up > 0 {
+            let header = FrameHeader {
+                after_pause: self.paused,
+                ..FrameHeader::new(self.at, given / self.channels)
+            };
+            stream.place(header, &self.frame);
         }
-        let kind = match self.sound {
-            Sound::Audio => Some(FrameKind::Audio),
-            Sound::Concealment => Some(FrameKind::Concealment),
-            Sound::Silence => None,
-        };
-        if let Some(kind) = kind {
-            let offered = stream.place(self.at, kind, &self.frame);
-            // The mix plays without what a full ring refused. Concealment was missed before.
-            if offered == Offered::Dropped && kind == FrameKind::Audio {
-                stream.account().miss(self.frame.len() as u64);
-            }
-        }
-        self.at += (self.frame.len() / self.channels) as u64;
+        self.paused = given + made_up == 0;
+        (self.given, self.made_up) = (0, 0);
+        self.at += (self.block / self.channels) as u64;
         self.frame.clear();
     }
 }
@@ -224,5 +235,32 @@ impl Converted {
             Some((last, same)) if *same == sound => *last = end,
             _ => self.stretches.push_back((end, sound)),
         }
+    }
+}
+
+/// The kinds of the samples that were placed, which frames do not say, for tests that know each sample.
+#[cfg(test)]
+pub(crate) mod placed {
+    use std::{cell::RefCell, collections::HashMap};
+
+    use super::Sound;
+    use crate::queue::LeaseId;
+
+    thread_local! {
+        static SOUNDS: RefCell<HashMap<(usize, u64), Vec<Sound>>> = RefCell::default();
+    }
+
+    pub(super) fn keep(lease: LeaseId, first: u64, sounds: Vec<Sound>) {
+        SOUNDS.with_borrow_mut(|all| all.insert((lease.slot(), first), sounds));
+    }
+
+    /// Forgets what an earlier test of this thread placed.
+    pub(crate) fn forget() {
+        SOUNDS.with_borrow_mut(HashMap::clear);
+    }
+
+    /// Of the block with this first sample, if a playout of this thread placed it.
+    pub(crate) fn sounds(lease: LeaseId, first: u64) -> Option<Vec<Sound>> {
+        SOUNDS.with_borrow(|all| all.get(&(lease.slot(), first)).cloned())
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    audio::{Format, Frame, FrameKind, frame::HEADER_BYTES},
+    audio::{Format, Frame, frame::HEADER_BYTES},
     ledger::{Account, Entry, Fate, NetworkEntry},
     queue::{Consumer, LeaseId, Pool},
 };
@@ -49,7 +49,7 @@ struct Rig {
     account: Arc<Account>,
     tick: u64,
     /// The samples of each index of the mix, from the first tick on.
-    heard: Vec<(Option<FrameKind>, i16)>,
+    heard: Vec<(Sound, i16)>,
 }
 
 impl Rig {
@@ -62,7 +62,7 @@ impl Rig {
         let account = Arc::new(Account::with_network("phone", 0));
         let producer = pool.acquire().unwrap();
         let lease = producer.lease();
-        let stream = Stream::new(producer, Arc::clone(&account), clock().format, BLOCK);
+        let stream = Stream::new(producer, Arc::clone(&account), clock().into());
         Self {
             playout: Playout::new(settings, 8000, 1, clock()).unwrap(),
             stream,
@@ -95,13 +95,13 @@ impl Rig {
         self.playout.top_up(self.tick, &mut self.stream);
         self.tick += 1;
         let block = self.heard.len();
-        self.heard.resize(block + BLOCK, (None, 0));
+        self.heard.resize(block + BLOCK, (Sound::Silence, 0));
         // Played samples may be forgotten meanwhile.
         let forgotten = (self.tick as usize) * BLOCK - BLOCK - block;
         let mut at = block;
         while let Some(message) = self.consumer.get(self.lease).unwrap() {
             let frame = Frame::parse(&message).unwrap();
-            let (start, samples) = (frame.media_time() as usize - forgotten, frame.samples());
+            let (start, samples) = (frame.header().first as usize - forgotten, frame.samples());
             assert!(frame.checksum_ok());
             if start >= block + BLOCK {
                 // Placed ahead of its time.
@@ -113,15 +113,18 @@ impl Rig {
                 start >= at && range.end <= block + BLOCK,
                 "{range:?}, {at}, {block}"
             );
-            for (heard, &sample) in self.heard[start..].iter_mut().zip(samples) {
-                *heard = (Some(frame.kind()), sample);
+            let sounds = placed::sounds(self.lease, frame.header().first).unwrap();
+            for (heard, placed) in self.heard[start..]
+                .iter_mut()
+                .zip(sounds.into_iter().zip(samples))
+            {
+                *heard = (placed.0, *placed.1);
             }
             at = start + samples.len();
-            let fate = match frame.kind() {
-                FrameKind::Audio => Fate::Mixed,
-                FrameKind::Concealment => Fate::Filled,
-            };
-            self.account.count(fate, samples.len() as u64);
+            let given = u64::from(frame.header().given);
+            self.account.count(Fate::Mixed, given);
+            self.account
+                .count(Fate::Filled, samples.len() as u64 - given);
             message.ack();
         }
         let waiting = self.consumer.waiting(self.lease).unwrap();
@@ -131,10 +134,7 @@ impl Rig {
     }
 
     fn audio(&self) -> Vec<i16> {
-        let audio = self
-            .heard
-            .iter()
-            .filter(|(kind, _)| *kind == Some(FrameKind::Audio));
+        let audio = self.heard.iter().filter(|(kind, _)| *kind == Sound::Audio);
         audio.map(|&(_, sample)| sample).collect()
     }
 
@@ -170,7 +170,10 @@ fn a_stream_in_order_plays_bit_for_bit_after_its_delay() {
     }
     assert_eq!(rig.audio(), ramp(0, 50 * PACKET));
     // Arrival and delay: 1063 ms.
-    let first = rig.heard.iter().position(|(kind, _)| kind.is_some());
+    let first = rig
+        .heard
+        .iter()
+        .position(|(kind, _)| *kind != Sound::Silence);
     assert_eq!(first, Some(63 * 8));
     let (entry, network) = rig.entry();
     assert_eq!(
@@ -203,7 +206,7 @@ fn play_out(rig: &mut Rig) -> (Entry, NetworkEntry) {
 
 /// The silent indices between the first and the last that are not.
 fn silent(rig: &Rig) -> usize {
-    let sounds = |(kind, _): &(Option<FrameKind>, i16)| kind.is_some();
+    let sounds = |(kind, _): &(Sound, i16)| *kind != Sound::Silence;
     let first = rig.heard.iter().position(sounds).unwrap();
     let last = rig.heard.iter().rposition(sounds).unwrap();
     rig.heard[first..=last]
@@ -220,12 +223,9 @@ fn a_gap_is_concealed_for_exactly_its_length() {
     assert_eq!((entry.offered, entry.concealed), (47 * 160, 3 * 160));
     for (index, &(kind, sample)) in rig.heard[504..504 + 8000].iter().enumerate() {
         if [20, 30, 31].contains(&(index / 160)) {
-            assert_eq!(kind, Some(FrameKind::Concealment));
+            assert_eq!(kind, Sound::Concealment);
         } else {
-            assert_eq!(
-                (kind, sample),
-                (Some(FrameKind::Audio), ramp(index as u64, 1)[0])
-            );
+            assert_eq!((kind, sample), (Sound::Audio, ramp(index as u64, 1)[0]));
         }
     }
 }

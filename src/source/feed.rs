@@ -90,7 +90,7 @@ impl Feed {
             return false;
         }
         match self.stream.offer(|out| self.source.read(out)) {
-            Ok(Offered::Published | Offered::Dropped) => true,
+            Ok(Offered::Published | Offered::Dropped | Offered::Held) => true,
             Ok(Offered::Ended) => false,
             Err(source) => {
                 errors.add(FeedError {

@@ -1,10 +1,7 @@
-//! Streams on the mix's own clock: a frame plays at the index that it was placed at, exactly, whenever
-//! the ticks are run; a late one is dropped and counted; and no stream restarts.
+//! The mix clock: a block plays at the index that it was placed at, exactly, whenever the ticks are run; a late one
+//! is dropped and counted; what belongs to no block that is near is discarded; and no stream restarts.
 
-use mixpool::{
-    audio::FrameKind::{Audio, Concealment},
-    ledger::Entry,
-};
+use mixpool::{audio::FrameHeader, ledger::Entry};
 
 use crate::rig::{BLOCK, Setup, noise};
 
@@ -20,61 +17,56 @@ fn with(blocks: usize, placed: &[(u64, &[i16])]) -> Vec<i16> {
 }
 
 #[test]
-fn a_frame_plays_at_its_index_in_the_mix_whole_or_in_parts() {
-    for (at, len) in [
-        (0, BLOCK),
-        (N, BLOCK),
-        (77, 10),
-        (77, 200),
-        (5 * N + 159, 700),
-    ] {
+fn a_block_plays_at_its_index_in_the_mix() {
+    for (block, len) in [(0, BLOCK), (1, BLOCK), (5, BLOCK), (3, 1), (4, 77)] {
         for channels in [1, 2] {
-            let wide = channels as usize;
+            let wide = usize::from(channels);
             let mut rig = Setup {
                 channels,
                 ..Setup::mono()
             }
             .rig();
-            let mut stream = rig.clocked();
-            let samples = noise(at + 1, len * wide, 20_000);
-            stream.place(Audio, at, &samples);
-            rig.ticks(11);
-            let place = at * u64::from(channels);
-            assert!(rig.output == with(11 * wide, &[(place, &samples)]), "{at}");
+            let mut stream = rig.stream();
+            let samples = noise(block + 1, len * wide, 20_000);
+            stream.place(block * N, &samples);
+            rig.ticks(8);
+            let place = block * N * u64::from(channels);
+            assert!(
+                rig.output == with(8 * wide, &[(place, &samples)]),
+                "{block}"
+            );
             let entry = stream.entry();
             assert_eq!((entry.mixed, entry.concealed), (samples.len() as u64, 0));
-            assert_eq!((entry.dropped() + entry.discarded, entry.segments), (0, 0));
+            assert_eq!(entry.dropped() + entry.discarded, 0);
         }
     }
 }
 
 #[test]
 fn a_stream_that_joins_later_plays_at_the_mix_indices() {
-    // Neither when it came nor the playout delay has a say.
-    let mut rig = Setup::mono().delay(7).rig();
+    let mut rig = Setup::mono().rig();
     rig.ticks(1000);
-    let mut stream = rig.clocked();
+    let mut stream = rig.stream();
     rig.ticks(3);
     let samples = noise(1, BLOCK, 20_000);
-    stream.place(Audio, 1004 * N + 40, &samples);
+    stream.place(1004 * N, &samples);
     rig.ticks(4);
-    assert!(rig.output == with(1007, &[(1004 * N + 40, &samples)]));
+    assert!(rig.output == with(1007, &[(1004 * N, &samples)]));
 }
 
 /// The mix if the due ticks are run every so many periods, all at once.
 fn mix_in_bunches_of(bunch: u64) -> (Vec<i16>, Entry) {
     let mut rig = Setup::mono().rig();
-    let mut stream = rig.clocked();
+    let mut stream = rig.stream();
     for tick in 0..24 {
+        let samples = noise(tick, BLOCK, 900);
         match tick % 6 {
-            // Nothing; concealment; two halves with a hole between them.
-            3 => {}
-            4 => _ = stream.place(Concealment, tick * N, &noise(tick, BLOCK, 900)),
-            5 => {
-                stream.place(Audio, tick * N, &noise(tick, 60, 900));
-                stream.place(Audio, tick * N + 90, &noise(tick + 99, 70, 900));
-            }
-            _ => _ = stream.place(Audio, tick * N, &noise(tick, BLOCK, 900)),
+            // Nothing; concealment; a part that the sender gave; after the pause.
+            2 => {}
+            3 => _ = stream.place_after_pause(tick * N, &samples),
+            4 => _ = stream.conceal(tick * N, &samples),
+            5 => _ = stream.send(FrameHeader::new(tick * N, 100), &samples, 0),
+            _ => _ = stream.place(tick * N, &samples),
         }
         if (tick + 1) % bunch == 0 {
             rig.ticks(bunch as usize);
@@ -91,8 +83,8 @@ fn mix_in_bunches_of(bunch: u64) -> (Vec<i16>, Entry) {
 fn a_mixer_that_runs_its_ticks_late_changes_nothing() {
     let (in_time, entry) = mix_in_bunches_of(1);
     let expected = Entry {
-        offered: 4 * (3 * N + 130),
-        mixed: 4 * (3 * N + 130),
+        offered: 4 * (3 * N + 100),
+        mixed: 4 * (3 * N + 100),
         ..Entry::default()
     };
     assert_eq!(entry, expected);
@@ -105,32 +97,21 @@ fn a_mixer_that_runs_its_ticks_late_changes_nothing() {
 }
 
 #[test]
-fn what_comes_after_its_playout_is_dropped_and_missed() {
+fn a_block_that_comes_after_its_tick_is_dropped_and_missed() {
     let mut rig = Setup::mono().rig();
-    let mut stream = rig.clocked();
+    let mut stream = rig.stream();
     rig.ticks(3);
-    let samples = noise(1, 2 * BLOCK, 20_000);
-    // All of it is late; half of it; a part of a block.
-    stream.place(Audio, N, &samples[..BLOCK]);
-    stream.place(Audio, 2 * N, &samples);
-    stream.place(Audio, 4 * N, &samples[..40]);
-    rig.ticks(2);
-    stream.place(Audio, 4 * N + 100, &samples[..100]);
+    let samples = noise(1, BLOCK, 20_000);
+    for block in 1..4 {
+        stream.place(block * N, &samples);
+    }
     rig.ticks(1);
-    let expected = with(
-        6,
-        &[
-            (3 * N, &samples[BLOCK..]),
-            (4 * N, &samples[..40]),
-            (5 * N, &samples[60..100]),
-        ],
-    );
-    assert!(rig.output == expected);
+    assert!(rig.output == with(4, &[(3 * N, &samples)]));
     let expected = Entry {
-        offered: 3 * N + 140,
-        mixed: N + 80,
-        dropped_late: 2 * N + 60,
-        concealed: 2 * N + 60,
+        offered: 3 * N,
+        mixed: N,
+        dropped_late: 2 * N,
+        concealed: 2 * N,
         ring_high_water_bytes: stream.entry().ring_high_water_bytes,
         ..Entry::default()
     };
@@ -140,22 +121,23 @@ fn what_comes_after_its_playout_is_dropped_and_missed() {
 #[test]
 fn concealment_is_heard_and_is_in_no_term() {
     let mut rig = Setup::mono().rig();
-    let mut stream = rig.clocked();
+    let mut stream = rig.stream();
     let samples = noise(1, 3 * BLOCK, 20_000);
-    stream.place(Concealment, 0, &samples);
+    for (block, samples) in (0..).zip(samples.chunks(BLOCK)) {
+        stream.conceal(block * N, samples);
+    }
     rig.tick();
-    // Partly used, and still nothing waits that anybody offered.
     assert_eq!(stream.entry().in_ring, 0);
-    stream.place(Audio, 3 * N, &samples[..BLOCK]);
+    stream.send(FrameHeader::new(3 * N, 100), &samples[..BLOCK], 0);
     rig.tick();
-    assert_eq!(stream.entry().in_ring, N);
+    assert_eq!(stream.entry().in_ring, 100);
     rig.ticks(2);
-    // Too late, or muted: nothing comes of it either.
-    stream.place(Concealment, 0, &samples);
+    // Too late: nothing comes of it.
+    stream.conceal(0, &samples[..BLOCK]);
     rig.tick();
     assert!(rig.output == with(5, &[(0, &samples), (3 * N, &samples[..BLOCK])]));
     let entry = stream.entry();
-    assert_eq!((entry.offered, entry.mixed), (N, N));
+    assert_eq!((entry.offered, entry.mixed), (100, 100));
     assert_eq!(
         (
             entry.dropped() + entry.discarded,
@@ -167,28 +149,88 @@ fn concealment_is_heard_and_is_in_no_term() {
 }
 
 #[test]
-fn a_frame_far_ahead_waits_for_its_time() {
+fn a_block_far_ahead_waits_for_its_time() {
     let mut rig = Setup::mono().rig();
-    let mut stream = rig.clocked();
+    let mut stream = rig.stream();
     let samples = noise(1, BLOCK, 20_000);
-    // Further than any jump of a sender's clock.
-    stream.place(Audio, 3000 * N, &samples);
-    rig.ticks(3000);
+    // The last block that begins within a minute.
+    stream.place(2_999 * N, &samples);
+    rig.ticks(2_999);
     assert_eq!((stream.entry().in_ring, stream.entry().concealed), (N, 0));
     rig.ticks(2);
-    assert!(rig.output == with(3002, &[(3000 * N, &samples)]));
+    assert!(rig.output == with(3_001, &[(2_999 * N, &samples)]));
+}
+
+#[test]
+fn a_frame_that_belongs_to_no_near_block_is_misplaced() {
+    let ahead = 60 * 8_000;
+    for setup in [Setup::mono(), Setup::stereo()] {
+        let wide = usize::from(setup.channels);
+        let block = noise(1, BLOCK * wide, 20_000);
+        let long = noise(2, (BLOCK + 1) * wide, 20_000);
+        for (first, samples) in [
+            (80, &block),
+            (N + 1, &block),
+            (0, &long),
+            (ahead, &block),
+            (u64::MAX, &block),
+            (u64::MAX / N * N, &block),
+        ] {
+            let mut rig = setup.rig();
+            let mut stream = rig.stream();
+            // Neither before the stream's first block nor in between does it cost another its place.
+            stream.place(first, samples);
+            stream.place(0, &block);
+            stream.place(first, samples);
+            stream.place(N, &block);
+            assert!(rig.ticks(2) == [&block[..], &block].concat(), "{first}");
+            let entry = stream.entry();
+            assert_eq!(entry.mixed, 2 * block.len() as u64);
+            assert_eq!(entry.discarded_misplaced, 2 * samples.len() as u64);
+            assert_eq!(
+                (entry.discarded, entry.concealed),
+                (entry.discarded_misplaced, 0)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_frame_is_not_misplaced_for_a_mixer_that_is_behind() {
+    let mut rig = Setup::mono().rig();
+    let mut stream = rig.stream();
+    let samples = noise(1, BLOCK, 20_000);
+    let first = 60 * 8_000;
+    stream.place(first, &samples);
+    // Tick 1 is due, though tick 0 was not run.
+    rig.mixer.collect();
+    rig.mixer.tick(1);
+    assert_eq!(stream.entry().discarded, 0);
+}
+
+#[test]
+fn a_tick_takes_64_messages_of_a_stream_at_most() {
+    let mut rig = Setup::mono().ring(1 << 16).rig();
+    let mut stream = rig.stream();
+    for _ in 0..100 {
+        stream.place(1, &[7]);
+    }
+    for left in [36, 0] {
+        rig.tick();
+        assert_eq!(stream.entry().in_ring, left);
+    }
+    assert_eq!(stream.entry().discarded_misplaced, 100);
 }
 
 #[test]
 fn nothing_begins_anew() {
     let mut rig = Setup::mono().rig();
-    let mut stream = rig.clocked();
+    let mut stream = rig.stream();
     let samples = noise(1, BLOCK, 20_000);
-    stream.place(Audio, 0, &samples);
-    // Silence for longer than brings other streams a new beginning, then frames that stay late.
+    stream.place(0, &samples);
     rig.ticks(60);
     for late in 1..50 {
-        stream.place(Audio, late * N, &samples);
+        stream.place(late * N, &samples);
         rig.tick();
     }
     assert!(rig.output == with(109, &[(0, &samples)]));
@@ -198,40 +240,42 @@ fn nothing_begins_anew() {
         (N, 49 * N, 49 * N)
     );
     // And one that is in time plays in its time.
-    stream.place(Audio, 110 * N, &samples);
+    stream.place_after_pause(110 * N, &samples);
     rig.ticks(2);
     assert!(rig.output[110 * BLOCK..] == samples);
-    assert_eq!(stream.entry().segments, 0);
+    assert_eq!(stream.entry().concealed, 49 * N);
 }
 
 #[test]
-fn a_damaged_frame_is_missed_and_one_that_came_twice_is_not() {
-    let mut rig = Setup::mono().rig();
-    let mut stream = rig.clocked();
-    let samples = noise(1, BLOCK, 20_000);
-    stream.send(0, 0, &samples);
-    stream.send(0, 0, &samples);
-    stream.send_damaged(N, 1, &samples, 1);
-    rig.ticks(2);
-    assert!(rig.output == with(2, &[(0, &samples)]));
-    let entry = stream.entry();
-    assert_eq!(
-        (entry.mixed, entry.discarded, entry.concealed),
-        (N, 2 * N, N)
-    );
-    assert_eq!((entry.duplicate_frames, entry.checksum_errors), (1, 1));
+fn blocks_that_never_came_are_an_underrun_unless_it_paused() {
+    for after_pause in [false, true] {
+        let mut rig = Setup::mono().rig();
+        let mut stream = rig.stream();
+        let samples = noise(1, BLOCK, 20_000);
+        // What is before the first is no loss, nor what is after the last.
+        stream.place(2 * N, &samples);
+        if after_pause {
+            stream.place_after_pause(5 * N, &samples);
+        } else {
+            stream.place(5 * N, &samples);
+        }
+        rig.ticks(9);
+        let entry = stream.entry();
+        let missing = if after_pause { 0 } else { 2 * N };
+        assert_eq!((entry.underrun, entry.concealed), (missing, missing));
+    }
 }
 
 #[test]
 fn a_stream_that_closes_plays_its_rest_and_frees_its_slot() {
     let mut rig = Setup::mono().slots(1).rig();
-    let mut stream = rig.clocked();
+    let mut stream = rig.stream();
     let samples = noise(1, 100, 20_000);
-    stream.place(Audio, 2 * N + 10, &samples);
+    stream.place(2 * N, &samples);
     let account = stream.close();
     rig.ticks(4);
-    assert!(rig.output == with(4, &[(2 * N + 10, &samples)]));
+    assert!(rig.output == with(4, &[(2 * N, &samples)]));
     assert_eq!((account.read().mixed, account.read().concealed), (100, 0));
     assert_eq!(rig.mixer.streams(), 0);
-    drop(rig.clocked());
+    drop(rig.stream());
 }

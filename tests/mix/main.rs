@@ -10,7 +10,6 @@ mod network;
 mod outputs;
 mod reference;
 mod replay;
-mod restart;
 #[path = "../support/rig/mod.rs"]
 mod rig;
 mod schedules;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use mixpool::{
     audio::MixClock,
     ledger::Account,
-    mixer::{Command, NewInput, Timing},
+    mixer::{Command, NewInput},
     playout::{Arrived, Delay, Playout, PlayoutSettings},
     stream::Stream,
 };
@@ -46,7 +46,7 @@ fn phone(rig: &mut Rig, seed: u64) -> Phone {
     let account = Arc::new(Account::with_network(format!("phone-{seed}"), 0));
     rig.accounts.push(Arc::clone(&account));
     let producer = rig.pool.acquire().unwrap();
-    let new = NewInput::new(producer.lease(), Arc::clone(&account)).timing(Timing::Clock);
+    let new = NewInput::new(producer.lease(), Arc::clone(&account));
     rig.mixer.apply(Command::Admit(new));
     let mut random = StdRng::seed_from_u64(seed);
     let lost: Vec<u64> = (1..PACKETS - 1)
@@ -65,8 +65,7 @@ fn phone(rig: &mut Rig, seed: u64) -> Phone {
         stream: Some(Stream::new(
             producer,
             Arc::clone(&account),
-            rig.format,
-            BLOCK,
+            clock(rig).into(),
         )),
         account,
         signal: noise(seed, PACKETS as usize * BLOCK, 2000),

@@ -21,10 +21,9 @@ enum Step {
     Join,
     /// A frame of so many samples per channel comes in order, this loud.
     Say(usize, i16),
-    /// It comes so many samples too early in media time: it overlaps, or is late.
-    Overlap(usize, u64),
-    Damaged(usize),
-    Lose(usize),
+    Damaged,
+    /// So many blocks never come.
+    Lose(u64),
     Mute(bool),
     Gain(f32),
     Leave,
@@ -36,11 +35,10 @@ fn steps() -> impl Strategy<Value = Vec<(Index, Step)>> {
     let peak = prop_oneof![Just(0), Just(300), Just(i16::MAX)];
     let step = prop_oneof![
         4 => Just(Step::Join),
-        4 => (len.clone(), peak.clone()).prop_map(|(len, peak)| Step::Say(len, peak)),
+        4 => (len, peak.clone()).prop_map(|(len, peak)| Step::Say(len, peak)),
         10 => peak.prop_map(|peak| Step::Say(BLOCK, peak)),
-        2 => (len.clone(), 0u64..700).prop_map(|(len, back)| Step::Overlap(len, back)),
-        1 => (1usize..400).prop_map(Step::Damaged),
-        2 => len.prop_map(Step::Lose),
+        1 => Just(Step::Damaged),
+        2 => (1u64..4).prop_map(Step::Lose),
         1 => any::<bool>().prop_map(Step::Mute),
         1 => prop_oneof![Just(0.0), Just(1.0), 0f32..16.0].prop_map(Step::Gain),
         1 => Just(Step::Leave),
@@ -81,7 +79,8 @@ impl Hall {
         }
         let (sender, line) = self.all.participant(Gain::UNITY);
         self.lines[who] = Some(line);
-        self.joined[who] = self.all.output.len();
+        let wide = usize::from(self.all.format.channels());
+        self.joined[who] = self.all.mixer.ticks() as usize * BLOCK * wide;
         self.senders[0][who] = Some(sender);
         for (without, rig) in self.others.iter_mut().enumerate() {
             if without != who {
@@ -155,21 +154,15 @@ proptest! {
                     let samples = noise(seed, len * wide, peak);
                     hall.each(who, |_, sender| _ = sender.say(&samples));
                 }
-                Step::Overlap(len, back) => {
-                    let samples = noise(seed, len * wide, i16::MAX);
+                Step::Damaged => {
+                    let samples = noise(seed, BLOCK * wide, i16::MAX);
                     hall.each(who, |_, sender| {
-                        sender.media_time -= back.min(sender.media_time);
-                        sender.say(&samples);
+                        let next = sender.next();
+                        sender.place_damaged(next, &samples);
+                        sender.skip(1);
                     });
                 }
-                Step::Damaged(len) => {
-                    let samples = noise(seed, len * wide, i16::MAX);
-                    hall.each(who, |_, sender| {
-                        sender.send_damaged(sender.media_time, sender.sequence, &samples, 1);
-                        sender.skip(samples.len());
-                    });
-                }
-                Step::Lose(len) => hall.each(who, |_, sender| sender.skip(len * wide)),
+                Step::Lose(blocks) => hall.each(who, |_, sender| sender.skip(blocks)),
                 Step::Mute(muted) => hall.each(who, |rig, sender| {
                     rig.mixer.apply(Command::SetMuted(sender.lease(), muted));
                 }),
@@ -201,7 +194,7 @@ fn everybody_hears_the_others(count: usize, channels: u16) {
         let linear = [1.0, 0.5, 0.0, 1.7][who % 4];
         let (mut sender, line) = rig.participant(Gain::from_linear(linear).unwrap());
         let samples = noise(who as u64 + 1, len, 9000);
-        sender.say_in_frames(&samples, [BLOCK, 74, 400][who % 3] * usize::from(channels));
+        sender.say_all(&samples);
         let muted = who % 5 == 4;
         rig.mixer.apply(Command::SetMuted(sender.lease(), muted));
         let gained = |&sample: &i16| (f32::from(sample) * linear).round_ties_even() as i64;
@@ -245,7 +238,7 @@ fn hear(loud: i16, limiting: Limiting, says: impl Fn(u64) -> Vec<i16>) -> Vec<bo
             sender.say(&noise(2 * tick + at as u64, BLOCK, loud));
         }
         match says(tick) {
-            samples if samples.is_empty() => third.skip(BLOCK),
+            samples if samples.is_empty() => third.skip(1),
             samples => assert!(third.say(&samples)),
         }
         let before = rig.line(line).empty;
@@ -329,7 +322,7 @@ fn a_waiting_participant_gets_the_others_and_an_ended_nothing() {
 }
 
 #[test]
-fn the_first_blocks_are_short_and_the_flush_has_the_rest() {
+fn an_output_begins_with_its_first_tick_and_the_flush_ends_it() {
     for block in 0..2 {
         let mut rig = Setup::mono().limited().rig();
         rig.listen();
@@ -338,7 +331,7 @@ fn the_first_blocks_are_short_and_the_flush_has_the_rest() {
         sender.say(&noise(1, BLOCK, 900));
         rig.ticks(2);
         rig.flush();
-        let from = [0, BLOCK - 40][block];
+        let from = [0, BLOCK][block];
         assert_eq!(rig.line(line).from, Some(from as u64));
         assert_eq!(rig.line(line).heard, vec![0; rig.output.len() - from]);
         assert_eq!(rig.output.len(), (2 + block) * BLOCK);
@@ -371,10 +364,7 @@ fn a_listener_that_does_not_read_loses_only_its_own_frames() {
     let message = consumer.get(lease).unwrap().unwrap();
     assert_eq!(message.dropped_before(), 9);
     let frame = mixpool::audio::Frame::parse(&message).unwrap();
-    assert_eq!(
-        (frame.sequence(), frame.media_time()),
-        (20, 20 * BLOCK as u64)
-    );
+    assert_eq!(frame.header().first, 20 * BLOCK as u64);
 }
 
 #[test]
@@ -398,10 +388,10 @@ fn a_block_names_those_who_were_heard_in_it() {
         let command = Command::SetMuted(senders[2].lease(), muted);
         rig.mixer.apply(command);
         for &number in who {
-            senders[number].say(&[5; BLOCK]);
+            senders[number].place(rig.mixer.ticks() * BLOCK as u64, &[5; BLOCK]);
         }
         rig.mixer.collect();
-        let mut named = rig.mixer.tick().contributors.to_vec();
+        let mut named = rig.mixer.tick(0).contributors.to_vec();
         named.sort_unstable();
         named
     };

@@ -11,12 +11,11 @@ const TICKS: usize = 11;
 
 /// Mixes whole streams, in frames of a block, admitted in this order.
 fn mix(setup: Setup, streams: &[Vec<i16>], gain: Gain) -> Rig {
-    let frame = BLOCK * usize::from(setup.channels);
     let mut rig = setup.slots(streams.len()).rig();
     let mut accounts = Vec::new();
     for samples in streams {
         let mut sender = rig.stream_at(gain);
-        sender.say_in_frames(samples, frame);
+        sender.say_all(samples);
         accounts.push((sender.close(), samples.len() as u64));
     }
     for _ in 0..TICKS {

@@ -146,7 +146,7 @@ fn is_whole(replay: &Replay, report: &Report) {
         let ledger = &stream.ledger;
         assert_eq!((ledger.offered, ledger.mixed), (*offered, *offered));
         assert_eq!((ledger.concealed, ledger.in_ring), (0, 0));
-        assert_eq!((ledger.segments, ledger.sequence_gaps), (1, 0));
+        assert_eq!((ledger.segments, ledger.underrun), (1, 0));
     }
     assert_eq!(report.streams.len(), offered.len());
     assert_eq!(report.totals.ledger.mixed, offered.iter().sum::<u64>());

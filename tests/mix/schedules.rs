@@ -1,34 +1,39 @@
-//! Any schedule of frames, losses, doubles, damage, overlaps, ticks and ends, commanded ones too, on several
-//! streams at once: the equation holds at every tick, and the mix is what a slow model makes of what the
+//! Any schedule of blocks, pauses, losses, doubles, damage, misplaced frames, ticks and ends, commanded ones too, on
+//! several streams at once: the equation holds at every tick, and the mix is what a slow model makes of what the
 //! rings took, sample by sample.
 
 mod model;
 
 use std::sync::Arc;
 
-use mixpool::{audio::FrameKind, ledger::Account, mixer::Command, queue::LeaseId};
+use mixpool::{audio::FrameHeader, ledger::Account, mixer::Command, queue::LeaseId};
 use model::Model;
 use proptest::{prelude::*, sample::Index};
 
 use crate::rig::{BLOCK, Setup, TestStream, cut, noise};
 
-/// Small, so that schedules fill it: eleven frames of a block.
+/// Small, so that schedules fill it: eleven blocks.
 const RING_BYTES: usize = 4096;
 
-/// Fewer than bring a new beginning, which the model does not know.
-const TICKS_MAX: usize = 24;
+const N: u64 = BLOCK as u64;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A frame of so many samples comes in order.
+    /// The next block comes, with so many samples that the sender gave.
     Say(usize),
-    /// Concealment comes where a frame would.
-    Conceal(usize),
-    /// A frame comes so many samples too early in media time: it overlaps.
-    Overlap(usize, u64),
-    Damaged(usize),
+    /// It comes after a pause of so many blocks.
+    Pause(u64),
+    /// It comes short, or too long.
+    Length(usize),
+    Damaged,
+    /// The last block comes again.
     Double,
-    Lose(usize),
+    /// A block comes so many blocks too early or too late.
+    Astray(i64),
+    /// A frame comes off the grid.
+    OffGrid(u64),
+    /// So many blocks never come.
+    Lose(u64),
     Close,
     /// It is ended by command.
     End,
@@ -36,15 +41,16 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<(Index, Step)>> {
-    let len = 0usize..400;
     let step = prop_oneof![
-        10 => len.clone().prop_map(Step::Say),
-        4 => Just(Step::Say(BLOCK)),
-        2 => len.clone().prop_map(Step::Conceal),
-        2 => (len.clone(), 0u64..300).prop_map(|(len, back)| Step::Overlap(len, back)),
-        1 => (1usize..400).prop_map(Step::Damaged),
+        10 => Just(Step::Say(BLOCK)),
+        4 => (0..=BLOCK).prop_map(Step::Say),
+        2 => (1u64..4).prop_map(Step::Pause),
+        2 => (0..2 * BLOCK).prop_map(Step::Length),
+        1 => Just(Step::Damaged),
         1 => Just(Step::Double),
-        2 => len.prop_map(Step::Lose),
+        1 => (-5i64..5).prop_map(Step::Astray),
+        1 => (1..N).prop_map(Step::OffGrid),
+        2 => (1u64..4).prop_map(Step::Lose),
         1 => Just(Step::Close),
         1 => Just(Step::End),
         8 => Just(Step::Tick),
@@ -58,39 +64,60 @@ struct Pair {
     lease: LeaseId,
     account: Arc<Account>,
     model: Model,
-    last: Vec<i16>,
+    /// The next block.
+    next: u64,
     refused: u64,
 }
 
 impl Pair {
-    fn send(&mut self, kind: FrameKind, seed: u64, len: usize, back: u64, damaged: bool) {
+    fn send(&mut self, seed: u64, header: FrameHeader, len: usize, damaged: bool) {
         let Some(sender) = &mut self.sender else {
             return;
         };
         let samples = noise(seed, len, i16::MAX);
-        sender.media_time -= back.min(sender.media_time);
-        let (media_time, sequence) = (sender.media_time, sender.sequence);
-        if sender.send_as(kind, media_time, sequence, &samples, u8::from(damaged)) {
-            self.model
-                .took(kind, media_time, sequence, &samples, damaged);
-        } else if kind == FrameKind::Audio {
-            self.refused += len as u64;
+        // An empty frame has no bit to flip.
+        let damaged = damaged && len > 0;
+        if sender.send(header, &samples, u8::from(damaged)) {
+            self.model.took(header, &samples, damaged);
+        } else {
+            self.model.refused(header);
+            self.refused += u64::from(header.given);
         }
-        sender.skip(len);
-        self.last = samples;
     }
 
-    fn double(&mut self) {
-        let Some(sender) = &mut self.sender else {
-            return;
+    /// Sends the next block.
+    fn say(&mut self, seed: u64, given: usize, len: usize, after_pause: bool, damaged: bool) {
+        let header = FrameHeader {
+            after_pause,
+            ..FrameHeader::new(self.next * N, given)
         };
-        let media_time = sender.media_time.saturating_sub(self.last.len() as u64);
-        let sequence = sender.sequence.wrapping_sub(1);
-        if sender.send(media_time, sequence, &self.last) {
-            self.model
-                .took(FrameKind::Audio, media_time, sequence, &self.last, false);
-        } else {
-            self.refused += self.last.len() as u64;
+        self.next += 1;
+        self.send(seed, header, len, damaged);
+    }
+
+    fn step(&mut self, seed: u64, step: &Step) {
+        match *step {
+            Step::Say(given) => self.say(seed, given, BLOCK, false, false),
+            Step::Pause(blocks) => {
+                self.next += blocks;
+                self.say(seed, BLOCK, BLOCK, true, false);
+            }
+            Step::Length(len) => self.say(seed, len, len, false, false),
+            Step::Damaged => self.say(seed, BLOCK, BLOCK, false, true),
+            Step::Double => {
+                let header = FrameHeader::new(self.next.saturating_sub(1) * N, BLOCK);
+                self.send(seed, header, BLOCK, false);
+            }
+            Step::Astray(blocks) => {
+                let header = FrameHeader::new(self.next.saturating_add_signed(blocks) * N, BLOCK);
+                self.send(seed, header, BLOCK, false);
+            }
+            Step::OffGrid(by) => {
+                let header = FrameHeader::new(self.next * N + by, BLOCK);
+                self.send(seed, header, BLOCK, false);
+            }
+            Step::Lose(blocks) => self.next += blocks,
+            Step::Close | Step::End | Step::Tick => {}
         }
     }
 
@@ -99,8 +126,8 @@ impl Pair {
         let model = &self.model;
         (entry.mixed, entry.dropped_late, entry.discarded)
             == (model.mixed, model.late, model.discarded)
-            && (entry.concealed, entry.in_ring) == (model.concealed, model.waiting())
-            && (entry.dropped_full, entry.segments <= 1) == (self.refused, true)
+            && (entry.concealed, entry.in_ring) == (model.concealed(), model.waiting())
+            && entry.dropped_full == self.refused
     }
 }
 
@@ -109,31 +136,19 @@ proptest! {
     fn every_schedule_balances_and_mixes_as_the_model_does(
         steps in steps(),
         streams in 1usize..4,
-        clocked: u8,
     ) {
-        // Each stream in one of two ways: when its frames come, or where they are placed.
         let mut rig = Setup::mono().slots(streams).ring(RING_BYTES).rig();
         let mut pairs: Vec<_> = (0..streams)
-            .map(|stream| {
-                let clocked = clocked >> stream & 1 == 1;
-                let (sender, model) = if clocked {
-                    (rig.clocked(), Model::clocked())
-                } else {
-                    (rig.stream(), Model::default())
-                };
+            .map(|_| {
+                let sender = rig.stream();
                 let account = Arc::clone(&sender.account);
-                Pair { lease: sender.lease(), sender: Some(sender), account, model, last: Vec::new(), refused: 0 }
+                let (lease, model) = (sender.lease(), Model::default());
+                Pair { lease, sender: Some(sender), account, model, next: 0, refused: 0 }
             })
             .collect();
         for (seed, (stream, step)) in (0..).zip(&steps) {
             let pair = &mut pairs[stream.index(streams)];
             match *step {
-                Step::Say(len) => pair.send(FrameKind::Audio, seed, len, 0, false),
-                Step::Conceal(len) => pair.send(FrameKind::Concealment, seed, len, 0, false),
-                Step::Overlap(len, back) => pair.send(FrameKind::Audio, seed, len, back, false),
-                Step::Damaged(len) => pair.send(FrameKind::Audio, seed, len, 0, true),
-                Step::Double => pair.double(),
-                Step::Lose(len) => pair.sender.iter_mut().for_each(|sender| sender.skip(len)),
                 Step::Close => {
                     pair.sender = None;
                     pair.model.closes();
@@ -142,19 +157,19 @@ proptest! {
                     rig.mixer.apply(Command::End(pair.lease));
                     pair.model.request();
                 }
-                Step::Tick if rig.mixer.ticks() as usize == TICKS_MAX => break,
                 Step::Tick => {
                     // Checks the equation of each.
                     let block = rig.tick();
                     let mut sums = vec![0; BLOCK];
                     for pair in &mut pairs {
-                        let part = pair.model.tick(BLOCK);
+                        let part = pair.model.tick();
                         sums.iter_mut().zip(part).for_each(|(sum, sample)| *sum += sample);
                         prop_assert!(pair.is_accounted(), "{:?}, {:?}", pair.account, pair.model);
                     }
                     let expected: Vec<_> = sums.into_iter().map(cut).collect();
                     prop_assert!(block == expected, "tick {}", rig.mixer.ticks());
                 }
+                _ => pair.step(seed, step),
             }
         }
     }

@@ -49,10 +49,7 @@ fn a_stalled_mixer_catches_up_and_no_sample_is_lost() {
     assert!(heard <= sent && output[3 * BLOCK..] == frames(0..heard));
     let entry = stream.entry();
     assert_eq!((entry.mixed, entry.concealed), (heard as u64 * N, 0));
-    assert_eq!(
-        (entry.dropped() + entry.discarded, entry.sequence_gaps),
-        (0, 0)
-    );
+    assert_eq!(entry.dropped() + entry.discarded, 0);
     assert_eq!(entry.ring_high_water_bytes, (RING_FRAMES * 344) as u64);
 }
 
@@ -81,7 +78,6 @@ fn stall_of(stalled: usize) {
         mixed: (RING_FRAMES + 40) as u64 * N,
         dropped_full: lost as u64 * N,
         concealed: lost as u64 * N,
-        sequence_gaps: lost as u64,
         segments: 1,
         ring_high_water_bytes: (RING_FRAMES * 344) as u64,
         ..Entry::default()
@@ -95,19 +91,13 @@ fn a_stall_longer_than_the_ring_drops_the_newest() {
 }
 
 #[test]
-fn a_loss_as_long_as_a_jump_is_still_a_loss() {
-    // The queue says how many messages it dropped: the sender's clock did not jump.
-    stall_of(RING_FRAMES + 700);
-}
-
-#[test]
 fn streams_that_lost_different_frames_stay_in_step() {
     let mut rig = Setup::mono().ring(RING_BYTES).rig();
     let (mut whole, mut holed) = (rig.stream(), rig.stream());
     for number in 0..20 {
         send(&mut whole, number..number + 1);
         if number % 3 == 1 {
-            holed.skip(BLOCK);
+            holed.skip(1);
         } else {
             send(&mut holed, number..number + 1);
         }
@@ -125,6 +115,7 @@ fn streams_that_lost_different_frames_stay_in_step() {
     assert!(rig.output == expected);
     assert_eq!(
         (whole.entry().concealed, holed.entry().concealed),
-        (0, 7 * N)
+        // What is missing at the end is the end.
+        (0, 6 * N)
     );
 }

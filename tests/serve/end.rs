@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mixpool::{
-    audio::FrameKind,
+    audio::FrameHeader,
     engine::{Clock, Engine, Settings},
     ledger::SourceKind,
     mixer::Limiting,
@@ -45,7 +45,7 @@ fn samples_published_after_the_last_tick_stay_in_the_ring() {
         })
         .unwrap();
     for block in 0..3 {
-        stream.place(160 * block, FrameKind::Audio, &[7; 160]);
+        stream.place(FrameHeader::new(160 * block, 160), &[7; 160]);
     }
     drop(stream);
     let report = running.finish();

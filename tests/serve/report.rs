@@ -59,7 +59,7 @@ fn the_report_has_every_key_by_its_name() {
             "in_ring_samples",
             "concealed_samples",
             "checksum_errors",
-            "sequence_gaps",
+            "underrun_samples",
             "ring_high_water_bytes",
         ] {
             assert!(stream[key].is_u64(), "{key} in {stream}");

@@ -14,7 +14,7 @@ const TABLE: [(&str, &[&str]); 16] = [
     ("ledger", &[]),
     ("os", &[]),
     ("wire", &["audio"]),
-    ("stream", &["audio", "ledger", "queue"]),
+    ("stream", &["audio", "ledger", "queue", "os"]),
     ("playout", &["audio", "ledger", "stream"]),
     (
         "source",

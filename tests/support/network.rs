@@ -9,7 +9,7 @@ use std::{
 use mixpool::{
     audio::MixClock,
     ledger::{Account, Listener, SourceKind},
-    mixer::{Command, NewInput, Timing},
+    mixer::{Command, NewInput},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Quota, Receiver, Settings},
@@ -41,7 +41,7 @@ impl Admission for TestAdmission {
         let account = Arc::new(Account::with_network(request.id, 0));
         let admitted = (producer.lease(), Arc::clone(&account));
         self.admitted.lock().unwrap().push(admitted);
-        Ok(Stream::new(producer, account, self.clock.format, BLOCK))
+        Ok(Stream::new(producer, account, self.clock.into()))
     }
 
     fn tap(&self, _output: Producer) -> Result<(), mixpool::net::Busy> {
@@ -133,7 +133,7 @@ impl Network {
     pub fn mix(&mut self) {
         for (lease, account) in self.server.admitted.lock().unwrap().drain(..) {
             self.rig.accounts.push(Arc::clone(&account));
-            let new = NewInput::new(lease, account).timing(Timing::Clock);
+            let new = NewInput::new(lease, account);
             self.rig.mixer.apply(Command::Admit(new));
         }
         self.rig.tick();

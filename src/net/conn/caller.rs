@@ -212,7 +212,8 @@ fn begin(stream: Stream, sound: Sound, context: &Context<'_>) -> Result<StreamIn
     let (rate_hz, channels) = (spec.rate_hz(), spec.channels());
     let clock = *context.clock;
     if paced {
-        let paced = PacedInput::new(stream, context.paced_delay(), rate_hz, channels, clock);
+        let blocks = clock.blocks_of(context.paced_delay());
+        let paced = PacedInput::new(stream.delayed(blocks), rate_hz, channels, clock);
         paced.map(|paced| StreamInput::Paced(Box::new(paced)))
     } else {
         let live = LiveInput::new(stream, context.settings.playout, rate_hz, channels, clock);

@@ -7,10 +7,10 @@ use std::{
 
 use super::{context::Context, input::StreamInput, *};
 use crate::{
-    audio::{Format, Frame, FrameKind},
+    audio::{Format, Frame},
     ledger::{Account, Entry, NetworkEntry, SourceKind},
     net::{Refused, StreamRequest, lease},
-    playout::Delay,
+    playout::{Delay, Sound, placed},
     queue::{Consumer, LeaseId, Pool, Producer},
     stream::Stream,
 };
@@ -53,12 +53,7 @@ impl Admission for Rig {
             lease: producer.lease(),
             _output: request.output,
         });
-        Ok(Stream::new(
-            producer,
-            account,
-            self.clock.format,
-            self.clock.block_samples,
-        ))
+        Ok(Stream::new(producer, account, self.clock.into()))
     }
 
     fn is_running(&self, id: &str) -> bool {
@@ -74,6 +69,7 @@ impl Admission for Rig {
 impl Rig {
     /// Room for two streams, in rings of so many bytes, on a bus of these channels.
     pub(super) fn new(ring_bytes: usize, channels: u16) -> Self {
+        placed::forget();
         let pool = || Pool::builder().slots(2).ring_bytes(ring_bytes).build();
         let (pool, consumer) = pool().unwrap();
         let (outputs, outputs_consumer) =
@@ -166,15 +162,19 @@ impl Rig {
             };
             let frame = Frame::parse(&message).unwrap();
             assert!(frame.checksum_ok());
-            let samples = frame.samples();
-            if frame.kind() == FrameKind::Audio {
+            let (header, samples) = (frame.header(), frame.samples());
+            let sounds = placed::sounds(lease, header.first)
+                .unwrap_or_else(|| vec![Sound::Audio; samples.len()]);
+            let instants = samples.chunks(channels).zip(sounds.chunks(channels));
+            for (at, (instant, sounds)) in (header.first..).zip(instants) {
+                if sounds[0] != Sound::Audio {
+                    continue;
+                }
                 match runs.last_mut() {
-                    Some((at, run))
-                        if *at + (run.len() / channels) as u64 == frame.media_time() =>
-                    {
-                        run.extend(samples);
+                    Some((begin, run)) if *begin + (run.len() / channels) as u64 == at => {
+                        run.extend(instant);
                     }
-                    _ => runs.push((frame.media_time(), samples.to_vec())),
+                    _ => runs.push((at, instant.to_vec())),
                 }
             }
             message.ack();

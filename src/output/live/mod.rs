@@ -267,7 +267,7 @@ impl Live {
         samples.clear();
         let drained = self.consumer.drain(lease, BATCH, |message| {
             if let Ok(frame) = Frame::parse(message) {
-                frames.push((frame.media_time(), frame.samples().len()));
+                frames.push((frame.header().first, frame.samples().len()));
                 samples.extend(frame.samples());
             }
         });

@@ -4,7 +4,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use proptest::prelude::*;
 
 use super::*;
-use crate::audio::FrameMut;
+use crate::audio::{FrameHeader, FrameMut};
 
 const BLOCK: usize = 160;
 const CHUNK: Duration = Duration::from_millis(100);
@@ -21,7 +21,7 @@ fn publish(producer: &mut Producer, at: u64, samples: &[i16]) {
     };
     let mut frame = FrameMut::new(&mut reservation).unwrap();
     frame.samples_mut().copy_from_slice(samples);
-    frame.seal(at, 0);
+    frame.seal(FrameHeader::new(at, 0));
     reservation.commit();
 }
 

@@ -140,7 +140,7 @@ impl ReturnRings {
                 let from = samples.len();
                 samples.extend(frame.samples());
                 frames.push(Taken {
-                    at: frame.media_time(),
+                    at: frame.header().first,
                     from,
                     to: samples.len(),
                 });
@@ -190,7 +190,7 @@ impl ReturnRings {
 mod tests {
     use super::*;
     use crate::{
-        audio::{Encoding, Format, FrameMut},
+        audio::{Encoding, Format, FrameHeader, FrameMut},
         output::participants::return_encoder::{Form, ReturnEncoder, ReturnFormat},
     };
 
@@ -198,7 +198,7 @@ mod tests {
         let mut reservation = producer.reserve(frame_bytes(samples.len())).unwrap();
         let mut frame = FrameMut::new(&mut reservation).unwrap();
         frame.samples_mut().copy_from_slice(samples);
-        frame.seal(at, 0);
+        frame.seal(FrameHeader::new(at, 0));
         reservation.commit();
     }
 

@@ -146,9 +146,9 @@ proptest! {
             let time = (first.start + at as u64).wrapping_add_signed(-plays);
             let heard = rig.heard[at];
             if in_time {
-                prop_assert_eq!(heard, (Some(FrameKind::Audio), ramp(time, 1)[0]));
+                prop_assert_eq!(heard, (Sound::Audio, ramp(time, 1)[0]));
             } else {
-                prop_assert!(heard.0 != Some(FrameKind::Audio));
+                prop_assert!(heard.0 != Sound::Audio);
                 missed += u64::from((first.start..newest).contains(&time));
             }
         }

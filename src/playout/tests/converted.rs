@@ -58,7 +58,7 @@ fn a_converted_stream_is_the_converters_output_in_its_place() {
     let first = rig
         .heard
         .iter()
-        .position(|(kind, _)| kind.is_some())
+        .position(|(kind, _)| *kind != Sound::Silence)
         .unwrap();
     // 1103 ms.
     assert_eq!(first, 103 * 8);
@@ -73,9 +73,9 @@ fn audio_and_concealment_are_told_apart_behind_the_converter() {
         let (entry, _) = play_out(&mut rig);
         assert_eq!((entry.offered, entry.concealed), (48 * 160, 320));
         let made = if conceal {
-            Some(FrameKind::Concealment)
+            Sound::Concealment
         } else {
-            None
+            Sound::Silence
         };
         let reference = reference();
         for (index, &(kind, sample)) in rig.heard[103 * 8..][..8000].iter().enumerate() {
@@ -83,7 +83,7 @@ fn audio_and_concealment_are_told_apart_behind_the_converter() {
                 assert_eq!(kind, made, "{index}");
                 continue;
             }
-            assert_eq!(kind, Some(FrameKind::Audio), "{index}");
+            assert_eq!(kind, Sound::Audio, "{index}");
             // The filter reaches 64 samples beyond the edges of the gap.
             if [20, 33]
                 .iter()

@@ -14,7 +14,7 @@ fn a_jump_of_time_without_a_jump_of_numbers_is_a_pause() {
     let last = rig
         .heard
         .iter()
-        .rposition(|(kind, _)| *kind == Some(FrameKind::Audio));
+        .rposition(|(kind, _)| *kind == Sound::Audio);
     assert_eq!(last, Some(504 + 61 * 160 - 1));
 }
 
@@ -65,8 +65,5 @@ fn samples_without_numbers_are_contiguous_across_a_pause() {
     assert_eq!(rig.audio(), ramp(0, 16_000));
     assert_eq!((entry.concealed, entry.dropped() + entry.discarded), (0, 0));
     // The second half is where its arrival puts it.
-    assert_eq!(
-        rig.heard[504 + 16_000],
-        (Some(FrameKind::Audio), ramp(8000, 1)[0])
-    );
+    assert_eq!(rig.heard[504 + 16_000], (Sound::Audio, ramp(8000, 1)[0]));
 }

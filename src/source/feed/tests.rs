@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    audio::Format,
+    audio::{Format, Grid},
     ledger::{Account, StreamState},
     queue::{Consumer, Drained, Pool},
     source::schedule::Imperfection,
@@ -41,9 +41,9 @@ fn feeds(sources: Vec<Samples>) -> (Vec<Feed>, Vec<Arc<Account>>, Consumer) {
         .map(|index| Arc::new(Account::new(format!("stream-{index}"))))
         .collect();
     let feeds = sources.into_iter().zip(&accounts).map(|(source, account)| {
-        let format = Format::new(8000, 1).unwrap();
+        let grid = Grid::new(Format::new(8000, 1).unwrap(), FRAME);
         let producer = pool.acquire().unwrap();
-        let stream = Stream::new(producer, Arc::clone(account), format, FRAME);
+        let stream = Stream::new(producer, Arc::clone(account), grid);
         Feed::new(stream, Box::new(source))
     });
     (feeds.collect(), accounts, consumer)

@@ -1,23 +1,28 @@
-//! The reference of one stream, one sample at a time: slow, and written apart from the mixer.
-//!
-//! It knows no restarts: scenarios that use it stay below a restart's thresholds.
+//! The reference of one stream, one block at a time: slow, and written apart from the mixer.
 
 use std::collections::VecDeque;
 
-use mixpool::audio::FrameKind;
+use mixpool::audio::FrameHeader;
+
+use crate::rig::BLOCK;
+
+const N: u64 = BLOCK as u64;
 
 /// Where the samples of one stream went, and what it gave to the bus.
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Model {
     frames: VecDeque<Sent>,
-    /// Media time of the next block's first sample, once the stream plays.
-    now: Option<u64>,
-    /// Whether its frames are placed on the mix's clock.
-    clocked: bool,
-    last_sequence: Option<u32>,
+    /// The tick that comes.
+    tick: u64,
+    /// The blocks that a frame was seen for, late, damaged or played.
+    seen: Vec<u64>,
+    /// The end of that which reached furthest.
+    reached: u64,
+    /// Frames that the ring refused since it took one.
+    refused: u64,
     closed: bool,
-    /// Whether it began to play.
+    /// Whether a block of it was played.
     opened: bool,
     /// Ended by command.
     ended_by_command: bool,
@@ -27,49 +32,41 @@ pub struct Model {
     pub mixed: u64,
     pub late: u64,
     pub discarded: u64,
-    pub concealed: u64,
+    /// Samples that came late or damaged, and those that the ring refused.
+    missed: u64,
+    underrun: u64,
 }
 
 #[derive(Debug)]
 struct Sent {
-    media_time: u64,
-    sequence: u32,
-    kind: FrameKind,
+    header: FrameHeader,
     samples: Vec<i16>,
     damaged: bool,
-    /// Samples that went somewhere.
-    used: usize,
-    seen: bool,
+    /// Frames that the ring refused just before it.
+    refused: u64,
+}
+
+impl Sent {
+    fn given(&self) -> u64 {
+        u64::from(self.header.given).min(self.samples.len() as u64)
+    }
 }
 
 impl Model {
-    /// A stream with frames placed on the mix's clock, from its first block on.
-    pub fn clocked() -> Self {
-        Self {
-            clocked: true,
-            now: Some(0),
-            ..Self::default()
-        }
-    }
-
     /// The ring took this frame.
-    pub fn took(
-        &mut self,
-        kind: FrameKind,
-        media_time: u64,
-        sequence: u32,
-        samples: &[i16],
-        damaged: bool,
-    ) {
+    pub fn took(&mut self, header: FrameHeader, samples: &[i16], damaged: bool) {
         self.frames.push_back(Sent {
-            media_time,
-            sequence,
-            kind,
+            header,
             samples: samples.to_vec(),
             damaged,
-            used: 0,
-            seen: false,
+            refused: std::mem::take(&mut self.refused),
         });
+    }
+
+    /// It refused this frame.
+    pub fn refused(&mut self, header: FrameHeader) {
+        self.missed += u64::from(header.given);
+        self.refused += 1;
     }
 
     pub fn closes(&mut self) {
@@ -81,16 +78,32 @@ impl Model {
         self.ended_by_command = true;
     }
 
-    /// The sender's samples in the ring that went nowhere yet.
+    /// The sender's samples in the ring.
     pub fn waiting(&self) -> u64 {
-        let left = |frame: &Sent| (frame.samples.len() - frame.used) as u64;
-        let own = self.frames.iter().filter(|frame| frame.is_own() == 1);
-        own.map(left).sum()
+        self.frames.iter().map(Sent::given).sum()
     }
 
-    /// One tick: what the stream adds to a block of `len` samples, which is 20 ms.
-    pub fn tick(&mut self, len: usize) -> Vec<i64> {
-        let mut out = vec![0; len];
+    pub fn concealed(&self) -> u64 {
+        self.missed + self.underrun
+    }
+
+    /// A frame of this block is taken: what never came lies between it and the last.
+    fn see(&mut self, frame: &Sent) {
+        let block = frame.header.first / N;
+        if !self.seen.is_empty() && frame.header.first > self.reached && !frame.header.after_pause {
+            // Where one was short, the rest of its block is missing, too.
+            self.underrun += (frame.header.first - self.reached).saturating_sub(N * frame.refused);
+        }
+        self.seen.push(block);
+        let end = frame.header.first + frame.samples.len() as u64;
+        self.reached = self.reached.max(end);
+    }
+
+    /// One tick: what the stream adds to a block of 20 ms.
+    pub fn tick(&mut self) -> Vec<i64> {
+        let now = self.tick;
+        self.tick += 1;
+        let mut out = vec![0; BLOCK];
         if self.ended {
             return out;
         }
@@ -100,87 +113,49 @@ impl Model {
             self.ended = self.closed;
             return out;
         }
-        let Some(now) = self
-            .now
-            .or(self.frames.front().map(|first| first.media_time))
-        else {
-            self.ended = self.closed;
-            return out;
-        };
-        self.opened |= !self.clocked || !self.frames.is_empty();
         self.faded = self.ended_by_command;
         // How loud its samples are: less with each, if it is on its way to silence.
-        let ended_by_command = self.ended_by_command;
-        let loud = |at: usize| {
-            let passed = at + 1;
-            if !ended_by_command || passed == len {
-                if ended_by_command { 0.0 } else { 1.0 }
-            } else {
-                1.0 + -1.0 / len as f32 * passed as f32
-            }
+        let ends = self.ended_by_command;
+        let loud = |at: usize| match at + 1 {
+            _ if !ends => 1.0,
+            BLOCK => 0.0,
+            passed => 1.0 + -1.0 / BLOCK as f32 * passed as f32,
         };
-        let end = now + len as u64;
-        // The first media time that was not served yet.
-        let mut next = now;
-        let (mut mixed, mut heard) = (0, 0);
-        while let Some(frame) = self.frames.front_mut() {
-            if frame.media_time >= end {
+        let mut played = false;
+        while let Some(frame) = self.frames.front() {
+            let (block, len) = (frame.header.first / N, frame.samples.len());
+            let misplaced = frame.header.first % N != 0 || len > BLOCK;
+            if block > now && !misplaced {
                 break;
             }
-            if !frame.seen {
-                frame.seen = true;
-                let twice = self.last_sequence == Some(frame.sequence);
-                self.last_sequence = Some(frame.sequence);
-                if twice || frame.damaged {
-                    let dropped = frame.samples.len() as u64 * frame.is_own();
-                    self.discarded += dropped;
-                    // Of a frame that came twice, the other one plays.
-                    self.concealed += if self.clocked && !twice { dropped } else { 0 };
-                    self.frames.pop_front();
-                    continue;
-                }
+            let frame = self.frames.pop_front().unwrap();
+            let given = frame.given();
+            if misplaced {
+                self.discarded += given;
+                continue;
             }
-            while frame.used < frame.samples.len() {
-                let at = frame.media_time + frame.used as u64;
-                if at >= end {
-                    break;
-                }
-                if at < next {
-                    self.late += frame.is_own();
-                    self.concealed += u64::from(self.clocked && at < now) * frame.is_own();
+            let comes_first = self.seen.iter().all(|&seen| block > seen);
+            self.see(&frame);
+            // One that repeats the tick's block is late.
+            let late = block < now || played;
+            if late || frame.damaged {
+                let fate = if late {
+                    &mut self.late
                 } else {
-                    let place = (at - now) as usize;
-                    let sample = f32::from(frame.samples[frame.used]) * loud(place);
-                    out[place] = sample.round_ties_even() as i64;
-                    mixed += frame.is_own();
-                    heard += 1;
-                    next = at + 1;
-                }
-                frame.used += 1;
+                    &mut self.discarded
+                };
+                *fate += given;
+                self.missed += if comes_first { given } else { 0 };
+                continue;
             }
-            if frame.used < frame.samples.len() {
-                break;
+            for (at, &sample) in frame.samples.iter().enumerate() {
+                out[at] = (f32::from(sample) * loud(at)).round_ties_even() as i64;
             }
-            self.frames.pop_front();
+            self.mixed += given;
+            self.opened = true;
+            played = true;
         }
-        self.mixed += mixed;
-        self.now = Some(end);
         self.ended = self.closed && self.frames.is_empty();
-        let served = if self.ended { next - now } else { len as u64 };
-        // A source that places its frames knows what is missing, and says so itself.
-        // Of one that is being ended nothing is missed.
-        self.concealed += if self.clocked || self.ended_by_command {
-            0
-        } else {
-            served - heard
-        };
         out
-    }
-}
-
-impl Sent {
-    /// 1 if its samples are in the ledger, 0 if they are concealment.
-    fn is_own(&self) -> u64 {
-        u64::from(self.kind == FrameKind::Audio)
     }
 }

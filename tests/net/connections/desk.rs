@@ -11,7 +11,7 @@ use std::{
 use mixpool::{
     audio::{Format, Gain, MixClock},
     ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry, StreamState},
-    mixer::{Command, Limiting, Mixer, NewInput, Settings, Timing},
+    mixer::{Command, Limiting, Mixer, NewInput, Settings},
     net::{
         Admission, Limits, Refused, StreamRequest,
         conn::{ConnListener, ConnSettings, ConnSockets, Listen},
@@ -28,6 +28,7 @@ use mixpool::{
 pub struct Front {
     pool: Pool,
     settings: Settings,
+    clock: MixClock,
     commands: Mutex<Vec<Command>>,
     accounts: Mutex<Vec<Arc<Account>>>,
     /// In the order of the accounts.
@@ -40,20 +41,14 @@ impl Admission for Front {
         let account = Arc::new(Account::with_network(request.id, 0));
         let mut new = NewInput::new(producer.lease(), Arc::clone(&account))
             .gain(request.gain.unwrap_or(Gain::UNITY))
-            .timing(Timing::Clock)
             .source(request.source);
         if let Some(output) = request.output {
             new = new.output(output, &self.settings);
         }
         self.commands.lock().unwrap().push(Command::Admit(new));
         self.accounts.lock().unwrap().push(Arc::clone(&account));
-        let Settings {
-            format,
-            block_samples,
-            ..
-        } = self.settings;
         let lease = producer.lease();
-        let stream = Stream::new(producer, account, format, block_samples);
+        let stream = Stream::new(producer, account, self.clock.into());
         self.leases.lock().unwrap().push(lease);
         Ok(stream)
     }
@@ -122,7 +117,7 @@ impl Desk {
                 self.mixer.apply(command);
             }
             self.mixer.collect();
-            self.mix.extend(self.mixer.tick().samples);
+            self.mix.extend(self.mixer.tick(self.mixer.ticks()).samples);
             self.mixer.send_outputs();
         }
     }
@@ -262,19 +257,20 @@ impl Builder {
             .ring_bytes(self.ring_bytes)
             .build()
             .unwrap();
-        let front = Arc::new(Front {
-            pool,
-            settings,
-            commands: Mutex::default(),
-            accounts: Mutex::default(),
-            leases: Mutex::default(),
-        });
         let clock = MixClock {
             first_ns: now_ns() + 20_000_000,
             period_ns: 20_000_000 / self.speed,
             format,
             block_samples,
         };
+        let front = Arc::new(Front {
+            pool,
+            settings,
+            clock,
+            commands: Mutex::default(),
+            accounts: Mutex::default(),
+            leases: Mutex::default(),
+        });
         let settings_of_listener = ConnSettings {
             listens,
             limits: self.limits,

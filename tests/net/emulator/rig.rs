@@ -9,7 +9,7 @@ use std::{
 use mixpool::{
     audio::MixClock,
     ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry, SourceKind},
-    mixer::{Command, NewInput, Timing},
+    mixer::{Command, NewInput},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Receiver, Settings},
@@ -170,7 +170,7 @@ impl Admission for TestAdmission {
         let account = Arc::new(Account::with_network(id, 0));
         let news = (producer.lease(), Arc::clone(&account));
         self.news.lock().unwrap().push(news);
-        Ok(Stream::new(producer, account, self.clock.format, BLOCK))
+        Ok(Stream::new(producer, account, self.clock.into()))
     }
 
     fn tap(&self, _output: Producer) -> Result<(), mixpool::net::Busy> {
@@ -237,7 +237,7 @@ impl Rig {
     /// The mixer's turn. After it, every account balances.
     fn tick(&mut self) {
         for (lease, account) in self.server.news.lock().unwrap().drain(..) {
-            let new = NewInput::new(lease, Arc::clone(&account)).timing(Timing::Clock);
+            let new = NewInput::new(lease, Arc::clone(&account));
             self.mix.mixer.apply(Command::Admit(new));
             self.mix.accounts.push(account);
         }

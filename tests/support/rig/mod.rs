@@ -4,14 +4,16 @@
 mod egress;
 mod samples;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use mixpool::{
-    audio::{Format, FrameKind, FrameMut, Gain, frame::frame_bytes},
+    audio::{Format, FrameHeader, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry},
     mixer::{
         Block, ChannelStrip, Command, Limiting, Mixer, Monitor, MonitorKind, NewInput, Settings,
-        Timing,
     },
     queue::{LeaseId, Pool, Producer},
 };
@@ -91,6 +93,7 @@ impl Setup {
             mixer: Mixer::new(settings, consumer),
             settings,
             delay_ticks: self.delay_ticks,
+            next_tick: Arc::default(),
             egress: None,
             format,
             accounts: Vec::new(),
@@ -107,6 +110,7 @@ pub struct Rig {
     pub settings: Settings,
     /// The playout delay of its streams.
     delay_ticks: u64,
+    next_tick: Arc<AtomicU64>,
     /// Set once a test listens.
     pub egress: Option<Egress>,
     pub format: Format,
@@ -121,18 +125,10 @@ impl Rig {
         self.stream_at(Gain::UNITY)
     }
 
-    /// A stream that is admitted on the mix's own clock.
-    pub fn clocked(&mut self) -> TestStream {
-        let sender = self.unadmitted();
-        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account));
-        self.mixer.apply(Command::Admit(new.timing(Timing::Clock)));
-        sender
-    }
-
     /// An admitted stream, and its channel strip.
     pub fn channel_strip(&mut self) -> (TestStream, Arc<ChannelStrip>) {
         let sender = self.unadmitted();
-        let new = self.input(&sender);
+        let new = sender.input();
         let channel_strip = new.channel_strip();
         self.mixer.apply(Command::Admit(new));
         (sender, channel_strip)
@@ -157,18 +153,15 @@ impl Rig {
     /// An admitted stream with an output, and that output's number. The rig listens.
     pub fn participant(&mut self, gain: Gain) -> (TestStream, usize) {
         let sender = self.unadmitted();
-        let (line, output) = self.egress.as_mut().expect("somebody listens").line();
-        let new = self
-            .input(&sender)
-            .gain(gain)
-            .output(output, &self.settings);
+        let (line, output) = self.egress.as_mut().expect("the rig listens").line();
+        let new = sender.input().gain(gain).output(output, &self.settings);
         self.mixer.apply(Command::Admit(new));
         (sender, line)
     }
 
     /// From the next tick on this stream is monitored; the line's number. The rig listens.
     pub fn monitor(&mut self, stream: LeaseId, kind: MonitorKind) -> usize {
-        let (line, producer) = self.egress.as_mut().expect("somebody listens").line();
+        let (line, producer) = self.egress.as_mut().expect("the rig listens").line();
         let monitor = match kind {
             MonitorKind::Alone => Monitor::alone(producer, &self.settings),
             MonitorKind::Without => Monitor::without(producer, &self.settings),
@@ -180,7 +173,7 @@ impl Rig {
 
     /// The frames of this line.
     pub fn line(&self, line: usize) -> &Line {
-        self.egress.as_ref().expect("somebody listens").get(line)
+        self.egress.as_ref().expect("the rig listens").get(line)
     }
 
     /// A stream without its admission command.
@@ -190,26 +183,22 @@ impl Rig {
         TestStream {
             producer: self.pool.acquire().unwrap(),
             account,
-            channels: u64::from(self.format.channels()),
-            media_time: 0,
-            sequence: 0,
+            channels: usize::from(self.format.channels()),
+            delay: self.delay_ticks * BLOCK as u64,
+            next_tick: Arc::clone(&self.next_tick),
+            next: None,
         }
     }
 
     pub fn admit(&mut self, sender: &TestStream, gain: Gain) {
-        let new = self.input(sender);
+        let new = sender.input();
         self.mixer.apply(Command::Admit(new.gain(gain)));
-    }
-
-    fn input(&self, sender: &TestStream) -> NewInput {
-        NewInput::new(sender.lease(), Arc::clone(&sender.account))
-            .playout_delay_ticks(self.delay_ticks)
     }
 
     /// Runs one tick as a live server does, and checks the ledger. Returns the block.
     pub fn tick(&mut self) -> Vec<i16> {
         self.mixer.collect();
-        let block = take(self.mixer.tick(), &mut self.clipped);
+        let block = take(self.mixer.tick(self.mixer.ticks()), &mut self.clipped);
         self.after_tick(block)
     }
 
@@ -218,14 +207,17 @@ impl Rig {
         (0..count).flat_map(|_| self.tick()).collect()
     }
 
-    /// Runs one tick as an offline server does, if every stream has its window.
+    /// Runs one tick as an offline server does, if every stream is ready for it.
     pub fn try_tick(&mut self) -> Result<Vec<i16>, LeaseId> {
         self.mixer.collect();
-        let block = take(self.mixer.try_tick()?, &mut self.clipped);
-        Ok(self.after_tick(block))
+        match self.mixer.first_unready() {
+            Some(unready) => Err(unready),
+            None => Ok(self.tick()),
+        }
     }
 
     fn after_tick(&mut self, block: Vec<i16>) -> Vec<i16> {
+        self.next_tick.store(self.mixer.ticks(), Ordering::Relaxed);
         self.send_outputs();
         self.output.extend_from_slice(&block);
         self.check_ledger();
@@ -244,7 +236,9 @@ impl Rig {
         self.check_ledger();
         let rest = take(self.mixer.flush(), &mut self.clipped);
         self.output.extend_from_slice(&rest);
-        self.send_outputs();
+        if !rest.is_empty() {
+            self.send_outputs();
+        }
     }
 
     /// The limiter's last samples; then all that ever came out.
@@ -284,10 +278,11 @@ pub fn balance(id: &str, entry: &Entry) {
 pub struct TestStream {
     pub producer: Producer,
     pub account: Arc<Account>,
-    channels: u64,
-    /// Of the next frame that is sent in order.
-    pub media_time: u64,
-    pub sequence: u32,
+    channels: usize,
+    delay: u64,
+    next_tick: Arc<AtomicU64>,
+    /// Where the next block that is [said](Self::say) begins.
+    next: Option<u64>,
 }
 
 impl TestStream {
@@ -295,86 +290,100 @@ impl TestStream {
         self.producer.lease()
     }
 
+    fn input(&self) -> NewInput {
+        NewInput::new(self.lease(), Arc::clone(&self.account))
+    }
+
     pub fn entry(&self) -> Entry {
         self.account.read()
     }
 
-    /// Sends the next frame in order; false if the ring was full.
+    /// Where the next block begins: at first, a delay after the next tick.
+    pub fn next(&mut self) -> u64 {
+        *self.next.get_or_insert_with(|| {
+            self.account.begin_segment();
+            self.next_tick.load(Ordering::Relaxed) * BLOCK as u64 + self.delay
+        })
+    }
+
+    /// Sends the samples as the next blocks in order, the last of them short if they do not fill it; false if the
+    /// ring refused any.
     pub fn say(&mut self, samples: &[i16]) -> bool {
-        let published = self.send(self.media_time, self.sequence, samples);
-        self.skip(samples.len());
+        let mut published = true;
+        for block in samples.chunks(BLOCK * self.channels) {
+            let next = self.next();
+            published &= self.place(next, block);
+            self.skip(1);
+        }
         published
     }
 
-    /// Sends the samples in frames of `len`, in order. The ring must take them all.
-    pub fn say_in_frames(&mut self, samples: &[i16], len: usize) {
-        for frame in samples.chunks(len) {
-            assert!(self.say(frame), "the ring is full");
-        }
+    /// [`say`](Self::say), and the ring takes them all.
+    pub fn say_all(&mut self, samples: &[i16]) {
+        assert!(self.say(samples), "the ring is full");
     }
 
-    /// The next frame, of `samples`, never comes: its number and its time pass.
-    pub fn skip(&mut self, samples: usize) {
-        self.media_time += samples as u64 / self.channels;
-        self.sequence = self.sequence.wrapping_add(1);
+    /// The next blocks never come: their time passes.
+    pub fn skip(&mut self, blocks: u64) {
+        self.next = Some(self.next() + blocks * BLOCK as u64);
     }
 
-    /// Sends the last frame again.
+    /// Sends the last block again.
     pub fn repeat(&mut self, samples: &[i16]) -> bool {
-        let media_time = self.media_time - samples.len() as u64 / self.channels;
-        self.send(media_time, self.sequence.wrapping_sub(1), samples)
+        let next = self.next();
+        self.place(next - BLOCK as u64, samples)
     }
 
-    /// Sends any frame at all.
-    pub fn send(&mut self, media_time: u64, sequence: u32, samples: &[i16]) -> bool {
-        self.send_damaged(media_time, sequence, samples, 0)
+    /// Sends samples to this place in the mix.
+    pub fn place(&mut self, first: u64, samples: &[i16]) -> bool {
+        self.send(self.given(first, samples), samples, 0)
     }
 
-    /// Sends the samples to this place in the mix, with the next number.
-    pub fn place(&mut self, kind: FrameKind, at: u64, samples: &[i16]) -> bool {
-        let published = self.send_as(kind, at, self.sequence, samples, 0);
-        self.sequence = self.sequence.wrapping_add(1);
-        published
+    /// The same after a pause.
+    pub fn place_after_pause(&mut self, first: u64, samples: &[i16]) -> bool {
+        let header = FrameHeader {
+            after_pause: true,
+            ..self.given(first, samples)
+        };
+        self.send(header, samples, 0)
     }
 
-    /// As [`send`](Self::send), with bits of the last sample flipped after the frame was sealed.
-    pub fn send_damaged(
-        &mut self,
-        media_time: u64,
-        sequence: u32,
-        samples: &[i16],
-        flip: u8,
-    ) -> bool {
-        self.send_as(FrameKind::Audio, media_time, sequence, samples, flip)
+    /// Sends samples of which none is the sender's.
+    pub fn conceal(&mut self, first: u64, samples: &[i16]) -> bool {
+        self.send(FrameHeader::new(first, 0), samples, 0)
     }
 
-    /// As [`send_damaged`](Self::send_damaged), as one of either kind.
-    pub fn send_as(
-        &mut self,
-        kind: FrameKind,
-        media_time: u64,
-        sequence: u32,
-        samples: &[i16],
-        flip: u8,
-    ) -> bool {
+    /// [`place`](Self::place), with a bit of the last sample flipped after the frame was sealed.
+    pub fn place_damaged(&mut self, first: u64, samples: &[i16]) -> bool {
+        self.send(self.given(first, samples), samples, 0x10)
+    }
+
+    fn given(&self, first: u64, samples: &[i16]) -> FrameHeader {
+        FrameHeader::new(first, samples.len() / self.channels)
+    }
+
+    /// Sends any frame at all, with these bits of its last byte flipped; false if the ring is full.
+    pub fn send(&mut self, header: FrameHeader, samples: &[i16], flip: u8) -> bool {
         let bytes = frame_bytes(samples.len());
-        match kind {
-            FrameKind::Audio => self.account.offer(samples.len() as u64),
-            // Concealment that a full ring refuses is in no count.
-            FrameKind::Concealment if !self.producer.has_room(bytes) => return false,
-            FrameKind::Concealment => self.account.fill(samples.len() as u64),
+        let given = u64::from(header.given) * self.channels as u64;
+        self.account.offer(given);
+        if !self.producer.has_room(bytes) {
+            self.producer.count_drop(bytes);
+            self.account.settle_dropped(given);
+            self.account.miss(given);
+            return false;
         }
-        let sent = self.producer.publish_with(bytes, |message| {
-            let mut frame = FrameMut::new(message).unwrap();
-            frame.samples_mut().copy_from_slice(samples);
-            frame.seal_as(kind, media_time, sequence);
-            message[bytes - 1] ^= flip;
-        });
-        match sent {
-            Ok(()) => self.account.settle(),
-            Err(_) => self.account.settle_dropped(samples.len() as u64),
-        }
-        sent.is_ok()
+        self.account.fill(samples.len() as u64 - given);
+        self.producer
+            .publish_with(bytes, |message| {
+                let mut frame = FrameMut::new(message).unwrap();
+                frame.samples_mut().copy_from_slice(samples);
+                frame.seal(header);
+                message[bytes - 1] ^= flip;
+            })
+            .unwrap();
+        self.account.settle();
+        true
     }
 
     /// Nothing more will come. The account stays.

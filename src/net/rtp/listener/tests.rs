@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
-    audio::{Format, Frame},
+    audio::{Format, Frame, Grid},
     ledger::{Account, Fate, Malformed},
     net::{Limits, Refused, StreamRequest, lease},
     playout::{Delay, PlayoutSettings},
@@ -33,12 +33,8 @@ impl Admission for TestAdmission {
             .lock()
             .unwrap()
             .push((Arc::clone(&account), producer.lease()));
-        Ok(Stream::new(
-            producer,
-            account,
-            Format::new(8000, 1).unwrap(),
-            160,
-        ))
+        let grid = Grid::new(Format::new(8000, 1).unwrap(), 160);
+        Ok(Stream::new(producer, account, grid))
     }
 
     fn tap(&self, _output: Producer) -> Result<(), crate::net::Busy> {
@@ -120,14 +116,10 @@ fn take_all(server: &TestAdmission, consumer: &mut Consumer) -> Vec<u64> {
         let mut samples = 0;
         while let Some(message) = consumer.get(*lease).unwrap() {
             let frame = Frame::parse(&message).unwrap();
-            let count = frame.samples().len() as u64;
-            match frame.kind() {
-                crate::audio::FrameKind::Audio => {
-                    account.count(Fate::Mixed, count);
-                    samples += count;
-                }
-                crate::audio::FrameKind::Concealment => account.count(Fate::Filled, count),
-            }
+            let given = u64::from(frame.header().given);
+            account.count(Fate::Mixed, given);
+            account.count(Fate::Filled, frame.samples().len() as u64 - given);
+            samples += given;
             message.ack();
         }
         samples

@@ -9,13 +9,14 @@ use std::{
 
 use super::super::{super::Settings, Receiver};
 use crate::{
-    audio::{Format, Frame, FrameKind, MixClock},
+    audio::{Format, Frame, Grid, MixClock},
     ledger::{Account, Checked, Entry, Fate, Listener, ListenerEntry, NetworkEntry, SourceKind},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Via},
     },
     playout::{Delay, PlayoutSettings},
+    playout::{Sound, placed},
     queue::{Consumer, LeaseId, Pool, Producer},
     stream::Stream,
     wire::{payload::PayloadMap, rtp::Packet},
@@ -38,7 +39,11 @@ impl Admission for TestAdmission {
         let producer = lease(&self.pool, &request.id)?;
         let account = Arc::new(Account::with_network(request.id, 0));
         let lease = producer.lease();
-        let stream = Stream::new(producer, Arc::clone(&account), self.format, BLOCK);
+        let stream = Stream::new(
+            producer,
+            Arc::clone(&account),
+            Grid::new(self.format, BLOCK),
+        );
         self.admitted.lock().unwrap().push((account, lease));
         Ok(stream)
     }
@@ -275,16 +280,17 @@ impl Rig {
             while let Some(message) = self.consumer.get(heard.lease).unwrap() {
                 let frame = Frame::parse(&message).unwrap();
                 assert!(frame.checksum_ok());
-                let count = frame.samples().len() as u64;
-                match frame.kind() {
-                    FrameKind::Audio => {
-                        heard.account.count(Fate::Mixed, count);
-                        for (at, &sample) in (frame.media_time()..).zip(frame.samples()) {
-                            let before = heard.audio.insert(at, sample);
-                            assert_eq!(before, None, "two samples at {at}");
-                        }
+                let (header, samples) = (frame.header(), frame.samples());
+                let given = u64::from(header.given);
+                heard.account.count(Fate::Mixed, given);
+                let made_up = samples.len() as u64 - given;
+                heard.account.count(Fate::Filled, made_up);
+                let sounds = placed::sounds(heard.lease, header.first).unwrap();
+                for (at, (sound, &sample)) in (header.first..).zip(sounds.iter().zip(samples)) {
+                    if *sound == Sound::Audio {
+                        let before = heard.audio.insert(at, sample);
+                        assert_eq!(before, None, "two samples at {at}");
                     }
-                    FrameKind::Concealment => heard.account.count(Fate::Filled, count),
                 }
                 message.ack();
             }
