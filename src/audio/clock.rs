@@ -110,6 +110,11 @@ impl Grid {
         let _ = self.clock.set(clock);
     }
 
+    /// The clock, once it runs.
+    pub(crate) fn clock(&self) -> Option<MixClock> {
+        self.clock.get().copied()
+    }
+
     /// The first sample, per channel, of the first tick that is due after `now_ns`: of tick 0 while there is no
     /// clock.
     pub fn first_after(&self, now_ns: u64) -> u64 {

@@ -194,6 +194,20 @@ impl Engine {
         Ok(self.streams.open(id, (kind, from), gain)?.0)
     }
 
+    /// [`open`](Self::open) for a stream that is [sent](Feed::sent): its account counts packets, too.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_sender(
+        &self,
+        id: &str,
+        kind: SourceKind,
+        from: &str,
+        gain: Gain,
+    ) -> Result<Stream, Refused> {
+        self.streams.open_sender(id, (kind, from), gain)
+    }
+
     /// Has a stream fed from its source once the engine starts: in real time, by its schedule; where the ticks
     /// follow the streams, as fast as its ring has room.
     pub fn feed(&mut self, feed: Feed, schedule: Schedule) {

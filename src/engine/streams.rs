@@ -73,6 +73,19 @@ impl Streams {
         Ok((stream.delayed(delay), admitted))
     }
 
+    /// The same with an account of its packets, for one whose source places its blocks.
+    pub(super) fn open_sender(
+        &self,
+        id: &str,
+        (kind, from): (SourceKind, &str),
+        gain: Gain,
+    ) -> Result<Stream, Refused> {
+        let account = |id| Account::with_network(id, self.begun_ns);
+        let from = (kind, from.to_owned());
+        let (stream, _) = self.introduce(id.to_owned(), from, account, |new| new.gain(gain))?;
+        Ok(stream)
+    }
+
     /// Since the server began.
     pub(super) fn uptime(&self) -> Duration {
         Duration::from_nanos(now_ns().saturating_sub(self.begun_ns))

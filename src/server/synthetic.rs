@@ -22,13 +22,19 @@ pub(super) fn open(config: &Config, engine: &mut Engine) -> Result<(), StartErro
     };
     for index in 0..count {
         let id = format!("synthetic-{:04}", index + 1);
-        let stream = engine.open(&id, SourceKind::Synthetic, "synthetic", mix.gain())?;
+        let (kind, from) = (SourceKind::Synthetic, "synthetic");
         let waveform = synthetic.waveform.waveform();
         let source = synthetic::nth(format, waveform, seed, index, level);
         // Senders are not in step: their frames spread over the period.
         let phase = mix.ptime.mul_f64(index as f64 / count as f64);
         let schedule = Schedule::new(mix.ptime, phase, imperfection, seed ^ index as u64);
-        engine.feed(Feed::new(stream, Box::new(source)), schedule);
+        let feed = if imperfection == Imperfection::default() {
+            Feed::new(engine.open(&id, kind, from, mix.gain())?, Box::new(source))
+        } else {
+            let stream = engine.open_sender(&id, kind, from, mix.gain())?;
+            Feed::sent(stream, Box::new(source), engine.settings().tuning.playout)
+        };
+        engine.feed(feed, schedule);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! Threads that serve take in streams that begin later, too, through an [`Intake`].
 
 mod live;
+mod sender;
 
 use std::{
     fmt, io,
@@ -17,10 +18,11 @@ use std::{
     time::Duration,
 };
 
-use self::live::Hand;
+use self::{live::Hand, sender::Sender};
 use super::{Source, SourceError, schedule::Schedule};
 use crate::{
     os::during,
+    playout::PlayoutSettings,
     stream::{Offered, Stream},
 };
 
@@ -39,6 +41,8 @@ const UNPACED_PAUSE: Duration = Duration::from_micros(200);
 pub struct Feed {
     stream: Stream,
     source: Box<dyn Source>,
+    /// If it is fed as a network sender sends.
+    sender: Option<Box<Sender>>,
 }
 
 impl fmt::Debug for Feed {
@@ -81,25 +85,47 @@ impl FeedErrors {
 impl Feed {
     /// Joins a stream and its source.
     pub fn new(stream: Stream, source: Box<dyn Source>) -> Self {
-        Self { stream, source }
+        Self {
+            stream,
+            source,
+            sender: None,
+        }
     }
 
-    /// Offers the next frame; false once the source has ended, well or not, or the stream was ended by command.
+    /// The same, but fed as a network sender sends: the times of its schedule are those at which its packets
+    /// arrive, and a playout of these settings puts them on the mix clock. Where the ticks follow the streams, it is fed
+    /// like any other.
+    pub fn sent(stream: Stream, source: Box<dyn Source>, settings: PlayoutSettings) -> Self {
+        Self {
+            sender: Some(Box::new(Sender::new(settings))),
+            ..Self::new(stream, source)
+        }
+    }
+
+    /// Offers the next block; false once the source has ended, well or not, or the stream was ended by command.
     fn step(&mut self, errors: &mut FeedErrors) -> bool {
         if self.stream.is_ending() {
             return false;
         }
-        match self.stream.offer(|out| self.source.read(out)) {
-            Ok(Offered::Published | Offered::Dropped | Offered::Held) => true,
-            Ok(Offered::Ended) => false,
-            Err(source) => {
-                errors.add(FeedError {
-                    id: self.stream.id().to_owned(),
-                    source,
-                });
-                false
-            }
-        }
+        let offered = self.stream.offer(|out| self.source.read(out));
+        let goes_on = offered.map(|offered| offered != Offered::Ended);
+        self.keep(goes_on, errors)
+    }
+
+    /// Sends the next packet, to arrive at this time; false as for [`step`](Self::step).
+    fn send(&mut self, sender: &mut Sender, at_ns: u64, errors: &mut FeedErrors) -> bool {
+        let goes_on = sender.send(&mut *self.source, &mut self.stream, at_ns);
+        self.keep(goes_on, errors)
+    }
+
+    fn keep(&self, goes_on: Result<bool, SourceError>, errors: &mut FeedErrors) -> bool {
+        goes_on.unwrap_or_else(|source| {
+            errors.add(FeedError {
+                id: self.stream.id().to_owned(),
+                source,
+            });
+            false
+        })
     }
 }
 

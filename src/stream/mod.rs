@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    audio::{FrameHeader, FrameMut, Grid, frame::frame_bytes},
+    audio::{FrameHeader, FrameMut, Grid, MixClock, frame::frame_bytes},
     ledger::{Account, StreamState},
     os::now_ns,
     queue::{LeaseId, Producer},
@@ -86,6 +86,11 @@ impl Stream {
         let has_room = self.producer.has_room(frame_bytes(self.held.len()));
         self.was_full |= !has_room;
         has_room
+    }
+
+    /// The clock that its blocks are placed on, once it runs.
+    pub(crate) fn clock(&self) -> Option<MixClock> {
+        self.grid.clock()
     }
 
     /// Where the next block that is [offered](Self::offer) begins in the mix, once there was one, per channel.
@@ -259,7 +264,7 @@ const ALIGNED: &str = "a message starts at a multiple of 8 and is as long as its
 mod tests {
     use super::*;
     use crate::{
-        audio::{Format, Frame, MixClock},
+        audio::{Format, Frame},
         queue::{Consumer, Pool},
     };
 

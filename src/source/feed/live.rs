@@ -9,10 +9,11 @@ use std::{
         mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{Feed, FeedErrors, Schedule};
+use crate::os::now_ns;
 
 /// A live thread wakes at most this often: streams with frames due within it share a wake-up, so
 /// a thousand streams do not cost a thousand wake-ups a frame.
@@ -39,29 +40,59 @@ impl Hand {
     }
 }
 
-/// A stream under way. Its order is that of its deadlines, and of its beginning among equals.
+/// A stream under way. Its order is that of its deadlines, and of its beginning among equals. Times are on the
+/// monotonic clock.
 struct Fed {
-    due: Duration,
+    due_ns: u64,
     number: u64,
-    begun: Duration,
+    begun_ns: u64,
+    /// When the next block is due; none once the source has ended.
+    block_ns: Option<u64>,
     feed: Box<(Feed, Schedule)>,
 }
 
 impl Fed {
-    /// Whether the source has more; its deadline is then known.
-    fn step(&mut self, errors: &mut FeedErrors) -> bool {
+    /// Whether it goes on; its deadline is then known.
+    fn step(&mut self, now_ns: u64, errors: &mut FeedErrors) -> bool {
         let (feed, schedule) = &mut *self.feed;
-        let goes_on = feed.step(errors);
-        if goes_on {
-            self.due = self.begun + schedule.next_deadline();
+        let Some(mut sender) = feed.sender.take() else {
+            let goes_on = feed.step(errors);
+            self.due_ns = self.begun_ns + nanoseconds(schedule.next_deadline());
+            return goes_on;
+        };
+        sender.place(now_ns, &mut feed.stream);
+        if let Some(at_ns) = self.block_ns.filter(|&at_ns| at_ns <= now_ns) {
+            let goes_on = feed.send(&mut sender, at_ns, errors);
+            let next_ns = self.begun_ns + nanoseconds(schedule.next_deadline());
+            self.block_ns = goes_on.then_some(next_ns);
         }
+        let due_ns = [self.block_ns, sender.placed_ns()];
+        self.due_ns = due_ns.into_iter().flatten().min().unwrap_or(now_ns);
+        let ends = feed.stream.is_ending();
+        if ends {
+            sender.abandon(&mut feed.stream);
+        }
+        let goes_on = !ends && (self.block_ns.is_some() || !sender.is_done());
+        feed.sender = Some(sender);
         goes_on
     }
+
+    /// The thread ends.
+    fn close(self) {
+        let (mut feed, _) = *self.feed;
+        if let Some(mut sender) = feed.sender.take() {
+            sender.abandon(&mut feed.stream);
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Ord for Fed {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.due, self.number).cmp(&(other.due, other.number))
+        (self.due_ns, self.number).cmp(&(other.due_ns, other.number))
     }
 }
 
@@ -80,7 +111,6 @@ impl PartialEq for Fed {
 impl Eq for Fed {}
 
 struct Table {
-    begun: Instant,
     due: BinaryHeap<Reverse<Fed>>,
     count: u64,
     /// Numbers below this are of streams that the thread began with.
@@ -89,25 +119,26 @@ struct Table {
 
 impl Table {
     /// Adds a stream; its schedule begins now.
-    fn add(&mut self, (feed, mut schedule): (Feed, Schedule), now: Duration) {
-        let due = now + schedule.next_deadline();
+    fn add(&mut self, (feed, mut schedule): (Feed, Schedule), now_ns: u64) {
+        let due_ns = now_ns + nanoseconds(schedule.next_deadline());
         self.due.push(Reverse(Fed {
-            due,
+            due_ns,
             number: self.count,
-            begun: now,
+            begun_ns: now_ns,
+            block_ns: Some(due_ns),
             feed: Box::new((feed, schedule)),
         }));
         self.count += 1;
     }
 
-    /// Offers the frames that are due; returns how many streams ended.
-    fn step(&mut self, now: Duration, errors: &mut FeedErrors) -> usize {
+    /// Offers the blocks that are due; returns how many streams ended.
+    fn step(&mut self, now_ns: u64, errors: &mut FeedErrors) -> usize {
         let mut ended = 0;
         while let Some(mut first) = self.due.peek_mut()
-            && first.0.due <= now
+            && first.0.due_ns <= now_ns
         {
             let known = errors.kept.len();
-            if !first.0.step(errors) {
+            if !first.0.step(now_ns, errors) {
                 // The report may be months away. It is at hand for sources of the start.
                 if first.0.number >= self.of_start
                     && let Some(failed) = errors.kept.get(known)
@@ -122,11 +153,13 @@ impl Table {
         ended
     }
 
-    /// How long until a frame is due, at most as long as a thread sleeps.
-    fn pause(&self, now: Duration) -> Duration {
-        let first = self.due.peek().map(|Reverse(fed)| fed.due);
+    /// How long until a block is due, at most as long as a thread sleeps.
+    fn pause(&self, now_ns: u64) -> Duration {
+        let first = self.due.peek().map(|Reverse(fed)| fed.due_ns);
         first
-            .map_or(STOP_LATENCY, |due| due.saturating_sub(now))
+            .map_or(STOP_LATENCY, |due_ns| {
+                Duration::from_nanos(due_ns.saturating_sub(now_ns))
+            })
             .clamp(WAKE_QUANTUM, STOP_LATENCY)
     }
 }
@@ -135,24 +168,27 @@ pub(super) fn run(hand: Hand, stop: &AtomicBool) -> FeedErrors {
     let Hand { feeds, coming, fed } = hand;
     let mut errors = FeedErrors::default();
     let mut table = Table {
-        begun: Instant::now(),
         due: BinaryHeap::with_capacity(feeds.len()),
         count: 0,
         of_start: feeds.len() as u64,
     };
+    let begun_ns = now_ns();
     for feed in feeds {
-        table.add(feed, Duration::ZERO);
+        table.add(feed, begun_ns);
     }
     while !stop.load(atomic::Ordering::Relaxed) {
-        let ended = table.step(table.begun.elapsed(), &mut errors);
+        let ended = table.step(now_ns(), &mut errors);
         fed.fetch_sub(ended, atomic::Ordering::Relaxed);
-        let pause = table.pause(table.begun.elapsed());
+        let pause = table.pause(now_ns());
         match coming.recv_timeout(pause) {
-            Ok(feed) => table.add(feed, table.begun.elapsed()),
+            Ok(feed) => table.add(feed, now_ns()),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             // Each sender is gone.
             Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(pause),
         }
+    }
+    for Reverse(fed) in table.due {
+        fed.close();
     }
     errors
 }
