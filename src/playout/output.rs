@@ -208,7 +208,11 @@ impl Output {
     fn place(&mut self, stream: &mut Stream) {
         let (given, made_up) = (self.given, self.made_up);
         #[cfg(test)]
-        placed::keep(stream.lease(), self.at, std::mem::take(&mut self.sounds));
+        placed::keep(
+            stream.lease().slot(),
+            self.at,
+            std::mem::take(&mut self.sounds),
+        );
         if given + made_up > 0 {
             let header = FrameHeader {
                 after_pause: self.paused,
@@ -244,14 +248,13 @@ pub(crate) mod placed {
     use std::{cell::RefCell, collections::HashMap};
 
     use super::Sound;
-    use crate::queue::LeaseId;
 
     thread_local! {
         static SOUNDS: RefCell<HashMap<(usize, u64), Vec<Sound>>> = RefCell::default();
     }
 
-    pub(super) fn keep(lease: LeaseId, first: u64, sounds: Vec<Sound>) {
-        SOUNDS.with_borrow_mut(|all| all.insert((lease.slot(), first), sounds));
+    pub(super) fn keep(slot: usize, first: u64, sounds: Vec<Sound>) {
+        SOUNDS.with_borrow_mut(|all| all.insert((slot, first), sounds));
     }
 
     /// Forgets what an earlier test of this thread placed.
@@ -260,7 +263,7 @@ pub(crate) mod placed {
     }
 
     /// Of the block with this first sample, if a playout of this thread placed it.
-    pub(crate) fn sounds(lease: LeaseId, first: u64) -> Option<Vec<Sound>> {
-        SOUNDS.with_borrow(|all| all.get(&(lease.slot(), first)).cloned())
+    pub(crate) fn sounds(slot: usize, first: u64) -> Option<Vec<Sound>> {
+        SOUNDS.with_borrow(|all| all.get(&(slot, first)).cloned())
     }
 }

@@ -113,7 +113,7 @@ impl Rig {
                 start >= at && range.end <= block + BLOCK,
                 "{range:?}, {at}, {block}"
             );
-            let sounds = placed::sounds(self.lease, frame.header().first).unwrap();
+            let sounds = placed::sounds(self.lease.slot(), frame.header().first).unwrap();
             for (heard, placed) in self.heard[start..]
                 .iter_mut()
                 .zip(sounds.into_iter().zip(samples))

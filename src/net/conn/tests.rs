@@ -163,7 +163,7 @@ impl Rig {
             let frame = Frame::parse(&message).unwrap();
             assert!(frame.checksum_ok());
             let (header, samples) = (frame.header(), frame.samples());
-            let sounds = placed::sounds(lease, header.first)
+            let sounds = placed::sounds(lease.slot(), header.first)
                 .unwrap_or_else(|| vec![Sound::Audio; samples.len()]);
             let instants = samples.chunks(channels).zip(sounds.chunks(channels));
             for (at, (instant, sounds)) in (header.first..).zip(instants) {

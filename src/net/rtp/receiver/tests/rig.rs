@@ -285,7 +285,7 @@ impl Rig {
                 heard.account.count(Fate::Mixed, given);
                 let made_up = samples.len() as u64 - given;
                 heard.account.count(Fate::Filled, made_up);
-                let sounds = placed::sounds(heard.lease, header.first).unwrap();
+                let sounds = placed::sounds(heard.lease.slot(), header.first).unwrap();
                 for (at, (sound, &sample)) in (header.first..).zip(sounds.iter().zip(samples)) {
                     if *sound == Sound::Audio {
                         let before = heard.audio.insert(at, sample);
