@@ -82,7 +82,10 @@ fn send(rig: &mut Rig, packets: &[Vec<u8>], order: impl IntoIterator<Item = usiz
 
 /// The stream's samples from its first on, of any kind.
 fn heard(rig: &Rig, samples: usize) -> Vec<i16> {
-    let first = rig.heard.iter().position(|(kind, _)| kind.is_some());
+    let first = rig
+        .heard
+        .iter()
+        .position(|(kind, _)| *kind != Sound::Silence);
     let heard = &rig.heard[first.unwrap()..][..samples];
     heard.iter().map(|&(_, sample)| sample).collect()
 }

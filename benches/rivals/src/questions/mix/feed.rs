@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mixpool::{
-    audio::{FrameMut, Gain},
+    audio::{FrameHeader, FrameMut, Gain},
     queue::Producer,
     source::{Source, SourceError},
     stream::Stream,
@@ -93,7 +93,7 @@ impl Feed {
                 for (record, cutting) in message.chunks_exact_mut(RECORD_BYTES).zip(cuttings) {
                     let mut frame = FrameMut::new(&mut record[8..]).expect("aligned and even");
                     frame.samples_mut().copy_from_slice(cutting.next());
-                    frame.seal(0, 0);
+                    frame.seal(FrameHeader::new(0, BLOCK));
                 }
                 message.commit();
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use mixpool::{
-    audio::{Format, Gain, frame::frame_bytes},
+    audio::{Format, Gain, Grid, frame::frame_bytes},
     ledger::Account,
     mixer::{Command, Limiting, Mixer, NewInput, Settings},
     queue::{AcquireError, Consumer, Pool},
@@ -75,7 +75,7 @@ a frame. Rings of 1 MiB, of 64 KiB for 10000 streams, prefaulted."
     answer.note(format!(
         "`{LOOP}`: prefetch in groups of {GROUP}, get, parse, add, ack; it keeps no account and checks nothing. \
 `loop, read only`: the same bytes as the limit, read as the limit reads them, but where the records lie. \
-`mixer tick`: all that a tick does: playout, sequence, checksum, account, saturation."
+`mixer tick`: all that a tick does: its place, checksum, account, saturation."
     ));
     Ok(answer)
 }
@@ -182,11 +182,11 @@ fn pool(run: &Run, streams: usize) -> anyhow::Result<(Streams, Vec<Arc<Account>>
     let accounts: Vec<_> = (0..streams)
         .map(|index| Arc::new(Account::new(index.to_string())))
         .collect();
-    let format = Format::new(8000, 1)?;
+    let grid = Grid::new(Format::new(8000, 1)?, BLOCK);
     let feeds = accounts.iter().zip(Cuttings::all(streams));
     let feeds: Result<_, AcquireError> = feeds
         .map(|(account, cuttings)| {
-            let stream = Stream::new(pool.acquire()?, Arc::clone(account), format, BLOCK);
+            let stream = Stream::new(pool.acquire()?, Arc::clone(account), grid.clone());
             Ok((stream, cuttings))
         })
         .collect();
