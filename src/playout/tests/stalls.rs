@@ -39,7 +39,7 @@ fn a_fixed_delay_stays_where_it_is_through_a_stall() {
         let rig = stalled(fixed(100), 100, stall, 10, |_, _| {});
         for number in (0..100).chain(100 + stall..480) {
             let at = (103 * 8 + number * 160) as usize;
-            let first = (Some(FrameKind::Audio), ramp(number * 160, 1)[0]);
+            let first = (Sound::Audio, ramp(number * 160, 1)[0]);
             assert_eq!(rig.heard[at], first, "{stall} {number}");
         }
         let (entry, network) = rig.entry();
