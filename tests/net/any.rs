@@ -15,6 +15,7 @@ enum Step {
     Coding(Coding),
     /// After longer than any packet is under way.
     Restart,
+    RestartNear(u16),
     ChangeSource,
 }
 
@@ -42,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => select(vec![Kind::Unsupported, Kind::Odd, Kind::Empty]).prop_map(Step::Instead),
         1 => select(vec![Coding::MuLaw, Coding::ALaw, Coding::Linear]).prop_map(Step::Coding),
         1 => Just(Step::Restart),
+        1 => (1u16..100).prop_map(Step::RestartNear),
         1 => Just(Step::ChangeSource),
     ]
 }
@@ -96,6 +98,7 @@ fn sender(seed: u64, lengths: &[u64], wraps: bool, steps: &[Step]) -> Sender {
                 &mut sender
             }
             Step::Restart => sender.talk(1).restart(SEGMENT_PAUSE_MS).talk(10),
+            Step::RestartNear(back) => sender.talk(1).restart_near(SEGMENT_PAUSE_MS, back).talk(10),
             Step::ChangeSource => sender.talk(1).change_source(SEGMENT_PAUSE_MS).talk(10),
         };
     }

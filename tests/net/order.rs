@@ -71,12 +71,15 @@ fn jitter_beyond_the_delay_costs_what_comes_late_and_no_more() {
 
 #[test]
 fn a_stall_costs_what_it_made_late() {
-    for seed in SEEDS {
+    for (seed, stall_ms) in SEEDS.zip([300, 900, 2500].into_iter().cycle()) {
         let mut sender = Sender::new(seed);
+        // After the first stall.
+        sender.start_ns += 2 * SECOND;
         sender.talk(400);
-        let path = Path::clear(seed).stalling(2100 * MS, 300 * MS);
+        let path = Path::clear(seed).stalling(5 * SECOND, stall_ms * MS);
         let heard = check(seed, sender, path, 60);
         assert!(heard.truth.late > 0 && heard.truth.concealed == heard.truth.dropped_late);
+        assert_eq!(heard.truth.segments, 1);
     }
 }
 

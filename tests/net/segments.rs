@@ -39,6 +39,38 @@ fn a_sender_that_begins_anew_is_heard_from_its_first_packet_on() {
 }
 
 #[test]
+fn numbers_that_begin_again_nearby_are_no_duplicates() {
+    for seed in SEEDS {
+        for (after_ms, back) in [(0, 1), (20, 50), (1100, 45), (1100, 99)] {
+            let mut sender = Sender::new(seed);
+            sender.talk(100).restart_near(after_ms, back).talk(100);
+            sender.restart_near(after_ms, back).talk(100);
+            let heard = check(seed, sender, Path::clear(seed), 60);
+            assert_eq!((heard.truth.segments, heard.truth.mixed), (3, 300 * 160));
+            assert_eq!((heard.truth.duplicate, heard.truth.late), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_time_stamp_that_jumps_either_way_costs_nothing() {
+    for seed in SEEDS {
+        for samples in [480, -480, 8000, -8000, 1 << 30, -(1 << 30)] {
+            let mut sender = Sender::new(seed);
+            sender
+                .talk(100)
+                .jump(samples)
+                .talk(100)
+                .jump(samples)
+                .talk(100);
+            let heard = check(seed, sender, Path::clear(seed), 60);
+            assert_eq!((heard.truth.segments, heard.truth.mixed), (3, 300 * 160));
+            assert_eq!((heard.truth.concealed, heard.truth.late), (0, 0));
+        }
+    }
+}
+
+#[test]
 fn a_second_source_of_one_address_is_a_segment_of_its_stream() {
     for seed in SEEDS {
         for after_ms in [0, 20, 700] {

@@ -217,9 +217,14 @@ impl Worker {
                 Err(Errno::EINTR) => 0,
                 Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
             };
+            // What came while this thread stood still is taken before the ticks that were due meanwhile: it plays in
+            // them. A burst that is read in time comes after its ticks, and is a stall.
+            let stood_still = now_ns().saturating_sub(self.wake_ns()) > self.common.clock.period_ns;
             for event in &events[..count] {
-                // Before each: in any flood, a tick is not left waiting.
-                self.tick(now_ns());
+                if !stood_still {
+                    // Before each: in any flood, a tick is not left waiting.
+                    self.tick(now_ns());
+                }
                 match event.data() {
                     TICK => self.set_timer(),
                     STOP => return self.hang_up(),
@@ -230,6 +235,7 @@ impl Worker {
                 }
                 self.close_gone();
             }
+            self.tick(now_ns());
         }
     }
 

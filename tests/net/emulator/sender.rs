@@ -208,6 +208,21 @@ impl Sender {
         self
     }
 
+    /// It restarts with numbers that it had not long ago, after a while.
+    pub fn restart_near(&mut self, after_ms: u64, back: u16) -> &mut Self {
+        self.begin_segment(after_ms);
+        self.sequence = self.sequence.wrapping_sub(back);
+        self
+    }
+
+    /// Its time stamps jump by so many samples; its numbers go on.
+    pub fn jump(&mut self, samples: i32) -> &mut Self {
+        let timestamp = self.timestamp;
+        self.begin_segment(0);
+        self.timestamp = timestamp.wrapping_add(samples as u32);
+        self
+    }
+
     /// It restarts as another source, after a while.
     pub fn change_source(&mut self, after_ms: u64) -> &mut Self {
         self.begin_segment(after_ms);
