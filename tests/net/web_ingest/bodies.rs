@@ -108,7 +108,7 @@ fn bodies_that_cannot_be_taken_are_refused_with_a_problem() {
         ),
         ("a", "audio/wav", b"", 400, "there are no samples"),
         ("a", "audio/wav", &wav[..30], 415, "ends in its header"),
-        ("a", "audio/wav", &float, 415, "format 0x0003"),
+        ("a", "audio/wav", &float, 415, "16-bit floats"),
         (
             "a",
             "text/plain",
@@ -211,7 +211,7 @@ fn a_body_that_is_refused_and_goes_on_reads_why() {
         ..limits()
     };
     for (limits, slots, holds, begin, status, says) in [
-        (limits(), 8, false, &float, 415, "format 0x0003"),
+        (limits(), 8, false, &float, 415, "16-bit floats"),
         (limits(), 1, true, &wav, 503, "--streams-max"),
         (one_each, 8, true, &wav, 429, "--streams-per-source"),
         (one, 8, true, &wav, 503, "--connections-max"),
