@@ -52,7 +52,7 @@ impl Protocol for Body {
         bytes: &[u8],
         context: &Context<'_>,
         _reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<StreamInput>, EndReason> {
+    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
         self.raw.receive(bytes, context)
     }
 
@@ -67,7 +67,11 @@ impl Protocol for Body {
     }
 
     /// Completes `done`, too.
-    fn end(mut self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+    fn end(
+        mut self: Box<Self>,
+        reason: &EndReason,
+        context: &Context<'_>,
+    ) -> Option<Box<dyn StreamInput>> {
         let by_peer = reason.is_by_peer();
         let cut = by_peer && self.cut.is_set();
         if cut {

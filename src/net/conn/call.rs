@@ -198,7 +198,11 @@ impl Call {
 
     /// The connection is over: returns the input that still has to play. If the peer ended it, half a message is
     /// counted.
-    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
+    pub(super) fn end(
+        mut self,
+        context: &Context<'_>,
+        by_peer: bool,
+    ) -> Option<Box<dyn StreamInput>> {
         if by_peer && !self.partial.is_empty() {
             self.caller.count(Packet::Malformed);
             context.malformed(Malformed::TooShort, &"a connection that ends in a message");
@@ -221,7 +225,7 @@ impl Protocol for Call {
         bytes: &[u8],
         context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<StreamInput>, EndReason> {
+    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
         self.receive(bytes, context, reply).map(|()| None)
     }
 
@@ -255,7 +259,11 @@ impl Protocol for Call {
         }
     }
 
-    fn end(self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+    fn end(
+        self: Box<Self>,
+        reason: &EndReason,
+        context: &Context<'_>,
+    ) -> Option<Box<dyn StreamInput>> {
         (*self).end(context, reason.is_by_peer())
     }
 }

@@ -34,7 +34,7 @@ enum Stage {
     Unknown,
     /// It was admitted, and no audio has come.
     Silent(Stream),
-    Playing(StreamInput),
+    Playing(Box<dyn StreamInput>),
     /// Its stream was taken from it.
     Gone,
 }
@@ -79,24 +79,18 @@ impl Caller {
         &mut self,
         sound: Sound,
         context: &Context<'_>,
-    ) -> Result<Option<&mut StreamInput>, EndReason> {
+    ) -> Result<Option<&mut dyn StreamInput>, EndReason> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Gone) {
             Stage::Silent(stream) => Stage::Playing(begin(stream, sound, context)?),
             stage => stage,
         };
         match &mut self.stage {
-            Stage::Playing(StreamInput::Live(live)) => {
-                live.set_rate(sound.spec.rate_hz()).map_err(impossible)?;
+            Stage::Playing(input) => {
+                input.set_rate(sound.spec.rate_hz()).map_err(impossible)?;
+                Ok(Some(&mut **input))
             }
-            Stage::Playing(StreamInput::Paced(_))
-            | Stage::Unknown
-            | Stage::Silent(_)
-            | Stage::Gone => {}
+            Stage::Unknown | Stage::Silent(_) | Stage::Gone => Ok(None),
         }
-        Ok(match &mut self.stage {
-            Stage::Playing(input) => Some(input),
-            Stage::Unknown | Stage::Silent(_) | Stage::Gone => None,
-        })
     }
 
     pub(super) fn push(
@@ -184,7 +178,7 @@ impl Caller {
     /// than it plays.
     pub(super) fn is_playing(&self, now_ns: u64) -> bool {
         match &self.stage {
-            Stage::Playing(input @ StreamInput::Paced(_)) => input.is_playing(now_ns),
+            Stage::Playing(input) => input.is_playing(now_ns),
             _ => false,
         }
     }
@@ -196,7 +190,7 @@ impl Caller {
     }
 
     /// Nothing more will come: returns the input that still has to play.
-    pub(super) fn end(&mut self, context: &Context<'_>) -> Option<StreamInput> {
+    pub(super) fn end(&mut self, context: &Context<'_>) -> Option<Box<dyn StreamInput>> {
         match std::mem::replace(&mut self.stage, Stage::Gone) {
             Stage::Playing(mut input) => {
                 input.end(context.now_ns);
@@ -207,19 +201,22 @@ impl Caller {
     }
 }
 
-fn begin(stream: Stream, sound: Sound, context: &Context<'_>) -> Result<StreamInput, EndReason> {
+fn begin(
+    stream: Stream,
+    sound: Sound,
+    context: &Context<'_>,
+) -> Result<Box<dyn StreamInput>, EndReason> {
     let Sound { spec, paced } = sound;
     let (rate_hz, channels) = (spec.rate_hz(), spec.channels());
     let clock = *context.clock;
-    if paced {
+    Ok(if paced {
         let blocks = clock.blocks_of(context.paced_delay());
         let paced = PacedInput::new(stream.delayed(blocks), rate_hz, channels, clock);
-        paced.map(|paced| StreamInput::Paced(Box::new(paced)))
+        Box::new(paced.map_err(impossible)?)
     } else {
         let live = LiveInput::new(stream, context.settings.playout, rate_hz, channels, clock);
-        live.map(|live| StreamInput::Live(Box::new(live)))
-    }
-    .map_err(impossible)
+        Box::new(live.map_err(impossible)?)
+    })
 }
 
 /// Audio that cannot be converted to the mix's format.

@@ -5,6 +5,8 @@
 mod burst;
 mod paced;
 
+use std::fmt::Debug;
+
 use self::burst::Burst;
 pub(super) use self::paced::PacedInput;
 use crate::{
@@ -16,77 +18,54 @@ use crate::{
 /// Pieces in which a second of samples is handed to the playout.
 const PIECES_PER_SECOND: u32 = 50;
 
-/// One stream's samples, from its connection to its ring.
-#[derive(Debug)]
-pub(super) enum StreamInput {
-    /// Always read; surplus samples are discarded.
-    Live(Box<LiveInput>),
-    /// Read no faster than it plays; nothing is discarded.
-    Paced(Box<PacedInput>),
-}
-
-impl StreamInput {
-    pub(super) fn stream(&self) -> &Stream {
-        match self {
-            Self::Live(live) => &live.stream,
-            Self::Paced(paced) => paced.stream(),
-        }
-    }
+/// One stream's samples, from its connection to its ring. The defaults are those of a sender that is always
+/// read, without numbers.
+pub(super) trait StreamInput: Debug + Send {
+    fn stream(&self) -> &Stream;
 
     /// Whether more is to be read of its connection now.
-    pub(super) fn has_room(&self) -> bool {
-        match self {
-            Self::Live(_) => true,
-            Self::Paced(paced) => paced.has_room(),
-        }
+    fn has_room(&self) -> bool {
+        true
     }
 
-    /// Interleaved samples as the source has them.
-    pub(super) fn push(&mut self, samples: &[i16], now_ns: u64) {
-        match self {
-            Self::Live(live) => live.push(samples, now_ns),
-            Self::Paced(paced) => paced.push(samples, now_ns),
-        }
+    /// The sender goes on at this rate. Allocates if it is another than before.
+    ///
+    /// # Errors
+    /// If there is no such rate.
+    fn set_rate(&mut self, _source_hz: u32) -> Result<(), ConvertError> {
+        Ok(())
     }
+
+    /// Interleaved samples at the rate that was set last.
+    fn push(&mut self, samples: &[i16], now_ns: u64);
+
+    /// Samples of a transport that numbers its messages and says when they were, at the rate of the
+    /// beginning.
+    fn push_at(&mut self, _number: u64, _time: u64, samples: &[i16], now_ns: u64) {
+        self.push(samples, now_ns);
+    }
+
+    /// A message of this number came that has no audio.
+    fn note(&mut self, _number: u64) {}
+
+    /// The numbers and times to come have nothing to do with those before.
+    fn begin_segment(&mut self) {}
 
     /// A tick is about to be due.
-    pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        match self {
-            Self::Live(live) => live.top_up(tick, now_ns),
-            Self::Paced(paced) => paced.place(now_ns),
-        }
-    }
+    fn before_tick(&mut self, tick: u64, now_ns: u64);
 
     /// Nothing more will come.
-    pub(super) fn end(&mut self, now_ns: u64) {
-        match self {
-            Self::Live(live) => live.end(now_ns),
-            Self::Paced(paced) => paced.end(now_ns),
-        }
-    }
+    fn end(&mut self, now_ns: u64);
 
     /// Discards all that has not been placed: the stream ends now.
-    pub(super) fn abandon(&mut self) {
-        match self {
-            Self::Live(live) => live.playout.abandon(&mut live.stream),
-            Self::Paced(paced) => paced.abandon(),
-        }
-    }
+    fn abandon(&mut self);
 
     /// Whether all that came is in the ring.
-    pub(super) fn is_done(&self) -> bool {
-        match self {
-            Self::Live(live) => live.playout.is_empty(),
-            Self::Paced(paced) => paced.is_done(),
-        }
-    }
+    fn is_done(&self) -> bool;
 
-    /// Whether the mix still has samples of it to play after this moment.
-    pub(super) fn is_playing(&self, now_ns: u64) -> bool {
-        match self {
-            Self::Live(live) => !live.playout.is_empty(),
-            Self::Paced(paced) => paced.is_playing(now_ns),
-        }
+    /// Whether the mix still has samples of it to play after this moment, though its sender is left to wait.
+    fn is_playing(&self, _now_ns: u64) -> bool {
+        false
     }
 }
 
@@ -131,12 +110,14 @@ impl LiveInput {
             burst: Burst::default(),
         })
     }
+}
 
-    /// The sender goes on at this rate. Allocates if it is another than before.
-    ///
-    /// # Errors
-    /// If there is no such rate.
-    pub(super) fn set_rate(&mut self, source_hz: u32) -> Result<(), ConvertError> {
+impl StreamInput for LiveInput {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn set_rate(&mut self, source_hz: u32) -> Result<(), ConvertError> {
         if source_hz != self.source_hz {
             self.change = None;
             if source_hz != self.rate_hz {
@@ -149,7 +130,7 @@ impl LiveInput {
         Ok(())
     }
 
-    fn top_up(&mut self, tick: u64, now_ns: u64) {
+    fn before_tick(&mut self, tick: u64, now_ns: u64) {
         self.playout.top_up(tick, &mut self.stream);
         self.burst.look(&self.stream, &self.clock, now_ns, false);
     }
@@ -159,9 +140,7 @@ impl LiveInput {
         self.playout.end(&mut self.stream);
     }
 
-    /// Samples of a transport that numbers its messages and says when they were, at the rate of the
-    /// beginning.
-    pub(super) fn push_at(&mut self, number: u64, time: u64, samples: &[i16], now_ns: u64) {
+    fn push_at(&mut self, number: u64, time: u64, samples: &[i16], now_ns: u64) {
         let arrived = Arrived {
             sequence: number,
             timestamp: time,
@@ -171,18 +150,15 @@ impl LiveInput {
         self.playout.push(arrived, &mut self.stream);
     }
 
-    /// A message of this number came that has no audio.
-    pub(super) fn note(&mut self, number: u64) {
+    fn note(&mut self, number: u64) {
         self.playout.note(number, &mut self.stream);
     }
 
-    /// The numbers and times to come have nothing to do with those before.
-    pub(super) fn begin_segment(&mut self) {
+    fn begin_segment(&mut self) {
         self.playout.restart(&mut self.stream);
     }
 
-    /// Interleaved samples at the rate that was set last.
-    pub(super) fn push(&mut self, samples: &[i16], now_ns: u64) {
+    fn push(&mut self, samples: &[i16], now_ns: u64) {
         let samples = match &mut self.change {
             None => samples,
             Some(change) => {
@@ -198,6 +174,14 @@ impl LiveInput {
         for piece in samples.chunks(piece) {
             self.playout.append(piece, now_ns, &mut self.stream);
         }
+    }
+
+    fn abandon(&mut self) {
+        self.playout.abandon(&mut self.stream);
+    }
+
+    fn is_done(&self) -> bool {
+        self.playout.is_empty()
     }
 }
 

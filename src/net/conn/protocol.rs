@@ -36,7 +36,7 @@ pub(super) trait Protocol: Debug + Send {
         bytes: &[u8],
         context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<StreamInput>, EndReason>;
+    ) -> Result<Option<Box<dyn StreamInput>>, EndReason>;
 
     /// Whether the peer may listen.
     fn is_two_way(&self) -> bool {
@@ -74,5 +74,9 @@ pub(super) trait Protocol: Debug + Send {
     }
 
     /// The connection is over: returns the input that still has to play.
-    fn end(self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput>;
+    fn end(
+        self: Box<Self>,
+        reason: &EndReason,
+        context: &Context<'_>,
+    ) -> Option<Box<dyn StreamInput>>;
 }

@@ -132,7 +132,7 @@ impl Raw {
         &mut self,
         bytes: &[u8],
         context: &Context<'_>,
-    ) -> Result<Option<StreamInput>, EndReason> {
+    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
         let mut held;
         let mut bytes = bytes;
         loop {
@@ -278,7 +278,11 @@ impl Raw {
 
     /// The connection is over: returns the input that still has to play. If the sender ended it, half a sample or half
     /// a header is counted.
-    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
+    pub(super) fn end(
+        mut self,
+        context: &Context<'_>,
+        by_peer: bool,
+    ) -> Option<Box<dyn StreamInput>> {
         match &mut self.stage {
             Stage::Line(_) | Stage::Start(_) | Stage::Sniff { .. } | Stage::Header(_)
                 if !by_peer =>
@@ -313,7 +317,7 @@ impl Raw {
         next: Stage,
         by_peer: bool,
         context: &Context<'_>,
-    ) -> Option<StreamInput> {
+    ) -> Option<Box<dyn StreamInput>> {
         self.taken = self.taken();
         let stage = std::mem::replace(&mut self.stage, next);
         if let (true, Stage::Samples(samples)) = (by_peer, &stage) {
@@ -353,7 +357,7 @@ impl Protocol for Raw {
         bytes: &[u8],
         context: &Context<'_>,
         _reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<StreamInput>, EndReason> {
+    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
         self.receive(bytes, context)
     }
 
@@ -362,7 +366,11 @@ impl Protocol for Raw {
         why.map_or_else(Vec::new, |why| format!("mixpool: {why}\n").into_bytes())
     }
 
-    fn end(self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+    fn end(
+        self: Box<Self>,
+        reason: &EndReason,
+        context: &Context<'_>,
+    ) -> Option<Box<dyn StreamInput>> {
         (*self).end(context, reason.is_by_peer())
     }
 }

@@ -183,7 +183,7 @@ impl Rig {
     }
 
     /// The played samples of a connection that is over, once all of it has played.
-    pub(super) fn play_out(&self, input: Option<StreamInput>) -> Vec<(u64, Vec<i16>)> {
+    pub(super) fn play_out(&self, input: Option<Box<dyn StreamInput>>) -> Vec<(u64, Vec<i16>)> {
         if let Some(mut input) = input {
             let mut tick = self.clock.next_tick(self.now_ns);
             while !input.is_done() {

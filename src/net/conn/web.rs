@@ -214,7 +214,11 @@ impl Web {
 
     /// The connection is over: returns the input that still has to play. If the peer ended it, half a sample is
     /// counted.
-    pub(super) fn end(mut self, context: &Context<'_>, by_peer: bool) -> Option<StreamInput> {
+    pub(super) fn end(
+        mut self,
+        context: &Context<'_>,
+        by_peer: bool,
+    ) -> Option<Box<dyn StreamInput>> {
         if by_peer && self.decoder.is_within_a_sample() {
             self.caller.count(Packet::Malformed);
             context.malformed(Malformed::Payload, &"a WebSocket that ends in a sample");
@@ -257,7 +261,7 @@ impl Protocol for Web {
         bytes: &[u8],
         context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<StreamInput>, EndReason> {
+    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
         self.receive(bytes, context, reply).map(|()| None)
     }
 
@@ -336,7 +340,11 @@ impl Protocol for Web {
         true
     }
 
-    fn end(self: Box<Self>, reason: &EndReason, context: &Context<'_>) -> Option<StreamInput> {
+    fn end(
+        self: Box<Self>,
+        reason: &EndReason,
+        context: &Context<'_>,
+    ) -> Option<Box<dyn StreamInput>> {
         (*self).end(context, reason.is_by_peer())
     }
 }

@@ -65,7 +65,7 @@ const PEERS: u64 = 1 << 32;
 
 /// A stream input that still plays after its connection.
 struct Draining {
-    input: StreamInput,
+    input: Box<dyn StreamInput>,
     /// Its address's part of the quota: the stream still has a ring.
     _share: Option<Share>,
 }

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, convert::Infallible};
 
-use super::to_floats;
+use super::{StreamInput, to_floats};
 use crate::{
     audio::{ConvertError, Converter, MixClock},
     ledger::Discard,
@@ -56,61 +56,12 @@ impl PacedInput {
         })
     }
 
-    pub(super) fn stream(&self) -> &Stream {
-        &self.stream
-    }
-
-    pub(super) fn has_room(&self) -> bool {
-        self.pending.is_empty()
-    }
-
-    pub(super) fn push(&mut self, samples: &[i16], now_ns: u64) {
-        if let Some(converter) = &mut self.converter {
-            to_floats(samples, &mut self.floats);
-            converter.push(&self.floats);
-            self.take_converted();
-        } else {
-            self.pending.extend(samples);
-        }
-        self.place(now_ns);
-    }
-
-    pub(super) fn end(&mut self, now_ns: u64) {
-        if let Some(converter) = &mut self.converter {
-            converter.finish();
-            self.take_converted();
-        }
-        self.ended = true;
-        self.place(now_ns);
-    }
-
-    pub(super) fn abandon(&mut self) {
-        let account = self.stream.account();
-        let samples = self.pending.len() as u64;
-        account.offer(samples);
-        account.settle_discarded(samples);
-        self.pending.clear();
-        let samples = samples + self.stream.discard_held();
-        if let Some(network) = self.stream.account().network() {
-            network.discard(Discard::Ended, samples);
-        }
-    }
-
     fn take_converted(&mut self) {
         if let Some(converter) = &mut self.converter {
             self.converted.resize(converter.buffered(), 0);
             converter.pull(&mut self.converted);
             self.pending.extend(&self.converted);
         }
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.pending.is_empty() && self.stream.held_samples() == 0
-    }
-
-    pub(super) fn is_playing(&self, now_ns: u64) -> bool {
-        let next = self.stream.next().unwrap_or(0);
-        !self.is_done() || next > self.first_after(now_ns)
     }
 
     /// The first sample of the next tick.
@@ -143,6 +94,61 @@ impl PacedInput {
             let ahead = next.saturating_sub(first);
             network.set_playout_delay(self.clock.format.duration_of(ahead));
         }
+    }
+}
+
+impl StreamInput for PacedInput {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn has_room(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    fn push(&mut self, samples: &[i16], now_ns: u64) {
+        if let Some(converter) = &mut self.converter {
+            to_floats(samples, &mut self.floats);
+            converter.push(&self.floats);
+            self.take_converted();
+        } else {
+            self.pending.extend(samples);
+        }
+        self.place(now_ns);
+    }
+
+    fn before_tick(&mut self, _tick: u64, now_ns: u64) {
+        self.place(now_ns);
+    }
+
+    fn end(&mut self, now_ns: u64) {
+        if let Some(converter) = &mut self.converter {
+            converter.finish();
+            self.take_converted();
+        }
+        self.ended = true;
+        self.place(now_ns);
+    }
+
+    fn abandon(&mut self) {
+        let account = self.stream.account();
+        let samples = self.pending.len() as u64;
+        account.offer(samples);
+        account.settle_discarded(samples);
+        self.pending.clear();
+        let samples = samples + self.stream.discard_held();
+        if let Some(network) = self.stream.account().network() {
+            network.discard(Discard::Ended, samples);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.pending.is_empty() && self.stream.held_samples() == 0
+    }
+
+    fn is_playing(&self, now_ns: u64) -> bool {
+        let next = self.stream.next().unwrap_or(0);
+        !self.is_done() || next > self.first_after(now_ns)
     }
 }
 

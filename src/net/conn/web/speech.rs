@@ -7,7 +7,6 @@ use super::{
         context::{Context, EndReason},
         decoder::Decoder,
         handoff::{WebAsk, WebProtocol},
-        input::StreamInput,
     },
     Wrap, name_of,
     numbers::{Numbers, Place},
@@ -342,20 +341,20 @@ fn take_twilio(
             let place =
                 sequence.map(|sequence| numbers.audio(sequence, timestamp_ms, payload.len()));
             numbers.tell(caller, context.clock.format);
-            let Some(StreamInput::Live(live)) = caller.input(sound, context)? else {
+            let Some(input) = caller.input(sound, context)? else {
                 return Ok(());
             };
             match place {
-                None => live.push(samples, context.now_ns),
+                None => input.push(samples, context.now_ns),
                 Some(Place {
                     number,
                     time,
                     begins,
                 }) => {
                     if begins {
-                        live.begin_segment();
+                        input.begin_segment();
                     }
-                    live.push_at(number, time, samples, context.now_ns);
+                    input.push_at(number, time, samples, context.now_ns);
                 }
             }
             return Ok(());
@@ -400,8 +399,8 @@ fn silent(
     };
     let number = numbers.silent(sequence);
     numbers.tell(caller, context.clock.format);
-    if let (Some(number), Some(StreamInput::Live(live))) = (number, caller.input(sound, context)?) {
-        live.note(number);
+    if let (Some(number), Some(input)) = (number, caller.input(sound, context)?) {
+        input.note(number);
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use crate::{
 
 /// The remains of a closed connection.
 pub(super) struct Ended {
-    pub(super) input: Option<StreamInput>,
+    pub(super) input: Option<Box<dyn StreamInput>>,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
     /// Its socket and unsent bytes, if its peer has to learn of the end.
@@ -110,7 +110,7 @@ impl Peer {
         &mut self,
         bytes: &[u8],
         context: &Context<'_>,
-    ) -> Result<Option<StreamInput>, EndReason> {
+    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
         let Self {
             protocol,
             send_buffer,
