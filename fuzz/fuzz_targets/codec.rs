@@ -5,27 +5,28 @@
 use libfuzzer_sys::fuzz_target;
 use mixpool::audio::Encoding;
 
+const ENCODINGS: [Encoding; 15] = [
+    Encoding::MuLaw,
+    Encoding::ALaw,
+    Encoding::S16Be,
+    Encoding::S16Le,
+    Encoding::U8,
+    Encoding::S24Be,
+    Encoding::S24Le,
+    Encoding::S24In32Be,
+    Encoding::S24In32Le,
+    Encoding::S32Be,
+    Encoding::S32Le,
+    Encoding::F32Be,
+    Encoding::F32Le,
+    Encoding::F64Be,
+    Encoding::F64Le,
+];
+
 fuzz_target!(|input: &[u8]| {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    const ENCODINGS: [Encoding; 15] = [
-        Encoding::MuLaw,
-        Encoding::ALaw,
-        Encoding::S16Be,
-        Encoding::S16Le,
-        Encoding::U8,
-        Encoding::S24Be,
-        Encoding::S24Le,
-        Encoding::S24In32Be,
-        Encoding::S24In32Le,
-        Encoding::S32Be,
-        Encoding::S32Le,
-        Encoding::F32Be,
-        Encoding::F32Le,
-        Encoding::F64Be,
-        Encoding::F64Le,
-    ];
     let encoding = ENCODINGS[usize::from(*choice) % ENCODINGS.len()];
     let count = bytes.len() / encoding.bytes_per_sample();
     let bytes = &bytes[..count * encoding.bytes_per_sample()];
