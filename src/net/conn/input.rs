@@ -83,6 +83,10 @@ pub(super) struct LiveInput {
     floats: Vec<f32>,
     samples: Vec<i16>,
     clock: MixClock,
+    /// The first tick that was not served; none before the first.
+    next_tick: Option<u64>,
+    /// Time of audio that came for ticks that are overdue.
+    caught_up_ns: u64,
     burst: Burst,
 }
 
@@ -107,6 +111,8 @@ impl LiveInput {
             floats: Vec::new(),
             samples: Vec::new(),
             clock,
+            next_tick: None,
+            caught_up_ns: 0,
             burst: Burst::default(),
         })
     }
@@ -132,6 +138,7 @@ impl StreamInput for LiveInput {
 
     fn before_tick(&mut self, tick: u64, now_ns: u64) {
         self.playout.top_up(tick, &mut self.stream);
+        self.next_tick = self.next_tick.max(Some(tick + 1));
         self.burst.look(&self.stream, &self.clock, now_ns, false);
     }
 
@@ -145,9 +152,10 @@ impl StreamInput for LiveInput {
             sequence: number,
             timestamp: time,
             samples,
-            at_ns: now_ns,
+            at_ns: self.arrival_ns(now_ns),
         };
         self.playout.push(arrived, &mut self.stream);
+        self.catch_up(samples.len(), now_ns);
     }
 
     fn note(&mut self, number: u64) {
@@ -159,21 +167,25 @@ impl StreamInput for LiveInput {
     }
 
     fn push(&mut self, samples: &[i16], now_ns: u64) {
+        let mut changed = std::mem::take(&mut self.samples);
         let samples = match &mut self.change {
             None => samples,
             Some(change) => {
                 to_floats(samples, &mut self.floats);
                 change.push(&self.floats);
-                self.samples.resize(change.buffered(), 0);
-                change.pull(&mut self.samples);
-                &self.samples
+                changed.resize(change.buffered(), 0);
+                change.pull(&mut changed);
+                &changed
             }
         };
         // However much came at once, the playout can make room for the next piece of it.
         let piece = (self.rate_hz / PIECES_PER_SECOND) as usize * usize::from(self.channels);
         for piece in samples.chunks(piece) {
-            self.playout.append(piece, now_ns, &mut self.stream);
+            let at_ns = self.arrival_ns(now_ns);
+            self.playout.append(piece, at_ns, &mut self.stream);
+            self.catch_up(piece.len(), now_ns);
         }
+        self.samples = changed;
     }
 
     fn abandon(&mut self) {
@@ -182,6 +194,38 @@ impl StreamInput for LiveInput {
 
     fn is_done(&self) -> bool {
         self.playout.is_empty()
+    }
+}
+
+impl LiveInput {
+    /// The tick that is overdue if this thread stood still for more than a period.
+    fn overdue(&self, now_ns: u64) -> Option<u64> {
+        let late_ns = |tick| now_ns.saturating_sub(self.clock.placed_ns(tick));
+        (self.next_tick).filter(|&tick| late_ns(tick) > self.clock.period_ns)
+    }
+
+    /// When samples came that are read now: before the tick that is overdue, if this thread stood still.
+    fn arrival_ns(&self, now_ns: u64) -> u64 {
+        let overdue = self.overdue(now_ns);
+        overdue.map_or(now_ns, |tick| self.clock.placed_ns(tick))
+    }
+
+    /// Spreads what is read over the time for which this thread stood still: serves the overdue ticks as these samples
+    /// last.
+    fn catch_up(&mut self, samples: usize, now_ns: u64) {
+        let frames = samples as u64 / u64::from(self.channels);
+        self.caught_up_ns += frames * 1_000_000_000 / u64::from(self.rate_hz);
+        let period_ns = self.clock.period_ns;
+        while let Some(tick) = self.overdue(now_ns)
+            && self.caught_up_ns >= period_ns
+        {
+            self.caught_up_ns -= period_ns;
+            self.playout.top_up(tick, &mut self.stream);
+            self.next_tick = Some(tick + 1);
+        }
+        if self.overdue(now_ns).is_none() {
+            self.caught_up_ns = 0;
+        }
     }
 }
 

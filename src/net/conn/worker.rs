@@ -214,7 +214,8 @@ impl Worker {
         loop {
             let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
                 Ok(count) => count,
-                Err(Errno::EINTR) => 0,
+                // After a stop of the process, too: the sockets come before the ticks then.
+                Err(Errno::EINTR) => continue,
                 Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
             };
             // What came while this thread stood still is taken before the ticks that were due meanwhile: it plays in
