@@ -134,7 +134,8 @@ impl Model {
                 self.discarded += given;
                 continue;
             }
-            let comes_first = self.seen.iter().all(|&seen| block > seen);
+            // An empty frame says nothing of its block.
+            let comes_first = self.seen.is_empty() || frame.header.first >= self.reached;
             self.see(&frame);
             // One that repeats the tick's block is late.
             let late = block < now || played;
