@@ -1,6 +1,6 @@
 //! Codecs: samples as the payload of a packet. One codec a file, and one table of them.
 //!
-//! A codec of [`CODECS`] has a [`Decoder`] and an [`Encoder`]. Any bytes decode or are refused as [`Malformed`]:
+//! A codec of the table has a [`Decoder`] and an [`Encoder`]. Any bytes decode or are refused as [`Malformed`]:
 //! none make a decoder panic. Decoders allocate when they are made and reset, not while they decode, so
 //! they may run on the threads that receive packets. The mixer's tick decodes nothing. Encoders run
 //! on the threads of outputs.
