@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     match media::parse(text) {
         Ok(media::Event::Start(start)) => {
-            assert!(Format::new(start.rate_hz, 1).is_ok());
+            assert!(Format::new(start.spec.rate_hz(), 1).is_ok());
             assert!(is_id(&start.connection_id));
             assert_ne!(start.frame_bytes, Some(0));
         }
@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     match linear::opening(text) {
         Ok(opening) => {
-            assert!(Format::new(opening.rate_hz, 1).is_ok() && opening.channels > 0);
+            assert!(Format::new(opening.spec.rate_hz(), 1).is_ok());
             assert!(opening.call_id.is_none_or(|id| is_id(&id)));
         }
         Err(error) => assert!(error.to_string().len() < WORDS, "{error}"),
