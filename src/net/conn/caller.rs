@@ -210,7 +210,8 @@ fn begin(
     let (rate_hz, channels) = (spec.rate_hz(), spec.channels());
     let clock = *context.clock;
     Ok(if paced {
-        let blocks = clock.blocks_of(context.paced_delay());
+        // One more, as a block that is not whole shortly before its tick plays without its rest.
+        let blocks = clock.blocks_of(context.paced_delay()) + 1;
         let paced = PacedInput::new(stream.delayed(blocks), rate_hz, channels, clock);
         Box::new(paced.map_err(impossible)?)
     } else {

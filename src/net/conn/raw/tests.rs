@@ -83,7 +83,7 @@ fn bare_samples_are_placed_unchanged_in_any_pieces() {
         let (first, second) = bytes.split_at(cut);
         let played = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
         // 40 ms after the block that is due next.
-        assert_eq!(played.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+        assert_eq!(played.runs, [(4 * BLOCK as u64, samples.clone())], "{cut}");
         assert_eq!(played.rig.account().id(), "tcp-192.0.2.1:4000");
         let entry = played.rig.entry();
         assert_eq!(
@@ -93,7 +93,7 @@ fn bare_samples_are_placed_unchanged_in_any_pieces() {
     }
     let bytewise: Vec<_> = bytes.chunks(1).collect();
     let played = hear(Rig::new(1 << 16, 1), raw(), &bytewise);
-    assert_eq!(played.runs, [(3 * BLOCK as u64, samples)]);
+    assert_eq!(played.runs, [(4 * BLOCK as u64, samples)]);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn samples_that_begin_like_a_line_or_a_header_are_samples() {
             .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
             .collect();
         let played = hear(Rig::new(1 << 16, 1), raw(), &[bytes]);
-        assert_eq!(played.runs, [(3 * BLOCK as u64, samples)]);
+        assert_eq!(played.runs, [(4 * BLOCK as u64, samples)]);
     }
 }
 
@@ -127,7 +127,7 @@ fn a_line_is_obeyed_wherever_it_is_cut() {
     for cut in 0..=bytes.len() {
         let (first, second) = bytes.split_at(cut);
         let played = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
-        assert_eq!(played.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+        assert_eq!(played.runs, [(4 * BLOCK as u64, samples.clone())], "{cut}");
         assert_eq!(played.rig.account().id(), "desk");
         assert_eq!(played.rig.gain(), Some(Gain::from_db(-6.0).unwrap()));
     }
@@ -145,7 +145,7 @@ fn a_wav_is_parsed_at_any_cut_and_its_trailer_is_not_played() {
         for cut in 0..=bytes.len() {
             let (first, second) = bytes.split_at(cut);
             let played = hear(Rig::new(1 << 16, 1), raw(), &[first, second]);
-            assert_eq!(played.runs, [(3 * BLOCK as u64, samples.clone())], "{cut}");
+            assert_eq!(played.runs, [(4 * BLOCK as u64, samples.clone())], "{cut}");
             assert_eq!(played.rig.listener.read().malformed, [0; 8]);
         }
     }
@@ -157,7 +157,7 @@ fn a_wav_after_a_line_is_what_its_header_says() {
     let line = b"MIXPOOL/1 id=file rate=48000 format=alaw\n";
     let bytes = [&line[..], &wav(8_000, 1, 0), &le_bytes(&samples)].concat();
     let played = hear(Rig::new(1 << 16, 1), raw(), &[&bytes]);
-    assert_eq!(played.runs, [(3 * BLOCK as u64, samples)]);
+    assert_eq!(played.runs, [(4 * BLOCK as u64, samples)]);
     assert_eq!(played.rig.account().id(), "file");
 }
 
@@ -171,7 +171,7 @@ fn another_rate_and_other_channels_become_the_bus_s() {
     let [(at, run)] = &played.runs[..] else {
         panic!("one run")
     };
-    assert_eq!((*at, run.len()), (3 * BLOCK as u64, 8_000));
+    assert_eq!((*at, run.len()), (4 * BLOCK as u64, 8_000));
     assert!(
         run[500..7_500]
             .iter()
