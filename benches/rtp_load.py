@@ -3,7 +3,8 @@
 
 For each count of streams: a server, and a sender of PCMU packets of 20 ms on the same machine. What was
 sent must have been received and mixed, or be named in the report; the row says what was not. Processor
-time is that of each thread of the server, and of the sender beside it.
+time is that of each thread of the server, and of the sender beside it. Before it stands a bare receiver, fed by
+the same sender: the same system calls, and nothing done with what comes.
 
     cargo build --release --bins --examples
     benches/rtp_load.py [--seconds 60] [--json FILE] 1000 [2000 ...]
@@ -55,6 +56,49 @@ def cpu_by_thread(pid):
     return seconds
 
 
+def percent(after, before, elapsed):
+    """Processor time of each thread in percent of one processor."""
+    return {name: round(100 * (used - before.get(name, 0.0)) / elapsed, 2) for name, used in after.items()}
+
+
+def load(port, streams, seconds, receiver):
+    """Runs the sender. Returns what it said, and the processor time of the receiver's threads and its own."""
+    sender = subprocess.Popen(
+        [RELEASE / "examples" / "rtp_load", "--to", f"127.0.0.1:{port}", "--streams", str(streams)]
+        + ["--seconds", str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    # In full swing, and not at the edges.
+    time.sleep(seconds * 0.1)
+    begun, before, sender_before = time.monotonic(), cpu_by_thread(receiver.pid), cpu_by_thread(sender.pid)
+    time.sleep(seconds * 0.8)
+    elapsed = time.monotonic() - begun
+    after, sender_after = cpu_by_thread(receiver.pid), cpu_by_thread(sender.pid)
+    said, _ = sender.communicate(timeout=seconds + 60)
+    used = sum(percent(sender_after, sender_before, elapsed).values())
+    return said.strip(), percent(after, before, elapsed), used
+
+
+def run_bare(streams, seconds, threads):
+    port = free_port()
+    receiver = subprocess.Popen(
+        [RELEASE / "examples" / "rtp_receive", "--listen", f"127.0.0.1:{port}", "--threads", str(threads)]
+        + ["--seconds", str(seconds + 3)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        time.sleep(1)
+        said, cpu, _ = load(port, streams, seconds, receiver)
+        received, dropped = map(int, re.findall(r"\d+", receiver.communicate(timeout=seconds + 60)[0]))
+    finally:
+        receiver.kill()
+    sent = int(re.match(r"\d+", said).group())
+    return {"streams": streams, "sent_packets": sent, "received_packets": received,
+            "kernel_dropped_packets": dropped, "cpu_percent": cpu.get("bare", 0.0)}
+
+
 def run(streams, seconds, flags):
     port = free_port()
     server = subprocess.Popen(
@@ -66,25 +110,10 @@ def run(streams, seconds, flags):
     )
     try:
         time.sleep(1)
-        sender = subprocess.Popen(
-            [RELEASE / "examples" / "rtp_load", "--to", f"127.0.0.1:{port}", "--streams", str(streams)]
-            + ["--seconds", str(seconds)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        # In full swing, and not at the edges.
-        time.sleep(seconds * 0.1)
-        begun, before, sender_before = time.monotonic(), cpu_by_thread(server.pid), cpu_by_thread(sender.pid)
-        time.sleep(seconds * 0.8)
-        elapsed = time.monotonic() - begun
-        after, sender_after = cpu_by_thread(server.pid), cpu_by_thread(sender.pid)
-        said, _ = sender.communicate(timeout=seconds + 60)
+        said, cpu, sender_cpu = load(port, streams, seconds, server)
         report = json.loads(server.communicate(timeout=seconds + 60)[0])
     finally:
         server.kill()
-    percent = lambda after, before: {
-        name: round(100 * (used - before.get(name, 0.0)) / elapsed, 1) for name, used in after.items()
-    }
     network = [stream["network"] for stream in report["streams"]]
     total = report["totals"]
     return {
@@ -100,9 +129,9 @@ def run(streams, seconds, flags):
         "tick_lateness_max_ms": report["tick_lateness"]["max_ns"] / 1e6,
         "playout_delay_ms": max((stream["playout_delay_ms"] for stream in network), default=0.0),
         "ledger_imbalances": report["ledger_imbalances"],
-        "cpu_percent": percent(after, before),
-        "sender_cpu_percent": sum(percent(sender_after, sender_before).values()),
-        "sender": said.strip(),
+        "cpu_percent": cpu,
+        "sender_cpu_percent": sender_cpu,
+        "sender": said,
     }
 
 
@@ -111,13 +140,19 @@ def main():
     parser.add_argument("streams", type=int, nargs="+")
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--threads", type=int, default=1, help="threads that receive")
     parser.add_argument("--serve", default="", help="more flags for the server")
     arguments = parser.parse_args()
-    columns = ("streams", "not received", "dropped", "concealed", "late ticks", "rtp", "mixer", "sender")
+    columns = ("streams", "not received", "dropped", "concealed", "late ticks", "rtp", "mixer", "sender", "bare", "rtp/bare")
     print("".join(f"{column:>13}" for column in columns))
     rows = []
     for streams in arguments.streams:
-        row = run(streams, arguments.seconds, arguments.serve.split())
+        bare = run_bare(streams, arguments.seconds, arguments.threads)
+        row = run(streams, arguments.seconds, ["--rtp-threads", str(arguments.threads)] + arguments.serve.split())
+        row["bare"] = bare
+        # Of what each received: a receiver that loses packets is cheap.
+        price = lambda cpu, of: cpu / max(of["received_packets"], 1)
+        ratio = price(row["cpu_percent"].get("rtp", 0.0), row) / max(price(bare["cpu_percent"], bare), 1e-12)
         rows.append(row)
         cells = (
             row["streams"],
@@ -128,6 +163,8 @@ def main():
             f"{row['cpu_percent'].get('rtp', 0.0)}%",
             f"{row['cpu_percent'].get('mixer', 0.0)}%",
             f"{row['sender_cpu_percent']:.1f}%",
+            f"{bare['cpu_percent']:.1f}%" + (f" -{bare['sent_packets'] - bare['received_packets']}" if bare["sent_packets"] > bare["received_packets"] else ""),
+            f"{ratio:.2f}",
         )
         print("".join(f"{cell:>13}" for cell in cells), flush=True)
         assert row["ledger_imbalances"] == 0, row
