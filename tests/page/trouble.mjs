@@ -52,9 +52,9 @@ export const missing_audio_is_seen_and_drops_turn_their_cell_red = async () => {
   }
   await page.setViewportSize({ width: 1600, height: 900 });
   await page.screenshot({ path: path.join(ROOT, "target/page/missing.png") });
-  // Packets that come long after their playout are dropped.
+  // Packets that come 600 ms late, after their playout, are dropped.
   await until("red", async () => {
-    const late = Math.floor(phone.sent() / 5) * 5 - 100;
+    const late = Math.floor(phone.sent() / 5) * 5 - 30;
     if (late > 0) phone.send(late);
     return isRed(page, id);
   });
