@@ -73,7 +73,7 @@ impl Streams {
         Ok((stream.delayed(delay), admitted))
     }
 
-    /// The same with an account of its packets, for one whose source places its blocks.
+    /// [`open`](Self::open) with an account of its packets, for a stream that its source places.
     pub(super) fn open_sender(
         &self,
         id: &str,

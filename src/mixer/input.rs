@@ -3,7 +3,7 @@
 //! Every stream places its blocks on the mix clock, so a tick asks one question of an input: is this tick's
 //! block at the head of its ring? If it is, the block is added to the bus. A frame of a tick that is past is late
 //! and dropped; one of a later tick waits; one off the grid of blocks, longer than a block or too far ahead is
-//! misplaced and discarded. What lies between two frames, less what the ring refused, never came.
+//! misplaced and discarded. Blocks between two frames that the ring did not refuse never came.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -59,7 +59,7 @@ pub(super) struct Moment {
     pub(super) ramp: u32,
 }
 
-/// What a tick does with the oldest frame of a ring.
+/// The tick of a frame, beside the one that is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Now,
@@ -277,7 +277,7 @@ impl Input {
         self.reach(frame, refused, moment);
     }
 
-    /// Counts what never came before this frame: all since the last, but for the blocks that the ring refused.
+    /// Counts the samples missing before this frame: all since the last, without the blocks that the ring refused.
     fn reach(&mut self, frame: &Frame<'_>, refused: u32, moment: Moment) {
         let header = frame.header();
         if let Some(reached) = self.reached
