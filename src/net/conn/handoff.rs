@@ -17,12 +17,12 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::eventfd::EventFd;
 use thiserror::Error;
 
 use crate::{
     audio::{Gain, SampleSpec},
     ledger::Malformed,
+    os::poll::Bell,
     wire::{content_type::ContentType, label::Label, websocket::CloseCode},
 };
 
@@ -34,7 +34,7 @@ pub(super) const WAITING_MAX: usize = 256;
 pub struct Handoff {
     /// None once the thread takes no more: what was sent before is in its hands.
     sender: Arc<Mutex<Option<SyncSender<HandedOver>>>>,
-    bell: Arc<EventFd>,
+    bell: Bell,
 }
 
 /// The protocol of a WebSocket, as far as its handshake shows.
@@ -264,7 +264,7 @@ pub(super) enum HandedOver {
 }
 
 impl Handoff {
-    pub(super) fn new(sender: SyncSender<HandedOver>, bell: Arc<EventFd>) -> Self {
+    pub(super) fn new(sender: SyncSender<HandedOver>, bell: Bell) -> Self {
         Self {
             sender: Arc::new(Mutex::new(Some(sender))),
             bell,
@@ -279,7 +279,7 @@ impl Handoff {
     }
 
     /// Rung for each socket.
-    pub(super) fn bell(&self) -> &EventFd {
+    pub(super) fn bell(&self) -> &Bell {
         &self.bell
     }
 
@@ -337,8 +337,7 @@ impl Handoff {
         };
         match sender.try_send(handed) {
             Ok(()) => {
-                // It could fail only after 2^64 sockets.
-                let _ = self.bell.write(1);
+                self.bell.ring();
                 Ok(())
             }
             Err(TrySendError::Full(handed)) => {

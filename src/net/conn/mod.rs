@@ -36,7 +36,6 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::watch;
 
 pub use self::handoff::{BodyAsk, Cut, Done, Handoff, Rejection, Taken, WebAsk, WebProtocol};
@@ -49,7 +48,7 @@ pub(crate) use crate::output::participants::output_ring_bytes;
 use crate::{
     audio::{Gain, MixClock},
     ledger::{Listener, SourceKind},
-    os::during,
+    os::{during, poll::Bell},
     playout::PlayoutSettings,
 };
 
@@ -159,7 +158,7 @@ pub struct ConnSockets {
 /// A running thread that serves connections. Dropping it without [`join`](Self::join) leaves the thread running.
 #[derive(Debug)]
 pub struct ConnListener {
-    bell: Arc<EventFd>,
+    stop: Bell,
     thread: JoinHandle<()>,
 }
 
@@ -181,7 +180,7 @@ impl ConnSockets {
             Ok::<_, io::Error>(HandoffEnd {
                 account: Arc::new(Listener::new(SourceKind::Http, name)),
                 receiver,
-                handoff: Handoff::new(sender, bell()?),
+                handoff: Handoff::new(sender, Bell::new().map_err(during(NO_THREAD))?),
             })
         });
         Ok(Self {
@@ -222,7 +221,6 @@ impl ConnSockets {
             acceptors,
             handoff,
         } = self;
-        let bell = bell()?;
         let worker = Worker::new(
             settings,
             clock,
@@ -230,14 +228,14 @@ impl ConnSockets {
             tuning.cloned(),
             acceptors,
             handoff,
-            Arc::clone(&bell),
         )
         .map_err(during(NO_THREAD))?;
+        let stop = worker.stop().clone();
         let thread = thread::Builder::new()
             .name("connections".to_owned())
             .spawn(move || worker.run())
             .map_err(during(NO_THREAD))?;
-        Ok(ConnListener { bell, thread })
+        Ok(ConnListener { stop, thread })
     }
 }
 
@@ -245,8 +243,7 @@ impl ConnListener {
     /// Asks the thread to end: calls are hung up, connections closed. Enters the kernel, and does not
     /// wait.
     pub fn stop(&self) {
-        // It could fail only after 2^64 requests.
-        let _ = self.bell.write(1);
+        self.stop.ring();
     }
 
     /// Stops the thread and waits for it. All streams have ended then.
@@ -256,12 +253,6 @@ impl ConnListener {
             tracing::error!("the thread of the connections panicked");
         }
     }
-}
-
-fn bell() -> io::Result<Arc<EventFd>> {
-    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-    let bell = EventFd::from_flags(flags).map_err(during("eventfd"));
-    Ok(Arc::new(bell.map_err(during(NO_THREAD))?))
 }
 
 #[cfg(test)]

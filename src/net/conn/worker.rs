@@ -14,16 +14,6 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    sys::{
-        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-        eventfd::EventFd,
-        time::TimeSpec,
-        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
-    },
-};
-
 use self::{acceptor::Acceptor, close::Lingering, peer::Peer};
 use tokio::sync::watch;
 
@@ -42,7 +32,10 @@ use crate::{
         quota::{Quota, Share},
         tuning::changed,
     },
-    os::{during, now_ns},
+    os::{
+        during, now_ns,
+        poll::{Bell, Events, Poll},
+    },
     output::participants::return_rings::ReturnRings,
     queue::Pool,
     stream::Stream,
@@ -52,15 +45,13 @@ use crate::{
 const READ_BYTES: usize = 64 << 10;
 /// Refusals that are logged follow each other so, after the first ten.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
-const EVENTS: usize = 256;
 
-const TICK: u64 = 0;
-const STOP: u64 = 1;
-const OUTPUTS: u64 = 2;
-const HANDOFF: u64 = 3;
-/// The first listener's token; the others follow.
-const ACCEPTORS: u64 = 4;
-/// The first connection's token; none is used twice.
+const STOP: u64 = 0;
+const OUTPUTS: u64 = 1;
+const HANDOFF: u64 = 2;
+/// The first listener's key; the others follow.
+const ACCEPTORS: u64 = 3;
+/// The first connection's key; none is used twice.
 const PEERS: u64 = 1 << 32;
 
 /// A stream input that still plays after its connection.
@@ -111,10 +102,8 @@ pub(super) struct Worker {
     quota: Quota,
     return_rings: Option<ReturnRings>,
     tuning: Option<watch::Receiver<Tuning>>,
-    epoll: Epoll,
-    timer: TimerFd,
-    /// Registered in the epoll.
-    _bell: Arc<EventFd>,
+    poll: Poll,
+    stop: Bell,
     next_tick: u64,
     buffer: Box<[u8]>,
     /// When the next failure to accept may be logged.
@@ -132,16 +121,9 @@ impl Worker {
         tuning: Option<watch::Receiver<Tuning>>,
         acceptors: Vec<(Listen, ListenSocket, Arc<Listener>)>,
         handoff: Option<HandoffEnd>,
-        bell: Arc<EventFd>,
     ) -> io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"))?;
-        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer =
-            TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(during("timerfd_create"))?;
-        epoll
-            .add(&timer, readable(TICK))
-            .and_then(|()| epoll.add(&*bell, readable(STOP)))
-            .map_err(during("epoll_ctl"))?;
+        let (poll, stop) = (Poll::new()?, Bell::new()?);
+        poll.add(&stop, STOP)?;
         let two_way = handoff.is_some()
             || acceptors
                 .iter()
@@ -151,32 +133,25 @@ impl Worker {
             // A ring is given back only when its stream has played, after its connection.
             let listeners = 2 * settings.limits.connections_max;
             let (made, tap) = ReturnRings::new(listeners, &clock)?;
-            epoll
-                .add(&made, readable(OUTPUTS))
-                .map_err(during("epoll_ctl"))?;
+            poll.add(&made, OUTPUTS)?;
             admission
                 .tap(tap)
                 .map_err(io::Error::other)
                 .map_err(during("the way of the mix back"))?;
             return_rings = Some(made);
         }
-        for (token, (_, listen_socket, _)) in (ACCEPTORS..).zip(&acceptors) {
-            epoll
-                .add(listen_socket, readable(token))
-                .map_err(during("epoll_ctl"))?;
-        }
-        let mut acceptors: Vec<_> = acceptors
-            .into_iter()
-            .map(|(listen, listen_socket, account)| {
-                Acceptor::new(Some((listen, listen_socket)), account)
+        let acceptors = (ACCEPTORS..).zip(acceptors);
+        let mut acceptors = acceptors
+            .map(|(key, (listen, listen_socket, account))| {
+                let mut acceptor = Acceptor::new(key, Some((listen, listen_socket)), account);
+                acceptor.resume(&poll)?;
+                Ok(acceptor)
             })
-            .collect();
+            .collect::<io::Result<Vec<_>>>()?;
         let mut handed_over = None;
         if let Some(acceptor) = handoff {
-            epoll
-                .add(acceptor.handoff.bell(), readable(HANDOFF))
-                .map_err(during("epoll_ctl"))?;
-            acceptors.push(Acceptor::new(None, acceptor.account));
+            poll.add(acceptor.handoff.bell(), HANDOFF)?;
+            acceptors.push(Acceptor::new(HANDOFF, None, acceptor.account));
             handed_over = Some((acceptor.handoff, acceptor.receiver));
         }
         Ok(Self {
@@ -198,9 +173,8 @@ impl Worker {
             draining: Vec::new(),
             return_rings,
             tuning,
-            epoll,
-            timer,
-            _bell: bell,
+            poll,
+            stop,
             next_tick: clock.next_tick(now_ns()),
             buffer: vec![0; READ_BYTES].into(),
             accept_log_ns: 0,
@@ -208,45 +182,34 @@ impl Worker {
         })
     }
 
+    /// Ends the thread.
+    pub(super) fn stop(&self) -> &Bell {
+        &self.stop
+    }
+
     pub(super) fn run(mut self) {
-        self.set_timer();
-        let mut events = [EpollEvent::empty(); EVENTS];
+        let mut events = Events::new();
         loop {
-            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-                Ok(count) => count,
-                // After a stop of the process, too: the sockets come before the ticks then.
-                Err(Errno::EINTR) => continue,
-                Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
-            };
+            self.poll.wait(self.wake_ns(), &mut events);
             // What came while this thread stood still is taken before the ticks that were due meanwhile: it plays in
             // them. A burst that is read in time comes after its ticks, and is a stall.
             let stood_still = now_ns().saturating_sub(self.wake_ns()) > self.common.clock.period_ns;
-            for event in &events[..count] {
+            for (key, ready) in events.iter() {
                 if !stood_still {
                     // Before each: in any flood, a tick is not left waiting.
                     self.tick(now_ns());
                 }
-                match event.data() {
-                    TICK => self.set_timer(),
+                match key {
                     STOP => return self.hang_up(),
                     OUTPUTS => self.send_outputs(),
                     HANDOFF => self.take_handed_over(),
-                    key if key >= PEERS => self.serve(key, event.events()),
-                    token => self.accept((token - ACCEPTORS) as usize),
+                    key if key >= PEERS => self.serve(key, ready),
+                    key => self.accept((key - ACCEPTORS) as usize),
                 }
                 self.close_gone();
             }
             self.tick(now_ns());
         }
-    }
-
-    /// Sets the timer to the next tick's time, which also takes back that it went off.
-    fn set_timer(&mut self) {
-        let at = Duration::from_nanos(self.wake_ns().max(1));
-        let expiration = Expiration::OneShot(TimeSpec::from(at));
-        self.timer
-            .set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
-            .expect("a timer accepts any positive time");
     }
 
     /// When the next tick's samples are placed.
@@ -272,10 +235,9 @@ impl Worker {
             self.next_tick += 1;
         }
         self.draining.retain(|ended| !ended.input.is_done());
-        for (token, acceptor) in (ACCEPTORS..).zip(&mut self.acceptors) {
-            if let (true, Some((_, listen_socket))) = (acceptor.rests, &acceptor.socket) {
-                acceptor.rests = self.epoll.add(listen_socket, readable(token)).is_err();
-            }
+        for acceptor in &mut self.acceptors {
+            // Refused, it is tried again at the next tick.
+            let _ = acceptor.resume(&self.poll);
         }
         let rested = self.peers.values().filter(|peer| peer.rests());
         let rested: Vec<_> = rested.map(|peer| peer.key).collect();
@@ -340,8 +302,4 @@ impl Worker {
             !ended_by_command
         });
     }
-}
-
-fn readable(token: u64) -> EpollEvent {
-    EpollEvent::new(EpollFlags::EPOLLIN, token)
 }

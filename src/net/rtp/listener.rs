@@ -12,16 +12,6 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    sys::{
-        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-        eventfd::{EfdFlags, EventFd},
-        time::TimeSpec,
-        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
-    },
-};
-
 use tokio::sync::watch;
 
 use super::{
@@ -32,15 +22,18 @@ use crate::{
     audio::MixClock,
     ledger::{Listener, SourceKind},
     net::{Admission, Tuning, tuning::changed},
-    os::{during, now_ns},
+    os::{
+        during, now_ns,
+        poll::{Bell, Events, Poll},
+    },
 };
 
 /// A thread rests for so long after it read what waited: datagrams that come meanwhile share a wake-up.
 /// It is how exactly their times are known.
-const REST_MS: u8 = 1;
+const REST: Duration = Duration::from_millis(1);
 
 /// It rests for so long after a call to receive failed.
-const REFUSED_REST_MS: u8 = 20;
+const REFUSED_REST: Duration = Duration::from_millis(20);
 
 /// Batches that are read before the tick is looked after, in any flood.
 const BATCHES_MAX: usize = 32;
@@ -77,7 +70,7 @@ pub struct RtpSockets {
 pub struct RtpListener {
     address: SocketAddr,
     account: Arc<Listener>,
-    bells: Vec<Arc<EventFd>>,
+    stop: Vec<Bell>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -152,7 +145,7 @@ impl RtpSockets {
         let mut listener = RtpListener {
             address,
             account,
-            bells: Vec::new(),
+            stop: Vec::new(),
             threads: Vec::new(),
         };
         told.reverse();
@@ -178,16 +171,16 @@ impl RtpSockets {
                 clock,
             );
             let started = shard.and_then(|shard| {
-                let bell = Arc::clone(&shard.bell);
+                let stop = shard.stop.clone();
                 let thread = thread::Builder::new()
                     .name(format!("rtp-{index}"))
                     .spawn(move || shard.run())
                     .map_err(during("starting a thread"))?;
-                Ok((bell, thread))
+                Ok((stop, thread))
             });
             match started {
-                Ok((bell, thread)) => {
-                    listener.bells.push(bell);
+                Ok((stop, thread)) => {
+                    listener.stop.push(stop);
                     listener.threads.push(thread);
                 }
                 Err(error) => {
@@ -213,10 +206,7 @@ impl RtpListener {
 
     /// Asks the threads to end. Enters the kernel, and does not wait.
     pub fn stop(&self) {
-        for bell in &self.bells {
-            // It could fail only after 2^64 requests.
-            let _ = bell.write(1);
-        }
+        self.stop.iter().for_each(Bell::ring);
     }
 
     /// Stops the threads and waits for them. All streams have ended then, and every sample that came is
@@ -256,17 +246,12 @@ struct Shard {
     behind: bool,
     clock: MixClock,
     next_tick: u64,
-    timer: TimerFd,
-    bell: Arc<EventFd>,
-    /// Waits for datagrams, too.
-    all: Epoll,
-    /// Waits for the timer and the bell alone.
-    quiet: Epoll,
+    stop: Bell,
+    poll: Poll,
 }
 
-const TIMER: u64 = 0;
-const BELL: u64 = 1;
-const SOCKET: u64 = 2;
+const STOP: u64 = 0;
+const SOCKET: u64 = 1;
 
 impl Shard {
     fn new(
@@ -277,29 +262,13 @@ impl Shard {
         tuning: Option<watch::Receiver<Tuning>>,
         clock: MixClock,
     ) -> io::Result<Self> {
-        let timer = TimerFd::new(
-            ClockId::CLOCK_MONOTONIC,
-            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
-        )
-        .map_err(during("timerfd_create"))?;
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(during("eventfd"))?;
-        let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
-        let epoll = || Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"));
-        let [all, quiet] = [epoll()?, epoll()?];
-        let added = [&all, &quiet]
-            .into_iter()
-            .try_for_each(|epoll| {
-                epoll.add(&timer, event(TIMER))?;
-                epoll.add(&bell, event(BELL))
-            })
-            .and_then(|()| all.add(&packets, event(SOCKET)))
-            .and_then(|()| match control {
-                Control::Read(_) => all.add(&reports, event(SOCKET)),
-                Control::Told(_) => Ok(()),
-            });
-        added.map_err(during("epoll_ctl"))?;
-        let shard = Self {
+        let (poll, stop) = (Poll::new()?, Bell::new()?);
+        poll.add(&stop, STOP)?;
+        poll.add(&packets, SOCKET)?;
+        if let Control::Read(_) = control {
+            poll.add(&reports, SOCKET)?;
+        }
+        Ok(Self {
             packets,
             reports,
             control,
@@ -309,29 +278,21 @@ impl Shard {
             behind: false,
             clock,
             next_tick: clock.next_tick(now_ns() + clock.lead_ns()),
-            timer,
-            bell: Arc::new(bell),
-            all,
-            quiet,
-        };
-        shard.arm()?;
-        Ok(shard)
+            stop,
+            poll,
+        })
     }
 
     fn run(mut self) {
         // Made here, as they hold pointers, which cannot be sent between threads.
         let (mut batch, mut report_batch) = (Batch::new(), Batch::singly());
-        let mut rest = None;
-        loop {
-            let stop = match rest {
-                Some(ms) => wait(&self.quiet, EpollTimeout::from(ms)),
-                None => wait(&self.all, EpollTimeout::NONE),
-            };
-            rest = self.drain(&mut batch, &mut report_batch);
+        let mut events = Events::new();
+        while !events.has(STOP) {
+            self.poll.wait(self.wake_ns(), &mut events);
+            let rest = self.drain(&mut batch, &mut report_batch);
             self.tick();
-            if stop {
-                break;
-            }
+            let until_tick = Duration::from_nanos(self.wake_ns().saturating_sub(now_ns()));
+            thread::sleep(rest.min(until_tick));
         }
         let Self {
             packets,
@@ -344,10 +305,14 @@ impl Shard {
         });
     }
 
+    /// When the next tick's samples are placed.
+    fn wake_ns(&self) -> u64 {
+        self.clock.placed_ns(self.next_tick)
+    }
+
     /// Takes what waits in the sockets, in bounds, and serves the ticks between: a packet finds its stream as it was
-    /// when the packet came, however late this thread is. Returns for how many milliseconds to rest before more is
-    /// taken: none if nothing waited.
-    fn drain(&mut self, batch: &mut Batch, report_batch: &mut Batch) -> Option<u8> {
+    /// when the packet came, however late this thread is. Returns how long to rest before more is taken.
+    fn drain(&mut self, batch: &mut Batch, report_batch: &mut Batch) -> Duration {
         let mut any = false;
         let mut refused = false;
         let Self {
@@ -380,10 +345,9 @@ impl Shard {
         receiver.account().drop_in_kernel(dropped.into());
         refused |= self.drain_reports(report_batch);
         match (refused, any) {
-            (true, _) => Some(REFUSED_REST_MS),
-            (false, true) if self.behind => Some(0),
-            (false, true) => Some(REST_MS),
-            (false, false) => None,
+            (true, _) => REFUSED_REST,
+            (false, true) if !self.behind => REST,
+            _ => Duration::ZERO,
         }
     }
 
@@ -417,7 +381,7 @@ impl Shard {
     /// before, those ticks are left to [`drain`](Self::drain).
     fn tick(&mut self) {
         let now = now_ns();
-        if self.behind || self.clock.placed_ns(self.next_tick) > now {
+        if self.behind || self.wake_ns() > now {
             return;
         }
         if let Some(tuning) = changed(&mut self.tuning) {
@@ -432,20 +396,6 @@ impl Shard {
             ..
         } = self;
         serve_ticks(next_tick, clock, now, receiver, (packets, reports));
-        // Only a time before the clock's beginning could be refused.
-        let _ = self.arm();
-    }
-
-    /// Sets the timer to the lead before the next tick.
-    fn arm(&self) -> io::Result<()> {
-        let due = self.clock.placed_ns(self.next_tick);
-        let due = TimeSpec::from_duration(Duration::from_nanos(due.max(1)));
-        self.timer
-            .set(
-                Expiration::OneShot(due),
-                TimerSetTimeFlags::TFD_TIMER_ABSTIME,
-            )
-            .map_err(during("timerfd_settime"))
     }
 }
 
@@ -473,18 +423,6 @@ fn refuse(account: &Listener, error: &io::Error) {
             "cannot receive: {error}; counted as receive_errors"
         );
     }
-}
-
-/// Waits; returns whether it is time to stop.
-fn wait(epoll: &Epoll, timeout: EpollTimeout) -> bool {
-    let mut events = [EpollEvent::empty(); 4];
-    let count = match epoll.wait(&mut events, timeout) {
-        Ok(count) => count,
-        // As good as a wait that found nothing.
-        Err(Errno::EINTR) => 0,
-        Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
-    };
-    events[..count].iter().any(|event| event.data() == BELL)
 }
 
 fn dispatch(packets: &UdpSocket, reports: &UdpSocket, outgoing: Outgoing<'_>) {

@@ -2,7 +2,9 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use super::{Listen, Worker, peer::Peer, readable};
+use nix::sys::epoll::EpollFlags;
+
+use super::{Listen, Worker, peer::Peer};
 use crate::{
     ledger::{Listener, Refusal},
     net::{
@@ -16,7 +18,11 @@ use crate::{
         },
         quota::Share,
     },
-    os::{now_ns, remedy},
+    os::{
+        now_ns,
+        poll::{Poll, Watch},
+        remedy,
+    },
 };
 
 /// Connections taken before those that there are have their turn.
@@ -27,20 +33,32 @@ const LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// A listener, or, without a socket, the entry of sockets that are handed over.
 pub(super) struct Acceptor {
-    pub(super) socket: Option<(Listen, ListenSocket)>,
+    socket: Option<(Listen, ListenSocket)>,
     pub(super) account: Arc<Listener>,
-    pub(super) count: u64,
-    /// Whether new connections wait until the next tick, as there was no descriptor for one.
-    pub(super) rests: bool,
+    count: u64,
+    /// Nothing while there is no descriptor for a new connection.
+    watch: Watch,
 }
 
 impl Acceptor {
-    pub(super) fn new(socket: Option<(Listen, ListenSocket)>, account: Arc<Listener>) -> Self {
+    pub(super) fn new(
+        key: u64,
+        socket: Option<(Listen, ListenSocket)>,
+        account: Arc<Listener>,
+    ) -> Self {
         Self {
             socket,
             account,
             count: 0,
-            rests: false,
+            watch: Watch::new(key),
+        }
+    }
+
+    /// Takes new connections, from now on or again.
+    pub(super) fn resume(&mut self, poll: &Poll) -> io::Result<()> {
+        match &self.socket {
+            Some((_, socket)) => self.watch.set(EpollFlags::EPOLLIN, socket, poll),
+            None => Ok(()),
         }
     }
 }
@@ -70,7 +88,10 @@ impl Worker {
                         }
                         // The descriptors of lingering connections serve new ones.
                         self.lingering.clear();
-                        acceptor.rests = self.epoll.delete(listen_socket).is_ok();
+                        // If that fails, it is reported, and tried, again.
+                        let _ = acceptor
+                            .watch
+                            .set(EpollFlags::empty(), listen_socket, &self.poll);
                         return;
                     }
                 },
@@ -129,13 +150,13 @@ impl Worker {
         } else {
             Ok(())
         };
-        let watched = prepared.and_then(|()| Ok(self.epoll.add(&socket, readable(key))?));
+        let account = Arc::clone(&self.acceptors[index].account);
+        let mut peer = Peer::new(key, account, address, socket, protocol, share, now_ns());
+        let watched = prepared.and_then(|()| peer.watch(&self.poll));
         let failed = watched.err().map(|error| Rejection::Failed {
             what: "taking a connection",
             why: error.to_string(),
         });
-        let account = Arc::clone(&self.acceptors[index].account);
-        let peer = Peer::new(key, account, address, socket, protocol, share, now_ns());
         self.peers.insert(key, peer);
         match refused.or(failed) {
             None => Some(key),

@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout},
-};
+use nix::sys::epoll::EpollFlags;
 
 use super::{
     Draining, Worker,
@@ -26,7 +23,10 @@ use crate::{
         handoff::Rejection,
         socket::{Socket, canonical},
     },
-    os::now_ns,
+    os::{
+        now_ns,
+        poll::{Events, Poll, Watch},
+    },
     output::participants::send_buffer::SendBuffer,
 };
 
@@ -38,8 +38,9 @@ const LINGER_AT_END: Duration = Duration::from_millis(250);
 
 /// A closed connection with a peer that may not know yet.
 pub(super) struct Lingering {
-    key: u64,
     socket: Socket,
+    /// Nothing while its time runs out: it would still be reported once it fails.
+    watch: Watch,
     /// Bytes that go out before our side is shut down.
     send_buffer: SendBuffer,
     /// Whether the peer has shut down its side.
@@ -66,7 +67,6 @@ impl Worker {
         self.log_refusal(&peer, reason, now_ns);
         let context = self.common.context(&account, now_ns);
         peer.send_close(reason);
-        let watched = !peer.rests();
         let Ended {
             input,
             share,
@@ -82,18 +82,18 @@ impl Worker {
                 });
             }
         }
-        if let Some((socket, send_buffer)) = lingering
+        if let Some((socket, send_buffer, watch)) = lingering
             && self.lingering.len() < LINGERING_MAX
         {
-            let lingering = Lingering {
-                key,
+            let mut lingering = Lingering {
                 socket,
+                watch,
                 send_buffer,
                 ended: false,
                 read_bytes: 0,
                 until_ns: now_ns + LINGER.as_nanos() as u64,
             };
-            if lingering.begin(watched, &self.epoll).is_ok() {
+            if lingering.begin(&self.poll).is_ok() {
                 self.lingering.insert(key, lingering);
             }
         }
@@ -129,7 +129,7 @@ impl Worker {
         let Some(lingering) = self.lingering.get_mut(&key) else {
             return;
         };
-        if lingering.pass_over(&mut self.buffer, &self.epoll).is_err() {
+        if lingering.pass_over(&mut self.buffer, &self.poll).is_err() {
             self.lingering.remove(&key);
         }
     }
@@ -142,6 +142,7 @@ impl Worker {
 
     /// The end: notifies each peer, and discards all that has not been placed.
     pub(super) fn hang_up(mut self) {
+        self.stop.clear();
         // A socket that waits is a connection like the others: dropped unread it would be reset, without a reason.
         self.close_handoff();
         let reason = EndReason::Refused(Rejection::Stopping);
@@ -157,41 +158,23 @@ impl Worker {
 
     fn wait_for_lingering(&mut self) {
         let until_ns = now_ns() + LINGER_AT_END.as_nanos() as u64;
-        let mut events = [EpollEvent::empty(); super::EVENTS];
-        while !self.lingering.is_empty() {
-            let Some(left_ns) = until_ns.checked_sub(now_ns()) else {
-                return;
-            };
-            let left = Duration::from_nanos(left_ns);
-            let timeout = EpollTimeout::try_from(left).unwrap_or(EpollTimeout::ZERO);
-            let count = match self.epoll.wait(&mut events, timeout) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => 0,
-                Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
-            };
-            if count == 0 && left < Duration::from_millis(1) {
-                return;
-            }
-            for event in &events[..count] {
-                self.pass_over(event.data());
+        let mut events = Events::new();
+        while !self.lingering.is_empty() && now_ns() < until_ns {
+            self.poll.wait(until_ns, &mut events);
+            for (key, _) in events.iter() {
+                self.pass_over(key);
             }
         }
     }
 }
 
 impl Lingering {
-    /// Shuts our side down, unless something has to go out before, and has the epoll watch the rest.
-    fn begin(&self, watched: bool, epoll: &Epoll) -> io::Result<()> {
+    /// Shuts our side down, unless something has to go out before, and watches for the rest.
+    fn begin(&mut self, poll: &Poll) -> io::Result<()> {
         if !self.send_buffer.is_waiting() {
             self.socket.shut_down()?;
         }
-        let mut event = self.event();
-        if watched {
-            epoll.modify(&self.socket, &mut event)?;
-        } else {
-            epoll.add(&self.socket, event)?;
-        }
-        Ok(())
+        self.set_watch(poll)
     }
 
     /// Whether more of it is read.
@@ -199,19 +182,18 @@ impl Lingering {
         !self.ended && self.read_bytes < LINGER_BYTES_MAX
     }
 
-    fn event(&self) -> EpollEvent {
+    fn set_watch(&mut self, poll: &Poll) -> io::Result<()> {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, self.reads());
         flags.set(EpollFlags::EPOLLOUT, self.send_buffer.is_waiting());
-        EpollEvent::new(flags, self.key)
+        self.watch.set(flags, &self.socket, poll)
     }
 
     /// Sends bytes that wait, and reads and discards received ones.
     ///
     /// # Errors
     /// The peer is gone, or has heard all and said all.
-    fn pass_over(&mut self, buffer: &mut [u8], epoll: &Epoll) -> io::Result<()> {
-        let before = (self.reads(), self.send_buffer.is_waiting());
+    fn pass_over(&mut self, buffer: &mut [u8], poll: &Poll) -> io::Result<()> {
         if self.send_buffer.is_waiting() {
             self.send_buffer.flush(&mut self.socket)?;
             if !self.send_buffer.is_waiting() {
@@ -228,15 +210,10 @@ impl Lingering {
                 },
             }
         }
-        let now = (self.reads(), self.send_buffer.is_waiting());
-        match now {
-            (_, false) if self.ended => return Err(ErrorKind::UnexpectedEof.into()),
-            // Its time runs out: watched for nothing, it would still be reported once it fails.
-            (false, false) => epoll.delete(&self.socket)?,
-            _ if now != before => epoll.modify(&self.socket, &mut self.event())?,
-            _ => {}
+        if self.ended && !self.send_buffer.is_waiting() {
+            return Err(ErrorKind::UnexpectedEof.into());
         }
-        Ok(())
+        self.set_watch(poll)
     }
 }
 
@@ -254,10 +231,10 @@ mod tests {
     use crate::{
         ledger::{Listener, SourceKind},
         net::conn::{
-            bell,
             handoff::{Handoff, WebAsk, WebProtocol},
             tests::Rig,
         },
+        os::poll::Bell,
         wire::websocket::{self, CloseCode},
     };
 
@@ -280,13 +257,12 @@ mod tests {
         let rig = Rig::new(1 << 16, 1);
         let (settings, clock) = (rig.settings.clone(), rig.clock);
         let (sender, receiver) = mpsc::sync_channel(2);
-        let handoff = Handoff::new(sender, bell().unwrap());
+        let handoff = Handoff::new(sender, Bell::new().unwrap());
         let acceptor = HandoffEnd {
             account: Arc::new(Listener::new(SourceKind::Http, "http")),
             receiver,
             handoff: handoff.clone(),
         };
-        let stop = bell().unwrap();
         let worker = Worker::new(
             settings,
             clock,
@@ -294,7 +270,6 @@ mod tests {
             None,
             Vec::new(),
             Some(acceptor),
-            Arc::clone(&stop),
         )
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -307,7 +282,7 @@ mod tests {
         // Not read by the time of the end: closed over it, the kernel would reset the connection.
         std::io::Write::write_all(&mut peer, &[0x82, 0]).unwrap();
         // The thread sees the stop first.
-        stop.write(1).unwrap();
+        worker.stop().ring();
         handoff.web(stream, Vec::new(), ask(address)).unwrap();
         worker.run();
         let (mut said, mut expected) = (Vec::new(), Vec::new());

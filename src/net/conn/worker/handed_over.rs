@@ -9,7 +9,7 @@ impl Worker {
     pub(super) fn take_handed_over(&mut self) {
         // The bell does not count sockets.
         if let Some((handoff, _)) = &self.handoff {
-            let _ = handoff.bell().read();
+            handoff.bell().clear();
         }
         while let Some(handed) = self.next_handed_over() {
             if let Some((key, leftover)) = self.enter_handed_over(handed) {
@@ -23,6 +23,7 @@ impl Worker {
     pub(super) fn close_handoff(&mut self) {
         if let Some((handoff, _)) = &self.handoff {
             handoff.close();
+            handoff.bell().clear();
         }
         while let Some(handed) = self.next_handed_over() {
             self.enter_handed_over(handed);

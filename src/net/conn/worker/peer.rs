@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::epoll::EpollFlags;
 
 use super::super::{
     caller::Caller,
@@ -14,6 +14,7 @@ use super::super::{
 use crate::{
     ledger::Listener,
     net::quota::Share,
+    os::poll::{Poll, Watch},
     output::participants::{
         return_encoder::{Mix, Reply},
         send_buffer::SendBuffer,
@@ -26,15 +27,7 @@ pub(super) struct Ended {
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
     /// Its socket and unsent bytes, if its peer has to learn of the end.
-    pub(super) lingering: Option<(Socket, SendBuffer)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Watch {
-    /// Nothing: it is not in the epoll. Its sender waits until the ring has room.
-    Nothing,
-    Input,
-    InputAndRoom,
+    pub(super) lingering: Option<(Socket, SendBuffer, Watch)>,
 }
 
 #[derive(Debug)]
@@ -48,6 +41,7 @@ pub(super) struct Peer {
     pub(super) send_buffer: SendBuffer,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
+    /// Nothing while its sender waits until the ring has room.
     watch: Watch,
     begun_ns: u64,
     /// When something came last, or the connection itself.
@@ -55,7 +49,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// A connection that was just taken, and is watched for input.
+    /// A connection that was just taken, and is not watched yet.
     pub(super) fn new(
         key: u64,
         account: Arc<Listener>,
@@ -73,7 +67,7 @@ impl Peer {
             protocol,
             send_buffer: SendBuffer::default(),
             share,
-            watch: Watch::Input,
+            watch: Watch::new(key),
             begun_ns: now_ns,
             last_ns: now_ns,
         }
@@ -81,7 +75,7 @@ impl Peer {
 
     /// Whether its sender is left to wait.
     pub(super) fn rests(&self) -> bool {
-        self.watch == Watch::Nothing
+        self.watch.is_empty()
     }
 
     pub(super) fn age_ns(&self, now_ns: u64) -> u64 {
@@ -159,7 +153,7 @@ impl Peer {
     pub(super) fn end(self, reason: &EndReason, context: &Context<'_>) -> Ended {
         let lingers = self.protocol.lingers(reason);
         let input = self.protocol.end(reason, context);
-        let lingering = lingers.then_some((self.socket, self.send_buffer));
+        let lingering = lingers.then_some((self.socket, self.send_buffer, self.watch));
         Ended {
             input,
             share: self.share,
@@ -167,28 +161,13 @@ impl Peer {
         }
     }
 
-    /// Has the epoll watch for the events that are wanted now.
-    pub(super) fn watch(&mut self, epoll: &Epoll) -> io::Result<()> {
-        let wanted = if self.protocol.read_budget() == 0 {
-            Watch::Nothing
-        } else if self.send_buffer.is_waiting() {
-            Watch::InputAndRoom
-        } else {
-            Watch::Input
-        };
-        if wanted == self.watch {
-            return Ok(());
+    /// Watches for the events that are wanted now.
+    pub(super) fn watch(&mut self, poll: &Poll) -> io::Result<()> {
+        let mut wanted = EpollFlags::empty();
+        if self.protocol.read_budget() > 0 {
+            wanted.insert(EpollFlags::EPOLLIN);
+            wanted.set(EpollFlags::EPOLLOUT, self.send_buffer.is_waiting());
         }
-        let mut flags = EpollFlags::EPOLLIN;
-        flags.set(EpollFlags::EPOLLOUT, wanted == Watch::InputAndRoom);
-        let mut event = EpollEvent::new(flags, self.key);
-        match (self.watch, wanted) {
-            // Not even an error is watched for while a sender waits: it would be reported again and again.
-            (_, Watch::Nothing) => epoll.delete(&self.socket)?,
-            (Watch::Nothing, _) => epoll.add(&self.socket, event)?,
-            _ => epoll.modify(&self.socket, &mut event)?,
-        }
-        self.watch = wanted;
-        Ok(())
+        self.watch.set(wanted, &self.socket, poll)
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         context::{Context, EndReason},
         handoff::Rejection,
     },
-    os::now_ns,
+    os::{now_ns, poll::Poll},
     output::participants::return_rings::{ReturnRings, Returned},
 };
 
@@ -31,7 +31,7 @@ impl Worker {
         }
         if events.intersects(!EpollFlags::EPOLLOUT) {
             self.read(key);
-        } else if let Err(reason) = watch(peer, &self.epoll) {
+        } else if let Err(reason) = watch(peer, &self.poll) {
             self.gone.push((key, reason));
         }
     }
@@ -52,7 +52,7 @@ impl Worker {
         });
     }
 
-    /// Lets a connection act, and has the epoll watch for the events that it then wants. Notes one that is over.
+    /// Lets a connection act, and watches for the events that it then wants. Notes one that is over.
     fn with_peer(
         &mut self,
         key: u64,
@@ -69,7 +69,7 @@ impl Worker {
             draining: &mut self.draining,
         };
         let acted = act(&mut served, &mut self.buffer);
-        if let Err(reason) = acted.and_then(|()| watch(served.peer, &self.epoll)) {
+        if let Err(reason) = acted.and_then(|()| watch(served.peer, &self.poll)) {
             self.gone.push((key, reason));
         }
     }
@@ -79,7 +79,7 @@ impl Worker {
         let Self {
             peers,
             return_rings,
-            epoll,
+            poll,
             gone,
             ..
         } = self;
@@ -100,7 +100,7 @@ impl Worker {
             if let Some(sent) = peer.encode(at, samples, mix) {
                 peer.caller().count_output(!sent);
             }
-            if let Err(reason) = watch(peer, epoll) {
+            if let Err(reason) = watch(peer, poll) {
                 gone.push((key, reason));
             }
         });
@@ -172,9 +172,9 @@ fn read(served: &mut Served<'_>, buffer: &mut [u8]) -> Result<(), EndReason> {
     Ok(())
 }
 
-/// Has the epoll watch for the events that are wanted now.
-fn watch(peer: &mut Peer, epoll: &nix::sys::epoll::Epoll) -> Result<(), EndReason> {
-    peer.watch(epoll).map_err(|error| {
+/// Watches for the events that are wanted now.
+fn watch(peer: &mut Peer, poll: &Poll) -> Result<(), EndReason> {
+    peer.watch(poll).map_err(|error| {
         EndReason::Refused(Rejection::Failed {
             what: "watching a connection",
             why: error.to_string(),
