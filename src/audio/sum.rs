@@ -90,19 +90,19 @@ pub(crate) fn leave_out(sum: &[i32], part: &mut [i32]) {
     }
 }
 
-/// Writes `sum` to `out`, each value clipped to 16 bits; returns how many samples were clipped.
+/// Writes `sum` to `out`, each value cut to what 16 bits hold; returns how many were cut.
 ///
 /// # Panics
 /// If the lengths differ.
 #[multiversion(targets("x86_64+avx2"))]
-pub(crate) fn saturate(sum: &[i32], out: &mut [i16]) -> usize {
+pub(crate) fn saturate(sum: &[i32], out: &mut [i32]) -> usize {
     assert_same_length(sum.len(), out.len());
     let mut clipped = 0;
     for (sum, out) in sum.chunks(COUNT_RUN).zip(out.chunks_mut(COUNT_RUN)) {
         let mut run = 0u32;
         for (&sum, out) in sum.iter().zip(out) {
-            *out = sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
-            run += u32::from(i32::from(*out) != sum);
+            *out = sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX));
+            run += u32::from(*out != sum);
         }
         clipped += run as usize;
     }
@@ -253,8 +253,8 @@ mod tests {
             let mut out = vec![0; sum.len()];
             let clipped = saturate(&sum, &mut out);
             let nearest = |sum: i32| if sum < 0 { i16::MIN } else { i16::MAX };
-            let expected: Vec<i16> =
-                sum.iter().map(|&sum| i16::try_from(sum).unwrap_or(nearest(sum))).collect();
+            let cut = |&sum: &i32| i16::try_from(sum).unwrap_or(nearest(sum)).into();
+            let expected: Vec<i32> = sum.iter().map(cut).collect();
             prop_assert_eq!(clipped, sum.iter().filter(|&&sum| i16::try_from(sum).is_err()).count());
             prop_assert_eq!(out, expected);
         }

@@ -9,14 +9,14 @@ use crate::audio::{
     meter, sum,
 };
 
-/// How a sum beyond 16 bits becomes a sample.
+/// How a sum beyond 16 bits becomes a sample. Either way blocks are delayed by the look-ahead, and the delay is taken
+/// back: a recording is not shifted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Limiting {
-    /// A look-ahead limiter; bit-transparent while the sum fits. Its delay is taken back, so a
-    /// recording is not shifted.
+    /// A look-ahead limiter; bit-transparent while the sum fits.
     #[default]
     Limiter,
-    /// Saturation of the sum: no delay, no memory, clips.
+    /// Saturation of the sum: it clips.
     Saturate,
 }
 
@@ -42,10 +42,9 @@ pub(super) struct Bus {
 /// The block of a bus for one tick.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Block<'a> {
-    /// Index in the mix, per channel, of the first sample. With the limiter it lags behind the tick's
-    /// by the limiter's delay.
+    /// Index in the mix, per channel, of the first sample: it lags behind the tick's by the look-ahead.
     pub at: u64,
-    /// Interleaved samples. With the limiter, the first blocks are shorter by its delay, which
+    /// Interleaved samples. The first blocks are shorter by the look-ahead, which
     /// [`Mixer::flush`](super::Mixer::flush) returns at the end: as many samples come out as went in.
     pub samples: &'a [i16],
     /// Sources that were heard in the tick, in no order: the first [`CONTRIBUTORS_MAX`] of those that
@@ -70,31 +69,27 @@ pub(super) struct Done {
 
 /// The way from sums to 16 bits, with the memory it needs.
 #[derive(Debug)]
-pub(super) enum Stage {
-    Limiter(Limiter),
-    Saturate,
+pub(super) struct Stage {
+    limiter: Limiter,
+    /// Where sums are saturated, if they are: those that fit pass the limiter with its delay, untouched.
+    saturated: Option<Box<[i32]>>,
 }
 
 impl Stage {
     /// At rest. Allocates.
     pub(super) fn new(settings: &Settings) -> Self {
-        match settings.limiting {
-            Limiting::Saturate => Self::Saturate,
-            Limiting::Limiter => {
-                let limiter = Limiter::new(settings.format, DEFAULT_LOOKAHEAD, DEFAULT_RELEASE);
-                Self::Limiter(limiter)
-            }
+        Self {
+            limiter: Limiter::new(settings.format, DEFAULT_LOOKAHEAD, DEFAULT_RELEASE),
+            saturated: match settings.limiting {
+                Limiting::Limiter => None,
+                Limiting::Saturate => Some(vec![0; settings.block()].into()),
+            },
         }
     }
 
     /// How far its output is behind its input, in interleaved samples.
     fn delay(&self, settings: &Settings) -> usize {
-        match self {
-            Self::Limiter(limiter) => {
-                limiter.delay_samples() * usize::from(settings.format.channels())
-            }
-            Self::Saturate => 0,
-        }
+        self.limiter.delay_samples() * usize::from(settings.format.channels())
     }
 
     /// Room for its largest output at once: a flush may be longer than a block. Allocates.
@@ -104,42 +99,36 @@ impl Stage {
 
     /// Turns a block of sums into as many samples.
     pub(super) fn process(&mut self, sum: &[i32], out: &mut [i16]) -> Done {
-        match self {
-            Self::Limiter(limiter) => Done {
+        let Some(saturated) = &mut self.saturated else {
+            return Done {
                 clipped: 0,
-                limited: limiter.process(sum, out).samples,
-            },
-            Self::Saturate => Done {
-                clipped: sum::saturate(sum, out),
-                limited: 0,
-            },
+                limited: self.limiter.process(sum, out).samples,
+            };
+        };
+        let clipped = sum::saturate(sum, saturated);
+        self.limiter.process(saturated, out);
+        Done {
+            clipped,
+            limited: 0,
         }
     }
 
     /// Returns the delayed samples: `out` is as long as its delay.
     pub(super) fn flush(&mut self, out: &mut [i16]) -> Done {
-        match self {
-            Self::Limiter(limiter) => Done {
-                clipped: 0,
-                limited: limiter.flush(out).samples,
-            },
-            Self::Saturate => Done::default(),
+        Done {
+            clipped: 0,
+            limited: self.limiter.flush(out).samples,
         }
     }
 
     /// Takes the state of `other`, of the same settings. Never allocates.
     pub(super) fn copy_from(&mut self, other: &Self) {
-        if let (Self::Limiter(limiter), Self::Limiter(other)) = (self, other) {
-            limiter.copy_from(other);
-        }
+        self.limiter.copy_from(&other.limiter);
     }
 
     /// Whether both give the same for the same sums, from now on.
     pub(super) fn is_in_step_with(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Limiter(limiter), Self::Limiter(other)) => limiter.is_in_step_with(other),
-            _ => true,
-        }
+        self.limiter.is_in_step_with(&other.limiter)
     }
 }
 

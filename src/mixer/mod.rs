@@ -367,8 +367,8 @@ impl Mixer {
         }
     }
 
-    /// The first stage of a tick: adds up its blocks.
-    fn sum(&mut self, due: u64) {
+    /// The first stage of a tick: adds up its blocks, and returns the sums. `due` is as for [`tick`](Self::tick).
+    pub fn sum(&mut self, due: u64) -> &[i32] {
         let moment = self.moment(due);
         let Self {
             inputs: Inputs {
@@ -410,10 +410,11 @@ impl Mixer {
                 contributors.push(source);
             }
         }
+        self.bus.sum()
     }
 
     /// The second stage: makes the blocks of the bus and of the outputs.
-    fn finish(&mut self) -> Block<'_> {
+    pub fn finish(&mut self) -> Block<'_> {
         self.next_unready = 0;
         self.tick += 1;
         self.end_those_that_did();
@@ -432,8 +433,7 @@ impl Mixer {
     /// tap carries. Frames that a full ring refuses are dropped there, and counted. Never waits or allocates; enters
     /// the kernel only to wake readers.
     pub fn send_outputs(&mut self) {
-        let from = self.tick.saturating_sub(1) * self.settings.block_samples as u64;
-        self.outputs.send(&self.bus.block(&[]), from);
+        self.outputs.send(&self.bus.block(&[]));
     }
 
     /// Closes all outputs and taps: they get no more. Frees them, and wakes their readers.

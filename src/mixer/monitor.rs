@@ -1,7 +1,10 @@
 //! Listening to one stream while the mixer runs: alone, or the mix without it.
 
+use std::ops::Range;
+
 use super::{
     Settings,
+    bus::{Bus, Stage},
     output::{Line, Output},
 };
 use crate::queue::Producer;
@@ -32,15 +35,16 @@ pub(super) enum Listens {
 }
 
 impl Monitor {
-    /// The stream alone, as an engineer monitors it: its samples in each tick's window, before gain,
-    /// mute and solo, and silence where it has none. Every frame holds a whole block, at
-    /// the index of the tick's first sample: unlike the mix it is not delayed by the limiter. The flush
-    /// adds none. `settings` are the mixer's. Allocates 2 bytes for each sample of a block.
+    /// The stream alone, as an engineer monitors it: its block of each tick, before gain, mute and solo, and silence where
+    /// it has none, delayed as the mix is: frames of one index are of one time. `settings` are the mixer's. Allocates as the
+    /// next one does.
     pub fn alone(producer: Producer, settings: &Settings) -> Self {
         Self(Listens::Alone(Box::new(Alone {
             line: Line::new(producer, settings.format),
-            samples: vec![0; settings.block()].into(),
-            is_made: false,
+            block: vec![0; settings.block()].into(),
+            delay: Stage::new(settings),
+            out: Stage::new(settings).room(settings),
+            made: None,
         })))
     }
 
@@ -72,30 +76,44 @@ impl Monitor {
 pub(super) struct Alone {
     pub(super) line: Line,
     /// The stream's samples in the current block.
-    samples: Box<[i16]>,
-    /// Whether that is a tick's block, not yet sent.
-    is_made: bool,
+    block: Box<[i32]>,
+    /// One stream fits 16 bits: of the bus's stage it needs the delay.
+    delay: Stage,
+    out: Box<[i16]>,
+    /// Where the last block lies in `out`; none if it was sent.
+    made: Option<Range<usize>>,
 }
 
 impl Alone {
     /// A block begins, with silence.
     pub(super) fn begin(&mut self) {
-        self.samples.fill(0);
+        self.block.fill(0);
     }
 
     /// Takes the stream's block, or its first samples.
     pub(super) fn put(&mut self, samples: &[i16]) {
-        self.samples[..samples.len()].copy_from_slice(samples);
+        for (block, &sample) in self.block.iter_mut().zip(samples) {
+            *block = i32::from(sample);
+        }
     }
 
-    pub(super) fn finish(&mut self) {
-        self.is_made = true;
+    /// Makes the block, after the bus made its own.
+    pub(super) fn finish(&mut self, bus: &Bus) {
+        self.delay
+            .process(&self.block, &mut self.out[..self.block.len()]);
+        self.made = Some(bus.made());
     }
 
-    /// Sends the block of the last tick; `at` is the index of its first sample.
+    /// Makes the last block, after the bus made its own.
+    pub(super) fn flush(&mut self, bus: &Bus) {
+        self.delay.flush(&mut self.out[..bus.made().end]);
+        self.made = Some(bus.made());
+    }
+
+    /// Sends the block that was made last; `at` is the index of its first sample.
     pub(super) fn send(&mut self, at: u64) {
-        if std::mem::take(&mut self.is_made) {
-            self.line.send(at, &self.samples);
+        if let Some(made) = self.made.take() {
+            self.line.send(at, &self.out[made]);
         }
     }
 }

@@ -352,21 +352,21 @@ impl Outputs {
     /// Makes each output's block, after the bus made its own.
     pub(super) fn finish(&mut self, bus: &Bus) {
         self.without.each(|output| output.finish(bus));
-        self.alone.each(Alone::finish);
+        self.alone.each(|alone| alone.finish(bus));
     }
 
     /// Makes each output's last block, after the bus made its own.
     pub(super) fn flush(&mut self, bus: &Bus) {
         self.without.each(|output| output.flush(bus));
+        self.alone.each(|alone| alone.flush(bus));
     }
 
-    /// Sends the last tick's block to all, with `from` as the index of its first sample: the mix first, since outputs
-    /// may refer to it.
-    pub(super) fn send(&mut self, mix: &Block<'_>, from: u64) {
+    /// Sends the block that was made last to all: the mix first, since outputs may refer to it.
+    pub(super) fn send(&mut self, mix: &Block<'_>) {
         for tap in &mut self.taps {
             tap.send(mix.at, mix.samples);
         }
         self.without.each(|output| output.send(mix));
-        self.alone.each(|alone| alone.send(from));
+        self.alone.each(|alone| alone.send(mix.at));
     }
 }

@@ -98,6 +98,7 @@ impl Setup {
             format,
             accounts: Vec::new(),
             output: Vec::new(),
+            made: 0,
             clipped: 0,
         }
     }
@@ -116,6 +117,8 @@ pub struct Rig {
     pub format: Format,
     pub accounts: Vec<Arc<Account>>,
     pub output: Vec<i16>,
+    /// How many of them came in blocks.
+    made: usize,
     pub clipped: usize,
 }
 
@@ -198,8 +201,10 @@ impl Rig {
     /// Runs one tick as a live server does, and checks the ledger. Returns the block.
     pub fn tick(&mut self) -> Vec<i16> {
         self.mixer.collect();
-        let block = take(self.mixer.tick(self.mixer.ticks()), &mut self.clipped);
-        self.after_tick(block)
+        let sums = self.mixer.sum(self.mixer.ticks()).iter();
+        let sums: Vec<_> = sums.map(|&sum| cut(sum.into())).collect();
+        let block = take(self.mixer.finish(), &mut self.clipped);
+        self.after_tick(block, sums)
     }
 
     /// Runs that many ticks; returns their blocks as one.
@@ -216,12 +221,28 @@ impl Rig {
         }
     }
 
-    fn after_tick(&mut self, block: Vec<i16>) -> Vec<i16> {
+    /// What a tick gives: with the limiter its block, else its saturated sums, of which blocks are the same samples,
+    /// delayed.
+    fn after_tick(&mut self, block: Vec<i16>, sums: Vec<i16>) -> Vec<i16> {
         self.next_tick.store(self.mixer.ticks(), Ordering::Relaxed);
         self.send_outputs();
-        self.output.extend_from_slice(&block);
         self.check_ledger();
-        block
+        if self.settings.limiting == Limiting::Limiter {
+            self.output.extend_from_slice(&block);
+            return block;
+        }
+        self.output.extend_from_slice(&sums);
+        self.check_delayed(&block);
+        sums
+    }
+
+    fn check_delayed(&mut self, block: &[i16]) {
+        let made = self.made..self.made + block.len();
+        assert!(
+            block == &self.output[made.clone()],
+            "a block is not its sums"
+        );
+        self.made = made.end;
     }
 
     /// Sends the last tick's blocks; the listening lines take them.
@@ -235,10 +256,13 @@ impl Rig {
         self.mixer.collect();
         self.check_ledger();
         let rest = take(self.mixer.flush(), &mut self.clipped);
-        self.output.extend_from_slice(&rest);
-        if !rest.is_empty() {
-            self.send_outputs();
+        if self.settings.limiting == Limiting::Limiter {
+            self.output.extend_from_slice(&rest);
+        } else {
+            self.check_delayed(&rest);
+            assert_eq!(self.made, self.output.len(), "as many samples as ticks");
         }
+        self.send_outputs();
     }
 
     /// The limiter's last samples; then all that ever came out.
