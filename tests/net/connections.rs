@@ -60,6 +60,7 @@ fn a_file_sent_at_once_plays_in_real_time_bit_for_bit() {
     desk.run_until(TEST, |desk| desk.entry("tcp-").mixed == 24_000);
     pour.join().unwrap().unwrap();
     let entry = desk.entry("tcp-");
+    desk.run_lookahead();
     assert!(sound(&desk.mix) == sound(&samples));
     assert_eq!(entry.offered, 24_000);
     assert_eq!((entry.dropped() + entry.discarded, entry.concealed), (0, 0));
@@ -88,7 +89,8 @@ fn a_unix_socket_takes_headers_and_its_file_is_removed() {
     desk.run_until(TEST, |desk| {
         desk.has("desk-3") && desk.entry("desk-3").mixed == 4_000 && desk.has("unix-2")
     });
-    assert_eq!(sound(&desk.mix), sound(&samples));
+    desk.run_lookahead();
+    assert!(sound(&desk.mix) == sound(&samples));
     desk.check();
     drop(desk);
     assert!(!path.exists());
@@ -159,7 +161,8 @@ fn a_call_at_another_rate_hears_the_mix_at_its_own() {
                 payload,
             } = message
             {
-                assert_eq!(payload.len(), 640);
+                // The output begins within a block: the mix is delayed by the look-ahead.
+                assert!([480, 640].contains(&payload.len()));
                 let near =
                     |pair: &[u8]| i16::from_le_bytes([pair[0], pair[1]]).abs_diff(1_000) < 20;
                 loud += payload.chunks(2).filter(|pair| near(pair)).count();

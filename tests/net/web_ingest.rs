@@ -349,7 +349,9 @@ fn a_peer_that_does_not_read_loses_whole_messages_alone() {
     loop {
         match deaf.socket.read() {
             Ok(Message::Binary(bytes)) => {
-                assert_eq!(bytes.len(), 2 * 48_000 / 50);
+                // Its output begins within a block: the mix is delayed by the look-ahead.
+                let is_first = messages == 0 && bytes.len() == 2 * (960 - 240);
+                assert!(is_first || bytes.len() == 2 * 960);
                 messages += 1;
             }
             Ok(_) => {}

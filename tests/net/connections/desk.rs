@@ -131,6 +131,11 @@ impl Desk {
         }
     }
 
+    /// Runs the tick that brings the last samples of the tick before, which are delayed by the look-ahead.
+    pub fn run_lookahead(&mut self) {
+        self.run_ticks(1);
+    }
+
     fn find(&self, id: &str) -> Option<Arc<Account>> {
         let accounts = self.front.accounts.lock().unwrap();
         accounts
