@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // One ring per stream; the mixer consumes them all.
     let (pool, consumer) = Pool::builder().slots(inputs.len()).build()?;
     let settings = Settings {
+        first_block: 0,
         format,
         block_samples: BLOCK,
         limiting: Limiting::Limiter,
@@ -63,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         mixer.collect();
         // No clock: a tick runs when every stream has its part. A live mixer calls `tick` on time.
         if mixer.first_unready().is_none() {
-            recording.write_waiting(mixer.tick(mixer.ticks()).samples);
+            recording.write_waiting(mixer.tick(mixer.next_tick()).samples);
         }
     }
     // The limiter looks ahead; the samples that it still holds are the last of the mix.

@@ -13,11 +13,13 @@ use crate::audio::Format;
 /// The longest time by which blocks are placed before they are mixed.
 const LEAD_NS_MAX: u64 = 25_000_000;
 
-/// When each tick is due, and which samples it mixes: tick `k` is due at `first_ns + k * period_ns`,
+/// When each tick is due, and which samples it mixes: tick `k` is due at `first_ns + (k - first_block) * period_ns`,
 /// and mixes the samples from `k * block_samples` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MixClock {
-    /// When tick 0 is due, on the monotonic clock.
+    /// The number of the first tick.
+    pub first_block: u64,
+    /// When the first tick is due, on the monotonic clock.
     pub first_ns: u64,
     /// From tick to tick.
     pub period_ns: u64,
@@ -28,9 +30,9 @@ pub struct MixClock {
 }
 
 impl MixClock {
-    /// When a tick is due.
+    /// When a tick is due: one before the first, as early as the first.
     pub fn due_ns(&self, tick: u64) -> u64 {
-        self.first_ns + tick * self.period_ns
+        self.first_ns + tick.saturating_sub(self.first_block) * self.period_ns
     }
 
     /// How long before a tick the blocks of network streams are placed: a quarter more than a period, so
@@ -48,8 +50,8 @@ impl MixClock {
     /// The first tick that is due after `now_ns`.
     pub fn next_tick(&self, now_ns: u64) -> u64 {
         match now_ns.checked_sub(self.first_ns) {
-            None => 0,
-            Some(since) => since / self.period_ns + 1,
+            None => self.first_block,
+            Some(since) => self.first_block + since / self.period_ns + 1,
         }
     }
 
@@ -80,18 +82,29 @@ impl MixClock {
 /// Where the ticks follow the streams, it never runs.
 #[derive(Debug, Clone)]
 pub struct Grid {
+    first_block: u64,
     format: Format,
     block_samples: usize,
     clock: Arc<OnceLock<MixClock>>,
 }
 
 impl Grid {
-    /// Blocks of so many samples per channel, without a clock yet.
+    /// Blocks of so many samples per channel from number 0 on, without a clock yet.
     pub fn new(format: Format, block_samples: usize) -> Self {
         Self {
+            first_block: 0,
             format,
             block_samples,
             clock: Arc::default(),
+        }
+    }
+
+    /// The same, from this block on.
+    #[must_use]
+    pub fn from_block(self, first_block: u64) -> Self {
+        Self {
+            first_block,
+            ..self
         }
     }
 
@@ -115,19 +128,19 @@ impl Grid {
         self.clock.get().copied()
     }
 
-    /// The first sample, per channel, of the first tick that is due after `now_ns`: of tick 0 while there is no
-    /// clock.
+    /// The first sample, per channel, of the first tick that is due after `now_ns`: of the first tick while there is
+    /// no clock.
     pub fn first_after(&self, now_ns: u64) -> u64 {
-        self.clock
-            .get()
-            .map_or(0, |clock| clock.start_of(clock.next_tick(now_ns)))
+        let clock = self.clock.get();
+        let tick = clock.map_or(self.first_block, |clock| clock.next_tick(now_ns));
+        tick * self.block_samples as u64
     }
 }
 
 /// The grid of a clock that runs.
 impl From<MixClock> for Grid {
     fn from(clock: MixClock) -> Self {
-        let grid = Self::new(clock.format, clock.block_samples);
+        let grid = Self::new(clock.format, clock.block_samples).from_block(clock.first_block);
         grid.run(clock);
         grid
     }
@@ -138,8 +151,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_first_tick_has_the_number_of_the_first_block() {
+        let clock = MixClock {
+            first_block: 7,
+            first_ns: 1_000,
+            period_ns: 20_000_000,
+            format: Format::new(8000, 1).unwrap(),
+            block_samples: 160,
+        };
+        assert_eq!(clock.due_ns(7), 1_000);
+        assert_eq!(clock.due_ns(9), 40_001_000);
+        assert_eq!(
+            [0, 999, 1_000, 20_001_000].map(|now| clock.next_tick(now)),
+            [7, 7, 8, 9]
+        );
+        let grid = Grid::new(clock.format, 160).from_block(7);
+        assert_eq!(grid.first_after(40_001_000), 7 * 160);
+        grid.run(clock);
+        assert_eq!(grid.first_after(40_001_000), 10 * 160);
+    }
+
+    #[test]
     fn ticks_follow_each_other_by_the_period() {
         let clock = MixClock {
+            first_block: 0,
             first_ns: 1_000,
             period_ns: 20_000_000,
             format: Format::new(8000, 1).unwrap(),

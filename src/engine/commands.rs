@@ -169,6 +169,7 @@ mod tests {
     fn a_flood_of_commands_is_batched_and_delays_no_admission() {
         let (pool, consumer) = Pool::builder().slots(1).ring_bytes(4096).build().unwrap();
         let settings = Settings {
+            first_block: 0,
             format: Format::new(8000, 1).unwrap(),
             block_samples: 160,
             limiting: Limiting::Saturate,

@@ -25,7 +25,7 @@ use super::{
     sinks::Sinks, stop::Stop,
 };
 use crate::{
-    audio::{Format, MixClock},
+    audio::MixClock,
     mixer::Mixer,
     os::{during, now_ns},
     queue::LeaseId,
@@ -113,7 +113,13 @@ pub(super) fn spawn(
     let (ticks, clock) = match settings.clock {
         Clock::Live { speed, ticks, .. } => {
             let period = settings.ptime.div_f64(speed);
-            let clock = start(&mixing.timer, period, settings.format, block_samples);
+            let clock = MixClock {
+                first_block: mixing.mixer.next_tick(),
+                first_ns: start(&mixing.timer, period),
+                period_ns: period.as_nanos() as u64,
+                format: settings.format,
+                block_samples,
+            };
             (ticks, Some(clock))
         }
         Clock::Offline => (None, None),
@@ -181,7 +187,7 @@ impl Mixing {
     /// the clock says.
     fn run_live(&mut self, clock: MixClock, ticks: Option<u64>) {
         let pause = clock.period_ns / u64::from(CATCH_UP_SPEED);
-        let mut ending = Ending::new(ticks);
+        let mut ending = Ending::new(ticks.map(|ticks| clock.first_block + ticks));
         let mut due = 0;
         let (mut now, mut not_before) = (now_ns(), 0_u64);
         loop {
@@ -189,7 +195,7 @@ impl Mixing {
                 // Not the time of the last tick: the process may have stood still since.
                 ending.stop(&clock, now_ns());
             }
-            if ending.is_reached(self.mixer.ticks(), now) {
+            if ending.is_reached(self.mixer.next_tick(), now) {
                 break;
             }
             if due > 0 {
@@ -204,8 +210,8 @@ impl Mixing {
             }
             due -= 1;
             let begun = now_ns();
-            not_before = begun + ending.pause_ns(&clock, self.mixer.ticks(), begun, pause);
-            let late = begun.saturating_sub(clock.due_ns(self.mixer.ticks()));
+            not_before = begun + ending.pause_ns(&clock, self.mixer.next_tick(), begun, pause);
+            let late = begun.saturating_sub(clock.due_ns(self.mixer.next_tick()));
             self.mixer_stats.begun(late, clock.period_ns);
             let block = self.mixer.tick(clock.next_tick(begun).saturating_sub(1));
             self.sinks.write(&block);
@@ -217,7 +223,7 @@ impl Mixing {
                 not_before = not_before.max(now + (now - begun) / REST_SHARE);
             }
         }
-        let unmixed = ending.unmixed(self.mixer.ticks());
+        let unmixed = ending.unmixed(self.mixer.next_tick());
         if unmixed > 0 {
             tracing::warn!(
                 "stopped {unmixed} ticks behind the clock: their streams' audio is not in the mix"
@@ -234,7 +240,7 @@ impl Mixing {
                 self.wait_for(missing);
                 continue;
             }
-            let block = self.mixer.tick(self.mixer.ticks());
+            let block = self.mixer.tick(self.mixer.next_tick());
             self.sinks.write_waiting(&block);
             self.mixer_stats.tick(&block);
             self.mixer.send_outputs();
@@ -319,18 +325,13 @@ impl Mixing {
     }
 }
 
-/// Starts the timer of a live clock: the first tick is due a period from now, the others follow it
+/// Starts the timer of a live clock, and returns when the first tick is due: a period from now. The others follow it
 /// exactly.
-fn start(timer: &TimerFd, period: Duration, format: Format, block_samples: usize) -> MixClock {
+fn start(timer: &TimerFd, period: Duration) -> u64 {
     let first = Duration::from_nanos(now_ns()) + period;
     let ticks = Expiration::IntervalDelayed(TimeSpec::from(first), TimeSpec::from(period));
     timer
         .set(ticks, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
         .expect("a timer accepts any positive period");
-    MixClock {
-        first_ns: first.as_nanos() as u64,
-        period_ns: period.as_nanos() as u64,
-        format,
-        block_samples,
-    }
+    first.as_nanos() as u64
 }

@@ -137,6 +137,7 @@ impl Engine {
             Clock::Offline => 0,
         };
         let mixing = mixer::Settings {
+            first_block: 0,
             format: settings.format,
             block_samples,
             limiting: settings.limiting,

@@ -50,7 +50,7 @@ impl Streams {
             pool,
             register: Register::default(),
             commands,
-            grid: Grid::new(mixing.format, mixing.block_samples),
+            grid: Grid::new(mixing.format, mixing.block_samples).from_block(mixing.first_block),
             mixing,
             begun_ns,
             begun_at: SystemTime::now(),

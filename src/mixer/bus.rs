@@ -144,7 +144,7 @@ impl Bus {
             delay,
             skip: delay,
             made: 0..0,
-            at: 0,
+            at: settings.first_block * settings.block() as u64,
             peak: 0,
             done: Done::default(),
         }

@@ -60,6 +60,8 @@ const LEVELS_PER_SECOND: usize = 10;
 /// The settings of a mixer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
+    /// The number of the first tick: block `k` of the mix begins at sample `k * block_samples`.
+    pub first_block: u64,
     /// The bus's rate and channels.
     pub format: Format,
     /// Samples per channel of a block.
@@ -102,6 +104,7 @@ pub struct Mixer {
     /// Sources that were heard in the tick. Room for all that are named, so it never grows.
     contributors: Vec<u32>,
     inputs: Inputs,
+    /// The number of the next tick.
     tick: u64,
     levels_ticks: u64,
     /// Samples per channel by which a frame may be ahead of the tick that is due: known with the first ring.
@@ -143,7 +146,7 @@ impl Mixer {
             outputs: Outputs::new(slots),
             contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
             inputs: Inputs::new(slots),
-            tick: 0,
+            tick: settings.first_block,
             levels_ticks: settings.levels_ticks(),
             horizon: 0,
             next_unready: 0,
@@ -159,6 +162,11 @@ impl Mixer {
 
     /// Ticks run.
     pub fn ticks(&self) -> u64 {
+        self.tick - self.settings.first_block
+    }
+
+    /// The number of the next tick.
+    pub fn next_tick(&self) -> u64 {
         self.tick
     }
 

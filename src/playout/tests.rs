@@ -14,6 +14,7 @@ const PACKET: usize = 160;
 
 fn clock() -> MixClock {
     MixClock {
+        first_block: 0,
         first_ns: 1_000 * MS,
         period_ns: 20 * MS,
         format: Format::new(8000, 1).unwrap(),

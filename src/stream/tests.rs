@@ -182,6 +182,7 @@ fn live() -> (Stream, Consumer) {
     let (pool, consumer) = Pool::builder().slots(1).ring_bytes(4096).build().unwrap();
     let account = Arc::new(Account::new("live"));
     let clock = MixClock {
+        first_block: 0,
         first_ns: PERIOD_NS,
         period_ns: PERIOD_NS,
         format: Format::new(8000, 1).unwrap(),

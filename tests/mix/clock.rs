@@ -1,7 +1,10 @@
 //! The mix clock: a block plays at the index that it was placed at, exactly, whenever the ticks are run; a late one
 //! is dropped and counted; what belongs to no block that is near is discarded; and no stream restarts.
 
-use mixpool::{audio::FrameHeader, ledger::Entry};
+use mixpool::{
+    audio::{FrameHeader, Gain},
+    ledger::Entry,
+};
 
 use crate::rig::{BLOCK, Setup, noise};
 
@@ -52,6 +55,42 @@ fn a_stream_that_joins_later_plays_at_the_mix_indices() {
     stream.place(1004 * N, &samples);
     rig.ticks(4);
     assert!(rig.output == with(1007, &[(1004 * N, &samples)]));
+}
+
+/// What a mix from this block on and a participant hear, and where the participant's frames begin.
+fn heard_from(first_block: u64, limited: bool) -> (Vec<i16>, Vec<i16>, u64) {
+    let setup = Setup {
+        first_block,
+        ..Setup::mono()
+    };
+    let mut rig = if limited { setup.limited() } else { setup }.rig();
+    rig.listen();
+    let mut loud = rig.stream();
+    let (_silent, line) = rig.participant(Gain::UNITY);
+    for block in 0..9 {
+        loud.place((first_block + block) * N, &noise(block, BLOCK, i16::MAX));
+    }
+    let mut late = rig.stream();
+    rig.ticks(2);
+    late.say(&noise(77, BLOCK, i16::MAX));
+    rig.ticks(8);
+    assert_eq!(
+        (rig.mixer.ticks(), rig.mixer.next_tick()),
+        (10, first_block + 10)
+    );
+    rig.flush();
+    let heard = rig.line(line);
+    (rig.output.clone(), heard.heard.clone(), heard.from.unwrap())
+}
+
+#[test]
+fn a_mix_from_a_later_block_on_is_the_same_at_later_indices() {
+    for limited in [false, true] {
+        let (mix, heard, from) = heard_from(0, limited);
+        let late = heard_from(89_000_000_000, limited);
+        assert!(mix == late.0 && heard == late.1);
+        assert_eq!(late.2 - from, 89_000_000_000 * N);
+    }
 }
 
 /// The mix if the due ticks are run every so many periods, all at once.

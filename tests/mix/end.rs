@@ -75,7 +75,7 @@ fn an_account_is_settled_by_the_tick_that_ends_its_stream() {
         rig.mixer.collect();
         while rig.mixer.streams() > 0 {
             if rig.mixer.first_unready().is_none() {
-                rig.mixer.tick(rig.mixer.ticks());
+                rig.mixer.tick(rig.mixer.next_tick());
             }
             rig.mixer.collect();
         }

@@ -30,6 +30,7 @@ struct Phone {
 
 fn clock(rig: &Rig) -> MixClock {
     MixClock {
+        first_block: 0,
         first_ns: 0,
         period_ns: 20 * MS,
         format: rig.format,

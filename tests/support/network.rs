@@ -65,6 +65,7 @@ impl Network {
     pub fn new(streams: usize) -> Self {
         let rig = Setup::mono().slots(streams).rig();
         let clock = MixClock {
+            first_block: 0,
             first_ns: 1000 * MS,
             period_ns: PTIME,
             format: rig.format,

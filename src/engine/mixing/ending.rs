@@ -23,10 +23,10 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// After so many ticks; without a number, when it is stopped.
-    pub(super) fn new(ticks: Option<u64>) -> Self {
+    /// Before this tick; without one, when it is stopped.
+    pub(super) fn new(before: Option<u64>) -> Self {
         Self {
-            tick: ticks.unwrap_or(u64::MAX),
+            tick: before.unwrap_or(u64::MAX),
             pause_ns: None,
             give_up_ns: None,
         }
@@ -40,26 +40,26 @@ impl Ending {
         }
     }
 
-    /// Whether a mix with so many ticks ends.
-    pub(super) fn is_reached(&self, ticks: u64, now_ns: u64) -> bool {
-        ticks >= self.tick || self.give_up_ns.is_some_and(|at| now_ns >= at)
+    /// Whether the mix ends before its next tick, this one.
+    pub(super) fn is_reached(&self, next: u64, now_ns: u64) -> bool {
+        next >= self.tick || self.give_up_ns.is_some_and(|at| now_ns >= at)
     }
 
-    /// Ticks that were due and are not mixed.
-    pub(super) fn unmixed(&self, ticks: u64) -> u64 {
-        self.tick.saturating_sub(ticks)
+    /// Ticks that were due and are not mixed, from this one on.
+    pub(super) fn unmixed(&self, next: u64) -> u64 {
+        self.tick.saturating_sub(next)
     }
 
-    /// From one overdue tick to the next, in a mix with so many ticks that otherwise leaves `pause_ns`.
+    /// From one overdue tick to the `next`, in a mix that otherwise leaves `pause_ns`.
     pub(super) fn pause_ns(
         &mut self,
         clock: &MixClock,
-        ticks: u64,
+        next: u64,
         now_ns: u64,
         pause_ns: u64,
     ) -> u64 {
         if self.pause_ns.is_none() && clock.next_tick(now_ns) >= self.tick {
-            let left = self.tick.saturating_sub(ticks).max(1);
+            let left = self.tick.saturating_sub(next).max(1);
             self.pause_ns = Some(pause_ns.min(CATCH_UP_NS / left));
         }
         self.pause_ns.unwrap_or(pause_ns)
@@ -76,6 +76,7 @@ mod tests {
 
     fn clock() -> MixClock {
         MixClock {
+            first_block: 0,
             first_ns: PERIOD_NS,
             period_ns: PERIOD_NS,
             format: Format::new(8000, 1).unwrap(),

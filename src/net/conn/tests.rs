@@ -76,6 +76,7 @@ impl Rig {
             Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
         Self {
             clock: MixClock {
+                first_block: 0,
                 first_ns: CLOCK_NS,
                 period_ns: PERIOD_NS,
                 format: Format::new(8_000, channels).unwrap(),

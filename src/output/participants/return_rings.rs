@@ -204,6 +204,7 @@ mod tests {
 
     fn return_rings() -> (ReturnRings, Producer) {
         let clock = MixClock {
+            first_block: 0,
             first_ns: 0,
             period_ns: 20_000_000,
             format: Format::new(8_000, 1).unwrap(),

@@ -111,13 +111,14 @@ impl Desk {
     /// Runs the next ticks, each when it is due.
     pub fn run_ticks(&mut self, ticks: usize) {
         for _ in 0..ticks {
-            let due = self.clock.due_ns(self.mixer.ticks());
+            let due = self.clock.due_ns(self.mixer.next_tick());
             thread::sleep(Duration::from_nanos(due.saturating_sub(now_ns())));
             for command in self.front.commands.lock().unwrap().drain(..) {
                 self.mixer.apply(command);
             }
             self.mixer.collect();
-            self.mix.extend(self.mixer.tick(self.mixer.ticks()).samples);
+            self.mix
+                .extend(self.mixer.tick(self.mixer.next_tick()).samples);
             self.mixer.send_outputs();
         }
     }
@@ -253,6 +254,7 @@ impl Builder {
         let format = Format::new(self.rate_hz, 1).unwrap();
         let block_samples = self.rate_hz as usize / 50;
         let settings = Settings {
+            first_block: 0,
             format,
             block_samples,
             limiting: Limiting::Saturate,
@@ -263,6 +265,7 @@ impl Builder {
             .build()
             .unwrap();
         let clock = MixClock {
+            first_block: 0,
             first_ns: now_ns() + 20_000_000,
             period_ns: 20_000_000 / self.speed,
             format,

@@ -111,6 +111,7 @@ impl Setup {
         let setup = rig::Setup::mono();
         let mix = setup.slots(self.slots).rig();
         let clock = MixClock {
+            first_block: 0,
             first_ns: FIRST_NS,
             period_ns: PERIOD_NS,
             format: mix.format,

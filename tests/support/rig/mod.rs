@@ -27,6 +27,7 @@ pub const BLOCK: usize = 160;
 /// The settings of a [`Rig`].
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
+    pub first_block: u64,
     pub rate_hz: u32,
     pub channels: u16,
     pub limiting: Limiting,
@@ -38,6 +39,7 @@ pub struct Setup {
 impl Setup {
     pub fn mono() -> Self {
         Self {
+            first_block: 0,
             rate_hz: 8000,
             channels: 1,
             limiting: Limiting::Saturate,
@@ -84,6 +86,7 @@ impl Setup {
             .build()
             .unwrap();
         let settings = Settings {
+            first_block: self.first_block,
             format,
             block_samples: BLOCK,
             limiting: self.limiting,
@@ -93,7 +96,7 @@ impl Setup {
             mixer: Mixer::new(settings, consumer),
             settings,
             delay_ticks: self.delay_ticks,
-            next_tick: Arc::default(),
+            next_tick: Arc::new(self.first_block.into()),
             egress: None,
             format,
             accounts: Vec::new(),
@@ -201,7 +204,7 @@ impl Rig {
     /// Runs one tick as a live server does, and checks the ledger. Returns the block.
     pub fn tick(&mut self) -> Vec<i16> {
         self.mixer.collect();
-        let sums = self.mixer.sum(self.mixer.ticks()).iter();
+        let sums = self.mixer.sum(self.mixer.next_tick()).iter();
         let sums: Vec<_> = sums.map(|&sum| cut(sum.into())).collect();
         let block = take(self.mixer.finish(), &mut self.clipped);
         self.after_tick(block, sums)
@@ -224,7 +227,8 @@ impl Rig {
     /// What a tick gives: with the limiter its block, else its saturated sums, of which blocks are the same samples,
     /// delayed.
     fn after_tick(&mut self, block: Vec<i16>, sums: Vec<i16>) -> Vec<i16> {
-        self.next_tick.store(self.mixer.ticks(), Ordering::Relaxed);
+        self.next_tick
+            .store(self.mixer.next_tick(), Ordering::Relaxed);
         self.send_outputs();
         self.check_ledger();
         if self.settings.limiting == Limiting::Limiter {

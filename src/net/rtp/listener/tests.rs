@@ -84,6 +84,7 @@ fn listen_on(
         },
     };
     let clock = MixClock {
+        first_block: 0,
         first_ns: now_ns(),
         period_ns: 20_000_000,
         format: Format::new(8000, 1).unwrap(),

@@ -204,6 +204,7 @@ fn rings(run: &Run, streams: usize) -> anyhow::Result<(Feed, Pass)> {
 fn mixer(run: &Run, streams: usize, gain: Gain) -> anyhow::Result<(Feed, Pass)> {
     let (feeds, accounts, consumer) = pool(run, streams)?;
     let settings = Settings {
+        first_block: 0,
         format: Format::new(8000, 1)?,
         block_samples: BLOCK,
         limiting: Limiting::Saturate,

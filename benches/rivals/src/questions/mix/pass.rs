@@ -51,7 +51,7 @@ impl Pass {
                 }
             }
             Self::Mixer(mixer) => {
-                for (sum, &sample) in sums.iter_mut().zip(mixer.tick(mixer.ticks()).samples) {
+                for (sum, &sample) in sums.iter_mut().zip(mixer.tick(mixer.next_tick()).samples) {
                     *sum = i32::from(sample);
                 }
             }

@@ -142,6 +142,7 @@ impl Setup {
     pub(crate) fn rig(self) -> Rig {
         let format = Format::new(self.rate_hz, 1).unwrap();
         let clock = MixClock {
+            first_block: 0,
             first_ns: 1_000 * MS,
             period_ns: PTIME,
             format,
