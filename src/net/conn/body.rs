@@ -4,7 +4,6 @@ use super::{
     caller::Caller,
     context::{Context, EndReason},
     handoff::{BodyAsk, Cut, Done, Rejection},
-    input::StreamInput,
     protocol::Protocol,
     raw::Raw,
 };
@@ -30,30 +29,23 @@ impl Body {
 }
 
 impl Protocol for Body {
-    fn caller(&self) -> &Caller {
-        self.raw.caller()
-    }
-
-    fn caller_mut(&mut self) -> &mut Caller {
-        self.raw.caller_mut()
-    }
-
     /// Refuses a name that is taken.
-    fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
+    fn begin(&mut self, _caller: &mut Caller, context: &Context<'_>) -> Result<(), EndReason> {
         context.must_be_free(&self.id)
     }
 
-    fn read_budget(&self) -> usize {
-        self.raw.read_budget()
+    fn read_budget(&self, caller: &Caller) -> usize {
+        self.raw.read_budget(caller)
     }
 
     fn receive(
         &mut self,
         bytes: &[u8],
+        caller: &mut Caller,
         context: &Context<'_>,
-        _reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
-        self.raw.receive(bytes, context)
+        reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), EndReason> {
+        self.raw.receive(bytes, caller, context, reply)
     }
 
     /// The answer to the request says it.
@@ -67,32 +59,25 @@ impl Protocol for Body {
     }
 
     /// Completes `done`, too.
-    fn end(
-        mut self: Box<Self>,
-        reason: &EndReason,
-        context: &Context<'_>,
-    ) -> Option<Box<dyn StreamInput>> {
+    fn end(&mut self, reason: &EndReason, caller: &mut Caller, context: &Context<'_>) {
         let by_peer = reason.is_by_peer();
         let cut = by_peer && self.cut.is_set();
         if cut {
-            self.raw
-                .caller
-                .note("connection lost: the body was cut off", context);
+            caller.note("connection lost: the body was cut off", context);
         }
-        let (how, why) = self.raw.unfinished();
-        let taken = self.raw.taken();
-        let done = self.done.take();
-        let input = self.raw.end(context, by_peer && !cut);
-        if let Some(done) = done {
-            done.tell(match (reason.rejection(), taken) {
-                (Some(why), _) => Err(why),
-                (None, Some(taken)) => Ok(taken),
-                (None, None) => Err(Rejection::Malformed {
-                    how,
-                    why: why.to_owned(),
-                }),
-            });
+        let outcome = reason.rejection().map_or_else(
+            || {
+                self.raw.taken().ok_or_else(|| {
+                    let (how, why) = self.raw.unfinished();
+                    let why = why.to_owned();
+                    Rejection::Malformed { how, why }
+                })
+            },
+            Err,
+        );
+        self.raw.finish(by_peer && !cut, caller, context);
+        if let Some(done) = self.done.take() {
+            done.tell(outcome);
         }
-        input
     }
 }

@@ -5,7 +5,6 @@
 use super::{
     caller::{Caller, Sound},
     context::{Context, EndReason, OpenRequest},
-    input::StreamInput,
     protocol::Protocol,
 };
 use crate::{
@@ -34,9 +33,7 @@ pub(super) struct Call {
     plain_hz: Option<u32>,
     /// The message that has not come whole yet.
     partial: Vec<u8>,
-    pub(super) caller: Caller,
     encoder: ReturnEncoder,
-    samples: Vec<i16>,
     rate_changes: u32,
     /// Whether a message of audio came, be it empty: its rate is that of the way back.
     announced: bool,
@@ -51,9 +48,7 @@ impl Call {
         Self {
             plain_hz,
             partial: Vec::new(),
-            caller: Caller::default(),
             encoder: ReturnEncoder::new(return_format(plain_hz, PLAIN_HZ)),
-            samples: Vec::new(),
             rate_changes: 0,
             announced: false,
             greeted: false,
@@ -61,16 +56,112 @@ impl Call {
         }
     }
 
-    /// Takes received bytes. `reply` writes a message to the peer.
-    pub(super) fn receive(
+    fn take(
+        &mut self,
+        message: Message<'_>,
+        caller: &mut Caller,
+        context: &Context<'_>,
+        reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), EndReason> {
+        match message {
+            Message::Uuid(uuid) if !caller.is_known() => {
+                let request = OpenRequest {
+                    id: uuid_text(uuid),
+                    label: None,
+                    from: None,
+                    gain: None,
+                    listens: true,
+                };
+                caller.open(request, context)?;
+            }
+            Message::Hangup => {
+                caller.note("hangup", context);
+                return Err(EndReason::HungUp);
+            }
+            Message::Uuid(_) => {
+                caller.count(Packet::Malformed);
+                context.malformed(Malformed::Kind, &"a second UUID on a connection");
+            }
+            Message::Dtmf(key) => {
+                caller.receive(context);
+                caller.count(Packet::TelephoneEvent);
+                let key = char::from(key).escape_default();
+                caller.note(&format!("dtmf {key}"), context);
+            }
+            Message::Error(code) => {
+                let shown = &code[..code.len().min(16)];
+                caller.note(&format!("error {shown:02x?} of the peer"), context);
+            }
+            Message::Unknown(_) => {
+                caller.receive(context);
+                caller.count(Packet::Unsupported);
+            }
+            Message::Audio { rate_hz, payload } => {
+                caller.receive(context);
+                self.take_audio(rate_hz, payload, caller, context)?;
+                self.announced = true;
+                if !self.greeted && caller.output().is_some() {
+                    self.greet(caller, context, reply);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_audio(
+        &mut self,
+        claimed_hz: u32,
+        payload: &[u8],
+        caller: &mut Caller,
+        context: &Context<'_>,
+    ) -> Result<(), EndReason> {
+        let return_format = return_format(self.plain_hz, claimed_hz);
+        if return_format != self.encoder.return_format() {
+            self.rate_changes += 1;
+            if self.rate_changes > RATE_CHANGES_MAX {
+                let why = "a call that changes its rate again and again";
+                return Err(context.unfit(Malformed::Kind, why));
+            }
+            self.encoder = ReturnEncoder::new(return_format);
+        }
+        let (whole, half) = payload.split_at(payload.len() & !1);
+        if !half.is_empty() {
+            caller.count(Packet::Malformed);
+            context.malformed(Malformed::Payload, &"audio with half a sample");
+        }
+        let spec = SampleSpec::new(return_format.rate_hz, 1, Encoding::S16Le)
+            .map_err(|error| context.unfit(Malformed::Header, error))?;
+        caller.push(Sound::live(spec), whole, context).map(drop)
+    }
+
+    /// The first frame back: silence, before there is a mix, at the rate that the peer has.
+    fn greet(
+        &mut self,
+        caller: &Caller,
+        context: &Context<'_>,
+        reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) {
+        let return_format = self.encoder.return_format();
+        let samples = context.clock.block_at(return_format.rate_hz);
+        let mut message = Vec::new();
+        return_format.write(&vec![0; samples as usize], &mut message);
+        self.greeted = true;
+        let sent = reply(&message);
+        caller.count_output(!sent);
+    }
+}
+
+impl Protocol for Call {
+    fn receive(
         &mut self,
         mut bytes: &[u8],
+        caller: &mut Caller,
         context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), EndReason> {
         let mut partial = std::mem::take(&mut self.partial);
         let first = partial.first().or(bytes.first());
-        if !self.caller.is_known() && first.is_some_and(|&byte| !may_begin(byte)) {
+        if !caller.is_known() && first.is_some_and(|&byte| !may_begin(byte)) {
             let why = "an AudioSocket connection that does not begin with a UUID";
             return Err(context.unfit(Malformed::Kind, why));
         }
@@ -85,12 +176,12 @@ impl Call {
                 parse(&partial)
             };
             let message = parsed.map_err(|error| {
-                self.caller.count(Packet::Malformed);
+                caller.count(Packet::Malformed);
                 context.unfit(Malformed::Length, error)
             })?;
             match message {
                 Some((message, _)) => {
-                    self.take(message, context, reply)?;
+                    self.take(message, caller, context, reply)?;
                     partial.clear();
                     partial.shrink_to(PARTIAL_BYTES_KEPT);
                 }
@@ -104,129 +195,6 @@ impl Call {
         }
         self.partial = partial;
         Ok(())
-    }
-
-    fn take(
-        &mut self,
-        message: Message<'_>,
-        context: &Context<'_>,
-        reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), EndReason> {
-        match message {
-            Message::Uuid(uuid) if !self.caller.is_known() => {
-                let request = OpenRequest {
-                    id: uuid_text(uuid),
-                    label: None,
-                    from: None,
-                    gain: None,
-                    listens: true,
-                };
-                self.caller.open(request, context)?;
-            }
-            Message::Hangup => {
-                self.caller.note("hangup", context);
-                return Err(EndReason::HungUp);
-            }
-            Message::Uuid(_) => {
-                self.caller.count(Packet::Malformed);
-                context.malformed(Malformed::Kind, &"a second UUID on a connection");
-            }
-            Message::Dtmf(key) => {
-                self.caller.receive(context);
-                self.caller.count(Packet::TelephoneEvent);
-                let key = char::from(key).escape_default();
-                self.caller.note(&format!("dtmf {key}"), context);
-            }
-            Message::Error(code) => {
-                let shown = &code[..code.len().min(16)];
-                self.caller
-                    .note(&format!("error {shown:02x?} of the peer"), context);
-            }
-            Message::Unknown(_) => {
-                self.caller.receive(context);
-                self.caller.count(Packet::Unsupported);
-            }
-            Message::Audio { rate_hz, payload } => {
-                self.caller.receive(context);
-                self.take_audio(rate_hz, payload, context)?;
-                self.announced = true;
-                if !self.greeted && self.caller.output().is_some() {
-                    self.greet(context, reply);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn take_audio(
-        &mut self,
-        claimed_hz: u32,
-        payload: &[u8],
-        context: &Context<'_>,
-    ) -> Result<(), EndReason> {
-        let return_format = return_format(self.plain_hz, claimed_hz);
-        if return_format != self.encoder.return_format() {
-            self.rate_changes += 1;
-            if self.rate_changes > RATE_CHANGES_MAX {
-                let why = "a call that changes its rate again and again";
-                return Err(context.unfit(Malformed::Kind, why));
-            }
-            self.encoder = ReturnEncoder::new(return_format);
-        }
-        let (whole, half) = payload.split_at(payload.len() & !1);
-        if !half.is_empty() {
-            self.caller.count(Packet::Malformed);
-            context.malformed(Malformed::Payload, &"audio with half a sample");
-        }
-        let spec = SampleSpec::new(return_format.rate_hz, 1, Encoding::S16Le)
-            .map_err(|error| context.unfit(Malformed::Header, error))?;
-        self.samples.resize(whole.len() / 2, 0);
-        spec.form().decode(whole, &mut self.samples);
-        self.caller.push(Sound::live(spec), &self.samples, context)
-    }
-
-    /// The first frame back: silence, before there is a mix, at the rate that the peer has.
-    fn greet(&mut self, context: &Context<'_>, reply: &mut dyn FnMut(&[u8]) -> bool) {
-        let return_format = self.encoder.return_format();
-        let samples = context.clock.block_at(return_format.rate_hz);
-        let mut message = Vec::new();
-        return_format.write(&vec![0; samples as usize], &mut message);
-        self.greeted = true;
-        let sent = reply(&message);
-        self.caller.count_output(!sent);
-    }
-
-    /// The connection is over: returns the input that still has to play. If the peer ended it, half a message is
-    /// counted.
-    pub(super) fn end(
-        mut self,
-        context: &Context<'_>,
-        by_peer: bool,
-    ) -> Option<Box<dyn StreamInput>> {
-        if by_peer && !self.partial.is_empty() {
-            self.caller.count(Packet::Malformed);
-            context.malformed(Malformed::TooShort, &"a connection that ends in a message");
-        }
-        self.caller.end(context)
-    }
-}
-
-impl Protocol for Call {
-    fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    fn caller_mut(&mut self) -> &mut Caller {
-        &mut self.caller
-    }
-
-    fn receive(
-        &mut self,
-        bytes: &[u8],
-        context: &Context<'_>,
-        reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
-        self.receive(bytes, context, reply).map(|()| None)
     }
 
     fn is_two_way(&self) -> bool {
@@ -259,12 +227,13 @@ impl Protocol for Call {
         }
     }
 
-    fn end(
-        self: Box<Self>,
-        reason: &EndReason,
-        context: &Context<'_>,
-    ) -> Option<Box<dyn StreamInput>> {
-        (*self).end(context, reason.is_by_peer())
+    /// Half a message is counted, if the peer ended it.
+    fn end(&mut self, reason: &EndReason, caller: &mut Caller, context: &Context<'_>) {
+        if reason.is_by_peer() && !self.partial.is_empty() {
+            caller.count(Packet::Malformed);
+            context.malformed(Malformed::TooShort, &"a connection that ends in a message");
+        }
+        caller.end(reason.is_by_peer(), context);
     }
 }
 

@@ -5,10 +5,11 @@
 
 use super::{
     context::{Context, EndReason, OpenRequest, Opened},
+    decoder::Decoder,
     input::{LiveInput, PacedInput, StreamInput},
 };
 use crate::{
-    audio::{ConvertError, MixClock, SampleSpec},
+    audio::{ConvertError, SampleSpec},
     ledger::{Malformed, Network, Packet},
     queue::LeaseId,
     stream::Stream,
@@ -17,12 +18,10 @@ use crate::{
 /// Events of a connection that the log has one by one.
 const EVENTS_TOLD: u32 = 64;
 
-/// Blocks of the mix that are read at once of a sender that may be faster than they play.
-const BLOCKS_READ: usize = 8;
-
 #[derive(Debug, Default)]
 pub(super) struct Caller {
     stage: Stage,
+    decoder: Decoder,
     output: Option<LeaseId>,
     events: u32,
 }
@@ -35,7 +34,8 @@ enum Stage {
     /// It was admitted, and no audio has come.
     Silent(Stream),
     Playing(Box<dyn StreamInput>),
-    /// Its stream was taken from it.
+    /// No more audio will come, and some of it may still have to play.
+    Ending(Box<dyn StreamInput>),
     Gone,
 }
 
@@ -52,11 +52,25 @@ impl Sound {
     pub(super) fn live(spec: SampleSpec) -> Self {
         Self { spec, paced: false }
     }
+}
 
-    /// Most bytes of it to read at once: a few blocks of the mix, and at least that many samples.
-    pub(super) fn read_budget(self, clock: &MixClock) -> usize {
-        let block = clock.block_at(self.spec.rate_hz()).max(1) as usize;
-        BLOCKS_READ * block * self.spec.instant_bytes()
+impl Stage {
+    fn input(
+        &mut self,
+        sound: Sound,
+        context: &Context<'_>,
+    ) -> Result<Option<&mut dyn StreamInput>, EndReason> {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Silent(stream) => Self::Playing(begin(stream, sound, context)?),
+            stage => stage,
+        };
+        match self {
+            Self::Playing(input) => {
+                input.set_rate(sound.spec.rate_hz()).map_err(impossible)?;
+                Ok(Some(&mut **input))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -80,27 +94,36 @@ impl Caller {
         sound: Sound,
         context: &Context<'_>,
     ) -> Result<Option<&mut dyn StreamInput>, EndReason> {
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Silent(stream) => Stage::Playing(begin(stream, sound, context)?),
-            stage => stage,
-        };
-        match &mut self.stage {
-            Stage::Playing(input) => {
-                input.set_rate(sound.spec.rate_hz()).map_err(impossible)?;
-                Ok(Some(&mut **input))
-            }
-            Stage::Unknown | Stage::Silent(_) | Stage::Gone => Ok(None),
-        }
+        self.stage.input(sound, context)
     }
 
+    /// Takes bytes of samples, which may be cut anywhere. Returns how many samples are whole with them.
     pub(super) fn push(
         &mut self,
         sound: Sound,
-        samples: &[i16],
+        bytes: &[u8],
+        context: &Context<'_>,
+    ) -> Result<usize, EndReason> {
+        let samples = self.decoder.decode(bytes, sound.spec);
+        if !samples.is_empty()
+            && let Some(input) = self.stage.input(sound, context)?
+        {
+            input.push(samples, context.now_ns);
+        }
+        Ok(samples.len())
+    }
+
+    /// Takes a message of samples of a sender that numbers them and says when they were.
+    pub(super) fn push_at(
+        &mut self,
+        sound: Sound,
+        (number, time): (u64, u64),
+        bytes: &[u8],
         context: &Context<'_>,
     ) -> Result<(), EndReason> {
-        if let Some(input) = self.input(sound, context)? {
-            input.push(samples, context.now_ns);
+        let samples = self.decoder.decode(bytes, sound.spec);
+        if let Some(input) = self.stage.input(sound, context)? {
+            input.push_at(number, time, samples, context.now_ns);
         }
         Ok(())
     }
@@ -108,7 +131,7 @@ impl Caller {
     pub(super) fn stream(&self) -> Option<&Stream> {
         match &self.stage {
             Stage::Silent(stream) => Some(stream),
-            Stage::Playing(input) => Some(input.stream()),
+            Stage::Playing(input) | Stage::Ending(input) => Some(input.stream()),
             Stage::Unknown | Stage::Gone => None,
         }
     }
@@ -166,11 +189,11 @@ impl Caller {
         self.output
     }
 
-    /// Whether more of it is to be read now.
-    pub(super) fn has_room(&self) -> bool {
+    /// How many bytes to read of it now, at most; none while it is to wait.
+    pub(super) fn read_budget(&self) -> usize {
         match &self.stage {
-            Stage::Playing(input) => input.has_room(),
-            Stage::Unknown | Stage::Silent(_) | Stage::Gone => true,
+            Stage::Playing(input) => input.read_budget(),
+            _ => usize::MAX,
         }
     }
 
@@ -178,25 +201,42 @@ impl Caller {
     /// than it plays.
     pub(super) fn is_playing(&self, now_ns: u64) -> bool {
         match &self.stage {
-            Stage::Playing(input) => input.is_playing(now_ns),
+            Stage::Playing(input) | Stage::Ending(input) => input.is_playing(now_ns),
             _ => false,
         }
     }
 
     pub(super) fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        if let Stage::Playing(input) = &mut self.stage {
+        if let Stage::Playing(input) | Stage::Ending(input) = &mut self.stage {
             input.before_tick(tick, now_ns);
+        }
+        if let Stage::Ending(input) = &self.stage
+            && input.is_done()
+        {
+            self.stage = Stage::Gone;
         }
     }
 
-    /// Nothing more will come: returns the input that still has to play.
-    pub(super) fn end(&mut self, context: &Context<'_>) -> Option<Box<dyn StreamInput>> {
-        match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Playing(mut input) => {
-                input.end(context.now_ns);
-                Some(input)
-            }
-            Stage::Unknown | Stage::Silent(_) | Stage::Gone => None,
+    /// No more audio will come. If the peer ended it, half a sample is counted.
+    pub(super) fn end(&mut self, by_peer: bool, context: &Context<'_>) {
+        if !matches!(self.stage, Stage::Playing(_)) {
+            return;
+        }
+        if by_peer && self.decoder.is_within_a_sample() {
+            self.count(Packet::Malformed);
+            context.malformed(Malformed::Payload, &"audio that ends in a sample");
+        }
+        if let Stage::Playing(mut input) = std::mem::replace(&mut self.stage, Stage::Gone) {
+            input.end(context.now_ns);
+            self.stage = Stage::Ending(input);
+        }
+    }
+
+    /// The input that still has to play after the end.
+    pub(super) fn into_input(self) -> Option<Box<dyn StreamInput>> {
+        match self.stage {
+            Stage::Ending(input) => Some(input),
+            _ => None,
         }
     }
 }
@@ -212,7 +252,7 @@ fn begin(
     Ok(if paced {
         // One more, as a block that is not whole shortly before its tick plays without its rest.
         let blocks = clock.blocks_of(context.paced_delay()) + 1;
-        let paced = PacedInput::new(stream.delayed(blocks), rate_hz, channels, clock);
+        let paced = PacedInput::new(stream.delayed(blocks), spec, clock);
         Box::new(paced.map_err(impossible)?)
     } else {
         let live = LiveInput::new(stream, context.settings.playout, rate_hz, channels, clock);

@@ -23,9 +23,9 @@ const PIECES_PER_SECOND: u32 = 50;
 pub(super) trait StreamInput: Debug + Send {
     fn stream(&self) -> &Stream;
 
-    /// Whether more is to be read of its connection now.
-    fn has_room(&self) -> bool {
-        true
+    /// How many bytes of its connection to read now, at most; none while the sender is to wait.
+    fn read_budget(&self) -> usize {
+        usize::MAX
     }
 
     /// The sender goes on at this rate. Allocates if it is another than before.

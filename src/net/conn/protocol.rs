@@ -5,38 +5,33 @@ use std::fmt::Debug;
 use super::{
     caller::Caller,
     context::{Context, EndReason},
-    input::StreamInput,
 };
 use crate::{
     audio::ConvertError,
     output::participants::return_encoder::{Mix, Reply},
 };
 
-/// A protocol and its state: received bytes in, a stream input and messages out. The defaults are those of a
-/// sender that does not listen, and is read as fast as it sends.
+/// A protocol and its state: received bytes in, a caller's stream and messages out. The defaults are those of a
+/// sender that does not listen.
 pub(super) trait Protocol: Debug + Send {
-    fn caller(&self) -> &Caller;
-
-    fn caller_mut(&mut self) -> &mut Caller;
-
     /// Begins a connection that was handed over, before anything came.
-    fn begin(&mut self, _context: &Context<'_>) -> Result<(), EndReason> {
+    fn begin(&mut self, _caller: &mut Caller, _context: &Context<'_>) -> Result<(), EndReason> {
         Ok(())
     }
 
     /// How many bytes to read now, at most; none while the sender is to wait.
-    fn read_budget(&self) -> usize {
-        usize::MAX
+    fn read_budget(&self, caller: &Caller) -> usize {
+        caller.read_budget()
     }
 
-    /// Takes received bytes; `reply` writes a message to the peer. Returns a stream input that is complete,
-    /// though the connection is not.
+    /// Takes received bytes; `reply` writes a message to the peer.
     fn receive(
         &mut self,
         bytes: &[u8],
+        caller: &mut Caller,
         context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<Box<dyn StreamInput>>, EndReason>;
+    ) -> Result<(), EndReason>;
 
     /// Whether the peer may listen.
     fn is_two_way(&self) -> bool {
@@ -73,10 +68,8 @@ pub(super) trait Protocol: Debug + Send {
         true
     }
 
-    /// The connection is over: returns the input that still has to play.
-    fn end(
-        self: Box<Self>,
-        reason: &EndReason,
-        context: &Context<'_>,
-    ) -> Option<Box<dyn StreamInput>>;
+    /// The connection is over, and with it the caller: counts what was cut off.
+    fn end(&mut self, reason: &EndReason, caller: &mut Caller, context: &Context<'_>) {
+        caller.end(reason.is_by_peer(), context);
+    }
 }

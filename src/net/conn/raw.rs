@@ -10,14 +10,12 @@
 use super::{
     caller::{Caller, Sound},
     context::{Context, EndReason, OpenRequest},
-    decoder::Decoder,
     handoff::Taken,
-    input::StreamInput,
     protocol::Protocol,
 };
 use crate::{
     audio::{Encoding, Gain, SampleSpec},
-    ledger::{Malformed, Packet, SourceKind},
+    ledger::{Malformed, SourceKind},
     wire::{
         content_type::ContentType,
         hello::{self, Hello, HelloError, Parsed},
@@ -45,9 +43,6 @@ pub(super) struct Raw {
     from: Option<String>,
     hello: Hello,
     stage: Stage,
-    pub(super) caller: Caller,
-    /// The bytes taken, once its stream input is gone.
-    taken: Option<Taken>,
 }
 
 #[derive(Debug)]
@@ -64,10 +59,7 @@ enum Stage {
     Header(Box<HeaderReader>),
     /// Samples that are known, and of which none came.
     Bare(SampleSpec),
-    Samples(Box<Samples>),
-    /// A WAV's samples have all come; bytes after them are not audio.
-    Rest,
-    Gone,
+    Samples(Samples),
 }
 
 #[derive(Debug)]
@@ -75,10 +67,8 @@ struct Samples {
     sound: Sound,
     /// Samples that were taken, of all channels.
     count: u64,
-    /// Bytes of samples that are still to come; none if they go on to the end.
+    /// Bytes of samples that are still to come, and bytes after them are not audio; none if they go on to the end.
     left: Option<u64>,
-    decoder: Decoder,
-    read_budget: usize,
 }
 
 impl Stage {
@@ -96,8 +86,6 @@ impl Raw {
             from: None,
             hello: Hello::default(),
             stage: Stage::Line(Vec::new()),
-            caller: Caller::default(),
-            taken: None,
         }
     }
 
@@ -126,13 +114,117 @@ impl Raw {
         }
     }
 
-    /// Takes received bytes. Returns the stream input of a WAV that is complete: it plays on, and later bytes are
-    /// passed over.
-    pub(super) fn receive(
+    /// Admits the stream that the line describes, as far as it does.
+    fn open_bare(
+        &mut self,
+        caller: &mut Caller,
+        context: &Context<'_>,
+    ) -> Result<Samples, EndReason> {
+        let (hello, bus) = (&self.hello, context.clock.format);
+        let spec = SampleSpec::new(
+            hello.rate_hz.unwrap_or(bus.rate_hz()),
+            hello.channels.unwrap_or(bus.channels()),
+            hello.encoding.unwrap_or(Encoding::S16Le),
+        )
+        .map_err(|error| context.unfit(Malformed::Header, error))?;
+        self.open(spec, None, caller, context)
+    }
+
+    /// Admits the stream, of samples that go on to the end if their length is not known.
+    fn open(
+        &mut self,
+        spec: SampleSpec,
+        left: Option<u64>,
+        caller: &mut Caller,
+        context: &Context<'_>,
+    ) -> Result<Samples, EndReason> {
+        let id = self.hello.id.take().unwrap_or_else(|| self.id.clone());
+        if self.from.is_some() {
+            // Another may have taken the name of a body since that began.
+            context.must_be_free(&id)?;
+        }
+        let request = OpenRequest {
+            id,
+            label: self.hello.label.take(),
+            from: self.from.as_deref().map(|from| (SourceKind::Http, from)),
+            gain: self.hello.gain,
+            listens: false,
+        };
+        caller.open(request, context)?;
+        let paced = !self.drops;
+        let sound = Sound { spec, paced };
+        caller.input(sound, context)?;
+        Ok(Samples {
+            sound,
+            count: 0,
+            left,
+        })
+    }
+
+    /// The bytes taken of it; none if it never came to its samples.
+    pub(super) fn taken(&self) -> Option<Taken> {
+        let Stage::Samples(samples) = &self.stage else {
+            return None;
+        };
+        let spec = samples.sound.spec;
+        Some(Taken {
+            id: self.id.clone(),
+            spec,
+            samples: samples.count / u64::from(spec.channels()),
+        })
+    }
+
+    /// Why it did not come to its samples, if it ends now.
+    pub(super) fn unfinished(&self) -> (Malformed, &'static str) {
+        match &self.stage {
+            Stage::Sniff { head, said: false } if !head.is_empty() => (Malformed::Header, UNSAID),
+            Stage::Sniff { head, .. } if head.is_empty() => (Malformed::TooShort, EMPTY),
+            Stage::Sniff { .. } | Stage::Header(_) => (Malformed::Header, CUT_HEADER),
+            _ => (Malformed::TooShort, EMPTY),
+        }
+    }
+
+    /// The connection is over. If the sender ended it, half a sample or half a header is counted.
+    pub(super) fn finish(&mut self, by_peer: bool, caller: &mut Caller, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Samples(samples) => samples.end(by_peer, caller, context),
+            _ if !by_peer => {}
+            Stage::Line(head) if hello::parse(head) == Ok(Parsed::Partial) && head.len() > 8 => {
+                context.malformed(Malformed::Header, &"a first line without an end");
+            }
+            // Too few bytes to be anything but samples.
+            Stage::Line(head) | Stage::Start(head) if !head.is_empty() => {
+                let head = std::mem::take(head);
+                if let Ok(mut samples) = self.open_bare(caller, context)
+                    && samples.push(&head, caller, context).is_ok()
+                {
+                    samples.end(by_peer, caller, context);
+                }
+            }
+            Stage::Header(_) | Stage::Sniff { .. } => {
+                let (how, why) = self.unfinished();
+                context.malformed(how, &why);
+            }
+            Stage::Line(_) | Stage::Start(_) | Stage::Bare(_) => {}
+        }
+    }
+}
+
+impl Protocol for Raw {
+    fn read_budget(&self, caller: &Caller) -> usize {
+        match &self.stage {
+            Stage::Samples(_) => caller.read_budget(),
+            _ => OPENING_BYTES,
+        }
+    }
+
+    fn receive(
         &mut self,
         bytes: &[u8],
+        caller: &mut Caller,
         context: &Context<'_>,
-    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
+        _reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), EndReason> {
         let mut held;
         let mut bytes = bytes;
         loop {
@@ -140,7 +232,7 @@ impl Raw {
                 Stage::Line(head) => {
                     head.extend(bytes);
                     match hello::parse(head) {
-                        Ok(Parsed::Partial) => return Ok(None),
+                        Ok(Parsed::Partial) => return Ok(()),
                         Ok(Parsed::Absent) => {
                             self.stage = Stage::Start(std::mem::take(head));
                             bytes = &[];
@@ -157,14 +249,14 @@ impl Raw {
                 Stage::Start(head) => {
                     head.extend(bytes);
                     match is_wav(head) {
-                        None => return Ok(None),
+                        None => return Ok(()),
                         Some(wav) => {
                             held = std::mem::take(head);
                             bytes = &held;
                             self.stage = if wav {
                                 Stage::Header(Box::default())
                             } else {
-                                self.open_bare(context)?
+                                Stage::Samples(self.open_bare(caller, context)?)
                             };
                         }
                     }
@@ -172,7 +264,7 @@ impl Raw {
                 Stage::Sniff { head, said } => {
                     head.extend(bytes);
                     match is_wav(head) {
-                        None => return Ok(None),
+                        None => return Ok(()),
                         Some(false) => {
                             let why = if *said { NO_WAV } else { UNSAID };
                             return Err(context.unfit(Malformed::Header, why));
@@ -186,179 +278,30 @@ impl Raw {
                 }
                 Stage::Bare(spec) => {
                     let spec = *spec;
-                    self.stage = self.open(spec, None, context)?;
+                    self.stage = Stage::Samples(self.open(spec, None, caller, context)?);
                 }
                 Stage::Header(reader) => match reader.push(bytes) {
-                    Ok((_, None)) => return Ok(None),
+                    Ok((_, None)) => return Ok(()),
                     Ok((taken, Some(header))) => {
                         bytes = &bytes[taken..];
-                        self.stage = self.open(header.spec, header.data_bytes(None), context)?;
+                        let left = header.data_bytes(None);
+                        self.stage =
+                            Stage::Samples(self.open(header.spec, left, caller, context)?);
                     }
                     Err(error) => {
                         return Err(context.unfit(Malformed::Header, error));
                     }
                 },
                 Stage::Samples(samples) => {
-                    if samples.push(bytes, &mut self.caller, context)? {
-                        return Ok(None);
+                    samples.push(bytes, caller, context)?;
+                    if samples.left == Some(0) {
+                        // It plays on, and later bytes are passed over.
+                        caller.end(true, context);
                     }
-                    return Ok(self.take_input(Stage::Rest, true, context));
+                    return Ok(());
                 }
-                Stage::Rest | Stage::Gone => return Ok(None),
             }
         }
-    }
-
-    /// Admits the stream that the line describes, as far as it does.
-    fn open_bare(&mut self, context: &Context<'_>) -> Result<Stage, EndReason> {
-        let (hello, bus) = (&self.hello, context.clock.format);
-        let spec = SampleSpec::new(
-            hello.rate_hz.unwrap_or(bus.rate_hz()),
-            hello.channels.unwrap_or(bus.channels()),
-            hello.encoding.unwrap_or(Encoding::S16Le),
-        )
-        .map_err(|error| context.unfit(Malformed::Header, error))?;
-        self.open(spec, None, context)
-    }
-
-    /// Admits the stream, of samples that go on to the end if their length is not known.
-    fn open(
-        &mut self,
-        spec: SampleSpec,
-        data_bytes: Option<u64>,
-        context: &Context<'_>,
-    ) -> Result<Stage, EndReason> {
-        let id = self.hello.id.take().unwrap_or_else(|| self.id.clone());
-        if self.from.is_some() {
-            // Another may have taken the name of a body since that began.
-            context.must_be_free(&id)?;
-        }
-        let request = OpenRequest {
-            id,
-            label: self.hello.label.take(),
-            from: self.from.as_deref().map(|from| (SourceKind::Http, from)),
-            gain: self.hello.gain,
-            listens: false,
-        };
-        self.caller.open(request, context)?;
-        let paced = !self.drops;
-        let sound = Sound { spec, paced };
-        self.caller.input(sound, context)?;
-        Ok(Stage::Samples(Box::new(Samples {
-            sound,
-            count: 0,
-            left: data_bytes,
-            decoder: Decoder::default(),
-            read_budget: sound.read_budget(context.clock),
-        })))
-    }
-
-    /// The bytes taken of it; none if it never came to its samples.
-    pub(super) fn taken(&self) -> Option<Taken> {
-        let (Stage::Samples(samples), Some(stream)) = (&self.stage, self.caller.stream()) else {
-            return self.taken.clone();
-        };
-        let spec = samples.sound.spec;
-        Some(Taken {
-            id: stream.id().to_owned(),
-            spec,
-            samples: samples.count / u64::from(spec.channels()),
-        })
-    }
-
-    /// Why it did not come to its samples, if it ends now.
-    pub(super) fn unfinished(&self) -> (Malformed, &'static str) {
-        match &self.stage {
-            Stage::Sniff { head, said: false } if !head.is_empty() => (Malformed::Header, UNSAID),
-            Stage::Sniff { head, .. } if head.is_empty() => (Malformed::TooShort, EMPTY),
-            Stage::Sniff { .. } | Stage::Header(_) => (Malformed::Header, CUT_HEADER),
-            _ => (Malformed::TooShort, EMPTY),
-        }
-    }
-
-    /// The connection is over: returns the input that still has to play. If the sender ended it, half a sample or half
-    /// a header is counted.
-    pub(super) fn end(
-        mut self,
-        context: &Context<'_>,
-        by_peer: bool,
-    ) -> Option<Box<dyn StreamInput>> {
-        match &mut self.stage {
-            Stage::Line(_) | Stage::Start(_) | Stage::Sniff { .. } | Stage::Header(_)
-                if !by_peer =>
-            {
-                None
-            }
-            Stage::Line(head) if hello::parse(head) == Ok(Parsed::Partial) && head.len() > 8 => {
-                context.malformed(Malformed::Header, &"a first line without an end");
-                None
-            }
-            // Too few bytes to be anything but samples.
-            Stage::Line(head) | Stage::Start(head) if !head.is_empty() => {
-                let head = std::mem::take(head);
-                self.stage = self.open_bare(context).ok()?;
-                if let Stage::Samples(samples) = &mut self.stage {
-                    samples.push(&head, &mut self.caller, context).ok()?;
-                }
-                self.take_input(Stage::Gone, by_peer, context)
-            }
-            Stage::Header(_) | Stage::Sniff { .. } => {
-                let (how, why) = self.unfinished();
-                context.malformed(how, &why);
-                None
-            }
-            Stage::Samples(_) => self.take_input(Stage::Gone, by_peer, context),
-            _ => None,
-        }
-    }
-
-    fn take_input(
-        &mut self,
-        next: Stage,
-        by_peer: bool,
-        context: &Context<'_>,
-    ) -> Option<Box<dyn StreamInput>> {
-        self.taken = self.taken();
-        let stage = std::mem::replace(&mut self.stage, next);
-        if let (true, Stage::Samples(samples)) = (by_peer, &stage) {
-            if samples.decoder.is_within_a_sample() {
-                context.malformed(Malformed::Payload, &"a connection that ends in a sample");
-                self.caller.count(Packet::Malformed);
-            }
-            if let Some(left @ 1..) = samples.left {
-                let lacks = format!("cut short: its WAV header claims {left} bytes more");
-                self.caller.note(&lacks, context);
-            }
-        }
-        self.caller.end(context)
-    }
-}
-
-impl Protocol for Raw {
-    fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    fn caller_mut(&mut self) -> &mut Caller {
-        &mut self.caller
-    }
-
-    fn read_budget(&self) -> usize {
-        match &self.stage {
-            Stage::Samples(_) if !self.caller.has_room() => 0,
-            Stage::Samples(samples) => samples.read_budget,
-            Stage::Rest => usize::MAX,
-            _ => OPENING_BYTES,
-        }
-    }
-
-    fn receive(
-        &mut self,
-        bytes: &[u8],
-        context: &Context<'_>,
-        _reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
-        self.receive(bytes, context)
     }
 
     fn close_message(&self, reason: &EndReason) -> Vec<u8> {
@@ -366,12 +309,8 @@ impl Protocol for Raw {
         why.map_or_else(Vec::new, |why| format!("mixpool: {why}\n").into_bytes())
     }
 
-    fn end(
-        self: Box<Self>,
-        reason: &EndReason,
-        context: &Context<'_>,
-    ) -> Option<Box<dyn StreamInput>> {
-        (*self).end(context, reason.is_by_peer())
+    fn end(&mut self, reason: &EndReason, caller: &mut Caller, context: &Context<'_>) {
+        self.finish(reason.is_by_peer(), caller, context);
     }
 }
 
@@ -385,26 +324,33 @@ fn refuse_hello(error: &HelloError, context: &Context<'_>) -> EndReason {
 }
 
 impl Samples {
-    /// Takes bytes of samples. False once all have come.
+    /// Takes bytes of samples, as many as are to come.
     fn push(
         &mut self,
         bytes: &[u8],
         caller: &mut Caller,
         context: &Context<'_>,
-    ) -> Result<bool, EndReason> {
+    ) -> Result<(), EndReason> {
         let wanted = self.left.map_or(bytes.len(), |left| {
             usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
         });
         self.left = self.left.map(|left| left - wanted as u64);
-        let samples = self.decoder.decode(&bytes[..wanted], self.sound.spec);
-        if !samples.is_empty() {
-            self.count += samples.len() as u64;
-            caller.push(self.sound, samples, context)?;
+        let count = caller.push(self.sound, &bytes[..wanted], context)?;
+        if count > 0 {
+            self.count += count as u64;
             if let Some(network) = caller.network() {
                 network.set_last_packet(context.now_ns);
             }
         }
-        Ok(self.left != Some(0))
+        Ok(())
+    }
+
+    fn end(&self, by_peer: bool, caller: &mut Caller, context: &Context<'_>) {
+        if let (true, Some(left @ 1..)) = (by_peer, self.left) {
+            let lacks = format!("cut short: its WAV header claims {left} bytes more");
+            caller.note(&lacks, context);
+        }
+        caller.end(by_peer, context);
     }
 }
 

@@ -12,9 +12,7 @@ use self::speech::Speech;
 use super::{
     caller::Caller,
     context::{Context, EndReason, OpenRequest},
-    decoder::Decoder,
     handoff::WebAsk,
-    input::StreamInput,
     protocol::Protocol,
 };
 use crate::{
@@ -31,15 +29,11 @@ pub(super) struct Web {
     from: String,
     /// None until the protocol is known.
     speech: Option<Speech>,
-    pub(super) caller: Caller,
     encoder: Option<ReturnEncoder>,
-    decoder: Decoder,
     /// The reply for a frame that is not shared.
     message: Vec<u8>,
     /// Audio for the peer that does not fill a message of its own length yet.
     pending: Vec<u8>,
-    /// Most bytes to read at once, of a sender that may be faster than its samples play.
-    paced_bytes: Option<usize>,
     /// Whether the peer closed, and was answered.
     closed: bool,
 }
@@ -66,20 +60,132 @@ impl Web {
             from: format!("websocket {}", ask.peer),
             speech: None,
             ask,
-            caller: Caller::default(),
             encoder: None,
-            decoder: Decoder::default(),
             message: Vec::new(),
             pending: Vec::new(),
-            paced_bytes: None,
             closed: false,
         }
     }
 
-    /// Takes received bytes. `reply` writes to the peer.
-    pub(super) fn receive(
+    fn take(
+        &mut self,
+        message: &Message,
+        caller: &mut Caller,
+        context: &Context<'_>,
+        reply: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), EndReason> {
+        if self.speech.is_none() {
+            let speech = speech::of_first(&self.ask, message, context)?;
+            self.admit(speech, caller, context)?;
+            if let Some(greeting) = self
+                .speech
+                .as_ref()
+                .and_then(|speech| speech.greeting(context))
+            {
+                self.message.clear();
+                websocket::text(greeting, &mut self.message);
+                reply(&self.message);
+            }
+            if matches!(message, Message::Text(_)) {
+                caller.receive(context);
+                return Ok(());
+            }
+        }
+        match message {
+            Message::Text(text) => self.take_text(text, caller, context),
+            Message::Binary(bytes) => self.take_audio(bytes, caller, context),
+        }
+    }
+
+    /// The protocol is known: admits the stream, if its name is known, too.
+    fn admit(
+        &mut self,
+        speech: Speech,
+        caller: &mut Caller,
+        context: &Context<'_>,
+    ) -> Result<(), EndReason> {
+        if !caller.is_known()
+            && let Some(name) = speech.name(&self.ask)
+        {
+            // Another may have taken the name since the beginning.
+            if let Some(id) = &self.ask.id {
+                context.must_be_free(id)?;
+            }
+            let listens = self.ask.listen.unwrap_or(speech.is_two_way());
+            let request = OpenRequest {
+                id: name,
+                label: self.ask.label.clone().or(speech.label()),
+                from: Some((SourceKind::WebSocket, &self.from)),
+                gain: self.ask.gain,
+                listens,
+            };
+            caller.open(request, context)?;
+            self.frames.open();
+            self.encoder = caller
+                .output()
+                .map(|_| ReturnEncoder::new(speech.return_format(context)));
+        }
+        if let Some(sound) = speech.sound().filter(|sound| sound.paced) {
+            // It says how much is to be read.
+            caller.input(sound, context)?;
+        }
+        self.speech = Some(speech);
+        Ok(())
+    }
+
+    fn take_text(
+        &mut self,
+        text: &str,
+        caller: &mut Caller,
+        context: &Context<'_>,
+    ) -> Result<(), EndReason> {
+        let Some(speech) = &mut self.speech else {
+            return Ok(());
+        };
+        caller.receive(context);
+        if let Some(speech) = speech.take_text(text, caller, context)? {
+            self.admit(speech, caller, context)?;
+            // The message that named the stream came before it had an account.
+            caller.receive(context);
+        }
+        Ok(())
+    }
+
+    fn take_audio(
         &mut self,
         bytes: &[u8],
+        caller: &mut Caller,
+        context: &Context<'_>,
+    ) -> Result<(), EndReason> {
+        caller.receive(context);
+        let Some(sound) = self.speech.as_ref().and_then(Speech::sound) else {
+            let why = "a binary message where this protocol has none";
+            if !caller.is_known() {
+                return Err(context.unfit(Malformed::Kind, why));
+            }
+            caller.pass_over(why, context);
+            return Ok(());
+        };
+        caller.push(sound, bytes, context).map(drop)
+    }
+}
+
+impl Protocol for Web {
+    /// Checks before anything came: a name that is taken, and a stream with known audio.
+    fn begin(&mut self, caller: &mut Caller, context: &Context<'_>) -> Result<(), EndReason> {
+        if let Some(id) = &self.ask.id {
+            context.must_be_free(id)?;
+        }
+        match speech::at_once(&self.ask, context) {
+            Some(speech) => self.admit(speech?, caller, context),
+            None => Ok(()),
+        }
+    }
+
+    fn receive(
+        &mut self,
+        bytes: &[u8],
+        caller: &mut Caller,
         context: &Context<'_>,
         reply: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), EndReason> {
@@ -88,17 +194,17 @@ impl Web {
             match self.frames.next_message() {
                 Ok(None) => break Ok(()),
                 Ok(Some(message)) => {
-                    if let Err(reason) = self.take(&message, context, reply) {
+                    if let Err(reason) = self.take(&message, caller, context, reply) {
                         break Err(reason);
                     }
                 }
                 Err(WebSocketError::Closed) => {
                     self.closed = true;
-                    self.caller.note("closed by the peer", context);
+                    caller.note("closed by the peer", context);
                     break Err(EndReason::HungUp);
                 }
                 Err(error) => {
-                    self.caller.count(Packet::Malformed);
+                    caller.count(Packet::Malformed);
                     let how = match error {
                         WebSocketError::TooBig { .. } => Malformed::Length,
                         WebSocketError::Utf8 => Malformed::Payload,
@@ -114,155 +220,6 @@ impl Web {
             reply(&self.message);
         }
         done
-    }
-
-    fn take(
-        &mut self,
-        message: &Message,
-        context: &Context<'_>,
-        reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), EndReason> {
-        if self.speech.is_none() {
-            let speech = speech::of_first(&self.ask, message, context)?;
-            self.admit(speech, context)?;
-            if let Some(greeting) = self
-                .speech
-                .as_ref()
-                .and_then(|speech| speech.greeting(context))
-            {
-                self.message.clear();
-                websocket::text(greeting, &mut self.message);
-                reply(&self.message);
-            }
-            if matches!(message, Message::Text(_)) {
-                self.caller.receive(context);
-                return Ok(());
-            }
-        }
-        match message {
-            Message::Text(text) => self.take_text(text, context),
-            Message::Binary(bytes) => self.take_audio(bytes, context),
-        }
-    }
-
-    /// The protocol is known: admits the stream, if its name is known, too.
-    fn admit(&mut self, speech: Speech, context: &Context<'_>) -> Result<(), EndReason> {
-        if !self.caller.is_known()
-            && let Some(name) = speech.name(&self.ask)
-        {
-            // Another may have taken the name since the beginning.
-            if let Some(id) = &self.ask.id {
-                context.must_be_free(id)?;
-            }
-            let listens = self.ask.listen.unwrap_or(speech.is_two_way());
-            let request = OpenRequest {
-                id: name,
-                label: self.ask.label.clone().or(speech.label()),
-                from: Some((SourceKind::WebSocket, &self.from)),
-                gain: self.ask.gain,
-                listens,
-            };
-            self.caller.open(request, context)?;
-            self.frames.open();
-            self.encoder = self
-                .caller
-                .output()
-                .map(|_| ReturnEncoder::new(speech.return_format(context)));
-        }
-        if let Some(sound) = speech.sound().filter(|sound| sound.paced) {
-            self.paced_bytes = Some(sound.read_budget(context.clock));
-        }
-        self.speech = Some(speech);
-        Ok(())
-    }
-
-    fn take_text(&mut self, text: &str, context: &Context<'_>) -> Result<(), EndReason> {
-        let Self {
-            speech: Some(speech),
-            caller,
-            decoder,
-            ..
-        } = self
-        else {
-            return Ok(());
-        };
-        caller.receive(context);
-        if let Some(speech) = speech.take_text(text, caller, decoder, context)? {
-            self.admit(speech, context)?;
-            // The message that named the stream came before it had an account.
-            self.caller.receive(context);
-        }
-        Ok(())
-    }
-
-    fn take_audio(&mut self, bytes: &[u8], context: &Context<'_>) -> Result<(), EndReason> {
-        self.caller.receive(context);
-        let Some(sound) = self.speech.as_ref().and_then(Speech::sound) else {
-            let why = "a binary message where this protocol has none";
-            if !self.caller.is_known() {
-                return Err(context.unfit(Malformed::Kind, why));
-            }
-            self.caller.pass_over(why, context);
-            return Ok(());
-        };
-        let samples = self.decoder.decode(bytes, sound.spec);
-        if samples.is_empty() {
-            return Ok(());
-        }
-        self.caller.push(sound, samples, context)
-    }
-
-    /// The connection is over: returns the input that still has to play. If the peer ended it, half a sample is
-    /// counted.
-    pub(super) fn end(
-        mut self,
-        context: &Context<'_>,
-        by_peer: bool,
-    ) -> Option<Box<dyn StreamInput>> {
-        if by_peer && self.decoder.is_within_a_sample() {
-            self.caller.count(Packet::Malformed);
-            context.malformed(Malformed::Payload, &"a WebSocket that ends in a sample");
-        }
-        self.caller.end(context)
-    }
-}
-
-impl Protocol for Web {
-    fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    fn caller_mut(&mut self) -> &mut Caller {
-        &mut self.caller
-    }
-
-    /// Checks before anything came: a name that is taken, and a stream with known audio.
-    fn begin(&mut self, context: &Context<'_>) -> Result<(), EndReason> {
-        if let Some(id) = &self.ask.id {
-            context.must_be_free(id)?;
-        }
-        match speech::at_once(&self.ask, context) {
-            Some(speech) => self.admit(speech?, context),
-            None => Ok(()),
-        }
-    }
-
-    /// Of a sender that may be faster than its samples play, none while its ring is full.
-    fn read_budget(&self) -> usize {
-        match self.paced_bytes {
-            Some(_) if !self.caller.has_room() => 0,
-            Some(bytes) => bytes,
-            None => usize::MAX,
-        }
-    }
-
-    fn receive(
-        &mut self,
-        bytes: &[u8],
-        context: &Context<'_>,
-        reply: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
-        self.receive(bytes, context, reply).map(|()| None)
     }
 
     fn is_two_way(&self) -> bool {
@@ -338,14 +295,6 @@ impl Protocol for Web {
     /// The peer waits for our side to close first (RFC 6455, 7.1.1).
     fn lingers(&self, _reason: &EndReason) -> bool {
         true
-    }
-
-    fn end(
-        self: Box<Self>,
-        reason: &EndReason,
-        context: &Context<'_>,
-    ) -> Option<Box<dyn StreamInput>> {
-        (*self).end(context, reason.is_by_peer())
     }
 }
 

@@ -227,7 +227,7 @@ impl Worker {
         while self.wake_ns() <= now_ns {
             let tick = self.next_tick;
             for peer in self.peers.values_mut() {
-                peer.caller_mut().before_tick(tick, now_ns);
+                peer.caller.before_tick(tick, now_ns);
             }
             for ended in &mut self.draining {
                 ended.input.before_tick(tick, now_ns);
@@ -265,9 +265,9 @@ impl Worker {
         let (first, idle) = (limits.first_message_timeout, limits.idle_timeout);
         let (first_ns, idle_ns) = (nanos(first), nanos(idle));
         for peer in self.peers.values_mut() {
-            let (reason, event) = if peer.caller().stream().is_some_and(Stream::is_ending) {
+            let (reason, event) = if peer.caller.stream().is_some_and(Stream::is_ending) {
                 (EndReason::EndedByCommand, Some("ended by command"))
-            } else if !peer.caller().is_known() {
+            } else if !peer.caller.is_known() {
                 // However much it says meanwhile.
                 if peer.age_ns(now_ns) <= first_ns {
                     continue;
@@ -275,7 +275,7 @@ impl Worker {
                 peer.account.refuse(Refusal::FirstMessage);
                 let limit = first;
                 (EndReason::Refused(Rejection::FirstMessage { limit }), None)
-            } else if peer.caller().is_playing(now_ns) {
+            } else if peer.caller.is_playing(now_ns) {
                 peer.touch(now_ns);
                 continue;
             } else if peer.silent_ns(now_ns) > idle_ns {
@@ -289,7 +289,7 @@ impl Worker {
             if let Some(event) = event {
                 let account = Arc::clone(&peer.account);
                 let context = self.common.context(&account, now_ns);
-                peer.caller_mut().note(event, &context);
+                peer.caller.note(event, &context);
             }
             self.gone.push((peer.key, reason));
         }

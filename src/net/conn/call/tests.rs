@@ -14,6 +14,7 @@ fn audio(kind: u8, samples: &[i16]) -> Vec<u8> {
 struct Line {
     rig: Rig,
     call: Call,
+    caller: Caller,
     replies: Vec<Vec<u8>>,
 }
 
@@ -22,6 +23,7 @@ impl Line {
         Self {
             rig: Rig::new(1 << 16, 1),
             call: Call::new(plain_hz),
+            caller: Caller::default(),
             replies: Vec::new(),
         }
     }
@@ -32,13 +34,21 @@ impl Line {
             replies.push(message.to_vec());
             true
         };
-        self.call.receive(bytes, &self.rig.context(), &mut reply)
+        let context = self.rig.context();
+        self.call
+            .receive(bytes, &mut self.caller, &context, &mut reply)
     }
 
     /// Ends the connection, and plays the rest. Returns all that was played.
     fn end(self) -> (Rig, Vec<(u64, Vec<i16>)>) {
-        let Self { rig, call, .. } = self;
-        let played = rig.play_out(call.end(&rig.context(), true));
+        let Self {
+            rig,
+            mut call,
+            mut caller,
+            ..
+        } = self;
+        call.end(&EndReason::HungUp, &mut caller, &rig.context());
+        let played = rig.play_out(caller.into_input());
         (rig, played)
     }
 }
@@ -111,7 +121,7 @@ fn the_first_frame_back_is_silence_at_the_callers_rate() {
             let mut line = Line::new(plain_hz);
             line.feed(UUID).unwrap();
             assert!(line.replies.is_empty());
-            assert!(line.call.caller.output().is_some());
+            assert!(line.caller.output().is_some());
             line.feed(&audio(kind, played)).unwrap();
             line.feed(&audio(kind, played)).unwrap();
             assert_eq!(line.replies, [audio(kind, &vec![0; samples])]);
@@ -290,7 +300,7 @@ fn a_call_beyond_the_last_slot_is_refused_and_counted() {
     let mut others = [Call::new(None), Call::new(None)];
     let answers = others
         .each_mut()
-        .map(|call| call.receive(UUID, &rig.context(), &mut |_| true));
+        .map(|call| call.receive(UUID, &mut Caller::default(), &rig.context(), &mut |_| true));
     assert!(matches!(answers, [Ok(()), Err(EndReason::Refused(_))]));
     assert_eq!(rig.streams(), 2);
     assert_eq!(rig.listener.read().refused[1], 1);
@@ -333,7 +343,7 @@ fn a_paced_call_is_heard_whole_and_in_time() {
     for (tick, chunk) in (0..).zip(samples.chunks(BLOCK)) {
         line.rig.now_ns += PERIOD_NS;
         line.feed(&audio(0x10, chunk)).unwrap();
-        line.call.caller.before_tick(tick, line.rig.now_ns);
+        line.caller.before_tick(tick, line.rig.now_ns);
     }
     let (rig, played) = line.end();
     assert_eq!(sound(&played), samples);
@@ -358,8 +368,14 @@ fn what_we_end_ourselves_is_no_fault_of_the_peer() {
     let mut line = Line::new(None);
     line.feed(&[UUID, &audio(0x10, &[5; 320]), b"\x10\x01\x40half"].concat())
         .unwrap();
-    let Line { rig, call, .. } = line;
-    let mut input = call.end(&rig.context(), false).unwrap();
+    let Line {
+        rig,
+        mut call,
+        mut caller,
+        ..
+    } = line;
+    call.end(&EndReason::EndedByCommand, &mut caller, &rig.context());
+    let mut input = caller.into_input().unwrap();
     assert!(!input.is_done());
     input.abandon();
     let (entry, network) = (rig.entry(), rig.network());

@@ -8,15 +8,19 @@ use std::{collections::VecDeque, convert::Infallible};
 
 use super::{StreamInput, to_floats};
 use crate::{
-    audio::{ConvertError, Converter, MixClock},
+    audio::{ConvertError, Converter, MixClock, SampleSpec},
     ledger::Discard,
     stream::Stream,
 };
+
+/// Blocks of the mix that are read at once.
+const BLOCKS_READ: usize = 8;
 
 #[derive(Debug)]
 pub(in super::super) struct PacedInput {
     stream: Stream,
     clock: MixClock,
+    read_bytes: usize,
     /// None if the source is as the bus is.
     converter: Option<Converter>,
     floats: Vec<f32>,
@@ -34,11 +38,10 @@ impl PacedInput {
     /// If there is no such rate, or no channels.
     pub(in super::super) fn new(
         stream: Stream,
-        rate_hz: u32,
-        channels: u16,
+        spec: SampleSpec,
         clock: MixClock,
     ) -> Result<Self, ConvertError> {
-        let bus = clock.format;
+        let (rate_hz, channels, bus) = (spec.rate_hz(), spec.channels(), clock.format);
         let same = rate_hz == bus.rate_hz() && channels == bus.channels();
         let converter = if same {
             None
@@ -48,6 +51,9 @@ impl PacedInput {
         Ok(Self {
             stream,
             clock,
+            read_bytes: BLOCKS_READ
+                * clock.block_at(rate_hz).max(1) as usize
+                * spec.instant_bytes(),
             converter,
             floats: Vec::new(),
             pending: VecDeque::new(),
@@ -102,8 +108,13 @@ impl StreamInput for PacedInput {
         &self.stream
     }
 
-    fn has_room(&self) -> bool {
-        self.pending.is_empty()
+    /// A few blocks of the mix, and none while the ring is full.
+    fn read_budget(&self) -> usize {
+        if self.pending.is_empty() {
+            self.read_bytes
+        } else {
+            0
+        }
     }
 
     fn push(&mut self, samples: &[i16], now_ns: u64) {

@@ -14,15 +14,13 @@ struct Playing {
 
 /// Feeds the pieces, ends the connection, and plays what is left.
 fn hear(rig: Rig, raw: Raw, pieces: &[&[u8]]) -> Playing {
-    let mut raw = raw;
-    let mut inputs = Vec::new();
+    let (mut raw, mut caller) = (raw, Caller::default());
     for piece in pieces {
-        match raw.receive(piece, &rig.context()) {
-            Ok(input) => inputs.extend(input),
-            Err(reason) => panic!("{reason:?}"),
-        }
+        raw.receive(piece, &mut caller, &rig.context(), &mut |_| true)
+            .unwrap();
     }
-    inputs.extend(raw.end(&rig.context(), true));
+    raw.finish(true, &mut caller, &rig.context());
+    let mut inputs: Vec<_> = caller.into_input().into_iter().collect();
     let mut tick = rig.clock.next_tick(rig.now_ns);
     while inputs.iter().any(|input| !input.is_done()) {
         for input in &mut inputs {
@@ -45,7 +43,9 @@ fn raw() -> Raw {
 
 fn refusal(bytes: &[u8]) -> (Rig, String) {
     let rig = Rig::new(1 << 16, 1);
-    let Err(EndReason::Malformed(_, why)) = raw().receive(bytes, &rig.context()) else {
+    let Err(EndReason::Malformed(_, why)) =
+        raw().receive(bytes, &mut Caller::default(), &rig.context(), &mut |_| true)
+    else {
         panic!("{bytes:?} is obeyed");
     };
     (rig, why)
@@ -280,7 +280,7 @@ fn a_file_sent_at_once_waits_for_room_and_loses_nothing() {
     let rig = Rig::new(4096, 1);
     let samples = ramp(100 * BLOCK);
     let bytes = le_bytes(&samples);
-    let mut raw = raw();
+    let (mut raw, mut caller) = (raw(), Caller::default());
     let (mut fed, mut tick, mut now_ns) = (0, 0, CLOCK_NS);
     let mut played = Vec::new();
     while fed < bytes.len() {
@@ -288,9 +288,11 @@ fn a_file_sent_at_once_waits_for_room_and_loses_nothing() {
             now_ns,
             ..rig.context()
         };
-        let wanted = raw.read_budget().min(bytes.len() - fed);
+        let wanted = raw.read_budget(&caller).min(bytes.len() - fed);
         if wanted > 0 {
-            raw.receive(&bytes[fed..fed + wanted], &context).unwrap();
+            let bytes = &bytes[fed..fed + wanted];
+            raw.receive(bytes, &mut caller, &context, &mut |_| true)
+                .unwrap();
             fed += wanted;
             continue;
         }
@@ -298,19 +300,16 @@ fn a_file_sent_at_once_waits_for_room_and_loses_nothing() {
         played.extend(rig.take(1));
         tick += 1;
         now_ns = CLOCK_NS + tick * PERIOD_NS;
-        raw.caller.before_tick(tick, now_ns);
+        caller.before_tick(tick, now_ns);
     }
     // Samples of one read at most wait, however much there is.
     assert!(tick > 70, "{tick} ticks");
-    let mut input = raw
-        .end(
-            &Context {
-                now_ns,
-                ..rig.context()
-            },
-            true,
-        )
-        .unwrap();
+    let context = Context {
+        now_ns,
+        ..rig.context()
+    };
+    raw.finish(true, &mut caller, &context);
+    let mut input = caller.into_input().unwrap();
     while !input.is_done() {
         played.extend(rig.take(1));
         tick += 1;

@@ -5,7 +5,6 @@ use super::{
     super::{
         caller::{Caller, Sound},
         context::{Context, EndReason},
-        decoder::Decoder,
         handoff::{WebAsk, WebProtocol},
     },
     Wrap, name_of,
@@ -230,7 +229,6 @@ impl Speech {
         &mut self,
         text: &str,
         caller: &mut Caller,
-        decoder: &mut Decoder,
         context: &Context<'_>,
     ) -> Result<Option<Self>, EndReason> {
         match &mut self.kind {
@@ -282,7 +280,7 @@ impl Speech {
             },
             Kind::Twilio { track, numbers, .. } => {
                 let event = event(text, caller, context)?;
-                take_twilio(event, *track, numbers, caller, decoder, context).map(|()| None)
+                take_twilio(event, *track, numbers, caller, context).map(|()| None)
             }
         }
     }
@@ -326,7 +324,6 @@ fn take_twilio(
     mixed: Track,
     numbers: &mut Numbers,
     caller: &mut Caller,
-    decoder: &mut Decoder,
     context: &Context<'_>,
 ) -> Result<(), EndReason> {
     let sound = Sound::live(twilio::SPEC);
@@ -337,27 +334,22 @@ fn take_twilio(
             timestamp_ms,
             payload,
         } if track == mixed => {
-            let samples = decoder.decode(&payload, twilio::SPEC);
             let place =
                 sequence.map(|sequence| numbers.audio(sequence, timestamp_ms, payload.len()));
             numbers.tell(caller, context.clock.format);
-            let Some(input) = caller.input(sound, context)? else {
-                return Ok(());
-            };
             match place {
-                None => input.push(samples, context.now_ns),
+                None => return caller.push(sound, &payload, context).map(drop),
                 Some(Place {
                     number,
                     time,
                     begins,
                 }) => {
-                    if begins {
+                    if begins && let Some(input) = caller.input(sound, context)? {
                         input.begin_segment();
                     }
-                    input.push_at(number, time, samples, context.now_ns);
+                    return caller.push_at(sound, (number, time), &payload, context);
                 }
             }
-            return Ok(());
         }
         Event::Media { sequence, .. } => {
             caller.count(Packet::Unsupported);

@@ -64,6 +64,7 @@ const START: &str = r#"{"event":"start","sequenceNumber":"1","start":{"streamSid
 struct Line {
     rig: Rig,
     web: Web,
+    caller: Caller,
     replies: Vec<u8>,
 }
 
@@ -99,11 +100,12 @@ impl Line {
 
     fn on(mut rig: Rig, ask: WebAsk) -> Self {
         rig.settings.playout.latency_cap = std::time::Duration::from_secs(5);
-        let mut web = Web::new(ask);
-        web.begin(&rig.context()).unwrap();
+        let (mut web, mut caller) = (Web::new(ask), Caller::default());
+        web.begin(&mut caller, &rig.context()).unwrap();
         Self {
             rig,
             web,
+            caller,
             replies: Vec::new(),
         }
     }
@@ -114,7 +116,9 @@ impl Line {
             replies.extend(message);
             true
         };
-        self.web.receive(bytes, &self.rig.context(), &mut reply)
+        let context = self.rig.context();
+        self.web
+            .receive(bytes, &mut self.caller, &context, &mut reply)
     }
 
     /// Feeds bytes that end the connection; returns the code and the reason of its close.
@@ -125,8 +129,14 @@ impl Line {
 
     /// Ends the connection, and plays the rest. Returns all that was played.
     fn end(self) -> (Rig, Vec<(u64, Vec<i16>)>) {
-        let Self { rig, web, .. } = self;
-        let played = rig.play_out(web.end(&rig.context(), true));
+        let Self {
+            rig,
+            mut web,
+            mut caller,
+            ..
+        } = self;
+        web.end(&EndReason::HungUp, &mut caller, &rig.context());
+        let played = rig.play_out(caller.into_input());
         (rig, played)
     }
 }
@@ -208,9 +218,9 @@ fn a_ping_is_no_packet() {
 #[test]
 fn what_says_nothing_of_itself_is_as_the_mix_is() {
     let mut line = Line::new(ask());
-    assert_eq!((line.rig.streams(), line.web.caller.is_known()), (0, false));
+    assert_eq!((line.rig.streams(), line.caller.is_known()), (0, false));
     line.feed(&binary(&le_bytes(&ramp(200)))).unwrap();
-    assert!(line.web.caller.is_known() && line.web.caller.output().is_none());
+    assert!(line.caller.is_known() && line.caller.output().is_none());
     let (_, played) = line.end();
     assert_eq!(sound(&all(&played)), ramp(200));
 }
@@ -353,7 +363,9 @@ fn a_name_that_runs_and_a_pool_that_is_full_are_refused() {
         id: Some("ws-192.0.2.1:4000".into()),
         ..bare()
     });
-    let reason = twin.begin(&line.rig.context()).unwrap_err();
+    let reason = twin
+        .begin(&mut Caller::default(), &line.rig.context())
+        .unwrap_err();
     let (code, reason) = closed(&twin.close_message(&reason));
     assert_eq!(code, CloseCode::Policy as u16);
     assert!(reason.contains("runs already"), "{reason}");
@@ -362,9 +374,13 @@ fn a_name_that_runs_and_a_pool_that_is_full_are_refused() {
         id: Some(id.into()),
         ..bare()
     };
-    Web::new(named("b")).begin(&line.rig.context()).unwrap();
+    Web::new(named("b"))
+        .begin(&mut Caller::default(), &line.rig.context())
+        .unwrap();
     let mut third = Web::new(named("c"));
-    let reason = third.begin(&line.rig.context()).unwrap_err();
+    let reason = third
+        .begin(&mut Caller::default(), &line.rig.context())
+        .unwrap_err();
     assert_eq!(
         closed(&third.close_message(&reason)).0,
         CloseCode::TryAgain as u16
@@ -434,19 +450,25 @@ fn paced_input_is_read_no_faster_than_it_plays() {
     let mut played = Vec::new();
     let mut tick = 0;
     while !rest.is_empty() {
-        let count = line.web.read_budget().min(rest.len());
+        let count = line.web.read_budget(&line.caller).min(rest.len());
         if count == 0 {
             played.extend(all(&line.rig.take(2)));
             tick += 1;
             line.rig.now_ns += PERIOD_NS;
-            line.web.caller.before_tick(tick, line.rig.now_ns);
+            line.caller.before_tick(tick, line.rig.now_ns);
             continue;
         }
         line.feed(&binary(&rest[..count])).unwrap();
         rest = &rest[count..];
     }
-    let Line { rig, web, .. } = line;
-    let mut input = web.end(&rig.context(), true).unwrap();
+    let Line {
+        rig,
+        mut web,
+        mut caller,
+        ..
+    } = line;
+    web.end(&EndReason::HungUp, &mut caller, &rig.context());
+    let mut input = caller.into_input().unwrap();
     while !input.is_done() {
         played.extend(all(&rig.take(2)));
         input.before_tick(tick, rig.now_ns);

@@ -38,6 +38,7 @@ pub(super) struct Peer {
     pub(super) address: Option<SocketAddr>,
     pub(super) socket: Socket,
     pub(super) protocol: Box<dyn Protocol>,
+    pub(super) caller: Caller,
     pub(super) send_buffer: SendBuffer,
     /// Its address's part of the quota.
     pub(super) share: Option<Share>,
@@ -65,6 +66,7 @@ impl Peer {
             address,
             socket,
             protocol,
+            caller: Caller::default(),
             send_buffer: SendBuffer::default(),
             share,
             watch: Watch::new(key),
@@ -91,29 +93,18 @@ impl Peer {
         self.last_ns = now_ns;
     }
 
-    pub(super) fn caller(&self) -> &Caller {
-        self.protocol.caller()
-    }
-
-    pub(super) fn caller_mut(&mut self) -> &mut Caller {
-        self.protocol.caller_mut()
-    }
-
-    /// Takes received bytes. Returns a stream input that is complete, though the connection is not.
-    pub(super) fn receive(
-        &mut self,
-        bytes: &[u8],
-        context: &Context<'_>,
-    ) -> Result<Option<Box<dyn StreamInput>>, EndReason> {
+    /// Takes received bytes.
+    pub(super) fn receive(&mut self, bytes: &[u8], context: &Context<'_>) -> Result<(), EndReason> {
         let Self {
             protocol,
+            caller,
             send_buffer,
             socket,
             ..
         } = self;
         // A peer that is gone is seen when it is read.
         let mut reply = |message: &[u8]| send_buffer.send(message, socket).unwrap_or(false);
-        protocol.receive(bytes, context, &mut reply)
+        protocol.receive(bytes, caller, context, &mut reply)
     }
 
     /// Sends a frame of the mix back, and says whether it is on its way; none if the peer is not to have it
@@ -136,7 +127,7 @@ impl Peer {
     /// Notes that the peer closed the connection, where that is not how its protocol ends.
     pub(super) fn note_closed(&mut self, context: &Context<'_>) {
         if let Some(what) = self.protocol.closed_event() {
-            self.caller_mut().note(what, context);
+            self.caller.note(what, context);
         }
     }
 
@@ -150,12 +141,12 @@ impl Peer {
     }
 
     /// The connection is over: returns its remains.
-    pub(super) fn end(self, reason: &EndReason, context: &Context<'_>) -> Ended {
+    pub(super) fn end(mut self, reason: &EndReason, context: &Context<'_>) -> Ended {
         let lingers = self.protocol.lingers(reason);
-        let input = self.protocol.end(reason, context);
+        self.protocol.end(reason, &mut self.caller, context);
         let lingering = lingers.then_some((self.socket, self.send_buffer, self.watch));
         Ended {
-            input,
+            input: self.caller.into_input(),
             share: self.share,
             lingering,
         }
@@ -164,7 +155,7 @@ impl Peer {
     /// Watches for the events that are wanted now.
     pub(super) fn watch(&mut self, poll: &Poll) -> io::Result<()> {
         let mut wanted = EpollFlags::empty();
-        if self.protocol.read_budget() > 0 {
+        if self.protocol.read_budget(&self.caller) > 0 {
             wanted.insert(EpollFlags::EPOLLIN);
             wanted.set(EpollFlags::EPOLLOUT, self.send_buffer.is_waiting());
         }

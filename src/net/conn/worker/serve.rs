@@ -7,7 +7,7 @@ use std::{
 
 use nix::sys::epoll::EpollFlags;
 
-use super::{Draining, Worker, peer::Peer};
+use super::{Worker, peer::Peer};
 use crate::{
     net::conn::{
         context::{Context, EndReason},
@@ -43,7 +43,10 @@ impl Worker {
     /// Begins a connection that was handed over, with the bytes already read of it.
     pub(super) fn begin(&mut self, key: u64, leftover: &[u8]) {
         self.with_peer(key, |served, _| {
-            served.peer.protocol.begin(served.context)?;
+            let Peer {
+                protocol, caller, ..
+            } = &mut *served.peer;
+            protocol.begin(caller, served.context)?;
             served.own_ring(false);
             if leftover.is_empty() {
                 return Ok(());
@@ -66,7 +69,6 @@ impl Worker {
             peer,
             context: &self.common.context(&account, now_ns()),
             return_rings: self.return_rings.as_mut(),
-            draining: &mut self.draining,
         };
         let acted = act(&mut served, &mut self.buffer);
         if let Err(reason) = acted.and_then(|()| watch(served.peer, &self.poll)) {
@@ -93,12 +95,12 @@ impl Worker {
             let (at, samples) = match returned {
                 Returned::Frame(at, samples) => (at, samples),
                 Returned::Lost(frames) => {
-                    (0..frames).for_each(|_| peer.caller().count_output(true));
+                    (0..frames).for_each(|_| peer.caller.count_output(true));
                     return;
                 }
             };
             if let Some(sent) = peer.encode(at, samples, mix) {
-                peer.caller().count_output(!sent);
+                peer.caller.count_output(!sent);
             }
             if let Err(reason) = watch(peer, poll) {
                 gone.push((key, reason));
@@ -112,29 +114,22 @@ struct Served<'a> {
     peer: &'a mut Peer,
     context: &'a Context<'a>,
     return_rings: Option<&'a mut ReturnRings>,
-    draining: &'a mut Vec<Draining>,
 }
 
 impl Served<'_> {
-    /// The connection takes received bytes. A stream input that is complete plays on without it.
+    /// The connection takes received bytes.
     fn take(&mut self, bytes: &[u8]) -> Result<(), EndReason> {
-        let listened = self.peer.caller().output().is_some();
-        let input = self.peer.receive(bytes, self.context)?;
-        self.draining.extend(input.map(|input| Draining {
-            input,
-            _share: None,
-        }));
+        let listened = self.peer.caller.output().is_some();
+        self.peer.receive(bytes, self.context)?;
         self.own_ring(listened);
         Ok(())
     }
 
     /// The ring of the way back is this connection's, unless it has been.
     fn own_ring(&mut self, listened: bool) {
-        if let (false, Some(lease), Some(return_rings)) = (
-            listened,
-            self.peer.caller().output(),
-            &mut self.return_rings,
-        ) {
+        if let (false, Some(lease), Some(return_rings)) =
+            (listened, self.peer.caller.output(), &mut self.return_rings)
+        {
             return_rings.own(lease, self.peer.key);
         }
     }
@@ -144,7 +139,9 @@ impl Served<'_> {
 fn read(served: &mut Served<'_>, buffer: &mut [u8]) -> Result<(), EndReason> {
     let mut read = 0;
     for _ in 0..READS_MAX {
-        let wanted = served.peer.protocol.read_budget().min(buffer.len());
+        let wanted = (served.peer.protocol)
+            .read_budget(&served.peer.caller)
+            .min(buffer.len());
         if wanted == 0 || read >= buffer.len() {
             break;
         }
@@ -163,7 +160,7 @@ fn read(served: &mut Served<'_>, buffer: &mut [u8]) -> Result<(), EndReason> {
                 io::ErrorKind::Interrupted => {}
                 _ => {
                     let what = format!("connection lost: {error}");
-                    served.peer.caller_mut().note(&what, served.context);
+                    served.peer.caller.note(&what, served.context);
                     return Err(EndReason::HungUp);
                 }
             },

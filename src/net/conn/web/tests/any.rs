@@ -49,7 +49,7 @@ proptest! {
                 reason = why;
                 break;
             }
-            line.web.caller.before_tick(tick, line.rig.now_ns);
+            line.caller.before_tick(tick, line.rig.now_ns);
             let out = sent(&mut line.web, &mut mix, tick * BLOCK as u64, &ramp(BLOCK));
             line.replies.extend(out.into_iter().flatten());
         }
@@ -64,8 +64,9 @@ proptest! {
         }
         prop_assert!(rest.is_empty());
         let streams = line.rig.streams();
-        let Line { rig, web, .. } = line;
-        if let Some(mut input) = web.end(&rig.context(), true) {
+        let Line { rig, mut web, mut caller, .. } = line;
+        web.end(&EndReason::HungUp, &mut caller, &rig.context());
+        if let Some(mut input) = caller.into_input() {
             input.abandon();
         }
         if streams > 0 {
