@@ -12,6 +12,7 @@ mod limits;
 mod log_rate;
 mod quota;
 pub mod rtp;
+mod sequence;
 mod tuning;
 
 pub use admission::{Admission, Busy, NotAdmitted, Refused, StreamRequest, lease};

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     audio::{ConvertError, SampleSpec},
     ledger::{Malformed, Network, Packet},
+    playout::Verdict,
     queue::LeaseId,
     stream::Stream,
 };
@@ -113,19 +114,18 @@ impl Caller {
         Ok(samples.len())
     }
 
-    /// Takes a message of samples of a sender that numbers them and says when they were.
+    /// Takes a message of samples of a sender that numbers them and says when they were. Returns the judgement on
+    /// them; none while it is unknown.
     pub(super) fn push_at(
         &mut self,
         sound: Sound,
         (number, time): (u64, u64),
         bytes: &[u8],
         context: &Context<'_>,
-    ) -> Result<(), EndReason> {
+    ) -> Result<Option<Verdict>, EndReason> {
         let samples = self.decoder.decode(bytes, sound.spec);
-        if let Some(input) = self.stage.input(sound, context)? {
-            input.push_at(number, time, samples, context.now_ns);
-        }
-        Ok(())
+        let input = self.stage.input(sound, context)?;
+        Ok(input.map(|input| input.push_at(number, time, samples, context.now_ns)))
     }
 
     pub(super) fn stream(&self) -> Option<&Stream> {

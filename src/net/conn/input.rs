@@ -11,7 +11,7 @@ use self::burst::Burst;
 pub(super) use self::paced::PacedInput;
 use crate::{
     audio::{ConvertError, Converter, Format, MixClock},
-    playout::{Arrived, Playout, PlayoutSettings},
+    playout::{Arrived, Playout, PlayoutSettings, Verdict},
     stream::Stream,
 };
 
@@ -40,16 +40,16 @@ pub(super) trait StreamInput: Debug + Send {
     fn push(&mut self, samples: &[i16], now_ns: u64);
 
     /// Samples of a transport that numbers its messages and says when they were, at the rate of the
-    /// beginning.
-    fn push_at(&mut self, _number: u64, _time: u64, samples: &[i16], now_ns: u64) {
+    /// beginning. Returns the judgement on them.
+    fn push_at(&mut self, _number: u64, _time: u64, samples: &[i16], now_ns: u64) -> Verdict {
         self.push(samples, now_ns);
+        Verdict::Taken
     }
 
-    /// A message of this number came that has no audio.
-    fn note(&mut self, _number: u64) {}
-
-    /// The numbers and times to come have nothing to do with those before.
-    fn begin_segment(&mut self) {}
+    /// A message of this number came that has no audio. Returns the judgement on it.
+    fn note(&mut self, _number: u64) -> Verdict {
+        Verdict::Taken
+    }
 
     /// A tick is about to be due.
     fn before_tick(&mut self, tick: u64, now_ns: u64);
@@ -147,23 +147,20 @@ impl StreamInput for LiveInput {
         self.playout.end(&mut self.stream);
     }
 
-    fn push_at(&mut self, number: u64, time: u64, samples: &[i16], now_ns: u64) {
+    fn push_at(&mut self, number: u64, time: u64, samples: &[i16], now_ns: u64) -> Verdict {
         let arrived = Arrived {
             sequence: number,
             timestamp: time,
             samples,
             at_ns: self.arrival_ns(now_ns),
         };
-        self.playout.push(arrived, &mut self.stream);
+        let verdict = self.playout.push(arrived, &mut self.stream);
         self.catch_up(samples.len(), now_ns);
+        verdict
     }
 
-    fn note(&mut self, number: u64) {
-        self.playout.note(number, &mut self.stream);
-    }
-
-    fn begin_segment(&mut self) {
-        self.playout.restart(&mut self.stream);
+    fn note(&mut self, number: u64) -> Verdict {
+        self.playout.note(number, &mut self.stream).0
     }
 
     fn push(&mut self, samples: &[i16], now_ns: u64) {

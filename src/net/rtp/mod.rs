@@ -30,7 +30,6 @@ mod listener;
 mod probation;
 mod receiver;
 mod reports;
-mod sequence;
 mod socket;
 mod stream;
 mod table;

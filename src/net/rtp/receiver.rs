@@ -21,14 +21,13 @@ use super::{
     ended_sources::EndedSources,
     probation::{Held, Probation},
     reports::Reporter,
-    sequence::MAX_MISORDER,
     stream::RtpStream,
     table::{Kin, Succession, Table},
 };
 use crate::{
     audio::MixClock,
     ledger::{Listener, Malformed, Refusal, SourceKind},
-    net::{Admission, StreamRequest, Tuning, quota::Quota},
+    net::{Admission, StreamRequest, Tuning, quota::Quota, sequence::MAX_MISORDER},
     wire::{
         payload::static_name,
         rtcp::{self, Compound},

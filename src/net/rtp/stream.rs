@@ -9,7 +9,6 @@ mod payload;
 
 use super::{
     Key, Shared,
-    sequence::{MAX_DROPOUT, Sequence},
     table::Succession,
     telephone::Presses,
     timing::{Jitter, Steps, Timestamps},
@@ -17,7 +16,10 @@ use super::{
 use crate::{
     audio::Format,
     ledger::Packet as Count,
-    net::quota::Share,
+    net::{
+        quota::Share,
+        sequence::{MAX_DROPOUT, Sequence},
+    },
     playout::{Playout, Verdict},
     stream::Stream,
     wire::{
@@ -168,19 +170,8 @@ impl RtpStream {
         self.count(Count::Received);
         let number = self.sequence.extend(packet.sequence);
         let verdict = self.deliver(packet, number, at_ns, shared);
-        let overtaken = match verdict {
-            Verdict::Taken | Verdict::Held | Verdict::Begins { first: None } => {
-                self.sequence.take(number)
-            }
-            Verdict::Begins { first: Some(first) } => {
-                self.sequence.restart(first);
-                if first != number {
-                    self.sequence.take(first);
-                }
-                self.sequence.take(number)
-            }
-            Verdict::Duplicate => return self.sequence.take_duplicate(),
-            Verdict::Stray => return,
+        let Some(overtaken) = self.sequence.count(number, verdict) else {
+            return;
         };
         if overtaken {
             self.count(Count::Reordered);

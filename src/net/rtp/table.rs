@@ -5,7 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Key, Packet, reports::Schedule, sequence::MAX_MISORDER, stream::RtpStream};
+use super::{Key, Packet, reports::Schedule, stream::RtpStream};
+use crate::net::sequence::MAX_MISORDER;
 
 /// Where a stream is, or was.
 pub(super) type Slot = Option<Box<RtpStream>>;

@@ -1,211 +1,159 @@
-//! Places the audio of a sender that numbers all its messages, and time-stamps its audio.
+//! The numbers of a sender that numbers all its messages, and the times of its audio.
 //!
-//! The numbers show losses: each that did not come is lost, and the time of a message of
-//! audio passes for it. The times of the messages say more where they part from the numbers for longer than
-//! they may waver: the sender paused.
+//! The times are milliseconds, and waver: here they become samples that follow each other as the numbers do, unless
+//! times and numbers part for longer, as after a pause. The playout judges what a message is.
 
 use super::super::caller::Caller;
-use crate::{audio::Format, ledger::Packet, wire::twilio::RATE_HZ};
+use crate::{
+    audio::Format, ledger::Packet, net::sequence::Sequence, playout::Verdict, wire::twilio::RATE_HZ,
+};
 
-/// A number so far ahead is a loss; further ahead it is another beginning.
-const AHEAD_MAX: u64 = 3_000;
-/// A number so far behind came late or twice; further behind it is another beginning.
-const BEHIND_MAX: u64 = 100;
-/// Milliseconds by which times may part from the numbers.
-const WAVER_MS: u64 = 200;
+/// Times part from the numbers by no more than this. In milliseconds.
+const WAVER_MS: i64 = 200;
 /// Samples of a millisecond.
-const PER_MS: u64 = RATE_HZ as u64 / 1_000;
-/// Longest time that a difference of times stands for.
-const PASSED_MS_MAX: u64 = 60_000;
+const PER_MS: i64 = RATE_HZ as i64 / 1_000;
+/// A message follows one that waits if it is within so many numbers of it.
+const FOLLOWS_MAX: u64 = 16;
 /// Numbers and times begin here, so that there are some before the first.
-const FIRST: u64 = 1 << 32;
+const FIRST: u64 = 1 << 40;
+/// No sender numbers further.
+const NUMBER_MAX: u64 = 1 << 62;
 
 /// The numbers of one sender.
 #[derive(Debug)]
 pub(super) struct Numbers {
-    /// The first, and the highest, since it began or restarted.
-    span: Option<(u64, u64)>,
-    /// The lowest since then: below the first if that had overtaken others.
-    lowest: u64,
-    /// Bit `n` is set if the highest less `n` came. Reaches further back than [`BEHIND_MAX`].
-    seen: u128,
-    /// Messages that came since then, each counted once.
-    came: u64,
-    /// Expected and lost before that.
-    before: (u64, u64),
-    /// The offset added to its numbers.
-    base: u64,
-    last: Option<Last>,
-    reordered: bool,
+    sequence: Option<Sequence>,
+    /// The message of audio that is furthest ahead.
+    last: Option<Spoken>,
+    /// The one that the playout lets wait: those that follow it are located from it.
+    suspect: Option<Spoken>,
 }
 
-/// The message of audio that is furthest ahead.
+/// One message of audio.
 #[derive(Debug, Clone, Copy)]
-struct Last {
-    number: u64,
+pub(super) struct Spoken {
+    pub(super) number: u64,
     timestamp_ms: Option<u64>,
-    /// Its place, and the place after it.
-    start: u64,
+    /// The time of its first sample, and the time after its last.
+    pub(super) start: u64,
     end: u64,
 }
 
-/// Where a message of audio belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Its number, since the stream began: later ones are higher, even after a restart of the sender's.
-    pub(super) number: u64,
-    /// The time of its first sample, in samples.
-    pub(super) time: u64,
-    /// Whether numbers and times have nothing to do with those before.
-    pub(super) begins: bool,
+/// A number of the wire, with room for others before it.
+pub(super) fn extend(sequence: u64) -> u64 {
+    FIRST + sequence.min(NUMBER_MAX)
 }
 
 impl Numbers {
-    /// For a sender that begins with this number.
+    /// For a sender that begins with a message of this number.
     pub(super) fn new(first: Option<u64>) -> Self {
-        let mut numbers = Self {
-            span: None,
-            lowest: 0,
-            seen: 0,
-            came: 0,
-            before: (0, 0),
-            base: FIRST,
-            last: None,
-            reordered: false,
+        let begin = |first| {
+            let mut sequence = Sequence::wide(extend(first));
+            sequence.count(extend(first), Verdict::Taken);
+            sequence
         };
-        if let Some(first) = first {
-            numbers.take(first);
+        Self {
+            sequence: first.map(begin),
+            last: None,
+            suspect: None,
         }
-        numbers
     }
 
-    /// A message without audio. None if its number restarts.
-    pub(super) fn silent(&mut self, sequence: u64) -> Option<u64> {
-        let (number, _, begins) = self.take(sequence);
-        (!begins).then_some(number)
-    }
-
-    /// A message of audio, of so many samples.
-    pub(super) fn audio(
-        &mut self,
+    /// When a message of audio was, of so many samples.
+    pub(super) fn locate(
+        &self,
         sequence: u64,
         timestamp_ms: Option<u64>,
         samples: usize,
-    ) -> Place {
-        let (number, missing, begins) = self.take(sequence);
-        let length = samples as u64;
-        let time = match self.last {
-            Some(last) if number > last.number => last.next(missing, timestamp_ms, length),
-            Some(last) => last.earlier(number, timestamp_ms, length),
-            None => FIRST,
+    ) -> Spoken {
+        let (number, length) = (extend(sequence), samples as u64);
+        let follows =
+            |suspect: &Spoken| (1..=FOLLOWS_MAX).contains(&number.wrapping_sub(suspect.number));
+        let (before, highest) = match (self.suspect.filter(follows), &self.sequence) {
+            (None, Some(sequence)) => (self.last, sequence.highest()),
+            (suspect, _) => (suspect, suspect.map_or(number, |suspect| suspect.number)),
         };
-        if self.last.is_none_or(|last| number > last.number) {
-            self.last = Some(Last {
-                number,
-                timestamp_ms,
-                start: time,
-                end: time + length,
-            });
-        }
-        Place {
+        let missing = number.saturating_sub(highest).saturating_sub(1);
+        let start = before.map_or(FIRST, |before| {
+            before.start_of(number, missing, timestamp_ms, length)
+        });
+        Spoken {
             number,
-            time,
-            begins,
+            timestamp_ms,
+            start,
+            end: start.wrapping_add(length),
         }
     }
 
-    /// Takes a number: returns it as counted here, how many before it are missing, and whether it
-    /// restarts.
-    fn take(&mut self, sequence: u64) -> (u64, u64, bool) {
-        self.reordered = false;
-        let Some((first, highest)) = self.span else {
-            self.begin(sequence);
-            return (self.base, 0, false);
-        };
-        if sequence.saturating_sub(highest) > AHEAD_MAX
-            || highest.saturating_sub(sequence) > BEHIND_MAX
-        {
-            self.before = self.totals();
-            self.begin(sequence);
-            self.base += highest.saturating_sub(first) + 1;
-            // The number after the last.
-            self.last = self.last.map(|last| Last {
-                timestamp_ms: None,
-                ..last
-            });
-            return (self.base, 0, true);
+    /// A message of audio was judged: those that come are located from it, if it is ahead.
+    pub(super) fn follow(
+        &mut self,
+        spoken: Spoken,
+        verdict: Verdict,
+        caller: &Caller,
+        mix: Format,
+    ) {
+        match verdict {
+            Verdict::Held | Verdict::Stray => self.suspect = Some(spoken),
+            Verdict::Duplicate => {}
+            Verdict::Taken | Verdict::Begins { .. } => {
+                let begins = verdict != Verdict::Taken;
+                self.suspect = None;
+                self.last = self
+                    .last
+                    .filter(|last| !begins && last.number > spoken.number)
+                    .or(Some(spoken));
+            }
         }
-        if sequence > highest {
-            let ahead = u32::try_from(sequence - highest).unwrap_or(u32::MAX);
-            self.seen = self.seen.checked_shl(ahead).unwrap_or(0);
-        }
-        let bit = 1 << highest.saturating_sub(sequence);
-        self.came += u64::from(self.seen & bit == 0);
-        self.seen |= bit;
-        self.lowest = self.lowest.min(sequence);
-        self.reordered = sequence < highest;
-        let missing = sequence.saturating_sub(highest).saturating_sub(1);
-        self.span = Some((first, highest.max(sequence)));
-        // The first may be followed by some from before it: `base` is larger than they are many.
-        let number = self.base.wrapping_add(sequence).wrapping_sub(first);
-        (number, missing, false)
+        self.count(spoken.number, verdict, caller, mix);
     }
 
-    /// The first message of all, or of a new beginning.
-    fn begin(&mut self, sequence: u64) {
-        self.span = Some((sequence, sequence));
-        (self.lowest, self.seen, self.came) = (sequence, 1, 1);
-    }
-
-    /// Messages expected since the stream began, and those of them that did not come.
-    fn totals(&self) -> (u64, u64) {
-        let expected = self
-            .span
-            .map_or(0, |(_, highest)| highest - self.lowest + 1);
-        let lost = expected.saturating_sub(self.came);
-        (self.before.0 + expected, self.before.1 + lost)
-    }
-
-    /// Writes expected and lost messages to a stream's account.
-    pub(super) fn tell(&self, caller: &Caller, mix: Format) {
-        if self.reordered {
+    /// Counts a message as it was judged.
+    pub(super) fn count(&mut self, number: u64, verdict: Verdict, caller: &Caller, mix: Format) {
+        let sequence = self.sequence.get_or_insert_with(|| Sequence::wide(number));
+        if sequence.count(number, verdict) == Some(true) {
             caller.count(Packet::Reordered);
         }
         if let Some(network) = caller.network() {
-            let (expected, lost) = self.totals();
-            let samples = self.last.map_or(0, |last| last.end - last.start);
+            let (expected, lost) = sequence.totals();
+            let samples = self
+                .last
+                .map_or(0, |last| last.end.wrapping_sub(last.start));
             network.set_expected(expected, lost, mix.samples_as_long_as(samples, RATE_HZ));
         }
     }
 }
 
-impl Last {
-    /// Where audio begins that comes after it, with so many messages missing between them.
-    fn next(&self, missing: u64, timestamp_ms: Option<u64>, length: u64) -> u64 {
-        let counted = missing * length;
-        let Some((then, now)) = self.timestamp_ms.zip(timestamp_ms) else {
-            return self.end + counted;
-        };
-        let passed = now.saturating_sub(then).min(PASSED_MS_MAX) * PER_MS;
-        let timed = passed.saturating_sub(self.end - self.start);
-        if timed > counted + WAVER_MS * PER_MS {
-            self.end + timed
-        } else if missing > 0 && length > 0 {
+impl Spoken {
+    /// Where audio of this number begins, with so many messages missing between the two if it comes after this one.
+    fn start_of(&self, number: u64, missing: u64, timestamp_ms: Option<u64>, length: u64) -> u64 {
+        let passed = self.timestamp_ms.zip(timestamp_ms).map(|(then, now)| {
+            let passed_ms = now.wrapping_sub(then) as i64;
+            passed_ms.wrapping_mul(PER_MS)
+        });
+        let waver = WAVER_MS * PER_MS;
+        let counted = missing.wrapping_mul(length);
+        let timed = |passed: i64| passed.saturating_sub(self.end.wrapping_sub(self.start) as i64);
+        match passed {
+            None if number > self.number => self.end.wrapping_add(counted),
+            None => {
+                let back = (self.number - number).wrapping_mul(length);
+                self.start.wrapping_sub(back)
+            }
+            Some(passed)
+                if number <= self.number
+                    || passed < -waver
+                    || timed(passed) > (counted as i64).saturating_add(waver) =>
+            {
+                self.start.wrapping_add_signed(passed)
+            }
             // Some of the missing may have had no audio, or another track's: then less time passed.
-            let whole = (timed + length / 2) / length;
-            self.end + whole.min(missing) * length
-        } else {
-            self.end
+            Some(passed) if missing > 0 && length > 0 => {
+                let whole = (timed(passed).max(0) as u64 + length / 2) / length;
+                self.end.wrapping_add(whole.min(missing) * length)
+            }
+            Some(_) => self.end,
         }
-    }
-
-    /// Where audio begins that comes late.
-    fn earlier(&self, number: u64, timestamp_ms: Option<u64>, length: u64) -> u64 {
-        let back = match self.timestamp_ms.zip(timestamp_ms) {
-            Some((then, now)) => then.saturating_sub(now).min(PASSED_MS_MAX) * PER_MS,
-            None => (self.number - number) * length,
-        };
-        self.start.saturating_sub(back)
     }
 }
 

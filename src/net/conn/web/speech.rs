@@ -8,7 +8,7 @@ use super::{
         handoff::{WebAsk, WebProtocol},
     },
     Wrap, name_of,
-    numbers::{Numbers, Place},
+    numbers::{self, Numbers},
 };
 use crate::{
     audio::{Encoding, SampleSpec},
@@ -334,21 +334,13 @@ fn take_twilio(
             timestamp_ms,
             payload,
         } if track == mixed => {
-            let place =
-                sequence.map(|sequence| numbers.audio(sequence, timestamp_ms, payload.len()));
-            numbers.tell(caller, context.clock.format);
-            match place {
-                None => return caller.push(sound, &payload, context).map(drop),
-                Some(Place {
-                    number,
-                    time,
-                    begins,
-                }) => {
-                    if begins && let Some(input) = caller.input(sound, context)? {
-                        input.begin_segment();
-                    }
-                    return caller.push_at(sound, (number, time), &payload, context);
-                }
+            let Some(sequence) = sequence else {
+                return caller.push(sound, &payload, context).map(drop);
+            };
+            let spoken = numbers.locate(sequence, timestamp_ms, payload.len());
+            let place = (spoken.number, spoken.start);
+            if let Some(verdict) = caller.push_at(sound, place, &payload, context)? {
+                numbers.follow(spoken, verdict, caller, context.clock.format);
             }
         }
         Event::Media { sequence, .. } => {
@@ -389,10 +381,10 @@ fn silent(
     let Some(sequence) = sequence else {
         return Ok(());
     };
-    let number = numbers.silent(sequence);
-    numbers.tell(caller, context.clock.format);
-    if let (Some(number), Some(input)) = (number, caller.input(sound, context)?) {
-        input.note(number);
+    let number = numbers::extend(sequence);
+    if let Some(input) = caller.input(sound, context)? {
+        let verdict = input.note(number);
+        numbers.count(number, verdict, caller, context.clock.format);
     }
     Ok(())
 }

@@ -139,6 +139,28 @@ fn a_twilio_stream_plays_on_its_clock_with_exact_losses() {
 }
 
 #[test]
+fn numbers_that_begin_anew_are_heard_from_their_first_message() {
+    let samples = ramp(20 * BLOCK);
+    let mut line = Line::new(ask());
+    line.feed(&[text(CONNECTED), text(START)].concat()).unwrap();
+    for (index, frame) in samples.chunks(BLOCK).enumerate() {
+        line.rig.now_ns += PERIOD_NS;
+        // One of the second row is missing.
+        let (row, at) = (index / 10, index % 10 + usize::from(index > 15));
+        let number = 2 + 5_000 * row + at;
+        line.feed(&media(number, 20 * at, frame)).unwrap();
+        line.caller.before_tick(index as u64 + 1, line.rig.now_ns);
+    }
+    let (rig, played) = line.end();
+    assert!(all(&played) == as_mu_law(&samples), "some are not heard");
+    let (entry, totals) = (rig.entry(), rig.network().totals);
+    assert_eq!((entry.segments, entry.discarded), (2, 0));
+    assert_eq!(entry.concealed, BLOCK as u64);
+    assert_eq!((totals.expected, totals.lost), (1 + 10 + 11, 1));
+    assert_eq!((totals.duplicate, totals.reordered), (0, 0));
+}
+
+#[test]
 fn a_one_way_stream_gets_no_audio_and_one_track_is_played() {
     let mut line = Line::new(ask());
     let both = START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#);

@@ -2,6 +2,8 @@
 //!
 //! Which packets are new is for the playout to judge. Pure. No number of the wire makes it panic, and nothing here allocates.
 
+use crate::playout::Verdict;
+
 /// A number this far ahead is one of the same stream.
 pub(crate) const MAX_DROPOUT: u16 = 3000;
 
@@ -32,10 +34,11 @@ pub(crate) struct Sequence {
 impl Sequence {
     /// A sender with a first packet of this number, which is still to be taken.
     pub(crate) fn new(first: u16) -> Self {
-        Self::from(ROW + u64::from(first))
+        Self::wide(ROW + u64::from(first))
     }
 
-    fn from(first: u64) -> Self {
+    /// The same of numbers that need no extension.
+    pub(crate) fn wide(first: u64) -> Self {
         Self {
             base: first,
             lowest: first,
@@ -53,8 +56,28 @@ impl Sequence {
         self.highest.saturating_add_signed(ahead.into())
     }
 
+    /// Counts a packet of this extended number as the playout judged it. Returns whether others had overtaken it; none if
+    /// it is no new one of the stream.
+    pub(crate) fn count(&mut self, number: u64, verdict: Verdict) -> Option<bool> {
+        match verdict {
+            Verdict::Taken | Verdict::Held | Verdict::Begins { first: None } => {}
+            Verdict::Begins { first: Some(first) } => {
+                self.restart(first);
+                if first != number {
+                    self.take(first);
+                }
+            }
+            Verdict::Duplicate => {
+                self.take_duplicate();
+                return None;
+            }
+            Verdict::Stray => return None,
+        }
+        Some(self.take(number))
+    }
+
     /// A packet of this extended number came. Returns whether others had overtaken it.
-    pub(crate) fn take(&mut self, number: u64) -> bool {
+    fn take(&mut self, number: u64) -> bool {
         self.received += 1;
         self.lowest = self.lowest.min(number);
         let overtaken = number < self.highest;
@@ -63,7 +86,7 @@ impl Sequence {
     }
 
     /// A packet came again.
-    pub(crate) fn take_duplicate(&mut self) {
+    fn take_duplicate(&mut self) {
         self.received += 1;
         self.duplicates += 1;
     }
@@ -72,7 +95,7 @@ impl Sequence {
     pub(crate) fn restart(&mut self, first: u64) {
         *self = Self {
             before: self.totals(),
-            ..Self::from(first)
+            ..Self::wide(first)
         };
     }
 
