@@ -1,6 +1,7 @@
 //! The mixer thread: waits in epoll, runs ticks, hands blocks to the sinks.
 
 mod ending;
+mod hold_back;
 
 use std::{
     io,
@@ -19,21 +20,25 @@ use nix::{
     },
 };
 
-use self::ending::Ending;
+use self::{ending::Ending, hold_back::HoldBack};
 use super::{
     Clock, Scheduler, Settings, commands::Commands, mixer_stats::MixerStats, realtime::Granted,
-    sinks::Sinks, stop::Stop,
+    sinks::Sinks, stop::Stop, streams::Streams,
 };
 use crate::{
     audio::MixClock,
     mixer::Mixer,
     os::{during, now_ns},
     queue::LeaseId,
+    stream::PlacingThreads,
 };
 
 /// While it catches up, the mixer runs at most this many ticks per period. A machine that stood still
 /// stopped the sources too: they need a moment to bring what is overdue, or it would count as late.
 const CATCH_UP_SPEED: u32 = 4;
+
+/// While a tick is held back, the mixer looks so many times a period whether its blocks are placed.
+const HOLD_BACK_LOOKS: u64 = 20;
 
 /// Under a real-time priority the mixer rests for this share of a tick's time before the next overdue
 /// one: 3 %, less than the 5 % that the kernel would keep for other threads.
@@ -86,7 +91,7 @@ pub(super) fn spawn(
     mixer_stats: Arc<MixerStats>,
     stop: Stop,
     settings: &Settings,
-    block_samples: usize,
+    streams: &Streams,
 ) -> io::Result<Spawned> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"))?;
     let timer = TimerFd::new(
@@ -108,6 +113,8 @@ pub(super) fn spawn(
         stop,
         epoll,
         timer,
+        placing: streams.placing.clone(),
+        hold_back: HoldBack::default(),
         rests: false,
     };
     let (ticks, clock) = match settings.clock {
@@ -117,8 +124,8 @@ pub(super) fn spawn(
                 first_block: mixing.mixer.next_tick(),
                 first_ns: start(&mixing.timer, period),
                 period_ns: period.as_nanos() as u64,
-                format: settings.format,
-                block_samples,
+                format: streams.mixing.format,
+                block_samples: streams.mixing.block_samples,
             };
             (ticks, Some(clock))
         }
@@ -177,6 +184,8 @@ struct Mixing {
     stop: Stop,
     epoll: Epoll,
     timer: TimerFd,
+    placing: PlacingThreads,
+    hold_back: HoldBack,
     /// Whether it leaves its CPU to others for a moment even between overdue ticks: a real-time thread
     /// that never sleeps would keep them off it.
     rests: bool,
@@ -209,6 +218,7 @@ impl Mixing {
                 continue;
             }
             due -= 1;
+            self.hold_back(&clock);
             let begun = now_ns();
             not_before = begun + ending.pause_ns(&clock, self.mixer.next_tick(), begun, pause);
             let late = begun.saturating_sub(clock.due_ns(self.mixer.next_tick()));
@@ -228,6 +238,25 @@ impl Mixing {
             tracing::warn!(
                 "stopped {unmixed} ticks behind the clock: their streams' audio is not in the mix"
             );
+        }
+    }
+
+    /// Waits, in bounds, while the next tick is overdue and blocks of it are not placed.
+    fn hold_back(&mut self, clock: &MixClock) {
+        let Self {
+            mixer,
+            placing,
+            hold_back,
+            ..
+        } = self;
+        let next = mixer.next_tick();
+        let mut holds = |now: u64| {
+            let late = now.saturating_sub(clock.due_ns(next));
+            let is_placed = || placing.have_placed_before(next + 1);
+            hold_back.holds(late, clock.period_ns, now, is_placed)
+        };
+        while holds(now_ns()) {
+            thread::sleep(Duration::from_nanos(clock.period_ns / HOLD_BACK_LOOKS));
         }
     }
 

@@ -269,7 +269,7 @@ impl Engine {
             Arc::clone(&mixer_stats),
             stop.clone(),
             &settings,
-            streams.mixing.block_samples,
+            &streams,
         )
         .map_err(EngineError::Mixer)?;
         if let Some(clock) = clock {
@@ -277,7 +277,7 @@ impl Engine {
         }
         // After the clock, which their blocks are placed on.
         let feeders = match settings.clock {
-            Clock::Live { .. } => Feeders::live(feeds, settings.ingest_threads),
+            Clock::Live { .. } => Feeders::live(feeds, settings.ingest_threads, &streams.placing),
             Clock::Offline => {
                 let feeds = feeds.into_iter().map(|(feed, _)| feed);
                 Feeders::unpaced(feeds.collect(), settings.ingest_threads)

@@ -16,7 +16,7 @@ use crate::{
     net::{Admission, Busy, Refused, StreamRequest, lease},
     os::now_ns,
     queue::{Pool, Producer},
-    stream::Stream,
+    stream::{PlacingThread, PlacingThreads, Stream},
 };
 
 /// The rings, the accounts and the way to the mixer: all that a stream needs to begin, before the first tick and
@@ -28,6 +28,8 @@ pub(super) struct Streams {
     pub(super) commands: Sender,
     pub(super) mixing: mixer::Settings,
     pub(super) grid: Grid,
+    /// The threads that place their blocks.
+    pub(super) placing: PlacingThreads,
     /// On the monotonic clock.
     pub(super) begun_ns: u64,
     pub(super) begun_at: SystemTime,
@@ -50,6 +52,7 @@ impl Streams {
             pool,
             register: Register::default(),
             commands,
+            placing: PlacingThreads::default(),
             grid: Grid::new(mixing.format, mixing.block_samples).from_block(mixing.first_block),
             mixing,
             begun_ns,
@@ -161,6 +164,10 @@ impl Admission for Streams {
             stream.account().label().say(label.into());
         }
         Ok(stream)
+    }
+
+    fn placing_thread(&self) -> PlacingThread {
+        self.placing.add()
     }
 
     fn is_running(&self, id: &str) -> bool {

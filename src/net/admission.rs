@@ -7,7 +7,7 @@ use crate::{
     audio::Gain,
     ledger::{Refusal, SourceKind},
     queue::{AcquireError, Pool, Producer},
-    stream::Stream,
+    stream::{PlacingThread, Stream},
     wire::label::Label,
 };
 
@@ -20,6 +20,12 @@ pub trait Admission: Send + Sync {
     /// [`Refused`] when all rings are in use, and when the mixer cannot be reached; the caller counts the
     /// refusal.
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused>;
+
+    /// For a thread that places the blocks of the streams that it has admitted: it says how far it has come, so that
+    /// after a stop of the whole process the mixer waits for it, a moment.
+    fn placing_thread(&self) -> PlacingThread {
+        PlacingThread::default()
+    }
 
     /// Whether a stream of this name runs: another that is admitted under it gets a number behind its
     /// name. Where names are not looked after, none does.

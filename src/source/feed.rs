@@ -23,7 +23,7 @@ use super::{Source, SourceError, schedule::Schedule};
 use crate::{
     os::during,
     playout::PlayoutSettings,
-    stream::{Offered, Stream},
+    stream::{Offered, PlacingThreads, Stream},
 };
 
 /// Errors that a thread keeps one by one. A server that runs for months has sources that fail again and
@@ -184,13 +184,17 @@ impl Feeders {
     ///
     /// # Errors
     /// The kernel's reason, if a thread cannot be started.
-    pub fn live(feeds: Vec<(Feed, Schedule)>, threads: usize) -> io::Result<Self> {
+    pub(crate) fn live(
+        feeds: Vec<(Feed, Schedule)>,
+        threads: usize,
+        placing: &PlacingThreads,
+    ) -> io::Result<Self> {
         let (hands, intake_threads): (Vec<_>, Vec<_>) = deal(feeds, threads.max(1))
             .into_iter()
             .map(|feeds| {
                 let fed = Arc::new(AtomicUsize::new(feeds.len()));
                 let (sender, coming) = mpsc::channel();
-                let hand = Hand::new(feeds, coming, Arc::clone(&fed));
+                let hand = Hand::new(feeds, coming, Arc::clone(&fed), placing.add());
                 (hand, FeedThread { sender, fed })
             })
             .unzip();

@@ -1,5 +1,7 @@
 //! The producer's side of a stream: its ring, its account, and where its next block belongs.
 
+mod placing;
+
 use std::sync::Arc;
 
 use crate::{
@@ -8,6 +10,9 @@ use crate::{
     os::now_ns,
     queue::{LeaseId, Producer},
 };
+
+pub use placing::PlacingThread;
+pub(crate) use placing::PlacingThreads;
 
 /// The producer's side of one stream: a ring to publish to, the account to count in, and its place on the mix
 /// clock. Dropping it closes the ring, and the mixer ends the stream when it has played its ring.

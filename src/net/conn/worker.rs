@@ -38,7 +38,7 @@ use crate::{
     },
     output::participants::return_rings::ReturnRings,
     queue::Pool,
-    stream::Stream,
+    stream::{PlacingThread, Stream},
 };
 
 /// Bytes read from one connection at a time.
@@ -105,6 +105,7 @@ pub(super) struct Worker {
     poll: Poll,
     stop: Bell,
     next_tick: u64,
+    placing: PlacingThread,
     buffer: Box<[u8]>,
     /// When the next failure to accept may be logged.
     accept_log_ns: u64,
@@ -154,6 +155,7 @@ impl Worker {
             acceptors.push(Acceptor::new(HANDOFF, None, acceptor.account));
             handed_over = Some((acceptor.handoff, acceptor.receiver));
         }
+        let placing = admission.placing_thread();
         Ok(Self {
             quota: Quota::new(settings.limits.streams_per_source),
             common: Common {
@@ -176,6 +178,7 @@ impl Worker {
             poll,
             stop,
             next_tick: clock.next_tick(now_ns()),
+            placing,
             buffer: vec![0; READ_BYTES].into(),
             accept_log_ns: 0,
             gone: Vec::new(),
@@ -234,6 +237,7 @@ impl Worker {
             }
             self.next_tick += 1;
         }
+        self.placing.has_placed_before(self.next_tick);
         self.draining.retain(|ended| !ended.input.is_done());
         for acceptor in &mut self.acceptors {
             // Refused, it is tried again at the next tick.

@@ -26,6 +26,7 @@ use crate::{
         during, now_ns,
         poll::{Bell, Events, Poll},
     },
+    stream::PlacingThread,
 };
 
 /// A thread rests for so long after it read what waited: datagrams that come meanwhile share a wake-up.
@@ -169,6 +170,7 @@ impl RtpSockets {
                 receiver,
                 tuning.cloned(),
                 clock,
+                admission.placing_thread(),
             );
             let started = shard.and_then(|shard| {
                 let stop = shard.stop.clone();
@@ -246,6 +248,7 @@ struct Shard {
     behind: bool,
     clock: MixClock,
     next_tick: u64,
+    placing: PlacingThread,
     stop: Bell,
     poll: Poll,
 }
@@ -261,6 +264,7 @@ impl Shard {
         receiver: Receiver,
         tuning: Option<watch::Receiver<Tuning>>,
         clock: MixClock,
+        placing: PlacingThread,
     ) -> io::Result<Self> {
         let (poll, stop) = (Poll::new()?, Bell::new()?);
         poll.add(&stop, STOP)?;
@@ -278,6 +282,7 @@ impl Shard {
             behind: false,
             clock,
             next_tick: clock.next_tick(now_ns() + clock.lead_ns()),
+            placing,
             stop,
             poll,
         })
@@ -291,6 +296,7 @@ impl Shard {
             self.poll.wait(self.wake_ns(), &mut events);
             let rest = self.drain(&mut batch, &mut report_batch);
             self.tick();
+            self.placing.has_placed_before(self.next_tick);
             let until_tick = Duration::from_nanos(self.wake_ns().saturating_sub(now_ns()));
             thread::sleep(rest.min(until_tick));
         }

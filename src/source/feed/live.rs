@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{Feed, FeedErrors, Schedule};
-use crate::os::now_ns;
+use crate::{os::now_ns, stream::PlacingThread};
 
 /// A live thread wakes at most this often: streams with frames due within it share a wake-up, so
 /// a thousand streams do not cost a thousand wake-ups a frame.
@@ -28,6 +28,7 @@ pub(super) struct Hand {
     coming: mpsc::Receiver<(Feed, Schedule)>,
     /// Streams that the thread feeds, those on their way to it among them: each sender adds its own.
     fed: Arc<AtomicUsize>,
+    placing: PlacingThread,
 }
 
 impl Hand {
@@ -35,8 +36,14 @@ impl Hand {
         feeds: Vec<(Feed, Schedule)>,
         coming: mpsc::Receiver<(Feed, Schedule)>,
         fed: Arc<AtomicUsize>,
+        placing: PlacingThread,
     ) -> Self {
-        Self { feeds, coming, fed }
+        Self {
+            feeds,
+            coming,
+            fed,
+            placing,
+        }
     }
 }
 
@@ -153,6 +160,19 @@ impl Table {
         ended
     }
 
+    /// Says which ticks have all their blocks: those before the next block's. A block is placed no earlier than in the
+    /// first tick after it is due.
+    fn say_placed(&self, placing: &PlacingThread) {
+        let next = self.due.peek().and_then(|Reverse(fed)| {
+            let clock = fed.feed.0.stream.clock()?;
+            Some(clock.next_tick(fed.due_ns))
+        });
+        match next {
+            Some(tick) => placing.has_placed_before(tick),
+            None => placing.rests(),
+        }
+    }
+
     /// How long until a block is due, at most as long as a thread sleeps.
     fn pause(&self, now_ns: u64) -> Duration {
         let first = self.due.peek().map(|Reverse(fed)| fed.due_ns);
@@ -165,7 +185,12 @@ impl Table {
 }
 
 pub(super) fn run(hand: Hand, stop: &AtomicBool) -> FeedErrors {
-    let Hand { feeds, coming, fed } = hand;
+    let Hand {
+        feeds,
+        coming,
+        fed,
+        placing,
+    } = hand;
     let mut errors = FeedErrors::default();
     let mut table = Table {
         due: BinaryHeap::with_capacity(feeds.len()),
@@ -179,6 +204,7 @@ pub(super) fn run(hand: Hand, stop: &AtomicBool) -> FeedErrors {
     while !stop.load(atomic::Ordering::Relaxed) {
         let ended = table.step(now_ns(), &mut errors);
         fed.fetch_sub(ended, atomic::Ordering::Relaxed);
+        table.say_placed(&placing);
         let pause = table.pause(now_ns());
         match coming.recv_timeout(pause) {
             Ok(feed) => table.add(feed, now_ns()),

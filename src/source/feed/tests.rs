@@ -1,9 +1,11 @@
 use super::*;
 use crate::{
-    audio::{Format, Grid},
+    audio::{Format, Grid, MixClock},
     ledger::{Account, StreamState},
+    os::now_ns,
     queue::{Consumer, Drained, Pool},
     source::schedule::Imperfection,
+    stream::PlacingThreads,
 };
 
 const FRAME: usize = 100;
@@ -32,6 +34,11 @@ impl Source for Samples {
 }
 
 fn feeds(sources: Vec<Samples>) -> (Vec<Feed>, Vec<Arc<Account>>, Consumer) {
+    let grid = Grid::new(Format::new(8000, 1).unwrap(), FRAME);
+    feeds_on(&grid, sources)
+}
+
+fn feeds_on(grid: &Grid, sources: Vec<Samples>) -> (Vec<Feed>, Vec<Arc<Account>>, Consumer) {
     let (pool, consumer) = Pool::builder()
         .slots(sources.len())
         .ring_bytes(4096)
@@ -41,9 +48,8 @@ fn feeds(sources: Vec<Samples>) -> (Vec<Feed>, Vec<Arc<Account>>, Consumer) {
         .map(|index| Arc::new(Account::new(format!("stream-{index}"))))
         .collect();
     let feeds = sources.into_iter().zip(&accounts).map(|(source, account)| {
-        let grid = Grid::new(Format::new(8000, 1).unwrap(), FRAME);
         let producer = pool.acquire().unwrap();
-        let stream = Stream::new(producer, Arc::clone(account), grid);
+        let stream = Stream::new(producer, Arc::clone(account), grid.clone());
         Feed::new(stream, Box::new(source))
     });
     (feeds.collect(), accounts, consumer)
@@ -136,7 +142,7 @@ fn a_stream_ended_by_command_ends_while_its_ring_is_full() {
             let ptime = Duration::from_millis(1);
             let schedule = Schedule::new(ptime, Duration::ZERO, Imperfection::default(), 1);
             let feeds = feeds.into_iter().map(|feed| (feed, schedule.clone()));
-            Feeders::live(feeds.collect(), 1).unwrap()
+            Feeders::live(feeds.collect(), 1, &PlacingThreads::default()).unwrap()
         } else {
             Feeders::unpaced(feeds, 1).unwrap()
         };
@@ -171,7 +177,7 @@ fn a_live_thread_drops_what_finds_its_ring_full_and_counts_it() {
         .into_iter()
         .map(|feed| (feed, schedule.clone()))
         .collect();
-    let feeders = Feeders::live(feeds, 4).unwrap();
+    let feeders = Feeders::live(feeds, 4, &PlacingThreads::default()).unwrap();
     until(|| consumer.is_closed(lease).unwrap());
     feeders.join();
     // A frame of 100 samples takes 224 bytes of ring.
@@ -198,7 +204,7 @@ fn threads_started_empty_feed_later_streams_to_their_end() {
     let lengths = [0, 1, 500, 1234];
     let source = |left| Samples { left, fails: false };
     let (feeds, accounts, mut consumer) = feeds(lengths.map(source).into());
-    let feeders = Feeders::live(Vec::new(), 3).unwrap();
+    let feeders = Feeders::live(Vec::new(), 3, &PlacingThreads::default()).unwrap();
     let intake = feeders.intake().unwrap().clone();
     for feed in feeds {
         intake.take(feed, schedule()).unwrap();
@@ -234,7 +240,7 @@ fn what_comes_goes_to_the_thread_that_feeds_the_fewest() {
     let (mut sources, _accounts, _consumer) = feeds(vec![endless(), short(), endless(), endless()]);
     let rest = sources.split_off(2);
     let begun = sources.into_iter().map(|feed| (feed, schedule())).collect();
-    let feeders = Feeders::live(begun, 2).unwrap();
+    let feeders = Feeders::live(begun, 2, &PlacingThreads::default()).unwrap();
     let intake = feeders.intake().unwrap();
     let fed = || {
         let ways = intake.0.iter();
@@ -256,7 +262,7 @@ fn a_source_that_came_later_and_fails_is_told_at_the_end() {
         fails: true,
     }]);
     let lease = sources[0].stream.lease();
-    let feeders = Feeders::live(Vec::new(), 1).unwrap();
+    let feeders = Feeders::live(Vec::new(), 1, &PlacingThreads::default()).unwrap();
     for feed in sources {
         feeders.intake().unwrap().take(feed, schedule()).unwrap();
     }
@@ -273,7 +279,7 @@ fn a_stream_after_the_threads_ended_is_refused_and_closed() {
         left: usize::MAX,
         fails: false,
     }]);
-    let feeders = Feeders::live(Vec::new(), 2).unwrap();
+    let feeders = Feeders::live(Vec::new(), 2, &PlacingThreads::default()).unwrap();
     let intake = feeders.intake().unwrap().clone();
     feeders.join();
     let feed = feeds.pop().unwrap();
@@ -295,4 +301,29 @@ fn errors_beyond_those_that_are_kept_are_counted() {
     }
     assert_eq!((errors.kept.len(), errors.not_kept), (ERRORS_MAX, 3));
     assert_eq!(errors.kept[0].id, "0");
+}
+
+#[test]
+fn a_thread_says_up_to_which_tick_it_has_placed() {
+    let grid = Grid::from(MixClock {
+        first_block: 0,
+        first_ns: now_ns(),
+        period_ns: 1_000_000,
+        format: Format::new(8000, 1).unwrap(),
+        block_samples: FRAME,
+    });
+    let source = Samples {
+        left: usize::MAX,
+        fails: false,
+    };
+    let (feeds, _accounts, _consumer) = feeds_on(&grid, vec![source]);
+    let feeds = feeds.into_iter().map(|feed| (feed, schedule())).collect();
+    let placing = PlacingThreads::default();
+    let feeders = Feeders::live(feeds, 1, &placing).unwrap();
+    while !placing.have_placed_before(20) || placing.have_placed_before(u64::MAX) {
+        thread::yield_now();
+    }
+    assert!(grid.clock().unwrap().next_tick(now_ns()) >= 19);
+    feeders.join();
+    assert!(placing.have_placed_before(u64::MAX), "it has ended");
 }

@@ -13,7 +13,7 @@ use crate::{
     net::{Limits, Refused, StreamRequest, lease},
     playout::{Delay, PlayoutSettings},
     queue::{Consumer, LeaseId, Pool, Producer},
-    stream::Stream,
+    stream::{PlacingThreads, Stream},
     wire::{payload::PayloadMap, rtcp, rtp::Packet},
 };
 
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct TestAdmission {
     pool: Pool,
     admitted: Mutex<Vec<(Arc<Account>, LeaseId)>>,
+    placing: PlacingThreads,
 }
 
 impl Admission for TestAdmission {
@@ -35,6 +36,10 @@ impl Admission for TestAdmission {
             .push((Arc::clone(&account), producer.lease()));
         let grid = Grid::new(Format::new(8000, 1).unwrap(), 160);
         Ok(Stream::new(producer, account, grid))
+    }
+
+    fn placing_thread(&self) -> PlacingThread {
+        self.placing.add()
     }
 
     fn tap(&self, _output: Producer) -> Result<(), crate::net::Busy> {
@@ -59,6 +64,7 @@ fn listen_on(
     let server = Arc::new(TestAdmission {
         pool,
         admitted: Mutex::default(),
+        placing: PlacingThreads::default(),
     });
     let settings = RtpSettings {
         address: address.parse().unwrap(),
@@ -167,6 +173,19 @@ fn streams_from_many_ports_use_all_threads_and_balance() {
         }
         assert_eq!(account.read().malformed, [0; Malformed::ALL.len()]);
     }
+}
+
+#[test]
+fn all_threads_say_up_to_which_tick_they_have_placed() {
+    let (listener, server, _consumer) = listen(2);
+    let begun = Instant::now();
+    while !server.placing.have_placed_before(5) {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!server.placing.have_placed_before(u64::MAX));
+    listener.join();
+    assert!(server.placing.have_placed_before(u64::MAX));
 }
 
 #[test]
