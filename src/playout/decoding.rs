@@ -258,6 +258,7 @@ impl Playout {
                 playout.put(place.number, place.start, samples, place.at_ns, stream);
             });
         } else {
+            self.undecodable += 1;
             self.accounting(stream).count(Packet::Malformed);
         }
     }

@@ -183,6 +183,8 @@ pub struct Playout {
     /// How payloads are decoded: each for itself, or in order. Neither is there if packets come decoded.
     encoding: Option<Encoding>,
     decoding: Option<Box<Decoding>>,
+    /// Payloads that failed in their decoder, as far as not taken note of.
+    undecodable: u32,
     /// Packets without numbers that came.
     appended: u64,
     /// Whether the next of them goes on after a pause: that is no segment.
@@ -228,6 +230,7 @@ impl Playout {
             held: Held::default(),
             encoding: None,
             decoding: None,
+            undecodable: 0,
             appended: 0,
             resumes: false,
             segment_first: 0,
@@ -385,6 +388,11 @@ impl Playout {
         if let Some(newest) = self.line.buffer.newest() {
             self.line.pass(newest, Discard::Ended, accounting);
         }
+    }
+
+    /// How many payloads failed in their decoder since the last call. Each is counted in the stream's account.
+    pub(crate) fn take_undecodable(&mut self) -> u32 {
+        std::mem::take(&mut self.undecodable)
     }
 
     /// Whether nothing waits to be played.

@@ -185,19 +185,19 @@ impl Receiver {
         for (slot, stream) in self.table.streams() {
             if stream.is_ending() {
                 stream.note("ended by command", now_ns);
-                stream.close();
+                stream.close(&mut self.shared);
                 self.ended_sources.add(stream.key, now_ns);
                 done.push(slot);
                 continue;
             }
-            stream.before_tick(tick);
+            stream.before_tick(tick, &mut self.shared);
             if !stream.ending && now_ns.saturating_sub(stream.last_ns) > idle_ns {
                 self.shared.listener.time_out();
                 stream.note("idle", now_ns);
                 stream.end();
             }
             if stream.is_done() {
-                stream.close();
+                stream.close(&mut self.shared);
                 if stream.said_bye && self.gone.len() < GONE_MAX {
                     let gone = Gone {
                         until_ns: now_ns + GONE_MEMORY_NS,
@@ -222,7 +222,7 @@ impl Receiver {
     pub fn close(mut self, now_ns: u64, send: &mut dyn FnMut(Outgoing<'_>)) {
         self.reporter.send_bye(&mut self.table, now_ns, send);
         for (_, stream) in self.table.streams() {
-            stream.close();
+            stream.close(&mut self.shared);
         }
         let held = self.probation.len() as u64;
         self.shared.listener.leave_out(held);

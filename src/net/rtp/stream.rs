@@ -232,10 +232,11 @@ impl RtpStream {
     }
 
     /// Places the stream's audio for this tick. Never allocates.
-    pub(crate) fn before_tick(&mut self, tick: u64) {
+    pub(crate) fn before_tick(&mut self, tick: u64, shared: &mut Shared) {
         if let Some(sound) = &mut self.sound {
             sound.playout.top_up(tick, &mut self.stream);
         }
+        self.report_undecodable(shared);
         self.bring_up_to_date();
     }
 
@@ -278,12 +279,13 @@ impl RtpStream {
     }
 
     /// The mix ends, or the stream by command: what waits plays no more, and is accounted for.
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close(&mut self, shared: &mut Shared) {
         self.bring_up_to_date();
-        self.abandon();
+        self.abandon(shared);
     }
 
-    fn abandon(&mut self) {
+    fn abandon(&mut self, shared: &mut Shared) {
+        self.report_undecodable(shared);
         if let Some(mut sound) = self.sound.take() {
             sound.playout.abandon(&mut self.stream);
         }

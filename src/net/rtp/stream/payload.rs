@@ -117,7 +117,8 @@ impl RtpStream {
                 sound.playout.refuse(number, &mut self.stream)
             });
             if verdict == Verdict::Taken {
-                self.malformed(at_ns, shared);
+                self.count(Count::Malformed);
+                self.report_malformed(at_ns, shared);
             }
             return verdict;
         };
@@ -167,9 +168,15 @@ impl RtpStream {
         verdict
     }
 
-    /// A payload that its codec cannot have made. Its number stays missing.
-    fn malformed(&mut self, at_ns: u64, shared: &mut Shared) {
-        self.count(Count::Malformed);
+    /// Counts at the listener what failed in its decoder, and in the account.
+    pub(super) fn report_undecodable(&mut self, shared: &mut Shared) {
+        let sound = self.sound.as_mut();
+        let undecodable = sound.map_or(0, |sound| sound.playout.take_undecodable());
+        (0..undecodable).for_each(|_| self.report_malformed(self.last_ns, shared));
+    }
+
+    /// A payload came that its codec cannot have made. Its number stays missing.
+    fn report_malformed(&self, at_ns: u64, shared: &mut Shared) {
         shared.malformed(
             Malformed::Payload,
             self.key.from,
@@ -203,7 +210,7 @@ impl RtpStream {
 
     /// Makes sure that decoder and playout are those of this payload. Another clock or format is a new segment;
     /// another codec alone is none, as samples are samples. False if nothing can play it.
-    fn sounds_as(&mut self, payload: AudioPayload, shared: &Shared) -> bool {
+    fn sounds_as(&mut self, payload: AudioPayload, shared: &mut Shared) -> bool {
         let format = payload.samples(shared.clock.format);
         if let Some(sound) = &mut self.sound {
             let before = std::mem::replace(&mut sound.payload, payload);
@@ -216,7 +223,7 @@ impl RtpStream {
             }
             self.begin_segment();
             self.jitter = None;
-            self.abandon();
+            self.abandon(shared);
         }
         let settings = shared.settings.playout;
         let playout = Playout::new(settings, format.rate_hz(), format.channels(), shared.clock);

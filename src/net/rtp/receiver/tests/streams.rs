@@ -224,6 +224,7 @@ fn a_packet_that_its_codec_cannot_have_made_is_malformed() {
     }
     rig.pass(10);
     assert_eq!(rig.only().network().totals.malformed, 2);
+    assert_eq!(rig.listener().malformed[Malformed::Payload as usize], 2);
     assert_eq!(rig.only().audio.len(), 8 * BLOCK);
 }
 
