@@ -13,13 +13,10 @@ use std::{
 
 use nix::{
     poll::{PollFd, PollFlags, ppoll},
-    sys::{
-        eventfd::{EfdFlags, EventFd},
-        time::TimeSpec,
-    },
+    sys::time::TimeSpec,
 };
 
-use crate::os::during;
+use crate::os::poll::Bell;
 
 /// A request to end. Clones share it.
 #[derive(Debug, Clone)]
@@ -30,7 +27,7 @@ pub struct Stop {
 #[derive(Debug)]
 struct Inner {
     requested: AtomicBool,
-    bell: EventFd,
+    bell: Bell,
 }
 
 impl Stop {
@@ -39,13 +36,12 @@ impl Stop {
     /// # Errors
     /// There are no more descriptors.
     pub fn new() -> io::Result<Self> {
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(during("eventfd"))?;
+        let inner = Inner {
+            requested: AtomicBool::new(false),
+            bell: Bell::new()?,
+        };
         Ok(Self {
-            inner: Arc::new(Inner {
-                requested: AtomicBool::new(false),
-                bell,
-            }),
+            inner: Arc::new(inner),
         })
     }
 
@@ -53,8 +49,7 @@ impl Stop {
     /// signal's thread.
     pub fn request(&self) -> bool {
         let before = self.inner.requested.swap(true, Ordering::Relaxed);
-        // It could fail only after 2^64 requests.
-        let _ = self.inner.bell.write(1);
+        self.inner.bell.ring();
         before
     }
 
@@ -76,7 +71,7 @@ impl Stop {
         self.is_requested()
     }
 
-    pub(super) fn bell(&self) -> &EventFd {
+    pub(super) fn bell(&self) -> &Bell {
         &self.inner.bell
     }
 }
