@@ -5,7 +5,7 @@
 
 use super::{
     context::{Context, EndReason, OpenRequest, Opened},
-    decoder::Decoder,
+    decoder::Joiner,
     input::{LiveInput, PacedInput, StreamInput},
 };
 use crate::{
@@ -22,7 +22,7 @@ const EVENTS_TOLD: u32 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Caller {
     stage: Stage,
-    decoder: Decoder,
+    joiner: Joiner,
     output: Option<LeaseId>,
     events: u32,
 }
@@ -105,13 +105,13 @@ impl Caller {
         bytes: &[u8],
         context: &Context<'_>,
     ) -> Result<usize, EndReason> {
-        let samples = self.decoder.decode(bytes, sound.spec);
-        if !samples.is_empty()
+        let bytes = self.joiner.join(bytes, sound.spec);
+        if !bytes.is_empty()
             && let Some(input) = self.stage.input(sound, context)?
         {
-            input.push(samples, context.now_ns);
+            input.push(bytes, context.now_ns);
         }
-        Ok(samples.len())
+        Ok(bytes.len() / sound.spec.form().bytes_per_sample())
     }
 
     /// Takes a message of samples of a sender that numbers them and says when they were. Returns the judgement on
@@ -123,9 +123,9 @@ impl Caller {
         bytes: &[u8],
         context: &Context<'_>,
     ) -> Result<Option<Verdict>, EndReason> {
-        let samples = self.decoder.decode(bytes, sound.spec);
+        let bytes = self.joiner.join(bytes, sound.spec);
         let input = self.stage.input(sound, context)?;
-        Ok(input.map(|input| input.push_at(number, time, samples, context.now_ns)))
+        Ok(input.map(|input| input.push_at(number, time, bytes, context.now_ns)))
     }
 
     pub(super) fn stream(&self) -> Option<&Stream> {
@@ -222,7 +222,7 @@ impl Caller {
         if !matches!(self.stage, Stage::Playing(_)) {
             return;
         }
-        if by_peer && self.decoder.is_within_a_sample() {
+        if by_peer && self.joiner.is_within_a_sample() {
             self.count(Packet::Malformed);
             context.malformed(Malformed::Payload, &"audio that ends in a sample");
         }
@@ -247,7 +247,6 @@ fn begin(
     context: &Context<'_>,
 ) -> Result<Box<dyn StreamInput>, EndReason> {
     let Sound { spec, paced } = sound;
-    let (rate_hz, channels) = (spec.rate_hz(), spec.channels());
     let clock = *context.clock;
     Ok(if paced {
         // One more, as a block that is not whole shortly before its tick plays without its rest.
@@ -255,7 +254,7 @@ fn begin(
         let paced = PacedInput::new(stream.delayed(blocks), spec, clock);
         Box::new(paced.map_err(impossible)?)
     } else {
-        let live = LiveInput::new(stream, context.settings.playout, rate_hz, channels, clock);
+        let live = LiveInput::new(stream, context.settings.playout, spec, clock);
         Box::new(live.map_err(impossible)?)
     })
 }

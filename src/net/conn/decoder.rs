@@ -1,47 +1,88 @@
-//! Bytes of samples on their way to be samples: they come cut anywhere.
+//! Bytes of samples on their way to be samples of another rate and other channels.
 
-use crate::audio::{Encoding, SampleSpec};
+use crate::audio::{Converter, Encoding, SampleSpec};
 
-/// The decoded samples of one connection.
+/// Puts samples together that come cut anywhere.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
-    /// The beginning of a sample of all channels that has not come whole yet.
-    carry: Vec<u8>,
-    samples: Vec<i16>,
+pub(super) struct Joiner {
+    /// Bytes that were returned last, and those of the sample that has not come whole yet.
+    bytes: Vec<u8>,
+    returned: usize,
 }
 
-impl Decoder {
-    /// The samples that are whole now, interleaved. The spec is the same each time.
-    pub(super) fn decode(&mut self, bytes: &[u8], spec: SampleSpec) -> &[i16] {
-        let (encoding, bytes_each) = (spec.form(), spec.instant_bytes());
-        let missing = match self.carry.len() {
-            0 => 0,
-            carried => (bytes_each - carried).min(bytes.len()),
-        };
-        let (missing, bytes) = bytes.split_at(missing);
-        self.carry.extend(missing);
-        self.samples.clear();
-        if self.carry.len() == bytes_each {
-            decode(encoding, &self.carry, &mut self.samples);
-            self.carry.clear();
+impl Joiner {
+    /// The bytes of all samples of all channels that are whole now. The spec is the same each time.
+    pub(super) fn join<'a>(&'a mut self, bytes: &'a [u8], spec: SampleSpec) -> &'a [u8] {
+        let whole = |length: usize| length - length % spec.instant_bytes();
+        self.bytes.drain(..self.returned);
+        if self.bytes.is_empty() {
+            let (bytes, rest) = bytes.split_at(whole(bytes.len()));
+            self.bytes.extend(rest);
+            self.returned = 0;
+            bytes
+        } else {
+            self.bytes.extend(bytes);
+            self.returned = whole(self.bytes.len());
+            &self.bytes[..self.returned]
         }
-        let (whole, rest) = bytes.split_at(bytes.len() / bytes_each * bytes_each);
-        decode(encoding, whole, &mut self.samples);
-        self.carry.extend(rest);
-        &self.samples
     }
 
     /// Whether a sample has come in part.
     pub(super) fn is_within_a_sample(&self) -> bool {
-        !self.carry.is_empty()
+        self.bytes.len() > self.returned
     }
 }
 
-/// Appends whole samples.
-fn decode(encoding: Encoding, bytes: &[u8], samples: &mut Vec<i16>) {
-    let start = samples.len();
-    samples.resize(start + bytes.len() / encoding.bytes_per_sample(), 0);
-    encoding.decode(bytes, &mut samples[start..]);
+/// Decodes samples, and converts them if they are to be other ones: those that are wider than 16 bits before they are
+/// rounded.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    form: Encoding,
+    converter: Option<Converter>,
+    floats: Vec<f32>,
+}
+
+impl Decoder {
+    pub(super) fn new(form: Encoding, converter: Option<Converter>) -> Self {
+        Self {
+            form,
+            converter,
+            floats: Vec::new(),
+        }
+    }
+
+    /// From now on samples are converted otherwise.
+    pub(super) fn set_converter(&mut self, converter: Option<Converter>) {
+        self.converter = converter;
+    }
+
+    /// Replaces `samples` by those that are ready with these whole ones.
+    pub(super) fn decode(&mut self, bytes: &[u8], samples: &mut Vec<i16>) {
+        let count = bytes.len() / self.form.bytes_per_sample();
+        if let Some(converter) = &mut self.converter {
+            self.floats.resize(count, 0.0);
+            self.form.decode(bytes, &mut self.floats);
+            converter.push(&self.floats);
+            pull(converter, samples);
+        } else {
+            samples.resize(count, 0);
+            self.form.decode(bytes, samples);
+        }
+    }
+
+    /// Replaces `samples` by the last ones: nothing more will come.
+    pub(super) fn finish(&mut self, samples: &mut Vec<i16>) {
+        samples.clear();
+        if let Some(converter) = &mut self.converter {
+            converter.finish();
+            pull(converter, samples);
+        }
+    }
+}
+
+fn pull(converter: &mut Converter, samples: &mut Vec<i16>) {
+    samples.resize(converter.buffered(), 0);
+    converter.pull(samples);
 }
 
 #[cfg(test)]
@@ -49,6 +90,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::audio::Format;
+
+    #[test]
+    fn wide_samples_are_rounded_after_they_are_converted() {
+        let converter = Converter::new(8_000, 2, Format::new(8_000, 1).unwrap()).unwrap();
+        let mut decoder = Decoder::new(Encoding::F32Le, Some(converter));
+        let pair = [0.6_f32, 1.6].map(|sample| (sample / 32_768.0).to_le_bytes());
+        // Rounded before, they were 1 and 2, and 1.5 between them.
+        let mut samples = Vec::new();
+        decoder.decode(&pair.concat().repeat(9), &mut samples);
+        assert_eq!(samples, [1; 9]);
+    }
 
     proptest! {
         #[test]
@@ -59,20 +112,19 @@ mod tests {
             channels in 1_u16..4,
         ) {
             let spec = SampleSpec::new(8_000, channels, encoding).unwrap();
-            let bytes_each = spec.instant_bytes();
-            let whole = bytes.len() / bytes_each * bytes_each;
-            let mut expected = vec![0; whole / encoding.bytes_per_sample()];
-            encoding.decode(&bytes[..whole], &mut expected);
-            let (mut decoder, mut samples) = (Decoder::default(), Vec::<i16>::new());
+            let whole = bytes.len() / spec.instant_bytes() * spec.instant_bytes();
+            let (mut joiner, mut joined) = (Joiner::default(), Vec::new());
             let (mut rest, mut cuts) = (&bytes[..], cuts.iter().cycle());
             for _ in 0..2_000 {
                 let (piece, after) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-                samples.extend(decoder.decode(piece, spec));
+                let samples = joiner.join(piece, spec);
+                prop_assert!(samples.len().is_multiple_of(spec.instant_bytes()));
+                joined.extend_from_slice(samples);
                 rest = after;
             }
-            samples.extend(decoder.decode(rest, spec));
-            prop_assert_eq!(samples, expected);
-            prop_assert_eq!(decoder.is_within_a_sample(), whole < bytes.len());
+            joined.extend_from_slice(joiner.join(rest, spec));
+            prop_assert_eq!(joined, &bytes[..whole]);
+            prop_assert_eq!(joiner.is_within_a_sample(), whole < bytes.len());
         }
     }
 }

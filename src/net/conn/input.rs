@@ -9,8 +9,9 @@ use std::fmt::Debug;
 
 use self::burst::Burst;
 pub(super) use self::paced::PacedInput;
+use super::decoder::Decoder;
 use crate::{
-    audio::{ConvertError, Converter, Format, MixClock},
+    audio::{ConvertError, Converter, Format, MixClock, SampleSpec},
     playout::{Arrived, Playout, PlayoutSettings, Verdict},
     stream::Stream,
 };
@@ -36,13 +37,13 @@ pub(super) trait StreamInput: Debug + Send {
         Ok(())
     }
 
-    /// Interleaved samples at the rate that was set last.
-    fn push(&mut self, samples: &[i16], now_ns: u64);
+    /// Bytes of whole samples at the rate that was set last.
+    fn push(&mut self, bytes: &[u8], now_ns: u64);
 
     /// Samples of a transport that numbers its messages and says when they were, at the rate of the
     /// beginning. Returns the judgement on them.
-    fn push_at(&mut self, _number: u64, _time: u64, samples: &[i16], now_ns: u64) -> Verdict {
-        self.push(samples, now_ns);
+    fn push_at(&mut self, _number: u64, _time: u64, bytes: &[u8], now_ns: u64) -> Verdict {
+        self.push(bytes, now_ns);
         Verdict::Taken
     }
 
@@ -77,10 +78,9 @@ pub(super) struct LiveInput {
     /// The format that the playout was made for.
     rate_hz: u32,
     channels: u16,
-    /// The rate that comes now, and the way from it to the playout's, if it is another.
+    /// The rate that comes now, which is converted to the playout's if it is another.
     source_hz: u32,
-    change: Option<Converter>,
-    floats: Vec<f32>,
+    decoder: Decoder,
     samples: Vec<i16>,
     clock: MixClock,
     /// The first tick that was not served; none before the first.
@@ -96,10 +96,10 @@ impl LiveInput {
     pub(super) fn new(
         stream: Stream,
         settings: PlayoutSettings,
-        rate_hz: u32,
-        channels: u16,
+        spec: SampleSpec,
         clock: MixClock,
     ) -> Result<Self, ConvertError> {
+        let (rate_hz, channels) = (spec.rate_hz(), spec.channels());
         let playout = Playout::new(settings, rate_hz, channels, clock)?;
         Ok(Self {
             stream,
@@ -107,8 +107,7 @@ impl LiveInput {
             rate_hz,
             channels,
             source_hz: rate_hz,
-            change: None,
-            floats: Vec::new(),
+            decoder: Decoder::new(spec.form(), None),
             samples: Vec::new(),
             clock,
             next_tick: None,
@@ -125,12 +124,13 @@ impl StreamInput for LiveInput {
 
     fn set_rate(&mut self, source_hz: u32) -> Result<(), ConvertError> {
         if source_hz != self.source_hz {
-            self.change = None;
+            let mut converter = None;
             if source_hz != self.rate_hz {
                 let first = Format::new(self.rate_hz, self.channels)
                     .map_err(|_| ConvertError::SourceRate { rate_hz: source_hz })?;
-                self.change = Some(Converter::new(source_hz, self.channels, first)?);
+                converter = Some(Converter::new(source_hz, self.channels, first)?);
             }
+            self.decoder.set_converter(converter);
             self.source_hz = source_hz;
         }
         Ok(())
@@ -147,15 +147,16 @@ impl StreamInput for LiveInput {
         self.playout.end(&mut self.stream);
     }
 
-    fn push_at(&mut self, number: u64, time: u64, samples: &[i16], now_ns: u64) -> Verdict {
+    fn push_at(&mut self, number: u64, time: u64, bytes: &[u8], now_ns: u64) -> Verdict {
+        self.decoder.decode(bytes, &mut self.samples);
         let arrived = Arrived {
             sequence: number,
             timestamp: time,
-            samples,
+            samples: &self.samples,
             at_ns: self.arrival_ns(now_ns),
         };
         let verdict = self.playout.push(arrived, &mut self.stream);
-        self.catch_up(samples.len(), now_ns);
+        self.catch_up(self.samples.len(), now_ns);
         verdict
     }
 
@@ -163,18 +164,9 @@ impl StreamInput for LiveInput {
         self.playout.note(number, &mut self.stream).0
     }
 
-    fn push(&mut self, samples: &[i16], now_ns: u64) {
-        let mut changed = std::mem::take(&mut self.samples);
-        let samples = match &mut self.change {
-            None => samples,
-            Some(change) => {
-                to_floats(samples, &mut self.floats);
-                change.push(&self.floats);
-                changed.resize(change.buffered(), 0);
-                change.pull(&mut changed);
-                &changed
-            }
-        };
+    fn push(&mut self, bytes: &[u8], now_ns: u64) {
+        let mut samples = std::mem::take(&mut self.samples);
+        self.decoder.decode(bytes, &mut samples);
         // However much came at once, the playout can make room for the next piece of it.
         let piece = (self.rate_hz / PIECES_PER_SECOND) as usize * usize::from(self.channels);
         for piece in samples.chunks(piece) {
@@ -182,7 +174,7 @@ impl StreamInput for LiveInput {
             self.playout.append(piece, at_ns, &mut self.stream);
             self.catch_up(piece.len(), now_ns);
         }
-        self.samples = changed;
+        self.samples = samples;
     }
 
     fn abandon(&mut self) {
@@ -224,9 +216,4 @@ impl LiveInput {
             self.caught_up_ns = 0;
         }
     }
-}
-
-fn to_floats(samples: &[i16], floats: &mut Vec<f32>) {
-    floats.clear();
-    floats.extend(samples.iter().map(|&sample| f32::from(sample) / 32_768.0));
 }

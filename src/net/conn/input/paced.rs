@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, convert::Infallible};
 
-use super::{StreamInput, to_floats};
+use super::{Decoder, StreamInput};
 use crate::{
     audio::{ConvertError, Converter, MixClock, SampleSpec},
     ledger::Discard,
@@ -21,13 +21,12 @@ pub(in super::super) struct PacedInput {
     stream: Stream,
     clock: MixClock,
     read_bytes: usize,
-    /// None if the source is as the bus is.
-    converter: Option<Converter>,
-    floats: Vec<f32>,
+    /// It converts unless the source is as the bus is.
+    decoder: Decoder,
     /// Interleaved samples of the bus for which the ring had no room.
     pending: VecDeque<i16>,
-    /// Samples on their way from the converter.
-    converted: Vec<i16>,
+    /// Samples on their way from the decoder.
+    decoded: Vec<i16>,
     ended: bool,
 }
 
@@ -54,20 +53,11 @@ impl PacedInput {
             read_bytes: BLOCKS_READ
                 * clock.block_at(rate_hz).max(1) as usize
                 * spec.instant_bytes(),
-            converter,
-            floats: Vec::new(),
+            decoder: Decoder::new(spec.form(), converter),
             pending: VecDeque::new(),
-            converted: Vec::new(),
+            decoded: Vec::new(),
             ended: false,
         })
-    }
-
-    fn take_converted(&mut self) {
-        if let Some(converter) = &mut self.converter {
-            self.converted.resize(converter.buffered(), 0);
-            converter.pull(&mut self.converted);
-            self.pending.extend(&self.converted);
-        }
     }
 
     /// The first sample of the next tick.
@@ -117,14 +107,9 @@ impl StreamInput for PacedInput {
         }
     }
 
-    fn push(&mut self, samples: &[i16], now_ns: u64) {
-        if let Some(converter) = &mut self.converter {
-            to_floats(samples, &mut self.floats);
-            converter.push(&self.floats);
-            self.take_converted();
-        } else {
-            self.pending.extend(samples);
-        }
+    fn push(&mut self, bytes: &[u8], now_ns: u64) {
+        self.decoder.decode(bytes, &mut self.decoded);
+        self.pending.extend(&self.decoded);
         self.place(now_ns);
     }
 
@@ -133,10 +118,8 @@ impl StreamInput for PacedInput {
     }
 
     fn end(&mut self, now_ns: u64) {
-        if let Some(converter) = &mut self.converter {
-            converter.finish();
-            self.take_converted();
-        }
+        self.decoder.finish(&mut self.decoded);
+        self.pending.extend(&self.decoded);
         self.ended = true;
         self.place(now_ns);
     }

@@ -1,5 +1,5 @@
 use super::{
-    super::super::tests::{BLOCK, CLOCK_NS, PERIOD_NS, Rig, ramp},
+    super::super::tests::{BLOCK, CLOCK_NS, PERIOD_NS, Rig, le_bytes, ramp},
     *,
 };
 use crate::{
@@ -39,7 +39,7 @@ fn samples_follow_each_other_and_begin_a_delay_after_they_came() {
         .chunks(300)
         .zip([now, now + 1, now + PERIOD_NS, now + 2 * PERIOD_NS])
     {
-        paced.push(piece, at);
+        paced.push(&le_bytes(piece), at);
     }
     paced.end(now);
     assert_eq!(rig.played(), [((4 + 2) * BLOCK as u64, samples)]);
@@ -50,7 +50,7 @@ fn samples_follow_each_other_and_begin_a_delay_after_they_came() {
 fn a_paced_input_that_ran_dry_resumes_after_the_delay() {
     let rig = Rig::new(1 << 16, 1);
     let mut paced = paced(&rig);
-    paced.push(&ramp(BLOCK + 60), CLOCK_NS);
+    paced.push(&le_bytes(&ramp(BLOCK + 60)), CLOCK_NS);
     assert!(paced.is_playing(CLOCK_NS));
     // It was to go on in block 4: what there is of it plays.
     paced.place(CLOCK_NS + 4 * PERIOD_NS - 1);
@@ -59,7 +59,7 @@ fn a_paced_input_that_ran_dry_resumes_after_the_delay() {
     assert!(!paced.is_playing(now));
     let (first, resumed) = (3 * BLOCK as u64, 10 * BLOCK as u64);
     assert_eq!(rig.played(), [(first, ramp(BLOCK + 60))]);
-    paced.push(&ramp(10), now);
+    paced.push(&le_bytes(&ramp(10)), now);
     paced.end(now);
     assert_eq!(rig.played(), [(resumed, ramp(10))]);
     assert_eq!(rig.entry().segments, 1);
@@ -69,9 +69,9 @@ fn a_paced_input_that_ran_dry_resumes_after_the_delay() {
 fn samples_that_come_just_in_time_leave_no_gap() {
     let rig = Rig::new(1 << 16, 1);
     let mut paced = paced(&rig);
-    paced.push(&ramp(BLOCK), CLOCK_NS);
+    paced.push(&le_bytes(&ramp(BLOCK)), CLOCK_NS);
     // The block after theirs is due at tick 4.
-    paced.push(&ramp(BLOCK), CLOCK_NS + 4 * PERIOD_NS - 1);
+    paced.push(&le_bytes(&ramp(BLOCK)), CLOCK_NS + 4 * PERIOD_NS - 1);
     assert_eq!(rig.played().len(), 1);
     assert_eq!(rig.entry().concealed, 0);
 }
@@ -81,7 +81,7 @@ fn a_mixer_that_stood_still_is_no_gap_of_the_sender() {
     let rig = Rig::new(4096, 1);
     let mut paced = paced(&rig);
     let samples = ramp(40 * BLOCK);
-    paced.push(&samples, CLOCK_NS);
+    paced.push(&le_bytes(&samples), CLOCK_NS);
     assert_eq!(paced.read_budget(), 0);
     // The clock runs far past what is in the ring before anything is taken out of it.
     let now = CLOCK_NS + 1_000 * PERIOD_NS;
@@ -103,7 +103,7 @@ fn a_mixer_that_stood_still_is_no_gap_of_the_sender() {
 fn the_end_flushes_a_conversion() {
     let rig = Rig::new(1 << 16, 1);
     let mut paced = paced_at(&rig, 48_000, 2);
-    paced.push(&vec![100; 2 * 4_801], CLOCK_NS);
+    paced.push(&le_bytes(&vec![100; 2 * 4_801]), CLOCK_NS);
     paced.end(CLOCK_NS);
     assert!(paced.is_done());
     // Halves up: 800.17 samples are 800.
@@ -115,7 +115,7 @@ fn the_end_flushes_a_conversion() {
 fn what_is_abandoned_is_accounted_for() {
     let rig = Rig::new(4096, 1);
     let mut paced = paced(&rig);
-    paced.push(&ramp(40 * BLOCK), CLOCK_NS);
+    paced.push(&le_bytes(&ramp(40 * BLOCK)), CLOCK_NS);
     let waits = paced.pending.len() as u64;
     assert!(waits > 0);
     paced.abandon();
