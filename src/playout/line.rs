@@ -7,6 +7,8 @@
 //! - a *pause*: no number is missing, or the sender said so. It is silence;
 //! - *dry*: nothing waits, so it is one or the other, or the audio is late. The next packet shows.
 
+mod play;
+
 use crate::ledger::Discard;
 
 use super::{
@@ -15,7 +17,6 @@ use super::{
     conceal::Concealer,
     fade::{self, Fade},
     numbers::Numbers,
-    output::Sound,
 };
 
 /// A gap of up to this for each packet that is missing is one whole gap. In a longer one there was a
@@ -51,16 +52,6 @@ pub(super) struct Moved {
     pub(super) followed: i64,
     /// Whether the delay changed for another reason.
     pub(super) delay: bool,
-}
-
-/// The audio behind a gap.
-#[derive(Debug, Clone, Copy)]
-struct Closing {
-    /// The first sample after the gap, and how far it is.
-    at: u64,
-    left: u64,
-    /// The end of its run.
-    end: u64,
 }
 
 /// The end of what was played.
@@ -338,148 +329,6 @@ impl Line {
         self.cursor += count;
         self.correction.excess -= count as i64;
         self.moved.delay = true;
-    }
-
-    /// Plays up to `out.len()` samples of one kind into `out`; returns their kind and how many per
-    /// channel. Time passes in any case.
-    pub(super) fn play(&mut self, out: &mut [i16], accounting: Accounting<'_>) -> (Sound, usize) {
-        let wanted = (out.len() / self.channels) as u64;
-        self.drop_played();
-        if self.pad > 0 {
-            let closing = self.buffer.head().map(|run| Closing {
-                at: self.cursor,
-                left: self.pad,
-                end: run.end,
-            });
-            let (sound, count) = self.play_concealment(wanted.min(self.pad), closing, out);
-            self.pad -= count;
-            self.played += count;
-            accounting.missed(self.cursor, self.cursor + count);
-            return (sound, count as usize);
-        }
-        let (sound, count) = match self.buffer.head().copied() {
-            Some(run) if run.start <= self.cursor => {
-                let (sound, count) = self.play_audio(&run, wanted, out);
-                let made = if run.made { count } else { 0 };
-                accounting.missed(self.cursor, self.cursor + made);
-                (sound, count)
-            }
-            Some(run) => self.play_before(&run, wanted, out, accounting),
-            None if self.ended => self.play_silence(wanted, out),
-            None => {
-                let (sound, count) = if self.edge.paused {
-                    self.play_silence(wanted, out)
-                } else {
-                    self.play_concealment(wanted, None, out)
-                };
-                // The end of a pause may come late, too.
-                self.dry += count;
-                (sound, count)
-            }
-        };
-        self.cursor += count;
-        self.played += count;
-        if sound == Sound::Audio {
-            self.sounded = self.played;
-        }
-        (sound, count as usize)
-    }
-
-    fn play_audio(&mut self, run: &Run, wanted: u64, out: &mut [i16]) -> (Sound, u64) {
-        let count = wanted.min(run.end - self.cursor);
-        let out = &mut out[..count as usize * self.channels];
-        self.buffer.read(self.cursor, out);
-        self.fade.apply(out);
-        if let Some(concealer) = &mut self.concealer {
-            concealer.hear(out);
-        }
-        let made = run.made.then_some(Sound::Concealment);
-        (made.unwrap_or(Sound::Audio), count)
-    }
-
-    /// Plays what lies before a run that waits: a gap, or a pause, which may be cut or made longer.
-    fn play_before(
-        &mut self,
-        run: &Run,
-        wanted: u64,
-        out: &mut [i16],
-        accounting: Accounting<'_>,
-    ) -> (Sound, u64) {
-        let (from, to) = self.gap_before(run);
-        if (from..to).contains(&self.cursor) {
-            let wanted = wanted.min(to - self.cursor);
-            let closing = (to == run.start).then_some(Closing {
-                at: run.start,
-                left: run.start - self.cursor,
-                end: run.end,
-            });
-            let (sound, count) = self.play_concealment(wanted, closing, out);
-            accounting.missed(self.cursor, self.cursor + count);
-            return (sound, count);
-        }
-        let end = if self.cursor < from { from } else { run.start };
-        let insert = if self.correction.excess == 0 {
-            self.correction.follow
-        } else {
-            -self.correction.excess
-        };
-        if insert != 0 {
-            let inserted = insert.max(-((end - self.cursor) as i64));
-            if self.correction.excess == 0 {
-                self.moved.followed += inserted;
-            } else {
-                self.moved.delay = true;
-            }
-            self.correction = Correction::default();
-            self.cursor = self.cursor.wrapping_add_signed(-inserted);
-        }
-        self.play_silence(wanted.min(end - self.cursor), out)
-    }
-
-    fn play_silence(&mut self, count: u64, out: &mut [i16]) -> (Sound, u64) {
-        out[..count as usize * self.channels].fill(0);
-        self.fade.end();
-        if let (Some(concealer), true) = (&mut self.concealer, count > 0) {
-            concealer.forget();
-        }
-        (Sound::Silence, count)
-    }
-
-    /// Plays what a gap sounds of; if what comes after it is there, it ends in a cross-fade into that.
-    fn play_concealment(
-        &mut self,
-        wanted: u64,
-        closing: Option<Closing>,
-        out: &mut [i16],
-    ) -> (Sound, u64) {
-        self.fade.end();
-        let Some(concealer) = &mut self.concealer else {
-            out[..wanted as usize * self.channels].fill(0);
-            return (Sound::Silence, wanted);
-        };
-        let period = concealer.begin() as u64;
-        let length = (concealer.closing() as u64).min(period);
-        let closing = closing.filter(|closing| length > 0 && closing.at + period <= closing.end);
-        let count = match closing {
-            Some(closing) if closing.left > length => wanted.min(closing.left - length),
-            _ => wanted,
-        };
-        let out = &mut out[..count as usize * self.channels];
-        out.fill(0);
-        let made = concealer.fill(out) as u64;
-        if let Some(closing) = closing
-            && closing.left <= length
-        {
-            let next = &mut self.next[..out.len()];
-            self.buffer.read(closing.at + period - closing.left, next);
-            concealer.close(out, next, closing.left as usize);
-            (Sound::Concealment, count)
-        } else if made > 0 {
-            // Audible and silent samples are counted apart.
-            (Sound::Concealment, made)
-        } else {
-            (Sound::Silence, count)
-        }
     }
 
     /// Forgets the runs that lie before the cursor.
