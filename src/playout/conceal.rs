@@ -65,24 +65,21 @@ impl Concealer {
         units * self.rate_hz / COARSE_HZ
     }
 
-    /// These samples of the sender's were played.
-    pub(super) fn hear(&mut self, samples: &[i16]) {
+    /// So many samples of the sender's were played, interleaved; `read` writes the last of them.
+    pub(super) fn hear(&mut self, samples: usize, read: impl FnOnce(&mut [i16])) {
         self.active = false;
-        self.remember(samples);
+        let room = self.units(REMEMBERED) * self.channels;
+        let new = samples.min(room);
+        let kept = self.heard.len().min(room - new);
+        self.heard.drain(..self.heard.len() - kept);
+        self.heard.resize(kept + new, 0);
+        read(&mut self.heard[kept..]);
     }
 
     /// There was silence: what was heard before it is not repeated.
     pub(super) fn forget(&mut self) {
         self.active = false;
         self.heard.clear();
-    }
-
-    fn remember(&mut self, samples: &[i16]) {
-        let room = self.units(REMEMBERED) * self.channels;
-        let samples = &samples[samples.len().saturating_sub(room)..];
-        let kept = self.heard.len().min(room - samples.len());
-        self.heard.drain(..self.heard.len() - kept);
-        self.heard.extend_from_slice(samples);
     }
 
     /// A gap begins. Returns its period in samples per channel; none if there is nothing to repeat.
@@ -268,6 +265,12 @@ mod tests {
             .collect()
     }
 
+    fn hear(concealer: &mut Concealer, samples: &[i16]) {
+        concealer.hear(samples.len(), |out| {
+            out.copy_from_slice(&samples[samples.len() - out.len()..]);
+        });
+    }
+
     fn power(samples: &[i16]) -> f64 {
         samples
             .iter()
@@ -282,7 +285,7 @@ mod tests {
             let (heard, gap) = (rate_hz as usize / 5, rate_hz as usize / 100);
             let mut concealer = Concealer::new(rate_hz, channels);
             for chunk in tone(period, 0, heard, channels).chunks(160) {
-                concealer.hear(chunk);
+                hear(&mut concealer, chunk);
             }
             let mut out = vec![0; gap * channels];
             assert_eq!(concealer.fill(&mut out), gap);
@@ -295,7 +298,7 @@ mod tests {
     #[test]
     fn concealment_fades_by_a_fifth_per_10_ms_and_ends_at_60_ms() {
         let mut concealer = Concealer::new(8000, 1);
-        concealer.hear(&tone(80.0, 0, 800, 1));
+        hear(&mut concealer, &tone(80.0, 0, 800, 1));
         let mut out = [0; 800];
         assert_eq!(concealer.fill(&mut out), 480);
         assert_eq!(concealer.fill(&mut out[480..]), 0);
@@ -311,7 +314,7 @@ mod tests {
     fn in_pieces_it_is_the_same() {
         let made = |piece: usize| {
             let mut concealer = Concealer::new(8000, 2);
-            concealer.hear(&tone(63.0, 0, 500, 2));
+            hear(&mut concealer, &tone(63.0, 0, 500, 2));
             let mut out = vec![0; 960];
             for out in out.chunks_mut(2 * piece) {
                 concealer.fill(out);
@@ -326,13 +329,13 @@ mod tests {
         let mut concealer = Concealer::new(8000, 1);
         let mut out = [0; 80];
         for idle in [0, 8, -8] {
-            concealer.hear(&[idle; 800]);
+            hear(&mut concealer, &[idle; 800]);
             assert_eq!(concealer.fill(&mut out), 0);
         }
-        concealer.hear(&tone(80.0, 0, 800, 1));
+        hear(&mut concealer, &tone(80.0, 0, 800, 1));
         concealer.forget();
         assert_eq!(concealer.fill(&mut out), 0);
-        concealer.hear(&tone(80.0, 0, 100, 1));
+        hear(&mut concealer, &tone(80.0, 0, 100, 1));
         assert_eq!(concealer.fill(&mut out), 0);
     }
 
@@ -348,7 +351,7 @@ mod tests {
                 }
             })
             .collect();
-        concealer.hear(&noise);
+        hear(&mut concealer, &noise);
         let mut out = [0; 480];
         assert_eq!(concealer.fill(&mut out), 480);
         concealer.close(&mut out[440..], &[i16::MIN; 40], 40);

@@ -9,6 +9,8 @@
 
 mod play;
 
+use std::ops::Range;
+
 use crate::ledger::Discard;
 
 use super::{
@@ -83,6 +85,9 @@ pub(super) struct Line {
     pub(super) ended: bool,
     /// None if gaps are not filled.
     pub(super) concealer: Option<Concealer>,
+    /// Played as it lies in the buffer, and not yet heard by the concealer: it is, when a gap begins, or the cursor
+    /// jumps.
+    unheard: Range<u64>,
     fade: Fade,
     /// The audio behind a gap.
     next: Box<[i16]>,
@@ -117,6 +122,7 @@ impl Line {
             ended: false,
             next: vec![0; concealer.closing() * channels].into(),
             concealer: conceal.then_some(concealer),
+            unheard: START..START,
             fade: Fade::new(channels),
             cut: samples(CUT_MS).max(1),
             correction: Correction::default(),
@@ -194,8 +200,9 @@ impl Line {
         let (dry_from, dry_to) = (self.cursor - self.dry, self.cursor);
         let overdue = self.cursor.saturating_sub(run.start);
         let growth = overdue.min(room);
-        self.cursor -= growth;
         if growth > 0 {
+            self.hear_played();
+            self.cursor -= growth;
             self.moved.delay = true;
             let spare = self.cut.min(room - growth);
             if pause {
@@ -225,6 +232,7 @@ impl Line {
 
     /// Passes over all before `to`, which is discarded.
     pub(super) fn pass(&mut self, to: u64, why: Discard, accounting: Accounting<'_>) {
+        self.hear_played();
         let from = self.cursor;
         accounting.discarded(why, from, self.buffer.count(from, to));
         self.cursor = to;
@@ -324,6 +332,7 @@ impl Line {
 
     /// Cuts samples out of a run, with a cross-fade over the cut.
     fn take_out(&mut self, count: u64, accounting: Accounting<'_>) {
+        self.hear_played();
         self.fade.begin(&self.buffer, self.cursor);
         accounting.discarded(Discard::DelayChange, self.cursor, count);
         self.cursor += count;

@@ -1,5 +1,7 @@
 //! Plays a line: what stands at the cursor, or what stands in for it.
 
+use std::ops::Range;
+
 use super::{Accounting, Correction, Line, Run};
 use crate::playout::output::Sound;
 
@@ -67,12 +69,41 @@ impl Line {
         let count = wanted.min(run.end - self.cursor);
         let out = &mut out[..count as usize * self.channels];
         self.buffer.read(self.cursor, out);
-        self.fade.apply(out);
-        if let Some(concealer) = &mut self.concealer {
-            concealer.hear(out);
+        if self.fade.is_active() {
+            self.fade.apply(out);
+            self.hear_played();
+            if let Some(concealer) = &mut self.concealer {
+                concealer.hear(out.len(), |heard| {
+                    heard.copy_from_slice(&out[out.len() - heard.len()..]);
+                });
+            }
+        } else {
+            self.note_unheard(count);
         }
         let made = run.made.then_some(Sound::Concealment);
         (made.unwrap_or(Sound::Audio), count)
+    }
+
+    /// So many samples from the cursor on are played as they lie in the buffer.
+    fn note_unheard(&mut self, count: u64) {
+        if self.unheard.end != self.cursor {
+            self.hear_played();
+            self.unheard.start = self.cursor;
+        }
+        self.unheard.end = self.cursor + count;
+    }
+
+    /// The concealer hears what was played, which lies in the buffer still: what comes is written far ahead of it.
+    pub(super) fn hear_played(&mut self) {
+        let Range { start, end } = std::mem::replace(&mut self.unheard, self.cursor..self.cursor);
+        if start < end
+            && let Some(concealer) = &mut self.concealer
+        {
+            concealer.hear((end - start) as usize * self.channels, |heard| {
+                let count = (heard.len() / self.channels) as u64;
+                self.buffer.read(end - count, heard);
+            });
+        }
     }
 
     /// Plays what lies before a run that waits: a gap, or a pause, which may be cut or made longer.
@@ -119,6 +150,7 @@ impl Line {
         self.fade.end();
         if let (Some(concealer), true) = (&mut self.concealer, count > 0) {
             concealer.forget();
+            self.unheard = self.cursor..self.cursor;
         }
         (Sound::Silence, count)
     }
@@ -131,6 +163,7 @@ impl Line {
         out: &mut [i16],
     ) -> (Sound, u64) {
         self.fade.end();
+        self.hear_played();
         let Some(concealer) = &mut self.concealer else {
             out[..wanted as usize * self.channels].fill(0);
             return (Sound::Silence, wanted);
