@@ -45,6 +45,8 @@ pub(super) struct Jitter {
     /// A ring of the last spans; `count` of them were ever made.
     spans: [Span; SPANS],
     count: usize,
+    /// The least transit of those.
+    least: Option<i64>,
     current: Option<Span>,
     /// When the current span ends.
     until_ns: u64,
@@ -73,6 +75,7 @@ impl Jitter {
             bounds,
             spans: [empty; SPANS],
             count: 0,
+            least: None,
             current: None,
             until_ns: 0,
             needed_ns: 0,
@@ -105,6 +108,8 @@ impl Jitter {
             if let Some(span) = self.current.take() {
                 self.spans[self.count % SPANS] = span;
                 self.count += 1;
+                let spans = &self.spans[..self.count.min(SPANS)];
+                self.least = spans.iter().map(|span| span.least).min();
                 self.look(shift_ns);
             }
         }
@@ -169,9 +174,8 @@ impl Jitter {
 
     /// The least transit of the window.
     fn base(&self) -> Option<i64> {
-        let spans = self.spans[..self.count.min(SPANS)].iter();
-        let least = spans.chain(&self.current).map(|span| span.least);
-        least.min()
+        let current = self.current.map(|span| span.least);
+        self.least.into_iter().chain(current).min()
     }
 }
 
