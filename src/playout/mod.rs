@@ -420,10 +420,9 @@ impl Playout {
         while self.output.reaches() < end {
             let missing = self.missing(end);
             self.decode_due((missing / self.channels) as u64, stream);
-            let accounting = self.accounting(stream);
-            let (sound, count) = self.line.play(&mut self.piece[..missing], accounting);
-            let samples = &self.piece[..count * self.channels];
-            self.output.give(sound, samples, stream);
+            if !self.play_plain(stream) {
+                self.play(missing, stream);
+            }
         }
         self.control.moved(self.line.moved(), now_ns);
         self.output.place_until(end, stream);
@@ -457,13 +456,32 @@ impl Playout {
                 // A converter holds some back.
                 break;
             }
-            let accounting = self.accounting(stream);
-            let (sound, count) = self.line.play(&mut self.piece[..missing], accounting);
-            let samples = &self.piece[..count * self.channels];
-            self.output.give(sound, samples, stream);
+            if !self.play_plain(stream) {
+                self.play(missing, stream);
+            }
         }
         let whole = blocks(self.output.reaches().saturating_sub(end));
         self.output.place_until(end + whole, stream);
+    }
+
+    /// Plays up to so many samples, interleaved, of one kind.
+    fn play(&mut self, samples: usize, stream: &mut Stream) {
+        let accounting = self.accounting(stream);
+        let (sound, count) = self.line.play(&mut self.piece[..samples], accounting);
+        let samples = &self.piece[..count * self.channels];
+        self.output.give(sound, samples, stream);
+    }
+
+    /// Makes the next block in the ring, if it is the sender's samples as they came. Whether it was.
+    fn play_plain(&mut self, stream: &mut Stream) -> bool {
+        let block = self.output.plain_block();
+        let Some(block) = block.filter(|&block| self.line.is_plain(block)) else {
+            return false;
+        };
+        self.output
+            .place_plain(stream, |out| self.line.read_plain(out));
+        self.line.pass_plain(block);
+        true
     }
 
     /// How many samples to play next, interleaved: no more than the mix needs up to this index.

@@ -204,6 +204,30 @@ impl Output {
         }
     }
 
+    /// The length of a block in samples per channel, if the next one can be made where it is placed: samples pass as
+    /// they are, and none of its are there.
+    pub(super) fn plain_block(&self) -> Option<u64> {
+        let plain = self.converted.is_none() && self.frame.is_empty();
+        plain.then_some((self.block / self.channels) as u64)
+    }
+
+    /// Places a block of the sender's samples, which `write` writes.
+    pub(super) fn place_plain(&mut self, stream: &mut Stream, write: impl FnOnce(&mut [i16])) {
+        let samples = self.block / self.channels;
+        #[cfg(test)]
+        placed::keep(
+            stream.lease().slot(),
+            self.at,
+            vec![Sound::Audio; self.block],
+        );
+        let header = FrameHeader {
+            after_pause: std::mem::take(&mut self.paused),
+            ..FrameHeader::new(self.at, samples)
+        };
+        stream.place_with(header, self.block, write);
+        self.at += samples as u64;
+    }
+
     /// Places the block, which is whole.
     fn place(&mut self, stream: &mut Stream) {
         let (given, made_up) = (self.given, self.made_up);

@@ -226,12 +226,25 @@ impl Stream {
     /// # Panics
     /// If more samples are given than there are.
     pub fn place(&mut self, header: FrameHeader, samples: &[i16]) -> Offered {
+        self.place_with(header, samples.len(), |block| {
+            block.copy_from_slice(samples)
+        })
+    }
+
+    /// [`place`](Self::place) of so many samples, which `write` writes into the ring; if that is full, it is not
+    /// called.
+    pub(crate) fn place_with(
+        &mut self,
+        header: FrameHeader,
+        samples: usize,
+        write: impl FnOnce(&mut [i16]),
+    ) -> Offered {
         let Self {
             producer, account, ..
         } = self;
-        let bytes = frame_bytes(samples.len());
+        let bytes = frame_bytes(samples);
         let given = u64::from(header.given) * self.channels as u64;
-        let made_up = samples.len() as u64 - given;
+        let made_up = samples as u64 - given;
         let Ok(mut reservation) = producer.reserve(bytes) else {
             producer.count_drop(bytes);
             account.offer(given);
@@ -241,7 +254,7 @@ impl Stream {
             return Offered::Dropped;
         };
         let mut frame = FrameMut::new(&mut reservation).expect(ALIGNED);
-        frame.samples_mut().copy_from_slice(samples);
+        write(frame.samples_mut());
         frame.seal(header);
         account.offer(given);
         account.fill(made_up);

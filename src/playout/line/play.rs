@@ -65,6 +65,27 @@ impl Line {
         (sound, count as usize)
     }
 
+    /// Whether so many samples from the cursor on are the sender's, and play as they lie in the buffer.
+    pub(in crate::playout) fn is_plain(&mut self, samples: u64) -> bool {
+        self.drop_played();
+        let plain =
+            |run: &Run| !run.made && run.start <= self.cursor && self.cursor + samples <= run.end;
+        self.pad == 0 && !self.fade.is_active() && self.buffer.head().is_some_and(plain)
+    }
+
+    /// The samples at the cursor, which are [plain](Self::is_plain).
+    pub(in crate::playout) fn read_plain(&self, out: &mut [i16]) {
+        self.buffer.read(self.cursor, out);
+    }
+
+    /// So many of them were played.
+    pub(in crate::playout) fn pass_plain(&mut self, samples: u64) {
+        self.note_unheard(samples);
+        self.cursor += samples;
+        self.played += samples;
+        self.sounded = self.played;
+    }
+
     fn play_audio(&mut self, run: &Run, wanted: u64, out: &mut [i16]) -> (Sound, u64) {
         let count = wanted.min(run.end - self.cursor);
         let out = &mut out[..count as usize * self.channels];
