@@ -24,7 +24,7 @@ use nix::{
 
 /// Datagrams taken with one system call, and the room for each.
 const BATCH: usize = 64;
-const DATAGRAM_MAX: usize = 1 << 16;
+const DATAGRAM_MAX: usize = (1 << 16) + 5 * 64;
 /// Batches that are taken before a rest, and how long that is.
 const BATCHES_MAX: usize = 32;
 const REST: Duration = Duration::from_millis(1);
