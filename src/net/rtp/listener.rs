@@ -254,7 +254,8 @@ struct Shard {
 }
 
 const STOP: u64 = 0;
-const SOCKET: u64 = 1;
+const PACKETS: u64 = 1;
+const REPORTS: u64 = 2;
 
 impl Shard {
     fn new(
@@ -268,9 +269,9 @@ impl Shard {
     ) -> io::Result<Self> {
         let (poll, stop) = (Poll::new()?, Bell::new()?);
         poll.add(&stop, STOP)?;
-        poll.add(&packets, SOCKET)?;
+        poll.add(&packets, PACKETS)?;
         if let Control::Read(_) = control {
-            poll.add(&reports, SOCKET)?;
+            poll.add(&reports, REPORTS)?;
         }
         Ok(Self {
             packets,
@@ -294,7 +295,8 @@ impl Shard {
         let mut events = Events::new();
         while !events.has(STOP) {
             self.poll.wait(self.wake_ns(), &mut events);
-            let rest = self.drain(&mut batch, &mut report_batch);
+            let reports = events.has(REPORTS).then_some(&mut report_batch);
+            let rest = self.drain(&mut batch, reports);
             self.tick();
             self.placing.has_placed_before(self.next_tick);
             let until_tick = Duration::from_nanos(self.wake_ns().saturating_sub(now_ns()));
@@ -318,7 +320,7 @@ impl Shard {
 
     /// Takes what waits in the sockets, in bounds, and serves the ticks between: a packet finds its stream as it was
     /// when the packet came, however late this thread is. Returns how long to rest before more is taken.
-    fn drain(&mut self, batch: &mut Batch, report_batch: &mut Batch) -> Duration {
+    fn drain(&mut self, batch: &mut Batch, report_batch: Option<&mut Batch>) -> Duration {
         let mut any = false;
         let mut refused = false;
         let Self {
@@ -357,10 +359,12 @@ impl Shard {
         }
     }
 
-    /// Whether a call to receive failed.
-    fn drain_reports(&mut self, batch: &mut Batch) -> bool {
+    /// Takes the reports: those in the socket, if any wait there, or those that another thread read. Whether a call to
+    /// receive failed.
+    fn drain_reports(&mut self, waiting: Option<&mut Batch>) -> bool {
         match &mut self.control {
             Control::Read(others) => {
+                let Some(batch) = waiting else { return false };
                 let receiver = &mut self.receiver;
                 let taken = batch.receive(&self.reports, |bytes, from, at_ns| {
                     receiver.control(bytes, from, at_ns);
