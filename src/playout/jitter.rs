@@ -43,7 +43,7 @@ pub(super) struct Bounds {
 pub(super) struct Jitter {
     bounds: Bounds,
     /// A ring of the last spans; `count` of them were ever made.
-    spans: [Span; SPANS],
+    spans: Box<[Span; SPANS]>,
     count: usize,
     /// The least transit of those.
     least: Option<i64>,
@@ -73,7 +73,7 @@ impl Jitter {
         };
         let mut jitter = Self {
             bounds,
-            spans: [empty; SPANS],
+            spans: Box::new([empty; SPANS]),
             count: 0,
             least: None,
             current: None,

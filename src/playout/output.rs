@@ -68,7 +68,7 @@ pub(super) struct Output {
     paused: bool,
     #[cfg(test)]
     sounds: Vec<Sound>,
-    converted: Option<Converted>,
+    converted: Option<Box<Converted>>,
 }
 
 #[derive(Debug)]
@@ -110,13 +110,15 @@ impl Output {
             paused: true,
             #[cfg(test)]
             sounds: Vec::new(),
-            converted: (!same).then(|| Converted {
-                converter,
-                source_channels: source_channels.into(),
-                stretches: VecDeque::with_capacity(64),
-                origin: 0,
-                given: 0,
-                floats: Vec::new(),
+            converted: (!same).then(|| {
+                Box::new(Converted {
+                    converter,
+                    source_channels: source_channels.into(),
+                    stretches: VecDeque::with_capacity(64),
+                    origin: 0,
+                    given: 0,
+                    floats: Vec::new(),
+                })
             }),
         })
     }
