@@ -164,6 +164,11 @@ impl Account {
         &self.mixer.mixed
     }
 
+    /// The same of ingest: what it counts with each block, and the state.
+    pub(crate) fn hot_to_ingest(&self) -> (&impl Sized, &impl Sized) {
+        (&self.ingest, &self.state)
+    }
+
     /// Ingest, before the ring is asked: `samples` are offered.
     pub fn offer(&self, samples: u64) {
         add(&self.ingest.offered, samples);

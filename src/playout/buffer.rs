@@ -84,6 +84,13 @@ impl Buffer {
         }
     }
 
+    /// The memory of so many samples from `at` on, or of those before the end of the ring.
+    pub(super) fn memory(&self, at: u64, samples: u64) -> &[i16] {
+        let at = self.place_of(at);
+        let end = self.samples.len().min(at + self.span(samples));
+        &self.samples[at..end]
+    }
+
     /// Samples per channel that it can hold.
     pub(super) fn capacity(&self) -> u64 {
         (self.samples.len() / self.channels) as u64

@@ -298,6 +298,19 @@ impl Playout {
         }
     }
 
+    /// Where a packet of so many samples goes that follows what waits; for prefetching.
+    pub(crate) fn memory_to_insert(&self, samples: u64) -> &[i16] {
+        let newest = self.line.buffer.newest();
+        let at = newest.unwrap_or(self.line.cursor());
+        self.line.buffer.memory(at, samples)
+    }
+
+    /// What the next block plays, if it plays as it came; for prefetching.
+    pub(crate) fn memory_to_play(&self) -> &[i16] {
+        let block = self.output.plain_block().unwrap_or(0);
+        self.line.buffer.memory(self.line.cursor(), block)
+    }
+
     /// Takes samples of a transport that numbers nothing and loses nothing. They follow what came before
     /// them; if all of that was played, they play after the playout delay. Never allocates.
     pub(crate) fn append(&mut self, samples: &[i16], at_ns: u64, stream: &mut Stream) {

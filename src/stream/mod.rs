@@ -8,7 +8,7 @@ use crate::{
     audio::{FrameHeader, FrameMut, Grid, MixClock, frame::frame_bytes},
     ledger::{Account, StreamState},
     os::now_ns,
-    queue::{LeaseId, Producer},
+    queue::{LeaseId, Producer, prefetch_to_write},
 };
 
 pub use placing::PlacingThread;
@@ -261,6 +261,14 @@ impl Stream {
         reservation.commit();
         account.settle();
         Offered::Published
+    }
+
+    /// Asks for the memory that the next block writes.
+    pub(crate) fn prefetch(&self) {
+        let (counts, state) = self.account.hot_to_ingest();
+        prefetch_to_write(counts);
+        prefetch_to_write(state);
+        self.producer.prefetch(frame_bytes(self.held.len()));
     }
 
     /// The stream's account.

@@ -7,8 +7,12 @@ const LINE_BYTES: usize = 64;
 /// that is needed some hundred nanoseconds from now: the next of many objects that are visited in turn.
 /// If another core only reads a line meanwhile, it has to fetch it again.
 pub fn prefetch_to_write<T: ?Sized>(value: &T) {
-    let address = std::ptr::from_ref(value).cast();
-    each_line(address, size_of_val(value), line_to_write);
+    lines_to_write(std::ptr::from_ref(value).cast(), size_of_val(value));
+}
+
+/// Asks for the lines of `bytes` bytes to write.
+pub(crate) fn lines_to_write(address: *const u8, bytes: usize) {
+    each_line(address, bytes, line_to_write);
 }
 
 /// Asks for the lines of `bytes` bytes to read.

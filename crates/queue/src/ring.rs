@@ -320,6 +320,13 @@ impl Producer {
         self.check_room(len).is_ok()
     }
 
+    /// Asks the processor for the memory that the next message of `len` bytes takes, without waiting for it. Changes
+    /// nothing but time.
+    pub fn prefetch(&self, len: usize) {
+        let record = record_bytes(len as u64).min(self.memory.capacity());
+        prefetch::lines_to_write(self.memory.at(self.position).as_ptr(), record as usize);
+    }
+
     /// The figures of this lease.
     pub fn stats(&self) -> RingStats {
         self.shared.ring_stats(self.lease.slot())

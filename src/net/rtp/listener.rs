@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::{
     Outgoing, Quota, Receiver, Settings, Via,
-    socket::{BATCH, Batch, Sockets, send},
+    socket::{BATCH, Batch, Datagram, Sockets, send},
 };
 use crate::{
     audio::MixClock,
@@ -333,9 +333,12 @@ impl Shard {
         } = self;
         self.behind = true;
         for _ in 0..BATCHES_MAX {
-            let taken = batch.receive(packets, |bytes, from, at_ns| {
-                serve_ticks(next_tick, clock, at_ns, receiver, (packets, reports));
-                receiver.datagram(bytes, from, at_ns);
+            let taken = batch.receive(packets, |datagrams| {
+                receiver.prefetch(datagrams);
+                for &Datagram { bytes, from, at_ns } in datagrams {
+                    serve_ticks(next_tick, clock, at_ns, receiver, (packets, reports));
+                    receiver.datagram(bytes, from, at_ns);
+                }
             });
             let taken = taken.unwrap_or_else(|error| {
                 refused = true;
@@ -366,11 +369,13 @@ impl Shard {
             Control::Read(others) => {
                 let Some(batch) = waiting else { return false };
                 let receiver = &mut self.receiver;
-                let taken = batch.receive(&self.reports, |bytes, from, at_ns| {
-                    receiver.control(bytes, from, at_ns);
-                    for other in &*others {
-                        // A thread that does not keep up loses reports, not packets.
-                        let _ = other.try_send((bytes.into(), from, at_ns));
+                let taken = batch.receive(&self.reports, |datagrams| {
+                    for &Datagram { bytes, from, at_ns } in datagrams {
+                        receiver.control(bytes, from, at_ns);
+                        for other in &*others {
+                            // A thread that does not keep up loses reports, not packets.
+                            let _ = other.try_send((bytes.into(), from, at_ns));
+                        }
                     }
                 });
                 if let Err(error) = &taken {

@@ -21,6 +21,7 @@ use super::{
     ended_sources::EndedSources,
     probation::{Held, Probation},
     reports::Reporter,
+    socket::{BATCH, Datagram},
     stream::RtpStream,
     table::{Kin, Succession, Table},
 };
@@ -28,6 +29,7 @@ use crate::{
     audio::MixClock,
     ledger::{Listener, Malformed, Refusal, SourceKind},
     net::{Admission, StreamRequest, Tuning, quota::Quota, sequence::MAX_MISORDER},
+    queue::prefetch_to_write,
     wire::{
         payload::static_name,
         rtcp::{self, Compound},
@@ -49,6 +51,9 @@ const GONE_MAX: usize = 4096;
 
 /// For how long they are.
 const GONE_MEMORY_NS: u64 = 2_000_000_000;
+
+/// Streams whose memory is asked for before they are served.
+const TICKS_AHEAD: usize = 2;
 
 /// How often the tables are swept.
 const SWEEP_NS: u64 = 1_000_000_000;
@@ -131,6 +136,26 @@ impl Receiver {
         self.probation.len()
     }
 
+    /// Asks for the memory of the streams that these datagrams are of: it is on its way while the first are taken.
+    pub(super) fn prefetch(&mut self, datagrams: &[Datagram<'_>]) {
+        let mut slots = [None; BATCH];
+        for (datagram, slot) in datagrams.iter().zip(&mut slots) {
+            let Ok(Packet { ssrc, .. }) = Packet::parse(datagram.bytes) else {
+                continue;
+            };
+            let from = canonical(datagram.from);
+            *slot = self.table.find(Key { from, ssrc });
+            if let Some(stream) = slot.and_then(|slot| self.table.slot(slot)) {
+                prefetch_to_write(stream);
+            }
+        }
+        for slot in slots.into_iter().flatten() {
+            if let Some(stream) = self.table.slot(slot) {
+                stream.prefetch();
+            }
+        }
+    }
+
     /// A datagram of the main port: a packet, or a report (RFC 5761).
     pub fn datagram(&mut self, bytes: &[u8], from: SocketAddr, now_ns: u64) {
         let from = canonical(from);
@@ -182,7 +207,11 @@ impl Receiver {
         self.shared.tick = Some(tick);
         let idle_ns = duration_ns(self.shared.settings.limits.idle_timeout);
         let mut done = Vec::new();
-        for (slot, stream) in self.table.streams() {
+        for slot in 0..self.table.slots.len() {
+            self.prefetch_tick(slot);
+            let Some(stream) = self.table.slot(slot) else {
+                continue;
+            };
             if stream.is_ending() {
                 stream.note("ended by command", now_ns);
                 stream.close(&mut self.shared);
@@ -215,6 +244,16 @@ impl Receiver {
         if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.swept_ns = now_ns;
             self.sweep(now_ns);
+        }
+    }
+
+    /// Asks for the memory of the streams after this slot, that of the nearest in two steps, as it leads on.
+    fn prefetch_tick(&mut self, slot: usize) {
+        if let Some(stream) = self.table.slot(slot + 2 * TICKS_AHEAD) {
+            prefetch_to_write(stream);
+        }
+        if let Some(stream) = self.table.slot(slot + TICKS_AHEAD) {
+            stream.prefetch_tick();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{
     array, io,
     io::IoSliceMut,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     os::fd::{AsRawFd, OwnedFd},
     time::Duration,
 };
@@ -163,6 +163,23 @@ impl Clocks {
     }
 }
 
+/// A datagram that came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Datagram<'a> {
+    pub bytes: &'a [u8],
+    pub from: SocketAddr,
+    /// When it arrived, on the monotonic clock.
+    pub at_ns: u64,
+}
+
+impl Datagram<'_> {
+    const NONE: Self = Self {
+        bytes: &[],
+        from: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        at_ns: 0,
+    };
+}
+
 /// Memory to read datagrams of one socket into.
 pub(super) struct Batch {
     headers: MultiHeaders<SockaddrStorage>,
@@ -203,9 +220,9 @@ impl Batch {
         self.dropped
     }
 
-    /// Passes waiting datagrams to `take`, each with the time of its arrival, up to [`BATCH`], and returns how many.
-    /// Never waits; one system call, or one for each where the kernel refuses `recvmmsg`. Allocates only around the
-    /// first datagram that the kernel drops.
+    /// Passes waiting datagrams to `take`, up to [`BATCH`], and returns how many. Never waits; one system call, or one
+    /// for each where the kernel refuses `recvmmsg`: then `take` is called for each. Allocates only around the first
+    /// datagram that the kernel drops.
     ///
     /// # Errors
     /// The kernel's reason, with the call. Nothing waiting is none. After the first error of `recvmmsg` the
@@ -216,7 +233,7 @@ impl Batch {
     pub(crate) fn receive(
         &mut self,
         socket: &UdpSocket,
-        take: impl FnMut(&[u8], SocketAddr, u64),
+        take: impl FnMut(&[Datagram<'_>]),
     ) -> io::Result<usize> {
         if self.single {
             return self.receive_singly(socket, take);
@@ -228,7 +245,7 @@ impl Batch {
     fn receive_singly(
         &mut self,
         socket: &UdpSocket,
-        mut take: impl FnMut(&[u8], SocketAddr, u64),
+        mut take: impl FnMut(&[Datagram<'_>]),
     ) -> io::Result<usize> {
         let mut count = 0;
         while count < BATCH {
@@ -242,7 +259,8 @@ impl Batch {
                     self.dropped = said.dropped.unwrap_or(self.dropped);
                     let at_ns = Clocks::now().arrival_ns(said.stamp_ns);
                     if let Some(from) = message.address.as_ref().and_then(address) {
-                        take(message.iovs().next().unwrap_or(&[]), from, at_ns);
+                        let bytes = message.iovs().next().unwrap_or(&[]);
+                        take(&[Datagram { bytes, from, at_ns }]);
                     }
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
@@ -257,7 +275,7 @@ impl Batch {
     fn receive_many(
         &mut self,
         socket: &UdpSocket,
-        mut take: impl FnMut(&[u8], SocketAddr, u64),
+        mut take: impl FnMut(&[Datagram<'_>]),
     ) -> io::Result<usize> {
         let mut parts = self.bytes.chunks_exact_mut(STRIDE);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
@@ -279,6 +297,7 @@ impl Batch {
         };
         let clocks = Clocks::now();
         let (mut count, mut cut) = (0, false);
+        let (mut datagrams, mut known) = ([Datagram::NONE; BATCH], 0);
         for message in received {
             count += 1;
             let said = said(&message);
@@ -287,9 +306,12 @@ impl Batch {
             let from = message.address.as_ref().and_then(address);
             if let Some(from) = from {
                 let at_ns = clocks.arrival_ns(said.stamp_ns);
-                take(message.iovs().next().unwrap_or(&[]), from, at_ns);
+                let bytes = message.iovs().next().unwrap_or(&[]);
+                datagrams[known] = Datagram { bytes, from, at_ns };
+                known += 1;
             }
         }
+        take(&datagrams[..known]);
         if cut {
             // The kernel shortens the room in each header to what it used, and it is not set back: the count of
             // dropped ones, which is said from the first of them on, then finds none.

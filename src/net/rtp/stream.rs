@@ -21,6 +21,7 @@ use crate::{
         sequence::{MAX_DROPOUT, Sequence},
     },
     playout::{Playout, Verdict},
+    queue::prefetch_to_write,
     stream::Stream,
     wire::{
         label::Label,
@@ -140,6 +141,25 @@ impl RtpStream {
     /// The name in the report.
     pub(crate) fn id(&self) -> &str {
         self.stream.id()
+    }
+
+    /// Asks for what the next packet writes beside the stream itself.
+    pub(crate) fn prefetch(&self) {
+        if let Some(network) = self.stream.account().network() {
+            prefetch_to_write(network);
+        }
+        if let Some(sound) = &self.sound {
+            let samples = self.packet_ns * u64::from(sound.format.rate_hz()) / 1_000_000_000;
+            prefetch_to_write(sound.playout.memory_to_insert(samples));
+        }
+    }
+
+    /// Asks for what the next tick reads and writes beside the stream itself.
+    pub(crate) fn prefetch_tick(&self) {
+        self.stream.prefetch();
+        if let Some(sound) = &self.sound {
+            prefetch_to_write(sound.playout.memory_to_play());
+        }
     }
 
     /// Another source takes the stream over, as a new segment of it, which begins with a packet of this number, still

@@ -60,8 +60,12 @@ impl Table {
         self.by_key.len()
     }
 
+    pub(crate) fn find(&self, key: Key) -> Option<usize> {
+        self.by_key.get(&key).copied()
+    }
+
     pub(crate) fn get(&mut self, key: Key) -> Option<&mut RtpStream> {
-        let &slot = self.by_key.get(&key)?;
+        let slot = self.find(key)?;
         self.slots[slot].as_deref_mut()
     }
 

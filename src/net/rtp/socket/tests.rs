@@ -30,7 +30,9 @@ fn take_all(batch: &mut Batch, socket: &UdpSocket, wanted: usize) -> Vec<(Vec<u8
     let begun = Instant::now();
     while taken.len() < wanted && begun.elapsed() < Duration::from_secs(60) {
         batch
-            .receive(socket, |bytes, from, _| taken.push((bytes.to_vec(), from)))
+            .receive(socket, |all| {
+                taken.extend(all.iter().map(|one| (one.bytes.to_vec(), one.from)))
+            })
             .unwrap();
     }
     taken
@@ -88,7 +90,7 @@ fn what_the_kernel_drops_is_told() {
             sender.send_to(&[0; 172], to).unwrap();
         }
         taken += take_all(&mut batch, socket, 1).len();
-        while batch.receive(socket, |_, _, _| taken += 1).unwrap() > 0 {}
+        while batch.receive(socket, |all| taken += all.len()).unwrap() > 0 {}
         // The next ones bring the count: the first finds no room for it, once.
         for _ in 0..2 {
             sender.send_to(&[0; 172], to).unwrap();
@@ -116,7 +118,7 @@ fn a_datagram_came_when_the_kernel_took_it() {
             std::thread::sleep(Duration::from_millis(20));
             let mut came = Vec::new();
             batch
-                .receive(socket, |_, _, at_ns| came.push(at_ns))
+                .receive(socket, |all| came.extend(all.iter().map(|one| one.at_ns)))
                 .unwrap();
             // The clocks are read one after the other.
             let sent = before - 1_000_000..=after + 1_000_000;
@@ -154,7 +156,7 @@ fn datagrams_come_one_by_one_where_recvmmsg_is_refused() {
         let taken = scope.spawn(|| {
             refuse_recvmmsg();
             let mut batch = Batch::new();
-            let error = batch.receive(socket, |_, _, _| {}).unwrap_err().to_string();
+            let error = batch.receive(socket, |_| {}).unwrap_err().to_string();
             assert!(error.contains("recvmmsg"), "{error}");
             take_all(&mut batch, socket, 100)
         });
@@ -224,7 +226,7 @@ fn threads_share_a_port_and_each_datagram_comes_once() {
 fn take_all_now(batch: &mut Batch, socket: &UdpSocket) -> Vec<SocketAddr> {
     let mut taken = Vec::new();
     while batch
-        .receive(socket, |_, from, _| taken.push(from))
+        .receive(socket, |all| taken.extend(all.iter().map(|one| one.from)))
         .unwrap()
         > 0
     {}
