@@ -22,7 +22,8 @@ use nix::{
     },
 };
 
-/// Datagrams taken with one system call, and the room for each.
+/// Datagrams taken with one system call, and the room for each, which is no power of two: all would share few lines
+/// of the caches.
 const BATCH: usize = 64;
 const DATAGRAM_MAX: usize = (1 << 16) + 5 * 64;
 /// Batches that are taken before a rest, and how long that is.
