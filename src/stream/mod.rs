@@ -227,7 +227,7 @@ impl Stream {
     /// If more samples are given than there are.
     pub fn place(&mut self, header: FrameHeader, samples: &[i16]) -> Offered {
         self.place_with(header, samples.len(), |block| {
-            block.copy_from_slice(samples)
+            block.copy_from_slice(samples);
         })
     }
 

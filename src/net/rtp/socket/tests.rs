@@ -31,7 +31,7 @@ fn take_all(batch: &mut Batch, socket: &UdpSocket, wanted: usize) -> Vec<(Vec<u8
     while taken.len() < wanted && begun.elapsed() < Duration::from_secs(60) {
         batch
             .receive(socket, |all| {
-                taken.extend(all.iter().map(|one| (one.bytes.to_vec(), one.from)))
+                taken.extend(all.iter().map(|one| (one.bytes.to_vec(), one.from)));
             })
             .unwrap();
     }
