@@ -354,6 +354,57 @@ fn a_paced_call_is_heard_whole_and_in_time() {
     );
 }
 
+/// A call that comes evenly, but for 300 ms of which all is read at their end: before the ticks that were due
+/// meanwhile, as by a thread that stood still, or after them.
+fn read_at_once(before_ticks: bool) -> (Rig, Vec<(u64, Vec<i16>)>) {
+    let mut line = Line::new(None);
+    line.feed(UUID).unwrap();
+    let samples = ramp(50 * BLOCK);
+    let mut blocks = samples.chunks(BLOCK);
+    let mut turn = |ticks: std::ops::Range<u64>, ticks_first: bool| {
+        line.rig.now_ns = line.rig.clock.placed_ns(ticks.end - 1);
+        for ticks_now in [ticks_first, !ticks_first] {
+            for tick in ticks.clone() {
+                if ticks_now {
+                    let at_ns = if ticks_first {
+                        line.rig.clock.placed_ns(tick)
+                    } else {
+                        line.rig.now_ns
+                    };
+                    line.caller.before_tick(tick, at_ns);
+                } else {
+                    line.feed(&audio(0x10, blocks.next().unwrap())).unwrap();
+                }
+            }
+        }
+    };
+    (0..20).for_each(|tick| turn(tick..tick + 1, false));
+    turn(20..35, !before_ticks);
+    (35..50).for_each(|tick| turn(tick..tick + 1, false));
+    line.end()
+}
+
+#[test]
+fn a_thread_that_stood_still_finds_each_sample_in_its_place() {
+    let (rig, played) = read_at_once(true);
+    assert!(sound(&played) == ramp(50 * BLOCK), "some are not heard");
+    assert_eq!(played.len(), 1);
+    let entry = rig.entry();
+    assert_eq!(
+        (entry.discarded, entry.dropped_late, entry.concealed),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn a_burst_that_is_read_in_time_is_a_stall() {
+    let (rig, played) = read_at_once(false);
+    assert!(played.len() > 1, "it is heard without a gap");
+    // It waits no longer than the latency cap lets it.
+    assert_eq!(rig.network().discarded_latency_cap, rig.entry().discarded);
+    assert!(rig.entry().discarded > 0);
+}
+
 #[test]
 fn a_call_that_changes_its_rate_again_and_again_is_none() {
     let mut line = Line::new(None);
