@@ -1,4 +1,4 @@
-//! The mixer thread: waits in epoll, runs ticks, hands blocks to the sinks.
+//! The mixer thread: waits, runs ticks, hands blocks to the sinks.
 
 mod ending;
 mod hold_back;
@@ -10,15 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    sys::{
-        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-        resource::{UsageWho, getrusage},
-        time::TimeSpec,
-        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
-    },
-};
+use nix::sys::resource::{UsageWho, getrusage};
 
 use self::{ending::Ending, hold_back::HoldBack};
 use super::{
@@ -28,7 +20,10 @@ use super::{
 use crate::{
     audio::MixClock,
     mixer::Mixer,
-    os::{during, now_ns},
+    os::{
+        during, now_ns,
+        poll::{Events, Poll},
+    },
     queue::LeaseId,
     stream::PlacingThreads,
 };
@@ -66,21 +61,9 @@ impl MixerEnd {
     }
 }
 
-/// The sources of the epoll's events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
-    Tick,
-    Pool,
-    Stop,
-}
-
-impl Token {
-    const ALL: [Self; 3] = [Self::Tick, Self::Pool, Self::Stop];
-
-    fn of(event: &EpollEvent) -> Self {
-        Self::ALL[event.data() as usize]
-    }
-}
+/// Both need no more than the wake-up: each is looked at on each turn.
+const POOL: u64 = 0;
+const STOP: u64 = 1;
 
 /// Starts the thread, and returns its clock, if it follows one, and the host's grants. Everything that must not fail
 /// is made here, on the caller's thread.
@@ -93,37 +76,28 @@ pub(super) fn spawn(
     settings: &Settings,
     streams: &Streams,
 ) -> io::Result<Spawned> {
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(during("epoll_create1"))?;
-    let timer = TimerFd::new(
-        ClockId::CLOCK_MONOTONIC,
-        TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
-    )
-    .map_err(during("timerfd_create"))?;
-    let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token as u64);
-    epoll
-        .add(mixer.consumer_mut(), event(Token::Pool))
-        .and_then(|()| epoll.add(stop.bell(), event(Token::Stop)))
-        .and_then(|()| epoll.add(&timer, event(Token::Tick)))
-        .map_err(during("epoll_ctl"))?;
+    let poll = Poll::new()?;
+    poll.add(mixer.consumer_mut(), POOL)?;
+    poll.add(stop.bell(), STOP)?;
     let mut mixing = Mixing {
         mixer,
         sinks,
         commands,
         mixer_stats,
         stop,
-        epoll,
-        timer,
+        poll,
+        events: Events::new(),
         placing: streams.placing.clone(),
         hold_back: HoldBack::default(),
         rests: false,
     };
     let (ticks, clock) = match settings.clock {
         Clock::Live { speed, ticks, .. } => {
-            let period = settings.ptime.div_f64(speed);
+            let period_ns = settings.ptime.div_f64(speed).as_nanos() as u64;
             let clock = MixClock {
                 first_block: mixing.mixer.next_tick(),
-                first_ns: start(&mixing.timer, period),
-                period_ns: period.as_nanos() as u64,
+                first_ns: now_ns() + period_ns,
+                period_ns,
                 format: streams.mixing.format,
                 block_samples: streams.mixing.block_samples,
             };
@@ -182,8 +156,8 @@ struct Mixing {
     commands: Commands,
     mixer_stats: Arc<MixerStats>,
     stop: Stop,
-    epoll: Epoll,
-    timer: TimerFd,
+    poll: Poll,
+    events: Events,
     placing: PlacingThreads,
     hold_back: HoldBack,
     /// Whether it leaves its CPU to others for a moment even between overdue ticks: a real-time thread
@@ -197,7 +171,6 @@ impl Mixing {
     fn run_live(&mut self, clock: MixClock, ticks: Option<u64>) {
         let pause = clock.period_ns / u64::from(CATCH_UP_SPEED);
         let mut ending = Ending::new(ticks.map(|ticks| clock.first_block + ticks));
-        let mut due = 0;
         let (mut now, mut not_before) = (now_ns(), 0_u64);
         loop {
             if self.stop.is_requested() {
@@ -207,21 +180,21 @@ impl Mixing {
             if ending.is_reached(self.mixer.next_tick(), now) {
                 break;
             }
-            if due > 0 {
-                // Not a timeout of the epoll: it counts in milliseconds, and a tick may be shorter.
+            let due_ns = clock.due_ns(self.mixer.next_tick());
+            if due_ns > now {
+                self.poll.wait(due_ns, &mut self.events);
+            } else {
                 thread::sleep(Duration::from_nanos(not_before.saturating_sub(now)));
             }
-            due += self.wait(due == 0);
             self.housekeep();
-            if due == 0 {
-                now = now_ns();
+            now = now_ns();
+            if due_ns > now {
                 continue;
             }
-            due -= 1;
             self.hold_back(&clock);
             let begun = now_ns();
             not_before = begun + ending.pause_ns(&clock, self.mixer.next_tick(), begun, pause);
-            let late = begun.saturating_sub(clock.due_ns(self.mixer.next_tick()));
+            let late = begun.saturating_sub(due_ns);
             self.mixer_stats.begun(late, clock.period_ns);
             let block = self.mixer.tick(clock.next_tick(begun).saturating_sub(1));
             self.sinks.write(&block);
@@ -282,38 +255,9 @@ impl Mixing {
 
     fn wait_for(&mut self, lease: LeaseId) {
         if self.mixer.arm(lease) {
-            self.wait(true);
+            self.poll.wait(u64::MAX, &mut self.events);
         }
         self.housekeep();
-    }
-
-    /// Takes note of what happened, or sleeps until something does; returns how many ticks became due.
-    fn wait(&mut self, sleep: bool) -> u64 {
-        let timeout = if sleep {
-            EpollTimeout::NONE
-        } else {
-            EpollTimeout::ZERO
-        };
-        let mut events = [EpollEvent::empty(); Token::ALL.len()];
-        let count = match self.epoll.wait(&mut events, timeout) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => panic!("epoll_wait on a valid epoll: {errno}"),
-        };
-        // Pool and Stop need no more than the wake-up: both are looked at on each turn.
-        let ticked = events[..count]
-            .iter()
-            .any(|event| Token::of(event) == Token::Tick);
-        if ticked { self.expirations() } else { 0 }
-    }
-
-    fn expirations(&self) -> u64 {
-        let mut count = [0; 8];
-        match nix::unistd::read(&self.timer, &mut count) {
-            Ok(_) => u64::from_ne_bytes(count),
-            // Another wake-up took them.
-            Err(_) => 0,
-        }
     }
 
     /// Between ticks: commands, streams that begin and that ended.
@@ -352,15 +296,4 @@ impl Mixing {
         };
         (end, self.sinks)
     }
-}
-
-/// Starts the timer of a live clock, and returns when the first tick is due: a period from now. The others follow it
-/// exactly.
-fn start(timer: &TimerFd, period: Duration) -> u64 {
-    let first = Duration::from_nanos(now_ns()) + period;
-    let ticks = Expiration::IntervalDelayed(TimeSpec::from(first), TimeSpec::from(period));
-    timer
-        .set(ticks, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
-        .expect("a timer accepts any positive period");
-    first.as_nanos() as u64
 }
