@@ -15,8 +15,9 @@ use super::{
     line,
 };
 
-/// The numbers of a new segment begin so far above the last of the one before it.
-const SEGMENT_NUMBERS: u64 = 1 << 16;
+/// The numbers of a new segment begin so far above the last of the one before it: more than a packet may be behind the
+/// first, and so little that those of packets that still wait are remembered.
+const SEGMENT_NUMBERS: u64 = 128;
 
 /// The packet that the judge lets wait: its samples or its payload, and its length, which is 0 if none does.
 #[derive(Debug, Default)]
@@ -119,6 +120,26 @@ impl Playout {
         }
     }
 
+    /// The packet that waited belongs on the line.
+    pub(super) fn place_held(&mut self, mark: Mark, stream: &mut Stream) {
+        let mut held = std::mem::take(&mut self.held);
+        if held.payload.is_empty() {
+            self.place(mark, Samples::Decoded(&held.samples), stream);
+        } else {
+            self.place_payload(mark, &held.payload, stream);
+        }
+        held.clear();
+        self.held = held;
+    }
+
+    /// No packet shows any more what the one that waits is.
+    pub(super) fn settle_held(&mut self, stream: &mut Stream) {
+        match self.judge.take_suspect() {
+            Some((late, true)) => self.place_held(late, stream),
+            _ => self.discard_held(stream),
+        }
+    }
+
     /// The packet that waited was of no beginning.
     pub(super) fn discard_held(&mut self, stream: &mut Stream) {
         let length = self.held.length;
@@ -186,7 +207,7 @@ impl Playout {
             self.line.pass(to, Discard::LatencyCap, accounting);
         }
         self.control.moved(self.line.moved(), at_ns);
-        let late = cursor.clamp(start, end) - start;
+        let late = self.line.passed().clamp(start, end) - start;
         accounting.late(start, start + late);
         run.start += late;
         let samples = samples.part(late as usize * self.channels..samples.len());

@@ -155,7 +155,7 @@ impl Decoding {
 impl Playout {
     /// The packets to come are of this codec, in the format of the playout. Allocates.
     pub fn set_codec(&mut self, codec: Codec, format: Format, stream: &mut Stream) {
-        self.discard_held(stream);
+        self.settle_held(stream);
         self.decode_all(stream);
         self.encoding = codec.stateless();
         let stateful = self.encoding.is_none();

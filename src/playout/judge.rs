@@ -28,8 +28,10 @@ const EARLY_NS_MAX: f64 = 2e9;
 const DRIFT_MAX: f64 = 5e-3;
 /// Audio that is late for so long, at the sender's pace, begins a segment.
 const LATE_RUN_NS: u64 = 500_000_000;
-/// Longer packets do not exist. In milliseconds.
-const PACKET_MS_MAX: u64 = 200;
+/// So many packets at least.
+const LATE_RUN_MIN: u32 = 3;
+/// A packet that did not come may have been so long, though none is. In milliseconds.
+const PACKET_MS: u64 = 60;
 /// A packet follows one that waits if it is within so many numbers of it.
 const FOLLOWS_MAX: u64 = 16;
 
@@ -124,7 +126,8 @@ enum View {
 #[derive(Debug)]
 pub(super) struct Judge {
     sample_ns: f64,
-    packet_max: i64,
+    /// The longest packet, or a usual one.
+    longest: u64,
     /// A packet that is later than this is beyond any delay.
     late_ns: f64,
     /// The highest number, with audio or without. Bit `n` of `seen` is set if the highest less `n` came.
@@ -139,6 +142,8 @@ pub(super) struct Judge {
     suspect: Option<Suspect>,
     /// The first of those that came late, with none in time since.
     late_since: Option<Mark>,
+    /// How many came late since.
+    late_packets: u32,
 }
 
 impl Judge {
@@ -146,7 +151,7 @@ impl Judge {
     pub(super) fn new(rate_hz: u32, delay_ns_max: u64) -> Self {
         Self {
             sample_ns: 1e9 / f64::from(rate_hz),
-            packet_max: (PACKET_MS_MAX * u64::from(rate_hz) / 1000) as i64,
+            longest: PACKET_MS * u64::from(rate_hz) / 1000,
             late_ns: delay_ns_max.max(LATE_RUN_NS) as f64,
             newest: None,
             seen: 0,
@@ -155,6 +160,7 @@ impl Judge {
             soonest_ns: 0.0,
             suspect: None,
             late_since: None,
+            late_packets: 0,
         }
     }
 
@@ -162,11 +168,19 @@ impl Judge {
     pub(super) fn restart(&mut self) {
         (self.newest, self.seen, self.last) = (None, 0, None);
         (self.suspect, self.late_since) = (None, None);
+        self.late_packets = 0;
     }
 
-    /// The packet that waits.
-    pub(super) fn suspect(&self) -> Option<Mark> {
-        self.suspect.map(|suspect| suspect.mark)
+    /// The packet that waits, and whether it can only be late.
+    pub(super) fn suspect(&self) -> Option<(Mark, bool)> {
+        self.suspect.map(|suspect| (suspect.mark, suspect.late))
+    }
+
+    /// The same; it waits no more.
+    pub(super) fn take_suspect(&mut self) -> Option<(Mark, bool)> {
+        let suspect = self.suspect();
+        self.suspect = None;
+        suspect
     }
 
     /// A packet without audio came.
@@ -206,8 +220,10 @@ impl Judge {
             View::Next => {
                 let held = self.suspect.take().is_some_and(|suspect| suspect.late);
                 let since = *self.late_since.get_or_insert(mark);
+                self.late_packets += 1;
                 if !late {
                     self.late_since = None;
+                    self.late_packets = 0;
                 } else if self.is_late_run(&since, &mark) {
                     self.begin(mark, true);
                     return Ruling::Begins {
@@ -241,6 +257,7 @@ impl Judge {
 
     fn late(&mut self, mark: Mark) -> Ruling {
         let held = self.suspect.take().is_some();
+        self.late_packets += 1;
         let Some(since) = self.late_since else {
             self.late_since = Some(mark);
             return self.wait(mark, true, true);
@@ -282,7 +299,7 @@ impl Judge {
         let gap = difference(mark.start, last.end);
         let missing = self.missing(last.number, mark.number) as i64;
         let early_ns = self.soonest_ns - self.transit_ns(mark);
-        let unaccounted = gap > missing * self.packet_max;
+        let unaccounted = gap > missing.saturating_mul(self.longest as i64);
         if difference(mark.start, last.start) <= 0
             || unaccounted && early_ns > JUMP_NS
             || gap > 0 && early_ns > EARLY_NS_MAX
@@ -316,7 +333,12 @@ impl Judge {
     }
 
     fn is_late_run(&self, since: &Mark, mark: &Mark) -> bool {
-        mark.at_ns.saturating_sub(since.at_ns) >= LATE_RUN_NS && self.keeps_pace(since, mark)
+        let passed_ns = mark.at_ns.saturating_sub(since.at_ns);
+        let time_ns = difference(mark.start, since.start) as f64 * self.sample_ns;
+        passed_ns >= LATE_RUN_NS
+            && self.late_packets >= LATE_RUN_MIN
+            && time_ns >= 0.5 * passed_ns as f64
+            && self.keeps_pace(since, mark)
     }
 
     /// Whether the sender's time goes on no faster than the clock, or hardly.
@@ -332,12 +354,14 @@ impl Judge {
         self.origin = mark.start;
         self.soonest_ns = mark.at_ns as f64;
         (self.suspect, self.late_since) = (None, None);
+        self.late_packets = 0;
         self.last = Some(mark);
         self.see(mark.number);
     }
 
     fn follow(&mut self, mark: Mark) {
         self.see(mark.number);
+        self.longest = self.longest.max(mark.length());
         let transit_ns = self.transit_ns(&mark);
         if let Some(last) = self.last.replace(mark) {
             let passed_ns = mark.at_ns.saturating_sub(last.at_ns) as f64;

@@ -135,6 +135,12 @@ impl Line {
         self.cursor
     }
 
+    /// Up to where all was played or passed over: what comes for a time before this is late, though the cursor may have
+    /// gone back into a pause.
+    pub(super) fn passed(&self) -> u64 {
+        self.cursor.max(self.edge.end)
+    }
+
     pub(super) fn played(&self) -> u64 {
         self.played
     }

@@ -273,20 +273,20 @@ impl Playout {
             Ruling::Begins { held, .. } => (held, true),
             Ruling::Duplicate | Ruling::Waits { .. } => (false, false),
         };
+        let over = waits || self.judge.suspect().is_none();
+        if let Some((late, true)) = waited
+            && over
+            && !held
+        {
+            self.place_held(late, stream);
+        }
         if begins {
             self.begin_segment(stream);
         }
-        let waited = waited.filter(|_| held);
+        let waited = waited.filter(|_| held).map(|(waited, _)| waited);
         if let Some(waited) = waited {
-            let held = std::mem::take(&mut self.held);
-            if held.payload.is_empty() {
-                self.place(waited, Samples::Decoded(&held.samples), stream);
-            } else {
-                self.place_payload(waited, &held.payload, stream);
-            }
-            self.held = held;
-            self.held.clear();
-        } else if waits || self.judge.suspect().is_none() {
+            self.place_held(waited, stream);
+        } else if over {
             self.discard_held(stream);
         }
         if ruling == Ruling::Duplicate {
@@ -370,7 +370,7 @@ impl Playout {
     /// The numbers and times of the packets to come have nothing to do with those before. Waiting audio is
     /// played; the next packet plays after it, and after its playout delay.
     pub fn restart(&mut self, stream: &mut Stream) {
-        self.discard_held(stream);
+        self.settle_held(stream);
         self.judge.restart();
         self.begin_segment(stream);
     }
@@ -387,7 +387,7 @@ impl Playout {
     /// The sender is done. Waiting audio is played by the ticks to come, until there is
     /// [nothing](Self::is_empty).
     pub fn end(&mut self, stream: &mut Stream) {
-        self.discard_held(stream);
+        self.settle_held(stream);
         self.line.ended = true;
         let now_ns = self.next_tick.map_or(0, |tick| self.clock.due_ns(tick));
         self.cuts.look(stream.account(), &self.clock, now_ns, true);
@@ -396,7 +396,7 @@ impl Playout {
     /// Waiting audio is not played, but discarded, and accounted for: the stream ends at once, or goes on
     /// with another playout.
     pub(crate) fn abandon(&mut self, stream: &mut Stream) {
-        self.discard_held(stream);
+        self.settle_held(stream);
         self.discard_undecoded(stream);
         let accounting = self.accounting(stream);
         if let Some(newest) = self.line.buffer.newest() {
