@@ -31,7 +31,7 @@ fn carried(senders: &mut [Sender]) -> (Vec<Arrival>, Vec<Reference>) {
     for (seed, sender) in (0..).zip(senders) {
         let sent = sender.sent();
         let came = Path::clear(seed).carry(&sent);
-        references.push(Reference::new(&sent, &came, DELAY_MS));
+        references.push(Reference::new(&sent, &came, DELAY_MS, 8000));
         arrivals.push(came);
     }
     (merge(&arrivals), references)

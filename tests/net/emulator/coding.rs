@@ -18,11 +18,15 @@ pub enum Coding {
 pub const RAMP: u64 = 60_000;
 
 impl Coding {
-    pub fn payload_type(self) -> u8 {
+    pub fn payload_type(self, rate_hz: u64) -> u8 {
         match self {
             Self::MuLaw => 0,
             Self::ALaw => 8,
-            Self::Linear | Self::Ramp => 96,
+            Self::Linear | Self::Ramp => match rate_hz {
+                8000 => 96,
+                16_000 => 97,
+                _ => 98,
+            },
         }
     }
 
@@ -44,7 +48,7 @@ impl Coding {
                     a_law(byte)
                 }
                 Self::Ramp => {
-                    let sample = ((time % RAMP) as i64 - RAMP as i64 / 2) as i16;
+                    let sample = Self::ramp(time);
                     payload.extend_from_slice(&sample.to_be_bytes());
                     return sample;
                 }
@@ -67,9 +71,15 @@ impl Coding {
         }
     }
 
+    /// The ramp's sample of this time: not zero.
+    pub fn ramp(time: u64) -> i16 {
+        let sample = ((time % RAMP) as i64 - RAMP as i64 / 2) as i16;
+        sample + i16::from(sample >= 0)
+    }
+
     /// The time of a ramp's sample, up to a multiple of [`RAMP`].
     pub fn ramp_time(sample: i16) -> u64 {
-        (i64::from(sample) + RAMP as i64 / 2) as u64
+        (i64::from(sample) - i64::from(sample > 0) + RAMP as i64 / 2) as u64
     }
 
     pub fn bytes_per_sample(self) -> usize {

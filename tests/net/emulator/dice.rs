@@ -20,6 +20,10 @@ impl Dice {
         self.0.random_range(0..=most)
     }
 
+    pub fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.up_to(choices.len() as u64 - 1) as usize].clone()
+    }
+
     pub fn byte(&mut self) -> u8 {
         self.0.next_u32() as u8
     }

@@ -20,7 +20,7 @@ pub use path::{Arrival, Path, What, merge};
 pub use pieces::{Piece, pieces};
 pub use reference::{Reference, Truth};
 pub use rig::{Rig, Setup, next_tick, play, topped_up_ns};
-pub use scenario::check;
+pub use scenario::{check, check_all, check_order};
 pub use sender::{Kind, Sender, Sent};
 
 pub const MS: u64 = 1_000_000;

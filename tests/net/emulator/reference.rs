@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, rc::Rc};
 use mixpool::ledger::{Entry, Malformed, NetworkEntry};
 
 use super::{Arrival, Kind, MS, Sent, What, next_tick, play, topped_up_ns};
-use crate::rig::BLOCK;
 
 /// A stranger's packet is remembered for so long.
 const MEMORY_NS: u64 = 2_000_000_000;
@@ -76,12 +75,17 @@ pub struct Reference {
     pub lost: u64,
     /// The place after the last sample that came.
     newest: u64,
+    /// Samples of a block.
+    block: usize,
 }
 
 impl Reference {
-    /// Of one sender's packets, of which these came.
-    pub fn new(sent: &[Rc<Sent>], arrivals: &[Arrival], delay_ms: u64) -> Self {
-        let mut reference = Self::default();
+    /// Of one sender's packets, of which these came, in a mix of this rate.
+    pub fn new(sent: &[Rc<Sent>], arrivals: &[Arrival], delay_ms: u64, rate_hz: u32) -> Self {
+        let mut reference = Self {
+            block: rate_hz as usize / 50,
+            ..Self::default()
+        };
         let segments = sent.iter().map(|sent| sent.segment).max().unwrap_or(0);
         for segment in 0..=segments {
             let sent: Vec<_> = sent.iter().filter(|sent| sent.segment == segment).collect();
@@ -111,8 +115,8 @@ impl Reference {
         self.truth.segments += 1;
         // It was held until the second came. It plays as if it had not been, if that is still possible,
         // and never before what waits.
-        let next = next_tick(came[proof + 1].0) * BLOCK as u64;
-        let origin = play(first_ns + delay_ms * MS).max(next);
+        let next = next_tick(came[proof + 1].0) * self.block as u64;
+        let origin = play(first_ns + delay_ms * MS, self.block).max(next);
         let origin = origin.max(self.newest) as i64;
         // How many samples of each packet came in time.
         let mut came_in_time = BTreeMap::new();
@@ -146,7 +150,7 @@ impl Reference {
             let mut in_time = 0;
             for (time, &sample) in (packet.time..).zip(&packet.samples) {
                 let place = origin + time as i64 - first.time as i64;
-                let tick = place.div_euclid(BLOCK as i64);
+                let tick = place.div_euclid(self.block as i64);
                 if tick >= 0 && topped_up_ns(tick as u64) > at_ns {
                     self.put(place as usize, sample);
                     self.newest = self.newest.max(place as u64 + 1);

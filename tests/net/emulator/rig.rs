@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -21,7 +22,7 @@ use mixpool::{
 };
 
 use super::{Arrival, MS, SECOND};
-use crate::rig::{self, BLOCK};
+use crate::rig;
 
 const PERIOD_NS: u64 = 20 * MS;
 /// How long before a tick is due its block is asked for.
@@ -38,29 +39,35 @@ pub fn next_tick(now_ns: u64) -> u64 {
     (now_ns + LEAD_NS - FIRST_NS) / PERIOD_NS + 1
 }
 
-/// The index in the mix of a moment.
-pub fn play(at_ns: u64) -> u64 {
-    at_ns.saturating_sub(FIRST_NS) * BLOCK as u64 / PERIOD_NS
+/// The index of a moment in a mix with blocks of so many samples.
+pub fn play(at_ns: u64, block: usize) -> u64 {
+    at_ns.saturating_sub(FIRST_NS) * block as u64 / PERIOD_NS
 }
 
 /// The settings of a [`Rig`].
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// Of the mix.
+    pub rate_hz: u32,
     pub slots: usize,
     pub delay: Delay,
     pub latency_cap: Duration,
     pub conceal: bool,
     pub limits: Limits,
+    /// While the process stands still.
+    pub stops: Vec<Range<u64>>,
 }
 
 impl Setup {
     /// A playout delay that stays.
     pub fn fixed(ms: u64) -> Self {
         Self {
+            rate_hz: 8000,
             slots: 8,
             delay: Delay::Fixed(Duration::from_millis(ms)),
             latency_cap: Duration::from_secs(1),
             conceal: true,
+            stops: Vec::new(),
             limits: Limits {
                 streams_per_source: 2000,
                 connections_max: 1000,
@@ -80,6 +87,11 @@ impl Setup {
             },
             ..Self::fixed(0)
         }
+    }
+
+    /// A mix of this rate, in blocks of 20 ms.
+    pub fn rate(self, rate_hz: u32) -> Self {
+        Self { rate_hz, ..self }
     }
 
     pub fn slots(self, slots: usize) -> Self {
@@ -102,25 +114,39 @@ impl Setup {
         }
     }
 
+    /// The process stands still meanwhile: what comes waits in the kernel, with the time of its arrival.
+    pub fn stopped(self, stops: Vec<Range<u64>>) -> Self {
+        Self { stops, ..self }
+    }
+
     pub fn idle_timeout(mut self, ms: u64) -> Self {
         self.limits.idle_timeout = Duration::from_millis(ms);
         self
     }
 
     pub fn rig(self) -> Rig {
-        let setup = rig::Setup::mono();
-        let mix = setup.slots(self.slots).rig();
+        let block_samples = self.rate_hz as usize / 50;
+        let setup = rig::Setup {
+            rate_hz: self.rate_hz,
+            slots: self.slots,
+            block_samples,
+            // Room for what comes in a stop of two seconds.
+            ring_bytes: (400 * block_samples).next_power_of_two(),
+            ..rig::Setup::mono()
+        };
+        let mix = setup.rig();
         let clock = MixClock {
             first_block: 0,
             first_ns: FIRST_NS,
             period_ns: PERIOD_NS,
             format: mix.format,
-            block_samples: BLOCK,
+            block_samples,
         };
         let mut payloads = PayloadMap::default();
         for entry in [
             "96=L16/8000/1",
             "97=L16/16000/1",
+            "98=L16/48000/1",
             "101=telephone-event/8000",
         ] {
             payloads.define(entry).unwrap();
@@ -151,6 +177,7 @@ impl Setup {
             server,
             listener,
             clock,
+            stops: self.stops,
             topped_up: 0,
             mixed: 0,
         }
@@ -186,6 +213,7 @@ pub struct Rig {
     server: Arc<TestAdmission>,
     listener: Arc<Listener>,
     clock: MixClock,
+    stops: Vec<Range<u64>>,
     /// Ticks that the receiver served, and that the mixer ran.
     topped_up: u64,
     mixed: u64,
@@ -211,15 +239,19 @@ impl Rig {
         self.receiver.control(bytes, from, at_ns);
     }
 
-    /// All ticks pass until this moment, which it is then.
+    /// All ticks pass until this moment, which it is then. Within a stop, and so after it, the receiver catches up
+    /// with what came in the meantime, and the mixer waits.
     pub fn run_until(&mut self, now_ns: u64) {
+        let stop = self.stops.iter().find(|stop| stop.contains(&now_ns));
+        let mixes_until_ns = stop.map_or(now_ns, |stop| stop.start);
         loop {
             let due_ns = self.clock.due_ns(self.mixed);
             let top_up_ns = topped_up_ns(self.topped_up);
-            if top_up_ns.min(due_ns) > now_ns {
+            let mixes = due_ns <= mixes_until_ns;
+            if top_up_ns > now_ns && !mixes {
                 return;
             }
-            if top_up_ns <= due_ns {
+            if top_up_ns <= due_ns || !mixes {
                 let mut send = |_: Outgoing<'_>| {};
                 self.receiver
                     .before_tick(self.topped_up, top_up_ns, &mut send);

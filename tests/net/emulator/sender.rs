@@ -5,9 +5,6 @@ use std::{net::SocketAddr, rc::Rc};
 
 use super::{Coding, Dice, MS, PHONE, SECOND, coding::RAMP};
 
-/// Rate of all senders.
-const RATE_HZ: u64 = 8000;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Audio,
@@ -41,7 +38,7 @@ pub struct Sent {
     pub protected: bool,
 }
 
-/// A sender of 8 kHz mono. It sends noise that it remembers.
+/// A sender of mono. It sends noise that it remembers.
 #[derive(Debug)]
 pub struct Sender {
     pub from: SocketAddr,
@@ -49,6 +46,7 @@ pub struct Sender {
     pub sequence: u16,
     pub timestamp: u32,
     pub coding: Coding,
+    pub rate_hz: u64,
     /// Samples of a packet, in turn.
     pub lengths: Vec<u64>,
     /// Packets that leave at once.
@@ -66,6 +64,8 @@ pub struct Sender {
     number: u64,
     marker: bool,
     protect: usize,
+    /// Whether any packet is protected from now on.
+    pub protects: bool,
 }
 
 impl Sender {
@@ -79,6 +79,7 @@ impl Sender {
             sequence: dice.word() as u16,
             timestamp: dice.word(),
             coding: Coding::MuLaw,
+            rate_hz: 8000,
             lengths: vec![160],
             burst: 1,
             ppm: 0.0,
@@ -91,6 +92,7 @@ impl Sender {
             number: 0,
             marker: true,
             protect: 0,
+            protects: true,
         }
     }
 
@@ -101,6 +103,12 @@ impl Sender {
 
     pub fn coding(mut self, coding: Coding) -> Self {
         self.coding = coding;
+        self
+    }
+
+    /// 8 kHz if it is not said.
+    pub fn rate(mut self, rate_hz: u64) -> Self {
+        self.rate_hz = rate_hz;
         self
     }
 
@@ -137,8 +145,12 @@ impl Sender {
 
     /// The same for about so long.
     pub fn talk_for(&mut self, ms: u64) -> &mut Self {
-        let until = self.time + ms * RATE_HZ / 1000;
-        while self.time < until {
+        self.talk_until(self.time * 1000 / self.rate_hz + ms)
+    }
+
+    /// The same until so much of its time has passed.
+    pub fn talk_until(&mut self, ms: u64) -> &mut Self {
+        while self.time < ms * self.rate_hz / 1000 {
             self.talk(1);
         }
         self
@@ -148,7 +160,7 @@ impl Sender {
     /// lost, the loss would look like the pause.
     pub fn pause(&mut self, ms: u64) -> &mut Self {
         self.protect_last(1);
-        self.pass(ms * RATE_HZ / 1000);
+        self.pass(ms * self.rate_hz / 1000);
         self.marker = true;
         self.protect = self.protect.max(1);
         self
@@ -159,7 +171,7 @@ impl Sender {
         self.protect_last(1);
         self.protect = self.protect.max(2);
         self.packet(Kind::ComfortNoise, 0);
-        self.pass(ms * RATE_HZ / 1000);
+        self.pass(ms * self.rate_hz / 1000);
         self.marker = true;
         self
     }
@@ -233,7 +245,7 @@ impl Sender {
 
     fn begin_segment(&mut self, after_ms: u64) {
         self.protect_last(1);
-        self.pass(after_ms * RATE_HZ / 1000);
+        self.pass(after_ms * self.rate_hz / 1000);
         self.timestamp = self.dice.word();
         self.segment += 1;
         self.number = 0;
@@ -261,7 +273,7 @@ impl Sender {
 
     /// When it recorded this sample of a [`Coding::Ramp`], if it plays now.
     pub fn recorded_ns(&self, sample: i16, now_ns: u64) -> u64 {
-        let passed = (now_ns - self.start_ns) as f64 * 1e-9 * RATE_HZ as f64;
+        let passed = (now_ns - self.start_ns) as f64 * 1e-9 * self.rate_hz as f64;
         let passed = (passed * (1.0 + self.ppm / 1e6)) as u64;
         let since = (passed + RAMP - Coding::ramp_time(sample)) % RAMP;
         self.at_ns(passed.saturating_sub(since))
@@ -275,6 +287,7 @@ impl Sender {
 
     fn protect_last(&mut self, packets: usize) {
         let last = self.sent.iter_mut().rev().take(packets);
+        let last = last.filter(|_| self.protects);
         last.for_each(|sent| sent.protected = true);
     }
 
@@ -285,7 +298,7 @@ impl Sender {
 
     fn packet(&mut self, kind: Kind, length: u64) {
         let (mut payload, mut samples) = (Vec::new(), Vec::new());
-        let mut payload_type = self.coding.payload_type();
+        let mut payload_type = self.coding.payload_type(self.rate_hz);
         match kind {
             Kind::Audio => {
                 for time in self.time..self.time + length {
@@ -331,7 +344,7 @@ impl Sender {
             time: self.time,
             length,
             samples,
-            protected: self.protect > 0,
+            protected: self.protect > 0 && self.protects,
         });
         self.protect = self.protect.saturating_sub(1);
         self.sequence = self.sequence.wrapping_add(1);
@@ -340,7 +353,7 @@ impl Sender {
 
     /// When so many samples have passed on its clock.
     fn at_ns(&self, time: u64) -> u64 {
-        let ns = time as f64 * 1e9 / (RATE_HZ as f64 * (1.0 + self.ppm / 1e6));
+        let ns = time as f64 * 1e9 / (self.rate_hz as f64 * (1.0 + self.ppm / 1e6));
         self.start_ns + ns as u64
     }
 }

@@ -34,6 +34,7 @@ pub struct Setup {
     pub delay_ticks: u64,
     pub slots: usize,
     pub ring_bytes: usize,
+    pub block_samples: usize,
 }
 
 impl Setup {
@@ -46,6 +47,7 @@ impl Setup {
             delay_ticks: 0,
             slots: 8,
             ring_bytes: 1 << 16,
+            block_samples: BLOCK,
         }
     }
 
@@ -88,7 +90,7 @@ impl Setup {
         let settings = Settings {
             first_block: self.first_block,
             format,
-            block_samples: BLOCK,
+            block_samples: self.block_samples,
             limiting: self.limiting,
         };
         Rig {
