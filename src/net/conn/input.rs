@@ -217,3 +217,6 @@ impl LiveInput {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
