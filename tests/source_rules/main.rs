@@ -36,3 +36,35 @@ fn rust_files(dirs: &[&str]) -> Vec<(PathBuf, String)> {
     files.sort();
     files
 }
+
+/// Each file that a page names in backquotes is there.
+#[test]
+fn the_files_that_docs_name_exist() {
+    let mut missing = Vec::new();
+    for page in fs::read_dir(root().join("docs")).unwrap() {
+        let page = page.unwrap().path();
+        let text = fs::read_to_string(&page).unwrap_or_default();
+        let named = text.split('`').skip(1).step_by(2);
+        let paths = named.filter(|name| {
+            let folder = [
+                "src/",
+                "crates/",
+                "tests/",
+                "benches/",
+                "examples/",
+                "fuzz/",
+            ];
+            let path = name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            path && folder.iter().any(|folder| name.starts_with(folder))
+        });
+        // Examples are named as cargo does.
+        let exists =
+            |path: &str| root().join(path).exists() || root().join(format!("{path}.rs")).exists();
+        for path in paths.filter(|path| !exists(path)) {
+            missing.push(format!("{}: {path}", page.display()));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
