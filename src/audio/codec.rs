@@ -209,7 +209,18 @@ impl Codec {
         (!any).then(|| (format.rate_hz() / PACKETS_PER_SECOND) as usize)
     }
 
-    /// A decoder to a format that [`format`](Self::format) returned. Allocates: an Opus decoder has 175 KB.
+    /// Bytes of a decoder, as measured.
+    pub(crate) fn decoder_bytes(self, format: Format) -> u64 {
+        match (self, format.channels()) {
+            (Self::Opus, 1) => 175_000,
+            (Self::Opus, _) => 215_000,
+            (Self::G722, _) => 1_000,
+            _ => 0,
+        }
+    }
+
+    /// A decoder to a format that [`format`](Self::format) returned. Allocates
+    /// [`decoder_bytes`](Self::decoder_bytes).
     pub fn decoder(self, format: Format) -> Box<dyn Decoder> {
         (self.row().decoder)(format)
     }

@@ -62,6 +62,11 @@ pub(super) struct Decoding {
 }
 
 impl Decoding {
+    /// Bytes of what may wait.
+    pub(super) fn waiting_bytes() -> u64 {
+        (WAITING_MAX * size_of::<Waiting>() + BYTES_MAX) as u64
+    }
+
     /// Allocates room for what may wait; for samples when a packet is longer than all before it.
     pub(super) fn new(codec: Codec, format: Format) -> Self {
         Self {

@@ -50,7 +50,7 @@ mod placing;
 use std::time::Duration;
 
 use crate::{
-    audio::{ConvertError, Encoding, MixClock},
+    audio::{Codec, ConvertError, Encoding, Format, MixClock},
     ledger::{Discard, Packet},
     stream::Stream,
 };
@@ -115,6 +115,11 @@ impl PlayoutSettings {
         let ms = self.cap_ms() + 2 * PIECE_MS;
         let samples = (ms * u64::from(rate_hz) / 1000).next_power_of_two();
         2 * samples * u64::from(channels)
+    }
+
+    /// Bytes that a codec with state takes beside them: its decoder, and payloads that wait for their turn.
+    pub(crate) fn codec_bytes(codec: Codec, format: Format) -> u64 {
+        codec.decoder_bytes(format) + Decoding::waiting_bytes()
     }
 }
 

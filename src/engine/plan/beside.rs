@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::PlanAudio;
-use crate::{net::conn, output::Recording, playout::PlayoutSettings};
+use crate::{audio::Codec, net::conn, output::Recording, playout::PlayoutSettings};
 
 /// Memory that something of the server takes beside the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -23,6 +23,10 @@ pub(super) fn beside(audio: &PlanAudio, playout: &PlayoutSettings) -> Vec<Beside
         (
             "a network stream, for its playout",
             playout.buffer_bytes(format.rate_hz(), format.channels()),
+        ),
+        (
+            "a network stream of Opus, for its decoder beside that",
+            PlayoutSettings::codec_bytes(Codec::Opus, Codec::Opus.format(format, format)),
         ),
         (
             "a connection that hears the mix, for its way back",

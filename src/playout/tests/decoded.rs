@@ -229,6 +229,47 @@ fn a_payload_of_no_codec_is_a_gap_and_counted() {
     assert_eq!(entry.mixed, 39 * 160);
 }
 
+/// Bytes of this process that are in memory.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    4096 * pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+}
+
+#[test]
+fn a_planned_decoder_is_as_large_as_a_real_one() {
+    const DECODERS: usize = 200;
+    const ALONE: &str = "MIXPOOL_TEST_ALONE";
+    let name = "playout::tests::decoded::a_planned_decoder_is_as_large_as_a_real_one";
+    if std::env::var_os(ALONE).is_none() {
+        // Other tests would take memory meanwhile.
+        let alone = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(ALONE, "1")
+            .status();
+        assert!(alone.unwrap().success());
+        return;
+    }
+    for channels in [1, 2] {
+        let format = Format::new(48_000, channels).unwrap();
+        let mut encoder = Codec::Opus.encoder(format);
+        let mut payload = Vec::new();
+        let mut out = vec![0; 960 * usize::from(channels)];
+        encoder.encode(&ramp(0, out.len()), &mut payload);
+        let before = resident_bytes();
+        let mut decoders: Vec<_> = (0..DECODERS).map(|_| Codec::Opus.decoder(format)).collect();
+        for decoder in &mut decoders {
+            decoder.decode(&payload, &mut out).unwrap();
+        }
+        let each = (resident_bytes() - before) / DECODERS as u64;
+        let planned = Codec::Opus.decoder_bytes(format);
+        let near = planned * 9 / 10..=planned * 11 / 10;
+        assert!(
+            near.contains(&each),
+            "{each} bytes of {channels} channels, {planned} planned"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
