@@ -304,6 +304,11 @@ impl Playout {
         }
     }
 
+    /// The first of what waits; for prefetching.
+    pub(crate) fn waiting(&self) -> Option<&impl Sized> {
+        self.line.buffer.head()
+    }
+
     /// Where a packet of so many samples goes that follows what waits; for prefetching.
     pub(crate) fn memory_to_insert(&self, samples: u64) -> &[i16] {
         let newest = self.line.buffer.newest();

@@ -320,9 +320,13 @@ impl Producer {
         self.check_room(len).is_ok()
     }
 
-    /// Asks the processor for the memory that the next message of `len` bytes takes, without waiting for it. Changes
-    /// nothing but time.
+    /// Asks the processor for the memory that the next message of `len` bytes takes, and for the words that its
+    /// commit touches, without waiting for them. Changes nothing but time.
     pub fn prefetch(&self, len: usize) {
+        // SAFETY: as in `words`.
+        let Words { producer, consumer } = unsafe { self.words.as_ref() };
+        prefetch::prefetch_to_write(producer);
+        prefetch::line((&raw const consumer.read).cast());
         let record = record_bytes(len as u64).min(self.memory.capacity());
         prefetch::lines_to_write(self.memory.at(self.position).as_ptr(), record as usize);
     }

@@ -140,18 +140,17 @@ impl Receiver {
     pub(super) fn prefetch(&mut self, datagrams: &[Datagram<'_>]) {
         let mut slots = [None; BATCH];
         for (datagram, slot) in datagrams.iter().zip(&mut slots) {
-            let Ok(Packet { ssrc, .. }) = Packet::parse(datagram.bytes) else {
-                continue;
-            };
-            let from = canonical(datagram.from);
-            *slot = self.table.find(Key { from, ssrc });
+            if let Ok(Packet { ssrc, .. }) = Packet::parse(datagram.bytes) {
+                let from = canonical(datagram.from);
+                *slot = self.table.find(Key { from, ssrc });
+            }
             if let Some(stream) = slot.and_then(|slot| self.table.slot(slot)) {
                 prefetch_to_write(stream);
             }
         }
-        for slot in slots.into_iter().flatten() {
-            if let Some(stream) = self.table.slot(slot) {
-                stream.prefetch();
+        for step in [RtpStream::prefetch, RtpStream::prefetch_packet] {
+            for slot in slots.into_iter().flatten() {
+                self.table.slot(slot).inspect(|stream| step(stream));
             }
         }
     }
@@ -247,13 +246,14 @@ impl Receiver {
         }
     }
 
-    /// Asks for the memory of the streams after this slot, that of the nearest in two steps, as it leads on.
+    /// Asks for the memory of the streams after this slot in steps, as each leads to the next.
     fn prefetch_tick(&mut self, slot: usize) {
-        if let Some(stream) = self.table.slot(slot + 2 * TICKS_AHEAD) {
-            prefetch_to_write(stream);
-        }
-        if let Some(stream) = self.table.slot(slot + TICKS_AHEAD) {
-            stream.prefetch_tick();
+        for (ahead, step) in [
+            (3, prefetch_to_write as fn(&RtpStream)),
+            (2, RtpStream::prefetch),
+            (1, RtpStream::prefetch_tick),
+        ] {
+            (self.table.slot(slot + ahead * TICKS_AHEAD)).inspect(|stream| step(stream));
         }
     }
 

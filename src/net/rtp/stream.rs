@@ -143,18 +143,28 @@ impl RtpStream {
         self.stream.id()
     }
 
-    /// Asks for what the next packet writes beside the stream itself.
+    /// Asks for what a packet and a tick read to find their samples, and for what they count.
     pub(crate) fn prefetch(&self) {
         if let Some(network) = self.stream.account().network() {
             prefetch_to_write(network);
         }
+        if let Some(sound) = &self.sound {
+            sound
+                .playout
+                .waiting()
+                .inspect(|&run| prefetch_to_write(run));
+        }
+    }
+
+    /// Asks for the memory of the next packet's samples.
+    pub(crate) fn prefetch_packet(&self) {
         if let Some(sound) = &self.sound {
             let samples = self.packet_ns * u64::from(sound.format.rate_hz()) / 1_000_000_000;
             prefetch_to_write(sound.playout.memory_to_insert(samples));
         }
     }
 
-    /// Asks for what the next tick reads and writes beside the stream itself.
+    /// Asks for the memory of the next block, in the jitter buffer and in the ring.
     pub(crate) fn prefetch_tick(&self) {
         self.stream.prefetch();
         if let Some(sound) = &self.sound {
