@@ -66,7 +66,6 @@ pub struct Receiver {
     table: Table,
     probation: Probation,
     turned_away: HashMap<Key, TurnedAway>,
-    /// Sources that said goodbye.
     gone: HashMap<Key, Gone>,
     ended_sources: EndedSources,
     reporter: Reporter,
