@@ -99,6 +99,11 @@ def run_bare(streams, seconds, threads):
             "kernel_dropped_packets": dropped, "cpu_percent": cpu.get("bare", 0.0)}
 
 
+def is_whole(stream):
+    """Whether every sample of it was mixed in its place."""
+    return stream["mixed_samples"] == stream["offered_samples"] and not stream["lost_samples"] and not stream["concealed_samples"]
+
+
 def run(streams, seconds, flags):
     port = free_port()
     server = subprocess.Popen(
@@ -122,6 +127,8 @@ def run(streams, seconds, flags):
         "received_packets": sum(stream["received_packets"] for stream in network),
         "kernel_dropped_packets": sum(one["kernel_dropped_packets"] for one in report["listeners"]),
         "mixed_streams": len(network),
+        "whole_streams": sum(is_whole(stream) for stream in report["streams"]),
+        "shed_streams": sum(stream["discarded_overload_samples"] > 0 for stream in report["streams"]),
         "drop_rate": total["drop_rate"],
         "concealed_samples": total["concealed_samples"],
         "late_ticks": report["late_ticks"],
@@ -143,7 +150,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="threads that receive")
     parser.add_argument("--serve", default="", help="more flags for the server")
     arguments = parser.parse_args()
-    columns = ("streams", "not received", "dropped", "concealed", "late ticks", "rtp", "mixer", "sender", "bare", "rtp/bare")
+    columns = ("streams", "whole", "shed", "not received", "dropped", "concealed", "late ticks", "rtp", "mixer", "sender", "bare", "rtp/bare")
     print("".join(f"{column:>13}" for column in columns))
     rows = []
     for streams in arguments.streams:
@@ -156,6 +163,8 @@ def main():
         rows.append(row)
         cells = (
             row["streams"],
+            row["whole_streams"],
+            row["shed_streams"],
             row["sent_packets"] - row["received_packets"],
             f"{100 * row['drop_rate']:.3f}%",
             row["concealed_samples"],

@@ -18,6 +18,8 @@ pub struct Entry {
     pub discarded_delay_change: u64,
     /// Samples that waited when the stream ended, or restarted.
     pub discarded_ended: u64,
+    /// Of those: had by a thread that had more streams than it holds.
+    pub discarded_overload: u64,
     /// Samples in frames that were damaged.
     pub discarded_damaged: u64,
     /// Samples in frames that belong to no block that is near.
@@ -72,11 +74,12 @@ impl Entry {
     }
 
     /// Discarded samples, by reason.
-    pub fn discards(&self) -> [(&'static str, u64); 5] {
+    pub fn discards(&self) -> [(&'static str, u64); 6] {
         [
             ("latency_cap", self.discarded_latency_cap),
             ("delay_change", self.discarded_delay_change),
             ("ended", self.discarded_ended),
+            ("overload", self.discarded_overload),
             ("damaged", self.discarded_damaged),
             ("misplaced", self.discarded_misplaced),
         ]
@@ -86,8 +89,8 @@ impl Entry {
     pub fn add(&mut self, other: &Self) {
         add_fields! { self += other:
             offered mixed muted dropped_full dropped_late discarded discarded_latency_cap
-            discarded_delay_change discarded_ended discarded_damaged discarded_misplaced in_ring
-            concealed underrun lost checksum_errors segments
+            discarded_delay_change discarded_ended discarded_overload discarded_damaged
+            discarded_misplaced in_ring concealed underrun lost checksum_errors segments
         }
         self.ring_high_water_bytes = self.ring_high_water_bytes.max(other.ring_high_water_bytes);
     }

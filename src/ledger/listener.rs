@@ -29,6 +29,8 @@ named! {
         EndedByCommand = "ended_by_command",
         /// A running stream has the name that it asks for.
         InUse = "in_use",
+        /// The thread that would receive it has more streams than it holds.
+        Overloaded = "overloaded",
         /// The server ends, or its mixer has too many commands waiting.
         Unavailable = "unavailable",
     }
@@ -211,19 +213,19 @@ mod tests {
         assert!(listener.fail_to_receive() && listener.fail_to_receive());
         assert!(!listener.fail_to_receive());
         let entry = listener.read();
-        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut twice = entry;
         twice.add(&entry);
         assert_eq!((entry.unadmitted, twice.unadmitted), (7, 14));
         assert_eq!((entry.receive_errors, twice.receive_errors), (3, 6));
-        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16, 18]);
+        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
         assert_eq!(twice.malformed, [2, 4, 6, 8, 10, 12, 14, 16]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
         names.extend(Malformed::ALL.map(Malformed::name));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 17);
+        assert_eq!(names.len(), 18);
     }
 
     #[test]

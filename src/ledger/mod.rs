@@ -158,6 +158,16 @@ impl Account {
         self.state.advance(state);
     }
 
+    /// Whether the stream is shed. Wait-free.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.state.is_shed()
+    }
+
+    /// The stream is shed from now on, or no longer. Wait-free, of the thread that receives it.
+    pub(crate) fn shed(&self, shed: bool) {
+        self.state.shed(shed);
+    }
+
     /// The beginning of what the mixer's counting touches at each tick, one cache line; for
     /// prefetching.
     pub fn hot(&self) -> &impl Sized {
@@ -308,6 +318,7 @@ impl Account {
             discarded_latency_cap: by_ingest(Discard::LatencyCap),
             discarded_delay_change: by_ingest(Discard::DelayChange),
             discarded_ended: by_ingest(Discard::Ended) + ended,
+            discarded_overload: by_ingest(Discard::Overload),
             discarded_damaged: damaged,
             discarded_misplaced: misplaced,
             in_ring: get(&self.mixer.in_ring),

@@ -51,9 +51,11 @@ pub enum Discard {
     DelayChange,
     /// The stream ended, or restarted, while they waited.
     Ended,
+    /// The thread that receives them had more streams than it holds.
+    Overload,
 }
 
-const DISCARDS: usize = Discard::Ended as usize + 1;
+const DISCARDS: usize = Discard::Overload as usize + 1;
 
 /// An incident of one stream.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -228,6 +230,7 @@ impl Network {
             discarded_latency_cap: self.discarded(Discard::LatencyCap),
             discarded_delay_change: self.discarded(Discard::DelayChange),
             discarded_ended: self.discarded(Discard::Ended),
+            discarded_overload: self.discarded(Discard::Overload),
             last_packet_ns: match self.last_packet_ns.load(Ordering::Relaxed) {
                 0 => None,
                 at_ns => Some(at_ns),
@@ -309,6 +312,8 @@ pub struct NetworkEntry {
     pub discarded_delay_change: u64,
     /// Samples.
     pub discarded_ended: u64,
+    /// Samples.
+    pub discarded_overload: u64,
     /// On the monotonic clock.
     pub last_packet_ns: Option<u64>,
     /// Present in an entry [`at`](Self::at) some time.
@@ -345,6 +350,7 @@ mod tests {
         network.discard(Discard::LatencyCap, 10);
         network.discard(Discard::DelayChange, 20);
         network.discard(Discard::Ended, 30);
+        network.discard(Discard::Overload, 40);
         network.set_expected(40, 2, 160);
         network.set_drift_ppm(-12.5);
         network.count_output(false);
@@ -366,6 +372,7 @@ mod tests {
         assert_eq!(entry.discarded_latency_cap, 10);
         assert_eq!(entry.discarded_delay_change, 20);
         assert_eq!(entry.discarded_ended, 30);
+        assert_eq!(entry.discarded_overload, 40);
         assert_eq!((entry.totals.expected, entry.totals.lost), (40, 2));
         assert_eq!(
             (

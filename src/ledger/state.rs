@@ -1,11 +1,11 @@
 //! The one state of a stream.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How far a stream has come. It only goes forward.
+/// How far a stream has come. It only goes forward, but for a stream that is shed, which may play again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
@@ -14,6 +14,9 @@ pub enum StreamState {
     Waiting,
     /// Its first frame came. Its frames are consumed, heard or not.
     Playing,
+    /// The thread that receives it has more streams than it holds: its packets are discarded, until there is time for
+    /// them again.
+    Shed,
     /// Ended by command: the mixer discards the rest, and its source closes the ring.
     Ending,
     /// Its ring is closed, empty and given back, or the mixer has stopped. Its account is final.
@@ -26,20 +29,33 @@ pub enum StreamState {
 /// `advance` (Release) pairs with `read` (Acquire): a reader of [`StreamState::Ended`] reads the last
 /// figures of the account afterwards.
 #[derive(Debug, Default)]
-pub(super) struct StateCell(AtomicU8);
+pub(super) struct StateCell {
+    reached: AtomicU8,
+    shed: AtomicBool,
+}
 
 impl StateCell {
     pub(super) fn read(&self) -> StreamState {
-        match self.0.load(Ordering::Acquire) {
+        const ENDING: u8 = StreamState::Ending as u8;
+        match self.reached.load(Ordering::Acquire) {
+            ENDING => StreamState::Ending,
+            ended if ended > ENDING => StreamState::Ended,
+            _ if self.is_shed() => StreamState::Shed,
             0 => StreamState::Waiting,
-            1 => StreamState::Playing,
-            2 => StreamState::Ending,
-            _ => StreamState::Ended,
+            _ => StreamState::Playing,
         }
     }
 
     pub(super) fn advance(&self, state: StreamState) {
-        self.0.fetch_max(state as u8, Ordering::Release);
+        self.reached.fetch_max(state as u8, Ordering::Release);
+    }
+
+    pub(super) fn is_shed(&self) -> bool {
+        self.shed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn shed(&self, shed: bool) {
+        self.shed.store(shed, Ordering::Relaxed);
     }
 }
 
@@ -63,5 +79,21 @@ mod tests {
                 assert_eq!(cell.read(), state, "after {earlier:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_stream_is_shed_and_plays_again_until_it_ends() {
+        let cell = StateCell::default();
+        cell.shed(true);
+        assert_eq!(cell.read(), StreamState::Shed);
+        cell.advance(StreamState::Playing);
+        assert_eq!(cell.read(), StreamState::Shed);
+        cell.shed(false);
+        assert_eq!(cell.read(), StreamState::Playing);
+        cell.shed(true);
+        cell.advance(StreamState::Ending);
+        assert_eq!(cell.read(), StreamState::Ending);
+        cell.advance(StreamState::Ended);
+        assert_eq!(cell.read(), StreamState::Ended);
     }
 }

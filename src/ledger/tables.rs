@@ -26,7 +26,7 @@ pub(crate) use table;
 
 impl Entry {
     /// The figures of a stream's samples, or their sum over all streams.
-    pub const TERMS: [Term<Self>; 20] = table! { Entry:
+    pub const TERMS: [Term<Self>; 21] = table! { Entry:
         "offered_samples" Samples "Samples that the source tried to publish"
             |entry| Whole(entry.offered), counter("offered");
         "mixed_samples" Samples "Samples that were mixed"
@@ -37,7 +37,7 @@ impl Entry {
             |entry| Whole(entry.dropped_full), reason("dropped", "full");
         "dropped_late_samples" Samples "Samples that came after their playout"
             |entry| Whole(entry.dropped_late), reason("dropped", "late");
-        "discarded_samples" Samples "Samples left out on purpose, for any of the next five reasons"
+        "discarded_samples" Samples "Samples left out on purpose, for any of the next six reasons"
             |entry| Whole(entry.discarded);
         "discarded_latency_cap_samples" Samples "Samples further behind than the latency cap"
             |entry| Whole(entry.discarded_latency_cap), reason("discarded", "latency_cap");
@@ -45,6 +45,8 @@ impl Entry {
             |entry| Whole(entry.discarded_delay_change), reason("discarded", "delay_change");
         "discarded_ended_samples" Samples "Samples that waited when the stream ended or restarted"
             |entry| Whole(entry.discarded_ended), reason("discarded", "ended");
+        "discarded_overload_samples" Samples "Samples of a stream that an overloaded thread shed"
+            |entry| Whole(entry.discarded_overload), reason("discarded", "overload");
         "discarded_damaged_samples" Samples "Samples of frames that were damaged"
             |entry| Whole(entry.discarded_damaged), reason("discarded", "damaged");
         "discarded_misplaced_samples" Samples "Samples of frames off the grid of blocks, or too far ahead"
@@ -72,7 +74,7 @@ impl Entry {
 
 impl NetworkEntry {
     /// The figures of a stream's packets, or their sum over all streams.
-    pub const TERMS: [Term<Self>; 19] = table! { NetworkEntry:
+    pub const TERMS: [Term<Self>; 20] = table! { NetworkEntry:
         "received_packets" Packets "Packets that came"
             |entry| Whole(entry.totals.received), counter("received");
         "expected_packets" Packets "Packets that the sender's numbers say there were"
@@ -99,6 +101,8 @@ impl NetworkEntry {
             |entry| Whole(entry.discarded_delay_change);
         "discarded_ended_samples" Samples "Samples that waited when the stream ended or restarted"
             |entry| Whole(entry.discarded_ended);
+        "discarded_overload_samples" Samples "Samples of a stream that an overloaded thread shed"
+            |entry| Whole(entry.discarded_overload);
         "last_packet_age_ms" Milliseconds "Time since the last packet, or since samples came on its connection"
             |entry| entry.last_packet_age.map_or(Absent, milliseconds), gauge("last_packet_age"), of_streams();
         "jitter_ms" Milliseconds "Interarrival jitter (RFC 3550)"
@@ -184,6 +188,7 @@ mod tests {
             &mut entry.discarded_latency_cap,
             &mut entry.discarded_delay_change,
             &mut entry.discarded_ended,
+            &mut entry.discarded_overload,
             &mut entry.discarded_damaged,
             &mut entry.discarded_misplaced,
             &mut entry.in_ring,
@@ -203,10 +208,10 @@ mod tests {
                 Whole(count) => Some(count),
                 Real(_) | Absent => None,
             });
-        assert!(counts.eq(1..=18));
+        assert!(counts.eq(1..=19));
         let json = serde_json::to_value(entry).unwrap();
         assert_eq!(json["offered_samples"], 1);
-        assert_eq!(json["ring_high_water_bytes"], 18);
+        assert_eq!(json["ring_high_water_bytes"], 19);
         assert_eq!(json.as_object().unwrap().len(), Entry::TERMS.len());
     }
 }

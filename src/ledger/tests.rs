@@ -132,6 +132,7 @@ fn discarded_samples_have_a_reason_and_are_not_missing() {
         (Discard::LatencyCap, 100),
         (Discard::DelayChange, 20),
         (Discard::Ended, 3),
+        (Discard::Overload, 4),
     ] {
         account.offer(samples);
         account.settle_discarded(samples);
@@ -147,15 +148,16 @@ fn discarded_samples_have_a_reason_and_are_not_missing() {
         ("latency_cap", 100),
         ("delay_change", 20),
         ("ended", 1_003),
+        ("overload", 4),
         ("damaged", 400),
         ("misplaced", 100),
     ];
-    assert_eq!((entry.discarded, entry.discards()), (1_623, reasons));
+    assert_eq!((entry.discarded, entry.discards()), (1_627, reasons));
     assert_eq!((entry.dropped(), entry.missing()), (0, 0));
     let mut twice = entry;
     twice.add(&entry);
     assert_eq!(
         twice.discards().map(|(_, samples)| samples),
-        [200, 40, 2_006, 800, 200]
+        [200, 40, 2_006, 8, 800, 200]
     );
 }

@@ -10,6 +10,7 @@ mod admission;
 pub mod conn;
 mod limits;
 mod log_rate;
+mod overload;
 mod quota;
 pub mod rtp;
 mod sequence;

@@ -105,7 +105,7 @@ fn compare(column: &str, a: &Value, b: &Value, descending: bool) -> Ordering {
     match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => directed(a.cmp(b)),
         (Value::String(a), Value::String(b)) if column == "state" => {
-            let states = ["waiting", "playing", "ending", "ended"];
+            let states = ["waiting", "playing", "shed", "ending", "ended"];
             let at = |state: &String| states.iter().position(|other| other == state);
             directed(at(a).cmp(&at(b)))
         }

@@ -217,7 +217,7 @@ async fn clear(state: &State, switch: Switch) -> Result<StatusCode, Problem> {
 fn running(admitted: &Admitted) -> Result<(), Problem> {
     let id = admitted.id();
     match admitted.state() {
-        StreamState::Waiting | StreamState::Playing => Ok(()),
+        StreamState::Waiting | StreamState::Playing | StreamState::Shed => Ok(()),
         StreamState::Ending => Err(Problem::conflict(format!(
             "the stream `{id}` is ending and cannot be changed: its state becomes `ended`"
         ))),

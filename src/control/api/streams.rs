@@ -84,6 +84,7 @@ impl Default for Asked {
 enum StateAsked {
     Waiting,
     Playing,
+    Shed,
     Ending,
     Ended,
     Running,
@@ -95,6 +96,7 @@ impl StateAsked {
         match self {
             Self::Waiting => state == StreamState::Waiting,
             Self::Playing => state == StreamState::Playing,
+            Self::Shed => state == StreamState::Shed,
             Self::Ending => state == StreamState::Ending,
             Self::Ended => state == StreamState::Ended,
             Self::Running => state != StreamState::Ended,

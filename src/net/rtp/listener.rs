@@ -332,10 +332,12 @@ impl Shard {
             ..
         } = self;
         self.behind = true;
+        let mut last_ns = 0;
         for _ in 0..BATCHES_MAX {
             let taken = batch.receive(packets, |datagrams| {
                 receiver.prefetch(datagrams);
                 for &Datagram { bytes, from, at_ns } in datagrams {
+                    last_ns = at_ns;
                     serve_ticks(next_tick, clock, at_ns, receiver, (packets, reports));
                     receiver.datagram(bytes, from, at_ns);
                 }
@@ -351,6 +353,13 @@ impl Shard {
                 break;
             }
         }
+        let now = now_ns();
+        let waited_ns = if self.behind {
+            now.saturating_sub(last_ns)
+        } else {
+            0
+        };
+        receiver.look(waited_ns, now);
         let dropped = batch.dropped().wrapping_sub(self.dropped);
         self.dropped = batch.dropped();
         receiver.account().drop_in_kernel(dropped.into());

@@ -13,11 +13,13 @@ use std::{
 };
 
 mod control;
+mod overload;
+mod refusal;
 
 use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
-    Key, Outgoing, Settings, Shared, Via, advice,
+    Key, Outgoing, Settings, Shared, Via,
     ended_sources::EndedSources,
     probation::{Held, Probation},
     reports::Reporter,
@@ -28,10 +30,11 @@ use super::{
 use crate::{
     audio::MixClock,
     ledger::{Listener, Malformed, Refusal, SourceKind},
-    net::{Admission, StreamRequest, Tuning, quota::Quota, sequence::MAX_MISORDER},
+    net::{
+        Admission, StreamRequest, Tuning, overload::Overload, quota::Quota, sequence::MAX_MISORDER,
+    },
     queue::prefetch_to_write,
     wire::{
-        payload::static_name,
         rtcp::{self, Compound},
         rtp::{Packet, RtpError},
     },
@@ -68,6 +71,7 @@ pub struct Receiver {
     turned_away: HashMap<Key, TurnedAway>,
     gone: HashMap<Key, Gone>,
     ended_sources: EndedSources,
+    overload: Overload,
     reporter: Reporter,
     /// Datagrams of packets taken so far.
     count: u64,
@@ -111,6 +115,7 @@ impl Receiver {
             turned_away: HashMap::new(),
             gone: HashMap::new(),
             ended_sources: EndedSources::default(),
+            overload: Overload::default(),
             reporter,
             count: 0,
             swept_ns: 0,
@@ -174,6 +179,9 @@ impl Receiver {
             ssrc: packet.ssrc,
         };
         match self.table.get(key) {
+            Some(stream) if self.overload.is_too_old(now_ns) => {
+                stream.too_old(&packet, now_ns, &self.shared);
+            }
             Some(stream) => {
                 stream.packet(&packet, now_ns, self.count, &mut self.shared);
             }
@@ -387,6 +395,10 @@ impl Receiver {
             }
             Succession::Open => return self.wait(key, packet, bytes, now_ns),
         }
+        if self.overload.is_overloaded() {
+            self.turn_away(key, Refusal::Overloaded, packet, now_ns);
+            return;
+        }
         let Some(share) = self.quota.take(key.from.ip()) else {
             self.turn_away(key, Refusal::StreamsPerSource, packet, now_ns);
             return;
@@ -414,52 +426,6 @@ impl Receiver {
             tracing::debug!(stream = stream.id(), "stream admitted");
             stream.packet(&first, held.at_ns, held.count, &mut self.shared);
             stream.packet(packet, now_ns, self.count, &mut self.shared);
-        }
-    }
-
-    /// Refuses a stream that two packets proved, this one the second: counted and logged once, however long
-    /// it goes on, and asked in again later.
-    fn turn_away(&mut self, key: Key, why: Refusal, packet: &Packet<'_>, now_ns: u64) {
-        self.shared.listener.leave_out(2);
-        let away = TurnedAway {
-            why,
-            last_ns: now_ns,
-            retry_ns: now_ns + RETRY_NS,
-        };
-        if let Some(known) = self.turned_away.get_mut(&key) {
-            *known = away;
-            return;
-        }
-        self.shared.listener.refuse(why);
-        if self.turned_away.len() >= TURNED_AWAY_MAX {
-            return;
-        }
-        self.turned_away.insert(key, away);
-        if !self.shared.may_log(now_ns) {
-            return;
-        }
-        let (listener, ssrc) = (self.shared.listener.name(), format!("{:08x}", key.ssrc));
-        match why {
-            Refusal::Payload => tracing::warn!(
-                listener, from = %key.from, ssrc, payload_type = packet.payload_type,
-                name = static_name(packet.payload_type),
-                "stream refused: this payload type is not decoded here; {}", advice::undecoded(packet)
-            ),
-            Refusal::StreamsPerSource => tracing::warn!(
-                listener, from = %key.from, ssrc,
-                max = self.shared.settings.limits.streams_per_source,
-                "stream refused: its address has as many streams as one may have; raise \
-                 --streams-per-source if that is right"
-            ),
-            Refusal::Unavailable => tracing::warn!(
-                listener, from = %key.from, ssrc,
-                "stream refused: the server ends, or its mixer has too many commands waiting; it is \
-                 tried again"
-            ),
-            _ => tracing::warn!(
-                listener, from = %key.from, ssrc,
-                "stream refused: all rings are in use; raise --streams-max if they are to be more"
-            ),
         }
     }
 }

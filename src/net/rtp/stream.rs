@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     audio::Format,
-    ledger::Packet as Count,
+    ledger::{Discard, Packet as Count},
     net::{
         quota::Share,
         sequence::{MAX_DROPOUT, Sequence},
@@ -43,6 +43,8 @@ const MOVE_SLACK_NS: u64 = 1_000_000_000;
 /// One stream.
 pub(super) struct RtpStream {
     pub key: Key,
+    /// The receiver's count of datagrams at its admission: the later, the younger.
+    pub admitted: u64,
     /// When the last packet or report came.
     pub last_ns: u64,
     /// The receiver's count of datagrams at the last packet that was ahead of all before it.
@@ -100,6 +102,7 @@ impl RtpStream {
     ) -> Self {
         Self {
             key,
+            admitted: count,
             last_ns: at_ns,
             packet_ns: 0,
             packet_samples: 0,
@@ -199,6 +202,10 @@ impl RtpStream {
         self.stale = true;
         self.count(Count::Received);
         let number = self.sequence.extend(packet.sequence);
+        if self.is_shed() {
+            self.leave_out(packet, number, shared);
+            return;
+        }
         let verdict = self.deliver(packet, number, at_ns, shared);
         let Some(overtaken) = self.sequence.count(number, verdict) else {
             return;
@@ -211,6 +218,51 @@ impl RtpStream {
         if self.ending {
             self.after_end(verdict, overtaken, at_ns);
         }
+    }
+
+    /// A packet of the stream that is too old to be worked on.
+    pub(crate) fn too_old(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &Shared) {
+        self.last_ns = at_ns;
+        self.stale = true;
+        self.count(Count::Received);
+        let number = self.sequence.extend(packet.sequence);
+        self.leave_out(packet, number, shared);
+    }
+
+    /// Discards a packet unheard, for want of time. It came: its number is not missing.
+    fn leave_out(&mut self, packet: &Packet<'_>, number: u64, shared: &Shared) {
+        if number.abs_diff(self.sequence.highest()) > MAX_DROPOUT.into() {
+            self.sequence.restart(number);
+        }
+        self.sequence.count(number, Verdict::Taken);
+        if let Some(samples) = Self::samples_in(packet, shared) {
+            let account = self.stream.account();
+            account.offer(samples);
+            account.settle_discarded(samples);
+            if let Some(network) = account.network() {
+                network.discard(Discard::Overload, samples);
+            }
+        }
+    }
+
+    /// Whether its packets are discarded for want of time.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.stream.account().is_shed()
+    }
+
+    /// The stream is shed from now on: what waits of it is discarded, and so are its packets.
+    pub(crate) fn shed(&mut self, now_ns: u64, shared: &mut Shared) {
+        self.abandon(shared);
+        self.stream.account().shed(true);
+        self.note("shed: its thread has more streams than it holds", now_ns);
+    }
+
+    /// The stream plays again, from its next packet on.
+    pub(crate) fn take_back(&mut self, now_ns: u64) {
+        self.timestamps = None;
+        self.jitter = None;
+        self.stream.account().shed(false);
+        self.note("plays again", now_ns);
     }
 
     /// A packet came and was taken after the end. One that is ahead of all before may have been overtaken by

@@ -1,6 +1,7 @@
 //! Scenarios on virtual time, with datagrams made by hand and a pool that is real.
 
 mod admission;
+mod overload;
 mod ports;
 mod reports;
 mod rig;
