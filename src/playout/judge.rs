@@ -206,6 +206,13 @@ impl Judge {
                 numbered: true,
             };
         };
+        // A stall is no run.
+        if self
+            .late_since
+            .is_some_and(|since| self.lags(&since, &mark))
+        {
+            (self.late_since, self.late_packets) = (None, 0);
+        }
         match self.view(&last, &mark) {
             View::Next | View::Late
                 if self.suspect.is_some_and(|before| before.leads_to(&mark)) =>
@@ -333,12 +340,16 @@ impl Judge {
     }
 
     fn is_late_run(&self, since: &Mark, mark: &Mark) -> bool {
+        mark.at_ns.saturating_sub(since.at_ns) >= LATE_RUN_NS
+            && self.late_packets >= LATE_RUN_MIN
+            && self.keeps_pace(since, mark)
+    }
+
+    /// Whether the sender's time went on far less than the clock.
+    fn lags(&self, since: &Mark, mark: &Mark) -> bool {
         let passed_ns = mark.at_ns.saturating_sub(since.at_ns);
         let time_ns = difference(mark.start, since.start) as f64 * self.sample_ns;
-        passed_ns >= LATE_RUN_NS
-            && self.late_packets >= LATE_RUN_MIN
-            && time_ns >= 0.5 * passed_ns as f64
-            && self.keeps_pace(since, mark)
+        passed_ns >= LATE_RUN_NS && time_ns < 0.5 * passed_ns as f64
     }
 
     /// Whether the sender's time goes on no faster than the clock, or hardly.
