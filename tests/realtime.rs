@@ -24,7 +24,7 @@ mod sanitizer;
 use std::{process::Command, sync::Mutex, thread, time::Duration};
 
 use mixpool::{
-    audio::Gain,
+    audio::{Codec, Gain},
     engine::{Clock, Engine, Settings},
     ledger::Entry,
     mixer::{Command as Order, MonitorKind},
@@ -202,36 +202,51 @@ fn packets_never_wait_and_enter_the_kernel_only_to_wake() {
         return assert!(output.status.success(), "{output:?}");
     }
     let mut network = Network::new(STREAMS as usize);
-    let packet = |ssrc: u32, number: u64, payload_type, payload| {
+    let mut opus = Vec::new();
+    let signal = noise(7, BLOCK, 9000);
+    Codec::Opus
+        .encoder(network.clock.format)
+        .encode(&signal, &mut opus);
+    // A payload of 20 ms, and the time stamps of that, for each kind of decoder: without state, with it, converted.
+    let (short, long, longest) = ([7; BLOCK], [7; 2 * BLOCK], [7; 4 * BLOCK]);
+    let kinds: [(u8, &[u8], u32); 6] = [
+        (96, &long, 160),
+        (0, &short, 160),
+        (8, &short, 160),
+        (9, &short, 160),
+        (97, &longest, 320),
+        (111, &opus, 960),
+    ];
+    let packet = |ssrc: u32, number: u64, silent| {
+        let (payload_type, payload, step) = kinds[ssrc as usize % kinds.len()];
         let mut bytes = Vec::new();
         Packet {
             marker: false,
-            payload_type,
+            payload_type: if silent { 13 } else { payload_type },
             sequence: number as u16,
-            timestamp: number as u32 * BLOCK as u32,
+            timestamp: number as u32 * step,
             ssrc,
-            payload,
+            payload: if silent { &[40] } else { payload },
         }
         .write(&[], &mut bytes);
         bytes
     };
-    let signal = [7; 2 * BLOCK];
     // Some reports are sent before it matters, and their memory is there then.
     let warm = 800;
     for number in 0..2 * warm {
         let now = network.now_ns();
         for ssrc in 0..STREAMS {
             // The network loses, repeats and reorders some, and some senders are silent for a while.
-            let (number, times, payload_type) = match (number * 13 + u64::from(ssrc)) % 50 {
-                _ if number < 2 => (number, 1, 96),
-                0 => (number, 0, 96),
-                1 => (number, 2, 96),
-                2 => (number - 1, 1, 96),
-                3 => (number, 1, 13),
-                _ => (number, 1, 96),
+            let (number, times, silent) = match (number * 13 + u64::from(ssrc)) % 50 {
+                _ if number < 2 => (number, 1, false),
+                0 => (number, 0, false),
+                1 => (number, 2, false),
+                2 => (number - 1, 1, false),
+                3 => (number, 1, true),
+                _ => (number, 1, false),
             };
             let from = ([192, 0, 2, 1], 4000 + 2 * ssrc as u16).into();
-            let bytes = packet(ssrc, number, payload_type, &signal[..]);
+            let bytes = packet(ssrc, number, silent);
             for _ in 0..times {
                 let mut take = || network.receiver.datagram(&bytes, from, now);
                 if number > warm {

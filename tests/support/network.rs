@@ -49,7 +49,7 @@ impl Admission for TestAdmission {
     }
 }
 
-/// Streams of L16 mono at the bus's rate, type 96, on their way into a mix.
+/// Streams on their way into a mix: L16 mono at the bus's rate, type 96, at twice that, type 97, or Opus, type 111.
 pub struct Network {
     pub rig: Rig,
     pub clock: MixClock,
@@ -77,7 +77,9 @@ impl Network {
             admitted: Mutex::default(),
         });
         let mut payloads = PayloadMap::default();
-        payloads.define("96=L16/8000/1").unwrap();
+        for entry in ["96=L16/8000/1", "97=L16/16000/1", "111=opus/48000/2"] {
+            payloads.define(entry).unwrap();
+        }
         let settings = Settings {
             payloads,
             playout: PlayoutSettings {
