@@ -98,7 +98,7 @@ fn the_youngest_streams_are_shed_and_the_rest_is_whole() {
 }
 
 #[test]
-fn packets_that_waited_until_streams_were_shed_are_discarded_by_name() {
+fn packets_that_waited_until_streams_were_shed_are_discarded() {
     let mut rig = Setup::new().slots(10).payload("96=L16/8000/1").rig();
     let mut phones: Vec<_> = (1..)
         .zip(PHONES)
