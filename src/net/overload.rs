@@ -27,6 +27,12 @@ const CALM_NS_MAX: u64 = 320_000_000_000;
 /// A thread that is behind within this time after it took streams back took too many.
 const TRIAL_NS: u64 = 10_000_000_000;
 
+/// The event of a stream that is shed.
+pub(crate) const SHED: &str = "shed: its thread has more streams than it holds";
+
+/// The event of one that was.
+pub(crate) const TAKEN_BACK: &str = "plays again";
+
 /// The judge of one thread.
 #[derive(Debug)]
 pub(crate) struct Overload {

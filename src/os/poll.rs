@@ -131,6 +131,11 @@ impl Events {
             .filter(|&(key, _)| key != TIMER)
     }
 
+    /// Whether there may be more events than these.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count == EVENTS
+    }
+
     pub(crate) fn has(&self, key: u64) -> bool {
         self.iter().any(|(ready, _)| ready == key)
     }

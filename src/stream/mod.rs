@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     audio::{FrameHeader, FrameMut, Grid, MixClock, frame::frame_bytes},
-    ledger::{Account, StreamState},
+    ledger::{Account, Discard, StreamState},
     os::now_ns,
     queue::{LeaseId, Producer, prefetch_to_write},
 };
@@ -91,6 +91,15 @@ impl Stream {
         let has_room = self.producer.has_room(frame_bytes(self.held.len()));
         self.was_full |= !has_room;
         has_room
+    }
+
+    /// Offers samples, interleaved, that are discarded at once for this reason.
+    pub(crate) fn leave_out(&self, why: Discard, samples: u64) {
+        self.account.offer(samples);
+        self.account.settle_discarded(samples);
+        if let Some(network) = self.account.network() {
+            network.discard(why, samples);
+        }
     }
 
     /// The clock that its blocks are placed on, once it runs.

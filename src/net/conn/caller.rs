@@ -11,6 +11,7 @@ use super::{
 use crate::{
     audio::{ConvertError, SampleSpec},
     ledger::{Malformed, Network, Packet},
+    net::overload::{SHED, TAKEN_BACK},
     playout::Verdict,
     queue::LeaseId,
     stream::Stream,
@@ -215,6 +216,25 @@ impl Caller {
         {
             self.stage = Stage::Gone;
         }
+    }
+
+    /// Sheds its stream, or has it play again. Returns false if it is not one that plays and can be shed.
+    pub(super) fn shed(&mut self, shed: bool, context: &Context<'_>) -> bool {
+        let is_changed = match &mut self.stage {
+            Stage::Playing(input) => input.shed(shed),
+            _ => false,
+        };
+        if is_changed {
+            let what = if shed { SHED } else { TAKEN_BACK };
+            self.note(what, context);
+        }
+        is_changed
+    }
+
+    /// Whether its stream is shed: what comes of it is discarded, and nothing is sent back.
+    pub(super) fn is_shed(&self) -> bool {
+        self.stream()
+            .is_some_and(|stream| stream.account().is_shed())
     }
 
     /// No more audio will come. If the peer ended it, half a sample is counted.

@@ -21,6 +21,8 @@ pub(super) struct Context<'a> {
     pub(super) account: &'a Listener,
     /// The rings of the way back, where there is one.
     pub(super) outputs: Option<&'a Pool>,
+    /// Whether its thread takes no new streams.
+    pub(super) is_overloaded: bool,
     pub(super) now_ns: u64,
 }
 
@@ -79,6 +81,9 @@ impl EndReason {
 impl Context<'_> {
     /// Admits a stream, or counts why not.
     pub(super) fn open(&self, request: OpenRequest<'_>) -> Result<Opened, EndReason> {
+        if self.is_overloaded {
+            return Err(self.refuse(Refusal::Overloaded, Rejection::Overloaded));
+        }
         let OpenRequest {
             id,
             label,

@@ -182,6 +182,9 @@ pub enum Rejection {
         /// How many there are.
         slots: usize,
     },
+    /// Its thread has more streams than it holds.
+    #[error("the server has more streams than it holds (overloaded); try again later")]
+    Overloaded,
     /// A stream of that name runs.
     #[error("a stream {id:?} runs already; choose another id, or end that one")]
     InUse {
@@ -232,9 +235,10 @@ impl Rejection {
             | Self::InUse { .. }
             | Self::FirstMessage { .. }
             | Self::Idle { .. } => CloseCode::Policy,
-            Self::Connections { .. } | Self::StreamsPerSource { .. } | Self::StreamsMax { .. } => {
-                CloseCode::TryAgain
-            }
+            Self::Connections { .. }
+            | Self::StreamsPerSource { .. }
+            | Self::StreamsMax { .. }
+            | Self::Overloaded => CloseCode::TryAgain,
             Self::Malformed { how, .. } => match how {
                 Malformed::Length => CloseCode::TooBig,
                 Malformed::Version | Malformed::Control => CloseCode::Protocol,

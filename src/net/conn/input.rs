@@ -12,6 +12,7 @@ pub(super) use self::paced::PacedInput;
 use super::decoder::Decoder;
 use crate::{
     audio::{ConvertError, Converter, Format, MixClock, SampleSpec},
+    ledger::Discard,
     playout::{Arrived, Playout, PlayoutSettings, Verdict},
     stream::Stream,
 };
@@ -61,6 +62,12 @@ pub(super) trait StreamInput: Debug + Send {
     /// Discards all that has not been placed: the stream ends now.
     fn abandon(&mut self);
 
+    /// Sheds the stream, so that all that waits and comes of it is discarded, or has it play again. Returns false if it
+    /// cannot be shed.
+    fn shed(&mut self, _shed: bool) -> bool {
+        false
+    }
+
     /// Whether all that came is in the ring.
     fn is_done(&self) -> bool;
 
@@ -74,12 +81,14 @@ pub(super) trait StreamInput: Debug + Send {
 #[derive(Debug)]
 pub(super) struct LiveInput {
     stream: Stream,
+    settings: PlayoutSettings,
     playout: Playout,
     /// The format that the playout was made for.
     rate_hz: u32,
     channels: u16,
     /// The rate that comes now, which is converted to the playout's if it is another.
     source_hz: u32,
+    sample_bytes: usize,
     decoder: Decoder,
     samples: Vec<i16>,
     clock: MixClock,
@@ -103,10 +112,12 @@ impl LiveInput {
         let playout = Playout::new(settings, rate_hz, channels, clock)?;
         Ok(Self {
             stream,
+            settings,
             playout,
             rate_hz,
             channels,
             source_hz: rate_hz,
+            sample_bytes: spec.form().bytes_per_sample(),
             decoder: Decoder::new(spec.form(), None),
             samples: Vec::new(),
             clock,
@@ -137,8 +148,11 @@ impl StreamInput for LiveInput {
     }
 
     fn before_tick(&mut self, tick: u64, now_ns: u64) {
-        self.playout.top_up(tick, &mut self.stream);
         self.next_tick = self.next_tick.max(Some(tick + 1));
+        if self.stream.account().is_shed() {
+            return;
+        }
+        self.playout.top_up(tick, &mut self.stream);
         self.burst.look(&self.stream, &self.clock, now_ns, false);
     }
 
@@ -148,6 +162,9 @@ impl StreamInput for LiveInput {
     }
 
     fn push_at(&mut self, number: u64, time: u64, bytes: &[u8], now_ns: u64) -> Verdict {
+        if self.leaves_out(bytes) {
+            return Verdict::Taken;
+        }
         self.decoder.decode(bytes, &mut self.samples);
         let arrived = Arrived {
             sequence: number,
@@ -165,6 +182,9 @@ impl StreamInput for LiveInput {
     }
 
     fn push(&mut self, bytes: &[u8], now_ns: u64) {
+        if self.leaves_out(bytes) {
+            return;
+        }
         let mut samples = std::mem::take(&mut self.samples);
         self.decoder.decode(bytes, &mut samples);
         // However much came at once, the playout can make room for the next piece of it.
@@ -181,12 +201,37 @@ impl StreamInput for LiveInput {
         self.playout.abandon(&mut self.stream);
     }
 
+    fn shed(&mut self, shed: bool) -> bool {
+        let playout = Playout::new(self.settings, self.rate_hz, self.channels, self.clock);
+        let Ok(playout) = playout else {
+            return false;
+        };
+        if shed {
+            self.playout.abandon(&mut self.stream);
+        }
+        self.playout = playout;
+        self.stream.account().shed(shed);
+        true
+    }
+
     fn is_done(&self) -> bool {
         self.playout.is_empty()
     }
 }
 
 impl LiveInput {
+    /// Discards these bytes if the stream is shed. Whether it did.
+    fn leaves_out(&self, bytes: &[u8]) -> bool {
+        let is_shed = self.stream.account().is_shed();
+        if is_shed {
+            let frames = bytes.len() / (self.sample_bytes * usize::from(self.channels));
+            let mix = self.clock.format;
+            let samples = mix.samples_as_long_as(frames as u64, self.source_hz);
+            self.stream.leave_out(Discard::Overload, samples);
+        }
+        is_shed
+    }
+
     /// The tick that is overdue if this thread stood still for more than a period.
     fn overdue(&self, now_ns: u64) -> Option<u64> {
         let late_ns = |tick| now_ns.saturating_sub(self.clock.placed_ns(tick));

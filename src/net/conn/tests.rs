@@ -30,6 +30,7 @@ pub(super) struct Rig {
     pool: Pool,
     consumer: Mutex<Consumer>,
     admitted: Mutex<Vec<Admitted>>,
+    pub(super) is_overloaded: bool,
     pub(super) now_ns: u64,
 }
 
@@ -105,6 +106,7 @@ impl Rig {
             pool,
             consumer: Mutex::new(consumer),
             admitted: Mutex::default(),
+            is_overloaded: false,
             now_ns: CLOCK_NS,
         }
     }
@@ -116,6 +118,7 @@ impl Rig {
             admission: self,
             account: &self.listener,
             outputs: self.outputs.as_ref(),
+            is_overloaded: self.is_overloaded,
             now_ns: self.now_ns,
         }
     }
@@ -126,6 +129,12 @@ impl Rig {
 
     pub(super) fn streams(&self) -> usize {
         self.admitted().len()
+    }
+
+    /// Of the two streams that came first.
+    pub(super) fn accounts(&self) -> [Arc<Account>; 2] {
+        let admitted = self.admitted();
+        [0, 1].map(|index| Arc::clone(&admitted[index].account))
     }
 
     /// Of the stream that came first.

@@ -4,6 +4,7 @@
 mod acceptor;
 mod close;
 mod handed_over;
+mod overload;
 mod peer;
 mod serve;
 
@@ -29,6 +30,7 @@ use crate::{
     ledger::{Listener, Refusal},
     net::{
         Admission, LogRate, Tuning,
+        overload::Overload,
         quota::{Quota, Share},
         tuning::changed,
     },
@@ -67,6 +69,8 @@ struct Common {
     clock: MixClock,
     admission: Arc<dyn Admission>,
     outputs: Option<Pool>,
+    /// Whether the thread takes no new streams.
+    is_overloaded: bool,
 }
 
 impl Common {
@@ -77,6 +81,7 @@ impl Common {
             admission: &*self.admission,
             account,
             outputs: self.outputs.as_ref(),
+            is_overloaded: self.is_overloaded,
             now_ns,
         }
     }
@@ -102,6 +107,7 @@ pub(super) struct Worker {
     quota: Quota,
     return_rings: Option<ReturnRings>,
     tuning: Option<watch::Receiver<Tuning>>,
+    overload: Overload,
     poll: Poll,
     stop: Bell,
     next_tick: u64,
@@ -165,6 +171,7 @@ impl Worker {
                 outputs: return_rings
                     .as_ref()
                     .map(|return_rings| return_rings.pool().clone()),
+                is_overloaded: false,
             },
             acceptors,
             peers: HashMap::new(),
@@ -175,6 +182,7 @@ impl Worker {
             draining: Vec::new(),
             return_rings,
             tuning,
+            overload: Overload::default(),
             poll,
             stop,
             next_tick: clock.next_tick(now_ns()),
@@ -192,11 +200,18 @@ impl Worker {
 
     pub(super) fn run(mut self) {
         let mut events = Events::new();
+        // All that is served was not ready before.
+        let mut since_ns = 0;
         loop {
+            let is_rest = events.is_full();
             self.poll.wait(self.wake_ns(), &mut events);
+            let woken_ns = now_ns();
+            if !is_rest {
+                since_ns = woken_ns;
+            }
             // What came while this thread stood still is taken before the ticks that were due meanwhile: it plays in
             // them. A burst that is read in time comes after its ticks, and is a stall.
-            let stood_still = now_ns().saturating_sub(self.wake_ns()) > self.common.clock.period_ns;
+            let stood_still = woken_ns.saturating_sub(self.wake_ns()) > self.common.clock.period_ns;
             for (key, ready) in events.iter() {
                 if !stood_still {
                     // Before each: in any flood, a tick is not left waiting.
@@ -212,6 +227,8 @@ impl Worker {
                 self.close_gone();
             }
             self.tick(now_ns());
+            let now_ns = now_ns();
+            self.look(now_ns - since_ns, now_ns);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     audio::Format,
     ledger::{Discard, Packet as Count},
     net::{
+        overload::{SHED, TAKEN_BACK},
         quota::Share,
         sequence::{MAX_DROPOUT, Sequence},
     },
@@ -236,12 +237,7 @@ impl RtpStream {
         }
         self.sequence.count(number, Verdict::Taken);
         if let Some(samples) = Self::samples_in(packet, shared) {
-            let account = self.stream.account();
-            account.offer(samples);
-            account.settle_discarded(samples);
-            if let Some(network) = account.network() {
-                network.discard(Discard::Overload, samples);
-            }
+            self.stream.leave_out(Discard::Overload, samples);
         }
     }
 
@@ -254,7 +250,7 @@ impl RtpStream {
     pub(crate) fn shed(&mut self, now_ns: u64, shared: &mut Shared) {
         self.abandon(shared);
         self.stream.account().shed(true);
-        self.note("shed: its thread has more streams than it holds", now_ns);
+        self.note(SHED, now_ns);
     }
 
     /// The stream plays again, from its next packet on.
@@ -262,7 +258,7 @@ impl RtpStream {
         self.timestamps = None;
         self.jitter = None;
         self.stream.account().shed(false);
-        self.note("plays again", now_ns);
+        self.note(TAKEN_BACK, now_ns);
     }
 
     /// A packet came and was taken after the end. One that is ahead of all before may have been overtaken by

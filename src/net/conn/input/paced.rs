@@ -125,12 +125,10 @@ impl StreamInput for PacedInput {
     }
 
     fn abandon(&mut self) {
-        let account = self.stream.account();
-        let samples = self.pending.len() as u64;
-        account.offer(samples);
-        account.settle_discarded(samples);
+        self.stream
+            .leave_out(Discard::Ended, self.pending.len() as u64);
         self.pending.clear();
-        let samples = samples + self.stream.discard_held();
+        let samples = self.stream.discard_held();
         if let Some(network) = self.stream.account().network() {
             network.discard(Discard::Ended, samples);
         }

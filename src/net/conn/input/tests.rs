@@ -89,3 +89,35 @@ fn a_burst_that_a_thread_on_time_reads_is_a_stall() {
     assert!(entry.discarded > 0, "{entry:?}");
     assert_ne!(rig.played(), [(entry.offered, samples)]);
 }
+
+#[test]
+fn a_stream_that_was_shed_plays_what_comes_then() {
+    let rig = Rig::new(1 << 17, 1);
+    let mut live = live(&rig);
+    let samples = ramp(60 * PERIOD);
+    for (period, piece) in (0..).zip(samples.chunks(PERIOD)) {
+        match period {
+            20 => assert!(live.shed(true)),
+            40 => assert!(live.shed(false)),
+            _ => {}
+        }
+        let now_ns = CLOCK_NS + period * PERIOD_NS + PERIOD_NS / 2;
+        live.push(&le_bytes(piece), now_ns);
+        live.before_tick(period, now_ns);
+    }
+    for period in 60..80 {
+        live.before_tick(period, rig.clock.placed_ns(period));
+    }
+    let entry = rig.entry();
+    assert_eq!(entry.discarded_overload, 20 * PERIOD as u64);
+    let heard: Vec<_> = rig
+        .played()
+        .into_iter()
+        .map(|(_, samples)| samples)
+        .collect();
+    assert_eq!(heard.len(), 2);
+    assert!(samples.starts_with(&heard[0]));
+    assert_eq!(heard[1], samples[40 * PERIOD..]);
+    // What waited when it was shed.
+    assert_eq!(entry.discarded_ended as usize, 20 * PERIOD - heard[0].len());
+}

@@ -99,6 +99,10 @@ impl Worker {
                     return;
                 }
             };
+            if peer.caller.is_shed() {
+                peer.caller.count_output(true);
+                return;
+            }
             if let Some(sent) = peer.encode(at, samples, mix) {
                 peer.caller.count_output(!sent);
             }
