@@ -1,5 +1,5 @@
 //! The operating system: its errors in words, each with what was tried, its reason and, where its number has
-//! one, a remedy; its monotonic clock; what it says of this process; and [`poll`], which waits for it.
+//! one, a remedy; its monotonic clock; what it says of this process; and `poll`, which waits for it.
 
 pub(crate) mod poll;
 

@@ -220,7 +220,7 @@ impl Codec {
     }
 
     /// A decoder to a format that [`format`](Self::format) returned. Allocates
-    /// [`decoder_bytes`](Self::decoder_bytes).
+    /// `decoder_bytes`.
     pub fn decoder(self, format: Format) -> Box<dyn Decoder> {
         (self.row().decoder)(format)
     }
