@@ -51,9 +51,8 @@ impl Pass {
                 }
             }
             Self::Mixer(mixer) => {
-                for (sum, &sample) in sums.iter_mut().zip(mixer.tick(mixer.next_tick()).samples) {
-                    *sum = i32::from(sample);
-                }
+                sums.copy_from_slice(mixer.sum(mixer.next_tick()));
+                black_box(mixer.finish());
             }
             Self::Flat(consumer, lease) => {
                 let message = consumer.get(*lease).expect(OURS).expect("filled");
