@@ -226,7 +226,10 @@ impl Caller {
         };
         if is_changed {
             let what = if shed { SHED } else { TAKEN_BACK };
-            self.note(what, context);
+            if let Some(stream) = self.stream() {
+                // One line of the log has them all.
+                context.note(stream, what, false);
+            }
         }
         is_changed
     }

@@ -250,7 +250,7 @@ impl RtpStream {
     pub(crate) fn shed(&mut self, now_ns: u64, shared: &mut Shared) {
         self.abandon(shared);
         self.stream.account().shed(true);
-        self.note(SHED, now_ns);
+        self.note_event(SHED, now_ns);
     }
 
     /// The stream plays again, from its next packet on.
@@ -258,7 +258,7 @@ impl RtpStream {
         self.timestamps = None;
         self.jitter = None;
         self.stream.account().shed(false);
-        self.note(TAKEN_BACK, now_ns);
+        self.note_event(TAKEN_BACK, now_ns);
     }
 
     /// A packet came and was taken after the end. One that is ahead of all before may have been overtaken by
@@ -397,12 +397,17 @@ impl RtpStream {
 
     /// Notes an event, in the account and the log. Locks and allocates.
     pub(crate) fn note(&mut self, what: &str, at_ns: u64) {
-        if let Some(network) = self.stream.account().network() {
-            network.note(at_ns, what);
-        }
+        self.note_event(what, at_ns);
         if self.events_logged < LOGGED_EVENTS_MAX {
             self.events_logged += 1;
             tracing::info!(stream = self.id(), "{what}");
+        }
+    }
+
+    /// Notes an event in the account alone: of many streams at once, each in the log would cost more than they do.
+    fn note_event(&self, what: &str, at_ns: u64) {
+        if let Some(network) = self.stream.account().network() {
+            network.note(at_ns, what);
         }
     }
 
