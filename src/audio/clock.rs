@@ -150,15 +150,19 @@ impl From<MixClock> for Grid {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_tick_has_the_number_of_the_first_block() {
-        let clock = MixClock {
-            first_block: 7,
+    fn clock_from(first_block: u64) -> MixClock {
+        MixClock {
+            first_block,
             first_ns: 1_000,
             period_ns: 20_000_000,
             format: Format::new(8000, 1).unwrap(),
             block_samples: 160,
-        };
+        }
+    }
+
+    #[test]
+    fn the_first_tick_has_the_number_of_the_first_block() {
+        let clock = clock_from(7);
         assert_eq!(clock.due_ns(7), 1_000);
         assert_eq!(clock.due_ns(9), 40_001_000);
         assert_eq!(
@@ -173,13 +177,7 @@ mod tests {
 
     #[test]
     fn ticks_follow_each_other_by_the_period() {
-        let clock = MixClock {
-            first_block: 0,
-            first_ns: 1_000,
-            period_ns: 20_000_000,
-            format: Format::new(8000, 1).unwrap(),
-            block_samples: 160,
-        };
+        let clock = clock_from(0);
         assert_eq!(clock.due_ns(2), 40_001_000);
         for (now, next) in [
             (0, 0),

@@ -174,7 +174,7 @@ impl Account {
         &self.mixer.mixed
     }
 
-    /// The same of ingest: what it counts with each block, and the state.
+    /// The same for ingest: its counters of each block, and the state.
     pub(crate) fn hot_to_ingest(&self) -> (&impl Sized, &impl Sized) {
         (&self.ingest, &self.state)
     }

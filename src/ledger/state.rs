@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How far a stream has come. It only goes forward, but for a stream that is shed, which may play again.
+/// How far a stream has come. It only goes forward; only a stream that is shed may play again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]

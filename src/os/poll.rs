@@ -141,7 +141,7 @@ impl Events {
     }
 }
 
-/// What one descriptor is watched for at present: nothing at first.
+/// The events that one descriptor is watched for at present: none at first.
 #[derive(Debug)]
 pub(crate) struct Watch {
     key: u64,

@@ -135,7 +135,7 @@ impl Line {
         self.cursor
     }
 
-    /// Up to where all was played or passed over: what comes for a time before this is late, though the cursor may have
+    /// All before this was played or passed over: audio that comes for an earlier time is late, though the cursor may have
     /// gone back into a pause.
     pub(super) fn passed(&self) -> u64 {
         self.cursor.max(self.edge.end)

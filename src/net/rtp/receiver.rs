@@ -55,7 +55,7 @@ const GONE_MAX: usize = 4096;
 /// For how long they are.
 const GONE_MEMORY_NS: u64 = 2_000_000_000;
 
-/// Streams whose memory is asked for before they are served.
+/// Each of the three steps of asking for a stream's memory is so many streams ahead of the next.
 const TICKS_AHEAD: usize = 2;
 
 /// How often the tables are swept.

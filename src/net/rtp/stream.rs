@@ -199,10 +199,7 @@ impl RtpStream {
         count: u64,
         shared: &mut Shared,
     ) {
-        self.last_ns = at_ns;
-        self.stale = true;
-        self.count(Count::Received);
-        let number = self.sequence.extend(packet.sequence);
+        let number = self.receive(packet, at_ns);
         if self.is_shed() {
             self.leave_out(packet, number, shared);
             return;
@@ -221,12 +218,17 @@ impl RtpStream {
         }
     }
 
-    /// A packet of the stream that is too old to be worked on.
-    pub(crate) fn too_old(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &Shared) {
+    /// A packet came, with any fate. Returns its number, extended.
+    fn receive(&mut self, packet: &Packet<'_>, at_ns: u64) -> u64 {
         self.last_ns = at_ns;
         self.stale = true;
         self.count(Count::Received);
-        let number = self.sequence.extend(packet.sequence);
+        self.sequence.extend(packet.sequence)
+    }
+
+    /// A packet of the stream that is too old to be worked on.
+    pub(crate) fn too_old(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &Shared) {
+        let number = self.receive(packet, at_ns);
         self.leave_out(packet, number, shared);
     }
 
@@ -246,7 +248,7 @@ impl RtpStream {
         self.stream.account().is_shed()
     }
 
-    /// The stream is shed from now on: what waits of it is discarded, and so are its packets.
+    /// Sheds the stream: its waiting audio is discarded, and so are its packets from now on.
     pub(crate) fn shed(&mut self, now_ns: u64, shared: &mut Shared) {
         self.abandon(shared);
         self.stream.account().shed(true);

@@ -118,6 +118,6 @@ fn a_stream_that_was_shed_plays_what_comes_then() {
     assert_eq!(heard.len(), 2);
     assert!(samples.starts_with(&heard[0]));
     assert_eq!(heard[1], samples[40 * PERIOD..]);
-    // What waited when it was shed.
+    // The rest waited when it was shed.
     assert_eq!(entry.discarded_ended as usize, 20 * PERIOD - heard[0].len());
 }

@@ -16,6 +16,13 @@ const PHONES: [&str; 10] = [
     "192.0.2.10:4000",
 ];
 
+fn ten_phones() -> (Rig, Vec<Sender>) {
+    let rig = Setup::new().slots(10).payload("96=L16/8000/1").rig();
+    let phones = (1..).zip(PHONES);
+    let phones = phones.map(|(ssrc, from)| Sender::new(from, ssrc));
+    (rig, phones.collect())
+}
+
 /// A tenth of a second in which packets wait for so long before the thread works on them.
 fn run(rig: &mut Rig, phones: &mut [Sender], waited_ns: u64) {
     for _ in 0..5 {
@@ -39,11 +46,7 @@ fn shed(rig: &Rig) -> usize {
 
 #[test]
 fn the_youngest_streams_are_shed_and_the_rest_is_whole() {
-    let mut rig = Setup::new().slots(10).payload("96=L16/8000/1").rig();
-    let mut phones: Vec<_> = (1..)
-        .zip(PHONES)
-        .map(|(ssrc, from)| Sender::new(from, ssrc))
-        .collect();
+    let (mut rig, mut phones) = ten_phones();
     run(&mut rig, &mut phones[..9], 0);
     for _ in 0..9 {
         run(&mut rig, &mut phones[..9], 15 * MS);
@@ -99,11 +102,7 @@ fn the_youngest_streams_are_shed_and_the_rest_is_whole() {
 
 #[test]
 fn packets_that_waited_until_streams_were_shed_are_discarded() {
-    let mut rig = Setup::new().slots(10).payload("96=L16/8000/1").rig();
-    let mut phones: Vec<_> = (1..)
-        .zip(PHONES)
-        .map(|(ssrc, from)| Sender::new(from, ssrc))
-        .collect();
+    let (mut rig, mut phones) = ten_phones();
     while shed(&rig) == 0 {
         assert!(rig.now_ns < 60_000 * MS);
         run(&mut rig, &mut phones, 100 * MS);
