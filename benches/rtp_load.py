@@ -6,6 +6,9 @@ sent must have been received and mixed, or be named in the report; the row says 
 time is that of each thread of the server, and of the sender beside it. Before it stands a bare receiver, fed by
 the same sender: the same system calls, and nothing done with what comes.
 
+A stream is whole if every sample of it was mixed in its place from --settle seconds after the last began to a
+second before the end.
+
     cargo build --release --bins --examples
     benches/rtp_load.py [--seconds 60] [--json FILE] 1000 [2000 ...]
 """
@@ -18,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,37 +65,46 @@ def percent(after, before, elapsed):
     return {name: round(100 * (used - before.get(name, 0.0)) / elapsed, 2) for name, used in after.items()}
 
 
-def load(port, streams, seconds, receiver):
-    """Runs the sender. Returns what it said, and the processor time of the receiver's threads and its own."""
+def load(port, receiver, arguments, streams, looks=()):
+    """Runs the sender, and calls `looks` once the streams have settled, and before their end. Returns what it said, and
+    the processor time of the receiver's threads and its own."""
     sender = subprocess.Popen(
         [RELEASE / "examples" / "rtp_load", "--to", f"127.0.0.1:{port}", "--streams", str(streams)]
-        + ["--seconds", str(seconds)],
+        + ["--seconds", str(arguments.seconds), "--ramp", str(arguments.ramp), "--sockets", str(arguments.sockets)],
         stdout=subprocess.PIPE,
         text=True,
     )
-    # In full swing, and not at the edges.
-    time.sleep(seconds * 0.1)
+    try:
+        # A network does not wait for the processors that receive from it.
+        os.sched_setscheduler(sender.pid, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pass
+    time.sleep(arguments.ramp + arguments.settle)
+    for look in looks:
+        look()
     begun, before, sender_before = time.monotonic(), cpu_by_thread(receiver.pid), cpu_by_thread(sender.pid)
-    time.sleep(seconds * 0.8)
+    time.sleep(arguments.seconds - arguments.ramp - arguments.settle - 1)
     elapsed = time.monotonic() - begun
     after, sender_after = cpu_by_thread(receiver.pid), cpu_by_thread(sender.pid)
-    said, _ = sender.communicate(timeout=seconds + 60)
+    for look in looks:
+        look()
+    said, _ = sender.communicate(timeout=arguments.seconds + 60)
     used = sum(percent(sender_after, sender_before, elapsed).values())
     return said.strip(), percent(after, before, elapsed), used
 
 
-def run_bare(streams, seconds, threads):
+def run_bare(streams, arguments):
     port = free_port()
     receiver = subprocess.Popen(
-        [RELEASE / "examples" / "rtp_receive", "--listen", f"127.0.0.1:{port}", "--threads", str(threads)]
-        + ["--seconds", str(seconds + 3)],
+        [RELEASE / "examples" / "rtp_receive", "--listen", f"127.0.0.1:{port}", "--threads", str(arguments.threads)]
+        + ["--seconds", str(arguments.seconds + 3)],
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         time.sleep(1)
-        said, cpu, _ = load(port, streams, seconds, receiver)
-        received, dropped = map(int, re.findall(r"\d+", receiver.communicate(timeout=seconds + 60)[0]))
+        said, cpu, _ = load(port, receiver, arguments, streams)
+        received, dropped = map(int, re.findall(r"\d+", receiver.communicate(timeout=arguments.seconds + 60)[0]))
     finally:
         receiver.kill()
     sent = int(re.match(r"\d+", said).group())
@@ -99,24 +112,46 @@ def run_bare(streams, seconds, threads):
             "kernel_dropped_packets": dropped, "cpu_percent": cpu.get("bare", 0.0)}
 
 
-def is_whole(stream):
-    """Whether every sample of it was mixed in its place."""
-    return stream["mixed_samples"] == stream["offered_samples"] and not stream["lost_samples"] and not stream["concealed_samples"]
+def read_streams(port):
+    """The streams that run, by their names."""
+    streams, count = {}, 1
+    while len(streams) < count:
+        url = f"http://127.0.0.1:{port}/api/v1/streams?limit=1000&offset={len(streams)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            page = json.load(answer)
+        count = page["total"]
+        if not page["streams"]:
+            break
+        streams.update((stream["id"], stream) for stream in page["streams"])
+    return streams
 
 
-def run(streams, seconds, flags):
-    port = free_port()
+# What a sample of a stream may have become that was not mixed in its place.
+NOT_WHOLE = ("dropped_full_samples", "dropped_late_samples", "discarded_samples", "concealed_samples", "lost_samples")
+
+
+def count_whole(before, after):
+    """The streams of both readings of which every sample between them was mixed in its place."""
+    both = [(stream, after[name]) for name, stream in before.items() if name in after]
+    return sum(all(then[term] == now[term] for term in NOT_WHOLE) for then, now in both)
+
+
+def run(streams, arguments):
+    port, http = free_port(), free_port()
     server = subprocess.Popen(
         [RELEASE / "mixpool", "serve", "--rtp", f"127.0.0.1:{port}", "--streams-max", str(streams + 16)]
-        + ["--duration", f"{seconds + 3}s", "--ring-size", "64KiB", "--json"]
-        + flags,
+        + ["--http", f"127.0.0.1:{http}", "--duration", f"{arguments.seconds + 3}s", "--ring-size", "64KiB", "--json"]
+        + ["--rtp-threads", str(arguments.threads)]
+        + arguments.serve.split(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     try:
         time.sleep(1)
-        said, cpu, sender_cpu = load(port, streams, seconds, server)
-        report = json.loads(server.communicate(timeout=seconds + 60)[0])
+        readings = []
+        look = lambda: readings.append(read_streams(http))
+        said, cpu, sender_cpu = load(port, server, arguments, streams, [look])
+        report = json.loads(server.communicate(timeout=arguments.seconds + 60)[0])
     finally:
         server.kill()
     network = [stream["network"] for stream in report["streams"]]
@@ -127,7 +162,7 @@ def run(streams, seconds, flags):
         "received_packets": sum(stream["received_packets"] for stream in network),
         "kernel_dropped_packets": sum(one["kernel_dropped_packets"] for one in report["listeners"]),
         "mixed_streams": len(network),
-        "whole_streams": sum(is_whole(stream) for stream in report["streams"]),
+        "whole_streams": count_whole(*readings),
         "shed_streams": sum(stream["discarded_overload_samples"] > 0 for stream in report["streams"]),
         "drop_rate": total["drop_rate"],
         "concealed_samples": total["concealed_samples"],
@@ -148,14 +183,19 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--threads", type=int, default=1, help="threads that receive")
+    parser.add_argument("--ramp", type=int, default=2, help="seconds within which the streams begin")
+    parser.add_argument("--settle", type=int, default=3, help="seconds from then until they must be whole")
+    parser.add_argument(
+        "--sockets", type=int, default=0, help="of the sender, which pays less with few; one for each stream if 0"
+    )
     parser.add_argument("--serve", default="", help="more flags for the server")
     arguments = parser.parse_args()
     columns = ("streams", "whole", "shed", "not received", "dropped", "concealed", "late ticks", "rtp", "mixer", "sender", "bare", "rtp/bare")
     print("".join(f"{column:>13}" for column in columns))
     rows = []
     for streams in arguments.streams:
-        bare = run_bare(streams, arguments.seconds, arguments.threads)
-        row = run(streams, arguments.seconds, ["--rtp-threads", str(arguments.threads)] + arguments.serve.split())
+        bare = run_bare(streams, arguments)
+        row = run(streams, arguments)
         row["bare"] = bare
         # Of what each received: a receiver that loses packets is cheap.
         price = lambda cpu, of: cpu / max(of["received_packets"], 1)

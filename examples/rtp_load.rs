@@ -4,7 +4,6 @@
 //! Run it with `cargo run --release --example rtp_load -- --to 127.0.0.1:5004 --streams 1000`.
 
 use std::{
-    array,
     error::Error,
     io::IoSlice,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -15,10 +14,11 @@ use std::{
 
 use clap::Parser;
 use mixpool::{audio::Encoding, wire::rtp::Packet};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 
-/// Packets given to the kernel with one call, at most.
+/// Packets of one socket that the kernel gets with one call and takes apart (`UDP_SEGMENT`), and their bytes: at most.
 const BATCH: usize = 64;
+const BATCH_BYTES: usize = 65_000;
 
 #[derive(Parser)]
 struct Load {
@@ -51,17 +51,16 @@ struct Stream {
 }
 
 impl Stream {
-    /// Writes the next header. All streams have the same payload.
-    fn header(&mut self, samples: u32, out: &mut Vec<u8>) {
+    /// Appends the next packet.
+    fn packet(&mut self, samples: u32, payload: &[u8], out: &mut Vec<u8>) {
         let packet = Packet {
             marker: false,
             payload_type: 0,
             sequence: self.number,
             timestamp: self.timestamp,
             ssrc: self.ssrc,
-            payload: &[],
+            payload,
         };
-        out.clear();
         packet.write(&[], out);
         self.number = self.number.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(samples);
@@ -105,8 +104,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .collect();
 
-    let mut headers: Vec<Vec<u8>> = (0..BATCH).map(|_| Vec::with_capacity(12)).collect();
-    let mut messages = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
+    let packet_bytes = u16::try_from(12 + payload.len())?;
+    let batch_max = (BATCH_BYTES / usize::from(packet_bytes)).clamp(1, BATCH);
+    let mut bytes = Vec::with_capacity(BATCH_BYTES);
     let (mut sent, mut refused, mut late_us) = (0_u64, 0_u64, Vec::new());
     let begin = Instant::now();
     let count = load.streams as u64;
@@ -131,16 +131,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         due_now.sort_by_key(|stream| stream % sockets.len());
         for group in due_now.chunk_by(|a, b| a % sockets.len() == b % sockets.len()) {
             let socket = &sockets[group[0] % sockets.len()];
-            for batch in group.chunks(BATCH) {
-                for (&stream, header) in batch.iter().zip(&mut headers) {
-                    streams[stream].header(samples, header);
+            for batch in group.chunks(batch_max) {
+                bytes.clear();
+                for &stream in batch {
+                    streams[stream].packet(samples, &payload, &mut bytes);
                 }
-                let slices: [_; BATCH] =
-                    array::from_fn(|at| [IoSlice::new(&headers[at]), IoSlice::new(&payload)]);
-                let to = &[None::<SockaddrStorage>; BATCH][..batch.len()];
+                let segments = [ControlMessage::UdpGsoSegments(&packet_bytes)];
+                let segments = &segments[..usize::from(batch.len() > 1)];
+                let slices = [IoSlice::new(&bytes)];
+                let none = None::<&SockaddrStorage>;
                 let fd = socket.as_raw_fd();
-                match sendmmsg(fd, &mut messages, &slices, to, [], MsgFlags::empty()) {
-                    Ok(results) => sent += results.count() as u64,
+                match sendmsg(fd, &slices, segments, MsgFlags::empty(), none) {
+                    Ok(_) => sent += batch.len() as u64,
                     Err(_) => refused += batch.len() as u64,
                 }
             }
