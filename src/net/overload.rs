@@ -1,16 +1,21 @@
 //! Whether a thread holds its streams, and how many of them it does without. Passive: time is an argument.
 //!
-//! A thread is judged by how long its work waits, as controlled delay (RFC 8289) judges a queue: a burst makes work wait for a
-//! moment, and only if there is no moment without in a whole window is there more work than time. A thread that has
-//! been behind for a second refuses new streams and sheds the youngest, an eighth of the rest each half second, until it
-//! is behind no longer; what waited until then is too old, and thrown away. Then they come back, a sixteenth at a time. If that was too much, it waits twice as long with the
-//! next attempt.
+//! A thread is judged by how long its work waits, as controlled delay (RFC 8289) judges a queue: a burst makes work wait
+//! for a moment, and only if there is no moment without in a whole window, and the wait does not get shorter from window
+//! to window, is there more work than time. A thread that has been behind for a second refuses new streams and sheds the
+//! youngest, an eighth of the rest each half second, until it is behind no longer; what waited until then is too old, and
+//! thrown away. Then they come back, a sixteenth at a time. If that was too much, it waits twice as long with the next
+//! attempt.
 
 /// Work that waits no longer is on time.
 const LATE_NS: u64 = 20_000_000;
 
-/// A window with no moment on time is one behind.
+/// A window with no moment on time is one behind, unless the thread catches up.
 const WINDOW_NS: u64 = 250_000_000;
+
+/// It does if its work waits so much shorter than in the window before: it stood still for a while, with the whole machine
+/// perhaps.
+const CATCHING_UP_NS: u64 = 10_000_000;
 
 /// Windows behind, one after the other, until the first streams are shed.
 const FIRST_WINDOWS: u32 = 4;
@@ -39,6 +44,8 @@ pub(crate) struct Overload {
     window_ns: u64,
     /// The shortest wait of the window; none before the first look.
     shortest_ns: Option<u64>,
+    /// The same of the window before.
+    before_ns: u64,
     /// Windows behind, one after the other.
     behind: u32,
     /// When it was behind last, or took streams back.
@@ -71,6 +78,7 @@ impl Default for Overload {
         Self {
             window_ns: 0,
             shortest_ns: None,
+            before_ns: 0,
             behind: 0,
             changed_ns: 0,
             took_back_ns: None,
@@ -107,17 +115,21 @@ impl Overload {
         }
         self.window_ns = now_ns;
         self.shortest_ns = None;
-        if shortest > LATE_NS {
-            self.fall_behind(now_ns, load)
-        } else {
+        let before = std::mem::replace(&mut self.before_ns, shortest);
+        if shortest <= LATE_NS {
             self.behind = 0;
-            self.recover(now_ns, load)
+            return self.recover(now_ns, load);
         }
+        self.changed_ns = now_ns;
+        if shortest + CATCHING_UP_NS <= before {
+            self.behind = 0;
+            return None;
+        }
+        self.fall_behind(now_ns, load)
     }
 
     fn fall_behind(&mut self, now_ns: u64, load: impl FnOnce() -> Load) -> Option<Remedy> {
         self.behind += 1;
-        self.changed_ns = now_ns;
         let windows = if self.overloaded {
             NEXT_WINDOWS
         } else {
@@ -243,6 +255,18 @@ mod tests {
             );
         }
         thread.run(10);
+        assert!(thread.remedies.is_empty());
+    }
+
+    #[test]
+    fn a_thread_that_catches_up_slowly_sheds_nothing() {
+        let mut thread = Thread::new(1000, 950);
+        thread.run(10);
+        thread.now_ns += 2_000 * MS;
+        thread.waits_ns = 500 * MS;
+        // Half a millisecond less for each ten.
+        thread.run(12);
+        assert_eq!(thread.waits_ns, 0);
         assert!(thread.remedies.is_empty());
     }
 
