@@ -120,6 +120,17 @@ impl Shared {
         }
     }
 
+    /// Samples in a packet, as the account counts; none if it is not one of audio.
+    fn samples_in(&self, packet: &Packet<'_>) -> Option<u64> {
+        let Payload::Audio(payload) = self.settings.payloads.get(packet.payload_type) else {
+            return None;
+        };
+        let mix = self.clock.format;
+        let format = payload.samples(mix);
+        let samples = payload.codec.samples(packet.payload, format).ok()?;
+        Some(mix.samples_as_long_as(samples as u64, format.rate_hz()))
+    }
+
     /// Whether packets of this type have a meaning here.
     fn knows(&self, payload_type: u8) -> bool {
         self.settings.payloads.get(payload_type) != Payload::Unsupported

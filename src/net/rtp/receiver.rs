@@ -25,7 +25,7 @@ use super::{
     reports::Reporter,
     socket::{BATCH, Datagram},
     stream::RtpStream,
-    table::{Kin, Succession, Table},
+    table::{Kin, Slot, Succession, Table},
 };
 use crate::{
     audio::MixClock,
@@ -57,6 +57,9 @@ const GONE_MEMORY_NS: u64 = 2_000_000_000;
 
 /// Each of the three steps of asking for a stream's memory is so many streams ahead of the next.
 const TICKS_AHEAD: usize = 2;
+
+/// A stream that is shed is visited at each tick of so many.
+const SHED_VISIT_TICKS: u64 = 16;
 
 /// How often the tables are swept.
 const SWEEP_NS: u64 = 1_000_000_000;
@@ -148,13 +151,15 @@ impl Receiver {
                 let from = canonical(datagram.from);
                 *slot = self.table.find(Key { from, ssrc });
             }
-            if let Some(stream) = slot.and_then(|slot| self.table.slot(slot)) {
+            if let Some(stream) = slot.and_then(|slot| self.table.slots[slot].playing()) {
                 prefetch_to_write(stream);
             }
         }
         for step in [RtpStream::prefetch, RtpStream::prefetch_packet] {
             for slot in slots.into_iter().flatten() {
-                self.table.slot(slot).inspect(|stream| step(stream));
+                self.table.slots[slot]
+                    .playing()
+                    .inspect(|stream| step(stream));
             }
         }
     }
@@ -178,14 +183,20 @@ impl Receiver {
             from,
             ssrc: packet.ssrc,
         };
-        match self.table.get(key) {
-            Some(stream) if self.overload.is_too_old(now_ns) => {
-                stream.too_old(&packet, now_ns, &self.shared);
-            }
-            Some(stream) => {
-                stream.packet(&packet, now_ns, self.count, &mut self.shared);
-            }
+        match self.table.find(key) {
+            Some(slot) => self.packet(slot, &packet, now_ns, self.count),
             None => self.stranger(key, &packet, bytes, now_ns),
+        }
+    }
+
+    /// A packet of the stream in this slot, the receiver's `count`-th.
+    fn packet(&mut self, slot: usize, packet: &Packet<'_>, at_ns: u64, count: u64) {
+        let place = &mut self.table.slots[slot];
+        if place.is_shed || self.overload.is_too_old(at_ns) {
+            let samples = self.shared.samples_in(packet).unwrap_or(0);
+            place.leave_out(packet.sequence, samples, at_ns);
+        } else if let Some(stream) = place.stream() {
+            stream.packet(packet, at_ns, count, &mut self.shared);
         }
     }
 
@@ -215,6 +226,11 @@ impl Receiver {
         let mut done = Vec::new();
         for slot in 0..self.table.slots.len() {
             self.prefetch_tick(slot);
+            if self.table.slots[slot].is_shed
+                && !(tick + slot as u64).is_multiple_of(SHED_VISIT_TICKS)
+            {
+                continue;
+            }
             let Some(stream) = self.table.slot(slot) else {
                 continue;
             };
@@ -260,7 +276,8 @@ impl Receiver {
             (2, RtpStream::prefetch),
             (1, RtpStream::prefetch_tick),
         ] {
-            (self.table.slot(slot + ahead * TICKS_AHEAD)).inspect(|stream| step(stream));
+            let next = self.table.slots.get(slot + ahead * TICKS_AHEAD);
+            next.and_then(Slot::playing).inspect(|stream| step(stream));
         }
     }
 
@@ -316,9 +333,7 @@ impl Receiver {
                 return;
             }
             Kin::Overtaken(slot) => {
-                if let Some(stream) = self.table.slot(slot) {
-                    stream.packet(packet, now_ns, self.count, &mut self.shared);
-                }
+                self.packet(slot, packet, now_ns, self.count);
                 return;
             }
         }
@@ -371,12 +386,7 @@ impl Receiver {
                 let schedule = || self.reporter.begin(now_ns);
                 if let Some(stream) = self.table.relocate(slot, key.from, schedule) {
                     stream.note(&format!("moved to {}", key.from), now_ns);
-                    for (packet, at_ns, count) in [
-                        (&first, held.at_ns, held.count),
-                        (packet, now_ns, self.count),
-                    ] {
-                        stream.packet(packet, at_ns, count, &mut self.shared);
-                    }
+                    self.both(slot, (&first, held), (packet, now_ns));
                 }
                 return;
             }
@@ -388,8 +398,7 @@ impl Receiver {
                 if let Some(stream) = self.table.succeed(slot, key.ssrc) {
                     stream.note(&format!("ssrc {:08x}", key.ssrc), now_ns);
                     stream.take_over(key.ssrc, first.sequence);
-                    stream.packet(&first, held.at_ns, held.count, &mut self.shared);
-                    stream.packet(packet, now_ns, self.count, &mut self.shared);
+                    self.both(slot, (&first, held), (packet, now_ns));
                 }
                 return;
             }
@@ -424,9 +433,19 @@ impl Receiver {
         let slot = self.table.insert(stream, || self.reporter.begin(now_ns));
         if let Some(stream) = self.table.slot(slot) {
             tracing::debug!(stream = stream.id(), "stream admitted");
-            stream.packet(&first, held.at_ns, held.count, &mut self.shared);
-            stream.packet(packet, now_ns, self.count, &mut self.shared);
         }
+        self.both(slot, (&first, held), (packet, now_ns));
+    }
+
+    /// Both packets that proved the source of the stream in this slot.
+    fn both(
+        &mut self,
+        slot: usize,
+        (first, held): (&Packet<'_>, &Held),
+        (second, now_ns): (&Packet<'_>, u64),
+    ) {
+        self.packet(slot, first, held.at_ns, held.count);
+        self.packet(slot, second, now_ns, self.count);
     }
 }
 

@@ -11,6 +11,9 @@ use crate::wire::rtcp::{self, Report};
 /// it, so that reports do not fall in step.
 const INTERVAL_NS: u64 = 5_000_000_000;
 
+/// From one look for reports that are due to the next: there may be thousands of addresses.
+const LOOK_NS: u64 = 100_000_000;
+
 /// Reports in one datagram: what its count can say, and well below any path's largest datagram.
 const REPORTS_MAX: usize = 31;
 
@@ -52,6 +55,8 @@ pub(super) struct Reporter {
     rng: Xoshiro256PlusPlus,
     reports: Vec<Report>,
     bytes: Vec<u8>,
+    /// When some may be due.
+    look_ns: u64,
 }
 
 impl Reporter {
@@ -66,6 +71,7 @@ impl Reporter {
             rng,
             reports: Vec::new(),
             bytes: Vec::new(),
+            look_ns: 0,
         }
     }
 
@@ -88,13 +94,17 @@ impl Reporter {
         self.rng.random_range(INTERVAL_NS / 2..=INTERVAL_NS / 2 * 3)
     }
 
-    /// Sends the reports that are due.
+    /// Sends the reports that are due; looks for some every tenth of a second.
     pub(crate) fn send_due(
         &mut self,
         table: &mut Table,
         now_ns: u64,
         send: &mut dyn FnMut(Outgoing<'_>),
     ) {
+        if now_ns < self.look_ns {
+            return;
+        }
+        self.look_ns = now_ns + LOOK_NS;
         for (&from, peer) in &mut table.peers {
             if now_ns >= peer.schedule.next_ns {
                 peer.schedule.next_ns = now_ns + self.draw();
@@ -134,7 +144,7 @@ impl Reporter {
         };
         self.reports.clear();
         for &slot in &peer.slots {
-            let stream = slots[slot].as_deref_mut();
+            let stream = slots[slot].stream();
             self.reports
                 .extend(stream.map(|stream| stream.report(now_ns)));
         }

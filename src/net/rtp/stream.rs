@@ -9,7 +9,7 @@ mod payload;
 
 use super::{
     Key, Shared,
-    table::Succession,
+    table::{Succession, Unheard},
     telephone::Presses,
     timing::{Jitter, Steps, Timestamps},
 };
@@ -26,7 +26,7 @@ use crate::{
     stream::Stream,
     wire::{
         label::Label,
-        payload::{AudioPayload, Payload},
+        payload::AudioPayload,
         rtcp::{Report, SenderInfo},
         rtp::Packet,
     },
@@ -199,11 +199,7 @@ impl RtpStream {
         count: u64,
         shared: &mut Shared,
     ) {
-        let number = self.receive(packet, at_ns);
-        if self.is_shed() {
-            self.leave_out(packet, number, shared);
-            return;
-        }
+        let number = self.receive(packet.sequence, at_ns);
         let verdict = self.deliver(packet, number, at_ns, shared);
         let Some(overtaken) = self.sequence.count(number, verdict) else {
             return;
@@ -219,36 +215,26 @@ impl RtpStream {
     }
 
     /// A packet came, with any fate. Returns its number, extended.
-    fn receive(&mut self, packet: &Packet<'_>, at_ns: u64) -> u64 {
+    fn receive(&mut self, number: u16, at_ns: u64) -> u64 {
         self.last_ns = at_ns;
         self.stale = true;
         self.count(Count::Received);
-        self.sequence.extend(packet.sequence)
+        self.sequence.extend(number)
     }
 
-    /// A packet of the stream that is too old to be worked on.
-    pub(crate) fn too_old(&mut self, packet: &Packet<'_>, at_ns: u64, shared: &Shared) {
-        let number = self.receive(packet, at_ns);
-        self.leave_out(packet, number, shared);
-    }
-
-    /// Discards a packet unheard, for want of time. It came: its number is not missing.
-    fn leave_out(&mut self, packet: &Packet<'_>, number: u64, shared: &Shared) {
-        if number.abs_diff(self.sequence.highest()) > MAX_DROPOUT.into() {
-            self.sequence.restart(number);
+    /// Packets that came are discarded, for want of time. Their numbers are not missing.
+    pub(crate) fn leave_out(&mut self, unheard: Unheard) {
+        for before in (0..unheard.packets).rev() {
+            let number = self.receive(unheard.last.wrapping_sub(before), unheard.at_ns);
+            if number.abs_diff(self.sequence.highest()) > MAX_DROPOUT.into() {
+                self.sequence.restart(number);
+            }
+            self.sequence.count(number, Verdict::Taken);
         }
-        self.sequence.count(number, Verdict::Taken);
-        if let Some(samples) = Self::samples_in(packet, shared) {
-            self.stream.leave_out(Discard::Overload, samples);
-        }
+        self.stream.leave_out(Discard::Overload, unheard.samples);
     }
 
-    /// Whether its packets are discarded for want of time.
-    pub(crate) fn is_shed(&self) -> bool {
-        self.stream.account().is_shed()
-    }
-
-    /// Sheds the stream: its waiting audio is discarded, and so are its packets from now on.
+    /// Sheds the stream: its waiting audio is discarded. Its packets are [left out](Self::leave_out) from now on.
     pub(crate) fn shed(&mut self, now_ns: u64, shared: &mut Shared) {
         self.abandon(shared);
         self.stream.account().shed(true);
@@ -305,7 +291,7 @@ impl RtpStream {
     pub(crate) fn straggler(&mut self, packet: &Packet<'_>, shared: &Shared) {
         self.count(Count::Received);
         self.count(Count::Late);
-        if let Some(samples) = Self::samples_in(packet, shared) {
+        if let Some(samples) = shared.samples_in(packet) {
             self.stream.account().offer(samples);
             self.stream.account().settle_late(samples);
         }
@@ -427,20 +413,6 @@ impl RtpStream {
         }
         if let Some(sound) = &mut self.sound {
             sound.playout.restart(&mut self.stream);
-        }
-    }
-
-    /// Samples in a packet of audio.
-    fn samples_in(packet: &Packet<'_>, shared: &Shared) -> Option<u64> {
-        match shared.settings.payloads.get(packet.payload_type) {
-            Payload::Audio(payload) => {
-                let mix = shared.clock.format;
-                let format = payload.samples(mix);
-                let samples = payload.codec.samples(packet.payload, format).ok()?;
-                // As the account counts.
-                Some(mix.samples_as_long_as(samples as u64, format.rate_hz()))
-            }
-            _ => None,
         }
     }
 }

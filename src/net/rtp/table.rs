@@ -9,7 +9,55 @@ use super::{Key, Packet, reports::Schedule, stream::RtpStream};
 use crate::net::sequence::MAX_MISORDER;
 
 /// Where a stream is, or was.
-pub(super) type Slot = Option<Box<RtpStream>>;
+#[derive(Default)]
+pub(super) struct Slot {
+    stream: Option<Box<RtpStream>>,
+    /// The stream's packets are discarded, for want of time.
+    pub is_shed: bool,
+    unheard: Unheard,
+}
+
+/// Packets that came and are discarded for want of time. They are counted beside the stream, which is told once it is
+/// visited: its memory is what a packet costs most.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Unheard {
+    pub packets: u16,
+    /// The number of the last.
+    pub last: u16,
+    /// As the account counts.
+    pub samples: u64,
+    /// When the last came.
+    pub at_ns: u64,
+}
+
+impl Slot {
+    /// The stream, which has taken note of all that came.
+    pub(crate) fn stream(&mut self) -> Option<&mut RtpStream> {
+        let stream = self.stream.as_deref_mut()?;
+        if self.unheard.packets > 0 {
+            stream.leave_out(std::mem::take(&mut self.unheard));
+        }
+        Some(stream)
+    }
+
+    /// The stream, unless it is shed; for prefetching.
+    pub(crate) fn playing(&self) -> Option<&RtpStream> {
+        self.stream.as_deref().filter(|_| !self.is_shed)
+    }
+
+    /// A packet came that is not worked on.
+    pub(crate) fn leave_out(&mut self, number: u16, samples: u64, at_ns: u64) {
+        if self.unheard.packets == u16::MAX {
+            self.stream();
+        }
+        self.unheard = Unheard {
+            packets: self.unheard.packets + 1,
+            last: number,
+            samples: self.unheard.samples + samples,
+            at_ns,
+        };
+    }
+}
 
 /// Streams and the addresses that they come from.
 #[derive(Default)]
@@ -66,16 +114,16 @@ impl Table {
 
     pub(crate) fn get(&mut self, key: Key) -> Option<&mut RtpStream> {
         let slot = self.find(key)?;
-        self.slots[slot].as_deref_mut()
+        self.slot(slot)
     }
 
     pub(crate) fn slot(&mut self, slot: usize) -> Option<&mut RtpStream> {
-        self.slots.get_mut(slot)?.as_deref_mut()
+        self.slots.get_mut(slot)?.stream()
     }
 
     pub(crate) fn streams(&mut self) -> impl Iterator<Item = (usize, &mut RtpStream)> {
         let slots = self.slots.iter_mut().enumerate();
-        slots.filter_map(|(slot, stream)| Some((slot, stream.as_deref_mut()?)))
+        slots.filter_map(|(slot, stream)| Some((slot, stream.stream()?)))
     }
 
     /// The stream of this source with reports from this address: as its packets do, from the port
@@ -87,7 +135,7 @@ impl Table {
             .iter()
             .find_map(|&from| self.by_key.get(&Key { from, ssrc }))
             .or_else(|| self.by_source.get(&(from.ip(), ssrc)));
-        self.slots[*slot?].as_deref_mut()
+        self.slots[*slot?].stream()
     }
 
     /// The stream of this source if a goodbye or name from this address counts: from the port of its packets, from the
@@ -111,10 +159,10 @@ impl Table {
     ) -> usize {
         let key = stream.key;
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
+            self.slots.push(Slot::default());
             self.slots.len() - 1
         });
-        self.slots[slot] = Some(Box::new(stream));
+        self.slots[slot].stream = Some(Box::new(stream));
         self.by_key.insert(key, slot);
         self.by_source.insert((key.from.ip(), key.ssrc), slot);
         self.join(slot, key.from, schedule);
@@ -143,7 +191,7 @@ impl Table {
 
     /// Lets a stream go.
     pub(crate) fn remove(&mut self, slot: usize) {
-        let Some(stream) = self.slots[slot].take() else {
+        let Some(stream) = std::mem::take(&mut self.slots[slot]).stream else {
             return;
         };
         let key = stream.key;
@@ -165,7 +213,7 @@ impl Table {
     /// sending shows that its address has several at once.
     pub(crate) fn kin(&mut self, key: Key, number: u16) -> Kin {
         if let Some(&slot) = self.by_source.get(&(key.from.ip(), key.ssrc))
-            && let Some(stream) = self.slots[slot].as_deref()
+            && let Some(stream) = self.slot(slot)
             && stream.moved_from == Some(key.from)
             && stream.highest().wrapping_sub(number) < MAX_MISORDER
         {
@@ -192,14 +240,14 @@ impl Table {
     /// The stream that goes on from another port of its address with this packet, the receiver's `count`-th:
     /// one of its source that sent nothing since, and should have.
     pub(crate) fn moved(
-        &self,
+        &mut self,
         key: Key,
         first: &Packet<'_>,
         count: u64,
         now_ns: u64,
     ) -> Succession {
         let slot = self.by_source.get(&(key.from.ip(), key.ssrc)).copied();
-        let stream = slot.and_then(|slot| Some((slot, self.slots[slot].as_deref()?)));
+        let stream = slot.and_then(|slot| Some((slot, self.slot(slot)?)));
         match stream {
             Some((slot, stream))
                 if !stream.ending
@@ -219,13 +267,13 @@ impl Table {
         from: SocketAddr,
         schedule: impl FnOnce() -> Schedule,
     ) -> Option<&mut RtpStream> {
-        let old = self.slots[slot].as_deref()?.key;
+        let old = self.slot(slot)?.key;
         let new = Key { from, ..old };
         self.by_key.remove(&old);
         self.by_key.insert(new, slot);
         self.leave(slot, old.from);
         self.join(slot, from, schedule);
-        let stream = self.slots[slot].as_deref_mut()?;
+        let stream = self.slot(slot)?;
         stream.key = new;
         stream.moved_from = Some(old.from);
         Some(stream)
@@ -241,7 +289,7 @@ impl Table {
             peer.several = true;
             return Succession::Nobody;
         };
-        let Some(stream) = self.slots[slot].as_deref() else {
+        let Some(stream) = self.slots[slot].stream() else {
             return Succession::Nobody;
         };
         if stream.ending {
@@ -259,7 +307,7 @@ impl Table {
 
     /// The stream is another source's from now on, which succeeds its own.
     pub(crate) fn succeed(&mut self, slot: usize, ssrc: u32) -> Option<&mut RtpStream> {
-        let stream = self.slots[slot].as_deref()?;
+        let stream = self.slot(slot)?;
         let (old, highest) = (stream.key, stream.highest());
         let new = Key { ssrc, ..old };
         self.by_key.remove(&old);
@@ -269,6 +317,6 @@ impl Table {
         if let Some(peer) = self.peers.get_mut(&old.from) {
             peer.former = Some((old.ssrc, highest));
         }
-        self.slots[slot].as_deref_mut()
+        self.slot(slot)
     }
 }

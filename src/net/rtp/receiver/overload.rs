@@ -7,12 +7,9 @@ impl Receiver {
     /// The thread works at `now_ns` on datagrams that have waited for so long; 0 if none waits. Sheds streams if they are
     /// more than it holds, and takes them back. Allocates only then.
     pub(crate) fn look(&mut self, waited_ns: u64, now_ns: u64) {
-        let table = &mut self.table;
+        let table = &self.table;
         let load = || {
-            let shed = table
-                .streams()
-                .filter(|(_, stream)| stream.is_shed())
-                .count();
+            let shed = table.slots.iter().filter(|slot| slot.is_shed).count();
             let whole = table.len() - shed;
             Load { whole, shed }
         };
@@ -20,18 +17,21 @@ impl Receiver {
             return;
         };
         let of_shed = matches!(remedy, Remedy::TakeBack(_));
-        let streams = self.table.streams();
-        let mut streams: Vec<_> = streams
-            .filter(|(_, stream)| stream.is_shed() == of_shed)
-            .map(|(_, stream)| stream)
+        let slots = self.table.slots.iter_mut();
+        let mut slots: Vec<_> = slots
+            .filter(|slot| slot.is_shed == of_shed)
+            .filter_map(|slot| Some((slot.stream()?.admitted, slot)))
             .collect();
-        streams.sort_unstable_by_key(|stream| stream.admitted);
+        slots.sort_unstable_by_key(|(admitted, _)| *admitted);
         let shared = &mut self.shared;
         match remedy {
             Remedy::Shed(count) => {
-                let youngest = streams.split_off(streams.len().saturating_sub(count));
-                for stream in youngest {
-                    stream.shed(now_ns, shared);
+                let youngest = slots.split_off(slots.len().saturating_sub(count));
+                for (_, slot) in youngest {
+                    slot.is_shed = true;
+                    if let Some(stream) = slot.stream() {
+                        stream.shed(now_ns, shared);
+                    }
                 }
                 tracing::warn!(
                     listener = shared.listener.name(),
@@ -40,9 +40,12 @@ impl Receiver {
                 );
             }
             Remedy::TakeBack(count) => {
-                streams.truncate(count);
-                for stream in streams {
-                    stream.take_back(now_ns);
+                slots.truncate(count);
+                for (_, slot) in slots {
+                    slot.is_shed = false;
+                    if let Some(stream) = slot.stream() {
+                        stream.take_back(now_ns);
+                    }
                 }
                 let listener = shared.listener.name();
                 tracing::info!(listener, "{count} of the streams that were shed play again");
