@@ -10,7 +10,7 @@ use std::{cmp::Ordering, sync::Arc};
 use crate::{
     audio::{Format, Frame, Gain, frame::HEADER_BYTES, meter},
     ledger::{Account, Fate, StreamState},
-    queue::{Consumer, LeaseId, Message},
+    queue::{Consumer, LeaseId, Message, prefetch_to_write},
 };
 
 use super::{ChannelStrip, NewInput, fader::Fader, monitor::Alone, output::Target};
@@ -186,6 +186,13 @@ impl Input {
             self.channel_strip.refresh(peak, filled);
         }
         heard
+    }
+
+    /// Asks for what a refresh of the levels writes, if there will be one.
+    pub(super) fn prefetch_levels(&self, moment: Moment) {
+        if moment.turn == self.turn {
+            prefetch_to_write(&*self.channel_strip);
+        }
     }
 
     fn play_block(

@@ -1,6 +1,6 @@
 //! The streams of a mixer: those that wait for their first frame, those that play, those that ended.
 
-use super::input::Input;
+use super::input::{Input, Moment};
 use crate::queue::{Consumer, LeaseId, prefetch_to_write};
 
 /// Inputs with memory that is fetched into the cache together, while groups before them are mixed. The cost
@@ -126,7 +126,13 @@ impl Inputs {
 
 /// Fetches what the inputs after `index` will need, a step further the nearer they are: the address of
 /// each step is known from the step before it.
-pub(super) fn prefetch(inputs: &[Input], index: usize, consumer: &Consumer, frame: usize) {
+pub(super) fn prefetch(
+    inputs: &[Input],
+    index: usize,
+    consumer: &Consumer,
+    moment: Moment,
+    frame: usize,
+) {
     let group = |ahead: usize| {
         let inputs = inputs.iter().skip(index + ahead * PREFETCH_INPUTS);
         inputs.take(PREFETCH_INPUTS)
@@ -137,6 +143,7 @@ pub(super) fn prefetch(inputs: &[Input], index: usize, consumer: &Consumer, fram
     for input in group(2) {
         consumer.prefetch_position(input.lease);
         prefetch_to_write(input.account.hot());
+        input.prefetch_levels(moment);
     }
     for input in group(1) {
         consumer.prefetch(input.lease, frame);

@@ -395,7 +395,7 @@ impl Mixer {
         let block = sums.len();
         for index in 0..inputs.len() {
             if index.is_multiple_of(PREFETCH_INPUTS) {
-                prefetch(inputs, index, consumer, frame_bytes(block));
+                prefetch(inputs, index, consumer, moment, frame_bytes(block));
             }
             let input = &mut inputs[index];
             let (output, alone) = if input.is_heard_apart {
