@@ -72,7 +72,7 @@ use crate::{
     audio::Gain,
     ledger::{Listener, SourceKind},
     mixer::{self, Mixer},
-    net::Refused,
+    net::{Admission, Refused, StreamRequest},
     os::now_ns,
     queue::{Host, Pool},
     source::{Feed, Feeders, Schedule},
@@ -192,21 +192,16 @@ impl Engine {
         from: &str,
         gain: Gain,
     ) -> Result<Stream, Refused> {
-        Ok(self.streams.open(id, (kind, from), gain)?.0)
+        let request = StreamRequest {
+            gain: Some(gain),
+            ..StreamRequest::new(id, kind, from)
+        };
+        Ok(self.streams.open(request)?.0)
     }
 
-    /// [`open`](Self::open) for a stream that is [sent](Feed::sent): its account counts packets, too.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_sender(
-        &self,
-        id: &str,
-        kind: SourceKind,
-        from: &str,
-        gain: Gain,
-    ) -> Result<Stream, Refused> {
-        self.streams.open_sender(id, (kind, from), gain)
+    /// Admits streams that are [sent](Feed::sent): their accounts count packets, too.
+    pub(crate) fn admission(&self) -> &dyn Admission {
+        &*self.streams
     }
 
     /// Has a stream fed from its source once the engine starts: in real time, by its schedule; where the ticks

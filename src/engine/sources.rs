@@ -6,7 +6,7 @@ use super::{Admitted, FolderError, Handle, handle::Shared};
 use crate::{
     audio::Gain,
     ledger::SourceKind,
-    net::Refused,
+    net::{Refused, StreamRequest},
     source::{
         Feed, FeedersEnded, Imperfection, Limited, Looped, Schedule, Source, SourceError,
         Synthetic, Waveform,
@@ -117,8 +117,10 @@ impl Shared {
         }
         let intake = self.intake.as_ref().ok_or(FeedersEnded)?;
         let (source, kind, from) = self.source(spec)?;
-        let gain = gain.unwrap_or_else(|| self.streams.gain());
-        let (stream, admitted) = self.streams.open(id, (kind, &from), gain)?;
+        let (stream, admitted) = self.streams.open(StreamRequest {
+            gain,
+            ..StreamRequest::new(id, kind, from)
+        })?;
         let period = self.period();
         let schedule = Schedule::new(period, Duration::ZERO, Imperfection::default(), 0);
         intake.take(Feed::new(stream, source), schedule)?;

@@ -11,7 +11,7 @@ use std::{
 use super::{Admitted, commands::Sender, register::Register};
 use crate::{
     audio::{Gain, Grid},
-    ledger::{Account, SourceKind},
+    ledger::Account,
     mixer::{self, NewInput},
     net::{Admission, Busy, Refused, StreamRequest, lease},
     os::now_ns,
@@ -62,31 +62,11 @@ impl Streams {
         }
     }
 
-    /// Leases a ring, opens an account, and sends the stream to the mixer. What it offers plays after the playout delay.
-    pub(super) fn open(
-        &self,
-        id: &str,
-        (kind, from): (SourceKind, &str),
-        gain: Gain,
-    ) -> Result<(Stream, Arc<Admitted>), Refused> {
-        let from = (kind, from.to_owned());
+    /// Admits a stream that is fed here. What it offers plays after the playout delay.
+    pub(super) fn open(&self, request: StreamRequest) -> Result<(Stream, Arc<Admitted>), Refused> {
         let delay = self.playout_delay_ticks.load(Ordering::Relaxed);
-        let (stream, admitted) =
-            self.introduce(id.to_owned(), from, Account::new, |new| new.gain(gain))?;
+        let (stream, admitted) = self.introduce(request, Account::new)?;
         Ok((stream.delayed(delay), admitted))
-    }
-
-    /// [`open`](Self::open) with an account of its packets, for a stream that its source places.
-    pub(super) fn open_sender(
-        &self,
-        id: &str,
-        (kind, from): (SourceKind, &str),
-        gain: Gain,
-    ) -> Result<Stream, Refused> {
-        let account = |id| Account::with_network(id, self.begun_ns);
-        let from = (kind, from.to_owned());
-        let (stream, _) = self.introduce(id.to_owned(), from, account, |new| new.gain(gain))?;
-        Ok(stream)
     }
 
     /// Since the server began.
@@ -109,39 +89,12 @@ impl Streams {
         self.playout_delay_ticks.store(ticks, Ordering::Relaxed);
     }
 
+    /// Leases a ring, opens an account, and sends the stream to the mixer.
     fn introduce(
         &self,
-        id: String,
-        from: (SourceKind, String),
+        request: StreamRequest,
         account: impl FnOnce(String) -> Account,
-        as_what: impl FnOnce(NewInput) -> NewInput,
     ) -> Result<(Stream, Arc<Admitted>), Refused> {
-        let room = match self.commands.room() {
-            Ok(room) => room,
-            Err(busy) => {
-                let source = busy.into();
-                return Err(Refused { id, source });
-            }
-        };
-        let producer = lease(&self.pool, &id)?;
-        let lease = producer.lease();
-        let mut register = self.register.lock();
-        // Under one lock with the addition, or two would take the same name; and a command for a
-        // stream that was found comes to the mixer after it.
-        let account = Arc::new(account(register.free_id(id)));
-        let new = as_what(NewInput::new(lease, Arc::clone(&account)));
-        let channel_strip = new.channel_strip();
-        let stream = Stream::new(producer, Arc::clone(&account), self.grid.clone());
-        let at = self.uptime();
-        let admitted =
-            register.add(|number| Admitted::new(account, channel_strip, lease, from, at, number));
-        room.admit(new);
-        Ok((stream, admitted))
-    }
-}
-
-impl Admission for Streams {
-    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let StreamRequest {
             id,
             label,
@@ -151,19 +104,43 @@ impl Admission for Streams {
             source,
             output,
         } = request;
-        let gain = gain.unwrap_or_else(|| self.gain());
-        let account = |id| Account::with_network(id, self.begun_ns);
-        let (stream, _) = self.introduce(id, (kind, from), account, |new| {
-            let new = new.gain(gain).source(source);
-            match output {
-                Some(output) => new.output(output, &self.mixing),
-                None => new,
+        let room = match self.commands.room() {
+            Ok(room) => room,
+            Err(busy) => {
+                let source = busy.into();
+                return Err(Refused { id, source });
             }
-        })?;
+        };
+        let producer = lease(&self.pool, &id)?;
+        let lease = producer.lease();
+        let gain = gain.unwrap_or_else(|| self.gain());
+        let mut register = self.register.lock();
+        // Under one lock with the addition, or two would take the same name; and a command for a
+        // stream that was found comes to the mixer after it.
+        let account = Arc::new(account(register.free_id(id)));
         if let Some(label) = label {
-            stream.account().label().say(label.into());
+            account.label().say(label.into());
         }
-        Ok(stream)
+        let mut new = NewInput::new(lease, Arc::clone(&account))
+            .gain(gain)
+            .source(source);
+        if let Some(output) = output {
+            new = new.output(output, &self.mixing);
+        }
+        let channel_strip = new.channel_strip();
+        let stream = Stream::new(producer, Arc::clone(&account), self.grid.clone());
+        let (from, at) = ((kind, from), self.uptime());
+        let admitted =
+            register.add(|number| Admitted::new(account, channel_strip, lease, from, at, number));
+        room.admit(new);
+        Ok((stream, admitted))
+    }
+}
+
+impl Admission for Streams {
+    fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let account = |id| Account::with_network(id, self.begun_ns);
+        Ok(self.introduce(request, account)?.0)
     }
 
     fn placing_thread(&self) -> PlacingThread {

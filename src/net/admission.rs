@@ -63,6 +63,21 @@ pub struct StreamRequest {
     pub output: Option<Producer>,
 }
 
+impl StreamRequest {
+    /// A stream without a label, a source number and an output, with the server's gain.
+    pub fn new(id: impl Into<String>, kind: SourceKind, from: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            label: None,
+            kind,
+            from: from.into(),
+            gain: None,
+            source: 0,
+            output: None,
+        }
+    }
+}
+
 /// Why a stream is refused. The refusal is counted in the report.
 #[derive(Debug, thiserror::Error)]
 #[error("stream {id} refused")]

@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     engine::Engine,
     ledger::SourceKind,
+    net::StreamRequest,
     source::{Feed, Imperfection, Schedule, synthetic},
 };
 
@@ -28,11 +29,13 @@ pub(super) fn open(config: &Config, engine: &mut Engine) -> Result<(), StartErro
         // Senders are not in step: their frames spread over the period.
         let phase = mix.ptime.mul_f64(index as f64 / count as f64);
         let schedule = Schedule::new(mix.ptime, phase, imperfection, seed ^ index as u64);
+        let source = Box::new(source);
         let feed = if imperfection == Imperfection::default() {
-            Feed::new(engine.open(&id, kind, from, mix.gain())?, Box::new(source))
+            Feed::new(engine.open(&id, kind, from, mix.gain())?, source)
         } else {
-            let stream = engine.open_sender(&id, kind, from, mix.gain())?;
-            Feed::sent(stream, Box::new(source), engine.settings().tuning.playout)
+            let request = StreamRequest::new(id, kind, from);
+            let stream = engine.admission().admit(request)?;
+            Feed::sent(stream, source, engine.settings().tuning.playout)
         };
         engine.feed(feed, schedule);
     }

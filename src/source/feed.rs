@@ -95,7 +95,7 @@ impl Feed {
     /// The same, but fed as a network sender sends: the times of its schedule are those at which its packets
     /// arrive, and a playout of these settings puts them on the mix clock. Where the ticks follow the streams, it is fed
     /// like any other.
-    pub fn sent(stream: Stream, source: Box<dyn Source>, settings: PlayoutSettings) -> Self {
+    pub(crate) fn sent(stream: Stream, source: Box<dyn Source>, settings: PlayoutSettings) -> Self {
         Self {
             sender: Some(Box::new(Sender::new(settings))),
             ..Self::new(stream, source)

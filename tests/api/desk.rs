@@ -149,15 +149,7 @@ impl Desk {
     }
 
     pub fn admit_as(&self, id: &str, kind: SourceKind) -> Stream {
-        let request = StreamRequest {
-            id: id.to_owned(),
-            label: None,
-            kind,
-            from: "test".to_owned(),
-            gain: None,
-            source: 0,
-            output: None,
-        };
+        let request = StreamRequest::new(id, kind, "test");
         self.running.handle().admission().admit(request).unwrap()
     }
 

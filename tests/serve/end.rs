@@ -34,15 +34,7 @@ fn samples_published_after_the_last_tick_stay_in_the_ring() {
     // A network's thread has not heard of the end.
     let mut stream = handle
         .admission()
-        .admit(StreamRequest {
-            id: "late".to_owned(),
-            label: None,
-            kind: SourceKind::Library,
-            from: "test".to_owned(),
-            gain: None,
-            source: 1,
-            output: None,
-        })
+        .admit(StreamRequest::new("late", SourceKind::Library, "test"))
         .unwrap();
     for block in 0..3 {
         stream.place(FrameHeader::new(160 * block, 160), &[7; 160]);

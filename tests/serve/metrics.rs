@@ -162,15 +162,7 @@ fn no_counter_goes_back_when_streams_end_and_the_terms_add_up() {
     let engine = engine(8, 20.0);
     let place = Place::start(engine, 100);
     let admit = |id: usize| {
-        let request = StreamRequest {
-            id: format!("stream-{id}"),
-            label: None,
-            kind: SourceKind::Library,
-            from: "test".to_owned(),
-            gain: None,
-            source: id as u32,
-            output: None,
-        };
+        let request = StreamRequest::new(format!("stream-{id}"), SourceKind::Library, "test");
         place.running.handle().admission().admit(request).unwrap()
     };
     let mut last = counters(&place.scrape());
@@ -475,15 +467,7 @@ fn each_term_of_the_tables_is_in_every_place() {
         }
     }
     let place = Place::start(engine(1, 1.0), 1);
-    let request = StreamRequest {
-        id: "a".to_owned(),
-        label: None,
-        kind: SourceKind::Library,
-        from: "test".to_owned(),
-        gain: None,
-        source: 7,
-        output: None,
-    };
+    let request = StreamRequest::new("a", SourceKind::Library, "test");
     let _stream = place.running.handle().admission().admit(request).unwrap();
     let scrape = place.scrape_until(|scrape| !scrape.lines("mixpool_stream_info").is_empty());
     let (_, detail) = place.get("/api/v1/streams/a");

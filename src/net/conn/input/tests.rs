@@ -20,15 +20,7 @@ const TALK: u64 = 50;
 const STOP: u64 = 90;
 
 fn live(rig: &Rig) -> LiveInput {
-    let request = StreamRequest {
-        id: "call".into(),
-        label: None,
-        kind: SourceKind::AudioSocket,
-        from: "test".into(),
-        gain: None,
-        source: 0,
-        output: None,
-    };
+    let request = StreamRequest::new("call", SourceKind::AudioSocket, "test");
     let settings = PlayoutSettings {
         delay: Delay::Fixed(Duration::from_millis(100)),
         latency_cap: Duration::from_secs(1),

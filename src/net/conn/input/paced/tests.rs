@@ -14,15 +14,7 @@ fn paced(rig: &Rig) -> PacedInput {
 
 /// Samples of so many a second and channels.
 fn paced_at(rig: &Rig, rate_hz: u32, channels: u16) -> PacedInput {
-    let request = StreamRequest {
-        id: "file".into(),
-        label: None,
-        kind: SourceKind::Tcp,
-        from: "test".into(),
-        gain: None,
-        source: 0,
-        output: None,
-    };
+    let request = StreamRequest::new("file", SourceKind::Tcp, "test");
     let stream = rig.admit(request).unwrap();
     let spec = SampleSpec::new(rate_hz, channels, Encoding::S16Le).unwrap();
     PacedInput::new(stream.delayed(2), spec, rig.clock).unwrap()
