@@ -100,7 +100,10 @@ fn the_first_drop_of_a_stream_is_one_event() {
     drop(long);
     let all = told.until("stream_ended", "long");
     let with_drop = ["stream_started", "first_drop", "stream_ended"];
-    assert_eq!(of(&all, "long"), with_drop);
+    // On a slow machine it loses for long enough to be named for that, too.
+    let mut of_long = of(&all, "long");
+    of_long.retain(|event| *event != "stream_losing");
+    assert_eq!(of_long, with_drop);
     for number in 0..10 {
         assert_eq!(of(&all, &short(number)), with_drop, "{number}");
     }
