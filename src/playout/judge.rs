@@ -283,6 +283,12 @@ impl Judge {
     }
 
     fn view(&self, last: &Mark, mark: &Mark) -> View {
+        let waits = |suspect: Suspect| {
+            (suspect.mark.number, suspect.mark.start) == (mark.number, mark.start)
+        };
+        if self.suspect.is_some_and(waits) {
+            return View::Duplicate;
+        }
         if self.newest.is_some_and(|newest| far(mark.number, newest)) {
             return View::Astray { numbered: false };
         }
@@ -297,26 +303,30 @@ impl Judge {
                 return View::Astray { numbered: false };
             }
         }
-        if self.has(mark.number) {
-            return View::Duplicate;
-        }
-        if mark.number < last.number {
-            return View::Overtaken;
-        }
-        let gap = difference(mark.start, last.end);
-        let missing = self.missing(last.number, mark.number) as i64;
-        let early_ns = self.soonest_ns - self.transit_ns(mark);
-        let unaccounted = gap > missing.saturating_mul(self.longest as i64);
-        if difference(mark.start, last.start) <= 0
-            || unaccounted && early_ns > JUMP_NS
-            || gap > 0 && early_ns > EARLY_NS_MAX
-        {
-            View::Astray { numbered: true }
-        } else if -early_ns > self.late_ns {
+        if mark.number > last.number && self.jumps(last, mark) {
+            // A number that came without audio, or late, is of the row before.
+            let numbered = self.newest < Some(mark.number);
+            View::Astray { numbered }
+        } else if self.has(mark.number) {
+            View::Duplicate
+        } else if mark.number < last.number {
+            View::Overtaken
+        } else if self.transit_ns(mark) - self.soonest_ns > self.late_ns {
             View::Late
         } else {
             View::Next
         }
+    }
+
+    /// Whether the time of a packet with a higher number than the last contradicts that number, and its arrival.
+    fn jumps(&self, last: &Mark, mark: &Mark) -> bool {
+        let gap = difference(mark.start, last.end);
+        let missing = self.missing(last.number, mark.number) as i64;
+        let early_ns = self.soonest_ns - self.transit_ns(mark);
+        let unaccounted = gap > missing.saturating_mul(self.longest as i64);
+        difference(mark.start, last.start) <= 0
+            || unaccounted && early_ns > JUMP_NS
+            || gap > 0 && early_ns > EARLY_NS_MAX
     }
 
     fn wait(&mut self, mark: Mark, numbered: bool, late: bool) -> Ruling {

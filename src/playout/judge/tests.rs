@@ -83,6 +83,28 @@ fn the_same_numbers_and_times_after_a_pause_are_a_restart() {
 }
 
 #[test]
+fn a_restart_at_numbers_of_keys_or_of_late_audio_is_a_new_row() {
+    let mut judge = judge(11);
+    (11..20).for_each(|number| _ = judge.note(1000 + number));
+    let late = rulings(&mut judge, &[(20, 20 * 160, 3_000)]);
+    assert_eq!(late, [WAITS]);
+    let packets = [0, 1, 2, 3, 4, 5, 6].map(|n: i64| {
+        let start = 7_654_321 + 160 * n;
+        (15 + n, start, 4_000 + 20 * n as u64)
+    });
+    let expected = [STRAY, RESTARTS, FITS, FITS, FITS, FITS, FITS];
+    assert_eq!(rulings(&mut judge, &packets), expected);
+}
+
+#[test]
+fn a_packet_that_waits_and_comes_twice_is_a_duplicate() {
+    let mut judge = judge(11);
+    let packets = [(30_000, 9, 205), (30_000, 9, 206), (30_001, 169, 225)];
+    let expected = [STRAY, Ruling::Duplicate, RESTARTS];
+    assert_eq!(rulings(&mut judge, &packets), expected);
+}
+
+#[test]
 fn a_stray_is_forgotten_when_the_stream_goes_on() {
     let mut judge = judge(11);
     let packets = [
