@@ -170,11 +170,20 @@ impl Playout {
         });
         let plays_ns = at_ns + self.control.first_ns();
         let since = Duration::from_nanos(plays_ns.saturating_sub(self.clock.first_ns));
-        let place = self.clock.samples_of(since).saturating_sub(origin);
-        let place = self.output.rates().to_source(place);
-        let (cursor, played) = (self.line.cursor(), self.line.played());
+        let place = self.clock.samples_of(since);
+        let rates = self.output.rates();
+        let ahead = rates.to_source(place) as i64
+            - rates.to_source(origin) as i64
+            - self.line.played() as i64;
+        // A packet that waited for the next one plays at once, unless all after it would be too late by that: then it
+        // is late.
+        let ahead = if -ahead > self.control.surplus() {
+            ahead
+        } else {
+            ahead.max(0)
+        };
         self.segment_first = number;
-        let start = cursor + place.saturating_sub(played);
+        let start = self.line.cursor().wrapping_add_signed(ahead);
         start.max(self.line.buffer.newest().unwrap_or(0))
     }
 

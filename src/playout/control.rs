@@ -122,6 +122,11 @@ impl Control {
         (ns as f64 / self.sample_ns) as u64
     }
 
+    /// A first packet that comes late by more samples than this delays no others.
+    pub(super) fn surplus(&self) -> i64 {
+        (FIXED_SURPLUS_NS as f64 / self.sample_ns) as i64
+    }
+
     /// How many samples the delay may grow by.
     pub(super) fn room_to_grow(&self, shift: i64) -> u64 {
         if !self.adaptive {

@@ -70,6 +70,28 @@ fn a_fixed_delay_that_began_in_a_stall_is_cut_to_itself() {
 }
 
 #[test]
+fn a_restart_whose_second_packet_is_long_in_coming_adds_no_delay() {
+    let mut rig = Rig::new(fixed(100));
+    let numbers = (0..50).chain(1 << 30..);
+    for (number, sequence) in (0..51).chain(96..200).zip(numbers) {
+        let restart = if number < 50 { 0 } else { 1 << 40 };
+        let at_ns = 1_003 * MS + number * 20 * MS;
+        rig.run_until(at_ns);
+        let timestamp = restart + number * 160;
+        rig.push(sequence, timestamp, &ramp(number * 160, PACKET), at_ns);
+    }
+    play_out(&mut rig);
+    for number in (0..50).chain(96..200) {
+        let at = (103 * 8 + number * 160) as usize;
+        let first = (Sound::Audio, ramp(number * 160, 1)[0]);
+        assert_eq!(rig.heard[at], first, "{number}");
+    }
+    let (entry, network) = rig.entry();
+    assert_eq!((entry.segments, entry.dropped_late), (2, 160));
+    assert_eq!((entry.discarded, network.totals.late), (0, 1));
+}
+
+#[test]
 fn an_adaptive_delay_is_bounded_after_a_stall_and_soon_short() {
     let mut delays = Vec::new();
     let rig = stalled(adaptive(), 100, 45, 16, |second, network| {
