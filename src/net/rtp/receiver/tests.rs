@@ -2,6 +2,7 @@
 
 mod admission;
 mod overload;
+mod payloads;
 mod ports;
 mod reports;
 mod rig;
