@@ -30,6 +30,7 @@ mod reload;
 mod server;
 mod sessions;
 mod sorting;
+mod status;
 mod streams;
 mod switches;
 mod tokens;
