@@ -2,6 +2,8 @@
 // that it holds; it returns its figures. Pictures and recordings go to target/page/.
 //
 //     node tests/page/run.mjs [NAME...]
+//
+// A name is that of a scenario or of a file of them; all run if none is named.
 
 import { mkdirSync } from "node:fs";
 import path from "node:path";
@@ -17,12 +19,13 @@ import * as view from "./view.mjs";
 /** No scenario takes longer. */
 const LIMIT_MS = 90_000;
 
-const files = [view, first, steer, sound, trouble];
-const known = Object.assign({}, ...files);
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !(name in known));
+const named = { view, first, steer, sound, trouble };
+const files = Object.values(named);
+const known = Object.assign({}, named, ...files);
+const unknown = process.argv.slice(2).filter((name) => !(name in known));
+const wanted = process.argv.slice(2).flatMap((name) => (name in named ? Object.keys(named[name]) : [name]));
 if (unknown.length > 0) {
-  console.error(`no scenario is called ${unknown.join(", ")}; there are:\n${Object.keys(known).join("\n")}`);
+  console.error(`no scenario or file of them is called ${unknown.join(", ")}; there are:\n${Object.keys(known).join("\n")}`);
   process.exit(2);
 }
 mkdirSync(path.join(ROOT, "target/page"), { recursive: true });
