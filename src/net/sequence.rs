@@ -10,6 +10,9 @@ pub(crate) const MAX_DROPOUT: u16 = 3000;
 /// A number this far behind was sent before one that came.
 pub(crate) const MAX_MISORDER: u16 = 100;
 
+/// A number at most this far from a stray's is extended from there.
+const STRAY_NEAR: u16 = 16;
+
 /// Extended numbers begin here, so that there are some before the first, however often a sender starts over.
 const ROW: u64 = 1 << 40;
 
@@ -29,6 +32,9 @@ pub(crate) struct Sequence {
     before: (u64, u64),
     /// Expected and received at the last report.
     reported: (u64, u64),
+    /// The number of the last packet that was none of the stream. Another beginning may be half a row away, where the
+    /// shorter way changes.
+    stray: Option<u64>,
 }
 
 impl Sequence {
@@ -47,13 +53,17 @@ impl Sequence {
             duplicates: 0,
             before: (0, 0),
             reported: (0, 0),
+            stray: None,
         }
     }
 
-    /// The number, extended by the shorter way from the highest.
+    /// The number, extended by the shorter way: from the last stray's, which it may follow, if it is near that, else
+    /// from the highest.
     pub(crate) fn extend(&self, number: u16) -> u64 {
-        let ahead = number.wrapping_sub(self.highest as u16) as i16;
-        self.highest.saturating_add_signed(ahead.into())
+        let ahead = |from: u64| number.wrapping_sub(from as u16) as i16;
+        let near = |stray: &u64| ahead(*stray).unsigned_abs() <= STRAY_NEAR;
+        let from = self.stray.filter(near).unwrap_or(self.highest);
+        from.saturating_add_signed(ahead(from).into())
     }
 
     /// Counts a packet of this extended number as the playout judged it. Returns whether others had overtaken it; none if
@@ -71,13 +81,17 @@ impl Sequence {
                 self.take_duplicate();
                 return None;
             }
-            Verdict::Stray => return None,
+            Verdict::Stray => {
+                self.stray = Some(number);
+                return None;
+            }
         }
         Some(self.take(number))
     }
 
     /// A packet of this extended number came. Returns whether others had overtaken it.
     fn take(&mut self, number: u64) -> bool {
+        self.stray = None;
         self.received += 1;
         self.lowest = self.lowest.min(number);
         let overtaken = number < self.highest;
@@ -172,6 +186,22 @@ mod tests {
         assert_eq!(extended, expected);
         assert_eq!(sequence.totals(), (6, 0));
         assert_eq!(sequence.report().highest, 0x1_0002);
+    }
+
+    #[test]
+    fn a_beginning_half_a_row_away_is_extended_in_one_row() {
+        let mut sequence = Sequence::new(100);
+        take(&mut sequence, &[100]);
+        let strays = [32_867, 32_868, 32_869].map(|number| {
+            let number = sequence.extend(number);
+            assert_eq!(sequence.count(number, Verdict::Stray), None);
+            number
+        });
+        assert_eq!(strays, [0, 1, 2].map(|n| strays[0] + n));
+        // The sender goes on instead: the strays are forgotten, and the other way is the shorter one.
+        take(&mut sequence, &[101]);
+        assert_eq!(sequence.extend(32_869), ROW + 32_869 - 65_536);
+        assert_eq!(sequence.totals(), (2, 0));
     }
 
     #[test]
