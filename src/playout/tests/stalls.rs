@@ -70,7 +70,7 @@ fn a_fixed_delay_that_began_in_a_stall_is_cut_to_itself() {
 }
 
 #[test]
-fn a_restart_whose_second_packet_is_long_in_coming_adds_no_delay() {
+fn a_restart_with_a_second_packet_long_after_adds_no_delay() {
     let mut rig = Rig::new(fixed(100));
     let numbers = (0..50).chain(1 << 30..);
     for (number, sequence) in (0..51).chain(96..200).zip(numbers) {
