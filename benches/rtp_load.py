@@ -65,8 +65,8 @@ def percent(after, before, elapsed):
     return {name: round(100 * (used - before.get(name, 0.0)) / elapsed, 2) for name, used in after.items()}
 
 
-def load(port, receiver, arguments, streams, looks=()):
-    """Runs the sender, and calls `looks` once the streams have settled, and before their end. Returns what it said, and
+def load(port, receiver, arguments, streams, look=lambda: None):
+    """Runs the sender, and calls `look` once the streams have settled, and before their end. Returns what it said, and
     the processor time of the receiver's threads and its own."""
     sender = subprocess.Popen(
         [RELEASE / "examples" / "rtp_load", "--to", f"127.0.0.1:{port}", "--streams", str(streams)]
@@ -80,14 +80,12 @@ def load(port, receiver, arguments, streams, looks=()):
     except PermissionError:
         pass
     time.sleep(arguments.ramp + arguments.settle)
-    for look in looks:
-        look()
+    look()
     begun, before, sender_before = time.monotonic(), cpu_by_thread(receiver.pid), cpu_by_thread(sender.pid)
     time.sleep(arguments.seconds - arguments.ramp - arguments.settle - 1)
     elapsed = time.monotonic() - begun
     after, sender_after = cpu_by_thread(receiver.pid), cpu_by_thread(sender.pid)
-    for look in looks:
-        look()
+    look()
     said, _ = sender.communicate(timeout=arguments.seconds + 60)
     used = sum(percent(sender_after, sender_before, elapsed).values())
     return said.strip(), percent(after, before, elapsed), used
@@ -150,7 +148,7 @@ def run(streams, arguments):
         time.sleep(1)
         readings = []
         look = lambda: readings.append(read_streams(http))
-        said, cpu, sender_cpu = load(port, server, arguments, streams, [look])
+        said, cpu, sender_cpu = load(port, server, arguments, streams, look)
         report = json.loads(server.communicate(timeout=arguments.seconds + 60)[0])
     finally:
         server.kill()
@@ -190,6 +188,9 @@ def main():
     )
     parser.add_argument("--serve", default="", help="more flags for the server")
     arguments = parser.parse_args()
+    least = arguments.ramp + arguments.settle + 2
+    if arguments.seconds < least:
+        parser.error(f"--seconds {arguments.seconds} is too short: --ramp and --settle leave time from {least} on")
     columns = ("streams", "whole", "shed", "not received", "dropped", "concealed", "late ticks", "rtp", "mixer", "sender", "bare", "rtp/bare")
     print("".join(f"{column:>13}" for column in columns))
     rows = []

@@ -178,7 +178,7 @@ impl Input {
             self.fader.end(moment.instants);
             heard
         };
-        if moment.turn == self.turn {
+        if self.refreshes_at(moment) {
             // Not from the ring's counters: those lie in the other core's cache, and one input in five waiting for
             // them made a tick of a thousand 5 % dearer.
             let filled = consumer.filled(self.lease).expect(OURS);
@@ -188,9 +188,14 @@ impl Input {
         heard
     }
 
-    /// Asks for what a refresh of the levels writes, if there will be one.
+    /// Whether this tick refreshes its levels.
+    fn refreshes_at(&self, moment: Moment) -> bool {
+        moment.turn == self.turn
+    }
+
+    /// Asks for the memory of its levels, if this tick refreshes them.
     pub(super) fn prefetch_levels(&self, moment: Moment) {
-        if moment.turn == self.turn {
+        if self.refreshes_at(moment) {
             prefetch_to_write(&*self.channel_strip);
         }
     }

@@ -198,6 +198,12 @@ mod tests {
             }
         }
 
+        /// For two seconds, of which the kernel kept half a second of packets.
+        fn stand_still(&mut self) {
+            self.now_ns += 2_000 * MS;
+            self.waits_ns = 500 * MS;
+        }
+
         fn run(&mut self, seconds: u64) {
             for _ in 0..seconds * 100 {
                 self.now_ns += 10 * MS;
@@ -236,9 +242,7 @@ mod tests {
     fn a_stall_of_two_seconds_sheds_nothing() {
         let mut thread = Thread::new(1000, 900);
         thread.run(10);
-        // The kernel kept half a second of packets.
-        thread.now_ns += 2_000 * MS;
-        thread.waits_ns = 500 * MS;
+        thread.stand_still();
         // They are worked off ten times as fast as they came.
         for _ in 0..5 {
             thread.waits_ns -= 100 * MS;
@@ -262,8 +266,7 @@ mod tests {
     fn a_thread_that_catches_up_slowly_sheds_nothing() {
         let mut thread = Thread::new(1000, 950);
         thread.run(10);
-        thread.now_ns += 2_000 * MS;
-        thread.waits_ns = 500 * MS;
+        thread.stand_still();
         // Half a millisecond less for each ten.
         thread.run(12);
         assert_eq!(thread.waits_ns, 0);

@@ -63,7 +63,7 @@ fn the_status_tells_how_the_server_is() {
 #[test]
 fn the_plan_is_that_of_the_command_and_the_config_is_told() {
     let desk = Desk::open();
-    let mut told = desk.client.get("/api/v1/plan").ok(200);
+    let mut answer = desk.client.get("/api/v1/plan").ok(200);
     let (slots, ring_bytes) = (SLOTS.to_string(), RING_BYTES.to_string());
     let planned = mixpool(&[
         "plan",
@@ -74,7 +74,7 @@ fn the_plan_is_that_of_the_command_and_the_config_is_told() {
         "--json",
     ]);
     let mut planned: Value = serde_json::from_slice(&planned.stdout).unwrap();
-    assert_eq!(told["streams"], SLOTS);
+    assert_eq!(answer["streams"], SLOTS);
     // Where and by which command a plan was made, its own JSON alone says.
     for key in ["version", "command", "host", "utc"] {
         assert!(
@@ -83,7 +83,7 @@ fn the_plan_is_that_of_the_command_and_the_config_is_told() {
         );
     }
     // The command estimates what the server knows, and the host has other things to do meanwhile.
-    for plan in [&mut told, &mut planned] {
+    for plan in [&mut answer, &mut planned] {
         assert!(plan["notes"].take().is_array());
         for time in ["startup_ns", "prefault_startup_ns"] {
             assert!(plan.as_object_mut().unwrap().remove(time).is_some());
@@ -92,10 +92,10 @@ fn the_plan_is_that_of_the_command_and_the_config_is_told() {
             assert!(limit.as_object_mut().unwrap().remove("found").is_some());
         }
     }
-    assert!(told["limits"].as_array().unwrap().len() > 3);
-    assert_eq!(told, planned);
+    assert!(answer["limits"].as_array().unwrap().len() > 3);
+    assert_eq!(answer, planned);
     let status = desk.client.get("/api/v1/status").ok(200);
-    assert_eq!(told["resident_bytes"], status["pool"]["resident_bytes"]);
+    assert_eq!(answer["resident_bytes"], status["pool"]["resident_bytes"]);
     for key in ["version", "command", "host", "utc"] {
         assert!(status[key].is_string(), "{key}");
     }

@@ -17,8 +17,8 @@ pub(super) struct Slot {
     unheard: Unheard,
 }
 
-/// Packets that came and are discarded for want of time. They are counted beside the stream, which is told once it is
-/// visited: its memory is what a packet costs most.
+/// Packets that came and are discarded for want of time. They are counted beside the stream until it is visited, as a look
+/// at its memory is most of the price of a packet.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Unheard {
     pub packets: u16,

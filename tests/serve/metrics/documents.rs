@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{engine, exposition::Exposition, place::Place};
 
-/// Names of metrics in a text: what the process and the scraper itself bring is not ours.
+/// Names of metrics in a text, without those of the process and of the scraper.
 fn names_in(text: &str) -> BTreeSet<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c| !is_word(c));
@@ -152,7 +152,7 @@ fn the_dashboard_and_the_alerts_name_what_is_there() {
         let missing: Vec<_> = named.difference(&there).collect();
         assert!(
             missing.is_empty(),
-            "{file} names {missing:?}, which nobody tells"
+            "{file} names {missing:?}, which no scrape has"
         );
     }
 }
