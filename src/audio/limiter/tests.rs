@@ -148,6 +148,29 @@ proptest! {
         prop_assert_eq!(run(one, &rest, 10), run(other, &rest, 10));
     }
 
+    /// Whatever the pasts were, silent or beyond all bounds up to the last instant, and whatever comes.
+    #[test]
+    fn equal_sums_make_limiters_equal_after_7_releases(
+        pasts in [sums(), sums()],
+        common in sums(),
+        rate_hz in prop_oneof![Just(8_000), Just(11_025), Just(16_000), Just(48_000)],
+        rest in sums(),
+    ) {
+        let format = Format::new(rate_hz, 1).unwrap();
+        let [mut one, mut other] = pasts.map(|past| {
+            let mut limiter = Limiter::new(format, DEFAULT_LOOKAHEAD, DEFAULT_RELEASE);
+            limiter.process(&past, &mut vec![0; past.len()]);
+            limiter
+        });
+        let forgets = (FORGETS.as_secs_f64() * f64::from(rate_hz)).ceil() as usize;
+        let sums: Vec<i32> = common.into_iter().chain([0]).cycle().take(forgets).collect();
+        for limiter in [&mut one, &mut other] {
+            limiter.process(&sums, &mut vec![0; sums.len()]);
+        }
+        prop_assert!(one.is_in_step_with(&other));
+        prop_assert_eq!(run(one, &rest, 160), run(other, &rest, 160));
+    }
+
     #[test]
     fn both_channels_of_an_instant_share_one_gain(
         left in prop::collection::vec(-500_000..500_000i32, 1..200),
@@ -204,6 +227,26 @@ fn a_steady_tone_12_db_over_stays_a_pure_tone() {
     let distortion_db = 10.0 * ((power - level * level / 2.0) / power).log10();
     assert!(level > 32_000.0, "level {level}");
     assert!(distortion_db < -50.0, "distortion {distortion_db} dB");
+}
+
+#[test]
+fn the_slowest_way_back_is_forgotten_in_7_releases() {
+    for rate_hz in [8_000, 44_100, 192_000] {
+        let format = Format::new(rate_hz, 1).unwrap();
+        let [mut one, mut other] =
+            [(); 2].map(|()| Limiter::new(format, DEFAULT_LOOKAHEAD, DEFAULT_RELEASE));
+        one.process(&[i32::MIN; 10], &mut [0; 10]);
+        let forgets = (FORGETS.as_secs_f64() * f64::from(rate_hz)).ceil() as usize;
+        let mut out = vec![0; forgets];
+        // Loud, but not so loud that it takes the gain down: the way back is not cut short.
+        let sums = vec![30_000; forgets];
+        one.process(&sums[..forgets / 2], &mut out[..forgets / 2]);
+        other.process(&sums[..forgets / 2], &mut out[..forgets / 2]);
+        assert!(!one.is_in_step_with(&other));
+        one.process(&sums[forgets / 2..], &mut out[forgets / 2..]);
+        other.process(&sums[forgets / 2..], &mut out[forgets / 2..]);
+        assert!(one.is_in_step_with(&other), "{rate_hz} Hz");
+    }
 }
 
 #[test]
