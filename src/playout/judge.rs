@@ -28,8 +28,8 @@ const EARLY_NS_MAX: f64 = 2e9;
 const DRIFT_MAX: f64 = 5e-3;
 /// Audio that is late for so long, at the sender's pace, begins a segment.
 const LATE_RUN_NS: u64 = 500_000_000;
-/// So many packets at least.
-const LATE_RUN_MIN: u32 = 3;
+/// So much of it came at least: of fewer packets, the others lost, each may have been late by itself.
+const LATE_AUDIO_NS: f64 = 250e6;
 /// A packet that did not come may have been so long, though none is. In milliseconds.
 const PACKET_MS: u64 = 60;
 /// A packet follows one that waits if it is within so many numbers of it.
@@ -142,8 +142,8 @@ pub(super) struct Judge {
     suspect: Option<Suspect>,
     /// The first of those that came late, with none in time since.
     late_since: Option<Mark>,
-    /// How many came late since.
-    late_packets: u32,
+    /// Samples per channel that came late since.
+    late_samples: u64,
 }
 
 impl Judge {
@@ -160,7 +160,7 @@ impl Judge {
             soonest_ns: 0.0,
             suspect: None,
             late_since: None,
-            late_packets: 0,
+            late_samples: 0,
         }
     }
 
@@ -168,7 +168,7 @@ impl Judge {
     pub(super) fn restart(&mut self) {
         (self.newest, self.seen, self.last) = (None, 0, None);
         (self.suspect, self.late_since) = (None, None);
-        self.late_packets = 0;
+        self.late_samples = 0;
     }
 
     /// The packet that waits, and whether it can only be late.
@@ -211,7 +211,7 @@ impl Judge {
             .late_since
             .is_some_and(|since| self.lags(&since, &mark))
         {
-            (self.late_since, self.late_packets) = (None, 0);
+            (self.late_since, self.late_samples) = (None, 0);
         }
         match self.view(&last, &mark) {
             View::Next | View::Late
@@ -227,10 +227,10 @@ impl Judge {
             View::Next => {
                 let held = self.suspect.take().is_some_and(|suspect| suspect.late);
                 let since = *self.late_since.get_or_insert(mark);
-                self.late_packets += 1;
+                self.late_samples += mark.length();
                 if !late {
                     self.late_since = None;
-                    self.late_packets = 0;
+                    self.late_samples = 0;
                 } else if self.is_late_run(&since, &mark) {
                     self.begin(mark, true);
                     return Ruling::Begins {
@@ -264,7 +264,7 @@ impl Judge {
 
     fn late(&mut self, mark: Mark) -> Ruling {
         let held = self.suspect.take().is_some();
-        self.late_packets += 1;
+        self.late_samples += mark.length();
         let Some(since) = self.late_since else {
             self.late_since = Some(mark);
             return self.wait(mark, true, true);
@@ -351,7 +351,7 @@ impl Judge {
 
     fn is_late_run(&self, since: &Mark, mark: &Mark) -> bool {
         mark.at_ns.saturating_sub(since.at_ns) >= LATE_RUN_NS
-            && self.late_packets >= LATE_RUN_MIN
+            && self.late_samples as f64 * self.sample_ns >= LATE_AUDIO_NS
             && self.keeps_pace(since, mark)
     }
 
@@ -375,7 +375,7 @@ impl Judge {
         self.origin = mark.start;
         self.soonest_ns = mark.at_ns as f64;
         (self.suspect, self.late_since) = (None, None);
-        self.late_packets = 0;
+        self.late_samples = 0;
         self.last = Some(mark);
         self.see(mark.number);
     }
