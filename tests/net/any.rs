@@ -80,8 +80,10 @@ struct Scenario {
 
 /// For so long a beginning waits for its second packet, if those between are lost.
 const BURST_MS: u64 = 500;
-/// Longer, and the path may be taken for the sender's clock.
+/// Its steps take so long.
 const LENGTH_MS: u64 = 9_000;
+/// It then talks no longer than this: after ten seconds of packets, the last ones overtaken, its clock is followed.
+const TALK_MS: u64 = 8_700;
 
 impl Scenario {
     fn new(seed: u64) -> Self {
@@ -212,7 +214,7 @@ impl Scenario {
             };
         }
         // The end is in no stall.
-        sender.talk_until(LENGTH_MS);
+        sender.talk_until(TALK_MS);
         sender
     }
 
@@ -362,9 +364,9 @@ fn trouble(law: Law, dice: &mut Dice) -> Trouble {
 }
 
 /// Seeds at which a law once failed.
-const FOUND: [u64; 17] = [
+const FOUND: [u64; 21] = [
     1049, 1561, 1690, 2808, 3551, 5457, 7422, 8465, 40566, 41141, 47929, 54428, 60246, 63490,
-    96771, 110_283, 126_642,
+    96771, 110_283, 126_642, 632_202, 639_760, 813_444, 947_777,
 ];
 
 #[test]
