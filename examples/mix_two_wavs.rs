@@ -12,8 +12,8 @@ use std::{env, error::Error, path::PathBuf, sync::Arc};
 use mixpool::{
     audio::{Format, Gain, Grid},
     ledger::Account,
-    mixer::{Command, Limiting, Mixer, NewInput, Settings},
-    output::Recording,
+    mixer::{Command, Limiting, Mixer, NewInput, ReaderId, Settings},
+    output::{Recorder, RecordingFile},
     queue::Pool,
     source::{Source, WavSource},
     stream::{Offered, Stream},
@@ -33,9 +33,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         format,
         block_samples: BLOCK,
         limiting: Limiting::Limiter,
+        rooms_max: 1,
     };
     let mut mixer = Mixer::new(settings, consumer);
-    let mut recording = Recording::start(output, true, format, BLOCK)?;
+    // The recording's thread gets each block by a ring. There is no clock: the mixer waits while that is full.
+    let (mut recorder, ring) = Recorder::start(format, BLOCK)?;
+    recorder.write_to(RecordingFile::open(output, true, format)?);
+    let ring = Box::new(ring.waited_for());
+    mixer.apply(Command::OpenReader(ReaderId(0), ring));
 
     let (mut accounts, mut feeds) = (Vec::new(), Vec::new());
     for path in inputs {
@@ -63,13 +68,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Begins streams with a first frame; returns the rings of those that ended to the pool.
         mixer.collect();
         // No clock: a tick runs when every stream has its part. A live mixer calls `tick` on time.
-        if mixer.first_unready().is_none() {
-            recording.write_waiting(mixer.tick(mixer.next_tick()).samples);
+        if mixer.first_unready().is_none() && !mixer.is_any_reader_full() {
+            mixer.tick(mixer.next_tick());
+            mixer.send_feeds();
         }
     }
     // The limiter looks ahead; the samples that it still holds are the last of the mix.
-    recording.write_waiting(mixer.flush().samples);
-    let recorded = recording.finish();
+    mixer.flush();
+    mixer.send_feeds();
+    mixer.close_feeds();
+    let recorded = recorder.wait().expect("nobody else waited");
 
     for account in &accounts {
         let ledger = account.read();

@@ -27,7 +27,7 @@ use mixpool::{
     audio::{Codec, Gain},
     engine::{Clock, Engine, Settings},
     ledger::Entry,
-    mixer::{Command as Order, MonitorKind},
+    mixer::{Command as Order, Signal},
     wire::rtp::Packet,
 };
 use network::Network;
@@ -78,21 +78,18 @@ fn a_tick_of_a_thousand_streams_never_enters_the_kernel() {
             block == BLOCK || tick == 0,
             "the limiter's delay is taken back once"
         );
-        rig.send_outputs();
+        rig.send_feeds();
         rig.check_ledger();
     }
     assert_eq!(rig.mixer.ticks(), 100);
     // The remaining ones, talking or muted, heard different things.
-    let empty: Vec<_> = (1..=STREAMS / 3).map(|line| rig.line(line).empty).collect();
-    assert!(empty.contains(&100), "the mix: {empty:?}");
-    assert!(
-        empty.iter().any(|&empty| empty < 20),
-        "of their own: {empty:?}"
-    );
+    let same: Vec<_> = (0..STREAMS / 3).map(|feed| rig.line(feed).same).collect();
+    assert!(same.contains(&100), "the mix: {same:?}");
+    assert!(same.iter().any(|&same| same < 20), "of their own: {same:?}");
 }
 
 #[test]
-fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
+fn a_tick_of_ramps_ends_and_feeds_never_enters_the_kernel() {
     const STREAMS: usize = 200;
     let mut rig = Setup::stereo().limited().slots(STREAMS).ring(1 << 15).rig();
     rig.listen();
@@ -103,7 +100,7 @@ fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
             _ => rig.channel_strip().0,
         })
         .collect();
-    let mut lines = Vec::new();
+    let (mut feeds, mut closed) = (Vec::new(), 0);
     let signals: Vec<_> = (0..8).map(|seed| noise(seed, 2 * BLOCK, 9000)).collect();
     for tick in 0..100_usize {
         for (at, stream) in streams.iter_mut().enumerate() {
@@ -123,15 +120,12 @@ fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
                     rig.mixer.apply(Order::SetGain(lease, gain));
                 }
                 2 if at < 20 => rig.mixer.apply(Order::SetSolo(lease, on)),
-                3 if lines.len() < STREAMS => {
-                    lines.push(rig.monitor(lease, MonitorKind::Alone));
+                3 if feeds.len() < STREAMS => feeds.push(rig.hear(Signal::Alone(lease))),
+                4 if feeds.len() < STREAMS => feeds.push(rig.hear(Signal::MixMinus(lease))),
+                5 if tick > 10 && closed < feeds.len() => {
+                    rig.close(feeds[closed]);
+                    closed += 1;
                 }
-                4 if lines.len() < STREAMS => {
-                    lines.push(rig.monitor(lease, MonitorKind::Without));
-                }
-                5 => rig
-                    .mixer
-                    .apply(Order::Unmonitor(lease, MonitorKind::Without)),
                 6 if at == tick || at > 190 => rig.mixer.apply(Order::End(lease)),
                 _ => {}
             }
@@ -141,7 +135,7 @@ fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
         }
         rig.mixer.collect();
         in_real_time(|| rig.mixer.tick(0).samples.len());
-        rig.send_outputs();
+        rig.send_feeds();
         rig.check_ledger();
     }
     let total = |figure: fn(&Entry) -> u64| -> u64 {
@@ -149,17 +143,17 @@ fn a_tick_of_ramps_ends_and_monitors_never_enters_the_kernel() {
         entries.map(|entry| figure(&entry)).sum()
     };
     assert!(total(|entry| entry.muted) > 0 && total(|entry| entry.discarded) > 0);
-    let heard = lines
+    let heard = feeds
         .iter()
-        .map(|&line| rig.line(line).frames)
+        .map(|&feed| rig.line(feed).frames)
         .sum::<usize>();
-    assert!(heard > 1000, "{heard} frames of monitors");
+    assert!(heard > 1000, "{heard} frames of feeds");
 }
 
 #[test]
-fn outputs_never_wait_and_enter_the_kernel_only_to_wake() {
+fn feeds_never_wait_and_enter_the_kernel_only_to_wake() {
     let allowed = ["write"];
-    let test = "outputs_never_wait_and_enter_the_kernel_only_to_wake";
+    let test = "feeds_never_wait_and_enter_the_kernel_only_to_wake";
     if let Some(output) = in_child(test, &allowed) {
         return assert!(output.status.success(), "{output:?}");
     }
@@ -167,8 +161,8 @@ fn outputs_never_wait_and_enter_the_kernel_only_to_wake() {
     rig.listen();
     let mut participants: Vec<_> = (0..8).map(|_| rig.participant(Gain::UNITY)).collect();
     for (sender, _) in &participants {
-        rig.monitor(sender.lease(), MonitorKind::Alone);
-        rig.monitor(sender.lease(), MonitorKind::Without);
+        rig.hear(Signal::Alone(sender.lease()));
+        rig.hear(Signal::MixMinus(sender.lease()));
     }
     for tick in 0..100_u64 {
         for (at, (sender, _)) in participants.iter_mut().enumerate() {
@@ -180,10 +174,10 @@ fn outputs_never_wait_and_enter_the_kernel_only_to_wake() {
         }
         rig.mixer.collect();
         rig.mixer.tick(0);
-        in_real_time(|| rig.mixer.send_outputs());
+        in_real_time(|| rig.mixer.send_feeds());
         // The last frames stay, and what comes then is refused.
         if tick < 50 {
-            rig.egress.as_mut().unwrap().take();
+            rig.take();
         }
     }
     assert!(
@@ -191,6 +185,58 @@ fn outputs_never_wait_and_enter_the_kernel_only_to_wake() {
             .iter()
             .all(|(_, line)| rig.line(*line).frames == 50)
     );
+}
+
+#[test]
+fn what_closes_or_ends_between_ticks_is_freed_elsewhere() {
+    const STREAMS: usize = 60;
+    let allowed = ["write"];
+    let test = "what_closes_or_ends_between_ticks_is_freed_elsewhere";
+    if let Some(output) = in_child(test, &allowed) {
+        return assert!(output.status.success(), "{output:?}");
+    }
+    let mut rig = Setup::mono().limited().slots(STREAMS).rig();
+    let mut removed = rig.mixer.removed();
+    rig.listen();
+    let mut streams: Vec<_> = (0..STREAMS)
+        .map(|_| rig.participant(Gain::UNITY).0)
+        .collect();
+    let mut feeds = Vec::new();
+    let mut freed = 0;
+    for tick in 0..100 {
+        for stream in &mut streams {
+            stream.say(&noise(tick, BLOCK, 9000));
+        }
+        // Others come, to a reader of their own, and of one signal often two.
+        let reader = rig.reader();
+        for at in [tick as usize, tick as usize + 1] {
+            let lease = streams[at % streams.len()].lease();
+            feeds.push(rig.open(reader, Signal::Alone(lease)));
+            feeds.push(rig.open(reader, Signal::MixMinus(lease)));
+        }
+        // Some are closed, and with the reader's last message its ring.
+        let mut orders = Vec::new();
+        if tick >= 10 {
+            orders.extend(feeds.drain(..4).map(|feed| rig.close_command(feed)));
+            let id = rig.readers[reader - 10].id;
+            orders.push(Order::CloseReader(id));
+        }
+        if tick >= 50 {
+            streams.pop().unwrap().close();
+        }
+        for order in orders.drain(..) {
+            assert!(rig.mixer.takes_commands());
+            in_real_time(|| rig.mixer.apply(order));
+        }
+        in_real_time(|| rig.mixer.collect());
+        in_real_time(|| rig.mixer.tick(0).samples.len());
+        in_real_time(|| rig.mixer.send_feeds());
+        rig.take();
+        rig.check_ledger();
+        freed += removed.free();
+    }
+    // At least each feed that was opened by a command or closed, the rings of the readers, and what ended of the streams.
+    assert!(freed > 4 * 90 + 90 + 49 * 2, "{freed}");
 }
 
 #[test]

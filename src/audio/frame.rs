@@ -31,6 +31,9 @@ const GIVEN_BITS: u32 = 24;
 /// The flag of [`FrameHeader::after_pause`].
 const AFTER_PAUSE: u32 = 1 << GIVEN_BITS;
 
+/// The flag of [`FrameHeader::same`].
+const SAME: u32 = 2 << GIVEN_BITS;
+
 /// Where a frame belongs, and what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
@@ -41,6 +44,8 @@ pub struct FrameHeader {
     pub given: u32,
     /// Whether nothing is missing before it: the sender paused, or its source counted what it lacks.
     pub after_pause: bool,
+    /// Of a feed: the block is, bit for bit, that of a room, and the frame holds no samples but the room's name.
+    pub same: bool,
 }
 
 impl FrameHeader {
@@ -50,6 +55,7 @@ impl FrameHeader {
             first,
             given: given as u32,
             after_pause: false,
+            same: false,
         }
     }
 }
@@ -111,7 +117,8 @@ impl<'a> FrameMut<'a> {
     pub fn seal(self, header: FrameHeader) {
         let crc32 = checksum(self.samples);
         let given = header.given & (AFTER_PAUSE - 1);
-        let flags = if header.after_pause { AFTER_PAUSE } else { 0 };
+        let flag = |on, flag| if on { flag } else { 0 };
+        let flags = flag(header.after_pause, AFTER_PAUSE) | flag(header.same, SAME);
         self.header[0..8].copy_from_slice(&header.first.to_ne_bytes());
         self.header[8..12].copy_from_slice(&(given | flags).to_ne_bytes());
         self.header[12..16].copy_from_slice(&crc32.to_ne_bytes());
@@ -164,6 +171,7 @@ impl<'a> Frame<'a> {
                 first: u64::from_ne_bytes([f0, f1, f2, f3, f4, f5, f6, f7]),
                 given: given & (AFTER_PAUSE - 1),
                 after_pause: given & AFTER_PAUSE != 0,
+                same: given & SAME != 0,
             },
             crc32: u32::from_ne_bytes([c0, c1, c2, c3]),
             samples,
@@ -228,11 +236,12 @@ mod tests {
             first: 0x0102_0304_0506_0708,
             given: 0x0b_0c0d,
             after_pause: true,
+            same: true,
         };
         let (memory, len) = sealed(&samples, header);
         let bytes = &bytemuck::cast_slice::<u64, u8>(&memory)[..len];
         assert_eq!(bytes[..8], 0x0102_0304_0506_0708_u64.to_ne_bytes());
-        assert_eq!(bytes[8..12], 0x010b_0c0d_u32.to_ne_bytes());
+        assert_eq!(bytes[8..12], 0x030b_0c0d_u32.to_ne_bytes());
         assert_eq!(bitwise_crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(bytes[12..16], bitwise_crc32(b"1234567890").to_ne_bytes());
         assert_eq!(&bytes[16..], b"1234567890");
@@ -276,8 +285,9 @@ mod tests {
             first: u64,
             given in 0..AFTER_PAUSE,
             after_pause: bool,
+            same: bool,
         ) {
-            let header = FrameHeader { first, given, after_pause };
+            let header = FrameHeader { first, given, after_pause, same };
             let (memory, len) = sealed(&samples, header);
             let frame = Frame::parse(&bytemuck::cast_slice(&memory)[..len]).unwrap();
             prop_assert_eq!(frame.header(), header);

@@ -5,8 +5,8 @@
 //! 3. **Smooth.** The gain comes down in equal steps before the peak arrives, the largest step being
 //!    the missing gain over the look-ahead, and climbs back exponentially over the release.
 //! 4. **Exact.** Integers only: the output does not depend on the machine or on the block length.
-//! 5. **Forgets.** Two limiters that got equal sums for seven release times and two look-aheads are equal, whatever
-//!    they were before: equal sums make equal samples from then on.
+//! 5. **Forgets.** Two limiters that got equal sums for seven release times and two look-aheads are equal, with
+//!    any past: equal sums make equal samples from then on.
 //!
 //! All channels of an instant share one gain, so the stereo image does not move. The delay is the
 //! look-ahead; the limiter does not hide it: its owner drops the first
@@ -24,7 +24,7 @@
 //! `|x| * g / 2^30 <= 32767 + 32767 / m < 32768`; rounding toward zero leaves at most 32767.
 //!
 //! # Why it forgets
-//! After one look-ahead all minima are of the equal sums. Of two released gains the lower one climbs until a minimum
+//! After one look-ahead all minima are of the equal sums. The lower one of two released gains climbs until a minimum
 //! holds it down, which then holds down the higher one as well: they are equal. Climbing freely it reaches unity in
 //! less than seven release times (`ln 1025` = 6.93, and rounding), where the minimum holds both. After another
 //! look-ahead the mean is of equal gains.

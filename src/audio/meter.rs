@@ -153,27 +153,6 @@ impl Meter {
         }
     }
 
-    /// Measures so many samples per channel of silence, in a time that does not depend on how many.
-    pub(crate) fn push_silence(&mut self, samples: u64) {
-        self.samples += samples;
-        let mut left = samples;
-        while left > 0 {
-            // Pieces that would leave the waveform at once are only counted.
-            let whole = left / self.piece_samples;
-            if self.piece_has == 0 && whole > PIECES_MAX as u64 {
-                let passed = whole - PIECES_MAX as u64;
-                self.pieces_before += self.pieces.len() as u64 + passed;
-                self.pieces.clear();
-                left -= passed * self.piece_samples;
-            }
-            let now = left.min(self.piece_samples - self.piece_has);
-            self.piece.add(&[0]);
-            self.piece_has += now;
-            self.end_piece();
-            left -= now;
-        }
-    }
-
     fn end_piece(&mut self) {
         if self.piece_has < self.piece_samples {
             return;
@@ -257,25 +236,6 @@ mod tests {
             samples, channels, ..
         } = meter.take();
         assert_eq!((samples, channels), (0, vec![Level::default(); 2]));
-    }
-
-    #[test]
-    fn silence_is_measured_as_if_it_had_come_however_long() {
-        for silence in [1, 79, 80, 81, 12_345, 100_000] {
-            let (mut told, mut came) = (meter(8_000, 1), meter(8_000, 1));
-            for meter in [&mut told, &mut came] {
-                meter.push(&[7; 110]);
-            }
-            told.push_silence(silence);
-            came.push(&vec![0; silence as usize]);
-            for meter in [&mut told, &mut came] {
-                meter.push(&[-9; 50]);
-            }
-            assert_eq!(told.take(), came.take(), "{silence}");
-        }
-        let mut meter = meter(8_000, 1);
-        meter.push_silence(u64::MAX / 2);
-        assert_eq!(meter.take().pieces.len(), PIECES_MAX);
     }
 
     #[test]

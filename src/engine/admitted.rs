@@ -75,6 +75,11 @@ impl Admitted {
         self.account.id()
     }
 
+    /// Its ring in the mixer's pool: for a [`Feed`](crate::mixer::Feed) of it.
+    pub fn lease(&self) -> LeaseId {
+        self.lease
+    }
+
     /// The label for people, if it has one.
     pub fn label(&self) -> Option<Arc<str>> {
         self.account.label().get()

@@ -1,24 +1,27 @@
-//! The queues of commands to the mixer: admissions and taps, and commands that steer the mix.
+//! The queues of commands to the mixer: admissions and readers, and commands that steer the mix; and the way back of
+//! all that the mixer removes, which is freed here.
 //!
 //! Senders take a mutex, each queue its own; the mixer takes none and never waits, even if
 //! a sender stops half-way. A channel of many senders would have it spin until one that was interrupted goes on,
 //! and in real time it never would: it waits for the mixer's processor.
 
 use std::{
+    collections::VecDeque,
     iter,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rtrb::{Consumer, PushError, RingBuffer};
 
+use crate::mixer::{Command, MixRing, Mixer, NewInput, READERS_MAX, ReaderId, Removed};
 pub use crate::net::Busy;
-use crate::{
-    mixer::{Command, Mixer, NewInput},
-    queue::Producer,
-};
 
-/// Taps of threads that may be on their way to the mixer at once, beside a stream for each slot.
-const TAPS_MAX: usize = 1024;
+/// Commands about readers that may be on their way to the mixer at once, beside a stream for each slot: to open and to
+/// close each.
+const READER_COMMANDS_MAX: usize = 2 * READERS_MAX;
 
 /// Steering commands that may wait at once.
 const STEERING_MAX: usize = 1024;
@@ -26,18 +29,20 @@ const STEERING_MAX: usize = 1024;
 /// Steering commands that are taken between two ticks. The others wait for the next.
 const STEERED_MAX: usize = 256;
 
-/// The queues to a mixer of so many slots.
-pub(super) fn channel(slots: usize) -> (Sender, Commands) {
-    let (admissions_in, admissions) = RingBuffer::new(slots + TAPS_MAX);
+/// The queues to this mixer, which has so many slots.
+pub(super) fn channel(mixer: &mut Mixer, slots: usize) -> (Sender, Commands) {
+    let (admissions_in, admissions) = RingBuffer::new(slots + READER_COMMANDS_MAX);
     let (steering_in, steering) = RingBuffer::new(STEERING_MAX);
     let sender = Sender {
         admissions: CommandQueue(Mutex::new(admissions_in)),
         steering: CommandQueue(Mutex::new(steering_in)),
+        removed: Mutex::new(mixer.removed()),
+        readers: AtomicU64::new(0),
     };
     let commands = Commands {
         admissions,
         steering,
-        taken: Vec::with_capacity(STEERED_MAX),
+        taken: VecDeque::with_capacity(STEERED_MAX),
     };
     (sender, commands)
 }
@@ -45,11 +50,14 @@ pub(super) fn channel(slots: usize) -> (Sender, Commands) {
 /// The server's end. If the mixer is gone, nothing comes of what is sent.
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// Admissions and taps.
+    /// Admissions, and readers that come and go.
     admissions: CommandQueue,
     /// Commands of people and programs that steer the mix. On a queue of their own: however many they
     /// are, they take no admission's place.
     steering: CommandQueue,
+    removed: Mutex<Removed>,
+    /// Readers there were.
+    readers: AtomicU64,
 }
 
 /// One queue to the mixer.
@@ -72,8 +80,9 @@ impl Sender {
     /// back.
     ///
     /// A slot is leased again only when the mixer has returned it, and it has taken the admission before;
-    /// so there is room unless there are more taps than [`TAPS_MAX`].
+    /// so there is room unless there are more than [`READER_COMMANDS_MAX`] of readers.
     pub(super) fn room(&self) -> Result<Room<'_>, Busy> {
+        self.free_removed();
         let queue = self.admissions.lock();
         if queue.is_full() && !queue.is_abandoned() {
             return Err(Busy);
@@ -81,13 +90,29 @@ impl Sender {
         Ok(Room(queue))
     }
 
-    /// Adds a tap of a thread.
-    pub(super) fn tap(&self, output: Producer) -> Result<(), Busy> {
-        self.admissions.send(Command::Tap(output))
+    /// Sends the mixer its end of a reader's rings.
+    pub(super) fn open_reader(&self, ring: MixRing) -> Result<ReaderId, Busy> {
+        let reader = ReaderId(self.readers.fetch_add(1, Ordering::Relaxed));
+        self.admissions
+            .send(Command::OpenReader(reader, Box::new(ring)))?;
+        Ok(reader)
+    }
+
+    /// Closes it.
+    pub(super) fn close_reader(&self, reader: ReaderId) -> Result<(), Busy> {
+        self.admissions.send(Command::CloseReader(reader))
+    }
+
+    /// Frees what the mixer has removed, unless another thread does so now. To be called again and again.
+    pub(super) fn free_removed(&self) {
+        if let Ok(mut removed) = self.removed.try_lock() {
+            removed.free();
+        }
     }
 
     /// Steers the mix, unless the mixer has too much to do already.
     pub(super) fn steer(&self, command: Command) -> Result<(), Busy> {
+        self.free_removed();
         self.steering.send(command)
     }
 }
@@ -109,15 +134,16 @@ impl CommandQueue {
 /// The mixer's end.
 #[derive(Debug)]
 pub(super) struct Commands {
-    /// No more than there are slots and taps.
+    /// No more than there are slots and commands of readers.
     admissions: Consumer<Command>,
     steering: Consumer<Command>,
     /// The commands taken. It has room for all, so it never grows.
-    taken: Vec<Command>,
+    taken: VecDeque<Command>,
 }
 
 impl Commands {
-    /// Applies all waiting commands to the mixer. Bounded and wait-free; a [tap](Command::Tap) allocates.
+    /// Applies the waiting commands to the mixer, while that takes them. Bounded and wait-free; neither allocates nor
+    /// frees.
     pub(super) fn apply(&mut self, mixer: &mut Mixer) {
         let Self {
             admissions,
@@ -125,10 +151,20 @@ impl Commands {
             taken,
         } = self;
         // Taken before the admissions are: a steered stream is known to have been sent here.
-        taken.extend(iter::from_fn(|| steering.pop().ok()).take(STEERED_MAX));
-        let admissions = iter::from_fn(|| admissions.pop().ok());
-        for command in admissions.chain(taken.drain(..)) {
+        let room = STEERED_MAX - taken.len();
+        taken.extend(iter::from_fn(|| steering.pop().ok()).take(room));
+        while mixer.takes_commands() {
+            let Ok(command) = admissions.pop() else {
+                break;
+            };
             mixer.apply(command);
+        }
+        if admissions.is_empty() {
+            while mixer.takes_commands()
+                && let Some(command) = taken.pop_front()
+            {
+                mixer.apply(command);
+            }
         }
     }
 }
@@ -145,37 +181,37 @@ mod tests {
         queue::Pool,
     };
 
-    #[test]
-    fn a_command_that_finds_no_room_is_an_error_to_its_caller() {
-        let taps = TAPS_MAX + 1;
-        let (pool, _consumer) = Pool::builder()
-            .slots(taps + 2)
-            .ring_bytes(4096)
-            .build()
-            .unwrap();
-        let (sender, commands) = channel(1);
-        for _ in 0..taps {
-            assert_eq!(sender.tap(pool.acquire().unwrap()), Ok(()));
-        }
-        assert_eq!(sender.tap(pool.acquire().unwrap()), Err(Busy));
-        assert!(sender.room().is_err(), "and no slot is leased in vain");
-        // A mixer that is gone takes what comes.
-        drop(commands);
-        assert!(sender.room().is_ok());
-        assert_eq!(sender.tap(pool.acquire().unwrap()), Ok(()));
-    }
-
-    #[test]
-    fn a_flood_of_commands_is_batched_and_delays_no_admission() {
+    fn mixer() -> (Pool, Mixer) {
         let (pool, consumer) = Pool::builder().slots(1).ring_bytes(4096).build().unwrap();
         let settings = Settings {
             first_block: 0,
             format: Format::new(8000, 1).unwrap(),
             block_samples: 160,
             limiting: Limiting::Saturate,
+            rooms_max: 1,
         };
-        let mut mixer = Mixer::new(settings, consumer);
-        let (sender, mut commands) = channel(1);
+        (pool, Mixer::new(settings, consumer))
+    }
+
+    #[test]
+    fn a_command_that_finds_no_room_is_an_error_to_its_caller() {
+        let (_pool, mut mixer) = mixer();
+        let (sender, commands) = channel(&mut mixer, 1);
+        for _ in 0..=READER_COMMANDS_MAX {
+            assert_eq!(sender.close_reader(ReaderId(0)), Ok(()));
+        }
+        assert_eq!(sender.close_reader(ReaderId(0)), Err(Busy));
+        assert!(sender.room().is_err(), "and no slot is leased in vain");
+        // A mixer that is gone takes what comes.
+        drop(commands);
+        assert!(sender.room().is_ok());
+        assert_eq!(sender.close_reader(ReaderId(0)), Ok(()));
+    }
+
+    #[test]
+    fn a_flood_of_commands_is_batched_and_delays_no_admission() {
+        let (pool, mut mixer) = mixer();
+        let (sender, mut commands) = channel(&mut mixer, 1);
 
         let producer = pool.acquire().unwrap();
         let lease = producer.lease();

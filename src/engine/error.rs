@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{FolderError, RealtimeRefused};
+use super::{FolderError, RTP_OUT_MAX, RealtimeRefused};
 use crate::{
     audio::FormatError,
     output::{RecordingError, RtpOutError},
@@ -35,6 +35,14 @@ pub enum EngineError {
     /// The recordings folder cannot be had.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// There are too many targets.
+    #[error(
+        "{targets} targets of the mix by RTP, and {RTP_OUT_MAX} are the most: give fewer --rtp-out"
+    )]
+    RtpOuts {
+        /// As many as were given.
+        targets: usize,
+    },
     /// The mix cannot be sent there.
     #[error(transparent)]
     RtpOut(#[from] RtpOutError),

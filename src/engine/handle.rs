@@ -11,16 +11,16 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Admitted, Busy, Clock, Settings, Status, Stop, admitted::Asked, health::HealthWatch,
-    mixer_stats::MixerStats, recordings::Recordings, streams::Streams,
+    Admitted, Busy, Clock, Settings, Status, Stop, admitted::Asked, commands::Sender,
+    health::HealthWatch, mixer_stats::MixerStats, recordings::Recordings, streams::Streams,
 };
 use crate::{
     audio::{Gain, MixClock},
     ledger::{Listener, StreamState},
-    mixer::{self, Command, Monitor, MonitorKind},
+    mixer::{self, Command, Feed, FeedId, MixRing, ReaderId},
     net::{Admission, Tuning},
     output::{RtpProgress, RtpSent, RtpTarget},
-    queue::{LeaseId, PoolStats, Producer},
+    queue::{LeaseId, PoolStats},
     source::Intake,
 };
 
@@ -82,6 +82,10 @@ impl Handle {
         &self.0
     }
 
+    pub(super) fn commands(&self) -> &Sender {
+        &self.0.streams.commands
+    }
+
     /// The server's settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
@@ -134,6 +138,7 @@ impl Handle {
 
     /// How the server is. Looks at the account of every stream that runs.
     pub fn status(&self) -> Status {
+        self.commands().free_removed();
         self.0.status()
     }
 
@@ -211,12 +216,37 @@ impl Handle {
         &self.0.streams.mixing
     }
 
-    /// Has each block of the mix sent into this ring, a frame each.
+    /// Sends the mixer its end of a reader's rings: from the next tick on the reader gets a message each tick.
     ///
     /// # Errors
     /// [`Busy`].
-    pub fn tap(&self, producer: Producer) -> Result<(), Busy> {
-        self.0.streams.commands.steer(Command::Tap(producer))
+    pub fn open_reader(&self, ring: MixRing) -> Result<ReaderId, Busy> {
+        self.commands().open_reader(ring)
+    }
+
+    /// Ends the rooms that a reader hears with the samples before the next tick; then its ring is closed. Its other feeds
+    /// are [closed](Self::close_feed) before.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn close_reader(&self, reader: ReaderId) -> Result<(), Busy> {
+        self.commands().close_reader(reader)
+    }
+
+    /// Opens a feed, from the next tick on. If its stream has ended it is closed.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn open_feed(&self, feed: Feed) -> Result<(), Busy> {
+        self.commands().steer(Command::OpenFeed(feed))
+    }
+
+    /// Closes it before the next tick.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn close_feed(&self, id: FeedId) -> Result<(), Busy> {
+        self.commands().steer(Command::CloseFeed(id))
     }
 
     /// Changes a stream in the mix, from the next tick on. Nothing comes of it if the stream has ended.
@@ -268,29 +298,6 @@ impl Handle {
         self.0.streams.commands.steer(Command::End(stream.lease))?;
         stream.account().advance(StreamState::Ending);
         Ok(())
-    }
-
-    /// Has a stream, or the mix without it, sent into the monitor's ring, a frame each tick. If the
-    /// stream has ended the ring is closed.
-    ///
-    /// # Errors
-    /// [`Busy`].
-    pub fn monitor(&self, stream: &Admitted, monitor: Monitor) -> Result<(), Busy> {
-        self.0
-            .streams
-            .commands
-            .steer(Command::Monitor(stream.lease, monitor))
-    }
-
-    /// Ends that, and closes the ring.
-    ///
-    /// # Errors
-    /// [`Busy`].
-    pub fn unmonitor(&self, stream: &Admitted, kind: MonitorKind) -> Result<(), Busy> {
-        self.0
-            .streams
-            .commands
-            .steer(Command::Unmonitor(stream.lease, kind))
     }
 }
 

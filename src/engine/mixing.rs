@@ -1,4 +1,4 @@
-//! The mixer thread: waits, runs ticks, hands blocks to the sinks.
+//! The mixer thread: waits, runs ticks, and has the feeds sent.
 
 mod ending;
 mod hold_back;
@@ -15,7 +15,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use self::{ending::Ending, hold_back::HoldBack};
 use super::{
     Clock, Scheduler, Settings, commands::Commands, mixer_stats::MixerStats, realtime::Granted,
-    sinks::Sinks, stop::Stop, streams::Streams,
+    stop::Stop, streams::Streams,
 };
 use crate::{
     audio::MixClock,
@@ -34,6 +34,9 @@ const CATCH_UP_SPEED: u32 = 4;
 
 /// While a tick is held back, the mixer looks so many times a period whether its blocks are placed.
 const HOLD_BACK_LOOKS: u64 = 20;
+
+/// How long a mixer that follows its streams waits for room in a reader's ring before it looks again.
+const ROOM_PAUSE: Duration = Duration::from_micros(200);
 
 /// Under a real-time priority the mixer rests for this share of a tick's time before the next overdue
 /// one: 3 %, less than the 5 % that the kernel would keep for other threads.
@@ -56,7 +59,7 @@ impl MixerEnd {
     /// samples are seen where they lie, checks the ledgers of all, and ends all.
     pub(super) fn end_all(&mut self) {
         self.commands.apply(&mut self.mixer);
-        self.mixer.close_outputs();
+        self.mixer.close_feeds();
         self.mixer.end_all();
     }
 }
@@ -69,7 +72,6 @@ const STOP: u64 = 1;
 /// is made here, on the caller's thread.
 pub(super) fn spawn(
     mut mixer: Mixer,
-    sinks: Sinks,
     commands: Commands,
     mixer_stats: Arc<MixerStats>,
     stop: Stop,
@@ -81,7 +83,6 @@ pub(super) fn spawn(
     poll.add(stop.bell(), STOP)?;
     let mut mixing = Mixing {
         mixer,
-        sinks,
         commands,
         mixer_stats,
         stop,
@@ -135,7 +136,7 @@ pub(super) fn spawn(
 
 /// A mixer thread that runs.
 pub(super) struct Spawned {
-    pub(super) thread: JoinHandle<(MixerEnd, Sinks)>,
+    pub(super) thread: JoinHandle<MixerEnd>,
     /// The clock that it follows; none if it follows its streams.
     pub(super) clock: Option<MixClock>,
     pub(super) granted: Granted,
@@ -152,7 +153,6 @@ impl Drop for Done {
 
 struct Mixing {
     mixer: Mixer,
-    sinks: Sinks,
     commands: Commands,
     mixer_stats: Arc<MixerStats>,
     stop: Stop,
@@ -197,9 +197,8 @@ impl Mixing {
             let late = begun.saturating_sub(due_ns);
             self.mixer_stats.begun(late, clock.period_ns);
             let block = self.mixer.tick(clock.next_tick(begun).saturating_sub(1));
-            self.sinks.write(&block);
             self.mixer_stats.tick(&block);
-            self.mixer.send_outputs();
+            self.mixer.send_feeds();
             now = now_ns();
             self.mixer_stats.tick_time.record(now - begun);
             if self.rests {
@@ -242,14 +241,20 @@ impl Mixing {
                 self.wait_for(missing);
                 continue;
             }
+            self.wait_for_readers();
             let block = self.mixer.tick(self.mixer.next_tick());
-            self.sinks.write_waiting(&block);
             self.mixer_stats.tick(&block);
-            self.mixer.send_outputs();
+            self.mixer.send_feeds();
             self.mixer_stats.tick_time.record(now_ns() - begun);
             // Streams end at ticks only.
             self.mixer.collect();
-            self.sinks.obey();
+        }
+    }
+
+    /// Waits until all readers that are waited for have room.
+    fn wait_for_readers(&mut self) {
+        while self.mixer.is_any_reader_full() {
+            thread::sleep(ROOM_PAUSE);
         }
     }
 
@@ -263,24 +268,20 @@ impl Mixing {
     /// Between ticks: commands, streams that begin and that ended.
     fn housekeep(&mut self) {
         self.commands.apply(&mut self.mixer);
-        self.sinks.obey();
         self.mixer.collect();
         self.mixer_stats.streams(self.mixer.streams());
         self.mixer_stats.ledger_checks(self.mixer.ledger_checks());
     }
 
-    fn end(mut self, begun: Instant, is_live: bool) -> (MixerEnd, Sinks) {
+    fn end(mut self, begun: Instant, is_live: bool) -> MixerEnd {
         self.housekeep();
-        let rest = self.mixer.flush();
-        if is_live {
-            // A disk that does not answer must not hold up the end of the mix.
-            self.sinks.write(&rest);
-        } else {
-            self.sinks.write_waiting(&rest);
+        // Live, a disk that does not answer must not hold up the end of the mix.
+        if !is_live {
+            self.wait_for_readers();
         }
-        self.mixer_stats.block(&rest);
-        self.mixer.send_outputs();
-        self.mixer.close_outputs();
+        self.mixer_stats.block(&self.mixer.flush());
+        self.mixer.send_feeds();
+        self.mixer.close_feeds();
         let elapsed = begun.elapsed();
         let cpu = getrusage(UsageWho::RUSAGE_THREAD).map_or(Duration::ZERO, |usage| {
             [usage.user_time(), usage.system_time()]
@@ -288,12 +289,11 @@ impl Mixing {
                 .map(|time| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000))
                 .sum()
         });
-        let end = MixerEnd {
+        MixerEnd {
             mixer: self.mixer,
             commands: self.commands,
             cpu,
             elapsed,
-        };
-        (end, self.sinks)
+        }
     }
 }

@@ -27,7 +27,6 @@ mod register;
 mod report;
 mod running;
 mod settings;
-mod sinks;
 mod sources;
 mod stop;
 mod streams;
@@ -62,7 +61,7 @@ pub use self::{
 };
 use self::{
     commands::Commands, handle::Shared, mixer_stats::MixerStats, mixing::Spawned,
-    recordings::Recordings, sinks::Sinks, streams::Streams,
+    recordings::Recordings, streams::Streams,
 };
 pub(crate) use self::{
     health::{STALL, silence},
@@ -74,10 +73,14 @@ use crate::{
     mixer::{self, Mixer},
     net::{Admission, Refused, StreamRequest},
     os::now_ns,
+    output::RtpOut,
     queue::{Host, Pool},
     source::{Feed, Feeders, Schedule},
     stream::Stream,
 };
+
+/// Most targets of the mix by RTP: each costs a thread, and a wake-up a tick.
+pub const RTP_OUT_MAX: usize = 64;
 
 /// An engine before its first tick.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ pub struct Engine {
     listeners: Vec<Arc<Listener>>,
     mixer: Mixer,
     commands: Commands,
-    sinks: Sinks,
+    rtp_out: Vec<RtpOut>,
     recordings: Recordings,
     stop: Stop,
     startup: Duration,
@@ -127,9 +130,6 @@ impl Engine {
             // Playing streams are visited at each tick; only offline does the mixer sleep on a ring.
             .polled(matches!(settings.clock, Clock::Live { .. }))
             .build()?;
-        let (recordings, (orders, returned)) =
-            Recordings::start(&settings, block_samples, begun_ns)?;
-        let sinks = Sinks::start(&settings, block_samples, orders, returned)?;
         let playout_delay_ticks = match settings.clock {
             Clock::Live { playout_delay, .. } => {
                 mixer::Settings::ticks(playout_delay, settings.ptime)
@@ -141,8 +141,23 @@ impl Engine {
             format: settings.format,
             block_samples,
             limiting: settings.limiting,
+            rooms_max: 1,
         };
-        let (sender, commands) = commands::channel(settings.streams_max);
+        let mut mixer = Mixer::new(mixing, consumer);
+        let (sender, commands) = commands::channel(&mut mixer, settings.streams_max);
+        let recordings = Recordings::start(&settings, block_samples, begun_ns, &sender)?;
+        let targets = settings.rtp_out.len();
+        if targets > RTP_OUT_MAX {
+            return Err(EngineError::RtpOuts { targets });
+        }
+        let mut rtp_out = Vec::with_capacity(targets);
+        for &target in &settings.rtp_out {
+            let (started, ring) = RtpOut::start(target, settings.format, block_samples)?;
+            sender
+                .open_reader(ring)
+                .map_err(|Busy| EngineError::RtpOuts { targets })?;
+            rtp_out.push(started);
+        }
         let streams = Streams::new(
             pool,
             sender,
@@ -156,9 +171,9 @@ impl Engine {
             streams: Arc::new(streams),
             feeds: Vec::new(),
             listeners: Vec::new(),
-            mixer: Mixer::new(mixing, consumer),
+            mixer,
             commands,
-            sinks,
+            rtp_out,
             recordings,
             stop,
             startup: Duration::from_nanos(now_ns() - begun_ns),
@@ -243,7 +258,7 @@ impl Engine {
             listeners,
             mixer,
             commands,
-            sinks,
+            rtp_out,
             recordings,
             stop,
             startup,
@@ -252,14 +267,14 @@ impl Engine {
         // Until the mixer thread has counted for itself: "not yet begun" must not look like "all streams have
         // ended".
         mixer_stats.streams(streams.register.lock().running().len());
-        let (rtp_out, sdp) = (sinks.rtp_progress(), sinks.sdp());
+        let progress: Vec<_> = rtp_out.iter().map(RtpOut::progress).collect();
+        let sdp = rtp_out.iter().map(|rtp| rtp.sdp().to_owned()).collect();
         let Spawned {
             thread: mixer,
             clock,
             granted,
         } = mixing::spawn(
             mixer,
-            sinks,
             commands,
             Arc::clone(&mixer_stats),
             stop.clone(),
@@ -291,7 +306,7 @@ impl Engine {
             streams,
             mixer_stats,
             recordings,
-            rtp_out,
+            rtp_out: progress,
             sdp,
             stop,
             clock,
@@ -305,6 +320,7 @@ impl Engine {
         Ok(Running::new(
             Handle::new(Arc::new(shared)),
             mixer,
+            rtp_out,
             feeders,
             granted,
         ))

@@ -1,8 +1,7 @@
 //! The recordings of a server: those that run, and what became of the others.
 //!
-//! A recording is made here, whole, and goes to the mixer thread as data; once it was asked to stop, the
-//! mixer's end of it comes back, and is freed here. Each has a thread of its own, which writes the file and
-//! publishes its progress.
+//! A recording is a reader of the mixer: its ring is opened and closed by commands. Each has a thread of its own, which
+//! writes the file and publishes its progress.
 
 use std::{
     path::Path,
@@ -10,17 +9,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rtrb::{Consumer, Producer, RingBuffer};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{EngineError, Folder, FolderError, Handle, Settings};
+use super::{Busy, Clock, EngineError, Folder, FolderError, Handle, Settings, commands::Sender};
 use crate::{
     audio::Format,
+    mixer::{MixRing, ReaderId},
     os::now_ns,
     output::{
-        Recorded, Recorder, Recording, RecordingError, RecordingFile, RecordingInput,
-        RecordingPhase, RecordingProgress, stamped,
+        Recorded, Recorder, RecordingError, RecordingFile, RecordingPhase, RecordingProgress,
+        stamped,
     },
 };
 
@@ -30,15 +29,6 @@ pub const RECORDINGS_MAX: usize = 16;
 
 /// Recordings that ended and are kept one by one.
 const ENDED_MAX: usize = 1000;
-
-/// Orders to the mixer thread about recordings.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// Each block goes there from now on.
-    Start(u64, RecordingInput),
-    /// No more does.
-    Stop(u64),
-}
 
 /// Why a recording is not started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +55,9 @@ pub enum RecordError {
     /// The mixer has come to its end.
     #[error("the server is ending")]
     Ended,
+    /// The mixer has too many commands waiting.
+    #[error(transparent)]
+    Busy(#[from] Busy),
 }
 
 /// A recording, as it is now. Samples are interleaved.
@@ -127,8 +120,9 @@ impl RecordingTotals {
 pub(super) struct Recordings {
     folder: Option<Folder>,
     format: Format,
-    /// Interleaved samples of a block.
-    block: usize,
+    block_samples: usize,
+    /// Whether the mixer waits for the disk.
+    is_waited_for: bool,
     begun_ns: u64,
     inner: Mutex<Inner>,
 }
@@ -140,10 +134,8 @@ struct Inner {
     /// The totals of those that are not kept.
     forgotten: RecordingTotals,
     next_id: u64,
-    /// Recordings with their input at the mixer, or on its way.
-    out: usize,
-    orders: Producer<Order>,
-    returned: Consumer<RecordingInput>,
+    /// Recordings that are being started.
+    starting: usize,
     closed: bool,
 }
 
@@ -154,6 +146,7 @@ struct Kept {
     started_at: SystemTime,
     /// Since the start of the server.
     started: Duration,
+    reader: ReaderId,
     /// It was asked to stop.
     stopping: bool,
     recorder: Recorder,
@@ -168,53 +161,57 @@ pub(super) struct Finished {
     pub(super) states: Vec<RecordingState>,
 }
 
-/// The mixer thread's ends of the two queues.
-pub(super) type RecordingQueues = (Consumer<Order>, Producer<RecordingInput>);
-
 impl Recordings {
-    /// Opens the folder and prepares the recording of the settings, if they have them: its file is
+    /// Opens the folder and starts the recording of the settings, if they have one: its file is
     /// [opened](Self::open_file) last.
     pub(super) fn start(
         settings: &Settings,
         block_samples: usize,
         begun_ns: u64,
-    ) -> Result<(Self, RecordingQueues), EngineError> {
+        commands: &Sender,
+    ) -> Result<Self, EngineError> {
         let folder = settings
             .recordings
             .as_deref()
             .map(Folder::open)
             .transpose()?;
-        // A start and a stop of each.
-        let (orders, ordered) = RingBuffer::new(2 * RECORDINGS_MAX);
-        let (give_back, returned) = RingBuffer::new(RECORDINGS_MAX);
         let recordings = Self {
             folder,
             format: settings.format,
-            block: block_samples * usize::from(settings.format.channels()),
+            block_samples,
+            is_waited_for: matches!(settings.clock, Clock::Offline),
             begun_ns,
             inner: Mutex::new(Inner {
                 kept: Vec::new(),
                 forgotten: RecordingTotals::default(),
                 next_id: SETTINGS_ID,
-                out: 0,
-                orders,
-                returned,
+                starting: 0,
                 closed: false,
             }),
         };
         if let Some(path) = &settings.record {
             RecordingFile::check(path, settings.overwrite)?;
-            let recording = Recording::prepare(settings.format, recordings.block)?;
+            let (recorder, ring) = recordings.recorder()?;
+            let reader = commands
+                .open_reader(ring)
+                .expect("the mixer's queue is empty before its first tick");
             let name = path.file_name().unwrap_or(path.as_os_str());
-            let mut inner = recordings.lock();
-            inner.out += 1;
-            inner
-                .keep(name.to_string_lossy().into_owned(), begun_ns, recording)
-                .expect("the mixer's end of the way is here");
+            let name = name.to_string_lossy().into_owned();
+            recordings.lock().keep(name, begun_ns, reader, recorder);
         } else {
             recordings.lock().next_id += 1;
         }
-        Ok((recordings, (ordered, give_back)))
+        Ok(recordings)
+    }
+
+    fn recorder(&self) -> Result<(Recorder, MixRing), RecordingError> {
+        let (recorder, ring) = Recorder::start(self.format, self.block_samples)?;
+        let ring = if self.is_waited_for {
+            ring.waited_for()
+        } else {
+            ring
+        };
+        Ok((recorder, ring))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -241,54 +238,53 @@ impl Recordings {
     }
 
     /// `{utc}` in the name is the time.
-    fn begin(&self, name: &str) -> Result<RecordingState, RecordError> {
+    fn begin(&self, name: &str, commands: &Sender) -> Result<RecordingState, RecordError> {
         let folder = self.folder.as_ref().ok_or(RecordError::NoFolder)?;
         let name = stamped(Path::new(name), SystemTime::now());
         let name = name.to_str().expect("a name of UTF-8 with digits in it");
         let mut inner = self.lock();
-        inner.tend();
+        inner.tend(commands);
         if inner.closed {
             return Err(RecordError::Ended);
         }
-        if inner.out >= RECORDINGS_MAX {
+        if inner.starting + inner.running() >= RECORDINGS_MAX {
             return Err(RecordError::TooMany);
         }
-        inner.out += 1;
+        inner.starting += 1;
         // A disk may take its time: the others are looked after meanwhile.
         drop(inner);
-        let recording = Recording::prepare(self.format, self.block)
+        let made = self
+            .recorder()
             .map_err(RecordError::from)
-            .and_then(|recording| Ok((recording, folder.record(name, self.format)?)));
+            .and_then(|(recorder, ring)| Ok((recorder, ring, folder.record(name, self.format)?)));
         let mut inner = self.lock();
-        let kept = recording.and_then(|(mut recording, file)| {
-            recording.write_to(file);
-            let kept = inner.keep(name.to_owned(), self.begun_ns, recording);
-            if kept.is_err() {
-                folder.remove(name);
-            }
-            kept
-        });
-        if kept.is_err() {
-            inner.out -= 1;
-        }
-        kept
+        inner.starting -= 1;
+        let (mut recorder, ring, file) = made?;
+        let opened = if inner.closed {
+            Err(RecordError::Ended)
+        } else {
+            commands.open_reader(ring).map_err(RecordError::from)
+        };
+        let reader = opened.inspect_err(|_| folder.remove(name))?;
+        recorder.write_to(file);
+        Ok(inner.keep(name.to_owned(), self.begun_ns, reader, recorder))
     }
 
-    fn stop(&self, id: u64) -> Result<RecordingState, RecordError> {
+    fn stop(&self, id: u64, commands: &Sender) -> Result<RecordingState, RecordError> {
         let mut inner = self.lock();
-        inner.tend();
-        inner.stop(id)
+        inner.tend(commands);
+        inner.stop(id, commands)
     }
 
-    fn states(&self) -> Vec<RecordingState> {
+    fn states(&self, commands: &Sender) -> Vec<RecordingState> {
         let mut inner = self.lock();
-        inner.tend();
+        inner.tend(commands);
         inner.kept.iter().map(Kept::state).collect()
     }
 
-    fn totals(&self) -> RecordingTotals {
+    fn totals(&self, commands: &Sender) -> RecordingTotals {
         let mut inner = self.lock();
-        inner.tend();
+        inner.tend(commands);
         let mut totals = inner.forgotten;
         for kept in &inner.kept {
             totals.add(&kept.recorder.progress());
@@ -296,8 +292,7 @@ impl Recordings {
         totals
     }
 
-    /// No more are started, and no file is opened. The mixer's ends have to be finished before the next
-    /// call.
+    /// No more are started, and no file is opened. The mixer has to close their rings before the next call.
     pub(super) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -320,7 +315,6 @@ impl Recordings {
     pub(super) fn finish(&self) -> Finished {
         let waiting = {
             let mut inner = self.lock();
-            inner.tend();
             let waiting = |kept: &mut Kept| Some((kept.id, kept.recorder.waiting()?));
             inner
                 .kept
@@ -345,55 +339,48 @@ impl Recordings {
 pub(super) const SETTINGS_ID: u64 = 1;
 
 impl Inner {
-    /// Sends a recording to the mixer thread. It is counted as out already.
+    /// Keeps a recording with its ring at the mixer, or on its way.
     fn keep(
         &mut self,
         name: String,
         begun_ns: u64,
-        recording: Recording,
-    ) -> Result<RecordingState, RecordError> {
-        if self.closed {
-            return Err(RecordError::Ended);
-        }
-        let (input, recorder) = recording.split();
+        reader: ReaderId,
+        recorder: Recorder,
+    ) -> RecordingState {
         let id = self.next_id;
-        if self.orders.is_abandoned() {
-            return Err(RecordError::Ended);
-        }
-        if self.orders.push(Order::Start(id, input)).is_err() {
-            return Err(RecordError::TooMany);
-        }
         self.next_id += 1;
         let kept = Kept {
             id,
             name,
             started_at: SystemTime::now(),
             started: Duration::from_nanos(now_ns().saturating_sub(begun_ns)),
+            reader,
             stopping: false,
             recorder,
         };
         let state = kept.state();
         self.kept.push(kept);
-        Ok(state)
+        state
     }
 
-    fn stop(&mut self, id: u64) -> Result<RecordingState, RecordError> {
-        let Self { kept, orders, .. } = self;
-        let kept = kept.iter_mut().find(|kept| kept.id == id);
+    /// Recordings with a thread.
+    fn running(&self) -> usize {
+        let runs = |kept: &&Kept| !kept.recorder.is_finished();
+        self.kept.iter().filter(runs).count()
+    }
+
+    fn stop(&mut self, id: u64, commands: &Sender) -> Result<RecordingState, RecordError> {
+        let kept = self.kept.iter_mut().find(|kept| kept.id == id);
         let kept = kept.ok_or(RecordError::NotFound { id })?;
         if !kept.stopping {
-            // If the mixer has ended, so has the recording, or is about to.
-            kept.stopping = orders.is_abandoned() || orders.push(Order::Stop(id)).is_ok();
+            commands.close_reader(kept.reader)?;
+            kept.stopping = true;
         }
         Ok(kept.state())
     }
 
-    /// Frees what came back, ends what failed, and forgets the oldest beyond what is kept.
-    fn tend(&mut self) {
-        while let Ok(input) = self.returned.pop() {
-            self.out -= 1;
-            drop(input);
-        }
+    /// Ends what failed, and forgets the oldest beyond what is kept.
+    fn tend(&mut self, commands: &Sender) {
         let failed = |kept: &&Kept| {
             let progress = kept.recorder.progress();
             !kept.stopping && kept.id != SETTINGS_ID && progress.phase == RecordingPhase::Failed
@@ -405,8 +392,8 @@ impl Inner {
             .map(|kept| kept.id)
             .collect();
         for id in failed {
-            // It is among those that are kept.
-            let _ = self.stop(id);
+            // It is among those that are kept; a mixer that is busy is asked again.
+            let _ = self.stop(id, commands);
         }
         let has_ended = |kept: &Kept| kept.id != SETTINGS_ID && kept.recorder.is_finished();
         for kept in &mut self.kept {
@@ -460,12 +447,12 @@ impl Handle {
     /// All recordings in the order of their beginning: those that run, and of those that ended the latest
     /// 1000. Takes a mutex, and allocates.
     pub fn recordings(&self) -> Vec<RecordingState> {
-        self.shared().recordings.states()
+        self.shared().recordings.states(self.commands())
     }
 
     /// The totals of all recordings so far, with those that are not kept one by one. Takes a mutex.
     pub fn recording_totals(&self) -> RecordingTotals {
-        self.shared().recordings.totals()
+        self.shared().recordings.totals(self.commands())
     }
 
     /// Records each block from the next tick on, to a new file of the recordings folder, beside what is
@@ -473,12 +460,13 @@ impl Handle {
     /// the disk.
     ///
     /// # Errors
-    /// [`RecordError`]: there is no such folder, a file of that name exists, or 16 recordings run.
+    /// [`RecordError`]: there is no such folder, a file of that name exists, 16 recordings run, or the mixer
+    /// has too many commands waiting.
     pub fn start_recording(&self, name: &str) -> Result<RecordingState, RecordError> {
         if self.is_done() {
             return Err(RecordError::Ended);
         }
-        self.shared().recordings.begin(name)
+        self.shared().recordings.begin(name, self.commands())
     }
 
     /// Ends a recording at the next tick. It is whole when its phase says so. Of one that has ended
@@ -487,6 +475,6 @@ impl Handle {
     /// # Errors
     /// [`RecordError::NotFound`].
     pub fn stop_recording(&self, id: u64) -> Result<RecordingState, RecordError> {
-        self.shared().recordings.stop(id)
+        self.shared().recordings.stop(id, self.commands())
     }
 }

@@ -4,14 +4,15 @@ use std::thread::JoinHandle;
 
 use super::{
     EngineError, Handle, RealtimeRefused, Report, end_watch::EndWatch, mixing::MixerEnd,
-    realtime::Granted, report::Ended, sinks::Sinks,
+    realtime::Granted, report::Ended,
 };
-use crate::source::Feeders;
+use crate::{output::RtpOut, source::Feeders};
 
 /// An engine that mixes. It owns the threads; [`finish`](Self::finish) ends them.
 pub struct Running {
     handle: Handle,
-    mixer: JoinHandle<(MixerEnd, Sinks)>,
+    mixer: JoinHandle<MixerEnd>,
+    rtp_out: Vec<RtpOut>,
     feeders: Feeders,
     granted: Granted,
 }
@@ -19,13 +20,15 @@ pub struct Running {
 impl Running {
     pub(super) fn new(
         handle: Handle,
-        mixer: JoinHandle<(MixerEnd, Sinks)>,
+        mixer: JoinHandle<MixerEnd>,
+        rtp_out: Vec<RtpOut>,
         feeders: Feeders,
         granted: Granted,
     ) -> Self {
         Self {
             handle,
             mixer,
+            rtp_out,
             feeders,
             granted,
         }
@@ -69,6 +72,7 @@ impl Running {
         let Self {
             handle,
             mixer,
+            rtp_out,
             feeders,
             granted,
         } = self;
@@ -76,12 +80,12 @@ impl Running {
         shared.stop.request();
         shared.recordings.close();
         let end_watch = EndWatch::start(handle.clone());
-        let (mut end, sinks) = mixer.join().expect("the mixer thread panicked");
+        let mut end = mixer.join().expect("the mixer thread panicked");
         // With the sources at rest the ledger is exact.
         let errors = feeders.join();
         end_sources();
         end.end_all();
-        let sent = sinks.finish();
+        let sent: Vec<_> = rtp_out.into_iter().map(RtpOut::finish).collect();
         let recordings = shared.recordings.finish();
         drop(end_watch);
         Report::new(&Ended {

@@ -12,10 +12,10 @@ use super::{Admitted, commands::Sender, register::Register};
 use crate::{
     audio::{Gain, Grid},
     ledger::Account,
-    mixer::{self, NewInput},
+    mixer::{self, MixRing, NewInput, ReaderId},
     net::{Admission, Busy, Refused, StreamRequest, lease},
     os::now_ns,
-    queue::{Pool, Producer},
+    queue::Pool,
     stream::{PlacingThread, PlacingThreads, Stream},
 };
 
@@ -102,7 +102,7 @@ impl Streams {
             from,
             gain,
             source,
-            output,
+            mix_minus,
         } = request;
         let room = match self.commands.room() {
             Ok(room) => room,
@@ -124,8 +124,8 @@ impl Streams {
         let mut new = NewInput::new(lease, Arc::clone(&account))
             .gain(gain)
             .source(source);
-        if let Some(output) = output {
-            new = new.output(output, &self.mixing);
+        if let Some((reader, producer, pool)) = mix_minus {
+            new = new.mix_minus(reader, (producer, &pool), &self.mixing);
         }
         let channel_strip = new.channel_strip();
         let stream = Stream::new(producer, Arc::clone(&account), self.grid.clone());
@@ -151,7 +151,11 @@ impl Admission for Streams {
         self.register.lock().is_running(id)
     }
 
-    fn tap(&self, output: Producer) -> Result<(), Busy> {
-        self.commands.tap(output)
+    fn open_reader(&self, ring: MixRing) -> Result<ReaderId, Busy> {
+        self.commands.open_reader(ring)
+    }
+
+    fn rooms_max(&self) -> usize {
+        self.mixing.rooms_max
     }
 }

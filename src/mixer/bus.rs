@@ -58,6 +58,15 @@ pub struct Block<'a> {
     pub clipped: usize,
     /// Samples that the limiter turned down.
     pub limited: usize,
+    /// Interleaved channels.
+    pub channels: usize,
+}
+
+impl Block<'_> {
+    /// Samples per channel.
+    pub fn instants(&self) -> usize {
+        self.samples.len() / self.channels
+    }
 }
 
 /// Counts of one block's reduction to 16 bits.
@@ -88,12 +97,12 @@ impl Stage {
     }
 
     /// How far its output is behind its input, in interleaved samples.
-    fn delay(&self, settings: &Settings) -> usize {
+    pub(super) fn delay(&self, settings: &Settings) -> usize {
         self.limiter.delay_samples() * usize::from(settings.format.channels())
     }
 
     /// Room for its largest output at once: a flush may be longer than a block. Allocates.
-    pub(super) fn room(&self, settings: &Settings) -> Box<[i16]> {
+    pub(super) fn buffer(&self, settings: &Settings) -> Box<[i16]> {
         vec![0; settings.block().max(self.delay(settings))].into()
     }
 
@@ -139,7 +148,7 @@ impl Bus {
         Self {
             channels: u64::from(settings.format.channels()),
             sum: vec![0; settings.block()].into(),
-            out: stage.room(settings),
+            out: stage.buffer(settings),
             stage,
             delay,
             skip: delay,
@@ -190,6 +199,11 @@ impl Bus {
         self.done = done;
     }
 
+    /// The index in the mix, per channel, of the first sample that was not made yet.
+    pub(super) fn next(&self) -> u64 {
+        (self.at + self.made.len() as u64) / self.channels
+    }
+
     /// The range of the last block in the stage's output.
     pub(super) fn made(&self) -> Range<usize> {
         self.made.clone()
@@ -205,6 +219,7 @@ impl Bus {
             peak: self.peak,
             clipped: self.done.clipped,
             limited: self.done.limited,
+            channels: self.channels as usize,
         }
     }
 }

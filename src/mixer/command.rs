@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    ChannelStrip, Monitor, MonitorKind, Settings,
-    output::{Line, Output},
+    ChannelStrip, Feed, FeedId, MixRing, ReaderId, Settings, feed::Makes, feeds::MixMinus,
 };
 use crate::{
     audio::Gain,
     ledger::Account,
-    queue::{LeaseId, Producer},
+    queue::{LeaseId, Pool, Producer},
 };
 
 /// A command to the mixer, taken between ticks.
@@ -17,9 +16,15 @@ use crate::{
 pub enum Command {
     /// A stream comes.
     Admit(NewInput),
-    /// Each block of the whole mix goes into this ring, too, from now on, as a frame that is sent
-    /// before those of the outputs. To be had once per thread that reads outputs.
-    Tap(Producer),
+    /// A reader thread gets a message each tick from now on.
+    OpenReader(ReaderId, Box<MixRing>),
+    /// It gets no more: the rooms that it hears end with the samples before the next tick, and its ring is closed once
+    /// they are sent. Feeds with rings of their own are closed by commands of their own, before.
+    CloseReader(ReaderId),
+    /// Opens a feed to a reader that is open.
+    OpenFeed(Feed),
+    /// Closes it: its last samples are those before the next tick.
+    CloseFeed(FeedId),
     /// The stream's gain from now on. Like the next two, it takes 20 ms to be in force, in a straight
     /// line from the gain that is, unless the stream has given nothing yet.
     SetGain(LeaseId, Gain),
@@ -31,10 +36,6 @@ pub enum Command {
     /// still come, are discarded and counted. It takes no more commands, and is over when its producer
     /// closes. The mixer cannot close it: the owner of the producer is notified by other means.
     End(LeaseId),
-    /// Opens a monitor of the stream, or of the mix without it.
-    Monitor(LeaseId, Monitor),
-    /// Closes and frees the monitor of this kind.
-    Unmonitor(LeaseId, MonitorKind),
 }
 
 /// A stream to be [admitted](Command::Admit). The caller allocates all it needs, not the
@@ -45,20 +46,20 @@ pub struct NewInput {
     pub(super) account: Arc<Account>,
     pub(super) gain: Gain,
     pub(super) source: Option<u32>,
-    pub(super) output: Option<Box<Output>>,
+    pub(super) mix_minus: Option<(ReaderId, Box<MixMinus>)>,
     pub(super) channel_strip: Arc<ChannelStrip>,
 }
 
 impl NewInput {
     /// A stream with its frames in this lease's ring and its samples in this account: at unity
-    /// gain, without a name or an output.
+    /// gain, without a name or a feed.
     pub fn new(lease: LeaseId, account: Arc<Account>) -> Self {
         Self {
             lease,
             account,
             gain: Gain::UNITY,
             source: None,
-            output: None,
+            mix_minus: None,
             channel_strip: Arc::default(),
         }
     }
@@ -85,19 +86,14 @@ impl NewInput {
         }
     }
 
-    /// Where the mix without this stream goes: one frame for each tick
-    /// ([`Mixer::send_outputs`](super::Mixer::send_outputs)), from the tick after its admission to the stream's end.
-    /// The producer is closed then. `settings` are the mixer's. Allocates about 12 bytes for each sample of a block and
-    /// of the limiter's look-ahead.
-    ///
-    /// The reader needs a [tap](Command::Tap), too: an empty frame refers to the whole mix.
+    /// A feed of the mix without this stream, from its first block on: see [`Feed::mix_minus`].
     #[must_use]
-    pub fn output(self, producer: Producer, settings: &Settings) -> Self {
-        let mut output = Output::new(settings);
-        output.participant = Some(Line::new(producer, settings.format));
-        Self {
-            output: Some(Box::new(output)),
-            ..self
-        }
+    pub fn mix_minus(self, reader: ReaderId, ring: (Producer, &Pool), settings: &Settings) -> Self {
+        let feed = Feed::mix_minus(self.lease, reader, ring, settings);
+        let mix_minus = match feed.makes {
+            Makes::MixMinus(mix_minus) => Some((reader, mix_minus)),
+            Makes::Room | Makes::Alone(_) => None,
+        };
+        Self { mix_minus, ..self }
     }
 }

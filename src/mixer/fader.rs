@@ -4,7 +4,7 @@
 //! time, whether or not the stream has samples meanwhile. At rest nothing is computed that would not be
 //! without faders: unity adds the samples untouched, and silence adds nothing.
 
-use super::output::Target;
+use super::feeds::Target;
 use crate::audio::{Format, Gain, Ramp, sum};
 
 /// Changes take a 50th of a second.

@@ -13,7 +13,11 @@ use crate::{
     queue::{Consumer, LeaseId, Message, prefetch_to_write},
 };
 
-use super::{ChannelStrip, NewInput, fader::Fader, monitor::Alone, output::Target};
+use super::{
+    ChannelStrip, NewInput,
+    fader::Fader,
+    feeds::{Alone, Target},
+};
 
 /// Messages of one stream that a tick takes at most, whatever they are: more than come in a tick, and few enough that a
 /// thousand full rings do not make it late.
@@ -28,8 +32,8 @@ pub(super) struct Input {
     pub(super) account: Arc<Account>,
     /// How the mix names it as a contributor.
     pub(super) source: Option<u32>,
-    /// Whether an output leaves it out, or a monitor hears it.
-    pub(super) is_heard_apart: bool,
+    /// Whether it has feeds of its own.
+    pub(super) has_feeds: bool,
     /// Whether it was ended by command: its samples are discarded, once it has gone to silence.
     pub(super) is_ended_by_command: bool,
     channel_strip: Arc<ChannelStrip>,
@@ -95,7 +99,7 @@ impl Input {
             lease: new.lease,
             account: Arc::clone(&new.account),
             source: new.source,
-            is_heard_apart: new.output.is_some(),
+            has_feeds: new.mix_minus.is_some(),
             is_ended_by_command: false,
             channel_strip: Arc::clone(&new.channel_strip),
             fader: Fader::new(new.gain, format),

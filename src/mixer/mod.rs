@@ -1,7 +1,7 @@
 //! The one consumer: the sum of all streams, one block per tick.
 //!
 //! The mixer is passive. It has no thread, socket, file or clock: its owner waits, says when a tick
-//! is due, and takes the block. Time is the count of ticks.
+//! is due, and has the feeds sent. Time is the count of ticks.
 //!
 //! # Guarantees
 //! - Each tick makes one block, late or not: the output is as long as the ticks.
@@ -12,31 +12,41 @@
 //!
 //! # Between ticks
 //! [`Mixer::collect`] notices streams that begin and returns the slots of those that ended; that
-//! takes the pool's mutex.
+//! takes the pool's mutex. Inputs that ended and feeds that closed go back by [`Mixer::removed`]: another thread frees
+//! them.
 
 mod bus;
 mod channel_strip;
 mod command;
 mod fader;
+mod feed;
+mod feeds;
 mod input;
 mod inputs;
-mod monitor;
-mod output;
+mod mix_message;
+mod readers;
+mod removed;
 
 use std::time::Duration;
 
 use self::{
     bus::Bus,
     fader::ramp_instants,
+    feed::Makes,
+    feeds::{Feeds, LeftOut},
     input::{Input, Moment, OURS},
     inputs::{Inputs, PREFETCH_INPUTS, prefetch},
-    output::{LeftOut, Outputs},
+    readers::Readers,
+    removed::Removals,
 };
 pub use self::{
     bus::{Block, Limiting},
     channel_strip::{ChannelStrip, Levels},
     command::{Command, NewInput},
-    monitor::{Monitor, MonitorKind},
+    feed::{Feed, FeedId, RoomId, Signal},
+    mix_message::{MixMessage, RoomBlock, mix_message_bytes_max},
+    readers::{MixRing, READERS_MAX, ReaderId},
+    removed::Removed,
 };
 use crate::{
     audio::{Format, frame::frame_bytes},
@@ -68,6 +78,8 @@ pub struct Settings {
     pub block_samples: usize,
     /// How a sum beyond 16 bits becomes a sample.
     pub limiting: Limiting,
+    /// Most rooms at once, `main` among them.
+    pub rooms_max: usize,
 }
 
 impl Settings {
@@ -100,7 +112,9 @@ pub struct Mixer {
     settings: Settings,
     consumer: Consumer,
     bus: Bus,
-    outputs: Outputs,
+    feeds: Feeds,
+    readers: Readers,
+    removals: Removals,
     /// Sources that were heard in the tick. Room for all that are named, so it never grows.
     contributors: Vec<u32>,
     inputs: Inputs,
@@ -143,7 +157,9 @@ impl Mixer {
             settings,
             consumer,
             bus: Bus::new(&settings),
-            outputs: Outputs::new(slots),
+            feeds: Feeds::new(slots),
+            readers: Readers::new(),
+            removals: Removals::default(),
             contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
             inputs: Inputs::new(slots),
             tick: settings.first_block,
@@ -185,27 +201,40 @@ impl Mixer {
         (self.checks.made, self.checks.failed)
     }
 
+    /// The end at which all that the mixer removes arrives: inputs that ended, closed feeds and rings. From now on the
+    /// mixer frees nothing itself; until then it does, between ticks. The end must be emptied again and again, as
+    /// the mixer [takes no command](Self::takes_commands) while it is nearly full. Allocates.
+    pub fn removed(&mut self) -> Removed {
+        let inputs_and_feeds = 3 * self.consumer.slots();
+        self.removals.begin(inputs_and_feeds)
+    }
+
+    /// Whether a command may be applied now: the way back has room for all that a command can remove.
+    pub fn takes_commands(&self) -> bool {
+        self.removals.has_room()
+    }
+
     /// Takes a command, effective at the next tick. A command for a stream that ended, or is ended by
-    /// command, does nothing; a monitor is closed then. Frees what a command replaces or removes.
+    /// command, does nothing; a feed of it is closed then.
     ///
     /// # Panics
     /// If an admitted stream's lease is not of this pool, or was released: a bug of the caller.
     pub fn apply(&mut self, command: Command) {
-        let first = self.first_sample();
         match command {
-            Command::Admit(new) => {
-                let lease = new.lease;
-                let ring = self.consumer.lease_stats(lease).expect(OURS);
-                self.horizon = self.settings.horizon(ring.capacity_bytes);
-                let input = Input::new(&new, self.settings.format, self.levels_ticks);
-                self.inputs.wait(input);
-                if let Some(output) = new.output {
-                    self.outputs.insert(lease.slot(), output, first);
-                }
-                // Its first frame may have come before this command did.
-                self.consumer.keep_ready(lease).expect(OURS);
+            Command::Admit(new) => self.admit(new),
+            Command::OpenReader(id, ring) => {
+                let index = self.first_sample();
+                let refused = self.readers.open(id, ring, index);
+                self.removals.send_all(refused.map(removed::Part::Ring));
             }
-            Command::Tap(producer) => self.outputs.tap(producer, self.settings.format, first),
+            Command::CloseReader(id) => {
+                let index = self.first_sample();
+                if let Some(ring) = self.readers.get_mut(id) {
+                    ring.close_at(index);
+                }
+            }
+            Command::OpenFeed(feed) => self.open_feed(feed),
+            Command::CloseFeed(id) => self.close_feed(id),
             Command::SetGain(lease, gain) => {
                 if let Some(input) = self.commanded(lease) {
                     input.set_gain(gain);
@@ -222,19 +251,85 @@ impl Mixer {
                 }
             }
             Command::End(lease) => self.end_by_command(lease),
-            Command::Monitor(lease, monitor) => {
-                if self.commanded(lease).is_some() {
-                    self.outputs.monitor(lease.slot(), monitor, first);
-                    self.note_listeners(lease);
-                }
-            }
-            Command::Unmonitor(lease, kind) => {
-                if self.inputs.get_mut(lease).is_some() {
-                    self.outputs.unmonitor(lease.slot(), kind);
-                    self.note_listeners(lease);
-                }
-            }
         }
+    }
+
+    fn admit(&mut self, new: NewInput) {
+        let lease = new.lease;
+        let ring = self.consumer.lease_stats(lease).expect(OURS);
+        self.horizon = self.settings.horizon(ring.capacity_bytes);
+        let input = Input::new(&new, self.settings.format, self.levels_ticks);
+        self.inputs.wait(input);
+        if let Some((reader, mix_minus)) = new.mix_minus {
+            self.open_made(lease, reader, Makes::MixMinus(mix_minus));
+        }
+        // Its first frame may have come before this command did.
+        self.consumer.keep_ready(lease).expect(OURS);
+    }
+
+    fn open_feed(&mut self, feed: Feed) {
+        let Feed {
+            signal,
+            reader,
+            makes,
+        } = feed;
+        match signal {
+            Signal::Room(room) => {
+                let index = self.first_sample();
+                if let Some(ring) = self.readers.get_mut(reader) {
+                    ring.hear(room, index);
+                }
+            }
+            Signal::MixMinus(lease) | Signal::Alone(lease) => self.open_made(lease, reader, makes),
+        }
+    }
+
+    /// Opens a feed of a stream, or closes it, if there is none of this lease.
+    fn open_made(&mut self, lease: LeaseId, reader: ReaderId, makes: Makes) {
+        let index = self.first_sample();
+        let (slot, is_there) = (lease.slot(), self.commanded(lease).is_some());
+        let left = match makes {
+            Makes::Room => None,
+            Makes::MixMinus(mix_minus) if is_there => {
+                let (is_open, left) = self.feeds.open_mix_minus(slot, mix_minus, index);
+                if is_open && let Some(ring) = self.readers.get_mut(reader) {
+                    ring.hear(RoomId::MAIN, index);
+                }
+                left
+            }
+            Makes::Alone(alone) if is_there => self.feeds.open_alone(slot, alone, index),
+            Makes::MixMinus(mix_minus) => Some(mix_minus.closed()),
+            Makes::Alone(alone) => Some(alone.closed()),
+        };
+        self.removals.send_all(left.map(removed::Part::Feed));
+        self.note_feeds(lease);
+    }
+
+    fn close_feed(&mut self, id: FeedId) {
+        let index = self.first_sample();
+        let lease = match id.signal {
+            Signal::Room(room) => {
+                if let Some(ring) = self.readers.get_mut(id.reader) {
+                    ring.leave(room, index);
+                }
+                return;
+            }
+            Signal::MixMinus(lease) | Signal::Alone(lease) => lease,
+        };
+        if self.inputs.get_mut(lease).is_none() {
+            return;
+        }
+        let closed = self
+            .feeds
+            .close(lease.slot(), id, &(self.bus.next()..index));
+        if closed.is_some()
+            && let Signal::MixMinus(_) = id.signal
+            && let Some(ring) = self.readers.get_mut(id.reader)
+        {
+            ring.leave(RoomId::MAIN, index);
+        }
+        self.removals.send_all(closed.map(removed::Part::Feed));
+        self.note_feeds(lease);
     }
 
     /// The stream of this lease, if it takes commands.
@@ -243,10 +338,10 @@ impl Mixer {
         (!input.is_ended_by_command).then_some(input)
     }
 
-    fn note_listeners(&mut self, lease: LeaseId) {
-        let is_heard_apart = self.outputs.has(lease.slot());
+    fn note_feeds(&mut self, lease: LeaseId) {
+        let has_feeds = self.feeds.has(lease.slot());
         if let Some(input) = self.inputs.get_mut(lease) {
-            input.is_heard_apart = is_heard_apart;
+            input.has_feeds = has_feeds;
         }
     }
 
@@ -286,13 +381,28 @@ impl Mixer {
             }
         }
         // Most often there is none; the loop keeps the vector's room.
-        while let Some(input) = self.inputs.take_ended() {
-            self.outputs.remove(input.lease.slot());
+        while self.removals.has_room()
+            && let Some(input) = self.inputs.take_ended()
+        {
+            self.end_feeds(input.lease.slot());
             self.consumer
                 .release(input.lease)
                 .expect("an ended input's ring is closed and empty");
             input.tell_end();
+            self.removals.send_all([removed::Part::Input(input)]);
         }
+    }
+
+    fn end_feeds(&mut self, slot: usize) {
+        let index = self.first_sample();
+        for reader in self.feeds.readers_of_mix_minus(slot) {
+            if let Some(ring) = self.readers.get_mut(reader) {
+                ring.leave(RoomId::MAIN, index);
+            }
+        }
+        let closed = self.feeds.end(slot, &(self.bus.next()..index));
+        let closed = closed.into_iter().flatten();
+        self.removals.send_all(closed.map(removed::Part::Feed));
     }
 
     /// Runs one tick and returns its block: every input plays its block, if that came. `due` is the latest tick that is
@@ -384,12 +494,12 @@ impl Mixer {
             },
             consumer,
             bus,
-            outputs,
+            feeds,
             contributors,
             ..
         } = self;
         bus.clear();
-        outputs.begin();
+        feeds.begin();
         contributors.clear();
         let (sums, stage) = bus.sum_mut();
         let block = sums.len();
@@ -398,15 +508,15 @@ impl Mixer {
                 prefetch(inputs, index, consumer, moment, frame_bytes(block));
             }
             let input = &mut inputs[index];
-            let (output, alone) = if input.is_heard_apart {
-                outputs.get_mut(input.lease.slot())
+            let (mix_minus, alone) = if input.has_feeds {
+                feeds.get_mut(input.lease.slot())
             } else {
                 (None, None)
             };
-            let heard = if let Some(output) = output {
-                let mut sums = LeftOut { sums, output };
+            let heard = if let Some(mix_minus) = mix_minus {
+                let mut sums = LeftOut { sums, mix_minus };
                 let heard = input.play(consumer, moment, &mut sums, alone);
-                sums.output.end_of_input(stage);
+                sums.mix_minus.end_of_input(stage);
                 heard
             } else {
                 input.play(consumer, moment, sums, alone)
@@ -421,39 +531,50 @@ impl Mixer {
         self.bus.sum()
     }
 
-    /// The second stage: makes the blocks of the bus and of the outputs.
+    /// The second stage: makes the blocks of the bus and of the feeds.
     pub fn finish(&mut self) -> Block<'_> {
         self.next_unready = 0;
         self.tick += 1;
         self.end_those_that_did();
         self.check_some();
         self.bus.finish();
-        self.outputs.finish(&self.bus);
+        self.feeds.finish(&self.bus);
         self.bus.block(&self.contributors)
     }
 
-    /// Sends the last block, that of a tick or the flush: to each
-    /// [tap](Command::Tap) that of the whole mix, to each [output](NewInput::output) the mix without its
-    /// stream, to each [monitor](Monitor) its stream or the mix without it, as one frame each. To be called
-    /// once after each.
+    /// Sends the last block, that of a tick or the flush, to the readers: the frames of single feeds, then to each
+    /// reader one [message](MixMessage) with the rooms that it hears. To be called once after each.
     ///
-    /// A frame's first sample has the block's index in the mix ([`Block::at`]). A frame of no samples says that the block is, bit for bit, that of the whole mix, which a
-    /// tap carries. Frames that a full ring refuses are dropped there, and counted. Never waits or allocates; enters
-    /// the kernel only to wake readers.
-    pub fn send_outputs(&mut self) {
-        self.outputs.send(&self.bus.block(&[]));
+    /// A full ring drops its message, and counts it. Never waits, allocates or frees; enters the kernel only to
+    /// wake readers, once each.
+    pub fn send_feeds(&mut self) {
+        let block = self.bus.block(&self.contributors);
+        self.feeds.send(RoomId::MAIN, &block);
+        let made = block.at..block.at + block.instants() as u64;
+        let main = |room| (room == RoomId::MAIN).then_some(block);
+        let removals = &mut self.removals;
+        self.readers.send(&made, main, |ring| {
+            removals.send_all([removed::Part::Ring(ring)]);
+        });
     }
 
-    /// Closes all outputs and taps: they get no more. Frees them, and wakes their readers.
-    pub fn close_outputs(&mut self) {
-        self.outputs.close();
+    /// Whether a reader that is [waited for](MixRing::waited_for) has no room for the next message: a mixer that is not
+    /// bound to the clock runs no tick then.
+    pub fn is_any_reader_full(&mut self) -> bool {
+        self.readers.is_any_full(self.settings.block())
+    }
+
+    /// Closes all feeds and readers: they get no more. Frees them, and wakes the readers.
+    pub fn close_feeds(&mut self) {
+        self.feeds.close_all();
+        self.readers.close();
     }
 
     /// The limiter's last samples, once no tick will follow.
     pub fn flush(&mut self) -> Block<'_> {
         self.contributors.clear();
         self.bus.flush();
-        self.outputs.flush(&self.bus);
+        self.feeds.flush(&self.bus);
         self.bus.block(&self.contributors)
     }
 

@@ -6,6 +6,7 @@
 use crate::{
     audio::Gain,
     ledger::{Refusal, SourceKind},
+    output::{MixRing, ReaderId},
     queue::{AcquireError, Pool, Producer},
     stream::{PlacingThread, Stream},
     wire::label::Label,
@@ -34,12 +35,15 @@ pub trait Admission: Send + Sync {
         false
     }
 
-    /// Has each block of the whole mix sent into this ring, too, a frame each: once for each thread
-    /// that reads the outputs of streams, before the first of them.
+    /// Most rooms at once.
+    fn rooms_max(&self) -> usize;
+
+    /// Sends the mixer its end of a reader's rings: once for each thread that reads the mix-minuses of streams, before
+    /// the first of them.
     ///
     /// # Errors
-    /// [`Busy`]; then none is sent.
-    fn tap(&self, output: Producer) -> Result<(), Busy>;
+    /// [`Busy`]; then the ring is closed.
+    fn open_reader(&self, ring: MixRing) -> Result<ReaderId, Busy>;
 }
 
 /// A stream that asks to be admitted. Its frames are placed on the mix's clock with
@@ -58,13 +62,12 @@ pub struct StreamRequest {
     pub gain: Option<Gain>,
     /// How the mix names it as a contributor: its RTP source number, or one like it.
     pub source: u32,
-    /// Where its mix-minus goes, if it listens: one frame each tick, with the mix's time. An empty
-    /// frame says that the block is that of the whole mix.
-    pub output: Option<Producer>,
+    /// Where its mix-minus goes, if it listens: the reader, and a ring of the reader's pool.
+    pub mix_minus: Option<(ReaderId, Producer, Pool)>,
 }
 
 impl StreamRequest {
-    /// A stream without a label, a source number and an output, with the server's gain.
+    /// A stream without a label, a source number and a mix-minus, with the server's gain.
     pub fn new(id: impl Into<String>, kind: SourceKind, from: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -73,7 +76,7 @@ impl StreamRequest {
             from: from.into(),
             gain: None,
             source: 0,
-            output: None,
+            mix_minus: None,
         }
     }
 }

@@ -3,14 +3,15 @@
 //! Each output has a thread and a ring of its own, so a slow one costs itself alone: a disk that stalls
 //! delays no tick, and blocks that do not fit its ring are dropped there and counted.
 
+pub(crate) mod feed_reader;
 pub mod live;
 pub mod participants;
 mod recording;
 mod rtp;
-mod worker_queue;
+mod worker;
 
+pub use crate::mixer::{MixRing, ReaderId, RoomId};
 pub use recording::{
-    Recorded, Recorder, Recording, RecordingError, RecordingFile, RecordingInput, RecordingPhase,
-    RecordingProgress, stamped,
+    Recorded, Recorder, RecordingError, RecordingFile, RecordingPhase, RecordingProgress, stamped,
 };
 pub use rtp::{RtpOut, RtpOutError, RtpProgress, RtpSent, RtpTarget};

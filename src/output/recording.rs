@@ -1,6 +1,6 @@
-//! A WAV file of everything that a bus makes.
+//! A WAV file of everything that a room's bus makes.
 //!
-//! The mixer publishes each block into a ring; a thread of the recording's own writes them to the
+//! The mixer sends each block into a ring of the recording's own; its thread writes them to the
 //! file. If the disk stalls for longer than the ring holds, blocks are dropped, counted, and replaced
 //! by as much silence, so the file stays as long as the mix. If the disk fails, or another program removes,
 //! truncates or replaces the file, the recording ends with what was written, and the mix goes on.
@@ -10,16 +10,15 @@
 //!
 //! The header is brought up to date every second: after a kill the file is whole up to then.
 //!
-//! A recording has two ends. The [`RecordingInput`] is the mixer's: it takes blocks and never waits. The
-//! [`Recorder`] is for all other threads: it shows the recording's progress at any time, and at last its
-//! outcome.
+//! The mixer gets its end of the ring by a command, and closes it by another. The [`Recorder`] is for all other
+//! threads: it shows the recording's progress at any time, and at last its outcome.
 
 mod file;
 mod writing;
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{self, SyncSender},
@@ -33,17 +32,18 @@ use utoipa::ToSchema;
 
 pub use self::file::{RecordingFile, stamped};
 use self::writing::{Progress, Writing};
-use super::worker_queue::{self, Input, PANICKED, WorkerQueue, WorkerQueueError};
-use crate::{audio::Format, queue::BuildError};
+use super::{
+    feed_reader::{FeedReader, FeedRings},
+    worker::{self, PANICKED},
+};
+use crate::{
+    audio::Format,
+    mixer::{MixRing, RoomId},
+    queue::BuildError,
+};
 
 /// Time that the ring between mixer and disk holds, at least.
 const BUFFERED: Duration = Duration::from_secs(30);
-
-/// The index of a block's first sample, before its samples.
-const INDEX_BYTES: usize = 8;
-
-/// Set in the index of the message that says that none follows.
-const LAST: u64 = 1 << 63;
 
 /// Why a recording cannot be made or went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -159,23 +159,7 @@ pub struct RecordingProgress {
     pub error: Option<String>,
 }
 
-/// A recording under way: both ends of it.
-#[derive(Debug)]
-pub struct Recording {
-    input: RecordingInput,
-    recorder: Recorder,
-}
-
-/// The mixer's end of a recording. Dropping it ends the recording, too, but blocks that were lost at its
-/// end are then not reported.
-#[derive(Debug)]
-pub struct RecordingInput {
-    input: Input,
-    /// Index of the next sample.
-    next: u64,
-}
-
-/// The other end of a recording: its progress and outcome.
+/// A recording under way.
 #[derive(Debug)]
 pub struct Recorder {
     /// Gone once the file was handed over, or will not be.
@@ -185,123 +169,31 @@ pub struct Recorder {
     progress: Arc<Progress>,
 }
 
-impl Recording {
-    /// Opens the file, and starts its thread. Blocks are at most `block` interleaved samples long.
-    ///
-    /// # Errors
-    /// [`RecordingError`], before a single sample is recorded.
-    pub fn start(
-        path: &Path,
-        overwrite: bool,
-        format: Format,
-        block: usize,
-    ) -> Result<Self, RecordingError> {
-        let mut recording = Self::prepare(format, block)?;
-        let file = RecordingFile::open(path, overwrite, format)?;
-        recording.write_to(file);
-        Ok(recording)
-    }
-
-    /// Makes all that a recording needs but the file, for which [`Recorder::write_to`] is to be called.
+impl Recorder {
+    /// Starts a recording of room `main`, whose blocks have so many samples per channel, without its file, for which
+    /// [`write_to`](Self::write_to) is to be called. The ring is the mixer's: it records from its command on.
     ///
     /// # Errors
     /// [`RecordingError::Buffer`] and [`RecordingError::Thread`].
-    pub fn prepare(format: Format, block: usize) -> Result<Self, RecordingError> {
+    pub fn start(format: Format, block_samples: usize) -> Result<(Self, MixRing), RecordingError> {
         let (files, awaited) = mpsc::sync_channel(1);
         let file = Writing::new(awaited, format);
         let progress = Arc::clone(file.progress());
-        let ring_bytes = Self::ring_bytes(format, block);
-        let WorkerQueue { input, thread } = WorkerQueue::start("recording", ring_bytes, file)?;
-        Ok(Self {
-            input: RecordingInput { input, next: 0 },
-            recorder: Recorder {
-                files: Some(files),
-                thread: Some(thread),
-                progress,
-            },
-        })
+        let (reader, ring) = FeedReader::new(rings(format, block_samples))?;
+        let thread = worker::start("recording", reader, file).map_err(RecordingError::Thread)?;
+        let recorder = Self {
+            files: Some(files),
+            thread: Some(thread),
+            progress,
+        };
+        Ok((recorder, ring.with_room(RoomId::MAIN)))
     }
 
     /// Bytes of the ring between mixer and disk.
-    pub fn ring_bytes(format: Format, block: usize) -> u64 {
-        let second = u64::from(format.rate_hz()) * u64::from(format.channels());
-        let message = (INDEX_BYTES + 2 * block) as u64;
-        worker_queue::ring_bytes((2 * second * BUFFERED.as_secs()).max(4 * message))
+    pub fn ring_bytes(format: Format, block_samples: usize) -> usize {
+        rings(format, block_samples).mix_ring_bytes()
     }
 
-    /// Hands over the file: see [`Recorder::write_to`].
-    pub fn write_to(&mut self, file: RecordingFile) {
-        self.recorder.write_to(file);
-    }
-
-    /// Its two ends, for two threads.
-    pub fn split(self) -> (RecordingInput, Recorder) {
-        (self.input, self.recorder)
-    }
-
-    /// Records a block, as [`RecordingInput::write`] does.
-    pub fn write(&mut self, samples: &[i16]) {
-        self.input.write(samples);
-    }
-
-    /// Records a block, waiting for room: for a mixer that is not bound to the clock.
-    pub fn write_waiting(&mut self, samples: &[i16]) {
-        self.input.write_waiting(samples);
-    }
-
-    /// Ends the recording: waits until all is written and the header is right.
-    ///
-    /// # Panics
-    /// If the writing thread did: a bug.
-    pub fn finish(mut self) -> Recorded {
-        self.recorder.give_up_waiting();
-        self.input.finish();
-        self.recorder.wait().unwrap_or_default()
-    }
-}
-
-impl RecordingInput {
-    /// Records a block. Never waits: if the ring is full the block is lost, and counted. One message;
-    /// enters the kernel to wake the writing thread.
-    pub fn write(&mut self, samples: &[i16]) {
-        let index = self.next;
-        self.next += samples.len() as u64;
-        // A refusal shows in the next block's index, and at the end in the total.
-        self.input.send(INDEX_BYTES + 2 * samples.len(), |message| {
-            let (head, body) = message.split_at_mut(INDEX_BYTES);
-            head.copy_from_slice(&index.to_ne_bytes());
-            body.copy_from_slice(bytemuck::cast_slice(samples));
-        });
-    }
-
-    /// Records a block, waiting for room.
-    pub fn write_waiting(&mut self, samples: &[i16]) {
-        self.input.wait_for_room(INDEX_BYTES + 2 * samples.len());
-        self.write(samples);
-    }
-
-    /// Says that no more will come, if there is room to say it: the thread then ends the file, and
-    /// itself. Never waits; enters the kernel to wake it. Dropping this end remains, which frees
-    /// memory.
-    pub(crate) fn try_end(&mut self) -> bool {
-        let room = self.input.has_room(INDEX_BYTES);
-        if room {
-            let last = self.next | LAST;
-            self.input.send(INDEX_BYTES, |message| {
-                message.copy_from_slice(&last.to_ne_bytes());
-            });
-        }
-        room
-    }
-
-    /// Says that no more will come, waiting for room to say it.
-    pub fn finish(mut self) {
-        self.input.wait_for_room(INDEX_BYTES);
-        self.try_end();
-    }
-}
-
-impl Recorder {
     /// Hands over the file; of several, the first is written to.
     pub fn write_to(&mut self, file: RecordingFile) {
         if let Some(files) = self.files.take() {
@@ -325,7 +217,7 @@ impl Recorder {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Waits until the mixer's end has ended, all is written and the header is right. Returns the outcome of
+    /// Waits until the mixer has closed the ring, all is written and the header is right. Returns the outcome of
     /// it, the first time.
     ///
     /// # Panics
@@ -352,12 +244,14 @@ impl Waiting {
     }
 }
 
-impl From<WorkerQueueError> for RecordingError {
-    fn from(error: WorkerQueueError) -> Self {
-        match error {
-            WorkerQueueError::Buffer(error) => Self::Buffer(error),
-            WorkerQueueError::Thread(error) => Self::Thread(error),
-        }
+fn rings(format: Format, block_samples: usize) -> FeedRings {
+    FeedRings {
+        format,
+        block_samples,
+        rooms: 1,
+        feeds: 0,
+        buffered: BUFFERED,
+        prefault: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The whole mix by RTP (RFC 3550, RFC 3551): each block as a packet, or packets of 20 ms where the codec has
 //! state, with the sources that were heard in it, and a report every five seconds.
 //!
-//! The mixer publishes each block into a ring; a thread of the sender's own encodes and sends. Blocks that the
+//! The mixer sends each block into a ring; a thread of the sender's own encodes and sends. Blocks that the
 //! ring or the network refuses are counted, and cost their own time alone: nothing here ends a mix. Nothing
 //! is received: neither receivers' reports nor other datagrams to its ports.
 
@@ -12,16 +12,21 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
 
 use serde::{Serialize, Serializer};
 
 use self::packets::{Chance, Packets};
-use super::worker_queue::{Work, WorkerQueue, WorkerQueueError};
+use super::{
+    feed_reader::{FeedReader, FeedRings, Piece},
+    worker::{self, PANICKED, Work},
+};
 use crate::{
     audio::{Codec, Format},
     ledger::{Term, Value, add_fields, table},
+    mixer::{MixRing, RoomId},
     queue::BuildError,
     wire::payload::{AudioPayload, Payload, PayloadMap, names},
 };
@@ -35,9 +40,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// The type of a payload without a static one: the first dynamic type of RFC 3551.
 const DYNAMIC_TYPE: u8 = 96;
-
-/// A message: the block's index, how many contributors it has, those, and the samples.
-const HEAD_BYTES: usize = 16;
 
 /// Where the mix goes, and as what; read from `ADDR[,codec]`: `127.0.0.1:5004,pcma`. PCMU is the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,15 +86,6 @@ pub enum RtpOutError {
     /// The sending thread cannot be started.
     #[error("cannot start the RTP sender's thread")]
     Thread(#[source] io::Error),
-}
-
-impl From<WorkerQueueError> for RtpOutError {
-    fn from(error: WorkerQueueError) -> Self {
-        match error {
-            WorkerQueueError::Buffer(error) => Self::Buffer(error),
-            WorkerQueueError::Thread(error) => Self::Thread(error),
-        }
-    }
 }
 
 impl FromStr for RtpTarget {
@@ -182,19 +175,17 @@ impl RtpProgress {
     }
 }
 
-/// A mix that goes out by RTP: the mixer's end of it.
+/// A mix that goes out by RTP.
 #[derive(Debug)]
 pub struct RtpOut {
-    worker_queue: WorkerQueue<RtpSent>,
+    thread: JoinHandle<RtpSent>,
     progress: RtpProgress,
-    channels: u64,
-    /// Index of the next sample, per channel.
-    next: u64,
     sdp: String,
 }
 
 impl RtpOut {
-    /// Opens the sockets and starts the thread. Blocks are at most `block_samples` long, per channel.
+    /// Opens the sockets and starts the thread. Blocks are at most `block_samples` long, per channel. The ring is the
+    /// mixer's: it sends from its command on.
     ///
     /// The source number, its name, the first sequence number and the first timestamp are random
     /// (RFC 3550, sections 5.1 and 8; RFC 7022, section 4.2).
@@ -205,7 +196,7 @@ impl RtpOut {
         target: RtpTarget,
         format: Format,
         block_samples: usize,
-    ) -> Result<Self, RtpOutError> {
+    ) -> Result<(Self, MixRing), RtpOutError> {
         let RtpTarget { address, codec } = target;
         let port = address.port();
         let port_above = port.checked_add(1).filter(|_| port > 0);
@@ -231,7 +222,6 @@ impl RtpOut {
             session: packets.ssrc(),
         }
         .to_string();
-        let second = 2 * u64::from(format.rate_hz()) * u64::from(format.channels());
         let progress = RtpProgress::default();
         let sending = Sending {
             progress: progress.clone(),
@@ -241,13 +231,21 @@ impl RtpOut {
             next_report: Instant::now(),
             sent: RtpSent::default(),
         };
-        Ok(Self {
+        let (reader, ring) = FeedReader::new(FeedRings {
+            format,
+            block_samples,
+            rooms: 1,
+            feeds: 0,
+            buffered: BUFFERED,
+            prefault: false,
+        })?;
+        let thread = worker::start("rtp-out", reader, sending).map_err(RtpOutError::Thread)?;
+        let rtp_out = Self {
+            thread,
             progress,
-            worker_queue: WorkerQueue::start("rtp-out", second * BUFFERED.as_secs(), sending)?,
-            channels: u64::from(format.channels()),
-            next: 0,
             sdp,
-        })
+        };
+        Ok((rtp_out, ring.with_room(RoomId::MAIN)))
     }
 
     /// The stream's description for a receiver, as SDP (RFC 8866).
@@ -259,34 +257,12 @@ impl RtpOut {
         self.progress.clone()
     }
 
-    /// Sends a block with these sources as contributors; `at` is the index of its first sample in the mix, per
-    /// channel. Never waits: if the ring is full the block is lost, and counted. Enters the
-    /// kernel to wake the sending thread.
-    pub fn send(&mut self, at: u64, contributors: &[u32], samples: &[i16]) {
-        self.next = at + samples.len() as u64 / self.channels;
-        let named = 4 * contributors.len();
-        self.worker_queue
-            .input
-            .send(HEAD_BYTES + named + 2 * samples.len(), |message| {
-                let (index, rest) = message.split_at_mut(8);
-                index.copy_from_slice(&at.to_ne_bytes());
-                let (count, rest) = rest.split_at_mut(8);
-                count.copy_from_slice(&(contributors.len() as u64).to_ne_bytes());
-                let (sources, body) = rest.split_at_mut(named);
-                sources.copy_from_slice(bytemuck::cast_slice(contributors));
-                body.copy_from_slice(bytemuck::cast_slice(samples));
-            });
-    }
-
-    /// Ends the stream: waits until all is sent, and says goodbye.
+    /// Waits until the mixer has closed the ring, all is sent, and goodbye is said.
     ///
     /// # Panics
     /// If the sending thread did: a bug.
-    pub fn finish(mut self) -> RtpSent {
-        // An empty block at the last index: samples lost at the end are counted by it.
-        self.worker_queue.input.wait_for_room(HEAD_BYTES);
-        self.send(self.next, &[], &[]);
-        self.worker_queue.finish()
+    pub fn finish(self) -> RtpSent {
+        self.thread.join().expect(PANICKED)
     }
 }
 
@@ -321,24 +297,24 @@ struct Sending {
 impl Work for Sending {
     type Outcome = RtpSent;
 
-    fn take(&mut self, message: &[u8]) {
-        let (head, rest) = message.split_at(HEAD_BYTES);
-        let [at, count]: [u64; 2] = bytemuck::pod_read_unaligned(head);
-        let (contributors, samples) = rest.split_at(4 * count as usize);
-        let (contributors, samples) = (
-            bytemuck::cast_slice(contributors),
-            bytemuck::cast_slice(samples),
-        );
+    fn take(&mut self, piece: &Piece<'_>) {
         let Self {
             packets,
             media,
             sent,
             ..
         } = self;
-        let lost = packets.block(at, contributors, samples, |packet, payload_bytes| {
-            deliver(media, packet, payload_bytes, sent)
-        });
-        sent.lost_samples += lost;
+        if piece.is_lost {
+            // The next block's time stamp shows the gap.
+            sent.lost_samples += piece.samples.len() as u64;
+        } else {
+            packets.block(
+                piece.first,
+                piece.contributors,
+                piece.samples,
+                |packet, payload_bytes| deliver(media, packet, payload_bytes, sent),
+            );
+        }
         let now = Instant::now();
         if packets.has_begun() && now >= self.next_report {
             self.next_report = now + REPORT_EVERY;

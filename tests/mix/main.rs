@@ -4,11 +4,13 @@ mod clock;
 mod control;
 mod end;
 mod ended_by_command;
+mod feeds;
 mod frame_lengths;
-mod monitors;
+mod mix_minus;
 mod network;
-mod outputs;
+mod readers;
 mod reference;
+mod removed;
 mod replay;
 #[path = "../support/rig/mod.rs"]
 mod rig;

@@ -289,7 +289,7 @@ fn what_is_taken_beside_the_pool_is_told_for_each_of_its_kind() {
     let [playout, opus, way_back, recording] = mono[..] else {
         panic!("{mono:?}");
     };
-    assert_eq!([playout, way_back, recording], [1 << 15, 1 << 13, 1 << 19]);
+    assert_eq!([playout, way_back, recording], [1 << 15, 1 << 13, 1 << 20]);
     assert!((150_000..250_000).contains(&opus), "{opus}");
     let stereo = bytes(&["--channels", "2", "--rate", "48000"]);
     assert!(
@@ -302,7 +302,7 @@ fn what_is_taken_beside_the_pool_is_told_for_each_of_its_kind() {
     );
     let said = text(&plan(&[]));
     assert!(
-        said.contains("a recording, between mixer and disk, 512.0 KiB"),
+        said.contains("a recording, between mixer and disk, 1.0 MiB"),
         "{said}"
     );
 }

@@ -9,13 +9,13 @@ use std::{
 use mixpool::{
     audio::MixClock,
     ledger::{Account, Listener, SourceKind},
-    mixer::{Command, NewInput},
+    mixer::{Command, MixRing, NewInput, ReaderId},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Quota, Receiver, Settings},
     },
     playout::{Delay, PlayoutSettings},
-    queue::{LeaseId, Pool, Producer},
+    queue::{LeaseId, Pool},
     stream::Stream,
     wire::payload::PayloadMap,
 };
@@ -44,8 +44,12 @@ impl Admission for TestAdmission {
         Ok(Stream::new(producer, account, self.clock.into()))
     }
 
-    fn tap(&self, _output: Producer) -> Result<(), mixpool::net::Busy> {
-        Ok(())
+    fn rooms_max(&self) -> usize {
+        1
+    }
+
+    fn open_reader(&self, _ring: MixRing) -> Result<ReaderId, mixpool::net::Busy> {
+        Ok(ReaderId(0))
     }
 }
 

@@ -26,7 +26,7 @@ use super::{NoRoom, WAV_CHUNK, WS_CHUNK};
 use crate::{
     audio::{Format, meter::Measured},
     engine::{Admitted, Handle},
-    mixer::{Monitor, MonitorKind},
+    mixer::{Feed, FeedId, ReaderId},
     os::during,
     output::live::{Cursor, Delivery, Grid, Live, OutputId},
 };
@@ -35,18 +35,32 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) enum Output {
     Mix,
-    Stream(Arc<Admitted>, MonitorKind),
+    /// A stream alone.
+    Alone(Arc<Admitted>),
+    /// The mix without a stream.
+    MixMinus(Arc<Admitted>),
 }
 
 impl Output {
-    fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Mix, Self::Mix) => true,
-            (Self::Stream(stream, kind), Self::Stream(other, of)) => {
-                stream.number() == other.number() && kind == of
-            }
-            _ => false,
+    /// As the API names it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Mix => "mix",
+            Self::Alone(_) => "alone",
+            Self::MixMinus(_) => "mix_minus",
         }
+    }
+
+    fn stream(&self) -> Option<&Admitted> {
+        match self {
+            Self::Mix => None,
+            Self::Alone(stream) | Self::MixMinus(stream) => Some(stream),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        let number = |output: &Self| output.stream().map(Admitted::number);
+        self.name() == other.name() && number(self) == number(other)
     }
 }
 
@@ -73,6 +87,7 @@ impl Protocol {
 #[derive(Debug)]
 pub(in crate::control) struct Listeners {
     handle: Handle,
+    reader: ReaderId,
     max: usize,
     /// Readable when there is something to hear.
     news: OwnedFd,
@@ -88,14 +103,16 @@ struct Shared {
     places: BTreeMap<u64, Arc<Place>>,
     /// Number of the next listener.
     next: u64,
-    /// Monitors to be closed, for which the mixer had no room for a command.
-    unwanted: Vec<(Arc<Admitted>, MonitorKind)>,
+    /// Feeds to be closed, for which the mixer had no room for a command.
+    unwanted: Vec<FeedId>,
 }
 
 /// An output that is heard.
 #[derive(Debug)]
 struct Outlet {
     output: Output,
+    /// The mixer's feed of it. The whole mix comes without one.
+    feed: Option<FeedId>,
     listeners: usize,
     /// Its end when the bells were rung last.
     rung_at: u64,
@@ -104,7 +121,7 @@ struct Outlet {
 }
 
 impl Outlet {
-    fn new(output: Output, live: &Live) -> Self {
+    fn new(output: Output, feed: Option<FeedId>, live: &Live) -> Self {
         let bells = Protocol::ALL.map(|protocol| {
             let phases = live.grid(protocol.chunk(), 0).phases() as u64;
             (0..phases)
@@ -113,6 +130,7 @@ impl Outlet {
         });
         Self {
             output,
+            feed,
             listeners: 0,
             rung_at: 0,
             bells,
@@ -184,15 +202,17 @@ impl Listeners {
     /// # Errors
     /// If its rings cannot be made, or the mixer has no room for the command.
     pub(in crate::control) fn new(handle: &Handle, max: usize) -> io::Result<Arc<Self>> {
-        let format = handle.settings().format;
-        let (live, tap) = Live::new(format, handle.block_samples()).map_err(io::Error::other)?;
-        handle
-            .tap(tap)
+        let mixing = handle.mixing();
+        let (live, ring) = Live::new(mixing.format, mixing.block_samples, mixing.rooms_max)
+            .map_err(io::Error::other)?;
+        let reader = handle
+            .open_reader(ring)
             .map_err(io::Error::other)
             .map_err(during("the way of the mix to its listeners"))?;
-        let mix = Outlet::new(Output::Mix, &live);
+        let mix = Outlet::new(Output::Mix, None, &live);
         Ok(Arc::new(Self {
             handle: handle.clone(),
+            reader,
             max,
             news: live.as_fd().try_clone_to_owned().map_err(during("dup"))?,
             shared: Mutex::new(Shared {
@@ -249,7 +269,7 @@ impl Listeners {
                 outlet.ring(figures.end, figures.ended);
             }
         }
-        unwanted.retain(|(stream, kind)| self.handle.unmonitor(stream, *kind).is_err());
+        unwanted.retain(|feed| self.handle.close_feed(*feed).is_err());
     }
 
     /// Adds a listener. The first of an output has the mixer open it.
@@ -264,36 +284,38 @@ impl Listeners {
         if shared.places.len() >= self.max {
             return Err(NoRoom::Listeners { max: self.max });
         }
-        let heard = shared
-            .outlets
-            .iter()
-            .find(|(_, outlet)| outlet.output.is(&output));
+        let mut heard = shared.outlets.iter();
+        let heard = heard.find(|(_, outlet)| outlet.output.is(&output));
         let id = match heard {
             Some((id, _)) => *id,
             None => self.open(shared, &output)?,
         };
-        let number = shared.next;
-        shared.next += 1;
-        let grid = shared.live.grid(protocol.chunk(), number);
+        let Shared {
+            live,
+            outlets,
+            places,
+            next,
+            ..
+        } = shared;
+        let outlet = outlets.get_mut(&id).expect("an output that is heard");
+        outlet.listeners += 1;
+        let number = *next;
+        *next += 1;
+        let grid = live.grid(protocol.chunk(), number);
+        let (_, bell) = &outlet.bells[protocol as usize][grid.phase()];
+        let bell = WatchStream::from_changes(bell.subscribe());
         let place = Arc::new(Place {
             output: id,
-            heard: output.clone(),
+            heard: output,
             protocol,
             peer,
             since: Instant::now(),
             sent_samples: AtomicU64::new(0),
             skipped_samples: AtomicU64::new(0),
-            at: AtomicU64::new(shared.live.figures(id).map_or(0, |figures| figures.end)),
+            at: AtomicU64::new(live.figures(id).map_or(0, |figures| figures.end)),
         });
-        let outlet = shared
-            .outlets
-            .entry(id)
-            .or_insert_with(|| Outlet::new(output, &shared.live));
-        outlet.listeners += 1;
-        let (_, bell) = &outlet.bells[protocol as usize][grid.phase()];
-        let bell = WatchStream::from_changes(bell.subscribe());
-        shared.places.insert(number, Arc::clone(&place));
-        self.count.send_replace(shared.places.len());
+        places.insert(number, Arc::clone(&place));
+        self.count.send_replace(places.len());
         Ok(Listener {
             all: Arc::clone(self),
             number,
@@ -304,22 +326,21 @@ impl Listeners {
     }
 
     fn open(&self, shared: &mut Shared, output: &Output) -> Result<OutputId, NoRoom> {
-        let Output::Stream(stream, kind) = output else {
+        let Some(stream) = output.stream() else {
             return Ok(OutputId::MIX);
         };
-        let (id, producer) = shared.live.open()?;
-        let monitor = match kind {
-            MonitorKind::Alone => Monitor::alone(producer, self.handle.mixing()),
-            MonitorKind::Without => Monitor::without(producer, self.handle.mixing()),
+        let (id, producer, pool) = shared.live.open()?;
+        let (lease, ring, mixing) = (stream.lease(), (producer, &pool), self.handle.mixing());
+        let feed = match output {
+            Output::Alone(_) => Feed::alone(lease, self.reader, ring, mixing),
+            Output::Mix | Output::MixMinus(_) => Feed::mix_minus(lease, self.reader, ring, mixing),
         };
-        if self.handle.monitor(stream, monitor).is_err() {
+        let outlet = Outlet::new(output.clone(), Some(feed.id()), &shared.live);
+        if self.handle.open_feed(feed).is_err() {
             shared.live.close(id);
             return Err(NoRoom::Busy);
         }
-        // The new one takes the place of one that the mixer still sends.
-        shared
-            .unwanted
-            .retain(|(other, of)| other.number() != stream.number() || of != kind);
+        shared.outlets.insert(id, outlet);
         Ok(id)
     }
 
@@ -334,10 +355,10 @@ impl Listeners {
         };
         outlet.listeners -= 1;
         if outlet.listeners == 0
-            && let Output::Stream(stream, kind) = &outlet.output
+            && let Some(feed) = outlet.feed
         {
-            if self.handle.unmonitor(stream, *kind).is_err() {
-                shared.unwanted.push((Arc::clone(stream), *kind));
+            if self.handle.close_feed(feed).is_err() {
+                shared.unwanted.push(feed);
             }
             shared.live.close(id);
             shared.outlets.remove(&id);
@@ -370,15 +391,6 @@ impl Listeners {
         let shared = self.lock();
         let samples_per_ms = f64::from(self.format().rate_hz()) / 1_000.0;
         let body = |(&id, place): (&u64, &Arc<Place>)| {
-            let (output, stream) = match &place.heard {
-                Output::Mix => ("mix", None),
-                Output::Stream(stream, MonitorKind::Alone) => {
-                    ("alone", Some(stream.id().to_owned()))
-                }
-                Output::Stream(stream, MonitorKind::Without) => {
-                    ("mix_minus", Some(stream.id().to_owned()))
-                }
-            };
             let end = shared
                 .live
                 .figures(place.output)
@@ -386,8 +398,8 @@ impl Listeners {
             let behind = end.saturating_sub(place.at.load(Ordering::Relaxed));
             ListenerBody {
                 id,
-                output,
-                stream,
+                output: place.heard.name(),
+                stream: place.heard.stream().map(|stream| stream.id().to_owned()),
                 protocol: place.protocol,
                 peer: place.peer.to_string(),
                 age_s: place.since.elapsed().as_secs_f64(),

@@ -3,7 +3,7 @@
 //! - `GET /listen.wav`, `GET /listen/{stream}.wav`: a WAV without an end, for players
 //! - `WS /ws/listen`: bare samples in short messages, for the page
 //!
-//! All of it comes from [`Live`](crate::output::live::Live), which the mixer fills through rings of its own.
+//! All of it comes from [`Live`](crate::output::live::Live), which has its feeds from the mixer.
 //! A listener is a place in there: a slow one skips ahead and costs only itself.
 
 mod listeners;

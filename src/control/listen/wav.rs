@@ -31,7 +31,6 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    mixer::MonitorKind,
     output::live::Delivery,
     wire::wav::endless_header,
 };
@@ -101,11 +100,11 @@ pub(super) async fn stream(
             format!("there is nothing at /listen/{file}; a stream is at /listen/{file}.wav");
         return Err(Problem::not_found(detail));
     };
-    let kind = match asked.mix {
-        Some(Mix::Minus) => MonitorKind::Without,
-        None => MonitorKind::Alone,
+    let stream = running(&state, id)?;
+    let output = match asked.mix {
+        Some(Mix::Minus) => Output::MixMinus(stream),
+        None => Output::Alone(stream),
     };
-    let output = Output::Stream(running(&state, id)?, kind);
     answer(&method, &state, output, peer)
 }
 

@@ -38,7 +38,6 @@ use super::{
 };
 use crate::{
     control::{extract::Query, leave::Leave, problem::Problem, rate::Place, state::State},
-    mixer::MonitorKind,
     output::live::Delivery,
 };
 
@@ -94,8 +93,8 @@ pub(super) async fn listen(
                 "mix=minus is the mix without a stream: name it, as in ?stream=desk-1&mix=minus";
             return Err(Problem::bad_request(detail));
         }
-        (Some(id), None) => Output::Stream(running(&state, &id)?, MonitorKind::Alone),
-        (Some(id), Some(Mix::Minus)) => Output::Stream(running(&state, &id)?, MonitorKind::Without),
+        (Some(id), None) => Output::Alone(running(&state, &id)?),
+        (Some(id), Some(Mix::Minus)) => Output::MixMinus(running(&state, &id)?),
     };
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::PlanAudio;
-use crate::{audio::Codec, net::conn, output::Recording, playout::PlayoutSettings};
+use crate::{audio::Codec, net::conn, output::Recorder, playout::PlayoutSettings};
 
 /// Memory that something of the server takes beside the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -18,7 +18,6 @@ pub struct BesideReport {
 /// All that is known of it.
 pub(super) fn beside(audio: &PlanAudio, playout: &PlayoutSettings) -> Vec<BesideReport> {
     let (format, block) = (audio.format, audio.block_samples);
-    let interleaved = block * usize::from(format.channels());
     [
         (
             "a network stream, for its playout",
@@ -30,11 +29,11 @@ pub(super) fn beside(audio: &PlanAudio, playout: &PlayoutSettings) -> Vec<Beside
         ),
         (
             "a connection that hears the mix, for its way back",
-            conn::output_ring_bytes(format, block) as u64,
+            conn::feed_ring_bytes(format, block) as u64,
         ),
         (
             "a recording, between mixer and disk",
-            Recording::ring_bytes(format, interleaved),
+            Recorder::ring_bytes(format, block) as u64,
         ),
     ]
     .map(|(what, each_bytes)| BesideReport { what, each_bytes })

@@ -100,7 +100,7 @@ impl Call {
                 caller.receive(context);
                 self.take_audio(rate_hz, payload, caller, context)?;
                 self.announced = true;
-                if !self.greeted && caller.output().is_some() {
+                if !self.greeted && caller.mix_minus().is_some() {
                     self.greet(caller, context, reply);
                 }
             }

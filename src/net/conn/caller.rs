@@ -24,7 +24,7 @@ const EVENTS_TOLD: u32 = 64;
 pub(super) struct Caller {
     stage: Stage,
     joiner: Joiner,
-    output: Option<LeaseId>,
+    mix_minus: Option<LeaseId>,
     events: u32,
 }
 
@@ -84,8 +84,8 @@ impl Caller {
         context: &Context<'_>,
     ) -> Result<(), EndReason> {
         debug_assert!(!self.is_known(), "a caller is admitted once");
-        let Opened { stream, output } = context.open(request)?;
-        self.output = output;
+        let Opened { stream, mix_minus } = context.open(request)?;
+        self.mix_minus = mix_minus;
         self.stage = Stage::Silent(stream);
         Ok(())
     }
@@ -186,8 +186,8 @@ impl Caller {
     }
 
     /// The ring in which its mix-minus comes, if it listens.
-    pub(super) fn output(&self) -> Option<LeaseId> {
-        self.output
+    pub(super) fn mix_minus(&self) -> Option<LeaseId> {
+        self.mix_minus
     }
 
     /// How many bytes to read of it now, at most; none while it is to wait.

@@ -7,6 +7,7 @@ use crate::{
     audio::{Gain, MixClock},
     ledger::{Listener, Malformed, Refusal, SourceKind},
     net::{Admission, NotAdmitted, StreamRequest},
+    output::ReaderId,
     playout::Delay,
     queue::{AcquireError, LeaseId, Pool},
     stream::Stream,
@@ -19,8 +20,8 @@ pub(super) struct Context<'a> {
     pub(super) clock: &'a MixClock,
     pub(super) admission: &'a dyn Admission,
     pub(super) account: &'a Listener,
-    /// The rings of the way back, where there is one.
-    pub(super) outputs: Option<&'a Pool>,
+    /// The reader of the mix-minuses that go back, and their rings, where any do.
+    pub(super) feeds: Option<&'a (ReaderId, Pool)>,
     /// Whether its thread takes no new streams.
     pub(super) is_overloaded: bool,
     pub(super) now_ns: u64,
@@ -30,7 +31,7 @@ pub(super) struct Context<'a> {
 pub(super) struct Opened {
     pub(super) stream: Stream,
     /// The ring in which its mix-minus comes, if it listens.
-    pub(super) output: Option<LeaseId>,
+    pub(super) mix_minus: Option<LeaseId>,
 }
 
 #[derive(Debug)]
@@ -91,19 +92,19 @@ impl Context<'_> {
             gain,
             listens,
         } = request;
-        let output = match (listens, self.outputs) {
-            (true, Some(outputs)) => {
+        let mix_minus = match (listens, self.feeds) {
+            (true, Some((reader, pool))) => {
                 // Made for twice the connections that there may be at the start: only a limit that was
                 // raised since leads beyond.
-                let max = outputs.slots() / 2;
-                let output = outputs.acquire();
-                Some(output.map_err(|_| {
+                let max = pool.slots() / 2;
+                let producer = pool.acquire().map_err(|_| {
                     self.refuse(Refusal::Connections, Rejection::Connections { max })
-                })?)
+                })?;
+                Some((*reader, producer, pool.clone()))
             }
             _ => None,
         };
-        let lease = output.as_ref().map(crate::queue::Producer::lease);
+        let lease = mix_minus.as_ref().map(|(_, producer, _)| producer.lease());
         let (kind, from) = from.unwrap_or((self.account.kind(), self.account.name()));
         let request = StreamRequest {
             source: crc32fast::hash(id.as_bytes()),
@@ -112,12 +113,12 @@ impl Context<'_> {
             kind,
             from: from.to_owned(),
             gain: gain.or(self.settings.gain),
-            output,
+            mix_minus,
         };
         match self.admission.admit(request) {
             Ok(stream) => Ok(Opened {
                 stream,
-                output: lease,
+                mix_minus: lease,
             }),
             Err(refused) => {
                 let rejection = match refused.source {

@@ -10,6 +10,7 @@ use crate::{
     audio::{Format, Frame},
     ledger::{Account, Entry, NetworkEntry, SourceKind},
     net::{Refused, StreamRequest, lease},
+    output::{MixRing, ReaderId},
     playout::{Delay, Sound, placed},
     queue::{Consumer, LeaseId, Pool, Producer},
     stream::Stream,
@@ -19,14 +20,15 @@ use crate::{
 pub(super) const CLOCK_NS: u64 = 1_000_000_000;
 pub(super) const PERIOD_NS: u64 = 20_000_000;
 pub(super) const BLOCK: usize = 160;
+const READER: ReaderId = ReaderId(0);
 
 /// A server with a pool; the test is its mixer.
 pub(super) struct Rig {
     pub(super) clock: MixClock,
     pub(super) settings: ConnSettings,
     pub(super) listener: Listener,
-    pub(super) outputs: Option<Pool>,
-    _outputs: Mutex<Consumer>,
+    pub(super) feeds: Option<(ReaderId, Pool)>,
+    _feeds: Mutex<Consumer>,
     pool: Pool,
     consumer: Mutex<Consumer>,
     admitted: Mutex<Vec<Admitted>>,
@@ -38,7 +40,7 @@ struct Admitted {
     account: Arc<Account>,
     gain: Option<Gain>,
     lease: LeaseId,
-    _output: Option<Producer>,
+    _mix_minus: Option<(ReaderId, Producer, Pool)>,
 }
 
 impl Admission for Rig {
@@ -52,7 +54,7 @@ impl Admission for Rig {
             account: Arc::clone(&account),
             gain: request.gain,
             lease: producer.lease(),
-            _output: request.output,
+            _mix_minus: request.mix_minus,
         });
         Ok(Stream::new(producer, account, self.clock.into()))
     }
@@ -62,8 +64,12 @@ impl Admission for Rig {
         admitted.iter().any(|stream| stream.account.id() == id)
     }
 
-    fn tap(&self, _output: Producer) -> Result<(), crate::net::Busy> {
-        Ok(())
+    fn rooms_max(&self) -> usize {
+        1
+    }
+
+    fn open_reader(&self, _ring: MixRing) -> Result<ReaderId, crate::net::Busy> {
+        Ok(READER)
     }
 }
 
@@ -73,8 +79,7 @@ impl Rig {
         placed::forget();
         let pool = || Pool::builder().slots(2).ring_bytes(ring_bytes).build();
         let (pool, consumer) = pool().unwrap();
-        let (outputs, outputs_consumer) =
-            Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
+        let (feeds, feeds_consumer) = Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
         Self {
             clock: MixClock {
                 first_block: 0,
@@ -101,8 +106,8 @@ impl Rig {
                 handoff: None,
             },
             listener: Listener::new(SourceKind::Tcp, "test"),
-            outputs: Some(outputs),
-            _outputs: Mutex::new(outputs_consumer),
+            feeds: Some((READER, feeds)),
+            _feeds: Mutex::new(feeds_consumer),
             pool,
             consumer: Mutex::new(consumer),
             admitted: Mutex::default(),
@@ -117,7 +122,7 @@ impl Rig {
             clock: &self.clock,
             admission: self,
             account: &self.listener,
-            outputs: self.outputs.as_ref(),
+            feeds: self.feeds.as_ref(),
             is_overloaded: self.is_overloaded,
             now_ns: self.now_ns,
         }

@@ -122,7 +122,7 @@ impl Web {
             caller.open(request, context)?;
             self.frames.open();
             self.encoder = caller
-                .output()
+                .mix_minus()
                 .map(|_| ReturnEncoder::new(speech.return_format(context)));
         }
         if let Some(sound) = speech.sound().filter(|sound| sound.paced) {

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::{
     ConnSettings, Listen,
     context::{Context, EndReason},
+    feed_rings,
     handoff::{HandedOver, Handoff, Rejection},
     input::StreamInput,
     socket::ListenSocket,
@@ -38,7 +39,11 @@ use crate::{
         during, now_ns,
         poll::{Bell, Events, Poll},
     },
-    output::participants::return_rings::ReturnRings,
+    output::ReaderId,
+    output::{
+        feed_reader::{FeedReader, FeedRings},
+        participants::return_encoder::Mix,
+    },
     queue::Pool,
     stream::{PlacingThread, Stream},
 };
@@ -49,7 +54,7 @@ const READ_BYTES: usize = 64 << 10;
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 const STOP: u64 = 0;
-const OUTPUTS: u64 = 1;
+const FEEDS: u64 = 1;
 const HANDOFF: u64 = 2;
 /// The first listener's key; the others follow.
 const ACCEPTORS: u64 = 3;
@@ -68,7 +73,8 @@ struct Common {
     settings: ConnSettings,
     clock: MixClock,
     admission: Arc<dyn Admission>,
-    outputs: Option<Pool>,
+    /// The reader of the mix-minuses that go back, and their rings.
+    feeds: Option<(ReaderId, Pool)>,
     /// Whether the thread takes no new streams.
     is_overloaded: bool,
 }
@@ -80,7 +86,7 @@ impl Common {
             clock: &self.clock,
             admission: &*self.admission,
             account,
-            outputs: self.outputs.as_ref(),
+            feeds: self.feeds.as_ref(),
             is_overloaded: self.is_overloaded,
             now_ns,
         }
@@ -105,7 +111,9 @@ pub(super) struct Worker {
     next_key: u64,
     draining: Vec<Draining>,
     quota: Quota,
-    return_rings: Option<ReturnRings>,
+    /// If any mix goes back.
+    reader: Option<FeedReader>,
+    mix: Mix,
     tuning: Option<watch::Receiver<Tuning>>,
     overload: Overload,
     poll: Poll,
@@ -135,17 +143,24 @@ impl Worker {
             || acceptors
                 .iter()
                 .any(|(listen, ..)| matches!(listen, Listen::AudioSocket { .. }));
-        let mut return_rings = None;
+        let (mut reader, mut feeds) = (None, None);
         if two_way {
-            // A ring is given back only when its stream has played, after its connection.
-            let listeners = 2 * settings.limits.connections_max;
-            let (made, tap) = ReturnRings::new(listeners, &clock)?;
-            poll.add(&made, OUTPUTS)?;
-            admission
-                .tap(tap)
+            let rings = FeedRings {
+                rooms: admission.rooms_max(),
+                // A ring is given back only when its stream has played, after its connection.
+                feeds: 2 * settings.limits.connections_max,
+                ..feed_rings(clock.format, clock.block_samples)
+            };
+            let (made, ring) = FeedReader::new(rings)
+                .map_err(io::Error::other)
+                .map_err(during("the rings of the way back"))?;
+            poll.add(&made, FEEDS)?;
+            let id = admission
+                .open_reader(ring)
                 .map_err(io::Error::other)
                 .map_err(during("the way of the mix back"))?;
-            return_rings = Some(made);
+            feeds = made.pool().map(|pool| (id, pool.clone()));
+            reader = Some(made);
         }
         let acceptors = (ACCEPTORS..).zip(acceptors);
         let mut acceptors = acceptors
@@ -168,9 +183,7 @@ impl Worker {
                 settings,
                 clock,
                 admission,
-                outputs: return_rings
-                    .as_ref()
-                    .map(|return_rings| return_rings.pool().clone()),
+                feeds,
                 is_overloaded: false,
             },
             acceptors,
@@ -180,7 +193,8 @@ impl Worker {
             handoff: handed_over,
             next_key: PEERS,
             draining: Vec::new(),
-            return_rings,
+            reader,
+            mix: Mix::new(clock.format),
             tuning,
             overload: Overload::default(),
             poll,
@@ -219,7 +233,7 @@ impl Worker {
                 }
                 match key {
                     STOP => return self.hang_up(),
-                    OUTPUTS => self.send_outputs(),
+                    FEEDS => self.send_feeds(),
                     HANDOFF => self.take_handed_over(),
                     key if key >= PEERS => self.serve(key, ready),
                     key => self.accept((key - ACCEPTORS) as usize),

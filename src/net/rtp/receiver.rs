@@ -419,7 +419,7 @@ impl Receiver {
             from: format!("rtp {}", key.from),
             gain: self.shared.settings.gain,
             source: key.ssrc,
-            output: None,
+            mix_minus: None,
         };
         let stream = match self.admission.admit(request) {
             Ok(stream) => stream,

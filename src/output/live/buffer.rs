@@ -13,7 +13,6 @@ pub(super) struct Buffer {
     end: u64,
     /// Whether anything came: before that there is no index to begin with.
     begun: bool,
-    lost_samples: u64,
 }
 
 impl Buffer {
@@ -27,7 +26,6 @@ impl Buffer {
             begin: 0,
             end: 0,
             begun: false,
-            lost_samples: 0,
         }
     }
 
@@ -45,33 +43,19 @@ impl Buffer {
         self.begun
     }
 
-    /// Samples that never came, with silence in their place.
-    pub(super) fn lost_samples(&self) -> u64 {
-        self.lost_samples
-    }
-
-    /// Takes samples; the first is `at`. Samples missing before them become silence, and are
-    /// counted; samples that came before are skipped. Returns how many samples of silence it put in.
-    pub(super) fn push(&mut self, at: u64, samples: &[i16]) -> u64 {
+    /// Takes the samples that follow; the index of the first is `at`.
+    pub(super) fn push(&mut self, at: u64, samples: &[i16]) {
         if samples.is_empty() {
-            return 0;
+            return;
         }
         if !self.begun {
             self.begun = true;
             (self.begin, self.end) = (at, at);
         }
-        let missing = at.saturating_sub(self.end);
-        self.lost_samples += missing;
-        self.fill(missing);
-        let known = (self.end - at) as usize * self.channels;
-        for piece in samples
-            .get(known..)
-            .unwrap_or_default()
-            .chunks(self.samples.len())
-        {
+        debug_assert_eq!(at, self.end, "samples follow each other");
+        for piece in samples.chunks(self.samples.len()) {
             self.append(piece);
         }
-        missing
     }
 
     /// Appends at most as much as there is room for in all.
@@ -81,20 +65,7 @@ impl Buffer {
         let (head, tail) = samples.split_at(until_seam);
         self.samples[from..from + head.len()].copy_from_slice(head);
         self.samples[..tail.len()].copy_from_slice(tail);
-        self.advance((samples.len() / self.channels) as u64);
-    }
-
-    /// Appends silence: no more than all places are written.
-    fn fill(&mut self, count: u64) {
-        for index in self.end..self.end + count.min(self.capacity) {
-            let from = (index % self.capacity) as usize * self.channels;
-            self.samples[from..from + self.channels].fill(0);
-        }
-        self.advance(count);
-    }
-
-    fn advance(&mut self, count: u64) {
-        self.end += count;
+        self.end += (samples.len() / self.channels) as u64;
         self.begin = self.begin.max(self.end.saturating_sub(self.capacity));
     }
 
@@ -126,37 +97,11 @@ mod tests {
     fn the_first_samples_say_where_it_begins() {
         let mut buffer = Buffer::new(2, 8);
         assert!(!buffer.has_begun());
-        assert_eq!(buffer.push(1_000, &[1, 2, 3, 4]), 0);
+        buffer.push(1_000, &[1, 2, 3, 4]);
         assert!(buffer.has_begun());
         assert_eq!(
             (buffer.begin(), buffer.end(), kept(&buffer)),
             (1_000, 1_002, vec![1, 2, 3, 4])
-        );
-    }
-
-    #[test]
-    fn what_never_came_is_silence_of_the_same_length_and_counted() {
-        let mut buffer = Buffer::new(1, 8);
-        buffer.push(10, &[1, 2]);
-        assert_eq!(buffer.push(15, &[3]), 3);
-        assert_eq!(
-            (kept(&buffer), buffer.lost_samples()),
-            (vec![1, 2, 0, 0, 0, 3], 3)
-        );
-        // Longer than all that is kept, by far.
-        assert_eq!(buffer.push(1 << 40, &[4]), (1 << 40) - 16);
-        assert_eq!(kept(&buffer), [0, 0, 0, 0, 0, 0, 0, 4]);
-    }
-
-    #[test]
-    fn what_came_already_is_passed_over() {
-        let mut buffer = Buffer::new(1, 8);
-        buffer.push(10, &[1, 2, 3]);
-        buffer.push(11, &[9, 9, 4]);
-        buffer.push(0, &[9, 9]);
-        assert_eq!(
-            (kept(&buffer), buffer.lost_samples()),
-            (vec![1, 2, 3, 4], 0)
         );
     }
 
@@ -167,25 +112,18 @@ mod tests {
             channels in 1_u16..=2,
             capacity in 1_u64..40,
             first in 0_u64..100,
-            pushes in prop::collection::vec((0_i64..30, 0_usize..60), 1..40),
+            pushes in prop::collection::vec(0_usize..60, 1..40),
         ) {
             let width = usize::from(channels);
             let mut buffer = Buffer::new(channels, capacity);
             let (mut all, mut value): (Vec<i16>, i16) = (Vec::new(), 0);
-            for (ahead, len) in pushes {
-                // Now and then a little before the end.
-                let end = first as i64 + (all.len() / width) as i64;
-                let at = if all.is_empty() { first } else { (end + ahead - 5).max(0) as u64 };
+            for len in pushes {
+                let at = first + (all.len() / width) as u64;
                 let samples: Vec<i16> = (0..len * width)
                     .map(|_| { value = value.wrapping_add(1); value })
                     .collect();
                 buffer.push(at, &samples);
-                if len > 0 {
-                    let missing = (at as i64 - end).max(0) as usize * width;
-                    if !all.is_empty() { all.extend(vec![0; missing]); }
-                    let known = (end - at as i64).max(0) as usize * width;
-                    all.extend(samples.get(known..).unwrap_or_default());
-                }
+                all.extend(samples);
                 prop_assert!(buffer.end() - buffer.begin() <= capacity);
                 let expected = all.len().min(capacity as usize * width);
                 prop_assert_eq!(kept(&buffer), &all[all.len() - expected..]);

@@ -1,13 +1,13 @@
 //! Audio for listeners: the whole mix, a stream alone, the mix without a stream.
 //!
-//! Each output has a ring from the mixer, and here a circle of its last seconds in which every listener
+//! Each output is a feed of the mixer, and here a circle of its last seconds in which every listener
 //! has a place of its own ([`Cursor`]). A listener costs the mixer nothing, and others nothing but the
 //! time to send: a slow one falls out of the circle, goes on near the newest, and its missed samples are
 //! counted. Listeners of an output that are in step share the bytes of their chunks ([`Grid`]).
 //!
 //! Passive: it has no thread and no socket. Its owner waits for [`Live::as_fd`], calls [`Live::drain`] and
-//! lets its listeners [`read`](Live::read). A frame that a full ring refused, because the owner was late,
-//! is silence here and counted, so an index in the mix stays an index in the mix.
+//! lets its listeners [`read`](Live::read). Samples that the rings refused, because the owner was late,
+//! are silence here and counted, so an index in the mix stays an index in the mix.
 
 mod buffer;
 mod grid;
@@ -16,7 +16,7 @@ mod output;
 mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
@@ -26,13 +26,14 @@ pub use self::{
     grid::Grid,
     output::{Chunk, Cursor, Delivery, OutputFigures},
 };
+use super::feed_reader::{self, FeedReader, FeedRings};
 use crate::{
     audio::{
-        Format, Frame,
-        frame::frame_bytes,
+        Format,
         meter::{Measured, Meter},
     },
-    queue::{AcquireError, BuildError, Consumer, Drained, LeaseId, Pool, PoolPlan, Producer},
+    mixer::{MixRing, RoomId},
+    queue::{AcquireError, BuildError, Pool, Producer},
 };
 
 /// Most outputs beside the whole mix, at once.
@@ -41,12 +42,11 @@ pub(crate) const MONITORS_MAX: usize = 64;
 /// How much of an output is kept: how far a listener may be behind before it skips.
 pub(crate) const KEPT: Duration = Duration::from_secs(4);
 
-/// Time that a ring from the mixer holds, at least: so long the owner may be late.
+/// And so many blocks, at least: some chunks of the longest.
+const KEPT_BLOCKS_MIN: usize = 64;
+
+/// Time that the rings from the mixer hold, at least: so long the owner may be late.
 const BUFFERED: Duration = Duration::from_millis(500);
-/// And so many frames, at least.
-const RING_FRAMES_MIN: usize = 16;
-/// Messages taken from a ring at a time.
-const BATCH: usize = 64;
 
 /// Why there is nothing to listen to.
 #[derive(Debug, thiserror::Error)]
@@ -77,92 +77,53 @@ pub struct Live {
     format: Format,
     block_samples: usize,
     kept_samples: u64,
-    pool: Pool,
-    consumer: Consumer,
-    tap: LeaseId,
+    reader: FeedReader,
     mix: Output,
     meter: Meter,
-    /// The blocks of the mix that came last: where they begin, and how long they are. Frames without
-    /// samples refer to them.
-    blocks: VecDeque<(u64, u64)>,
-    blocks_max: usize,
     monitors: HashMap<OutputId, Output>,
-    /// The owner of each ring, by slot.
-    owners: Box<[Option<(LeaseId, OutputId)>]>,
     /// Number of the last output.
     last: u64,
     /// The totals of monitored outputs that were closed.
     skipped_before: u64,
     lost_before: u64,
-    taken: Taken,
-}
-
-/// Frames that were taken from a ring: where each begins, how many samples it has, and all samples.
-#[derive(Debug, Default)]
-struct Taken {
-    frames: Vec<(u64, usize)>,
-    samples: Vec<i16>,
-}
-
-impl Taken {
-    /// Each frame: where it begins, and its samples, if it has any.
-    fn iter(&self) -> impl Iterator<Item = (u64, &[i16])> {
-        let mut rest = &self.samples[..];
-        self.frames.iter().map(move |&(at, len)| {
-            let (samples, after) = rest.split_at(len);
-            rest = after;
-            (at, samples)
-        })
-    }
 }
 
 impl Live {
-    /// Rings and room for the outputs of a mixer of this format and block, and the producer for the
-    /// mixer's tap of the whole mix. Takes a megabyte or two for 8 kHz mono, and in proportion for more;
+    /// Rings and room for the outputs of a mixer of this format, block and number of rooms, and the mixer's end of the
+    /// rings, to which it is to send the whole mix. Takes a megabyte or two for 8 kHz mono, and in proportion for more;
     /// all rings are made present now, so the mixer meets no page for the first time.
     ///
     /// # Errors
     /// [`LiveError::Rings`].
-    ///
-    /// # Panics
-    /// If a new pool has no ring: a bug.
-    pub fn new(format: Format, block_samples: usize) -> Result<(Self, Producer), LiveError> {
-        let samples = |time: Duration| {
-            (time.as_nanos() * u128::from(format.rate_hz())).div_ceil(1_000_000_000) as usize
-        };
-        let frames = samples(BUFFERED)
-            .div_ceil(block_samples.max(1))
-            .max(RING_FRAMES_MIN);
-        let frame = frame_bytes(block_samples * usize::from(format.channels()));
-        // Too long for any, the pool says so.
-        let ring_bytes = PoolPlan::ring_bytes_for(frames as u64, frame).unwrap_or(usize::MAX);
-        let (pool, consumer) = Pool::builder()
-            .slots(1 + MONITORS_MAX)
-            .ring_bytes(ring_bytes)
-            .prefault(true)
-            .build()?;
-        let producer = pool.acquire().expect("a new pool has a free ring");
-        // Longer than rings hold, so a block that a frame refers to is known, or was lost.
-        let kept_samples = samples(KEPT).max(4 * frames * block_samples) as u64;
+    pub fn new(
+        format: Format,
+        block_samples: usize,
+        rooms: usize,
+    ) -> Result<(Self, MixRing), LiveError> {
+        let (reader, ring) = FeedReader::new(FeedRings {
+            format,
+            block_samples,
+            rooms,
+            feeds: MONITORS_MAX,
+            buffered: BUFFERED,
+            prefault: true,
+        })?;
+        let kept =
+            (KEPT.as_nanos() * u128::from(format.rate_hz())).div_ceil(1_000_000_000) as usize;
+        let kept_samples = kept.max(KEPT_BLOCKS_MIN * block_samples) as u64;
         let live = Self {
             format,
             block_samples,
             kept_samples,
-            consumer,
-            tap: producer.lease(),
+            reader,
             mix: Output::new(format.channels(), kept_samples),
             meter: Meter::new(format),
-            blocks: VecDeque::new(),
-            blocks_max: kept_samples as usize / block_samples.max(1),
             monitors: HashMap::new(),
-            owners: vec![None; pool.slots()].into(),
-            pool,
             last: OutputId::MIX.0,
             skipped_before: 0,
             lost_before: 0,
-            taken: Taken::default(),
         };
-        Ok((live, producer))
+        Ok((live, ring.with_room(RoomId::MAIN)))
     }
 
     /// The mix's rate and channels.
@@ -175,15 +136,16 @@ impl Live {
         Grid::new(self.format, self.block_samples, chunk, number)
     }
 
-    /// One more output, and the producer for the mixer's monitor of it.
+    /// One more output, and the ring and its pool for the mixer's feed of it.
     ///
     /// # Errors
     /// [`LiveError::Monitors`].
-    pub fn open(&mut self) -> Result<(OutputId, Producer), LiveError> {
+    pub fn open(&mut self) -> Result<(OutputId, Producer, Pool), LiveError> {
         if self.monitors.len() == MONITORS_MAX {
             return Err(LiveError::Monitors);
         }
-        let producer = self.pool.acquire().map_err(|refused| match refused {
+        let pool = self.reader.pool().ok_or(LiveError::Monitors)?.clone();
+        let producer = pool.acquire().map_err(|refused| match refused {
             // Rings that were closed come back with the next tick.
             AcquireError::Exhausted { .. } | AcquireError::ConsumerGone => LiveError::Monitors,
         })?;
@@ -191,8 +153,8 @@ impl Live {
         let id = OutputId(self.last);
         let output = Output::new(self.format.channels(), self.kept_samples);
         self.monitors.insert(id, output);
-        self.owners[producer.lease().slot()] = Some((producer.lease(), id));
-        Ok((id, producer))
+        self.reader.own(producer.lease(), id.0);
+        Ok((id, producer, pool))
     }
 
     /// Forgets an output without listeners. Frames that still come in its ring are discarded
@@ -242,102 +204,39 @@ impl Live {
         output.map_or(Delivery::Ended, |output| output.read(cursor))
     }
 
-    /// Takes what has come from the mixer, some tens of frames of each output. To be called when
+    /// Takes what has come from the mixer, some tens of blocks of each output. To be called when
     /// [`as_fd`](Live::as_fd) is readable, and it is again at once if that was not all. Never waits.
     pub fn drain(&mut self) {
-        while let Some(lease) = self.consumer.next_ready() {
-            let drained = self.take(lease);
-            if lease == self.tap {
-                self.push_mix();
-                self.mix.ended |= drained == Some(Drained::Closed);
-            } else {
-                self.push_monitor(lease, drained == Some(Drained::Closed));
-            }
-            if drained == Some(Drained::Closed) {
-                // It was closed and drained just now, and only this thread releases.
-                let _ = self.consumer.release(lease);
-            }
-        }
-    }
-
-    /// Takes a batch of frames from a ring. None if the lease is over.
-    fn take(&mut self, lease: LeaseId) -> Option<Drained> {
-        let Taken { frames, samples } = &mut self.taken;
-        frames.clear();
-        samples.clear();
-        let drained = self.consumer.drain(lease, BATCH, |message| {
-            if let Ok(frame) = Frame::parse(message) {
-                frames.push((frame.header().first, frame.samples().len()));
-                samples.extend(frame.samples());
-            }
-        });
-        drained.ok()
-    }
-
-    fn push_mix(&mut self) {
-        let channels = usize::from(self.format.channels());
-        for (at, samples) in self.taken.iter() {
-            if samples.is_empty() {
-                continue;
-            }
-            let missing = self.mix.buffer.push(at, samples);
-            self.meter.push_silence(missing);
-            self.meter.push(samples);
-            if self.blocks.len() == self.blocks_max {
-                self.blocks.pop_front();
-            }
-            self.blocks
-                .push_back((at, (samples.len() / channels) as u64));
-        }
-    }
-
-    fn push_monitor(&mut self, lease: LeaseId, closed: bool) {
-        let slot = lease.slot();
-        let Some((_, id)) = self.owners[slot].filter(|(owned, _)| *owned == lease) else {
-            return;
-        };
-        // The mixer sends the mix's block before the frames that mean it, so it has come; perhaps
-        // behind the back of this pass.
-        let taken = std::mem::take(&mut self.taken);
-        while self.take(self.tap).is_some() && !self.taken.frames.is_empty() {
-            self.push_mix();
-        }
-        self.taken = taken;
         let Self {
+            reader,
             mix,
+            meter,
             monitors,
-            blocks,
             ..
         } = self;
-        if let Some(output) = monitors.get_mut(&id) {
-            for (at, samples) in self.taken.iter() {
-                if !samples.is_empty() {
-                    output.buffer.push(at, samples);
-                    continue;
-                }
-                // A lost block is not known: the next one shows the gap.
-                let Ok(block) = blocks.binary_search_by_key(&at, |&(begin, _)| begin) else {
-                    continue;
-                };
-                let to = at + blocks[block].1;
-                if at >= mix.buffer.begin() {
-                    let [head, tail] = mix.buffer.pieces(at, to);
-                    let seam = at + (head.len() / usize::from(self.format.channels())) as u64;
-                    output.buffer.push(at, head);
-                    output.buffer.push(seam, tail);
+        reader.drain(|delivery| match delivery {
+            feed_reader::Delivery::Room(_, piece) => {
+                mix.push(&piece);
+                meter.push(piece.samples);
+            }
+            feed_reader::Delivery::Feed(key, piece) => {
+                if let Some(output) = monitors.get_mut(&OutputId(key)) {
+                    output.push(&piece);
                 }
             }
-            output.ended |= closed;
-        }
-        if closed {
-            self.owners[slot] = None;
-        }
+            feed_reader::Delivery::Ended(key) => {
+                if let Some(output) = monitors.get_mut(&OutputId(key)) {
+                    output.ended = true;
+                }
+            }
+        });
+        mix.ended = reader.is_closed();
     }
 }
 
 /// Readable when there is something to [`drain`](Live::drain).
 impl AsFd for Live {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.consumer.as_fd()
+        self.reader.as_fd()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{buffer::Buffer, grid::Grid};
-use crate::audio::Encoding;
+use crate::{audio::Encoding, output::feed_reader::Piece};
 
 /// Chunks that are kept for other listeners in step: more than these ask for between two
 /// blocks.
@@ -15,8 +15,9 @@ const RECENT_CHUNKS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Output {
     channels: usize,
-    pub(super) buffer: Buffer,
+    buffer: Buffer,
     pub(super) ended: bool,
+    lost_samples: u64,
     skipped_samples: u64,
     recent: VecDeque<Chunk>,
 }
@@ -112,9 +113,18 @@ impl Output {
             channels: channels.into(),
             buffer: Buffer::new(channels, kept_samples),
             ended: false,
+            lost_samples: 0,
             skipped_samples: 0,
             recent: VecDeque::with_capacity(RECENT_CHUNKS),
         }
+    }
+
+    /// Takes the samples that follow.
+    pub(super) fn push(&mut self, piece: &Piece<'_>) {
+        if piece.is_lost {
+            self.lost_samples += (piece.samples.len() / self.channels) as u64;
+        }
+        self.buffer.push(piece.first, piece.samples);
     }
 
     pub(super) fn figures(&self) -> OutputFigures {
@@ -122,7 +132,7 @@ impl Output {
             begin: self.buffer.begin(),
             end: self.buffer.end(),
             ended: self.ended,
-            lost_samples: self.buffer.lost_samples(),
+            lost_samples: self.lost_samples,
             skipped_samples: self.skipped_samples,
         }
     }

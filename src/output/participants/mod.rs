@@ -1,6 +1,5 @@
 //! The return path of participants: to each the mix without its own stream.
 //!
-//! - `return_rings`: the rings in which blocks come from the mixer
 //! - `return_encoder`, `rated`: blocks become messages, at the rate and in the form of each participant
 //! - `send_buffer`: whole messages to a socket, or none of them
 //!
@@ -8,7 +7,4 @@
 
 mod rated;
 pub(crate) mod return_encoder;
-pub(crate) mod return_rings;
 pub(crate) mod send_buffer;
-
-pub(crate) use return_rings::output_ring_bytes;

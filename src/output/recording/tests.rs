@@ -9,8 +9,10 @@ use std::{
 use hound::SampleFormat;
 use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
 
+use std::path::Path;
+
 use super::*;
-use crate::output::worker_queue::Work as _;
+use crate::output::worker::Work as _;
 
 const BLOCK: usize = 160;
 const SECOND: u64 = 8000;
@@ -43,13 +45,55 @@ fn writing(path: &Path) -> Writing {
     Writing::new(awaited, format(1))
 }
 
-fn start(path: &Path, overwrite: bool) -> Result<Recording, RecordingError> {
-    Recording::start(path, overwrite, format(1), BLOCK)
+/// A recording and the mixer's end of it.
+#[derive(Debug)]
+struct Recording {
+    recorder: Recorder,
+    ring: MixRing,
+    channels: usize,
+    /// Index of the next sample, per channel.
+    next: u64,
 }
 
-/// A block as its message.
-fn message(index: u64, samples: &[i16]) -> Vec<u8> {
-    [&index.to_ne_bytes(), bytemuck::cast_slice(samples)].concat()
+impl Recording {
+    /// Without its file.
+    fn prepare(channels: u16) -> Self {
+        let (recorder, ring) = Recorder::start(format(channels), BLOCK).unwrap();
+        Self {
+            recorder,
+            ring,
+            channels: channels.into(),
+            next: 0,
+        }
+    }
+
+    fn write(&mut self, samples: &[i16]) {
+        let at = self.next;
+        self.next += (samples.len() / self.channels) as u64;
+        self.ring.send_main(at, &[], samples, self.channels);
+    }
+
+    fn write_waiting(&mut self, samples: &[i16]) {
+        let at = self.next;
+        self.next += (samples.len() / self.channels) as u64;
+        self.ring.send_main_waiting(at, samples, self.channels);
+    }
+
+    fn finish(mut self) -> Recorded {
+        drop(self.ring);
+        self.recorder.wait().unwrap()
+    }
+}
+
+fn start_with(path: &Path, overwrite: bool, channels: u16) -> Result<Recording, RecordingError> {
+    let file = RecordingFile::open(path, overwrite, format(channels))?;
+    let mut recording = Recording::prepare(channels);
+    recording.recorder.write_to(file);
+    Ok(recording)
+}
+
+fn start(path: &Path, overwrite: bool) -> Result<Recording, RecordingError> {
+    start_with(path, overwrite, 1)
 }
 
 #[test]
@@ -58,7 +102,7 @@ fn a_file_holds_every_sample_at_the_format() {
     for channels in [1, 2] {
         let path = dir.path().join("mix.wav");
         let block = BLOCK * usize::from(channels);
-        let mut recording = Recording::start(&path, true, format(channels), block).unwrap();
+        let mut recording = start_with(&path, true, channels).unwrap();
         // Odd lengths too: a limiter's first blocks are shorter.
         for (index, len) in [block, 0, 58, block, 102].into_iter().enumerate() {
             recording.write(&ramp(index * 1000, len));
@@ -117,10 +161,11 @@ fn lost_blocks_are_silence_so_the_length_is_exact() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
     let mut file = writing(&path);
-    file.write(&message(0, &[1; 100]));
+    file.write(&[1; 100], false);
     // 50 samples never came, and 30 more before the end.
-    file.write(&message(150, &[2; 100]));
-    file.write(&message(280, &[]));
+    file.write(&[0; 50], true);
+    file.write(&[2; 100], false);
+    file.write(&[0; 30], true);
     let recorded = file.finish();
     assert_eq!((recorded.samples, recorded.lost_samples), (280, 80));
     let expected = [vec![1; 100], vec![0; 50], vec![2; 100], vec![0; 30]].concat();
@@ -134,10 +179,7 @@ fn a_killed_writer_leaves_a_file_whole_up_to_its_last_second() {
     let mut file = writing(&path);
     let blocks = |file: &mut Writing, numbers: std::ops::Range<u64>| {
         for number in numbers {
-            file.write(&message(
-                number * BLOCK as u64,
-                &ramp(number as usize, BLOCK),
-            ));
+            file.write(&ramp(number as usize, BLOCK), false);
         }
     };
     // 2.4 s, and no end.
@@ -200,7 +242,7 @@ fn a_file_that_is_full_is_whole_and_says_so() {
     let mut file = writing(&path);
     file.data_bytes_max = 1000;
     for index in 0..10 {
-        file.write(&message(index * 160, &ramp(index as usize, BLOCK)));
+        file.write(&ramp(index, BLOCK), false);
     }
     let recorded = file.finish();
     assert!(matches!(
@@ -270,10 +312,12 @@ fn a_file_that_is_recorded_to_is_refused_by_every_name() {
 fn blocks_before_the_file_is_opened_are_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
-    let mut recording = Recording::prepare(format(1), BLOCK).unwrap();
+    let mut recording = Recording::prepare(1);
     recording.write(&ramp(0, BLOCK));
     assert!(!path.exists());
-    recording.write_to(RecordingFile::open(&path, false, format(1)).unwrap());
+    recording
+        .recorder
+        .write_to(RecordingFile::open(&path, false, format(1)).unwrap());
     recording.write(&ramp(BLOCK, BLOCK));
     assert!(recording.finish().error.is_none());
     assert_eq!(read(&path).2, ramp(0, 2 * BLOCK));
@@ -281,7 +325,7 @@ fn blocks_before_the_file_is_opened_are_in_it() {
 
 #[test]
 fn a_recording_whose_file_never_came_fails() {
-    let mut recording = Recording::prepare(format(1), BLOCK).unwrap();
+    let mut recording = Recording::prepare(1);
     recording.write(&[1; BLOCK]);
     let recorded = recording.finish();
     assert!(matches!(recorded.error, Some(RecordingError::NotOpened)));
@@ -294,9 +338,9 @@ fn changed(act: impl FnOnce(&Path)) -> (String, u64) {
     let path = dir.path().join("mix.wav");
     let mut file = writing(&path);
     let second = [1; SECOND as usize];
-    file.write(&message(0, &second));
+    file.write(&second, false);
     act(&path);
-    file.write(&message(SECOND, &second));
+    file.write(&second, false);
     let recorded = file.finish();
     assert_eq!(recorded.samples + recorded.lost_samples, 2 * SECOND);
     (recorded.error.unwrap().to_string(), recorded.samples)

@@ -9,10 +9,13 @@ use std::{
 };
 
 use super::{
-    INDEX_BYTES, LAST, Recorded, RecordingError, RecordingFile, RecordingPhase, RecordingProgress,
+    Recorded, RecordingError, RecordingFile, RecordingPhase, RecordingProgress,
     file::{Fault, GrowingWav},
 };
-use crate::{audio::Format, output::worker_queue::Work};
+use crate::{
+    audio::Format,
+    output::{feed_reader::Piece, worker::Work},
+};
 
 /// The file is looked at this often, however slowly samples come.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -53,9 +56,8 @@ pub(super) struct Writing {
     /// Silence in place of lost samples: given to the file, and of that on the disk.
     replaced: u64,
     flushed_replaced: u64,
-    /// Samples that there would be if none had been lost, as the messages tell.
+    /// Samples that there would be if none had been lost.
     end: u64,
-    over: bool,
     error: Option<RecordingError>,
     progress: Arc<Progress>,
 }
@@ -71,13 +73,9 @@ enum FileState {
 impl Work for Writing {
     type Outcome = Recorded;
 
-    fn take(&mut self, message: &[u8]) {
-        self.write(message);
+    fn take(&mut self, piece: &Piece<'_>) {
+        self.write(piece.samples, piece.is_lost);
         self.tell();
-    }
-
-    fn is_over(&self) -> bool {
-        self.over
     }
 
     fn finish(mut self) -> Recorded {
@@ -115,7 +113,6 @@ impl Writing {
             replaced: 0,
             flushed_replaced: 0,
             end: 0,
-            over: false,
             error: None,
             progress: Arc::default(),
         }
@@ -160,19 +157,14 @@ impl Writing {
         }
     }
 
-    /// Writes a message's samples, after silence for those lost before it.
-    pub(super) fn write(&mut self, message: &[u8]) {
+    /// Writes samples, or the silence in the place of lost ones.
+    pub(super) fn write(&mut self, samples: &[i16], is_lost: bool) {
         self.await_file();
-        let (index, samples) = message.split_at(INDEX_BYTES);
-        let index = u64::from_ne_bytes(index.try_into().expect("eight bytes"));
-        let samples: &[i16] = bytemuck::cast_slice(samples);
-        self.over |= index & LAST != 0;
-        let index = index & !LAST;
-        self.end = index + samples.len() as u64;
+        self.end += samples.len() as u64;
         let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended) else {
             return;
         };
-        match self.try_write(&mut wav, index - self.samples, samples) {
+        match self.try_write(&mut wav, samples, is_lost) {
             Ok(()) => self.file = FileState::Open(wav),
             Err(fault) => self.give_up(&wav, fault),
         }
@@ -223,30 +215,22 @@ impl Writing {
     fn try_write(
         &mut self,
         wav: &mut GrowingWav,
-        mut missing: u64,
         samples: &[i16],
+        is_lost: bool,
     ) -> Result<(), Fault> {
-        const SILENCE: [i16; 4096] = [0; 4096];
-        let end = self.samples + missing + samples.len() as u64;
+        let end = self.samples + samples.len() as u64;
         if end.saturating_mul(2) > self.data_bytes_max {
             self.flush(wav)?;
             return Err(Fault::Full);
         }
-        if missing > 0 {
+        if is_lost {
             // So that what fails is known to be silence, or not.
             self.flush(wav)?;
-            while missing > 0 {
-                let count = missing.min(SILENCE.len() as u64);
-                wav.push(&SILENCE[..count as usize]);
-                missing -= count;
-                self.samples += count;
-                self.replaced += count;
-                self.flush(wav)?;
-            }
+            self.replaced += samples.len() as u64;
         }
         wav.push(samples);
-        self.samples += samples.len() as u64;
-        if self.samples - self.flushed >= self.flush_every {
+        self.samples = end;
+        if is_lost || self.samples - self.flushed >= self.flush_every {
             self.flush(wav)?;
         } else if self.looked.elapsed() >= LOOK_PERIOD {
             self.looked = Instant::now();

@@ -126,7 +126,7 @@ impl Packets {
 
     /// Passes the packets of a block to `send`, each with its count of payload bytes: one, or as many of
     /// one length as it takes to keep them below 1500 bytes; where the codec's packets are all of one length, those that
-    /// are full. `send` says whether it left. Returns how many interleaved samples are missing before the block.
+    /// are full. `send` says whether it left.
     ///
     /// A limiter's delay makes the first block short: silence before it makes it whole, so that all
     /// packets are of one length.
@@ -136,7 +136,7 @@ impl Packets {
         contributors: &[u32],
         samples: &[i16],
         mut send: impl FnMut(&[u8], usize) -> bool,
-    ) -> u64 {
+    ) {
         let channels = usize::from(self.mix.channels());
         let is_first = self.next == 0 && !samples.is_empty();
         let missing = at.saturating_sub(self.next);
@@ -150,7 +150,6 @@ impl Packets {
         }
         self.take(samples);
         self.send_waiting(contributors, &mut send);
-        missing * channels as u64
     }
 
     /// The rest as a last packet.

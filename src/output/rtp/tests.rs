@@ -72,7 +72,7 @@ fn format(rate_hz: u32, channels: u16) -> Format {
     Format::new(rate_hz, channels).unwrap()
 }
 
-fn start(to: SocketAddr, codec: &str, format: Format, block: usize) -> RtpOut {
+fn start(to: SocketAddr, codec: &str, format: Format, block: usize) -> (RtpOut, MixRing) {
     RtpOut::start(format!("{to},{codec}").parse().unwrap(), format, block).unwrap()
 }
 
@@ -91,17 +91,17 @@ fn a_receiver_gets_each_block_with_contributors_and_a_bye() {
     ] {
         let (media, control, address) = receiver();
         let wide = usize::from(format.channels());
-        let mut out = start(address, "l16", format, BLOCK);
+        let (out, mut ring) = start(address, "l16", format, BLOCK);
         let progress = out.progress();
         assert_eq!(progress.read(), RtpSent::default());
         for block in 0..20 {
-            let named: Vec<u32> = (0..block as u32).map(|source| 7 << 24 | source).collect();
-            out.send(
-                (block * BLOCK) as u64,
-                &named,
-                &ramp(block * 999, wide * BLOCK),
-            );
+            let named: Vec<u32> = (0..block.min(15) as u32)
+                .map(|source| 7 << 24 | source)
+                .collect();
+            let samples = ramp(block * 999, wide * BLOCK);
+            ring.send_main((block * BLOCK) as u64, &named, &samples, wide);
         }
+        drop(ring);
         let sent = out.finish();
         assert_eq!(progress.read(), sent);
         let packets: Vec<_> = datagrams(&media)
@@ -116,7 +116,6 @@ fn a_receiver_gets_each_block_with_contributors_and_a_bye() {
             assert_eq!(packet.sequence, first.sequence.wrapping_add(block as u16));
             let passed = packet.timestamp.wrapping_sub(first.timestamp);
             assert_eq!(passed as usize, block * BLOCK);
-            // No more than a packet has room for.
             let named: Vec<u32> = (0..block.min(15) as u32)
                 .map(|source| 7 << 24 | source)
                 .collect();
@@ -192,13 +191,14 @@ fn g711_goes_out_under_its_static_type() {
     let decoders: [&dyn Fn(u8) -> i32; 2] = [&mu, &a];
     for ((codec, kind), decode) in [("pcmu", 0), ("pcma", 8)].into_iter().zip(decoders) {
         let (media, _control, address) = receiver();
-        let mut out = start(address, codec, format(8000, 1), BLOCK);
+        let (out, mut ring) = start(address, codec, format(8000, 1), BLOCK);
         assert!(
             out.sdp()
                 .contains(&format!("m=audio {} RTP/AVP {kind}\r\n", address.port()))
         );
         let samples = ramp(0, BLOCK);
-        out.send(0, &[], &samples);
+        ring.send_main(0, &[], &samples, 1);
+        drop(ring);
         out.finish();
         let [packet] = &datagrams(&media)[..] else {
             panic!("one packet")
@@ -220,8 +220,9 @@ fn no_two_streams_begin_alike() {
     let (media, _control, address) = receiver();
     let mut seen = HashSet::new();
     for _ in 0..4 {
-        let mut out = start(address, "pcmu", format(8000, 1), BLOCK);
-        out.send(0, &[], &[0; BLOCK]);
+        let (out, mut ring) = start(address, "pcmu", format(8000, 1), BLOCK);
+        ring.send_main(0, &[], &[0; BLOCK], 1);
+        drop(ring);
         out.finish();
         let first = read(&datagrams(&media)[0]);
         assert!(seen.insert(first.ssrc) && seen.insert(first.timestamp));
@@ -244,27 +245,26 @@ fn codec_packets(codec: Codec, format: Format, block: usize) -> Packets {
     Packets::new(payload, 96, format, block, chance)
 }
 
-/// The packets of a block; what is missing before it.
-fn of_block(packets: &mut Packets, at: u64, samples: &[i16]) -> (Vec<Read>, u64) {
+/// The packets of a block.
+fn of_block(packets: &mut Packets, at: u64, samples: &[i16]) -> Vec<Read> {
     let mut found = Vec::new();
-    let missing = packets.block(at, &[], samples, |packet, payload| {
+    packets.block(at, &[], samples, |packet, payload| {
         assert!(packet.len() <= 1500 && payload == packet.len() - 12);
         found.push(read(packet));
         true
     });
-    (found, missing)
+    found
 }
 
 #[test]
 fn the_first_block_of_a_limited_mix_is_made_whole_with_silence() {
     let mut packets = packets(format(8000, 2), BLOCK);
     // A block that the limiter holds back in full is no packet.
-    assert!(of_block(&mut packets, 0, &[]).0.is_empty() && !packets.has_begun());
-    let (first, _) = of_block(&mut packets, 0, &[1; 2 * 120]);
-    let (second, _) = of_block(&mut packets, 120, &[1; 2 * BLOCK]);
+    assert!(of_block(&mut packets, 0, &[]).is_empty() && !packets.has_begun());
+    let first = of_block(&mut packets, 0, &[1; 2 * 120]);
+    let second = of_block(&mut packets, 120, &[1; 2 * BLOCK]);
     // The flush's blocks keep their own length.
-    let (last, missing) = of_block(&mut packets, 280, &[1; 2 * 40]);
-    assert_eq!(missing, 0);
+    let last = of_block(&mut packets, 280, &[1; 2 * 40]);
     let first = &first[0];
     assert_eq!(first.payload[..4 * 40], [0; 160]);
     assert_eq!(first.payload[4 * 40..], [0, 1].repeat(240));
@@ -278,9 +278,8 @@ fn the_first_block_of_a_limited_mix_is_made_whole_with_silence() {
 #[test]
 fn what_was_lost_before_a_block_passes_in_timestamps_alone() {
     let mut packets = packets(format(8000, 2), BLOCK);
-    let (first, _) = of_block(&mut packets, 0, &[1; 2 * BLOCK]);
-    let (second, missing) = of_block(&mut packets, 5 * BLOCK as u64, &[1; 2 * BLOCK]);
-    assert_eq!(missing, 2 * 4 * BLOCK as u64);
+    let first = of_block(&mut packets, 0, &[1; 2 * BLOCK]);
+    let second = of_block(&mut packets, 5 * BLOCK as u64, &[1; 2 * BLOCK]);
     let passed = second[0].timestamp.wrapping_sub(first[0].timestamp);
     assert_eq!(passed, 5 * BLOCK as u32);
     assert_eq!(second[0].sequence, first[0].sequence.wrapping_add(1));
@@ -291,7 +290,7 @@ fn what_was_lost_before_a_block_passes_in_timestamps_alone() {
 fn a_block_too_long_for_a_datagram_goes_in_equal_parts() {
     let mut packets = packets(format(48_000, 2), 960);
     let samples = ramp(0, 2 * 960);
-    let (parts, _) = of_block(&mut packets, 0, &samples);
+    let parts = of_block(&mut packets, 0, &samples);
     let passed: Vec<_> = parts
         .iter()
         .map(|part| part.timestamp.wrapping_sub(parts[0].timestamp))
@@ -321,7 +320,7 @@ fn a_codec_with_state_goes_out_in_packets_of_20_ms() {
                 let turn = 440.0 * std::f64::consts::TAU * n as f64 / f64::from(mix.rate_hz());
                 std::iter::repeat_n((8_000.0 * turn.sin()) as i16, channels)
             });
-            found.extend(of_block(&mut packets, at as u64, &tone.collect::<Vec<_>>()).0);
+            found.extend(of_block(&mut packets, at as u64, &tone.collect::<Vec<_>>()));
             at += block;
         }
         packets.finish(|packet, _| {
@@ -369,11 +368,11 @@ fn a_codec_with_state_goes_out_in_packets_of_20_ms() {
 #[test]
 fn a_gap_ends_the_packet_begun_and_moves_the_time_stamps() {
     let mut packets = codec_packets(Codec::G722, format(16_000, 1), 160);
-    assert!(of_block(&mut packets, 0, &[9; 160]).0.is_empty());
+    assert!(of_block(&mut packets, 0, &[9; 160]).is_empty());
     // Of the 400 samples that are missing, 160 complete the packet.
-    let (sent, missing) = of_block(&mut packets, 560, &[9; 160]);
-    assert_eq!((sent.len(), missing), (1, 400));
-    let (next, _) = of_block(&mut packets, 720, &[9; 160]);
+    let sent = of_block(&mut packets, 560, &[9; 160]);
+    assert_eq!(sent.len(), 1);
+    let next = of_block(&mut packets, 720, &[9; 160]);
     let passed = next[0].timestamp.wrapping_sub(sent[0].timestamp);
     assert_eq!(passed, 560 / 2);
 }
@@ -382,19 +381,13 @@ fn a_gap_ends_the_packet_begun_and_moves_the_time_stamps() {
 fn opus_in_stereo_is_described_as_such() {
     for (channels, fmtp) in [(1, false), (2, true)] {
         let (_media, _control, address) = receiver();
-        let out = start(address, "opus", format(48_000, channels), 960);
+        let (out, ring) = start(address, "opus", format(48_000, channels), 960);
         let sdp = out.sdp().to_owned();
+        drop(ring);
         out.finish();
         assert!(sdp.contains("a=rtpmap:96 opus/48000/2\r\n"), "{sdp}");
         assert_eq!(sdp.contains("a=fmtp:96 sprop-stereo=1\r\n"), fmtp, "{sdp}");
     }
-}
-
-/// A block of silence as its message: index, no contributors, samples.
-fn message(at: u64) -> Vec<u64> {
-    let mut words = vec![0; 2 + BLOCK / 4];
-    words[0] = at;
-    words
 }
 
 #[test]
@@ -409,7 +402,13 @@ fn a_report_follows_the_first_packet_and_each_five_seconds() {
         progress: RtpProgress::default(),
     };
     let take = |sending: &mut Sending, at| {
-        sending.take(bytemuck::cast_slice(&message(at)));
+        sending.take(&Piece {
+            first: at,
+            samples: &[0; BLOCK],
+            contributors: &[],
+            same: None,
+            is_lost: false,
+        });
         datagrams(&control).len()
     };
     let begun = Instant::now();
@@ -426,10 +425,11 @@ fn a_report_follows_the_first_packet_and_each_five_seconds() {
 fn a_receiver_that_is_not_there_is_counted_and_ends_nothing() {
     let (media, control, address) = receiver();
     drop((media, control));
-    let mut out = start(address, "pcmu", format(8000, 1), BLOCK);
+    let (out, mut ring) = start(address, "pcmu", format(8000, 1), BLOCK);
     for block in 0..50 {
-        out.send(block * BLOCK as u64, &[], &[1; BLOCK]);
+        ring.send_main(block * BLOCK as u64, &[], &[1; BLOCK], 1);
     }
+    drop(ring);
     let sent = out.finish();
     assert_eq!(
         (sent.packets + sent.unsent_packets, sent.lost_samples),

@@ -3,7 +3,10 @@
 use std::{
     io::{ErrorKind, Read},
     net::{SocketAddr, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -11,7 +14,7 @@ use std::{
 use mixpool::{
     audio::{Format, Gain, MixClock},
     ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry, StreamState},
-    mixer::{Command, Limiting, Mixer, NewInput, Settings},
+    mixer::{Command, Limiting, MixRing, Mixer, NewInput, ReaderId, Settings},
     net::{
         Admission, Limits, Refused, StreamRequest,
         conn::{ConnListener, ConnSettings, ConnSockets, Listen},
@@ -19,7 +22,7 @@ use mixpool::{
     },
     os::now_ns,
     playout::{Delay, PlayoutSettings},
-    queue::{LeaseId, Pool, Producer},
+    queue::{LeaseId, Pool},
     stream::Stream,
     wire::audiosocket::{Message, parse},
 };
@@ -33,6 +36,8 @@ pub struct Front {
     accounts: Mutex<Vec<Arc<Account>>>,
     /// In the order of the accounts.
     leases: Mutex<Vec<LeaseId>>,
+    /// So many were opened.
+    readers: AtomicU64,
 }
 
 impl Admission for Front {
@@ -42,8 +47,8 @@ impl Admission for Front {
         let mut new = NewInput::new(producer.lease(), Arc::clone(&account))
             .gain(request.gain.unwrap_or(Gain::UNITY))
             .source(request.source);
-        if let Some(output) = request.output {
-            new = new.output(output, &self.settings);
+        if let Some((reader, producer, pool)) = request.mix_minus {
+            new = new.mix_minus(reader, (producer, &pool), &self.settings);
         }
         self.commands.lock().unwrap().push(Command::Admit(new));
         self.accounts.lock().unwrap().push(Arc::clone(&account));
@@ -53,9 +58,15 @@ impl Admission for Front {
         Ok(stream)
     }
 
-    fn tap(&self, output: Producer) -> Result<(), mixpool::net::Busy> {
-        self.commands.lock().unwrap().push(Command::Tap(output));
-        Ok(())
+    fn rooms_max(&self) -> usize {
+        self.settings.rooms_max
+    }
+
+    fn open_reader(&self, ring: MixRing) -> Result<ReaderId, mixpool::net::Busy> {
+        let id = ReaderId(self.readers.fetch_add(1, Ordering::Relaxed));
+        let command = Command::OpenReader(id, Box::new(ring));
+        self.commands.lock().unwrap().push(command);
+        Ok(id)
     }
 }
 
@@ -119,7 +130,7 @@ impl Desk {
             self.mixer.collect();
             self.mix
                 .extend(self.mixer.tick(self.mixer.next_tick()).samples);
-            self.mixer.send_outputs();
+            self.mixer.send_feeds();
         }
     }
 
@@ -258,6 +269,7 @@ impl Builder {
             format,
             block_samples,
             limiting: Limiting::Saturate,
+            rooms_max: 1,
         };
         let (pool, consumer) = Pool::builder()
             .slots(self.slots)
@@ -278,6 +290,7 @@ impl Builder {
             commands: Mutex::default(),
             accounts: Mutex::default(),
             leases: Mutex::default(),
+            readers: AtomicU64::default(),
         });
         let settings_of_listener = ConnSettings {
             listens,

@@ -10,13 +10,13 @@ use std::{
 use mixpool::{
     audio::MixClock,
     ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry, SourceKind},
-    mixer::{Command, NewInput},
+    mixer::{Command, MixRing, NewInput, ReaderId},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Receiver, Settings},
     },
     playout::{Delay, PlayoutSettings},
-    queue::{LeaseId, Pool, Producer},
+    queue::{LeaseId, Pool},
     stream::Stream,
     wire::payload::PayloadMap,
 };
@@ -201,8 +201,12 @@ impl Admission for TestAdmission {
         Ok(Stream::new(producer, account, self.clock.into()))
     }
 
-    fn tap(&self, _output: Producer) -> Result<(), mixpool::net::Busy> {
-        Ok(())
+    fn rooms_max(&self) -> usize {
+        1
+    }
+
+    fn open_reader(&self, _ring: MixRing) -> Result<ReaderId, mixpool::net::Busy> {
+        Ok(ReaderId(0))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A mixer driven by hand, so that a scenario reads as a sentence. No thread, no clock, no sleep:
 //! time is the count of ticks, and after each tick every account must balance to the sample.
 
-mod egress;
+mod reader;
 mod samples;
 
 use std::sync::{
@@ -13,12 +13,13 @@ use mixpool::{
     audio::{Format, FrameHeader, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry},
     mixer::{
-        Block, ChannelStrip, Command, Limiting, Mixer, Monitor, MonitorKind, NewInput, Settings,
+        Block, ChannelStrip, Command, Feed, FeedId, Limiting, Mixer, NewInput, ReaderId, RoomId,
+        Settings, Signal,
     },
     queue::{LeaseId, Pool, Producer},
 };
 
-pub use egress::{Egress, Line};
+pub use reader::{Line, Reader};
 pub use samples::{cut, noise, reference};
 
 /// Samples per channel of a block: 20 ms at 8 kHz.
@@ -92,6 +93,7 @@ impl Setup {
             format,
             block_samples: self.block_samples,
             limiting: self.limiting,
+            rooms_max: 1,
         };
         Rig {
             pool,
@@ -99,7 +101,8 @@ impl Setup {
             settings,
             delay_ticks: self.delay_ticks,
             next_tick: Arc::new(self.first_block.into()),
-            egress: None,
+            readers: Vec::new(),
+            feeds: Vec::new(),
             format,
             accounts: Vec::new(),
             output: Vec::new(),
@@ -117,14 +120,25 @@ pub struct Rig {
     /// The playout delay of its streams.
     delay_ticks: u64,
     next_tick: Arc<AtomicU64>,
-    /// Set once a test listens.
-    pub egress: Option<Egress>,
+    /// Those that listen.
+    pub readers: Vec<Reader>,
+    /// All feeds that were opened, by their numbers.
+    feeds: Vec<Opened>,
     pub format: Format,
     pub accounts: Vec<Arc<Account>>,
     pub output: Vec<i16>,
     /// How many of them came in blocks.
     made: usize,
     pub clipped: usize,
+}
+
+/// A feed: where it is heard, and what to close it by.
+struct Opened {
+    reader: usize,
+    /// If it has a ring of its own.
+    line: Option<usize>,
+    /// None if it came with its stream's admission, which nothing but the stream's end closes.
+    id: Option<FeedId>,
 }
 
 impl Rig {
@@ -151,37 +165,102 @@ impl Rig {
 
     /// Listens to the whole mix, and to later participants.
     pub fn listen(&mut self) {
-        // The mix, and of each stream an output and monitors.
-        let rings = 1 + 4 * self.pool.slots();
-        let (egress, tap) = Egress::new(rings, self.format.channels());
-        self.mixer.apply(Command::Tap(tap));
-        self.egress = Some(egress);
+        let reader = self.add_reader(true);
+        assert_eq!(reader, 0, "before others do");
     }
 
-    /// An admitted stream with an output, and that output's number. The rig listens.
+    /// Another reader, which hears nothing yet; its number.
+    pub fn reader(&mut self) -> usize {
+        self.add_reader(false)
+    }
+
+    fn add_reader(&mut self, hears_main: bool) -> usize {
+        let number = self.readers.len();
+        let id = ReaderId(number as u64);
+        // The first has those of the participants.
+        let feeds = if number == 0 {
+            4 * self.pool.slots()
+        } else {
+            0
+        };
+        let (feeds, rooms) = (64 + feeds, self.settings.rooms_max);
+        let (reader, mut ring) = Reader::new(id, feeds, rooms, self.format.channels());
+        if hears_main {
+            ring = ring.with_room(RoomId::MAIN);
+        }
+        self.readers.push(reader);
+        self.mixer.apply(Command::OpenReader(id, Box::new(ring)));
+        number
+    }
+
+    /// An admitted stream with a feed of the mix without it, and that feed's number. The rig listens.
     pub fn participant(&mut self, gain: Gain) -> (TestStream, usize) {
         let sender = self.unadmitted();
-        let (line, output) = self.egress.as_mut().expect("the rig listens").line();
-        let new = sender.input().gain(gain).output(output, &self.settings);
+        let reader = self.readers.first_mut().expect("the rig listens");
+        let (line, producer) = reader.line();
+        let ring = (producer, reader.pool());
+        let new = sender.input().gain(gain);
+        let new = new.mix_minus(reader.id, ring, &self.settings);
         self.mixer.apply(Command::Admit(new));
-        (sender, line)
+        (sender, self.note(0, Some(line), None))
     }
 
-    /// From the next tick on this stream is monitored; the line's number. The rig listens.
-    pub fn monitor(&mut self, stream: LeaseId, kind: MonitorKind) -> usize {
-        let (line, producer) = self.egress.as_mut().expect("the rig listens").line();
-        let monitor = match kind {
-            MonitorKind::Alone => Monitor::alone(producer, &self.settings),
-            MonitorKind::Without => Monitor::without(producer, &self.settings),
-        };
-        assert_eq!(monitor.kind(), kind);
-        self.mixer.apply(Command::Monitor(stream, monitor));
-        line
+    /// Opens a feed to the first reader; its number.
+    pub fn hear(&mut self, signal: Signal) -> usize {
+        self.open(0, signal)
     }
 
-    /// The frames of this line.
-    pub fn line(&self, line: usize) -> &Line {
-        self.egress.as_ref().expect("the rig listens").get(line)
+    /// Opens a feed to this reader; its number.
+    pub fn open(&mut self, reader: usize, signal: Signal) -> usize {
+        let (feed, line) = self.feed(reader, signal);
+        let number = self.note(reader, line, Some(feed.id()));
+        self.mixer.apply(Command::OpenFeed(feed));
+        number
+    }
+
+    /// A feed to this reader, and its line there, if it has one.
+    fn feed(&mut self, reader: usize, signal: Signal) -> (Feed, Option<usize>) {
+        let reader = &mut self.readers[reader];
+        if let Signal::Room(room) = signal {
+            return (Feed::room(room, reader.id), None);
+        }
+        let (line, producer) = reader.line();
+        let ring = (producer, reader.pool());
+        (
+            stream_feed(signal, reader.id, ring, &self.settings),
+            Some(line),
+        )
+    }
+
+    fn note(&mut self, reader: usize, line: Option<usize>, id: Option<FeedId>) -> usize {
+        self.feeds.push(Opened { reader, line, id });
+        self.feeds.len() - 1
+    }
+
+    /// The command that closes this feed.
+    pub fn close_command(&self, feed: usize) -> Command {
+        let id = self.feeds[feed].id;
+        Command::CloseFeed(id.expect("it was opened by a command of its own"))
+    }
+
+    /// Closes this feed.
+    pub fn close(&mut self, feed: usize) {
+        self.mixer.apply(self.close_command(feed));
+    }
+
+    /// What was heard of this feed.
+    pub fn line(&self, feed: usize) -> &Line {
+        let Opened { reader, line, .. } = self.feeds[feed];
+        self.readers[reader].get(line.expect("rooms are heard by readers"))
+    }
+
+    /// All that the first reader heard of the whole mix, without a pause.
+    pub fn mix_heard(&self) -> &[i16] {
+        match &self.readers[0].mix[..] {
+            [] => &[],
+            [run] => &run.heard,
+            runs => panic!("with pauses: {} runs", runs.len()),
+        }
     }
 
     /// A stream without its admission command.
@@ -231,7 +310,7 @@ impl Rig {
     fn after_tick(&mut self, block: Vec<i16>, sums: Vec<i16>) -> Vec<i16> {
         self.next_tick
             .store(self.mixer.next_tick(), Ordering::Relaxed);
-        self.send_outputs();
+        self.send_feeds();
         self.check_ledger();
         if self.settings.limiting == Limiting::Limiter {
             self.output.extend_from_slice(&block);
@@ -251,10 +330,15 @@ impl Rig {
         self.made = made.end;
     }
 
-    /// Sends the last tick's blocks; the listening lines take them.
-    pub fn send_outputs(&mut self) {
-        self.mixer.send_outputs();
-        self.egress.iter_mut().for_each(Egress::take);
+    /// Sends the last tick's blocks; the readers take them.
+    pub fn send_feeds(&mut self) {
+        self.mixer.send_feeds();
+        self.take();
+    }
+
+    /// The readers take what was sent.
+    pub fn take(&mut self) {
+        self.readers.iter_mut().for_each(Reader::take);
     }
 
     /// The limiter's last samples: no tick follows.
@@ -268,7 +352,7 @@ impl Rig {
             self.check_delayed(&rest);
             assert_eq!(self.made, self.output.len(), "as many samples as ticks");
         }
-        self.send_outputs();
+        self.send_feeds();
     }
 
     /// The limiter's last samples; then all that ever came out.
@@ -295,6 +379,20 @@ impl Rig {
 fn take(block: Block<'_>, clipped: &mut usize) -> Vec<i16> {
     *clipped += block.clipped;
     block.samples.to_vec()
+}
+
+/// A feed of a stream, into this ring.
+pub fn stream_feed(
+    signal: Signal,
+    reader: ReaderId,
+    ring: (Producer, &Pool),
+    settings: &Settings,
+) -> Feed {
+    match signal {
+        Signal::Room(room) => panic!("{room:?} has no ring of its own"),
+        Signal::MixMinus(stream) => Feed::mix_minus(stream, reader, ring, settings),
+        Signal::Alone(stream) => Feed::alone(stream, reader, ring, settings),
+    }
 }
 
 /// The equation, term by term, not by the library's own sum.

@@ -121,7 +121,7 @@ fn the_first_frame_back_is_silence_at_the_callers_rate() {
             let mut line = Line::new(plain_hz);
             line.feed(UUID).unwrap();
             assert!(line.replies.is_empty());
-            assert!(line.caller.output().is_some());
+            assert!(line.caller.mix_minus().is_some());
             line.feed(&audio(kind, played)).unwrap();
             line.feed(&audio(kind, played)).unwrap();
             assert_eq!(line.replies, [audio(kind, &vec![0; samples])]);

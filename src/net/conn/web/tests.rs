@@ -220,7 +220,7 @@ fn what_says_nothing_of_itself_is_as_the_mix_is() {
     let mut line = Line::new(ask());
     assert_eq!((line.rig.streams(), line.caller.is_known()), (0, false));
     line.feed(&binary(&le_bytes(&ramp(200)))).unwrap();
-    assert!(line.caller.is_known() && line.caller.output().is_none());
+    assert!(line.caller.is_known() && line.caller.mix_minus().is_none());
     let (_, played) = line.end();
     assert_eq!(sound(&all(&played)), ramp(200));
 }

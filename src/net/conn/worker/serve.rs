@@ -14,7 +14,11 @@ use crate::{
         handoff::Rejection,
     },
     os::{now_ns, poll::Poll},
-    output::participants::return_rings::{ReturnRings, Returned},
+    output::RoomId,
+    output::{
+        feed_reader::{Delivery, FeedReader, Piece},
+        participants::return_encoder::Mix,
+    },
 };
 
 /// Reads of one connection before the others have their turn.
@@ -68,7 +72,7 @@ impl Worker {
         let mut served = Served {
             peer,
             context: &self.common.context(&account, now_ns()),
-            return_rings: self.return_rings.as_mut(),
+            reader: self.reader.as_mut(),
         };
         let acted = act(&mut served, &mut self.buffer);
         if let Err(reason) = acted.and_then(|()| watch(served.peer, &self.poll)) {
@@ -76,65 +80,71 @@ impl Worker {
         }
     }
 
-    /// Sends the frames of the mix that have come back.
-    pub(super) fn send_outputs(&mut self) {
+    /// Sends the mix-minuses that have come to their peers.
+    pub(super) fn send_feeds(&mut self) {
         let Self {
             peers,
-            return_rings,
+            reader: Some(reader),
+            mix,
             poll,
             gone,
             ..
-        } = self;
-        let Some(return_rings) = return_rings else {
+        } = self
+        else {
             return;
         };
-        return_rings.drain(|key, returned, mix| {
-            let Some(peer) = peers.get_mut(&key) else {
-                return;
-            };
-            let (at, samples) = match returned {
-                Returned::Frame(at, samples) => (at, samples),
-                Returned::Lost(frames) => {
-                    (0..frames).for_each(|_| peer.caller.count_output(true));
-                    return;
+        reader.drain(|delivery| match delivery {
+            Delivery::Room(RoomId::MAIN, piece) => mix.push(piece.first, piece.samples),
+            Delivery::Feed(key, piece) => {
+                if let Some(peer) = peers.get_mut(&key)
+                    && let Err(reason) = send(peer, &piece, mix, poll)
+                {
+                    gone.push((key, reason));
                 }
-            };
-            if peer.caller.is_shed() {
-                peer.caller.count_output(true);
-                return;
             }
-            if let Some(sent) = peer.encode(at, samples, mix) {
-                peer.caller.count_output(!sent);
-            }
-            if let Err(reason) = watch(peer, poll) {
-                gone.push((key, reason));
-            }
+            Delivery::Room(..) | Delivery::Ended(_) => {}
         });
     }
+}
+
+/// Sends a piece of its mix-minus to a peer.
+fn send(peer: &mut Peer, piece: &Piece<'_>, mix: &mut Mix, poll: &Poll) -> Result<(), EndReason> {
+    if piece.is_lost || peer.caller.is_shed() {
+        peer.caller.count_output(true);
+        return Ok(());
+    }
+    let samples = match piece.same {
+        Some(RoomId::MAIN) => &[],
+        _ => piece.samples,
+    };
+    if let Some(sent) = peer.encode(piece.first, samples, mix) {
+        peer.caller.count_output(!sent);
+    }
+    watch(peer, poll)
 }
 
 /// A connection that is served, and the parts of its worker that it acts on.
 struct Served<'a> {
     peer: &'a mut Peer,
     context: &'a Context<'a>,
-    return_rings: Option<&'a mut ReturnRings>,
+    reader: Option<&'a mut FeedReader>,
 }
 
 impl Served<'_> {
     /// The connection takes received bytes.
     fn take(&mut self, bytes: &[u8]) -> Result<(), EndReason> {
-        let listened = self.peer.caller.output().is_some();
+        let is_owned = self.peer.caller.mix_minus().is_some();
         self.peer.receive(bytes, self.context)?;
-        self.own_ring(listened);
+        self.own_ring(is_owned);
         Ok(())
     }
 
     /// The ring of the way back is this connection's, unless it has been.
-    fn own_ring(&mut self, listened: bool) {
-        if let (false, Some(lease), Some(return_rings)) =
-            (listened, self.peer.caller.output(), &mut self.return_rings)
+    fn own_ring(&mut self, is_owned: bool) {
+        if let (false, Some(lease), Some(reader)) =
+            (is_owned, self.peer.caller.mix_minus(), &mut self.reader)
         {
-            return_rings.own(lease, self.peer.key);
+            reader.own(lease, self.peer.key);
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::{
     audio::{Format, Frame, Grid},
     ledger::{Account, Fate, Malformed},
     net::{Limits, Refused, StreamRequest, lease},
+    output::{MixRing, ReaderId},
     playout::{Delay, PlayoutSettings},
-    queue::{Consumer, LeaseId, Pool, Producer},
+    queue::{Consumer, LeaseId, Pool},
     stream::{PlacingThreads, Stream},
     wire::{payload::PayloadMap, rtcp, rtp::Packet},
 };
@@ -42,8 +43,12 @@ impl Admission for TestAdmission {
         self.placing.add()
     }
 
-    fn tap(&self, _output: Producer) -> Result<(), crate::net::Busy> {
-        Ok(())
+    fn rooms_max(&self) -> usize {
+        1
+    }
+
+    fn open_reader(&self, _ring: MixRing) -> Result<ReaderId, crate::net::Busy> {
+        Ok(ReaderId(0))
     }
 }
 

@@ -208,6 +208,7 @@ fn mixer(run: &Run, streams: usize, gain: Gain) -> anyhow::Result<(Feed, Pass)> 
         format: Format::new(8000, 1)?,
         block_samples: BLOCK,
         limiting: Limiting::Saturate,
+        rooms_max: 1,
     };
     let mut mixer = Mixer::new(settings, consumer);
     for ((stream, _), account) in feeds.iter().zip(accounts) {

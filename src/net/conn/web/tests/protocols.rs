@@ -18,7 +18,7 @@ fn a_call_of_chan_websocket_is_heard_in_its_codec() {
             let mut line = Line::new(of(WebProtocol::Media));
             line.feed(&text(&style)).unwrap();
             assert_eq!(line.rig.account().id(), "c-1");
-            assert!(line.caller.output().is_some() && line.replies.is_empty());
+            assert!(line.caller.mix_minus().is_some() && line.replies.is_empty());
             for piece in payload.chunks(payload.len() / 4) {
                 line.feed(&binary(piece)).unwrap();
             }
@@ -165,7 +165,7 @@ fn a_one_way_stream_gets_no_audio_and_one_track_is_played() {
     let mut line = Line::new(ask());
     let both = START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#);
     line.feed(&[text(CONNECTED), text(&both)].concat()).unwrap();
-    assert!(line.caller.output().is_none());
+    assert!(line.caller.mix_minus().is_none());
     let samples = ramp(4 * BLOCK);
     for (index, frame) in samples.chunks(BLOCK).enumerate() {
         line.rig.now_ns += PERIOD_NS;

@@ -15,9 +15,10 @@ use crate::{
         Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Via},
     },
+    output::{MixRing, ReaderId},
     playout::{Delay, PlayoutSettings},
     playout::{Sound, placed},
-    queue::{Consumer, LeaseId, Pool, Producer},
+    queue::{Consumer, LeaseId, Pool},
     stream::Stream,
     wire::{payload::PayloadMap, rtp::Packet},
 };
@@ -48,8 +49,12 @@ impl Admission for TestAdmission {
         Ok(stream)
     }
 
-    fn tap(&self, _output: Producer) -> Result<(), crate::net::Busy> {
-        Ok(())
+    fn rooms_max(&self) -> usize {
+        1
+    }
+
+    fn open_reader(&self, _ring: MixRing) -> Result<ReaderId, crate::net::Busy> {
+        Ok(ReaderId(0))
     }
 }
 

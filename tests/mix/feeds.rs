@@ -1,14 +1,14 @@
-//! Listening to one stream while the mixer runs: alone, before its fader, bit for bit; or the mix without
-//! it, made once for all its readers.
+//! The feeds of one stream, which come and go while the mixer runs: the stream alone, before its fader, bit for bit; or
+//! the mix without it, made once for all its readers.
 
 use mixpool::{
     audio::{Frame, Gain},
-    mixer::{Command, Monitor, MonitorKind},
+    mixer::{Command, Limiting, ReaderId, Signal},
     queue::{Consumer, LeaseId, Pool},
 };
 use proptest::prelude::*;
 
-use crate::rig::{BLOCK, Rig, Setup, TestStream, noise};
+use crate::rig::{BLOCK, Rig, Setup, TestStream, noise, stream_feed};
 
 const N: u64 = BLOCK as u64;
 
@@ -26,7 +26,7 @@ fn say(stream: &mut TestStream, seed: u64, channels: u16) -> Vec<i16> {
 
 proptest! {
     #[test]
-    fn the_solo_monitor_is_the_stream_before_its_fader(
+    fn a_stream_alone_is_the_stream_before_its_fader(
         // How long the frame of each tick is; or none.
         frames in prop::collection::vec(prop::option::of(1..=BLOCK), 2..40),
         begins in 0usize..20,
@@ -44,7 +44,7 @@ proptest! {
         stream.place(0, &given);
         for (tick, frame) in frames.iter().enumerate() {
             if tick == begins {
-                line = Some(rig.monitor(stream.lease(), MonitorKind::Alone));
+                line = Some(rig.hear(Signal::Alone(stream.lease())));
             }
             // Neither the fader nor another solo matters, or how loud the mix is.
             match tick % 7 {
@@ -71,7 +71,7 @@ proptest! {
             let line = rig.line(line);
             prop_assert_eq!(line.from, Some(begins as u64 * N));
             prop_assert!(line.heard == given[begins * BLOCK * wide..]);
-            prop_assert_eq!((line.frames, line.empty), (frames.len() - begins + 1, 0));
+            prop_assert_eq!((line.frames, line.same), (frames.len() - begins + 1, 0));
         }
     }
 
@@ -82,7 +82,7 @@ proptest! {
         limited: bool,
         peak in prop_oneof![Just(0), Just(2_000), Just(i16::MAX)],
     ) {
-        // Beside its own output, which has been there from the first: the same, bit for bit.
+        // Beside its own feed, which has been there from the first: the same, bit for bit.
         let setup = Setup { channels, ..Setup::mono() };
         let setup = if limited { setup.limited() } else { setup };
         let (mut all, mut others) = (listening(setup), setup.rig());
@@ -91,7 +91,7 @@ proptest! {
         let mut line = 0;
         for tick in 0..40 {
             if tick == begins {
-                line = all.monitor(participant.lease(), MonitorKind::Without);
+                line = all.hear(Signal::MixMinus(participant.lease()));
             }
             let wide = usize::from(channels);
             participant.say(&noise(tick as u64, BLOCK * wide, peak));
@@ -109,12 +109,12 @@ proptest! {
         // A silent stream is not left out of anything. The first frame is a part of the mix's block, where that begins
         // earlier.
         let part = usize::from(begins > 0);
-        let empty = if peak == 0 { line.frames - part } else { 0 };
-        prop_assert_eq!(line.empty, empty);
+        let same = if peak == 0 { line.frames - part } else { 0 };
+        prop_assert_eq!(line.same, same);
     }
 }
 
-/// The mix without a stream that has no output of its own, and the mixer of the others.
+/// The mix without a stream that was heard before, and the mixer of the others.
 fn without(setup: Setup, begins: u64, until: u64, peak: i16) -> (Vec<i16>, Vec<i16>) {
     let (mut all, mut others) = (listening(setup), setup.rig());
     let mut stream = all.stream();
@@ -122,7 +122,7 @@ fn without(setup: Setup, begins: u64, until: u64, peak: i16) -> (Vec<i16>, Vec<i
     let mut line = 0;
     for tick in 0..until {
         if tick == begins {
-            line = all.monitor(stream.lease(), MonitorKind::Without);
+            line = all.hear(Signal::MixMinus(stream.lease()));
         }
         // Both are loud until then: the limiter has something to remember.
         let peak = if tick < begins { i16::MAX } else { peak };
@@ -164,11 +164,11 @@ fn a_limited_mix_minus_is_exact_once_the_release_is_over() {
 }
 
 #[test]
-fn a_stream_that_waits_is_monitored_too() {
+fn a_stream_that_waits_has_feeds_too() {
     let mut rig = listening(Setup::mono().delay(2));
     let (mut stream, mut other) = (rig.stream(), rig.stream());
-    let alone = rig.monitor(stream.lease(), MonitorKind::Alone);
-    let without = rig.monitor(stream.lease(), MonitorKind::Without);
+    let alone = rig.hear(Signal::Alone(stream.lease()));
+    let without = rig.hear(Signal::MixMinus(stream.lease()));
     for tick in 0..10 {
         say(&mut other, tick, 1);
         if tick >= 4 {
@@ -183,60 +183,119 @@ fn a_stream_that_waits_is_monitored_too() {
     let (alone, without) = (rig.line(alone), rig.line(without));
     assert_eq!(alone.heard[..6 * BLOCK], [0; 6 * BLOCK]);
     assert!(alone.heard[6 * BLOCK..] == spoken);
-    assert_eq!((without.frames, without.empty), (11, 6));
+    assert_eq!((without.frames, without.same), (11, 6));
 }
 
+/// Either feed of a stream.
+const SIGNALS: [fn(LeaseId) -> Signal; 2] = [Signal::Alone, Signal::MixMinus];
+
 #[test]
-fn each_monitor_closes_by_command_and_both_with_the_stream() {
+fn each_feed_closes_by_command_and_all_with_the_stream() {
     let mut rig = listening(Setup::mono());
     for by_command in [false, true] {
         let (mut stream, own) = rig.participant(Gain::UNITY);
         let lease = stream.lease();
         say(&mut stream, 1, 1);
-        let [first, second] = [MonitorKind::Alone, MonitorKind::Without].map(|kind| {
-            let line = rig.monitor(lease, kind);
+        let closed = SIGNALS.map(|signal| {
+            let feed = rig.hear(signal(lease));
             rig.tick();
-            rig.mixer.apply(Command::Unmonitor(lease, kind));
+            rig.close(feed);
             // Once more is no harm.
-            rig.mixer.apply(Command::Unmonitor(lease, kind));
+            rig.close(feed);
             rig.tick();
-            line
+            feed
         });
-        for line in [first, second] {
-            assert_eq!((rig.line(line).frames, rig.line(line).closed), (1, true));
-        }
-        let lines = [MonitorKind::Alone, MonitorKind::Without].map(|kind| rig.monitor(lease, kind));
+        // What waits in the delay of a stream comes with its close; of a mix it was not made yet.
+        let frames = closed.map(|feed| (rig.line(feed).frames, rig.line(feed).closed));
+        assert_eq!(frames, [(2, true), (1, true)]);
+        let feeds = SIGNALS.map(|signal| rig.hear(signal(lease)));
         rig.tick();
-        assert!(!rig.line(own).closed && lines.iter().all(|&line| !rig.line(line).closed));
+        assert!(!rig.line(own).closed && feeds.iter().all(|&feed| !rig.line(feed).closed));
         if by_command {
             rig.mixer.apply(Command::End(lease));
         }
         rig.tick();
         stream.close();
         rig.ticks(2);
-        for line in [own, lines[0], lines[1]] {
-            assert!(rig.line(line).closed);
+        for feed in [own, feeds[0], feeds[1]] {
+            assert!(rig.line(feed).closed);
         }
-        // Of a stream that is over nothing is monitored: the producer is closed.
-        let late = rig.monitor(lease, MonitorKind::Alone);
+        // Of a stream that is over there is no feed: the producer is closed.
+        let late = SIGNALS.map(|signal| rig.hear(signal(lease)));
         rig.tick();
-        assert_eq!((rig.line(late).frames, rig.line(late).closed), (0, true));
+        for feed in late {
+            assert_eq!((rig.line(feed).frames, rig.line(feed).closed), (0, true));
+        }
     }
 }
 
 #[test]
-fn a_second_monitor_of_a_kind_takes_the_place_of_the_first() {
+fn two_feeds_of_one_signal_are_the_same_bit_for_bit() {
+    for limiting in [Limiting::Saturate, Limiting::Limiter] {
+        let setup = Setup {
+            limiting,
+            ..Setup::mono()
+        };
+        let mut rig = listening(setup);
+        let other = rig.reader();
+        let (mut stream, mut loud) = (rig.stream(), rig.stream());
+        let mut ticks = |rig: &mut Rig, count: u64| {
+            for _ in 0..count {
+                let seed = rig.mixer.next_tick();
+                say(&mut stream, seed, 1);
+                say(&mut loud, seed + 1000, 1);
+                rig.tick();
+            }
+            stream.lease()
+        };
+        let lease = ticks(&mut rig, 1);
+        for signal in SIGNALS {
+            let first = rig.hear(signal(lease));
+            ticks(&mut rig, 3);
+            let (second, third) = (rig.hear(signal(lease)), rig.open(other, signal(lease)));
+            ticks(&mut rig, 3);
+            // The others go on without it.
+            rig.close(first);
+            ticks(&mut rig, 3);
+            rig.close(second);
+            rig.close(third);
+            ticks(&mut rig, 1);
+            let [first, second, third] = [first, second, third].map(|feed| rig.line(feed));
+            assert!(first.closed && second.closed && third.closed);
+            assert!(second.heard == third.heard && second.from == third.from);
+            let both = first.heard.len() - 3 * BLOCK;
+            assert!(first.heard[3 * BLOCK..] == second.heard[..both]);
+            assert_eq!(second.heard.len(), both + 3 * BLOCK);
+        }
+    }
+}
+
+#[test]
+fn a_ninth_feed_of_one_signal_is_closed_at_once() {
     let mut rig = listening(Setup::mono());
     let mut stream = rig.stream();
-    for kind in [MonitorKind::Alone, MonitorKind::Without] {
-        let first = rig.monitor(stream.lease(), kind);
+    for signal in SIGNALS {
+        let reader = rig.reader();
+        let feeds: Vec<_> = (0..9)
+            .map(|_| rig.open(reader, signal(stream.lease())))
+            .collect();
         say(&mut stream, 1, 1);
         rig.tick();
-        let second = rig.monitor(stream.lease(), kind);
-        say(&mut stream, 2, 1);
+        let (ninth, others) = feeds.split_last().unwrap();
+        assert_eq!(
+            (rig.line(*ninth).frames, rig.line(*ninth).closed),
+            (0, true)
+        );
+        for &feed in others {
+            assert_eq!((rig.line(feed).frames, rig.line(feed).closed), (1, false));
+            rig.close(feed);
+        }
+        // The ninth keeps nothing open.
+        let silent = rig.readers[reader].silent;
         rig.ticks(2);
-        assert_eq!((rig.line(first).frames, rig.line(first).closed), (1, true));
-        assert_eq!(rig.line(second).frames, 2);
+        let mix = &rig.readers[reader].mix;
+        assert!(mix.iter().all(|run| run.closed && run.heard.len() == BLOCK));
+        assert!(rig.readers[reader].silent > silent);
     }
 }
 
@@ -246,14 +305,12 @@ fn rings() -> (Pool, Consumer) {
     builder.build().unwrap()
 }
 
-fn monitor(rig: &mut Rig, stream: LeaseId, kind: MonitorKind, pool: &Pool) -> LeaseId {
+/// Opens a feed without a reader, so that only its own ring has it.
+fn open(rig: &mut Rig, signal: Signal, pool: &Pool) -> LeaseId {
     let producer = pool.acquire().unwrap();
     let line = producer.lease();
-    let monitor = match kind {
-        MonitorKind::Alone => Monitor::alone(producer, &rig.settings),
-        MonitorKind::Without => Monitor::without(producer, &rig.settings),
-    };
-    rig.mixer.apply(Command::Monitor(stream, monitor));
+    let feed = stream_feed(signal, ReaderId(77), (producer, pool), &rig.settings);
+    rig.mixer.apply(Command::OpenFeed(feed));
     line
 }
 
@@ -272,7 +329,7 @@ fn a_full_ring_loses_its_own_frames_and_the_mix_none() {
     let mut rig = Setup::mono().rig();
     let mut stream = rig.stream();
     let (pool, mut consumer) = rings();
-    let line = monitor(&mut rig, stream.lease(), MonitorKind::Alone, &pool);
+    let line = open(&mut rig, Signal::Alone(stream.lease()), &pool);
     let mut said = Vec::new();
     for tick in 0..30 {
         said.extend(say(&mut stream, tick, 1));
@@ -289,8 +346,8 @@ fn a_full_ring_loses_its_own_frames_and_the_mix_none() {
 }
 
 #[test]
-fn an_offline_monitor_begins_with_the_next_tick() {
-    for kind in [MonitorKind::Alone, MonitorKind::Without] {
+fn an_offline_feed_begins_with_the_next_tick() {
+    for (signal, expected) in SIGNALS.into_iter().zip([[100, 20], [20, 100]]) {
         let mut rig = Setup::mono().rig();
         let (mut first, mut second) = (rig.stream(), rig.stream());
         let (pool, mut consumer) = rings();
@@ -299,13 +356,9 @@ fn an_offline_monitor_begins_with_the_next_tick() {
         rig.try_tick().unwrap();
         // The second is waited for.
         assert_eq!(rig.try_tick(), Err(second.lease()));
-        let lines = [&first, &second].map(|sender| monitor(&mut rig, sender.lease(), kind, &pool));
+        let lines = [&first, &second].map(|sender| open(&mut rig, signal(sender.lease()), &pool));
         second.say(&[20; 2 * BLOCK]);
         rig.try_tick().unwrap();
-        let expected = match kind {
-            MonitorKind::Alone => [100, 20],
-            MonitorKind::Without => [20, 100],
-        };
         for (line, expected) in lines.into_iter().zip(expected) {
             let frame = take(&mut consumer, line);
             assert_eq!(frame, Some((N, vec![expected; BLOCK - 40])));
@@ -314,16 +367,16 @@ fn an_offline_monitor_begins_with_the_next_tick() {
 }
 
 #[test]
-fn a_monitor_opened_after_the_last_tick_gets_no_flush() {
+fn a_feed_opened_after_the_last_tick_gets_no_flush() {
     let mut rig = Setup::mono().limited().rig();
     let mut stream = rig.stream();
     say(&mut stream, 1, 1);
     let (pool, mut consumer) = rings();
-    let in_time = monitor(&mut rig, stream.lease(), MonitorKind::Alone, &pool);
+    let in_time = open(&mut rig, Signal::Alone(stream.lease()), &pool);
     rig.tick();
-    let late = monitor(&mut rig, stream.lease(), MonitorKind::Without, &pool);
+    let late = open(&mut rig, Signal::MixMinus(stream.lease()), &pool);
     rig.flush();
-    rig.mixer.close_outputs();
+    rig.mixer.close_feeds();
     for (line, frames) in [(in_time, 2), (late, 0)] {
         assert_eq!(consumer.get_batch(line, 9).unwrap().len(), frames);
         assert!(consumer.is_closed(line).unwrap());

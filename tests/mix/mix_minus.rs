@@ -1,17 +1,17 @@
 //! A participant hears the mix without itself: the very samples of a mixer of the others alone,
 //! limited or not, with any loss of frames. Where that is the whole mix, a frame says so and
-//! is empty.
+//! holds no samples.
 
 use mixpool::{
     audio::Gain,
-    mixer::{CONTRIBUTORS_MAX, Command, Limiting, NewInput},
+    mixer::{CONTRIBUTORS_MAX, Command, Limiting, NewInput, ReaderId, RoomId},
 };
 use proptest::{prelude::*, sample::Index};
 
-use crate::rig::{BLOCK, Rig, Setup, TestStream, cut, noise};
-
-/// The number of the whole mix among the lines.
-const MIX: usize = 0;
+use crate::{
+    readers::mix_ring,
+    rig::{BLOCK, Rig, Setup, TestStream, cut, noise},
+};
 
 /// Fewer than bring a new beginning: not a participant's affair.
 const TICKS_MAX: usize = 40;
@@ -54,7 +54,7 @@ struct Hall {
     others: Vec<Rig>,
     /// By rig, that of all first; by participant.
     senders: Vec<Vec<Option<TestStream>>>,
-    /// Where each participant's output begins, in interleaved samples of its mixer's.
+    /// Where each participant's feed begins, in interleaved samples of its mixer's.
     joined: Vec<usize>,
 }
 
@@ -121,7 +121,7 @@ impl Hall {
 
     /// All that anybody heard is what the mixer of the others gave meanwhile.
     fn check(&self) -> Result<(), TestCaseError> {
-        prop_assert!(self.all.line(MIX).heard == self.all.output);
+        prop_assert!(self.all.mix_heard() == self.all.output);
         for (who, rig) in self.others.iter().enumerate() {
             let Some(line) = self.lines[who] else {
                 continue;
@@ -212,7 +212,7 @@ fn everybody_hears_the_others(count: usize, channels: u16) {
         let line = rig.line(*line);
         assert!(line.heard.iter().copied().eq(expected));
         let silent = given.iter().all(|&sample| sample == 0);
-        assert_eq!(line.empty, if silent { 5 } else { 0 });
+        assert_eq!(line.same, if silent { 5 } else { 0 });
     }
 }
 
@@ -222,8 +222,8 @@ fn two_hundred_participants_hear_the_sum_of_the_others() {
     everybody_hears_the_others(50, 2);
 }
 
-/// Two constant senders, and one with an inspected output: a mix this loud, and the tick's blocks
-/// that the third says.
+/// Two constant senders, and one with a feed that is looked at: a mix this loud, and the tick's blocks
+/// that the third says. Whether each of its blocks is the room's.
 fn hear(loud: i16, limiting: Limiting, says: impl Fn(u64) -> Vec<i16>) -> Vec<bool> {
     let setup = Setup {
         limiting,
@@ -233,7 +233,7 @@ fn hear(loud: i16, limiting: Limiting, says: impl Fn(u64) -> Vec<i16>) -> Vec<bo
     rig.listen();
     let mut senders = [rig.stream(), rig.stream()];
     let (mut third, line) = rig.participant(Gain::UNITY);
-    let mut empty = Vec::new();
+    let mut same = Vec::new();
     for tick in 0..40 {
         for (at, sender) in senders.iter_mut().enumerate() {
             sender.say(&noise(2 * tick + at as u64, BLOCK, loud));
@@ -242,12 +242,12 @@ fn hear(loud: i16, limiting: Limiting, says: impl Fn(u64) -> Vec<i16>) -> Vec<bo
             samples if samples.is_empty() => third.skip(1),
             samples => assert!(third.say(&samples)),
         }
-        let before = rig.line(line).empty;
+        let before = rig.line(line).same;
         rig.tick();
-        empty.push(rig.line(line).empty > before);
+        same.push(rig.line(line).same > before);
     }
     assert_eq!(rig.line(line).frames, 40);
-    empty
+    same
 }
 
 #[test]
@@ -256,8 +256,8 @@ fn who_adds_nothing_hears_the_whole_mix() {
         for loud in [300, i16::MAX] {
             // Neither a participant without frames nor a silent one.
             for says in [vec![], vec![0; BLOCK]] {
-                let empty = hear(loud, limiting, |_| says.clone());
-                assert!(empty.iter().all(|&empty| empty), "{limiting:?}, {loud}");
+                let same = hear(loud, limiting, |_| says.clone());
+                assert!(same.iter().all(|&same| same), "{limiting:?}, {loud}");
             }
         }
     }
@@ -282,12 +282,12 @@ fn a_silent_participant_gets_the_limited_mix_soon() {
         5..8 => noise(99, BLOCK, i16::MAX),
         _ => vec![],
     };
-    let empty = hear(i16::MAX, Limiting::Limiter, words);
-    assert!(empty[..5].iter().all(|&empty| empty) && !empty[5..9].contains(&true));
+    let same = hear(i16::MAX, Limiting::Limiter, words);
+    assert!(same[..5].iter().all(|&same| same) && !same[5..9].contains(&true));
     // A peak that brings both limiters to the same gain ends the difference.
-    let again = empty.iter().skip(9).position(|&empty| empty).unwrap();
+    let again = same.iter().skip(9).position(|&same| same).unwrap();
     assert!(
-        again < 20 && empty[9 + again..].iter().all(|&empty| empty),
+        again < 20 && same[9 + again..].iter().all(|&same| same),
         "{again}"
     );
 }
@@ -311,18 +311,18 @@ fn a_waiting_participant_gets_the_others_and_an_ended_nothing() {
     assert!(!rig.line(line).closed);
     rig.tick();
     assert_eq!((rig.line(line).frames, rig.line(line).closed), (4, true));
-    assert_eq!(rig.line(MIX).frames, 5);
+    assert_eq!(rig.readers[0].messages, 5);
     // Its slot serves another.
     let (_silent, next) = rig.participant(Gain::UNITY);
     rig.ticks(2);
     assert_eq!(rig.line(next).from, Some(5 * BLOCK as u64));
-    rig.mixer.close_outputs();
+    rig.mixer.close_feeds();
     rig.tick();
-    assert!(rig.line(next).closed && rig.line(MIX).closed);
+    assert!(rig.line(next).closed && rig.readers[0].closed);
 }
 
 #[test]
-fn an_output_begins_with_its_first_tick_and_the_flush_ends_it() {
+fn a_mix_minus_begins_with_its_first_tick_and_ends_in_the_flush() {
     for block in 0..2 {
         let mut rig = Setup::mono().limited().rig();
         rig.listen();
@@ -339,37 +339,11 @@ fn an_output_begins_with_its_first_tick_and_the_flush_ends_it() {
 }
 
 #[test]
-fn a_listener_that_does_not_read_loses_only_its_own_frames() {
-    let mut rig = Setup::mono().rig();
-    let (pool, mut consumer) = mixpool::queue::Pool::builder()
-        .slots(2)
-        .ring_bytes(4096)
-        .build()
-        .unwrap();
-    let tap = pool.acquire().unwrap();
-    let lease = tap.lease();
-    rig.mixer.apply(Command::Tap(tap));
-    let mut sender = rig.stream();
-    for tick in 0..20 {
-        sender.say(&noise(tick, BLOCK, 900));
-        rig.tick();
-    }
-    let stats = consumer.lease_stats(lease).unwrap();
-    // 344 bytes each, the first 264.
-    assert_eq!((stats.published.messages, stats.dropped.messages), (12, 8));
-    for _ in 0..12 {
-        consumer.get(lease).unwrap().unwrap().ack();
-    }
-    rig.tick();
-    let message = consumer.get(lease).unwrap().unwrap();
-    assert_eq!(message.dropped_before(), 8);
-    let frame = mixpool::audio::Frame::parse(&message).unwrap();
-    assert_eq!(frame.header().first, 20 * BLOCK as u64 - 40);
-}
-
-#[test]
 fn a_block_names_those_who_were_heard_in_it() {
     let mut rig = Setup::mono().slots(40).rig();
+    let (ring, mut reader) = mix_ring(4096);
+    let ring = Box::new(ring.with_room(RoomId::MAIN));
+    rig.mixer.apply(Command::OpenReader(ReaderId(0), ring));
     let mut senders: Vec<_> = (0..40_u32)
         .map(|number| {
             let sender = rig.unadmitted();
@@ -392,7 +366,10 @@ fn a_block_names_those_who_were_heard_in_it() {
         }
         rig.mixer.collect();
         let mut named = rig.mixer.tick(0).contributors.to_vec();
+        rig.mixer.send_feeds();
+        let message = reader.take().unwrap();
         named.sort_unstable();
+        assert_eq!(message.contributors.as_ref(), Some(&named));
         named
     };
     assert_eq!(heard(&[], false), [0_u32; 0]);

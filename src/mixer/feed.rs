@@ -1,0 +1,142 @@
+//! Feeds, by which audio leaves the mixer block by block: a room, a room without one stream, or one stream.
+
+use super::{
+    ReaderId, Settings,
+    feeds::{Alone, Line, MixMinus},
+};
+use crate::queue::{LeaseId, Pool, Producer};
+
+/// A room as the mixer knows it: its place, and how many rooms had that place before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RoomId {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+impl RoomId {
+    /// The room that is always there.
+    pub const MAIN: Self = Self {
+        slot: 0,
+        generation: 0,
+    };
+
+    /// Its place among the rooms, from 0.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// As the samples of a frame that names it.
+    pub(super) fn to_samples(self) -> [i16; 4] {
+        bytemuck::cast([self.slot, self.generation])
+    }
+
+    /// The room that a [`same`](crate::audio::FrameHeader::same) frame names.
+    pub fn from_samples(samples: &[i16]) -> Option<Self> {
+        let samples: [i16; 4] = samples.try_into().ok()?;
+        let [slot, generation] = bytemuck::cast(samples);
+        Some(Self { slot, generation })
+    }
+}
+
+/// The signal of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// A room's mix. Its blocks come in the reader's mix ring.
+    Room(RoomId),
+    /// The mix of a stream's room without the stream: the very samples that a mixer of the others alone would give.
+    MixMinus(LeaseId),
+    /// A stream's block of each tick, before gain, mute and solo, and silence where it has none, delayed as the mix
+    /// is.
+    Alone(LeaseId),
+}
+
+/// A feed to be [opened](super::Command::OpenFeed): one frame a tick, from the next tick until it is
+/// [closed](super::Command::CloseFeed) or its stream has ended. The caller allocates all that it needs, not the mixer.
+///
+/// A frame's first sample is at its index in the mix. A frame with the flag
+/// [`same`](crate::audio::FrameHeader::same) names a room: the block is, bit for bit, that of the room, which is in the
+/// reader's mix ring of the same tick.
+#[derive(Debug)]
+pub struct Feed {
+    pub(super) signal: Signal,
+    pub(super) reader: ReaderId,
+    pub(super) makes: Makes,
+}
+
+/// The mixer's part of a feed, made by its caller.
+#[derive(Debug)]
+pub(super) enum Makes {
+    Room,
+    MixMinus(Box<MixMinus>),
+    Alone(Box<Alone>),
+}
+
+/// An open feed, to close it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FeedId {
+    pub(super) signal: Signal,
+    pub(super) reader: ReaderId,
+    /// Its ring's, if it has one of its own.
+    pub(super) lease: Option<LeaseId>,
+}
+
+impl Feed {
+    /// A room's mix for this reader.
+    pub fn room(room: RoomId, reader: ReaderId) -> Self {
+        Self {
+            signal: Signal::Room(room),
+            reader,
+            makes: Makes::Room,
+        }
+    }
+
+    /// A room's mix without this stream, into a ring of `pool`. `settings` are the mixer's. Allocates about 12 bytes
+    /// for each sample of a block and of the limiter's look-ahead.
+    ///
+    /// If the stream has such a feed already, the two are made once and are the same bit for bit. If it has none and was
+    /// heard before, the feed begins with the state of the room's limiter, and so with what that holds of the stream:
+    /// the look-ahead's 5 ms of samples are the room's own, and it stays turned down as far as the room is until the
+    /// limiter has recovered, for some tenths of a second after the last peak. From then on it is exact, and without the
+    /// limiter from the first sample.
+    pub fn mix_minus(
+        stream: LeaseId,
+        reader: ReaderId,
+        (producer, pool): (Producer, &Pool),
+        settings: &Settings,
+    ) -> Self {
+        let line = Line::new(reader, producer, pool, settings.format);
+        Self {
+            signal: Signal::MixMinus(stream),
+            reader,
+            makes: Makes::MixMinus(Box::new(MixMinus::new(line, settings))),
+        }
+    }
+
+    /// A stream alone, into a ring of `pool`. `settings` are the mixer's. Allocates as the above.
+    pub fn alone(
+        stream: LeaseId,
+        reader: ReaderId,
+        (producer, pool): (Producer, &Pool),
+        settings: &Settings,
+    ) -> Self {
+        let line = Line::new(reader, producer, pool, settings.format);
+        Self {
+            signal: Signal::Alone(stream),
+            reader,
+            makes: Makes::Alone(Box::new(Alone::new(line, settings))),
+        }
+    }
+
+    /// Its number, to close it by.
+    pub fn id(&self) -> FeedId {
+        FeedId {
+            signal: self.signal,
+            reader: self.reader,
+            lease: match &self.makes {
+                Makes::Room => None,
+                Makes::MixMinus(mix_minus) => mix_minus.lines.first_lease(),
+                Makes::Alone(alone) => alone.lines.first_lease(),
+            },
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! The feeds of streams: to each reader its frames, and the mixes without one stream that they need.
+//!
+//! A mix-minus is the sum less the stream's own contribution, limited as the bus is, but by itself: the very samples that
+//! a mixer of the others alone would give. It is made in the tick and leaves with
+//! [`Mixer::send_feeds`](super::Mixer::send_feeds).
+//!
+//! # A mix-minus that is the room's mix
+//! Most participants are silent most of the time, and what they hear is the whole mix. A mix-minus is *in step* with the
+//! bus while its stage (the limiter and what it remembers) would give the same for the same sums. It begins so: what was
+//! before the stream came, all others made. Its first sample that is not zero takes it out of step, with a copy of the
+//! bus's stage as that was before the block. After each block the two stages are compared; once they are equal again it
+//! is back in step. So a mix-minus in step with a block to which nothing was added *is* the mix, bit for bit, and its
+//! frame names the room instead of holding samples.
+
+use std::ops::Range;
+
+use super::{
+    Block, ReaderId, RoomId, Settings,
+    bus::{Bus, Stage},
+    feed::{FeedId, Signal},
+};
+use crate::{
+    audio::{Format, FrameHeader, FrameMut, frame::frame_bytes, sum},
+    queue::{LeaseId, Pool, Producer},
+};
+
+/// A ring of one feed: a frame for each block.
+#[derive(Debug)]
+pub(super) struct Line {
+    reader: ReaderId,
+    lease: LeaseId,
+    /// Gone once it is closed.
+    producer: Option<Producer>,
+    /// Kept, so that a close frees nothing.
+    _pool: Pool,
+    channels: usize,
+    /// The index of its first sample: nothing earlier is sent.
+    begins: u64,
+}
+
+impl Line {
+    pub(super) fn new(reader: ReaderId, producer: Producer, pool: &Pool, format: Format) -> Self {
+        Self {
+            reader,
+            lease: producer.lease(),
+            producer: Some(producer),
+            _pool: pool.clone(),
+            channels: format.channels().into(),
+            begins: 0,
+        }
+    }
+
+    /// Publishes samples that begin at this index, but for those before its first. Drops them, counted by the ring, if
+    /// that is full.
+    fn send(&mut self, at: u64, samples: &[i16]) {
+        let early = self.begins.saturating_sub(at) as usize * self.channels;
+        if early < samples.len() {
+            let samples = &samples[early..];
+            let header = FrameHeader::new(at.max(self.begins), samples.len() / self.channels);
+            self.publish(header, samples);
+        }
+    }
+
+    /// Publishes the last of these samples, which are those of these indices.
+    fn send_last(&mut self, indices: &Range<u64>, samples: &[i16]) {
+        let len = (indices.end - indices.start) as usize * self.channels;
+        self.send(indices.start, &samples[samples.len() - len..]);
+    }
+
+    /// Publishes that the block is that of its room.
+    fn send_same(&mut self, room: RoomId, block: &Block<'_>) {
+        if block.at < self.begins || block.samples.is_empty() {
+            self.send(block.at, block.samples);
+        } else {
+            let header = FrameHeader {
+                same: true,
+                ..FrameHeader::new(block.at, block.instants())
+            };
+            self.publish(header, &room.to_samples());
+        }
+    }
+
+    fn close(&mut self) {
+        self.producer = None;
+    }
+
+    fn publish(&mut self, header: FrameHeader, samples: &[i16]) {
+        let Some(producer) = &mut self.producer else {
+            return;
+        };
+        let bytes = frame_bytes(samples.len());
+        if let Ok(mut reservation) = producer.reserve(bytes) {
+            let mut frame = FrameMut::new(&mut reservation)
+                .expect("a message starts at a multiple of 8 and is as long as its frame");
+            frame.samples_mut().copy_from_slice(samples);
+            frame.seal(header);
+            reservation.commit();
+        } else {
+            producer.count_drop(bytes);
+        }
+    }
+}
+
+/// Most feeds of one signal of a stream. Any more are closed at once.
+const LINES_MAX: usize = 8;
+
+/// The rings of one signal.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<Line>);
+
+impl Lines {
+    /// Room for all there may be. Allocates.
+    fn new(line: Line) -> Self {
+        let mut lines = Vec::with_capacity(LINES_MAX);
+        lines.push(line);
+        Self(lines)
+    }
+
+    pub(super) fn first_lease(&self) -> Option<LeaseId> {
+        self.0.first().map(|line| line.lease)
+    }
+
+    fn begin(&mut self, index: u64) {
+        for line in &mut self.0 {
+            line.begins = index;
+        }
+    }
+
+    /// Takes over the first of these. Returns whether there was room.
+    fn take_from(&mut self, other: &mut Self) -> bool {
+        let has_room = self.0.len() < LINES_MAX;
+        if has_room {
+            self.0.extend(other.0.pop());
+        }
+        has_room
+    }
+
+    /// Takes out one of them.
+    fn take(&mut self, id: FeedId) -> Option<Line> {
+        let is_it = |line: &Line| line.reader == id.reader && Some(line.lease) == id.lease;
+        let place = self.0.iter().position(is_it)?;
+        Some(self.0.swap_remove(place))
+    }
+
+    /// Closes them. Frees nothing; enters the kernel to wake readers.
+    fn close(&mut self) {
+        self.0.iter_mut().for_each(Line::close);
+    }
+}
+
+/// The mix without one stream, made once for all its readers.
+#[derive(Debug)]
+pub(super) struct MixMinus {
+    pub(super) lines: Lines,
+    /// The stream's samples in the current block.
+    own: Box<[i32]>,
+    /// Whether any of that is not zero.
+    sounds: bool,
+    stage: Stage,
+    /// Whether `stage` is the bus's and stands for it: then its own is out of date.
+    in_step: bool,
+    out: Box<[i16]>,
+    /// Where the last block lies in `out`; none if it was that of the room.
+    made: Option<Range<usize>>,
+}
+
+impl MixMinus {
+    /// In step with the bus of a mixer of these settings. Allocates all it ever will.
+    pub(super) fn new(line: Line, settings: &Settings) -> Self {
+        let stage = Stage::new(settings);
+        Self {
+            lines: Lines::new(line),
+            own: vec![0; settings.block()].into(),
+            sounds: false,
+            out: stage.buffer(settings),
+            stage,
+            in_step: true,
+            made: None,
+        }
+    }
+
+    /// Closes it at once, as its stream is over.
+    pub(super) fn closed(mut self: Box<Self>) -> Closed {
+        self.lines.close();
+        Closed::MixMinus(self)
+    }
+
+    /// All of the stream's samples of the block are in the sum, and `stage`, the bus's, has not seen the block yet.
+    pub(super) fn end_of_input(&mut self, stage: &Stage) {
+        if self.in_step && self.sounds {
+            self.stage.copy_from(stage);
+            self.in_step = false;
+        }
+    }
+
+    /// Makes the block, after the bus made its own.
+    fn finish(&mut self, bus: &Bus) {
+        self.made = None;
+        if self.in_step {
+            return;
+        }
+        sum::leave_out(bus.sum(), &mut self.own);
+        let out = &mut self.out[..self.own.len()];
+        self.stage.process(&self.own, out);
+        self.own.fill(0);
+        self.sounds = false;
+        self.made(bus);
+    }
+
+    fn flush(&mut self, bus: &Bus) {
+        self.made = None;
+        if !self.in_step {
+            self.stage.flush(&mut self.out[..bus.made().end]);
+            self.made(bus);
+        }
+    }
+
+    fn made(&mut self, bus: &Bus) {
+        self.made = Some(bus.made());
+        self.in_step = self.stage.is_in_step_with(bus.stage());
+    }
+
+    fn send(&mut self, room: RoomId, block: &Block<'_>) {
+        for line in &mut self.lines.0 {
+            match self.made.clone() {
+                Some(made) => line.send(block.at, &self.out[made]),
+                None => line.send_same(room, block),
+            }
+        }
+    }
+}
+
+/// One stream before its fader, delayed as the mix is.
+#[derive(Debug)]
+pub(super) struct Alone {
+    pub(super) lines: Lines,
+    /// The samples of the delay, then those of the current block.
+    samples: Box<[i16]>,
+    delay: usize,
+    /// Where the last block lies in `samples`.
+    made: Range<usize>,
+}
+
+impl Alone {
+    /// Allocates all it ever will.
+    pub(super) fn new(line: Line, settings: &Settings) -> Self {
+        let delay = Stage::new(settings).delay(settings);
+        Self {
+            lines: Lines::new(line),
+            samples: vec![0; delay + settings.block()].into(),
+            delay,
+            made: 0..0,
+        }
+    }
+
+    /// Closes it at once, as its stream is over.
+    pub(super) fn closed(mut self: Box<Self>) -> Closed {
+        self.lines.close();
+        Closed::Alone(self)
+    }
+
+    fn block(&self) -> usize {
+        self.samples.len() - self.delay
+    }
+
+    /// A block begins, with silence.
+    fn begin(&mut self) {
+        self.samples.copy_within(self.block().., 0);
+        self.samples[self.delay..].fill(0);
+    }
+
+    /// Takes the stream's block, or its first samples.
+    pub(super) fn put(&mut self, samples: &[i16]) {
+        self.samples[self.delay..][..samples.len()].copy_from_slice(samples);
+    }
+
+    fn finish(&mut self, bus: &Bus) {
+        self.made = bus.made();
+    }
+
+    fn flush(&mut self, bus: &Bus) {
+        let (made, block) = (bus.made(), self.block());
+        self.made = block + made.start..block + made.end;
+    }
+
+    fn send(&mut self, block: &Block<'_>) {
+        for line in &mut self.lines.0 {
+            line.send(block.at, &self.samples[self.made.clone()]);
+        }
+    }
+}
+
+/// Where an input's samples go.
+pub(super) trait Target {
+    /// Has `add` add samples to their place in a sum, the first at number `from` of the block; no two
+    /// calls for a block pass the same of its samples.
+    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16]));
+}
+
+/// To the sum alone.
+impl Target for [i32] {
+    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
+        add(&mut self[from..from + samples.len()], samples);
+    }
+}
+
+/// To the sum, and to the part that the input's own mix-minus leaves out.
+pub(super) struct LeftOut<'a> {
+    pub(super) sums: &'a mut [i32],
+    pub(super) mix_minus: &'a mut MixMinus,
+}
+
+impl Target for LeftOut<'_> {
+    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
+        // Most listeners are silent, and there is nothing to leave out. Not `all`: it would look at one
+        // sample after the other.
+        if samples.iter().fold(0, |bits, &sample| bits | sample) == 0 {
+            return;
+        }
+        let range = from..from + samples.len();
+        let MixMinus { own, sounds, .. } = &mut *self.mix_minus;
+        let own = &mut own[range.clone()];
+        add(own, samples);
+        sum::add_sums(&mut self.sums[range], own);
+        *sounds |= own.iter().fold(0, |bits, &sample| bits | sample) != 0;
+    }
+}
+
+/// A table by the slots of streams.
+#[derive(Debug)]
+struct BySlot<T> {
+    boxes: Box<[Option<Box<T>>]>,
+    /// The slots that have one. Room for all, so it never grows.
+    slots: Vec<usize>,
+    /// The place of each slot's entry among them.
+    places: Box<[usize]>,
+}
+
+impl<T> BySlot<T> {
+    fn new(slots: usize) -> Self {
+        Self {
+            boxes: (0..slots).map(|_| None).collect(),
+            slots: Vec::with_capacity(slots),
+            places: vec![0; slots].into(),
+        }
+    }
+
+    /// The slot has none.
+    fn insert(&mut self, slot: usize, value: Box<T>) {
+        self.places[slot] = self.slots.len();
+        self.slots.push(slot);
+        self.boxes[slot] = Some(value);
+    }
+
+    fn remove(&mut self, slot: usize) -> Option<Box<T>> {
+        let removed = self.boxes[slot].take()?;
+        let place = self.places[slot];
+        self.slots.swap_remove(place);
+        if let Some(&moved) = self.slots.get(place) {
+            self.places[moved] = place;
+        }
+        Some(removed)
+    }
+
+    fn get(&self, slot: usize) -> Option<&T> {
+        self.boxes[slot].as_deref()
+    }
+
+    fn get_mut(&mut self, slot: usize) -> Option<&mut T> {
+        self.boxes[slot].as_deref_mut()
+    }
+
+    fn has(&self, slot: usize) -> bool {
+        self.boxes[slot].is_some()
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut T)) {
+        for &slot in &self.slots {
+            if let Some(value) = &mut self.boxes[slot] {
+                act(value);
+            }
+        }
+    }
+}
+
+/// The feeds of all streams, by their slots.
+#[derive(Debug)]
+pub(super) struct Feeds {
+    mix_minus: BySlot<MixMinus>,
+    alone: BySlot<Alone>,
+}
+
+/// The rest of a closed feed, to be freed elsewhere.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held until it is freed")]
+pub(super) enum Closed {
+    Line(Line),
+    MixMinus(Box<MixMinus>),
+    Alone(Box<Alone>),
+}
+
+impl Feeds {
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            mix_minus: BySlot::new(slots),
+            alone: BySlot::new(slots),
+        }
+    }
+
+    pub(super) fn has(&self, slot: usize) -> bool {
+        self.mix_minus.has(slot) || self.alone.has(slot)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: usize) -> (Option<&mut MixMinus>, Option<&mut Alone>) {
+        (self.mix_minus.get_mut(slot), self.alone.get_mut(slot))
+    }
+
+    /// Opens a mix-minus of the slot's stream, from this index on. Returns whether there was room for one more, and what
+    /// of it is not needed.
+    pub(super) fn open_mix_minus(
+        &mut self,
+        slot: usize,
+        mut new: Box<MixMinus>,
+        index: u64,
+    ) -> (bool, Option<Closed>) {
+        new.lines.begin(index);
+        let Some(mix_minus) = self.mix_minus.get_mut(slot) else {
+            self.mix_minus.insert(slot, new);
+            return (true, None);
+        };
+        let is_open = mix_minus.lines.take_from(&mut new.lines);
+        (is_open, Some(new.closed()))
+    }
+
+    /// The same of the stream alone.
+    pub(super) fn open_alone(
+        &mut self,
+        slot: usize,
+        mut new: Box<Alone>,
+        index: u64,
+    ) -> Option<Closed> {
+        new.lines.begin(index);
+        let Some(alone) = self.alone.get_mut(slot) else {
+            self.alone.insert(slot, new);
+            return None;
+        };
+        alone.lines.take_from(&mut new.lines);
+        Some(new.closed())
+    }
+
+    /// Closes a feed of the slot's stream. The samples that wait in the delay are those of the indices `waiting`.
+    pub(super) fn close(
+        &mut self,
+        slot: usize,
+        id: FeedId,
+        waiting: &Range<u64>,
+    ) -> Option<Closed> {
+        if let Signal::Alone(_) = id.signal {
+            let alone = self.alone.get_mut(slot)?;
+            let mut line = alone.lines.take(id)?;
+            line.send_last(waiting, &alone.samples);
+            line.close();
+            alone.lines.0.push(line);
+            if alone.lines.0.len() == 1 {
+                return self.alone.remove(slot).map(Closed::Alone);
+            }
+            return alone.lines.0.pop().map(Closed::Line);
+        }
+        let mix_minus = self.mix_minus.get_mut(slot)?;
+        let mut line = mix_minus.lines.take(id)?;
+        line.close();
+        if mix_minus.lines.0.is_empty() {
+            mix_minus.lines.0.push(line);
+            return self.mix_minus.remove(slot).map(Closed::MixMinus);
+        }
+        Some(Closed::Line(line))
+    }
+
+    /// The slot's stream has ended: closes its feeds. `waiting` is as above.
+    pub(super) fn end(&mut self, slot: usize, waiting: &Range<u64>) -> [Option<Closed>; 2] {
+        let mix_minus = self.mix_minus.remove(slot).map(MixMinus::closed);
+        let alone = self.alone.remove(slot).map(|mut alone| {
+            let Alone { lines, samples, .. } = &mut *alone;
+            for line in &mut lines.0 {
+                line.send_last(waiting, samples);
+            }
+            alone.closed()
+        });
+        [mix_minus, alone]
+    }
+
+    /// The readers of the mix without the slot's stream.
+    pub(super) fn readers_of_mix_minus(&self, slot: usize) -> impl Iterator<Item = ReaderId> {
+        let mix_minus = self.mix_minus.get(slot).into_iter();
+        mix_minus.flat_map(|mix_minus| mix_minus.lines.0.iter().map(|line| line.reader))
+    }
+
+    /// Closes all. Frees nothing; enters the kernel to wake readers.
+    pub(super) fn close_all(&mut self) {
+        self.mix_minus.each(|mix_minus| mix_minus.lines.close());
+        self.alone.each(|alone| alone.lines.close());
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.alone.each(Alone::begin);
+    }
+
+    /// Makes each block, after the bus made its own.
+    pub(super) fn finish(&mut self, bus: &Bus) {
+        self.mix_minus.each(|mix_minus| mix_minus.finish(bus));
+        self.alone.each(|alone| alone.finish(bus));
+    }
+
+    /// Makes each last block, after the bus made its own.
+    pub(super) fn flush(&mut self, bus: &Bus) {
+        self.mix_minus.each(|mix_minus| mix_minus.flush(bus));
+        self.alone.each(|alone| alone.flush(bus));
+    }
+
+    /// Sends the block that was made last of each.
+    pub(super) fn send(&mut self, room: RoomId, block: &Block<'_>) {
+        self.mix_minus.each(|mix_minus| mix_minus.send(room, block));
+        self.alone.each(|alone| alone.send(block));
+    }
+}

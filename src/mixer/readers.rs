@@ -1,0 +1,333 @@
+//! Reader threads, as the mixer sees them: to each a ring with the rooms that are heard there, a message a tick.
+//!
+//! Frames of single feeds are published before, into rings that wake nobody. The message is the last of a tick and wakes
+//! the reader: once a tick, however many rooms and feeds it has.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    Block, RoomId,
+    mix_message::{MixMessageMut, message_bytes, mix_message_bytes_max},
+};
+use crate::{
+    audio::FrameHeader,
+    queue::{AcquireError, Pool, Producer},
+};
+
+/// Most reader threads of a mixer; any more are closed at once.
+pub const READERS_MAX: usize = 256;
+
+/// A reader's number, chosen by the caller. No two readers of a mixer have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReaderId(pub u64);
+
+/// The mixer's end of the ring to a reader thread. Made by the caller; goes to the mixer by
+/// [`OpenReader`](super::Command::OpenReader).
+#[derive(Debug)]
+pub struct MixRing {
+    /// Gone once it is closed.
+    producer: Option<Producer>,
+    /// Kept, so that a close frees nothing.
+    _pool: Pool,
+    /// The rooms that are heard there. Room for all there may be, so it never grows.
+    rooms: Vec<Heard>,
+    /// The place of each room among them.
+    places: Box<[u32]>,
+    /// Whether a mixer that is not bound to the clock waits for room.
+    is_waited_for: bool,
+    end: Arc<AtomicU64>,
+    closes: bool,
+}
+
+/// A room that is heard.
+#[derive(Debug)]
+struct Heard {
+    room: RoomId,
+    /// Feeds that need it.
+    count: u32,
+    /// Indices in the mix: nothing else is sent.
+    range: Range<u64>,
+}
+
+impl MixRing {
+    /// A ring of `pool`, which must be the reader's alone, for a mixer of so many rooms. `end` will hold one after the
+    /// index of the last sample that was meant for the reader, once the ring is closed. Allocates.
+    ///
+    /// # Errors
+    /// If the pool has no ring left.
+    pub fn new(pool: &Pool, rooms_max: usize, end: Arc<AtomicU64>) -> Result<Self, AcquireError> {
+        Ok(Self {
+            producer: Some(pool.acquire()?),
+            _pool: pool.clone(),
+            rooms: Vec::with_capacity(rooms_max),
+            places: vec![0; rooms_max].into(),
+            is_waited_for: false,
+            end,
+            closes: false,
+        })
+    }
+
+    /// It begins with a feed of this room.
+    #[must_use]
+    pub fn with_room(mut self, room: RoomId) -> Self {
+        self.hear(room, 0);
+        self
+    }
+
+    /// A mixer that is not bound to the clock waits until it has room.
+    #[must_use]
+    pub fn waited_for(self) -> Self {
+        Self {
+            is_waited_for: true,
+            ..self
+        }
+    }
+
+    /// Nothing before this index is sent.
+    fn begin(&mut self, index: u64) {
+        for heard in &mut self.rooms {
+            heard.range.start = index;
+        }
+    }
+
+    fn place(&self, room: RoomId) -> Option<usize> {
+        let place = self.places[room.slot()] as usize;
+        let heard = self.rooms.get(place)?;
+        (heard.room == room).then_some(place)
+    }
+
+    /// One more feed needs the room, from this index on. Of a ring that closes none does.
+    pub(super) fn hear(&mut self, room: RoomId, index: u64) {
+        if self.closes {
+            return;
+        }
+        if let Some(place) = self.place(room) {
+            let heard = &mut self.rooms[place];
+            heard.count += 1;
+            heard.range.end = u64::MAX;
+        } else {
+            self.places[room.slot()] = self.rooms.len() as u32;
+            self.rooms.push(Heard {
+                room,
+                count: 1,
+                range: index..u64::MAX,
+            });
+        }
+    }
+
+    /// One less does. With none the room's last sample is the one before this index: a part of the next block.
+    pub(super) fn leave(&mut self, room: RoomId, index: u64) {
+        if let Some(place) = self.place(room) {
+            let heard = &mut self.rooms[place];
+            heard.count = heard.count.saturating_sub(1);
+            if heard.count == 0 {
+                heard.range.end = index;
+            }
+        }
+    }
+
+    /// No feed needs any room from this index on; the ring closes once that is reached.
+    pub(super) fn close_at(&mut self, index: u64) {
+        self.closes = true;
+        for heard in &mut self.rooms {
+            heard.range.end = heard.range.end.min(index);
+        }
+    }
+
+    /// Closes the ring. Frees nothing; enters the kernel to wake the reader.
+    pub(super) fn close(&mut self) {
+        self.producer = None;
+    }
+
+    /// Sends the message of a tick, which made the samples of `made`. Returns whether the ring is closed now.
+    fn send<'b>(
+        &mut self,
+        made: &Range<u64>,
+        block: &impl Fn(RoomId) -> Option<Block<'b>>,
+    ) -> bool {
+        let Self {
+            rooms, producer, ..
+        } = self;
+        let parts = || {
+            rooms
+                .iter()
+                .filter_map(|heard| Some((heard.room, heard.part(block(heard.room)?)?)))
+        };
+        let len =
+            message_bytes(parts().map(|(_, part)| (part.contributors.len(), part.samples.len())));
+        if let Some(producer) = producer {
+            if let Ok(mut reservation) = producer.reserve(len) {
+                let rooms = parts().count() as u32;
+                let mut message = MixMessageMut::new(&mut reservation, made.start, made.end, rooms);
+                for (room, part) in parts() {
+                    let header = FrameHeader::new(part.at, part.instants);
+                    message.push(room, part.contributors, header, part.samples);
+                }
+                reservation.commit();
+            } else {
+                producer.count_drop(len);
+            }
+        }
+        let sent = parts()
+            .map(|(_, part)| part.at + part.instants as u64)
+            .max();
+        if let Some(end) = sent {
+            self.end.store(end, Ordering::Relaxed);
+        }
+        self.forget_left(made.end);
+        if self.closes && self.rooms.is_empty() {
+            self.close();
+        }
+        self.producer.is_none()
+    }
+
+    /// Sends a block of `main` as a mixer would, for the tests of what reads it.
+    #[cfg(test)]
+    pub(crate) fn send_main(
+        &mut self,
+        at: u64,
+        contributors: &[u32],
+        samples: &[i16],
+        channels: usize,
+    ) {
+        let block = Block {
+            at,
+            samples,
+            contributors,
+            peak: 0,
+            clipped: 0,
+            limited: 0,
+            channels,
+        };
+        let made = at..at + block.instants() as u64;
+        self.send(&made, &|_| Some(block));
+    }
+
+    /// Sends it once there is room.
+    #[cfg(test)]
+    pub(crate) fn send_main_waiting(&mut self, at: u64, samples: &[i16], channels: usize) {
+        while !self.has_room(samples.len()) {
+            std::thread::yield_now();
+        }
+        self.send_main(at, &[], samples, channels);
+    }
+
+    fn forget_left(&mut self, end: u64) {
+        let mut place = 0;
+        while let Some(heard) = self.rooms.get(place) {
+            if heard.range.end > end {
+                place += 1;
+                continue;
+            }
+            self.rooms.swap_remove(place);
+            if let Some(moved) = self.rooms.get(place) {
+                self.places[moved.room.slot()] = place as u32;
+            }
+        }
+    }
+
+    /// Whether there is room for the longest message of its rooms, with blocks of so many interleaved samples.
+    fn has_room(&mut self, block: usize) -> bool {
+        let len = mix_message_bytes_max(self.rooms.len(), block);
+        self.producer
+            .as_mut()
+            .is_none_or(|producer| producer.has_room(len))
+    }
+}
+
+/// The part of a block that is heard.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    at: u64,
+    instants: usize,
+    samples: &'a [i16],
+    contributors: &'a [u32],
+}
+
+impl Heard {
+    fn part<'a>(&self, block: Block<'a>) -> Option<Part<'a>> {
+        let made = block.at..block.at + block.instants() as u64;
+        let part = made.start.max(self.range.start)..made.end.min(self.range.end);
+        if part.is_empty() {
+            return None;
+        }
+        let channels = block.channels;
+        let interleaved = |at: u64| (at - made.start) as usize * channels;
+        Some(Part {
+            at: part.start,
+            instants: (part.end - part.start) as usize,
+            samples: &block.samples[interleaved(part.start)..interleaved(part.end)],
+            contributors: block.contributors,
+        })
+    }
+}
+
+/// All readers of a mixer.
+#[derive(Debug)]
+pub(super) struct Readers {
+    /// Room for all there may be, so it never grows.
+    rings: Vec<(ReaderId, Box<MixRing>)>,
+}
+
+impl Readers {
+    pub(super) fn new() -> Self {
+        Self {
+            rings: Vec::with_capacity(READERS_MAX),
+        }
+    }
+
+    /// A reader that gets what is made from this index on; returned, closed, if there are too many.
+    pub(super) fn open(
+        &mut self,
+        id: ReaderId,
+        mut ring: Box<MixRing>,
+        index: u64,
+    ) -> Option<Box<MixRing>> {
+        if self.rings.len() == READERS_MAX {
+            ring.close();
+            return Some(ring);
+        }
+        ring.begin(index);
+        self.rings.push((id, ring));
+        None
+    }
+
+    pub(super) fn get_mut(&mut self, id: ReaderId) -> Option<&mut MixRing> {
+        let mut rings = self.rings.iter_mut();
+        let (_, ring) = rings.find(|(other, _)| *other == id)?;
+        Some(ring)
+    }
+
+    /// Sends each its message; those that closed with it go to `closed`.
+    pub(super) fn send<'b>(
+        &mut self,
+        made: &Range<u64>,
+        block: impl Fn(RoomId) -> Option<Block<'b>>,
+        mut closed: impl FnMut(Box<MixRing>),
+    ) {
+        let mut index = 0;
+        while let Some((_, ring)) = self.rings.get_mut(index) {
+            if ring.send(made, &block) {
+                closed(self.rings.swap_remove(index).1);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Whether a reader that is waited for has no room.
+    pub(super) fn is_any_full(&mut self, block: usize) -> bool {
+        let mut rings = self.rings.iter_mut();
+        rings.any(|(_, ring)| ring.is_waited_for && !ring.has_room(block))
+    }
+
+    pub(super) fn close(&mut self) {
+        self.rings.clear();
+    }
+}

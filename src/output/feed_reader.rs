@@ -1,0 +1,425 @@
+//! A reader thread's end of its feeds: rooms, mix-minuses and single streams, each without a hole.
+//!
+//! The mixer publishes the frames of single feeds into rings without a wake-up, and then one message with the blocks of
+//! all rooms that are heard here, which wakes the reader. So the frames of a tick are there when its message is read, and
+//! the message has the block that a [`same`](crate::audio::FrameHeader::same) frame names. Samples that a full ring refused
+//! are seen by the indices, counted, and delivered as silence: every user gets samples that follow each other.
+//!
+//! Passive: it has no thread. Its owner waits for [`FeedReader::as_fd`], or in [`FeedReader::wait`], and calls
+//! [`FeedReader::drain`].
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    audio::{Format, Frame, frame::frame_bytes},
+    mixer::{MixMessage, MixRing, RoomBlock, RoomId, mix_message_bytes_max},
+    queue::{BuildError, Consumer, Drained, LeaseId, Pool, PoolPlan},
+};
+
+/// Messages of the mix ring taken between two looks at its close.
+const BATCH: usize = 64;
+/// So many frames fit each ring, at least.
+const FRAMES_MIN: usize = 16;
+
+/// The sizes of a reader's rings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FeedRings {
+    pub(crate) format: Format,
+    /// Samples per channel of a block.
+    pub(crate) block_samples: usize,
+    /// Rooms at once.
+    pub(crate) rooms: usize,
+    /// Single feeds at once: mix-minuses and streams.
+    pub(crate) feeds: usize,
+    /// So long the reader may be late.
+    pub(crate) buffered: Duration,
+    /// Whether all pages are made present now, so that the mixer meets none for the first time.
+    pub(crate) prefault: bool,
+}
+
+impl FeedRings {
+    fn block(&self) -> usize {
+        self.block_samples * usize::from(self.format.channels())
+    }
+
+    fn frames(&self) -> u64 {
+        let samples = self.buffered.as_nanos() * u128::from(self.format.rate_hz());
+        let samples = samples.div_ceil(1_000_000_000) as usize;
+        samples.div_ceil(self.block_samples.max(1)).max(FRAMES_MIN) as u64
+    }
+
+    /// Bytes of the ring with the rooms' blocks. Too long for any, the pool says so.
+    pub(crate) fn mix_ring_bytes(&self) -> usize {
+        let message = mix_message_bytes_max(self.rooms, self.block());
+        PoolPlan::ring_bytes_for(self.frames(), message).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes of the ring of one feed.
+    pub(crate) fn feed_ring_bytes(&self) -> usize {
+        PoolPlan::ring_bytes_for(self.frames(), frame_bytes(self.block())).unwrap_or(usize::MAX)
+    }
+}
+
+/// The reader's end of its feeds.
+#[derive(Debug)]
+pub(crate) struct FeedReader {
+    mix: Consumer,
+    /// One after the last sample that was meant for this reader, once its ring is closed.
+    end: Arc<AtomicU64>,
+    feeds: Option<Single>,
+    progress: Progress,
+    is_closed: bool,
+}
+
+/// The rings of single feeds.
+#[derive(Debug)]
+struct Single {
+    pool: Pool,
+    consumer: Consumer,
+    open: Vec<Owner>,
+}
+
+#[derive(Debug)]
+struct Owner {
+    lease: LeaseId,
+    key: u64,
+    next: Option<u64>,
+}
+
+/// How far each room was delivered, by its slot.
+#[derive(Debug)]
+struct Progress {
+    rooms: Box<[Option<RoomProgress>]>,
+    /// Messages so far.
+    messages: u64,
+    silence: Box<[i16]>,
+    channels: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RoomProgress {
+    room: RoomId,
+    next: u64,
+    /// The message in which it came last.
+    message: u64,
+    /// The place of its block in that; none if the block was damaged.
+    place: Option<usize>,
+}
+
+/// Samples of a room or a feed, which follow those before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece<'a> {
+    /// The index in the mix of the first, per channel.
+    pub(crate) first: u64,
+    /// Interleaved.
+    pub(crate) samples: &'a [i16],
+    /// Sources that were heard in them, of a room.
+    pub(crate) contributors: &'a [u32],
+    /// A room with, bit for bit, the same block.
+    pub(crate) same: Option<RoomId>,
+    /// They never came, as this thread was late: silence stands for them.
+    pub(crate) is_lost: bool,
+}
+
+/// One arrival.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Delivery<'a> {
+    /// Samples of a room.
+    Room(RoomId, Piece<'a>),
+    /// Samples of the feed with this key.
+    Feed(u64, Piece<'a>),
+    /// The feed with this key has ended.
+    Ended(u64),
+}
+
+impl FeedReader {
+    /// Both ends of the rings: the mixer gets its own by a command. Allocates, and enters the kernel.
+    ///
+    /// # Errors
+    /// If the rings cannot be made.
+    pub(crate) fn new(rings: FeedRings) -> Result<(Self, MixRing), BuildError> {
+        let (pool, mix) = Pool::builder()
+            .slots(1)
+            .ring_bytes(rings.mix_ring_bytes())
+            .prefault(rings.prefault)
+            .build()?;
+        let end = Arc::new(AtomicU64::new(0));
+        let mix_ring =
+            MixRing::new(&pool, rings.rooms, Arc::clone(&end)).expect("a new pool has a free ring");
+        let feeds = match rings.feeds {
+            0 => None,
+            slots => {
+                let (pool, consumer) = Pool::builder()
+                    .slots(slots)
+                    .ring_bytes(rings.feed_ring_bytes())
+                    .prefault(rings.prefault)
+                    .polled(true)
+                    .build()?;
+                Some(Single {
+                    pool,
+                    consumer,
+                    open: Vec::new(),
+                })
+            }
+        };
+        let channels = usize::from(rings.format.channels());
+        let reader = Self {
+            mix,
+            end,
+            feeds,
+            progress: Progress {
+                rooms: vec![None; rings.rooms].into(),
+                messages: 0,
+                silence: vec![0; rings.block().max(channels)].into(),
+                channels,
+            },
+            is_closed: false,
+        };
+        Ok((reader, mix_ring))
+    }
+
+    /// The rings of single feeds, if there may be any: for [`Feed`](crate::mixer::Feed).
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.feeds.as_ref().map(|feeds| &feeds.pool)
+    }
+
+    /// The frames in the ring of this lease are delivered with this key from now on. To be called before the next
+    /// [`drain`](Self::drain): a ring that has no owner by then is emptied, and released once it is closed.
+    pub(crate) fn own(&mut self, lease: LeaseId, key: u64) {
+        if let Some(feeds) = &mut self.feeds {
+            feeds.open.push(Owner {
+                lease,
+                key,
+                next: None,
+            });
+        }
+    }
+
+    /// Sleeps until something came, or a signal.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub(crate) fn wait(&mut self) -> io::Result<()> {
+        self.mix.wait(None)
+    }
+
+    /// Whether the mixer closed it, and all was delivered.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Delivers what has come. Never waits.
+    pub(crate) fn drain(&mut self, mut deliver: impl FnMut(Delivery<'_>)) {
+        let Self {
+            mix,
+            feeds,
+            progress,
+            is_closed,
+            end,
+        } = self;
+        while let Some(lease) = mix.next_ready() {
+            let drained = mix.drain(lease, BATCH, |bytes| {
+                if let Some(message) = MixMessage::parse(bytes) {
+                    let blocks: Vec<_> = message.rooms().collect();
+                    progress.rooms(&blocks, &mut deliver);
+                    if let Some(feeds) = feeds {
+                        feeds.take(message.end, &blocks, progress, &mut deliver);
+                    }
+                }
+            });
+            if drained != Ok(Drained::Closed) {
+                continue;
+            }
+            // It was closed and drained just now, and only this thread releases.
+            let _ = mix.release(lease);
+            *is_closed = true;
+            progress.fill_rooms(end.load(Ordering::Relaxed), &mut deliver);
+            if let Some(feeds) = feeds {
+                feeds.take(u64::MAX, &[], progress, &mut deliver);
+            }
+        }
+    }
+}
+
+impl Progress {
+    fn rooms(&mut self, blocks: &[RoomBlock<'_>], deliver: &mut impl FnMut(Delivery<'_>)) {
+        self.messages += 1;
+        for (place, block) in blocks.iter().enumerate() {
+            let (room, frame) = (block.room, block.frame);
+            let Some(progress) = self.rooms.get(room.slot()).copied() else {
+                continue;
+            };
+            let before = progress
+                .filter(|before| before.room == room && before.message + 1 == self.messages);
+            // A damaged block is as good as lost: the next one shows the gap.
+            if !frame.checksum_ok() {
+                self.rooms[room.slot()] = before.map(|before| RoomProgress {
+                    message: self.messages,
+                    place: None,
+                    ..before
+                });
+                continue;
+            }
+            let first = frame.header().first;
+            if let Some(before) = before {
+                self.fill(before.next, first, &mut |piece| {
+                    deliver(Delivery::Room(room, piece));
+                });
+            }
+            self.rooms[room.slot()] = Some(RoomProgress {
+                room,
+                next: first + self.instants(frame.samples()),
+                message: self.messages,
+                place: Some(place),
+            });
+            deliver(Delivery::Room(
+                room,
+                Piece {
+                    first,
+                    samples: frame.samples(),
+                    contributors: block.contributors,
+                    same: None,
+                    is_lost: false,
+                },
+            ));
+        }
+    }
+
+    /// At the end: what was meant for this reader and did not come.
+    fn fill_rooms(&mut self, end: u64, deliver: &mut impl FnMut(Delivery<'_>)) {
+        for before in self.rooms.iter().flatten() {
+            if before.message == self.messages {
+                let room = before.room;
+                self.fill(before.next, end, &mut |piece| {
+                    deliver(Delivery::Room(room, piece));
+                });
+            }
+        }
+    }
+
+    /// Silence for the samples that did not come.
+    fn fill(&self, from: u64, to: u64, deliver: &mut impl FnMut(Piece<'_>)) {
+        let most = (self.silence.len() / self.channels) as u64;
+        for first in (from..to).step_by(most as usize) {
+            let len = (to - first).min(most) as usize * self.channels;
+            deliver(Piece {
+                first,
+                samples: &self.silence[..len],
+                contributors: &[],
+                same: None,
+                is_lost: true,
+            });
+        }
+    }
+
+    fn instants(&self, samples: &[i16]) -> u64 {
+        (samples.len() / self.channels) as u64
+    }
+
+    /// The samples of the room's block in the message, from this index on.
+    fn block<'a>(&self, blocks: &[RoomBlock<'a>], room: RoomId, first: u64) -> Option<&'a [i16]> {
+        let progress = self.rooms.get(room.slot())?.as_ref()?;
+        if progress.room != room || progress.message != self.messages {
+            return None;
+        }
+        let frame = blocks.get(progress.place?)?.frame;
+        let before = first.checked_sub(frame.header().first)? as usize * self.channels;
+        frame.samples().get(before..)
+    }
+}
+
+impl Single {
+    /// Takes the frames that begin before this index.
+    fn take(
+        &mut self,
+        end: u64,
+        blocks: &[RoomBlock<'_>],
+        progress: &Progress,
+        deliver: &mut impl FnMut(Delivery<'_>),
+    ) {
+        let Self { consumer, open, .. } = self;
+        open.retain_mut(|owner| {
+            // Only this thread releases, and an owner that is gone is forgotten.
+            while let Ok(Some(message)) = consumer.get(owner.lease) {
+                if let Ok(frame) = Frame::parse(&message) {
+                    if frame.header().first >= end {
+                        return true;
+                    }
+                    owner.take(&frame, blocks, progress, deliver);
+                }
+                message.ack();
+            }
+            if consumer.is_finished(owner.lease) == Ok(false) {
+                return true;
+            }
+            deliver(Delivery::Ended(owner.key));
+            let _ = consumer.release(owner.lease);
+            false
+        });
+        // A ring is named for its first frame, or for its close.
+        while let Some(lease) = consumer.next_ready() {
+            let is_owned = open.iter().any(|owner| owner.lease == lease);
+            if !is_owned && consumer.drain(lease, BATCH, |_| ()) == Ok(Drained::Closed) {
+                let _ = consumer.release(lease);
+            }
+        }
+    }
+}
+
+impl Owner {
+    fn take(
+        &mut self,
+        frame: &Frame<'_>,
+        blocks: &[RoomBlock<'_>],
+        progress: &Progress,
+        deliver: &mut impl FnMut(Delivery<'_>),
+    ) {
+        let (key, header) = (self.key, frame.header());
+        let mut same = None;
+        let samples = if header.same {
+            same = RoomId::from_samples(frame.samples());
+            same.and_then(|room| progress.block(blocks, room, header.first))
+        } else {
+            Some(frame.samples())
+        };
+        // A block that is not there was lost: the next frame shows the gap.
+        let Some(samples) = samples.filter(|_| frame.checksum_ok()) else {
+            self.next.get_or_insert(header.first);
+            return;
+        };
+        if let Some(next) = self.next {
+            progress.fill(next, header.first, &mut |piece| {
+                deliver(Delivery::Feed(key, piece));
+            });
+        }
+        self.next = Some(header.first + progress.instants(samples));
+        deliver(Delivery::Feed(
+            key,
+            Piece {
+                first: header.first,
+                samples,
+                contributors: &[],
+                same,
+                is_lost: false,
+            },
+        ));
+    }
+}
+
+/// Readable when there is something to [`drain`](FeedReader::drain).
+impl AsFd for FeedReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mix.as_fd()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

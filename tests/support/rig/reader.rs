@@ -1,0 +1,238 @@
+//! The thread that listens, as a test runs it: after each tick it takes one message with the blocks of the rooms, and
+//! one frame from the ring of each feed that has its own.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use mixpool::{
+    audio::Frame,
+    mixer::{MixMessage, MixRing, ReaderId, RoomBlock, RoomId},
+    queue::{Consumer, LeaseId, Pool, Producer},
+};
+
+/// The rings to it.
+pub struct Reader {
+    pub id: ReaderId,
+    rooms: Consumer,
+    /// The mix ring's, once it had something.
+    rooms_lease: Option<LeaseId>,
+    /// One after the last sample that was meant for it, as the mixer says.
+    end: Arc<AtomicU64>,
+    pool: Pool,
+    feeds: Consumer,
+    lines: Vec<Line>,
+    /// The room `main` as it was heard: a line for each run of blocks that follow each other.
+    pub mix: Vec<Line>,
+    /// Messages, and those of them without a room.
+    pub messages: usize,
+    pub silent: usize,
+    pub closed: bool,
+    /// Where the next message begins.
+    next: Option<u64>,
+    channels: usize,
+}
+
+/// What was heard of one feed.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Its ring, until that is finished.
+    lease: Option<LeaseId>,
+    /// Index in the mix of the first sample, per channel, once a frame came.
+    pub from: Option<u64>,
+    /// All samples, those of frames that name a room taken from the message.
+    pub heard: Vec<i16>,
+    /// Frames, and those of them that named a room.
+    pub frames: usize,
+    pub same: usize,
+    pub closed: bool,
+}
+
+/// One room's block in a message.
+struct Heard {
+    room: RoomId,
+    first: u64,
+    samples: Vec<i16>,
+}
+
+impl Reader {
+    /// A reader with room for so many feeds, and the mixer's end of its mix ring.
+    pub fn new(id: ReaderId, feeds: usize, rooms_max: usize, channels: u16) -> (Self, MixRing) {
+        let builder = Pool::builder().slots(1).ring_bytes(1 << 14);
+        let (pool, rooms) = builder.build().unwrap();
+        let end = Arc::new(AtomicU64::new(0));
+        let ring = MixRing::new(&pool, rooms_max, Arc::clone(&end)).unwrap();
+        let builder = Pool::builder().slots(feeds).ring_bytes(1 << 13);
+        let (pool, feeds) = builder.polled(true).build().unwrap();
+        let reader = Self {
+            id,
+            rooms,
+            rooms_lease: None,
+            end,
+            pool,
+            feeds,
+            lines: Vec::new(),
+            mix: Vec::new(),
+            messages: 0,
+            silent: 0,
+            closed: false,
+            next: None,
+            channels: channels.into(),
+        };
+        (reader, ring)
+    }
+
+    /// A new line's number, and the producer of its ring.
+    pub fn line(&mut self) -> (usize, Producer) {
+        let producer = self.pool.acquire().unwrap();
+        self.lines.push(Line {
+            lease: Some(producer.lease()),
+            ..Line::default()
+        });
+        (self.lines.len() - 1, producer)
+    }
+
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub fn get(&self, line: usize) -> &Line {
+        &self.lines[line]
+    }
+
+    /// Takes what the mixer sent: one message, and one frame on each ring that is open.
+    pub fn take(&mut self) {
+        let blocks = if self.closed {
+            Vec::new()
+        } else {
+            self.take_message()
+        };
+        self.take_frames(&blocks);
+    }
+
+    /// Takes what feeds got that were closed after the last message.
+    pub fn take_rest(&mut self) {
+        self.take_frames(&[]);
+    }
+
+    fn take_frames(&mut self, blocks: &[Heard]) {
+        for line in &mut self.lines {
+            line.take(&mut self.feeds, self.channels, blocks);
+        }
+    }
+
+    fn take_message(&mut self) -> Vec<Heard> {
+        let mut blocks = Vec::new();
+        let lease = self.rooms_lease.or_else(|| self.rooms.next_ready());
+        let lease = lease.expect("something came");
+        self.rooms_lease = Some(lease);
+        if let Some(message) = self.rooms.get(lease).unwrap() {
+            let read = MixMessage::parse(&message).unwrap();
+            let first = self.next.unwrap_or(read.first);
+            assert_eq!(read.first, first, "messages follow each other");
+            self.next = Some(read.end);
+            self.messages += 1;
+            for block in read.rooms() {
+                let heard = Heard::new(&block, self.channels);
+                let end = heard.first + (heard.samples.len() / self.channels) as u64;
+                assert!(read.first <= heard.first && heard.first < end && end <= read.end);
+                let is_new = blocks.iter().all(|other: &Heard| other.room != heard.room);
+                assert!(is_new, "a room once");
+                blocks.push(heard);
+            }
+            self.silent += usize::from(blocks.is_empty());
+            message.ack();
+            let more = self.rooms.get(lease).unwrap();
+            assert!(more.is_none(), "one message a tick");
+        } else {
+            let finished = self.rooms.is_finished(lease).unwrap();
+            assert!(finished, "no message came");
+        }
+        let main = blocks.iter().find(|heard| heard.room == RoomId::MAIN);
+        self.hear(main);
+        self.closed = self.rooms.is_finished(lease).unwrap();
+        if self.closed {
+            self.hear(None);
+            let end = self.mix.last().map_or(0, |run| run.end(self.channels));
+            assert_eq!(self.end.load(Ordering::Relaxed), end, "all was meant");
+        }
+        blocks
+    }
+
+    fn hear(&mut self, block: Option<&Heard>) {
+        let channels = self.channels;
+        if let Some(run) = self.mix.last_mut() {
+            run.closed |= block.is_none_or(|block| block.first != run.end(channels));
+        }
+        let Some(block) = block else {
+            return;
+        };
+        if self.mix.last().is_none_or(|run| run.closed) {
+            self.mix.push(Line::default());
+        }
+        let run = self.mix.last_mut().unwrap();
+        run.add(block.first, &block.samples, channels);
+    }
+}
+
+impl Heard {
+    fn new(block: &RoomBlock<'_>, channels: usize) -> Self {
+        let (frame, header) = (block.frame, block.frame.header());
+        assert!(frame.checksum_ok() && !header.same);
+        assert_eq!(header.given as usize * channels, frame.samples().len());
+        Self {
+            room: block.room,
+            first: header.first,
+            samples: frame.samples().to_vec(),
+        }
+    }
+}
+
+impl Line {
+    /// One after the index of its last sample, per channel.
+    fn end(&self, channels: usize) -> u64 {
+        self.from.unwrap_or(0) + (self.heard.len() / channels) as u64
+    }
+
+    fn add(&mut self, first: u64, samples: &[i16], channels: usize) {
+        self.from.get_or_insert(first);
+        assert_eq!(first, self.end(channels), "in its place in the mix");
+        self.heard.extend_from_slice(samples);
+        self.frames += 1;
+    }
+
+    fn take(&mut self, consumer: &mut Consumer, channels: usize, blocks: &[Heard]) {
+        let Some(lease) = self.lease else {
+            return;
+        };
+        if let Some(message) = consumer.get(lease).unwrap() {
+            let frame = Frame::parse(&message).unwrap();
+            let header = frame.header();
+            assert!(frame.checksum_ok());
+            let samples = if header.same {
+                let room = RoomId::from_samples(frame.samples()).unwrap();
+                let named = blocks.iter().find(|heard| heard.room == room);
+                let named = named.expect("the message has the room that a frame names");
+                assert_eq!(named.first, header.first, "the block of the same tick");
+                &named.samples
+            } else {
+                frame.samples()
+            };
+            assert_eq!(header.given as usize * channels, samples.len());
+            self.same += usize::from(header.same);
+            self.add(header.first, samples, channels);
+            message.ack();
+            assert!(consumer.get(lease).unwrap().is_none(), "one a tick");
+            self.closed = consumer.is_finished(lease).unwrap();
+        } else {
+            self.closed = consumer.is_finished(lease).unwrap();
+            // One that was opened after the last tick has no part in the flush.
+            assert!(self.closed || self.frames == 0, "no frame came");
+        }
+        if self.closed {
+            consumer.release(lease).unwrap();
+            self.lease = None;
+        }
+    }
+}
