@@ -173,6 +173,11 @@ impl Limiter {
             && self.envelope.is_in_step_with(&other.envelope)
     }
 
+    /// Whether it is as a new one: its delay is silent, and its gain is one as long as sums fit.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.envelope.is_idle() && self.delay.iter().all(|&sum| sum == 0)
+    }
+
     /// The way of `limit` when every gain is one: runs as long as the delay's ring allows.
     fn copy_delayed(&mut self, mut sum: &[i32], mut out: &mut [i16]) {
         while !sum.is_empty() {

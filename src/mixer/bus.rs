@@ -130,6 +130,11 @@ impl Stage {
         }
     }
 
+    /// Whether it holds nothing, and turns nothing down.
+    fn is_at_rest(&self) -> bool {
+        self.limiter.is_at_rest()
+    }
+
     /// Takes the state of `other`, of the same settings. Never allocates.
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.limiter.copy_from(&other.limiter);
@@ -153,10 +158,15 @@ impl Bus {
             delay,
             skip: delay,
             made: 0..0,
-            at: settings.first_block * settings.block() as u64,
+            at: 0,
             peak: 0,
             done: Done::default(),
         }
+    }
+
+    /// It comes into the tick at rest, beside a bus that was there from the first: its blocks are at the same indices.
+    pub(super) fn keep_up_with(&mut self, other: &Self) {
+        self.skip = other.skip;
     }
 
     /// Begins the next block with silence.
@@ -177,31 +187,39 @@ impl Bus {
         &self.stage
     }
 
-    pub(super) fn finish(&mut self) {
+    /// Makes the block of the sums, the first of which is that of this index in the mix, per channel.
+    pub(super) fn finish(&mut self, first: u64) {
         let len = self.sum.len();
         let done = self.stage.process(&self.sum, &mut self.out[..len]);
         let skipped = self.skip.min(len);
         self.skip -= skipped;
-        self.make(skipped..len, done);
+        self.make(first, skipped..len, done);
     }
 
-    /// Makes a block of the samples that the stage still holds, after the last block.
-    pub(super) fn flush(&mut self) {
+    /// Makes a block of the samples that the stage still holds, after the last block and before this index.
+    pub(super) fn flush(&mut self, first: u64) {
         let done = self.stage.flush(&mut self.out[..self.delay]);
         // Fewer samples went in than the delay holds: the rest of it is the silence before them.
-        self.make(self.skip..self.delay, done);
+        self.make(first, self.skip..self.delay, done);
+        // It holds nothing any more.
+        self.skip = self.delay;
     }
 
-    fn make(&mut self, range: Range<usize>, done: Done) {
-        self.at += self.made.len() as u64;
+    fn make(&mut self, first: u64, range: Range<usize>, done: Done) {
+        self.at = (first * self.channels + range.start as u64).saturating_sub(self.delay as u64);
         self.peak = meter::peak(&self.out[range.clone()]);
         self.made = range;
         self.done = done;
     }
 
-    /// The index in the mix, per channel, of the first sample that was not made yet.
-    pub(super) fn next(&self) -> u64 {
-        (self.at + self.made.len() as u64) / self.channels
+    /// The indices in the mix, per channel, of the samples that the stage holds before this one.
+    pub(super) fn waiting(&self, first: u64) -> Range<u64> {
+        first - ((self.delay - self.skip) as u64 / self.channels)..first
+    }
+
+    /// Whether the stage holds nothing: silence makes silence, and changes nothing.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.stage.is_at_rest()
     }
 
     /// The range of the last block in the stage's output.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ChannelStrip, Feed, FeedId, MixRing, ReaderId, Settings, feed::Makes, feeds::MixMinus,
+    ChannelStrip, Feed, FeedId, MixRing, ReaderId, Room, RoomId, Settings, feed::Makes,
+    feeds::MixMinus,
 };
 use crate::{
     audio::Gain,
@@ -32,6 +33,22 @@ pub enum Command {
     SetMuted(LeaseId, bool),
     /// Whether the stream is solo: while any is, those that are not are consumed without being heard.
     SetSolo(LeaseId, bool),
+    /// Opens a room, unless there is one in its place.
+    OpenRoom(Box<Room>),
+    /// Closes a room once the last stream and the last reader have left it. Streams that come for it after that are in
+    /// `main`, which is never closed.
+    CloseRoom(RoomId),
+    /// The stream is in another room from the next tick on: with a cross-fade of 20 ms, in which it adds to both and counts
+    /// in the new one, or at once. Its mix-minus is the new room's from the next frame on; it is no longer solo. A second
+    /// move ends the fade of the first. Nothing happens if it is there already, or if there is no such room.
+    Move {
+        /// The stream.
+        stream: LeaseId,
+        /// Its new room.
+        to: RoomId,
+        /// Whether it fades.
+        fade: bool,
+    },
     /// Ends the stream: it goes to silence in 20 ms if it plays; frames that then wait in its ring, or
     /// still come, are discarded and counted. It takes no more commands, and is over when its producer
     /// closes. The mixer cannot close it: the owner of the producer is notified by other means.
@@ -46,19 +63,21 @@ pub struct NewInput {
     pub(super) account: Arc<Account>,
     pub(super) gain: Gain,
     pub(super) source: Option<u32>,
+    pub(super) room: RoomId,
     pub(super) mix_minus: Option<(ReaderId, Box<MixMinus>)>,
     pub(super) channel_strip: Arc<ChannelStrip>,
 }
 
 impl NewInput {
     /// A stream with its frames in this lease's ring and its samples in this account: at unity
-    /// gain, without a name or a feed.
+    /// gain in `main`, without a name or a feed.
     pub fn new(lease: LeaseId, account: Arc<Account>) -> Self {
         Self {
             lease,
             account,
             gain: Gain::UNITY,
             source: None,
+            room: RoomId::MAIN,
             mix_minus: None,
             channel_strip: Arc::default(),
         }
@@ -74,6 +93,12 @@ impl NewInput {
     pub fn gain(self, gain: Gain) -> Self {
         self.channel_strip.set_gain(gain);
         Self { gain, ..self }
+    }
+
+    /// The room that it is in from its first block on: `main`, if it has none or that is not open.
+    #[must_use]
+    pub fn room(self, room: RoomId) -> Self {
+        Self { room, ..self }
     }
 
     /// How the mix names it as a contributor ([`Block::contributors`](super::Block::contributors)): an RTP source

@@ -60,6 +60,16 @@ impl Fader {
         self.opened
     }
 
+    /// The stream goes to another room: from silence there to its gain, if it is to fade over so many instants. Returns
+    /// the way from the gain that is in force to silence. Nothing of a stream that was not played is smooth.
+    pub(super) fn move_over(&mut self, fade: Option<u32>) -> Option<Ramp> {
+        let instants = fade.filter(|_| self.opened)?;
+        let mut way_out = self.ramp;
+        way_out.aim(Gain::SILENCE, instants);
+        self.ramp = Ramp::at_rest(Gain::SILENCE);
+        Some(way_out)
+    }
+
     /// Whether it is silent, and on its way to nothing else.
     pub(super) fn is_silent(&self) -> bool {
         self.ramp.left() == 0 && self.ramp.target() == Gain::SILENCE

@@ -20,6 +20,12 @@ impl RoomId {
         generation: 0,
     };
 
+    /// The room in this place, below the mixer's [`rooms_max`](Settings::rooms_max), before which the place had so many
+    /// others.
+    pub fn new(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
+    }
+
     /// Its place among the rooms, from 0.
     pub fn slot(self) -> usize {
         self.slot as usize

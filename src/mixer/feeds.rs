@@ -17,7 +17,9 @@ use std::ops::Range;
 use super::{
     Block, ReaderId, RoomId, Settings,
     bus::{Bus, Stage},
+    by_slot::BySlot,
     feed::{FeedId, Signal},
+    room::Rooms,
 };
 use crate::{
     audio::{Format, FrameHeader, FrameMut, frame::frame_bytes, sum},
@@ -152,6 +154,11 @@ impl Lines {
 #[derive(Debug)]
 pub(super) struct MixMinus {
     pub(super) lines: Lines,
+    /// The slot of its room.
+    room: u32,
+    /// The index of the first sample that its stream was there for. A block with earlier ones is sent as samples: a reader
+    /// may hear the room from there on only.
+    moved: u64,
     /// The stream's samples in the current block.
     own: Box<[i32]>,
     /// Whether any of that is not zero.
@@ -170,6 +177,8 @@ impl MixMinus {
         let stage = Stage::new(settings);
         Self {
             lines: Lines::new(line),
+            room: 0,
+            moved: 0,
             own: vec![0; settings.block()].into(),
             sounds: false,
             out: stage.buffer(settings),
@@ -183,6 +192,14 @@ impl MixMinus {
     pub(super) fn closed(mut self: Box<Self>) -> Closed {
         self.lines.close();
         Closed::MixMinus(self)
+    }
+
+    /// The stream is in the room of this slot from the next block on, which begins with this index; it has given nothing
+    /// there: in step with the bus.
+    pub(super) fn move_to(&mut self, room: u32, index: u64) {
+        (self.room, self.moved) = (room, index);
+        self.own.fill(0);
+        (self.sounds, self.in_step, self.made) = (false, true, None);
     }
 
     /// All of the stream's samples of the block are in the sum, and `stage`, the bus's, has not seen the block yet.
@@ -224,6 +241,7 @@ impl MixMinus {
         for line in &mut self.lines.0 {
             match self.made.clone() {
                 Some(made) => line.send(block.at, &self.out[made]),
+                None if block.at < self.moved => line.send(block.at, block.samples),
                 None => line.send_same(room, block),
             }
         }
@@ -326,63 +344,6 @@ impl Target for LeftOut<'_> {
     }
 }
 
-/// A table by the slots of streams.
-#[derive(Debug)]
-struct BySlot<T> {
-    boxes: Box<[Option<Box<T>>]>,
-    /// The slots that have one. Room for all, so it never grows.
-    slots: Vec<usize>,
-    /// The place of each slot's entry among them.
-    places: Box<[usize]>,
-}
-
-impl<T> BySlot<T> {
-    fn new(slots: usize) -> Self {
-        Self {
-            boxes: (0..slots).map(|_| None).collect(),
-            slots: Vec::with_capacity(slots),
-            places: vec![0; slots].into(),
-        }
-    }
-
-    /// The slot has none.
-    fn insert(&mut self, slot: usize, value: Box<T>) {
-        self.places[slot] = self.slots.len();
-        self.slots.push(slot);
-        self.boxes[slot] = Some(value);
-    }
-
-    fn remove(&mut self, slot: usize) -> Option<Box<T>> {
-        let removed = self.boxes[slot].take()?;
-        let place = self.places[slot];
-        self.slots.swap_remove(place);
-        if let Some(&moved) = self.slots.get(place) {
-            self.places[moved] = place;
-        }
-        Some(removed)
-    }
-
-    fn get(&self, slot: usize) -> Option<&T> {
-        self.boxes[slot].as_deref()
-    }
-
-    fn get_mut(&mut self, slot: usize) -> Option<&mut T> {
-        self.boxes[slot].as_deref_mut()
-    }
-
-    fn has(&self, slot: usize) -> bool {
-        self.boxes[slot].is_some()
-    }
-
-    fn each(&mut self, mut act: impl FnMut(&mut T)) {
-        for &slot in &self.slots {
-            if let Some(value) = &mut self.boxes[slot] {
-                act(value);
-            }
-        }
-    }
-}
-
 /// The feeds of all streams, by their slots.
 #[derive(Debug)]
 pub(super) struct Feeds {
@@ -420,9 +381,11 @@ impl Feeds {
     pub(super) fn open_mix_minus(
         &mut self,
         slot: usize,
+        room: u32,
         mut new: Box<MixMinus>,
         index: u64,
     ) -> (bool, Option<Closed>) {
+        new.room = room;
         new.lines.begin(index);
         let Some(mix_minus) = self.mix_minus.get_mut(slot) else {
             self.mix_minus.insert(slot, new);
@@ -476,7 +439,7 @@ impl Feeds {
         Some(Closed::Line(line))
     }
 
-    /// The slot's stream has ended: closes its feeds. `waiting` is as above.
+    /// The slot's stream has ended: closes its feeds, the mix-minus and the stream alone. `waiting` is as above.
     pub(super) fn end(&mut self, slot: usize, waiting: &Range<u64>) -> [Option<Closed>; 2] {
         let mix_minus = self.mix_minus.remove(slot).map(MixMinus::closed);
         let alone = self.alone.remove(slot).map(|mut alone| {
@@ -489,10 +452,18 @@ impl Feeds {
         [mix_minus, alone]
     }
 
-    /// The readers of the mix without the slot's stream.
-    pub(super) fn readers_of_mix_minus(&self, slot: usize) -> impl Iterator<Item = ReaderId> {
-        let mix_minus = self.mix_minus.get(slot).into_iter();
-        mix_minus.flat_map(|mix_minus| mix_minus.lines.0.iter().map(|line| line.reader))
+    /// One of the readers of the mix without the slot's stream, from 0.
+    pub(super) fn reader_of_mix_minus(&self, slot: usize, place: usize) -> Option<ReaderId> {
+        let line = self.mix_minus.get(slot)?.lines.0.get(place)?;
+        Some(line.reader)
+    }
+
+    /// The slot's stream is in another room from this index on. Returns whether it has a mix-minus.
+    pub(super) fn move_mix_minus(&mut self, slot: usize, room: u32, index: u64) -> bool {
+        let mix_minus = self.mix_minus.get_mut(slot);
+        mix_minus
+            .map(|mix_minus| mix_minus.move_to(room, index))
+            .is_some()
     }
 
     /// Closes all. Frees nothing; enters the kernel to wake readers.
@@ -505,21 +476,27 @@ impl Feeds {
         self.alone.each(Alone::begin);
     }
 
-    /// Makes each block, after the bus made its own.
-    pub(super) fn finish(&mut self, bus: &Bus) {
-        self.mix_minus.each(|mix_minus| mix_minus.finish(bus));
-        self.alone.each(|alone| alone.finish(bus));
+    /// Makes each block, after the rooms made theirs.
+    pub(super) fn finish(&mut self, rooms: &Rooms) {
+        self.mix_minus
+            .each(|mix_minus| mix_minus.finish(&rooms.get(mix_minus.room).bus));
+        self.alone.each(|alone| alone.finish(&rooms.main().bus));
     }
 
-    /// Makes each last block, after the bus made its own.
-    pub(super) fn flush(&mut self, bus: &Bus) {
-        self.mix_minus.each(|mix_minus| mix_minus.flush(bus));
-        self.alone.each(|alone| alone.flush(bus));
+    /// Makes each last block, after the rooms made theirs.
+    pub(super) fn flush(&mut self, rooms: &Rooms) {
+        self.mix_minus
+            .each(|mix_minus| mix_minus.flush(&rooms.get(mix_minus.room).bus));
+        self.alone.each(|alone| alone.flush(&rooms.main().bus));
     }
 
     /// Sends the block that was made last of each.
-    pub(super) fn send(&mut self, room: RoomId, block: &Block<'_>) {
-        self.mix_minus.each(|mix_minus| mix_minus.send(room, block));
-        self.alone.each(|alone| alone.send(block));
+    pub(super) fn send(&mut self, rooms: &Rooms) {
+        self.mix_minus.each(|mix_minus| {
+            let room = rooms.get(mix_minus.room);
+            mix_minus.send(room.id, &room.block());
+        });
+        let main = rooms.main().block();
+        self.alone.each(|alone| alone.send(&main));
     }
 }

@@ -8,7 +8,7 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
-    audio::{Format, Frame, Gain, frame::HEADER_BYTES, meter},
+    audio::{Format, Frame, Gain, Ramp, frame::HEADER_BYTES, meter, sum},
     ledger::{Account, Fate, StreamState},
     queue::{Consumer, LeaseId, Message, prefetch_to_write},
 };
@@ -32,8 +32,12 @@ pub(super) struct Input {
     pub(super) account: Arc<Account>,
     /// How the mix names it as a contributor.
     pub(super) source: Option<u32>,
+    /// The slot of its room.
+    pub(super) room: u32,
     /// Whether it has feeds of its own.
     pub(super) has_feeds: bool,
+    /// Whether it fades out of another room.
+    pub(super) fades: bool,
     /// Whether it was ended by command: its samples are discarded, once it has gone to silence.
     pub(super) is_ended_by_command: bool,
     channel_strip: Arc<ChannelStrip>,
@@ -61,6 +65,29 @@ pub(super) struct Moment {
     pub(super) instants: u32,
     /// Samples per channel that a change of gain takes.
     pub(super) ramp: u32,
+}
+
+/// The outcome of a stream's tick.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Played {
+    pub(super) is_heard: bool,
+    /// Samples that count as mixed, interleaved.
+    pub(super) mixed: u64,
+}
+
+/// Where else a stream's block goes.
+#[derive(Debug, Default)]
+pub(super) struct Beside<'a> {
+    pub(super) alone: Option<&'a mut Alone>,
+    /// The sums of the room that it fades out of, and the way out.
+    pub(super) fade: Option<(&'a mut [i32], &'a Ramp)>,
+}
+
+/// Adds the first samples of a block, as far as the ramp goes. Returns whether any is audible.
+fn add_fading(sums: &mut [i32], samples: &[i16], channels: usize, ramp: &Ramp) -> bool {
+    let way = samples.len().min(ramp.left() as usize * channels);
+    sum::add_ramped(&mut sums[..way], &samples[..way], channels, 0, ramp);
+    way > 0
 }
 
 /// The tick of a frame, beside the one that is played.
@@ -93,13 +120,15 @@ impl Moment {
 const _: () = assert!(size_of::<Input>() == 128);
 
 impl Input {
-    /// `turns` is after how many ticks the levels are refreshed.
-    pub(super) fn new(new: &NewInput, format: Format, turns: u64) -> Self {
+    /// In the room of this slot. `turns` is after how many ticks the levels are refreshed.
+    pub(super) fn new(new: &NewInput, room: u32, format: Format, turns: u64) -> Self {
         Self {
             lease: new.lease,
             account: Arc::clone(&new.account),
             source: new.source,
+            room,
             has_feeds: new.mix_minus.is_some(),
+            fades: false,
             is_ended_by_command: false,
             channel_strip: Arc::clone(&new.channel_strip),
             fader: Fader::new(new.gain, format),
@@ -128,7 +157,7 @@ impl Input {
 
     /// Whether all further samples are discarded.
     pub(super) fn is_discarded(&self) -> bool {
-        self.is_ended_by_command && self.fader.is_silent()
+        self.is_ended_by_command && self.fader.is_silent() && !self.fades
     }
 
     /// Returns whether that changed anything.
@@ -141,6 +170,13 @@ impl Input {
     pub(super) fn tell_end(&self) {
         self.channel_strip.refresh(0, 0);
         self.account.advance(StreamState::Ended);
+    }
+
+    /// It moves to the room of this slot. Returns the way out of the room before, if it is to fade over so many instants
+    /// and was played before.
+    pub(super) fn move_to(&mut self, room: u32, fade: Option<u32>) -> Option<Ramp> {
+        self.room = room;
+        self.fader.move_over(fade)
     }
 
     /// Its first message came: it is visited by each tick from now on.
@@ -160,27 +196,27 @@ impl Input {
         consumer.is_closed(self.lease).expect(OURS)
     }
 
-    /// Adds the tick's block of the stream to `target` and passes it to `alone` unchanged. Returns whether any of it is
-    /// heard. Never allocates, locks or enters the kernel.
+    /// Adds the tick's block of the stream to `target` and passes it to `beside` unchanged. Never allocates, locks or
+    /// enters the kernel.
     pub(super) fn play(
         &mut self,
         consumer: &mut Consumer,
         moment: Moment,
         target: &mut (impl Target + ?Sized),
-        alone: Option<&mut Alone>,
-    ) -> bool {
-        let heard = if self.is_discarded() {
+        beside: Beside<'_>,
+    ) -> Played {
+        let played = if self.is_discarded() {
             self.discard_waiting(consumer);
-            false
+            Played::default()
         } else {
             if self.fader.is_open() {
                 self.fader.begin(moment.soloing, moment.ramp);
             } else {
                 self.fader.rest(moment.soloing);
             }
-            let heard = self.play_block(consumer, moment, target, alone);
+            let played = self.play_block(consumer, moment, target, beside);
             self.fader.end(moment.instants);
-            heard
+            played
         };
         if self.refreshes_at(moment) {
             // Not from the ring's counters: those lie in the other core's cache, and one input in five waiting for
@@ -189,7 +225,7 @@ impl Input {
             let peak = std::mem::take(&mut self.peak);
             self.channel_strip.refresh(peak, filled);
         }
-        heard
+        played
     }
 
     /// Whether this tick refreshes its levels.
@@ -209,23 +245,23 @@ impl Input {
         consumer: &mut Consumer,
         mut moment: Moment,
         target: &mut (impl Target + ?Sized),
-        mut alone: Option<&mut Alone>,
-    ) -> bool {
-        let mut heard = None;
+        mut beside: Beside<'_>,
+    ) -> Played {
+        let mut played = None;
         for _ in 0..MESSAGES_MAX {
             let Some(message) = get(consumer, self.lease) else {
                 self.ended = consumer.is_finished(self.lease).expect(OURS);
                 break;
             };
             match self.look_at(&message, moment) {
-                Some((frame, Place::Now)) if heard.is_none() => {
+                Some((frame, Place::Now)) if played.is_none() => {
                     let refused = message.dropped_before();
                     if frame.checksum_ok() {
                         if !self.fader.is_open() {
                             self.fader.begin(moment.soloing, moment.ramp);
                         }
                         self.reach(&frame, refused, moment);
-                        heard = Some(self.add(&frame, target, alone.take()));
+                        played = Some(self.add(&frame, target, &mut beside));
                         // Another one of this tick is late now.
                         moment.first += u64::from(moment.instants);
                     } else {
@@ -238,7 +274,7 @@ impl Input {
             }
             message.ack();
         }
-        heard.unwrap_or(false)
+        played.unwrap_or_default()
     }
 
     /// The frame of a message, if it is this tick's or a later one's. Any other is counted, and of no use.
@@ -263,21 +299,27 @@ impl Input {
         None
     }
 
-    /// Adds the samples of this tick's block. Returns whether any is heard.
+    /// Adds the samples of this tick's block.
     fn add(
         &mut self,
         frame: &Frame<'_>,
         target: &mut (impl Target + ?Sized),
-        alone: Option<&mut Alone>,
-    ) -> bool {
+        beside: &mut Beside<'_>,
+    ) -> Played {
         let samples = frame.samples();
         self.peak = self.peak.max(meter::peak(samples));
-        if let Some(alone) = alone {
+        if let Some(alone) = &mut beside.alone {
             alone.put(samples);
         }
-        let heard = self.fader.add(samples, target);
-        self.count(frame, if heard { Fate::Mixed } else { Fate::Muted });
-        heard
+        let mut is_heard = self.fader.add(samples, target);
+        if let Some((sums, fade)) = &mut beside.fade {
+            is_heard |= add_fading(sums, samples, self.fader.channels.into(), fade);
+        }
+        self.count(frame, if is_heard { Fate::Mixed } else { Fate::Muted });
+        Played {
+            is_heard,
+            mixed: if is_heard { self.given(frame) } else { 0 },
+        }
     }
 
     /// Counts a frame of a tick that plays without it.

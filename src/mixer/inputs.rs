@@ -1,6 +1,9 @@
 //! The streams of a mixer: those that wait for their first frame, those that play, those that ended.
 
-use super::input::{Input, Moment};
+use super::{
+    input::{Input, Moment},
+    room::Rooms,
+};
 use crate::queue::{Consumer, LeaseId, prefetch_to_write};
 
 /// Inputs with memory that is fetched into the cache together, while groups before them are mixed. The cost
@@ -19,7 +22,6 @@ pub(super) struct Inputs {
     waiting_count: usize,
     /// Streams that ended, until they are collected. Room for all slots, too.
     ended: Vec<Input>,
-    solos: usize,
 }
 
 impl Inputs {
@@ -30,17 +32,12 @@ impl Inputs {
             waiting: (0..slots).map(|_| None).collect(),
             waiting_count: 0,
             ended: Vec::with_capacity(slots),
-            solos: 0,
         }
     }
 
     /// Streams that play or wait.
     pub(super) fn len(&self) -> usize {
         self.playing.len() + self.waiting_count
-    }
-
-    pub(super) fn is_soloing(&self) -> bool {
-        self.solos > 0
     }
 
     pub(super) fn first_waiting(&self) -> Option<&Input> {
@@ -85,24 +82,26 @@ impl Inputs {
         self.playing.push(input);
     }
 
-    pub(super) fn set_solo(&mut self, lease: LeaseId, solo: bool) {
-        let Some(input) = self.get_mut(lease) else {
-            return;
-        };
-        match (input.set_solo(solo), solo) {
-            (true, true) => self.solos += 1,
-            (true, false) => self.solos -= 1,
-            (false, _) => {}
+    pub(super) fn set_solo(&mut self, lease: LeaseId, solo: bool, rooms: &mut Rooms) {
+        if let Some(input) = self.get_mut(lease)
+            && input.set_solo(solo)
+        {
+            rooms.solo(input.room, solo);
         }
     }
 
-    pub(super) fn end(&mut self, mut input: Input) {
-        self.solos -= usize::from(input.set_solo(false));
+    /// The stream is over: it leaves its room.
+    pub(super) fn end(&mut self, mut input: Input, rooms: &mut Rooms) {
+        if input.set_solo(false) {
+            rooms.solo(input.room, false);
+        }
+        rooms.fade(input.lease.slot(), None);
+        rooms.leave(input.room);
         self.ended.push(input);
     }
 
     /// Moves ended inputs out of the playing ones, and returns them.
-    pub(super) fn end_those_that_did(&mut self) -> &[Input] {
+    pub(super) fn end_those_that_did(&mut self, rooms: &mut Rooms) -> &[Input] {
         let ended_before = self.ended.len();
         let mut index = 0;
         while index < self.playing.len() {
@@ -111,7 +110,7 @@ impl Inputs {
                 if let Some(moved) = self.playing.get(index) {
                     self.places[moved.lease.slot()] = index;
                 }
-                self.end(input);
+                self.end(input, rooms);
             } else {
                 index += 1;
             }

@@ -15,7 +15,9 @@
 //! takes the pool's mutex. Inputs that ended and feeds that closed go back by [`Mixer::removed`]: another thread frees
 //! them.
 
+mod apply;
 mod bus;
+mod by_slot;
 mod channel_strip;
 mod command;
 mod fader;
@@ -26,19 +28,10 @@ mod inputs;
 mod mix_message;
 mod readers;
 mod removed;
+mod room;
 
 use std::time::Duration;
 
-use self::{
-    bus::Bus,
-    fader::ramp_instants,
-    feed::Makes,
-    feeds::{Feeds, LeftOut},
-    input::{Input, Moment, OURS},
-    inputs::{Inputs, PREFETCH_INPUTS, prefetch},
-    readers::Readers,
-    removed::Removals,
-};
 pub use self::{
     bus::{Block, Limiting},
     channel_strip::{ChannelStrip, Levels},
@@ -47,6 +40,16 @@ pub use self::{
     mix_message::{MixMessage, RoomBlock, mix_message_bytes_max},
     readers::{MixRing, READERS_MAX, ReaderId},
     removed::Removed,
+    room::{Room, RoomStrip},
+};
+use self::{
+    fader::ramp_instants,
+    feeds::{Feeds, LeftOut},
+    input::{Beside, Input, Moment, OURS},
+    inputs::{Inputs, PREFETCH_INPUTS, prefetch},
+    readers::Readers,
+    removed::Removals,
+    room::Rooms,
 };
 use crate::{
     audio::{Format, frame::frame_bytes},
@@ -111,12 +114,10 @@ impl Settings {
 pub struct Mixer {
     settings: Settings,
     consumer: Consumer,
-    bus: Bus,
+    rooms: Rooms,
     feeds: Feeds,
     readers: Readers,
     removals: Removals,
-    /// Sources that were heard in the tick. Room for all that are named, so it never grows.
-    contributors: Vec<u32>,
     inputs: Inputs,
     /// The number of the next tick.
     tick: u64,
@@ -156,11 +157,10 @@ impl Mixer {
         Self {
             settings,
             consumer,
-            bus: Bus::new(&settings),
+            rooms: Rooms::new(&settings, slots),
             feeds: Feeds::new(slots),
             readers: Readers::new(),
             removals: Removals::default(),
-            contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
             inputs: Inputs::new(slots),
             tick: settings.first_block,
             levels_ticks: settings.levels_ticks(),
@@ -196,6 +196,12 @@ impl Mixer {
         self.inputs.len()
     }
 
+    /// Samples that were heard in all rooms that there were, interleaved: the sum of `mixed` over all streams that there
+    /// were.
+    pub fn mixed_in_rooms(&self) -> u64 {
+        self.rooms.mixed()
+    }
+
     /// Checks of the ledger's equation that could tell, and those of them that failed: bugs.
     pub fn ledger_checks(&self) -> (u64, u64) {
         (self.checks.made, self.checks.failed)
@@ -212,149 +218,6 @@ impl Mixer {
     /// Whether a command may be applied now: the way back has room for all that a command can remove.
     pub fn takes_commands(&self) -> bool {
         self.removals.has_room()
-    }
-
-    /// Takes a command, effective at the next tick. A command for a stream that ended, or is ended by
-    /// command, does nothing; a feed of it is closed then.
-    ///
-    /// # Panics
-    /// If an admitted stream's lease is not of this pool, or was released: a bug of the caller.
-    pub fn apply(&mut self, command: Command) {
-        match command {
-            Command::Admit(new) => self.admit(new),
-            Command::OpenReader(id, ring) => {
-                let index = self.first_sample();
-                let refused = self.readers.open(id, ring, index);
-                self.removals.send_all(refused.map(removed::Part::Ring));
-            }
-            Command::CloseReader(id) => {
-                let index = self.first_sample();
-                if let Some(ring) = self.readers.get_mut(id) {
-                    ring.close_at(index);
-                }
-            }
-            Command::OpenFeed(feed) => self.open_feed(feed),
-            Command::CloseFeed(id) => self.close_feed(id),
-            Command::SetGain(lease, gain) => {
-                if let Some(input) = self.commanded(lease) {
-                    input.set_gain(gain);
-                }
-            }
-            Command::SetMuted(lease, muted) => {
-                if let Some(input) = self.commanded(lease) {
-                    input.set_muted(muted);
-                }
-            }
-            Command::SetSolo(lease, solo) => {
-                if self.commanded(lease).is_some() {
-                    self.inputs.set_solo(lease, solo);
-                }
-            }
-            Command::End(lease) => self.end_by_command(lease),
-        }
-    }
-
-    fn admit(&mut self, new: NewInput) {
-        let lease = new.lease;
-        let ring = self.consumer.lease_stats(lease).expect(OURS);
-        self.horizon = self.settings.horizon(ring.capacity_bytes);
-        let input = Input::new(&new, self.settings.format, self.levels_ticks);
-        self.inputs.wait(input);
-        if let Some((reader, mix_minus)) = new.mix_minus {
-            self.open_made(lease, reader, Makes::MixMinus(mix_minus));
-        }
-        // Its first frame may have come before this command did.
-        self.consumer.keep_ready(lease).expect(OURS);
-    }
-
-    fn open_feed(&mut self, feed: Feed) {
-        let Feed {
-            signal,
-            reader,
-            makes,
-        } = feed;
-        match signal {
-            Signal::Room(room) => {
-                let index = self.first_sample();
-                if let Some(ring) = self.readers.get_mut(reader) {
-                    ring.hear(room, index);
-                }
-            }
-            Signal::MixMinus(lease) | Signal::Alone(lease) => self.open_made(lease, reader, makes),
-        }
-    }
-
-    /// Opens a feed of a stream, or closes it, if there is none of this lease.
-    fn open_made(&mut self, lease: LeaseId, reader: ReaderId, makes: Makes) {
-        let index = self.first_sample();
-        let (slot, is_there) = (lease.slot(), self.commanded(lease).is_some());
-        let left = match makes {
-            Makes::Room => None,
-            Makes::MixMinus(mix_minus) if is_there => {
-                let (is_open, left) = self.feeds.open_mix_minus(slot, mix_minus, index);
-                if is_open && let Some(ring) = self.readers.get_mut(reader) {
-                    ring.hear(RoomId::MAIN, index);
-                }
-                left
-            }
-            Makes::Alone(alone) if is_there => self.feeds.open_alone(slot, alone, index),
-            Makes::MixMinus(mix_minus) => Some(mix_minus.closed()),
-            Makes::Alone(alone) => Some(alone.closed()),
-        };
-        self.removals.send_all(left.map(removed::Part::Feed));
-        self.note_feeds(lease);
-    }
-
-    fn close_feed(&mut self, id: FeedId) {
-        let index = self.first_sample();
-        let lease = match id.signal {
-            Signal::Room(room) => {
-                if let Some(ring) = self.readers.get_mut(id.reader) {
-                    ring.leave(room, index);
-                }
-                return;
-            }
-            Signal::MixMinus(lease) | Signal::Alone(lease) => lease,
-        };
-        if self.inputs.get_mut(lease).is_none() {
-            return;
-        }
-        let closed = self
-            .feeds
-            .close(lease.slot(), id, &(self.bus.next()..index));
-        if closed.is_some()
-            && let Signal::MixMinus(_) = id.signal
-            && let Some(ring) = self.readers.get_mut(id.reader)
-        {
-            ring.leave(RoomId::MAIN, index);
-        }
-        self.removals.send_all(closed.map(removed::Part::Feed));
-        self.note_feeds(lease);
-    }
-
-    /// The stream of this lease, if it takes commands.
-    fn commanded(&mut self, lease: LeaseId) -> Option<&mut Input> {
-        let input = self.inputs.get_mut(lease)?;
-        (!input.is_ended_by_command).then_some(input)
-    }
-
-    fn note_feeds(&mut self, lease: LeaseId) {
-        let has_feeds = self.feeds.has(lease.slot());
-        if let Some(input) = self.inputs.get_mut(lease) {
-            input.has_feeds = has_feeds;
-        }
-    }
-
-    /// Ends a stream by command: its audio goes to silence as if it were muted. One that waits is visited by each
-    /// tick from now on, like those that play, until its producer closes.
-    fn end_by_command(&mut self, lease: LeaseId) {
-        self.inputs.set_solo(lease, false);
-        if let Some(input) = self.inputs.get_mut(lease) {
-            input.end_by_command();
-        }
-        if let Some(input) = self.inputs.take_waiting(lease) {
-            self.inputs.play(input);
-        }
     }
 
     /// Between ticks: begins streams with a first frame, and returns the slots of those that
@@ -374,7 +237,7 @@ impl Mixer {
                 self.inputs.play(input);
             } else if self.consumer.is_finished(lease).expect(OURS) {
                 self.checks.settle(&input, &self.consumer);
-                self.inputs.end(input);
+                self.inputs.end(input, &mut self.rooms);
             } else {
                 self.arm(lease);
                 self.inputs.wait(input);
@@ -384,25 +247,13 @@ impl Mixer {
         while self.removals.has_room()
             && let Some(input) = self.inputs.take_ended()
         {
-            self.end_feeds(input.lease.slot());
+            self.end_feeds(input.lease.slot(), input.room);
             self.consumer
                 .release(input.lease)
                 .expect("an ended input's ring is closed and empty");
             input.tell_end();
             self.removals.send_all([removed::Part::Input(input)]);
         }
-    }
-
-    fn end_feeds(&mut self, slot: usize) {
-        let index = self.first_sample();
-        for reader in self.feeds.readers_of_mix_minus(slot) {
-            if let Some(ring) = self.readers.get_mut(reader) {
-                ring.leave(RoomId::MAIN, index);
-            }
-        }
-        let closed = self.feeds.end(slot, &(self.bus.next()..index));
-        let closed = closed.into_iter().flatten();
-        self.removals.send_all(closed.map(removed::Part::Feed));
     }
 
     /// Runs one tick and returns its block: every input plays its block, if that came. `due` is the latest tick that is
@@ -478,7 +329,7 @@ impl Mixer {
         Moment {
             first: self.first_sample(),
             horizon: (due.max(self.tick) * block).saturating_add(self.horizon),
-            soloing: self.inputs.is_soloing(),
+            soloing: false,
             turn: (self.tick % self.levels_ticks) as u32,
             instants: self.settings.block_samples as u32,
             ramp: ramp_instants(self.settings.format),
@@ -487,59 +338,68 @@ impl Mixer {
 
     /// The first stage of a tick: adds up its blocks, and returns the sums. `due` is as for [`tick`](Self::tick).
     pub fn sum(&mut self, due: u64) -> &[i32] {
-        let moment = self.moment(due);
+        let mut moment = self.moment(due);
         let Self {
             inputs: Inputs {
                 playing: inputs, ..
             },
             consumer,
-            bus,
+            rooms,
             feeds,
-            contributors,
+            settings,
             ..
         } = self;
-        bus.clear();
+        rooms.clear();
         feeds.begin();
-        contributors.clear();
-        let (sums, stage) = bus.sum_mut();
-        let block = sums.len();
         for index in 0..inputs.len() {
             if index.is_multiple_of(PREFETCH_INPUTS) {
-                prefetch(inputs, index, consumer, moment, frame_bytes(block));
+                prefetch(
+                    inputs,
+                    index,
+                    consumer,
+                    moment,
+                    frame_bytes(settings.block()),
+                );
             }
             let input = &mut inputs[index];
+            let slot = input.lease.slot();
             let (mix_minus, alone) = if input.has_feeds {
-                feeds.get_mut(input.lease.slot())
+                feeds.get_mut(slot)
             } else {
                 (None, None)
             };
-            let heard = if let Some(mix_minus) = mix_minus {
+            let (room, fade) = rooms.playing(input.room, input.fades.then_some(slot));
+            moment.soloing = room.is_soloing();
+            let (sums, stage) = room.bus.sum_mut();
+            let beside = Beside { alone, fade };
+            let played = if let Some(mix_minus) = mix_minus {
                 let mut sums = LeftOut { sums, mix_minus };
-                let heard = input.play(consumer, moment, &mut sums, alone);
+                let played = input.play(consumer, moment, &mut sums, beside);
                 sums.mix_minus.end_of_input(stage);
-                heard
+                played
             } else {
-                input.play(consumer, moment, sums, alone)
+                input.play(consumer, moment, sums, beside)
             };
-            if heard
-                && let Some(source) = input.source
-                && contributors.len() < CONTRIBUTORS_MAX
-            {
-                contributors.push(source);
+            if played.is_heard {
+                room.count(played.mixed, input.source);
+            }
+            if input.fades {
+                input.fades = rooms.pass(slot, moment.instants);
             }
         }
-        self.bus.sum()
+        self.rooms.main().bus.sum()
     }
 
-    /// The second stage: makes the blocks of the bus and of the feeds.
+    /// The second stage: makes the blocks of the rooms and of the feeds. Returns that of `main`.
     pub fn finish(&mut self) -> Block<'_> {
+        let first = self.first_sample();
         self.next_unready = 0;
         self.tick += 1;
+        self.rooms.finish(first);
+        self.feeds.finish(&self.rooms);
         self.end_those_that_did();
         self.check_some();
-        self.bus.finish();
-        self.feeds.finish(&self.bus);
-        self.bus.block(&self.contributors)
+        self.rooms.main().block()
     }
 
     /// Sends the last block, that of a tick or the flush, to the readers: the frames of single feeds, then to each
@@ -548,14 +408,19 @@ impl Mixer {
     /// A full ring drops its message, and counts it. Never waits, allocates or frees; enters the kernel only to
     /// wake readers, once each.
     pub fn send_feeds(&mut self) {
-        let block = self.bus.block(&self.contributors);
-        self.feeds.send(RoomId::MAIN, &block);
-        let made = block.at..block.at + block.instants() as u64;
-        let main = |room| (room == RoomId::MAIN).then_some(block);
-        let removals = &mut self.removals;
-        self.readers.send(&made, main, |ring| {
+        self.feeds.send(&self.rooms);
+        let main = self.rooms.main().block();
+        let made = main.at..main.at + main.instants() as u64;
+        let Self {
+            readers,
+            rooms,
+            removals,
+            ..
+        } = self;
+        readers.send(&made, rooms, |ring| {
             removals.send_all([removed::Part::Ring(ring)]);
         });
+        rooms.rest(removals);
     }
 
     /// Whether a reader that is [waited for](MixRing::waited_for) has no room for the next message: a mixer that is not
@@ -572,15 +437,14 @@ impl Mixer {
 
     /// The limiter's last samples, once no tick will follow.
     pub fn flush(&mut self) -> Block<'_> {
-        self.contributors.clear();
-        self.bus.flush();
-        self.feeds.flush(&self.bus);
-        self.bus.block(&self.contributors)
+        self.rooms.flush(self.first_sample());
+        self.feeds.flush(&self.rooms);
+        self.rooms.main().block()
     }
 
     /// Settles their accounts, too: the last figures are there without a [`collect`](Self::collect).
     fn end_those_that_did(&mut self) {
-        for input in self.inputs.end_those_that_did() {
+        for input in self.inputs.end_those_that_did(&mut self.rooms) {
             self.checks.settle(input, &self.consumer);
         }
     }

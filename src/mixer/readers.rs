@@ -12,8 +12,9 @@ use std::{
 };
 
 use super::{
-    Block, RoomId,
+    Block, Room, RoomId,
     mix_message::{MixMessageMut, message_bytes, mix_message_bytes_max},
+    room::Rooms,
 };
 use crate::{
     audio::FrameHeader,
@@ -97,28 +98,35 @@ impl MixRing {
     }
 
     fn place(&self, room: RoomId) -> Option<usize> {
-        let place = self.places[room.slot()] as usize;
+        let place = *self.places.get(room.slot())? as usize;
         let heard = self.rooms.get(place)?;
         (heard.room == room).then_some(place)
     }
 
-    /// One more feed needs the room, from this index on. Of a ring that closes none does.
-    pub(super) fn hear(&mut self, room: RoomId, index: u64) {
+    /// The rooms that it began with.
+    pub(super) fn rooms(&self) -> impl Iterator<Item = RoomId> {
+        self.rooms.iter().map(|heard| heard.room)
+    }
+
+    /// One more feed needs the room, from this index on. Of a ring that closes none does. Returns whether the ring has not
+    /// heard the room before.
+    pub(super) fn hear(&mut self, room: RoomId, index: u64) -> bool {
         if self.closes {
-            return;
+            return false;
         }
         if let Some(place) = self.place(room) {
             let heard = &mut self.rooms[place];
             heard.count += 1;
             heard.range.end = u64::MAX;
-        } else {
-            self.places[room.slot()] = self.rooms.len() as u32;
-            self.rooms.push(Heard {
-                room,
-                count: 1,
-                range: index..u64::MAX,
-            });
+            return false;
         }
+        self.places[room.slot()] = self.rooms.len() as u32;
+        self.rooms.push(Heard {
+            room,
+            count: 1,
+            range: index..u64::MAX,
+        });
+        true
     }
 
     /// One less does. With none the room's last sample is the one before this index: a part of the next block.
@@ -145,11 +153,13 @@ impl MixRing {
         self.producer = None;
     }
 
-    /// Sends the message of a tick, which made the samples of `made`. Returns whether the ring is closed now.
+    /// Sends the message of a tick, which made the samples of `made`. Returns whether the ring is closed now. Rooms that
+    /// it hears no more go to `forgotten`.
     fn send<'b>(
         &mut self,
         made: &Range<u64>,
         block: &impl Fn(RoomId) -> Option<Block<'b>>,
+        forgotten: &mut impl FnMut(RoomId),
     ) -> bool {
         let Self {
             rooms, producer, ..
@@ -180,7 +190,7 @@ impl MixRing {
         if let Some(end) = sent {
             self.end.store(end, Ordering::Relaxed);
         }
-        self.forget_left(made.end);
+        self.forget_left(made.end, forgotten);
         if self.closes && self.rooms.is_empty() {
             self.close();
         }
@@ -206,7 +216,7 @@ impl MixRing {
             channels,
         };
         let made = at..at + block.instants() as u64;
-        self.send(&made, &|_| Some(block));
+        self.send(&made, &|_| Some(block), &mut |_| {});
     }
 
     /// Sends it once there is room.
@@ -218,14 +228,23 @@ impl MixRing {
         self.send_main(at, &[], samples, channels);
     }
 
-    fn forget_left(&mut self, end: u64) {
+    /// Forgets the rooms that it began with, but for these.
+    pub(super) fn retain(&mut self, is_there: impl Fn(RoomId) -> bool) {
+        self.forget(|heard| !is_there(heard.room), &mut |_| {});
+    }
+
+    fn forget_left(&mut self, end: u64, forgotten: &mut impl FnMut(RoomId)) {
+        self.forget(|heard| heard.range.end <= end, forgotten);
+    }
+
+    fn forget(&mut self, is_over: impl Fn(&Heard) -> bool, forgotten: &mut impl FnMut(RoomId)) {
         let mut place = 0;
         while let Some(heard) = self.rooms.get(place) {
-            if heard.range.end > end {
+            if !is_over(heard) {
                 place += 1;
                 continue;
             }
-            self.rooms.swap_remove(place);
+            forgotten(self.rooms.swap_remove(place).room);
             if let Some(moved) = self.rooms.get(place) {
                 self.places[moved.room.slot()] = place as u32;
             }
@@ -305,15 +324,16 @@ impl Readers {
     }
 
     /// Sends each its message; those that closed with it go to `closed`.
-    pub(super) fn send<'b>(
+    pub(super) fn send(
         &mut self,
         made: &Range<u64>,
-        block: impl Fn(RoomId) -> Option<Block<'b>>,
+        rooms: &Rooms,
         mut closed: impl FnMut(Box<MixRing>),
     ) {
+        let block = |id| rooms.find(id).map(Room::block);
         let mut index = 0;
         while let Some((_, ring)) = self.rings.get_mut(index) {
-            if ring.send(made, &block) {
+            if ring.send(made, &block, &mut |id| rooms.forget(id)) {
                 closed(self.rings.swap_remove(index).1);
             } else {
                 index += 1;

@@ -2,7 +2,7 @@
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::{READERS_MAX, feeds::Closed, input::Input, readers::MixRing};
+use super::{READERS_MAX, Room, feeds::Closed, input::Input, readers::MixRing};
 
 /// Parts beside those of streams: readers, and feeds that were closed.
 const OTHERS_MAX: usize = 1024;
@@ -17,6 +17,7 @@ pub(super) enum Part {
     Input(Input),
     Feed(Closed),
     Ring(Box<MixRing>),
+    Room(Box<Room>),
 }
 
 /// The end at which all that a mixer removes arrives.

@@ -14,6 +14,7 @@ mod removed;
 mod replay;
 #[path = "../support/rig/mod.rs"]
 mod rig;
+mod rooms;
 mod schedules;
 mod stall;
 mod trouble;

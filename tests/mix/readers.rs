@@ -39,10 +39,15 @@ pub struct Taken {
 
 /// Both ends of a mix ring of so many bytes.
 pub fn mix_ring(ring_bytes: usize) -> (MixRing, MixReader) {
+    mix_ring_of(ring_bytes, 1)
+}
+
+/// The same for a mixer of so many rooms.
+pub fn mix_ring_of(ring_bytes: usize, rooms_max: usize) -> (MixRing, MixReader) {
     let builder = Pool::builder().slots(1).ring_bytes(ring_bytes);
     let (pool, consumer) = builder.build().unwrap();
     let end = Arc::new(AtomicU64::new(0));
-    let ring = MixRing::new(&pool, 1, Arc::clone(&end)).unwrap();
+    let ring = MixRing::new(&pool, rooms_max, Arc::clone(&end)).unwrap();
     let reader = MixReader {
         consumer,
         lease: None,

@@ -13,8 +13,8 @@ use mixpool::{
     audio::{Format, FrameHeader, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry},
     mixer::{
-        Block, ChannelStrip, Command, Feed, FeedId, Limiting, Mixer, NewInput, ReaderId, RoomId,
-        Settings, Signal,
+        Block, ChannelStrip, Command, Feed, FeedId, Limiting, Mixer, NewInput, ReaderId, Room,
+        RoomId, RoomStrip, Settings, Signal,
     },
     queue::{LeaseId, Pool, Producer},
 };
@@ -34,6 +34,7 @@ pub struct Setup {
     pub limiting: Limiting,
     pub delay_ticks: u64,
     pub slots: usize,
+    pub rooms_max: usize,
     pub ring_bytes: usize,
     pub block_samples: usize,
 }
@@ -47,6 +48,7 @@ impl Setup {
             limiting: Limiting::Saturate,
             delay_ticks: 0,
             slots: 8,
+            rooms_max: 1,
             ring_bytes: 1 << 16,
             block_samples: BLOCK,
         }
@@ -77,6 +79,11 @@ impl Setup {
         Self { slots, ..self }
     }
 
+    /// Room for so many rooms, `main` among them.
+    pub fn rooms(self, rooms_max: usize) -> Self {
+        Self { rooms_max, ..self }
+    }
+
     pub fn ring(self, ring_bytes: usize) -> Self {
         Self { ring_bytes, ..self }
     }
@@ -93,7 +100,7 @@ impl Setup {
             format,
             block_samples: self.block_samples,
             limiting: self.limiting,
-            rooms_max: 1,
+            rooms_max: self.rooms_max,
         };
         Rig {
             pool,
@@ -203,6 +210,38 @@ impl Rig {
         let new = new.mix_minus(reader.id, ring, &self.settings);
         self.mixer.apply(Command::Admit(new));
         (sender, self.note(0, Some(line), None))
+    }
+
+    /// The same in this room.
+    pub fn participant_in(&mut self, room: RoomId) -> (TestStream, usize) {
+        let sender = self.unadmitted();
+        let reader = self.readers.first_mut().expect("the rig listens");
+        let (line, producer) = reader.line();
+        let ring = (producer, reader.pool());
+        let new = sender.input().room(room);
+        let new = new.mix_minus(reader.id, ring, &self.settings);
+        self.mixer.apply(Command::Admit(new));
+        (sender, self.note(0, Some(line), None))
+    }
+
+    /// A stream that is admitted into this room.
+    pub fn stream_in(&mut self, room: RoomId) -> TestStream {
+        let sender = self.unadmitted();
+        self.mixer.apply(Command::Admit(sender.input().room(room)));
+        sender
+    }
+
+    /// Opens a room. Its figures are held by the mixer, too, for as long as it has the room.
+    pub fn open_room(&mut self, id: RoomId) -> Arc<RoomStrip> {
+        let room = Box::new(Room::new(id, &self.settings));
+        let strip = room.strip();
+        self.mixer.apply(Command::OpenRoom(room));
+        strip
+    }
+
+    /// Moves a stream, with a fade or at once.
+    pub fn move_to(&mut self, stream: LeaseId, to: RoomId, fade: bool) {
+        self.mixer.apply(Command::Move { stream, to, fade });
     }
 
     /// Opens a feed to the first reader; its number.

@@ -25,6 +25,8 @@ pub struct Reader {
     lines: Vec<Line>,
     /// The room `main` as it was heard: a line for each run of blocks that follow each other.
     pub mix: Vec<Line>,
+    /// Each other room that was heard, in the same way.
+    pub others: Vec<(RoomId, Vec<Line>)>,
     /// Messages, and those of them without a room.
     pub messages: usize,
     pub silent: usize,
@@ -59,7 +61,8 @@ struct Heard {
 impl Reader {
     /// A reader with room for so many feeds, and the mixer's end of its mix ring.
     pub fn new(id: ReaderId, feeds: usize, rooms_max: usize, channels: u16) -> (Self, MixRing) {
-        let builder = Pool::builder().slots(1).ring_bytes(1 << 14);
+        let ring_bytes = (rooms_max << 12).next_power_of_two().max(1 << 14);
+        let builder = Pool::builder().slots(1).ring_bytes(ring_bytes);
         let (pool, rooms) = builder.build().unwrap();
         let end = Arc::new(AtomicU64::new(0));
         let ring = MixRing::new(&pool, rooms_max, Arc::clone(&end)).unwrap();
@@ -74,6 +77,7 @@ impl Reader {
             feeds,
             lines: Vec::new(),
             mix: Vec::new(),
+            others: Vec::new(),
             messages: 0,
             silent: 0,
             closed: false,
@@ -91,6 +95,16 @@ impl Reader {
             ..Line::default()
         });
         (self.lines.len() - 1, producer)
+    }
+
+    /// The runs of a room.
+    pub fn runs(&self, room: RoomId) -> &[Line] {
+        if room == RoomId::MAIN {
+            return &self.mix;
+        }
+        let mut others = self.others.iter();
+        let found = others.find(|(other, _)| *other == room);
+        found.map_or(&[], |(_, runs)| runs)
     }
 
     pub fn pool(&self) -> &Pool {
@@ -149,31 +163,46 @@ impl Reader {
             let finished = self.rooms.is_finished(lease).unwrap();
             assert!(finished, "no message came");
         }
-        let main = blocks.iter().find(|heard| heard.room == RoomId::MAIN);
-        self.hear(main);
+        self.hear(&blocks);
         self.closed = self.rooms.is_finished(lease).unwrap();
         if self.closed {
-            self.hear(None);
-            let end = self.mix.last().map_or(0, |run| run.end(self.channels));
+            self.hear(&[]);
+            let others = self.others.iter().map(|(_, runs)| runs);
+            let last = others.chain([&self.mix]).filter_map(|runs| runs.last());
+            let end = last.map(|run| run.end(self.channels)).max().unwrap_or(0);
             assert_eq!(self.end.load(Ordering::Relaxed), end, "all was meant");
         }
         blocks
     }
 
-    fn hear(&mut self, block: Option<&Heard>) {
-        let channels = self.channels;
-        if let Some(run) = self.mix.last_mut() {
-            run.closed |= block.is_none_or(|block| block.first != run.end(channels));
+    fn hear(&mut self, blocks: &[Heard]) {
+        for heard in blocks {
+            let is_known = self.others.iter().any(|(room, _)| *room == heard.room);
+            if heard.room != RoomId::MAIN && !is_known {
+                self.others.push((heard.room, Vec::new()));
+            }
         }
-        let Some(block) = block else {
-            return;
-        };
-        if self.mix.last().is_none_or(|run| run.closed) {
-            self.mix.push(Line::default());
+        let others = self.others.iter_mut().map(|(room, runs)| (*room, runs));
+        for (room, runs) in others.chain([(RoomId::MAIN, &mut self.mix)]) {
+            let block = blocks.iter().find(|heard| heard.room == room);
+            hear(runs, block, self.channels);
         }
-        let run = self.mix.last_mut().unwrap();
-        run.add(block.first, &block.samples, channels);
     }
+}
+
+/// A room's next block, or none.
+fn hear(runs: &mut Vec<Line>, block: Option<&Heard>, channels: usize) {
+    if let Some(run) = runs.last_mut() {
+        run.closed |= block.is_none_or(|block| block.first != run.end(channels));
+    }
+    let Some(block) = block else {
+        return;
+    };
+    if runs.last().is_none_or(|run| run.closed) {
+        runs.push(Line::default());
+    }
+    let run = runs.last_mut().unwrap();
+    run.add(block.first, &block.samples, channels);
 }
 
 impl Heard {

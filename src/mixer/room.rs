@@ -1,0 +1,348 @@
+//! The rooms of a mixer: each a bus of its own, and the streams and readers that keep it in the tick.
+//!
+//! A room without streams and readers leaves the tick once its bus is at rest: silence in is silence out then, so it
+//! comes back as if it had never left. `main` is in every tick.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    Block, CONTRIBUTORS_MAX, RoomId, Settings,
+    bus::Bus,
+    removed::{Part, Removals},
+};
+use crate::audio::Ramp;
+
+/// The mixer's figures of one room, which any thread reads at any time. Only the mixer writes them.
+#[derive(Debug, Default)]
+pub struct RoomStrip {
+    mixed: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl RoomStrip {
+    /// Samples of its streams that were heard, interleaved. Over all rooms that there were they are the streams' own
+    /// `mixed`. Wait-free.
+    pub fn mixed(&self) -> u64 {
+        self.mixed.load(Ordering::Relaxed)
+    }
+
+    /// Largest magnitude of the last block, 0 to 32768. Wait-free.
+    pub fn peak(&self) -> u16 {
+        self.peak.load(Ordering::Relaxed) as u16
+    }
+}
+
+/// A room to be [opened](super::Command::OpenRoom).
+#[derive(Debug)]
+pub struct Room {
+    pub(super) id: RoomId,
+    pub(super) bus: Bus,
+    /// Sources that were heard in the tick. Room for all that are named, so it never grows.
+    contributors: Vec<u32>,
+    /// Streams in it, those that wait or fade out among them, and mixes without one.
+    members: usize,
+    /// Readers that hear it.
+    readers: Cell<usize>,
+    /// Streams that are solo.
+    solos: usize,
+    mixed: u64,
+    strip: Arc<RoomStrip>,
+    closes: bool,
+    is_active: bool,
+}
+
+impl Room {
+    /// A room without streams. `settings` are the mixer's. Allocates all that it ever will.
+    pub fn new(id: RoomId, settings: &Settings) -> Self {
+        Self {
+            id,
+            bus: Bus::new(settings),
+            contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
+            members: 0,
+            readers: Cell::new(0),
+            solos: 0,
+            mixed: 0,
+            strip: Arc::default(),
+            closes: false,
+            is_active: false,
+        }
+    }
+
+    /// Its figures, for any thread, for as long as that keeps them.
+    pub fn strip(&self) -> Arc<RoomStrip> {
+        Arc::clone(&self.strip)
+    }
+
+    pub(super) fn is_soloing(&self) -> bool {
+        self.solos > 0
+    }
+
+    /// A stream's block was mixed: so many samples of it count, and its source was heard.
+    pub(super) fn count(&mut self, mixed: u64, source: Option<u32>) {
+        self.mixed += mixed;
+        if let Some(source) = source
+            && self.contributors.len() < CONTRIBUTORS_MAX
+        {
+            self.contributors.push(source);
+        }
+    }
+
+    pub(super) fn block(&self) -> Block<'_> {
+        self.bus.block(&self.contributors)
+    }
+
+    /// Whether silence would go on in it, unheard.
+    fn rests(&self) -> bool {
+        self.members == 0 && self.readers.get() == 0 && (self.closes || self.bus.is_at_rest())
+    }
+}
+
+/// A stream on its way out of a room: for the length of the ramp it adds to that as well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fade {
+    /// The slot of the room that it leaves.
+    pub(super) from: u32,
+    pub(super) ramp: Ramp,
+}
+
+/// All rooms of a mixer, by their slots.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    slots: Box<[Option<Box<Room>>]>,
+    /// Those in the tick. Room for all, so it never grows.
+    active: Vec<u32>,
+    /// By stream.
+    fades: Box<[Option<Fade>]>,
+    /// Samples that were heard in rooms that are closed.
+    mixed_before: u64,
+}
+
+const IS_THERE: &str = "a stream's room is there";
+
+impl Rooms {
+    /// `main`, and room for the others and for so many streams. Allocates.
+    pub(super) fn new(settings: &Settings, streams: usize) -> Self {
+        let mut rooms = Self {
+            slots: (0..settings.rooms_max.max(1)).map(|_| None).collect(),
+            active: Vec::with_capacity(settings.rooms_max.max(1)),
+            fades: vec![None; streams].into(),
+            mixed_before: 0,
+        };
+        let refused = rooms.open(Box::new(Room::new(RoomId::MAIN, settings)));
+        debug_assert!(refused.is_none(), "the first room has a slot");
+        rooms
+    }
+
+    /// Opens a room; returned if its slot is taken, or there is none.
+    pub(super) fn open(&mut self, room: Box<Room>) -> Option<Box<Room>> {
+        let slot = room.id.slot();
+        match self.slots.get_mut(slot) {
+            Some(free @ None) => {
+                *free = Some(room);
+                if slot == 0 {
+                    self.activate(0);
+                }
+                None
+            }
+            _ => Some(room),
+        }
+    }
+
+    /// The room closes once it has no streams and no readers. `main` never does.
+    pub(super) fn close(&mut self, id: RoomId) {
+        if id != RoomId::MAIN
+            && let Some(room) = self.find_mut(id)
+        {
+            room.closes = true;
+            // It leaves with the next tick.
+            self.activate(id.slot() as u32);
+        }
+    }
+
+    /// The slot of a room that is open, or that of `main`.
+    pub(super) fn slot_or_main(&self, id: RoomId) -> u32 {
+        match self.find(id) {
+            Some(room) if !room.closes => id.slot,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn is_open(&self, id: RoomId) -> bool {
+        self.find(id).is_some_and(|room| !room.closes)
+    }
+
+    pub(super) fn find(&self, id: RoomId) -> Option<&Room> {
+        let room = self.slots.get(id.slot())?.as_deref()?;
+        (room.id == id).then_some(room)
+    }
+
+    fn find_mut(&mut self, id: RoomId) -> Option<&mut Room> {
+        let room = self.slots.get_mut(id.slot())?.as_deref_mut()?;
+        (room.id == id).then_some(room)
+    }
+
+    pub(super) fn get(&self, slot: u32) -> &Room {
+        self.slots[slot as usize].as_deref().expect(IS_THERE)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> &mut Room {
+        self.slots[slot as usize].as_deref_mut().expect(IS_THERE)
+    }
+
+    pub(super) fn main(&self) -> &Room {
+        self.get(0)
+    }
+
+    fn activate(&mut self, slot: u32) {
+        let room = self.get_mut(slot);
+        if std::mem::replace(&mut room.is_active, true) {
+            return;
+        }
+        self.active.push(slot);
+        if let Ok([main, room]) = self.slots.get_disjoint_mut([0, slot as usize]) {
+            let (main, room) = (main.as_deref(), room.as_deref_mut());
+            let main = main.expect(IS_THERE);
+            room.expect(IS_THERE).bus.keep_up_with(&main.bus);
+        }
+    }
+
+    /// A stream comes into a room, fades out of it, or has its mix-minus made there.
+    pub(super) fn join(&mut self, slot: u32) {
+        self.get_mut(slot).members += 1;
+        self.activate(slot);
+    }
+
+    pub(super) fn leave(&mut self, slot: u32) {
+        self.get_mut(slot).members -= 1;
+    }
+
+    pub(super) fn solo(&mut self, slot: u32, solo: bool) {
+        let room = self.get_mut(slot);
+        if solo {
+            room.solos += 1;
+        } else {
+            room.solos -= 1;
+        }
+    }
+
+    /// One more reader hears the room, if it is there.
+    pub(super) fn hear(&mut self, id: RoomId) {
+        if let Some(room) = self.find(id) {
+            room.readers.set(room.readers.get() + 1);
+            self.activate(id.slot);
+        }
+    }
+
+    /// One less does.
+    pub(super) fn forget(&self, id: RoomId) {
+        if let Some(room) = self.find(id) {
+            room.readers.set(room.readers.get().saturating_sub(1));
+        }
+    }
+
+    /// A stream fades out of a room that it has left; a fade before ends at once.
+    pub(super) fn fade(&mut self, stream: usize, fade: Option<Fade>) {
+        if let Some(before) = std::mem::replace(&mut self.fades[stream], fade) {
+            self.leave(before.from);
+        }
+        if let Some(fade) = fade {
+            self.join(fade.from);
+        }
+    }
+
+    /// The room of this slot, and the sums of the one that a stream fades out of, with its way out.
+    pub(super) fn playing(
+        &mut self,
+        slot: u32,
+        fading: Option<usize>,
+    ) -> (&mut Room, Option<(&mut [i32], &Ramp)>) {
+        let Self { slots, fades, .. } = self;
+        let Some(fade) = fading.and_then(|stream| fades[stream].as_ref()) else {
+            let room = slots[slot as usize].as_deref_mut().expect(IS_THERE);
+            return (room, None);
+        };
+        let both = slots.get_disjoint_mut([slot as usize, fade.from as usize]);
+        let [room, from] = both.expect("a stream fades out of another room");
+        let room = room.as_deref_mut().expect(IS_THERE);
+        let (sums, _) = from.as_deref_mut().expect(IS_THERE).bus.sum_mut();
+        (room, Some((sums, &fade.ramp)))
+    }
+
+    /// A tick has passed of a fade. Returns whether it goes on.
+    pub(super) fn pass(&mut self, stream: usize, instants: u32) -> bool {
+        let Some(fade) = &mut self.fades[stream] else {
+            return false;
+        };
+        fade.ramp.pass(instants);
+        if fade.ramp.left() > 0 {
+            return true;
+        }
+        self.fade(stream, None);
+        false
+    }
+
+    /// A tick begins.
+    pub(super) fn clear(&mut self) {
+        for &slot in &self.active {
+            if let Some(room) = &mut self.slots[slot as usize] {
+                room.bus.clear();
+                room.contributors.clear();
+            }
+        }
+    }
+
+    /// Makes the block of each room, the first sums of which are those of this index.
+    pub(super) fn finish(&mut self, first: u64) {
+        for &slot in &self.active {
+            if let Some(room) = &mut self.slots[slot as usize] {
+                room.bus.finish(first);
+                room.strip.mixed.store(room.mixed, Ordering::Relaxed);
+                let peak = room.block().peak;
+                room.strip.peak.store(peak.into(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Makes the last block of each room, which ends before this index.
+    pub(super) fn flush(&mut self, first: u64) {
+        for &slot in &self.active {
+            if let Some(room) = &mut self.slots[slot as usize] {
+                room.contributors.clear();
+                room.bus.flush(first);
+            }
+        }
+    }
+
+    /// Takes rooms that rest out of the tick; those that close go back, or wait until there is room for them.
+    pub(super) fn rest(&mut self, removals: &mut Removals) {
+        let mut index = 0;
+        while let Some(&slot) = self.active.get(index) {
+            let room = self.get_mut(slot);
+            if slot == 0 || !room.rests() || (room.closes && !removals.has_room()) {
+                index += 1;
+                continue;
+            }
+            room.is_active = false;
+            room.strip.peak.store(0, Ordering::Relaxed);
+            self.active.swap_remove(index);
+            if self.get(slot).closes
+                && let Some(room) = self.slots[slot as usize].take()
+            {
+                self.mixed_before += room.mixed;
+                removals.send_all([Part::Room(room)]);
+            }
+        }
+    }
+
+    /// Samples that were heard in all rooms that there were, interleaved.
+    pub(super) fn mixed(&self) -> u64 {
+        let rooms = self.slots.iter().flatten();
+        self.mixed_before + rooms.map(|room| room.mixed).sum::<u64>()
+    }
+}
