@@ -3,8 +3,9 @@
 //! Three stages, all in integers of Q30 ([`ONE`] is unity), so the result is the same on every
 //! machine and however the instants are grouped into blocks:
 //!
-//! 1. the minimum of the last `window` required gains, kept in a monotonic queue (D. Lemire,
-//!    "Streaming Maximum-Minimum Filter Using No More than Three Comparisons per Element", 2006);
+//! 1. the minimum of the last `window` required gains: the running minimum of the current stretch of `window` gains and,
+//!    for the rest of the window, that of the end of the stretch before, all ends of which are computed when a stretch is
+//!    full (M. van Herk, "A fast algorithm for local minimum and maximum filters", 1992);
 //! 2. a release that follows falls at once and climbs back exponentially, reaching [`ONE`] exactly;
 //! 3. the mean of the last `window` gains of stage 2, from a running sum.
 //!
@@ -15,7 +16,7 @@
 //!
 //! It allocates in `new` only.
 
-use std::collections::VecDeque;
+use multiversion::multiversion;
 
 use super::in_order;
 
@@ -26,16 +27,19 @@ pub(super) const ONE: u32 = 1 << 30;
 /// 1/1024 makes it cross `ONE` after 6.9 time constants, where the missing gain was 0.1 %.
 const OVERSHOOT: u32 = ONE >> 10;
 
+/// Instants that are worked on at a time.
+pub(super) const RUN: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct Envelope {
     /// Instants of the minimum and of the mean; at least 1.
     window: usize,
-    /// Instants seen.
-    now: u64,
-    /// Instant and required gain, both rising from front to back; only gains below `ONE`, only from
-    /// the last `window` instants. The front is the minimum; empty means `ONE`. Never grows: it was
-    /// made with room for `window`.
-    minima: VecDeque<(u64, u32)>,
+    /// The required gains of the current stretch, how many they are, and their minimum.
+    stretch: Box<[u32]>,
+    filled: usize,
+    lowest: u32,
+    /// Of the stretch before: the minimum from each of its gains on.
+    before: Box<[u32]>,
     /// Part of the way to the target that the release goes per instant, Q30; at least 1.
     release: u32,
     /// The last gain of the release stage.
@@ -50,13 +54,16 @@ pub(super) struct Envelope {
 impl Envelope {
     /// An envelope at rest. `window` is at least 1; `release` is the time constant in instants.
     pub(super) fn new(window: usize, release: u32) -> Self {
+        let unity = || vec![ONE; window].into_boxed_slice();
         Self {
             window,
-            now: 0,
-            minima: VecDeque::with_capacity(window),
+            stretch: unity(),
+            filled: 0,
+            lowest: ONE,
+            before: unity(),
             release: ONE / release.clamp(1, ONE),
             released: ONE,
-            history: vec![ONE; window].into_boxed_slice(),
+            history: unity(),
             oldest: 0,
             sum: window as u64 * u64::from(ONE),
         }
@@ -71,9 +78,9 @@ impl Envelope {
 
     /// Takes the state of `other`, of as long a window.
     pub(super) fn copy_from(&mut self, other: &Self) {
-        self.now = other.now;
-        self.minima.clear();
-        self.minima.extend(&other.minima);
+        self.stretch.copy_from_slice(&other.stretch);
+        self.before.copy_from_slice(&other.before);
+        (self.filled, self.lowest) = (other.filled, other.lowest);
         self.release = other.release;
         self.released = other.released;
         self.history.copy_from_slice(&other.history);
@@ -89,39 +96,40 @@ impl Envelope {
             && in_order(&self.history, self.oldest).eq(in_order(&other.history, other.oldest))
     }
 
-    /// Takes the gain required at one instant, `0..=ONE`, and returns the smoothed one.
+    /// Takes the gains required at up to [`RUN`] instants, `0..=ONE` each, and puts the smoothed ones in their place.
     ///
-    /// Constant time on average; at most `window` steps.
-    pub(super) fn next(&mut self, required: u32) -> u32 {
-        let minimum = self.slide(required);
-        let missing = u64::from(ONE + OVERSHOOT - self.released);
-        let step = (missing * u64::from(self.release)) >> 30;
-        // At most ONE + OVERSHOOT + 1, so it stays in range.
-        self.released = minimum.min(self.released + (step as u32).max(1));
-        self.mean()
+    /// Constant time per instant on average; at most `window` steps for one.
+    pub(super) fn smooth(&mut self, gains: &mut [u32]) {
+        let mut sums = [0; RUN];
+        for (gain, sum) in gains.iter().zip(&mut sums) {
+            let minimum = self.slide(*gain);
+            let missing = u64::from(ONE + OVERSHOOT - self.released);
+            let step = (missing * u64::from(self.release)) >> 30;
+            // At most ONE + OVERSHOOT + 1, so it stays in range.
+            self.released = minimum.min(self.released + (step as u32).max(1));
+            *sum = self.add_up();
+        }
+        divide(&sums[..gains.len()], self.window, gains);
     }
 
     fn slide(&mut self, required: u32) -> u32 {
-        if let Some(&(instant, _)) = self.minima.front()
-            && instant + self.window as u64 <= self.now
-        {
-            self.minima.pop_front();
+        self.stretch[self.filled] = required;
+        self.lowest = self.lowest.min(required);
+        self.filled += 1;
+        if self.filled < self.window {
+            return self.lowest.min(self.before[self.filled]);
         }
-        while self
-            .minima
-            .back()
-            .is_some_and(|&(_, gain)| gain >= required)
-        {
-            self.minima.pop_back();
+        let minimum = self.lowest;
+        let mut from_here_on = ONE;
+        for (before, &gain) in self.before.iter_mut().zip(&self.stretch).rev() {
+            from_here_on = from_here_on.min(gain);
+            *before = from_here_on;
         }
-        if required < ONE {
-            self.minima.push_back((self.now, required));
-        }
-        self.now += 1;
-        self.minima.front().map_or(ONE, |&(_, gain)| gain)
+        (self.filled, self.lowest) = (0, ONE);
+        minimum
     }
 
-    fn mean(&mut self) -> u32 {
+    fn add_up(&mut self) -> u64 {
         let oldest = &mut self.history[self.oldest];
         self.sum = self.sum - u64::from(*oldest) + u64::from(self.released);
         *oldest = self.released;
@@ -129,7 +137,19 @@ impl Envelope {
         if self.oldest == self.window {
             self.oldest = 0;
         }
-        (self.sum / self.window as u64) as u32
+        self.sum
+    }
+}
+
+/// The means of sums of `window` gains, rounded down.
+///
+/// A sum is below 2^53, and a quotient that is no whole number is further from the next one than the rounding of an
+/// `f64`: so the result is that of the division in integers.
+#[multiversion(targets("x86_64+avx2"))]
+fn divide(sums: &[u64], window: usize, means: &mut [u32]) {
+    let window = window as f64;
+    for (mean, &sum) in means.iter_mut().zip(sums) {
+        *mean = (sum as f64 / window) as i32 as u32;
     }
 }
 
@@ -137,6 +157,14 @@ impl Envelope {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl Envelope {
+        fn next(&mut self, required: u32) -> u32 {
+            let mut gains = [required];
+            self.smooth(&mut gains);
+            gains[0]
+        }
+    }
 
     #[test]
     fn a_single_dip_falls_in_equal_steps_and_holds_until_it_leaves() {
@@ -169,7 +197,6 @@ mod tests {
             release in 1u32..500,
         ) {
             let mut envelope = Envelope::new(window, release);
-            let capacity = envelope.minima.capacity();
             for (now, &gain) in required.iter().enumerate() {
                 let smooth = envelope.next(gain);
                 let tightest = required[now.saturating_sub(window - 1)..=now].iter().min().unwrap();
@@ -178,7 +205,6 @@ mod tests {
                     prop_assert!(smooth <= required[now + 1 - window]);
                 }
             }
-            prop_assert_eq!(envelope.minima.capacity(), capacity);
         }
     }
 }
