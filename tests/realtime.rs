@@ -233,7 +233,7 @@ fn what_closes_or_ends_between_ticks_is_freed_elsewhere() {
         in_real_time(|| rig.mixer.send_feeds());
         rig.take();
         rig.check_ledger();
-        freed += removed.free();
+        freed += removed.free(drop);
     }
     // At least each feed that was opened by a command or closed, the rings of the readers, and what ended of the streams.
     assert!(freed > 4 * 90 + 90 + 49 * 2, "{freed}");

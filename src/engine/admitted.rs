@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use super::OpenRoom;
 use crate::{
     ledger::{Account, SourceKind, StreamState},
     mixer::{ChannelStrip, Levels},
@@ -39,6 +40,7 @@ pub struct Admitted {
     account: Arc<Account>,
     channel_strip: Arc<ChannelStrip>,
     pub(super) lease: LeaseId,
+    room: Mutex<Arc<OpenRoom>>,
     pub(super) was_muted: Asked,
     pub(super) was_solo: Asked,
     kind: SourceKind,
@@ -53,6 +55,7 @@ impl Admitted {
         account: Arc<Account>,
         channel_strip: Arc<ChannelStrip>,
         lease: LeaseId,
+        room: Arc<OpenRoom>,
         (kind, from): (SourceKind, String),
         at: Duration,
         number: u64,
@@ -61,6 +64,7 @@ impl Admitted {
             account,
             channel_strip,
             lease,
+            room: Mutex::new(room),
             was_muted: Asked::default(),
             was_solo: Asked::default(),
             kind,
@@ -125,9 +129,27 @@ impl Admitted {
         self.channel_strip.read()
     }
 
+    /// The room that it is in, or on its way to. Takes a mutex for the time of a copy.
+    pub fn room(&self) -> Arc<OpenRoom> {
+        Arc::clone(&self.lock_room())
+    }
+
+    pub(super) fn set_room(&self, room: &Arc<OpenRoom>) {
+        *self.lock_room() = Arc::clone(room);
+    }
+
+    fn lock_room(&self) -> MutexGuard<'_, Arc<OpenRoom>> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How far it has come.
     pub fn state(&self) -> StreamState {
         self.account.state()
+    }
+
+    /// Whether it has ended, or was ended by command.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state(), StreamState::Ending | StreamState::Ended)
     }
 
     /// Whether it has not ended.
@@ -146,6 +168,7 @@ impl Admitted {
             account,
             Arc::default(),
             *lease,
+            Arc::new(OpenRoom::for_test()),
             (SourceKind::Library, String::new()),
             Duration::ZERO,
             number,

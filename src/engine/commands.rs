@@ -1,4 +1,4 @@
-//! The queues of commands to the mixer: admissions and readers, and commands that steer the mix; and the way back of
+//! The queues of commands to the mixer: admissions, readers and rooms, and commands that steer the mix; and the way back of
 //! all that the mixer removes, which is freed here.
 //!
 //! Senders take a mutex, each queue its own; the mixer takes none and never waits, even if
@@ -16,12 +16,17 @@ use std::{
 
 use rtrb::{Consumer, PushError, RingBuffer};
 
-use crate::mixer::{Command, MixRing, Mixer, NewInput, READERS_MAX, ReaderId, Removed};
+use crate::mixer::{
+    Command, MixRing, Mixer, NewInput, READERS_MAX, ReaderId, Removed, Room, RoomId,
+};
 pub use crate::net::Busy;
 
 /// Commands about readers that may be on their way to the mixer at once, beside a stream for each slot: to open and to
 /// close each.
 const READER_COMMANDS_MAX: usize = 2 * READERS_MAX;
+
+/// Commands about rooms that may be on their way at once.
+const ROOM_COMMANDS_MAX: usize = 1024;
 
 /// Steering commands that may wait at once.
 const STEERING_MAX: usize = 1024;
@@ -31,12 +36,14 @@ const STEERED_MAX: usize = 256;
 
 /// The queues to this mixer, which has so many slots.
 pub(super) fn channel(mixer: &mut Mixer, slots: usize) -> (Sender, Commands) {
-    let (admissions_in, admissions) = RingBuffer::new(slots + READER_COMMANDS_MAX);
+    let (admissions_in, admissions) =
+        RingBuffer::new(slots + READER_COMMANDS_MAX + ROOM_COMMANDS_MAX);
     let (steering_in, steering) = RingBuffer::new(STEERING_MAX);
     let sender = Sender {
         admissions: CommandQueue(Mutex::new(admissions_in)),
         steering: CommandQueue(Mutex::new(steering_in)),
         removed: Mutex::new(mixer.removed()),
+        closed_rooms: Mutex::default(),
         readers: AtomicU64::new(0),
     };
     let commands = Commands {
@@ -56,6 +63,8 @@ pub(super) struct Sender {
     /// are, they take no admission's place.
     steering: CommandQueue,
     removed: Mutex<Removed>,
+    /// Rooms that the mixer has closed, until they are asked for.
+    closed_rooms: Mutex<Vec<RoomId>>,
     /// Readers there were.
     readers: AtomicU64,
 }
@@ -64,10 +73,10 @@ pub(super) struct Sender {
 #[derive(Debug)]
 struct CommandQueue(Mutex<rtrb::Producer<Command>>);
 
-/// Room for the admission of one stream, which no other command takes meanwhile.
-pub(super) struct Room<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
+/// A place in the queue for the admission of one stream, which no other command takes meanwhile.
+pub(super) struct Place<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
 
-impl Room<'_> {
+impl Place<'_> {
     /// Admits a stream with a slot leased since.
     pub(super) fn admit(mut self, new: NewInput) {
         // Only a mixer that is gone has no room, and then nothing comes of it.
@@ -76,18 +85,19 @@ impl Room<'_> {
 }
 
 impl Sender {
-    /// Room for an admission. Ask for it before a slot is leased: a slot without its command would never come
+    /// A place for an admission. Ask for it before a slot is leased: a slot without its command would never come
     /// back.
     ///
     /// A slot is leased again only when the mixer has returned it, and it has taken the admission before;
-    /// so there is room unless there are more than [`READER_COMMANDS_MAX`] of readers.
-    pub(super) fn room(&self) -> Result<Room<'_>, Busy> {
+    /// so there is room unless more commands of readers and rooms wait than
+    /// [`READER_COMMANDS_MAX`] and [`ROOM_COMMANDS_MAX`].
+    pub(super) fn place(&self) -> Result<Place<'_>, Busy> {
         self.free_removed();
         let queue = self.admissions.lock();
         if queue.is_full() && !queue.is_abandoned() {
             return Err(Busy);
         }
-        Ok(Room(queue))
+        Ok(Place(queue))
     }
 
     /// Sends the mixer its end of a reader's rings.
@@ -106,8 +116,30 @@ impl Sender {
     /// Frees what the mixer has removed, unless another thread does so now. To be called again and again.
     pub(super) fn free_removed(&self) {
         if let Ok(mut removed) = self.removed.try_lock() {
-            removed.free();
+            removed.free(|room| self.closed_rooms().push(room));
         }
+    }
+
+    fn closed_rooms(&self) -> MutexGuard<'_, Vec<RoomId>> {
+        self.closed_rooms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rooms that the mixer has closed since the last call: their places are free.
+    pub(super) fn take_closed_rooms(&self) -> Vec<RoomId> {
+        self.free_removed();
+        std::mem::take(&mut *self.closed_rooms())
+    }
+
+    /// Opens a room, before streams that are admitted to it.
+    pub(super) fn open_room(&self, room: Room) -> Result<(), Busy> {
+        self.admissions.send(Command::OpenRoom(Box::new(room)))
+    }
+
+    /// Closes one, once the last stream and the last reader have left it.
+    pub(super) fn close_room(&self, room: RoomId) -> Result<(), Busy> {
+        self.admissions.send(Command::CloseRoom(room))
     }
 
     /// Steers the mix, unless the mixer has too much to do already.
@@ -134,7 +166,7 @@ impl CommandQueue {
 /// The mixer's end.
 #[derive(Debug)]
 pub(super) struct Commands {
-    /// No more than there are slots and commands of readers.
+    /// No more than there are slots, and commands of readers and rooms.
     admissions: Consumer<Command>,
     steering: Consumer<Command>,
     /// The commands taken. It has room for all, so it never grows.
@@ -197,14 +229,14 @@ mod tests {
     fn a_command_that_finds_no_room_is_an_error_to_its_caller() {
         let (_pool, mut mixer) = mixer();
         let (sender, commands) = channel(&mut mixer, 1);
-        for _ in 0..=READER_COMMANDS_MAX {
+        for _ in 0..=READER_COMMANDS_MAX + ROOM_COMMANDS_MAX {
             assert_eq!(sender.close_reader(ReaderId(0)), Ok(()));
         }
         assert_eq!(sender.close_reader(ReaderId(0)), Err(Busy));
-        assert!(sender.room().is_err(), "and no slot is leased in vain");
+        assert!(sender.place().is_err(), "and no slot is leased in vain");
         // A mixer that is gone takes what comes.
         drop(commands);
-        assert!(sender.room().is_ok());
+        assert!(sender.place().is_ok());
         assert_eq!(sender.close_reader(ReaderId(0)), Ok(()));
     }
 
@@ -222,7 +254,7 @@ mod tests {
             let last = number == steered - 1;
             sender.steer(Command::SetMuted(lease, last)).unwrap();
         }
-        sender.room().unwrap().admit(new);
+        sender.place().unwrap().admit(new);
         for left in [1 + STEERED_MAX, 1, 0] {
             commands.apply(&mut mixer);
             assert_eq!(mixer.streams(), 1);

@@ -25,6 +25,7 @@ mod realtime;
 mod recordings;
 mod register;
 mod report;
+mod rooms;
 mod running;
 mod settings;
 mod sources;
@@ -54,6 +55,7 @@ pub use self::{
     report::{
         ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
+    rooms::{MAIN_ROOM, OpenRoom, RoomError},
     running::Running,
     settings::{Clock, Settings},
     sources::{SourceSpec, StartError},
@@ -61,7 +63,7 @@ pub use self::{
 };
 use self::{
     commands::Commands, handle::Shared, mixer_stats::MixerStats, mixing::Spawned,
-    recordings::Recordings, streams::Streams,
+    recordings::Recordings, rooms::Rooms, streams::Streams,
 };
 pub(crate) use self::{
     health::{STALL, silence},
@@ -141,7 +143,7 @@ impl Engine {
             format: settings.format,
             block_samples,
             limiting: settings.limiting,
-            rooms_max: 1,
+            rooms_max: settings.rooms_max,
         };
         let mut mixer = Mixer::new(mixing, consumer);
         let (sender, commands) = commands::channel(&mut mixer, settings.streams_max);
@@ -161,6 +163,7 @@ impl Engine {
         let streams = Streams::new(
             pool,
             sender,
+            Rooms::new(mixing, mixer.main_strip()),
             mixing,
             settings.gain,
             playout_delay_ticks,

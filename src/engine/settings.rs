@@ -21,6 +21,8 @@ pub struct Settings {
     pub ptime: Duration,
     /// Rings of the pool: the most streams at once.
     pub streams_max: usize,
+    /// Rooms at once, `main` among them: at least 1.
+    pub rooms_max: usize,
     /// Bytes of each ring.
     pub ring_bytes: usize,
     /// Whether all memory is made present before the first tick.
@@ -78,6 +80,7 @@ impl TryFrom<&Config> for Settings {
             format: mix.format().map_err(|error| error.to_string())?,
             ptime: mix.ptime,
             streams_max: pool.streams_max,
+            rooms_max: 1,
             ring_bytes: pool.ring_size,
             prefault: pool.prefault,
             huge_pages: pool.huge_pages,

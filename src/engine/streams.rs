@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Admitted, commands::Sender, register::Register};
+use super::{Admitted, commands::Sender, register::Register, rooms::Rooms};
 use crate::{
     audio::{Gain, Grid},
     ledger::Account,
@@ -25,6 +25,7 @@ use crate::{
 pub(super) struct Streams {
     pub(super) pool: Pool,
     pub(super) register: Register,
+    pub(super) rooms: Rooms,
     pub(super) commands: Sender,
     pub(super) mixing: mixer::Settings,
     pub(super) grid: Grid,
@@ -43,6 +44,7 @@ impl Streams {
     pub(super) fn new(
         pool: Pool,
         commands: Sender,
+        rooms: Rooms,
         mixing: mixer::Settings,
         gain: Gain,
         playout_delay_ticks: u64,
@@ -51,6 +53,7 @@ impl Streams {
         Self {
             pool,
             register: Register::default(),
+            rooms,
             commands,
             placing: PlacingThreads::default(),
             grid: Grid::new(mixing.format, mixing.block_samples).from_block(mixing.first_block),
@@ -104,8 +107,8 @@ impl Streams {
             source,
             mix_minus,
         } = request;
-        let room = match self.commands.room() {
-            Ok(room) => room,
+        let place = match self.commands.place() {
+            Ok(place) => place,
             Err(busy) => {
                 let source = busy.into();
                 return Err(Refused { id, source });
@@ -130,9 +133,10 @@ impl Streams {
         let channel_strip = new.channel_strip();
         let stream = Stream::new(producer, Arc::clone(&account), self.grid.clone());
         let (from, at) = ((kind, from), self.uptime());
-        let admitted =
-            register.add(|number| Admitted::new(account, channel_strip, lease, from, at, number));
-        room.admit(new);
+        let main = Arc::clone(self.rooms.main());
+        let admitted = register
+            .add(|number| Admitted::new(account, channel_strip, lease, main, from, at, number));
+        place.admit(new);
         Ok((stream, admitted))
     }
 }

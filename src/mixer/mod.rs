@@ -196,6 +196,11 @@ impl Mixer {
         self.inputs.len()
     }
 
+    /// The figures of `main`, for any thread.
+    pub fn main_strip(&self) -> std::sync::Arc<RoomStrip> {
+        self.rooms.main().strip()
+    }
+
     /// Samples that were heard in all rooms that there were, interleaved: the sum of `mixed` over all streams that there
     /// were.
     pub fn mixed_in_rooms(&self) -> u64 {

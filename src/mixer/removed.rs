@@ -2,7 +2,7 @@
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::{READERS_MAX, Room, feeds::Closed, input::Input, readers::MixRing};
+use super::{READERS_MAX, Room, RoomId, feeds::Closed, input::Input, readers::MixRing};
 
 /// Parts beside those of streams: readers, and feeds that were closed.
 const OTHERS_MAX: usize = 1024;
@@ -25,9 +25,17 @@ pub(super) enum Part {
 pub struct Removed(Consumer<Part>);
 
 impl Removed {
-    /// Frees what has arrived; returns how many parts. Wait-free but for the allocator.
-    pub fn free(&mut self) -> usize {
-        std::iter::from_fn(|| self.0.pop().ok()).map(drop).count()
+    /// Frees what has arrived; returns how many parts. The rooms among them go to `closed`: their places are free. Wait-free
+    /// but for the allocator.
+    pub fn free(&mut self, mut closed: impl FnMut(RoomId)) -> usize {
+        let parts = std::iter::from_fn(|| self.0.pop().ok());
+        parts
+            .inspect(|part| {
+                if let Part::Room(room) = part {
+                    closed(room.id);
+                }
+            })
+            .count()
     }
 }
 

@@ -20,30 +20,30 @@ fn all_that_ends_or_closes_arrives_there() {
     let lease = stream.lease();
     stream.say(&noise(1, BLOCK, 900));
     rig.tick();
-    assert_eq!(removed.free(), 0);
+    assert_eq!(removed.free(drop), 0);
     for signal in [Signal::Alone, Signal::MixMinus] {
         let first = rig.open(reader, signal(lease));
-        assert_eq!(removed.free(), 0);
+        assert_eq!(removed.free(drop), 0);
         let second = rig.hear(signal(lease));
-        assert_eq!(removed.free(), 1, "what is there already");
+        assert_eq!(removed.free(drop), 1, "what is there already");
         rig.tick();
         rig.close(first);
-        assert_eq!(removed.free(), 1);
+        assert_eq!(removed.free(drop), 1);
         rig.close(second);
-        assert_eq!(removed.free(), 1);
+        assert_eq!(removed.free(drop), 1);
         rig.close(second);
-        assert_eq!(removed.free(), 0, "it was closed already");
+        assert_eq!(removed.free(drop), 0, "it was closed already");
     }
     let room = rig.open(reader, Signal::Room(RoomId::MAIN));
     rig.tick();
     rig.close(room);
     rig.tick();
-    assert_eq!(removed.free(), 0, "a room's feed is nothing to free");
+    assert_eq!(removed.free(drop), 0, "a room's feed is nothing to free");
     rig.mixer
         .apply(Command::CloseReader(rig.readers[reader].id));
-    assert_eq!(removed.free(), 0, "its head is still to be sent");
+    assert_eq!(removed.free(drop), 0, "its head is still to be sent");
     rig.tick();
-    assert_eq!(removed.free(), 1);
+    assert_eq!(removed.free(drop), 1);
     for signal in [Signal::Alone, Signal::MixMinus] {
         rig.hear(signal(lease));
     }
@@ -52,10 +52,10 @@ fn all_that_ends_or_closes_arrives_there() {
     rig.ticks(2);
     assert_eq!(account.state(), StreamState::Ended);
     assert_eq!(Arc::strong_count(&account), held, "until it is freed");
-    assert_eq!(removed.free(), 3);
+    assert_eq!(removed.free(drop), 3);
     assert_eq!(Arc::strong_count(&account), held - 1);
     rig.hear(Signal::Alone(lease));
-    assert_eq!(removed.free(), 1, "there is no such stream");
+    assert_eq!(removed.free(drop), 1, "there is no such stream");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn while_there_is_no_room_ended_streams_are_kept() {
     let over = gone.lease();
     drop(gone);
     rig.ticks(2);
-    assert_eq!(removed.free(), 1);
+    assert_eq!(removed.free(drop), 1);
 
     let filled = fill(&mut rig, over);
     for (seed, stream) in (0..).zip(&mut streams) {
@@ -120,12 +120,12 @@ fn while_there_is_no_room_ended_streams_are_kept() {
         assert_eq!((rig.line(feed).frames, rig.line(feed).closed), (7, false));
     }
 
-    assert_eq!(removed.free(), filled);
+    assert_eq!(removed.free(drop), filled);
     assert!(rig.mixer.takes_commands());
     // The next look at what has ended takes them.
     assert_eq!(rig.pool.stats().leases, 2);
     rig.tick();
-    assert_eq!((removed.free(), rig.pool.stats().leases), (6, 0));
+    assert_eq!((removed.free(drop), rig.pool.stats().leases), (6, 0));
     assert!(
         accounts
             .iter()
@@ -154,7 +154,7 @@ fn readers_that_close_together_all_arrive() {
     let over = gone.lease();
     drop(gone);
     rig.tick();
-    assert_eq!(removed.free(), 1);
+    assert_eq!(removed.free(drop), 1);
     let (pool, _consumer) = Pool::builder().slots(300).ring_bytes(4096).build().unwrap();
     let ring = || {
         let ring = MixRing::new(&pool, 1, Arc::new(AtomicU64::new(0)));
@@ -164,14 +164,14 @@ fn readers_that_close_together_all_arrive() {
         rig.mixer
             .apply(Command::OpenReader(ReaderId(number), ring()));
     }
-    assert_eq!(removed.free(), 0);
+    assert_eq!(removed.free(drop), 0);
     rig.mixer.apply(Command::OpenReader(ReaderId(999), ring()));
-    assert_eq!(removed.free(), 1, "one too many");
+    assert_eq!(removed.free(drop), 1, "one too many");
     for number in 0..READERS_MAX as u64 {
         rig.mixer.apply(Command::CloseReader(ReaderId(number)));
     }
     // However few places the last command left.
     let filled = fill(&mut rig, over);
     rig.tick();
-    assert_eq!(removed.free(), filled + READERS_MAX);
+    assert_eq!(removed.free(drop), filled + READERS_MAX);
 }

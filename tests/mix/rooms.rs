@@ -90,7 +90,7 @@ fn a_closed_room_goes_with_its_last_stream_and_reader() {
         say(&mut rig, &mut sender);
         rig.mixer.apply(Command::CloseRoom(first(1)));
         say(&mut rig, &mut sender);
-        assert_eq!(removed.free(), 0);
+        assert_eq!(removed.free(drop), 0);
         let leave = |rig: &mut Rig, reader: bool| {
             if reader {
                 rig.close(feed);
@@ -100,12 +100,12 @@ fn a_closed_room_goes_with_its_last_stream_and_reader() {
             rig.ticks(2);
         };
         leave(&mut rig, !reader_last);
-        assert_eq!(removed.free(), 0);
+        assert_eq!(removed.free(drop), 0);
         leave(&mut rig, reader_last);
-        assert_eq!(removed.free(), 1);
+        assert_eq!(removed.free(drop), 1);
         rig.mixer.apply(Command::CloseRoom(RoomId::MAIN));
         rig.ticks(2);
-        assert_eq!(removed.free(), 0, "main is always there");
+        assert_eq!(removed.free(drop), 0, "main is always there");
         assert_eq!(rig.mixer.mixed_in_rooms(), mixed(&rig));
     }
 }
@@ -123,13 +123,13 @@ fn a_room_waits_for_a_mix_minus_and_a_fade() {
         rig.mixer.apply(Command::CloseRoom(first(slot)));
     }
     say(&mut rig, &mut sender);
-    assert_eq!(removed.free(), 1, "the empty one");
+    assert_eq!(removed.free(drop), 1, "the empty one");
     rig.move_to(sender.lease(), A, true);
     say(&mut rig, &mut sender);
-    assert_eq!(removed.free(), 1, "the fade took a block");
+    assert_eq!(removed.free(drop), 1, "the fade took a block");
     sender.close();
     rig.ticks(2);
-    assert_eq!(removed.free(), 2, "the stream and its feed");
+    assert_eq!(removed.free(drop), 2, "the stream and its feed");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn rooms_that_close_all_at_once_all_arrive() {
     let mut freed = 0;
     for _ in 0..4 {
         rig.tick();
-        freed += removed.free();
+        freed += removed.free(drop);
     }
     assert_eq!(freed, ROOMS as usize - 1);
 }

@@ -1,0 +1,439 @@
+//! The rooms of a server, by their names.
+//!
+//! `main` is always open. Each other room has a place in the mixer from the command that opens it to the moment at which
+//! the mixer has let go of it, which is after its last stream and its last reader have left.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{Admitted, Busy, Handle, commands::Sender};
+use crate::{
+    mixer::{self, Command, Room, RoomId, RoomStrip},
+    wire::id::{ID_BYTES_MAX, is_id},
+};
+
+/// The room that is always open.
+pub const MAIN_ROOM: &str = "main";
+
+/// Why a room is not opened, closed or entered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoomError {
+    /// No room can be called so.
+    #[error(
+        "no room can be called '{}': choose 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces",
+        name.escape_debug()
+    )]
+    Name {
+        /// The text.
+        name: String,
+    },
+    /// It is open already.
+    #[error("room {name} is open already")]
+    Exists {
+        /// Its name.
+        name: String,
+    },
+    /// There is none of this name.
+    #[error("there is no room {name}: open it first")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// All places are taken.
+    #[error("room refused: all {max} rooms are in use")]
+    TooMany {
+        /// Rooms at once.
+        max: usize,
+    },
+    /// `main` stays.
+    #[error("room {MAIN_ROOM} is always open")]
+    Main,
+    /// Streams are in it.
+    #[error("room {name} has streams ({streams}): move or end them first")]
+    Occupied {
+        /// Its name.
+        name: String,
+        /// How many.
+        streams: usize,
+    },
+    /// The stream has ended, or is ending.
+    #[error("stream {id} has ended")]
+    StreamEnded {
+        /// Its id.
+        id: String,
+    },
+    /// The mixer has too many commands waiting.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+/// A room that is open.
+#[derive(Debug)]
+pub struct OpenRoom {
+    name: String,
+    id: RoomId,
+    strip: Arc<RoomStrip>,
+}
+
+impl OpenRoom {
+    /// Its name. No other open room has it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the mixer names it, for [feeds](mixer::Feed).
+    pub fn id(&self) -> RoomId {
+        self.id
+    }
+
+    /// Its figures in the mix.
+    pub fn strip(&self) -> &RoomStrip {
+        &self.strip
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test() -> Self {
+        Self {
+            name: MAIN_ROOM.to_owned(),
+            id: RoomId::MAIN,
+            strip: Arc::default(),
+        }
+    }
+}
+
+/// All rooms of a server.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    main: Arc<OpenRoom>,
+    mixing: mixer::Settings,
+    inner: Mutex<Inner>,
+    /// Rooms that were refused, as all places were taken.
+    refused: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Those that are open, by their names.
+    open: BTreeMap<String, Arc<OpenRoom>>,
+    /// Places that no room has.
+    free: Vec<u32>,
+    /// Rooms that each place had.
+    generations: Box<[u32]>,
+}
+
+impl Rooms {
+    /// `main` alone, with these figures.
+    pub(super) fn new(mixing: mixer::Settings, main: Arc<RoomStrip>) -> Self {
+        let main = Arc::new(OpenRoom {
+            name: MAIN_ROOM.to_owned(),
+            id: RoomId::MAIN,
+            strip: main,
+        });
+        Self {
+            inner: Mutex::new(Inner {
+                open: BTreeMap::from([(MAIN_ROOM.to_owned(), Arc::clone(&main))]),
+                // The lowest first.
+                free: (1..mixing.rooms_max as u32).rev().collect(),
+                generations: vec![0; mixing.rooms_max].into(),
+            }),
+            main,
+            mixing,
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn main(&self) -> &Arc<OpenRoom> {
+        &self.main
+    }
+
+    fn lock(&self, commands: &Sender) -> MutexGuard<'_, Inner> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for room in commands.take_closed_rooms() {
+            inner.generations[room.slot()] += 1;
+            inner.free.push(room.slot() as u32);
+        }
+        inner
+    }
+
+    fn open(&self, name: &str, commands: &Sender) -> Result<Arc<OpenRoom>, RoomError> {
+        let owned = || name.to_owned();
+        if !is_id(name) {
+            return Err(RoomError::Name { name: owned() });
+        }
+        let mut inner = self.lock(commands);
+        if inner.open.contains_key(name) {
+            return Err(RoomError::Exists { name: owned() });
+        }
+        let Some(&slot) = inner.free.last() else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            let max = self.mixing.rooms_max;
+            return Err(RoomError::TooMany { max });
+        };
+        let id = RoomId::new(slot, inner.generations[slot as usize]);
+        let room = Room::new(id, &self.mixing);
+        let strip = room.strip();
+        commands.open_room(room)?;
+        inner.free.pop();
+        let opened = Arc::new(OpenRoom {
+            name: owned(),
+            id,
+            strip,
+        });
+        inner.open.insert(owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// `streams` counts those in a room.
+    fn close(
+        &self,
+        name: &str,
+        commands: &Sender,
+        streams: impl FnOnce(RoomId) -> usize,
+    ) -> Result<(), RoomError> {
+        if name == MAIN_ROOM {
+            return Err(RoomError::Main);
+        }
+        let mut inner = self.lock(commands);
+        let room = inner.find(name)?.id;
+        let streams = streams(room);
+        if streams > 0 {
+            let name = name.to_owned();
+            return Err(RoomError::Occupied { name, streams });
+        }
+        commands.close_room(room)?;
+        inner.open.remove(name);
+        Ok(())
+    }
+
+    fn move_to(
+        &self,
+        stream: &Admitted,
+        name: &str,
+        fade: bool,
+        commands: &Sender,
+    ) -> Result<(), RoomError> {
+        // Locked until the stream is in it: a room is not closed meanwhile.
+        let inner = self.lock(commands);
+        let room = inner.find(name)?;
+        if stream.is_ending() {
+            let id = stream.id().to_owned();
+            return Err(RoomError::StreamEnded { id });
+        }
+        commands.steer(Command::Move {
+            stream: stream.lease,
+            to: room.id,
+            fade,
+        })?;
+        stream.set_room(room);
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn find(&self, name: &str) -> Result<&Arc<OpenRoom>, RoomError> {
+        let name_of = || RoomError::NotFound {
+            name: name.to_owned(),
+        };
+        self.open.get(name).ok_or_else(name_of)
+    }
+}
+
+impl Handle {
+    /// The open rooms by their names, `main` among them. Takes a mutex, and allocates.
+    pub fn rooms(&self) -> Vec<Arc<OpenRoom>> {
+        let inner = self.shared().streams.rooms.lock(self.commands());
+        inner.open.values().cloned().collect()
+    }
+
+    /// Rooms that were refused, as all were in use.
+    pub fn rooms_refused(&self) -> u64 {
+        self.shared().streams.rooms.refused.load(Ordering::Relaxed)
+    }
+
+    /// Opens a room. Takes a mutex, and allocates.
+    ///
+    /// # Errors
+    /// [`RoomError`]: its name, a room of this name, no place left, or a mixer that is busy.
+    pub fn open_room(&self, name: &str) -> Result<Arc<OpenRoom>, RoomError> {
+        self.shared().streams.rooms.open(name, self.commands())
+    }
+
+    /// Closes a room without streams. Its listeners hear silence from then on, until they leave.
+    ///
+    /// # Errors
+    /// [`RoomError`]: `main`, no room of this name, streams in it, or a mixer that is busy.
+    pub fn close_room(&self, name: &str) -> Result<(), RoomError> {
+        let streams = &self.shared().streams;
+        streams.rooms.close(name, self.commands(), |room| {
+            let mut register = streams.register.lock();
+            let running = register.running().iter();
+            running.filter(|stream| stream.room().id == room).count()
+        })
+    }
+
+    /// Has a stream in another room from the next tick on: with a cross-fade of 20 ms, or at once. Nothing happens if it is
+    /// there already.
+    ///
+    /// # Errors
+    /// [`RoomError`]: no room of this name, a stream that has ended, or a mixer that is busy.
+    pub fn move_stream(&self, stream: &Admitted, room: &str, fade: bool) -> Result<(), RoomError> {
+        let rooms = &self.shared().streams.rooms;
+        rooms.move_to(stream, room, fade, self.commands())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audio::Format,
+        engine::commands::{self, Commands},
+        ledger::Account,
+        mixer::{Limiting, Mixer, NewInput},
+        queue::{Pool, Producer},
+    };
+
+    /// A mixer of three rooms, and its rooms by name.
+    struct Rig {
+        pool: Pool,
+        mixer: Mixer,
+        sender: Sender,
+        commands: Commands,
+        rooms: Rooms,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let (pool, consumer) = Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
+            let mixing = mixer::Settings {
+                first_block: 0,
+                format: Format::new(8000, 1).unwrap(),
+                block_samples: 160,
+                limiting: Limiting::Limiter,
+                rooms_max: 3,
+            };
+            let mut mixer = Mixer::new(mixing, consumer);
+            let rooms = Rooms::new(mixing, mixer.main_strip());
+            let (sender, commands) = commands::channel(&mut mixer, 4);
+            Self {
+                pool,
+                mixer,
+                sender,
+                commands,
+                rooms,
+            }
+        }
+
+        fn tick(&mut self) {
+            self.commands.apply(&mut self.mixer);
+            self.mixer.collect();
+            self.mixer.tick(0);
+            self.mixer.send_feeds();
+        }
+
+        fn open(&self, name: &str) -> Result<RoomId, RoomError> {
+            self.rooms.open(name, &self.sender).map(|room| room.id)
+        }
+
+        fn close(&self, name: &str, streams: usize) -> Result<(), RoomError> {
+            self.rooms.close(name, &self.sender, |_| streams)
+        }
+
+        fn stream(&mut self) -> (Producer, Admitted) {
+            let producer = self.pool.acquire().unwrap();
+            let lease = producer.lease();
+            let account = Arc::new(Account::new("a"));
+            let new = NewInput::new(lease, Arc::clone(&account));
+            let strip = new.channel_strip();
+            self.sender.place().unwrap().admit(new);
+            let main = Arc::clone(self.rooms.main());
+            let from = (crate::ledger::SourceKind::Library, String::new());
+            let at = std::time::Duration::ZERO;
+            (
+                producer,
+                Admitted::new(account, strip, lease, main, from, at, 0),
+            )
+        }
+    }
+
+    #[test]
+    fn a_room_has_one_name_and_a_place_until_the_mixer_lets_go() {
+        let mut rig = Rig::new();
+        let first = rig.open("a").unwrap();
+        assert!(matches!(rig.open("a"), Err(RoomError::Exists { .. })));
+        assert!(matches!(rig.open("main"), Err(RoomError::Exists { .. })));
+        rig.open("b").unwrap();
+        assert!(matches!(rig.open("c"), Err(RoomError::TooMany { max: 3 })));
+        rig.close("a", 0).unwrap();
+        assert!(
+            matches!(rig.open("c"), Err(RoomError::TooMany { .. })),
+            "the mixer has not let go of it"
+        );
+        rig.tick();
+        let again = rig.open("a").unwrap();
+        assert_eq!(again.slot(), first.slot());
+        assert_ne!(again, first, "it is another room");
+        assert_eq!(rig.rooms.refused.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn names_that_no_url_can_carry_are_refused() {
+        let rig = Rig::new();
+        for name in ["", "..", "a b", "a\n", "\u{fc}"] {
+            assert!(matches!(rig.open(name), Err(RoomError::Name { .. })));
+        }
+    }
+
+    #[test]
+    fn main_and_rooms_with_streams_are_not_closed() {
+        let rig = Rig::new();
+        rig.open("a").unwrap();
+        assert!(matches!(rig.close("main", 0), Err(RoomError::Main)));
+        assert!(matches!(
+            rig.close("a", 2),
+            Err(RoomError::Occupied { streams: 2, .. })
+        ));
+        assert!(matches!(rig.close("b", 0), Err(RoomError::NotFound { .. })));
+    }
+
+    #[test]
+    fn a_stream_moves_into_a_room_that_was_just_opened() {
+        let mut rig = Rig::new();
+        let (producer, stream) = rig.stream();
+        let id = rig.open("a").unwrap();
+        let moved = rig.rooms.move_to(&stream, "a", false, &rig.sender);
+        assert!(moved.is_ok());
+        assert_eq!(stream.room().id(), id);
+        rig.tick();
+        rig.close("a", 0).unwrap();
+        rig.tick();
+        rig.tick();
+        assert!(rig.open("a").is_ok(), "under its name there is none");
+        assert!(
+            matches!(rig.open("b"), Err(RoomError::TooMany { .. })),
+            "the stream keeps the mixer's room"
+        );
+        drop(producer);
+        rig.tick();
+        rig.tick();
+        assert!(rig.open("b").is_ok());
+    }
+
+    #[test]
+    fn an_ended_stream_moves_nowhere() {
+        let mut rig = Rig::new();
+        let (_producer, stream) = rig.stream();
+        rig.open("a").unwrap();
+        stream.account().advance(crate::ledger::StreamState::Ending);
+        let moved = rig.rooms.move_to(&stream, "a", true, &rig.sender);
+        assert!(matches!(moved, Err(RoomError::StreamEnded { .. })));
+        let unknown = rig.rooms.move_to(&stream, "b", true, &rig.sender);
+        assert!(matches!(unknown, Err(RoomError::NotFound { .. })));
+    }
+}
