@@ -85,6 +85,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("ptime", "TIME", "Length of a frame and of a tick", ALL),
         Flag("limiter", "on|off", "Limit peaks; off clips them", USUAL | REPLAY),
         Flag("gain", "DB", "Gain of each stream, at most 24", USUAL | REPLAY),
+        Flag("rooms-max", "N", "Most rooms at once, each a mix of its own", RARE),
     ]),
     ("Pool", &[
         Flag("streams-max", "N", "Rings: the most streams at once", USUAL | REPLAY),

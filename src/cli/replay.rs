@@ -111,6 +111,8 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     };
     let settings = Settings {
         streams_max: streams,
+        // Nothing opens others.
+        rooms_max: 1,
         clock,
         ..common::settings(&config)?
     };

@@ -86,6 +86,7 @@ impl Default for Mix {
             ptime: Duration::from_millis(20),
             limiter: true,
             gain: 0.0,
+            rooms_max: 256,
         }
     }
 }

@@ -196,7 +196,13 @@ pub struct Mix {
     /// Gain in dB of a stream that brings none of its own. It may change while a server runs.
     #[serde(with = "leaf::gain")]
     pub gain: f64,
+    /// Rooms at once, `main` among them.
+    #[serde(deserialize_with = "leaf::whole::<1, ROOMS_MAX, _, _>")]
+    pub rooms_max: usize,
 }
+
+/// Rooms that a server may be asked for.
+const ROOMS_MAX: u64 = 4096;
 
 const RATE_MIN: u64 = crate::audio::format::RATE_HZ_MIN as u64;
 const RATE_MAX: u64 = crate::audio::format::RATE_HZ_MAX as u64;

@@ -82,6 +82,7 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("ptime", text("250us")),
         ("limiter", text("off")),
         ("gain", text("-6.0")),
+        ("rooms_max", 4096.into()),
         ("streams_max", 10.into()),
         ("ring_size", text("64KiB")),
         ("prefault", true.into()),

@@ -1,6 +1,7 @@
-//! A bounded log of events: streams that started and ended, first drops, overload.
+//! A bounded log of events: streams that started and ended, first drops, overload, rooms.
 //!
-//! Found by comparing snapshots, so that nothing that mixes or places audio spends time on it.
+//! Found by comparing snapshots, so that nothing that mixes or places audio spends time on it; but for those of rooms,
+//! which the API notes as it answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -49,6 +50,12 @@ named! {
         Overload = "overload",
         /// A recording failed to take what it should.
         RecordingError = "recording_error",
+        /// A room was opened.
+        RoomOpened = "room_opened",
+        /// A room was closed.
+        RoomClosed = "room_closed",
+        /// A stream moves into another room, the name of which is the detail.
+        StreamMoved = "stream_moved",
     }
 }
 
@@ -61,7 +68,7 @@ pub(super) struct Event {
     pub(super) at_s: f64,
     #[serde(rename = "event")]
     pub(super) what: What,
-    /// The stream that it happened to, or the recording.
+    /// The stream that it happened to, the recording or the room.
     pub(super) name: Option<String>,
     /// The kind of the stream's source; null for other events.
     pub(super) kind: Option<SourceKind>,
@@ -75,6 +82,7 @@ pub(super) enum Subject<'a> {
     Server,
     Stream(&'a Admitted),
     Recording(&'a str),
+    Room(&'a str),
 }
 
 /// The latest events.
@@ -111,7 +119,7 @@ impl Events {
         let (name, kind) = match subject {
             Subject::Server => (None, None),
             Subject::Stream(stream) => (Some(stream.id()), Some(stream.kind())),
-            Subject::Recording(name) => (Some(name), None),
+            Subject::Recording(name) | Subject::Room(name) => (Some(name), None),
         };
         let mut log = self.lock();
         let id = log.next_id;

@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{StatusCode, header, request::Parts},
 };
+use bytes::Bytes;
 use http_body_util::LengthLimitError;
 use serde::{
     Deserialize, Deserializer,
@@ -35,53 +36,76 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE);
-        let is_json = kind
-            .and_then(|kind| kind.to_str().ok())
-            .and_then(|kind| kind.split(';').next())
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-        if !is_json {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "this takes JSON: send `Content-Type: application/json`",
-            ));
+        parse(&json(request).await?).map(Self)
+    }
+}
+
+/// The bytes of a JSON body.
+async fn json(request: Request) -> Result<Bytes, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let is_json = kind
+        .and_then(|kind| kind.to_str().ok())
+        .and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if !is_json {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "this takes JSON: send `Content-Type: application/json`",
+        ));
+    }
+    let too_long = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("JSON has at most {JSON_BYTES_MAX} bytes here"),
+        )
+    };
+    // A body that is declared too long is refused before it comes.
+    if request.body().size_hint().lower() > JSON_BYTES_MAX as u64 {
+        return Err(too_long());
+    }
+    let body = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), JSON_BYTES_MAX));
+    match body.await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_too_long(&error) => Err(too_long()),
+        Ok(Err(_)) => Err(Problem::bad_request(
+            "the body did not come: the connection ended before its end",
+        )),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not come within {} s", BODY_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let Object(object) = serde_json::from_slice(bytes).map_err(|error| {
+        let reason = error.to_string();
+        let place = reason.rsplit_once(" at line ");
+        // For JSON that is no such object the place says nothing.
+        match place.filter(|_| error.is_data()) {
+            Some((reason, _)) => in_body(reason),
+            None => in_body(&reason),
         }
-        let too_long = || {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("JSON has at most {JSON_BYTES_MAX} bytes here"),
-            )
-        };
-        // A body that is declared too long is refused before it comes.
-        if request.body().size_hint().lower() > JSON_BYTES_MAX as u64 {
-            return Err(too_long());
+    })?;
+    read(object)
+}
+
+/// A JSON body that may be left out, or be null.
+#[derive(Debug)]
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
         }
-        let body = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), JSON_BYTES_MAX));
-        let bytes = match body.await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) if is_too_long(&error) => return Err(too_long()),
-            Ok(Err(_)) => {
-                return Err(Problem::bad_request(
-                    "the body did not come: the connection ended before its end",
-                ));
-            }
-            Err(_) => {
-                return Err(Problem::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    format!("the body did not come within {} s", BODY_TIMEOUT.as_secs()),
-                ));
-            }
-        };
-        let Object(object) = serde_json::from_slice(&bytes).map_err(|error| {
-            let reason = error.to_string();
-            let place = reason.rsplit_once(" at line ");
-            // For JSON that is no such object the place says nothing.
-            match place.filter(|_| error.is_data()) {
-                Some((reason, _)) => in_body(reason),
-                None => in_body(&reason),
-            }
-        })?;
-        read(object).map(Self)
+        let bytes = json(request).await?;
+        match bytes.trim_ascii() {
+            b"" | b"null" => Ok(Self(T::default())),
+            _ => parse(&bytes).map(Self),
+        }
     }
 }
 
@@ -158,6 +182,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 #[derive(Debug)]
 pub(super) struct Name(pub(super) String);
 
+/// The two names in a path.
+#[derive(Debug)]
+pub(super) struct Names(pub(super) String, pub(super) String);
+
 /// The one number in a path.
 #[derive(Debug)]
 pub(super) struct Number(pub(super) u64);
@@ -167,6 +195,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         in_path(parts, state, "a name in UTF-8").await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let (first, second) = in_path(parts, state, "a name in UTF-8").await?;
+        Ok(Self(first, second))
     }
 }
 

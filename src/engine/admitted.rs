@@ -134,8 +134,9 @@ impl Admitted {
         Arc::clone(&self.lock_room())
     }
 
-    pub(super) fn set_room(&self, room: &Arc<OpenRoom>) {
-        *self.lock_room() = Arc::clone(room);
+    /// Returns the room that it was in before.
+    pub(super) fn set_room(&self, room: &Arc<OpenRoom>) -> Arc<OpenRoom> {
+        std::mem::replace(&mut self.lock_room(), Arc::clone(room))
     }
 
     fn lock_room(&self) -> MutexGuard<'_, Arc<OpenRoom>> {

@@ -40,7 +40,7 @@ pub enum RoomError {
         name: String,
     },
     /// There is none of this name.
-    #[error("there is no room {name}: open it first")]
+    #[error("there is no room {}: open it first", name.escape_debug())]
     NotFound {
         /// The name.
         name: String,
@@ -217,7 +217,7 @@ impl Rooms {
         name: &str,
         fade: bool,
         commands: &Sender,
-    ) -> Result<(), RoomError> {
+    ) -> Result<bool, RoomError> {
         // Locked until the stream is in it: a room is not closed meanwhile.
         let inner = self.lock(commands);
         let room = inner.find(name)?;
@@ -230,8 +230,7 @@ impl Rooms {
             to: room.id,
             fade,
         })?;
-        stream.set_room(room);
-        Ok(())
+        Ok(stream.set_room(room).id != room.id)
     }
 }
 
@@ -277,12 +276,17 @@ impl Handle {
         })
     }
 
-    /// Has a stream in another room from the next tick on: with a cross-fade of 20 ms, or at once. Nothing happens if it is
-    /// there already.
+    /// Has a stream in another room from the next tick on: with a cross-fade of 20 ms, or at once. Returns false, and
+    /// nothing happens, if it is there already.
     ///
     /// # Errors
     /// [`RoomError`]: no room of this name, a stream that has ended, or a mixer that is busy.
-    pub fn move_stream(&self, stream: &Admitted, room: &str, fade: bool) -> Result<(), RoomError> {
+    pub fn move_stream(
+        &self,
+        stream: &Admitted,
+        room: &str,
+        fade: bool,
+    ) -> Result<bool, RoomError> {
         let rooms = &self.shared().streams.rooms;
         rooms.move_to(stream, room, fade, self.commands())
     }
@@ -407,8 +411,9 @@ mod tests {
         let mut rig = Rig::new();
         let (producer, stream) = rig.stream();
         let id = rig.open("a").unwrap();
-        let moved = rig.rooms.move_to(&stream, "a", false, &rig.sender);
-        assert!(moved.is_ok());
+        let moved = || rig.rooms.move_to(&stream, "a", false, &rig.sender);
+        assert!(matches!(moved(), Ok(true)));
+        assert!(matches!(moved(), Ok(false)), "it is there already");
         assert_eq!(stream.room().id(), id);
         rig.tick();
         rig.close("a", 0).unwrap();

@@ -80,7 +80,7 @@ impl TryFrom<&Config> for Settings {
             format: mix.format().map_err(|error| error.to_string())?,
             ptime: mix.ptime,
             streams_max: pool.streams_max,
-            rooms_max: 1,
+            rooms_max: mix.rooms_max,
             ring_bytes: pool.ring_size,
             prefault: pool.prefault,
             huge_pages: pool.huge_pages,

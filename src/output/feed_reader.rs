@@ -35,8 +35,10 @@ pub(crate) struct FeedRings {
     pub(crate) format: Format,
     /// Samples per channel of a block.
     pub(crate) block_samples: usize,
-    /// Rooms at once.
+    /// Rooms of the mixer at once.
     pub(crate) rooms: usize,
+    /// Rooms that are heard at once: of more, the ring holds less time.
+    pub(crate) rooms_heard: usize,
     /// Single feeds at once: mix-minuses and streams.
     pub(crate) feeds: usize,
     /// So long the reader may be late.
@@ -58,7 +60,7 @@ impl FeedRings {
 
     /// Bytes of the ring with the rooms' blocks. Too long for any, the pool says so.
     pub(crate) fn mix_ring_bytes(&self) -> usize {
-        let message = mix_message_bytes_max(self.rooms, self.block());
+        let message = mix_message_bytes_max(self.rooms_heard.min(self.rooms), self.block());
         PoolPlan::ring_bytes_for(self.frames(), message).unwrap_or(usize::MAX)
     }
 

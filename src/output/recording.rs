@@ -249,6 +249,7 @@ fn rings(format: Format, block_samples: usize) -> FeedRings {
         format,
         block_samples,
         rooms: 1,
+        rooms_heard: 1,
         feeds: 0,
         buffered: BUFFERED,
         prefault: false,

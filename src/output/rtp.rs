@@ -235,6 +235,7 @@ impl RtpOut {
             format,
             block_samples,
             rooms: 1,
+            rooms_heard: 1,
             feeds: 0,
             buffered: BUFFERED,
             prefault: false,

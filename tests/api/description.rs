@@ -63,7 +63,10 @@ fn every_route_that_is_described_is_there() {
     let endless = ["/api/v1/events", "/api/v1/live", "/listen.wav"];
     let paths = desk.client.description["paths"].as_object().unwrap();
     for (path, item) in paths {
-        let sample = path.replace("{id}", "nobody").replace("{stream}", "nobody");
+        let names = ["{id}", "{stream}", "{room}"];
+        let sample = names
+            .iter()
+            .fold(path.clone(), |path, name| path.replace(name, "nobody"));
         for method in item.as_object().unwrap().keys() {
             let method = method.to_uppercase();
             if endless.contains(&path.as_str()) {

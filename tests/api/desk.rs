@@ -12,7 +12,7 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings, Tokens},
-    engine::{Clock, Engine, Report, Running, Settings, Stop},
+    engine::{Clock, Engine, Handle, Report, Running, Settings, Stop},
     ledger::SourceKind,
     net::StreamRequest,
     source::{Feed, Imperfection, Schedule, Synthetic, Waveform},
@@ -30,6 +30,9 @@ pub const READ: &str = "the-token-that-reads";
 
 /// Rings of the pool.
 pub const SLOTS: usize = 8;
+
+/// Rooms at once.
+pub const ROOMS: usize = 32;
 
 /// Of each: of 160 samples in a frame, some less than 200 frames.
 pub const RING_BYTES: usize = 1 << 16;
@@ -95,6 +98,7 @@ impl Desk {
             format,
             ptime: PTIME,
             streams_max: SLOTS,
+            rooms_max: ROOMS,
             ring_bytes: RING_BYTES,
             clock: Clock::Live {
                 speed,
@@ -141,6 +145,11 @@ impl Desk {
             folder,
             client,
         }
+    }
+
+    /// The face of its engine.
+    pub fn handle(&self) -> Handle {
+        self.running.handle()
     }
 
     /// A stream of this name; the test offers its samples.

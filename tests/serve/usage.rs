@@ -58,6 +58,8 @@ fn a_value_out_of_range_names_its_flag_and_what_would_do() {
         ("--audiosocket", "9092,rate=1", "rate=16000"),
         ("--tcp", "70000", "127.0.0.1:5004"),
         ("--allow", "10.0.0.0/33", "10.0.0.0/8"),
+        ("--rooms-max", "0", "from 1 to 4096"),
+        ("--rooms-max", "4097", "from 1 to 4096"),
         ("--connections-max", "0", "1"),
         ("--idle-timeout", "0s", "10s"),
         ("--latency-cap", "100ms", "playout delay"),

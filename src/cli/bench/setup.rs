@@ -114,6 +114,7 @@ impl Setup {
     pub(super) fn settings(&self, streams: usize) -> Settings {
         Settings {
             streams_max: streams,
+            rooms_max: 1,
             ..self.server.clone()
         }
     }

@@ -38,6 +38,7 @@ use crate::control::{
     tags(
         (name = "server", description = "How the server is."),
         (name = "streams", description = "The streams that are mixed, and those that were."),
+        (name = "rooms", description = "The rooms: each a mix of its own, of the streams that are in it."),
         (name = "events", description = "Events of streams and of the server."),
         (name = "ingest", description = "Audio in."),
         (name = "listening", description = "The mix and its streams, to listen to."),

@@ -11,6 +11,7 @@ mod health;
 mod listeners;
 mod plan;
 mod recordings;
+mod rooms;
 mod session;
 mod sources;
 mod status;
@@ -47,6 +48,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(sources::routes())
         .merge(recordings::routes())
         .merge(download::routes())
+        .merge(rooms::routes())
         .merge(events::routes())
         .merge(config::routes())
         .merge(plan::routes())

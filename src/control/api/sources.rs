@@ -268,7 +268,7 @@ fn refused(error: &StartError) -> Problem {
 }
 
 /// As one segment of a path (RFC 3986, 3.3).
-fn encoded(name: &str) -> String {
+pub(super) fn encoded(name: &str) -> String {
     name.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));

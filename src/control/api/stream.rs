@@ -44,7 +44,7 @@ pub(super) fn report(state: &State, admitted: &Arc<Admitted>) -> Json<StreamRepo
 }
 
 /// The latest stream of this name.
-fn find(state: &State, id: &str) -> Result<Arc<Admitted>, Problem> {
+pub(super) fn find(state: &State, id: &str) -> Result<Arc<Admitted>, Problem> {
     state.handle.stream(id).ok_or_else(|| {
         Problem::not_found(format!(
             "there is no stream `{id}`, and none of that name ended lately"
@@ -214,7 +214,7 @@ async fn clear(state: &State, switch: Switch) -> Result<StatusCode, Problem> {
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn running(admitted: &Admitted) -> Result<(), Problem> {
+pub(super) fn running(admitted: &Admitted) -> Result<(), Problem> {
     let id = admitted.id();
     match admitted.state() {
         StreamState::Waiting | StreamState::Playing | StreamState::Shed => Ok(()),

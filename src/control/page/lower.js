@@ -12,6 +12,7 @@ const words = ({ event, name, detail }) => {
   if (event === "stream_started") return `${name} started, ${detail}`;
   if (event === "stream_ended") return `${name} ended: ${detail}`;
   if (event === "first_drop") return `${name} dropped its first ${detail}`;
+  if (event === "stream_moved") return `${name} moves to the room ${detail}`;
   return name ? `${name}: ${detail}` : detail;
 };
 

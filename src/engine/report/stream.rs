@@ -75,6 +75,8 @@ pub struct StreamReport {
     pub source: String,
     /// How far it has come.
     pub state: StreamState,
+    /// The room that it is in, or on its way to.
+    pub room: String,
     /// Its ring in the pool. Once it has ended another stream may have it.
     pub slot: usize,
     /// When it was admitted, since the start of the server.
@@ -121,6 +123,7 @@ impl StreamReport {
             kind: admitted.kind(),
             source: admitted.from().to_owned(),
             state: figures.state,
+            room: admitted.room().name().to_owned(),
             slot: admitted.slot(),
             admitted_at_s: admitted.at().as_secs_f64(),
             age_s: runs.then(|| uptime.saturating_sub(admitted.at()).as_secs_f64()),

@@ -69,6 +69,7 @@ fn feed_rings(format: Format, block_samples: usize) -> FeedRings {
         format,
         block_samples,
         rooms: 1,
+        rooms_heard: 1,
         feeds: 1,
         buffered: BUFFERED,
         prefault: false,

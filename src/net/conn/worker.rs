@@ -147,6 +147,7 @@ impl Worker {
         if two_way {
             let rings = FeedRings {
                 rooms: admission.rooms_max(),
+                rooms_heard: admission.rooms_max(),
                 // A ring is given back only when its stream has played, after its connection.
                 feeds: 2 * settings.limits.connections_max,
                 ..feed_rings(clock.format, clock.block_samples)

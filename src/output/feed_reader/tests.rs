@@ -59,7 +59,7 @@ impl Rig {
             format: Format::new(8_000, 1).unwrap(),
             block_samples: BLOCK,
             limiting: Limiting::Saturate,
-            rooms_max: 1,
+            rooms_max: 2,
         };
         Self {
             mixer: Mixer::new(settings, consumer),
@@ -173,6 +173,7 @@ impl ReaderThread {
             format: rig.settings.format,
             block_samples: BLOCK,
             rooms: 1,
+            rooms_heard: 1,
             feeds,
             buffered: Duration::from_millis(320),
             prefault: false,

@@ -104,6 +104,7 @@ impl Live {
             format,
             block_samples,
             rooms,
+            rooms_heard: 1 + MONITORS_MAX,
             feeds: MONITORS_MAX,
             buffered: BUFFERED,
             prefault: true,
@@ -215,7 +216,7 @@ impl Live {
             ..
         } = self;
         reader.drain(|delivery| match delivery {
-            feed_reader::Delivery::Room(_, piece) => {
+            feed_reader::Delivery::Room(RoomId::MAIN, piece) => {
                 mix.push(&piece);
                 meter.push(piece.samples);
             }
@@ -224,6 +225,8 @@ impl Live {
                     output.push(&piece);
                 }
             }
+            // A room that comes for the sake of its mix-minuses.
+            feed_reader::Delivery::Room(..) => {}
             feed_reader::Delivery::Ended(key) => {
                 if let Some(output) = monitors.get_mut(&OutputId(key)) {
                     output.ended = true;

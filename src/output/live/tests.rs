@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    mixer::{Command, Feed, FeedId, ReaderId, Settings},
+    mixer::{Command, Feed, FeedId, ReaderId, Room, Settings},
     output::feed_reader::tests::{BLOCK, Rig, Sender},
     queue::LeaseId,
 };
@@ -19,7 +19,7 @@ struct Mixing {
 
 fn live() -> (Live, Mixing) {
     let mut rig = Rig::new();
-    let (live, ring) = Live::new(rig.settings.format, BLOCK, 1).unwrap();
+    let (live, ring) = Live::new(rig.settings.format, BLOCK, 2).unwrap();
     let mixing = Mixing {
         reader: rig.open_reader(ring),
         sender: rig.sender(),
@@ -134,6 +134,39 @@ impl Reader {
     fn samples(&self) -> Vec<i16> {
         self.received.iter().map(|&(_, sample)| sample).collect()
     }
+}
+
+#[test]
+fn the_mix_is_that_of_main_whatever_other_rooms_are_heard() {
+    let (mut live, mut mixing) = live();
+    let room = RoomId::new(1, 0);
+    let opened = Room::new(room, &mixing.rig.settings);
+    mixing.rig.mixer.apply(Command::OpenRoom(Box::new(opened)));
+    let mut other = mixing.rig.sender();
+    mixing.rig.mixer.apply(Command::Move {
+        stream: other.lease(),
+        to: room,
+        fade: false,
+    });
+    let (minus, _) = mixing.open(&mut live, other.lease(), Feed::mix_minus);
+    let mut readers = [OutputId::MIX, minus].map(|output| Reader::new(&live, output, 0));
+    for tick in 0..20 {
+        other.say(tick, &[7; BLOCK]);
+        mixing.ticks(1);
+        live.drain();
+        for reader in &mut readers {
+            reader.read(&mut live, 10);
+        }
+    }
+    let [mix, minus] = readers;
+    assert!(mix.received.len() > 10 * BLOCK);
+    assert!(
+        mix.received
+            .iter()
+            .all(|&(index, sample)| sample == index as i16)
+    );
+    assert!(minus.received.len() > 10 * BLOCK);
+    assert!(minus.received.iter().all(|&(_, sample)| sample == 0));
 }
 
 #[test]
