@@ -1,7 +1,7 @@
 //! A bounded log of events: streams that started and ended, first drops, overload, rooms.
 //!
-//! Found by comparing snapshots, so that nothing that mixes or places audio spends time on it; but for those of rooms,
-//! which the API notes as it answers.
+//! Events of streams, recordings and the server are found by comparing snapshots, so that nothing that mixes or places
+//! audio spends time on them. The API notes those of rooms as it answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -1,4 +1,4 @@
-//! What each command does, between two ticks.
+//! The effect of each command, between two ticks.
 
 use super::{
     Command, Feed, FeedId, Mixer, NewInput, ReaderId, RoomId, Signal,

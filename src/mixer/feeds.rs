@@ -1,16 +1,14 @@
 //! The feeds of streams: to each reader its frames, and the mixes without one stream that they need.
 //!
 //! A mix-minus is the sum less the stream's own contribution, limited as the bus is, but by itself: the very samples that
-//! a mixer of the others alone would give. It is made in the tick and leaves with
-//! [`Mixer::send_feeds`](super::Mixer::send_feeds).
+//! a mixer of the others alone would make. [`Mixer::send_feeds`](super::Mixer::send_feeds) sends it after the tick.
 //!
 //! # A mix-minus that is the room's mix
 //! Most participants are silent most of the time, and what they hear is the whole mix. A mix-minus is *in step* with the
-//! bus while its stage (the limiter and what it remembers) would give the same for the same sums. It begins so: what was
-//! before the stream came, all others made. Its first sample that is not zero takes it out of step, with a copy of the
-//! bus's stage as that was before the block. After each block the two stages are compared; once they are equal again it
-//! is back in step. So a mix-minus in step with a block to which nothing was added *is* the mix, bit for bit, and its
-//! frame names the room instead of holding samples.
+//! bus while its stage (the limiter with its memory) would make the same of the same sums. It begins in step: all before
+//! the stream came from others. Its first sample that is not zero takes it out of step, with a copy of the bus's stage of
+//! before the block. Once the stages are equal after a block it is back in step. So a mix-minus in step with a block to
+//! which nothing was added *is* the mix, bit for bit, and its frame names the room instead of holding samples.
 
 use std::ops::Range;
 
@@ -52,7 +50,7 @@ impl Line {
         }
     }
 
-    /// Publishes samples that begin at this index, but for those before its first. Drops them, counted by the ring, if
+    /// Publishes samples that begin at this index, except those before its first. Drops them, counted by the ring, if
     /// that is full.
     fn send(&mut self, at: u64, samples: &[i16]) {
         let early = self.begins.saturating_sub(at) as usize * self.channels;

@@ -1,6 +1,6 @@
 //! Reader threads, as the mixer sees them: to each a ring with the rooms that are heard there, a message a tick.
 //!
-//! Frames of single feeds are published before, into rings that wake nobody. The message is the last of a tick and wakes
+//! Frames of single feeds are published before, into rings without a wake-up. The message is the last of a tick and wakes
 //! the reader: once a tick, however many rooms and feeds it has.
 
 use std::{
@@ -228,7 +228,7 @@ impl MixRing {
         self.send_main(at, &[], samples, channels);
     }
 
-    /// Forgets the rooms that it began with, but for these.
+    /// Keeps, of the rooms that it began with, those that are there.
     pub(super) fn retain(&mut self, is_there: impl Fn(RoomId) -> bool) {
         self.forget(|heard| !is_there(heard.room), &mut |_| {});
     }

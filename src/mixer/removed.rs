@@ -1,4 +1,4 @@
-//! What the mixer removes, on its way to a thread that frees it.
+//! The way of removed inputs, feeds, rings and rooms to a thread that frees them.
 
 use rtrb::{Consumer, Producer, RingBuffer};
 

@@ -48,6 +48,19 @@ pub(crate) struct FeedRings {
 }
 
 impl FeedRings {
+    /// Of a reader of one room, without single feeds.
+    pub(crate) fn of_one_room(format: Format, block_samples: usize, buffered: Duration) -> Self {
+        Self {
+            format,
+            block_samples,
+            rooms: 1,
+            rooms_heard: 1,
+            feeds: 0,
+            buffered,
+            prefault: false,
+        }
+    }
+
     fn block(&self) -> usize {
         self.block_samples * usize::from(self.format.channels())
     }

@@ -245,15 +245,7 @@ impl Waiting {
 }
 
 fn rings(format: Format, block_samples: usize) -> FeedRings {
-    FeedRings {
-        format,
-        block_samples,
-        rooms: 1,
-        rooms_heard: 1,
-        feeds: 0,
-        buffered: BUFFERED,
-        prefault: false,
-    }
+    FeedRings::of_one_room(format, block_samples, BUFFERED)
 }
 
 #[cfg(test)]

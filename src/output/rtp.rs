@@ -231,15 +231,8 @@ impl RtpOut {
             next_report: Instant::now(),
             sent: RtpSent::default(),
         };
-        let (reader, ring) = FeedReader::new(FeedRings {
-            format,
-            block_samples,
-            rooms: 1,
-            rooms_heard: 1,
-            feeds: 0,
-            buffered: BUFFERED,
-            prefault: false,
-        })?;
+        let rings = FeedRings::of_one_room(format, block_samples, BUFFERED);
+        let (reader, ring) = FeedReader::new(rings)?;
         let thread = worker::start("rtp-out", reader, sending).map_err(RtpOutError::Thread)?;
         let rtp_out = Self {
             thread,

@@ -148,7 +148,7 @@ proptest! {
         prop_assert_eq!(run(one, &rest, 10), run(other, &rest, 10));
     }
 
-    /// Whatever the pasts were, silent or beyond all bounds up to the last instant, and whatever comes.
+    /// With any two pasts, silent or beyond all bounds up to the last instant, and any sums since.
     #[test]
     fn equal_sums_make_limiters_equal_after_7_releases(
         pasts in [sums(), sums()],

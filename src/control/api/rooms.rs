@@ -165,7 +165,7 @@ fn streams_in(handle: &Handle, room: &OpenRoom) -> usize {
     inside.count()
 }
 
-/// Closes a room that has no streams. Who listens to it hears silence.
+/// Closes a room that has no streams. Its listeners hear silence.
 #[utoipa::path(
     delete, path = "/api/v1/rooms/{room}", tag = "rooms",
     params(("room" = String, Path, description = "Its name")),

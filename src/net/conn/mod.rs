@@ -63,17 +63,9 @@ pub(crate) const LINGER_BYTES_MAX: usize = 4 << 20;
 /// So late the thread of the connections may be until it loses samples of the mix.
 const BUFFERED: Duration = Duration::from_millis(320);
 
-/// The rings of the way back from a mixer with such blocks: for one room and one connection.
+/// The rings of the way back from a mixer with such blocks: for one room, and no connection yet.
 fn feed_rings(format: Format, block_samples: usize) -> FeedRings {
-    FeedRings {
-        format,
-        block_samples,
-        rooms: 1,
-        rooms_heard: 1,
-        feeds: 1,
-        buffered: BUFFERED,
-        prefault: false,
-    }
+    FeedRings::of_one_room(format, block_samples, BUFFERED)
 }
 
 /// Bytes of the ring in which the mix comes back to one connection, with such blocks; more than any ring can
