@@ -405,16 +405,20 @@ impl Owner {
         } else {
             Some(frame.samples())
         };
-        // A block that is not there was lost: the next frame shows the gap.
-        let Some(samples) = samples.filter(|_| frame.checksum_ok()) else {
-            self.next.get_or_insert(header.first);
+        let samples = samples.filter(|_| frame.checksum_ok());
+        let from = self.next.unwrap_or(header.first);
+        let to = match samples {
+            Some(_) => header.first,
+            // The block that it means was lost, or it is damaged.
+            None => header.first + u64::from(header.given),
+        };
+        progress.fill(from, to, &mut |piece| {
+            deliver(Delivery::Feed(key, piece));
+        });
+        let Some(samples) = samples else {
+            self.next = Some(to.max(from));
             return;
         };
-        if let Some(next) = self.next {
-            progress.fill(next, header.first, &mut |piece| {
-                deliver(Delivery::Feed(key, piece));
-            });
-        }
         self.next = Some(header.first + progress.instants(samples));
         deliver(Delivery::Feed(
             key,

@@ -343,6 +343,9 @@ fn a_frame_never_comes_before_the_block_that_it_means() {
                 loud.say(tick, &block(tick));
                 rig.tick();
             }
+            while rig.mixer.is_any_reader_full() {
+                std::thread::yield_now();
+            }
             rig.end();
             done.store(true, Ordering::Release);
         });
@@ -382,6 +385,25 @@ fn what_a_late_reader_lost_is_silence_of_the_same_length() {
     }
     // Its own frames came, and the blocks that they mean did not.
     assert_eq!(mix_minus.lost, reader.room.lost);
+}
+
+#[test]
+fn a_feed_whose_last_blocks_were_lost_is_filled_to_its_end() {
+    let mut rig = Rig::new();
+    let mut reader = ReaderThread::of_room(&mut rig, 1);
+    let [mut loud, silent] = [(); 2].map(|()| rig.sender());
+    reader.open(&mut rig, &silent, Feed::mix_minus);
+    for tick in 0..120 {
+        loud.say(tick, &block(tick));
+        rig.tick();
+    }
+    rig.end();
+    reader.drain_to_end();
+    // All frames came, as they only name the room; the last blocks that they mean did not.
+    for received in [&reader.room, &reader.feeds[0]] {
+        assert!(received.lost > 0);
+        received.expect(0..120 * N, received.lost, sample);
+    }
 }
 
 #[test]
