@@ -102,10 +102,10 @@ impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalBody<T> 
             return Ok(Self(T::default()));
         }
         let bytes = json(request).await?;
-        match bytes.trim_ascii() {
-            b"" | b"null" => Ok(Self(T::default())),
-            _ => parse(&bytes).map(Self),
+        if bytes.is_empty() || bytes.trim_ascii() == b"null" {
+            return Ok(Self(T::default()));
         }
+        parse(&bytes).map(Self)
     }
 }
 
