@@ -1,14 +1,15 @@
 //! `GET /api/v1/live`: what the page shows, ten times a second, as server-sent events.
 //!
-//! A viewer first gets `hello`: the server, the stream in each slot, all columns, and the waveform of the last
-//! seconds. Then comes an `update` a snapshot: what it changes, and columns in the order of the slots. Each
-//! update is encoded once and shared by all viewers, and not at all if there are none. A viewer that cannot
-//! follow loses the updates that it missed, and gets another `hello`; it skips updates with a number
-//! not above that of the last message.
+//! A viewer first gets `hello`: the server, the stream in each slot, the rooms, all columns, and the waveform of the
+//! last seconds. Then comes an `update` a snapshot: what it changes, and columns in the order of the slots and of the
+//! rooms' places. Each update is encoded once and shared by all viewers, and not at all if there are none. A viewer that
+//! cannot follow loses the updates that it missed, and gets another `hello`; it skips updates with a number not above
+//! that of the last message.
 //!
 //! `message` has the format. It is the page's own and changes with it; others read the API.
 
 mod message;
+mod rooms;
 
 use std::{
     collections::VecDeque,
@@ -32,7 +33,10 @@ use tokio_stream::{
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::message::{Columns, Hello, Update};
+use self::{
+    message::{Columns, Hello, Update},
+    rooms::Rooms,
+};
 use super::{
     events::{Event, Events},
     problem::Problem,
@@ -71,6 +75,7 @@ pub(super) struct Feed {
 #[derive(Debug, Default)]
 struct Told {
     roster: Roster,
+    rooms: Rooms,
     /// The waveform, and the number of its first piece.
     wave: VecDeque<Extremes>,
     wave_at: u64,
@@ -93,6 +98,8 @@ type Roster = Vec<Option<Seat>>;
 struct Seat {
     number: u64,
     label: Option<Arc<str>>,
+    /// The place of its room.
+    room: usize,
 }
 
 impl Seat {
@@ -100,6 +107,7 @@ impl Seat {
         Self {
             number: figures.admitted.number(),
             label: figures.label.clone(),
+            room: figures.admitted.room().id().slot(),
         }
     }
 }
@@ -131,6 +139,7 @@ impl Feed {
         let mut told = self.told();
         let slots = self.handle.settings().streams_max;
         let roster = roster(slots, &snapshot.streams);
+        let rooms = rooms::places(&snapshot.rooms);
         told.keep_wave(snapshot);
         told.number += 1;
         let events = self.events_since(told.event_id);
@@ -150,6 +159,8 @@ impl Feed {
                 samples_now: self.samples_now(),
                 before: &told.roster,
                 roster: &roster,
+                rooms_before: &told.rooms,
+                rooms: &rooms,
                 columns: columns.as_ref(),
                 events: &events,
             };
@@ -158,6 +169,7 @@ impl Feed {
         }
         told.event_id = events.last().map_or(told.event_id, |event| event.id);
         told.roster = roster;
+        told.rooms = rooms;
         told.snapshot = Some(Arc::clone(snapshot));
     }
 
@@ -194,6 +206,7 @@ impl Feed {
             block_samples: self.handle.block_samples(),
             uptime: self.handle.uptime(),
             roster: &told.roster,
+            rooms: &told.rooms,
             streams,
             columns: &told.columns,
             events: &self.events_until(told.event_id),

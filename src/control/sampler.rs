@@ -12,7 +12,7 @@ use tokio::{
 use super::{events::Watcher, listen::Listeners};
 use crate::{
     audio::meter::Measured,
-    engine::{Admitted, Handle, Status, StreamFigures},
+    engine::{Admitted, Handle, OpenRoom, Status, StreamFigures},
     ledger::{Entry, rate},
     queue::PoolStats,
 };
@@ -44,6 +44,8 @@ pub(super) struct Snapshot {
     pub(super) mix: Measured,
     /// Streams that run, in the order of their admission.
     pub(super) streams: Vec<Arc<StreamFigures>>,
+    /// Rooms that are open, by their names.
+    pub(super) rooms: Vec<Arc<OpenRoom>>,
     /// Streams that ran at the snapshot before, and no longer do.
     pub(super) ended: Vec<Arc<Admitted>>,
 }
@@ -131,6 +133,7 @@ fn look(handle: &Handle, listeners: &Listeners, before: Option<&Snapshot>) -> Sn
         counted_before,
         mix: listeners.measure(),
         streams,
+        rooms: handle.rooms(),
         ended,
     }
 }

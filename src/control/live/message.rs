@@ -12,7 +12,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::Seat;
+use super::{
+    Seat,
+    rooms::{self, Opened, Rooms},
+};
 use crate::{
     audio::meter::{self, Extremes},
     control::{events::Event, sampler::Snapshot},
@@ -36,6 +39,7 @@ pub(super) struct Hello<'a> {
     pub(super) block_samples: usize,
     pub(super) uptime: Duration,
     pub(super) roster: &'a [Option<Seat>],
+    pub(super) rooms: &'a Rooms,
     pub(super) streams: &'a [Arc<StreamFigures>],
     pub(super) columns: &'a Columns,
     pub(super) events: &'a [Arc<Event>],
@@ -54,6 +58,8 @@ pub(super) struct Update<'a> {
     /// The streams in the slots, as viewers know them, and now.
     pub(super) before: &'a [Option<Seat>],
     pub(super) roster: &'a [Option<Seat>],
+    pub(super) rooms_before: &'a Rooms,
+    pub(super) rooms: &'a Rooms,
     pub(super) columns: Option<&'a Columns>,
     pub(super) events: &'a [Arc<Event>],
 }
@@ -72,7 +78,7 @@ const LEDGER: [&str; 4] = [
 ];
 const NETWORK: [&str; 2] = ["jitter_ms", "drift_ppm"];
 
-/// Slot, id, kind, source, when it was admitted, as which one, and its label.
+/// Slot, id, kind, source, when it was admitted, as which one, its label, and the place of its room.
 type Start<'a> = (
     usize,
     &'a str,
@@ -81,6 +87,7 @@ type Start<'a> = (
     u64,
     u64,
     Option<&'a str>,
+    usize,
 );
 
 #[derive(Serialize)]
@@ -88,6 +95,7 @@ struct HelloBody<'a> {
     number: u64,
     server: ServerBody<'a>,
     streams: Vec<Start<'a>>,
+    rooms: Vec<Opened<'a>>,
     slow: &'a Columns,
     events: Vec<&'a Event>,
     wave: String,
@@ -103,6 +111,7 @@ struct ServerBody<'a> {
     block_samples: usize,
     tick_ns: u64,
     slots: usize,
+    rooms_max: usize,
     ring_bytes: usize,
     uptime_ms: u64,
     /// Whether there is a folder for recordings.
@@ -126,10 +135,16 @@ struct UpdateBody<'a> {
     level: String,
     fill: String,
     drops: String,
+    room_level: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ended: Vec<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     started: Vec<Start<'a>>,
+    /// Places of rooms that closed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rooms_closed: Vec<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rooms_opened: Vec<Opened<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     slow: Option<&'a Columns>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -162,11 +177,13 @@ impl Hello<'_> {
                 block_samples: self.block_samples,
                 tick_ns,
                 slots: self.settings.streams_max,
+                rooms_max: self.settings.rooms_max,
                 ring_bytes: self.settings.ring_bytes,
                 uptime_ms: milliseconds(self.uptime),
                 records: self.settings.recordings.is_some(),
             },
             streams: started(&nobody, self.roster, self.streams),
+            rooms: rooms::opened(&Rooms::new(), self.rooms),
             slow: self.columns,
             events: self.events.iter().map(Arc::as_ref).collect(),
             wave: wave(self.wave),
@@ -217,6 +234,9 @@ impl Update<'_> {
             }),
             ended: ended.map(|(slot, _)| slot).collect(),
             started: started(self.before, self.roster, streams),
+            room_level: rooms::levels(self.rooms),
+            rooms_closed: rooms::closed(self.rooms_before, self.rooms),
+            rooms_opened: rooms::opened(self.rooms_before, self.rooms),
             slow: self.columns,
             events: self.events.iter().map(Arc::as_ref).collect(),
         };
@@ -316,7 +336,7 @@ fn bytes(
     BASE64.encode(column(slots, streams, 0, of))
 }
 
-/// Streams that are somewhere now, and were not, or were called otherwise.
+/// Streams that are somewhere now, and were not, or had another label or room.
 fn started<'a>(
     before: &[Option<Seat>],
     roster: &[Option<Seat>],
@@ -324,28 +344,29 @@ fn started<'a>(
 ) -> Vec<Start<'a>> {
     streams
         .iter()
-        .filter(|figures| {
-            let seat = Some(Seat::of(figures));
-            let slot = figures.admitted.slot();
-            roster.get(slot) == Some(&seat) && before.get(slot) != Some(&seat)
-        })
-        .map(|figures| {
+        .filter_map(|figures| {
             let admitted = &figures.admitted;
-            (
-                admitted.slot(),
-                admitted.id(),
-                admitted.kind(),
-                admitted.from(),
-                milliseconds(admitted.at()),
-                admitted.number(),
-                figures.label.as_deref(),
-            )
+            let slot = admitted.slot();
+            let seat = roster.get(slot)?.as_ref()?;
+            let is_known = before.get(slot)?.as_ref() == Some(seat);
+            (seat.number == admitted.number() && !is_known).then(|| {
+                (
+                    slot,
+                    admitted.id(),
+                    admitted.kind(),
+                    admitted.from(),
+                    milliseconds(admitted.at()),
+                    admitted.number(),
+                    figures.label.as_deref(),
+                    seat.room,
+                )
+            })
         })
         .collect()
 }
 
 /// Half decibels: 255 is full scale, 1 is 127 dB below it, 0 is silence.
-fn level_byte(peak: u16) -> u8 {
+pub(super) fn level_byte(peak: u16) -> u8 {
     // Minus infinity becomes 0.
     (255.0 + 2.0 * meter::dbfs(peak)).round().clamp(0.0, 255.0) as u8
 }

@@ -196,6 +196,42 @@ fn the_roster_is_told_whole_and_then_by_who_came_and_went() {
 }
 
 #[test]
+fn rooms_and_moves_are_told_once_and_levels_by_place() {
+    let rig = Rig::new(&["a", "b"]);
+    let mut viewer = rig.viewer();
+    let hello = viewer.waiting().remove(0).1;
+    assert_eq!(hello["rooms"], json!([[0, "main"]]));
+    assert_eq!(hello["streams"][0][7], 0, "streams begin in main");
+
+    let handle = &rig.feed.handle;
+    for name in ["x", "<b>\"%"] {
+        handle.open_room(name).unwrap();
+    }
+    let running = handle.running();
+    handle.move_stream(&running[1], "<b>\"%", true).unwrap();
+    rig.tell(|_| {});
+    handle.close_room("x").unwrap();
+    rig.tell(|_| {});
+    rig.tell(|_| {});
+    let updates: Vec<_> = viewer.waiting().into_iter().map(|(_, data)| data).collect();
+    assert_eq!(updates[0]["rooms_opened"], json!([[1, "x"], [2, "<b>\"%"]]));
+    let started = updates[0]["started"].as_array().unwrap();
+    assert_eq!(started.len(), 1, "only the stream that moved");
+    assert_eq!((&started[0][1], &started[0][7]), (&json!("b"), &json!(2)));
+    assert_eq!(updates[0]["ended"], Value::Null);
+    assert_eq!(column(&updates[0], "room_level").len(), 3);
+    assert_eq!(updates[1]["rooms_closed"], json!([1]));
+    for name in ["rooms_opened", "rooms_closed", "started"] {
+        assert_eq!(updates[2][name], Value::Null, "{name}");
+    }
+    let hello = rig.viewer().waiting().remove(0).1;
+    assert_eq!(hello["rooms"], json!([[0, "main"], [2, "<b>\"%"]]));
+    assert_eq!(hello["streams"][1][7], 2);
+    drop(running);
+    rig.end();
+}
+
+#[test]
 fn columns_are_in_slot_order_and_free_slots_are_empty() {
     let rig = Rig::new(&["a", "b"]);
     let mut viewer = rig.viewer();
