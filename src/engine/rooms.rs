@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -73,12 +73,13 @@ pub enum RoomError {
     Busy(#[from] Busy),
 }
 
-/// A room that is open.
+/// A room that is open, or was.
 #[derive(Debug)]
 pub struct OpenRoom {
     name: String,
     id: RoomId,
     strip: Arc<RoomStrip>,
+    is_closed: AtomicBool,
 }
 
 impl OpenRoom {
@@ -97,13 +98,23 @@ impl OpenRoom {
         &self.strip
     }
 
+    /// Whether it was closed: nothing more is to be heard from it, and another room may have its name. Costs one load.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    fn new(name: &str, id: RoomId, strip: Arc<RoomStrip>) -> Self {
+        Self {
+            name: name.to_owned(),
+            id,
+            strip,
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn for_test() -> Self {
-        Self {
-            name: MAIN_ROOM.to_owned(),
-            id: RoomId::MAIN,
-            strip: Arc::default(),
-        }
+        Self::new(MAIN_ROOM, RoomId::MAIN, Arc::default())
     }
 }
 
@@ -130,11 +141,7 @@ struct Inner {
 impl Rooms {
     /// `main` alone, with these figures.
     pub(super) fn new(mixing: mixer::Settings, main: Arc<RoomStrip>) -> Self {
-        let main = Arc::new(OpenRoom {
-            name: MAIN_ROOM.to_owned(),
-            id: RoomId::MAIN,
-            strip: main,
-        });
+        let main = Arc::new(OpenRoom::new(MAIN_ROOM, RoomId::MAIN, main));
         Self {
             inner: Mutex::new(Inner {
                 open: BTreeMap::from([(MAIN_ROOM.to_owned(), Arc::clone(&main))]),
@@ -180,11 +187,7 @@ impl Rooms {
         let strip = room.strip();
         commands.open_room(room)?;
         inner.free.pop();
-        let opened = Arc::new(OpenRoom {
-            name: owned(),
-            id,
-            strip,
-        });
+        let opened = Arc::new(OpenRoom::new(name, id, strip));
         inner.open.insert(owned(), Arc::clone(&opened));
         Ok(opened)
     }
@@ -207,7 +210,9 @@ impl Rooms {
             return Err(RoomError::Occupied { name, streams });
         }
         commands.close_room(room)?;
-        inner.open.remove(name);
+        if let Some(room) = inner.open.remove(name) {
+            room.is_closed.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -248,6 +253,15 @@ impl Handle {
     pub fn rooms(&self) -> Vec<Arc<OpenRoom>> {
         let inner = self.shared().streams.rooms.lock(self.commands());
         inner.open.values().cloned().collect()
+    }
+
+    /// The open room of this name. Takes a mutex.
+    ///
+    /// # Errors
+    /// [`RoomError::NotFound`].
+    pub fn room(&self, name: &str) -> Result<Arc<OpenRoom>, RoomError> {
+        let inner = self.shared().streams.rooms.lock(self.commands());
+        inner.find(name).cloned()
     }
 
     /// Rooms that were refused, as all were in use.
@@ -384,6 +398,16 @@ mod tests {
         assert_eq!(again.slot(), first.slot());
         assert_ne!(again, first, "it is another room");
         assert_eq!(rig.rooms.refused.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_room_that_was_closed_knows_it() {
+        let rig = Rig::new();
+        let open = |name| rig.rooms.open(name, &rig.sender).unwrap();
+        let [first, other] = ["a", "b"].map(open);
+        rig.close("a", 0).unwrap();
+        assert!(first.is_closed() && !other.is_closed());
+        assert!(rig.close("main", 0).is_err() && !rig.rooms.main().is_closed());
     }
 
     #[test]

@@ -150,11 +150,9 @@ async fn room(
     Shared(state): Shared<Arc<State>>,
     Name(name): Name,
 ) -> Result<Json<RoomBody>, Problem> {
-    let rooms = state.handle.rooms();
-    let room = rooms.iter().find(|room| room.name() == name);
-    let room = room.ok_or_else(|| refused(RoomError::NotFound { name }))?;
-    let streams = streams_in(&state.handle, room);
-    Ok(Json(RoomBody::new(room, streams)))
+    let room = state.handle.room(&name).map_err(refused)?;
+    let streams = streams_in(&state.handle, &room);
+    Ok(Json(RoomBody::new(&room, streams)))
 }
 
 fn streams_in(handle: &Handle, room: &OpenRoom) -> usize {
