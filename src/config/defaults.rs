@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Control, Limits, Mix, Net, Playout, PlayoutDelay, Pool, Realtime, Run, Sound, Synthetic,
+    Control, Limits, Mix, Net, Playout, PlayoutDelay, Pool, Realtime, RoomPolicy, Run, Sound,
+    Synthetic,
 };
 use crate::playout::PlayoutSettings;
 
@@ -87,6 +88,7 @@ impl Default for Mix {
             limiter: true,
             gain: 0.0,
             rooms_max: 256,
+            rooms: RoomPolicy::Listed,
         }
     }
 }

@@ -86,6 +86,15 @@ impl fmt::Display for Sound {
     }
 }
 
+/// What becomes of a stream that names a room which is not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomPolicy {
+    /// It is refused.
+    Listed,
+    /// It opens the room.
+    Auto,
+}
+
 /// A value on its own, as text.
 pub(super) fn text(value: Value) -> Result<String, String> {
     match value {
@@ -166,6 +175,14 @@ leaves! {
         PlayoutDelay::Fixed(delay) => show(*delay),
     };
     sound: Sound, |value| one(value, Sound::read), |sound| sound.to_string().into();
+    rooms: RoomPolicy, |value| one(value, |text| match text {
+        "listed" => Ok(RoomPolicy::Listed),
+        "auto" => Ok(RoomPolicy::Auto),
+        _ => Err("write listed or auto"),
+    }), |policy| match policy {
+        RoomPolicy::Listed => "listed".into(),
+        RoomPolicy::Auto => "auto".into(),
+    };
     gain: f64, |value| one(value, units::gain_db), |&db| number(db);
     some_level: Option<f64>, |value| one(value, units::level).map(Some),
         |level| level.map_or(Value::Null, number);

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 pub use self::{
     addresses::{AudioSocketAddress, Http, RtpAddress},
     file::{ConfigError, Place},
-    leaf::{PlayoutDelay, Sound},
+    leaf::{PlayoutDelay, RoomPolicy, Sound},
 };
 use crate::{
     audio::{Format, FormatError, Gain},
@@ -199,6 +199,9 @@ pub struct Mix {
     /// Rooms at once, `main` among them.
     #[serde(deserialize_with = "leaf::whole::<1, ROOMS_MAX, _, _>")]
     pub rooms_max: usize,
+    /// What becomes of a stream that names a room which is not open.
+    #[serde(with = "leaf::rooms")]
+    pub rooms: RoomPolicy,
 }
 
 /// Rooms that a server may be asked for.

@@ -83,6 +83,7 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("limiter", text("off")),
         ("gain", text("-6.0")),
         ("rooms_max", 4096.into()),
+        ("rooms", text("auto")),
         ("streams_max", 10.into()),
         ("ring_size", text("64KiB")),
         ("prefault", true.into()),

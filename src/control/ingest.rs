@@ -77,6 +77,7 @@ fn checked_spec(
 fn problem_of(rejection: &Rejection) -> Problem {
     let status = match rejection {
         Rejection::Network { .. } => StatusCode::FORBIDDEN,
+        Rejection::UnknownRoom { .. } => StatusCode::NOT_FOUND,
         Rejection::StreamsPerSource { .. } => StatusCode::TOO_MANY_REQUESTS,
         Rejection::InUse { .. } | Rejection::EndedByCommand => StatusCode::CONFLICT,
         Rejection::FirstMessage { .. } | Rejection::Idle { .. } => StatusCode::REQUEST_TIMEOUT,

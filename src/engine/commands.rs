@@ -73,10 +73,18 @@ pub(super) struct Sender {
 #[derive(Debug)]
 struct CommandQueue(Mutex<rtrb::Producer<Command>>);
 
-/// A place in the queue for the admission of one stream, which no other command takes meanwhile.
+/// Commands that the admission of one stream takes: its own, and that of the room that it opens.
+const ADMISSION_COMMANDS: usize = 2;
+
+/// Places in the queue for the admission of one stream, which no other command takes meanwhile.
 pub(super) struct Place<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
 
 impl Place<'_> {
+    /// Opens a room for the stream, before that is admitted.
+    pub(super) fn open_room(&mut self, room: Room) {
+        let _ = self.0.push(Command::OpenRoom(Box::new(room)));
+    }
+
     /// Admits a stream with a slot leased since.
     pub(super) fn admit(mut self, new: NewInput) {
         // Only a mixer that is gone has no room, and then nothing comes of it.
@@ -85,7 +93,7 @@ impl Place<'_> {
 }
 
 impl Sender {
-    /// A place for an admission. Ask for it before a slot is leased: a slot without its command would never come
+    /// The places for an admission. Ask for it before a slot is leased: a slot without its command would never come
     /// back.
     ///
     /// A slot is leased again only when the mixer has returned it, and it has taken the admission before;
@@ -94,7 +102,7 @@ impl Sender {
     pub(super) fn place(&self) -> Result<Place<'_>, Busy> {
         self.free_removed();
         let queue = self.admissions.lock();
-        if queue.is_full() && !queue.is_abandoned() {
+        if queue.slots() < ADMISSION_COMMANDS && !queue.is_abandoned() {
             return Err(Busy);
         }
         Ok(Place(queue))

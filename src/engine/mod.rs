@@ -163,7 +163,7 @@ impl Engine {
         let streams = Streams::new(
             pool,
             sender,
-            Rooms::new(mixing, mixer.main_strip()),
+            Rooms::new(mixing, settings.rooms, mixer.main_strip()),
             mixing,
             settings.gain,
             playout_delay_ticks,

@@ -11,9 +11,14 @@ use std::{
     },
 };
 
-use super::{Admitted, Busy, Handle, commands::Sender};
+use super::{
+    Admitted, Busy, Handle,
+    commands::{Place, Sender},
+};
 use crate::{
+    config::RoomPolicy,
     mixer::{self, Command, Room, RoomId, RoomStrip},
+    net::NotAdmitted,
     wire::id::{ID_BYTES_MAX, is_id},
 };
 
@@ -123,6 +128,8 @@ impl OpenRoom {
 pub(super) struct Rooms {
     main: Arc<OpenRoom>,
     mixing: mixer::Settings,
+    /// What becomes of a stream with a room that is not open.
+    policy: RoomPolicy,
     inner: Mutex<Inner>,
     /// Rooms that were refused, as all places were taken.
     refused: AtomicU64,
@@ -140,7 +147,7 @@ struct Inner {
 
 impl Rooms {
     /// `main` alone, with these figures.
-    pub(super) fn new(mixing: mixer::Settings, main: Arc<RoomStrip>) -> Self {
+    pub(super) fn new(mixing: mixer::Settings, policy: RoomPolicy, main: Arc<RoomStrip>) -> Self {
         let main = Arc::new(OpenRoom::new(MAIN_ROOM, RoomId::MAIN, main));
         Self {
             inner: Mutex::new(Inner {
@@ -151,12 +158,9 @@ impl Rooms {
             }),
             main,
             mixing,
+            policy,
             refused: AtomicU64::new(0),
         }
-    }
-
-    pub(super) fn main(&self) -> &Arc<OpenRoom> {
-        &self.main
     }
 
     fn lock(&self, commands: &Sender) -> MutexGuard<'_, Inner> {
@@ -177,19 +181,59 @@ impl Rooms {
         if inner.open.contains_key(name) {
             return Err(RoomError::Exists { name: owned() });
         }
+        let (opened, room) = self
+            .make(&inner, name)
+            .map_err(|max| RoomError::TooMany { max })?;
+        commands.open_room(room)?;
+        inner.add(&opened);
+        Ok(opened)
+    }
+
+    /// A room of this name, which no other has, and its mixer's part; or how many there may be, if there are as many.
+    fn make(&self, inner: &Inner, name: &str) -> Result<(Arc<OpenRoom>, Room), usize> {
         let Some(&slot) = inner.free.last() else {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            let max = self.mixing.rooms_max;
-            return Err(RoomError::TooMany { max });
+            return Err(self.mixing.rooms_max);
         };
         let id = RoomId::new(slot, inner.generations[slot as usize]);
         let room = Room::new(id, &self.mixing);
-        let strip = room.strip();
-        commands.open_room(room)?;
-        inner.free.pop();
-        let opened = Arc::new(OpenRoom::new(name, id, strip));
-        inner.open.insert(owned(), Arc::clone(&opened));
-        Ok(opened)
+        Ok((Arc::new(OpenRoom::new(name, id, room.strip())), room))
+    }
+
+    /// The way of a stream into the room that it names.
+    pub(super) fn entrance(
+        &self,
+        name: Option<&str>,
+        commands: &Sender,
+    ) -> Result<Entrance<'_>, NotAdmitted> {
+        let Some(name) = name.filter(|name| *name != MAIN_ROOM) else {
+            return Ok(Entrance {
+                room: Arc::clone(&self.main),
+                opens: None,
+                inner: None,
+            });
+        };
+        let owned = || name.to_owned();
+        if !is_id(name) {
+            return Err(NotAdmitted::RoomName { room: owned() });
+        }
+        let inner = self.lock(commands);
+        let (room, opens) = match (inner.open.get(name), self.policy) {
+            (Some(room), _) => (Arc::clone(room), None),
+            (None, RoomPolicy::Listed) => {
+                return Err(NotAdmitted::UnknownRoom { room: owned() });
+            }
+            (None, RoomPolicy::Auto) => {
+                let made = self.make(&inner, name);
+                let (room, opens) = made.map_err(|max| NotAdmitted::RoomsMax { max })?;
+                (room, Some(opens))
+            }
+        };
+        Ok(Entrance {
+            room,
+            opens,
+            inner: Some(inner),
+        })
     }
 
     /// `streams` counts those in a room.
@@ -239,7 +283,33 @@ impl Rooms {
     }
 }
 
+/// The way of a stream into a room, which is not closed before this is dropped.
+pub(super) struct Entrance<'a> {
+    room: Arc<OpenRoom>,
+    /// The mixer's part, if the stream opens the room.
+    opens: Option<Room>,
+    /// Locked, unless it is `main`, which is never closed.
+    inner: Option<MutexGuard<'a, Inner>>,
+}
+
+impl Entrance<'_> {
+    /// The room, which is opened first if it was not. Called once it is certain that the stream is admitted.
+    pub(super) fn enter(&mut self, place: &mut Place<'_>) -> &Arc<OpenRoom> {
+        if let (Some(room), Some(inner)) = (self.opens.take(), &mut self.inner) {
+            place.open_room(room);
+            inner.add(&self.room);
+        }
+        &self.room
+    }
+}
+
 impl Inner {
+    /// Adds a room that the mixer is about to open, in the first free place.
+    fn add(&mut self, room: &Arc<OpenRoom>) {
+        self.free.pop();
+        self.open.insert(room.name.clone(), Arc::clone(room));
+    }
+
     fn find(&self, name: &str) -> Result<&Arc<OpenRoom>, RoomError> {
         let name_of = || RoomError::NotFound {
             name: name.to_owned(),
@@ -313,7 +383,7 @@ mod tests {
         audio::Format,
         engine::commands::{self, Commands},
         ledger::Account,
-        mixer::{Limiting, Mixer, NewInput},
+        mixer::{Limiting, Mixer, NewInput, ReaderId},
         queue::{Pool, Producer},
     };
 
@@ -328,6 +398,10 @@ mod tests {
 
     impl Rig {
         fn new() -> Self {
+            Self::with(RoomPolicy::Listed)
+        }
+
+        fn with(policy: RoomPolicy) -> Self {
             let (pool, consumer) = Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
             let mixing = mixer::Settings {
                 first_block: 0,
@@ -337,7 +411,7 @@ mod tests {
                 rooms_max: 3,
             };
             let mut mixer = Mixer::new(mixing, consumer);
-            let rooms = Rooms::new(mixing, mixer.main_strip());
+            let rooms = Rooms::new(mixing, policy, mixer.main_strip());
             let (sender, commands) = commands::channel(&mut mixer, 4);
             Self {
                 pool,
@@ -370,7 +444,7 @@ mod tests {
             let new = NewInput::new(lease, Arc::clone(&account));
             let strip = new.channel_strip();
             self.sender.place().unwrap().admit(new);
-            let main = Arc::clone(self.rooms.main());
+            let main = Arc::clone(&self.rooms.main);
             let from = (crate::ledger::SourceKind::Library, String::new());
             let at = std::time::Duration::ZERO;
             (
@@ -407,7 +481,7 @@ mod tests {
         let [first, other] = ["a", "b"].map(open);
         rig.close("a", 0).unwrap();
         assert!(first.is_closed() && !other.is_closed());
-        assert!(rig.close("main", 0).is_err() && !rig.rooms.main().is_closed());
+        assert!(rig.close("main", 0).is_err() && !rig.rooms.main.is_closed());
     }
 
     #[test]
@@ -452,6 +526,79 @@ mod tests {
         rig.tick();
         rig.tick();
         assert!(rig.open("b").is_ok());
+    }
+
+    /// Admits a stream that names this room, as [`Streams`](super::super::streams::Streams) does.
+    fn enter(rig: &Rig, name: Option<&str>) -> Result<RoomId, NotAdmitted> {
+        let mut entrance = rig.rooms.entrance(name, &rig.sender)?;
+        let mut place = rig.sender.place()?;
+        let producer = rig.pool.acquire()?;
+        let room = entrance.enter(&mut place).id;
+        let new = NewInput::new(producer.lease(), Arc::new(Account::new("a")));
+        place.admit(new.room(room));
+        Ok(room)
+    }
+
+    #[test]
+    fn a_stream_without_a_room_is_in_main() {
+        let rig = Rig::new();
+        assert_eq!(enter(&rig, None), Ok(RoomId::MAIN));
+        assert_eq!(enter(&rig, Some("main")), Ok(RoomId::MAIN));
+    }
+
+    #[test]
+    fn a_room_that_is_not_open_refuses_the_stream() {
+        let rig = Rig::new();
+        let room = || "a".to_owned();
+        assert_eq!(
+            enter(&rig, Some("a")),
+            Err(NotAdmitted::UnknownRoom { room: room() })
+        );
+        let id = rig.open("a").unwrap();
+        assert_eq!(enter(&rig, Some("a")), Ok(id));
+    }
+
+    #[test]
+    fn a_stream_opens_its_room_if_it_may() {
+        let mut rig = Rig::with(RoomPolicy::Auto);
+        let room = enter(&rig, Some("a")).unwrap();
+        assert_eq!(enter(&rig, Some("a")), Ok(room));
+        assert!(matches!(rig.open("a"), Err(RoomError::Exists { .. })));
+        rig.tick();
+        // Both are in it: closed, it keeps its place until they have left.
+        rig.close("a", 0).unwrap();
+        rig.open("b").unwrap();
+        assert_eq!(
+            enter(&rig, Some("a")),
+            Err(NotAdmitted::RoomsMax { max: 3 })
+        );
+        assert_eq!(rig.rooms.refused.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_stream_opens_no_room_under_a_name_that_cannot_be() {
+        let rig = Rig::with(RoomPolicy::Auto);
+        for name in ["", "..", "a b", "a\n"] {
+            let room = name.to_owned();
+            let refused = Err(NotAdmitted::RoomName { room });
+            assert_eq!(enter(&rig, Some(name)), refused);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_refused_opens_no_room() {
+        let rig = Rig::with(RoomPolicy::Auto);
+        let producers: Vec<_> = (0..4).map(|_| rig.pool.acquire().unwrap()).collect();
+        assert!(matches!(enter(&rig, Some("a")), Err(NotAdmitted::Lease(_))));
+        drop(producers);
+        while rig.sender.close_reader(ReaderId(0)).is_ok() {}
+        assert_eq!(
+            enter(&rig, Some("a")),
+            Err(NotAdmitted::Busy(crate::net::Busy))
+        );
+        let open = rig.rooms.lock(&rig.sender);
+        assert!(open.open.keys().eq(["main"]));
+        assert_eq!(open.free.len(), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{EngineError, Realtime};
 use crate::{
     audio::{Format, Gain, frame::frame_bytes},
-    config::Config,
+    config::{Config, RoomPolicy},
     mixer::Limiting,
     net::Tuning,
     output::RtpTarget,
@@ -23,6 +23,8 @@ pub struct Settings {
     pub streams_max: usize,
     /// Rooms at once, `main` among them: at least 1.
     pub rooms_max: usize,
+    /// What becomes of a stream that names a room which is not open.
+    pub rooms: RoomPolicy,
     /// Bytes of each ring.
     pub ring_bytes: usize,
     /// Whether all memory is made present before the first tick.
@@ -81,6 +83,7 @@ impl TryFrom<&Config> for Settings {
             ptime: mix.ptime,
             streams_max: pool.streams_max,
             rooms_max: mix.rooms_max,
+            rooms: mix.rooms,
             ring_bytes: pool.ring_size,
             prefault: pool.prefault,
             huge_pages: pool.huge_pages,

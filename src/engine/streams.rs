@@ -105,16 +105,19 @@ impl Streams {
             from,
             gain,
             source,
+            room,
+            muted,
             mix_minus,
         } = request;
-        let place = match self.commands.place() {
-            Ok(place) => place,
-            Err(busy) => {
-                let source = busy.into();
-                return Err(Refused { id, source });
-            }
+        // Locks in this order: the rooms, the queue to the mixer, the register. The room stays until its stream is in it.
+        let entrance = self.rooms.entrance(room.as_deref(), &self.commands);
+        let places = entrance.and_then(|entrance| Ok((entrance, self.commands.place()?)));
+        let (mut entrance, mut place) = match places {
+            Ok(places) => places,
+            Err(source) => return Err(Refused { id, source }),
         };
         let producer = lease(&self.pool, &id)?;
+        let room = entrance.enter(&mut place);
         let lease = producer.lease();
         let gain = gain.unwrap_or_else(|| self.gain());
         let mut register = self.register.lock();
@@ -126,6 +129,8 @@ impl Streams {
         }
         let mut new = NewInput::new(lease, Arc::clone(&account))
             .gain(gain)
+            .muted(muted)
+            .room(room.id())
             .source(source);
         if let Some((reader, producer, pool)) = mix_minus {
             new = new.mix_minus(reader, (producer, &pool), &self.mixing);
@@ -133,9 +138,12 @@ impl Streams {
         let channel_strip = new.channel_strip();
         let stream = Stream::new(producer, Arc::clone(&account), self.grid.clone());
         let (from, at) = ((kind, from), self.uptime());
-        let main = Arc::clone(self.rooms.main());
+        let room = Arc::clone(room);
         let admitted = register
-            .add(|number| Admitted::new(account, channel_strip, lease, main, from, at, number));
+            .add(|number| Admitted::new(account, channel_strip, lease, room, from, at, number));
+        if muted {
+            admitted.was_muted.note();
+        }
         place.admit(new);
         Ok((stream, admitted))
     }

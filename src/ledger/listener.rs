@@ -29,6 +29,10 @@ named! {
         EndedByCommand = "ended_by_command",
         /// A running stream has the name that it asks for.
         InUse = "in_use",
+        /// The room that it names is not open.
+        UnknownRoom = "unknown_room",
+        /// The room that it names is not open, and there are as many as there may be.
+        RoomsMax = "rooms_max",
         /// The thread that would receive it has more streams than it holds.
         Overloaded = "overloaded",
         /// The server ends, or its mixer has too many commands waiting.
@@ -213,19 +217,19 @@ mod tests {
         assert!(listener.fail_to_receive() && listener.fail_to_receive());
         assert!(!listener.fail_to_receive());
         let entry = listener.read();
-        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(entry.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         assert_eq!(entry.malformed, [1, 2, 3, 4, 5, 6, 7, 8]);
         let mut twice = entry;
         twice.add(&entry);
         assert_eq!((entry.unadmitted, twice.unadmitted), (7, 14));
         assert_eq!((entry.receive_errors, twice.receive_errors), (3, 6));
-        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
+        assert_eq!(twice.refused, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24]);
         assert_eq!(twice.malformed, [2, 4, 6, 8, 10, 12, 14, 16]);
         let mut names: Vec<_> = Refusal::ALL.map(Refusal::name).into();
         names.extend(Malformed::ALL.map(Malformed::name));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 18);
+        assert_eq!(names.len(), 20);
     }
 
     #[test]

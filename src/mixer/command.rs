@@ -62,6 +62,7 @@ pub struct NewInput {
     pub(super) lease: LeaseId,
     pub(super) account: Arc<Account>,
     pub(super) gain: Gain,
+    pub(super) muted: bool,
     pub(super) source: Option<u32>,
     pub(super) room: RoomId,
     pub(super) mix_minus: Option<(ReaderId, Box<MixMinus>)>,
@@ -76,6 +77,7 @@ impl NewInput {
             lease,
             account,
             gain: Gain::UNITY,
+            muted: false,
             source: None,
             room: RoomId::MAIN,
             mix_minus: None,
@@ -93,6 +95,13 @@ impl NewInput {
     pub fn gain(self, gain: Gain) -> Self {
         self.channel_strip.set_gain(gain);
         Self { gain, ..self }
+    }
+
+    /// Whether it is muted from its first sample on, without a way there.
+    #[must_use]
+    pub fn muted(self, muted: bool) -> Self {
+        self.channel_strip.set_muted(muted);
+        Self { muted, ..self }
     }
 
     /// The room that it is in from its first block on: `main`, if it has none or that is not open.

@@ -27,10 +27,10 @@ pub(super) struct Fader {
 }
 
 impl Fader {
-    pub(super) fn new(gain: Gain, format: Format) -> Self {
+    pub(super) fn new(gain: Gain, muted: bool, format: Format) -> Self {
         Self {
             gain,
-            muted: false,
+            muted,
             solo: false,
             ramp: Ramp::at_rest(gain),
             channels: format.channels(),

@@ -131,7 +131,7 @@ impl Input {
             fades: false,
             is_ended_by_command: false,
             channel_strip: Arc::clone(&new.channel_strip),
-            fader: Fader::new(new.gain, format),
+            fader: Fader::new(new.gain, new.muted, format),
             peak: 0,
             turn: (new.lease.slot() as u64 % turns) as u32,
             reached: None,

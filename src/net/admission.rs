@@ -3,13 +3,15 @@
 //! A listener identifies senders, and the server has the rings. This trait is between them; the server
 //! implements it, and so does a test.
 
+use std::fmt;
+
 use crate::{
     audio::Gain,
     ledger::{Refusal, SourceKind},
     output::{MixRing, ReaderId},
     queue::{AcquireError, Pool, Producer},
     stream::{PlacingThread, Stream},
-    wire::label::Label,
+    wire::{id::ID_BYTES_MAX, label::Label},
 };
 
 /// Opens streams while the mixer runs.
@@ -18,8 +20,8 @@ pub trait Admission: Send + Sync {
     /// once per stream, never per packet.
     ///
     /// # Errors
-    /// [`Refused`] when all rings are in use, and when the mixer cannot be reached; the caller counts the
-    /// refusal.
+    /// [`Refused`] when all rings are in use, when its room is not open and is not opened, and when the mixer cannot be
+    /// reached; the caller counts the refusal.
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused>;
 
     /// For a thread that places the blocks of the streams that it has admitted: it says how far it has come, so that
@@ -62,12 +64,16 @@ pub struct StreamRequest {
     pub gain: Option<Gain>,
     /// How the mix names it as a contributor: its RTP source number, or one like it.
     pub source: u32,
+    /// The room that it is in from its first block on: `main` if none is given.
+    pub room: Option<String>,
+    /// Whether it is muted from its first sample on.
+    pub muted: bool,
     /// Where its mix-minus goes, if it listens: the reader, and a ring of the reader's pool.
     pub mix_minus: Option<(ReaderId, Producer, Pool)>,
 }
 
 impl StreamRequest {
-    /// A stream without a label, a source number and a mix-minus, with the server's gain.
+    /// A stream in `main`, without a label, a source number and a mix-minus, with the server's gain.
     pub fn new(id: impl Into<String>, kind: SourceKind, from: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -76,6 +82,8 @@ impl StreamRequest {
             from: from.into(),
             gain: None,
             source: 0,
+            room: None,
+            muted: false,
             mix_minus: None,
         }
     }
@@ -92,11 +100,32 @@ pub struct Refused {
 }
 
 /// Why no stream is admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
     /// There is no ring for it.
     #[error(transparent)]
     Lease(#[from] AcquireError),
+    /// No room can be called so.
+    #[error(
+        "no room can be called '{}': choose 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces",
+        room.escape_debug()
+    )]
+    RoomName {
+        /// The text.
+        room: String,
+    },
+    /// The room is not open, and this server opens none for a stream.
+    #[error("{}", UnknownRoom(room))]
+    UnknownRoom {
+        /// The name.
+        room: String,
+    },
+    /// The room is not open, and there are as many as there may be.
+    #[error("all {max} rooms are in use (--rooms-max); try again later")]
+    RoomsMax {
+        /// Rooms at once.
+        max: usize,
+    },
     /// The mixer cannot take a command now.
     #[error(transparent)]
     Busy(#[from] Busy),
@@ -104,11 +133,26 @@ pub enum NotAdmitted {
 
 impl NotAdmitted {
     /// The limit that was reached, for the listener's account.
-    pub fn refusal(self) -> Refusal {
+    pub fn refusal(&self) -> Refusal {
         match self {
             Self::Lease(AcquireError::Exhausted { .. }) => Refusal::StreamsMax,
+            Self::RoomName { .. } | Self::UnknownRoom { .. } => Refusal::UnknownRoom,
+            Self::RoomsMax { .. } => Refusal::RoomsMax,
             Self::Lease(AcquireError::ConsumerGone) | Self::Busy(_) => Refusal::Unavailable,
         }
+    }
+}
+
+/// The sentence about a room that is not open, for all that report it.
+pub(crate) struct UnknownRoom<'a>(pub(crate) &'a str);
+
+impl fmt::Display for UnknownRoom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let room = self.0.escape_debug();
+        write!(
+            f,
+            "there is no room {room}: open it by the API, or start with --rooms auto"
+        )
     }
 }
 

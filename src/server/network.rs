@@ -41,6 +41,7 @@ impl Bound {
                     playout,
                     payloads: rtp.payloads.clone(),
                     gain: None,
+                    room: None,
                     cname: format!("mixpool@{}", rtp.address.ip()),
                 },
             })

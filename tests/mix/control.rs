@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mixpool::{
     audio::Gain,
     ledger::StreamState,
-    mixer::{ChannelStrip, Command},
+    mixer::{ChannelStrip, Command, NewInput},
     queue::LeaseId,
 };
 
@@ -44,6 +44,22 @@ fn a_mute_takes_20_ms_in_a_straight_line() {
         assert_eq!(rig.tick(), SILENCE);
         assert_eq!(stream.entry().muted, N);
     }
+}
+
+#[test]
+fn a_stream_admitted_muted_is_silent_from_its_first_sample() {
+    let mut rig = Setup::mono().rig();
+    let mut stream = rig.unadmitted();
+    let new = NewInput::new(stream.lease(), Arc::clone(&stream.account));
+    let new = new.muted(true);
+    assert!(new.channel_strip().read().muted);
+    rig.mixer.apply(Command::Admit(new));
+    stream.say_all(&[16_000; 3 * BLOCK]);
+    assert_eq!(rig.tick(), SILENCE);
+    assert_eq!((stream.entry().mixed, stream.entry().muted), (0, N));
+    rig.mixer.apply(Command::SetMuted(stream.lease(), false));
+    let heard = rig.tick();
+    assert!(heard.is_sorted() && heard[0] < 200 && heard[BLOCK - 1] == 16_000);
 }
 
 /// Streams that say noise, block after block.

@@ -266,6 +266,7 @@ fn rtp_settings() -> RtpSettings {
             },
             payloads: PayloadMap::default(),
             gain: None,
+            room: None,
             cname: "mixpool@localhost".to_owned(),
         },
     }

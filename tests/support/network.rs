@@ -100,6 +100,7 @@ impl Network {
                 allowed: Vec::new(),
             },
             gain: None,
+            room: None,
             cname: "mix@example.org".to_owned(),
         };
         let receiver = Receiver::new(

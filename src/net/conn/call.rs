@@ -70,6 +70,8 @@ impl Call {
                     label: None,
                     from: None,
                     gain: None,
+                    room: None,
+                    muted: false,
                     listens: true,
                 };
                 caller.open(request, context)?;

@@ -42,6 +42,9 @@ pub(super) struct OpenRequest<'a> {
     /// What it comes from and, for people, where from; the listener's kind and name if it is not said.
     pub(super) from: Option<(SourceKind, &'a str)>,
     pub(super) gain: Option<Gain>,
+    /// `main` if none is given.
+    pub(super) room: Option<String>,
+    pub(super) muted: bool,
     /// Whether the mix without it is to come back.
     pub(super) listens: bool,
 }
@@ -90,6 +93,8 @@ impl Context<'_> {
             label,
             from,
             gain,
+            room,
+            muted,
             listens,
         } = request;
         let mix_minus = match (listens, self.feeds) {
@@ -113,6 +118,8 @@ impl Context<'_> {
             kind,
             from: from.to_owned(),
             gain: gain.or(self.settings.gain),
+            room,
+            muted,
             mix_minus,
         };
         match self.admission.admit(request) {
@@ -121,17 +128,23 @@ impl Context<'_> {
                 mix_minus: lease,
             }),
             Err(refused) => {
+                let refusal = refused.source.refusal();
                 let rejection = match refused.source {
                     NotAdmitted::Lease(AcquireError::Exhausted { slots }) => {
                         Rejection::StreamsMax { slots }
                     }
                     NotAdmitted::Lease(AcquireError::ConsumerGone) => Rejection::Stopping,
+                    // Names are checked where they are read.
+                    NotAdmitted::RoomName { room } | NotAdmitted::UnknownRoom { room } => {
+                        Rejection::UnknownRoom { room }
+                    }
+                    NotAdmitted::RoomsMax { max } => Rejection::RoomsMax { max },
                     NotAdmitted::Busy(busy) => Rejection::Failed {
                         what: "admitting the stream",
                         why: busy.to_string(),
                     },
                 };
-                Err(self.refuse(refused.source.refusal(), rejection))
+                Err(self.refuse(refusal, rejection))
             }
         }
     }

@@ -22,6 +22,7 @@ use thiserror::Error;
 use crate::{
     audio::{Gain, SampleSpec},
     ledger::Malformed,
+    net::admission::UnknownRoom,
     os::poll::Bell,
     wire::{content_type::ContentType, label::Label, websocket::CloseCode},
 };
@@ -182,6 +183,18 @@ pub enum Rejection {
         /// How many there are.
         slots: usize,
     },
+    /// The room that it names is not open.
+    #[error("{}", UnknownRoom(room))]
+    UnknownRoom {
+        /// The name.
+        room: String,
+    },
+    /// The room that it names is not open, and there are as many as there may be.
+    #[error("all {max} rooms are in use (--rooms-max); try again later")]
+    RoomsMax {
+        /// How many there may be.
+        max: usize,
+    },
     /// Its thread has more streams than it holds.
     #[error("the server has more streams than it holds (overloaded); try again later")]
     Overloaded,
@@ -233,11 +246,13 @@ impl Rejection {
         match self {
             Self::Network { .. }
             | Self::InUse { .. }
+            | Self::UnknownRoom { .. }
             | Self::FirstMessage { .. }
             | Self::Idle { .. } => CloseCode::Policy,
             Self::Connections { .. }
             | Self::StreamsPerSource { .. }
             | Self::StreamsMax { .. }
+            | Self::RoomsMax { .. }
             | Self::Overloaded => CloseCode::TryAgain,
             Self::Malformed { how, .. } => match how {
                 Malformed::Length => CloseCode::TooBig,

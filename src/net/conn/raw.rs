@@ -148,6 +148,8 @@ impl Raw {
             label: self.hello.label.take(),
             from: self.from.as_deref().map(|from| (SourceKind::Http, from)),
             gain: self.hello.gain,
+            room: None,
+            muted: false,
             listens: false,
         };
         caller.open(request, context)?;

@@ -117,6 +117,8 @@ impl Web {
                 label: self.ask.label.clone().or(speech.label()),
                 from: Some((SourceKind::WebSocket, &self.from)),
                 gain: self.ask.gain,
+                room: None,
+                muted: false,
                 listens,
             };
             caller.open(request, context)?;

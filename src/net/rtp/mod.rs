@@ -80,6 +80,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Gain of each stream; the server's own if none is given.
     pub gain: Option<Gain>,
+    /// The room of each stream: `main` if none is given.
+    pub room: Option<String>,
     /// Our name in reports, as `user@host`; cut to 255 bytes.
     pub cname: String,
 }

@@ -419,6 +419,8 @@ impl Receiver {
             from: format!("rtp {}", key.from),
             gain: self.shared.settings.gain,
             source: key.ssrc,
+            room: self.shared.settings.room.clone(),
+            muted: false,
             mix_minus: None,
         };
         let stream = match self.admission.admit(request) {

@@ -167,6 +167,7 @@ impl Setup {
             },
             limits: self.limits,
             gain: None,
+            room: None,
             cname: "mix@example.org".to_owned(),
         };
         let admission: Arc<dyn Admission> = Arc::clone(&server) as _;

@@ -91,6 +91,7 @@ fn listen_on(
                 allowed: Vec::new(),
             },
             gain: None,
+            room: None,
             cname: "mix@example.org".to_owned(),
         },
     };

@@ -1,7 +1,10 @@
 //! Streams that are refused, and the log line that says why.
 
 use super::{Key, Packet, RETRY_NS, Receiver, Refusal, TURNED_AWAY_MAX, TurnedAway};
-use crate::{net::rtp::advice, wire::payload::static_name};
+use crate::{
+    net::{admission::UnknownRoom, rtp::advice},
+    wire::payload::static_name,
+};
 
 impl Receiver {
     /// Refuses a stream that two packets proved, this one the second: counted and logged once, however long
@@ -41,6 +44,16 @@ impl Receiver {
             Refusal::Overloaded => tracing::warn!(
                 listener, from = %key.from, ssrc,
                 "stream refused: its thread has more streams than it holds; it is tried again"
+            ),
+            Refusal::UnknownRoom => tracing::warn!(
+                listener, from = %key.from, ssrc,
+                "stream refused: {}; it is tried again",
+                UnknownRoom(self.shared.settings.room.as_deref().unwrap_or_default())
+            ),
+            Refusal::RoomsMax => tracing::warn!(
+                listener, from = %key.from, ssrc,
+                "stream refused: all rooms are in use, and its own is not open; raise --rooms-max if they are to be \
+                 more"
             ),
             Refusal::Unavailable => tracing::warn!(
                 listener, from = %key.from, ssrc,

@@ -129,6 +129,7 @@ impl Setup {
                     allowed: Vec::new(),
                 },
                 gain: None,
+                room: None,
                 cname: "mix@example.org".to_owned(),
             },
         }
