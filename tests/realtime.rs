@@ -27,7 +27,7 @@ use mixpool::{
     audio::{Codec, Gain},
     engine::{Clock, Engine, Settings},
     ledger::Entry,
-    mixer::{Command as Order, Signal},
+    mixer::{Command as Order, Feed, Limiting, Room, RoomId, Signal},
     wire::rtp::Packet,
 };
 use network::Network;
@@ -237,6 +237,86 @@ fn what_closes_or_ends_between_ticks_is_freed_elsewhere() {
     }
     // At least each feed that was opened by a command or closed, the rings of the readers, and what ended of the streams.
     assert!(freed > 4 * 90 + 90 + 49 * 2, "{freed}");
+}
+
+#[test]
+fn rooms_never_wait_while_they_open_change_and_close() {
+    const ROOMS: u32 = 8;
+    const STREAMS: usize = 40;
+    let allowed = ["write"];
+    let test = "rooms_never_wait_while_they_open_change_and_close";
+    if let Some(output) = in_child(test, &allowed) {
+        return assert!(output.status.success(), "{output:?}");
+    }
+    let setup = Setup::mono().limited().slots(STREAMS);
+    let mut rig = setup.rooms(ROOMS as usize).rig();
+    let mut removed = rig.mixer.removed();
+    rig.listen();
+    let mut streams: Vec<_> = (0..STREAMS)
+        .map(|at| match at % 2 {
+            0 => rig.participant(Gain::UNITY).0,
+            _ => rig.stream(),
+        })
+        .collect();
+    let mut freed = 0;
+    for tick in 0..100_u32 {
+        for (at, stream) in (0..).zip(&mut streams) {
+            stream.say(&noise(at, BLOCK, 9000));
+        }
+        // Each room is opened, changed and closed in turn; streams move in and out meanwhile.
+        let slot = 1 + tick % (ROOMS - 1);
+        let room = RoomId::new(slot, tick / (ROOMS - 1));
+        let before = tick.checked_sub(3);
+        let before = before.map(|tick| RoomId::new(1 + tick % (ROOMS - 1), tick / (ROOMS - 1)));
+        let gain = Gain::from_linear((tick % 5) as f32 / 2.0).unwrap();
+        let mut orders = vec![
+            Order::OpenRoom(Box::new(Room::new(room, &rig.settings))),
+            Order::OpenFeed(Feed::room(room, rig.readers[0].id)),
+            Order::SetRoomGain(room, Gain::SILENCE),
+            Order::SetRoomGain(RoomId::MAIN, gain),
+            Order::SetLimiting(RoomId::MAIN, limiting(tick % 2 == 0)),
+        ];
+        if let Some(before) = before {
+            let feed = Feed::room(before, rig.readers[0].id);
+            orders.push(Order::SetRoomGain(before, gain));
+            orders.push(Order::SetLimiting(before, limiting(tick % 3 == 0)));
+            orders.push(Order::CloseFeed(feed.id()));
+            orders.push(Order::CloseRoom(before));
+        }
+        for (at, stream) in streams.iter().enumerate() {
+            let number = at + tick as usize;
+            orders.push(Order::Move {
+                stream: stream.lease(),
+                to: if number.is_multiple_of(3) {
+                    RoomId::MAIN
+                } else {
+                    room
+                },
+                fade: number.is_multiple_of(2),
+            });
+        }
+        for order in orders.drain(..) {
+            assert!(rig.mixer.takes_commands());
+            in_real_time(|| rig.mixer.apply(order));
+        }
+        in_real_time(|| rig.mixer.collect());
+        in_real_time(|| rig.mixer.tick(0).samples.len());
+        in_real_time(|| rig.mixer.send_feeds());
+        rig.take();
+        rig.check_ledger();
+        freed += removed.free(drop);
+    }
+    assert!(freed > 80, "{freed} rooms");
+    let mixed = rig.accounts.iter().map(|account| account.read().mixed);
+    assert_eq!(rig.mixer.mixed_in_rooms(), mixed.sum::<u64>());
+}
+
+fn limiting(is_on: bool) -> Limiting {
+    if is_on {
+        Limiting::Limiter
+    } else {
+        Limiting::Saturate
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub const DB_MAX: f32 = 24.08;
 
 /// 1.5 * 2^23: between 2^23 and 2^24 the floats are the whole numbers.
 const ROUNDER: f32 = 12_582_912.0;
+/// 1.5 * 2^52, as much for doubles.
+const SUM_ROUNDER: f64 = 6_755_399_441_055_744.0;
 
 /// A factor for samples: 0 (silence) to 16 (+24 dB), never NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,6 +104,14 @@ impl Gain {
         let rounded = f32::from(sample) * self.0 + ROUNDER;
         rounded.to_bits() as i32 - ROUNDER.to_bits() as i32
     }
+
+    /// A sum times the gain in `f64`, rounded to nearest, ties to even, and cut to what 32 bits hold. Unity is exact.
+    #[inline]
+    pub(crate) fn apply_to_sum(self, sum: i32) -> i32 {
+        // The product stays within 2^35, where the adder rounds as above.
+        let rounded = f64::from(sum) * f64::from(self.0) + SUM_ROUNDER - SUM_ROUNDER;
+        rounded.clamp(f64::from(i32::MIN), f64::from(i32::MAX)) as i32
+    }
 }
 
 impl Default for Gain {
@@ -167,6 +177,21 @@ mod tests {
                 let reference = (f32::from(sample) * linear).round_ties_even() as i32;
                 prop_assert_eq!(gain.apply(sample), reference, "{} * {}", sample, linear);
             }
+        }
+
+        #[test]
+        fn a_gained_sum_is_the_product_to_the_nearest_or_the_limit(
+            sum: i32,
+            twelfths in 0u32..=16 << 12,
+        ) {
+            // With so short a factor the product in `f64` is exact.
+            let gain = Gain::from_linear(twelfths as f32 / 4096.0).unwrap();
+            let product = i64::from(sum) * i64::from(twelfths);
+            let (floor, rest) = (product.div_euclid(4096), product.rem_euclid(4096));
+            let up = rest > 2048 || (rest == 2048 && floor % 2 != 0);
+            let exact = (floor + i64::from(up)).clamp(i32::MIN.into(), i32::MAX.into());
+            prop_assert_eq!(i64::from(gain.apply_to_sum(sum)), exact);
+            prop_assert_eq!(Gain::UNITY.apply_to_sum(sum), sum);
         }
 
         #[test]

@@ -90,19 +90,79 @@ pub(crate) fn leave_out(sum: &[i32], part: &mut [i32]) {
     }
 }
 
-/// Writes `sum` to `out`, each value cut to what 16 bits hold; returns how many were cut.
+/// Multiplies each sum of a block with the [gain](Gain::apply_to_sum) of its instant: the block begins with the ramp's
+/// next one. Unity leaves them untouched.
 ///
 /// # Panics
-/// If the lengths differ.
+/// If there are no channels.
+pub(crate) fn scale(sums: &mut [i32], channels: usize, ramp: &Ramp) {
+    let (moving, steady) = ramped(sums, channels, ramp);
+    for (sum, gain) in moving {
+        *sum = gain.apply_to_sum(*sum);
+    }
+    if !ramp.target().is_unity() {
+        scale_evenly(steady, ramp.target());
+    }
+}
+
+/// The sums of a block, as far as the ramp goes, each with the gain of its instant; and the others.
+fn ramped<'a>(
+    sums: &'a mut [i32],
+    channels: usize,
+    ramp: &'a Ramp,
+) -> (impl Iterator<Item = (&'a mut i32, Gain)>, &'a mut [i32]) {
+    let moving = sums.len().min(ramp.left() as usize * channels);
+    let (moving, steady) = sums.split_at_mut(moving);
+    let instants = (0..).zip(moving.chunks_mut(channels));
+    let moving = instants.flat_map(|(instant, sums)| {
+        let gain = ramp.gain(instant);
+        sums.iter_mut().map(move |sum| (sum, gain))
+    });
+    (moving, steady)
+}
+
 #[multiversion(targets("x86_64+avx2"))]
-pub(crate) fn saturate(sum: &[i32], out: &mut [i32]) -> usize {
-    assert_same_length(sum.len(), out.len());
+fn scale_evenly(sums: &mut [i32], gain: Gain) {
+    for sum in sums {
+        *sum = gain.apply_to_sum(*sum);
+    }
+}
+
+/// Takes away what 16 bits do not hold of each sum of a block: as much of it as the ramp has at the sum's instant, from
+/// nothing at silence to all at unity. Returns how many sums were changed.
+///
+/// # Panics
+/// If there are no channels.
+pub(crate) fn clip(sums: &mut [i32], channels: usize, share: &Ramp) -> usize {
+    let (moving, steady) = ramped(sums, channels, share);
     let mut clipped = 0;
-    for (sum, out) in sum.chunks(COUNT_RUN).zip(out.chunks_mut(COUNT_RUN)) {
+    for (sum, share) in moving {
+        // Below 2^31 in magnitude: the two have one sign.
+        let beyond = share.apply_to_sum(*sum - fitted(*sum));
+        *sum -= beyond;
+        clipped += usize::from(beyond != 0);
+    }
+    if share.target() == Gain::SILENCE {
+        return clipped;
+    }
+    clipped + saturate(steady)
+}
+
+/// The nearest value that 16 bits hold.
+#[inline]
+fn fitted(sum: i32) -> i32 {
+    sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX))
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn saturate(sums: &mut [i32]) -> usize {
+    let mut clipped = 0;
+    for sums in sums.chunks_mut(COUNT_RUN) {
         let mut run = 0u32;
-        for (&sum, out) in sum.iter().zip(out) {
-            *out = sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX));
-            run += u32::from(*out != sum);
+        for sum in sums {
+            let fitted = fitted(*sum);
+            run += u32::from(fitted != *sum);
+            *sum = fitted;
         }
         clipped += run as usize;
     }
@@ -145,11 +205,8 @@ mod tests {
 
     #[test]
     fn samples_at_the_edge_of_16_bits_are_not_clipped() {
-        let mut out = [0; 6];
-        let clipped = saturate(
-            &[32_767, 32_768, -32_768, -32_769, i32::MAX, i32::MIN],
-            &mut out,
-        );
+        let mut out = [32_767, 32_768, -32_768, -32_769, i32::MAX, i32::MIN];
+        let clipped = saturate(&mut out);
         assert_eq!(
             (clipped, out),
             (4, [32_767, 32_767, -32_768, -32_768, 32_767, -32_768])
@@ -247,11 +304,54 @@ mod tests {
         }
 
         #[test]
+        fn a_scaled_block_has_at_each_instant_the_gain_of_the_ramp(
+            sums in prop::collection::vec(any::<i32>(), 0..400),
+            channels in 1usize..4,
+            (from, to) in (0f32..=16.0, 0f32..=16.0),
+            (length, passed) in (0u32..300, 0u32..300),
+        ) {
+            let mut ramp = Ramp::at_rest(Gain::from_linear(from).unwrap());
+            ramp.aim(Gain::from_linear(to).unwrap(), length);
+            ramp.pass(passed);
+            let mut scaled = sums.clone();
+            scale(&mut scaled, channels, &ramp);
+            for (index, (&sum, &scaled)) in sums.iter().zip(&scaled).enumerate() {
+                let gain = ramp.gain((index / channels) as u32);
+                prop_assert_eq!(scaled, gain.apply_to_sum(sum));
+            }
+        }
+
+        #[test]
+        fn clipping_that_begins_takes_away_more_with_each_instant(
+            sums in prop::collection::vec(prop_oneof![-70_000..70_000, any::<i32>()], 0..400),
+            channels in 1usize..4,
+            begins: bool,
+            (length, passed) in (0u32..300, 0u32..300),
+        ) {
+            let mut ends = [Gain::SILENCE, Gain::UNITY];
+            if !begins {
+                ends.reverse();
+            }
+            let mut share = Ramp::at_rest(ends[0]);
+            share.aim(ends[1], length);
+            share.pass(passed);
+            let mut clipped = sums.clone();
+            let count = clip(&mut clipped, channels, &share);
+            prop_assert_eq!(count, sums.iter().zip(&clipped).filter(|(a, b)| a != b).count());
+            for (index, (&sum, &clipped)) in sums.iter().zip(&clipped).enumerate() {
+                let nearest = i64::from(sum).clamp(i16::MIN.into(), i16::MAX.into());
+                let share = f64::from(share.gain((index / channels) as u32).linear());
+                let exact = f64::from(sum) - share * (i64::from(sum) - nearest) as f64;
+                prop_assert!((f64::from(clipped) - exact).abs() <= 0.5, "{sum} {share}");
+            }
+        }
+
+        #[test]
         fn saturation_counts_exactly_the_samples_it_changes(
             sum in prop::collection::vec(-70_000i32..70_000, 0..9_000),
         ) {
-            let mut out = vec![0; sum.len()];
-            let clipped = saturate(&sum, &mut out);
+            let mut out = sum.clone();
+            let clipped = saturate(&mut out);
             let nearest = |sum: i32| if sum < 0 { i16::MIN } else { i16::MAX };
             let cut = |&sum: &i32| i16::try_from(sum).unwrap_or(nearest(sum)).into();
             let expected: Vec<i32> = sum.iter().map(cut).collect();

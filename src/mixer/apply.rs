@@ -40,6 +40,10 @@ impl Mixer {
                 let refused = self.rooms.open(room);
                 self.removals.send_all(refused.map(removed::Part::Room));
             }
+            Command::SetRoomGain(id, gain) => self.rooms.set(id, |room| room.set_gain(gain)),
+            Command::SetLimiting(id, limiting) => {
+                self.rooms.set(id, |room| room.set_limiting(limiting));
+            }
             Command::CloseRoom(id) => self.rooms.close(id),
             Command::Move { stream, to, fade } => self.move_stream(stream, to, fade),
             Command::OpenFeed(feed) => self.open_feed(feed),

@@ -1,10 +1,16 @@
 //! A named sum of inputs: added up in `i32`, limited once, handed out as one block per tick.
+//!
+//! Sums are *shaped* on their way into the limiter: multiplied with the gain of the bus, then cut to 16 bits where it
+//! saturates. A change of either is a ramp: the gain, or the share that is cut of what is beyond 16 bits, goes to the new
+//! one in a straight line. The limiter is there in any case, as the delay, and for what was not cut. So samples in the
+//! look-ahead stay as they were shaped, and a limiter that is switched off recovers, over its release, from the peaks
+//! before.
 
 use std::ops::Range;
 
 use super::Settings;
 use crate::audio::{
-    Limiter,
+    Gain, Limiter, Ramp,
     limiter::{DEFAULT_LOOKAHEAD, DEFAULT_RELEASE},
     meter, sum,
 };
@@ -20,14 +26,32 @@ pub enum Limiting {
     Saturate,
 }
 
+impl Limiting {
+    /// The share that is cut of what is beyond 16 bits.
+    fn clipping(self) -> Gain {
+        match self {
+            Self::Limiter => Gain::SILENCE,
+            Self::Saturate => Gain::UNITY,
+        }
+    }
+}
+
 /// One bus. Allocates when it is made, never after.
 #[derive(Debug)]
 pub(super) struct Bus {
     channels: u64,
     sum: Box<[i32]>,
+    pub(super) gain: Gain,
+    pub(super) limiting: Limiting,
+    /// To the gain. Its next instant is the first of the block.
+    ramp: Ramp,
+    /// To the limiting: the share that is cut, all of it at unity.
+    clipping: Ramp,
+    /// Whether it has made a block: before that there is nothing to be smooth after.
+    begun: bool,
     out: Box<[i16]>,
-    stage: Stage,
-    /// The delay of the stage, in interleaved samples.
+    limiter: Limiter,
+    /// The delay of the limiter, in interleaved samples.
     delay: usize,
     /// Output still to be left out, so that the first sample out is the first sample in.
     skip: usize,
@@ -76,85 +100,35 @@ pub(super) struct Done {
     limited: usize,
 }
 
-/// The way from sums to 16 bits, with the memory it needs.
-#[derive(Debug)]
-pub(super) struct Stage {
-    limiter: Limiter,
-    /// Where sums are saturated, if they are: those that fit pass the limiter with its delay, untouched.
-    saturated: Option<Box<[i32]>>,
+/// A limiter at rest, as each bus and each mix-minus has one. Allocates.
+pub(super) fn limiter(settings: &Settings) -> Limiter {
+    Limiter::new(settings.format, DEFAULT_LOOKAHEAD, DEFAULT_RELEASE)
 }
 
-impl Stage {
-    /// At rest. Allocates.
-    pub(super) fn new(settings: &Settings) -> Self {
-        Self {
-            limiter: Limiter::new(settings.format, DEFAULT_LOOKAHEAD, DEFAULT_RELEASE),
-            saturated: match settings.limiting {
-                Limiting::Limiter => None,
-                Limiting::Saturate => Some(vec![0; settings.block()].into()),
-            },
-        }
-    }
+/// How far its output is behind its input, in interleaved samples.
+pub(super) fn delay(limiter: &Limiter, settings: &Settings) -> usize {
+    limiter.delay_samples() * usize::from(settings.format.channels())
+}
 
-    /// How far its output is behind its input, in interleaved samples.
-    pub(super) fn delay(&self, settings: &Settings) -> usize {
-        self.limiter.delay_samples() * usize::from(settings.format.channels())
-    }
-
-    /// Room for its largest output at once: a flush may be longer than a block. Allocates.
-    pub(super) fn buffer(&self, settings: &Settings) -> Box<[i16]> {
-        vec![0; settings.block().max(self.delay(settings))].into()
-    }
-
-    /// Turns a block of sums into as many samples.
-    pub(super) fn process(&mut self, sum: &[i32], out: &mut [i16]) -> Done {
-        let Some(saturated) = &mut self.saturated else {
-            return Done {
-                clipped: 0,
-                limited: self.limiter.process(sum, out).samples,
-            };
-        };
-        let clipped = sum::saturate(sum, saturated);
-        self.limiter.process(saturated, out);
-        Done {
-            clipped,
-            limited: 0,
-        }
-    }
-
-    /// Returns the delayed samples: `out` is as long as its delay.
-    pub(super) fn flush(&mut self, out: &mut [i16]) -> Done {
-        Done {
-            clipped: 0,
-            limited: self.limiter.flush(out).samples,
-        }
-    }
-
-    /// Whether it holds nothing, and turns nothing down.
-    fn is_at_rest(&self) -> bool {
-        self.limiter.is_at_rest()
-    }
-
-    /// Takes the state of `other`, of the same settings. Never allocates.
-    pub(super) fn copy_from(&mut self, other: &Self) {
-        self.limiter.copy_from(&other.limiter);
-    }
-
-    /// Whether both give the same for the same sums, from now on.
-    pub(super) fn is_in_step_with(&self, other: &Self) -> bool {
-        self.limiter.is_in_step_with(&other.limiter)
-    }
+/// Room for its largest output at once: a flush may be longer than a block. Allocates.
+pub(super) fn buffer(limiter: &Limiter, settings: &Settings) -> Box<[i16]> {
+    vec![0; settings.block().max(delay(limiter, settings))].into()
 }
 
 impl Bus {
     pub(super) fn new(settings: &Settings) -> Self {
-        let stage = Stage::new(settings);
-        let delay = stage.delay(settings);
+        let limiter = limiter(settings);
+        let delay = delay(&limiter, settings);
         Self {
             channels: u64::from(settings.format.channels()),
             sum: vec![0; settings.block()].into(),
-            out: stage.buffer(settings),
-            stage,
+            gain: Gain::UNITY,
+            limiting: settings.limiting,
+            ramp: Ramp::at_rest(Gain::UNITY),
+            clipping: Ramp::at_rest(settings.limiting.clipping()),
+            begun: false,
+            out: buffer(&limiter, settings),
+            limiter,
             delay,
             skip: delay,
             made: 0..0,
@@ -169,36 +143,84 @@ impl Bus {
         self.skip = other.skip;
     }
 
-    /// Begins the next block with silence.
-    pub(super) fn clear(&mut self) {
+    /// Begins the next block with silence, and with it the changes that were commanded: each takes so many instants.
+    pub(super) fn begin(&mut self, change: u32) {
         self.sum.fill(0);
+        let block = self.sum.len() as u64 / self.channels;
+        let targets = [self.gain, self.limiting.clipping()];
+        for (ramp, to) in [&mut self.ramp, &mut self.clipping]
+            .into_iter()
+            .zip(targets)
+        {
+            if self.begun {
+                ramp.pass(block as u32);
+                ramp.aim(to, change);
+            } else {
+                *ramp = Ramp::at_rest(to);
+            }
+        }
+    }
+
+    /// Whether it has made a block.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     pub(super) fn sum(&self) -> &[i32] {
         &self.sum
     }
 
-    /// The block's sums, to add to, and the stage, which has not seen them yet.
-    pub(super) fn sum_mut(&mut self) -> (&mut [i32], &Stage) {
-        (&mut self.sum, &self.stage)
+    /// The block's sums, to add to, and the limiter, which has not seen them yet.
+    pub(super) fn sum_mut(&mut self) -> (&mut [i32], &Limiter) {
+        (&mut self.sum, &self.limiter)
     }
 
-    pub(super) fn stage(&self) -> &Stage {
-        &self.stage
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
-    /// Makes the block of the sums, the first of which is that of this index in the mix, per channel.
-    pub(super) fn finish(&mut self, first: u64) {
+    /// Whether gain and limiting are as they were commanded.
+    fn is_steady(&self) -> bool {
+        self.ramp.left() == 0 && self.clipping.left() == 0
+    }
+
+    /// Whether shaping leaves sums as they are.
+    fn is_plain(&self) -> bool {
+        let is_cut = self.clipping.target() != Gain::SILENCE;
+        self.is_steady() && self.ramp.target().is_unity() && !is_cut
+    }
+
+    /// Shapes sums of the block, all of it, as those of the bus are. Returns how many samples were cut.
+    pub(super) fn shape(&self, sums: &mut [i32]) -> usize {
+        let channels = self.channels as usize;
+        sum::scale(sums, channels, &self.ramp);
+        sum::clip(sums, channels, &self.clipping)
+    }
+
+    /// Makes the block of the sums, the first of which is that of this index in the mix, per channel. The sums stay as
+    /// they are, for mix-minuses: where they are shaped, they are in `shaped`.
+    pub(super) fn finish(&mut self, first: u64, shaped: &mut [i32]) {
         let len = self.sum.len();
-        let done = self.stage.process(&self.sum, &mut self.out[..len]);
+        let (mut sums, mut clipped) = (&*self.sum, 0);
+        if !self.is_plain() {
+            shaped.copy_from_slice(sums);
+            clipped = self.shape(shaped);
+            sums = shaped;
+        }
+        let limited = self.limiter.process(sums, &mut self.out[..len]).samples;
+        self.begun = true;
         let skipped = self.skip.min(len);
         self.skip -= skipped;
-        self.make(first, skipped..len, done);
+        self.make(first, skipped..len, Done { clipped, limited });
     }
 
-    /// Makes a block of the samples that the stage still holds, after the last block and before this index.
+    /// Makes a block of the samples that the limiter still holds, after the last block and before this index.
     pub(super) fn flush(&mut self, first: u64) {
-        let done = self.stage.flush(&mut self.out[..self.delay]);
+        let limited = self.limiter.flush(&mut self.out[..self.delay]).samples;
+        let done = Done {
+            clipped: 0,
+            limited,
+        };
         // Fewer samples went in than the delay holds: the rest of it is the silence before them.
         self.make(first, self.skip..self.delay, done);
         // It holds nothing any more.
@@ -212,17 +234,17 @@ impl Bus {
         self.done = done;
     }
 
-    /// The indices in the mix, per channel, of the samples that the stage holds before this one.
+    /// The indices in the mix, per channel, of the samples that the limiter holds before this one.
     pub(super) fn waiting(&self, first: u64) -> Range<u64> {
         first - ((self.delay - self.skip) as u64 / self.channels)..first
     }
 
-    /// Whether the stage holds nothing: silence makes silence, and changes nothing.
+    /// Whether silence makes silence, and changes nothing.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.stage.is_at_rest()
+        self.is_steady() && self.limiter.is_at_rest()
     }
 
-    /// The range of the last block in the stage's output.
+    /// The range of the last block in the limiter's output.
     pub(super) fn made(&self) -> Range<usize> {
         self.made.clone()
     }

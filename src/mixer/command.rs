@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ChannelStrip, Feed, FeedId, MixRing, ReaderId, Room, RoomId, Settings, feed::Makes,
+    ChannelStrip, Feed, FeedId, Limiting, MixRing, ReaderId, Room, RoomId, Settings, feed::Makes,
     feeds::MixMinus,
 };
 use crate::{
@@ -35,6 +35,14 @@ pub enum Command {
     SetSolo(LeaseId, bool),
     /// Opens a room, unless there is one in its place.
     OpenRoom(Box<Room>),
+    /// The gain of a room's sum, and of its mix-minuses, before the limiter. It takes 20 ms to be in force, in a straight
+    /// line from the gain that is, unless the room has made no block yet. Nothing happens if there is no such room.
+    SetRoomGain(RoomId, Gain),
+    /// How sums of a room and of its mix-minuses beyond 16 bits become samples. From the next tick on, over 20 ms, more and
+    /// more of what is beyond is cut, or less and less; at once if the room has made no block yet. Samples in the
+    /// look-ahead stay as they are, and a limiter that is switched off recovers over its release: from then on sums are
+    /// cut and no more. Nothing happens if there is no such room.
+    SetLimiting(RoomId, Limiting),
     /// Closes a room once the last stream and the last reader have left it. Streams that come for it after that are in
     /// `main`, which is never closed.
     CloseRoom(RoomId),

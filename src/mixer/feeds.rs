@@ -5,22 +5,22 @@
 //!
 //! # A mix-minus that is the room's mix
 //! Most participants are silent most of the time, and what they hear is the whole mix. A mix-minus is *in step* with the
-//! bus while its stage (the limiter with its memory) would make the same of the same sums. It begins in step: all before
-//! the stream came from others. Its first sample that is not zero takes it out of step, with a copy of the bus's stage of
-//! before the block. Once the stages are equal after a block it is back in step. So a mix-minus in step with a block to
+//! bus while its limiter would make the same of the same sums, which are shaped alike. It begins in step: all before the
+//! stream came from others. Its first sample that is not zero takes it out of step, with a copy of the bus's limiter of
+//! before the block. Once the limiters are equal after a block it is back in step. So a mix-minus in step with a block to
 //! which nothing was added *is* the mix, bit for bit, and its frame names the room instead of holding samples.
 
 use std::ops::Range;
 
 use super::{
     Block, ReaderId, RoomId, Settings,
-    bus::{Bus, Stage},
+    bus::{self, Bus},
     by_slot::BySlot,
     feed::{FeedId, Signal},
     room::Rooms,
 };
 use crate::{
-    audio::{Format, FrameHeader, FrameMut, frame::frame_bytes, sum},
+    audio::{Format, FrameHeader, FrameMut, Limiter, frame::frame_bytes, sum},
     queue::{LeaseId, Pool, Producer},
 };
 
@@ -154,15 +154,15 @@ pub(super) struct MixMinus {
     pub(super) lines: Lines,
     /// The slot of its room.
     room: u32,
-    /// The index of the first sample that its stream was there for. A block with earlier ones is sent as samples: a reader
-    /// may hear the room from there on only.
+    /// The index of the first sample that its stream was there for. A block with earlier ones is sent as samples: readers
+    /// hear the room from there on only.
     moved: u64,
     /// The stream's samples in the current block.
     own: Box<[i32]>,
     /// Whether any of that is not zero.
     sounds: bool,
-    stage: Stage,
-    /// Whether `stage` is the bus's and stands for it: then its own is out of date.
+    limiter: Limiter,
+    /// Whether the bus's limiter stands for it: then its own is out of date.
     in_step: bool,
     out: Box<[i16]>,
     /// Where the last block lies in `out`; none if it was that of the room.
@@ -172,15 +172,15 @@ pub(super) struct MixMinus {
 impl MixMinus {
     /// In step with the bus of a mixer of these settings. Allocates all it ever will.
     pub(super) fn new(line: Line, settings: &Settings) -> Self {
-        let stage = Stage::new(settings);
+        let limiter = bus::limiter(settings);
         Self {
             lines: Lines::new(line),
             room: 0,
             moved: 0,
             own: vec![0; settings.block()].into(),
             sounds: false,
-            out: stage.buffer(settings),
-            stage,
+            out: bus::buffer(&limiter, settings),
+            limiter,
             in_step: true,
             made: None,
         }
@@ -200,10 +200,10 @@ impl MixMinus {
         (self.sounds, self.in_step, self.made) = (false, true, None);
     }
 
-    /// All of the stream's samples of the block are in the sum, and `stage`, the bus's, has not seen the block yet.
-    pub(super) fn end_of_input(&mut self, stage: &Stage) {
+    /// All of the stream's samples of the block are in the sum, and the bus's limiter has not seen the block yet.
+    pub(super) fn end_of_input(&mut self, limiter: &Limiter) {
         if self.in_step && self.sounds {
-            self.stage.copy_from(stage);
+            self.limiter.copy_from(limiter);
             self.in_step = false;
         }
     }
@@ -215,8 +215,9 @@ impl MixMinus {
             return;
         }
         sum::leave_out(bus.sum(), &mut self.own);
+        bus.shape(&mut self.own);
         let out = &mut self.out[..self.own.len()];
-        self.stage.process(&self.own, out);
+        self.limiter.process(&self.own, out);
         self.own.fill(0);
         self.sounds = false;
         self.made(bus);
@@ -225,14 +226,14 @@ impl MixMinus {
     fn flush(&mut self, bus: &Bus) {
         self.made = None;
         if !self.in_step {
-            self.stage.flush(&mut self.out[..bus.made().end]);
+            self.limiter.flush(&mut self.out[..bus.made().end]);
             self.made(bus);
         }
     }
 
     fn made(&mut self, bus: &Bus) {
         self.made = Some(bus.made());
-        self.in_step = self.stage.is_in_step_with(bus.stage());
+        self.in_step = self.limiter.is_in_step_with(bus.limiter());
     }
 
     fn send(&mut self, room: RoomId, block: &Block<'_>) {
@@ -260,7 +261,7 @@ pub(super) struct Alone {
 impl Alone {
     /// Allocates all it ever will.
     pub(super) fn new(line: Line, settings: &Settings) -> Self {
-        let delay = Stage::new(settings).delay(settings);
+        let delay = bus::delay(&bus::limiter(settings), settings);
         Self {
             lines: Lines::new(line),
             samples: vec![0; delay + settings.block()].into(),
@@ -441,9 +442,8 @@ impl Feeds {
     pub(super) fn end(&mut self, slot: usize, waiting: &Range<u64>) -> [Option<Closed>; 2] {
         let mix_minus = self.mix_minus.remove(slot).map(MixMinus::closed);
         let alone = self.alone.remove(slot).map(|mut alone| {
-            let Alone { lines, samples, .. } = &mut *alone;
-            for line in &mut lines.0 {
-                line.send_last(waiting, samples);
+            for line in &mut alone.lines.0 {
+                line.send_last(waiting, &alone.samples);
             }
             alone.closed()
         });

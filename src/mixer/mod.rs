@@ -29,6 +29,7 @@ mod mix_message;
 mod readers;
 mod removed;
 mod room;
+mod room_strip;
 
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ pub use self::{
     mix_message::{MixMessage, RoomBlock, mix_message_bytes_max},
     readers::{MixRing, READERS_MAX, ReaderId},
     removed::Removed,
-    room::{Room, RoomStrip},
+    room::Room,
+    room_strip::RoomStrip,
 };
 use self::{
     fader::ramp_instants,
@@ -354,7 +356,7 @@ impl Mixer {
             settings,
             ..
         } = self;
-        rooms.clear();
+        rooms.begin(moment.ramp);
         feeds.begin();
         for index in 0..inputs.len() {
             if index.is_multiple_of(PREFETCH_INPUTS) {
@@ -375,12 +377,12 @@ impl Mixer {
             };
             let (room, fade) = rooms.playing(input.room, input.fades.then_some(slot));
             moment.soloing = room.is_soloing();
-            let (sums, stage) = room.bus.sum_mut();
+            let (sums, limiter) = room.bus.sum_mut();
             let beside = Beside { alone, fade };
             let played = if let Some(mix_minus) = mix_minus {
                 let mut sums = LeftOut { sums, mix_minus };
                 let played = input.play(consumer, moment, &mut sums, beside);
-                sums.mix_minus.end_of_input(stage);
+                sums.mix_minus.end_of_input(limiter);
                 played
             } else {
                 input.play(consumer, moment, sums, beside)

@@ -3,40 +3,14 @@
 //! A room without streams and readers leaves the tick once its bus is at rest: silence in is silence out then, so it
 //! comes back as if it had never left. `main` is in every tick.
 
-use std::{
-    cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{cell::Cell, sync::Arc};
 
 use super::{
-    Block, CONTRIBUTORS_MAX, RoomId, Settings,
+    Block, CONTRIBUTORS_MAX, Limiting, RoomId, RoomStrip, Settings,
     bus::Bus,
     removed::{Part, Removals},
 };
-use crate::audio::Ramp;
-
-/// The mixer's figures of one room, which any thread reads at any time. Only the mixer writes them.
-#[derive(Debug, Default)]
-pub struct RoomStrip {
-    mixed: AtomicU64,
-    peak: AtomicU64,
-}
-
-impl RoomStrip {
-    /// Samples of its streams that were heard, interleaved. Over all rooms that there were they are the streams' own
-    /// `mixed`. Wait-free.
-    pub fn mixed(&self) -> u64 {
-        self.mixed.load(Ordering::Relaxed)
-    }
-
-    /// Largest magnitude of the last block, 0 to 32768. Wait-free.
-    pub fn peak(&self) -> u16 {
-        self.peak.load(Ordering::Relaxed) as u16
-    }
-}
+use crate::audio::{Gain, Ramp};
 
 /// A room to be [opened](super::Command::OpenRoom).
 #[derive(Debug)]
@@ -58,9 +32,10 @@ pub struct Room {
 }
 
 impl Room {
-    /// A room without streams. `settings` are the mixer's. Allocates all that it ever will.
+    /// A room without streams, at unity gain and limited as `main` began: `settings` are the mixer's. Allocates all that
+    /// it ever will.
     pub fn new(id: RoomId, settings: &Settings) -> Self {
-        Self {
+        let room = Self {
             id,
             bus: Bus::new(settings),
             contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
@@ -71,7 +46,36 @@ impl Room {
             strip: Arc::default(),
             closes: false,
             is_active: false,
-        }
+        };
+        room.limiting(settings.limiting)
+    }
+
+    /// The gain of its sum, before the limiter; that of its mix-minuses, too.
+    #[must_use]
+    pub fn gain(mut self, gain: Gain) -> Self {
+        self.set_gain(gain);
+        self
+    }
+
+    /// How its sums beyond 16 bits become samples.
+    #[must_use]
+    pub fn limiting(mut self, limiting: Limiting) -> Self {
+        self.set_limiting(limiting);
+        self
+    }
+
+    pub(super) fn set_gain(&mut self, gain: Gain) {
+        self.bus.gain = gain;
+        self.show(self.strip.peak());
+    }
+
+    pub(super) fn set_limiting(&mut self, limiting: Limiting) {
+        self.bus.limiting = limiting;
+        self.show(self.strip.peak());
+    }
+
+    fn show(&self, peak: u16) {
+        self.strip.set(self.bus.gain, self.bus.limiting, peak);
     }
 
     /// Its figures, for any thread, for as long as that keeps them.
@@ -119,6 +123,8 @@ pub(super) struct Rooms {
     active: Vec<u32>,
     /// By stream.
     fades: Box<[Option<Fade>]>,
+    /// The sums of a block of one room, shaped.
+    shaped: Box<[i32]>,
     /// Samples that were heard in rooms that are closed.
     mixed_before: u64,
 }
@@ -132,6 +138,7 @@ impl Rooms {
             slots: (0..settings.rooms_max.max(1)).map(|_| None).collect(),
             active: Vec::with_capacity(settings.rooms_max.max(1)),
             fades: vec![None; streams].into(),
+            shaped: vec![0; settings.block()].into(),
             mixed_before: 0,
         };
         let refused = rooms.open(Box::new(Room::new(RoomId::MAIN, settings)));
@@ -162,6 +169,16 @@ impl Rooms {
             room.closes = true;
             // It leaves with the next tick.
             self.activate(id.slot() as u32);
+        }
+    }
+
+    /// Changes a room from its next block on. It is in the tick as long as the ramp takes, if it ever was.
+    pub(super) fn set(&mut self, id: RoomId, change: impl FnOnce(&mut Room)) {
+        if let Some(room) = self.find_mut(id) {
+            change(room);
+            if room.bus.has_begun() {
+                self.activate(id.slot);
+            }
         }
     }
 
@@ -287,11 +304,11 @@ impl Rooms {
         false
     }
 
-    /// A tick begins.
-    pub(super) fn clear(&mut self) {
+    /// A tick begins. A change of gain takes `ramp` instants.
+    pub(super) fn begin(&mut self, ramp: u32) {
         for &slot in &self.active {
             if let Some(room) = &mut self.slots[slot as usize] {
-                room.bus.clear();
+                room.bus.begin(ramp);
                 room.contributors.clear();
             }
         }
@@ -301,10 +318,9 @@ impl Rooms {
     pub(super) fn finish(&mut self, first: u64) {
         for &slot in &self.active {
             if let Some(room) = &mut self.slots[slot as usize] {
-                room.bus.finish(first);
-                room.strip.mixed.store(room.mixed, Ordering::Relaxed);
-                let peak = room.block().peak;
-                room.strip.peak.store(peak.into(), Ordering::Relaxed);
+                room.bus.finish(first, &mut self.shaped);
+                room.strip.note(room.mixed, &room.contributors);
+                room.show(room.block().peak);
             }
         }
     }
@@ -329,7 +345,8 @@ impl Rooms {
                 continue;
             }
             room.is_active = false;
-            room.strip.peak.store(0, Ordering::Relaxed);
+            room.strip.note(room.mixed, &[]);
+            room.show(0);
             self.active.swap_remove(index);
             if self.get(slot).closes
                 && let Some(room) = self.slots[slot as usize].take()

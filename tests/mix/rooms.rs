@@ -2,6 +2,7 @@
 
 mod model;
 mod moves;
+mod settings;
 
 use std::sync::Arc;
 

@@ -13,6 +13,8 @@ enum Step {
     Move(usize, usize, bool),
     Mute(usize, bool),
     Solo(usize, bool),
+    /// A room's gain.
+    Gain(usize, f32),
     End(usize),
     Leave(usize),
     Tick,
@@ -28,11 +30,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => (n(), n(), any::<bool>()).prop_map(|(who, to, fade)| Step::Move(who, to, fade)),
         1 => (n(), any::<bool>()).prop_map(|(who, on)| Step::Mute(who, on)),
         1 => (n(), any::<bool>()).prop_map(|(who, on)| Step::Solo(who, on)),
+        2 => (n(), gain()).prop_map(|(slot, gain)| Step::Gain(slot, gain)),
         1 => n().prop_map(Step::End),
         1 => n().prop_map(Step::Leave),
         8 => Just(Step::Tick),
     ];
     prop::collection::vec(step, 1..250)
+}
+
+fn gain() -> impl Strategy<Value = f32> {
+    prop_oneof![2 => Just(1.0), 1 => Just(0.0), 2 => 0f32..=16.0]
 }
 
 /// Streams ever.
@@ -87,8 +94,36 @@ struct ModelRoom {
     from: u64,
     until: Option<u64>,
     gone: bool,
+    gain: f32,
+    /// The gain at the end of its last block; none before the first.
+    in_force: Option<f32>,
     /// What it must have given since it was opened.
     expected: Vec<i16>,
+}
+
+impl ModelRoom {
+    fn new(id: RoomId, strip: Option<Arc<RoomStrip>>, feed: Option<usize>, from: u64) -> Self {
+        Self {
+            id,
+            strip,
+            feed,
+            from,
+            until: None,
+            gone: false,
+            gain: 1.0,
+            in_force: None,
+            expected: Vec::new(),
+        }
+    }
+
+    /// The samples of a block of sums.
+    fn shaped(&self, sums: impl Iterator<Item = i64>) -> Vec<i16> {
+        let gains = way(self.in_force.unwrap_or(self.gain), self.gain);
+        let gained = |(sum, gain)| (sum as f64 * f64::from(gain)).round_ties_even();
+        sums.zip(gains)
+            .map(|pair| cut(gained(pair) as i64))
+            .collect()
+    }
 }
 
 struct Oracle {
@@ -99,17 +134,17 @@ struct Oracle {
     rooms: Vec<ModelRoom>,
 }
 
-/// Samples on a straight way from one gain to another, that takes the block.
-fn ramped(samples: &[i16], from: f32, to: f32) -> Vec<i64> {
+/// The gains of a block, on a straight way from one to another that takes the block.
+fn way(from: f32, to: f32) -> impl Iterator<Item = f32> {
     let step = (to - from) / BLOCK as f32;
-    let gain = |passed: usize| match passed {
-        BLOCK => to,
-        _ => from + step * passed as f32,
-    };
-    let samples = samples.iter().enumerate();
-    samples
-        .map(|(index, &sample)| (f32::from(sample) * gain(index + 1)).round_ties_even() as i64)
-        .collect()
+    let on_the_way = move |passed: usize| from + step * passed as f32;
+    (1..BLOCK).map(on_the_way).chain([to])
+}
+
+/// Samples with these gains.
+fn ramped(samples: &[i16], from: f32, to: f32) -> Vec<i64> {
+    let gained = |(&sample, gain): (&i16, f32)| (f32::from(sample) * gain).round_ties_even() as i64;
+    samples.iter().zip(way(from, to)).map(gained).collect()
 }
 
 impl Oracle {
@@ -117,15 +152,7 @@ impl Oracle {
         let setup = Setup::mono().slots(STREAMS_MAX).ring(1 << 13);
         let mut rig = setup.rooms(slots).rig();
         rig.listen();
-        let main = ModelRoom {
-            id: RoomId::MAIN,
-            strip: None,
-            feed: None,
-            from: 0,
-            until: None,
-            gone: false,
-            expected: Vec::new(),
-        };
+        let main = ModelRoom::new(RoomId::MAIN, None, None, 0);
         Self {
             rig,
             slots,
@@ -181,6 +208,18 @@ impl Oracle {
                 self.rig.mixer.apply(Command::SetSolo(stream.lease, solo));
                 stream.solo = solo && stream.life == Life::Here;
             }
+            Step::Gain(slot, gain) => {
+                let Some(room) = self.room(slot % self.slots) else {
+                    return;
+                };
+                let room = &mut self.rooms[room];
+                let command = Command::SetRoomGain(room.id, Gain::from_linear(gain).unwrap());
+                self.rig.mixer.apply(command);
+                room.gain = gain;
+                if let Some(strip) = &room.strip {
+                    assert_eq!(strip.gain().linear().to_bits(), gain.to_bits());
+                }
+            }
             Step::End(who) => {
                 let Some(who) = self.stream(who) else { return };
                 let stream = &mut self.streams[who];
@@ -203,15 +242,10 @@ impl Oracle {
         let is_open = Arc::strong_count(&strip) == 2;
         assert_eq!(is_open, self.room(slot).is_none(), "unless one is there");
         if is_open {
-            self.rooms.push(ModelRoom {
-                id,
-                strip: Some(strip),
-                feed: Some(self.rig.hear(Signal::Room(id))),
-                from: self.rig.mixer.next_tick(),
-                until: None,
-                gone: false,
-                expected: Vec::new(),
-            });
+            let feed = self.rig.hear(Signal::Room(id));
+            let from = self.rig.mixer.next_tick();
+            let room = ModelRoom::new(id, Some(strip), Some(feed), from);
+            self.rooms.push(room);
         }
     }
 
@@ -270,6 +304,7 @@ impl Oracle {
     }
 
     fn tick(&mut self) {
+        let now = self.rig.mixer.next_tick();
         // One that never began ends before the tick.
         for stream in &mut self.streams {
             let began = stream.gain.is_some() || stream.said.is_some();
@@ -316,19 +351,22 @@ impl Oracle {
             let room = self.rooms.iter().find(is_it).unwrap();
             stream.arrive(room);
             let minus = sums[stream.room].iter().zip(own);
-            stream
-                .expected
-                .extend(minus.map(|(sum, own)| cut(sum - own)));
+            let minus = minus.map(|(sum, own)| sum - own);
+            stream.expected.extend(room.shaped(minus));
             if stream.sender.is_none() {
                 stream.life = Life::Over;
             }
         }
         for room in self.rooms.iter_mut().filter(|room| !room.gone) {
             let sums = sums[room.id.slot()].iter();
-            room.expected.extend(sums.map(|&sum| cut(sum)));
+            let block = room.shaped(sums.copied());
+            room.expected.extend(block);
+            room.in_force = Some(room.gain);
         }
-        let block = self.rig.tick();
-        assert!(self.rooms[0].expected.ends_with(&block), "main");
+        self.rig.mixer.collect();
+        self.rig.mixer.tick(now);
+        self.rig.send_feeds();
+        self.rig.check_ledger();
         for room in &mut self.rooms {
             let is_held = |strip: &Arc<RoomStrip>| Arc::strong_count(strip) == 2;
             room.gone = room.strip.as_ref().is_some_and(|strip| !is_held(strip));
@@ -381,7 +419,8 @@ proptest! {
         for (seed, step) in (0..).zip(&steps) {
             oracle.act(seed, step);
         }
-        oracle.rig.flush();
+        oracle.rig.mixer.flush();
+        oracle.rig.send_feeds();
         for stream in &mut oracle.streams {
             let mut rooms = oracle.rooms.iter().filter(|room| !room.gone);
             if let Some(room) = rooms.find(|room| room.id.slot() == stream.room) {
