@@ -1,0 +1,234 @@
+use super::*;
+use crate::{
+    audio::Format,
+    engine::commands::{self, Commands},
+    ledger::Account,
+    mixer::{Limiting, Mixer, NewInput, ReaderId},
+    queue::{Pool, Producer},
+};
+
+/// A mixer of three rooms, and its rooms by name.
+struct Rig {
+    pool: Pool,
+    mixer: Mixer,
+    sender: Sender,
+    commands: Commands,
+    rooms: Rooms,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with(RoomPolicy::Listed)
+    }
+
+    fn with(policy: RoomPolicy) -> Self {
+        let (pool, consumer) = Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
+        let mixing = mixer::Settings {
+            first_block: 0,
+            format: Format::new(8000, 1).unwrap(),
+            block_samples: 160,
+            limiting: Limiting::Limiter,
+            rooms_max: 3,
+        };
+        let mut mixer = Mixer::new(mixing, consumer);
+        let rooms = Rooms::new(mixing, policy, mixer.main_strip());
+        let (sender, commands) = commands::channel(&mut mixer, 4);
+        Self {
+            pool,
+            mixer,
+            sender,
+            commands,
+            rooms,
+        }
+    }
+
+    fn tick(&mut self) {
+        self.commands.apply(&mut self.mixer);
+        self.mixer.collect();
+        self.mixer.tick(0);
+        self.mixer.send_feeds();
+    }
+
+    fn open(&self, name: &str) -> Result<RoomId, RoomError> {
+        self.rooms.open(name, &self.sender).map(|room| room.id)
+    }
+
+    fn close(&self, name: &str, streams: usize) -> Result<(), RoomError> {
+        self.rooms.close(name, &self.sender, |_| streams)
+    }
+
+    fn stream(&mut self) -> (Producer, Admitted) {
+        let producer = self.pool.acquire().unwrap();
+        let lease = producer.lease();
+        let account = Arc::new(Account::new("a"));
+        let new = NewInput::new(lease, Arc::clone(&account));
+        let strip = new.channel_strip();
+        self.sender.place().unwrap().admit(new);
+        let main = Arc::clone(&self.rooms.main);
+        let from = (crate::ledger::SourceKind::Library, String::new());
+        let at = std::time::Duration::ZERO;
+        (
+            producer,
+            Admitted::new(account, strip, lease, main, from, at, 0),
+        )
+    }
+}
+
+#[test]
+fn a_room_has_one_name_and_a_place_until_the_mixer_lets_go() {
+    let mut rig = Rig::new();
+    let first = rig.open("a").unwrap();
+    assert!(matches!(rig.open("a"), Err(RoomError::Exists { .. })));
+    assert!(matches!(rig.open("main"), Err(RoomError::Exists { .. })));
+    rig.open("b").unwrap();
+    assert!(matches!(rig.open("c"), Err(RoomError::TooMany { max: 3 })));
+    rig.close("a", 0).unwrap();
+    assert!(
+        matches!(rig.open("c"), Err(RoomError::TooMany { .. })),
+        "the mixer has not let go of it"
+    );
+    rig.tick();
+    let again = rig.open("a").unwrap();
+    assert_eq!(again.slot(), first.slot());
+    assert_ne!(again, first, "it is another room");
+    assert_eq!(rig.rooms.refused.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_room_that_was_closed_knows_it() {
+    let rig = Rig::new();
+    let open = |name| rig.rooms.open(name, &rig.sender).unwrap();
+    let [first, other] = ["a", "b"].map(open);
+    rig.close("a", 0).unwrap();
+    assert!(first.is_closed() && !other.is_closed());
+    assert!(rig.close("main", 0).is_err() && !rig.rooms.main.is_closed());
+}
+
+#[test]
+fn names_that_no_url_can_carry_are_refused() {
+    let rig = Rig::new();
+    for name in ["", "..", "a b", "a\n", "\u{fc}"] {
+        assert!(matches!(rig.open(name), Err(RoomError::Name { .. })));
+    }
+}
+
+#[test]
+fn main_and_rooms_with_streams_are_not_closed() {
+    let rig = Rig::new();
+    rig.open("a").unwrap();
+    assert!(matches!(rig.close("main", 0), Err(RoomError::Main)));
+    assert!(matches!(
+        rig.close("a", 2),
+        Err(RoomError::Occupied { streams: 2, .. })
+    ));
+    assert!(matches!(rig.close("b", 0), Err(RoomError::NotFound { .. })));
+}
+
+#[test]
+fn a_stream_moves_into_a_room_that_was_just_opened() {
+    let mut rig = Rig::new();
+    let (producer, stream) = rig.stream();
+    let id = rig.open("a").unwrap();
+    let moved = || rig.rooms.move_to(&stream, "a", false, &rig.sender);
+    assert!(matches!(moved(), Ok(true)));
+    assert!(matches!(moved(), Ok(false)), "it is there already");
+    assert_eq!(stream.room().id(), id);
+    rig.tick();
+    rig.close("a", 0).unwrap();
+    rig.tick();
+    rig.tick();
+    assert!(rig.open("a").is_ok(), "under its name there is none");
+    assert!(
+        matches!(rig.open("b"), Err(RoomError::TooMany { .. })),
+        "the stream keeps the mixer's room"
+    );
+    drop(producer);
+    rig.tick();
+    rig.tick();
+    assert!(rig.open("b").is_ok());
+}
+
+/// Admits a stream that names this room, as [`Streams`](super::super::streams::Streams) does.
+fn enter(rig: &Rig, name: Option<&str>) -> Result<RoomId, NotAdmitted> {
+    let mut entrance = rig.rooms.entrance(name, &rig.sender)?;
+    let mut place = rig.sender.place()?;
+    let producer = rig.pool.acquire()?;
+    let room = entrance.enter(&mut place).id;
+    let new = NewInput::new(producer.lease(), Arc::new(Account::new("a")));
+    place.admit(new.room(room));
+    Ok(room)
+}
+
+#[test]
+fn a_stream_without_a_room_is_in_main() {
+    let rig = Rig::new();
+    assert_eq!(enter(&rig, None), Ok(RoomId::MAIN));
+    assert_eq!(enter(&rig, Some("main")), Ok(RoomId::MAIN));
+}
+
+#[test]
+fn a_room_that_is_not_open_refuses_the_stream() {
+    let rig = Rig::new();
+    let room = || "a".to_owned();
+    assert_eq!(
+        enter(&rig, Some("a")),
+        Err(NotAdmitted::UnknownRoom { room: room() })
+    );
+    let id = rig.open("a").unwrap();
+    assert_eq!(enter(&rig, Some("a")), Ok(id));
+}
+
+#[test]
+fn a_stream_opens_its_room_if_it_may() {
+    let mut rig = Rig::with(RoomPolicy::Auto);
+    let room = enter(&rig, Some("a")).unwrap();
+    assert_eq!(enter(&rig, Some("a")), Ok(room));
+    assert!(matches!(rig.open("a"), Err(RoomError::Exists { .. })));
+    rig.tick();
+    // Both are in it: closed, it keeps its place until they have left.
+    rig.close("a", 0).unwrap();
+    rig.open("b").unwrap();
+    assert_eq!(
+        enter(&rig, Some("a")),
+        Err(NotAdmitted::RoomsMax { max: 3 })
+    );
+    assert_eq!(rig.rooms.refused.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_stream_opens_no_room_under_a_name_that_cannot_be() {
+    let rig = Rig::with(RoomPolicy::Auto);
+    for name in ["", "..", "a b", "a\n"] {
+        let room = name.to_owned();
+        let refused = Err(NotAdmitted::RoomName { room });
+        assert_eq!(enter(&rig, Some(name)), refused);
+    }
+}
+
+#[test]
+fn a_stream_that_is_refused_opens_no_room() {
+    let rig = Rig::with(RoomPolicy::Auto);
+    let producers: Vec<_> = (0..4).map(|_| rig.pool.acquire().unwrap()).collect();
+    assert!(matches!(enter(&rig, Some("a")), Err(NotAdmitted::Lease(_))));
+    drop(producers);
+    while rig.sender.close_reader(ReaderId(0)).is_ok() {}
+    assert_eq!(
+        enter(&rig, Some("a")),
+        Err(NotAdmitted::Busy(crate::net::Busy))
+    );
+    let open = rig.rooms.lock(&rig.sender);
+    assert!(open.open.keys().eq(["main"]));
+    assert_eq!(open.free.len(), 2);
+}
+
+#[test]
+fn an_ended_stream_moves_nowhere() {
+    let mut rig = Rig::new();
+    let (_producer, stream) = rig.stream();
+    rig.open("a").unwrap();
+    stream.account().advance(crate::ledger::StreamState::Ending);
+    let moved = rig.rooms.move_to(&stream, "a", true, &rig.sender);
+    assert!(matches!(moved, Err(RoomError::StreamEnded { .. })));
+    let unknown = rig.rooms.move_to(&stream, "b", true, &rig.sender);
+    assert!(matches!(unknown, Err(RoomError::NotFound { .. })));
+}
