@@ -89,6 +89,7 @@ impl Default for Mix {
             gain: 0.0,
             rooms_max: 256,
             rooms: RoomPolicy::Listed,
+            room: Vec::new(),
         }
     }
 }

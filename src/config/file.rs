@@ -117,7 +117,11 @@ impl Layer {
         key: &Spanned<impl AsRef<str>>,
         value: Spanned<DeValue<'_>>,
     ) -> Result<(), Fault> {
-        let name = key.get_ref().as_ref();
+        // `[[rooms]]` lists rooms, and `rooms` alone is the policy.
+        let name = match (key.get_ref().as_ref(), value.get_ref()) {
+            ("rooms", DeValue::Array(_) | DeValue::Table(_)) => "room",
+            (name, _) => name,
+        };
         let of_key = |reason| (key.span(), reason);
         let Some(home) = table_of(name) else {
             return Err(of_key(unknown(name)));
@@ -141,7 +145,7 @@ impl Layer {
                 let mut list = Vec::new();
                 for value in values {
                     let span = value.span();
-                    let value = json(value.into_inner());
+                    let value = json(name, value.into_inner());
                     // Alone first, so that an error has its place.
                     let value = value.and_then(|value| {
                         Self::default().set(name, value.clone())?;
@@ -151,17 +155,18 @@ impl Layer {
                 }
                 self.set(name, list.into())
             }
-            value => json(value).and_then(|value| self.set(name, value)),
+            value => json(name, value).and_then(|value| self.set(name, value)),
         };
         read.map_err(|reason| (of_value, format!("`{name}`: {reason}")))
     }
 }
 
-/// A value of the file as the values of a layer are. A table, such as one of `[[rtp]]`, is its `address` and
-/// its options: `ADDRESS,KEY=VALUE,...`.
-fn json(value: DeValue<'_>) -> Result<Value, String> {
+/// A value of this key in the file as the values of a layer are. A table, such as one of `[[rtp]]`, is its `address` and
+/// its options, `ADDRESS,KEY=VALUE,...`; one of `[[rooms]]` has its `name` there.
+fn json(key: &str, value: DeValue<'_>) -> Result<Value, String> {
     match value {
-        DeValue::Table(table) => address(table).map(Value::from),
+        DeValue::Table(table) if key == "room" => joined("name", table).map(Value::from),
+        DeValue::Table(table) => joined("address", table).map(Value::from),
         value => scalar(&value),
     }
 }
@@ -189,16 +194,24 @@ fn scalar(value: &DeValue<'_>) -> Result<Value, String> {
     }
 }
 
-/// A value of an address table as a text.
+/// A value of a table of options as a text. A comma would end it where the options are joined.
 fn word(value: &DeValue<'_>) -> Result<String, String> {
-    scalar(value).and_then(leaf::text)
+    let text = scalar(value).and_then(leaf::text)?;
+    if text.contains(',') {
+        let text = text.escape_debug();
+        return Err(format!(
+            "`{text}` has a comma, which no value of its table may have"
+        ));
+    }
+    Ok(text)
 }
 
-fn address(mut table: DeTable<'_>) -> Result<String, String> {
-    let Some(address) = table.remove("address") else {
-        return Err("its table lacks the key `address`".to_owned());
+/// The value of the key `first`, and the others as options behind it.
+fn joined(first: &str, mut table: DeTable<'_>) -> Result<String, String> {
+    let Some(value) = table.remove(first) else {
+        return Err(format!("its table lacks the key `{first}`"));
     };
-    let mut text = word(address.get_ref())?;
+    let mut text = word(value.get_ref())?;
     for (name, value) in table {
         match value.get_ref() {
             // Such as `payload_types`: its own keys are the options.
@@ -378,6 +391,24 @@ mod tests {
     }
 
     #[test]
+    fn rooms_are_tables_beside_the_policy_of_the_same_name() {
+        let rooms = serde_json::json!(["a", "b/c"]);
+        for text in [
+            "[mix]\nrooms = \"auto\"\n[[rooms]]\nname = \"a\"\n[[rooms]]\nname = \"b/c\"\n",
+            "rooms = \"auto\"\n[[mix.rooms]]\nname = \"a\"\n[[mix.rooms]]\nname = \"b/c\"\n",
+            "rooms = \"auto\"\nroom = [\"a\", \"b/c\"]\n",
+        ] {
+            let values = values(text);
+            assert_eq!(
+                (&values["room"], &values["rooms"]),
+                (&rooms, &"auto".into())
+            );
+        }
+        let one = values("[rooms]\nname = 7\n");
+        assert_eq!(one["room"], serde_json::json!(["7"]));
+    }
+
+    #[test]
     fn a_value_of_another_kind_is_refused_with_its_key() {
         for (text, named) in [
             ("seed = [1]", "`seed`: it takes one value, not a list"),
@@ -387,6 +418,16 @@ mod tests {
                 "`rtp`: a list stands in a list",
             ),
             ("[seed]\nx = 1", "`seed`: its table lacks the key `address`"),
+            (
+                "[[rooms]]\ngain = 1",
+                "`room`: its table lacks the key `name`",
+            ),
+            ("[[rooms]]\nname = \"a,b\"", "`room`: `a,b` has a comma"),
+            (
+                "[[rooms]]\nname = \"a\"\nx = 1",
+                "`room`: `x=1` is no option",
+            ),
+            ("rooms = \"all\"", "`rooms`: write listed or auto"),
             ("duration = 1979-05-27", "`duration`: it takes no date"),
             ("limiter = false", "`limiter`: write on or off"),
             ("prefault = 1", "`prefault`: write true or false"),

@@ -16,6 +16,7 @@ use serde_json::{Number, Value};
 
 use super::{
     addresses::{self, AudioSocketAddress, Http, RtpAddress},
+    rooms::{RoomConfig, RoomPolicy},
     units,
 };
 use crate::{output::RtpTarget, queue::PoolPlan, source::Waveform};
@@ -84,15 +85,6 @@ impl fmt::Display for Sound {
             Self::Only(waveform) => waveform.fmt(f),
         }
     }
-}
-
-/// What becomes of a stream that names a room which is not open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomPolicy {
-    /// It is refused.
-    Listed,
-    /// It opens the room.
-    Auto,
 }
 
 /// A value on its own, as text.
@@ -175,14 +167,8 @@ leaves! {
         PlayoutDelay::Fixed(delay) => show(*delay),
     };
     sound: Sound, |value| one(value, Sound::read), |sound| sound.to_string().into();
-    rooms: RoomPolicy, |value| one(value, |text| match text {
-        "listed" => Ok(RoomPolicy::Listed),
-        "auto" => Ok(RoomPolicy::Auto),
-        _ => Err("write listed or auto"),
-    }), |policy| match policy {
-        RoomPolicy::Listed => "listed".into(),
-        RoomPolicy::Auto => "auto".into(),
-    };
+    rooms: RoomPolicy, |value| one(value, RoomPolicy::read), |policy| policy.to_string().into();
+    room: Vec<RoomConfig>, |value| many(value, RoomConfig::read), |all| texts(all);
     gain: f64, |value| one(value, units::gain_db), |&db| number(db);
     some_level: Option<f64>, |value| one(value, units::level).map(Some),
         |level| level.map_or(Value::Null, number);

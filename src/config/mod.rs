@@ -12,6 +12,7 @@ mod conflict;
 mod defaults;
 mod file;
 mod leaf;
+mod rooms;
 pub mod units;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -23,7 +24,8 @@ use serde_json::{Map, Value};
 pub use self::{
     addresses::{AudioSocketAddress, Http, RtpAddress},
     file::{ConfigError, Place},
-    leaf::{PlayoutDelay, RoomPolicy, Sound},
+    leaf::{PlayoutDelay, Sound},
+    rooms::{RoomConfig, RoomPolicy},
 };
 use crate::{
     audio::{Format, FormatError, Gain},
@@ -202,6 +204,9 @@ pub struct Mix {
     /// What becomes of a stream that names a room which is not open.
     #[serde(with = "leaf::rooms")]
     pub rooms: RoomPolicy,
+    /// Rooms that are open from the start. A reload opens those that were added.
+    #[serde(with = "leaf::room")]
+    pub room: Vec<RoomConfig>,
 }
 
 /// Rooms that a server may be asked for.
@@ -353,6 +358,7 @@ impl Config {
         if self.control.token_file.is_none() && self.control.read_token_file.is_some() {
             return Err("--read-token-file needs --token-file: name both".to_owned());
         }
+        rooms::check(&self.mix.room, self.mix.rooms_max)?;
         self.conflict().map_or(Ok(()), Err)
     }
 
@@ -383,6 +389,9 @@ impl Config {
         self.playout = from.playout.clone();
         self.limits = from.limits.clone();
         self.mix.gain = from.mix.gain;
+        let is_added = |room: &&RoomConfig| self.mix.room.iter().all(|open| open.name != room.name);
+        let added: Vec<_> = from.mix.room.iter().filter(is_added).cloned().collect();
+        self.mix.room.extend(added);
         self.run.verbose = from.run.verbose;
     }
 

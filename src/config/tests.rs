@@ -84,6 +84,7 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("gain", text("-6.0")),
         ("rooms_max", 4096.into()),
         ("rooms", text("auto")),
+        ("room", vec![text("main"), text("a/b")].into()),
         ("streams_max", 10.into()),
         ("ring_size", text("64KiB")),
         ("prefault", true.into()),
@@ -183,6 +184,7 @@ fn only_live_keys_are_taken_over() {
         "playout_delay",
         "playout_delay_max",
         "playout_delay_min",
+        "room",
         "streams_per_source",
         "verbose",
     ];

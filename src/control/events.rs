@@ -1,7 +1,7 @@
 //! A bounded log of events: streams that started and ended, first drops, overload, rooms.
 //!
 //! Events of streams, recordings and the server are found by comparing snapshots, so that nothing that mixes or places
-//! audio spends time on them. The API notes those of rooms as it answers.
+//! audio spends time on them. Those of rooms are the engine's, noted before what happens in the rooms.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::sampler::Snapshot;
 use crate::{
-    engine::{Admitted, Handle, HealthChange, RecordingTotals},
+    engine::{Admitted, Handle, HealthChange, RecordingTotals, RoomChange},
     ledger::{Entry, Network, SourceKind, named},
 };
 
@@ -91,6 +91,8 @@ pub(super) struct Events {
     log: Mutex<Log>,
     /// The latest id.
     news: watch::Sender<u64>,
+    /// The number of the latest event of a room that is in the log.
+    rooms: Mutex<u64>,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,7 @@ impl Events {
                 next_id,
             }),
             news: watch::Sender::new(next_id - 1),
+            rooms: Mutex::new(0),
         }
     }
 
@@ -137,6 +140,20 @@ impl Events {
         }));
         drop(log);
         self.news.send_replace(id);
+    }
+
+    /// Notes the rooms that opened and closed since the last call: before anything is noted that happens in them.
+    pub(super) fn note_rooms(&self, handle: &Handle) {
+        let mut seen = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in handle.room_events(*seen) {
+            let (what, detail) = match event.change {
+                RoomChange::Opened => (What::RoomOpened, "room opened"),
+                RoomChange::Closed => (What::RoomClosed, "room closed"),
+            };
+            let subject = Subject::Room(event.room.name());
+            self.note(event.at, what, subject, detail.to_owned());
+            *seen = event.number;
+        }
     }
 
     /// At most so many of those after this id, the oldest first.
@@ -198,6 +215,7 @@ impl Watcher {
 
     /// Notes what happened since the last look.
     pub(super) fn look(&mut self, snapshot: &Snapshot, handle: &Handle) {
+        self.events.note_rooms(handle);
         let begun = |number: u64| (self.started..snapshot.counted_before).contains(&number);
         let mut started: BTreeMap<u64, Arc<Admitted>> = snapshot
             .streams

@@ -38,6 +38,9 @@ pub enum ReloadError {
     /// A token file has none; the text says why.
     #[error("{0}")]
     Tokens(String),
+    /// The rooms that the file has more cannot be opened; the text says why.
+    #[error("cannot open the rooms that are new in the config: {0}")]
+    Rooms(String),
     /// The file cannot be read, or a value of it cannot be.
     #[error(transparent)]
     Config(#[from] ConfigError),

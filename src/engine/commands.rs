@@ -34,10 +34,10 @@ const STEERING_MAX: usize = 1024;
 /// Steering commands that are taken between two ticks. The others wait for the next.
 const STEERED_MAX: usize = 256;
 
-/// The queues to this mixer, which has so many slots.
-pub(super) fn channel(mixer: &mut Mixer, slots: usize) -> (Sender, Commands) {
+/// The queues to this mixer, which has so many slots, and so many rooms to be opened before its first tick.
+pub(super) fn channel(mixer: &mut Mixer, slots: usize, rooms: usize) -> (Sender, Commands) {
     let (admissions_in, admissions) =
-        RingBuffer::new(slots + READER_COMMANDS_MAX + ROOM_COMMANDS_MAX);
+        RingBuffer::new(slots + READER_COMMANDS_MAX + ROOM_COMMANDS_MAX + rooms);
     let (steering_in, steering) = RingBuffer::new(STEERING_MAX);
     let sender = Sender {
         admissions: CommandQueue(Mutex::new(admissions_in)),
@@ -76,11 +76,11 @@ struct CommandQueue(Mutex<rtrb::Producer<Command>>);
 /// Commands that the admission of one stream takes: its own, and that of the room that it opens.
 const ADMISSION_COMMANDS: usize = 2;
 
-/// Places in the queue for the admission of one stream, which no other command takes meanwhile.
-pub(super) struct Place<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
+/// Places in the queue of admissions, which no other command takes meanwhile.
+pub(super) struct Places<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
 
-impl Place<'_> {
-    /// Opens a room for the stream, before that is admitted.
+impl Places<'_> {
+    /// Opens a room, before streams that are admitted to it. Takes one place.
     pub(super) fn open_room(&mut self, room: Room) {
         let _ = self.0.push(Command::OpenRoom(Box::new(room)));
     }
@@ -93,19 +93,24 @@ impl Place<'_> {
 }
 
 impl Sender {
-    /// The places for an admission. Ask for it before a slot is leased: a slot without its command would never come
+    /// The places for an admission, with the room that it may open. Ask for it before a slot is leased: a slot without its command would never come
     /// back.
     ///
     /// A slot is leased again only when the mixer has returned it, and it has taken the admission before;
     /// so there is room unless more commands of readers and rooms wait than
     /// [`READER_COMMANDS_MAX`] and [`ROOM_COMMANDS_MAX`].
-    pub(super) fn place(&self) -> Result<Place<'_>, Busy> {
+    pub(super) fn place(&self) -> Result<Places<'_>, Busy> {
+        self.places(ADMISSION_COMMANDS)
+    }
+
+    /// Places for so many commands.
+    pub(super) fn places(&self, count: usize) -> Result<Places<'_>, Busy> {
         self.free_removed();
         let queue = self.admissions.lock();
-        if queue.slots() < ADMISSION_COMMANDS && !queue.is_abandoned() {
+        if queue.slots() < count && !queue.is_abandoned() {
             return Err(Busy);
         }
-        Ok(Place(queue))
+        Ok(Places(queue))
     }
 
     /// Sends the mixer its end of a reader's rings.
@@ -138,11 +143,6 @@ impl Sender {
     pub(super) fn take_closed_rooms(&self) -> Vec<RoomId> {
         self.free_removed();
         std::mem::take(&mut *self.closed_rooms())
-    }
-
-    /// Opens a room, before streams that are admitted to it.
-    pub(super) fn open_room(&self, room: Room) -> Result<(), Busy> {
-        self.admissions.send(Command::OpenRoom(Box::new(room)))
     }
 
     /// Closes one, once the last stream and the last reader have left it.
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_command_that_finds_no_room_is_an_error_to_its_caller() {
         let (_pool, mut mixer) = mixer();
-        let (sender, commands) = channel(&mut mixer, 1);
+        let (sender, commands) = channel(&mut mixer, 1, 0);
         for _ in 0..=READER_COMMANDS_MAX + ROOM_COMMANDS_MAX {
             assert_eq!(sender.close_reader(ReaderId(0)), Ok(()));
         }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn a_flood_of_commands_is_batched_and_delays_no_admission() {
         let (pool, mut mixer) = mixer();
-        let (sender, mut commands) = channel(&mut mixer, 1);
+        let (sender, mut commands) = channel(&mut mixer, 1, 0);
 
         let producer = pool.acquire().unwrap();
         let lease = producer.lease();

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{FolderError, RTP_OUT_MAX, RealtimeRefused};
+use super::{FolderError, RTP_OUT_MAX, RealtimeRefused, RoomError};
 use crate::{
     audio::FormatError,
     output::{RecordingError, RtpOutError},
@@ -29,6 +29,9 @@ pub enum EngineError {
     /// The pool cannot be built here.
     #[error("cannot build the pool")]
     Pool(#[from] BuildError),
+    /// A room that is listed cannot be opened.
+    #[error("cannot open the rooms that are listed")]
+    Rooms(#[from] RoomError),
     /// The recording cannot be made.
     #[error(transparent)]
     Recording(#[from] RecordingError),

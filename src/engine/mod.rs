@@ -25,6 +25,7 @@ mod realtime;
 mod recordings;
 mod register;
 mod report;
+mod room_events;
 mod rooms;
 mod running;
 mod settings;
@@ -55,6 +56,7 @@ pub use self::{
     report::{
         ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
+    room_events::{RoomChange, RoomEvent},
     rooms::{MAIN_ROOM, OpenRoom, RoomError},
     running::Running,
     settings::{Clock, Settings},
@@ -146,7 +148,11 @@ impl Engine {
             rooms_max: settings.rooms_max,
         };
         let mut mixer = Mixer::new(mixing, consumer);
-        let (sender, commands) = commands::channel(&mut mixer, settings.streams_max);
+        let (sender, commands) = commands::channel(
+            &mut mixer,
+            settings.streams_max,
+            settings.listed_rooms.len(),
+        );
         let recordings = Recordings::start(&settings, block_samples, begun_ns, &sender)?;
         let targets = settings.rtp_out.len();
         if targets > RTP_OUT_MAX {
@@ -169,6 +175,9 @@ impl Engine {
             playout_delay_ticks,
             begun_ns,
         );
+        streams
+            .rooms
+            .open_listed(&settings.listed_rooms, Duration::ZERO, &streams.commands)?;
         Ok(Self {
             settings,
             streams: Arc::new(streams),

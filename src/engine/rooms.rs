@@ -3,24 +3,33 @@
 //! `main` is always open. Each other room has a place in the mixer from the command that opens it to the moment at which
 //! the mixer has let go of it, which is after its last stream and its last reader have left.
 
+mod entrance;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use super::{
     Admitted, Busy, Handle,
-    commands::{Place, Sender},
+    commands::Sender,
+    room_events::{RoomChange, RoomEvent, RoomLog},
 };
 use crate::{
-    config::RoomPolicy,
+    config::{RoomConfig, RoomPolicy},
     mixer::{self, Command, Room, RoomId, RoomStrip},
-    net::NotAdmitted,
     wire::id::{ID_BYTES_MAX, is_id},
 };
+
+/// A room that a stream opened is closed when it has had no stream for so long.
+const EMPTY_FOR: Duration = Duration::from_secs(60);
+
+/// How often such rooms are looked at, at most: that visits every stream.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The room that is always open.
 pub const MAIN_ROOM: &str = "main";
@@ -143,6 +152,11 @@ struct Inner {
     free: Vec<u32>,
     /// Rooms that each place had.
     generations: Box<[u32]>,
+    /// Those that streams opened, and since when each was seen without any.
+    by_streams: BTreeMap<String, Option<Duration>>,
+    /// When these were looked at.
+    looked_at: Option<Duration>,
+    log: RoomLog,
 }
 
 impl Rooms {
@@ -155,6 +169,9 @@ impl Rooms {
                 // The lowest first.
                 free: (1..mixing.rooms_max as u32).rev().collect(),
                 generations: vec![0; mixing.rooms_max].into(),
+                by_streams: BTreeMap::new(),
+                looked_at: None,
+                log: RoomLog::default(),
             }),
             main,
             mixing,
@@ -172,21 +189,52 @@ impl Rooms {
         inner
     }
 
-    fn open(&self, name: &str, commands: &Sender) -> Result<Arc<OpenRoom>, RoomError> {
-        let owned = || name.to_owned();
-        if !is_id(name) {
-            return Err(RoomError::Name { name: owned() });
-        }
+    fn open(
+        &self,
+        name: &str,
+        at: Duration,
+        commands: &Sender,
+    ) -> Result<Arc<OpenRoom>, RoomError> {
+        check_name(name)?;
         let mut inner = self.lock(commands);
         if inner.open.contains_key(name) {
-            return Err(RoomError::Exists { name: owned() });
+            let name = name.to_owned();
+            return Err(RoomError::Exists { name });
         }
-        let (opened, room) = self
-            .make(&inner, name)
-            .map_err(|max| RoomError::TooMany { max })?;
-        commands.open_room(room)?;
-        inner.add(&opened);
+        let made = self.make(&inner, name);
+        let (opened, room) = made.map_err(|max| RoomError::TooMany { max })?;
+        commands.places(1)?.open_room(room);
+        inner.add(&opened, at);
         Ok(opened)
+    }
+
+    /// Opens those of these rooms that are not open, all or none. From now on none of them closes for being empty.
+    pub(super) fn open_listed(
+        &self,
+        listed: &[RoomConfig],
+        at: Duration,
+        commands: &Sender,
+    ) -> Result<(), RoomError> {
+        listed.iter().try_for_each(|room| check_name(&room.name))?;
+        let mut inner = self.lock(commands);
+        let is_new = |room: &&RoomConfig| !inner.open.contains_key(&room.name);
+        let new: Vec<_> = listed.iter().filter(is_new).collect();
+        if new.len() > inner.free.len() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            let max = self.mixing.rooms_max;
+            return Err(RoomError::TooMany { max });
+        }
+        let mut places = commands.places(new.len())?;
+        for room in new {
+            let made = self.make(&inner, &room.name);
+            let (opened, room) = made.map_err(|max| RoomError::TooMany { max })?;
+            places.open_room(room);
+            inner.add(&opened, at);
+        }
+        for room in listed {
+            inner.by_streams.remove(&room.name);
+        }
+        Ok(())
     }
 
     /// A room of this name, which no other has, and its mixer's part; or how many there may be, if there are as many.
@@ -200,46 +248,51 @@ impl Rooms {
         Ok((Arc::new(OpenRoom::new(name, id, room.strip())), room))
     }
 
-    /// The way of a stream into the room that it names.
-    pub(super) fn entrance(
+    /// Closes the rooms that streams opened and that have had none for [`EMPTY_FOR`], as far as the mixer takes commands.
+    /// `occupied` are the rooms that have streams.
+    pub(super) fn close_empty(
         &self,
-        name: Option<&str>,
+        now: Duration,
         commands: &Sender,
-    ) -> Result<Entrance<'_>, NotAdmitted> {
-        let Some(name) = name.filter(|name| *name != MAIN_ROOM) else {
-            return Ok(Entrance {
-                room: Arc::clone(&self.main),
-                opens: None,
-                inner: None,
-            });
-        };
-        let owned = || name.to_owned();
-        if !is_id(name) {
-            return Err(NotAdmitted::RoomName { room: owned() });
+        occupied: impl FnOnce() -> HashSet<RoomId>,
+    ) {
+        let mut inner = self.lock(commands);
+        let is_early = |before| now < before + LOOK_PERIOD;
+        if inner.by_streams.is_empty() || inner.looked_at.is_some_and(is_early) {
+            return;
         }
-        let inner = self.lock(commands);
-        let (room, opens) = match (inner.open.get(name), self.policy) {
-            (Some(room), _) => (Arc::clone(room), None),
-            (None, RoomPolicy::Listed) => {
-                return Err(NotAdmitted::UnknownRoom { room: owned() });
+        inner.looked_at = Some(now);
+        let occupied = occupied();
+        let Inner {
+            open, by_streams, ..
+        } = &mut *inner;
+        let mut expired = Vec::new();
+        for (name, empty_since) in by_streams {
+            if open
+                .get(name)
+                .is_some_and(|room| occupied.contains(&room.id))
+            {
+                *empty_since = None;
+            } else if now >= *empty_since.get_or_insert(now) + EMPTY_FOR {
+                expired.push(name.clone());
             }
-            (None, RoomPolicy::Auto) => {
-                let made = self.make(&inner, name);
-                let (room, opens) = made.map_err(|max| NotAdmitted::RoomsMax { max })?;
-                (room, Some(opens))
-            }
-        };
-        Ok(Entrance {
-            room,
-            opens,
-            inner: Some(inner),
-        })
+        }
+        for name in expired {
+            // The mixer that is too busy now is asked again.
+            let _ = inner.close(&name, now, commands);
+        }
+    }
+
+    /// The events after this one.
+    pub(super) fn events(&self, seen: u64, commands: &Sender) -> Vec<RoomEvent> {
+        self.lock(commands).log.after(seen)
     }
 
     /// `streams` counts those in a room.
     fn close(
         &self,
         name: &str,
+        at: Duration,
         commands: &Sender,
         streams: impl FnOnce(RoomId) -> usize,
     ) -> Result<(), RoomError> {
@@ -253,11 +306,7 @@ impl Rooms {
             let name = name.to_owned();
             return Err(RoomError::Occupied { name, streams });
         }
-        commands.close_room(room)?;
-        if let Some(room) = inner.open.remove(name) {
-            room.is_closed.store(true, Ordering::Relaxed);
-        }
-        Ok(())
+        Ok(inner.close(name, at, commands)?)
     }
 
     fn move_to(
@@ -283,31 +332,32 @@ impl Rooms {
     }
 }
 
-/// The way of a stream into a room, which is not closed before this is dropped.
-pub(super) struct Entrance<'a> {
-    room: Arc<OpenRoom>,
-    /// The mixer's part, if the stream opens the room.
-    opens: Option<Room>,
-    /// Locked, unless it is `main`, which is never closed.
-    inner: Option<MutexGuard<'a, Inner>>,
-}
-
-impl Entrance<'_> {
-    /// The room, which is opened first if it was not. Called once it is certain that the stream is admitted.
-    pub(super) fn enter(&mut self, place: &mut Place<'_>) -> &Arc<OpenRoom> {
-        if let (Some(room), Some(inner)) = (self.opens.take(), &mut self.inner) {
-            place.open_room(room);
-            inner.add(&self.room);
-        }
-        &self.room
+fn check_name(name: &str) -> Result<(), RoomError> {
+    if is_id(name) {
+        return Ok(());
     }
+    let name = name.to_owned();
+    Err(RoomError::Name { name })
 }
 
 impl Inner {
     /// Adds a room that the mixer is about to open, in the first free place.
-    fn add(&mut self, room: &Arc<OpenRoom>) {
+    fn add(&mut self, room: &Arc<OpenRoom>, at: Duration) {
         self.free.pop();
         self.open.insert(room.name.clone(), Arc::clone(room));
+        self.log.note(at, room, RoomChange::Opened);
+    }
+
+    /// Closes a room without streams, if it is open.
+    fn close(&mut self, name: &str, at: Duration, commands: &Sender) -> Result<(), Busy> {
+        if let Some(room) = self.open.get(name) {
+            commands.close_room(room.id)?;
+            room.is_closed.store(true, Ordering::Relaxed);
+            self.log.note(at, room, RoomChange::Closed);
+        }
+        self.open.remove(name);
+        self.by_streams.remove(name);
+        Ok(())
     }
 
     fn find(&self, name: &str) -> Result<&Arc<OpenRoom>, RoomError> {
@@ -344,7 +394,17 @@ impl Handle {
     /// # Errors
     /// [`RoomError`]: its name, a room of this name, no place left, or a mixer that is busy.
     pub fn open_room(&self, name: &str) -> Result<Arc<OpenRoom>, RoomError> {
-        self.shared().streams.rooms.open(name, self.commands())
+        let rooms = &self.shared().streams.rooms;
+        rooms.open(name, self.uptime(), self.commands())
+    }
+
+    /// Opens those of these rooms that are not open yet, all or none. Takes a mutex, and allocates.
+    ///
+    /// # Errors
+    /// [`RoomError`]: a name, too few places left, or a mixer that is busy.
+    pub fn open_listed_rooms(&self, listed: &[RoomConfig]) -> Result<(), RoomError> {
+        let rooms = &self.shared().streams.rooms;
+        rooms.open_listed(listed, self.uptime(), self.commands())
     }
 
     /// Closes a room without streams. Its listeners hear silence from then on, until they leave.
@@ -353,7 +413,8 @@ impl Handle {
     /// [`RoomError`]: `main`, no room of this name, streams in it, or a mixer that is busy.
     pub fn close_room(&self, name: &str) -> Result<(), RoomError> {
         let streams = &self.shared().streams;
-        streams.rooms.close(name, self.commands(), |room| {
+        let at = self.uptime();
+        streams.rooms.close(name, at, self.commands(), |room| {
             let mut register = streams.register.lock();
             let running = register.running().iter();
             running.filter(|stream| stream.room().id == room).count()

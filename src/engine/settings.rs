@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{EngineError, Realtime};
 use crate::{
     audio::{Format, Gain, frame::frame_bytes},
-    config::{Config, RoomPolicy},
+    config::{Config, RoomConfig, RoomPolicy},
     mixer::Limiting,
     net::Tuning,
     output::RtpTarget,
@@ -25,6 +25,8 @@ pub struct Settings {
     pub rooms_max: usize,
     /// What becomes of a stream that names a room which is not open.
     pub rooms: RoomPolicy,
+    /// Rooms that are open from the start.
+    pub listed_rooms: Vec<RoomConfig>,
     /// Bytes of each ring.
     pub ring_bytes: usize,
     /// Whether all memory is made present before the first tick.
@@ -84,6 +86,7 @@ impl TryFrom<&Config> for Settings {
             streams_max: pool.streams_max,
             rooms_max: mix.rooms_max,
             rooms: mix.rooms,
+            listed_rooms: mix.room.clone(),
             ring_bytes: pool.ring_size,
             prefault: pool.prefault,
             huge_pages: pool.huge_pages,

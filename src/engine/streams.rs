@@ -92,6 +92,16 @@ impl Streams {
         self.playout_delay_ticks.store(ticks, Ordering::Relaxed);
     }
 
+    /// Closes the rooms that streams opened and that have been empty for long. Looks at all streams, once a second at
+    /// most.
+    pub(super) fn close_empty_rooms(&self, now: Duration) {
+        self.rooms.close_empty(now, &self.commands, || {
+            let mut register = self.register.lock();
+            let running = register.running().iter();
+            running.map(|stream| stream.room().id()).collect()
+        });
+    }
+
     /// Leases a ring, opens an account, and sends the stream to the mixer.
     fn introduce(
         &self,
@@ -110,7 +120,11 @@ impl Streams {
             mix_minus,
         } = request;
         // Locks in this order: the rooms, the queue to the mixer, the register. The room stays until its stream is in it.
-        let entrance = self.rooms.entrance(room.as_deref(), &self.commands);
+        let now = self.uptime();
+        if room.is_some() {
+            self.close_empty_rooms(now);
+        }
+        let entrance = self.rooms.entrance(room.as_deref(), now, &self.commands);
         let places = entrance.and_then(|entrance| Ok((entrance, self.commands.place()?)));
         let (mut entrance, mut place) = match places {
             Ok(places) => places,

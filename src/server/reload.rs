@@ -107,6 +107,10 @@ impl Reloader {
             None if tokens.is_some() => None,
             None => return Err(ReloadError::NoConfig),
         };
+        if let Some(read) = &read {
+            let opened = self.handle.open_listed_rooms(&read.mix.room);
+            opened.map_err(|error| ReloadError::Rooms(error.to_string()))?;
+        }
         // From here on nothing fails.
         let mut reloaded = match read {
             Some(read) => self.put_in_force(&read),

@@ -196,6 +196,43 @@ fn every_changed_key_is_in_the_answer() {
 }
 
 #[test]
+fn a_reload_opens_rooms_that_were_added_and_closes_none() {
+    let listed = |names: &[&str]| {
+        let room = |name: &&str| format!("[[rooms]]\nname = {name:?}\n");
+        names.iter().map(room).collect::<String>()
+    };
+    let max = "rooms_max = 4\n".to_owned();
+    let desk = Desk::open(&(max.clone() + &listed(&["a", "main"])));
+    let client = &desk.server.client;
+    let names = || {
+        let rooms = client.get("/api/v1/rooms").ok(200);
+        let rooms = rooms["rooms"].as_array().unwrap().iter();
+        rooms.map(|room| room["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["a", "main"]);
+    let changed = desk.changed(&(max.clone() + &listed(&["a", "main", "b"])));
+    assert_eq!(changed, json!(["room"]));
+    assert_eq!(names(), ["a", "b", "main"]);
+    // Those that are left out stay.
+    let reloaded = desk.reload(&(max.clone() + &listed(&["main"])));
+    assert_eq!(reloaded["changed"], json!([]));
+    assert_eq!(reloaded["unchanged_needs_restart"][0]["key"], "room");
+    assert_eq!(names(), ["a", "b", "main"]);
+    // The last place is taken meanwhile: nothing changes.
+    client
+        .post("/api/v1/rooms", &json!({ "name": "c" }))
+        .ok(201);
+    let config = max + &listed(&["a", "main", "d"]) + "[mix]\ngain = -3\n";
+    fs::write(&desk.config, config).unwrap();
+    let refused = client.send("POST", "/api/v1/reload", &[], b"").problem(409);
+    assert!(refused.contains("all 4 rooms are in use"), "{refused}");
+    let config = client.get("/api/v1/config").ok(200);
+    assert_eq!(config["config"]["gain"], 0);
+    assert_eq!(names(), ["a", "b", "c", "main"]);
+    desk.server.end();
+}
+
+#[test]
 fn a_changed_playout_delay_holds_for_streams_that_begin() {
     let usual = "latency_cap = \"1h\"\n";
     let desk = Desk::open(&format!("{usual}playout_delay = \"1h\""));

@@ -1,6 +1,8 @@
 //! Rooms by the API: their life, what is refused, and that a stream is heard in one of them.
 
-use mixpool::{control::ControlSettings, engine::RoomError};
+use mixpool::{
+    control::ControlSettings, engine::RoomError, ledger::SourceKind, net::StreamRequest,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -252,6 +254,42 @@ fn what_happens_to_rooms_is_told_once_and_in_order() {
             json!(["room_closed", "a", null, "room closed"]),
         ]
     );
+}
+
+#[test]
+fn a_room_is_told_before_the_streams_that_begin_in_it() {
+    let desk = Desk::open();
+    let handle = desk.handle();
+    for id in ["x", "y"] {
+        let room = format!("room-of-{id}");
+        handle.open_room(&room).unwrap();
+        let request = StreamRequest {
+            room: Some(room),
+            ..StreamRequest::new(id, SourceKind::Library, "test")
+        };
+        drop(handle.admission().admit(request).unwrap());
+    }
+    let told = || {
+        let all = desk.client.get("/api/v1/events/recent").ok(200);
+        let all = all["events"].as_array().unwrap().iter();
+        let told = all.filter(|event| {
+            let name = event["name"].as_str().unwrap_or_default();
+            event["event"] != "stream_ended" && name.ends_with(['x', 'y'])
+        });
+        let told = told.map(|event| json!([event["event"], event["name"]]));
+        Value::Array(told.collect())
+    };
+    let told = until(told, |told| told.as_array().unwrap().len() == 4);
+    let told = told.as_array().unwrap();
+    let at = |what: &str, name: &str| {
+        let event = json!([what, name]);
+        told.iter().position(|told| *told == event).unwrap()
+    };
+    for id in ["x", "y"] {
+        let opened = at("room_opened", &format!("room-of-{id}"));
+        assert!(opened < at("stream_started", id), "{told:?}");
+    }
+    desk.close();
 }
 
 /// A name in which no byte stands for itself.

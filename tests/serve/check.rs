@@ -47,6 +47,17 @@ fn a_check_refuses_as_a_start_does() {
         (&["--http", "0.0.0.0:0"], 2, "--token-file"),
         (&["--synthetic", "1001"], 2, "--streams-max"),
         (&["--mixer-cpu", "8000"], 2, "--mixer-cpu"),
+        (
+            &["--room", "a", "--room", "a"],
+            2,
+            "--room a is given twice",
+        ),
+        (
+            &["--room", "a", "--rooms-max", "1"],
+            2,
+            "exceed --rooms-max 1",
+        ),
+        (&["--room", "a b"], 2, "`a b` is no name of a room"),
     ] {
         let (ended, said, log) = check(flags);
         assert_eq!((ended, &*said), (Some(code), ""), "{flags:?}: {log}");

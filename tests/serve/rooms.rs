@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mixpool::{
     audio::FrameHeader,
-    config::RoomPolicy,
-    engine::{Clock, Engine, Handle, Running, Settings},
+    config::{RoomConfig, RoomPolicy},
+    engine::{Clock, Engine, EngineError, Handle, Running, Settings},
     ledger::{Refusal, SourceKind},
     mixer::Limiting,
     net::{NotAdmitted, StreamRequest},
@@ -72,6 +72,32 @@ fn a_stream_is_heard_in_the_room_that_it_names_alone() {
         (mixed(&handle, "a"), mixed(&handle, "main")) == (3 * BLOCK, 6 * BLOCK)
     });
     assert!(running.finish().is_sound());
+}
+
+fn listed(name: &str) -> RoomConfig {
+    RoomConfig {
+        name: name.to_owned(),
+    }
+}
+
+#[test]
+fn rooms_that_are_listed_are_open_before_the_first_tick() {
+    let settings = |rooms: &[&str]| Settings {
+        rooms_max: 2000,
+        listed_rooms: rooms.iter().map(|name| listed(name)).collect(),
+        ..Settings::default()
+    };
+    // More than commands about rooms may wait.
+    let names: Vec<_> = (1..2000).map(|number| number.to_string()).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let engine = Engine::new(settings(&names)).unwrap();
+    let running = engine.start().unwrap();
+    let handle = running.handle();
+    assert_eq!(handle.rooms().len(), 2000);
+    say(&handle, request("x", Some("1999")));
+    running.finish();
+    let refused = Engine::new(settings(&["a b"])).unwrap_err();
+    assert!(matches!(refused, EngineError::Rooms(_)), "{refused}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! The streams that begin and end, that lose audio or stall, as lines of the log.
+//! The rooms that open and close, and the streams that begin and end, lose audio or stall, as lines of the log.
 
 use std::time::Duration;
 
-use mixpool::engine::{Admitted, Handle, HealthChange};
+use mixpool::engine::{Admitted, Handle, HealthChange, RoomChange};
 
 use crate::cli::units::show_stream;
 
@@ -17,6 +17,8 @@ pub(super) struct StreamLog {
     ended: u64,
     /// The latest change of a stream's health.
     health: u64,
+    /// The latest event of a room.
+    rooms: u64,
 }
 
 impl StreamLog {
@@ -26,11 +28,13 @@ impl StreamLog {
             started: known as u64,
             ended: 0,
             health: 0,
+            rooms: 0,
         }
     }
 
     /// Logs what happened since the last look.
     pub(super) fn look(&mut self, handle: &Handle) {
+        self.look_at_rooms(handle);
         // In this order: a stream that is counted is among those that run, or among those that ended.
         let started = handle.streams_count();
         let running = handle.running();
@@ -58,6 +62,22 @@ impl StreamLog {
         rest(news, "ended");
         (self.started, self.ended) = (started, ended);
         self.look_at_health(handle);
+    }
+
+    fn look_at_rooms(&mut self, handle: &Handle) {
+        let events = handle.room_events(self.rooms);
+        for event in events.iter().take(LINES_MAX) {
+            let room = event.room.name();
+            match event.change {
+                RoomChange::Opened => tracing::info!(room, "room opened"),
+                RoomChange::Closed => tracing::info!(room, "room closed"),
+            }
+        }
+        let more = events.len().saturating_sub(LINES_MAX);
+        if more > 0 {
+            tracing::info!("{more} more rooms: opened or closed, in the last second");
+        }
+        self.rooms = events.last().map_or(self.rooms, |event| event.number);
     }
 
     fn look_at_health(&mut self, handle: &Handle) {

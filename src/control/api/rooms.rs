@@ -128,12 +128,7 @@ async fn open_room(
     Body(asked): Body<OpenRoomBody>,
 ) -> Result<Created<RoomBody>, Problem> {
     let room = state.handle.open_room(&asked.name).map_err(refused)?;
-    note(
-        &state,
-        What::RoomOpened,
-        Subject::Room(room.name()),
-        "room opened",
-    );
+    state.events.note_rooms(&state.handle);
     Ok(Created {
         location: format!("/api/v1/rooms/{}", encoded(room.name())),
         body: RoomBody::new(&room, 0),
@@ -178,12 +173,7 @@ async fn close_room(
     Name(name): Name,
 ) -> Result<StatusCode, Problem> {
     state.handle.close_room(&name).map_err(refused)?;
-    note(
-        &state,
-        What::RoomClosed,
-        Subject::Room(&name),
-        "room closed",
-    );
+    state.events.note_rooms(&state.handle);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -214,16 +204,16 @@ async fn move_stream(
     let moved = moved.map_err(refused)?;
     let Json(mut stream) = report(&state, &admitted);
     if moved {
-        note(&state, What::StreamMoved, Subject::Stream(&admitted), &room);
+        // The room's own event comes before.
+        state.events.note_rooms(&state.handle);
+        let (at, subject) = (state.handle.uptime(), Subject::Stream(&admitted));
+        state
+            .events
+            .note(at, What::StreamMoved, subject, room.clone());
         stream.solo = false;
     }
     stream.room = room;
     Ok(Json(stream))
-}
-
-fn note(state: &State, what: What, subject: Subject<'_>, detail: &str) {
-    let at = state.handle.uptime();
-    state.events.note(at, what, subject, detail.to_owned());
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -1,11 +1,15 @@
 use super::*;
 use crate::{
     audio::Format,
+    config::RoomPolicy,
     engine::commands::{self, Commands},
     ledger::Account,
     mixer::{Limiting, Mixer, NewInput, ReaderId},
+    net::NotAdmitted,
     queue::{Pool, Producer},
 };
+
+const AT: Duration = Duration::ZERO;
 
 /// A mixer of three rooms, and its rooms by name.
 struct Rig {
@@ -32,7 +36,7 @@ impl Rig {
         };
         let mut mixer = Mixer::new(mixing, consumer);
         let rooms = Rooms::new(mixing, policy, mixer.main_strip());
-        let (sender, commands) = commands::channel(&mut mixer, 4);
+        let (sender, commands) = commands::channel(&mut mixer, 4, 0);
         Self {
             pool,
             mixer,
@@ -50,11 +54,11 @@ impl Rig {
     }
 
     fn open(&self, name: &str) -> Result<RoomId, RoomError> {
-        self.rooms.open(name, &self.sender).map(|room| room.id)
+        self.rooms.open(name, AT, &self.sender).map(|room| room.id)
     }
 
     fn close(&self, name: &str, streams: usize) -> Result<(), RoomError> {
-        self.rooms.close(name, &self.sender, |_| streams)
+        self.rooms.close(name, AT, &self.sender, |_| streams)
     }
 
     fn stream(&mut self) -> (Producer, Admitted) {
@@ -97,7 +101,7 @@ fn a_room_has_one_name_and_a_place_until_the_mixer_lets_go() {
 #[test]
 fn a_room_that_was_closed_knows_it() {
     let rig = Rig::new();
-    let open = |name| rig.rooms.open(name, &rig.sender).unwrap();
+    let open = |name| rig.rooms.open(name, AT, &rig.sender).unwrap();
     let [first, other] = ["a", "b"].map(open);
     rig.close("a", 0).unwrap();
     assert!(first.is_closed() && !other.is_closed());
@@ -150,7 +154,7 @@ fn a_stream_moves_into_a_room_that_was_just_opened() {
 
 /// Admits a stream that names this room, as [`Streams`](super::super::streams::Streams) does.
 fn enter(rig: &Rig, name: Option<&str>) -> Result<RoomId, NotAdmitted> {
-    let mut entrance = rig.rooms.entrance(name, &rig.sender)?;
+    let mut entrance = rig.rooms.entrance(name, AT, &rig.sender)?;
     let mut place = rig.sender.place()?;
     let producer = rig.pool.acquire()?;
     let room = entrance.enter(&mut place).id;
@@ -219,6 +223,106 @@ fn a_stream_that_is_refused_opens_no_room() {
     let open = rig.rooms.lock(&rig.sender);
     assert!(open.open.keys().eq(["main"]));
     assert_eq!(open.free.len(), 2);
+}
+
+/// Whether this room closed when it was looked at.
+fn closes(rig: &Rig, name: &str, at_s: u64, occupied: &[RoomId]) -> bool {
+    let at = Duration::from_secs(at_s);
+    let occupied = || occupied.iter().copied().collect();
+    rig.rooms.close_empty(at, &rig.sender, occupied);
+    !rig.rooms.lock(&rig.sender).open.contains_key(name)
+}
+
+#[test]
+fn a_room_of_streams_closes_a_minute_after_it_was_seen_empty() {
+    let mut rig = Rig::with(RoomPolicy::Auto);
+    let room = enter(&rig, Some("a")).unwrap();
+    for (at_s, occupied) in [
+        (0, false),
+        (59, false),
+        (59, true),
+        (80, true),
+        (100, false),
+    ] {
+        let occupied = if occupied { &[room][..] } else { &[] };
+        assert!(!closes(&rig, "a", at_s, occupied), "{at_s}");
+    }
+    assert!(!closes(&rig, "a", 159, &[]));
+    assert!(closes(&rig, "a", 160, &[]));
+    rig.tick();
+    assert!(rig.open("a").is_ok());
+    assert!(
+        !closes(&rig, "a", 1000, &[]) && !closes(&rig, "a", 2000, &[]),
+        "it was opened by name"
+    );
+}
+
+#[test]
+fn a_room_that_is_listed_later_stays() {
+    let rig = Rig::with(RoomPolicy::Auto);
+    enter(&rig, Some("a")).unwrap();
+    let listed = [room("a"), room("main")];
+    rig.rooms.open_listed(&listed, AT, &rig.sender).unwrap();
+    assert!(!closes(&rig, "a", 0, &[]) && !closes(&rig, "a", 1000, &[]));
+}
+
+#[test]
+fn a_mixer_that_is_busy_closes_the_room_later() {
+    let mut rig = Rig::with(RoomPolicy::Auto);
+    enter(&rig, Some("a")).unwrap();
+    assert!(!closes(&rig, "a", 0, &[]));
+    while rig.sender.close_reader(ReaderId(0)).is_ok() {}
+    assert!(!closes(&rig, "a", 60, &[]));
+    rig.tick();
+    assert!(closes(&rig, "a", 61, &[]));
+}
+
+fn room(name: &str) -> RoomConfig {
+    RoomConfig {
+        name: name.to_owned(),
+    }
+}
+
+#[test]
+fn listed_rooms_open_all_or_none() {
+    let rig = Rig::new();
+    let open = |names: &[&str]| {
+        let listed: Vec<_> = names.iter().map(|name| room(name)).collect();
+        rig.rooms.open_listed(&listed, AT, &rig.sender)
+    };
+    assert!(matches!(
+        open(&["a", "b", "c"]),
+        Err(RoomError::TooMany { max: 3 })
+    ));
+    assert!(matches!(open(&["a", "b c"]), Err(RoomError::Name { .. })));
+    assert!(rig.rooms.events(0, &rig.sender).is_empty());
+    open(&["a", "main"]).unwrap();
+    open(&["b", "a"]).unwrap();
+    let events = rig.rooms.events(0, &rig.sender);
+    let names: Vec<_> = events.iter().map(|event| event.room.name()).collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn each_opening_and_closing_is_one_event_in_order() {
+    let mut rig = Rig::with(RoomPolicy::Auto);
+    rig.open("a").unwrap();
+    assert!(rig.open("a").is_err());
+    enter(&rig, Some("b")).unwrap();
+    rig.close("a", 0).unwrap();
+    rig.tick();
+    assert!(!closes(&rig, "b", 0, &[]) && closes(&rig, "b", 61, &[]));
+    let events = rig.rooms.events(0, &rig.sender);
+    let events = events
+        .iter()
+        .map(|event| (event.room.name(), event.change, event.at.as_secs()));
+    let expected = [
+        ("a", RoomChange::Opened, 0),
+        ("b", RoomChange::Opened, 0),
+        ("a", RoomChange::Closed, 0),
+        ("b", RoomChange::Closed, 61),
+    ];
+    assert!(events.eq(expected));
 }
 
 #[test]

@@ -1,0 +1,120 @@
+//! Rooms as people list them, with their options.
+
+use std::fmt;
+
+use crate::wire::id::{ID_BYTES_MAX, is_id};
+
+/// What becomes of a stream that names a room which is not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomPolicy {
+    /// It is refused.
+    Listed,
+    /// It opens the room.
+    Auto,
+}
+
+impl RoomPolicy {
+    pub(super) fn read(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "listed" => Ok(Self::Listed),
+            "auto" => Ok(Self::Auto),
+            _ => Err("write listed or auto"),
+        }
+    }
+}
+
+impl fmt::Display for RoomPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Listed => "listed",
+            Self::Auto => "auto",
+        })
+    }
+}
+
+/// A room that is open from the start of the server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoomConfig {
+    /// Its name, without a comma. `main` is open in any case, and may be listed for its options.
+    pub name: String,
+}
+
+impl RoomConfig {
+    /// `NAME[,OPTION=VALUE]...`
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(',');
+        let name = room_name(parts.next().unwrap_or_default())?;
+        match parts.next() {
+            None => Ok(Self { name }),
+            Some(option) => Err(format!(
+                "`{}` is no option of a room",
+                option.escape_debug()
+            )),
+        }
+    }
+}
+
+impl fmt::Display for RoomConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// The name of a room in a config: a comma would end it there.
+pub(super) fn room_name(text: &str) -> Result<String, String> {
+    if is_id(text) && !text.contains(',') {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{}` is no name of a room here; write 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces \
+         and commas",
+        text.escape_debug()
+    ))
+}
+
+/// What is wrong with these rooms, in a sentence: one is listed twice, or they are more than there may be.
+pub(super) fn check(rooms: &[RoomConfig], rooms_max: usize) -> Result<(), String> {
+    let names = || rooms.iter().map(|room| &*room.name);
+    for (index, name) in names().enumerate() {
+        if names().take(index).any(|earlier| earlier == name) {
+            return Err(format!("--room {name} is given twice: leave one out"));
+        }
+    }
+    let count = 1 + names().filter(|name| *name != "main").count();
+    if count > rooms_max {
+        return Err(format!(
+            "{count} rooms, main among them, exceed --rooms-max {rooms_max}: leave some --room out, or raise \
+             --rooms-max"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_room_has_a_name_that_no_comma_ends() {
+        assert_eq!(RoomConfig::read("a/b?").unwrap().to_string(), "a/b?");
+        for text in ["", "a b", "..", "\u{fc}", "a\n", ",a"] {
+            let said = RoomConfig::read(text).unwrap_err();
+            assert!(said.contains("no name of a room"), "{said}");
+        }
+        let said = RoomConfig::read("a,\u{1b}=1").unwrap_err();
+        assert_eq!(said, r"`\u{1b}=1` is no option of a room");
+    }
+
+    #[test]
+    fn a_room_is_listed_once() {
+        let rooms = |names: &[&str]| {
+            let read = |name: &&str| RoomConfig::read(name).unwrap();
+            names.iter().map(read).collect::<Vec<_>>()
+        };
+        assert_eq!(check(&rooms(&["a", "main", "b"]), 3), Ok(()));
+        let said = check(&rooms(&["a", "b", "a"]), 9).unwrap_err();
+        assert_eq!(said, "--room a is given twice: leave one out");
+        let said = check(&rooms(&["a", "main", "b"]), 2).unwrap_err();
+        assert!(said.starts_with("3 rooms, main among them, exceed --rooms-max 2"));
+    }
+}
