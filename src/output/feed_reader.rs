@@ -113,6 +113,8 @@ struct Owner {
 #[derive(Debug)]
 struct Progress {
     rooms: Box<[Option<RoomProgress>]>,
+    /// Those in the last message.
+    heard: Vec<RoomId>,
     /// Messages so far.
     messages: u64,
     silence: Box<[i16]>,
@@ -144,11 +146,27 @@ pub(crate) struct Piece<'a> {
     pub(crate) is_lost: bool,
 }
 
+#[cfg(test)]
+impl<'a> Piece<'a> {
+    /// A frame that names `main`.
+    pub(crate) fn of_main(first: u64, samples: &'a [i16]) -> Self {
+        Self {
+            first,
+            samples,
+            contributors: &[],
+            same: Some(RoomId::MAIN),
+            is_lost: false,
+        }
+    }
+}
+
 /// One arrival.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Delivery<'a> {
     /// Samples of a room.
     Room(RoomId, Piece<'a>),
+    /// The room is heard no more; the frames of its time have been delivered.
+    RoomEnded(RoomId),
     /// Samples of the feed with this key.
     Feed(u64, Piece<'a>),
     /// The feed with this key has ended.
@@ -192,6 +210,7 @@ impl FeedReader {
             feeds,
             progress: Progress {
                 rooms: vec![None; rings.rooms].into(),
+                heard: Vec::new(),
                 messages: 0,
                 silence: vec![0; rings.block().max(channels)].into(),
                 channels,
@@ -248,6 +267,7 @@ impl FeedReader {
                     if let Some(feeds) = feeds {
                         feeds.take(message.end, &blocks, progress, &mut deliver);
                     }
+                    progress.end_rooms(&mut deliver);
                 }
             });
             if drained != Ok(Drained::Closed) {
@@ -259,6 +279,9 @@ impl FeedReader {
             progress.fill_rooms(end.load(Ordering::Relaxed), &mut deliver);
             if let Some(feeds) = feeds {
                 feeds.take(u64::MAX, &[], progress, &mut deliver);
+            }
+            for room in progress.heard.drain(..) {
+                deliver(Delivery::RoomEnded(room));
             }
         }
     }
@@ -284,10 +307,11 @@ impl Progress {
                 continue;
             }
             let first = frame.header().first;
-            if let Some(before) = before {
-                self.fill(before.next, first, &mut |piece| {
+            match before {
+                Some(before) => self.fill(before.next, first, &mut |piece| {
                     deliver(Delivery::Room(room, piece));
-                });
+                }),
+                None => self.heard.push(room),
             }
             self.rooms[room.slot()] = Some(RoomProgress {
                 room,
@@ -306,6 +330,25 @@ impl Progress {
                 },
             ));
         }
+    }
+
+    /// Ends the rooms that are not in the last message.
+    fn end_rooms(&mut self, deliver: &mut impl FnMut(Delivery<'_>)) {
+        let Self {
+            rooms,
+            heard,
+            messages,
+            ..
+        } = self;
+        heard.retain(|room| {
+            let progress = rooms[room.slot()].as_ref();
+            let is_heard = progress
+                .is_some_and(|progress| progress.room == *room && progress.message == *messages);
+            if !is_heard {
+                deliver(Delivery::RoomEnded(*room));
+            }
+            is_heard
+        });
     }
 
     /// At the end: what was meant for this reader and did not come.

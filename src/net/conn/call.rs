@@ -10,7 +10,8 @@ use super::{
 use crate::{
     audio::{ConvertError, Encoding, SampleSpec},
     ledger::{Malformed, Packet},
-    output::participants::return_encoder::{Form, Mix, Reply, ReturnEncoder, ReturnFormat},
+    output::feed_reader::Piece,
+    output::participants::return_encoder::{Form, Mixes, Reply, ReturnEncoder, ReturnFormat},
     wire::audiosocket::{HANGUP_MESSAGE, HEADER_BYTES, Message, may_begin, parse, uuid_text},
 };
 
@@ -205,16 +206,15 @@ impl Protocol for Call {
 
     fn encode<'a>(
         &'a mut self,
-        at: u64,
-        samples: &[i16],
-        mix: &'a mut Mix,
+        frame: &Piece<'_>,
+        mixes: &'a mut Mixes,
     ) -> Result<Reply<'a>, ConvertError> {
         if !self.announced && self.held_back < FRAMES_HELD_BACK {
             self.held_back += 1;
             return Ok(Reply::HeldBack);
         }
         self.greeted = true;
-        let message = self.encoder.encode(at, samples, mix)?;
+        let message = self.encoder.encode(frame, mixes)?;
         Ok(message.map_or(Reply::Lost, Reply::Message))
     }
 

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     audio::ConvertError,
-    output::participants::return_encoder::{Mix, Reply},
+    output::feed_reader::Piece,
+    output::participants::return_encoder::{Mixes, Reply},
 };
 
 /// A protocol and its state: received bytes in, a caller's stream and messages out. The defaults are those of a
@@ -41,9 +42,8 @@ pub(super) trait Protocol: Debug + Send {
     /// The reply for a frame of the mix.
     fn encode<'a>(
         &'a mut self,
-        _at: u64,
-        _samples: &[i16],
-        _mix: &'a mut Mix,
+        _frame: &Piece<'_>,
+        _mixes: &'a mut Mixes,
     ) -> Result<Reply<'a>, ConvertError> {
         Ok(Reply::Lost)
     }

@@ -18,7 +18,8 @@ use super::{
 use crate::{
     audio::ConvertError,
     ledger::{Malformed, Packet, SourceKind},
-    output::participants::return_encoder::{Mix, Reply, ReturnEncoder},
+    output::feed_reader::Piece,
+    output::participants::return_encoder::{Mixes, Reply, ReturnEncoder},
     wire::websocket::{self, Frames, Message, WebSocketError},
 };
 
@@ -230,9 +231,8 @@ impl Protocol for Web {
 
     fn encode<'a>(
         &'a mut self,
-        at: u64,
-        samples: &[i16],
-        mix: &'a mut Mix,
+        frame: &Piece<'_>,
+        mixes: &'a mut Mixes,
     ) -> Result<Reply<'a>, ConvertError> {
         let Self {
             encoder: Some(encoder),
@@ -244,7 +244,7 @@ impl Protocol for Web {
         else {
             return Ok(Reply::Lost);
         };
-        let Some(made) = encoder.encode(at, samples, mix)? else {
+        let Some(made) = encoder.encode(frame, mixes)? else {
             return Ok(Reply::Lost);
         };
         if !speech.takes_audio() {

@@ -42,7 +42,7 @@ use crate::{
     output::ReaderId,
     output::{
         feed_reader::{FeedReader, FeedRings},
-        participants::return_encoder::Mix,
+        participants::return_encoder::Mixes,
     },
     queue::Pool,
     stream::{PlacingThread, Stream},
@@ -113,7 +113,7 @@ pub(super) struct Worker {
     quota: Quota,
     /// If any mix goes back.
     reader: Option<FeedReader>,
-    mix: Mix,
+    mixes: Mixes,
     tuning: Option<watch::Receiver<Tuning>>,
     overload: Overload,
     poll: Poll,
@@ -195,7 +195,7 @@ impl Worker {
             next_key: PEERS,
             draining: Vec::new(),
             reader,
-            mix: Mix::new(clock.format),
+            mixes: Mixes::new(clock.format),
             tuning,
             overload: Overload::default(),
             poll,

@@ -1,5 +1,7 @@
 //! A real mixer at the other end, driven by hand: time is the count of ticks.
 
+mod ends;
+
 use std::sync::atomic::AtomicBool;
 
 use super::*;
@@ -15,6 +17,9 @@ pub(in crate::output) const BLOCK: usize = 160;
 const N: u64 = BLOCK as u64;
 /// The mixer's delay of 5 ms.
 const DELAY: u64 = 40;
+
+/// Rooms at once.
+pub(in crate::output) const ROOMS_MAX: usize = 4;
 
 /// A mixer of 8 kHz mono that saturates sums.
 pub(in crate::output) struct Rig {
@@ -59,7 +64,7 @@ impl Rig {
             format: Format::new(8_000, 1).unwrap(),
             block_samples: BLOCK,
             limiting: Limiting::Saturate,
-            rooms_max: 2,
+            rooms_max: ROOMS_MAX,
         };
         Self {
             mixer: Mixer::new(settings, consumer),
@@ -172,7 +177,7 @@ impl ReaderThread {
         let (reader, mix_ring) = FeedReader::new(FeedRings {
             format: rig.settings.format,
             block_samples: BLOCK,
-            rooms: 1,
+            rooms: ROOMS_MAX,
             rooms_heard: 1,
             feeds,
             buffered: Duration::from_millis(320),
@@ -228,6 +233,10 @@ impl ReaderThread {
             }
             Delivery::Ended(key) => {
                 assert!(!std::mem::replace(&mut feeds[key as usize].ended, true));
+            }
+            Delivery::RoomEnded(of) => {
+                assert_eq!(of, RoomId::MAIN);
+                assert!(!std::mem::replace(&mut room.ended, true));
             }
         });
     }
@@ -460,46 +469,4 @@ fn a_stream_alone_is_heard_to_its_last_sample() {
         reader.feeds[0].expect(0..end, 0, expected);
         assert_eq!(reader.reader.pool().unwrap().stats().leases, 0);
     }
-}
-
-/// As when its stream is refused.
-#[test]
-fn a_ring_that_has_no_owner_is_released_once_it_is_closed() {
-    let mut rig = Rig::new();
-    let mut reader = ReaderThread::of_room(&mut rig, 2);
-    let pool = reader.reader.pool().unwrap().clone();
-    let mut producer = pool.acquire().unwrap();
-    let closed = pool.acquire().unwrap();
-    producer.publish(&[1; 8]).unwrap();
-    drop(closed);
-    rig.tick();
-    reader.drain();
-    assert_eq!(pool.stats().leases, 1);
-    drop(producer);
-    rig.tick();
-    reader.drain();
-    assert_eq!(pool.stats().leases, 0);
-}
-
-#[test]
-fn its_descriptor_is_readable_once_a_tick() {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut rig = Rig::new();
-    let mut reader = ReaderThread::of_room(&mut rig, 1);
-    let sender = rig.sender();
-    reader.open(&mut rig, &sender, Feed::mix_minus);
-    let is_readable = |reader: &ReaderThread| {
-        let mut fds = [PollFd::new(reader.reader.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).unwrap() == 1
-    };
-    reader.drain();
-    for _ in 0..5 {
-        assert!(!is_readable(&reader));
-        rig.tick();
-        assert!(is_readable(&reader));
-        reader.drain();
-    }
-    assert!(!is_readable(&reader));
-    rig.end();
-    assert!(is_readable(&reader));
 }

@@ -226,7 +226,7 @@ impl Live {
                 }
             }
             // A room that comes for the sake of its mix-minuses.
-            feed_reader::Delivery::Room(..) => {}
+            feed_reader::Delivery::Room(..) | feed_reader::Delivery::RoomEnded(_) => {}
             feed_reader::Delivery::Ended(key) => {
                 if let Some(output) = monitors.get_mut(&OutputId(key)) {
                     output.ended = true;

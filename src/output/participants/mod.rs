@@ -8,3 +8,5 @@
 mod rated;
 pub(crate) mod return_encoder;
 pub(crate) mod send_buffer;
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Sample `j` of the output stands where the mix's sample `j * mix rate / output rate` stands, whichever
 //! converter made it. So two listeners of one rate and one mix get the same samples, and one that
-//! goes over from his own mix to that of all, or back, hears no seam.
+//! goes over from its own mix to that of its room, or back, or to another room, hears no seam.
 //!
 //! A converter that was left out for a while is brought up to date with what was heard last: as much of
 //! it as its memory is long. It is never rebuilt, since building the filter is the cost.
@@ -11,40 +11,41 @@ use std::collections::VecDeque;
 
 use crate::audio::{ConvertError, Converter, Format};
 
-/// The latest interleaved samples of the mix.
+/// The latest interleaved samples of a mix.
 #[derive(Debug)]
 pub(super) struct History {
     samples: VecDeque<i16>,
     channels: usize,
     /// Index in the mix, per channel, of the next sample.
     end: u64,
-    kept: usize,
 }
 
 impl History {
-    /// Keeps so many samples per channel. Allocates as they come.
-    pub(super) fn new(channels: u16, kept: usize) -> Self {
+    /// Of samples of so many channels. Allocates as they come.
+    pub(super) fn new(channels: u16) -> Self {
         Self {
             samples: VecDeque::new(),
             channels: channels.into(),
             end: 0,
-            kept,
         }
     }
 
-    /// Appends the samples from `at` on. A gap before them is silence.
-    pub(super) fn push(&mut self, at: u64, samples: &[i16]) {
+    /// Appends the samples from `at` on, and keeps so many per channel before them. A gap is silence.
+    pub(super) fn push(&mut self, at: u64, samples: &[i16], kept: u64) {
         if at != self.end {
             self.samples.clear();
         }
+        let surplus = self
+            .samples
+            .len()
+            .saturating_sub(kept as usize * self.channels);
+        self.samples.drain(..surplus);
         self.samples.extend(samples);
         self.end = at + (samples.len() / self.channels) as u64;
-        let surplus = self.samples.len().saturating_sub(self.kept * self.channels);
-        self.samples.drain(..surplus);
     }
 
     /// Appends the samples of `[from, to)` to `out`, as full scale 1.0; silence where they are not known.
-    fn copy(&self, from: i64, to: i64, out: &mut Vec<f32>) {
+    pub(super) fn copy(&self, from: i64, to: i64, out: &mut Vec<f32>) {
         let known = (self.samples.len() / self.channels) as i64;
         let start = self.end as i64 - known;
         for at in from..to {
@@ -175,7 +176,7 @@ mod tests {
     fn a_block_gives_as_many_samples_as_last_as_long() {
         for rate_hz in RATES {
             let mut rated = Rated::new(mix(), rate_hz).unwrap();
-            let history = History::new(1, 8_000);
+            let history = History::new(1);
             let mut out = Vec::new();
             let per_block: Vec<_> = (0..50)
                 .map(|tick| {
@@ -199,7 +200,7 @@ mod tests {
     fn at_the_mix_s_own_rate_the_samples_come_back_at_once() {
         let mut rated = Rated::new(mix(), 8_000).unwrap();
         let mut out = Vec::new();
-        rated.convert(480, &block(480), &History::new(1, 100), &mut out);
+        rated.convert(480, &block(480), &History::new(1), &mut out);
         assert_eq!(out, block(480));
     }
 
@@ -207,14 +208,14 @@ mod tests {
     fn a_stereo_mix_becomes_one_channel() {
         let mut rated = Rated::new(Format::new(8_000, 2).unwrap(), 8_000).unwrap();
         let mut out = Vec::new();
-        rated.convert(0, &[100, 300, -50, 50], &History::new(2, 100), &mut out);
+        rated.convert(0, &[100, 300, -50, 50], &History::new(2), &mut out);
         assert_eq!(out, [200, 0]);
     }
 
     #[test]
     fn one_that_was_left_out_goes_on_as_if_it_had_heard_all() {
         for rate_hz in RATES {
-            let mut history = History::new(1, 16_000);
+            let mut history = History::new(1);
             let mut all = Rated::new(mix(), rate_hz).unwrap();
             let mut some = Rated::new(mix(), rate_hz).unwrap();
             for tick in 0..60 {
@@ -228,16 +229,16 @@ mod tests {
                     assert_eq!(whole.len(), part.len());
                     assert!(worst <= Some(1), "{rate_hz} Hz, tick {tick}: {worst:?}");
                 }
-                history.push(at, &samples);
+                history.push(at, &samples, 16_000);
             }
         }
     }
 
     #[test]
     fn the_history_keeps_what_it_was_told_to_and_knows_of_gaps() {
-        let mut history = History::new(1, 4);
-        history.push(0, &[1, 2, 3]);
-        history.push(3, &[4, 5, 6]);
+        let mut history = History::new(1);
+        history.push(0, &[1, 2, 3], 1);
+        history.push(3, &[4, 5, 6], 1);
         let copy = |history: &History, from, to| {
             let mut out = Vec::new();
             history.copy(from, to, &mut out);
@@ -246,7 +247,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(copy(&history, -1, 8), [0, 0, 0, 3, 4, 5, 6, 0, 0]);
-        history.push(8, &[9]);
+        history.push(8, &[9], 1);
         assert_eq!(copy(&history, 4, 10), [0, 0, 0, 0, 9, 0]);
     }
 }

@@ -1,18 +1,20 @@
-//! Encodes the mix for participants: to each the mix without itself, as messages at its own rate.
+//! Encodes the mix for participants: to each its room's mix without itself, as messages at its own rate.
 //!
-//! Most listeners are silent and hear the mix of all. For them it is converted and written into a message
-//! once per rate and block, however many they are.
+//! Most participants are silent and hear the mix of their room. For them it is converted and written into a message
+//! once per room, rate and block, however many they are.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use super::rated::{History, Rated};
 use crate::{
     audio::{ConvertError, Encoding, Format},
+    mixer::RoomId,
+    output::feed_reader::Piece,
     wire::{audiosocket, twilio, websocket},
 };
 
-/// Blocks of the mix that are remembered, for listeners' frames that refer to them.
-const BLOCKS_MAX: usize = 64;
+/// A rate that no participant of a room has had for so long is forgotten there.
+const UNUSED_SECONDS: u64 = 2;
 
 /// How a listener wants its audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,19 +81,25 @@ pub(crate) enum Reply<'a> {
     Lost,
 }
 
-/// The mix of all, and the messages that were made of it.
+/// The rooms that are heard by one reader thread, and the messages that were made of them.
 #[derive(Debug)]
-pub(crate) struct Mix {
+pub(crate) struct Mixes {
     format: Format,
-    /// Samples per channel of the history.
+    /// Samples per channel that each history keeps: the longest memory of the converters so far.
     kept: u64,
+    rooms: HashMap<RoomId, Mix>,
+    /// Of a room that is not heard.
+    nothing: History,
+}
+
+/// One room.
+#[derive(Debug)]
+struct Mix {
     history: History,
-    /// The blocks that came last: where they begin, and their samples.
-    blocks: VecDeque<(u64, Box<[i16]>)>,
     shared: HashMap<ReturnFormat, Shared>,
 }
 
-/// The mix of all at one rate.
+/// A room at one rate.
 #[derive(Debug)]
 struct Shared {
     rated: Rated,
@@ -100,51 +108,111 @@ struct Shared {
     message: Vec<u8>,
 }
 
-impl Mix {
-    /// Allocates little, and more as it is used.
+impl Mixes {
+    /// No room yet. Allocates with the first block of each room, and frees at its end.
     pub(crate) fn new(format: Format) -> Self {
-        // The longest memory is that of a converter to or from 1 kHz, and to be at a place of the grid
-        // takes up to a second more.
-        let kept = 2 * format.rate_hz() as usize;
         Self {
             format,
-            kept: kept as u64,
-            history: History::new(format.channels(), kept),
-            blocks: VecDeque::new(),
-            shared: HashMap::new(),
+            kept: 0,
+            rooms: HashMap::new(),
+            nothing: History::new(format.channels()),
         }
     }
 
-    /// A block of the mix: its samples from `at` on.
-    pub(crate) fn push(&mut self, at: u64, samples: &[i16]) {
+    /// A block of a room: its samples from `at` on.
+    pub(crate) fn push(&mut self, room: RoomId, at: u64, samples: &[i16]) {
         if samples.is_empty() {
             return;
         }
-        if self.blocks.len() == BLOCKS_MAX {
-            self.blocks.pop_front();
-        }
-        self.history.push(at, samples);
-        self.blocks.push_back((at, samples.into()));
+        let mix = self.rooms.entry(room).or_insert_with(|| Mix {
+            history: History::new(self.format.channels()),
+            shared: HashMap::new(),
+        });
+        mix.history.push(at, samples, self.kept);
         // Peers choose the rates: an unused one is not kept. A peer that returns finds in the
         // history the samples that its converter needs.
-        let kept = self.kept;
-        self.shared
-            .retain(|_, shared| shared.at.is_none_or(|made| made + kept >= at));
+        let unused = UNUSED_SECONDS * u64::from(self.format.rate_hz());
+        mix.shared
+            .retain(|_, shared| shared.at.is_none_or(|made| made + unused >= at));
     }
 
-    fn block(&self, at: u64) -> Option<usize> {
-        self.blocks.iter().rposition(|(start, _)| *start == at)
+    /// The room is heard no more.
+    pub(crate) fn end(&mut self, room: RoomId) {
+        self.rooms.remove(&room);
+    }
+
+    /// One after the last sample of a frame.
+    fn end_of(&self, frame: &Piece<'_>) -> u64 {
+        frame.first + (frame.samples.len() / usize::from(self.format.channels())) as u64
+    }
+
+    #[cfg(test)]
+    pub(super) fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    fn history(&self, room: Option<RoomId>) -> &History {
+        let mix = room.and_then(|room| self.rooms.get(&room));
+        mix.map_or(&self.nothing, |mix| &mix.history)
+    }
+
+    /// A converter to this rate. From now on each history is as long as its memory.
+    fn rated(&mut self, rate_hz: u32) -> Result<Rated, ConvertError> {
+        let rated = Rated::new(self.format, rate_hz)?;
+        self.kept = self.kept.max(rated.memory());
+        Ok(rated)
+    }
+
+    /// The message of a block of a room, made once.
+    fn message(
+        &mut self,
+        room: RoomId,
+        block: &Piece<'_>,
+        return_format: ReturnFormat,
+    ) -> Result<Option<&[u8]>, ConvertError> {
+        let is_new = |mix: &Mix| !mix.shared.contains_key(&return_format);
+        let new = if self.rooms.get(&room).is_some_and(is_new) {
+            Some(Shared {
+                rated: self.rated(return_format.rate_hz)?,
+                at: None,
+                message: Vec::new(),
+            })
+        } else {
+            None
+        };
+        // A room's block precedes the frames that name it.
+        let Some(Mix { history, shared }) = self.rooms.get_mut(&room) else {
+            return Ok(None);
+        };
+        shared.extend(new.map(|new| (return_format, new)));
+        Ok(shared.get_mut(&return_format).map(|shared| {
+            if shared.at != Some(block.first) {
+                let mut converted = Vec::new();
+                let Shared { rated, .. } = shared;
+                rated.convert(block.first, block.samples, history, &mut converted);
+                shared.message.clear();
+                return_format.write(&converted, &mut shared.message);
+                shared.at = Some(block.first);
+            }
+            &*shared.message
+        }))
     }
 }
 
-/// The return path of one participant: its own mix-minus, or the shared mix.
+/// The return path of one participant: its own mix-minus, or the mix of its room.
+///
+/// Its audio is that of one converter which takes all its frames in order, whichever rooms they are of.
 #[derive(Debug)]
 pub(crate) struct ReturnEncoder {
     return_format: ReturnFormat,
-    /// Once it heard a mix that was not that of all.
+    /// Made for the first frame that is not a room's block, and at the first move.
     own: Option<Rated>,
-    /// From where on all it heard was the mix of all; none if the last was not.
+    /// The room whose block it heard last.
+    room: Option<RoomId>,
+    /// From where on all it heard was the mix of that room; none if the last frame was not.
     shares_from: Option<u64>,
+    /// One after the last sample that it heard.
+    heard: u64,
     samples: Vec<i16>,
     message: Vec<u8>,
 }
@@ -154,7 +222,9 @@ impl ReturnEncoder {
         Self {
             return_format,
             own: None,
+            room: None,
             shares_from: None,
+            heard: 0,
             samples: Vec::new(),
             message: Vec::new(),
         }
@@ -164,204 +234,56 @@ impl ReturnEncoder {
         self.return_format
     }
 
-    /// The message of a frame that begins at `at`: the samples, or, if there are none, the mix's block.
-    /// None if there is no such block: it was lost, or is empty.
+    /// The message of a frame; none if it names a room that is not heard.
     ///
     /// # Errors
     /// If the listener's rate is none that can be converted to.
     pub(crate) fn encode<'a>(
         &'a mut self,
-        at: u64,
-        samples: &[i16],
-        mix: &'a mut Mix,
+        frame: &Piece<'_>,
+        mixes: &'a mut Mixes,
     ) -> Result<Option<&'a [u8]>, ConvertError> {
-        let block = mix.block(at);
-        if !samples.is_empty() {
+        let Some(room) = frame.same else {
             self.shares_from = None;
-            return self.encode_own(at, samples, mix).map(Some);
-        }
-        let Some(block) = block else {
-            return Ok(None);
+            return self.encode_own(frame, mixes).map(Some);
         };
-        let shares_from = *self.shares_from.get_or_insert(at);
-        match &self.own {
-            Some(own) if at < shares_from + own.memory() => {
-                let samples = std::mem::take(&mut mix.blocks[block].1);
-                let message = self.encode_own(at, &samples, mix);
-                mix.blocks[block].1 = samples;
-                message.map(Some)
-            }
-            _ => mix.message(block, self.return_format).map(Some),
+        let has_moved = self.room.is_some_and(|before| before != room);
+        let shares_from = match self.shares_from {
+            Some(from) if !has_moved => from,
+            _ => frame.first,
+        };
+        self.shares_from = Some(shares_from);
+        if has_moved && self.own.is_none() {
+            self.own = Some(mixes.rated(self.return_format.rate_hz)?);
         }
+        let own = self.own.as_ref();
+        if own.is_some_and(|own| frame.first < shares_from + own.memory()) {
+            self.encode_own(frame, mixes)?;
+            self.room = Some(room);
+            return Ok(Some(&self.message));
+        }
+        self.room = Some(room);
+        self.heard = mixes.end_of(frame);
+        mixes.message(room, frame, self.return_format)
     }
 
-    fn encode_own(&mut self, at: u64, samples: &[i16], mix: &Mix) -> Result<&[u8], ConvertError> {
+    /// By its own converter, after the samples that it shared since the last use.
+    fn encode_own(&mut self, frame: &Piece<'_>, mixes: &mut Mixes) -> Result<&[u8], ConvertError> {
         let own = match &mut self.own {
             Some(own) => own,
-            none => none.insert(Rated::new(mix.format, self.return_format.rate_hz)?),
+            none => none.insert(mixes.rated(self.return_format.rate_hz)?),
         };
+        // After a gap, the samples before a frame of elsewhere are not known.
+        let is_known = self.heard == frame.first || self.room == frame.same;
+        let history = mixes.history(self.room.filter(|_| is_known));
         self.samples.clear();
-        own.convert(at, samples, &mix.history, &mut self.samples);
+        own.convert(frame.first, frame.samples, history, &mut self.samples);
+        self.heard = mixes.end_of(frame);
         self.message.clear();
         self.return_format.write(&self.samples, &mut self.message);
         Ok(&self.message)
     }
 }
 
-impl Mix {
-    /// The message of a block at one rate, made once.
-    fn message(
-        &mut self,
-        block: usize,
-        return_format: ReturnFormat,
-    ) -> Result<&[u8], ConvertError> {
-        let Self {
-            format,
-            history,
-            blocks,
-            shared,
-            ..
-        } = self;
-        let shared = match shared.entry(return_format) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Shared {
-                rated: Rated::new(*format, return_format.rate_hz)?,
-                at: None,
-                message: Vec::new(),
-            }),
-        };
-        let (at, samples) = &blocks[block];
-        if shared.at != Some(*at) {
-            let mut converted = Vec::new();
-            shared.rated.convert(*at, samples, history, &mut converted);
-            shared.message.clear();
-            return_format.write(&converted, &mut shared.message);
-            shared.at = Some(*at);
-        }
-        Ok(&shared.message)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::audiosocket::{Message, parse};
-
-    const BLOCK: u64 = 160;
-
-    fn return_format(rate_hz: u32) -> ReturnFormat {
-        ReturnFormat {
-            rate_hz,
-            form: Form::AudioSocket {
-                claimed_hz: rate_hz,
-            },
-        }
-    }
-
-    fn tone(at: u64, step: f64) -> Vec<i16> {
-        (at..at + BLOCK)
-            .map(|at| ((at as f64 * step).sin() * 9_000.0) as i16)
-            .collect()
-    }
-
-    fn samples(message: &[u8]) -> Vec<i16> {
-        let Ok(Some((Message::Audio { payload, .. }, taken))) = parse(message) else {
-            panic!("{message:?}")
-        };
-        assert_eq!(taken, message.len());
-        let (pairs, []) = payload.as_chunks() else {
-            panic!("whole samples")
-        };
-        pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect()
-    }
-
-    fn mix() -> Mix {
-        Mix::new(Format::new(8_000, 1).unwrap())
-    }
-
-    #[test]
-    fn listeners_who_hear_the_same_get_one_message() {
-        let mut mix = mix();
-        mix.push(0, &tone(0, 0.1));
-        let (mut one, mut other) = (
-            ReturnEncoder::new(return_format(16_000)),
-            ReturnEncoder::new(return_format(16_000)),
-        );
-        let first = one.encode(0, &[], &mut mix).unwrap().unwrap().as_ptr();
-        let second = other.encode(0, &[], &mut mix).unwrap().unwrap().as_ptr();
-        assert_eq!(first, second);
-        let mut low = ReturnEncoder::new(return_format(8_000));
-        let message = low.encode(0, &[], &mut mix).unwrap().unwrap();
-        assert_eq!(samples(message), tone(0, 0.1));
-    }
-
-    #[test]
-    fn rates_that_nobody_hears_any_more_are_forgotten() {
-        let bare = |rate_hz| ReturnFormat {
-            rate_hz,
-            form: Form::Bare(Encoding::S16Le),
-        };
-        let mut mix = mix();
-        let mut stays = ReturnEncoder::new(bare(16_000));
-        for tick in 0..130 {
-            let at = tick * BLOCK;
-            mix.push(at, &tone(at, 0.1));
-            let mut passes = ReturnEncoder::new(bare(16_050 + 50 * tick as u32));
-            for encoder in [&mut stays, &mut passes] {
-                assert!(encoder.encode(at, &[], &mut mix).unwrap().is_some());
-            }
-        }
-        // Blocks of two seconds, and the one that stays.
-        assert!(mix.shared.len() <= 102, "{}", mix.shared.len());
-        assert!(mix.shared.contains_key(&bare(16_000)));
-    }
-
-    #[test]
-    fn a_frame_of_a_block_that_was_lost_has_no_message() {
-        let mut mix = mix();
-        mix.push(0, &tone(0, 0.1));
-        let mut encoder = ReturnEncoder::new(return_format(8_000));
-        assert_eq!(encoder.encode(BLOCK, &[], &mut mix), Ok(None));
-        assert!(encoder.encode(0, &[], &mut mix).unwrap().is_some());
-    }
-
-    /// A participant's audio that differs from the mix in some blocks is, sample for sample, the output of
-    /// a converter that never had other input.
-    #[test]
-    fn to_speak_now_and_then_leaves_no_seam() {
-        for rate_hz in [8_000, 16_000, 44_100] {
-            let mut mix = mix();
-            let mut encoder = ReturnEncoder::new(return_format(rate_hz));
-            let nothing = History::new(1, 0);
-            let mut alone = Rated::new(Format::new(8_000, 1).unwrap(), rate_hz).unwrap();
-            for tick in 0..60 {
-                let at = tick * BLOCK;
-                let (all, own) = (tone(at, 0.1), tone(at, 0.23));
-                mix.push(at, &all);
-                let speaks = matches!(tick, 5..12 | 14..16 | 30..31 | 50..);
-                let frame: &[i16] = if speaks { &own } else { &[] };
-                let played = samples(encoder.encode(at, frame, &mut mix).unwrap().unwrap());
-                let mut expected = Vec::new();
-                let own_block = if speaks { &own } else { &all };
-                alone.convert(at, own_block, &nothing, &mut expected);
-                assert_eq!(played.len(), expected.len());
-                let off = |(a, b): (&i16, &i16)| a.abs_diff(*b);
-                let worst = played.iter().zip(&expected).map(off).max();
-                assert!(worst <= Some(1), "{rate_hz} Hz, tick {tick}: {worst:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn more_samples_than_a_message_holds_are_several_messages() {
-        let mut out = Vec::new();
-        return_format(192_000).write(&vec![7; 70_000], &mut out);
-        let mut rest = &out[..];
-        let mut count = 0;
-        while let Some((Message::Audio { payload, .. }, taken)) = parse(rest).unwrap() {
-            count += payload.len() / 2;
-            rest = &rest[taken..];
-        }
-        assert_eq!((count, rest.len()), (70_000, 0));
-    }
-}
+mod tests;

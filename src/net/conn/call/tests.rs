@@ -2,6 +2,7 @@ use super::{
     super::tests::{BLOCK, PERIOD_NS, Rig, le_bytes, ramp},
     *,
 };
+use crate::output::RoomId;
 
 const UUID: &[u8] = b"\x01\x00\x10\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f";
 
@@ -134,11 +135,11 @@ fn the_first_frame_back_is_silence_at_the_callers_rate() {
 fn a_peer_that_sends_no_audio_hears_from_the_third_frame_on() {
     let mut line = Line::new(None);
     line.feed(UUID).unwrap();
-    let mut mix = Mix::new(line.rig.clock.format);
+    let mut mixes = Mixes::new(line.rig.clock.format);
     let mut sent = (0..5).map(|frame| {
-        let at = frame * BLOCK as u64;
-        mix.push(at, &[5; BLOCK]);
-        match line.call.encode(at, &[], &mut mix).unwrap() {
+        let frame = Piece::of_main(frame * BLOCK as u64, &[5; BLOCK]);
+        mixes.push(RoomId::MAIN, frame.first, frame.samples);
+        match line.call.encode(&frame, &mut mixes).unwrap() {
             Reply::Message(message) => Some(message.to_vec()),
             Reply::HeldBack => None,
             reply => panic!("{reply:?}"),

@@ -4,6 +4,7 @@ mod protocols;
 use crate::{
     audio::{Encoding, Format},
     net::conn::tests::{BLOCK, PERIOD_NS, Rig, le_bytes, ramp},
+    output::RoomId,
     wire::{twilio, websocket::CloseCode},
 };
 
@@ -165,17 +166,17 @@ fn sound(samples: &[i16]) -> &[i16] {
 }
 
 /// The reply for a block of the mix.
-fn sent(web: &mut Web, mix: &mut Mix, at: u64, samples: &[i16]) -> Option<Vec<u8>> {
-    mix.push(at, samples);
-    match web.encode(at, &[], mix).unwrap() {
+fn sent(web: &mut Web, mixes: &mut Mixes, at: u64, samples: &[i16]) -> Option<Vec<u8>> {
+    mixes.push(RoomId::MAIN, at, samples);
+    match web.encode(&Piece::of_main(at, samples), mixes).unwrap() {
         Reply::Message(message) => Some(message.to_vec()),
         Reply::Later => Some(Vec::new()),
         Reply::HeldBack | Reply::Lost => None,
     }
 }
 
-fn mix() -> Mix {
-    Mix::new(Format::new(8_000, 1).unwrap())
+fn mixes() -> Mixes {
+    Mixes::new(Format::new(8_000, 1).unwrap())
 }
 
 #[test]

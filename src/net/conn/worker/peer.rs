@@ -15,8 +15,9 @@ use crate::{
     ledger::Listener,
     net::quota::Share,
     os::poll::{Poll, Watch},
+    output::feed_reader::Piece,
     output::participants::{
-        return_encoder::{Mix, Reply},
+        return_encoder::{Mixes, Reply},
         send_buffer::SendBuffer,
     },
 };
@@ -109,14 +110,14 @@ impl Peer {
 
     /// Sends a frame of the mix back, and says whether it is on its way; none if the peer is not to have it
     /// yet.
-    pub(super) fn encode(&mut self, at: u64, samples: &[i16], mix: &mut Mix) -> Option<bool> {
+    pub(super) fn encode(&mut self, frame: &Piece<'_>, mixes: &mut Mixes) -> Option<bool> {
         let Self {
             protocol,
             send_buffer,
             socket,
             ..
         } = self;
-        match protocol.encode(at, samples, mix) {
+        match protocol.encode(frame, mixes) {
             Ok(Reply::Message(message)) => Some(send_buffer.send(message, socket).unwrap_or(false)),
             Ok(Reply::Later) => Some(true),
             Ok(Reply::HeldBack) => None,

@@ -14,10 +14,9 @@ use crate::{
         handoff::Rejection,
     },
     os::{now_ns, poll::Poll},
-    output::RoomId,
     output::{
         feed_reader::{Delivery, FeedReader, Piece},
-        participants::return_encoder::Mix,
+        participants::return_encoder::Mixes,
     },
 };
 
@@ -85,7 +84,7 @@ impl Worker {
         let Self {
             peers,
             reader: Some(reader),
-            mix,
+            mixes,
             poll,
             gone,
             ..
@@ -94,30 +93,32 @@ impl Worker {
             return;
         };
         reader.drain(|delivery| match delivery {
-            Delivery::Room(RoomId::MAIN, piece) => mix.push(piece.first, piece.samples),
+            Delivery::Room(room, piece) => mixes.push(room, piece.first, piece.samples),
+            Delivery::RoomEnded(room) => mixes.end(room),
             Delivery::Feed(key, piece) => {
                 if let Some(peer) = peers.get_mut(&key)
-                    && let Err(reason) = send(peer, &piece, mix, poll)
+                    && let Err(reason) = send(peer, &piece, mixes, poll)
                 {
                     gone.push((key, reason));
                 }
             }
-            Delivery::Room(..) | Delivery::Ended(_) => {}
+            Delivery::Ended(_) => {}
         });
     }
 }
 
 /// Sends a piece of its mix-minus to a peer.
-fn send(peer: &mut Peer, piece: &Piece<'_>, mix: &mut Mix, poll: &Poll) -> Result<(), EndReason> {
+fn send(
+    peer: &mut Peer,
+    piece: &Piece<'_>,
+    mixes: &mut Mixes,
+    poll: &Poll,
+) -> Result<(), EndReason> {
     if piece.is_lost || peer.caller.is_shed() {
         peer.caller.count_output(true);
         return Ok(());
     }
-    let samples = match piece.same {
-        Some(RoomId::MAIN) => &[],
-        _ => piece.samples,
-    };
-    if let Some(sent) = peer.encode(piece.first, samples, mix) {
+    if let Some(sent) = peer.encode(piece, mixes) {
         peer.caller.count_output(!sent);
     }
     watch(peer, poll)

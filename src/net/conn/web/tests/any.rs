@@ -41,7 +41,7 @@ proptest! {
     ) {
         let protocol = [WebProtocol::Detect, WebProtocol::Media, WebProtocol::Jambonz][protocol];
         let mut line = Line::new(WebAsk { protocol, rate_hz, pour, listen: Some(true), ..ask() });
-        let mut mix = mix();
+        let mut mixes = mixes();
         let mut reason = EndReason::HungUp;
         for (tick, bytes) in (0..).zip(&pieces) {
             line.rig.now_ns += PERIOD_NS;
@@ -50,7 +50,7 @@ proptest! {
                 break;
             }
             line.caller.before_tick(tick, line.rig.now_ns);
-            let out = sent(&mut line.web, &mut mix, tick * BLOCK as u64, &ramp(BLOCK));
+            let out = sent(&mut line.web, &mut mixes, tick * BLOCK as u64, &ramp(BLOCK));
             line.replies.extend(out.into_iter().flatten());
         }
         line.replies.extend(line.web.close_message(&reason));

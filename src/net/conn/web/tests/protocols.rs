@@ -67,7 +67,7 @@ fn a_peer_whose_queue_is_full_is_sent_nothing_until_it_has_room() {
     let mut line = Line::new(of(WebProtocol::Media));
     line.feed(&text("MEDIA_START connection_id:a format:slin"))
         .unwrap();
-    let mut mix = mix();
+    let mut mixes = mixes();
     let block = ramp(BLOCK);
     let mut out = Vec::new();
     websocket::binary_header(2 * BLOCK, &mut out);
@@ -78,7 +78,7 @@ fn a_peer_whose_queue_is_full_is_sent_nothing_until_it_has_room() {
         ("MEDIA_XON", true),
     ]) {
         line.feed(&text(word)).unwrap();
-        let sent = sent(&mut line.web, &mut mix, at * BLOCK as u64, &block);
+        let sent = sent(&mut line.web, &mut mixes, at * BLOCK as u64, &block);
         assert_eq!(sent, hears.then(|| out.clone()), "{word}");
     }
 }
@@ -186,7 +186,7 @@ fn twilio_hears_the_mix_as_it_speaks_itself() {
     let mut line = Line::new(ask());
     line.feed(&[text(CONNECTED), text(START)].concat()).unwrap();
     let block = ramp(BLOCK);
-    let message = sent(&mut line.web, &mut mix(), 0, &block).unwrap();
+    let message = sent(&mut line.web, &mut mixes(), 0, &block).unwrap();
     assert_eq!(message[..2], [0x81, 126]);
     let json = std::str::from_utf8(&message[4..]).unwrap();
     assert_eq!(
@@ -213,7 +213,7 @@ fn jambonz_is_heard_in_stereo_and_hears_one_channel() {
         .collect();
     line.feed(&binary(&le_bytes(&pairs))).unwrap();
     let block = ramp(BLOCK);
-    let message = sent(&mut line.web, &mut mix(), 0, &block).unwrap();
+    let message = sent(&mut line.web, &mut mixes(), 0, &block).unwrap();
     assert_eq!(message[4..], le_bytes(&block));
     let (_, played) = line.end();
     let expected: Vec<_> = (1..BLOCK as i16).map(|at| at * 15).collect();
@@ -227,12 +227,12 @@ fn vonage_hears_messages_of_20_ms_whatever_the_blocks_are() {
         r#"{"event":"websocket:connected","content-type":"audio/l16;rate=8000"}"#,
     ))
     .unwrap();
-    let mut mix = mix();
+    let mut mixes = mixes();
     let mut got = Vec::new();
     // Blocks of 15 ms.
     let samples = ramp(8 * 120);
     for (at, block) in (0..).zip(samples.chunks(120)) {
-        got.extend(sent(&mut line.web, &mut mix, at * 120, block).unwrap());
+        got.extend(sent(&mut line.web, &mut mixes, at * 120, block).unwrap());
     }
     let mut payload: Vec<u8> = Vec::new();
     for message in got.chunks(4 + 320) {
