@@ -34,14 +34,17 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [Asset; 27] = [
+const ASSETS: [Asset; 35] = [
     asset!("", "index.html", "text/html; charset=utf-8"),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("table.css", "text/css; charset=utf-8"),
+    asset!("rooms.css", "text/css; charset=utf-8"),
     asset!("favicon.svg", "image/svg+xml"),
     asset!("theme.js"),
     asset!("app.js"),
+    asset!("address.js"),
     asset!("api.js"),
+    asset!("bar.js"),
     asset!("canvas.js"),
     asset!("detail.js"),
     asset!("feed.js"),
@@ -55,13 +58,18 @@ const ASSETS: [Asset; 27] = [
     asset!("lower.js"),
     asset!("meter.js"),
     asset!("model.js"),
+    asset!("move.js"),
     asset!("name.js"),
+    asset!("room.js"),
+    asset!("room-figures.js"),
+    asset!("rooms.js"),
     asset!("row.js"),
     asset!("session.js"),
     asset!("strip.js"),
     asset!("table.js"),
     asset!("talk.js"),
     asset!("talk-worklet.js"),
+    asset!("window.js"),
 ];
 
 /// The page's routes. They tell nothing of the server, so that they need no token: the page asks for it.

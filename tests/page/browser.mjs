@@ -95,6 +95,21 @@ export const knows = (page, ask, argument) => page.evaluate(
   `(async (argument) => { const { model, player } = await import("/app.js"); return (${ask})({ model, player }, argument); })(${JSON.stringify(argument ?? null)})`,
 );
 
+/** How loud the page sounds to itself: the root mean square of its analyser, and its loudest hertz. */
+export const heard = (page) => knows(page, `({ player }) => {
+  const { analyser } = player;
+  const samples = new Float32Array(analyser.fftSize);
+  analyser.getFloatTimeDomainData(samples);
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(bins);
+  const loudest = bins.indexOf(Math.max(...bins));
+  return {
+    rms: Math.sqrt(samples.reduce((sum, value) => sum + value * value, 0) / samples.length),
+    hertz: (loudest * player.context.sampleRate) / analyser.fftSize,
+    behind: player.behindMs, skipped: player.skipped, dry: player.dry,
+  };
+}`);
+
 /** Whether a stream's cell in the heat map is red: the colour in the middle of the cell itself. */
 export const isRed = async (page, id) => {
   const slot = await knows(page, "({ model }, id) => model.find(id)?.slot ?? -1", id);

@@ -10,6 +10,7 @@ import path from "node:path";
 
 import { close } from "./browser.mjs";
 import * as first from "./first.mjs";
+import * as rooms from "./rooms.mjs";
 import { ROOT, Server } from "./server.mjs";
 import * as sound from "./sound.mjs";
 import * as steer from "./steer.mjs";
@@ -19,7 +20,7 @@ import * as view from "./view.mjs";
 /** No scenario takes longer. */
 const LIMIT_MS = 90_000;
 
-const named = { view, first, steer, sound, trouble };
+const named = { view, first, steer, rooms, sound, trouble };
 const files = Object.values(named);
 const known = Object.assign({}, named, ...files);
 const unknown = process.argv.slice(2).filter((name) => !(name in known));

@@ -2,25 +2,10 @@
 
 import path from "node:path";
 
-import { expect, knows, until, visit } from "./browser.mjs";
+import { expect, heard, knows, until, visit } from "./browser.mjs";
 import { ROOT, Server, recorded, sender, sleep, tone } from "./server.mjs";
 
 const file = (name) => path.join(ROOT, "target/page", name);
-
-/** How loud the page sounds to itself: the root mean square of its analyser, and its loudest hertz. */
-const heard = (page) => knows(page, `({ player }) => {
-  const { analyser } = player;
-  const samples = new Float32Array(analyser.fftSize);
-  analyser.getFloatTimeDomainData(samples);
-  const bins = new Float32Array(analyser.frequencyBinCount);
-  analyser.getFloatFrequencyData(bins);
-  const loudest = bins.indexOf(Math.max(...bins));
-  return {
-    rms: Math.sqrt(samples.reduce((sum, value) => sum + value * value, 0) / samples.length),
-    hertz: (loudest * player.context.sampleRate) / analyser.fftSize,
-    behind: player.behindMs, skipped: player.skipped, dry: player.dry,
-  };
-}`);
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 

@@ -11,6 +11,10 @@ import "./keys.js";
 import { Events, Recordings } from "./lower.js";
 import { Meter, Wave } from "./meter.js";
 import { Model } from "./model.js";
+import { Move } from "./move.js";
+import { RoomFigures } from "./room-figures.js";
+import { RoomBar } from "./room.js";
+import { Rooms } from "./rooms.js";
 import { learnAccess } from "./session.js";
 import { Strips } from "./strip.js";
 import { Table } from "./table.js";
@@ -24,8 +28,13 @@ const set = (name, text) => {
 export const model = new Model();
 export const player = new Player(model);
 const strips = new Strips(model);
-const detail = new Detail(model, strips, player);
-const table = new Table(model, strips, detail);
+const roomFigures = new RoomFigures(model, strips);
+const menu = new Move(model, roomFigures);
+const move = (streams) => menu.ask(streams);
+const detail = new Detail(model, strips, player, move);
+const table = new Table(model, strips, detail, move);
+const rooms = new Rooms(model, roomFigures, player);
+const roomBar = new RoomBar(model, roomFigures, player, move, () => table.shown);
 const heatmap = new Heatmap(element("heat"), (stream) => table.reveal(stream));
 const meter = new Meter(element("meter"));
 const wave = new Wave(element("wave"));
@@ -107,7 +116,8 @@ const showListening = (now) => {
   const { target, state, behindMs } = player;
   element("listen").classList.toggle("on", target !== null);
   set("listen-text", target ? "Stop" : "Listen");
-  const what = !target || target.stream === undefined ? "the mix"
+  const what = target?.room !== undefined ? `the room ${target.room}`
+    : !target || target.stream === undefined ? "the mix"
     : target.mix ? `the mix without ${target.stream}` : `${target.stream} alone`;
   const behind = behindMs === null ? "" : ` · ${Math.max(0, Math.round(behindMs / 5) * 5)} ms behind`;
   if (!target) set("listen-state", "Live, in this browser.");
@@ -131,6 +141,8 @@ const frame = (now) => {
   wave.draw(model, now);
   heatmap.draw(model, now);
   health.draw(model, now);
+  rooms.draw(now);
+  roomBar.draw(now);
   table.draw(now);
   first.draw(now);
   detail.draw(now);

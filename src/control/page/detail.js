@@ -24,6 +24,7 @@ const TEMPLATE = `
       <div class="gain narrow-gain"><input type="range" min="${GAIN_MIN}" max="${GAIN_MAX}" step="0.5"><output></output></div>
       <button type="button" class="quiet small alone" aria-pressed="false">Listen to it alone</button>
       <button type="button" class="quiet small without" aria-pressed="false">Listen to the mix without it</button>
+      <button type="button" class="quiet small move">Move…</button>
       <button type="button" class="quiet small solo narrow-only" aria-pressed="false">Solo</button>
       <button type="button" class="quiet small danger end">End the stream</button>
     </div>
@@ -54,7 +55,7 @@ export class Detail {
   #terms = null;
   #ending = null;
 
-  constructor(model, strips, player) {
+  constructor(model, strips, player, move) {
     [this.#model, this.#strips, this.#player] = [model, strips, player];
     this.element.className = "detail";
     this.element.setAttribute("role", "row");
@@ -73,8 +74,9 @@ export class Detail {
     find(".alone").addEventListener("click", () => this.listen(this.#stream));
     find(".without").addEventListener("click", () => this.#player.toggle({ stream: this.#stream.id, mix: "minus" }));
     find(".end").addEventListener("click", () => this.#end());
+    find(".move").addEventListener("click", () => move([this.#stream]));
     find(".solo").addEventListener("click", () => this.#strips.flip(this.#stream, SOLO));
-    for (const selector of [".end", ".solo", ".gain input"]) changes(find(selector));
+    for (const selector of [".end", ".move", ".solo", ".gain input"]) changes(find(selector));
     const slider = find(".gain input");
     slider.addEventListener("input", () => {
       paintGain(slider, find(".gain output"), Number(slider.value));
@@ -192,6 +194,7 @@ export class Detail {
     const facts = [
       ["Id", this.#stream.id],
       ...(this.#stream.label ? [["Label", this.#stream.label]] : []),
+      ...(this.#model.hasRooms ? [["Room", this.#model.roomOf(this.#stream)?.name ?? ""]] : []),
       ["Source", this.#stream.source],
       ["Age", show.age(this.#model.ageMs(this.#stream))],
     ].map(([name, text]) => [name, text, ""]);

@@ -1,11 +1,11 @@
 // Hears the mix, a stream alone, or the mix without one: a WebSocket into an audio worklet. One at a time.
 
-import { alert, dismiss, request, socket } from "./api.js";
+import { alert, dismiss, path, request, socket } from "./api.js";
 
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
 
 export class Player {
-  /** The sound that is heard: `{}` is the mix; null is nothing. */
+  /** The sound that is heard: `{}` is the mix, `{ room }` that of another room; null is nothing. */
   target = null;
   /** Its samples, for a meter. */
   analyser = null;
@@ -40,7 +40,7 @@ export class Player {
   }
 
   toggle(target) {
-    const same = this.target && target.stream === this.target.stream && target.mix === this.target.mix;
+    const same = this.target && target.stream === this.target.stream && target.mix === this.target.mix && target.room === this.target.room;
     if (same) this.stop();
     else this.start(target);
   }
@@ -164,15 +164,16 @@ export class Player {
     this.state = "connecting";
     const run = this.#run;
     // A browser does not say why a WebSocket was refused; the API does.
-    const { stream } = this.target;
+    const { stream, room } = this.target;
     try {
-      const place = stream === undefined ? "api/v1/status" : `api/v1/streams/${encodeURIComponent(stream)}`;
+      const place = stream !== undefined ? path("streams", stream) : room !== undefined ? path("rooms", room) : path("status");
       await request("GET", place);
     } catch (failure) {
       if (run !== this.#run || !this.target) return;
       if (failure.status === 404) {
         this.stop();
-        alert(`${stream} has ended; there is nothing more to hear of it.`, { key: "listen", note: true });
+        const gone = stream !== undefined ? `${stream} has ended` : `The room ${room} has closed`;
+        alert(`${gone}; there is nothing more to hear of it.`, { key: "listen", note: true });
         return;
       }
     }

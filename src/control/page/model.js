@@ -7,6 +7,10 @@ export const HISTORY_S = 300;
 /** Seconds and columns of the waveform: 100 columns a second. */
 export const WAVE_COLUMNS = 1024;
 
+/** A stream of this level, −50 dB of full scale, is heard to talk, and so long after it. */
+const TALK_LEVEL = 155;
+const TALK_MS = 1000;
+
 export const MUTED = 1;
 export const SOLO = 2;
 export const WAITING = 4;
@@ -34,8 +38,18 @@ const SLOW = [
   "drop_rate", "missing_rate", "stalled_s", "concealed_samples", "jitter_ms", "drift_ppm", "ring_high_water_bytes", "gain_db", "flags",
 ];
 
+/** Columns of the rooms that come once a second, if they changed. */
+const SLOW_ROOM = ["gain_db", "limiter", "dropped_samples"];
+
 export class Model {
   server = null;
+  /** By place: `{ place, name }`, or null where there is no room. */
+  rooms = [];
+  /** Raised whenever a room opened or closed. */
+  roomRoster = 0;
+  /** By place: the level of each room's last block, and a column for each name of `SLOW_ROOM`. */
+  roomLevel = new Uint8Array();
+  roomSlow = {};
   /** By slot; null where there is no stream. */
   streams = [];
   /** Raised whenever a stream came or went. */
@@ -58,9 +72,31 @@ export class Model {
   waveEnd = 0;
   /** Seconds of history that were written. */
   historyEnd = 0;
+  #roomsOpen = 0;
 
   get size() {
     return this.streams.length;
+  }
+
+  /** Whether there is another room than `main`. */
+  get hasRooms() {
+    return this.#roomsOpen > 1;
+  }
+
+  get roomsOpen() {
+    return this.#roomsOpen;
+  }
+
+  roomOf(stream) {
+    return this.rooms[stream.room] ?? null;
+  }
+
+  findRoom(name) {
+    return this.rooms.find((room) => room?.name === name) ?? null;
+  }
+
+  isTalking(slot, now) {
+    return this.talkUntil[slot] > now;
   }
 
   /** Everything from the start: the page opened, the server was restarted, or the page fell behind. */
@@ -73,6 +109,10 @@ export class Model {
     // Slots, numbers and ids agree from run to run; the streams are others.
     if (same) this.#pass(data.server.uptime_ms);
     for (const row of data.streams) this.#start(row, same ? known[row[0]] : null);
+    const rooms = same ? this.rooms : [];
+    this.rooms = [];
+    this.roomSlow = {};
+    this.#takeRooms({ rooms_opened: data.rooms, room_slow: data.room_slow }, rooms);
     this.#takeSlow(data.slow);
     this.number = data.number;
     this.#keepWave(data.wave, data.wave_at);
@@ -85,9 +125,11 @@ export class Model {
     if (data.number <= this.number) return;
     this.number = data.number;
     for (const slot of data.ended ?? []) this.streams[slot] = null;
-    // A stream that is there already has another label.
+    // A stream that is there already has another label or room.
     for (const row of data.started ?? []) this.#start(row, this.streams[row[0]]);
     if (data.ended?.length || data.started?.length) this.roster += 1;
+    this.#takeRooms(data);
+    this.roomLevel = bytesOf(data.room_level);
     this.updates += 1;
     this.heardAt = now;
     this.totals = data;
@@ -99,6 +141,7 @@ export class Model {
     for (let slot = 0; slot < this.size; slot += 1) {
       this.peakLevel[slot] = Math.max(this.peakLevel[slot], this.level[slot]);
       this.peakFill[slot] = Math.max(this.peakFill[slot], this.fill[slot]);
+      if (this.level[slot] >= TALK_LEVEL) this.talkUntil[slot] = now + TALK_MS;
       if (this.drops[slot] > 0) {
         this.redUntil[slot] = now + RED_MS;
         this.peakDrops[slot] = Math.max(this.peakDrops[slot], this.drops[slot]);
@@ -133,6 +176,7 @@ export class Model {
     this.fill = new Uint8Array(slots);
     this.drops = new Uint8Array(slots);
     this.redUntil = new Float64Array(slots);
+    this.talkUntil = new Float64Array(slots);
     // The largest of the running second, which the history then keeps.
     this.peakLevel = new Uint8Array(slots);
     this.peakFill = new Uint8Array(slots);
@@ -149,14 +193,26 @@ export class Model {
     this.totals = null;
   }
 
-  #start([slot, id, kind, source, admitted_ms, number, label], before) {
+  /** A room that is known already stays the same object. */
+  #takeRooms({ rooms_closed: closed = [], rooms_opened: opened = [], room_slow: slow = {} }, known = []) {
+    for (const place of closed) this.rooms[place] = null;
+    for (const [place, name] of opened) {
+      this.rooms[place] = known[place]?.name === name ? known[place] : { place, name };
+    }
+    for (const name of SLOW_ROOM) if (slow[name]) this.roomSlow[name] = slow[name];
+    if (closed.length + opened.length === 0) return;
+    this.#roomsOpen = this.rooms.filter((room) => room).length;
+    this.roomRoster += 1;
+  }
+
+  #start([slot, id, kind, source, admitted_ms, number, label, room], before) {
     if (before?.number === number && before.id === id) {
-      before.label = label;
+      [before.label, before.room] = [label, room];
       this.streams[slot] = before;
       return;
     }
-    this.streams[slot] = { slot, id, label, kind, source, admitted_ms, number, begunAt: this.historyEnd };
-    this.redUntil[slot] = 0;
+    this.streams[slot] = { slot, id, label, kind, source, admitted_ms, number, room, begunAt: this.historyEnd };
+    this.redUntil[slot] = this.talkUntil[slot] = 0;
     for (const kept of [this.historyLevel, this.historyFill, this.historyDrops]) {
       kept.fill(0, slot * HISTORY_S, (slot + 1) * HISTORY_S);
     }

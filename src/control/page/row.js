@@ -1,19 +1,12 @@
 // One row of the table on screen: its controls and figures, for whichever stream it is given.
 
+import { roomAddress } from "./address.js";
+import { Bar, toggleClass } from "./bar.js";
 import * as show from "./format.js";
-import { MUTED, SOLO, WAITING, levelDb } from "./model.js";
+import { MUTED, SOLO, WAITING } from "./model.js";
 import { called, showName } from "./name.js";
 import { changes } from "./session.js";
 import { GAIN_MAX, GAIN_MIN, paintGain } from "./strip.js";
-
-/** Figures change no more often than this: faster ones are not read. */
-const SHOW_MS = 300;
-/** The level's bar: its range in half decibels, as the byte has it, and how far it falls in a frame. */
-const BAR_FLOOR = 135;
-const BAR_RANGE = 120;
-const BAR_FALL = 0.02;
-/** Near full scale. */
-const BAR_HOT = 249;
 
 const make = (name, className, attributes = {}) => {
   const made = document.createElement(name);
@@ -23,9 +16,6 @@ const make = (name, className, attributes = {}) => {
 };
 const set = (node, text) => {
   if (node.data !== text) node.data = text;
-};
-const toggleClass = (element, name, on) => {
-  if (element.classList.contains(name) !== on) element.classList.toggle(name, on);
 };
 
 export class Row {
@@ -40,17 +30,15 @@ export class Row {
   #id;
   #label;
   #source = make("span");
-  #bar;
-  #level;
-  /** The level that bar and figure show, in half decibels as the byte has it. */
-  #shown = 0;
+  #room = make("a");
+  #roomShown;
+  #bar = new Bar();
   #gainText = make("output");
   #mute = make("button", "toggle mute", { type: "button", "aria-pressed": "false" });
   #solo = make("button", "toggle solo", { type: "button", "aria-pressed": "false" });
   /** The updates of the model and the requests made here that are shown. */
   #slow = -1;
   #change = -1;
-  #shownAt = 0;
 
   /** `columns` are names and classes; `on` has `open(row)` and `focus(row)`. */
   constructor(columns, strips, on) {
@@ -65,6 +53,7 @@ export class Row {
         cell.append(this.#texts[name]);
       }
     }
+    this.#cells.room.append(this.#room);
     this.#cells.source.classList.add("source");
     this.#cells.source.append(this.#source);
 
@@ -73,14 +62,7 @@ export class Row {
     this.#opener.addEventListener("click", () => on.open(this));
     this.#cells.id.append(this.#opener);
 
-    this.#cells.level.innerHTML = '<div class="bar"><div class="rail"><span></span></div><output></output></div>';
-    this.#bar = this.#cells.level.firstChild;
-    this.#level = this.#bar.querySelector("span");
-    this.#texts.level = document.createTextNode("");
-    const figure = this.#bar.querySelector("output");
-    // An output is announced as it changes, and this one always does.
-    figure.setAttribute("aria-live", "off");
-    figure.append(this.#texts.level);
+    this.#cells.level.append(this.#bar.element);
 
     const gain = make("div", "gain");
     this.#gainText.setAttribute("aria-live", "off");
@@ -103,13 +85,17 @@ export class Row {
     this.element.addEventListener("focusin", () => on.focus(this));
   }
 
+  get item() {
+    return this.stream;
+  }
+
   /** Another stream, or none. */
   give(stream) {
     this.stream = stream;
     this.element.hidden = stream === null;
     if (stream === null) return;
     this.#slow = -1;
-    this.#shown = 0;
+    this.#bar.reset();
     this.element.dataset.id = stream.id;
     showName(this.#source, stream.source);
     this.#cells.source.title = stream.source;
@@ -136,7 +122,7 @@ export class Row {
 
   /** Only the current row is on the way of the Tab key. */
   set current(current) {
-    for (const control of [this.#opener, this.gain, this.#mute, this.#solo]) control.tabIndex = current ? 0 : -1;
+    for (const control of [this.#opener, this.#room, this.gain, this.#mute, this.#solo]) control.tabIndex = current ? 0 : -1;
   }
 
   set open(open) {
@@ -152,17 +138,10 @@ export class Row {
   draw(model, now) {
     const { slot } = this.stream;
     if (this.#label !== this.stream.label) this.#call();
-    const byte = model.level[slot];
-    const fallen = this.#shown - BAR_FALL * BAR_RANGE;
-    this.#shown = fallen > Math.max(byte, BAR_FLOOR) ? fallen : byte;
-    const wide = Math.max(0, (this.#shown - BAR_FLOOR) / BAR_RANGE);
-    this.#level.style.transform = `scaleX(${wide.toFixed(3)})`;
-    toggleClass(this.#bar, "hot", byte >= BAR_HOT);
+    const room = model.roomOf(this.stream);
+    if (this.#roomShown !== room) this.#showRoom(room);
+    this.#bar.draw(model.level[slot], now);
     toggleClass(this.element, "dropping", model.isRed(slot, now));
-    if (now - this.#shownAt > SHOW_MS) {
-      this.#shownAt = now;
-      set(this.#texts.level, this.#shown === 0 ? "–" : show.signed(Math.round(levelDb(this.#shown)), 0));
-    }
     const strip = this.#strips.of(this.stream);
     if (this.#slow === model.slowUpdates && this.#change === this.#strips.change) return;
     [this.#slow, this.#change] = [model.slowUpdates, this.#strips.change];
@@ -170,12 +149,18 @@ export class Row {
     this.#showFigures(model, slot);
   }
 
+  #showRoom(room) {
+    this.#roomShown = room;
+    showName(this.#room, room?.name ?? "");
+    this.#room.href = room ? roomAddress(room.name) : "";
+  }
+
   #showStrip({ gain, flags }) {
     const muted = (flags & MUTED) !== 0;
     const solo = (flags & SOLO) !== 0;
     this.#mute.setAttribute("aria-pressed", muted);
     this.#solo.setAttribute("aria-pressed", solo);
-    toggleClass(this.#bar, "silent", muted || (this.#strips.anySolo() && !solo));
+    this.#bar.silent = muted || (this.#strips.anySolo(this.stream) && !solo);
     this.gain.value = gain;
     paintGain(this.gain, this.#gainText, gain);
   }

@@ -31,7 +31,7 @@ export class Strips {
   #asked = new Map();
   /** Rises with each thing that was asked here, or no longer is. */
   change = 0;
-  #counted = { slow: -1, change: -1, roster: -1, muted: 0, solo: 0 };
+  #counted = { slow: -1, change: -1, roster: -1 };
 
   constructor(model) {
     this.#model = model;
@@ -52,41 +52,54 @@ export class Strips {
 
   /** How many streams are `muted` and how many `solo`, in sight or not. */
   counts() {
+    return this.#count().all;
+  }
+
+  /** Those in a room. */
+  countsIn(room) {
+    return this.#count().rooms.get(room?.place) ?? { muted: 0, solo: 0 };
+  }
+
+  /** Whether a stream is solo in the room of this one. */
+  anySolo(stream) {
+    return (this.#count().rooms.get(stream.room)?.solo ?? 0) > 0;
+  }
+
+  #count() {
     const known = this.#counted;
     const { slowUpdates: slow, roster, streams } = this.#model;
-    if (known.slow !== slow || known.roster !== roster || known.change !== this.change) {
-      const counted = { muted: 0, solo: 0 };
-      for (const stream of streams) {
-        if (!stream) continue;
-        const { flags } = this.of(stream);
+    if (known.slow === slow && known.roster === roster && known.change === this.change) return known;
+    const [all, rooms] = [{ muted: 0, solo: 0 }, new Map()];
+    for (const stream of streams) {
+      const flags = stream ? this.of(stream).flags & (MUTED | SOLO) : 0;
+      if (flags === 0) continue;
+      if (!rooms.has(stream.room)) rooms.set(stream.room, { muted: 0, solo: 0 });
+      for (const counted of [all, rooms.get(stream.room)]) {
         if (flags & MUTED) counted.muted += 1;
         if (flags & SOLO) counted.solo += 1;
       }
-      this.#counted = { slow, roster, change: this.change, ...counted };
     }
+    this.#counted = { slow, roster, change: this.change, all, rooms };
     return this.#counted;
   }
 
-  anySolo() {
-    return this.counts().solo > 0;
-  }
-
-  /** Turns a switch off for all streams, by one request. */
-  async clear(flag) {
+  /** Turns a switch off by one request, for all streams or those of the room of this name. */
+  async clear(flag, room) {
     if (refused()) return;
     const name = flag === MUTED ? "mute" : "solo";
-    const cleared = this.#model.streams.filter((stream) => stream && this.of(stream).flags & flag);
+    const model = this.#model;
+    const cleared = model.streams.filter((stream) => stream && this.of(stream).flags & flag && (room === null || model.roomOf(stream)?.name === room));
     for (const stream of cleared) {
       const asked = this.#note(stream, flag, false);
       for (const change of [asked.wanted, asked.unsent]) delete change[flag === MUTED ? "muted" : "solo"];
     }
     try {
-      await request("DELETE", path(name));
+      await request("DELETE", room === null ? path(name) : path("rooms", room, name));
       dismiss(`clear ${name}`);
     } catch (failure) {
       for (const stream of cleared) this.#asked.delete(stream);
       this.change += 1;
-      alert(`The ${name} of all streams was not cleared: ${failure.message}`, { key: `clear ${name}` });
+      alert(`The ${name} of ${room === null ? "all streams" : `the streams in ${room}`} was not cleared: ${failure.message}`, { key: `clear ${name}` });
     }
   }
 

@@ -1,14 +1,17 @@
 // The table of the streams. Only the rows on screen exist: some thirty rows of DOM, given another stream
 // as the table scrolls, whether there are ten streams or ten thousand.
 
+import { chooseRoom, chosenRoom, onRoom } from "./address.js";
 import * as show from "./format.js";
 import { MUTED, SOLO } from "./model.js";
 import { Row } from "./row.js";
 import { changes } from "./session.js";
+import { Window, arrange } from "./window.js";
 
 /** name, label, class, what it sorts by, first direction. */
 const COLUMNS = [
   ["id", "Stream", "first", (model, stream) => stream.id, 1],
+  ["room", "Room", "col-room", (model, stream) => model.roomOf(stream)?.name ?? "", 1],
   ["source", "Source", "col-source", (model, stream) => stream.source, 1],
   ["level", "Level", "", (model, { slot }) => model.level[slot], -1],
   ["gain", "Gain", "col-gain", (model, { slot }) => model.gain_db[slot], -1],
@@ -40,22 +43,32 @@ export class Table {
   #sort = { column: COLUMNS[0], direction: 1 };
   #filter = "";
   #show = "all";
-  #pool = [];
+  #window;
   #open = null;
   #current = null;
   #sortedAt = 0;
   #roster = -1;
+  #roomRoster = -1;
   #slow = -1;
   #rowHeight = 38;
   #pointerInside = false;
   #stale = true;
   /** The counts that the bar and the chips show. */
   #switched = "";
+  #move;
 
-  /** `detail` shows what a row opens: `element`, `show(stream)`, `hide()`, `listen(stream)`. */
-  constructor(model, strips, detail) {
-    [this.#model, this.#strips, this.#detail] = [model, strips, detail];
+  /** `detail` shows what a row opens: `element`, `show(stream)`, `hide()`, `listen(stream)`; `move(streams)` asks where
+   * to. */
+  constructor(model, strips, detail, move) {
+    [this.#model, this.#strips, this.#detail, this.#move] = [model, strips, detail, move];
+    this.#window = new Window(this.#body, () => this.#makeRow());
     this.#makeHead();
+    onRoom(() => {
+      if (this.#open && !this.#inRoom(this.#open)) this.#setOpen(null);
+      this.#switched = "";
+      this.#scroll.scrollTop = 0;
+      this.#reorder();
+    });
     const again = () => { this.#stale = true; };
     this.#scroll.addEventListener("scroll", again, { passive: true });
     new ResizeObserver(again).observe(this.#scroll);
@@ -86,8 +99,14 @@ export class Table {
     }
   }
 
+  /** The streams that are shown, by the room and the filter that are chosen. */
+  get shown() {
+    return this.#order;
+  }
+
   /** Brings a stream's row to view and opens it, also if the filter hides it. */
   reveal(stream) {
+    if (!this.#inRoom(stream)) chooseRoom(null);
     if (!this.#order.includes(stream)) {
       document.getElementById("filter").value = "";
       this.#filter = "";
@@ -102,8 +121,8 @@ export class Table {
   draw(now) {
     const model = this.#model;
     if (!model.totals) return;
-    if (this.#roster !== model.roster) {
-      this.#roster = model.roster;
+    if (this.#roster !== model.roster || this.#roomRoster !== model.roomRoster) {
+      [this.#roster, this.#roomRoster] = [model.roster, model.roomRoster];
       const held = this.#held();
       if (this.#open && model.streams[this.#open.slot] !== this.#open) this.#setOpen(model.find(this.#open.id));
       this.#reorder(held);
@@ -115,11 +134,17 @@ export class Table {
     }
     if (this.#stale) this.#place();
     this.#showSwitched(now);
-    for (const row of this.#pool) if (row.stream) row.draw(model, now);
+    for (const row of this.#window.rows) if (row.stream) row.draw(model, now);
+  }
+
+  /** Whether it is in the room that is chosen, if one is. */
+  #inRoom(stream) {
+    const name = chosenRoom();
+    return name === null || !this.#model.hasRooms || this.#model.roomOf(stream)?.name === name;
   }
 
   #clear(flag) {
-    this.#strips.clear(flag);
+    this.#strips.clear(flag, this.#model.hasRooms ? chosenRoom() : null);
     // The button goes with what it cleared: the focus stays near.
     document.getElementById("filter").focus({ preventScroll: true });
   }
@@ -127,9 +152,10 @@ export class Table {
   /** Streams that are solo, muted or drop, though their rows may be out of sight. */
   #showSwitched(now) {
     const model = this.#model;
-    const { solo, muted } = this.#strips.counts();
-    const dropping = model.streams.filter((stream) => stream && model.isRed(stream.slot, now)).length;
-    const shown = `${solo} ${muted} ${dropping}`;
+    const room = model.hasRooms ? chosenRoom() : null;
+    const { solo, muted } = room === null ? this.#strips.counts() : this.#strips.countsIn(model.findRoom(room));
+    const dropping = model.streams.filter((stream) => stream && model.isRed(stream.slot, now) && this.#inRoom(stream)).length;
+    const shown = `${solo} ${muted} ${dropping} ${model.hasRooms}`;
     if (shown === this.#switched) return;
     this.#switched = shown;
     const streams = (count) => `${show.count(count)} ${count === 1 ? "stream is" : "streams are"}`;
@@ -139,7 +165,7 @@ export class Table {
       line.hidden = count === 0;
       if (count > 0) line.firstElementChild.textContent = text;
     };
-    say("switched-solo", solo, `${streams(solo)} solo: the others are silent.`);
+    say("switched-solo", solo, `${streams(solo)} solo: the others ${model.hasRooms && room === null ? "of their rooms " : ""}are silent.`);
     say("switched-muted", muted, `${streams(muted)} muted.`);
     bar.hidden = solo + muted === 0;
     for (const [name, count] of Object.entries({ dropping, muted, solo })) {
@@ -183,7 +209,7 @@ export class Table {
   /** The stream with the row that has the focus, and its place. The details of a row are a part of it. */
   #held() {
     const focused = document.activeElement;
-    const row = this.#pool.find(({ element }) => element.contains(focused));
+    const row = this.#window.rowAround(focused);
     const stream = row ? row.stream : this.#detail.element.contains(focused) ? this.#open : null;
     return stream && { stream, at: this.#order.indexOf(stream) };
   }
@@ -193,7 +219,7 @@ export class Table {
     const now = performance.now();
     this.#sortedAt = now;
     const { column: [name, , , key], direction } = this.#sort;
-    const all = model.streams.filter((stream) => stream !== null);
+    const all = model.streams.filter((stream) => stream !== null && this.#inRoom(stream));
     const wanted = all.filter((stream) => {
       const flags = model.flags[stream.slot];
       if (this.#show === "dropping" && !model.isRed(stream.slot, now)) return false;
@@ -202,7 +228,7 @@ export class Table {
       if (!this.#filter) return true;
       return [stream.id, stream.source, stream.label ?? ""].some((text) => text.toLowerCase().includes(this.#filter));
     });
-    const text = name === "id" || name === "source";
+    const text = ["id", "room", "source"].includes(name);
     const keyed = wanted.map((stream) => [key(model, stream), stream]);
     keyed.sort(([a, first], [b, second]) => {
       const by = text ? natural.compare(a, b) : a - b;
@@ -227,8 +253,13 @@ export class Table {
     const shown = this.#order.length;
     const text = shown === all ? show.count(all) : `${show.count(shown)} of ${show.count(all)}`;
     if (this.#count.textContent !== text) this.#count.textContent = text;
-    this.#empty.hidden = shown > 0 || all === 0;
+    const room = this.#model.hasRooms ? chosenRoom() : null;
+    this.#empty.hidden = shown > 0 || (all === 0 && room === null);
     if (this.#empty.hidden) return;
+    if (all === 0) {
+      this.#empty.textContent = this.#model.findRoom(room) ? "No stream is in this room." : `There is no room ${room}.`;
+      return;
+    }
     const none = { dropping: "No stream drops now. Good.", muted: "No stream is muted.", solo: "No stream is solo." };
     this.#empty.textContent = this.#filter ? `No stream matches “${this.#filter}”.` : none[this.#show];
   }
@@ -236,7 +267,7 @@ export class Table {
   /** Assigns each row on screen its stream and its place. */
   #place() {
     this.#stale = false;
-    const probe = this.#pool[0]?.element.offsetHeight;
+    const probe = this.#window.rows[0]?.element.offsetHeight;
     if (probe) this.#rowHeight = probe;
     const height = this.#rowHeight;
     const openAt = this.#open ? this.#order.indexOf(this.#open) : -1;
@@ -247,54 +278,23 @@ export class Table {
     const from = Math.max(0, this.#scroll.scrollTop - (openAt >= 0 ? detailHeight : 0));
     const first = Math.max(0, Math.floor(from / height) - OVERSCAN);
     const last = Math.ceil((this.#scroll.scrollTop + this.#scroll.clientHeight) / height) + OVERSCAN;
-    const wanted = this.#order.slice(first, last);
-    // The row that has the focus stays while it exists, or the focus would be lost by scrolling.
-    const focused = this.#pool.find((row) => row.element.contains(document.activeElement))?.stream;
-    if (focused && !wanted.includes(focused) && this.#order.includes(focused)) wanted.push(focused);
-    const kept = new Map();
-    const free = [];
-    for (const row of this.#pool) {
-      if (row.stream && wanted.includes(row.stream)) kept.set(row.stream, row);
-      else free.push(row);
-    }
-    for (const stream of wanted) {
-      const row = kept.get(stream) ?? free.pop() ?? this.#makeRow();
-      if (row.stream !== stream) {
-        row.give(stream);
-        row.open = stream === this.#open;
-      }
-      const at = this.#order.indexOf(stream);
+    const shown = this.#window.assign(this.#order, first, last, (row, at, fresh) => {
+      if (fresh) row.open = row.stream === this.#open;
       const below = openAt >= 0 && at > openAt;
       row.element.setAttribute("aria-rowindex", at + (below ? 3 : 2));
       row.element.style.transform = `translateY(${at * height + (below ? detailHeight : 0)}px)`;
-      row.current = stream === this.#current;
-    }
-    for (const row of free) row.give(null);
-    // The order of the document is that of the screen, for Tab and for screen readers.
-    const shown = this.#pool.filter((row) => row.stream);
-    shown.sort((a, b) => this.#order.indexOf(a.stream) - this.#order.indexOf(b.stream));
+      row.current = row.stream === this.#current;
+    });
     this.#detail.element.hidden = openAt < 0;
     if (openAt >= 0) {
       this.#detail.element.setAttribute("aria-rowindex", openAt + 3);
       this.#detail.element.style.transform = `translateY(${(openAt + 1) * height}px)`;
     }
-    this.#arrange(shown);
-  }
-
-  #arrange(rows) {
-    const wanted = rows.flatMap((row) => (row.stream === this.#open ? [row.element, this.#detail.element] : [row.element]));
-    // An element that is moved loses the focus: the one that has it stays, and the others go around it.
-    const pivot = Math.max(0, wanted.findIndex((element) => element.contains(document.activeElement)));
-    for (let at = pivot - 1; at >= 0; at -= 1) {
-      if (wanted[at + 1].previousElementSibling !== wanted[at]) wanted[at + 1].before(wanted[at]);
-    }
-    for (let at = pivot + 1; at < wanted.length; at += 1) {
-      if (wanted[at - 1].nextElementSibling !== wanted[at]) wanted[at - 1].after(wanted[at]);
-    }
+    arrange(shown.flatMap((row) => (row.stream === this.#open ? [row.element, this.#detail.element] : [row.element])));
   }
 
   #makeRow() {
-    const row = new Row(COLUMNS.map(([name, , className]) => [name, className]), this.#strips, {
+    return new Row(COLUMNS.map(([name, , className]) => [name, className]), this.#strips, {
       open: ({ stream }) => this.#setOpen(this.#open === stream ? null : stream),
       focus: ({ stream }) => {
         if (this.#current !== stream) {
@@ -303,9 +303,6 @@ export class Table {
         }
       },
     });
-    this.#pool.push(row);
-    this.#body.append(row.element);
-    return row;
   }
 
   #setOpen(stream) {
@@ -313,7 +310,7 @@ export class Table {
     this.#open = stream ?? null;
     if (stream) this.#detail.show(stream);
     else this.#detail.hide();
-    for (const row of this.#pool) row.open = row.stream !== null && row.stream === this.#open;
+    for (const row of this.#window.rows) row.open = row.stream !== null && row.stream === this.#open;
     this.#stale = true;
     // The focus was in what is closed.
     if (before && !stream && this.#order.includes(before)) this.#focus(before);
@@ -330,7 +327,7 @@ export class Table {
     if (top < this.#scroll.scrollTop) this.#scroll.scrollTop = top;
     else if (top + tall > this.#scroll.scrollTop + view) this.#scroll.scrollTop = top + tall - view;
     this.#place();
-    this.#pool.find((row) => row.stream === stream)?.focus();
+    this.#window.rowOf(stream)?.focus();
   }
 
   #key(event) {
@@ -339,7 +336,7 @@ export class Table {
       event.preventDefault();
       return;
     }
-    const row = this.#pool.find(({ element }) => element.contains(event.target));
+    const row = this.#window.rowAround(event.target);
     if (!row?.stream || event.ctrlKey || event.metaKey || event.altKey) return;
     const onSlider = event.target === row.gain;
     const at = this.#order.indexOf(row.stream);
@@ -352,6 +349,7 @@ export class Table {
         m: () => this.#strips.flip(row.stream, MUTED),
         s: () => this.#strips.flip(row.stream, SOLO),
         l: () => this.#detail.listen(row.stream),
+        r: () => this.#move([row.stream]),
         "+": () => this.#strips.step(row.stream, 1),
         "=": () => this.#strips.step(row.stream, 1),
         "-": () => this.#strips.step(row.stream, -1),
