@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::wire::id::{ID_BYTES_MAX, is_id};
 
-/// What becomes of a stream that names a room which is not open.
+/// Whether a stream that names a room which is not open is refused or opens it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomPolicy {
     /// It is refused.

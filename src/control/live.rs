@@ -82,6 +82,7 @@ struct Told {
     /// The snapshot that all this is of; none before the first.
     snapshot: Option<Arc<Snapshot>>,
     columns: Columns,
+    room_columns: Columns,
     /// Updates since the last with columns.
     since_columns: u32,
     /// Number of the last update.
@@ -149,6 +150,12 @@ impl Feed {
             told.columns = now;
             changed
         });
+        let room_columns = (told.since_columns == 0).then(|| {
+            let now = rooms::columns(&rooms, &roster, &snapshot.streams);
+            let changed = now.since(&told.room_columns);
+            told.room_columns = now;
+            changed
+        });
         told.since_columns = (told.since_columns + 1) % COLUMNS_EVERY;
         if self.updates.receiver_count() > 0 {
             let update = Update {
@@ -162,6 +169,7 @@ impl Feed {
                 rooms_before: &told.rooms,
                 rooms: &rooms,
                 columns: columns.as_ref(),
+                room_columns: room_columns.as_ref(),
                 events: &events,
             };
             // The viewers may have left meanwhile.
@@ -209,6 +217,7 @@ impl Feed {
             rooms: &told.rooms,
             streams,
             columns: &told.columns,
+            room_columns: &told.room_columns,
             events: &self.events_until(told.event_id),
             wave: &told.wave,
             wave_at: told.wave_at,
@@ -246,7 +255,7 @@ impl Told {
     }
 }
 
-/// The stream in each slot. Of two in one slot, of which the first has not quite ended, the later counts.
+/// The stream in each slot. If two have one slot, as the first has not quite ended, the later counts.
 fn roster(slots: usize, streams: &[Arc<StreamFigures>]) -> Roster {
     let mut roster = vec![None; slots];
     for figures in streams {

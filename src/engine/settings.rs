@@ -23,7 +23,7 @@ pub struct Settings {
     pub streams_max: usize,
     /// Rooms at once, `main` among them: at least 1.
     pub rooms_max: usize,
-    /// What becomes of a stream that names a room which is not open.
+    /// Whether a stream that names a room which is not open is refused or opens it.
     pub rooms: RoomPolicy,
     /// Rooms that are open from the start.
     pub listed_rooms: Vec<RoomConfig>,

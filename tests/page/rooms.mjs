@@ -338,3 +338,86 @@ export const a_token_for_reading_is_not_offered_changes_of_rooms = async () => {
   await server.stop();
   return "off: open, move, close; on: listen";
 };
+
+export const a_room_is_heard_by_itself = async () => {
+  const server = await Server.start(["--streams-max", "16", "--tcp", "0"]);
+  const [low, high] = [await sender(await server.tcp(), "low"), await sender(await server.tcp(), "high")];
+  low.write(tone(500, 60, 8000));
+  high.write(tone(1500, 60, 4000));
+  const name = "high/%2F";
+  await open(server, name);
+  await until("both", async () => (await api(server, "GET", "streams")).total === 2);
+  await move(server, name, "high");
+  const { page, check } = await visit(server.address);
+  await until("its streams", async () => (await listed(page)).length === 2);
+  const sounds = (hertz) => until(`${hertz} Hz`, async () => {
+    const now = await heard(page).catch(() => null);
+    return now && Math.abs(now.hertz - hertz) < 10 && now.rms > 0.05 && now;
+  });
+  await page.getByRole("button", { name: `Listen to the room ${name}` }).click();
+  const there = await sounds(1500);
+  await until("its name", async () => (await page.locator("#listen-state").textContent()).startsWith(`Hearing the room ${name}`));
+  await page.getByRole("button", { name: "Listen to the room main" }).click();
+  await sounds(500);
+  // The other stream is not in it: less than a thousandth of this one.
+  const other = await knows(page, `({ player }) => {
+    const bins = new Float32Array(player.analyser.frequencyBinCount);
+    player.analyser.getFloatFrequencyData(bins);
+    const at = (hertz) => bins[Math.round((hertz * player.analyser.fftSize) / player.context.sampleRate)];
+    return at(1500) - at(500);
+  }`);
+  expect(other < -60, `1500 Hz is at ${other} dB of 500 Hz`);
+  await link(page, name).click();
+  await page.getByRole("button", { name: "Listen to this room" }).click();
+  await sounds(1500);
+  await move(server, "main", "high");
+  await page.getByRole("button", { name: "Close the room" }).click();
+  await until("a word about it", () => page.getByText(`The room ${name} has closed`).isVisible());
+  expect((await knows(page, "({ player }) => player.state")) === "idle", "it is no longer heard");
+  await check();
+  await server.stop();
+  return `${there.hertz.toFixed(0)} Hz in the one, 500 Hz in the other, which is ${other.toFixed(0)} dB away`;
+};
+
+export const gain_limiter_solo_and_mute_act_within_a_room = async () => {
+  const server = await Server.start(["--synthetic", "4", "--streams-max", "16"]);
+  await open(server, "sales");
+  for (const number of [1, 2]) await move(server, "sales", streamNo(number));
+  const { page, check } = await visit(`${server.address}#room=sales`);
+  await until("its streams", async () => (await count(page)) === "2");
+  const sales = () => api(server, "GET", "rooms/sales");
+  const slider = page.getByRole("slider", { name: "Gain of the room sales" });
+  const { x, y, width, height } = await slider.boundingBox();
+  await page.mouse.click(x + width / 4, y + height / 2);
+  const pointed = Number(await slider.inputValue());
+  expect(pointed > -32 && pointed < -20, `${pointed} dB at a quarter`);
+  await until("the pointer", async () => (await sales()).gain_db === pointed);
+  await page.keyboard.press("ArrowRight");
+  await until("an arrow", async () => (await sales()).gain_db === pointed + 0.5);
+  await page.getByRole("button", { name: "Limiter" }).click();
+  await until("no limiter", async () => (await sales()).limiter === false);
+  expect((await api(server, "GET", "rooms/main")).gain_db === 0, "another room stays as it is");
+  // Set elsewhere, shown here.
+  await api(server, "PATCH", "rooms/sales", { gain_db: -3, limiter: true });
+  await until("heard of", async () => (await slider.inputValue()) === "-3" && (await page.getByRole("button", { name: "Limiter" }).getAttribute("aria-pressed")) === "true");
+
+  const stream = (number) => api(server, "GET", `streams/${streamNo(number)}`);
+  for (const number of [1, 3]) await api(server, "PATCH", `streams/${streamNo(number)}`, { solo: true });
+  for (const number of [2, 4]) await api(server, "PATCH", `streams/${streamNo(number)}`, { muted: true });
+  const bar = page.locator("#switched");
+  await until("those of the room", async () => /^1 stream is solo: the others are silent\.[^]*1 stream is muted\./.test(await bar.innerText()));
+  await page.getByRole("button", { name: "Clear solo" }).click();
+  await page.getByRole("button", { name: "Unmute all" }).click();
+  await until("cleared", async () => !(await stream(1)).solo && !(await stream(2)).muted);
+  expect((await stream(3)).solo && (await stream(4)).muted, "in this room alone");
+  await until("no bar", async () => !(await bar.isVisible()));
+
+  await page.getByRole("button", { name: "Close the room" }).click();
+  await page.getByRole("button", { name: "Move the streams to main" }).click();
+  await until("closed", async () => (await api(server, "GET", "rooms")).rooms.length === 1);
+  await until("both in main", async () => (await roomOf(server, streamNo(1))) === "main" && (await roomOf(server, streamNo(2))) === "main");
+  await until("all streams", async () => (await count(page)) === "4");
+  await check();
+  await server.stop();
+  return `${pointed} dB by pointer; solo and mute of one room cleared; closed with two streams in it`;
+};

@@ -17,7 +17,10 @@ use super::{
     rooms::{self, Opened, Rooms},
 };
 use crate::{
-    audio::meter::{self, Extremes},
+    audio::{
+        Gain,
+        meter::{self, Extremes},
+    },
     control::{events::Event, sampler::Snapshot},
     engine::{STALL, Settings, StreamFigures, TickReport, silence},
     ledger::{Entry, NetworkEntry, SourceKind, StreamState, Term, Unit, Value},
@@ -42,6 +45,7 @@ pub(super) struct Hello<'a> {
     pub(super) rooms: &'a Rooms,
     pub(super) streams: &'a [Arc<StreamFigures>],
     pub(super) columns: &'a Columns,
+    pub(super) room_columns: &'a Columns,
     pub(super) events: &'a [Arc<Event>],
     pub(super) wave: &'a VecDeque<Extremes>,
     pub(super) wave_at: u64,
@@ -61,6 +65,7 @@ pub(super) struct Update<'a> {
     pub(super) rooms_before: &'a Rooms,
     pub(super) rooms: &'a Rooms,
     pub(super) columns: Option<&'a Columns>,
+    pub(super) room_columns: Option<&'a Columns>,
     pub(super) events: &'a [Arc<Event>],
 }
 
@@ -97,6 +102,7 @@ struct HelloBody<'a> {
     streams: Vec<Start<'a>>,
     rooms: Vec<Opened<'a>>,
     slow: &'a Columns,
+    room_slow: &'a Columns,
     events: Vec<&'a Event>,
     wave: String,
     wave_at: u64,
@@ -147,6 +153,8 @@ struct UpdateBody<'a> {
     rooms_opened: Vec<Opened<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     slow: Option<&'a Columns>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_slow: Option<&'a Columns>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<&'a Event>,
 }
@@ -185,6 +193,7 @@ impl Hello<'_> {
             streams: started(&nobody, self.roster, self.streams),
             rooms: rooms::opened(&Rooms::new(), self.rooms),
             slow: self.columns,
+            room_slow: self.room_columns,
             events: self.events.iter().map(Arc::as_ref).collect(),
             wave: wave(self.wave),
             wave_at: self.wave_at,
@@ -238,6 +247,7 @@ impl Update<'_> {
             rooms_closed: rooms::closed(self.rooms_before, self.rooms),
             rooms_opened: rooms::opened(self.rooms_before, self.rooms),
             slow: self.columns,
+            room_slow: self.room_columns,
             events: self.events.iter().map(Arc::as_ref).collect(),
         };
         event("update", &body)
@@ -245,6 +255,10 @@ impl Update<'_> {
 }
 
 impl Columns {
+    pub(super) fn new<const N: usize>(columns: [(&'static str, Vec<Value>); N]) -> Self {
+        Self(columns.into())
+    }
+
     /// All of them.
     pub(super) fn of(slots: usize, streams: &[Arc<StreamFigures>]) -> Self {
         type Of = fn(&StreamFigures) -> Value;
@@ -272,10 +286,7 @@ impl Columns {
                     silence.as_secs()
                 })
             }),
-            ("gain_db", |figures| {
-                let gain = f64::from(figures.levels.gain.db().max(SILENCE_DB));
-                short(Value::Real(gain), Unit::Count)
-            }),
+            ("gain_db", |figures| gain_db(figures.levels.gain)),
             ("flags", |figures| {
                 let levels = &figures.levels;
                 let bit = |on, bit| if on { bit } else { 0 };
@@ -300,6 +311,11 @@ impl Columns {
                 .collect(),
         )
     }
+}
+
+pub(super) fn gain_db(gain: Gain) -> Value {
+    let db = f64::from(gain.db().max(SILENCE_DB));
+    short(Value::Real(db), Unit::Count)
 }
 
 /// In few digits. A rate above nothing stays above it.

@@ -4,8 +4,15 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use super::message::level_byte;
-use crate::{engine::OpenRoom, mixer::RoomId};
+use super::{
+    Seat,
+    message::{Columns, gain_db, level_byte},
+};
+use crate::{
+    engine::{OpenRoom, StreamFigures},
+    ledger::Value,
+    mixer::{Limiting, RoomId},
+};
 
 /// By place: the room that is there. As long as the last open room needs, so that few rooms make short columns.
 pub(super) type Rooms = Vec<Option<Arc<OpenRoom>>>;
@@ -52,4 +59,38 @@ pub(super) fn levels(rooms: &Rooms) -> String {
             .map_or(0, |room| level_byte(room.strip().peak()))
     };
     BASE64.encode(rooms.iter().map(level).collect::<Vec<u8>>())
+}
+
+/// Columns that change slowly, by name; null where there is no room.
+pub(super) fn columns(
+    rooms: &Rooms,
+    roster: &[Option<Seat>],
+    streams: &[Arc<StreamFigures>],
+) -> Columns {
+    // Samples that their streams lack, as those were dropped.
+    let mut dropped = vec![0; rooms.len()];
+    for figures in streams {
+        let seat = roster.get(figures.admitted.slot()).and_then(Option::as_ref);
+        if let Some(dropped) = seat.and_then(|seat| dropped.get_mut(seat.room)) {
+            *dropped += figures.ledger.dropped();
+        }
+    }
+    let column = |of: &dyn Fn(&OpenRoom) -> Value| {
+        let value = |room: &Option<Arc<OpenRoom>>| room.as_deref().map_or(Value::Absent, of);
+        rooms.iter().map(value).collect()
+    };
+    Columns::new([
+        (
+            "dropped_samples",
+            column(&|room| Value::Whole(dropped[room.id().slot()])),
+        ),
+        ("gain_db", column(&|room| gain_db(room.strip().gain()))),
+        (
+            "limiter",
+            column(&|room| {
+                let limits = room.strip().limiting() == Limiting::Limiter;
+                Value::Whole(limits.into())
+            }),
+        ),
+    ])
 }

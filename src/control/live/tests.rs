@@ -224,7 +224,15 @@ fn rooms_and_moves_are_told_once_and_levels_by_place() {
     for name in ["rooms_opened", "rooms_closed", "started"] {
         assert_eq!(updates[2][name], Value::Null, "{name}");
     }
+    // The columns of rooms come once a second: here with the next tenth update.
+    for _ in 0..COLUMNS_EVERY {
+        rig.tell(|snapshot| figures(snapshot, 1).ledger.dropped_late = 7);
+    }
     let hello = rig.viewer().waiting().remove(0).1;
+    assert_eq!(
+        hello["room_slow"],
+        json!({"dropped_samples": [0, null, 7], "gain_db": [0, null, 0], "limiter": [1, null, 1]})
+    );
     assert_eq!(hello["rooms"], json!([[0, "main"], [2, "<b>\"%"]]));
     assert_eq!(hello["streams"][1][7], 2);
     drop(running);

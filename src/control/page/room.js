@@ -90,7 +90,7 @@ export class RoomBar {
       slider.value = gain;
       paintGain(slider, element("room-gain-text"), gain);
     }
-    this.#press("room-limiter", this.#of("limiter") !== false);
+    this.#press("room-limiter", Boolean(this.#of("limiter")));
     this.#press("room-listen", this.#player.target?.room === this.#name);
   }
 
