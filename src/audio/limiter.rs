@@ -94,6 +94,11 @@ impl Limiter {
         }
     }
 
+    /// The memory that it has allocated.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.delay) + self.envelope.heap_bytes()
+    }
+
     /// How many samples per channel the output is behind the input; at least 1.
     pub fn delay_samples(&self) -> usize {
         self.delay.len() / self.channels

@@ -8,7 +8,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use mixpool::{
-    config::Config,
+    config::{Config, ROOMS_MAX},
     engine::plan::{PlanAudio, PlanReport, PlanRequest},
     playout::PlayoutSettings,
     queue::{BuildError, Host, PoolPlan},
@@ -27,6 +27,16 @@ pub struct Arguments {
         value_parser = units::count(0..=usize::MAX)
     )]
     streams: usize,
+
+    /// Rooms at once, `main` among them
+    #[arg(
+        long,
+        visible_alias = "rooms-max",
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = units::count(1..=ROOMS_MAX as usize)
+    )]
+    rooms: usize,
 
     /// Choose the smallest ring that holds so much audio, as 1min
     #[arg(long = "for", value_name = "TIME", value_parser = units::duration, conflicts_with = "ring-size")]
@@ -87,6 +97,7 @@ fn request(arguments: &Arguments) -> Result<PlanRequest> {
     Ok(PlanRequest {
         plan,
         audio,
+        rooms: arguments.rooms,
         chosen_for: arguments.hold,
         lock: arguments.lock,
         huge_pages: pool.huge_pages,

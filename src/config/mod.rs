@@ -210,7 +210,7 @@ pub struct Mix {
 }
 
 /// Rooms that a server may be asked for.
-const ROOMS_MAX: u64 = 4096;
+pub const ROOMS_MAX: u64 = 4096;
 
 const RATE_MIN: u64 = crate::audio::format::RATE_HZ_MIN as u64;
 const RATE_MAX: u64 = crate::audio::format::RATE_HZ_MAX as u64;

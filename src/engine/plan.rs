@@ -6,6 +6,7 @@
 mod beside;
 mod cost;
 mod notes;
+mod tick;
 
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::beside::BesideReport;
-use self::cost::Cost;
+use self::{cost::Cost, tick::TickCost};
 use super::{Handle, Settings};
 use crate::{
     audio::{Format, FormatError, frame::frame_bytes},
+    mixer::{self, Limiting},
     playout::PlayoutSettings,
     queue::{Host, HugePages, LimitCheck, PoolPlan},
 };
@@ -76,6 +78,8 @@ pub struct PlanRequest {
     pub plan: PoolPlan,
     /// The audio that its rings hold.
     pub audio: PlanAudio,
+    /// Rooms at once, `main` among them: at least 1.
+    pub rooms: usize,
     /// The ring was chosen for this much audio.
     pub chosen_for: Option<Duration>,
     /// Whether the rings are to be locked in RAM.
@@ -86,12 +90,27 @@ pub struct PlanRequest {
     pub playout: PlayoutSettings,
 }
 
+impl PlanRequest {
+    /// The settings of its mixer.
+    fn mixing(&self) -> mixer::Settings {
+        mixer::Settings {
+            first_block: 0,
+            format: self.audio.format,
+            block_samples: self.audio.block_samples,
+            limiting: Limiting::Limiter,
+            rooms_max: self.rooms,
+        }
+    }
+}
+
 /// The plan. Its JSON keys are the project's words in `snake_case`, units last.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "each name says what it is and in which unit")]
 pub struct PlanReport {
     /// Rings of the pool: the most streams at once.
     pub streams: usize,
+    /// Rooms at once, `main` among them.
+    pub rooms: usize,
     pub rate_hz: u32,
     pub channels: u16,
     /// Length of a frame.
@@ -117,6 +136,8 @@ pub struct PlanReport {
     pub startup_ns: Option<u64>,
     /// The duration of a start that prefaults; `null` if it is not known.
     pub prefault_startup_ns: Option<u64>,
+    /// The duration of a tick in which all streams play, spread over the rooms; `null` if it is not known.
+    pub tick_ns: Option<u64>,
     /// Whether the rings are locked in RAM.
     pub lock: bool,
     pub huge_pages: HugePagesReport,
@@ -183,23 +204,25 @@ impl From<LimitCheck> for LimitReport {
 
 impl PlanReport {
     /// The plan of a server that is yet to be started on this host. Builds small pools to estimate its
-    /// start: takes about 100 ms, and 16 MiB for as long.
+    /// start and its ticks: takes about 200 ms, and 16 MiB for as long.
     pub fn new(request: &PlanRequest, host: &Host) -> Self {
         let cost = cost::estimate(&request.plan, host, request.huge_pages);
-        Self::at_cost(request, host, cost)
+        let tick = tick::estimate(request, host);
+        Self::at_cost(request, host, cost, tick)
     }
 
-    fn at_cost(request: &PlanRequest, host: &Host, cost: Cost) -> Self {
+    fn at_cost(request: &PlanRequest, host: &Host, cost: Cost, tick: TickCost) -> Self {
         let PlanRequest { plan, audio, .. } = request;
         let checks = plan.check(host, request.lock);
-        let beside = beside::beside(audio, &request.playout);
+        let beside = beside::beside(request);
         let mut notes = notes::of_audio(request);
         notes.extend(notes::of_host(request, host));
         notes.push(notes::OF_RSS.to_owned());
         notes.push(notes::of_beside(&beside));
-        notes.push(cost.basis);
+        notes.extend([cost.basis, tick.basis]);
         Self {
             streams: plan.slots,
+            rooms: request.rooms,
             rate_hz: audio.format.rate_hz(),
             channels: audio.format.channels(),
             ptime_ns: audio.ptime.as_nanos() as u64,
@@ -216,6 +239,7 @@ impl PlanReport {
             descriptors: plan.descriptors,
             startup_ns: cost.startup_ns,
             prefault_startup_ns: cost.prefault_startup_ns,
+            tick_ns: tick.ns,
             lock: request.lock,
             huge_pages: HugePagesReport::new(request.huge_pages, host.huge_pages),
             beside_pool: beside,
@@ -228,7 +252,7 @@ impl PlanReport {
 
 impl Handle {
     /// The plan of this server, and whether this host would have room for it now, if it were not here yet:
-    /// what its pool has of the host is counted as free. Its start took what it did. Opens some dozen files
+    /// what its pool has of the host is counted as free. Its start took what it did, and a tick takes the median of those so far. Opens some dozen files
     /// under `/proc` and `/sys`: takes a few milliseconds.
     ///
     /// # Panics
@@ -238,6 +262,7 @@ impl Handle {
             format,
             ptime,
             streams_max,
+            rooms_max,
             ring_bytes,
             prefault,
             huge_pages,
@@ -248,6 +273,7 @@ impl Handle {
         let request = PlanRequest {
             plan: PoolPlan::new(streams_max, ring_bytes).expect(CHECKED),
             audio: PlanAudio::new(format, ptime).expect(CHECKED),
+            rooms: rooms_max,
             chosen_for: None,
             lock: realtime.lock_memory,
             huge_pages,
@@ -260,9 +286,17 @@ impl Handle {
             prefault_startup_ns: took.filter(|_| prefaulted),
             basis: "Start-up is that of this server.".to_owned(),
         };
+        let status = self.status();
+        let tick = TickCost {
+            ns: (status.ticks > 0).then_some(status.tick_time.p50_ns),
+            basis: format!(
+                "The time of a tick is the median of the {} that this server has run.",
+                status.ticks
+            ),
+        };
         let mut host = Host::detect();
         give_back(&mut host, &request);
-        PlanReport::at_cost(&request, &host, cost)
+        PlanReport::at_cost(&request, &host, cost, tick)
     }
 }
 

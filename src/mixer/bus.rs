@@ -138,6 +138,11 @@ impl Bus {
         }
     }
 
+    /// The memory that it has allocated.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.sum) + size_of_val(&*self.out) + self.limiter.heap_bytes()
+    }
+
     /// It comes into the tick at rest, beside a bus that was there from the first: its blocks are at the same indices.
     pub(super) fn keep_up_with(&mut self, other: &Self) {
         self.skip = other.skip;

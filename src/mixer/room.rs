@@ -78,6 +78,14 @@ impl Room {
         self.strip.set(self.bus.gain, self.bus.limiting, peak);
     }
 
+    /// The memory that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(self)
+            + size_of::<u32>() * self.contributors.capacity()
+            + size_of::<RoomStrip>()
+            + self.bus.heap_bytes()
+    }
+
     /// Its figures, for any thread, for as long as that keeps them.
     pub fn strip(&self) -> Arc<RoomStrip> {
         Arc::clone(&self.strip)

@@ -65,10 +65,13 @@ fn the_plan_is_that_of_the_command_and_the_config_is_told() {
     let desk = Desk::open();
     let mut answer = desk.client.get("/api/v1/plan").ok(200);
     let (slots, ring_bytes) = (SLOTS.to_string(), RING_BYTES.to_string());
+    let rooms = answer["rooms"].to_string();
     let planned = mixpool(&[
         "plan",
         "--streams",
         &slots,
+        "--rooms",
+        &rooms,
         "--ring-size",
         &ring_bytes,
         "--json",
@@ -85,7 +88,7 @@ fn the_plan_is_that_of_the_command_and_the_config_is_told() {
     // The command estimates what the server knows, and the host has other things to do meanwhile.
     for plan in [&mut answer, &mut planned] {
         assert!(plan["notes"].take().is_array());
-        for time in ["startup_ns", "prefault_startup_ns"] {
+        for time in ["startup_ns", "prefault_startup_ns", "tick_ns"] {
             assert!(plan.as_object_mut().unwrap().remove(time).is_some());
         }
         for limit in plan["limits"].as_array_mut().unwrap() {

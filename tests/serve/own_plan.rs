@@ -31,6 +31,7 @@ fn request(settings: &Settings) -> PlanRequest {
     PlanRequest {
         plan: PoolPlan::new(settings.streams_max, settings.ring_bytes).unwrap(),
         audio: PlanAudio::new(settings.format, settings.ptime).unwrap(),
+        rooms: settings.rooms_max,
         chosen_for: None,
         lock: false,
         huge_pages: false,

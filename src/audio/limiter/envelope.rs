@@ -69,6 +69,11 @@ impl Envelope {
         }
     }
 
+    pub(super) fn heap_bytes(&self) -> usize {
+        let gains = [&self.stretch, &self.before, &self.history];
+        gains.map(|gains| size_of_val(&**gains)).iter().sum()
+    }
+
     /// Whether the gain is `ONE`, and stays so as long as `ONE` is required.
     ///
     /// A full sum means that the last `window` minima were `ONE`, so no gain below waits in any stage.

@@ -65,17 +65,19 @@ fn figures(plan: &PlanReport) -> Vec<Figure> {
         ),
         cost("start-up", plan.startup_ns),
         cost("start-up with prefault", plan.prefault_startup_ns),
+        cost("tick, all streams playing", plan.tick_ns),
     ]
 }
 
 /// The plan as it is printed.
 pub fn text(plan: &PlanReport) -> String {
     let mut text = format!(
-        "{} streams of {} Hz, {}, {:?} a frame: each has a ring of {}.\n\n{}\n{}\n",
+        "{} streams of {} Hz, {}, {:?} a frame, in {}: each has a ring of {}.\n\n{}\n{}\n",
         plan.streams,
         plan.rate_hz,
         counted(plan.channels.into(), "channel"),
         Duration::from_nanos(plan.ptime_ns),
+        counted(plan.rooms as u64, "room"),
         human(plan.ring_bytes as u64),
         table(&FIGURES, &figures(plan)),
         table(&LIMITS, &plan.limits),

@@ -3,8 +3,14 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::PlanAudio;
-use crate::{audio::Codec, net::conn, output::Recorder, playout::PlayoutSettings};
+use super::PlanRequest;
+use crate::{
+    audio::Codec,
+    mixer::{Room, RoomId},
+    net::conn,
+    output::Recorder,
+    playout::PlayoutSettings,
+};
 
 /// Memory that something of the server takes beside the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -16,9 +22,12 @@ pub struct BesideReport {
 }
 
 /// All that is known of it.
-pub(super) fn beside(audio: &PlanAudio, playout: &PlayoutSettings) -> Vec<BesideReport> {
+pub(super) fn beside(request: &PlanRequest) -> Vec<BesideReport> {
+    let (audio, playout) = (&request.audio, &request.playout);
     let (format, block) = (audio.format, audio.block_samples);
+    let room = Room::new(RoomId::MAIN, &request.mixing());
     [
+        ("a room, for its mix", room.memory_bytes() as u64),
         (
             "a network stream, for its playout",
             playout.buffer_bytes(format.rate_hz(), format.channels()),
