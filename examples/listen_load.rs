@@ -26,10 +26,11 @@ use std::{
 
 use clap::Parser;
 use mixpool::{
-    audio::{Format, Gain, MixClock},
+    audio::{Format, MixClock},
     control::{Control, ControlSettings},
     engine::{Clock, Engine, Running, Settings},
     ledger::SourceKind,
+    net::StreamRequest,
     os::now_ns,
     source::{Feed, Imperfection, Schedule, synthetic},
 };
@@ -181,12 +182,11 @@ fn serve(load: &Load) -> Result<Running, Box<dyn Error>> {
         ..Settings::default()
     })?;
     for index in 0..load.streams {
-        let stream = engine.open(
-            &format!("synthetic-{index:04}"),
+        let stream = engine.open(StreamRequest::new(
+            format!("synthetic-{index:04}"),
             SourceKind::Synthetic,
             "synthetic",
-            Gain::UNITY,
-        )?;
+        ))?;
         let source = synthetic::nth(format, None, 1, index, synthetic::level_dbfs(load.streams));
         let phase = PTIME.mul_f64(index as f64 / load.streams as f64);
         let schedule = Schedule::new(PTIME, phase, Imperfection::default(), index as u64);

@@ -19,7 +19,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use mixpool::engine::Stop;
+use mixpool::{config::ROOMS_MAX, engine::Stop};
 
 use answer::{Answer, End};
 use report::{BenchReport, StepReport};
@@ -74,6 +74,11 @@ pub struct Arguments {
     #[arg(long, default_value_t = STREAMS_MAX, value_name = "N",
           value_parser = units::count(1..=STREAMS_MAX))]
     streams_limit: u32,
+
+    /// Rooms over which the streams are spread, `main` among them
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = units::count(1..=ROOMS_MAX as usize))]
+    rooms: usize,
 
     /// For how long all streams of a step play: at least 10 ticks, at most 1min
     #[arg(long, default_value = "3s", value_parser = step_duration, value_name = "TIME")]

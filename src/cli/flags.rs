@@ -48,6 +48,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
     ]),
     ("Synthetic streams", &[
         Flag("synthetic", "N", "Streams to make up", USUAL),
+        Flag("synthetic-rooms", "N", "Rooms over which they are spread, main among them", RARE),
         Flag("waveform", "KIND", "sine, sweep, white, pink, speech, silence, impulse, or mixed for all in turn",
             USUAL | BENCH),
         Flag("seed", "N", "The same seed makes the same samples", RARE),

@@ -33,6 +33,7 @@ impl Default for Synthetic {
     fn default() -> Self {
         Self {
             synthetic: 0,
+            synthetic_rooms: 1,
             waveform: Sound::Mixed,
             seed: 1,
             level: None,

@@ -96,6 +96,9 @@ pub struct Synthetic {
     /// How many.
     #[serde(deserialize_with = "leaf::whole::<0, COUNT_MAX, _, _>")]
     pub synthetic: usize,
+    /// Rooms over which they are spread, `main` among them.
+    #[serde(deserialize_with = "leaf::whole::<1, ROOMS_MAX, _, _>")]
+    pub synthetic_rooms: usize,
     /// Their sound.
     #[serde(with = "leaf::sound")]
     pub waveform: Sound,
@@ -353,6 +356,13 @@ impl Config {
             return Err(format!(
                 "--synthetic {synthetic} exceeds --streams-max {streams_max}: ask for at most {streams_max} \
                  streams, or raise --streams-max"
+            ));
+        }
+        let (rooms, rooms_max) = (self.synthetic.synthetic_rooms, self.mix.rooms_max);
+        if rooms > rooms_max {
+            return Err(format!(
+                "--synthetic-rooms {rooms} exceeds --rooms-max {rooms_max}: ask for at most {rooms_max} rooms, or \
+                 raise --rooms-max"
             ));
         }
         if self.control.token_file.is_none() && self.control.read_token_file.is_some() {

@@ -49,6 +49,7 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("realtime_priority", 99.into()),
         ("mixer_cpu", 0.into()),
         ("synthetic", 4.into()),
+        ("synthetic_rooms", 3.into()),
         ("waveform", text("pink")),
         ("seed", u64::MAX.into()),
         ("level", text("-30dB")),
@@ -266,6 +267,10 @@ fn values_that_do_not_go_together_are_named_by_their_flags() {
         (&[("playout_delay_min", "501ms")][..], "--playout-delay-min"),
         (&[("latency_cap", "1ms")], "--latency-cap"),
         (&[("playout_delay", "2s")], "--latency-cap"),
+        (
+            &[("synthetic_rooms", "11"), ("rooms_max", "10")],
+            "--synthetic-rooms 11",
+        ),
         (
             &[("synthetic", "11"), ("streams_max", "10")],
             "--synthetic 11",

@@ -72,8 +72,7 @@ pub(crate) use self::{
     report::{StreamFigures, finite},
 };
 use crate::{
-    audio::Gain,
-    ledger::{Listener, SourceKind},
+    ledger::Listener,
     mixer::{self, Mixer},
     net::{Admission, Refused, StreamRequest},
     os::now_ns,
@@ -207,22 +206,11 @@ impl Engine {
         self.streams.mixing.block_samples
     }
 
-    /// Admits a stream. What it offers plays after the playout delay. `kind` and `from` say where it
-    /// comes from, the latter for people; the name gets a number behind it if another running stream has it.
+    /// Admits a stream. What it offers plays after the playout delay.
     ///
     /// # Errors
-    /// [`Refused`] when all rings are in use.
-    pub fn open(
-        &self,
-        id: &str,
-        kind: SourceKind,
-        from: &str,
-        gain: Gain,
-    ) -> Result<Stream, Refused> {
-        let request = StreamRequest {
-            gain: Some(gain),
-            ..StreamRequest::new(id, kind, from)
-        };
+    /// [`Refused`] when all rings are in use, and when its room is not open and is not opened.
+    pub fn open(&self, request: StreamRequest) -> Result<Stream, Refused> {
         Ok(self.streams.open(request)?.0)
     }
 

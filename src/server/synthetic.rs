@@ -13,10 +13,11 @@ use crate::{
 pub(super) fn open(config: &Config, engine: &mut Engine) -> Result<(), StartError> {
     let Config { synthetic, mix, .. } = config;
     let (count, seed) = (synthetic.synthetic, synthetic.seed);
+    let rooms = synthetic.synthetic_rooms;
     let format = engine.settings().format;
     let level = synthetic
         .level
-        .unwrap_or_else(|| synthetic::level_dbfs(count));
+        .unwrap_or_else(|| synthetic::level_dbfs(count.div_ceil(rooms)));
     let imperfection = Imperfection {
         rate_skew_ppm: synthetic.rate_skew_ppm,
         jitter: synthetic.jitter,
@@ -30,10 +31,13 @@ pub(super) fn open(config: &Config, engine: &mut Engine) -> Result<(), StartErro
         let phase = mix.ptime.mul_f64(index as f64 / count as f64);
         let schedule = Schedule::new(mix.ptime, phase, imperfection, seed ^ index as u64);
         let source = Box::new(source);
+        let request = StreamRequest {
+            room: synthetic::nth_room(index, rooms),
+            ..StreamRequest::new(id, kind, from)
+        };
         let feed = if imperfection == Imperfection::default() {
-            Feed::new(engine.open(&id, kind, from, mix.gain())?, source)
+            Feed::new(engine.open(request)?, source)
         } else {
-            let request = StreamRequest::new(id, kind, from);
             let stream = engine.admission().admit(request)?;
             Feed::sent(stream, source, engine.settings().tuning.playout)
         };

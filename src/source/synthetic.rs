@@ -221,6 +221,14 @@ pub fn level_dbfs(streams: usize) -> f64 {
     -20.0 - 10.0 * (streams.max(1) as f64).log10()
 }
 
+/// The room of the stream number `index`, if the streams are spread evenly over so many; none is `main`, the first.
+pub fn nth_room(index: usize, rooms: usize) -> Option<String> {
+    match index % rooms.max(1) {
+        0 => None,
+        room => Some(format!("room-{:04}", room + 1)),
+    }
+}
+
 /// The stream number `index` of a run; every index has other samples.
 ///
 /// Without a `kind` the indices go through all kinds but silence and impulse in turn. Frequencies

@@ -10,7 +10,7 @@ use std::{
 };
 
 use mixpool::{
-    audio::{Format, Gain},
+    audio::Format,
     control::{Control, ControlSettings, Tokens},
     engine::{Clock, Engine, Handle, Report, Running, Settings, Stop},
     ledger::SourceKind,
@@ -122,7 +122,7 @@ impl Desk {
         for &(id, waveform, hz) in signals {
             let source = Synthetic::new(format, waveform, 1, hz, -30.0);
             let stream = engine
-                .open(id, SourceKind::Synthetic, "synthetic", Gain::UNITY)
+                .open(StreamRequest::new(id, SourceKind::Synthetic, "synthetic"))
                 .unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
             engine.feed(Feed::new(stream, Box::new(source)), schedule);

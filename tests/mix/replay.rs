@@ -8,10 +8,11 @@ use std::{
 };
 
 use mixpool::{
-    audio::{Format, Gain},
+    audio::Format,
     engine::{Clock, Engine, Report, Settings},
     ledger::SourceKind,
     mixer::Limiting,
+    net::StreamRequest,
     source::{Feed, Imperfection, Looped, Schedule, Source as _, WavSource},
 };
 use tempfile::TempDir;
@@ -101,12 +102,11 @@ impl Replay {
         let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 0);
         for (index, path) in paths.iter().enumerate() {
             let stream = engine
-                .open(
-                    &format!("{index}"),
+                .open(StreamRequest::new(
+                    index.to_string(),
                     SourceKind::Library,
                     "test",
-                    Gain::UNITY,
-                )
+                ))
                 .unwrap();
             let source = Looped::open(path, self.format(), self.plays).unwrap();
             engine.feed(Feed::new(stream, Box::new(source)), schedule.clone());

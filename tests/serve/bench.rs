@@ -294,3 +294,12 @@ fn ctrl_c_ends_it_with_the_steps_measured_so_far() {
     assert_eq!(results["interrupted"], true);
     assert!(!steps(&results).is_empty());
 }
+
+#[test]
+fn a_bench_in_rooms_drops_nothing_and_names_them() {
+    let flags = format!("--rooms 3 --start 4 --streams-limit 4 {SHORT}");
+    let results = results(&flags);
+    assert_eq!(results["rooms"], 3);
+    let said = stdout(&bench(&flags));
+    assert!(said.contains("in 3 rooms"), "{said}");
+}

@@ -8,7 +8,6 @@ use std::{collections::BTreeSet, net::UdpSocket, sync::Arc, time::Duration};
 
 use exposition::Exposition;
 use mixpool::{
-    audio::Gain,
     engine::{Engine, Settings},
     ledger::SourceKind,
     net::{
@@ -32,7 +31,7 @@ fn a_scrape_is_of_the_text_format_0_0_4() {
     let engine = engine(4, 1.0);
     let _streams = ["a", "b"].map(|id| {
         engine
-            .open(id, SourceKind::Library, "test", Gain::UNITY)
+            .open(StreamRequest::new(id, SourceKind::Library, "test"))
             .unwrap()
     });
     let place = Place::start(engine, 10);
@@ -61,7 +60,7 @@ fn any_id_is_a_label() {
     let engine = engine(8, 1.0);
     let _streams = ids.map(|id| {
         engine
-            .open(id, SourceKind::Library, "from \"me\"\\", Gain::UNITY)
+            .open(StreamRequest::new(id, SourceKind::Library, "from \"me\"\\"))
             .unwrap()
     });
     let place = Place::start(engine, 10);
@@ -86,12 +85,11 @@ fn the_earliest_streams_keep_their_series_until_they_end() {
     let mut streams: Vec<_> = (0..1000)
         .map(|id| {
             engine
-                .open(
-                    &format!("stream-{id}"),
+                .open(StreamRequest::new(
+                    format!("stream-{id}"),
                     SourceKind::Library,
                     "test",
-                    Gain::UNITY,
-                )
+                ))
                 .unwrap()
         })
         .collect();
@@ -129,7 +127,7 @@ fn the_earliest_streams_keep_their_series_until_they_end() {
 fn without_series_for_streams_the_totals_are_there_all_the_same() {
     let engine = engine(2, 50.0);
     let mut stream = engine
-        .open("a", SourceKind::Library, "test", Gain::UNITY)
+        .open(StreamRequest::new("a", SourceKind::Library, "test"))
         .unwrap();
     offer(&mut stream, 5);
     let place = Place::start(engine, 0);

@@ -8,12 +8,13 @@ use std::{
 };
 
 use mixpool::{
-    audio::{Format, Gain},
+    audio::Format,
     engine::{
         Clock, Engine, FolderError, Handle, RECORDINGS_MAX, RecordError, RecordingState, Running,
         Settings,
     },
     ledger::SourceKind,
+    net::StreamRequest,
     output::RecordingPhase,
     source::{Feed, Imperfection, Schedule, Waveform, synthetic},
 };
@@ -75,7 +76,7 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
     })
     .unwrap();
     let stream = engine
-        .open("noise", SourceKind::Library, "test", Gain::UNITY)
+        .open(StreamRequest::new("noise", SourceKind::Library, "test"))
         .unwrap();
     let source = synthetic::nth(format(), Some(Waveform::White), 7, 0, -20.0);
     let schedule = Schedule::new(

@@ -12,6 +12,7 @@ use mixpool::{
     engine::{Clock, Engine, FolderError, Handle, Running, Settings, SourceSpec, StartError},
     ledger::SourceKind,
     mixer::Limiting,
+    net::StreamRequest,
     source::Waveform,
 };
 
@@ -274,7 +275,7 @@ fn a_server_whose_threads_take_in_nothing_says_so() {
     .unwrap();
     // An engine without a stream would have ended.
     let _stream = engine
-        .open("x", SourceKind::Library, "test", Gain::UNITY)
+        .open(StreamRequest::new("x", SourceKind::Library, "test"))
         .unwrap();
     let running = engine.start().unwrap();
     let error = running

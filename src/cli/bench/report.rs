@@ -27,6 +27,8 @@ pub(super) struct BenchReport {
     /// Samples per channel of a frame and of a block.
     pub(super) block_samples: usize,
     pub(super) ring_bytes: usize,
+    /// Rooms over which the streams are spread.
+    pub(super) rooms: usize,
     pub(super) playout_delay_ns: u64,
     pub(super) ingest_threads: usize,
     pub(super) waveform: String,
@@ -64,6 +66,7 @@ impl BenchReport {
             ptime_ns: nanos(setup.server.ptime),
             block_samples: setup.block_samples,
             ring_bytes: setup.server.ring_bytes,
+            rooms: setup.rooms,
             playout_delay_ns: nanos(setup.playout_delay),
             ingest_threads: setup.server.ingest_threads,
             waveform: setup.waveform.to_string(),

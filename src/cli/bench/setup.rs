@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use mixpool::{
-    config::Sound,
+    config::{RoomPolicy, Sound},
     engine::{Settings, plan::PlanAudio},
     queue::PoolPlan,
 };
@@ -41,6 +41,8 @@ pub(super) struct Setup {
     pub(super) cores: usize,
     pub(super) start: usize,
     pub(super) streams_limit: usize,
+    /// Rooms over which the streams are spread.
+    pub(super) rooms: usize,
     /// For how long all streams of a step play.
     pub(super) step: Duration,
     /// The time of the whole bench; no step begins that would exceed it.
@@ -65,6 +67,7 @@ impl Setup {
             cores: step::cores(),
             start: START.min(arguments.streams_limit) as usize,
             streams_limit: arguments.streams_limit as usize,
+            rooms: arguments.rooms,
             step: arguments.step_duration,
             budget: None,
         };
@@ -114,7 +117,8 @@ impl Setup {
     pub(super) fn settings(&self, streams: usize) -> Settings {
         Settings {
             streams_max: streams,
-            rooms_max: 1,
+            rooms_max: self.rooms,
+            rooms: RoomPolicy::Auto,
             ..self.server.clone()
         }
     }

@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use mixpool::{
-    audio::Gain,
     engine::{Engine, EngineError, Report, Running, Stop},
     ledger::SourceKind,
+    net::StreamRequest,
     queue::BuildError,
     source::{Feed, Imperfection, Schedule, synthetic},
 };
@@ -91,14 +91,17 @@ fn played(setup: &Setup, streams: usize, samples: u64) -> Duration {
 /// the pages that they fill next.
 fn feed(setup: &Setup, engine: &mut Engine, streams: usize) -> Result<()> {
     const SEED: u64 = 1;
-    let level = synthetic::level_dbfs(streams);
+    let level = synthetic::level_dbfs(streams.div_ceil(setup.rooms));
     for index in 0..streams {
-        let stream = engine.open(
-            &format!("bench-{:07}", index + 1),
-            SourceKind::Synthetic,
-            "synthetic",
-            Gain::UNITY,
-        )?;
+        let request = StreamRequest {
+            room: synthetic::nth_room(index, setup.rooms),
+            ..StreamRequest::new(
+                format!("bench-{:07}", index + 1),
+                SourceKind::Synthetic,
+                "synthetic",
+            )
+        };
+        let stream = engine.open(request)?;
         let source = synthetic::nth(
             setup.server.format,
             setup.waveform.waveform(),

@@ -96,11 +96,12 @@ fn head(report: &BenchReport) -> String {
         _ => "stereo",
     };
     format!(
-        "{} Hz {channels}, frames of {}, rings of {}, streams of {}; {}, {}; steps of {}",
+        "{} Hz {channels}, frames of {}, rings of {}, streams of {} in {}; {}, {}; steps of {}",
         report.rate_hz,
         show_duration(Duration::from_nanos(report.ptime_ns)),
         show_bytes(report.ring_bytes as u64),
         report.waveform,
+        counted(report.rooms as u64, "room"),
         counted(report.ingest_threads as u64, "ingest thread"),
         counted(report.cores as u64, "core"),
         show_duration(Duration::from_nanos(report.step_duration_ns)),

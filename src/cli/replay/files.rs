@@ -12,6 +12,7 @@ use mixpool::{
     audio::{Format, Gain},
     engine::{Engine, SourceErrorReport},
     ledger::SourceKind,
+    net::StreamRequest,
     os::raise_descriptors,
     source::{Feed, Looped, Source as _, SourceError, wav},
 };
@@ -118,11 +119,13 @@ impl Opened {
             match open(path, format, plays) {
                 Ok(source) => {
                     let from = format!("file {}", path.display());
-                    let stream = engine
-                        .open(&id(path, turn), SourceKind::File, &from, gain)
-                        .map_err(|refused| {
-                            anyhow!(refused).context("the pool has a ring for each stream")
-                        })?;
+                    let request = StreamRequest {
+                        gain: Some(gain),
+                        ..StreamRequest::new(id(path, turn), SourceKind::File, from)
+                    };
+                    let stream = engine.open(request).map_err(|refused| {
+                        anyhow!(refused).context("the pool has a ring for each stream")
+                    })?;
                     opened.longest = opened.longest.max(source.length().unwrap_or(0));
                     opened.feeds.push(Feed::new(stream, Box::new(source)));
                     if streams > files.len() {

@@ -13,6 +13,7 @@ use crate::{
     },
     engine::{Clock, Engine, Running, Settings},
     ledger::{SourceKind, StreamState},
+    net::StreamRequest,
     stream::Stream as Source,
 };
 
@@ -42,7 +43,7 @@ impl Rig {
         .unwrap();
         let open = |id: &&str| {
             engine
-                .open(id, SourceKind::Library, "nowhere", Gain::UNITY)
+                .open(StreamRequest::new(*id, SourceKind::Library, "nowhere"))
                 .unwrap()
         };
         let sources = ids.iter().map(open).collect();

@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(of(100_000, 50_000, &host), (1000, 500));
         host.memory_bytes = Some(1 << 20);
         let (streams, rooms) = of(1000, 500, &host);
-        assert_eq!((streams, rooms), (8, 4), "64 KiB of rings of 8 KiB");
+        assert_eq!((streams, rooms), (16, 8), "64 KiB of rings of 4 KiB");
     }
 
     #[test]

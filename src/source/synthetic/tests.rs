@@ -318,3 +318,11 @@ fn quantising_rounds_to_nearest_and_saturates() {
         assert_eq!(quantise(value), sample, "{value}");
     }
 }
+
+#[test]
+fn streams_are_spread_evenly_over_main_and_the_others() {
+    let rooms: Vec<_> = (0..4).map(|index| nth_room(index, 3)).collect();
+    let others = [2, 3].map(|room| Some(format!("room-000{room}")));
+    assert_eq!(rooms, [&[None], &others[..], &[None]].concat());
+    assert_eq!([nth_room(1, 1), nth_room(1, 0)], [None, None]);
+}

@@ -11,6 +11,7 @@ use mixpool::{
     control::{Control, ControlSettings},
     engine::{Clock, Engine, Running, Settings},
     ledger::SourceKind,
+    net::StreamRequest,
     source::{Feed, Imperfection, Schedule, Source, Synthetic, Waveform},
 };
 use serde_json::Value;
@@ -64,9 +65,11 @@ impl Desk {
         })
         .unwrap();
         for TestSource(id, gain, source) in signals {
-            let stream = engine
-                .open(id, SourceKind::Synthetic, "synthetic", gain)
-                .unwrap();
+            let request = StreamRequest {
+                gain: Some(gain),
+                ..StreamRequest::new(id, SourceKind::Synthetic, "synthetic")
+            };
+            let stream = engine.open(request).unwrap();
             let schedule = Schedule::new(PTIME, Duration::ZERO, Imperfection::default(), 1);
             engine.feed(Feed::new(stream, source), schedule);
         }
