@@ -32,6 +32,7 @@ use crate::{
     net::{self, Tuning},
     output::RtpTarget,
     playout::{Delay, PlayoutSettings},
+    source::synthetic,
 };
 
 /// Threads that a key may ask for. More than a few bring nothing.
@@ -204,7 +205,7 @@ pub struct Mix {
     /// Rooms at once, `main` among them.
     #[serde(deserialize_with = "leaf::whole::<1, ROOMS_MAX, _, _>")]
     pub rooms_max: usize,
-    /// What becomes of a stream that names a room which is not open.
+    /// The policy for a stream that names a room which is not open.
     #[serde(with = "leaf::rooms")]
     pub rooms: RoomPolicy,
     /// Rooms that are open from the start. A reload opens those that were added.
@@ -368,7 +369,7 @@ impl Config {
         if self.control.token_file.is_none() && self.control.read_token_file.is_some() {
             return Err("--read-token-file needs --token-file: name both".to_owned());
         }
-        rooms::check(&self.mix.room, self.mix.rooms_max)?;
+        rooms::check(&self.listed_rooms(), self.mix.rooms_max)?;
         self.conflict().map_or(Ok(()), Err)
     }
 
@@ -392,6 +393,18 @@ impl Config {
             },
             playout: self.playout.settings()?,
         })
+    }
+
+    /// The rooms that are open from the start: those listed, and those of synthetic streams.
+    pub fn listed_rooms(&self) -> Vec<RoomConfig> {
+        let mut rooms = self.mix.room.clone();
+        let count = self.synthetic.synthetic_rooms;
+        for name in (0..count).filter_map(|index| synthetic::nth_room(index, count)) {
+            if rooms.iter().all(|room| room.name != name) {
+                rooms.push(RoomConfig { name });
+            }
+        }
+        rooms
     }
 
     /// Takes from another config all that may change while a server runs. This list is the only one.

@@ -72,7 +72,7 @@ pub(super) fn room_name(text: &str) -> Result<String, String> {
     ))
 }
 
-/// What is wrong with these rooms, in a sentence: one is listed twice, or they are more than there may be.
+/// Refuses rooms of which one is listed twice, or more than there may be.
 pub(super) fn check(rooms: &[RoomConfig], rooms_max: usize) -> Result<(), String> {
     let names = || rooms.iter().map(|room| &*room.name);
     for (index, name) in names().enumerate() {

@@ -37,7 +37,7 @@ pub struct Settings {
     pub gain: Gain,
     /// How a sum beyond 16 bits becomes a sample.
     pub limiting: Limiting,
-    /// What the ticks follow.
+    /// The pace of the ticks.
     pub clock: Clock,
     /// How listeners take streams and play them, until [`Handle::tune`](super::Handle::tune) changes it.
     pub tuning: Tuning,
@@ -86,7 +86,7 @@ impl TryFrom<&Config> for Settings {
             streams_max: pool.streams_max,
             rooms_max: mix.rooms_max,
             rooms: mix.rooms,
-            listed_rooms: mix.room.clone(),
+            listed_rooms: config.listed_rooms(),
             ring_bytes: pool.ring_size,
             prefault: pool.prefault,
             huge_pages: pool.huge_pages,
@@ -125,7 +125,7 @@ fn ticks_of(duration: Duration, ptime: Duration) -> u64 {
 }
 
 impl Settings {
-    /// Whether the figures fit each other, on any host: gives the samples per channel of a block. Pure
+    /// Checks that the figures fit each other, on any host; returns the samples per channel of a block. Pure
     /// arithmetic.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl Settings {
     }
 }
 
-/// What the ticks follow.
+/// The pace of the ticks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clock {
     /// The machine's clock: a tick each `ptime` divided by `speed`, whether or not samples came.

@@ -57,7 +57,7 @@ pub(super) struct Decoding {
     /// The highest number that is closed, and the time after it; none at the beginning.
     last: Option<u64>,
     end: u64,
-    /// What was decoded, or made up, last.
+    /// The samples that were decoded, or made up, last.
     samples: Vec<i16>,
 }
 
@@ -211,7 +211,7 @@ impl Playout {
         }
     }
 
-    /// What waits is decoded, and another sender begins.
+    /// Decodes the payloads that wait; another sender begins.
     pub(super) fn decode_all(&mut self, stream: &mut Stream) {
         while self
             .decoding
@@ -227,7 +227,7 @@ impl Playout {
         }
     }
 
-    /// What waits is not decoded.
+    /// Drops the payloads that wait.
     pub(super) fn discard_undecoded(&mut self, stream: &mut Stream) {
         let accounting = self.accounting(stream);
         if let Some(decoding) = &mut self.decoding {

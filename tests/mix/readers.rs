@@ -29,7 +29,7 @@ pub struct MixReader {
     pub end: Arc<AtomicU64>,
 }
 
-/// What a message of one room or none has.
+/// The content of a message with one room, or none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     pub first: u64,

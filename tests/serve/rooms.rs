@@ -11,7 +11,9 @@ use mixpool::{
     net::{NotAdmitted, StreamRequest},
 };
 
-use crate::patience::wait_until;
+use serde_json::Value;
+
+use crate::{face::mixpool, patience::wait_until};
 
 const BLOCK: u64 = 160;
 
@@ -149,4 +151,28 @@ fn a_stream_beyond_the_last_room_is_refused_and_counted() {
     assert_eq!(handle.rooms_refused(), 1);
     drop((admit("z", "a").unwrap(), inside));
     running.finish();
+}
+
+#[test]
+fn synthetic_streams_are_spread_over_rooms_that_are_open() {
+    let output = mixpool(&[
+        "serve",
+        "--synthetic",
+        "6",
+        "--synthetic-rooms",
+        "3",
+        "--http",
+        "off",
+        "--duration",
+        "300ms",
+        "--json",
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let streams = report["streams"].as_array().unwrap().iter();
+    let rooms: Vec<_> = streams
+        .map(|stream| stream["room"].as_str().unwrap())
+        .collect();
+    assert_eq!(rooms, ["main", "room-0002", "room-0003"].repeat(2));
+    assert_eq!(report["ledger_imbalances"], 0);
 }

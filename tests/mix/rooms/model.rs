@@ -69,7 +69,7 @@ struct ModelStream {
     life: Life,
     moved: bool,
     said: Option<Vec<i16>>,
-    /// What its mix-minus must have from the tick on that it came.
+    /// The samples that its mix-minus must have from the tick on that it came.
     expected: Vec<i16>,
 }
 
@@ -97,7 +97,7 @@ struct ModelRoom {
     gain: f32,
     /// The gain at the end of its last block; none before the first.
     in_force: Option<f32>,
-    /// What it must have given since it was opened.
+    /// The samples that it must have sent since it was opened.
     expected: Vec<i16>,
 }
 
