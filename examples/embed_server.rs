@@ -9,7 +9,7 @@ use std::{env, error::Error, net::SocketAddr, path::PathBuf, time::Duration};
 
 use mixpool::{
     config::{Config, Http, RtpAddress},
-    engine::{Change, SourceSpec},
+    engine::{Change, Joining, SourceSpec},
     server::Server,
     source::Waveform,
 };
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         seed: 1,
         duration: None,
     };
-    handle.start_source(&tone, "tone", None)?;
+    handle.start_source(&tone, "tone", Joining::default())?;
     let first = handle.stream("synthetic-0001").ok_or("it has ended")?;
     let mute = Change {
         muted: Some(true),

@@ -22,6 +22,9 @@ fuzz_target!(|bytes: &[u8]| {
             if let Some(id) = &hello.id {
                 assert!(is_id(id), "{id}");
             }
+            if let Some(room) = &hello.room {
+                assert!(is_id(room), "{room}");
+            }
         }
         Ok(Parsed::Partial) => assert!(bytes.len() < LINE_BYTES_MAX),
         Ok(Parsed::Absent) => {

@@ -26,8 +26,11 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => assert!(error.to_string().len() < WORDS, "{error}"),
     }
     match twilio::parse(text) {
-        Ok(twilio::Event::Start { stream_sid, .. }) => {
+        Ok(twilio::Event::Start {
+            stream_sid, room, ..
+        }) => {
             assert!(is_id(&stream_sid));
+            assert!(room.is_none_or(|room| is_id(&room)));
             // It goes into what is sent back.
             let mut message = twilio::prefix(&stream_sid).into_bytes();
             twilio::encode(bytes, &mut message);

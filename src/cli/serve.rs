@@ -137,7 +137,7 @@ fn files_read<'a>(arguments: &'a Arguments, config: &'a Config) -> Vec<Named<'a>
     named
         .into_iter()
         .flatten()
-        .chain(unix.map(|path| Named::new("--unix", path)))
+        .chain(unix.map(|unix| Named::new("--unix", &unix.path)))
         .collect()
 }
 

@@ -3,11 +3,12 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
 };
 
 use ipnet::IpNet;
 
-use super::Control;
+use super::{Control, rooms::room_name};
 use crate::{
     audio::format::{RATE_HZ_MAX, RATE_HZ_MIN},
     output::RtpTarget,
@@ -21,17 +22,39 @@ pub struct RtpAddress {
     pub address: SocketAddr,
     /// Where a multicast group is joined.
     pub interface: Option<String>,
+    /// The room of its streams: `main` if none is given.
+    pub room: Option<String>,
     /// The payload types.
     pub payloads: PayloadMap,
 }
 
 /// An address to take AudioSocket on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudioSocketAddress {
     /// Where connections come to.
     pub address: SocketAddr,
     /// The rate of samples that peers send as 8 kHz, if it is another.
     pub rate_hz: Option<u32>,
+    /// The room of its streams: `main` if none is given.
+    pub room: Option<String>,
+}
+
+/// An address to take raw samples on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpAddress {
+    /// Where connections come to.
+    pub address: SocketAddr,
+    /// The room of streams that name none: `main` if none is given.
+    pub room: Option<String>,
+}
+
+/// A Unix socket to take raw samples on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixAddress {
+    /// Its file.
+    pub path: PathBuf,
+    /// The room of streams that name none: `main` if none is given.
+    pub room: Option<String>,
 }
 
 /// Where the control plane listens.
@@ -49,9 +72,71 @@ impl From<SocketAddr> for RtpAddress {
         Self {
             address,
             interface: None,
+            room: None,
             payloads: PayloadMap::default(),
         }
     }
+}
+
+impl From<SocketAddr> for TcpAddress {
+    fn from(address: SocketAddr) -> Self {
+        let room = None;
+        Self { address, room }
+    }
+}
+
+impl TcpAddress {
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let (first, room) = with_room(text, "--tcp")?;
+        let address = address(first)?;
+        Ok(Self { address, room })
+    }
+}
+
+impl fmt::Display for TcpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        write_room(self.room.as_deref(), f)
+    }
+}
+
+impl UnixAddress {
+    /// A path may have commas: only `,room=` ends it.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let (path, room) = match text.rsplit_once(",room=") {
+            Some((path, room)) => (path, Some(room_name(room)?)),
+            None => (text, None),
+        };
+        if path.is_empty() {
+            return Err("a path has at least one character".to_owned());
+        }
+        let path = PathBuf::from(path);
+        Ok(Self { path, room })
+    }
+}
+
+impl fmt::Display for UnixAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.to_string_lossy())?;
+        write_room(self.room.as_deref(), f)
+    }
+}
+
+/// An address, and the room behind it if there is one.
+fn with_room<'a>(text: &'a str, flag: &str) -> Result<(&'a str, Option<String>), String> {
+    let Some((first, option)) = text.split_once(',') else {
+        return Ok((text, None));
+    };
+    let Some(room) = option.strip_prefix("room=") else {
+        return Err(format!(
+            "`{option}` is no option of {flag}; write 127.0.0.1:9000,room=sales"
+        ));
+    };
+    Ok((first, Some(room_name(room)?)))
+}
+
+fn write_room(room: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    room.map_or(Ok(()), |room| write!(f, ",room={room}"))
 }
 
 impl RtpAddress {
@@ -65,9 +150,10 @@ impl RtpAddress {
             );
         }
         let mut payloads = PayloadMap::default();
-        let mut interface = None;
+        let (mut interface, mut room) = (None, None);
         for entry in parts {
             match entry.split_once('=') {
+                Some(("room", name)) => room = Some(room_name(name)?),
                 Some(("interface", _)) if !address.ip().is_multicast() => {
                     return Err(format!(
                         "`{entry}` says where a multicast group is joined, and {} is none; leave it out, \
@@ -87,6 +173,7 @@ impl RtpAddress {
         Ok(Self {
             address,
             interface,
+            room,
             payloads,
         })
     }
@@ -98,31 +185,37 @@ impl fmt::Display for RtpAddress {
         if let Some(interface) = &self.interface {
             write!(f, ",interface={interface}")?;
         }
+        write_room(self.room.as_deref(), f)?;
         write!(f, "{}", self.payloads)
     }
 }
 
 impl AudioSocketAddress {
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let Some((first, option)) = text.split_once(',') else {
-            return Ok(Self {
-                address: address(text)?,
-                rate_hz: None,
-            });
-        };
-        let rate = option
-            .strip_prefix("rate=")
-            .and_then(|rate| rate.parse().ok())
-            .filter(|rate| (RATE_HZ_MIN..=RATE_HZ_MAX).contains(rate));
-        let Some(rate) = rate else {
-            return Err(format!(
-                "`{option}` is no option of an AudioSocket; write 127.0.0.1:9092,rate=16000, with a rate \
-                 from {RATE_HZ_MIN} to {RATE_HZ_MAX}"
-            ));
-        };
+        let mut parts = text.split(',');
+        let address = address(parts.next().unwrap_or_default())?;
+        let (mut rate_hz, mut room) = (None, None);
+        for option in parts {
+            if let Some(name) = option.strip_prefix("room=") {
+                room = Some(room_name(name)?);
+                continue;
+            }
+            let rate = option
+                .strip_prefix("rate=")
+                .and_then(|rate| rate.parse().ok())
+                .filter(|rate| (RATE_HZ_MIN..=RATE_HZ_MAX).contains(rate));
+            if rate.is_none() {
+                return Err(format!(
+                    "`{option}` is no option of an AudioSocket; write 127.0.0.1:9092,rate=16000, with a rate \
+                     from {RATE_HZ_MIN} to {RATE_HZ_MAX}, or 127.0.0.1:9092,room=sales"
+                ));
+            }
+            rate_hz = rate;
+        }
         Ok(Self {
-            address: address(first)?,
-            rate_hz: Some(rate),
+            address,
+            rate_hz,
+            room,
         })
     }
 }
@@ -130,8 +223,10 @@ impl AudioSocketAddress {
 impl fmt::Display for AudioSocketAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
-        self.rate_hz
-            .map_or(Ok(()), |rate_hz| write!(f, ",rate={rate_hz}"))
+        if let Some(rate_hz) = self.rate_hz {
+            write!(f, ",rate={rate_hz}")?;
+        }
+        write_room(self.room.as_deref(), f)
     }
 }
 
@@ -275,6 +370,41 @@ mod tests {
         ] {
             assert!(AudioSocketAddress::read(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_may_name_the_room_of_its_streams() {
+        let rtp = RtpAddress::read("5004,room=a/b,96=L16/16000/1").unwrap();
+        assert_eq!(rtp.room.as_deref(), Some("a/b"));
+        assert_eq!(rtp.to_string(), "127.0.0.1:5004,room=a/b,96=L16/16000/1");
+        let call = AudioSocketAddress::read("9092,room=a,rate=16000").unwrap();
+        assert_eq!(call.to_string(), "127.0.0.1:9092,rate=16000,room=a");
+        let tcp = TcpAddress::read("9000,room=a").unwrap();
+        assert_eq!(tcp.to_string(), "127.0.0.1:9000,room=a");
+        let unix = UnixAddress::read("a,b.sock,room=a").unwrap();
+        assert_eq!(unix.path, PathBuf::from("a,b.sock"));
+        assert_eq!(unix.to_string(), "a,b.sock,room=a");
+        assert_eq!(UnixAddress::read("a,b.sock").unwrap().room, None);
+        for name in ["", "..", "a b", "a\n"] {
+            let text = format!("9092,room={name}");
+            let refused = [
+                RtpAddress::read(&text).unwrap_err(),
+                AudioSocketAddress::read(&text).unwrap_err(),
+                TcpAddress::read(&text).unwrap_err(),
+                UnixAddress::read(&text).unwrap_err(),
+            ];
+            assert!(
+                refused
+                    .iter()
+                    .all(|said| said.contains("no name of a room"))
+            );
+        }
+        assert!(
+            TcpAddress::read("9000,rate=1")
+                .unwrap_err()
+                .contains("--tcp")
+        );
+        assert!(UnixAddress::read(",room=a").is_err());
     }
 
     #[test]

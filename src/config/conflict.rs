@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Config;
+use super::{Config, UnixAddress};
 
 /// One address, and the flag that asks for it.
 struct Claim {
@@ -62,7 +62,11 @@ impl Config {
     fn tcp_claims(&self) -> Vec<Claim> {
         let audiosocket = self.net.audiosocket.iter();
         let audiosocket = audiosocket.map(|peer| Claim::new("--audiosocket", peer.address));
-        let tcp = self.net.tcp.iter().map(|&at| Claim::new("--tcp", at));
+        let tcp = self
+            .net
+            .tcp
+            .iter()
+            .map(|tcp| Claim::new("--tcp", tcp.address));
         let http = self.control.address();
         let http = http.map(|at| Claim::new("--http", at));
         audiosocket.chain(tcp).chain(http).collect()
@@ -70,7 +74,7 @@ impl Config {
 
     fn unix_twice(&self) -> Option<String> {
         let mut seen = Vec::new();
-        for path in &self.net.unix {
+        for UnixAddress { path, .. } in &self.net.unix {
             let place = place(path);
             if seen.contains(&place) {
                 return Some(format!(

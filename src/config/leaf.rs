@@ -5,7 +5,6 @@
 
 use std::{
     fmt::{self, Display},
-    net::SocketAddr,
     path::PathBuf,
     time::Duration,
 };
@@ -15,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Number, Value};
 
 use super::{
-    addresses::{self, AudioSocketAddress, Http, RtpAddress},
+    addresses::{self, AudioSocketAddress, Http, RtpAddress, TcpAddress, UnixAddress},
     rooms::{RoomConfig, RoomPolicy},
     units,
 };
@@ -182,13 +181,12 @@ leaves! {
     }), |&count| count.into();
     some_path: Option<PathBuf>, |value| one(value, path).map(Some),
         |path| path.as_ref().map_or(Value::Null, |path| path.to_string_lossy().into());
-    paths: Vec<PathBuf>, |value| many(value, path),
-        |paths| paths.iter().map(|path| path.to_string_lossy()).collect();
+    unix: Vec<UnixAddress>, |value| many(value, UnixAddress::read), |all| texts(all);
     some_http: Option<Http>, |value| one(value, Http::read).map(Some),
         |http| http.map_or(Value::Null, |http| http.to_string().into());
     host_names: Vec<String>, |value| many(value, addresses::host_name),
         |names| names.iter().map(String::as_str).collect();
-    sockets: Vec<SocketAddr>, |value| many(value, addresses::address), |all| texts(all);
+    tcp: Vec<TcpAddress>, |value| many(value, TcpAddress::read), |all| texts(all);
     rtp: Vec<RtpAddress>, |value| many(value, RtpAddress::read), |all| texts(all);
     audiosocket: Vec<AudioSocketAddress>, |value| many(value, AudioSocketAddress::read),
         |all| texts(all);

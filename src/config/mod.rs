@@ -15,14 +15,14 @@ mod leaf;
 mod rooms;
 pub mod units;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::{
-    addresses::{AudioSocketAddress, Http, RtpAddress},
+    addresses::{AudioSocketAddress, Http, RtpAddress, TcpAddress, UnixAddress},
     file::{ConfigError, Place},
     leaf::{PlayoutDelay, Sound},
     rooms::{RoomConfig, RoomPolicy},
@@ -131,11 +131,11 @@ pub struct Net {
     #[serde(with = "leaf::audiosocket")]
     pub audiosocket: Vec<AudioSocketAddress>,
     /// Raw samples or WAV over TCP.
-    #[serde(with = "leaf::sockets")]
-    pub tcp: Vec<SocketAddr>,
+    #[serde(with = "leaf::tcp")]
+    pub tcp: Vec<TcpAddress>,
     /// The same over Unix sockets.
-    #[serde(with = "leaf::paths")]
-    pub unix: Vec<PathBuf>,
+    #[serde(with = "leaf::unix")]
+    pub unix: Vec<UnixAddress>,
     /// Whether these are read as fast as they send.
     #[serde(with = "leaf::truth")]
     pub tcp_drop: bool,

@@ -28,6 +28,7 @@ use crate::{
     audio::{Encoding, Gain, SampleSpec},
     ledger::Malformed,
     net::conn::{Handoff, Rejection},
+    wire::id::{ID_BYTES_MAX, is_id},
 };
 
 pub(super) use self::body::Taken;
@@ -60,6 +61,19 @@ fn handoff(state: &State) -> Result<&Handoff, Problem> {
 fn checked_gain(db: Option<f32>) -> Result<Option<Gain>, Problem> {
     let gain = db.map(Gain::from_db).transpose();
     gain.map_err(|error| Problem::bad_request(format!("cannot take gain: {error}")))
+}
+
+/// The name of a room; none if it is left empty.
+fn checked_room(name: &str) -> Result<Option<String>, Problem> {
+    match name {
+        "" => Ok(None),
+        name if is_id(name) => Ok(Some(name.to_owned())),
+        name => Err(Problem::bad_request(format!(
+            "no room can be called '{}': choose 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces, but \
+             not . or ..",
+            name.escape_debug()
+        ))),
+    }
 }
 
 /// The description of bare samples; of one channel if it is not said.

@@ -60,7 +60,7 @@ pub use self::{
     rooms::{MAIN_ROOM, OpenRoom, RoomError},
     running::Running,
     settings::{Clock, Settings},
-    sources::{SourceSpec, StartError},
+    sources::{Joining, SourceSpec, StartError},
     stop::Stop,
 };
 use self::{

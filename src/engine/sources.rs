@@ -47,6 +47,17 @@ pub enum SourceSpec {
     },
 }
 
+/// How the stream of a source joins the mix: all of it is in force before its first sample.
+#[derive(Debug, Clone, Default)]
+pub struct Joining {
+    /// Its gain; the server's own if none is given.
+    pub gain: Option<Gain>,
+    /// The room that it is in: `main` if none is given.
+    pub room: Option<String>,
+    /// Whether it is muted.
+    pub muted: bool,
+}
+
 /// Why a source is not started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -77,7 +88,7 @@ pub enum StartError {
     /// The file's error.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// All rings are in use.
+    /// All rings are in use, or its room is not open.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The server has no threads for sources, or it is ending.
@@ -96,12 +107,12 @@ impl Handle {
         &self,
         spec: &SourceSpec,
         id: &str,
-        gain: Option<Gain>,
+        joining: Joining,
     ) -> Result<Arc<Admitted>, StartError> {
         if self.is_done() {
             return Err(FeedersEnded.into());
         }
-        self.shared().start_source(spec, id, gain)
+        self.shared().start_source(spec, id, joining)
     }
 }
 
@@ -110,15 +121,18 @@ impl Shared {
         &self,
         spec: &SourceSpec,
         id: &str,
-        gain: Option<Gain>,
+        joining: Joining,
     ) -> Result<Arc<Admitted>, StartError> {
         if !is_id(id) {
             return Err(StartError::Id);
         }
         let intake = self.intake.as_ref().ok_or(FeedersEnded)?;
         let (source, kind, from) = self.source(spec)?;
+        let Joining { gain, room, muted } = joining;
         let (stream, admitted) = self.streams.open(StreamRequest {
             gain,
+            room,
+            muted,
             ..StreamRequest::new(id, kind, from)
         })?;
         let period = self.period();

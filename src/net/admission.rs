@@ -151,7 +151,7 @@ impl fmt::Display for UnknownRoom<'_> {
         let room = self.0.escape_debug();
         write!(
             f,
-            "there is no room {room}: open it by the API, or start with --rooms auto"
+            "there is no room {room}: open it by the API, or start with --room {room} or --rooms auto"
         )
     }
 }

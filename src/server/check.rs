@@ -67,16 +67,16 @@ fn each_alone(net: &Net) -> impl Iterator<Item = Net> {
         rtp_threads: net.rtp_threads,
         ..Net::default()
     });
-    let audiosocket = net.audiosocket.iter().map(|&address| Net {
-        audiosocket: vec![address],
+    let audiosocket = net.audiosocket.iter().map(|address| Net {
+        audiosocket: vec![address.clone()],
         ..Net::default()
     });
-    let tcp = net.tcp.iter().map(|&address| Net {
-        tcp: vec![address],
+    let tcp = net.tcp.iter().map(|address| Net {
+        tcp: vec![address.clone()],
         ..Net::default()
     });
-    let unix = net.unix.iter().map(|path| Net {
-        unix: vec![path.clone()],
+    let unix = net.unix.iter().map(|address| Net {
+        unix: vec![address.clone()],
         ..Net::default()
     });
     rtp.chain(audiosocket).chain(tcp).chain(unix)

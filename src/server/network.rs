@@ -41,7 +41,7 @@ impl Bound {
                     playout,
                     payloads: rtp.payloads.clone(),
                     gain: None,
-                    room: None,
+                    room: rtp.room.clone(),
                     cname: format!("mixpool@{}", rtp.address.ip()),
                 },
             })
@@ -89,14 +89,17 @@ fn listens(config: &Config) -> Vec<Listen> {
     let audiosocket = network.audiosocket.iter().map(|peer| Listen::AudioSocket {
         address: peer.address,
         plain_hz: peer.rate_hz,
+        room: peer.room.clone(),
     });
-    let tcp = network
-        .tcp
-        .iter()
-        .map(|&address| Listen::Tcp { address, drop });
-    let unix = network.unix.iter().map(|path| Listen::Unix {
-        path: path.clone(),
+    let tcp = network.tcp.iter().map(|tcp| Listen::Tcp {
+        address: tcp.address,
         drop,
+        room: tcp.room.clone(),
+    });
+    let unix = network.unix.iter().map(|unix| Listen::Unix {
+        path: unix.path.clone(),
+        drop,
+        room: unix.room.clone(),
     });
     audiosocket.chain(tcp).chain(unix).collect()
 }

@@ -1,7 +1,7 @@
 //! The line with which a sender of bare samples may introduce itself:
 //!
 //! ```text
-//! MIXPOOL/1 id=desk-3 rate=16000 channels=1 format=s16le gain=-6 label=B%C3%BChne%20links
+//! MIXPOOL/1 id=desk-3 rate=16000 channels=1 format=s16le gain=-6 room=sales muted=true label=B%C3%BChne%20links
 //! ```
 //!
 //! One line of ASCII, but for the label, which is UTF-8 with a space and a `%` written as `%20` and `%25`; ended by
@@ -26,7 +26,7 @@ use crate::audio::{Format, FormatError, Gain, GainError, codec::Encoding};
 pub const LINE_BYTES_MAX: usize = 1024;
 
 const NAME: &[u8] = b"MIXPOOL/";
-const KEYS: &str = "id, label, rate, channels, format, gain";
+const KEYS: &str = "id, label, rate, channels, format, gain, room, muted";
 
 /// The keys of a sender's line.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,6 +43,10 @@ pub struct Hello {
     pub encoding: Option<Encoding>,
     /// Applied to each sample before it is added.
     pub gain: Option<Gain>,
+    /// The room's name: as an id.
+    pub room: Option<String>,
+    /// Whether it is muted from its first sample on.
+    pub muted: Option<bool>,
 }
 
 /// The kind of a sender's first bytes.
@@ -78,6 +82,12 @@ pub enum HelloError {
     Id { length: usize },
     #[error("an id may have dots, but cannot be `.` or `..`")]
     Dots,
+    #[error(
+        "room={value} is no name of a room: it has 1 to {ID_BYTES_MAX} characters, and is not `.` or `..`"
+    )]
+    Room { value: String },
+    #[error("muted={value} is neither true nor false")]
+    Truth { value: String },
     #[error(transparent)]
     Label(#[from] LabelError),
     #[error("{key}={value} is no whole number: {source}")]
@@ -153,6 +163,8 @@ impl Hello {
             "channels" => self.channels.replace(channels(key, value)?).is_some(),
             "format" => self.encoding.replace(encoding(value)?).is_some(),
             "gain" => self.gain.replace(gain(value)?).is_some(),
+            "room" => self.room.replace(room(value)?).is_some(),
+            "muted" => self.muted.replace(muted(value)?).is_some(),
             _ => {
                 let key = key.to_owned();
                 return Err(HelloError::Key { key });
@@ -176,6 +188,21 @@ fn id(value: &str) -> Result<String, HelloError> {
         return Err(HelloError::Dots);
     }
     Ok(value.to_owned())
+}
+
+fn room(value: &str) -> Result<String, HelloError> {
+    let value = value.to_owned();
+    if is_id(&value) {
+        Ok(value)
+    } else {
+        Err(HelloError::Room { value })
+    }
+}
+
+fn muted(value: &str) -> Result<bool, HelloError> {
+    value.parse().map_err(|_| HelloError::Truth {
+        value: value.to_owned(),
+    })
 }
 
 /// Decodes `%` escapes (RFC 3986, section 2.1).
@@ -234,8 +261,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LINE: &str =
-        "MIXPOOL/1 id=desk-3 label=Bühne%20l rate=16000 channels=2 format=mulaw gain=-6\r\n";
+    const LINE: &str = "MIXPOOL/1 id=desk-3 label=Bühne%20l rate=16000 channels=2 format=mulaw gain=-6 room=a/b muted=true\r\n";
 
     fn full() -> Hello {
         Hello {
@@ -245,6 +271,8 @@ mod tests {
             channels: Some(2),
             encoding: Some(Encoding::MuLaw),
             gain: Some(Gain::from_db(-6.0).unwrap()),
+            room: Some("a/b".into()),
+            muted: Some(true),
         }
     }
 
@@ -296,11 +324,11 @@ mod tests {
     fn what_cannot_be_obeyed_is_refused_with_what_can() {
         assert_eq!(
             error("name=x"),
-            "there is no key \"name\"; the keys are id, label, rate, channels, format, gain"
+            "there is no key \"name\"; the keys are id, label, rate, channels, format, gain, room, muted"
         );
         assert_eq!(
             error("loud"),
-            "\"loud\" is no key=value; the keys are id, label, rate, channels, format, gain"
+            "\"loud\" is no key=value; the keys are id, label, rate, channels, format, gain, room, muted"
         );
         assert_eq!(error("rate=8000 rate=8000"), "the key \"rate\" comes twice");
         assert_eq!(
@@ -331,6 +359,16 @@ mod tests {
             error(&format!("id={}", "x".repeat(129))),
             "an id of 129 bytes is outside 1 to 128"
         );
+        let longer = "x".repeat(129);
+        for room in ["", "..", &longer] {
+            let said = error(&format!("room={room}"));
+            assert!(
+                said.starts_with(&format!("room={room} is no name")),
+                "{said}"
+            );
+        }
+        assert_eq!(error("muted=yes"), "muted=yes is neither true nor false");
+        assert!(error("room=a room=a").contains("twice"));
         assert!(error("rate=8k").starts_with("rate=8k is no whole number: "));
         assert!(error("gain=loud").starts_with("gain=loud is no number of decibels: "));
         assert!(error("id=\t").contains("a byte 0x09"));

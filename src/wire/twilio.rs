@@ -44,6 +44,8 @@ pub enum Event {
         stream_sid: String,
         /// A label for people: the custom parameter `label`, or `name`.
         label: Option<Label>,
+        /// The custom parameter `room`: a name as an id.
+        room: Option<String>,
         /// Tracks of the call that are sent: `inbound`, `outbound`, or both.
         tracks: Vec<Track>,
     },
@@ -100,6 +102,11 @@ pub enum TwilioError {
         "a streamSid must be 1 to {ID_BYTES_MAX} printable characters of ASCII, and not `.` or `..`"
     )]
     Sid,
+    #[error(
+        "the custom parameter `room` must be 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces, and not \
+         `.` or `..`"
+    )]
+    Room,
     #[error("the audio is no base64: {0}")]
     Base64(#[from] DecodeError),
 }
@@ -121,7 +128,7 @@ pub fn parse(text: &str) -> Result<Event, TwilioError> {
         "connected" => Event::Connected,
         "start" => {
             let start = start.ok_or(missing("start", "start"))?;
-            let label = start.label();
+            let (label, room) = (start.label(), start.room()?);
             let Some(stream_sid) = start.stream_sid.or(stream_sid) else {
                 return Err(missing("start", "streamSid"));
             };
@@ -133,6 +140,7 @@ pub fn parse(text: &str) -> Result<Event, TwilioError> {
                 sequence,
                 stream_sid,
                 label,
+                room,
                 tracks: start.tracks.iter().map(|track| Track::of(track)).collect(),
             }
         }
@@ -228,6 +236,16 @@ impl Start {
         let texts = ["label", "name"].into_iter();
         let mut texts = texts.filter_map(|key| self.custom_parameters.get(key)?.as_str());
         texts.find_map(|text| Label::cleaned(text.as_bytes()))
+    }
+
+    /// None if it was not said, or left empty.
+    fn room(&self) -> Result<Option<String>, TwilioError> {
+        match self.custom_parameters.get("room") {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(room)) if room.is_empty() => Ok(None),
+            Some(Value::String(room)) if is_id(room) => Ok(Some(room.clone())),
+            Some(_) => Err(TwilioError::Room),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ fn audiosocket() -> Listen {
     Listen::AudioSocket {
         address: "127.0.0.1:0".parse().unwrap(),
         plain_hz: None,
+        room: None,
     }
 }
 
@@ -38,6 +39,7 @@ fn tcp(drop: bool) -> Listen {
     Listen::Tcp {
         address: "127.0.0.1:0".parse().unwrap(),
         drop,
+        room: None,
     }
 }
 
@@ -75,6 +77,7 @@ fn a_unix_socket_takes_headers_and_its_file_is_removed() {
     let listen = Listen::Unix {
         path: path.clone(),
         drop: false,
+        room: None,
     };
     let mut desk = Desk::builder().speed(4).start(vec![listen]);
     let samples = tone(4_000, 0.2);
@@ -105,7 +108,7 @@ fn a_line_that_cannot_be_obeyed_is_answered() {
     peer.read_to_string(&mut answer).unwrap();
     assert_eq!(
         answer,
-        "mixpool: there is no key \"volume\"; the keys are id, label, rate, channels, format, gain\n"
+        "mixpool: there is no key \"volume\"; the keys are id, label, rate, channels, format, gain, room, muted\n"
     );
 }
 

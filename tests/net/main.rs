@@ -27,6 +27,7 @@ mod pauses;
 )]
 #[path = "../support/rig/mod.rs"]
 mod rig;
+mod rooms;
 mod rtp_mix;
 mod segments;
 mod skew;

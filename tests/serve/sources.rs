@@ -9,7 +9,9 @@ use std::{
 
 use mixpool::{
     audio::Gain,
-    engine::{Clock, Engine, FolderError, Handle, Running, Settings, SourceSpec, StartError},
+    engine::{
+        Clock, Engine, FolderError, Handle, Joining, Running, Settings, SourceSpec, StartError,
+    },
     ledger::SourceKind,
     mixer::Limiting,
     net::StreamRequest,
@@ -91,7 +93,7 @@ fn a_file_is_heard_as_it_is_and_its_stream_ends_with_it() {
     let running = serve(dir.path(), 4);
     let handle = running.handle();
     let admitted = handle
-        .start_source(&file("speech.wav", false), "desk", None)
+        .start_source(&file("speech.wav", false), "desk", Joining::default())
         .unwrap();
     assert_eq!(
         (admitted.id(), admitted.from()),
@@ -117,7 +119,14 @@ fn a_looped_file_begins_again_until_the_server_ends() {
     let running = serve(dir.path(), 4);
     let handle = running.handle();
     let admitted = handle
-        .start_source(&file("tone.wav", true), "loop", Some(Gain::UNITY))
+        .start_source(
+            &file("tone.wav", true),
+            "loop",
+            Joining {
+                gain: Some(Gain::UNITY),
+                ..Joining::default()
+            },
+        )
         .unwrap();
     // Its name in the folder matters no more.
     fs::remove_file(dir.path().join("tone.wav")).unwrap();
@@ -137,7 +146,11 @@ fn synthetic_streams_last_as_asked_and_names_are_numbered() {
     let second = Some(Duration::from_millis(1001));
     let ids: Vec<_> = [tone(second), tone(None), tone(second)]
         .iter()
-        .map(|spec| handle.start_source(spec, "tone", None).unwrap())
+        .map(|spec| {
+            handle
+                .start_source(spec, "tone", Joining::default())
+                .unwrap()
+        })
         .map(|admitted| admitted.id().to_owned())
         .collect();
     assert_eq!(ids, ["tone", "tone~2", "tone~3"]);
@@ -162,8 +175,12 @@ fn the_gain_of_a_source_is_its_own_or_the_servers() {
     let brief = tone(Some(Duration::from_millis(500)));
     let handle = running.handle();
     for gain in [None, Some(quiet)] {
+        let joining = Joining {
+            gain,
+            ..Joining::default()
+        };
         // One ring: the second has it when the first has ended.
-        until(|| handle.start_source(&brief, "tone", gain).is_ok());
+        until(|| handle.start_source(&brief, "tone", joining.clone()).is_ok());
         until(|| handle.running().is_empty());
     }
     running.finish();
@@ -193,7 +210,11 @@ fn an_unplayable_source_is_refused_with_its_reason() {
     .unwrap();
     let running = serve(dir.path(), 1);
     let handle = running.handle();
-    let refused = |spec: &SourceSpec, id: &str| handle.start_source(spec, id, None).unwrap_err();
+    let refused = |spec: &SourceSpec, id: &str| {
+        handle
+            .start_source(spec, id, Joining::default())
+            .unwrap_err()
+    };
     for name in ["../secret.wav", "/etc/passwd", ".wav", "a/b.wav"] {
         let error = refused(&file(name, false), "x");
         assert!(
@@ -238,7 +259,9 @@ fn an_unplayable_source_is_refused_with_its_reason() {
     let error = refused(&synthetic(-20.0, None, Some(Duration::ZERO)), "x");
     assert!(matches!(error, StartError::Duration), "{error}");
     // The one ring is free all the same.
-    handle.start_source(&tone(None), "x", None).unwrap();
+    handle
+        .start_source(&tone(None), "x", Joining::default())
+        .unwrap();
     assert!(matches!(refused(&tone(None), "y"), StartError::Refused(_)));
     running.finish();
     assert!(matches!(refused(&tone(None), "z"), StartError::Ended(_)));
@@ -251,7 +274,7 @@ fn a_file_that_is_cut_short_plays_and_is_told_in_the_report() {
     let running = serve(dir.path(), 2);
     let handle = running.handle();
     handle
-        .start_source(&file("cut.wav", true), "cut", None)
+        .start_source(&file("cut.wav", true), "cut", Joining::default())
         .unwrap();
     until(|| ended(&handle, "cut"));
     let report = running.finish();
@@ -280,7 +303,7 @@ fn a_server_whose_threads_take_in_nothing_says_so() {
     let running = engine.start().unwrap();
     let error = running
         .handle()
-        .start_source(&tone(None), "x", None)
+        .start_source(&tone(None), "x", Joining::default())
         .unwrap_err();
     assert!(matches!(error, StartError::Ended(_)), "{error}");
     let report = running.finish();

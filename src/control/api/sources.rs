@@ -23,7 +23,8 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    engine::{SourceSpec, StartError, StreamReport},
+    engine::{Joining, SourceSpec, StartError, StreamReport},
+    net::{NotAdmitted, Refused},
     source::{Waveform, synthetic::level_dbfs},
     wire::label::Label,
 };
@@ -95,6 +96,18 @@ struct CommonBody {
     #[serde(default, deserialize_with = "some")]
     #[schema(value_type = f32, minimum = -96, maximum = 24)]
     gain_db: Option<f32>,
+    /// The room that it is in: `main` if none is given.
+    #[serde(default)]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^([!-~]*[!-\-/-~][!-~]*|\.{3,})$",
+        example = "sales"
+    )]
+    room: Option<String>,
+    /// Whether it is muted from its first sample on.
+    #[serde(default)]
+    muted: bool,
 }
 
 /// Sound that is made up.
@@ -177,7 +190,7 @@ fn seed() -> u64 {
 
 /// Reads a body by its kind; read as an untagged enum, it could not name the field that is wrong.
 fn read_body(mut own: Map<String, Value>) -> Result<(CommonBody, SourceSpec), Problem> {
-    let common = ["id", "label", "gain_db"].map(|key| own.remove_entry(key));
+    let common = ["id", "label", "gain_db", "room", "muted"].map(|key| own.remove_entry(key));
     let common = common.into_iter().flatten().collect();
     let kind = own.remove("kind");
     let spec = match kind.as_ref().and_then(Value::as_str) {
@@ -229,7 +242,7 @@ fn synthetic(asked: &SyntheticBody) -> Result<SourceSpec, Problem> {
     responses(
         (status = 201, description = "It begins", body = StreamReport,
          headers(("Location" = String, description = "The path of the stream"))),
-        (status = 404, description = "There is no such file",
+        (status = 404, description = "There is no such file, or no such room",
          body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The file is none that can be played, the frequency is too high for \
          the rate of the mix, or this server has no folder of files",
@@ -240,11 +253,19 @@ async fn start_stream(
     Shared(state): Shared<Arc<State>>,
     Body(asked): Body<Map<String, Value>>,
 ) -> Result<Created<StreamReport>, Problem> {
-    let (CommonBody { id, label, gain_db }, spec) = read_body(asked)?;
+    let (common, spec) = read_body(asked)?;
+    let CommonBody {
+        id,
+        label,
+        gain_db,
+        room,
+        muted,
+    } = common;
     checked_id(&id)?;
     let gain = gain_db.map(gain).transpose()?;
+    let joining = Joining { gain, room, muted };
     let handle = state.handle.clone();
-    let started = off_thread(move || handle.start_source(&spec, &id, gain)).await?;
+    let started = off_thread(move || handle.start_source(&spec, &id, joining)).await?;
     let admitted = started.map_err(|error| refused(&error))?;
     if label.is_some() {
         admitted.set_label(label);
@@ -262,6 +283,11 @@ fn refused(error: &StartError) -> Problem {
             StatusCode::CONFLICT
         }
         StartError::Folder(error) => folder_status(error),
+        StartError::Refused(Refused { source, .. }) => match source {
+            NotAdmitted::RoomName { .. } => StatusCode::BAD_REQUEST,
+            NotAdmitted::UnknownRoom { .. } => StatusCode::NOT_FOUND,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        },
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     Problem::of(status, error)

@@ -20,7 +20,9 @@ use tokio::{
 };
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::{checked_gain, checked_spec, handoff, or_empty, problem_of, unless_empty};
+use super::{
+    checked_gain, checked_room, checked_spec, handoff, or_empty, problem_of, unless_empty,
+};
 use crate::{
     control::{
         extract::{Name, Query, checked_id},
@@ -53,7 +55,7 @@ pub(in crate::control) struct Taken {
     samples: u64,
 }
 
-/// The format of bare samples, and their gain.
+/// The format of bare samples, and how the stream joins.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -78,6 +80,18 @@ pub(super) struct Asked {
     #[param(required = false, value_type = String, max_length = 128,
         pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$")]
     label: Option<Label>,
+    /// The room that the stream is in, by its name as an id; `main` if it is left out.
+    #[serde(default)]
+    #[param(
+        required = false,
+        max_length = 128,
+        pattern = r"^(|[!-~]*[!-\-/-~][!-~]*|\.{3,})$"
+    )]
+    room: String,
+    /// Whether the stream is muted from its first sample on.
+    #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false, schema_with = or_empty::<bool>)]
+    muted: Option<bool>,
 }
 
 /// The answers to a body.
@@ -93,6 +107,9 @@ enum Answers {
     /// Not from this network, or by this token
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
+    /// The room that it names is not open
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
     /// Nothing came for too long
     #[response(status = 408, content_type = "application/problem+json")]
     Timeout(Problem),
@@ -174,6 +191,7 @@ async fn take(
     let id = checked_id(id)?.to_owned();
     let content = content(asked, headers)?;
     let (label, gain) = (asked.label.clone(), checked_gain(asked.gain)?);
+    let room = checked_room(&asked.room)?;
     let handoff = handoff(state)?;
     // Before any of it comes: a client with `Expect: 100-continue` need not send it.
     if state
@@ -198,6 +216,8 @@ async fn take(
             label,
             content,
             gain,
+            room,
+            muted: asked.muted.unwrap_or(false),
             peer,
             cut: cut.clone(),
             // A client that does not wait any longer needs no answer.

@@ -25,7 +25,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tungstenite::handshake::derive_accept_key;
 use utoipa::IntoParams;
 
-use super::{checked_gain, checked_spec, handoff, or_empty, unless_empty};
+use super::{checked_gain, checked_room, checked_spec, handoff, or_empty, unless_empty};
 use crate::{
     audio::Encoding,
     control::{
@@ -70,6 +70,18 @@ pub(super) struct Asked {
     #[param(required = false, value_type = String, max_length = 128,
         pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$")]
     label: Option<Label>,
+    /// The room that the stream is in, by its name as an id; `main` if it is left out, and Twilio's custom parameter `room`, too.
+    #[serde(default)]
+    #[param(
+        required = false,
+        max_length = 128,
+        pattern = r"^(|[!-~]*[!-\-/-~][!-~]*|\.{3,})$"
+    )]
+    room: String,
+    /// Whether the stream is muted from its first sample on.
+    #[serde(default, deserialize_with = "unless_empty")]
+    #[param(required = false, schema_with = or_empty::<bool>)]
+    muted: Option<bool>,
     /// Whether the mix without the stream comes back: no with bare samples, yes with the others, unless it is said.
     #[serde(default, deserialize_with = "unless_empty")]
     #[param(required = false, schema_with = or_empty::<bool>)]
@@ -86,7 +98,7 @@ pub(super) struct Asked {
 ///
 /// The protocol is known by the subprotocol, by `rate` or `channels`, which bare samples have, or by the first
 /// message. Once the handshake is done, a refusal is a close: 1003, 1007 and 1009 for what cannot be taken, 1008
-/// for an id in use and for silence, 1013 for want of room.
+/// for an id in use, a room that is not open and for silence, 1013 for want of room.
 #[utoipa::path(
     get,
     path = "/ws/ingest",
@@ -229,6 +241,8 @@ fn ask(
         rate_hz: asked.rate,
         channels: asked.channels.map(|_| spec.channels()),
         gain: checked_gain(asked.gain)?,
+        room: checked_room(&asked.room)?,
+        muted: asked.muted.unwrap_or(false),
         listen: asked.listen,
         pour: asked.pour.unwrap_or(false),
         peer,

@@ -7,6 +7,7 @@ use super::{
     protocol::Protocol,
     raw::Raw,
 };
+use crate::wire::hello::Hello;
 
 #[derive(Debug)]
 pub(super) struct Body {
@@ -19,8 +20,15 @@ pub(super) struct Body {
 impl Body {
     pub(super) fn new(ask: BodyAsk) -> Self {
         let from = format!("http {}", ask.peer);
+        let said = Hello {
+            label: ask.label,
+            gain: ask.gain,
+            room: ask.room,
+            muted: Some(ask.muted),
+            ..Hello::default()
+        };
         Self {
-            raw: Raw::of(ask.id.clone(), ask.label, from, ask.gain, ask.content),
+            raw: Raw::of(ask.id.clone(), from, said, ask.content),
             id: ask.id,
             cut: ask.cut,
             done: Some(ask.done),

@@ -32,6 +32,8 @@ const PARTIAL_BYTES_KEPT: usize = 4 << 10;
 pub(super) struct Call {
     /// The rate of messages that claim 8 kHz, if it is known better.
     plain_hz: Option<u32>,
+    /// The room of its listener.
+    room: Option<String>,
     /// The message that has not come whole yet.
     partial: Vec<u8>,
     encoder: ReturnEncoder,
@@ -45,9 +47,10 @@ pub(super) struct Call {
 
 impl Call {
     /// A call of which nothing is known. `plain_hz` is the rate of messages that claim 8 kHz.
-    pub(super) fn new(plain_hz: Option<u32>) -> Self {
+    pub(super) fn new(plain_hz: Option<u32>, room: Option<String>) -> Self {
         Self {
             plain_hz,
+            room,
             partial: Vec::new(),
             encoder: ReturnEncoder::new(return_format(plain_hz, PLAIN_HZ)),
             rate_changes: 0,
@@ -71,7 +74,7 @@ impl Call {
                     label: None,
                     from: None,
                     gain: None,
-                    room: None,
+                    room: self.room.take(),
                     muted: false,
                     listens: true,
                 };

@@ -77,6 +77,10 @@ pub struct WebAsk {
     pub channels: Option<u16>,
     /// Applied to each sample before it is added.
     pub gain: Option<Gain>,
+    /// The room that it is in; without one, that of Twilio's custom parameter, or `main`.
+    pub room: Option<String>,
+    /// Whether it is muted from its first sample on.
+    pub muted: bool,
     /// Whether the mix without this stream goes back. If it is not said it does where the protocol is one
     /// of telephony, and does not with bare samples.
     pub listen: Option<bool>,
@@ -97,6 +101,10 @@ pub struct BodyAsk {
     pub content: ContentType,
     /// Applied to each sample before it is added.
     pub gain: Option<Gain>,
+    /// The room that it is in: `main` if none is given.
+    pub room: Option<String>,
+    /// Whether it is muted from its first sample on.
+    pub muted: bool,
     /// The peer's address.
     pub peer: SocketAddr,
     /// Set before the end of the bytes if they were cut off, rather than came to their end.

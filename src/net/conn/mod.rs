@@ -102,6 +102,8 @@ pub enum Listen {
         /// The rate of audio that claims 8 kHz: older releases of Asterisk send any rate so. 1,000 to
         /// 384,000 Hz.
         plain_hz: Option<u32>,
+        /// The room of its streams: `main` if none is given.
+        room: Option<String>,
     },
     /// Bare samples.
     Tcp {
@@ -109,6 +111,8 @@ pub enum Listen {
         address: SocketAddr,
         /// Whether a sender that is faster than the clock loses what is too much, rather than waits.
         drop: bool,
+        /// The room of streams that name none: `main` if none is given.
+        room: Option<String>,
     },
     /// Bare samples over a Unix socket.
     Unix {
@@ -116,6 +120,8 @@ pub enum Listen {
         path: PathBuf,
         /// As [`Listen::Tcp`]'s.
         drop: bool,
+        /// As [`Listen::Tcp`]'s.
+        room: Option<String>,
     },
 }
 

@@ -14,12 +14,11 @@ use super::{
     protocol::Protocol,
 };
 use crate::{
-    audio::{Encoding, Gain, SampleSpec},
+    audio::{Encoding, SampleSpec},
     ledger::{Malformed, SourceKind},
     wire::{
         content_type::ContentType,
         hello::{self, Hello, HelloError, Parsed},
-        label::Label,
         wav::{HeaderReader, is_wav},
     },
 };
@@ -39,6 +38,8 @@ pub(super) struct Raw {
     id: String,
     /// Whether surplus samples are discarded, rather than left with the sender.
     drops: bool,
+    /// The room of its listener, unless it says another.
+    room: Option<String>,
     /// Where it comes from, for people, if it is not the listener.
     from: Option<String>,
     hello: Hello,
@@ -79,24 +80,19 @@ impl Stage {
 }
 
 impl Raw {
-    pub(super) fn new(id: String, drops: bool) -> Self {
+    pub(super) fn new(id: String, drops: bool, room: Option<String>) -> Self {
         Self {
             id,
             drops,
+            room,
             from: None,
             hello: Hello::default(),
             stage: Stage::Line(Vec::new()),
         }
     }
 
-    /// One that was introduced otherwise than by a line; nothing of it is discarded.
-    pub(super) fn of(
-        id: String,
-        label: Option<Label>,
-        from: String,
-        gain: Option<Gain>,
-        content: ContentType,
-    ) -> Self {
+    /// One that was introduced otherwise than by a line, as `said`; nothing of it is discarded.
+    pub(super) fn of(id: String, from: String, said: Hello, content: ContentType) -> Self {
         let stage = match content {
             ContentType::Wav => Stage::sniff(true),
             ContentType::Samples(spec) => Stage::Bare(spec),
@@ -104,13 +100,9 @@ impl Raw {
         };
         Self {
             from: Some(from),
-            hello: Hello {
-                label,
-                gain,
-                ..Hello::default()
-            },
+            hello: said,
             stage,
-            ..Self::new(id, false)
+            ..Self::new(id, false, None)
         }
     }
 
@@ -148,8 +140,8 @@ impl Raw {
             label: self.hello.label.take(),
             from: self.from.as_deref().map(|from| (SourceKind::Http, from)),
             gain: self.hello.gain,
-            room: None,
-            muted: false,
+            room: self.hello.room.take().or(self.room.take()),
+            muted: self.hello.muted.unwrap_or(false),
             listens: false,
         };
         caller.open(request, context)?;

@@ -118,8 +118,8 @@ impl Web {
                 label: self.ask.label.clone().or(speech.label()),
                 from: Some((SourceKind::WebSocket, &self.from)),
                 gain: self.ask.gain,
-                room: None,
-                muted: false,
+                room: self.ask.room.clone().or(speech.room()),
+                muted: self.ask.muted,
                 listens,
             };
             caller.open(request, context)?;

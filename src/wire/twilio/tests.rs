@@ -16,6 +16,7 @@ fn each_event_is_read_as_what_it_is() {
             sequence: Some(1),
             stream_sid: "MZ18ad3ab5a668481ce02b83e7395059f0".into(),
             label: None,
+            room: None,
             tracks: vec![Track::Inbound],
         }
     );
@@ -51,6 +52,28 @@ fn each_event_is_read_as_what_it_is() {
         (r#"{"event":"stop"}"#, Event::Stop { sequence: None }),
     ] {
         assert_eq!(parse(text).unwrap(), event);
+    }
+}
+
+#[test]
+fn a_custom_parameter_is_the_room() {
+    let room = |parameters: &str| {
+        let text = format!(
+            r#"{{"event":"start","start":{{"streamSid":"MZ1","customParameters":{parameters}}}}}"#
+        );
+        match parse(&text) {
+            Ok(Event::Start { room, .. }) => Ok(room),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    assert_eq!(room(r#"{"room":"a/b"}"#), Ok(Some("a/b".to_owned())));
+    for none in ["null", "[]", "{}", r#"{"room":""}"#, r#"{"room":null}"#] {
+        assert_eq!(room(none), Ok(None), "{none}");
+    }
+    for wrong in ["\"a b\"", "\"..\"", "7", "[]", "\"\\n\""] {
+        let said = room(&format!(r#"{{"room":{wrong}}}"#)).unwrap_err();
+        assert!(said.contains("`room`"), "{said}");
     }
 }
 

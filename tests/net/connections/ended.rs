@@ -37,6 +37,7 @@ fn a_call_is_hung_up_and_the_others_go_on() {
     let mut desk = Desk::builder().start(vec![Listen::AudioSocket {
         address: "127.0.0.1:0".parse().unwrap(),
         plain_hz: None,
+        room: None,
     }]);
     let mut calls = [1, 2].map(|number| {
         let mut call = desk.connect(0);

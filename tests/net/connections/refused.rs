@@ -54,6 +54,7 @@ fn unix(folder: &tempfile::TempDir, drop: bool) -> (Listen, PathBuf) {
         Listen::Unix {
             path: path.clone(),
             drop,
+            room: None,
         },
         path,
     )

@@ -23,7 +23,7 @@ impl Line {
     fn new(plain_hz: Option<u32>) -> Self {
         Self {
             rig: Rig::new(1 << 16, 1),
-            call: Call::new(plain_hz),
+            call: Call::new(plain_hz, None),
             caller: Caller::default(),
             replies: Vec::new(),
         }
@@ -298,7 +298,7 @@ fn a_call_beyond_the_last_slot_is_refused_and_counted() {
     let mut line = Line::new(None);
     line.feed(UUID).unwrap();
     let rig = line.rig;
-    let mut others = [Call::new(None), Call::new(None)];
+    let mut others = [Call::new(None, None), Call::new(None, None)];
     let answers = others
         .each_mut()
         .map(|call| call.receive(UUID, &mut Caller::default(), &rig.context(), &mut |_| true));

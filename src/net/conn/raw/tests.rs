@@ -38,7 +38,7 @@ fn hear(rig: Rig, raw: Raw, pieces: &[&[u8]]) -> Playing {
 }
 
 fn raw() -> Raw {
-    Raw::new("tcp-192.0.2.1:4000".into(), false)
+    Raw::new("tcp-192.0.2.1:4000".into(), false, None)
 }
 
 fn refusal(bytes: &[u8]) -> (Rig, String) {
@@ -219,7 +219,7 @@ fn each_kind_of_wav_plays() {
         let bytes = std::fs::read(path).unwrap();
         let pieces: Vec<_> = bytes.chunks(1_000).collect();
         let (id, from) = ("song".to_owned(), "http 192.0.2.1:4000".to_owned());
-        let raw = Raw::of(id, None, from, None, ContentType::Wav);
+        let raw = Raw::of(id, from, Hello::default(), ContentType::Wav);
         let runs = hear(Rig::new(1 << 16, 1), raw, &pieces).runs;
         let samples: Vec<_> = runs.into_iter().flat_map(|(_, run)| run).collect();
         assert_eq!(samples.len(), count, "{name}");
@@ -334,7 +334,7 @@ fn a_file_sent_at_once_waits_for_room_and_loses_nothing() {
 fn with_drop_all_is_read_and_the_oldest_beyond_the_cap_goes() {
     let rig = Rig::new(1 << 16, 1);
     let samples = ramp(50 * BLOCK);
-    let raw = Raw::new("tcp".into(), true);
+    let raw = Raw::new("tcp".into(), true, None);
     let played = hear(rig, raw, &[&le_bytes(&samples)]);
     let entry = played.rig.entry();
     assert_eq!(entry.offered, samples.len() as u64);

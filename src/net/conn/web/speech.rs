@@ -47,6 +47,7 @@ enum Kind {
     Twilio {
         stream_sid: String,
         label: Option<Label>,
+        room: Option<String>,
         /// Which side of the call is mixed.
         track: Track,
         /// Whether the peer takes audio: it names the tracks that it sends alone.
@@ -144,6 +145,14 @@ impl Speech {
             Kind::Media { start, .. } => start.label.clone(),
             Kind::Twilio { label, .. } => label.clone(),
             Kind::Bare(_) | Kind::Connected | Kind::Linear(_) => None,
+        }
+    }
+
+    /// The room that its protocol names.
+    pub(super) fn room(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Twilio { room, .. } => room.clone(),
+            _ => None,
         }
     }
 
@@ -273,8 +282,12 @@ impl Speech {
                     sequence,
                     stream_sid,
                     label,
+                    room,
                     tracks,
-                } => Ok(Some(Self::twilio(sequence, stream_sid, label, &tracks))),
+                } => {
+                    let named = (stream_sid, label, room);
+                    Ok(Some(Self::twilio(sequence, named, &tracks)))
+                }
                 Event::Connected | Event::Unknown { .. } => Ok(None),
                 _ => Err(context.unfit(Malformed::Kind, "a Media Stream that does not begin")),
             },
@@ -287,8 +300,7 @@ impl Speech {
 
     fn twilio(
         sequence: Option<u64>,
-        stream_sid: String,
-        label: Option<Label>,
+        (stream_sid, label, room): (String, Option<Label>, Option<String>),
         tracks: &[Track],
     ) -> Self {
         let inbound = tracks.is_empty() || tracks.contains(&Track::Inbound);
@@ -300,6 +312,7 @@ impl Speech {
         Self::new(Kind::Twilio {
             stream_sid,
             label,
+            room,
             track,
             // A stream that goes both ways has the inbound track alone.
             two_way: !tracks.contains(&Track::Outbound),

@@ -77,6 +77,8 @@ fn ask() -> WebAsk {
         rate_hz: None,
         channels: None,
         gain: None,
+        room: None,
+        muted: false,
         listen: None,
         pour: false,
         peer: "192.0.2.1:4000".parse().unwrap(),

@@ -174,13 +174,15 @@ impl Worker {
         };
         acceptor.count += 1;
         let protocol: Box<dyn Protocol> = match (listen, address) {
-            (Listen::AudioSocket { plain_hz, .. }, _) => Box::new(Call::new(*plain_hz)),
-            (Listen::Tcp { drop, .. } | Listen::Unix { drop, .. }, address) => {
+            (Listen::AudioSocket { plain_hz, room, .. }, _) => {
+                Box::new(Call::new(*plain_hz, room.clone()))
+            }
+            (Listen::Tcp { drop, room, .. } | Listen::Unix { drop, room, .. }, address) => {
                 let id = match address {
                     Some(address) => format!("tcp-{address}"),
                     None => format!("unix-{}", acceptor.count),
                 };
-                Box::new(Raw::new(id, *drop))
+                Box::new(Raw::new(id, *drop, room.clone()))
             }
         };
         self.enter(index, socket, protocol, address);

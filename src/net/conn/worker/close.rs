@@ -246,6 +246,8 @@ mod tests {
             rate_hz: Some(8_000),
             channels: None,
             gain: None,
+            room: None,
+            muted: false,
             listen: None,
             pour: false,
             peer,

@@ -80,6 +80,7 @@ mod tests {
         let listen = Listen::Unix {
             path: path.clone(),
             drop: true,
+            room: None,
         };
         let acceptor = (
             listen,
