@@ -1,5 +1,6 @@
 // The microphone as a stream of the mix: an audio worklet into a WebSocket of bare 16-bit samples.
 
+import { chosenRoom, onRoom } from "./address.js";
 import { alert, dismiss, refusal, socket } from "./api.js";
 import { changes, mayChange, onAccess, refused } from "./session.js";
 
@@ -33,8 +34,10 @@ export class Talk {
       const hidden = !element("talk").hidden;
       element("talk").hidden = hidden;
       open.setAttribute("aria-expanded", !hidden);
+      this.#entitle();
       if (!hidden) element("talk-id").focus();
     });
+    onRoom(() => this.#entitle());
     element("talk-id").value = `browser-${Math.random().toString(36).slice(2, 6)}`;
     element("talk-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -53,6 +56,15 @@ export class Talk {
       element("talk-mute").setAttribute("aria-pressed", this.#muted);
       for (const track of this.#call?.stream?.getAudioTracks() ?? []) track.enabled = !this.#muted;
     });
+  }
+
+  /** The room whose streams are shown is the one to talk into. */
+  get #room() {
+    return this.#model.hasRooms ? chosenRoom() : null;
+  }
+
+  #entitle() {
+    if (!this.#call) element("talk-title").textContent = this.#room === null ? "Talk into the mix" : `Talk into the room ${this.#room}`;
   }
 
   /** Once a frame. */
@@ -80,7 +92,7 @@ export class Talk {
       return;
     }
     // Before anything is waited for: what ends it meanwhile ends all of it, and nothing begins twice.
-    const call = { id, stream: null, context: null, socket: null };
+    const call = { id, room: this.#room, stream: null, context: null, socket: null };
     this.#call = call;
     this.#show("Cancel");
     this.#say("Asking for the microphone…");
@@ -116,7 +128,7 @@ export class Talk {
     const { sampleRate } = call.context;
     const source = call.context.createMediaStreamSource(call.stream);
     const talker = new AudioWorkletNode(call.context, "talker", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
-    const address = socket("ws/ingest", { id: call.id, rate: sampleRate, channels: 1 });
+    const address = socket("ws/ingest", { id: call.id, rate: sampleRate, channels: 1, ...(call.room !== null && { room: call.room }) });
     const web = new WebSocket(address);
     call.socket = web;
     let opened = false;
@@ -152,6 +164,7 @@ export class Talk {
     element("talk-mute").disabled = true;
     this.#show("Start talking");
     this.#say("You are off air.");
+    this.#entitle();
   }
 
   #show(label) {
