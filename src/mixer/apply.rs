@@ -162,6 +162,10 @@ impl Mixer {
 
     fn move_stream(&mut self, lease: LeaseId, to: RoomId, fade: bool) {
         let (slot, instants) = (lease.slot(), ramp_instants(self.settings.format));
+        let index = self.first_sample();
+        if let Some(input) = self.inputs.get_mut(lease) {
+            input.note_move(index);
+        }
         if !self.rooms.is_open(to) {
             return;
         }
@@ -180,7 +184,6 @@ impl Mixer {
             .fade(slot, way_out.map(|ramp| Fade { from, ramp }));
         self.rooms.leave(from);
         let before = self.rooms.get(from).id;
-        let index = self.first_sample();
         if self.feeds.move_mix_minus(slot, to.slot, index) {
             self.rooms.join(to.slot);
             self.rooms.leave(from);

@@ -172,6 +172,11 @@ impl Input {
         self.account.advance(StreamState::Ended);
     }
 
+    /// A move was commanded, from this index on.
+    pub(super) fn note_move(&self, index: u64) {
+        self.channel_strip.note_move(index);
+    }
+
     /// It moves to the room of this slot. Returns the way out of the room before, if it is to fade over so many instants
     /// and was played before.
     pub(super) fn move_to(&mut self, room: u32, fade: Option<u32>) -> Option<Ramp> {

@@ -388,7 +388,7 @@ impl Mixer {
                 input.play(consumer, moment, sums, beside)
             };
             if played.is_heard {
-                room.count(played.mixed, input.source);
+                room.count(played.mixed, slot, input.source);
             }
             if input.fades {
                 input.fades = rooms.pass(slot, moment.instants);

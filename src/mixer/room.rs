@@ -19,6 +19,8 @@ pub struct Room {
     pub(super) bus: Bus,
     /// Sources that were heard in the tick. Room for all that are named, so it never grows.
     contributors: Vec<u32>,
+    /// The slots of streams that were. Room for all that are shown, so it never grows.
+    heard: Vec<u32>,
     /// Streams in it, those that wait or fade out among them, and mixes without one.
     members: usize,
     /// Readers that hear it.
@@ -39,6 +41,7 @@ impl Room {
             id,
             bus: Bus::new(settings),
             contributors: Vec::with_capacity(CONTRIBUTORS_MAX),
+            heard: Vec::with_capacity(CONTRIBUTORS_MAX),
             members: 0,
             readers: Cell::new(0),
             solos: 0,
@@ -95,9 +98,12 @@ impl Room {
         self.solos > 0
     }
 
-    /// A stream's block was mixed: so many samples of it count, and its source was heard.
-    pub(super) fn count(&mut self, mixed: u64, source: Option<u32>) {
+    /// The block of this slot's stream was mixed: so many samples of it count, and its source was heard.
+    pub(super) fn count(&mut self, mixed: u64, slot: usize, source: Option<u32>) {
         self.mixed += mixed;
+        if self.heard.len() < CONTRIBUTORS_MAX {
+            self.heard.push(slot as u32);
+        }
         if let Some(source) = source
             && self.contributors.len() < CONTRIBUTORS_MAX
         {
@@ -318,6 +324,7 @@ impl Rooms {
             if let Some(room) = &mut self.slots[slot as usize] {
                 room.bus.begin(ramp);
                 room.contributors.clear();
+                room.heard.clear();
             }
         }
     }
@@ -327,7 +334,7 @@ impl Rooms {
         for &slot in &self.active {
             if let Some(room) = &mut self.slots[slot as usize] {
                 room.bus.finish(first, &mut self.shaped);
-                room.strip.note(room.mixed, &room.contributors);
+                room.strip.note(room.mixed, &room.heard);
                 room.show(room.block().peak);
             }
         }

@@ -31,11 +31,11 @@ pub struct RoomStrip {
     contributors: [Contributors; 2],
 }
 
-/// Sources, as many as the count.
+/// Slots of streams, as many as the count.
 #[derive(Debug, Default)]
 struct Contributors {
     count: AtomicU32,
-    sources: [AtomicU32; CONTRIBUTORS_MAX],
+    slots: [AtomicU32; CONTRIBUTORS_MAX],
 }
 
 const PEAK: u32 = 32;
@@ -85,20 +85,20 @@ impl RoomStrip {
         }
     }
 
-    /// The sources that were heard in the last block, as [`Block::contributors`](super::Block::contributors) has them:
-    /// at most [`CONTRIBUTORS_MAX`]. Lock-free: reads again if a block is made meanwhile. Allocates.
+    /// The slots of streams that were heard in the last block, in no order: the first [`CONTRIBUTORS_MAX`] of them. A
+    /// stream's slot is that of its lease. Lock-free: reads again if a block is made meanwhile. Allocates.
     pub fn contributors(&self) -> Vec<u32> {
-        let mut sources = Vec::with_capacity(CONTRIBUTORS_MAX);
+        let mut slots = Vec::with_capacity(CONTRIBUTORS_MAX);
         loop {
-            sources.clear();
+            slots.clear();
             let version = self.version.load(Ordering::Acquire);
             let list = &self.contributors[version as usize % 2];
             let count = list.count.load(Ordering::Relaxed) as usize;
-            let listed = list.sources.iter().take(count);
-            sources.extend(listed.map(|source| source.load(Ordering::Relaxed)));
+            let listed = list.slots.iter().take(count);
+            slots.extend(listed.map(|slot| slot.load(Ordering::Relaxed)));
             fence(Ordering::Acquire);
             if self.version.load(Ordering::Relaxed) == version {
-                return sources;
+                return slots;
             }
         }
     }
@@ -114,8 +114,8 @@ impl RoomStrip {
         let version = self.version.load(Ordering::Relaxed).wrapping_add(1);
         let list = &self.contributors[version as usize % 2];
         fence(Ordering::Release);
-        for (source, &heard) in list.sources.iter().zip(contributors) {
-            source.store(heard, Ordering::Relaxed);
+        for (slot, &heard) in list.slots.iter().zip(contributors) {
+            slot.store(heard, Ordering::Relaxed);
         }
         let count = contributors.len().min(CONTRIBUTORS_MAX) as u32;
         list.count.store(count, Ordering::Relaxed);
@@ -174,7 +174,7 @@ mod tests {
                 };
                 lists += 1;
                 assert_eq!(heard.len(), 1 + block as usize % CONTRIBUTORS_MAX);
-                assert!(heard.iter().all(|&source| source == block), "{heard:?}");
+                assert!(heard.iter().all(|&slot| slot == block), "{heard:?}");
             }
             assert!(lists > 0);
         });

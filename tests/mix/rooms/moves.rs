@@ -70,6 +70,35 @@ fn a_hard_move_is_at_the_first_sample_of_the_tick() {
 }
 
 #[test]
+fn the_strip_has_the_index_of_the_first_sample_in_the_new_room() {
+    let mut rig = rig_of(Setup::mono(), 3);
+    let (mut sender, strip) = rig.channel_strip();
+    // One that has not begun is in its new room from the next tick on, too.
+    rig.move_to(sender.lease(), first(2), true);
+    assert_eq!(strip.moved(), (1, 0));
+    for (count, to) in (1..).zip([A, first(1), first(2), first(1)]) {
+        let before = rig.mixer.next_tick() * N;
+        rig.move_to(sender.lease(), to, false);
+        assert_eq!(strip.moved(), (count + 1, before));
+        say(&mut rig, &mut sender);
+        say(&mut rig, &mut sender);
+        assert_eq!(strip.moved(), (count + 1, before));
+    }
+    rig.flush();
+    let (_, last) = strip.moved();
+    let silent = |room| {
+        heard(&rig, room)[last as usize..]
+            .iter()
+            .all(|&sample| sample == 0)
+    };
+    assert!(silent(first(2)) && silent(A));
+    assert_eq!(heard(&rig, first(1))[last as usize..], [LOUD; 2 * BLOCK]);
+    sender.close();
+    rig.ticks(2);
+    assert_eq!(strip.moved(), (5, last), "as its last move was");
+}
+
+#[test]
 fn a_second_move_ends_the_fade_of_the_first_at_once() {
     for back in [false, true] {
         for fade in [false, true] {

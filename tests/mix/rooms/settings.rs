@@ -100,13 +100,8 @@ fn a_room_shows_its_settings_its_peak_and_its_contributors() {
     let strip = rig.open_room(first(1));
     let clips = Limiting::Saturate;
     assert_eq!((strip.gain(), strip.limiting()), (Gain::UNITY, clips));
-    let mut senders = [70, 7].map(|source| {
-        let sender = rig.unadmitted();
-        let new = NewInput::new(sender.lease(), Arc::clone(&sender.account));
-        let new = new.room(first(1)).source(source);
-        rig.mixer.apply(Command::Admit(new));
-        sender
-    });
+    let mut senders = [(); 2].map(|()| rig.stream_in(first(1)));
+    let slots = [&senders[0], &senders[1]].map(|sender| sender.lease().slot() as u32);
     rig.mixer
         .apply(Command::SetLimiting(first(1), Limiting::Limiter));
     rig.mixer.apply(Command::SetRoomGain(first(1), gain(0.5)));
@@ -119,10 +114,10 @@ fn a_room_shows_its_settings_its_peak_and_its_contributors() {
         sender.say_all(&[100; BLOCK]);
     }
     tick(&mut rig);
-    assert_eq!(strip.contributors(), [70, 7]);
+    assert_eq!(strip.contributors(), slots);
     assert_eq!((strip.peak(), strip.mixed()), (100, 2 * N));
     say_for(&mut rig, &mut senders[1], 600, 1);
-    assert_eq!(strip.contributors(), [7]);
+    assert_eq!(strip.contributors(), [slots[1]]);
     for sender in senders {
         sender.close();
     }
