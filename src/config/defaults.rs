@@ -116,8 +116,10 @@ impl Default for Control {
             http_host: Vec::new(),
             http_connections_max: 4096,
             http_requests_per_second: 200,
+            http_rooms_per_second: 20,
             listeners_max: 2000,
             metrics_streams_max: 100,
+            metrics_rooms_max: 100,
         }
     }
 }

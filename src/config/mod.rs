@@ -260,12 +260,18 @@ pub struct Control {
     /// Most requests a second from one address.
     #[serde(deserialize_with = "leaf::whole::<1, { u32::MAX as u64 }, _, _>")]
     pub http_requests_per_second: u32,
+    /// Most rooms opened by the API in a second, from all addresses.
+    #[serde(deserialize_with = "leaf::whole::<1, { u32::MAX as u64 }, _, _>")]
+    pub http_rooms_per_second: u32,
     /// Most listeners at once.
     #[serde(deserialize_with = "leaf::whole::<0, COUNT_MAX, _, _>")]
     pub listeners_max: usize,
     /// Most streams with time series of their own.
     #[serde(deserialize_with = "leaf::whole::<0, COUNT_MAX, _, _>")]
     pub metrics_streams_max: usize,
+    /// Most rooms with time series of their own.
+    #[serde(deserialize_with = "leaf::whole::<0, COUNT_MAX, _, _>")]
+    pub metrics_rooms_max: usize,
 }
 
 /// Where the mix and its results go: nowhere by default.

@@ -54,7 +54,7 @@ named! {
         RoomOpened = "room_opened",
         /// A room was closed.
         RoomClosed = "room_closed",
-        /// A stream moves into another room, the name of which is the detail.
+        /// A stream moved into another room, the name of which is the detail.
         StreamMoved = "stream_moved",
     }
 }
@@ -74,6 +74,9 @@ pub(super) struct Event {
     pub(super) kind: Option<SourceKind>,
     /// For people.
     pub(super) detail: String,
+    /// The index in the mix, per channel, of a moved stream's first sample in its new room; null for other events, and if
+    /// the stream moved on at once.
+    pub(super) sample: Option<u64>,
 }
 
 /// The subject of an event.
@@ -119,6 +122,18 @@ impl Events {
 
     /// Adds one; forgets the oldest if there are too many.
     pub(super) fn note(&self, at: Duration, what: What, subject: Subject<'_>, detail: String) {
+        self.note_at(at, what, subject, detail, None);
+    }
+
+    /// The same of an event that has its place in the mix.
+    pub(super) fn note_at(
+        &self,
+        at: Duration,
+        what: What,
+        subject: Subject<'_>,
+        detail: String,
+        sample: Option<u64>,
+    ) {
         let (name, kind) = match subject {
             Subject::Server => (None, None),
             Subject::Stream(stream) => (Some(stream.id()), Some(stream.kind())),
@@ -137,6 +152,7 @@ impl Events {
             name: name.map(str::to_owned),
             kind,
             detail,
+            sample,
         }));
         drop(log);
         self.news.send_replace(id);

@@ -2,10 +2,11 @@
 //!
 //! A scrape reads the latest snapshot, with any number of streams, and of single streams no more than
 //! [`ControlSettings::metrics_streams_max`](super::ControlSettings::metrics_streams_max): a time series for each
-//! of thousands of streams that come and go would fill a Prometheus with series that are not read.
+//! of thousands of streams that come and go would fill a Prometheus with series that are not read. Rooms have a limit
+//! of their own.
 //!
 //! - `page`: families of metrics, one after the other
-//! - `server`, `network`, `streams`, `http`, `process`: the families
+//! - `server`, `network`, `rooms`, `streams`, `http`, `process`: the families
 
 #[macro_use]
 mod page;
@@ -13,6 +14,7 @@ mod page;
 mod http;
 mod network;
 mod process;
+mod rooms;
 mod server;
 mod streams;
 
@@ -50,6 +52,7 @@ async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {
     page.set_prefix(PREFIX);
     server::write(&mut page, &scrape);
     network::write(&mut page, &scrape);
+    rooms::write(&mut page, &scrape);
     streams::write(&mut page, &scrape);
     http::write(&mut page, &scrape.state);
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], page.into_text())

@@ -40,7 +40,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::Router;
@@ -58,7 +58,7 @@ use self::{
     listen::Listeners,
     live::Feed,
     metrics::Answers,
-    rate::{Places, Rates},
+    rate::{Places, Rate, Rates},
     sampler::Snapshot,
     state::State,
     tokens::Auth,
@@ -93,6 +93,8 @@ pub struct ControlSettings {
     pub endless_max: usize,
     /// Requests a second from one address; twice as many may come at once.
     pub requests_per_second: u32,
+    /// Rooms that may be opened a second by all addresses together; as many as there may be, and this many more, at once.
+    pub rooms_per_second: u32,
     /// Names by which this server is reached, beside its address and `localhost`.
     pub host_names: Vec<String>,
     /// The tokens; without them, every client that comes so far may do all.
@@ -105,6 +107,8 @@ pub struct ControlSettings {
     pub stalled_max: Duration,
     /// Most streams that have series of their own in the metrics; 0 for none.
     pub metrics_streams_max: usize,
+    /// Most rooms that have series of their own in the metrics; 0 for none.
+    pub metrics_rooms_max: usize,
     /// Where audio that comes over HTTP is handed over; without it none is taken.
     pub handoff: Option<Handoff>,
 }
@@ -136,12 +140,14 @@ impl From<&config::Control> for ControlSettings {
             connections_per_address_max: (control.http_connections_max * 3 / 4).max(1),
             endless_max: 1000,
             requests_per_second: control.http_requests_per_second,
+            rooms_per_second: control.http_rooms_per_second,
             host_names: control.http_host.clone(),
             tokens: None,
             config: None,
             listeners_max: control.listeners_max,
             stalled_max: Duration::from_secs(30),
             metrics_streams_max: control.metrics_streams_max,
+            metrics_rooms_max: control.metrics_rooms_max,
             handoff: None,
         }
     }
@@ -183,6 +189,8 @@ impl Control {
         let events = Arc::new(Events::new(SystemTime::now()));
         let live = Feed::new(handle.clone(), Arc::clone(&events), &snapshot.borrow());
         let (stop, stopping) = watch::channel(false);
+        let rooms_max = handle.mixing().rooms_max as u32;
+        let room_rate = Rate::new(settings.rooms_per_second, rooms_max, Instant::now());
         let state = Arc::new(State {
             handle,
             snapshot,
@@ -192,6 +200,7 @@ impl Control {
             auth: Auth::new(settings.tokens.take(), address.port()),
             events,
             rates: Rates::new(settings.requests_per_second),
+            room_rate,
             refusals: Mutex::new(LogRate::new(REFUSAL_LOG_INTERVAL)),
             places: Arc::new(Places::new(
                 settings.connections_max,

@@ -39,6 +39,63 @@ struct Bucket {
     at: Instant,
 }
 
+impl Bucket {
+    /// The requests that are left now.
+    fn filled(&self, per_second: f64, most: f64, now: Instant) -> f64 {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.requests + since * per_second).min(most)
+    }
+
+    /// A request comes now.
+    ///
+    /// # Errors
+    /// How long to wait until the next is taken.
+    fn take(&mut self, per_second: f64, most: f64, now: Instant) -> Result<(), Duration> {
+        let requests = self.filled(per_second, most, now);
+        let taken = requests >= 1.0;
+        *self = Self {
+            requests: if taken { requests - 1.0 } else { requests },
+            at: now,
+        };
+        if taken {
+            Ok(())
+        } else {
+            Err(Duration::from_secs_f64((1.0 - requests) / per_second))
+        }
+    }
+}
+
+/// Requests of one kind by all addresses: so many a second, and more at once.
+#[derive(Debug)]
+pub(super) struct Rate {
+    per_second: f64,
+    most: f64,
+    bucket: Mutex<Bucket>,
+}
+
+impl Rate {
+    /// So many a second; at once a second's, and `burst` more.
+    pub(super) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+        let per_second = f64::from(per_second.max(1));
+        let most = per_second + f64::from(burst);
+        let bucket = Bucket {
+            requests: most,
+            at: now,
+        };
+        Self {
+            per_second,
+            most,
+            bucket: Mutex::new(bucket),
+        }
+    }
+
+    /// A request comes now. Returns whether it is taken.
+    pub(super) fn take(&self, now: Instant) -> bool {
+        let taken = lock(&self.bucket).take(self.per_second, self.most, now);
+        taken.is_ok()
+    }
+}
+
 impl Rates {
     pub(super) fn new(per_second: u32) -> Self {
         Self {
@@ -53,10 +110,7 @@ impl Rates {
     /// How long to wait until the next is taken.
     pub(super) fn take(&self, from: IpAddr, now: Instant) -> Result<(), Duration> {
         let most = 2.0 * self.per_second;
-        let filled = |bucket: &Bucket| {
-            let since = now.saturating_duration_since(bucket.at).as_secs_f64();
-            (bucket.requests + since * self.per_second).min(most)
-        };
+        let filled = |bucket: &Bucket| bucket.filled(self.per_second, most, now);
         let mut buckets = lock(&self.buckets);
         let mut asker = Some(asker(from));
         if buckets.len() >= ADDRESSES_MAX && !buckets.contains_key(&asker) {
@@ -70,17 +124,7 @@ impl Rates {
             at: now,
         };
         let bucket = buckets.entry(asker).or_insert(full);
-        let requests = filled(bucket);
-        let taken = requests >= 1.0;
-        *bucket = Bucket {
-            requests: if taken { requests - 1.0 } else { requests },
-            at: now,
-        };
-        if taken {
-            Ok(())
-        } else {
-            Err(Duration::from_secs_f64((1.0 - requests) / self.per_second))
-        }
+        bucket.take(self.per_second, most, now)
     }
 }
 
@@ -176,6 +220,16 @@ mod tests {
 
     fn address(number: u32) -> IpAddr {
         IpAddr::V4(number.into())
+    }
+
+    #[test]
+    fn a_rate_of_all_is_a_burst_and_then_so_many_a_second() {
+        let begun = Instant::now();
+        let rate = Rate::new(20, 5, begun);
+        let taken = |now| (0..100).filter(|_| rate.take(now)).count();
+        assert_eq!(taken(begun), 25);
+        assert_eq!(taken(begun + Duration::from_millis(500)), 10);
+        assert_eq!(taken(begun + Duration::from_secs(60)), 25);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     live::Feed,
     metrics::Answers,
     problem::Problem,
-    rate::{Places, Rates},
+    rate::{Places, Rate, Rates},
     sampler::Snapshot,
     tokens::Auth,
 };
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) auth: Auth,
     pub(super) events: Arc<Events>,
     pub(super) rates: Rates,
+    /// Of rooms that are opened, by all.
+    pub(super) room_rate: Rate,
     /// Bounds the log of refusals, which strangers cause.
     pub(super) refusals: Mutex<LogRate>,
     pub(super) places: Arc<Places>,

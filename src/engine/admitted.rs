@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
     time::Duration,
 };
@@ -41,6 +41,8 @@ pub struct Admitted {
     channel_strip: Arc<ChannelStrip>,
     pub(super) lease: LeaseId,
     room: Mutex<Arc<OpenRoom>>,
+    /// Moves that were asked for, modulo 65536.
+    pub(super) moves: AtomicU16,
     pub(super) was_muted: Asked,
     pub(super) was_solo: Asked,
     kind: SourceKind,
@@ -65,6 +67,7 @@ impl Admitted {
             channel_strip,
             lease,
             room: Mutex::new(room),
+            moves: AtomicU16::new(0),
             was_muted: Asked::default(),
             was_solo: Asked::default(),
             kind,
@@ -127,6 +130,11 @@ impl Admitted {
     /// Its level and its gain, as the mixer last wrote them.
     pub fn levels(&self) -> Levels {
         self.channel_strip.read()
+    }
+
+    /// Moves that the mixer took, modulo 65536, and the index at which the last one took effect.
+    pub(super) fn moved(&self) -> (u16, u64) {
+        self.channel_strip.moved()
     }
 
     /// The room that it is in, or on its way to. Takes a mutex for the time of a copy.

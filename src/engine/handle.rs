@@ -275,8 +275,12 @@ impl Handle {
     /// # Errors
     /// [`Busy`]; then some are done, and another call goes on with the others.
     pub fn clear(&self, switch: Switch) -> Result<(), Busy> {
-        for stream in self.running() {
-            let asked = switch.asked(&stream);
+        self.clear_of(&self.running(), switch)
+    }
+
+    pub(super) fn clear_of(&self, streams: &[Arc<Admitted>], switch: Switch) -> Result<(), Busy> {
+        for stream in streams {
+            let asked = switch.asked(stream);
             if asked.take() {
                 let command = switch.command(stream.lease, false);
                 self.0

@@ -57,7 +57,7 @@ pub use self::{
         ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
     room_events::{RoomChange, RoomEvent},
-    rooms::{MAIN_ROOM, OpenRoom, RoomError},
+    rooms::{Leave, MAIN_ROOM, Move, MovedAt, OpenRoom, RoomError, RoomSettings},
     running::Running,
     settings::{Clock, Settings},
     sources::{Joining, SourceSpec, StartError},

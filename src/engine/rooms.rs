@@ -4,6 +4,7 @@
 //! the mixer has let go of it, which is after its last stream and its last reader have left.
 
 mod entrance;
+mod steer;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -21,9 +22,11 @@ use super::{
 };
 use crate::{
     config::{RoomConfig, RoomPolicy},
-    mixer::{self, Command, Room, RoomId, RoomStrip},
+    mixer::{self, Room, RoomId, RoomStrip},
     wire::id::{ID_BYTES_MAX, is_id},
 };
+
+pub use self::steer::{Leave, Move, MovedAt, RoomSettings};
 
 /// A room that a stream opened is closed when it has had no stream for so long.
 const EMPTY_FOR: Duration = Duration::from_secs(60);
@@ -68,6 +71,12 @@ pub enum RoomError {
     /// `main` stays.
     #[error("room {MAIN_ROOM} is always open")]
     Main,
+    /// Its streams were to move where they are.
+    #[error("room {name} is to be closed: move its streams to another room")]
+    ToItself {
+        /// Its name.
+        name: String,
+    },
     /// Streams are in it.
     #[error("room {name} has streams ({streams}): move or end them first")]
     Occupied {
@@ -192,6 +201,7 @@ impl Rooms {
     fn open(
         &self,
         name: &str,
+        start: RoomSettings,
         at: Duration,
         commands: &Sender,
     ) -> Result<Arc<OpenRoom>, RoomError> {
@@ -201,7 +211,7 @@ impl Rooms {
             let name = name.to_owned();
             return Err(RoomError::Exists { name });
         }
-        let made = self.make(&inner, name);
+        let made = self.make(&inner, name, start);
         let (opened, room) = made.map_err(|max| RoomError::TooMany { max })?;
         commands.places(1)?.open_room(room);
         inner.add(&opened, at);
@@ -226,7 +236,7 @@ impl Rooms {
         }
         let mut places = commands.places(new.len())?;
         for room in new {
-            let made = self.make(&inner, &room.name);
+            let made = self.make(&inner, &room.name, RoomSettings::default());
             let (opened, room) = made.map_err(|max| RoomError::TooMany { max })?;
             places.open_room(room);
             inner.add(&opened, at);
@@ -238,13 +248,18 @@ impl Rooms {
     }
 
     /// A room of this name, which no other has, and its mixer's part; or how many there may be, if there are as many.
-    fn make(&self, inner: &Inner, name: &str) -> Result<(Arc<OpenRoom>, Room), usize> {
+    fn make(
+        &self,
+        inner: &Inner,
+        name: &str,
+        start: RoomSettings,
+    ) -> Result<(Arc<OpenRoom>, Room), usize> {
         let Some(&slot) = inner.free.last() else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(self.mixing.rooms_max);
         };
         let id = RoomId::new(slot, inner.generations[slot as usize]);
-        let room = Room::new(id, &self.mixing);
+        let room = start.of(Room::new(id, &self.mixing));
         Ok((Arc::new(OpenRoom::new(name, id, room.strip())), room))
     }
 
@@ -315,7 +330,7 @@ impl Rooms {
         name: &str,
         fade: bool,
         commands: &Sender,
-    ) -> Result<bool, RoomError> {
+    ) -> Result<Option<Move>, RoomError> {
         // Locked until the stream is in it: a room is not closed meanwhile.
         let inner = self.lock(commands);
         let room = inner.find(name)?;
@@ -323,12 +338,10 @@ impl Rooms {
             let id = stream.id().to_owned();
             return Err(RoomError::StreamEnded { id });
         }
-        commands.steer(Command::Move {
-            stream: stream.lease,
-            to: room.id,
-            fade,
-        })?;
-        Ok(stream.set_room(room).id != room.id)
+        if stream.room().id == room.id {
+            return Ok(None);
+        }
+        Ok(Some(stream.move_to(room, fade, commands)?))
     }
 }
 
@@ -394,8 +407,20 @@ impl Handle {
     /// # Errors
     /// [`RoomError`]: its name, a room of this name, no place left, or a mixer that is busy.
     pub fn open_room(&self, name: &str) -> Result<Arc<OpenRoom>, RoomError> {
+        self.open_room_with(name, RoomSettings::default())
+    }
+
+    /// Opens a room, which begins with these settings. Takes a mutex, and allocates.
+    ///
+    /// # Errors
+    /// As [`open_room`](Self::open_room).
+    pub fn open_room_with(
+        &self,
+        name: &str,
+        start: RoomSettings,
+    ) -> Result<Arc<OpenRoom>, RoomError> {
         let rooms = &self.shared().streams.rooms;
-        rooms.open(name, self.uptime(), self.commands())
+        rooms.open(name, start, self.uptime(), self.commands())
     }
 
     /// Opens those of these rooms that are not open yet, all or none. Takes a mutex, and allocates.
@@ -421,8 +446,8 @@ impl Handle {
         })
     }
 
-    /// Has a stream in another room from the next tick on: with a cross-fade of 20 ms, or at once. Returns false, and
-    /// nothing happens, if it is there already.
+    /// Has a stream in another room from the next tick on: with a cross-fade of 20 ms, or at once. Returns its move, which
+    /// says [when](Admitted::moved_at) it took effect; none, and nothing happens, if it is there already.
     ///
     /// # Errors
     /// [`RoomError`]: no room of this name, a stream that has ended, or a mixer that is busy.
@@ -431,7 +456,7 @@ impl Handle {
         stream: &Admitted,
         room: &str,
         fade: bool,
-    ) -> Result<bool, RoomError> {
+    ) -> Result<Option<Move>, RoomError> {
         let rooms = &self.shared().streams.rooms;
         rooms.move_to(stream, room, fade, self.commands())
     }

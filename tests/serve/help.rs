@@ -7,12 +7,14 @@ use mixpool::config::Config;
 use crate::face::{MIXPOOL, stdout};
 
 /// Keys of the file that are no flags.
-const FILE_ALONE: [&str; 5] = [
+const FILE_ALONE: [&str; 7] = [
     "first_message_timeout",
     "http_connections_max",
     "http_requests_per_second",
+    "http_rooms_per_second",
     "listeners_max",
     "metrics_streams_max",
+    "metrics_rooms_max",
 ];
 
 fn help(flag: &str) -> String {

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, net::UdpSocket, sync::Arc, time::Duration};
 
 use exposition::Exposition;
 use mixpool::{
+    control::ControlSettings,
     engine::{Engine, Settings},
     ledger::SourceKind,
     net::{
@@ -120,6 +121,49 @@ fn the_earliest_streams_keep_their_series_until_they_end() {
         scrape
     };
     assert_eq!(ids(&scrape), ["stream-0", "stream-2", "stream-3"]);
+    place.end();
+}
+
+#[test]
+fn main_and_the_first_rooms_by_name_have_series() {
+    let place = Place::with(
+        engine(4, 1.0),
+        ControlSettings {
+            metrics_rooms_max: 2,
+            ..ControlSettings::default()
+        },
+    );
+    let names = ["zz", "b\"\\"];
+    let rooms: Vec<_> = names
+        .iter()
+        .map(|name| place.handle.open_room(name).unwrap())
+        .collect();
+    let request = |room: &str| StreamRequest {
+        room: Some(room.to_owned()),
+        ..StreamRequest::new("a", SourceKind::Library, "test")
+    };
+    let admission = place.handle.admission();
+    let _streams = [names[1], names[1], "main"].map(|room| admission.admit(request(room)).unwrap());
+    let streams =
+        |scrape: &Exposition, room| scrape.value("mixpool_room_streams", &[("room", room)]);
+    let scrape = place.scrape_until(|scrape| {
+        !scrape.lines("mixpool_room_streams").is_empty()
+            && (scrape.value("mixpool_rooms", &[]) - 3.0).abs() < 0.5
+            && (streams(scrape, names[1]) - 2.0).abs() < 0.5
+    });
+    assert!((streams(&scrape, "main") - 1.0).abs() < 0.5);
+    for family in [
+        "streams",
+        "mixed_samples_total",
+        "peak_ratio",
+        "dropped_samples",
+    ] {
+        let lines = scrape.lines(&format!("mixpool_room_{family}"));
+        assert_eq!(lines.len(), 2, "{family}");
+    }
+    assert!((scrape.value("mixpool_rooms_without_series", &[]) - 1.0).abs() < 0.5);
+    assert!(scrape.value("mixpool_rooms_refused_total", &[]).abs() < 0.5);
+    drop(rooms);
     place.end();
 }
 

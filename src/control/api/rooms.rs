@@ -1,33 +1,44 @@
 //! `/api/v1/rooms`: the rooms, and the streams that move between them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use tokio::time::{Instant, sleep};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Created,
     sources::encoded,
-    stream::{find, report, running},
+    stream::{busy, find, gain, patiently, report, running, some},
 };
 use crate::{
     audio::meter,
     control::{
         events::{Subject, What},
-        extract::{Body, Name, Names, OptionalBody},
+        extract::{Body, Name, Names, OptionalBody, Query},
         problem::Problem,
         state::State,
     },
-    engine::{Handle, OpenRoom, RoomError, StreamReport, finite},
-    mixer::RoomId,
+    engine::{
+        Admitted, Handle, Leave, Move, MovedAt, OpenRoom, RoomError, RoomSettings, StreamReport,
+        Switch, finite,
+    },
+    mixer::{Limiting, RoomId},
 };
+
+/// How long an answer waits for the mixer to take a move: some hundred ticks.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// From look to look meanwhile.
+const MOVE_PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new()
         .routes(routes!(rooms, open_room))
-        .routes(routes!(room, close_room))
+        .routes(routes!(room, change_room, close_room))
+        .routes(routes!(clear_mute_in))
+        .routes(routes!(clear_solo_in))
         .routes(routes!(move_stream))
 }
 
@@ -35,24 +46,56 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Room)]
 struct RoomBody {
-    /// No other room has it. `main` is always open, and streams begin in it.
+    /// No other room has it. `main` is always open.
     name: String,
     /// Streams that are in it and have not ended.
     streams: usize,
+    /// The ids of streams that were heard in its last block, in no order: the first 15 of them.
+    contributors: Vec<String>,
     /// The level of its mix in the last tick, in dB of full scale; null for silence.
     peak_dbfs: Option<f32>,
+    /// The gain of its mix, before the limiter, that was commanded last; null for silence.
+    gain_db: Option<f32>,
+    /// Whether peaks beyond 16 bits are turned down by a limiter; otherwise they clip.
+    limiter: bool,
     /// Samples of its streams that were heard in it since it opened, interleaved.
     mixed_samples: u64,
+    /// Samples that were dropped of the streams that are in it now, in this room and those before, interleaved.
+    dropped_samples: u64,
 }
 
 impl RoomBody {
-    fn new(room: &OpenRoom, streams: usize) -> Self {
+    /// A room with those of these streams that are in it.
+    fn new(room: &OpenRoom, streams: &[Arc<Admitted>]) -> Self {
+        let strip = room.strip();
+        let heard = strip.contributors();
+        let is_heard = |stream: &&Arc<Admitted>| heard.contains(&(stream.slot() as u32));
+        let dropped = |stream: &Arc<Admitted>| stream.account().read().dropped();
         Self {
             name: room.name().to_owned(),
-            streams,
-            peak_dbfs: finite(meter::dbfs(room.strip().peak())),
-            mixed_samples: room.strip().mixed(),
+            streams: streams.len(),
+            contributors: streams
+                .iter()
+                .filter(is_heard)
+                .map(|stream| stream.id().to_owned())
+                .collect(),
+            peak_dbfs: finite(meter::dbfs(strip.peak())),
+            gain_db: finite(strip.gain().db()),
+            limiter: strip.limiting() == Limiting::Limiter,
+            mixed_samples: strip.mixed(),
+            dropped_samples: streams.iter().map(dropped).sum(),
         }
+    }
+
+    /// With the settings that were asked for, which the mixer takes with its next tick.
+    fn with(mut self, asked: RoomSettings) -> Self {
+        if let Some(gain) = asked.gain {
+            self.gain_db = finite(gain.db());
+        }
+        if let Some(limiting) = asked.limiting {
+            self.limiter = limiting == Limiting::Limiter;
+        }
+        self
     }
 }
 
@@ -75,6 +118,76 @@ struct OpenRoomBody {
         example = "sales"
     )]
     name: String,
+    /// The gain of its mix, in dB; 0 if it is left out.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = f32, minimum = -96, maximum = 24)]
+    gain_db: Option<f32>,
+    /// Whether its peaks are limited; otherwise they clip. As the server's setting if it is left out.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = bool)]
+    limiter: Option<bool>,
+}
+
+/// Changes to a room. Keys that are left out stay as they are.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeRoomBody {
+    /// The gain of its mix, in dB.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = f32, minimum = -96, maximum = 24)]
+    gain_db: Option<f32>,
+    /// Whether its peaks are limited; otherwise they clip.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = bool)]
+    limiter: Option<bool>,
+}
+
+fn settings(gain_db: Option<f32>, limiter: Option<bool>) -> Result<RoomSettings, Problem> {
+    let limiting = |is_on| {
+        if is_on {
+            Limiting::Limiter
+        } else {
+            Limiting::Saturate
+        }
+    };
+    Ok(RoomSettings {
+        gain: gain_db.map(gain).transpose()?,
+        limiting: limiter.map(limiting),
+    })
+}
+
+/// The fate of the streams of a room that closes.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+struct CloseQuery {
+    /// `end` ends its streams; `move:` and the name of a room moves them there, with a cross-fade. Without it a room with
+    /// streams is not closed.
+    #[param(
+        pattern = "^(end|move:[!-~]{1,128})$",
+        example = "move:main",
+        required = false
+    )]
+    streams: Option<String>,
+}
+
+impl CloseQuery {
+    fn leave(&self) -> Result<Option<Leave<'_>>, Problem> {
+        let Some(asked) = self.streams.as_deref() else {
+            return Ok(None);
+        };
+        let leave = match asked.split_once(':') {
+            None if asked == "end" => Leave::End,
+            Some(("move", to)) => Leave::MoveTo(to),
+            _ => {
+                return Err(Problem::bad_request(format!(
+                    "`streams`: `{}` is neither `end` nor `move:` with the name of a room",
+                    asked.escape_debug()
+                )));
+            }
+        };
+        Ok(Some(leave))
+    }
 }
 
 /// How a stream moves.
@@ -98,14 +211,14 @@ impl Default for MoveBody {
     responses((status = 200, description = "The rooms", body = RoomsBody))
 )]
 async fn rooms(Shared(state): Shared<Arc<State>>) -> Json<RoomsBody> {
-    let mut streams: HashMap<RoomId, usize> = HashMap::new();
+    let mut streams: HashMap<RoomId, Vec<Arc<Admitted>>> = HashMap::new();
     for stream in state.handle.running() {
-        *streams.entry(stream.room().id()).or_default() += 1;
+        streams.entry(stream.room().id()).or_default().push(stream);
     }
     let rooms = state.handle.rooms();
     let body = |room: &Arc<OpenRoom>| {
-        let streams = streams.get(&room.id()).copied();
-        RoomBody::new(room, streams.unwrap_or_default())
+        let streams = streams.remove(&room.id());
+        RoomBody::new(room, &streams.unwrap_or_default())
     };
     Json(RoomsBody {
         rooms: rooms.iter().map(body).collect(),
@@ -127,11 +240,22 @@ async fn open_room(
     Shared(state): Shared<Arc<State>>,
     Body(asked): Body<OpenRoomBody>,
 ) -> Result<Created<RoomBody>, Problem> {
-    let room = state.handle.open_room(&asked.name).map_err(refused)?;
+    let start = settings(asked.gain_db, asked.limiter)?;
+    if !state.room_rate.take(Instant::now().into_std()) {
+        return Err(Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!(
+                "more than {} rooms a second were opened: keep rooms open, or raise http_rooms_per_second",
+                state.settings.rooms_per_second
+            ),
+        ));
+    }
+    let room = state.handle.open_room_with(&asked.name, start);
+    let room = room.map_err(refused)?;
     state.events.note_rooms(&state.handle);
     Ok(Created {
         location: format!("/api/v1/rooms/{}", encoded(room.name())),
-        body: RoomBody::new(&room, 0),
+        body: RoomBody::new(&room, &[]),
     })
 }
 
@@ -146,40 +270,153 @@ async fn room(
     Name(name): Name,
 ) -> Result<Json<RoomBody>, Problem> {
     let room = state.handle.room(&name).map_err(refused)?;
-    let streams = streams_in(&state.handle, &room);
-    Ok(Json(RoomBody::new(&room, streams)))
+    Ok(Json(RoomBody::new(&room, &state.handle.streams_in(&room))))
 }
 
-fn streams_in(handle: &Handle, room: &OpenRoom) -> usize {
-    let running = handle.running();
-    let inside = running
-        .iter()
-        .filter(|stream| stream.room().id() == room.id());
-    inside.count()
+/// Changes a room's gain and limiting, from the next tick on, over 20 ms. `main` can be changed, too.
+///
+/// The answer has the settings that were asked for; its figures are those of before.
+#[utoipa::path(
+    patch, path = "/api/v1/rooms/{room}", tag = "rooms",
+    params(("room" = String, Path, description = "Its name")),
+    request_body = ChangeRoomBody,
+    responses((status = 200, description = "The room", body = RoomBody))
+)]
+async fn change_room(
+    Shared(state): Shared<Arc<State>>,
+    Name(name): Name,
+    Body(asked): Body<ChangeRoomBody>,
+) -> Result<Json<RoomBody>, Problem> {
+    let change = settings(asked.gain_db, asked.limiter)?;
+    let room = state.handle.set_room(&name, change).map_err(refused)?;
+    let body = RoomBody::new(&room, &state.handle.streams_in(&room));
+    Ok(Json(body.with(change)))
 }
 
-/// Closes a room that has no streams. Its listeners hear silence.
+/// Unmutes every stream of a room, from the next ticks on, each in a ramp of 20 ms.
+#[utoipa::path(
+    delete, path = "/api/v1/rooms/{room}/mute", tag = "rooms",
+    params(("room" = String, Path, description = "Its name")),
+    responses((status = 204, description = "No stream in it that was muted before is muted"))
+)]
+async fn clear_mute_in(
+    Shared(state): Shared<Arc<State>>,
+    Name(name): Name,
+) -> Result<StatusCode, Problem> {
+    clear_in(&state, &name, Switch::Mute).await
+}
+
+/// Ends the solo of every stream of a room, from the next ticks on: all in it that are not muted are heard.
+#[utoipa::path(
+    delete, path = "/api/v1/rooms/{room}/solo", tag = "rooms",
+    params(("room" = String, Path, description = "Its name")),
+    responses((status = 204, description = "No stream in it that was solo before is solo"))
+)]
+async fn clear_solo_in(
+    Shared(state): Shared<Arc<State>>,
+    Name(name): Name,
+) -> Result<StatusCode, Problem> {
+    clear_in(&state, &name, Switch::Solo).await
+}
+
+async fn clear_in(state: &State, name: &str, switch: Switch) -> Result<StatusCode, Problem> {
+    let room = state.handle.room(name).map_err(refused)?;
+    let sent = patiently(|| state.handle.clear_in(&room, switch)).await;
+    sent.map_err(busy)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Closes a room. Its listeners hear silence.
+///
+/// With `streams` its streams end or move first: the mixer lets go of the room once the last has gone.
 #[utoipa::path(
     delete, path = "/api/v1/rooms/{room}", tag = "rooms",
-    params(("room" = String, Path, description = "Its name")),
+    params(("room" = String, Path, description = "Its name"), CloseQuery),
     responses(
         (status = 204, description = "It is closed"),
-        (status = 409, description = "Streams are in it, or it is `main`",
+        (status = 409, description = "Streams are in it and `streams` is left out; or it is `main`, or the room to move to",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn close_room(
     Shared(state): Shared<Arc<State>>,
     Name(name): Name,
+    Query(asked): Query<CloseQuery>,
 ) -> Result<StatusCode, Problem> {
-    state.handle.close_room(&name).map_err(refused)?;
+    let Some(leave) = asked.leave()? else {
+        state.handle.close_room(&name).map_err(refused)?;
+        state.events.note_rooms(&state.handle);
+        return Ok(StatusCode::NO_CONTENT);
+    };
+    let mut moved = Vec::new();
+    let closed = close_occupied(&state.handle, &name, leave, &mut moved).await;
+    if let Leave::MoveTo(to) = leave {
+        note_moves(&state, moved, to).await?;
+    }
     state.events.note_rooms(&state.handle);
+    closed.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// There may be more streams than commands that may wait: those beyond wait here for the next tick.
+async fn close_occupied(
+    handle: &Handle,
+    name: &str,
+    leave: Leave<'_>,
+    moved: &mut Vec<(Arc<Admitted>, Move)>,
+) -> Result<(), RoomError> {
+    let mut closed = Ok(());
+    patiently(|| match handle.close_occupied_room(name, leave, moved) {
+        Err(RoomError::Busy(busy)) => Err(busy),
+        other => {
+            closed = other;
+            Ok(())
+        }
+    })
+    .await?;
+    closed
+}
+
+/// Notes moves once the mixer has taken them. In a task of its own: events come though the client goes.
+async fn note_moves(
+    state: &Arc<State>,
+    moved: Vec<(Arc<Admitted>, Move)>,
+    to: &str,
+) -> Result<(), Problem> {
+    let (state, to) = (Arc::clone(state), to.to_owned());
+    let noted = tokio::spawn(async move {
+        for (stream, asked) in moved {
+            note_move(&state, &stream, asked, &to).await;
+        }
+    });
+    noted.await.map_err(Problem::bug)
+}
+
+/// Notes that a stream moved, once it did.
+async fn note_move(state: &State, stream: &Arc<Admitted>, asked: Move, to: &str) {
+    let begun = Instant::now();
+    let sample = loop {
+        match stream.moved_at(asked) {
+            MovedAt::Sample(index) => break Some(index),
+            MovedAt::Followed => break None,
+            // It ended first, and moved nowhere.
+            MovedAt::Waiting if stream.is_ending() || state.handle.is_done() => return,
+            MovedAt::Waiting if begun.elapsed() > MOVE_TIMEOUT => break None,
+            MovedAt::Waiting => sleep(MOVE_PAUSE).await,
+        }
+    };
+    // The room's own event comes before.
+    state.events.note_rooms(&state.handle);
+    let (at, subject) = (state.handle.uptime(), Subject::Stream(stream));
+    let detail = to.to_owned();
+    state
+        .events
+        .note_at(at, What::StreamMoved, subject, detail, sample);
 }
 
 /// Moves a stream into a room, from the next tick on. It is not solo there. In that room already, it stays as it is.
 ///
-/// The answer has the room that was asked for; its figures are those of before.
+/// The answer comes when the mixer has taken the move.
 #[utoipa::path(
     put, path = "/api/v1/rooms/{room}/streams/{id}", tag = "rooms",
     params(
@@ -202,14 +439,11 @@ async fn move_stream(
     running(&admitted)?;
     let moved = state.handle.move_stream(&admitted, &room, asked.fade);
     let moved = moved.map_err(refused)?;
+    if let Some(asked) = moved {
+        note_moves(&state, vec![(Arc::clone(&admitted), asked)], &room).await?;
+    }
     let Json(mut stream) = report(&state, &admitted);
-    if moved {
-        // The room's own event comes before.
-        state.events.note_rooms(&state.handle);
-        let (at, subject) = (state.handle.uptime(), Subject::Stream(&admitted));
-        state
-            .events
-            .note(at, What::StreamMoved, subject, room.clone());
+    if moved.is_some() {
         stream.solo = false;
     }
     stream.room = room;
@@ -224,6 +458,7 @@ fn refused(error: RoomError) -> Problem {
         RoomError::Exists { .. }
         | RoomError::Main
         | RoomError::Occupied { .. }
+        | RoomError::ToItself { .. }
         | RoomError::StreamEnded { .. } => StatusCode::CONFLICT,
         RoomError::TooMany { .. } | RoomError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
     };

@@ -32,6 +32,12 @@ struct StatusBody {
     tick_budget_ns: Option<u64>,
     #[serde(flatten)]
     status: Status,
+    /// Rooms that are open, `main` among them.
+    rooms: usize,
+    /// Most rooms at once.
+    rooms_max: usize,
+    /// Rooms that were not opened, as all were in use.
+    rooms_refused: u64,
     /// Most streams at once, since the start.
     streams_high_water: usize,
     /// The sockets that are listened on, as `listeners[]` of the report names them: `tcp 127.0.0.1:9000`.
@@ -116,6 +122,9 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<StatusBody> {
             streams: snapshot.streams.len() as u64,
             ..*status
         },
+        rooms: snapshot.rooms.len(),
+        rooms_max: state.handle.mixing().rooms_max,
+        rooms_refused: state.handle.rooms_refused(),
         streams_high_water: snapshot.pool.leases_high_water.max(snapshot.streams.len()),
         listeners: listeners.iter().map(|one| one.name().to_owned()).collect(),
         ingest: listeners.iter().map(|one| (&**one).into()).collect(),

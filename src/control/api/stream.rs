@@ -204,14 +204,21 @@ async fn clear_solo(Shared(state): Shared<Arc<State>>) -> Result<StatusCode, Pro
 
 /// There may be more streams than commands that may wait: those beyond wait here for the next tick.
 async fn clear(state: &State, switch: Switch) -> Result<StatusCode, Problem> {
+    patiently(|| state.handle.clear(switch))
+        .await
+        .map_err(busy)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Tries again while the mixer has too many commands waiting.
+pub(super) async fn patiently(mut send: impl FnMut() -> Result<(), Busy>) -> Result<(), Busy> {
     for _ in 0..CLEAR_TRIES {
-        if state.handle.clear(switch).is_ok() {
-            return Ok(StatusCode::NO_CONTENT);
+        if send().is_ok() {
+            return Ok(());
         }
         sleep(CLEAR_PAUSE).await;
     }
-    state.handle.clear(switch).map_err(busy)?;
-    Ok(StatusCode::NO_CONTENT)
+    send()
 }
 
 pub(super) fn running(admitted: &Admitted) -> Result<(), Problem> {
@@ -227,6 +234,6 @@ pub(super) fn running(admitted: &Admitted) -> Result<(), Problem> {
     }
 }
 
-fn busy(busy: Busy) -> Problem {
+pub(super) fn busy(busy: Busy) -> Problem {
     Problem::unavailable(busy.to_string())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::commands::{Places, Sender},
-    Inner, MAIN_ROOM, OpenRoom, Rooms,
+    Inner, MAIN_ROOM, OpenRoom, RoomSettings, Rooms,
 };
 use crate::{config::RoomPolicy, mixer::Room, net::NotAdmitted, wire::id::is_id};
 
@@ -60,7 +60,7 @@ impl Rooms {
                 return Err(NotAdmitted::UnknownRoom { room: owned() });
             }
             (None, RoomPolicy::Auto) => {
-                let made = self.make(&inner, name);
+                let made = self.make(&inner, name, RoomSettings::default());
                 let (room, opens) = made.map_err(|max| NotAdmitted::RoomsMax { max })?;
                 (room, Some(opens))
             }

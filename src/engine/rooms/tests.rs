@@ -54,7 +54,9 @@ impl Rig {
     }
 
     fn open(&self, name: &str) -> Result<RoomId, RoomError> {
-        self.rooms.open(name, AT, &self.sender).map(|room| room.id)
+        self.rooms
+            .open(name, RoomSettings::default(), AT, &self.sender)
+            .map(|room| room.id)
     }
 
     fn close(&self, name: &str, streams: usize) -> Result<(), RoomError> {
@@ -101,7 +103,11 @@ fn a_room_has_one_name_and_a_place_until_the_mixer_lets_go() {
 #[test]
 fn a_room_that_was_closed_knows_it() {
     let rig = Rig::new();
-    let open = |name| rig.rooms.open(name, AT, &rig.sender).unwrap();
+    let open = |name| {
+        rig.rooms
+            .open(name, RoomSettings::default(), AT, &rig.sender)
+            .unwrap()
+    };
     let [first, other] = ["a", "b"].map(open);
     rig.close("a", 0).unwrap();
     assert!(first.is_closed() && !other.is_closed());
@@ -134,8 +140,8 @@ fn a_stream_moves_into_a_room_that_was_just_opened() {
     let (producer, stream) = rig.stream();
     let id = rig.open("a").unwrap();
     let moved = || rig.rooms.move_to(&stream, "a", false, &rig.sender);
-    assert!(matches!(moved(), Ok(true)));
-    assert!(matches!(moved(), Ok(false)), "it is there already");
+    assert!(matches!(moved(), Ok(Some(_))));
+    assert!(matches!(moved(), Ok(None)), "it is there already");
     assert_eq!(stream.room().id(), id);
     rig.tick();
     rig.close("a", 0).unwrap();
@@ -323,6 +329,29 @@ fn each_opening_and_closing_is_one_event_in_order() {
         ("b", RoomChange::Closed, 61),
     ];
     assert!(events.eq(expected));
+}
+
+#[test]
+fn a_move_says_when_it_took_effect_unless_another_followed() {
+    let mut rig = Rig::new();
+    let (_producer, stream) = rig.stream();
+    rig.open("a").unwrap();
+    let moved = |rig: &Rig, to| {
+        let moved = rig.rooms.move_to(&stream, to, false, &rig.sender);
+        moved.unwrap().expect("it is elsewhere")
+    };
+    rig.tick();
+    let to_a = moved(&rig, "a");
+    assert_eq!(stream.moved_at(to_a), MovedAt::Waiting);
+    rig.tick();
+    assert_eq!(stream.moved_at(to_a), MovedAt::Sample(160));
+    let back = moved(&rig, "main");
+    assert_eq!(stream.moved_at(to_a), MovedAt::Sample(160));
+    assert_eq!(stream.moved_at(back), MovedAt::Waiting);
+    let again = moved(&rig, "a");
+    rig.tick();
+    assert_eq!(stream.moved_at(back), MovedAt::Followed);
+    assert_eq!(stream.moved_at(again), MovedAt::Sample(320));
 }
 
 #[test]

@@ -39,13 +39,17 @@ pub struct Place {
 impl Place {
     /// With series for so many streams.
     pub fn start(engine: Engine, metrics_streams_max: usize) -> Self {
-        let running = engine.start().unwrap();
-        let handle = running.handle();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let settings = ControlSettings {
             metrics_streams_max,
             ..ControlSettings::default()
         };
+        Self::with(engine, settings)
+    }
+
+    pub fn with(engine: Engine, settings: ControlSettings) -> Self {
+        let running = engine.start().unwrap();
+        let handle = running.handle();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let control = Control::start(listener, settings, handle.clone()).unwrap();
         Self {
             running,
