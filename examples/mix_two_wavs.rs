@@ -12,7 +12,7 @@ use std::{env, error::Error, path::PathBuf, sync::Arc};
 use mixpool::{
     audio::{Format, Gain, Grid},
     ledger::Account,
-    mixer::{Command, Limiting, Mixer, NewInput, ReaderId, Settings},
+    mixer::{Command, Limiting, Mixer, NewInput, ReaderId, RoomId, Settings},
     output::{Recorder, RecordingFile},
     queue::Pool,
     source::{Source, WavSource},
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut mixer = Mixer::new(settings, consumer);
     // The recording's thread gets each block by a ring. There is no clock: the mixer waits while that is full.
-    let (mut recorder, ring) = Recorder::start(format, BLOCK)?;
+    let (mut recorder, ring) = Recorder::start(RoomId::MAIN, format, BLOCK)?;
     recorder.write_to(RecordingFile::open(output, true, format)?);
     let ring = Box::new(ring.waited_for());
     mixer.apply(Command::OpenReader(ReaderId(0), ring));

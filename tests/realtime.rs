@@ -439,7 +439,7 @@ fn recordings_begin_and_end_without_the_mixer_thread_waiting() {
     let handle = running.handle();
     for round in 0..20 {
         let ids: Vec<_> = (0..7)
-            .map(|number| handle.start_recording(&format!("{round}-{number}.wav")))
+            .map(|number| handle.start_recording(&format!("{round}-{number}.wav"), "main"))
             .map(|started| started.unwrap().id)
             .collect();
         let begun = running.handle().ticks();

@@ -65,7 +65,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("tcp", "ADDR", "Take raw samples (s16le, rate of the mix) or WAV; an option as ADDR,room=NAME", USUAL),
         Flag("unix", "PATH", "The same on a Unix socket", USUAL),
         Flag("tcp-drop", "BOOL", "Read both as fast as they send: for live senders", RARE),
-        Flag("rtp-out", "ADDR[,CODEC]", "Send the mix by RTP: pcmu, pcma, l16, g722, opus", USUAL),
+        Flag("rtp-out", "ADDR[,CODEC]", "Send the mix by RTP; with ,room=NAME a room's", USUAL),
     ]),
     ("Playout", &[
         Flag("playout-delay", "TIME", "From arrival to playout", USUAL | REPLAY),

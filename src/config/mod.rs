@@ -375,7 +375,9 @@ impl Config {
         if self.control.token_file.is_none() && self.control.read_token_file.is_some() {
             return Err("--read-token-file needs --token-file: name both".to_owned());
         }
-        rooms::check(&self.listed_rooms(), self.mix.rooms_max)?;
+        let rooms = self.listed_rooms();
+        rooms::check(&rooms, self.mix.rooms_max)?;
+        rooms::check_targets(&rooms, &self.output.rtp_out)?;
         self.conflict().map_or(Ok(()), Err)
     }
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::wire::id::{ID_BYTES_MAX, is_id};
+use crate::{
+    output::RtpTarget,
+    wire::id::{ID_BYTES_MAX, is_id},
+};
 
 /// Whether a stream that names a room which is not open is refused or opens it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,20 @@ pub(super) fn check(rooms: &[RoomConfig], rooms_max: usize) -> Result<(), String
     Ok(())
 }
 
+/// The mix of a room that is not open from the start is not sent anywhere: a sentence, if one is to be.
+pub(super) fn check_targets(rooms: &[RoomConfig], targets: &[RtpTarget]) -> Result<(), String> {
+    let is_unknown = |target: &&RtpTarget| {
+        target.room != "main" && rooms.iter().all(|room| room.name != target.room)
+    };
+    match targets.iter().find(is_unknown) {
+        None => Ok(()),
+        Some(target) => Err(format!(
+            "--rtp-out {target}: there is no room {name}; list it with --room {name}",
+            name = target.room
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +133,18 @@ mod tests {
         assert_eq!(said, "--room a is given twice: leave one out");
         let said = check(&rooms(&["a", "main", "b"]), 2).unwrap_err();
         assert!(said.starts_with("3 rooms, main among them, exceed --rooms-max 2"));
+    }
+
+    #[test]
+    fn the_room_of_an_rtp_target_is_main_or_listed() {
+        let rooms = [RoomConfig::read("a").unwrap()];
+        let check = |text: &str| check_targets(&rooms, &[text.parse().unwrap()]);
+        assert_eq!(check("127.0.0.1:5004,pcma"), Ok(()));
+        assert_eq!(check("127.0.0.1:5004,room=a"), Ok(()));
+        let said = check("127.0.0.1:5004,room=b").unwrap_err();
+        assert_eq!(
+            said,
+            "--rtp-out 127.0.0.1:5004,pcmu,room=b: there is no room b; list it with --room b"
+        );
     }
 }

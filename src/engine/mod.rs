@@ -152,19 +152,6 @@ impl Engine {
             settings.streams_max,
             settings.listed_rooms.len(),
         );
-        let recordings = Recordings::start(&settings, block_samples, begun_ns, &sender)?;
-        let targets = settings.rtp_out.len();
-        if targets > RTP_OUT_MAX {
-            return Err(EngineError::RtpOuts { targets });
-        }
-        let mut rtp_out = Vec::with_capacity(targets);
-        for &target in &settings.rtp_out {
-            let (started, ring) = RtpOut::start(target, settings.format, block_samples)?;
-            sender
-                .open_reader(ring)
-                .map_err(|Busy| EngineError::RtpOuts { targets })?;
-            rtp_out.push(started);
-        }
         let streams = Streams::new(
             pool,
             sender,
@@ -174,9 +161,24 @@ impl Engine {
             playout_delay_ticks,
             begun_ns,
         );
-        streams
-            .rooms
-            .open_listed(&settings.listed_rooms, Duration::ZERO, &streams.commands)?;
+        let (rooms, sender) = (&streams.rooms, &streams.commands);
+        rooms.open_listed(&settings.listed_rooms, Duration::ZERO, sender)?;
+        let recordings =
+            Recordings::start(&settings, block_samples, begun_ns, &rooms.main, sender)?;
+        let targets = settings.rtp_out.len();
+        if targets > RTP_OUT_MAX {
+            return Err(EngineError::RtpOuts { targets });
+        }
+        let mut rtp_out = Vec::with_capacity(targets);
+        for target in &settings.rtp_out {
+            let room = rooms.find(&target.room, sender)?;
+            let (started, ring) = RtpOut::start(target, room.id(), settings.format, block_samples)?;
+            let reader = sender
+                .open_reader(ring)
+                .map_err(|Busy| EngineError::RtpOuts { targets })?;
+            room.add_reader(reader);
+            rtp_out.push(started);
+        }
         Ok(Self {
             settings,
             streams: Arc::new(streams),

@@ -5,14 +5,17 @@
 
 use std::{
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{Busy, Clock, EngineError, Folder, FolderError, Handle, Settings, commands::Sender};
+use super::{
+    Busy, Clock, EngineError, Folder, FolderError, Handle, OpenRoom, RoomError, Settings,
+    commands::Sender,
+};
 use crate::{
     audio::Format,
     mixer::{MixRing, ReaderId},
@@ -46,6 +49,9 @@ pub enum RecordError {
     /// So many run.
     #[error("{RECORDINGS_MAX} recordings run, which is as many as may: stop one first")]
     TooMany,
+    /// There is no such room.
+    #[error(transparent)]
+    Room(#[from] RoomError),
     /// There is none of this number, or it ended so long ago that it is forgotten.
     #[error("there is no recording {id}")]
     NotFound {
@@ -68,6 +74,8 @@ pub struct RecordingState {
     pub id: u64,
     /// The file's name, without its folder.
     pub name: String,
+    /// The room that it records. Once that is closed, the recording is finished.
+    pub room: String,
     /// When it began, since the start of the server.
     pub started_at_s: f64,
     /// When it began, as calendars have it.
@@ -143,6 +151,7 @@ struct Inner {
 struct Kept {
     id: u64,
     name: String,
+    room: Arc<OpenRoom>,
     started_at: SystemTime,
     /// Since the start of the server.
     started: Duration,
@@ -168,6 +177,7 @@ impl Recordings {
         settings: &Settings,
         block_samples: usize,
         begun_ns: u64,
+        main: &Arc<OpenRoom>,
         commands: &Sender,
     ) -> Result<Self, EngineError> {
         let folder = settings
@@ -191,21 +201,24 @@ impl Recordings {
         };
         if let Some(path) = &settings.record {
             RecordingFile::check(path, settings.overwrite)?;
-            let (recorder, ring) = recordings.recorder()?;
+            let (recorder, ring) = recordings.recorder(main)?;
             let reader = commands
                 .open_reader(ring)
-                .expect("the mixer's queue is empty before its first tick");
+                .expect("the mixer's queue has room for all readers before its first tick");
             let name = path.file_name().unwrap_or(path.as_os_str());
             let name = name.to_string_lossy().into_owned();
-            recordings.lock().keep(name, begun_ns, reader, recorder);
+            let room = Arc::clone(main);
+            recordings
+                .lock()
+                .keep(name, room, begun_ns, reader, recorder);
         } else {
             recordings.lock().next_id += 1;
         }
         Ok(recordings)
     }
 
-    fn recorder(&self) -> Result<(Recorder, MixRing), RecordingError> {
-        let (recorder, ring) = Recorder::start(self.format, self.block_samples)?;
+    fn recorder(&self, room: &OpenRoom) -> Result<(Recorder, MixRing), RecordingError> {
+        let (recorder, ring) = Recorder::start(room.id(), self.format, self.block_samples)?;
         let ring = if self.is_waited_for {
             ring.waited_for()
         } else {
@@ -238,7 +251,12 @@ impl Recordings {
     }
 
     /// `{utc}` in the name is the time.
-    fn begin(&self, name: &str, commands: &Sender) -> Result<RecordingState, RecordError> {
+    fn begin(
+        &self,
+        name: &str,
+        room: Arc<OpenRoom>,
+        commands: &Sender,
+    ) -> Result<RecordingState, RecordError> {
         let folder = self.folder.as_ref().ok_or(RecordError::NoFolder)?;
         let name = stamped(Path::new(name), SystemTime::now());
         let name = name.to_str().expect("a name of UTF-8 with digits in it");
@@ -254,7 +272,7 @@ impl Recordings {
         // A disk may take its time: the others are looked after meanwhile.
         drop(inner);
         let made = self
-            .recorder()
+            .recorder(&room)
             .map_err(RecordError::from)
             .and_then(|(recorder, ring)| Ok((recorder, ring, folder.record(name, self.format)?)));
         let mut inner = self.lock();
@@ -266,8 +284,15 @@ impl Recordings {
             commands.open_reader(ring).map_err(RecordError::from)
         };
         let reader = opened.inspect_err(|_| folder.remove(name))?;
+        if !room.add_reader(reader) {
+            // A mixer that is too busy closes it at its own end.
+            let _ = commands.close_reader(reader);
+            folder.remove(name);
+            let name = room.name().to_owned();
+            return Err(RecordError::Room(RoomError::NotFound { name }));
+        }
         recorder.write_to(file);
-        Ok(inner.keep(name.to_owned(), self.begun_ns, reader, recorder))
+        Ok(inner.keep(name.to_owned(), room, self.begun_ns, reader, recorder))
     }
 
     fn stop(&self, id: u64, commands: &Sender) -> Result<RecordingState, RecordError> {
@@ -343,6 +368,7 @@ impl Inner {
     fn keep(
         &mut self,
         name: String,
+        room: Arc<OpenRoom>,
         begun_ns: u64,
         reader: ReaderId,
         recorder: Recorder,
@@ -352,6 +378,7 @@ impl Inner {
         let kept = Kept {
             id,
             name,
+            room,
             started_at: SystemTime::now(),
             started: Duration::from_nanos(now_ns().saturating_sub(begun_ns)),
             reader,
@@ -374,6 +401,7 @@ impl Inner {
         let kept = kept.ok_or(RecordError::NotFound { id })?;
         if !kept.stopping {
             commands.close_reader(kept.reader)?;
+            kept.room.forget_reader(kept.reader);
             kept.stopping = true;
         }
         Ok(kept.state())
@@ -429,10 +457,13 @@ impl Kept {
         RecordingState {
             id: self.id,
             name: self.name.clone(),
+            room: self.room.name().to_owned(),
             started_at_s: self.started.as_secs_f64(),
             started_at: self.started_at,
             phase: match phase {
-                RecordingPhase::Recording if self.stopping => RecordingPhase::Finishing,
+                RecordingPhase::Recording if self.stopping || self.room.is_closed() => {
+                    RecordingPhase::Finishing
+                }
                 phase => phase,
             },
             samples,
@@ -455,18 +486,20 @@ impl Handle {
         self.shared().recordings.totals(self.commands())
     }
 
-    /// Records each block from the next tick on, to a new file of the recordings folder, beside what is
-    /// recorded already; `{utc}` in its name stands for the time. Makes the file and a thread: may wait for
-    /// the disk.
+    /// Records each block of a room from the next tick on, to a new file of the recordings folder, beside what is
+    /// recorded already; `{utc}` in its name stands for the time. It is finished when the room is closed. Makes the file
+    /// and a thread: may wait for the disk.
     ///
     /// # Errors
-    /// [`RecordError`]: there is no such folder, a file of that name exists, 16 recordings run, or the mixer
+    /// [`RecordError`]: there is no such folder or room, a file of that name exists, 16 recordings run, or the mixer
     /// has too many commands waiting.
-    pub fn start_recording(&self, name: &str) -> Result<RecordingState, RecordError> {
+    pub fn start_recording(&self, name: &str, room: &str) -> Result<RecordingState, RecordError> {
         if self.is_done() {
             return Err(RecordError::Ended);
         }
-        self.shared().recordings.begin(name, self.commands())
+        let room = self.room(room)?;
+        let recordings = &self.shared().recordings;
+        recordings.begin(name, room, self.commands())
     }
 
     /// Ends a recording at the next tick. It is whole when its phase says so. Of one that has ended

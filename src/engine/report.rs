@@ -157,6 +157,7 @@ impl Report {
                 .zip(sent)
                 .map(|(target, sent)| RtpOutReport {
                     target: target.address.to_string(),
+                    room: target.room.clone(),
                     sent: *sent,
                 })
                 .collect(),

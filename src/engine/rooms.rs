@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::{RoomConfig, RoomPolicy},
-    mixer::{self, Room, RoomId, RoomStrip},
+    mixer::{self, ReaderId, Room, RoomId, RoomStrip},
     wire::id::{ID_BYTES_MAX, is_id},
 };
 
@@ -103,6 +103,8 @@ pub struct OpenRoom {
     id: RoomId,
     strip: Arc<RoomStrip>,
     is_closed: AtomicBool,
+    /// Readers that are closed with it. Written before `is_closed`.
+    readers: Mutex<Vec<ReaderId>>,
 }
 
 impl OpenRoom {
@@ -132,7 +134,39 @@ impl OpenRoom {
             id,
             strip,
             is_closed: AtomicBool::new(false),
+            readers: Mutex::default(),
         }
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Vec<ReaderId>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The reader is closed with the room. False if the room is closed already.
+    pub(super) fn add_reader(&self, reader: ReaderId) -> bool {
+        let mut readers = self.readers();
+        let is_open = !self.is_closed();
+        if is_open {
+            readers.push(reader);
+        }
+        is_open
+    }
+
+    /// The reader is closed otherwise.
+    pub(super) fn forget_reader(&self, reader: ReaderId) {
+        self.readers().retain(|known| *known != reader);
+    }
+
+    /// Closes it, after its readers.
+    fn close(&self, commands: &Sender) -> Result<(), Busy> {
+        let mut readers = self.readers();
+        while let Some(&reader) = readers.last() {
+            commands.close_reader(reader)?;
+            readers.pop();
+        }
+        commands.close_room(self.id)?;
+        self.is_closed.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     #[cfg(test)]
@@ -144,7 +178,7 @@ impl OpenRoom {
 /// All rooms of a server.
 #[derive(Debug)]
 pub(super) struct Rooms {
-    main: Arc<OpenRoom>,
+    pub(super) main: Arc<OpenRoom>,
     mixing: mixer::Settings,
     /// What becomes of a stream with a room that is not open.
     policy: RoomPolicy,
@@ -303,6 +337,11 @@ impl Rooms {
         self.lock(commands).log.after(seen)
     }
 
+    /// The open room of this name.
+    pub(super) fn find(&self, name: &str, commands: &Sender) -> Result<Arc<OpenRoom>, RoomError> {
+        self.lock(commands).find(name).cloned()
+    }
+
     /// `streams` counts those in a room.
     fn close(
         &self,
@@ -364,8 +403,7 @@ impl Inner {
     /// Closes a room without streams, if it is open.
     fn close(&mut self, name: &str, at: Duration, commands: &Sender) -> Result<(), Busy> {
         if let Some(room) = self.open.get(name) {
-            commands.close_room(room.id)?;
-            room.is_closed.store(true, Ordering::Relaxed);
+            room.close(commands)?;
             self.log.note(at, room, RoomChange::Closed);
         }
         self.open.remove(name);
@@ -393,8 +431,12 @@ impl Handle {
     /// # Errors
     /// [`RoomError::NotFound`].
     pub fn room(&self, name: &str) -> Result<Arc<OpenRoom>, RoomError> {
-        let inner = self.shared().streams.rooms.lock(self.commands());
-        inner.find(name).cloned()
+        self.shared().streams.rooms.find(name, self.commands())
+    }
+
+    /// The room that is always open.
+    pub fn main_room(&self) -> Arc<OpenRoom> {
+        Arc::clone(&self.shared().streams.rooms.main)
     }
 
     /// Rooms that were refused, as all were in use.
@@ -432,7 +474,7 @@ impl Handle {
         rooms.open_listed(listed, self.uptime(), self.commands())
     }
 
-    /// Closes a room without streams. Its listeners hear silence from then on, until they leave.
+    /// Closes a room without streams: its listeners, recordings and RTP targets end.
     ///
     /// # Errors
     /// [`RoomError`]: `main`, no room of this name, streams in it, or a mixer that is busy.

@@ -35,7 +35,7 @@ pub(crate) struct FeedRings {
     pub(crate) format: Format,
     /// Samples per channel of a block.
     pub(crate) block_samples: usize,
-    /// Rooms of the mixer at once.
+    /// Rooms of the mixer at once, as far as they may be heard here: the places up to the last of them.
     pub(crate) rooms: usize,
     /// Rooms that are heard at once: of more, the ring holds less time.
     pub(crate) rooms_heard: usize,
@@ -48,12 +48,17 @@ pub(crate) struct FeedRings {
 }
 
 impl FeedRings {
-    /// Of a reader of one room, without single feeds.
-    pub(crate) fn of_one_room(format: Format, block_samples: usize, buffered: Duration) -> Self {
+    /// Of a reader of this room alone, without single feeds.
+    pub(crate) fn of_one_room(
+        room: RoomId,
+        format: Format,
+        block_samples: usize,
+        buffered: Duration,
+    ) -> Self {
         Self {
             format,
             block_samples,
-            rooms: 1,
+            rooms: room.slot() + 1,
             rooms_heard: 1,
             feeds: 0,
             buffered,

@@ -170,28 +170,32 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts a recording of room `main`, whose blocks have so many samples per channel, without its file, for which
+    /// Starts a recording of a room in blocks of so many samples per channel, without its file, for which
     /// [`write_to`](Self::write_to) is to be called. The ring is the mixer's: it records from its command on.
     ///
     /// # Errors
     /// [`RecordingError::Buffer`] and [`RecordingError::Thread`].
-    pub fn start(format: Format, block_samples: usize) -> Result<(Self, MixRing), RecordingError> {
+    pub fn start(
+        room: RoomId,
+        format: Format,
+        block_samples: usize,
+    ) -> Result<(Self, MixRing), RecordingError> {
         let (files, awaited) = mpsc::sync_channel(1);
         let file = Writing::new(awaited, format);
         let progress = Arc::clone(file.progress());
-        let (reader, ring) = FeedReader::new(rings(format, block_samples))?;
+        let (reader, ring) = FeedReader::new(rings(room, format, block_samples))?;
         let thread = worker::start("recording", reader, file).map_err(RecordingError::Thread)?;
         let recorder = Self {
             files: Some(files),
             thread: Some(thread),
             progress,
         };
-        Ok((recorder, ring.with_room(RoomId::MAIN)))
+        Ok((recorder, ring.with_room(room)))
     }
 
     /// Bytes of the ring between mixer and disk.
     pub fn ring_bytes(format: Format, block_samples: usize) -> usize {
-        rings(format, block_samples).mix_ring_bytes()
+        rings(RoomId::MAIN, format, block_samples).mix_ring_bytes()
     }
 
     /// Hands over the file; of several, the first is written to.
@@ -244,8 +248,8 @@ impl Waiting {
     }
 }
 
-fn rings(format: Format, block_samples: usize) -> FeedRings {
-    FeedRings::of_one_room(format, block_samples, BUFFERED)
+fn rings(room: RoomId, format: Format, block_samples: usize) -> FeedRings {
+    FeedRings::of_one_room(room, format, block_samples, BUFFERED)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The whole mix by RTP (RFC 3550, RFC 3551): each block as a packet, or packets of 20 ms where the codec has
+//! A room's mix by RTP (RFC 3550, RFC 3551): each block as a packet, or packets of 20 ms where the codec has
 //! state, with the sources that were heard in it, and a report every five seconds.
 //!
 //! The mixer sends each block into a ring; a thread of the sender's own encodes and sends. Blocks that the
@@ -28,7 +28,10 @@ use crate::{
     ledger::{Term, Value, add_fields, table},
     mixer::{MixRing, RoomId},
     queue::BuildError,
-    wire::payload::{AudioPayload, Payload, PayloadMap, names},
+    wire::{
+        id::is_id,
+        payload::{AudioPayload, Payload, PayloadMap, names},
+    },
 };
 
 /// Time that the ring between mixer and socket holds, at least. Older audio is of no use to a
@@ -41,14 +44,20 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// The type of a payload without a static one: the first dynamic type of RFC 3551.
 const DYNAMIC_TYPE: u8 = 96;
 
-/// Where the mix goes, and as what; read from `ADDR[,codec]`: `127.0.0.1:5004,pcma`. PCMU is the default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a mix goes, and as what; read from `ADDR[,CODEC][,room=NAME]`: `127.0.0.1:5004,pcma,room=a`. PCMU and `main` are
+/// the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RtpTarget {
     /// The address for packets. Reports go to the port above.
     pub address: SocketAddr,
     /// How samples are written. Rate and channels are the mix's, as far as the codec has them.
     pub codec: Codec,
+    /// The room, which is open when the server starts. Once it is closed, the goodbye is sent.
+    pub room: String,
 }
+
+/// The room of a target that names none.
+const MAIN: &str = "main";
 
 /// Why a target cannot be read, or cannot be sent to.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +65,8 @@ pub struct RtpTarget {
 pub enum RtpOutError {
     /// It is not written as one.
     #[error(
-        "'{text}' is no RTP target: write ADDR:PORT[,CODEC], as 127.0.0.1:5004,pcmu; the codecs are {}",
+        "'{}' is no RTP target: write ADDR:PORT[,CODEC][,room=NAME], as 127.0.0.1:5004,pcmu; the codecs are {}",
+        text.escape_debug(),
         names().to_lowercase()
     )]
     Target {
@@ -92,15 +102,32 @@ impl FromStr for RtpTarget {
     type Err = RtpOutError;
 
     fn from_str(text: &str) -> Result<Self, RtpOutError> {
-        let (address, codec) = text.split_once(',').unwrap_or((text, "pcmu"));
         let unreadable = || RtpOutError::Target {
             text: text.to_owned(),
         };
-        let address: SocketAddr = address.trim().parse().map_err(|_| unreadable())?;
-        let codec = Codec::named(codec.trim()).ok_or_else(unreadable)?;
+        let mut parts = text.split(',').map(str::trim);
+        let address = parts.next().unwrap_or_default();
+        let address: SocketAddr = address.parse().map_err(|_| unreadable())?;
+        let (mut codec, mut room) = (None, None);
+        for part in parts {
+            let is_second = match part.strip_prefix("room=") {
+                Some(name) if is_id(name) => room.replace(name.to_owned()).is_some(),
+                Some(_) => true,
+                None => codec
+                    .replace(Codec::named(part).ok_or_else(unreadable)?)
+                    .is_some(),
+            };
+            if is_second {
+                return Err(unreadable());
+            }
+        }
         match address.port() {
             port @ (0 | u16::MAX) => Err(RtpOutError::Port { port }),
-            _ => Ok(Self { address, codec }),
+            _ => Ok(Self {
+                address,
+                codec: codec.unwrap_or(Codec::Pcmu),
+                room: room.unwrap_or_else(|| MAIN.to_owned()),
+            }),
         }
     }
 }
@@ -108,7 +135,11 @@ impl FromStr for RtpTarget {
 impl fmt::Display for RtpTarget {
     /// In the form that is parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{},{}", self.address, self.codec.name().to_lowercase())
+        write!(f, "{},{}", self.address, self.codec.name().to_lowercase())?;
+        if self.room != MAIN {
+            write!(f, ",room={}", self.room)?;
+        }
+        Ok(())
     }
 }
 
@@ -184,7 +215,7 @@ pub struct RtpOut {
 }
 
 impl RtpOut {
-    /// Opens the sockets and starts the thread. Blocks are at most `block_samples` long, per channel. The ring is the
+    /// Opens the sockets and starts the thread, for this room. Blocks are at most `block_samples` long, per channel. The ring is the
     /// mixer's: it sends from its command on.
     ///
     /// The source number, its name, the first sequence number and the first timestamp are random
@@ -193,11 +224,12 @@ impl RtpOut {
     /// # Errors
     /// [`RtpOutError`], before anything is sent.
     pub fn start(
-        target: RtpTarget,
+        target: &RtpTarget,
+        room: RoomId,
         format: Format,
         block_samples: usize,
     ) -> Result<(Self, MixRing), RtpOutError> {
-        let RtpTarget { address, codec } = target;
+        let &RtpTarget { address, codec, .. } = target;
         let port = address.port();
         let port_above = port.checked_add(1).filter(|_| port > 0);
         let reports_to =
@@ -231,7 +263,7 @@ impl RtpOut {
             next_report: Instant::now(),
             sent: RtpSent::default(),
         };
-        let rings = FeedRings::of_one_room(format, block_samples, BUFFERED);
+        let rings = FeedRings::of_one_room(room, format, block_samples, BUFFERED);
         let (reader, ring) = FeedReader::new(rings)?;
         let thread = worker::start("rtp-out", reader, sending).map_err(RtpOutError::Thread)?;
         let rtp_out = Self {
@@ -239,7 +271,7 @@ impl RtpOut {
             progress,
             sdp,
         };
-        Ok((rtp_out, ring.with_room(RoomId::MAIN)))
+        Ok((rtp_out, ring.with_room(room)))
     }
 
     /// The stream's description for a receiver, as SDP (RFC 8866).

@@ -194,3 +194,42 @@ fn what_is_no_new_file_of_the_folder_is_refused() {
     names.for_each(|name| assert_eq!(begin(&name).status, 201));
     begin("one-too-many.wav").problem(409);
 }
+
+#[test]
+fn a_recording_names_its_room_and_ends_with_it() {
+    let desk = Desk::open();
+    let begin = |name: &str, room: &str| {
+        let asked = json!({ "name": name, "room": room });
+        desk.client.post("/api/v1/recordings", &asked)
+    };
+    begin("a.wav", "a").problem(404);
+    begin("a.wav", "../\u{1b}").problem(404);
+    let rooms = json!({ "name": "a" });
+    desk.client.post("/api/v1/rooms", &rooms).ok(201);
+    let answer = begin("a.wav", "a");
+    assert_eq!(answer.ok(201)["room"], "a");
+    let path = answer.header("location").unwrap().to_owned();
+    let main = desk
+        .client
+        .post("/api/v1/recordings", &json!({ "name": "main.wav" }))
+        .ok(201);
+    assert_eq!(main["room"], "main");
+    until(
+        || desk.client.get(&path).ok(200),
+        |recording| recording["samples"].as_u64() > Some(0),
+    );
+    desk.client.delete("/api/v1/rooms/a");
+    let done = until(
+        || desk.client.get(&path).ok(200),
+        |recording| recording["phase"] == "done",
+    );
+    assert_eq!(
+        (&done["lost_samples"], &done["error"]),
+        (&json!(0), &Value::Null)
+    );
+    let file = desk.folder.path().join("recordings/a.wav");
+    let wav = hound::WavReader::open(file).unwrap();
+    assert_eq!(u64::from(wav.len()), done["samples"].as_u64().unwrap());
+    let main = format!("/api/v1/recordings/{}", main["id"]);
+    assert_eq!(desk.client.get(&main).ok(200)["phase"], "recording");
+}

@@ -37,6 +37,7 @@ mod replay_damage;
 mod replay_max;
 mod replay_streams;
 mod report;
+mod room_targets;
 mod rooms;
 mod seed;
 #[path = "../support/server.rs"]

@@ -264,7 +264,7 @@ fn recordings_are_told_as_they_run_and_when_they_fail() {
         ..settings(1, 50.0)
     });
     let place = Place::start(engine.unwrap(), 0);
-    place.handle.start_recording("a.wav").unwrap();
+    place.handle.start_recording("a.wav", "main").unwrap();
     let scrape = place.scrape_until(|scrape| {
         scrape.value("mixpool_failed_recordings_total", &[]) > 0.5
             && scrape.value("mixpool_recorded_samples_total", &[]) > 8000.0

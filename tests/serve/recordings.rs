@@ -10,13 +10,13 @@ use std::{
 use mixpool::{
     audio::Format,
     engine::{
-        Clock, Engine, FolderError, Handle, RECORDINGS_MAX, RecordError, RecordingState, Running,
-        Settings,
+        Clock, Engine, FolderError, Handle, MAIN_ROOM, RECORDINGS_MAX, RecordError, RecordingState,
+        RoomError, Running, Settings,
     },
     ledger::SourceKind,
     net::StreamRequest,
     output::RecordingPhase,
-    source::{Feed, Imperfection, Schedule, Waveform, synthetic},
+    source::{Feed, Imperfection, Schedule, Source as _, Waveform, synthetic},
 };
 
 use crate::{child::in_child, patience::wait_until};
@@ -93,7 +93,7 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
     let begun = SystemTime::now();
     let [first, second, last] = ["first.wav", "second.wav", "last.wav"].map(|name| {
         ticks(&running, 5);
-        let state = handle.start_recording(name).unwrap();
+        let state = handle.start_recording(name, MAIN_ROOM).unwrap();
         assert_eq!(
             (&*state.name, state.phase),
             (name, RecordingPhase::Recording)
@@ -191,9 +191,14 @@ fn recordings_are_bounded_and_an_ended_one_frees_its_place() {
         .unwrap();
     let handle = running.handle();
     let ids: Vec<_> = (0..RECORDINGS_MAX)
-        .map(|number| handle.start_recording(&format!("{number}.wav")).unwrap().id)
+        .map(|number| {
+            handle
+                .start_recording(&format!("{number}.wav"), MAIN_ROOM)
+                .unwrap()
+                .id
+        })
         .collect();
-    let error = handle.start_recording("more.wav").unwrap_err();
+    let error = handle.start_recording("more.wav", MAIN_ROOM).unwrap_err();
     assert!(matches!(error, RecordError::TooMany), "{error}");
     assert!(!dir.path().join("more.wav").exists());
     for _ in 0..3 {
@@ -207,7 +212,7 @@ fn recordings_are_bounded_and_an_ended_one_frees_its_place() {
     }
     let mut more = None;
     until(|| {
-        more = handle.start_recording("more.wav").ok();
+        more = handle.start_recording("more.wav", MAIN_ROOM).ok();
         more.is_some()
     });
     let report = running.finish();
@@ -228,13 +233,13 @@ fn an_impossible_recording_is_refused_and_leaves_no_file() {
         .unwrap();
     let handle = running.handle();
     for name in ["../up.wav", "/tmp/x.wav", "mix.mp3", ""] {
-        let error = handle.start_recording(name).unwrap_err();
+        let error = handle.start_recording(name, MAIN_ROOM).unwrap_err();
         assert!(
             matches!(error, RecordError::Folder(FolderError::Name { .. })),
             "{error}"
         );
     }
-    let error = handle.start_recording("there.wav").unwrap_err();
+    let error = handle.start_recording("there.wav", MAIN_ROOM).unwrap_err();
     assert!(
         matches!(error, RecordError::Folder(FolderError::Exists { .. })),
         "{error}"
@@ -244,7 +249,7 @@ fn an_impossible_recording_is_refused_and_leaves_no_file() {
     assert!(matches!(error, RecordError::NotFound { id: 7 }), "{error}");
     assert!(handle.recordings().is_empty());
     assert!(running.finish().recordings.is_empty());
-    let error = handle.start_recording("late.wav").unwrap_err();
+    let error = handle.start_recording("late.wav", MAIN_ROOM).unwrap_err();
     assert!(matches!(error, RecordError::Ended), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     assert_eq!(fs::read(dir.path().join("there.wav")).unwrap(), b"older");
@@ -257,7 +262,10 @@ fn without_a_folder_nothing_is_recorded_at_run_time() {
         ..settings(Path::new("/"), 1.0)
     };
     let running = Engine::new(settings).unwrap().start().unwrap();
-    let error = running.handle().start_recording("mix.wav").unwrap_err();
+    let error = running
+        .handle()
+        .start_recording("mix.wav", MAIN_ROOM)
+        .unwrap_err();
     assert!(error.to_string().contains("--recordings"), "{error}");
     running.finish();
 }
@@ -284,7 +292,7 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
     let settings = settings(dir.path(), 100.0);
     let running = Engine::new(settings).unwrap().start().unwrap();
     let handle = running.handle();
-    let failing = handle.start_recording("failing.wav").unwrap().id;
+    let failing = handle.start_recording("failing.wav", MAIN_ROOM).unwrap().id;
     until(|| state(&handle, failing).phase == RecordingPhase::Failed);
     let told = state(&handle, failing);
     let error = told.error.unwrap();
@@ -297,7 +305,7 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
     // Others are recorded, and this one has given its place back.
     for number in 0..RECORDINGS_MAX {
         let name = format!("{number}.wav");
-        until(|| match handle.start_recording(&name) {
+        until(|| match handle.start_recording(&name, MAIN_ROOM) {
             Ok(state) => handle.stop_recording(state.id).is_ok(),
             Err(RecordError::TooMany) => false,
             Err(error) => panic!("{error}"),
@@ -327,7 +335,7 @@ fn utc_in_a_name_is_the_time_at_run_time_too() {
         .unwrap();
     let name = running
         .handle()
-        .start_recording("a-{utc}.wav")
+        .start_recording("a-{utc}.wav", MAIN_ROOM)
         .unwrap()
         .name;
     assert_eq!(name.len(), "a-20261128T160000Z.wav".len(), "{name}");
@@ -343,10 +351,80 @@ fn a_recording_begun_at_run_time_is_seen_to_be_removed() {
         .start()
         .unwrap();
     let handle = running.handle();
-    let id = handle.start_recording("gone.wav").unwrap().id;
+    let id = handle.start_recording("gone.wav", MAIN_ROOM).unwrap().id;
     fs::remove_file(dir.path().join("gone.wav")).unwrap();
     until(|| state(&handle, id).phase == RecordingPhase::Failed);
     let error = state(&handle, id).error.unwrap();
     assert!(error.ends_with("the file was removed"), "{error}");
     assert!(!running.finish().is_sound());
+}
+
+#[test]
+fn a_recording_of_a_room_has_its_streams_until_the_room_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = Engine::new(settings(dir.path(), 10.0)).unwrap();
+    for (number, id) in ["first", "second"].into_iter().enumerate() {
+        let request = StreamRequest::new(id, SourceKind::Library, "test");
+        let stream = engine.open(request).unwrap();
+        let source = synthetic::nth(format(), Some(Waveform::White), 7, number, -20.0);
+        let schedule = Schedule::new(
+            PTIME.div_f64(10.0),
+            Duration::ZERO,
+            Imperfection::default(),
+            1,
+        );
+        engine.feed(Feed::new(stream, Box::new(source)), schedule);
+    }
+    let running = engine.start().unwrap();
+    let handle = running.handle();
+    let unknown = handle.start_recording("a.wav", "a").unwrap_err();
+    assert!(matches!(
+        unknown,
+        RecordError::Room(RoomError::NotFound { .. })
+    ));
+    handle.open_room("a").unwrap();
+    let second = handle.stream("second").unwrap();
+    handle.move_stream(&second, "a", false).unwrap();
+    ticks(&running, 5);
+    let whole = handle.start_recording("main.wav", MAIN_ROOM).unwrap().id;
+    let room = handle.start_recording("a.wav", "a").unwrap();
+    assert_eq!(room.room, "a");
+    ticks(&running, 30);
+    handle.move_stream(&second, MAIN_ROOM, false).unwrap();
+    ticks(&running, 10);
+    handle.close_room("a").unwrap();
+    until(|| state(&handle, room.id).phase == RecordingPhase::Done);
+    let closed = handle.start_recording("b.wav", "a").unwrap_err();
+    assert!(matches!(
+        closed,
+        RecordError::Room(RoomError::NotFound { .. })
+    ));
+    assert!(!dir.path().join("b.wav").exists());
+    // Another room of the name is none of its business.
+    handle.open_room("a").unwrap();
+    ticks(&running, 10);
+    let ended = state(&handle, room.id);
+    assert_eq!((&*ended.room, ended.error), ("a", None));
+    handle.stop_recording(whole).unwrap();
+    until(|| state(&handle, whole).phase == RecordingPhase::Done);
+    let report = running.finish();
+    assert!(report.is_sound());
+    let [main, room] = ["main.wav", "a.wav"].map(|name| samples(&dir.path().join(name)));
+    assert_eq!(room.len() as u64, ended.samples);
+    assert_eq!(room.len() % BLOCK, 0, "a recording has whole blocks");
+    // It holds one stream alone, and then silence.
+    let mut source = synthetic::nth(format(), Some(Waveform::White), 7, 1, -20.0);
+    let mut stream = vec![0; 400 * BLOCK];
+    source.read(&mut stream).unwrap();
+    let last = room.iter().rposition(|&sample| sample != 0).unwrap();
+    assert!(last > 25 * BLOCK, "{last}");
+    assert!(
+        stream
+            .windows(last + 1)
+            .any(|window| *window == room[..=last])
+    );
+    assert!(
+        main.windows(10 * BLOCK)
+            .all(|window| *window != room[..10 * BLOCK])
+    );
 }

@@ -14,7 +14,7 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    engine::{FolderError, NAME_BYTES_MAX, RecordError, RecordingState},
+    engine::{FolderError, MAIN_ROOM, NAME_BYTES_MAX, RecordError, RecordingState, RoomError},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(recording, stop_recording))
 }
 
-/// A recording of the mix.
+/// A recording of a room's mix.
 #[derive(Debug, Serialize, ToSchema)]
 struct RecordingBody {
     #[serde(flatten)]
@@ -61,6 +61,14 @@ struct StartRecordingBody {
         example = "mix.wav"
     )]
     name: String,
+    /// The room to record: `main`, if none is named.
+    #[serde(default = "main_room")]
+    #[schema(max_length = 128, example = "main")]
+    room: String,
+}
+
+fn main_room() -> String {
+    MAIN_ROOM.to_owned()
 }
 
 /// The recordings that run, and the latest that ended.
@@ -75,13 +83,16 @@ async fn recordings(Shared(state): Shared<Arc<State>>) -> Json<RecordingsBody> {
     })
 }
 
-/// Records the mix from the next tick on, to a new file of the folder that `--recordings` names.
+/// Records a room from the next tick on, to a new file of the folder that `--recordings` names. It is finished when the
+/// room is closed.
 #[utoipa::path(
     post, path = "/api/v1/recordings", tag = "recordings",
     request_body = StartRecordingBody,
     responses(
         (status = 201, description = "It records", body = RecordingBody,
          headers(("Location" = String, description = "The path of the recording"))),
+        (status = 404, description = "There is no such room",
+         body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There is a file of that name, as many recordings run as may, or this \
          server has no folder for them",
          body = Problem, content_type = "application/problem+json"),
@@ -93,7 +104,7 @@ async fn start_recording(
 ) -> Result<Created<RecordingBody>, Problem> {
     check_name(&asked.name)?;
     let handle = state.handle.clone();
-    let begun = off_thread(move || handle.start_recording(&asked.name)).await?;
+    let begun = off_thread(move || handle.start_recording(&asked.name, &asked.room)).await?;
     let recording = begun.map_err(|error| refused(&error))?;
     Ok(Created {
         location: format!("/api/v1/recordings/{}", recording.id),
@@ -140,7 +151,9 @@ fn refused(error: &RecordError) -> Problem {
     let status = match error {
         RecordError::NoFolder | RecordError::TooMany => StatusCode::CONFLICT,
         RecordError::Folder(error) => folder_status(error),
-        RecordError::NotFound { .. } => StatusCode::NOT_FOUND,
+        RecordError::NotFound { .. } | RecordError::Room(RoomError::NotFound { .. }) => {
+            StatusCode::NOT_FOUND
+        }
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     Problem::of(status, error)

@@ -35,6 +35,7 @@ impl From<&Listener> for ListenerReport {
 #[allow(missing_docs, reason = "each name says what it is")]
 pub struct RtpOutReport {
     pub target: String,
+    pub room: String,
     #[serde(flatten)]
     pub sent: RtpSent,
 }

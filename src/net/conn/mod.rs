@@ -48,7 +48,7 @@ use crate::{
     audio::{Format, Gain, MixClock},
     ledger::{Listener, SourceKind},
     os::{during, poll::Bell},
-    output::feed_reader::FeedRings,
+    output::{RoomId, feed_reader::FeedRings},
     playout::PlayoutSettings,
 };
 
@@ -65,7 +65,7 @@ const BUFFERED: Duration = Duration::from_millis(320);
 
 /// The rings of the way back from a mixer with such blocks: for one room, and no connection yet.
 fn feed_rings(format: Format, block_samples: usize) -> FeedRings {
-    FeedRings::of_one_room(format, block_samples, BUFFERED)
+    FeedRings::of_one_room(RoomId::MAIN, format, block_samples, BUFFERED)
 }
 
 /// Bytes of the ring in which the mix comes back to one connection, with such blocks; more than any ring can

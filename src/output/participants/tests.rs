@@ -1,5 +1,7 @@
 //! Participants of a mixer with rooms, against an oracle that adds by hand and has a converter for each.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::{
@@ -49,7 +51,7 @@ impl Thread {
             rooms: ROOMS_MAX,
             rooms_heard: ROOMS_MAX,
             feeds: PARTICIPANTS,
-            ..FeedRings::of_one_room(format, BLOCK, std::time::Duration::from_millis(320))
+            ..FeedRings::of_one_room(RoomId::MAIN, format, BLOCK, Duration::from_millis(320))
         })
         .unwrap();
         Self {

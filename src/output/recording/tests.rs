@@ -58,7 +58,7 @@ struct Recording {
 impl Recording {
     /// Without its file.
     fn prepare(channels: u16) -> Self {
-        let (recorder, ring) = Recorder::start(format(channels), BLOCK).unwrap();
+        let (recorder, ring) = Recorder::start(RoomId::MAIN, format(channels), BLOCK).unwrap();
         Self {
             recorder,
             ring,

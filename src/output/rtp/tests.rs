@@ -73,7 +73,8 @@ fn format(rate_hz: u32, channels: u16) -> Format {
 }
 
 fn start(to: SocketAddr, codec: &str, format: Format, block: usize) -> (RtpOut, MixRing) {
-    RtpOut::start(format!("{to},{codec}").parse().unwrap(), format, block).unwrap()
+    let target = format!("{to},{codec}").parse().unwrap();
+    RtpOut::start(&target, RoomId::MAIN, format, block).unwrap()
 }
 
 fn ramp(from: usize, len: usize) -> Vec<i16> {
@@ -445,7 +446,7 @@ fn a_receiver_that_is_not_there_is_counted_and_ends_nothing() {
 fn an_address_that_cannot_be_sent_to_fails_at_the_start() {
     // A broadcast address is refused without a socket option.
     let target = "255.255.255.255:5004,l16".parse().unwrap();
-    let error = RtpOut::start(target, format(8000, 1), BLOCK).unwrap_err();
+    let error = RtpOut::start(&target, RoomId::MAIN, format(8000, 1), BLOCK).unwrap_err();
     assert!(matches!(error, RtpOutError::Socket { .. }));
     assert!(
         error.to_string().contains("255.255.255.255:5004"),
@@ -454,12 +455,22 @@ fn an_address_that_cannot_be_sent_to_fails_at_the_start() {
 }
 
 #[test]
-fn a_target_is_an_address_and_a_codec() {
+fn a_target_is_an_address_a_codec_and_a_room() {
     let read = |text: &str| text.parse::<RtpTarget>();
     let target = |text: &str, codec| RtpTarget {
         address: text.parse().unwrap(),
         codec,
+        room: MAIN.to_owned(),
     };
+    let of_room = RtpTarget {
+        room: "a".to_owned(),
+        ..target("127.0.0.1:5004", Codec::L16)
+    };
+    for text in ["127.0.0.1:5004,l16,room=a", "127.0.0.1:5004,room=a, L16"] {
+        let target = read(text).unwrap();
+        assert_eq!(target, of_room);
+        assert_eq!(target.to_string(), "127.0.0.1:5004,l16,room=a");
+    }
     assert_eq!(
         read("127.0.0.1:5004").unwrap(),
         target("127.0.0.1:5004", Codec::Pcmu)
@@ -478,6 +489,10 @@ fn a_target_is_an_address_and_a_codec() {
         "127.0.0.1",
         "127.0.0.1:5004,gsm",
         "127.0.0.1:5004,",
+        "127.0.0.1:5004,room=",
+        "127.0.0.1:5004,room=a b",
+        "127.0.0.1:5004,room=a,room=a",
+        "127.0.0.1:5004,pcmu,pcma",
         ",pcmu",
     ] {
         let error = read(text).unwrap_err();
