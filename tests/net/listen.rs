@@ -2,6 +2,7 @@
 //! another.
 
 mod desk;
+mod rooms;
 
 use std::{
     io::Read as _,

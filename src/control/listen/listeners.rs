@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use super::{NoRoom, WAV_CHUNK, WS_CHUNK};
 use crate::{
     audio::{Format, meter::Measured},
-    engine::{Admitted, Handle},
+    engine::{Admitted, Handle, OpenRoom},
     mixer::{Feed, FeedId, ReaderId},
     os::during,
     output::live::{Cursor, Delivery, Grid, Live, OutputId},
@@ -34,10 +34,11 @@ use crate::{
 /// The output of a listener.
 #[derive(Debug, Clone)]
 pub(super) enum Output {
-    Mix,
+    /// A room's mix.
+    Room(Arc<OpenRoom>),
     /// A stream alone.
     Alone(Arc<Admitted>),
-    /// The mix without a stream.
+    /// The mix of a stream's room without it.
     MixMinus(Arc<Admitted>),
 }
 
@@ -45,7 +46,7 @@ impl Output {
     /// As the API names it.
     fn name(&self) -> &'static str {
         match self {
-            Self::Mix => "mix",
+            Self::Room(_) => "mix",
             Self::Alone(_) => "alone",
             Self::MixMinus(_) => "mix_minus",
         }
@@ -53,14 +54,31 @@ impl Output {
 
     fn stream(&self) -> Option<&Admitted> {
         match self {
-            Self::Mix => None,
+            Self::Room(_) => None,
             Self::Alone(stream) | Self::MixMinus(stream) => Some(stream),
         }
     }
 
+    /// Its room; that of the stream, as it is now.
+    fn room(&self) -> Arc<OpenRoom> {
+        match self {
+            Self::Room(room) => Arc::clone(room),
+            Self::Alone(stream) | Self::MixMinus(stream) => stream.room(),
+        }
+    }
+
+    /// Whether it is a room that was closed.
+    pub(super) fn is_closed_room(&self) -> bool {
+        matches!(self, Self::Room(room) if room.is_closed())
+    }
+
     fn is(&self, other: &Self) -> bool {
-        let number = |output: &Self| output.stream().map(Admitted::number);
-        self.name() == other.name() && number(self) == number(other)
+        match (self, other) {
+            (Self::Room(one), Self::Room(other)) => one.id() == other.id(),
+            (Self::Alone(one), Self::Alone(other))
+            | (Self::MixMinus(one), Self::MixMinus(other)) => one.number() == other.number(),
+            _ => false,
+        }
     }
 }
 
@@ -111,7 +129,7 @@ struct Shared {
 #[derive(Debug)]
 struct Outlet {
     output: Output,
-    /// The mixer's feed of it. The whole mix comes without one.
+    /// The mixer's feed of it, unless it is closed. `main` comes without one.
     feed: Option<FeedId>,
     listeners: usize,
     /// Its end when the bells were rung last.
@@ -169,6 +187,8 @@ pub(in crate::control) struct ListenerBody {
     id: u64,
     /// `mix`, `alone` or `mix_minus`.
     output: &'static str,
+    /// The room that is heard; of a stream, the one that it is in.
+    room: String,
     /// The stream that is heard alone, or that the mix is without.
     stream: Option<String>,
     protocol: Protocol,
@@ -188,7 +208,7 @@ pub(in crate::control) struct ListenerBody {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(in crate::control) struct ListenersTotals {
     pub(in crate::control) listeners: usize,
-    /// Outputs that are heard, beside the whole mix.
+    /// Outputs that are heard, beside the mix of `main`.
     pub(in crate::control) monitored_outputs: usize,
     /// Samples per channel that listeners were too slow for, with those that left.
     pub(in crate::control) skipped_samples: u64,
@@ -209,7 +229,8 @@ impl Listeners {
             .open_reader(ring)
             .map_err(io::Error::other)
             .map_err(during("the way of the mix to its listeners"))?;
-        let mix = Outlet::new(Output::Mix, None, &live);
+        let main = handle.main_room();
+        let mix = Outlet::new(Output::Room(main), None, &live);
         Ok(Arc::new(Self {
             handle: handle.clone(),
             reader,
@@ -263,6 +284,12 @@ impl Listeners {
         } = &mut *shared;
         live.drain();
         for (id, outlet) in outlets {
+            if outlet.output.is_closed_room()
+                && let Some(feed) = outlet.feed.take()
+            {
+                live.end(*id);
+                unwanted.push(feed);
+            }
             if let Some(figures) = live.figures(*id)
                 && (figures.end > outlet.rung_at || figures.ended)
             {
@@ -326,14 +353,19 @@ impl Listeners {
     }
 
     fn open(&self, shared: &mut Shared, output: &Output) -> Result<OutputId, NoRoom> {
-        let Some(stream) = output.stream() else {
-            return Ok(OutputId::MIX);
-        };
-        let (id, producer, pool) = shared.live.open()?;
-        let (lease, ring, mixing) = (stream.lease(), (producer, &pool), self.handle.mixing());
-        let feed = match output {
-            Output::Alone(_) => Feed::alone(lease, self.reader, ring, mixing),
-            Output::Mix | Output::MixMinus(_) => Feed::mix_minus(lease, self.reader, ring, mixing),
+        let (live, reader, mixing) = (&mut shared.live, self.reader, self.handle.mixing());
+        let (id, feed) = match output {
+            Output::Room(room) => (live.open_room(room.id())?, Feed::room(room.id(), reader)),
+            Output::Alone(stream) => {
+                let (id, producer, pool) = live.open()?;
+                let ring = (producer, &pool);
+                (id, Feed::alone(stream.lease(), reader, ring, mixing))
+            }
+            Output::MixMinus(stream) => {
+                let (id, producer, pool) = live.open()?;
+                let ring = (producer, &pool);
+                (id, Feed::mix_minus(stream.lease(), reader, ring, mixing))
+            }
         };
         let outlet = Outlet::new(output.clone(), Some(feed.id()), &shared.live);
         if self.handle.open_feed(feed).is_err() {
@@ -354,10 +386,10 @@ impl Listeners {
             return;
         };
         outlet.listeners -= 1;
-        if outlet.listeners == 0
-            && let Some(feed) = outlet.feed
-        {
-            if self.handle.close_feed(feed).is_err() {
+        if outlet.listeners == 0 && id != OutputId::MIX {
+            if let Some(feed) = outlet.feed
+                && self.handle.close_feed(feed).is_err()
+            {
                 shared.unwanted.push(feed);
             }
             shared.live.close(id);
@@ -399,6 +431,7 @@ impl Listeners {
             ListenerBody {
                 id,
                 output: place.heard.name(),
+                room: place.heard.room().name().to_owned(),
                 stream: place.heard.stream().map(|stream| stream.id().to_owned()),
                 protocol: place.protocol,
                 peer: place.peer.to_string(),
@@ -442,6 +475,11 @@ impl Listener {
     /// Samples per channel of a block.
     pub(super) fn block_samples(&self) -> usize {
         self.all.block_samples()
+    }
+
+    /// Whether it heard a room that was closed.
+    pub(super) fn is_of_closed_room(&self) -> bool {
+        self.place.heard.is_closed_room()
     }
 
     /// A chunk, or that some were skipped; none at the end.

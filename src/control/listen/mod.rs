@@ -1,6 +1,6 @@
-//! Listening: the mix, a stream alone, or the mix without it, for as long as one likes.
+//! Listening: a room, a stream alone, or the mix without it, for as long as one likes.
 //!
-//! - `GET /listen.wav`, `GET /listen/{stream}.wav`: a WAV without an end, for players
+//! - `GET /listen.wav`, `GET /listen/rooms/{room}.wav`, `GET /listen/{stream}.wav`: a WAV without an end, for players
 //! - `WS /ws/listen`: bare samples in short messages, for the page
 //!
 //! All of it comes from [`Live`](crate::output::live::Live), which has its feeds from the mixer.
@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub(super) use self::listeners::{ListenerBody, Listeners, ListenersTotals};
 use super::{problem::Problem, state::State};
-use crate::engine::Admitted;
+use crate::engine::{Admitted, OpenRoom};
 
 /// The chunk of a listener by HTTP. Players buffer a second and more, and each chunk costs a system call
 /// and a wake-up, on both ends.
@@ -29,7 +29,10 @@ const WAV_CHUNK: Duration = Duration::from_millis(100);
 const WS_CHUNK: Duration = Duration::from_millis(40);
 
 #[derive(OpenApi)]
-#[openapi(paths(wav::mix, wav::stream, ws::listen), components(schemas(Mix)))]
+#[openapi(
+    paths(wav::mix, wav::room, wav::stream, ws::listen),
+    components(schemas(Mix))
+)]
 struct Description;
 
 /// The routes.
@@ -38,6 +41,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<State>> {
         .route("/listen.wav", get(wav::mix))
         // A route has no suffixes: the handler looks at the name.
         .route("/listen/{file}", get(wav::stream))
+        .route("/listen/rooms/{file}", get(wav::room))
         .route("/ws/listen", get(ws::listen))
 }
 
@@ -55,6 +59,15 @@ fn running(state: &State, id: &str) -> Result<Arc<Admitted>, Problem> {
     stream.filter(|stream| stream.is_running()).ok_or_else(|| {
         Problem::not_found(format!(
             "no stream {id:?} runs; GET /api/v1/streams has those that do"
+        ))
+    })
+}
+
+/// The room of this name, if it is open.
+fn open_room(state: &State, name: &str) -> Result<Arc<OpenRoom>, Problem> {
+    state.handle.room(name).map_err(|_| {
+        Problem::not_found(format!(
+            "no room {name:?} is open; GET /api/v1/rooms has those that are"
         ))
     })
 }

@@ -1,4 +1,5 @@
-//! `GET /listen.wav` and `GET /listen/{stream}.wav`: a WAV that has no end, as players take it.
+//! `GET /listen.wav`, `GET /listen/rooms/{room}.wav` and `GET /listen/{stream}.wav`: a WAV that has no end, as players
+//! take it.
 
 use std::{
     convert::Infallible,
@@ -22,7 +23,7 @@ use utoipa::IntoParams;
 use super::{
     Mix,
     listeners::{Listener, Output, Protocol},
-    running,
+    open_room, running,
 };
 use crate::{
     audio::Format,
@@ -49,7 +50,7 @@ pub(super) struct StreamAsked {
     mix: Option<Mix>,
 }
 
-/// The whole mix, from now until the server ends: 16-bit PCM at the mix's rate and channels, in a WAV
+/// The mix of `main`, from now until the server ends: 16-bit PCM at the mix's rate and channels, in a WAV
 /// with unknown lengths. `Range` is ignored: there is no beginning to count from.
 #[utoipa::path(
     get,
@@ -67,7 +68,42 @@ pub(super) async fn mix(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Query(MixAsked {}): Query<MixAsked>,
 ) -> Result<Response, Problem> {
-    answer(&method, &state, Output::Mix, peer)
+    let main = state.handle.main_room();
+    answer(&method, &state, Output::Room(main), peer)
+}
+
+/// The mix of a room, from now until it is closed.
+#[utoipa::path(
+    get,
+    path = "/listen/rooms/{room}.wav",
+    operation_id = "listen_to_room",
+    tag = "listening",
+    params(("room" = String, Path, description = "A room's name")),
+    responses(
+        (status = 200, description = "A WAV without an end", content_type = "audio/wav", body = Vec<u8>),
+        (status = 400, description = "A query that cannot be obeyed", content_type = "application/problem+json", body = Problem),
+        (status = 404, description = "No such room is open", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "No room for more listeners", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn room(
+    method: Method,
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Name(file): Name,
+    Query(MixAsked {}): Query<MixAsked>,
+) -> Result<Response, Problem> {
+    let room = open_room(&state, without_suffix(&file, "/listen/rooms/", "room")?)?;
+    answer(&method, &state, Output::Room(room), peer)
+}
+
+/// The name before `.wav`.
+fn without_suffix<'a>(file: &'a str, folder: &str, what: &str) -> Result<&'a str, Problem> {
+    file.strip_suffix(".wav").ok_or_else(|| {
+        Problem::not_found(format!(
+            "there is nothing at {folder}{file}; a {what} is at {folder}{file}.wav"
+        ))
+    })
 }
 
 /// One stream alone, before its gain and mute; or, with `mix=minus`, the mix without it. Ends when the
@@ -95,12 +131,7 @@ pub(super) async fn stream(
     Name(file): Name,
     Query(asked): Query<StreamAsked>,
 ) -> Result<Response, Problem> {
-    let Some(id) = file.strip_suffix(".wav") else {
-        let detail =
-            format!("there is nothing at /listen/{file}; a stream is at /listen/{file}.wav");
-        return Err(Problem::not_found(detail));
-    };
-    let stream = running(&state, id)?;
+    let stream = running(&state, without_suffix(&file, "/listen/", "stream")?)?;
     let output = match asked.mix {
         Some(Mix::Minus) => Output::MixMinus(stream),
         None => Output::Alone(stream),

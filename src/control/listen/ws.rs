@@ -34,7 +34,7 @@ use utoipa::IntoParams;
 use super::{
     Mix,
     listeners::{Listener, Output, Protocol},
-    running,
+    open_room, running,
 };
 use crate::{
     control::{extract::Query, leave::Leave, problem::Problem, rate::Place, state::State},
@@ -56,13 +56,15 @@ const CLOSING: Duration = Duration::from_secs(1);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
-    /// Hear this stream alone; the whole mix without it.
+    /// Hear this room; without it and a stream, `main`.
+    room: Option<String>,
+    /// Hear this stream alone.
     stream: Option<String>,
     /// Hear the mix without the stream instead.
     mix: Option<Mix>,
 }
 
-/// The whole mix, a stream alone, or the mix without it, by WebSocket: first a text message with the
+/// A room, a stream alone, or the mix without it, by WebSocket: first a text message with the
 /// format, then binary messages of 16-bit samples.
 #[utoipa::path(
     get,
@@ -73,7 +75,7 @@ pub(super) struct Asked {
     responses(
         (status = 101, description = "A WebSocket"),
         (status = 400, description = "A query that cannot be obeyed, or no sound handshake", content_type = "application/problem+json", body = Problem),
-        (status = 404, description = "No such stream runs", content_type = "application/problem+json", body = Problem),
+        (status = 404, description = "No such stream runs, or no such room is open", content_type = "application/problem+json", body = Problem),
         (status = 426, description = "Not asked for by WebSocket", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "No room for more listeners", content_type = "application/problem+json", body = Problem),
     )
@@ -83,11 +85,19 @@ pub(super) async fn listen(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Extension(place): Extension<Arc<Place>>,
     leave: Option<Extension<Leave>>,
-    Query(Asked { stream, mix }): Query<Asked>,
+    Query(Asked { room, stream, mix }): Query<Asked>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let output = match (stream.filter(|id| !id.is_empty()), mix) {
-        (None, None) => Output::Mix,
+    let [room, stream] = [room, stream].map(|name| name.filter(|name| !name.is_empty()));
+    if room.is_some() && stream.is_some() {
+        let detail = "a stream is heard in the room that it is in: leave out room= or stream=";
+        return Err(Problem::bad_request(detail));
+    }
+    let output = match (stream, mix) {
+        (None, None) => Output::Room(match room {
+            Some(name) => open_room(&state, &name)?,
+            None => state.handle.main_room(),
+        }),
         (None, Some(Mix::Minus)) => {
             let detail =
                 "mix=minus is the mix without a stream: name it, as in ?stream=desk-1&mix=minus";
@@ -163,6 +173,11 @@ const ENDED: CloseFrame = CloseFrame {
     reason: Utf8Bytes::from_static("it has ended"),
 };
 
+const ROOM_CLOSED: CloseFrame = CloseFrame {
+    code: close_code::NORMAL,
+    reason: Utf8Bytes::from_static("the room was closed"),
+};
+
 const NO_LEAVE: CloseFrame = CloseFrame {
     code: close_code::POLICY,
     reason: Utf8Bytes::from_static("the token or session that opened this holds no more"),
@@ -212,6 +227,7 @@ async fn serve(socket: &mut WebSocket, listener: &mut Listener) -> Option<CloseF
             }
             Event::Delivery(Delivery::Skipped(samples)) => skipped += samples,
             Event::Delivery(_) => {}
+            Event::Ended if listener.is_of_closed_room() => return Some(ROOM_CLOSED),
             Event::Ended => return Some(ENDED),
             Event::Gone => return None,
         }

@@ -43,6 +43,11 @@ impl Buffer {
         self.begun
     }
 
+    /// Forgets all: the next samples may be of any index.
+    pub(super) fn restart(&mut self) {
+        self.begun = false;
+    }
+
     /// Takes the samples that follow; the index of the first is `at`.
     pub(super) fn push(&mut self, at: u64, samples: &[i16]) {
         if samples.is_empty() {

@@ -1,4 +1,4 @@
-//! Audio for listeners: the whole mix, a stream alone, the mix without a stream.
+//! Audio for listeners: rooms, a stream alone, the mix of its room without it.
 //!
 //! Each output is a feed of the mixer, and here a circle of its last seconds in which every listener
 //! has a place of its own ([`Cursor`]). A listener costs the mixer nothing, and others nothing but the
@@ -67,7 +67,7 @@ pub enum LiveError {
 pub struct OutputId(u64);
 
 impl OutputId {
-    /// The whole mix.
+    /// The mix of `main`.
     pub const MIX: Self = Self(0);
 }
 
@@ -81,6 +81,8 @@ pub struct Live {
     mix: Output,
     meter: Meter,
     monitors: HashMap<OutputId, Output>,
+    /// Those of them that are rooms.
+    rooms: HashMap<RoomId, OutputId>,
     /// Number of the last output.
     last: u64,
     /// The totals of monitored outputs that were closed.
@@ -120,6 +122,7 @@ impl Live {
             mix: Output::new(format.channels(), kept_samples),
             meter: Meter::new(format),
             monitors: HashMap::new(),
+            rooms: HashMap::new(),
             last: OutputId::MIX.0,
             skipped_before: 0,
             lost_before: 0,
@@ -137,23 +140,47 @@ impl Live {
         Grid::new(self.format, self.block_samples, chunk, number)
     }
 
+    /// The output of a room, fed by the mix ring. To be called once while it is open; `main` always is.
+    ///
+    /// # Errors
+    /// [`LiveError::Monitors`].
+    pub fn open_room(&mut self, room: RoomId) -> Result<OutputId, LiveError> {
+        if room == RoomId::MAIN {
+            return Ok(OutputId::MIX);
+        }
+        self.has_room()?;
+        let id = self.add();
+        self.rooms.insert(room, id);
+        Ok(id)
+    }
+
+    fn has_room(&self) -> Result<(), LiveError> {
+        if self.monitors.len() == MONITORS_MAX {
+            return Err(LiveError::Monitors);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self) -> OutputId {
+        self.last += 1;
+        let id = OutputId(self.last);
+        let output = Output::new(self.format.channels(), self.kept_samples);
+        self.monitors.insert(id, output);
+        id
+    }
+
     /// One more output, and the ring and its pool for the mixer's feed of it.
     ///
     /// # Errors
     /// [`LiveError::Monitors`].
     pub fn open(&mut self) -> Result<(OutputId, Producer, Pool), LiveError> {
-        if self.monitors.len() == MONITORS_MAX {
-            return Err(LiveError::Monitors);
-        }
+        self.has_room()?;
         let pool = self.reader.pool().ok_or(LiveError::Monitors)?.clone();
         let producer = pool.acquire().map_err(|refused| match refused {
             // Rings that were closed come back with the next tick.
             AcquireError::Exhausted { .. } | AcquireError::ConsumerGone => LiveError::Monitors,
         })?;
-        self.last += 1;
-        let id = OutputId(self.last);
-        let output = Output::new(self.format.channels(), self.kept_samples);
-        self.monitors.insert(id, output);
+        let id = self.add();
         self.reader.own(producer.lease(), id.0);
         Ok((id, producer, pool))
     }
@@ -161,10 +188,18 @@ impl Live {
     /// Forgets an output without listeners. Frames that still come in its ring are discarded
     /// until the mixer closes that. Nothing happens to the whole mix.
     pub fn close(&mut self, id: OutputId) {
+        self.rooms.retain(|_, output| *output != id);
         if let Some(output) = self.monitors.remove(&id) {
             let figures = output.figures();
             self.skipped_before += figures.skipped_samples;
             self.lost_before += figures.lost_samples;
+        }
+    }
+
+    /// No more will come of an output: its listeners get the rest, and then the end.
+    pub fn end(&mut self, id: OutputId) {
+        if let Some(output) = self.monitors.get_mut(&id) {
+            output.ended = true;
         }
     }
 
@@ -213,6 +248,7 @@ impl Live {
             mix,
             meter,
             monitors,
+            rooms,
             ..
         } = self;
         reader.drain(|delivery| match delivery {
@@ -225,8 +261,15 @@ impl Live {
                     output.push(&piece);
                 }
             }
-            // A room that comes for the sake of its mix-minuses.
-            feed_reader::Delivery::Room(..) | feed_reader::Delivery::RoomEnded(_) => {}
+            // A room may be here for its mix-minuses alone.
+            feed_reader::Delivery::Room(room, piece) => {
+                let output = rooms.get(&room).and_then(|id| monitors.get_mut(id));
+                if let Some(output) = output {
+                    output.push(&piece);
+                }
+            }
+            // It may be heard again in the same output.
+            feed_reader::Delivery::RoomEnded(_) => {}
             feed_reader::Delivery::Ended(key) => {
                 if let Some(output) = monitors.get_mut(&OutputId(key)) {
                     output.ended = true;
@@ -234,6 +277,11 @@ impl Live {
             }
         });
         mix.ended = reader.is_closed();
+        if mix.ended {
+            for output in monitors.values_mut() {
+                output.ended = true;
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{audio::Encoding, output::feed_reader::Piece};
 /// blocks.
 const RECENT_CHUNKS: usize = 32;
 
-/// One output: the whole mix, a stream alone, or the mix without it.
+/// One output: a room, a stream alone, or the mix without it.
 #[derive(Debug)]
 pub(super) struct Output {
     channels: usize,
@@ -119,8 +119,11 @@ impl Output {
         }
     }
 
-    /// Takes the samples that follow.
+    /// Takes the samples that follow; of a room that was not heard for a while, later ones.
     pub(super) fn push(&mut self, piece: &Piece<'_>) {
+        if piece.first != self.buffer.end() {
+            self.buffer.restart();
+        }
         if piece.is_lost {
             self.lost_samples += (piece.samples.len() / self.channels) as u64;
         }

@@ -170,6 +170,86 @@ fn the_mix_is_that_of_main_whatever_other_rooms_are_heard() {
 }
 
 #[test]
+fn a_room_is_heard_by_its_index_and_ends_with_what_there_was() {
+    let (mut live, mut mixing) = live();
+    let room = RoomId::new(1, 0);
+    let opened = Room::new(room, &mixing.rig.settings);
+    mixing.rig.mixer.apply(Command::OpenRoom(Box::new(opened)));
+    mixing.rig.mixer.apply(Command::Move {
+        stream: mixing.sender.lease(),
+        to: room,
+        fade: false,
+    });
+    assert_eq!(live.open_room(RoomId::MAIN).unwrap(), OutputId::MIX);
+    let mut last = 0;
+    for _ in 0..2 {
+        let id = live.open_room(room).unwrap();
+        let feed = mixing.rig.open_feed(Feed::room(room, mixing.reader));
+        let mut reader = Reader::new(&live, id, 0);
+        let opened = mixing.rig.mixer.next_tick() * BLOCK as u64;
+        for _ in 0..20 {
+            mixing.ticks(1);
+            live.drain();
+            reader.read(&mut live, usize::MAX);
+        }
+        let began = reader.began.unwrap();
+        assert!((opened..opened + BLOCK as u64).contains(&began));
+        live.end(id);
+        assert!(reader.read(&mut live, usize::MAX));
+        reader.expect_all_accounted();
+        last = reader.cursor.at().unwrap();
+        assert_eq!(last, live.figures(id).unwrap().end);
+        assert_eq!(reader.samples(), ramp(began, last));
+        // The ring still has blocks of the room when it is heard again.
+        mixing.rig.mixer.apply(Command::CloseFeed(feed));
+        live.close(id);
+        mixing.ticks(5);
+    }
+    assert_eq!((live.skipped_samples(), live.lost_samples()), (0, 0));
+    assert!(last > 40 * BLOCK as u64);
+}
+
+/// The blocks of a feed that was closed come late, to the output of the next one.
+#[test]
+fn an_output_that_begins_again_keeps_the_indices() {
+    let (mut live, mut mixing) = live();
+    let room = RoomId::new(1, 0);
+    let opened = Room::new(room, &mixing.rig.settings);
+    mixing.rig.mixer.apply(Command::OpenRoom(Box::new(opened)));
+    mixing.rig.mixer.apply(Command::Move {
+        stream: mixing.sender.lease(),
+        to: room,
+        fade: false,
+    });
+    let first = live.open_room(room).unwrap();
+    let feed = mixing.rig.open_feed(Feed::room(room, mixing.reader));
+    mixing.ticks(8);
+    mixing.rig.mixer.apply(Command::CloseFeed(feed));
+    live.close(first);
+    mixing.ticks(3);
+    let id = live.open_room(room).unwrap();
+    let mut reader = Reader::new(&live, id, 0);
+    mixing.rig.open_feed(Feed::room(room, mixing.reader));
+    let began = mixing.rig.mixer.next_tick() * BLOCK as u64;
+    mixing.ticks(8);
+    live.drain();
+    let figures = live.figures(id).unwrap();
+    assert_eq!(figures.begin, began);
+    reader.read(&mut live, usize::MAX);
+    mixing.ticks(8);
+    live.drain();
+    reader.read(&mut live, usize::MAX);
+    reader.expect_all_accounted();
+    let received = &reader.received;
+    assert!(!received.is_empty());
+    assert!(
+        received
+            .iter()
+            .all(|&(index, sample)| sample == index as i16)
+    );
+}
+
+#[test]
 fn every_listener_in_step_gets_a_copy_of_the_mix_bit_for_bit() {
     let (mut live, mut mixing) = live();
     let mut readers: Vec<_> = (0..12)

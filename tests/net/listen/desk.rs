@@ -9,9 +9,10 @@ use std::{
 use mixpool::{
     audio::{Format, Gain},
     control::{Control, ControlSettings},
-    engine::{Clock, Engine, Running, Settings},
+    engine::{Clock, Engine, Handle, RecordingState, Running, Settings},
     ledger::SourceKind,
     net::StreamRequest,
+    output::RecordingPhase,
     source::{Feed, Imperfection, Schedule, Source, Synthetic, Waveform},
 };
 use serde_json::Value;
@@ -61,6 +62,7 @@ impl Desk {
             ring_bytes: 1 << 20,
             clock,
             record: Some(folder.path().join("mix.wav")),
+            recordings: Some(folder.path().to_owned()),
             ..Settings::default()
         })
         .unwrap();
@@ -85,6 +87,20 @@ impl Desk {
 
     pub fn address(&self) -> SocketAddr {
         self.control.local_addr()
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.running.handle()
+    }
+
+    /// The samples of a recording in its folder, once that is finished.
+    pub fn recorded(&self, name: &str) -> Vec<i16> {
+        let states = || self.handle().recordings().into_iter();
+        let is_done =
+            |state: RecordingState| state.name == name && state.phase == RecordingPhase::Done;
+        wait_until("it is recorded", || states().any(is_done));
+        let mut reader = hound::WavReader::open(self.folder.path().join(name)).unwrap();
+        reader.samples().collect::<Result<_, _>>().unwrap()
     }
 
     /// A document of the API.
@@ -242,6 +258,8 @@ pub struct TestListener {
     /// All that was heard: pieces without a gap, each with its index.
     pub pieces: Vec<(u64, Vec<i16>)>,
     pub skipped: u64,
+    /// The reason of the server's close.
+    pub reason: String,
 }
 
 impl TestListener {
@@ -267,6 +285,7 @@ impl TestListener {
             at: number("at"),
             pieces: vec![(number("at"), Vec::new())],
             skipped: 0,
+            reason: String::new(),
         }
     }
 
@@ -288,7 +307,9 @@ impl TestListener {
                 self.pieces.push((at, Vec::new()));
             }
             Ok(Message::Close(close)) => {
-                assert_eq!(u16::from(close.unwrap().code), 1000);
+                let close = close.unwrap();
+                assert_eq!(u16::from(close.code), 1000);
+                self.reason = close.reason.to_string();
                 return false;
             }
             Ok(other) => panic!("{other:?}"),
