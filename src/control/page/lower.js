@@ -1,5 +1,6 @@
 // Recordings, which start and stop here, and the events that the feed brought.
 
+import { chosenRoom, onRoom } from "./address.js";
 import { alert, path, request } from "./api.js";
 import * as show from "./format.js";
 import { changes, mayChange, onAccess } from "./session.js";
@@ -84,12 +85,13 @@ export class Events {
   }
 }
 
-/** A name that says when, in this browser's time. */
-const nameNow = () => {
+/** A file's name that says when, in this browser's time, and of a room which, as far as a file can be called so. */
+const nameNow = (room) => {
   const two = (value) => String(value).padStart(2, "0");
   const now = new Date();
   const day = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
-  return `mix-${day}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}.wav`;
+  const what = room === null ? "mix" : room.replace(/[^A-Za-z0-9-]/g, "_").slice(0, 64);
+  return `${what}-${day}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}.wav`;
 };
 
 export class Recordings {
@@ -107,16 +109,24 @@ export class Recordings {
     this.#model = model;
     this.#button.addEventListener("click", () => this.#start());
     onAccess(() => this.#arm());
+    onRoom(() => this.#arm());
     this.refresh();
     setInterval(() => {
       if (!document.hidden && !this.#asking) this.refresh();
     }, 2000);
   }
 
+  /** The room whose streams are shown is the one to record. */
+  get #room() {
+    return this.#model.hasRooms ? chosenRoom() : null;
+  }
+
   /** The button is off where nothing can be recorded, and the list says why. */
   #arm() {
     const { records } = this.#model.server;
     this.#button.disabled = !records || !mayChange() || this.#starting;
+    const text = this.#room === null ? "Record the mix" : "Record the room";
+    if (this.#button.textContent !== text) this.#button.textContent = text;
     this.#button.title = records ? "" : NO_FOLDER;
     this.#none.textContent = records ? "Nothing is being recorded." : NO_FOLDER;
   }
@@ -159,11 +169,11 @@ export class Recordings {
   }
 
   #fill(item, recording, running) {
-    const { name, phase, samples, lost_samples: lost, error } = recording;
+    const { name, phase, room = "main", samples, lost_samples: lost, error } = recording;
     const { rate_hz: rate, channels } = this.#model.server;
     const length = show.age((samples * 1000) / (rate * channels));
     const missing = lost > 0 ? `, ${show.counted(lost, "sample")} lost` : "";
-    fill(item, running ? "● now" : phase, `${name}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
+    fill(item, running ? "● now" : phase, `${name}${room === "main" ? "" : ` of ${room}`}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
     if (running) item.firstChild.className = "when alarm";
     const stop = item.querySelector("button");
     if (running && !stop) item.append(this.#stopper(recording));
@@ -199,7 +209,8 @@ export class Recordings {
     this.#starting = true;
     this.#arm();
     try {
-      await request("POST", path("recordings"), { name: nameNow() });
+      const room = this.#room;
+      await request("POST", path("recordings"), { name: nameNow(room), ...(room !== null && { room }) });
     } catch (failure) {
       alert(`The recording was not started: ${failure.message}`, { key: "record" });
     }
