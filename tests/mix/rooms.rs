@@ -2,13 +2,14 @@
 
 mod model;
 mod moves;
+mod replay;
 mod settings;
 
 use std::sync::Arc;
 
 use mixpool::{
     audio::Gain,
-    mixer::{Command, NewInput, READERS_MAX, ReaderId, RoomId, RoomStrip, Signal},
+    mixer::{Command, Limiting, NewInput, READERS_MAX, ReaderId, RoomId, RoomStrip, Signal},
     queue::LeaseId,
 };
 
