@@ -13,7 +13,7 @@ use mixpool::{
     queue::{Consumer, LeaseId, Pool},
 };
 
-use crate::rig::{BLOCK, Rig, Setup, TestStream, cut, noise};
+use crate::rig::{BLOCK, Reader, Rig, Setup, TestStream, cut, noise};
 
 const N: u64 = BLOCK as u64;
 
@@ -157,6 +157,45 @@ fn a_reader_that_is_waited_for_loses_nothing() {
         }
         assert_eq!(messages, begins + 30);
     }
+}
+
+#[test]
+fn a_tick_wakes_a_sleeping_reader_once_whatever_it_hears() {
+    const ROOMS: u32 = 50;
+    let mut rig = Setup::mono().rooms(ROOMS as usize).slots(100).rig();
+    rig.listen();
+    rig.reader();
+    let (mut senders, mut feeds) = (Vec::new(), Vec::new());
+    for slot in 0..ROOMS {
+        let room = RoomId::new(slot, 0);
+        if slot > 0 {
+            rig.open_room(room);
+            rig.open(0, Signal::Room(room));
+        }
+        rig.open(1, Signal::Room(room));
+        let (sender, feed) = rig.participant_in(room);
+        senders.extend([sender, rig.stream_in(room)]);
+        feeds.push(feed);
+    }
+    rig.tick();
+    for tick in 0..10 {
+        // Others talk in each tick, so that mix-minuses differ from their rooms.
+        for (number, sender) in senders.iter_mut().enumerate() {
+            if number % 3 == tick % 3 {
+                sender.say_all(&[100; BLOCK]);
+            } else {
+                sender.skip(1);
+            }
+        }
+        rig.readers.iter_mut().for_each(Reader::sleep);
+        let before: Vec<_> = rig.readers.iter().map(Reader::wakes).collect();
+        rig.tick();
+        for (reader, before) in rig.readers.iter().zip(before) {
+            assert_eq!(reader.wakes() - before, 1, "tick {tick}");
+        }
+    }
+    let feed = rig.line(feeds[0]);
+    assert!(0 < feed.same && feed.same < feed.frames);
 }
 
 #[test]

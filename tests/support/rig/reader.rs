@@ -15,6 +15,7 @@ use mixpool::{
 /// The rings to it.
 pub struct Reader {
     pub id: ReaderId,
+    rooms_pool: Pool,
     rooms: Consumer,
     /// The mix ring's, once it had something.
     rooms_lease: Option<LeaseId>,
@@ -63,13 +64,14 @@ impl Reader {
     pub fn new(id: ReaderId, feeds: usize, rooms_max: usize, channels: u16) -> (Self, MixRing) {
         let ring_bytes = (rooms_max << 12).next_power_of_two().max(1 << 14);
         let builder = Pool::builder().slots(1).ring_bytes(ring_bytes);
-        let (pool, rooms) = builder.build().unwrap();
+        let (rooms_pool, rooms) = builder.build().unwrap();
         let end = Arc::new(AtomicU64::new(0));
-        let ring = MixRing::new(&pool, rooms_max, Arc::clone(&end)).unwrap();
+        let ring = MixRing::new(&rooms_pool, rooms_max, Arc::clone(&end)).unwrap();
         let builder = Pool::builder().slots(feeds).ring_bytes(1 << 13);
         let (pool, feeds) = builder.polled(true).build().unwrap();
         let reader = Self {
             id,
+            rooms_pool,
             rooms,
             rooms_lease: None,
             end,
@@ -113,6 +115,18 @@ impl Reader {
 
     pub fn get(&self, line: usize) -> &Line {
         &self.lines[line]
+    }
+
+    /// Asks to be woken by the next message, as a thread does before it sleeps.
+    pub fn sleep(&mut self) {
+        let lease = self.rooms_lease.expect("something came");
+        assert!(self.rooms.arm(lease).unwrap(), "all of it was taken");
+        while self.rooms.next_ready().is_some() {}
+    }
+
+    /// How often the mixer entered the kernel to wake it.
+    pub fn wakes(&self) -> u64 {
+        self.rooms_pool.stats().wakes + self.pool.stats().wakes
     }
 
     /// Takes what the mixer sent: one message, and one frame on each ring that is open.
