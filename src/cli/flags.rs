@@ -87,7 +87,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("limiter", "on|off", "Limit peaks; off clips them", USUAL | REPLAY),
         Flag("gain", "DB", "Gain of each stream, at most 24", USUAL | REPLAY),
         Flag("rooms-max", "N", "Most rooms at once, each a mix of its own", RARE),
-        Flag("room", "NAME", "Open this room at the start; repeatable", RARE),
+        Flag("room", "NAME[,OPTIONS]", "Open this room at the start; options as gain=-6, limiter=off; repeatable", RARE),
         Flag("rooms", "listed|auto", "Refuse a stream with a room that is not open, or open it", RARE),
     ]),
     ("Pool", &[

@@ -392,11 +392,11 @@ mod tests {
 
     #[test]
     fn rooms_are_tables_beside_the_policy_of_the_same_name() {
-        let rooms = serde_json::json!(["a", "b/c"]);
+        let rooms = serde_json::json!(["a,gain=-3,limiter=off", "b/c"]);
         for text in [
-            "[mix]\nrooms = \"auto\"\n[[rooms]]\nname = \"a\"\n[[rooms]]\nname = \"b/c\"\n",
-            "rooms = \"auto\"\n[[mix.rooms]]\nname = \"a\"\n[[mix.rooms]]\nname = \"b/c\"\n",
-            "rooms = \"auto\"\nroom = [\"a\", \"b/c\"]\n",
+            "[mix]\nrooms = \"auto\"\n[[rooms]]\nlimiter = \"off\"\nname = \"a\"\ngain = -3\n[[rooms]]\nname = \"b/c\"\n",
+            "rooms = \"auto\"\n[[mix.rooms]]\nname = \"a\"\nlimiter = \"off\"\ngain = -3.0\n[[mix.rooms]]\nname = \"b/c\"\n",
+            "rooms = \"auto\"\nroom = [\"a,gain=-3,limiter=off\", \"b/c\"]\n",
         ] {
             let values = values(text);
             assert_eq!(
@@ -426,6 +426,10 @@ mod tests {
             (
                 "[[rooms]]\nname = \"a\"\nx = 1",
                 "`room`: `x=1` is no option",
+            ),
+            (
+                "[[rooms]]\nname = \"a\"\ngain = 40",
+                "`room`: a gain of 40 dB",
             ),
             ("rooms = \"all\"", "`rooms`: write listed or auto"),
             ("duration = 1979-05-27", "`duration`: it takes no date"),

@@ -409,7 +409,7 @@ impl Config {
         let count = self.synthetic.synthetic_rooms;
         for name in (0..count).filter_map(|index| synthetic::nth_room(index, count)) {
             if rooms.iter().all(|room| room.name != name) {
-                rooms.push(RoomConfig { name });
+                rooms.push(RoomConfig::named(name));
             }
         }
         rooms

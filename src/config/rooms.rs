@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::units;
 use crate::{
     output::RtpTarget,
     wire::id::{ID_BYTES_MAX, is_id},
@@ -40,26 +41,54 @@ impl fmt::Display for RoomPolicy {
 pub struct RoomConfig {
     /// Its name, without a comma. `main` is open in any case, and may be listed for its options.
     pub name: String,
+    /// Gain of its mix in dB, before the limiter; 0 if none is given.
+    pub gain_db: Option<f64>,
+    /// Whether its mix is limited; as the server's `limiter` says if none is given.
+    pub limiter: Option<bool>,
 }
 
 impl RoomConfig {
-    /// `NAME[,OPTION=VALUE]...`
+    /// A room without options.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            gain_db: None,
+            limiter: None,
+        }
+    }
+
+    /// `NAME[,gain=DB][,limiter=on|off]`
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
-        let name = room_name(parts.next().unwrap_or_default())?;
-        match parts.next() {
-            None => Ok(Self { name }),
-            Some(option) => Err(format!(
-                "`{}` is no option of a room",
-                option.escape_debug()
-            )),
+        let mut room = Self::named(room_name(parts.next().unwrap_or_default())?);
+        for option in parts {
+            match option.split_once('=') {
+                Some(("gain", db)) => room.gain_db = Some(units::gain_db(db)?),
+                Some(("limiter", "on")) => room.limiter = Some(true),
+                Some(("limiter", "off")) => room.limiter = Some(false),
+                _ => {
+                    return Err(format!(
+                        "`{}` is no option of a room; the options are gain=DB and limiter=on|off",
+                        option.escape_debug()
+                    ));
+                }
+            }
         }
+        Ok(room)
     }
 }
 
 impl fmt::Display for RoomConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.write_str(&self.name)?;
+        if let Some(db) = self.gain_db {
+            write!(f, ",gain={}", db + 0.0)?;
+        }
+        match self.limiter {
+            None => Ok(()),
+            Some(true) => f.write_str(",limiter=on"),
+            Some(false) => f.write_str(",limiter=off"),
+        }
     }
 }
 
@@ -119,7 +148,17 @@ mod tests {
             assert!(said.contains("no name of a room"), "{said}");
         }
         let said = RoomConfig::read("a,\u{1b}=1").unwrap_err();
-        assert_eq!(said, r"`\u{1b}=1` is no option of a room");
+        assert!(said.starts_with(r"`\u{1b}=1` is no option of a room; "));
+    }
+
+    #[test]
+    fn a_listed_room_may_have_a_gain_and_a_limiter_of_its_own() {
+        let room = RoomConfig::read("a,limiter=off,gain=-6.0dB").unwrap();
+        assert_eq!((room.gain_db, room.limiter), (Some(-6.0), Some(false)));
+        assert_eq!(room.to_string(), "a,gain=-6,limiter=off");
+        for wrong in ["a,gain=loud", "a,gain=40", "a,limiter=true", "a,b", "a,"] {
+            assert!(RoomConfig::read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

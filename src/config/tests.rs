@@ -85,7 +85,10 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("gain", text("-6.0")),
         ("rooms_max", 4096.into()),
         ("rooms", text("auto")),
-        ("room", vec![text("main"), text("a/b")].into()),
+        (
+            "room",
+            vec![text("main,gain=3"), text("a/b,limiter=off")].into(),
+        ),
         ("streams_max", 10.into()),
         ("ring_size", text("64KiB")),
         ("prefault", true.into()),

@@ -163,6 +163,10 @@ impl Engine {
         );
         let (rooms, sender) = (&streams.rooms, &streams.commands);
         rooms.open_listed(&settings.listed_rooms, Duration::ZERO, sender)?;
+        let listed = settings.listed_rooms.iter();
+        for main in listed.filter(|room| room.name == MAIN_ROOM) {
+            rooms.set(MAIN_ROOM, main.into(), sender)?;
+        }
         let recordings =
             Recordings::start(&settings, block_samples, begun_ns, &rooms.main, sender)?;
         let targets = settings.rtp_out.len();

@@ -270,7 +270,7 @@ impl Rooms {
         }
         let mut places = commands.places(new.len())?;
         for room in new {
-            let made = self.make(&inner, &room.name, RoomSettings::default());
+            let made = self.make(&inner, &room.name, room.into());
             let (opened, room) = made.map_err(|max| RoomError::TooMany { max })?;
             places.open_room(room);
             inner.add(&opened, at);

@@ -37,9 +37,7 @@ fn settings(targets: &[String]) -> Settings {
         ptime: PTIME,
         streams_max: 4,
         rooms_max: 4,
-        listed_rooms: vec![RoomConfig {
-            name: "a".to_owned(),
-        }],
+        listed_rooms: vec![RoomConfig::named("a")],
         ring_bytes: 1 << 16,
         rtp_out: targets.iter().map(|text| text.parse().unwrap()).collect(),
         clock: Clock::Live {

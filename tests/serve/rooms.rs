@@ -76,17 +76,32 @@ fn a_stream_is_heard_in_the_room_that_it_names_alone() {
     assert!(running.finish().is_sound());
 }
 
-fn listed(name: &str) -> RoomConfig {
-    RoomConfig {
-        name: name.to_owned(),
-    }
+#[test]
+fn a_listed_room_begins_with_its_own_gain() {
+    let quiet = |name: &str| RoomConfig {
+        gain_db: Some(-96.0),
+        ..RoomConfig::named(name)
+    };
+    let engine = Engine::new(Settings {
+        listed_rooms: vec![quiet("main"), RoomConfig::named("b"), quiet("a")],
+        ..Settings::default()
+    });
+    let running = engine.unwrap().start().unwrap();
+    let handle = running.handle();
+    let gain = |name: &str| {
+        let room = handle.room(name).unwrap();
+        room.strip().gain().linear()
+    };
+    wait_until("the mixer has taken it", || gain("main") < 0.001);
+    assert!(gain("a") < 0.001 && gain("b") > 0.999);
+    running.finish();
 }
 
 #[test]
 fn rooms_that_are_listed_are_open_before_the_first_tick() {
     let settings = |rooms: &[&str]| Settings {
         rooms_max: 2000,
-        listed_rooms: rooms.iter().map(|name| listed(name)).collect(),
+        listed_rooms: rooms.iter().map(|name| RoomConfig::named(*name)).collect(),
         ..Settings::default()
     };
     // More than commands about rooms may wait.

@@ -8,6 +8,7 @@ use std::{
 use super::{MAIN_ROOM, OpenRoom, RoomError, Rooms};
 use crate::{
     audio::Gain,
+    config::RoomConfig,
     engine::{Admitted, Busy, Handle, Switch, commands::Sender},
     ledger::StreamState,
     mixer::{Command, Limiting, Room, RoomId},
@@ -20,6 +21,23 @@ pub struct RoomSettings {
     pub gain: Option<Gain>,
     /// How sums beyond 16 bits become samples; as in the server's settings at first.
     pub limiting: Option<Limiting>,
+}
+
+impl From<&RoomConfig> for RoomSettings {
+    fn from(room: &RoomConfig) -> Self {
+        let limiting = |limiter| {
+            if limiter {
+                Limiting::Limiter
+            } else {
+                Limiting::Saturate
+            }
+        };
+        Self {
+            // The config took no other.
+            gain: room.gain_db.and_then(|db| Gain::from_db(db as f32).ok()),
+            limiting: room.limiter.map(limiting),
+        }
+    }
 }
 
 impl RoomSettings {
@@ -89,7 +107,7 @@ impl Admitted {
 }
 
 impl Rooms {
-    fn set(
+    pub(in crate::engine) fn set(
         &self,
         name: &str,
         change: RoomSettings,

@@ -284,9 +284,7 @@ fn a_mixer_that_is_busy_closes_the_room_later() {
 }
 
 fn room(name: &str) -> RoomConfig {
-    RoomConfig {
-        name: name.to_owned(),
-    }
+    RoomConfig::named(name)
 }
 
 #[test]
