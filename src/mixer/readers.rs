@@ -57,7 +57,8 @@ struct Heard {
 }
 
 impl MixRing {
-    /// A ring of `pool`, which must be the reader's alone, for a mixer of so many rooms. `end` will hold one after the
+    /// A ring of `pool`, which must be the reader's alone, for a mixer of so many rooms; a room in a later
+    /// [place](RoomId::slot) is not heard there. `end` will hold one after the
     /// index of the last sample that was meant for the reader, once the ring is closed. Allocates.
     ///
     /// # Errors
@@ -111,7 +112,7 @@ impl MixRing {
     /// One more feed needs the room, from this index on. Of a ring that closes none does. Returns whether the ring has not
     /// heard the room before.
     pub(super) fn hear(&mut self, room: RoomId, index: u64) -> bool {
-        if self.closes {
+        if self.closes || room.slot() >= self.places.len() {
             return false;
         }
         if let Some(place) = self.place(room) {

@@ -31,20 +31,21 @@ const FRAMES_MIN: usize = 16;
 
 /// The sizes of a reader's rings.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FeedRings {
-    pub(crate) format: Format,
+pub struct FeedRings {
+    /// Rate and channels of the mix.
+    pub format: Format,
     /// Samples per channel of a block.
-    pub(crate) block_samples: usize,
+    pub block_samples: usize,
     /// Rooms of the mixer at once, as far as they may be heard here: the places up to the last of them.
-    pub(crate) rooms: usize,
+    pub rooms: usize,
     /// Rooms that are heard at once: of more, the ring holds less time.
-    pub(crate) rooms_heard: usize,
+    pub rooms_heard: usize,
     /// Single feeds at once: mix-minuses and streams.
-    pub(crate) feeds: usize,
+    pub feeds: usize,
     /// So long the reader may be late.
-    pub(crate) buffered: Duration,
+    pub buffered: Duration,
     /// Whether all pages are made present now, so that the mixer meets none for the first time.
-    pub(crate) prefault: bool,
+    pub prefault: bool,
 }
 
 impl FeedRings {
@@ -88,9 +89,19 @@ impl FeedRings {
     }
 }
 
-/// The reader's end of its feeds.
+/// The reader's end of its feeds, on one thread: rooms, mix-minuses and single streams, each as samples that follow each other.
+///
+/// ```text
+/// let (mut reader, ring) = FeedReader::new(rings)?;
+/// let id = handle.open_reader(ring)?;
+/// handle.open_feed(feed)?;              // to `id`; a single feed has a ring of `reader.pool()`
+/// while !reader.is_closed() {
+///     reader.wait()?;
+///     reader.drain(|delivery| ...);
+/// }
+/// ```
 #[derive(Debug)]
-pub(crate) struct FeedReader {
+pub struct FeedReader {
     mix: Consumer,
     /// One after the last sample that was meant for this reader, once its ring is closed.
     end: Arc<AtomicU64>,
@@ -138,17 +149,17 @@ struct RoomProgress {
 
 /// Samples of a room or a feed, which follow those before.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Piece<'a> {
+pub struct Piece<'a> {
     /// The index in the mix of the first, per channel.
-    pub(crate) first: u64,
+    pub first: u64,
     /// Interleaved.
-    pub(crate) samples: &'a [i16],
+    pub samples: &'a [i16],
     /// Sources that were heard in them, of a room.
-    pub(crate) contributors: &'a [u32],
+    pub contributors: &'a [u32],
     /// A room with, bit for bit, the same block.
-    pub(crate) same: Option<RoomId>,
+    pub same: Option<RoomId>,
     /// They never came, as this thread was late: silence stands for them.
-    pub(crate) is_lost: bool,
+    pub is_lost: bool,
 }
 
 #[cfg(test)]
@@ -167,7 +178,7 @@ impl<'a> Piece<'a> {
 
 /// One arrival.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Delivery<'a> {
+pub enum Delivery<'a> {
     /// Samples of a room.
     Room(RoomId, Piece<'a>),
     /// The room is heard no more; the frames of its time have been delivered.
@@ -183,7 +194,10 @@ impl FeedReader {
     ///
     /// # Errors
     /// If the rings cannot be made.
-    pub(crate) fn new(rings: FeedRings) -> Result<(Self, MixRing), BuildError> {
+    ///
+    /// # Panics
+    /// Never: the ring of a new pool is free.
+    pub fn new(rings: FeedRings) -> Result<(Self, MixRing), BuildError> {
         let (pool, mix) = Pool::builder()
             .slots(1)
             .ring_bytes(rings.mix_ring_bytes())
@@ -226,13 +240,13 @@ impl FeedReader {
     }
 
     /// The rings of single feeds, if there may be any: for [`Feed`](crate::mixer::Feed).
-    pub(crate) fn pool(&self) -> Option<&Pool> {
+    pub fn pool(&self) -> Option<&Pool> {
         self.feeds.as_ref().map(|feeds| &feeds.pool)
     }
 
     /// The frames in the ring of this lease are delivered with this key from now on. To be called before the next
     /// [`drain`](Self::drain): a ring that has no owner by then is emptied, and released once it is closed.
-    pub(crate) fn own(&mut self, lease: LeaseId, key: u64) {
+    pub fn own(&mut self, lease: LeaseId, key: u64) {
         if let Some(feeds) = &mut self.feeds {
             feeds.open.push(Owner {
                 lease,
@@ -246,17 +260,17 @@ impl FeedReader {
     ///
     /// # Errors
     /// The kernel's reason.
-    pub(crate) fn wait(&mut self) -> io::Result<()> {
+    pub fn wait(&mut self) -> io::Result<()> {
         self.mix.wait(None)
     }
 
     /// Whether the mixer closed it, and all was delivered.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// Delivers what has come. Never waits.
-    pub(crate) fn drain(&mut self, mut deliver: impl FnMut(Delivery<'_>)) {
+    /// Delivers what has come. Never waits; allocates a list of a message's rooms.
+    pub fn drain(&mut self, mut deliver: impl FnMut(Delivery<'_>)) {
         let Self {
             mix,
             feeds,

@@ -11,6 +11,7 @@ mod rtp;
 mod worker;
 
 pub use crate::mixer::{MixRing, ReaderId, RoomId};
+pub use feed_reader::{Delivery, FeedReader, FeedRings, Piece};
 pub use recording::{
     Recorded, Recorder, RecordingError, RecordingFile, RecordingPhase, RecordingProgress, stamped,
 };

@@ -199,6 +199,25 @@ fn a_tick_wakes_a_sleeping_reader_once_whatever_it_hears() {
 }
 
 #[test]
+fn a_room_beyond_those_of_a_ring_is_not_heard_there() {
+    let mut rig = Setup::mono().rooms(3).rig();
+    rig.open_room(RoomId::new(2, 0));
+    let (ring, mut reader) = mix_ring_of(1 << 14, 2);
+    let ring = Box::new(ring.with_room(RoomId::new(2, 0)));
+    rig.mixer.apply(Command::OpenReader(ReaderId(7), ring));
+    let feed = Feed::room(RoomId::new(2, 0), ReaderId(7));
+    let id = feed.id();
+    rig.mixer.apply(Command::OpenFeed(feed));
+    rig.tick();
+    assert_eq!(reader.take().unwrap().samples, None);
+    rig.mixer.apply(Command::CloseFeed(id));
+    rig.mixer
+        .apply(Command::OpenFeed(Feed::room(RoomId::MAIN, ReaderId(7))));
+    rig.tick();
+    assert!(reader.take().unwrap().samples.is_some());
+}
+
+#[test]
 fn a_ring_of_two_longest_messages_is_enough_to_be_waited_for() {
     let bytes = (2 * (8 + mix_message_bytes_max(1, BLOCK))).next_power_of_two();
     let mut rig = Setup::mono().rig();
