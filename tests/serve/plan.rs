@@ -286,11 +286,13 @@ fn what_is_taken_beside_the_pool_is_told_for_each_of_its_kind() {
     };
     // Of 8 kHz: 1.7 s in a power of two of samples, 16 frames of 344 bytes and more, half a minute.
     let mono = bytes(&[]);
-    let [playout, opus, way_back, recording] = mono[..] else {
+    let [room, playout, opus, way_back, recording] = mono[..] else {
         panic!("{mono:?}");
     };
     assert_eq!([playout, way_back, recording], [1 << 15, 1 << 13, 1 << 20]);
     assert!((150_000..250_000).contains(&opus), "{opus}");
+    // Sums, samples and the limiter's memory.
+    assert!((160 * 6..4000).contains(&room), "{room}");
     let stereo = bytes(&["--channels", "2", "--rate", "48000"]);
     assert!(
         stereo
@@ -298,7 +300,7 @@ fn what_is_taken_beside_the_pool_is_told_for_each_of_its_kind() {
             .zip(&mono)
             .enumerate()
             // A decoder is as large at any rate.
-            .all(|(at, (more, less))| at == 1 || more >= &(8 * less))
+            .all(|(at, (more, less))| at == 2 || more >= &(7 * less))
     );
     let said = text(&plan(&[]));
     assert!(

@@ -44,8 +44,8 @@ pub(super) fn estimate(request: &PlanRequest, host: &Host) -> TickCost {
         Ok(tick) => TickCost {
             ns: Some((tick.as_nanos() as f64 * sample.scale(request)) as u64),
             basis: format!(
-                "A tick is estimated from {} streams in {} rooms, all playing and none limiting; rings that are \
-                 longer than their caches are slower to visit.",
+                "A tick is estimated from streams that all play and rooms that do not limit ({} and {}, mixed just now); \
+                 rings that are longer than the caches take longer.",
                 sample.streams, sample.rooms
             ),
         },
@@ -200,6 +200,6 @@ mod tests {
         assert!((sample.scale(&request(4000, 1, 20)) - 4.0).abs() < 1e-9);
         let cost = estimate(&request(10, 2, 20), &Host::detect());
         assert!(cost.ns.is_some_and(|ns| ns > 0), "{}", cost.basis);
-        assert!(cost.basis.contains("10 streams in 2 rooms"));
+        assert!(cost.basis.contains("(10 and 2,"), "{}", cost.basis);
     }
 }
