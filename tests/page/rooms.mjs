@@ -373,6 +373,8 @@ export const a_room_is_heard_by_itself = async () => {
   await page.getByRole("button", { name: "Listen to this room" }).click();
   await sounds(1500);
   await move(server, "main", "high");
+  // With streams in it the page would ask what becomes of them.
+  await until("an empty room", async () => (await ids(page)).length === 0);
   await page.getByRole("button", { name: "Close the room" }).click();
   await until("a word about it", () => page.getByText(`The room ${name} has closed`).isVisible());
   expect((await knows(page, "({ player }) => player.state")) === "idle", "it is no longer heard");
