@@ -72,7 +72,7 @@ def find(part, whole):
     """Where `part` stands in `whole`, bit for bit; None if it does not."""
     needle, haystack = part.tobytes(), whole.tobytes()
     at = haystack.find(needle)
-    while at % 2 == 1:
+    while at >= 0 and at % 2 == 1:
         at = haystack.find(needle, at + 1)
     return None if at < 0 else at // 2
 
