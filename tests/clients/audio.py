@@ -18,6 +18,21 @@ def from_bytes(data, big_endian=False):
     return samples
 
 
+def from_endless_wav(wav):
+    """The samples of a WAV without an end."""
+    assert wav[:4] == b"RIFF" and wav[8:16] == b"WAVEfmt " and wav[36:40] == b"data", wav[:44]
+    assert wav[4:8] == wav[40:44] == b"\xff" * 4, wav[:44]
+    return from_bytes(wav[44:])
+
+
+def padded(samples, before_s, length_s):
+    """Samples between silence, in whole frames."""
+    padded = array.array("h", bytes(2 * round(before_s * 8000)))
+    padded.extend(samples)
+    padded.frombytes(bytes(2 * (round(length_s * 8000) - len(padded))))
+    return padded
+
+
 def _mu_law(code):
     """G.711, table 2a: a sign, an exponent and a mantissa, all inverted."""
     code = ~code & 0xFF
@@ -113,3 +128,14 @@ def added(parts, length):
         for index, sample in enumerate(samples, at):
             total[index] += sample
     return array.array("h", total)
+
+
+def expect_sum(mix, first, second):
+    """The mix is both, each at its place. The first one begins alone."""
+    at = position(first[:2400], mix)
+    rest = mix[:]
+    for index, sample in enumerate(first, at):
+        rest[index] -= sample
+    at = position(second, rest)
+    expect_silence(rest[:at], "the mix before")
+    expect_silence(rest[at + len(second) :], "the mix after")

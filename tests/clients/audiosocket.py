@@ -10,15 +10,14 @@ import uuid
 import audio
 from ports import free_port
 from rtp import COUNT, DELAY, DELAY_S
-from server import Server, TIMEOUT_S, expect_whole
+from server import Server, TIMEOUT_S, expect_whole, join
 from sip import ALPHABET
 
 HANGUP, UUID, AUDIO = 0x00, 0x01, 0x10
 FRAME = 160
-SILENCE = array.array("h", bytes(2 * FRAME))
 
 
-class _Peer(threading.Thread):
+class Peer(threading.Thread):
     """Sends samples in frames of 20 ms, each when its time has come, then hangs up; hears what comes back
     all the while."""
 
@@ -67,48 +66,26 @@ def _message(kind, payload):
     return struct.pack(">BH", kind, len(payload)) + payload
 
 
-def _padded(path, before_s, length_s):
-    """A file between silence, in whole frames."""
-    samples = SILENCE[:0]
-    samples.extend(bytes(round(before_s * 8000)))
-    samples.extend(audio.read_wav(path))
-    samples.extend(bytes(round(length_s * 8000) - len(samples)))
-    return samples
-
-
 def two_audiosocket_peers_hear_exactly_each_other(folder):
     """They speak at the same time, and the mix is the sum of both."""
     port = free_port()
+    words = [audio.read_wav(path) for path in (COUNT, ALPHABET)]
     with Server(folder, "--audiosocket", f"127.0.0.1:{port}", *DELAY, ports=[port]) as server:
         # Each stays until it has heard the other to the end.
-        peers = [_Peer(port, _padded(COUNT, 0.4, 5)), _Peer(port, _padded(ALPHABET, 0.8, 5))]
+        peers = [Peer(port, audio.padded(words[0], 0.4, 5)), Peer(port, audio.padded(words[1], 0.8, 5))]
         for peer in peers:
             peer.start()
-        for peer in peers:
-            peer.join(TIMEOUT_S)
-            assert not peer.is_alive() and peer.error is None, peer.error
+        join(peers)
         server.mix_for(DELAY_S)
         report, mix = server.finish()
     expect_whole(report, [len(peer.sent) for peer in peers])
-    words = [audio.read_wav(path) for path in (COUNT, ALPHABET)]
     for peer, other in zip(peers, reversed(words)):
         at = audio.position(other, peer.heard)
         audio.expect_silence(peer.heard[:at], "what a peer hears before the other speaks")
         audio.expect_silence(peer.heard[at + len(other) :], "what a peer hears after the other spoke")
-    _expect_sum(mix, *words)
+    audio.expect_sum(mix, *words)
     for stream in report["streams"]:
         events = [event["event"] for event in stream["network"]["events"]]
         assert any("hangup" in event for event in events), events
     frames = [len(peer.heard) // FRAME for peer in peers]
     return f"{len(words[0])} and {len(words[1])} samples heard bit for bit in {frames} frames, the mix their sum"
-
-
-def _expect_sum(mix, first, second):
-    """The mix is both, each at its place. The first one begins alone."""
-    at = audio.position(first[:2400], mix)
-    rest = array.array("h", mix)
-    for index, sample in enumerate(first, at):
-        rest[index] -= sample
-    at = audio.position(second, rest)
-    audio.expect_silence(rest[:at], "the mix before")
-    audio.expect_silence(rest[at + len(second) :], "the mix after")

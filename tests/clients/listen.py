@@ -48,20 +48,13 @@ def _expect_in_mix(heard, mix, rate=8000, channels=1):
     return f"{len(heard)} samples bit for bit, from sample {at} on"
 
 
-def _samples(wav):
-    """The samples of a WAV without an end."""
-    assert wav[:4] == b"RIFF" and wav[8:16] == b"WAVEfmt " and wav[36:40] == b"data", wav[:44]
-    assert wav[4:8] == wav[40:44] == b"\xff" * 4, wav[:44]
-    return audio.from_bytes(wav[44:])
-
-
 def _curl(url, heard):
     return ["curl", "-sSf", "-H", "Range: bytes=0-", "-H", "Icy-MetaData: 1", "-o", heard, url]
 
 
 def curl_hears_the_mix_to_its_last_sample(folder):
     heard, mix = _listen(folder, _curl, ends=True)
-    heard = _samples(heard)
+    heard = audio.from_endless_wav(heard)
     assert mix[-len(heard) :] == heard, "it does not end as the mix does"
     return _expect_in_mix(heard, mix)
 
@@ -79,7 +72,7 @@ def curl_hears_the_mix_without_a_stream(folder):
         server.mix_for(HEARD_S)
         _, mix = server.finish()
         assert [program.wait(TIMEOUT_S) for program in programs] == [0, 0]
-    alone, without = [_samples((folder / name).read_bytes()) for name in paths]
+    alone, without = [audio.from_endless_wav((folder / name).read_bytes()) for name in paths]
     # Both end at the end, but that the limiter gives its last samples after the last tick.
     assert len(mix) >= len(without) and max(map(abs, alone)) > 100
     own = array.array("h", (a - b for a, b in zip(mix[-len(without) :], without)))

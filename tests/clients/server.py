@@ -115,6 +115,13 @@ def expect_alone(part, mix):
     return at
 
 
+def join(peers):
+    """Waits for the ends of peers, which must be good ones."""
+    for peer in peers:
+        peer.join(TIMEOUT_S)
+        assert not peer.is_alive() and peer.error is None, peer.error
+
+
 def run(command, **options):
     """Runs a program to its end, which must be a good one; its standard output."""
     words = [str(word) for word in command]

@@ -9,7 +9,7 @@ import time
 import audio
 from ports import free_port
 from rtp import COUNT, DELAY, DELAY_S, FFMPEG
-from server import Server, TIMEOUT_S, expect_alone, expect_whole, pipe, run
+from server import Server, TIMEOUT_S, expect_alone, expect_whole, join, pipe, run
 from sip import ALPHABET
 
 FRAME = 160
@@ -94,7 +94,7 @@ def a_pipe_that_curl_sends_in_chunks_is_mixed_bit_for_bit(folder):
     return _expect_exact(report, mix, audio.read_wav(COUNT))
 
 
-class _Peer(threading.Thread):
+class Peer(threading.Thread):
     """Sends samples in frames of 20 ms, each when its time has come, and hears what comes back."""
 
     def __init__(self, url, samples, subprotocol=None):
@@ -154,7 +154,7 @@ class _Peer(threading.Thread):
             self.error = error
 
 
-class _Asterisk(_Peer):
+class _Asterisk(Peer):
     """What it hears may have commands among it."""
 
     def unpack(self, message):
@@ -170,7 +170,7 @@ class _Asterisk(_Peer):
         socket.send("HANGUP")
 
 
-class _Twilio(_Peer):
+class _Twilio(Peer):
     """Numbers are strings, audio is mu-law: what it hears is compared as such."""
 
     def begin(self, socket):
@@ -197,7 +197,7 @@ class _Twilio(_Peer):
         socket.send(json.dumps({"event": "stop", "sequenceNumber": str(number), "streamSid": "MZ1", "stop": {}}))
 
 
-class _Vonage(_Peer):
+class _Vonage(Peer):
     def begin(self, socket):
         socket.send(json.dumps({"event": "websocket:connected", "content-type": "audio/l16;rate=8000"}))
 
@@ -214,22 +214,13 @@ def _through_mu_law(samples):
     return array.array("h", [nearest[sample] for sample in samples])
 
 
-def _padded(samples, before_s, length_s):
-    """Samples between silence, in whole frames."""
-    padded = array.array("h", bytes(2 * round(before_s * 8000)))
-    padded.extend(samples)
-    padded.frombytes(bytes(2 * (round(length_s * 8000) - len(padded))))
-    return padded
-
-
 def samples_over_a_websocket_are_mixed_bit_for_bit(folder):
     port = free_port()
     with Server(folder, "--http", f"127.0.0.1:{port}", *DELAY, ports=[port]) as server:
         samples = audio.read_wav(COUNT)
-        peer = _Peer(f"ws://127.0.0.1:{port}/ws/ingest?id=desk-1&rate=8000&channels=1", samples)
+        peer = Peer(f"ws://127.0.0.1:{port}/ws/ingest?id=desk-1&rate=8000&channels=1", samples)
         peer.start()
-        peer.join(TIMEOUT_S)
-        assert not peer.is_alive() and peer.error is None, peer.error
+        join([peer])
         server.mix_for(DELAY_S)
         report, mix = server.finish()
     expect_whole(report, [len(samples)])
@@ -245,14 +236,12 @@ def _two(folder, protocol, query="", subprotocol=None):
     words = [_through_mu_law(audio.read_wav(path)) for path in (COUNT, ALPHABET)]
     with Server(folder, "--http", f"127.0.0.1:{port}", *DELAY, ports=[port]) as server:
         peers = [
-            protocol(url + query, _padded(words[0], 0.4, 5), subprotocol),
-            _Peer(f"{url}?id=bare&rate=8000&listen=true", _padded(words[1], 0.8, 5)),
+            protocol(url + query, audio.padded(words[0], 0.4, 5), subprotocol),
+            Peer(f"{url}?id=bare&rate=8000&listen=true", audio.padded(words[1], 0.8, 5)),
         ]
         for peer in peers:
             peer.start()
-        for peer in peers:
-            peer.join(TIMEOUT_S)
-            assert not peer.is_alive() and peer.error is None, peer.error
+        join(peers)
         server.mix_for(DELAY_S)
         report, _ = server.finish()
     expect_whole(report, [len(peer.sent) for peer in peers])
