@@ -17,13 +17,14 @@ sys.dont_write_bytecode = True
 import audiosocket
 import egress
 import listen
+import rooms
 import rtp
 import sip
 import tcp
 import web
 from server import ROOT
 
-MODULES = [rtp, sip, tcp, audiosocket, egress, listen, web]
+MODULES = [rtp, sip, tcp, audiosocket, egress, listen, web, rooms]
 AT_ONCE = 4
 
 
