@@ -69,7 +69,7 @@ def _message(kind, payload):
 def two_audiosocket_peers_hear_exactly_each_other(folder):
     """They speak at the same time, and the mix is the sum of both."""
     port = free_port()
-    words = [audio.read_wav(path) for path in (COUNT, ALPHABET)]
+    words = [audio.halved(audio.read_wav(path)) for path in (COUNT, ALPHABET)]
     with Server(folder, "--audiosocket", f"127.0.0.1:{port}", *DELAY, ports=[port]) as server:
         # Each stays until it has heard the other to the end.
         peers = [Peer(port, audio.padded(words[0], 0.4, 5)), Peer(port, audio.padded(words[1], 0.8, 5))]

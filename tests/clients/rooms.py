@@ -116,8 +116,7 @@ def _wait_until(holds):
 
 def peers_and_listeners_hear_exactly_their_room(folder):
     """All four speak at the same time, in b backwards."""
-    # At half of their level no sum needs to be limited, however they meet.
-    words = [array.array("h", (sample // 2 for sample in audio.read_wav(path))) for path in (COUNT, ALPHABET)]
+    words = [audio.halved(audio.read_wav(path)) for path in (COUNT, ALPHABET)]
     words = {"a1": words[0], "a2": words[1], "b1": words[0][::-1], "b2": words[1][::-1]}
     begins_s = {"1": 0.4, "2": 0.8}
     sent = {name: audio.padded(words[name], begins_s[name[1]], 5) for name in words}
