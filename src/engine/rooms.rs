@@ -4,6 +4,7 @@
 //! the mixer has let go of it, which is after its last stream and its last reader have left.
 
 mod entrance;
+mod error;
 mod steer;
 
 use std::{
@@ -23,10 +24,13 @@ use super::{
 use crate::{
     config::{RoomConfig, RoomPolicy},
     mixer::{self, ReaderId, Room, RoomId, RoomStrip},
-    wire::id::{ID_BYTES_MAX, is_id},
+    wire::id::is_id,
 };
 
-pub use self::steer::{Leave, Move, MovedAt, RoomSettings};
+pub use self::{
+    error::RoomError,
+    steer::{Leave, Move, MovedAt, RoomSettings},
+};
 
 /// A room that a stream opened is closed when it has had no stream for so long.
 const EMPTY_FOR: Duration = Duration::from_secs(60);
@@ -36,65 +40,6 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The room that is always open.
 pub const MAIN_ROOM: &str = "main";
-
-/// Why a room is not opened, closed or entered.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RoomError {
-    /// No room can be called so.
-    #[error(
-        "no room can be called '{}': choose 1 to {ID_BYTES_MAX} printable characters of ASCII without spaces",
-        name.escape_debug()
-    )]
-    Name {
-        /// The text.
-        name: String,
-    },
-    /// It is open already.
-    #[error("room {name} is open already")]
-    Exists {
-        /// Its name.
-        name: String,
-    },
-    /// There is none of this name.
-    #[error("there is no room {}: open it first", name.escape_debug())]
-    NotFound {
-        /// The name.
-        name: String,
-    },
-    /// All places are taken.
-    #[error("room refused: all {max} rooms are in use")]
-    TooMany {
-        /// Rooms at once.
-        max: usize,
-    },
-    /// `main` stays.
-    #[error("room {MAIN_ROOM} is always open")]
-    Main,
-    /// Its streams were to move where they are.
-    #[error("room {name} is to be closed: move its streams to another room")]
-    ToItself {
-        /// Its name.
-        name: String,
-    },
-    /// Streams are in it.
-    #[error("room {name} has streams ({streams}): move or end them first")]
-    Occupied {
-        /// Its name.
-        name: String,
-        /// How many.
-        streams: usize,
-    },
-    /// The stream has ended, or is ending.
-    #[error("stream {id} has ended")]
-    StreamEnded {
-        /// Its id.
-        id: String,
-    },
-    /// The mixer has too many commands waiting.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-}
 
 /// A room that is open, or was.
 #[derive(Debug)]
