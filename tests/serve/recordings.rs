@@ -416,13 +416,17 @@ fn a_recording_of_a_room_has_its_streams_until_the_room_closes() {
     let mut source = synthetic::nth(format(), Some(Waveform::White), 7, 1, -20.0);
     let mut stream = vec![0; 400 * BLOCK];
     source.read(&mut stream).unwrap();
-    let last = room.iter().rposition(|&sample| sample != 0).unwrap();
-    assert!(last > 25 * BLOCK, "{last}");
-    assert!(
-        stream
-            .windows(last + 1)
-            .any(|window| *window == room[..=last])
-    );
+    let is_silent = |block: &&[i16]| block.iter().all(|&sample| sample == 0);
+    let first = room.chunks(BLOCK).find(|block| !is_silent(block)).unwrap();
+    let mut blocks = stream.chunks(BLOCK).skip_while(|block| *block != first);
+    let begun = room.chunks(BLOCK).skip_while(is_silent);
+    // On a busy machine a block may come too late.
+    let heard = begun.filter(|block| {
+        let theirs = blocks.next().unwrap();
+        assert!(*block == theirs || is_silent(block), "another stream");
+        *block == theirs
+    });
+    assert!(heard.count() > 15);
     assert!(
         main.windows(10 * BLOCK)
             .all(|window| *window != room[..10 * BLOCK])
