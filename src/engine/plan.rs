@@ -252,8 +252,8 @@ impl PlanReport {
 
 impl Handle {
     /// The plan of this server, and whether this host would have room for it now, if it were not here yet:
-    /// what its pool has of the host is counted as free. Its start took what it did, and a tick takes the median of those so far. Opens some dozen files
-    /// under `/proc` and `/sys`: takes a few milliseconds.
+    /// the share of its pool is counted as free. Start-up is the one that it had, and the tick is the median so far. Opens
+    /// some dozen files under `/proc` and `/sys`: takes a few milliseconds.
     ///
     /// # Panics
     /// Never: a server that runs had its settings checked.

@@ -11,7 +11,7 @@ use crate::queue::{BuildError, Host, Pool, PoolPlan};
 
 /// Rings of the larger sample.
 const SAMPLE_RINGS: usize = 64;
-/// Bytes that the sample may prefault.
+/// Bytes that a sample may take.
 const SAMPLE_BYTES: usize = 16 << 20;
 /// A sample takes at most one part in so many of the host's memory.
 const MEMORY_SHARE: u64 = 16;
@@ -27,6 +27,12 @@ pub(super) struct Cost {
     pub(super) prefault_startup_ns: Option<u64>,
     /// One sentence.
     pub(super) basis: String,
+}
+
+/// Bytes that a sample's rings may take of this host.
+pub(super) fn sample_bytes(host: &Host) -> usize {
+    let share = host.memory_bytes.unwrap_or(u64::MAX) / MEMORY_SHARE;
+    SAMPLE_BYTES.min(usize::try_from(share).unwrap_or(usize::MAX))
 }
 
 /// Builds the samples and scales them up. Takes about 100 ms, and 16 MiB for as long.
@@ -67,8 +73,7 @@ struct Sample {
 
 impl Sample {
     fn of(plan: &PoolPlan, host: &Host) -> Self {
-        let share = host.memory_bytes.unwrap_or(u64::MAX) / MEMORY_SHARE;
-        let bytes = SAMPLE_BYTES.min(usize::try_from(share).unwrap_or(usize::MAX));
+        let bytes = sample_bytes(host);
         let rings = plan.slots.min(SAMPLE_RINGS);
         let fair = 1 << (bytes / rings).max(host.page_bytes).ilog2();
         Self {

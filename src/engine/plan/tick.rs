@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::PlanRequest;
+use super::{PlanRequest, cost::sample_bytes};
 use crate::{
-    audio::{FrameHeader, FrameMut},
+    audio::{FrameHeader, FrameMut, frame::frame_bytes},
     ledger::Account,
     mixer::{Command, Mixer, NewInput, Room, RoomId, Settings},
     queue::{BuildError, Host, Pool, PoolPlan, Producer},
@@ -18,10 +18,6 @@ use crate::{
 
 /// Streams of the sample, at most.
 const STREAMS_MAX: usize = 1000;
-/// Bytes of its rings, at most.
-const BYTES_MAX: usize = 16 << 20;
-/// It takes at most one part in so many of the host's memory.
-const MEMORY_SHARE: u64 = 16;
 /// Ticks of which the median counts, ...
 const TICKS: usize = 33;
 /// ... but none begins later than this.
@@ -67,8 +63,7 @@ struct Sample {
 
 impl Sample {
     fn of(request: &PlanRequest, host: &Host) -> Self {
-        let share = host.memory_bytes.unwrap_or(u64::MAX) / MEMORY_SHARE;
-        let bytes = BYTES_MAX.min(usize::try_from(share).unwrap_or(usize::MAX));
+        let bytes = sample_bytes(host);
         let ring_bytes = PoolPlan::ring_bytes_for(1, request.audio.frame_bytes())
             .unwrap_or(request.plan.ring_bytes);
         let streams = request.plan.slots;
@@ -136,7 +131,7 @@ impl Sample {
     fn publish(&self, tick: u64, producer: &mut Producer) {
         let block = self.mixing.block_samples;
         let samples = block * usize::from(self.mixing.format.channels());
-        let bytes = crate::audio::frame::frame_bytes(samples);
+        let bytes = frame_bytes(samples);
         let mut reservation = producer.reserve(bytes).expect("room for a frame");
         let mut frame = FrameMut::new(&mut reservation).expect("a message of a frame's length");
         frame.samples_mut().fill(SAMPLE);
