@@ -1,9 +1,9 @@
-//! Participants that all talk, a few in each of many rooms, over AudioSocket: whether each hears the others of its room and
-//! nobody else, and whether the mixer keeps its pace.
+//! Participants that all talk, a few in each of many rooms, over AudioSocket. Each must hear the others of its room and no
+//! other stream, and the mixer must keep its pace.
 //!
 //! First a server of as many synthetic streams runs, so that ticks that this machine makes late anyway are known. Then
-//! each participant sends a constant of its own, so that what it hears tells who is heard: the sum of the others in its
-//! room. Servers and participants are in this process. It fails if anybody hears something else.
+//! each participant sends a constant of its own, so that a sample names the streams in it: each
+//! should hear the sum of the others in its room. Servers and participants are in this process. It fails if anybody hears something else.
 //!
 //! ```text
 //! cargo run --release --example room_load -- --participants 500 --rooms 250 --seconds 60
@@ -63,7 +63,7 @@ impl Load {
         participant % usize::from(self.rooms)
     }
 
-    /// What a participant is to hear: the others of its room.
+    /// The sample that a participant should hear: the sum of the others in its room.
     fn expected(self, participant: usize) -> i16 {
         let all = 0..usize::from(self.participants);
         all.filter(|&other| other != participant && self.room(other) == self.room(participant))
@@ -143,7 +143,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         report.tick_time.p99_ns / 1000
     );
     if heard.foreign > 0 || heard.others == 0 || report.ledger_imbalances > 0 {
-        return Err("a participant heard another room, or nobody, or a sample is missing".into());
+        return Err(
+            "a participant heard another room, or silence alone, or a ledger does not balance"
+                .into(),
+        );
     }
     Ok(())
 }
@@ -225,7 +228,7 @@ fn clones(sockets: &[TcpStream]) -> Result<Vec<TcpStream>, std::io::Error> {
     sockets.iter().map(TcpStream::try_clone).collect()
 }
 
-/// What the participants sent.
+/// Frames that the participants sent.
 #[derive(Debug, Default)]
 struct Sent {
     frames: u64,

@@ -1,5 +1,5 @@
 //! A tap on one stream of a running server, as a speech recogniser has it: its samples before gain and mute, each with its
-//! place in the mix, and beside it the room, to tell who else talks.
+//! place in the mix, and beside it the level of the room.
 //!
 //! ```sh
 //! cargo run --example tap_stream

@@ -125,7 +125,7 @@ impl OpenRoom {
 pub(super) struct Rooms {
     pub(super) main: Arc<OpenRoom>,
     mixing: mixer::Settings,
-    /// What becomes of a stream with a room that is not open.
+    /// The policy for a stream with a room that is not open.
     policy: RoomPolicy,
     inner: Mutex<Inner>,
     /// Rooms that were refused, as all places were taken.

@@ -160,7 +160,7 @@ fn a_reader_that_is_waited_for_loses_nothing() {
 }
 
 #[test]
-fn a_tick_wakes_a_sleeping_reader_once_whatever_it_hears() {
+fn a_tick_wakes_a_sleeping_reader_once_for_all_rooms() {
     const ROOMS: u32 = 50;
     let mut rig = Setup::mono().rooms(ROOMS as usize).slots(100).rig();
     rig.listen();
