@@ -412,19 +412,16 @@ fn a_recording_of_a_room_has_its_streams_until_the_room_closes() {
     let [main, room] = ["main.wav", "a.wav"].map(|name| samples(&dir.path().join(name)));
     assert_eq!(room.len() as u64, ended.samples);
     assert_eq!(room.len() % BLOCK, 0, "a recording has whole blocks");
-    // It holds one stream alone, and then silence.
+    // It holds one stream alone, and then silence. On a busy machine blocks
+    // come too late, or all that follow come a tick later.
     let mut source = synthetic::nth(format(), Some(Waveform::White), 7, 1, -20.0);
-    let mut stream = vec![0; 400 * BLOCK];
+    let mut stream = vec![0; 4000 * BLOCK];
     source.read(&mut stream).unwrap();
+    let mut sent = stream.chunks(BLOCK);
     let is_silent = |block: &&[i16]| block.iter().all(|&sample| sample == 0);
-    let first = room.chunks(BLOCK).find(|block| !is_silent(block)).unwrap();
-    let mut blocks = stream.chunks(BLOCK).skip_while(|block| *block != first);
-    let begun = room.chunks(BLOCK).skip_while(is_silent);
-    // On a busy machine a block may come too late.
-    let heard = begun.filter(|block| {
-        let theirs = blocks.next().unwrap();
-        assert!(*block == theirs || is_silent(block), "another stream");
-        *block == theirs
+    let heard = room.chunks(BLOCK).filter(|block| !is_silent(block));
+    let heard = heard.inspect(|heard| {
+        assert!(sent.any(|sent| sent == *heard), "another stream");
     });
     assert!(heard.count() > 15);
     assert!(
