@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Begins streams with a first frame; returns the rings of those that ended to the pool.
         mixer.collect();
         // No clock: a tick runs when every stream has its part. A live mixer calls `tick` on time.
-        if mixer.first_unready().is_none() && !mixer.is_any_reader_full() {
+        if mixer.first_unready().is_none() && !mixer.is_any_feed_full() {
             mixer.tick(mixer.next_tick());
             mixer.send_feeds();
         }

@@ -214,10 +214,11 @@ fn what_closes_or_ends_between_ticks_is_freed_elsewhere() {
             feeds.push(rig.open(reader, Signal::Alone(lease)));
             feeds.push(rig.open(reader, Signal::MixMinus(lease)));
         }
+        feeds.push(rig.open_room_ring(reader, RoomId::MAIN));
         // Some are closed, and with the reader's last message its ring.
         let mut orders = Vec::new();
         if tick >= 10 {
-            orders.extend(feeds.drain(..4).map(|feed| rig.close_command(feed)));
+            orders.extend(feeds.drain(..5).map(|feed| rig.close_command(feed)));
             let id = rig.readers[reader - 10].id;
             orders.push(Order::CloseReader(id));
         }
@@ -236,7 +237,7 @@ fn what_closes_or_ends_between_ticks_is_freed_elsewhere() {
         freed += removed.free(drop);
     }
     // At least each feed that was opened by a command or closed, the rings of the readers, and what ended of the streams.
-    assert!(freed > 4 * 90 + 90 + 49 * 2, "{freed}");
+    assert!(freed > 5 * 90 + 90 + 49 * 2, "{freed}");
 }
 
 #[test]
@@ -272,6 +273,8 @@ fn rooms_never_wait_while_they_open_change_and_close() {
         let mut orders = vec![
             Order::OpenRoom(Box::new(Room::new(room, &rig.settings))),
             Order::OpenFeed(Feed::room(room, rig.readers[0].id)),
+            // The room's close ends it.
+            Order::OpenFeed(rig.room_ring(0, room)),
             Order::SetRoomGain(room, Gain::SILENCE),
             Order::SetRoomGain(RoomId::MAIN, gain),
             Order::SetLimiting(RoomId::MAIN, limiting(tick % 2 == 0)),
@@ -306,7 +309,7 @@ fn rooms_never_wait_while_they_open_change_and_close() {
         rig.check_ledger();
         freed += removed.free(drop);
     }
-    assert!(freed > 80, "{freed} rooms");
+    assert!(freed > 2 * 80, "{freed} rooms and rings");
     let mixed = rig.accounts.iter().map(|account| account.read().mixed);
     assert_eq!(rig.mixer.mixed_in_rooms(), mixed.sum::<u64>());
 }

@@ -253,7 +253,7 @@ impl Mixing {
 
     /// Waits until all readers that are waited for have room.
     fn wait_for_readers(&mut self) {
-        while self.mixer.is_any_reader_full() {
+        while self.mixer.is_any_feed_full() {
             thread::sleep(ROOM_PAUSE);
         }
     }

@@ -1,13 +1,14 @@
 //! The effect of each command, between two ticks.
 
 use super::{
-    Command, Feed, FeedId, Mixer, NewInput, ReaderId, RoomId, Signal,
+    Command, Feed, FeedId, MixRing, Mixer, NewInput, ReaderId, RoomId, Signal,
     fader::ramp_instants,
     feed::Makes,
     feeds::Closed,
     input::{Input, OURS},
     removed,
     room::Fade,
+    room_line::RoomLine,
 };
 use crate::queue::LeaseId;
 
@@ -44,7 +45,7 @@ impl Mixer {
             Command::SetLimiting(id, limiting) => {
                 self.rooms.set(id, |room| room.set_limiting(limiting));
             }
-            Command::CloseRoom(id) => self.rooms.close(id),
+            Command::CloseRoom(id) => self.rooms.close(id, self.first_sample()),
             Command::Move { stream, to, fade } => self.move_stream(stream, to, fade),
             Command::OpenFeed(feed) => self.open_feed(feed),
             Command::CloseFeed(id) => self.close_feed(id),
@@ -89,7 +90,10 @@ impl Mixer {
             makes,
         } = feed;
         match signal {
-            Signal::Room(room) => self.hear(reader, room),
+            Signal::Room(room) => match makes {
+                Makes::RoomLine(line) => self.open_room_line(reader, room, line),
+                _ => self.hear(reader, room),
+            },
             Signal::MixMinus(lease) | Signal::Alone(lease) => self.open_made(lease, reader, makes),
         }
     }
@@ -101,6 +105,7 @@ impl Mixer {
         let room = self.commanded(lease).map(|input| input.room);
         let left = match (makes, room) {
             (Makes::Room, _) => None,
+            (Makes::RoomLine(line), _) => Some(line.closed()),
             (Makes::MixMinus(mix_minus), Some(room)) => {
                 let (is_open, left) = self.feeds.open_mix_minus(slot, room, mix_minus, index);
                 if left.is_none() {
@@ -117,6 +122,21 @@ impl Mixer {
         };
         self.removals.send_all(left.map(removed::Part::Feed));
         self.note_feeds(lease);
+    }
+
+    /// Opens a room's feed with a ring of its own, or closes it, if the room is not open or the reader has no place for it.
+    fn open_room_line(&mut self, reader: ReaderId, room: RoomId, line: Box<RoomLine>) {
+        let index = self.first_sample();
+        let is_open = self.rooms.is_open(room);
+        let refused = match self.readers.get_mut(reader).and_then(MixRing::room_lines) {
+            Some(lines) if is_open => lines.open(line, index),
+            _ => Some(line),
+        };
+        if refused.is_none() {
+            self.rooms.hear(room);
+        }
+        let closed = refused.map(RoomLine::closed);
+        self.removals.send_all(closed.map(removed::Part::Feed));
     }
 
     /// One more feed of this reader needs the room, if that is there.
@@ -140,7 +160,7 @@ impl Mixer {
 
     fn close_feed(&mut self, id: FeedId) {
         let lease = match id.signal {
-            Signal::Room(room) => return self.leave(id.reader, room),
+            Signal::Room(room) => return self.close_room_feed(id, room),
             Signal::MixMinus(lease) | Signal::Alone(lease) => lease,
         };
         let Some(room) = self.inputs.get_mut(lease).map(|input| input.room) else {
@@ -158,6 +178,20 @@ impl Mixer {
         }
         self.removals.send_all(closed.map(removed::Part::Feed));
         self.note_feeds(lease);
+    }
+
+    fn close_room_feed(&mut self, id: FeedId, room: RoomId) {
+        let Some(lease) = id.lease else {
+            return self.leave(id.reader, room);
+        };
+        let index = self.first_sample();
+        if let Some(lines) = self
+            .readers
+            .get_mut(id.reader)
+            .and_then(MixRing::room_lines)
+        {
+            lines.end(lease, index);
+        }
     }
 
     fn move_stream(&mut self, lease: LeaseId, to: RoomId, fade: bool) {

@@ -48,6 +48,29 @@ impl<T> BySlot<T> {
         self.boxes[slot].is_some()
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether one is so.
+    pub(super) fn any(&mut self, mut is_so: impl FnMut(&mut T) -> bool) -> bool {
+        let Self { boxes, slots, .. } = self;
+        let mut slots = slots.iter();
+        slots.any(|&slot| boxes[slot].as_deref_mut().is_some_and(&mut is_so))
+    }
+
+    /// The value at this place, in the order of a visit. A removal moves the last to its place.
+    pub(super) fn at_mut(&mut self, place: usize) -> Option<&mut T> {
+        let slot = *self.slots.get(place)?;
+        self.boxes[slot].as_deref_mut()
+    }
+
+    /// Whether there is such a slot, and it has none.
+    pub(super) fn is_free(&self, slot: usize) -> bool {
+        self.boxes.get(slot).is_some_and(Option::is_none)
+    }
+
     pub(super) fn each(&mut self, mut act: impl FnMut(&mut T)) {
         for &slot in &self.slots {
             if let Some(value) = &mut self.boxes[slot] {

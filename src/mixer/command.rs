@@ -134,7 +134,7 @@ impl NewInput {
         let feed = Feed::mix_minus(self.lease, reader, ring, settings);
         let mix_minus = match feed.makes {
             Makes::MixMinus(mix_minus) => Some((reader, mix_minus)),
-            Makes::Room | Makes::Alone(_) => None,
+            Makes::Room | Makes::RoomLine(_) | Makes::Alone(_) => None,
         };
         Self { mix_minus, ..self }
     }

@@ -1,8 +1,12 @@
 //! Feeds, by which audio leaves the mixer block by block: a room, a room without one stream, or one stream.
 
+use std::sync::{Arc, atomic::AtomicU64};
+
 use super::{
     ReaderId, Settings,
-    feeds::{Alone, Line, MixMinus},
+    feeds::{Alone, MixMinus},
+    line::Line,
+    room_line::RoomLine,
 };
 use crate::queue::{LeaseId, Pool, Producer};
 
@@ -47,7 +51,7 @@ impl RoomId {
 /// The signal of a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// A room's mix. Its blocks come in the reader's mix ring.
+    /// A room's mix. Its blocks come in the reader's mix ring, or in a ring of the feed's own.
     Room(RoomId),
     /// The mix of a stream's room without the stream: the very samples that a mixer of the others alone would give.
     MixMinus(LeaseId),
@@ -73,6 +77,7 @@ pub struct Feed {
 #[derive(Debug)]
 pub(super) enum Makes {
     Room,
+    RoomLine(Box<RoomLine>),
     MixMinus(Box<MixMinus>),
     Alone(Box<Alone>),
 }
@@ -93,6 +98,23 @@ impl Feed {
             signal: Signal::Room(room),
             reader,
             makes: Makes::Room,
+        }
+    }
+
+    /// A room's mix for this reader, into a ring of `pool`: of the reader's [single
+    /// feeds](super::MixRing::with_room_rings). Its first sample is that of the tick after the command that opens it, its last
+    /// the one before the tick after the command that closes it, or the room. Allocates 200 bytes.
+    pub fn room_ring(
+        room: RoomId,
+        reader: ReaderId,
+        (producer, pool): (Producer, &Pool),
+        settings: &Settings,
+    ) -> Self {
+        let line = Line::new(reader, producer, pool, settings.format);
+        Self {
+            signal: Signal::Room(room),
+            reader,
+            makes: Makes::RoomLine(Box::new(RoomLine::new(room, line))),
         }
     }
 
@@ -133,6 +155,34 @@ impl Feed {
         }
     }
 
+    /// A mixer that is not bound to the clock waits until the feed's own ring has room.
+    #[must_use]
+    pub fn waited_for(mut self) -> Self {
+        if let Some(line) = self.line_mut() {
+            line.is_waited_for = true;
+        }
+        self
+    }
+
+    /// `refused` will hold one after the index of the last sample that the feed's own ring had no room for, once that is
+    /// closed: a reader then knows how many are missing after the last that came.
+    #[must_use]
+    pub fn noting_refused(mut self, refused: Arc<AtomicU64>) -> Self {
+        if let Some(line) = self.line_mut() {
+            line.refused = Some(refused);
+        }
+        self
+    }
+
+    fn line_mut(&mut self) -> Option<&mut Line> {
+        match &mut self.makes {
+            Makes::Room => None,
+            Makes::RoomLine(room_line) => Some(&mut room_line.line),
+            Makes::MixMinus(mix_minus) => mix_minus.lines.first_mut(),
+            Makes::Alone(alone) => alone.lines.first_mut(),
+        }
+    }
+
     /// Its number, to close it by.
     pub fn id(&self) -> FeedId {
         FeedId {
@@ -140,6 +190,7 @@ impl Feed {
             reader: self.reader,
             lease: match &self.makes {
                 Makes::Room => None,
+                Makes::RoomLine(room_line) => Some(room_line.line.lease),
                 Makes::MixMinus(mix_minus) => mix_minus.lines.first_lease(),
                 Makes::Alone(alone) => alone.lines.first_lease(),
             },

@@ -25,10 +25,12 @@ mod feed;
 mod feeds;
 mod input;
 mod inputs;
+mod line;
 mod mix_message;
 mod readers;
 mod removed;
 mod room;
+mod room_line;
 mod room_strip;
 
 use std::time::Duration;
@@ -424,16 +426,15 @@ impl Mixer {
             removals,
             ..
         } = self;
-        readers.send(&made, rooms, |ring| {
-            removals.send_all([removed::Part::Ring(ring)]);
-        });
+        readers.send(&made, rooms, removals);
         rooms.rest(removals);
     }
 
-    /// Whether a reader that is [waited for](MixRing::waited_for) has no room for the next message: a mixer that is not
-    /// bound to the clock runs no tick then.
-    pub fn is_any_reader_full(&mut self) -> bool {
-        self.readers.is_any_full(self.settings.block())
+    /// Whether a ring of a reader or a feed that is [waited](MixRing::waited_for) [for](Feed::waited_for) has no room for
+    /// the next block: a mixer that is not bound to the clock runs no tick then. Looks at each.
+    pub fn is_any_feed_full(&mut self) -> bool {
+        let block = self.settings.block();
+        self.readers.is_any_full(block) || self.feeds.is_any_full(block)
     }
 
     /// Closes all feeds and readers: they get no more. Frees them, and wakes the readers.

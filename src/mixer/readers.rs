@@ -14,7 +14,9 @@ use std::{
 use super::{
     Block, Room, RoomId,
     mix_message::{MixMessageMut, message_bytes, mix_message_bytes_max},
+    removed::{Part as Removed, Removals},
     room::Rooms,
+    room_line::RoomLines,
 };
 use crate::{
     audio::FrameHeader,
@@ -40,6 +42,8 @@ pub struct MixRing {
     rooms: Vec<Heard>,
     /// The place of each room among them.
     places: Box<[u32]>,
+    /// Those with a ring of their own.
+    room_lines: RoomLines,
     /// Whether a mixer that is not bound to the clock waits for room.
     is_waited_for: bool,
     end: Arc<AtomicU64>,
@@ -48,7 +52,7 @@ pub struct MixRing {
 
 /// A room that is heard.
 #[derive(Debug)]
-struct Heard {
+pub(super) struct Heard {
     room: RoomId,
     /// Feeds that need it.
     count: u32,
@@ -69,6 +73,7 @@ impl MixRing {
             _pool: pool.clone(),
             rooms: Vec::with_capacity(rooms_max),
             places: vec![0; rooms_max].into(),
+            room_lines: RoomLines::new(0),
             is_waited_for: false,
             end,
             closes: false,
@@ -80,6 +85,16 @@ impl MixRing {
     pub fn with_room(mut self, room: RoomId) -> Self {
         self.hear(room, 0);
         self
+    }
+
+    /// Rooms may have [rings of their own](super::Feed::room_ring): in the first so many slots of the pool of the reader's
+    /// single feeds. Allocates.
+    #[must_use]
+    pub fn with_room_rings(self, slots: usize) -> Self {
+        Self {
+            room_lines: RoomLines::new(slots),
+            ..self
+        }
     }
 
     /// A mixer that is not bound to the clock waits until it has room.
@@ -122,11 +137,7 @@ impl MixRing {
             return false;
         }
         self.places[room.slot()] = self.rooms.len() as u32;
-        self.rooms.push(Heard {
-            room,
-            count: 1,
-            range: index..u64::MAX,
-        });
+        self.rooms.push(Heard::new(room, index));
         true
     }
 
@@ -141,12 +152,18 @@ impl MixRing {
         }
     }
 
+    /// The rooms with rings of their own; none if it closes.
+    pub(super) fn room_lines(&mut self) -> Option<&mut RoomLines> {
+        (!self.closes).then_some(&mut self.room_lines)
+    }
+
     /// No feed needs any room from this index on; the ring closes once that is reached.
     pub(super) fn close_at(&mut self, index: u64) {
         self.closes = true;
         for heard in &mut self.rooms {
-            heard.range.end = heard.range.end.min(index);
+            heard.end_at(index);
         }
+        self.room_lines.end_all(index);
     }
 
     /// Closes the ring. Frees nothing; enters the kernel to wake the reader.
@@ -192,7 +209,7 @@ impl MixRing {
             self.end.store(end, Ordering::Relaxed);
         }
         self.forget_left(made.end, forgotten);
-        if self.closes && self.rooms.is_empty() {
+        if self.closes && self.rooms.is_empty() && self.room_lines.is_empty() {
             self.close();
         }
         self.producer.is_none()
@@ -235,7 +252,7 @@ impl MixRing {
     }
 
     fn forget_left(&mut self, end: u64, forgotten: &mut impl FnMut(RoomId)) {
-        self.forget(|heard| heard.range.end <= end, forgotten);
+        self.forget(|heard| heard.is_over(end), forgotten);
     }
 
     fn forget(&mut self, is_over: impl Fn(&Heard) -> bool, forgotten: &mut impl FnMut(RoomId)) {
@@ -252,6 +269,11 @@ impl MixRing {
         }
     }
 
+    /// Whether the mix ring or that of a room is waited for, and has no room for a block of so many interleaved samples.
+    fn is_any_full(&mut self, block: usize) -> bool {
+        (self.is_waited_for && !self.has_room(block)) || self.room_lines.is_any_full(block)
+    }
+
     /// Whether there is room for the longest message of its rooms, with blocks of so many interleaved samples.
     fn has_room(&mut self, block: usize) -> bool {
         let len = mix_message_bytes_max(self.rooms.len(), block);
@@ -263,15 +285,42 @@ impl MixRing {
 
 /// The part of a block that is heard.
 #[derive(Debug, Clone, Copy)]
-struct Part<'a> {
-    at: u64,
-    instants: usize,
-    samples: &'a [i16],
+pub(super) struct Part<'a> {
+    pub(super) at: u64,
+    pub(super) instants: usize,
+    pub(super) samples: &'a [i16],
     contributors: &'a [u32],
 }
 
 impl Heard {
-    fn part<'a>(&self, block: Block<'a>) -> Option<Part<'a>> {
+    /// For one feed, from this index on.
+    pub(super) fn new(room: RoomId, index: u64) -> Self {
+        Self {
+            room,
+            count: 1,
+            range: index..u64::MAX,
+        }
+    }
+
+    pub(super) fn room(&self) -> RoomId {
+        self.room
+    }
+
+    pub(super) fn begin_at(&mut self, index: u64) {
+        self.range.start = index;
+    }
+
+    /// Its last sample is the one before this index, or an earlier one.
+    pub(super) fn end_at(&mut self, index: u64) {
+        self.range.end = self.range.end.min(index);
+    }
+
+    /// Whether it has nothing more from this index on.
+    pub(super) fn is_over(&self, index: u64) -> bool {
+        self.range.end <= index
+    }
+
+    pub(super) fn part<'a>(&self, block: Block<'a>) -> Option<Part<'a>> {
         let made = block.at..block.at + block.instants() as u64;
         let part = made.start.max(self.range.start)..made.end.min(self.range.end);
         if part.is_empty() {
@@ -324,28 +373,25 @@ impl Readers {
         Some(ring)
     }
 
-    /// Sends each its message; those that closed with it go to `closed`.
-    pub(super) fn send(
-        &mut self,
-        made: &Range<u64>,
-        rooms: &Rooms,
-        mut closed: impl FnMut(Box<MixRing>),
-    ) {
+    /// Sends each the frames of its rooms with rings of their own, and then its message; those that closed with it go to
+    /// `removals`.
+    pub(super) fn send(&mut self, made: &Range<u64>, rooms: &Rooms, removals: &mut Removals) {
         let block = |id| rooms.find(id).map(Room::block);
         let mut index = 0;
         while let Some((_, ring)) = self.rings.get_mut(index) {
+            ring.room_lines.send(made, rooms, removals);
             if ring.send(made, &block, &mut |id| rooms.forget(id)) {
-                closed(self.rings.swap_remove(index).1);
+                removals.send_all([Removed::Ring(self.rings.swap_remove(index).1)]);
             } else {
                 index += 1;
             }
         }
     }
 
-    /// Whether a reader that is waited for has no room.
+    /// Whether a ring that is waited for has no room.
     pub(super) fn is_any_full(&mut self, block: usize) -> bool {
         let mut rings = self.rings.iter_mut();
-        rings.any(|(_, ring)| ring.is_waited_for && !ring.has_room(block))
+        rings.any(|(_, ring)| ring.is_any_full(block))
     }
 
     pub(super) fn close(&mut self) {

@@ -29,7 +29,8 @@ pub struct Room {
     solos: usize,
     mixed: u64,
     strip: Arc<RoomStrip>,
-    closes: bool,
+    /// The index before which it closes for its readers; the largest while it is open.
+    ends: u64,
     is_active: bool,
 }
 
@@ -47,7 +48,7 @@ impl Room {
             solos: 0,
             mixed: 0,
             strip: Arc::default(),
-            closes: false,
+            ends: u64::MAX,
             is_active: false,
         };
         room.limiting(settings.limiting)
@@ -115,9 +116,18 @@ impl Room {
         self.bus.block(&self.contributors)
     }
 
+    /// One after the last sample that is heard of it.
+    pub(super) fn ends(&self) -> u64 {
+        self.ends
+    }
+
+    fn closes(&self) -> bool {
+        self.ends < u64::MAX
+    }
+
     /// Whether silence would go on in it, unheard.
     fn rests(&self) -> bool {
-        self.members == 0 && self.readers.get() == 0 && (self.closes || self.bus.is_at_rest())
+        self.members == 0 && self.readers.get() == 0 && (self.closes() || self.bus.is_at_rest())
     }
 }
 
@@ -175,12 +185,13 @@ impl Rooms {
         }
     }
 
-    /// The room closes once it has no streams and no readers. `main` never does.
-    pub(super) fn close(&mut self, id: RoomId) {
+    /// The room closes once it has no streams and no readers; rings that it has of its own get no sample from this index
+    /// on. `main` never closes.
+    pub(super) fn close(&mut self, id: RoomId, index: u64) {
         if id != RoomId::MAIN
             && let Some(room) = self.find_mut(id)
         {
-            room.closes = true;
+            room.ends = room.ends.min(index);
             // It leaves with the next tick.
             self.activate(id.slot() as u32);
         }
@@ -199,13 +210,13 @@ impl Rooms {
     /// The slot of a room that is open, or that of `main`.
     pub(super) fn slot_or_main(&self, id: RoomId) -> u32 {
         match self.find(id) {
-            Some(room) if !room.closes => id.slot,
+            Some(room) if !room.closes() => id.slot,
             _ => 0,
         }
     }
 
     pub(super) fn is_open(&self, id: RoomId) -> bool {
-        self.find(id).is_some_and(|room| !room.closes)
+        self.find(id).is_some_and(|room| !room.closes())
     }
 
     pub(super) fn find(&self, id: RoomId) -> Option<&Room> {
@@ -355,7 +366,7 @@ impl Rooms {
         let mut index = 0;
         while let Some(&slot) = self.active.get(index) {
             let room = self.get_mut(slot);
-            if slot == 0 || !room.rests() || (room.closes && !removals.has_room()) {
+            if slot == 0 || !room.rests() || (room.closes() && !removals.has_room()) {
                 index += 1;
                 continue;
             }
@@ -363,7 +374,7 @@ impl Rooms {
             room.strip.note(room.mixed, &[]);
             room.show(0);
             self.active.swap_remove(index);
-            if self.get(slot).closes
+            if self.get(slot).closes()
                 && let Some(room) = self.slots[slot as usize].take()
             {
                 self.mixed_before += room.mixed;

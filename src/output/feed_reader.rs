@@ -8,6 +8,9 @@
 //! Passive: it has no thread. Its owner waits for [`FeedReader::as_fd`], or in [`FeedReader::wait`], and calls
 //! [`FeedReader::drain`].
 
+mod rings;
+mod single;
+
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
@@ -15,79 +18,17 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
+pub use self::rings::FeedRings;
+use self::single::Single;
 use crate::{
-    audio::{Format, Frame, frame::frame_bytes},
-    mixer::{MixMessage, MixRing, RoomBlock, RoomId, mix_message_bytes_max},
-    queue::{BuildError, Consumer, Drained, LeaseId, Pool, PoolPlan},
+    mixer::{MixMessage, MixRing, RoomBlock, RoomId},
+    queue::{BuildError, Consumer, Drained, LeaseId, Pool},
 };
 
 /// Messages of the mix ring taken between two looks at its close.
 const BATCH: usize = 64;
-/// So many frames fit each ring, at least.
-const FRAMES_MIN: usize = 16;
-
-/// The sizes of a reader's rings.
-#[derive(Debug, Clone, Copy)]
-pub struct FeedRings {
-    /// Rate and channels of the mix.
-    pub format: Format,
-    /// Samples per channel of a block.
-    pub block_samples: usize,
-    /// Rooms of the mixer at once, as far as they may be heard here: the places up to the last of them.
-    pub rooms: usize,
-    /// Rooms that are heard at once: of more, the ring holds less time.
-    pub rooms_heard: usize,
-    /// Single feeds at once: mix-minuses and streams.
-    pub feeds: usize,
-    /// So long the reader may be late.
-    pub buffered: Duration,
-    /// Whether all pages are made present now, so that the mixer meets none for the first time.
-    pub prefault: bool,
-}
-
-impl FeedRings {
-    /// Of a reader of this room alone, without single feeds.
-    pub(crate) fn of_one_room(
-        room: RoomId,
-        format: Format,
-        block_samples: usize,
-        buffered: Duration,
-    ) -> Self {
-        Self {
-            format,
-            block_samples,
-            rooms: room.slot() + 1,
-            rooms_heard: 1,
-            feeds: 0,
-            buffered,
-            prefault: false,
-        }
-    }
-
-    fn block(&self) -> usize {
-        self.block_samples * usize::from(self.format.channels())
-    }
-
-    fn frames(&self) -> u64 {
-        let samples = self.buffered.as_nanos() * u128::from(self.format.rate_hz());
-        let samples = samples.div_ceil(1_000_000_000) as usize;
-        samples.div_ceil(self.block_samples.max(1)).max(FRAMES_MIN) as u64
-    }
-
-    /// Bytes of the ring with the rooms' blocks. Too long for any, the pool says so.
-    pub(crate) fn mix_ring_bytes(&self) -> usize {
-        let message = mix_message_bytes_max(self.rooms_heard.min(self.rooms), self.block());
-        PoolPlan::ring_bytes_for(self.frames(), message).unwrap_or(usize::MAX)
-    }
-
-    /// Bytes of the ring of one feed.
-    pub(crate) fn feed_ring_bytes(&self) -> usize {
-        PoolPlan::ring_bytes_for(self.frames(), frame_bytes(self.block())).unwrap_or(usize::MAX)
-    }
-}
 
 /// The reader's end of its feeds, on one thread: rooms, mix-minuses and single streams, each as samples that follow each other.
 ///
@@ -108,21 +49,6 @@ pub struct FeedReader {
     feeds: Option<Single>,
     progress: Progress,
     is_closed: bool,
-}
-
-/// The rings of single feeds.
-#[derive(Debug)]
-struct Single {
-    pool: Pool,
-    consumer: Consumer,
-    open: Vec<Owner>,
-}
-
-#[derive(Debug)]
-struct Owner {
-    lease: LeaseId,
-    key: u64,
-    next: Option<u64>,
 }
 
 /// How far each room was delivered, by its slot.
@@ -204,23 +130,12 @@ impl FeedReader {
             .prefault(rings.prefault)
             .build()?;
         let end = Arc::new(AtomicU64::new(0));
-        let mix_ring =
-            MixRing::new(&pool, rings.rooms, Arc::clone(&end)).expect("a new pool has a free ring");
+        let mix_ring = MixRing::new(&pool, rings.rooms, Arc::clone(&end))
+            .expect("a new pool has a free ring")
+            .with_room_rings(rings.feeds);
         let feeds = match rings.feeds {
             0 => None,
-            slots => {
-                let (pool, consumer) = Pool::builder()
-                    .slots(slots)
-                    .ring_bytes(rings.feed_ring_bytes())
-                    .prefault(rings.prefault)
-                    .polled(true)
-                    .build()?;
-                Some(Single {
-                    pool,
-                    consumer,
-                    open: Vec::new(),
-                })
-            }
+            _ => Some(Single::new(&rings)?),
         };
         let channels = usize::from(rings.format.channels());
         let reader = Self {
@@ -244,15 +159,17 @@ impl FeedReader {
         self.feeds.as_ref().map(|feeds| &feeds.pool)
     }
 
-    /// The frames in the ring of this lease are delivered with this key from now on. To be called before the next
-    /// [`drain`](Self::drain): a ring that has no owner by then is emptied, and released once it is closed.
+    /// The frames in the ring of this lease are delivered with this key from now on. Until then they wait there; a ring
+    /// without an owner is released once it is closed, if it is empty.
     pub fn own(&mut self, lease: LeaseId, key: u64) {
+        self.own_noting(lease, key, Arc::default());
+    }
+
+    /// [`own`](Self::own) of a feed that [notes](crate::mixer::Feed::noting_refused) here what its ring refused: silence
+    /// stands for it at the feed's end, too.
+    pub fn own_noting(&mut self, lease: LeaseId, key: u64, refused: Arc<AtomicU64>) {
         if let Some(feeds) = &mut self.feeds {
-            feeds.open.push(Owner {
-                lease,
-                key,
-                next: None,
-            });
+            feeds.own(lease, key, refused);
         }
     }
 
@@ -296,9 +213,14 @@ impl FeedReader {
             let _ = mix.release(lease);
             *is_closed = true;
             progress.fill_rooms(end.load(Ordering::Relaxed), &mut deliver);
-            if let Some(feeds) = feeds {
-                feeds.take(u64::MAX, &[], progress, &mut deliver);
-            }
+        }
+        if let Some(feeds) = feeds
+            && (*is_closed || feeds.has_new)
+        {
+            let end = if *is_closed { u64::MAX } else { feeds.taken };
+            feeds.take(end, &[], progress, &mut deliver);
+        }
+        if *is_closed {
             for room in progress.heard.drain(..) {
                 deliver(Delivery::RoomEnded(room));
             }
@@ -410,88 +332,6 @@ impl Progress {
         let frame = blocks.get(progress.place?)?.frame;
         let before = first.checked_sub(frame.header().first)? as usize * self.channels;
         frame.samples().get(before..)
-    }
-}
-
-impl Single {
-    /// Takes the frames that begin before this index.
-    fn take(
-        &mut self,
-        end: u64,
-        blocks: &[RoomBlock<'_>],
-        progress: &Progress,
-        deliver: &mut impl FnMut(Delivery<'_>),
-    ) {
-        let Self { consumer, open, .. } = self;
-        open.retain_mut(|owner| {
-            // Only this thread releases, and an owner that is gone is forgotten.
-            while let Ok(Some(message)) = consumer.get(owner.lease) {
-                if let Ok(frame) = Frame::parse(&message) {
-                    if frame.header().first >= end {
-                        return true;
-                    }
-                    owner.take(&frame, blocks, progress, deliver);
-                }
-                message.ack();
-            }
-            if consumer.is_finished(owner.lease) == Ok(false) {
-                return true;
-            }
-            deliver(Delivery::Ended(owner.key));
-            let _ = consumer.release(owner.lease);
-            false
-        });
-        // A ring is named for its first frame, or for its close.
-        while let Some(lease) = consumer.next_ready() {
-            let is_owned = open.iter().any(|owner| owner.lease == lease);
-            if !is_owned && consumer.drain(lease, BATCH, |_| ()) == Ok(Drained::Closed) {
-                let _ = consumer.release(lease);
-            }
-        }
-    }
-}
-
-impl Owner {
-    fn take(
-        &mut self,
-        frame: &Frame<'_>,
-        blocks: &[RoomBlock<'_>],
-        progress: &Progress,
-        deliver: &mut impl FnMut(Delivery<'_>),
-    ) {
-        let (key, header) = (self.key, frame.header());
-        let mut same = None;
-        let samples = if header.same {
-            same = RoomId::from_samples(frame.samples());
-            same.and_then(|room| progress.block(blocks, room, header.first))
-        } else {
-            Some(frame.samples())
-        };
-        let samples = samples.filter(|_| frame.checksum_ok());
-        let from = self.next.unwrap_or(header.first);
-        let to = match samples {
-            Some(_) => header.first,
-            // The block that it means was lost, or it is damaged.
-            None => header.first + u64::from(header.given),
-        };
-        progress.fill(from, to, &mut |piece| {
-            deliver(Delivery::Feed(key, piece));
-        });
-        let Some(samples) = samples else {
-            self.next = Some(to.max(from));
-            return;
-        };
-        self.next = Some(header.first + progress.instants(samples));
-        deliver(Delivery::Feed(
-            key,
-            Piece {
-                first: header.first,
-                samples,
-                contributors: &[],
-                same,
-                is_lost: false,
-            },
-        ));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Readers and what they hear: each feed has exactly the samples between its commands, whatever else comes and goes.
 
 mod model;
+mod room_rings;
 
 use std::sync::{
     Arc,
@@ -144,7 +145,7 @@ fn a_reader_that_is_waited_for_loses_nothing() {
             {
                 sender.place(tick * N, &[7; BLOCK]);
             }
-            while rig.mixer.is_any_reader_full() {
+            while rig.mixer.is_any_feed_full() {
                 let taken = reader.take().expect("a full ring has messages");
                 assert_eq!(taken.dropped_before, 0, "from tick {begins}");
                 messages += 1;
@@ -225,7 +226,7 @@ fn a_ring_of_two_longest_messages_is_enough_to_be_waited_for() {
     let ring = Box::new(ring.with_room(RoomId::MAIN).waited_for());
     rig.mixer.apply(Command::OpenReader(ReaderId(7), ring));
     for tick in 0..100_u64 {
-        while rig.mixer.is_any_reader_full() {
+        while rig.mixer.is_any_feed_full() {
             reader.take().expect("a full ring has messages");
         }
         assert_eq!(rig.mixer.ticks(), tick);

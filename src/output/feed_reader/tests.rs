@@ -2,11 +2,11 @@
 
 mod ends;
 
-use std::sync::atomic::AtomicBool;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use super::*;
 use crate::{
-    audio::{FrameHeader, FrameMut},
+    audio::{Format, FrameHeader, FrameMut, frame::frame_bytes},
     ledger::Account,
     mixer::{Command, Feed, FeedId, Limiting, Mixer, NewInput, ReaderId, Settings},
     queue::Producer,
@@ -346,13 +346,13 @@ fn a_frame_never_comes_before_the_block_that_it_means() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for tick in 0..1_000 {
-                while rig.mixer.is_any_reader_full() {
+                while rig.mixer.is_any_feed_full() {
                     std::thread::yield_now();
                 }
                 loud.say(tick, &block(tick));
                 rig.tick();
             }
-            while rig.mixer.is_any_reader_full() {
+            while rig.mixer.is_any_feed_full() {
                 std::thread::yield_now();
             }
             rig.end();

@@ -14,6 +14,7 @@ enum Step {
     OpenReader,
     CloseReader(Index),
     OpenRoom(Index),
+    OpenRoomRing(Index),
     OpenMixMinus(Index, Index),
     OpenAlone(Index, Index),
     Close(Index),
@@ -30,6 +31,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::OpenReader),
         1 => at().prop_map(Step::CloseReader),
         3 => at().prop_map(Step::OpenRoom),
+        3 => at().prop_map(Step::OpenRoomRing),
         3 => (at(), at()).prop_map(|(reader, who)| Step::OpenMixMinus(reader, who)),
         3 => (at(), at()).prop_map(|(reader, who)| Step::OpenAlone(reader, who)),
         5 => at().prop_map(Step::Close),
@@ -59,8 +61,21 @@ struct ModelStream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Room,
+    /// With a ring of its own.
+    RoomRing,
     MixMinus(usize),
     Alone(usize),
+}
+
+impl What {
+    fn is_room(self) -> bool {
+        matches!(self, Self::Room | Self::RoomRing)
+    }
+
+    /// Whether its reader hears the room in the mix ring.
+    fn is_in_mix_ring(self) -> bool {
+        matches!(self, Self::Room | Self::MixMinus(_))
+    }
 }
 
 /// A feed as its commands say.
@@ -148,6 +163,7 @@ impl Oracle {
             }
             Step::CloseReader(reader) => self.close_reader(reader),
             Step::OpenRoom(reader) => self.open(reader, What::Room),
+            Step::OpenRoomRing(reader) => self.open(reader, What::RoomRing),
             Step::OpenMixMinus(reader, who) if !self.streams.is_empty() => {
                 self.open(reader, What::MixMinus(who.index(self.streams.len())));
             }
@@ -221,16 +237,22 @@ impl Oracle {
         let is_open = |opened: &&ModelFeed| opened.until >= now && opened.reader == reader;
         let is_same = |opened: &&ModelFeed| opened.until == OPEN && opened.what == what;
         let is_many = self.feeds.iter().filter(is_open).count() > 60
-            || what != What::Room && self.feeds.iter().filter(is_same).count() >= 8;
+            || !what.is_room() && self.feeds.iter().filter(is_same).count() >= 8;
         if self.readers[reader].1 != OPEN || is_many {
             return;
         }
-        let signal = match what {
-            What::Room => MAIN,
-            What::MixMinus(who) => Signal::MixMinus(self.streams[who].lease),
-            What::Alone(who) => Signal::Alone(self.streams[who].lease),
+        let feed = match what {
+            What::Room => self.rig.open(reader, MAIN),
+            What::RoomRing => self.rig.open_room_ring(reader, RoomId::MAIN),
+            What::MixMinus(who) => {
+                let signal = Signal::MixMinus(self.streams[who].lease);
+                self.rig.open(reader, signal)
+            }
+            What::Alone(who) => {
+                let signal = Signal::Alone(self.streams[who].lease);
+                self.rig.open(reader, signal)
+            }
         };
-        let feed = self.rig.open(reader, signal);
         self.feeds.push(ModelFeed {
             what,
             feed,
@@ -275,7 +297,7 @@ impl Oracle {
                         .sum::<i64>()
                 };
                 match what {
-                    What::Room => cut(all()),
+                    What::Room | What::RoomRing => cut(all()),
                     What::MixMinus(who) => cut(all() - gave(&self.streams[who], index)),
                     What::Alone(who) => gave(&self.streams[who], index) as i16,
                 }
@@ -286,7 +308,7 @@ impl Oracle {
     /// The tick before which a feed is closed.
     fn closes(&self, opened: &ModelFeed) -> u64 {
         match opened.what {
-            What::Room => opened.until,
+            What::Room | What::RoomRing => opened.until,
             What::MixMinus(who) | What::Alone(who) => opened.until.min(self.streams[who].ends),
         }
     }
@@ -330,8 +352,7 @@ impl Oracle {
 
     /// The room is heard while any feed of the reader needs it.
     fn check_reader(&self, reader: usize) -> Result<(), TestCaseError> {
-        let needs =
-            |opened: &&ModelFeed| opened.reader == reader && !matches!(opened.what, What::Alone(_));
+        let needs = |opened: &&ModelFeed| opened.reader == reader && opened.what.is_in_mix_ring();
         let needing = self.feeds.iter().filter(needs);
         let mut ranges: Vec<_> = needing.map(|opened| self.range(opened)).collect();
         ranges.retain(|(from, until)| from < until);

@@ -259,6 +259,22 @@ impl Rig {
         number
     }
 
+    /// Opens a feed of a room, with a ring of its own; its number.
+    pub fn open_room_ring(&mut self, reader: usize, room: RoomId) -> usize {
+        let feed = self.room_ring(reader, room);
+        self.mixer.apply(Command::OpenFeed(feed));
+        self.feeds.len() - 1
+    }
+
+    /// Such a feed, to be opened.
+    pub fn room_ring(&mut self, reader: usize, room: RoomId) -> Feed {
+        let to = &mut self.readers[reader];
+        let (line, producer) = to.line();
+        let feed = Feed::room_ring(room, to.id, (producer, to.pool()), &self.settings);
+        self.note(reader, Some(line), Some(feed.id()));
+        feed
+    }
+
     /// A feed to this reader, and its line there, if it has one.
     fn feed(&mut self, reader: usize, signal: Signal) -> (Feed, Option<usize>) {
         let reader = &mut self.readers[reader];

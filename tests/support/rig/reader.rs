@@ -68,6 +68,7 @@ impl Reader {
         let end = Arc::new(AtomicU64::new(0));
         let ring = MixRing::new(&rooms_pool, rooms_max, Arc::clone(&end)).unwrap();
         let builder = Pool::builder().slots(feeds).ring_bytes(1 << 13);
+        let ring = ring.with_room_rings(feeds);
         let (pool, feeds) = builder.polled(true).build().unwrap();
         let reader = Self {
             id,

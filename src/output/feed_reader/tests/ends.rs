@@ -9,17 +9,93 @@ fn a_ring_that_has_no_owner_is_released_once_it_is_closed() {
     let mut rig = Rig::new();
     let mut reader = ReaderThread::of_room(&mut rig, 2);
     let pool = reader.reader.pool().unwrap().clone();
-    let mut producer = pool.acquire().unwrap();
-    let closed = pool.acquire().unwrap();
-    producer.publish(&[1; 8]).unwrap();
-    drop(closed);
-    rig.tick();
-    reader.drain();
-    assert_eq!(pool.stats().leases, 1);
-    drop(producer);
+    drop(pool.acquire().unwrap());
     rig.tick();
     reader.drain();
     assert_eq!(pool.stats().leases, 0);
+}
+
+#[test]
+fn frames_wait_until_their_ring_has_an_owner() {
+    for is_closed in [false, true] {
+        let mut rig = Rig::new();
+        let mut reader = ReaderThread::of_room(&mut rig, 1);
+        let pool = reader.reader.pool().unwrap().clone();
+        let mut sender = rig.sender();
+        let producer = pool.acquire().unwrap();
+        let lease = producer.lease();
+        let ring = (producer, &pool);
+        let feed = rig.open_feed(Feed::room_ring(
+            RoomId::MAIN,
+            reader.id,
+            ring,
+            &rig.settings,
+        ));
+        let mut say = |rig: &mut Rig, reader: &mut ReaderThread, ticks| {
+            for tick in ticks {
+                sender.say(tick, &block(tick));
+                rig.tick();
+                reader.drain();
+            }
+        };
+        say(&mut rig, &mut reader, 0..10);
+        if is_closed {
+            rig.mixer.apply(Command::CloseFeed(feed));
+            say(&mut rig, &mut reader, 10..11);
+        }
+        reader.feeds.push(Received::default());
+        reader.reader.own(lease, 0);
+        reader.drain();
+        if !is_closed {
+            assert_eq!(reader.feeds[0].end(), 10 * N - DELAY);
+            rig.end();
+            reader.drain_to_end();
+        }
+        reader.feeds[0].expect(0..10 * N, 0, sample);
+        assert!(reader.feeds[0].ended);
+        assert_eq!(pool.stats().leases, 0);
+    }
+}
+
+#[test]
+fn samples_that_a_ring_refused_last_are_filled_too() {
+    for is_closed in [false, true] {
+        let mut rig = Rig::new();
+        let mut reader = ReaderThread::new(&mut rig, 2, |ring| ring);
+        let pool = reader.reader.pool().unwrap().clone();
+        let mut sender = rig.sender();
+        let [room, alone] = [(); 2].map(|()| pool.acquire().unwrap());
+        let refused = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+        for (key, producer) in (0..).zip([&room, &alone]) {
+            reader.feeds.push(Received::default());
+            let refused = Arc::clone(&refused[key as usize]);
+            reader.reader.own_noting(producer.lease(), key, refused);
+        }
+        let room = Feed::room_ring(RoomId::MAIN, reader.id, (room, &pool), &rig.settings);
+        let alone = Feed::alone(sender.lease(), reader.id, (alone, &pool), &rig.settings);
+        let feeds = [room, alone].into_iter().zip(refused);
+        let feeds: Vec<_> = feeds
+            .map(|(feed, refused)| rig.open_feed(feed.noting_refused(refused)))
+            .collect();
+        for tick in 0..100 {
+            sender.say(tick, &block(tick));
+            rig.tick();
+        }
+        if is_closed {
+            for feed in feeds {
+                rig.mixer.apply(Command::CloseFeed(feed));
+            }
+            rig.tick();
+            reader.drain();
+        } else {
+            rig.end();
+            reader.drain_to_end();
+        }
+        for received in &reader.feeds {
+            assert!(received.lost > 0 && received.ended);
+            received.expect(0..100 * N, received.lost, sample);
+        }
+    }
 }
 
 #[test]
