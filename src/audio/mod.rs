@@ -10,6 +10,7 @@
 //! - [`codec`]: samples as bytes: G.711, 16-bit PCM, G.722, Opus
 //! - [`format`](mod@format): rate and channel count, and the block lengths they allow
 //! - [`frame`]: the bytes of one frame as a queue message carries them
+//! - [`gap`]: the spans of a recording that are not the sender's audio
 //! - [`gain`], [`sum`]: the mixer's arithmetic
 //! - [`limiter`]: a sum becomes 16 bits without clipping
 //! - [`meter`]: peak and level
@@ -21,6 +22,7 @@ pub mod codec;
 pub mod format;
 pub mod frame;
 pub mod gain;
+pub mod gap;
 pub mod limiter;
 #[cfg(test)]
 pub(crate) mod measure;
@@ -34,6 +36,7 @@ pub use codec::{Codec, Decoder, Encoder, Encoding};
 pub use format::{Format, FormatError};
 pub use frame::{Frame, FrameError, FrameHeader, FrameMut};
 pub use gain::{Gain, GainError, Ramp};
+pub use gap::{GapReason, Gaps};
 pub use limiter::{Limited, Limiter};
 pub use resample::{ConvertError, Converter};
 pub use spec::SampleSpec;
