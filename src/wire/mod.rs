@@ -11,6 +11,7 @@
 //! - [`payload`]: the meanings of RTP payload types
 //! - [`rtcp`]: reports, names and goodbyes beside the audio
 //! - [`rtp`]: packets of audio
+//! - [`sidecar`]: the JSON beside a recording
 //! - [`wav`]: the header of a WAV that is streamed
 //! - [`websocket`]: frames and messages of a WebSocket
 //!
@@ -20,6 +21,7 @@ pub mod audiosocket;
 pub mod payload;
 pub mod rtcp;
 pub mod rtp;
+pub mod sidecar;
 pub mod wav;
 pub mod websocket;
 
