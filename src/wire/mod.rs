@@ -8,6 +8,7 @@
 //! This layer has no socket, clock or state, and imports `audio` alone.
 //!
 //! - [`audiosocket`]: the messages of Asterisk's AudioSocket
+//! - [`flac`]: a recording as FLAC, frame by frame
 //! - [`payload`]: the meanings of RTP payload types
 //! - [`rtcp`]: reports, names and goodbyes beside the audio
 //! - [`rtp`]: packets of audio
@@ -18,6 +19,7 @@
 //! The other modules are how senders introduce themselves to this server, over TCP, HTTP and WebSockets.
 
 pub mod audiosocket;
+pub mod flac;
 pub mod payload;
 pub mod rtcp;
 pub mod rtp;

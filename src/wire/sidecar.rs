@@ -10,6 +10,7 @@ mod digest;
 
 use std::{
     fmt::Write as _,
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -48,6 +49,16 @@ pub enum Container {
 }
 
 impl Container {
+    /// The container of a file of this name: FLAC if it ends in `.flac`, else WAV.
+    pub fn of(path: &Path) -> Self {
+        let end = path.extension();
+        if end.is_some_and(|end| end.eq_ignore_ascii_case(Self::Flac.extension())) {
+            Self::Flac
+        } else {
+            Self::Wav
+        }
+    }
+
     /// The end of the file's name.
     pub const fn extension(self) -> &'static str {
         match self {
