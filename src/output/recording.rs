@@ -14,6 +14,12 @@
 //! threads: it shows the recording's progress at any time, and at last its outcome.
 
 mod file;
+mod flac;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the writing thread does not use it yet")
+)]
+mod growing;
 mod writing;
 
 use std::{
@@ -40,6 +46,7 @@ use crate::{
     audio::Format,
     mixer::{MixRing, RoomId},
     queue::BuildError,
+    wire::flac::FlacError,
 };
 
 /// Time that the ring between mixer and disk holds, at least.
@@ -78,6 +85,14 @@ pub enum RecordingError {
     NoReader {
         /// The FIFO.
         path: PathBuf,
+    },
+    /// FLAC cannot say the mix's rate.
+    #[error("cannot record to {}: {source}", path.display())]
+    Flac {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: FlacError,
     },
     /// The start did not come to open the file.
     #[error("the recording's file was never opened")]

@@ -29,7 +29,11 @@ use nix::{
 use super::RecordingError;
 use crate::{
     audio::Format,
-    wire::wav::{HEADER_BYTES, endless_header, sized_header},
+    wire::{
+        flac::{FrameEncoder, StreamInfo},
+        sidecar::{Container, SampleDigest, SampleHash},
+        wav::{HEADER_BYTES, endless_header, sized_header},
+    },
 };
 
 /// The path that stands for the standard output.
@@ -55,6 +59,7 @@ pub fn stamped(path: &Path, now: SystemTime) -> PathBuf {
 pub struct RecordingFile {
     file: Open,
     path: PathBuf,
+    container: Container,
     /// The folder that the path starts from; the current one without.
     folder: Option<OwnedFd>,
 }
@@ -104,10 +109,20 @@ impl RecordingFile {
     /// [`RecordingError`]: a regular file exists and `overwrite` is not set, another recording has it, or
     /// the operating system refuses. The file is then as it was.
     pub fn open(path: &Path, overwrite: bool, format: Format) -> Result<Self, RecordingError> {
+        Self::open_as(path, overwrite, format, Container::Wav)
+    }
+
+    /// As [`open`](Self::open), for samples in this container.
+    pub(super) fn open_as(
+        path: &Path,
+        overwrite: bool,
+        format: Format,
+        container: Container,
+    ) -> Result<Self, RecordingError> {
         let refuse = |source| refused(path, source);
         if path == Path::new(STDOUT) {
             let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(refuse)?;
-            return Self::stream(stdout.into(), path);
+            return Self::stream(stdout.into(), path, container);
         }
         let found = fs::metadata(path).ok();
         if found.as_ref().is_some_and(fs::Metadata::is_dir) {
@@ -122,7 +137,7 @@ impl RecordingFile {
                 io::ErrorKind::AlreadyExists => exists(path),
                 _ => refuse(source),
             })?;
-            return Self::regular(file, path, None, format).inspect_err(|_| {
+            return Self::regular_as(file, path, None, format, container).inspect_err(|_| {
                 let _ = fs::remove_file(path);
             });
         }
@@ -140,9 +155,9 @@ impl RecordingFile {
             if !overwrite {
                 return Err(exists(path));
             }
-            Self::regular(file, path, None, format)
+            Self::regular_as(file, path, None, format, container)
         } else {
-            Self::stream(file, path)
+            Self::stream(file, path, container)
         }
     }
 
@@ -157,7 +172,28 @@ impl RecordingFile {
         folder: Option<OwnedFd>,
         format: Format,
     ) -> Result<Self, RecordingError> {
+        Self::regular_as(file, path, folder, format, Container::Wav)
+    }
+
+    fn regular_as(
+        file: File,
+        path: &Path,
+        folder: Option<OwnedFd>,
+        format: Format,
+        container: Container,
+    ) -> Result<Self, RecordingError> {
         let refuse = |source| refused(path, source);
+        let header = match container {
+            Container::Wav => sized_header(format, 0).to_vec(),
+            Container::Flac => {
+                let header = StreamInfo::new(format);
+                FrameEncoder::new(&header).map_err(|source| RecordingError::Flac {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                header.to_bytes().to_vec()
+            }
+        };
         let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => Open::Locked(file),
             Err((_, Errno::EWOULDBLOCK)) => {
@@ -177,16 +213,17 @@ impl RecordingFile {
         let file = Self {
             file,
             path: path.to_owned(),
+            container,
             folder,
         };
         // Before the rest is cut off: a disk that takes no header has then lost nothing else.
-        file.put_header(format, 0).map_err(refuse)?;
-        let file_bytes = HEADER_BYTES as u64;
+        file.put_header(&header).map_err(refuse)?;
+        let file_bytes = header.len() as u64;
         file.as_file().set_len(file_bytes).map_err(refuse)?;
         Ok(file)
     }
 
-    fn stream(file: File, path: &Path) -> Result<Self, RecordingError> {
+    fn stream(file: File, path: &Path, container: Container) -> Result<Self, RecordingError> {
         let refuse = |errno: Errno| refused(path, errno.into());
         let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL).map_err(refuse)?);
         // The recording's thread may wait for a reader that is slow.
@@ -194,8 +231,14 @@ impl RecordingFile {
         Ok(Self {
             file: Open::Stream(file),
             path: path.to_owned(),
+            container,
             folder: None,
         })
+    }
+
+    /// The container of the samples.
+    pub(super) fn container(&self) -> Container {
+        self.container
     }
 
     /// The path that was asked for.
@@ -208,7 +251,7 @@ impl RecordingFile {
         matches!(self.file, Open::Stream(_))
     }
 
-    fn as_file(&self) -> &File {
+    pub(super) fn as_file(&self) -> &File {
         match &self.file {
             Open::Locked(file) => file,
             Open::Unlocked(file) | Open::Stream(file) => file,
@@ -217,7 +260,7 @@ impl RecordingFile {
 
     /// Whether the file is still the one at its path, and as long as it was written; otherwise what
     /// happened to it.
-    fn check_unchanged(&self, file_bytes: u64) -> io::Result<Result<(), &'static str>> {
+    pub(super) fn check_unchanged(&self, file_bytes: u64) -> io::Result<Result<(), &'static str>> {
         if self.is_stream() {
             return Ok(Ok(()));
         }
@@ -238,9 +281,9 @@ impl RecordingFile {
         })
     }
 
-    fn put_header(&self, format: Format, data_bytes: u32) -> io::Result<()> {
-        let header = sized_header(format, data_bytes);
-        self.as_file().write_all_at(&header, 0)
+    /// Writes the file's first bytes again.
+    pub(super) fn put_header(&self, header: &[u8]) -> io::Result<()> {
+        self.as_file().write_all_at(header, 0)
     }
 }
 
@@ -280,6 +323,8 @@ pub(super) struct GrowingWav {
     waiting: Vec<u8>,
     /// Bytes of samples that the kernel took.
     written_bytes: u64,
+    /// Of those.
+    hash: SampleHash,
     has_header: bool,
 }
 
@@ -291,12 +336,25 @@ impl GrowingWav {
             format,
             waiting: Vec::new(),
             written_bytes: 0,
+            hash: SampleHash::default(),
             has_header,
         }
     }
 
     pub(super) fn is_stream(&self) -> bool {
         self.file.is_stream()
+    }
+
+    pub(super) fn file(&self) -> &RecordingFile {
+        &self.file
+    }
+
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    pub(super) fn sha256(&self) -> SampleDigest {
+        self.hash.digest()
     }
 
     pub(super) fn push(&mut self, samples: &[i16]) {
@@ -325,6 +383,7 @@ impl GrowingWav {
             match self.write_some(&self.waiting[at..]) {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Ok(count) => {
+                    self.hash.update_bytes(&self.waiting[at..at + count]);
                     at += count;
                     self.written_bytes += count as u64;
                 }
@@ -347,7 +406,8 @@ impl GrowingWav {
 
     fn count_in_header(&self, data_bytes: u64) -> Result<(), Fault> {
         if !self.is_stream() {
-            self.file.put_header(self.format, data_bytes as u32)?;
+            let header = sized_header(self.format, data_bytes as u32);
+            self.file.put_header(&header)?;
         }
         Ok(())
     }
