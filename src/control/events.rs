@@ -126,7 +126,7 @@ impl Events {
     }
 
     /// The same of an event that has its place in the mix.
-    pub(super) fn note_at(
+    fn note_at(
         &self,
         at: Duration,
         what: What,
@@ -158,16 +158,20 @@ impl Events {
         self.news.send_replace(id);
     }
 
-    /// Notes the rooms that opened and closed since the last call: before anything is noted that happens in them.
+    /// Notes the rooms that opened and closed since the last call, and the streams that moved: before anything is noted that
+    /// happens in the rooms.
     pub(super) fn note_rooms(&self, handle: &Handle) {
         let mut seen = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         for event in handle.room_events(*seen) {
-            let (what, detail) = match event.change {
-                RoomChange::Opened => (What::RoomOpened, "room opened"),
-                RoomChange::Closed => (What::RoomClosed, "room closed"),
+            let name = event.room.name();
+            let (what, subject, detail, sample) = match &event.change {
+                RoomChange::Opened => (What::RoomOpened, Subject::Room(name), "room opened", None),
+                RoomChange::Closed => (What::RoomClosed, Subject::Room(name), "room closed", None),
+                RoomChange::Entered { stream, sample } => {
+                    (What::StreamMoved, Subject::Stream(stream), name, *sample)
+                }
             };
-            let subject = Subject::Room(event.room.name());
-            self.note(event.at, what, subject, detail.to_owned());
+            self.note_at(event.at, what, subject, detail.to_owned(), sample);
             *seen = event.number;
         }
     }

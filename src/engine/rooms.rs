@@ -19,7 +19,7 @@ use std::{
 use super::{
     Admitted, Busy, Handle,
     commands::Sender,
-    room_events::{RoomChange, RoomEvent, RoomLog},
+    room_events::{RoomEvent, RoomLog},
 };
 use crate::{
     config::{RoomConfig, RoomPolicy},
@@ -310,14 +310,15 @@ impl Rooms {
 
     fn move_to(
         &self,
-        stream: &Admitted,
+        stream: &Arc<Admitted>,
         name: &str,
         fade: bool,
+        at: Duration,
         commands: &Sender,
     ) -> Result<Option<Move>, RoomError> {
         // Locked until the stream is in it: a room is not closed meanwhile.
-        let inner = self.lock(commands);
-        let room = inner.find(name)?;
+        let mut inner = self.lock(commands);
+        let room = Arc::clone(inner.find(name)?);
         if stream.is_ending() {
             let id = stream.id().to_owned();
             return Err(RoomError::StreamEnded { id });
@@ -325,7 +326,9 @@ impl Rooms {
         if stream.room().id == room.id {
             return Ok(None);
         }
-        Ok(Some(stream.move_to(room, fade, commands)?))
+        let asked = stream.move_to(&room, fade, commands)?;
+        inner.log.moved(at, stream, &room, asked);
+        Ok(Some(asked))
     }
 }
 
@@ -342,14 +345,14 @@ impl Inner {
     fn add(&mut self, room: &Arc<OpenRoom>, at: Duration) {
         self.free.pop();
         self.open.insert(room.name.clone(), Arc::clone(room));
-        self.log.note(at, room, RoomChange::Opened);
+        self.log.opened(at, room);
     }
 
     /// Closes a room without streams, if it is open.
     fn close(&mut self, name: &str, at: Duration, commands: &Sender) -> Result<(), Busy> {
         if let Some(room) = self.open.get(name) {
             room.close(commands)?;
-            self.log.note(at, room, RoomChange::Closed);
+            self.log.closed(at, room);
         }
         self.open.remove(name);
         self.by_streams.remove(name);
@@ -440,12 +443,12 @@ impl Handle {
     /// [`RoomError`]: no room of this name, a stream that has ended, or a mixer that is busy.
     pub fn move_stream(
         &self,
-        stream: &Admitted,
+        stream: &Arc<Admitted>,
         room: &str,
         fade: bool,
     ) -> Result<Option<Move>, RoomError> {
         let rooms = &self.shared().streams.rooms;
-        rooms.move_to(stream, room, fade, self.commands())
+        rooms.move_to(stream, room, fade, self.uptime(), self.commands())
     }
 }
 

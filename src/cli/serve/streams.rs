@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mixpool::engine::{Admitted, Handle, HealthChange, RoomChange};
+use mixpool::engine::{Admitted, Handle, HealthChange, RoomChange, RoomEvent};
 
 use crate::cli::units::show_stream;
 
@@ -66,14 +66,16 @@ impl StreamLog {
 
     fn look_at_rooms(&mut self, handle: &Handle) {
         let events = handle.room_events(self.rooms);
-        for event in events.iter().take(LINES_MAX) {
+        let is_line = |event: &&RoomEvent| !matches!(event.change, RoomChange::Entered { .. });
+        for event in events.iter().filter(is_line).take(LINES_MAX) {
             let room = event.room.name();
             match event.change {
                 RoomChange::Opened => tracing::info!(room, "room opened"),
                 RoomChange::Closed => tracing::info!(room, "room closed"),
+                RoomChange::Entered { .. } => {}
             }
         }
-        let more = events.len().saturating_sub(LINES_MAX);
+        let more = events.iter().filter(is_line).skip(LINES_MAX).count();
         if more > 0 {
             tracing::info!("{more} more rooms: opened or closed, in the last second");
         }

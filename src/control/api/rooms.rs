@@ -16,7 +16,6 @@ use super::{
 use crate::{
     audio::meter,
     control::{
-        events::{Subject, What},
         extract::{Body, Name, Names, OptionalBody, Query},
         problem::Problem,
         state::State,
@@ -350,8 +349,8 @@ async fn close_room(
     };
     let mut moved = Vec::new();
     let closed = close_occupied(&state.handle, &name, leave, &mut moved).await;
-    if let Leave::MoveTo(to) = leave {
-        note_moves(&state, moved, to).await?;
+    for (stream, asked) in moved {
+        taken(&state.handle, &stream, asked).await;
     }
     state.events.note_rooms(&state.handle);
     closed.map_err(refused)?;
@@ -377,41 +376,16 @@ async fn close_occupied(
     closed
 }
 
-/// Notes moves once the mixer has taken them. In a task of its own: events come though the client goes.
-async fn note_moves(
-    state: &Arc<State>,
-    moved: Vec<(Arc<Admitted>, Move)>,
-    to: &str,
-) -> Result<(), Problem> {
-    let (state, to) = (Arc::clone(state), to.to_owned());
-    let noted = tokio::spawn(async move {
-        for (stream, asked) in moved {
-            note_move(&state, &stream, asked, &to).await;
-        }
-    });
-    noted.await.map_err(Problem::bug)
-}
-
-/// Notes that a stream moved, once it did.
-async fn note_move(state: &State, stream: &Arc<Admitted>, asked: Move, to: &str) {
+/// Returns once the mixer has taken a move, or will not.
+async fn taken(handle: &Handle, stream: &Admitted, asked: Move) {
     let begun = Instant::now();
-    let sample = loop {
-        match stream.moved_at(asked) {
-            MovedAt::Sample(index) => break Some(index),
-            MovedAt::Followed => break None,
-            // It ended first, and moved nowhere.
-            MovedAt::Waiting if stream.is_ending() || state.handle.is_done() => return,
-            MovedAt::Waiting if begun.elapsed() > MOVE_TIMEOUT => break None,
-            MovedAt::Waiting => sleep(MOVE_PAUSE).await,
-        }
-    };
-    // The room's own event comes before.
-    state.events.note_rooms(&state.handle);
-    let (at, subject) = (state.handle.uptime(), Subject::Stream(stream));
-    let detail = to.to_owned();
-    state
-        .events
-        .note_at(at, What::StreamMoved, subject, detail, sample);
+    while stream.moved_at(asked) == MovedAt::Waiting
+        && !stream.is_ending()
+        && !handle.is_done()
+        && begun.elapsed() < MOVE_TIMEOUT
+    {
+        sleep(MOVE_PAUSE).await;
+    }
 }
 
 /// Moves a stream into a room, from the next tick on. It is not solo there. In that room already, it stays as it is.
@@ -440,7 +414,8 @@ async fn move_stream(
     let moved = state.handle.move_stream(&admitted, &room, asked.fade);
     let moved = moved.map_err(refused)?;
     if let Some(asked) = moved {
-        note_moves(&state, vec![(Arc::clone(&admitted), asked)], &room).await?;
+        taken(&state.handle, &admitted, asked).await;
+        state.events.note_rooms(&state.handle);
     }
     let Json(mut stream) = report(&state, &admitted);
     if moved.is_some() {

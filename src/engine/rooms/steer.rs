@@ -126,7 +126,7 @@ impl Rooms {
     }
 
     /// `streams` lists those in a room. Those that moved are added to `moved`.
-    fn close_occupied(
+    pub(super) fn close_occupied(
         &self,
         name: &str,
         leave: Leave<'_>,
@@ -155,6 +155,7 @@ impl Rooms {
             }
             if let Some(to) = &to {
                 let asked = stream.move_to(to, true, commands)?;
+                inner.log.moved(at, &stream, to, asked);
                 moved.push((stream, asked));
             } else {
                 commands.steer(Command::End(stream.lease))?;

@@ -2,7 +2,10 @@ use super::*;
 use crate::{
     audio::Format,
     config::RoomPolicy,
-    engine::commands::{self, Commands},
+    engine::{
+        RoomChange,
+        commands::{self, Commands},
+    },
     ledger::Account,
     mixer::{Limiting, Mixer, NewInput, ReaderId},
     net::NotAdmitted,
@@ -63,7 +66,20 @@ impl Rig {
         self.rooms.close(name, AT, &self.sender, |_| streams)
     }
 
-    fn stream(&mut self) -> (Producer, Admitted) {
+    fn events(&self) -> Vec<String> {
+        let events = self.rooms.events(0, &self.sender);
+        let text = |event: &RoomEvent| {
+            let room = event.room.name();
+            match &event.change {
+                RoomChange::Opened => format!("opened {room}"),
+                RoomChange::Entered { sample, .. } => format!("into {room} at {}", sample.unwrap()),
+                RoomChange::Closed => format!("closed {room}"),
+            }
+        };
+        events.iter().map(text).collect()
+    }
+
+    fn stream(&mut self) -> (Producer, Arc<Admitted>) {
         let producer = self.pool.acquire().unwrap();
         let lease = producer.lease();
         let account = Arc::new(Account::new("a"));
@@ -73,10 +89,8 @@ impl Rig {
         let main = Arc::clone(&self.rooms.main);
         let from = (crate::ledger::SourceKind::Library, String::new());
         let at = std::time::Duration::ZERO;
-        (
-            producer,
-            Admitted::new(account, strip, lease, main, from, at, 0),
-        )
+        let admitted = Admitted::new(account, strip, lease, main, from, at, 0);
+        (producer, Arc::new(admitted))
     }
 }
 
@@ -139,7 +153,7 @@ fn a_stream_moves_into_a_room_that_was_just_opened() {
     let mut rig = Rig::new();
     let (producer, stream) = rig.stream();
     let id = rig.open("a").unwrap();
-    let moved = || rig.rooms.move_to(&stream, "a", false, &rig.sender);
+    let moved = || rig.rooms.move_to(&stream, "a", false, AT, &rig.sender);
     assert!(matches!(moved(), Ok(Some(_))));
     assert!(matches!(moved(), Ok(None)), "it is there already");
     assert_eq!(stream.room().id(), id);
@@ -316,17 +330,69 @@ fn each_opening_and_closing_is_one_event_in_order() {
     rig.close("a", 0).unwrap();
     rig.tick();
     assert!(!closes(&rig, "b", 0, &[]) && closes(&rig, "b", 61, &[]));
+    let expected = ["opened a", "opened b", "closed a", "closed b"];
+    assert_eq!(rig.events(), expected);
     let events = rig.rooms.events(0, &rig.sender);
-    let events = events
-        .iter()
-        .map(|event| (event.room.name(), event.change, event.at.as_secs()));
-    let expected = [
-        ("a", RoomChange::Opened, 0),
-        ("b", RoomChange::Opened, 0),
-        ("a", RoomChange::Closed, 0),
-        ("b", RoomChange::Closed, 61),
-    ];
-    assert!(events.eq(expected));
+    assert!(
+        events
+            .iter()
+            .map(|event| event.at.as_secs())
+            .eq([0, 0, 0, 61])
+    );
+}
+
+#[test]
+fn a_room_that_closes_does_so_after_the_moves_out_of_it() {
+    let mut rig = Rig::new();
+    let (_producer, stream) = rig.stream();
+    for name in ["a", "b"] {
+        rig.open(name).unwrap();
+    }
+    rig.rooms
+        .move_to(&stream, "a", false, AT, &rig.sender)
+        .unwrap();
+    rig.tick();
+    let mut moved = Vec::new();
+    let streams = |_| vec![Arc::clone(&stream)];
+    let leave = Leave::MoveTo("b");
+    rig.rooms
+        .close_occupied("a", leave, AT, &rig.sender, streams, &mut moved)
+        .unwrap();
+    let before = ["opened a", "opened b", "into a at 0"];
+    assert_eq!(rig.events(), before);
+    rig.tick();
+    let after = ["into b at 160", "closed a"];
+    assert_eq!(rig.events(), [&before[..], &after].concat());
+}
+
+#[test]
+fn a_room_opens_after_one_of_its_name_closed() {
+    let mut rig = Rig::new();
+    let (_producer, stream) = rig.stream();
+    rig.open("a").unwrap();
+    rig.rooms
+        .move_to(&stream, "a", true, AT, &rig.sender)
+        .unwrap();
+    rig.close("a", 0).unwrap();
+    rig.open("a").unwrap();
+    assert_eq!(rig.events(), ["opened a"]);
+    rig.tick();
+    let after = ["opened a", "into a at 0", "closed a", "opened a"];
+    assert_eq!(rig.events(), after);
+}
+
+#[test]
+fn a_move_of_a_stream_that_ended_first_is_no_event() {
+    let mut rig = Rig::new();
+    let (_producer, stream) = rig.stream();
+    rig.open("a").unwrap();
+    rig.rooms
+        .move_to(&stream, "a", true, AT, &rig.sender)
+        .unwrap();
+    rig.close("a", 0).unwrap();
+    assert_eq!(rig.events(), ["opened a"]);
+    stream.account().advance(crate::ledger::StreamState::Ending);
+    assert_eq!(rig.events(), ["opened a", "closed a"]);
 }
 
 #[test]
@@ -335,7 +401,7 @@ fn a_move_says_when_it_took_effect_unless_another_followed() {
     let (_producer, stream) = rig.stream();
     rig.open("a").unwrap();
     let moved = |rig: &Rig, to| {
-        let moved = rig.rooms.move_to(&stream, to, false, &rig.sender);
+        let moved = rig.rooms.move_to(&stream, to, false, AT, &rig.sender);
         moved.unwrap().expect("it is elsewhere")
     };
     rig.tick();
@@ -358,8 +424,8 @@ fn an_ended_stream_moves_nowhere() {
     let (_producer, stream) = rig.stream();
     rig.open("a").unwrap();
     stream.account().advance(crate::ledger::StreamState::Ending);
-    let moved = rig.rooms.move_to(&stream, "a", true, &rig.sender);
+    let moved = rig.rooms.move_to(&stream, "a", true, AT, &rig.sender);
     assert!(matches!(moved, Err(RoomError::StreamEnded { .. })));
-    let unknown = rig.rooms.move_to(&stream, "b", true, &rig.sender);
+    let unknown = rig.rooms.move_to(&stream, "b", true, AT, &rig.sender);
     assert!(matches!(unknown, Err(RoomError::NotFound { .. })));
 }

@@ -174,9 +174,10 @@ fn mute_and_solo_of_a_room_end_in_it_alone() {
 fn a_move_is_told_with_the_index_at_which_it_took_effect() {
     let desk = Desk::open();
     open(&desk, "a").ok(201);
+    // From its first block on; its state says "playing" a block before.
     until(
-        || stream(&desk, "tone-1")["state"].clone(),
-        |state| *state == "playing",
+        || stream(&desk, "tone-1")["mixed_samples"].clone(),
+        |mixed| mixed.as_u64() > Some(0),
     );
     for to in ["a", "main", "a"] {
         put(&desk, to, "tone-1", "{\"fade\": false}").ok(200);
@@ -243,6 +244,33 @@ fn a_closed_room_moves_its_streams_or_ends_them() {
     // Their places are free again.
     for name in 1..ROOMS {
         open_in_time(&desk, &name.to_string());
+    }
+}
+
+#[test]
+fn a_room_closes_after_its_streams_moved_in_the_events() {
+    let desk = Desk::open();
+    let room_events = || {
+        let all = desk.client.get("/api/v1/events/recent").ok(200);
+        let mut events = all["events"].as_array().unwrap().clone();
+        events.retain(|event| {
+            ["room_closed", "stream_moved"].contains(&event["event"].as_str().unwrap())
+        });
+        events
+            .into_iter()
+            .map(|event| event["event"].clone())
+            .collect::<Vec<_>>()
+    };
+    for round in 1..=10 {
+        open_in_time(&desk, "a");
+        put(&desk, "a", "tone-1", "").ok(200);
+        assert_eq!(delete(&desk, "a?streams=move:main").status, 204);
+        let events = room_events();
+        assert_eq!(events.len(), 3 * round);
+        assert_eq!(
+            events[3 * round - 3..],
+            ["stream_moved", "stream_moved", "room_closed"]
+        );
     }
 }
 
