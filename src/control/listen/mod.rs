@@ -7,6 +7,7 @@
 //! A listener is a place in there: a slow one skips ahead and costs only itself.
 
 mod listeners;
+mod outlet;
 mod wav;
 mod ws;
 

@@ -22,8 +22,10 @@ use utoipa::IntoParams;
 
 use super::{
     Mix,
-    listeners::{Listener, Output, Protocol},
-    open_room, running,
+    listeners::Listener,
+    open_room,
+    outlet::{Output, Protocol},
+    running,
 };
 use crate::{
     audio::Format,

@@ -33,8 +33,10 @@ use utoipa::IntoParams;
 
 use super::{
     Mix,
-    listeners::{Listener, Output, Protocol},
-    open_room, running,
+    listeners::Listener,
+    open_room,
+    outlet::{Output, Protocol},
+    running,
 };
 use crate::{
     control::{extract::Query, leave::Leave, problem::Problem, rate::Place, state::State},
