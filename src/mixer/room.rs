@@ -346,7 +346,9 @@ impl Rooms {
             if let Some(room) = &mut self.slots[slot as usize] {
                 room.bus.finish(first, &mut self.shaped);
                 room.strip.note(room.mixed, &room.heard);
-                room.show(room.block().peak);
+                let block = room.block();
+                room.strip.count(block.clipped, block.limited);
+                room.show(block.peak);
             }
         }
     }
@@ -357,6 +359,8 @@ impl Rooms {
             if let Some(room) = &mut self.slots[slot as usize] {
                 room.contributors.clear();
                 room.bus.flush(first);
+                let block = room.block();
+                room.strip.count(block.clipped, block.limited);
             }
         }
     }

@@ -18,6 +18,8 @@ use crate::audio::Gain;
 #[derive(Debug)]
 pub struct RoomStrip {
     mixed: AtomicU64,
+    clipped: AtomicU64,
+    limited: AtomicU64,
     /// So that what is read together is of one moment:
     ///
     /// ```text
@@ -46,6 +48,8 @@ impl Default for RoomStrip {
     fn default() -> Self {
         Self {
             mixed: AtomicU64::new(0),
+            clipped: AtomicU64::new(0),
+            limited: AtomicU64::new(0),
             word: AtomicU64::new(word(Gain::UNITY, Limiting::Limiter, 0)),
             version: AtomicU32::new(0),
             contributors: Default::default(),
@@ -63,6 +67,16 @@ impl RoomStrip {
     /// `mixed`. Wait-free.
     pub fn mixed(&self) -> u64 {
         self.mixed.load(Ordering::Relaxed)
+    }
+
+    /// Samples of its mix that saturation cut, interleaved. Wait-free.
+    pub fn clipped(&self) -> u64 {
+        self.clipped.load(Ordering::Relaxed)
+    }
+
+    /// Samples of its mix that the limiter turned down, interleaved. Wait-free.
+    pub fn limited(&self) -> u64 {
+        self.limited.load(Ordering::Relaxed)
     }
 
     /// Largest magnitude of the last block, 0 to 32768. Wait-free.
@@ -108,6 +122,18 @@ impl RoomStrip {
             .store(word(gain, limiting, peak), Ordering::Relaxed);
     }
 
+    /// So many samples of a block were changed. Most blocks have none, and nothing is written of them.
+    pub(super) fn count(&self, clipped: usize, limited: usize) {
+        for (sum, count) in [(&self.clipped, clipped), (&self.limited, limited)] {
+            if count > 0 {
+                sum.store(
+                    sum.load(Ordering::Relaxed) + count as u64,
+                    Ordering::Relaxed,
+                );
+            }
+        }
+    }
+
     /// A block was made.
     pub(super) fn note(&self, mixed: u64, contributors: &[u32]) {
         self.mixed.store(mixed, Ordering::Relaxed);
@@ -151,6 +177,10 @@ mod tests {
             assert_eq!(strip.contributors(), heard[..count]);
         }
         assert_eq!(strip.mixed(), 7);
+        for (clipped, limited) in [(2, 0), (0, 0), (3, 4)] {
+            strip.count(clipped, limited);
+        }
+        assert_eq!((strip.clipped(), strip.limited()), (5, 4));
     }
 
     #[test]

@@ -156,11 +156,17 @@ fn main_and_the_first_rooms_by_name_have_series() {
         "streams",
         "mixed_samples_total",
         "peak_ratio",
+        "clipped_samples_total",
+        "limited_samples_total",
         "dropped_samples",
     ] {
         let lines = scrape.lines(&format!("mixpool_room_{family}"));
         assert_eq!(lines.len(), 2, "{family}");
     }
+    assert!(
+        (scrape.value("mixpool_rooms_max", &[]) - place.handle.settings().rooms_max as f64).abs()
+            < 0.5
+    );
     assert!((scrape.value("mixpool_rooms_without_series", &[]) - 1.0).abs() < 0.5);
     assert!(scrape.value("mixpool_rooms_refused_total", &[]).abs() < 0.5);
     drop(rooms);
@@ -399,8 +405,11 @@ fn network_traffic_is_counted_by_address_and_reason() {
         (&10.into(), &1.into()),
         "{network}"
     );
-    let target = &scrape.lines("mixpool_rtp_out_sent_packets_total")[0].labels["target"];
-    assert_eq!(*target, to.to_string());
+    let labels = &scrape.lines("mixpool_rtp_out_sent_packets_total")[0].labels;
+    assert_eq!(
+        (&*labels["target"], &*labels["room"]),
+        (&*to.to_string(), "main")
+    );
     place.end();
     listener.join();
 }

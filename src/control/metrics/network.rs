@@ -20,7 +20,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         "",
         &NetworkEntry::TERMS,
         |metric| metric.of_server,
-        &iter::once((None, &network)),
+        &iter::once(([], &network)),
     );
     listeners(page, &scrape.state.handle);
     rtp_out(page, &scrape.state.handle);
@@ -58,24 +58,22 @@ fn listeners(page: &mut Page, handle: &Handle) {
         "",
         &ListenerEntry::TERMS,
         |_| true,
-        &entries.map(|(listener, entry)| (Some(("listener", &**listener)), entry)),
+        &entries.map(|(listener, entry)| ([("listener", &**listener)], entry)),
     );
 }
 
 fn rtp_out(page: &mut Page, handle: &Handle) {
-    // One target named twice would be the same series twice.
-    let mut by_target: BTreeMap<String, RtpSent> = BTreeMap::new();
+    // One target of a room named twice would be the same series twice.
+    let mut by_target: BTreeMap<(String, &str), RtpSent> = BTreeMap::new();
     for (target, sent) in handle.rtp_out() {
-        by_target
-            .entry(target.address.to_string())
-            .or_default()
-            .add(&sent);
+        let key = (target.address.to_string(), &*target.room);
+        by_target.entry(key).or_default().add(&sent);
     }
     let entries = by_target.iter();
     page.terms(
         "",
         &RtpSent::TERMS,
         |_| true,
-        &entries.map(|(target, sent)| (Some(("target", &**target)), sent)),
+        &entries.map(|((target, room), sent)| ([("target", &**target), ("room", *room)], sent)),
     );
 }

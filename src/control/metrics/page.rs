@@ -97,13 +97,13 @@ impl Page {
         self.lines(&name, lines);
     }
 
-    /// The families of a table's terms for which `is_shown`, each with a line of the server or of each label.
-    pub(super) fn terms<'l, E: 'l>(
+    /// The families of a table's terms for which `is_shown`, each with a line for each entry.
+    pub(super) fn terms<'l, const N: usize, E: 'l>(
         &mut self,
         prefix: &str,
         terms: &[Term<E>],
         is_shown: fn(&Metric) -> bool,
-        entries: &(impl Iterator<Item = (Option<(&'static str, &'l str)>, &'l E)> + Clone),
+        entries: &(impl Iterator<Item = (Labels<'l, N>, &'l E)> + Clone),
     ) {
         let shown: Vec<_> = terms
             .iter()
@@ -131,10 +131,10 @@ impl Page {
             let name = format!("{prefix}{}", metric.family);
             let help: Vec<_> = family.iter().map(|(term, _)| term.help).collect();
             let name = self.head(&name, unit, suffix, kind, &help.join("; "));
-            for (label, entry) in entries.clone() {
+            for (labels, entry) in entries.clone() {
                 for (term, metric) in family {
                     let reason = metric.reason.map(|reason| ("reason", reason));
-                    let labels: Vec<_> = label.into_iter().chain(reason).collect();
+                    let labels: Vec<_> = labels.into_iter().chain(reason).collect();
                     match (term.of)(entry) {
                         Value::Whole(count) => self.line(&name, &labels, count),
                         Value::Real(value) => self.line(&name, &labels, value * scale),

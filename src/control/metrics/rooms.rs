@@ -34,6 +34,8 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
     let inside = |room: &OpenRoom| inside.get(&room.id()).copied().unwrap_or_default();
     families! { page:
         gauge "rooms" None "Rooms that are open, main among them" => rooms.len();
+        gauge "rooms_max" None "Rooms that may be open at once, main among them"
+            => scrape.state.handle.settings().rooms_max;
         counter "rooms_refused" None "Rooms that were not opened, as all were in use"
             => scrape.state.handle.rooms_refused();
         gauge "rooms_without_series" None "Rooms that have no series of their own here" => without.len();
@@ -43,6 +45,10 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
             => with.iter().map(|room| ([label(room)], room.strip().mixed()));
         gauges "room_peak" RATIO "Largest magnitude of its last block, of full scale"
             => with.iter().map(|room| ([label(room)], f64::from(room.strip().peak()) / f64::from(FULL_SCALE)));
+        counters "room_clipped" SAMPLES "Samples of the room's mix that saturation cut"
+            => with.iter().map(|room| ([label(room)], room.strip().clipped()));
+        counters "room_limited" SAMPLES "Samples of the room's mix that the limiter turned down"
+            => with.iter().map(|room| ([label(room)], room.strip().limited()));
         gauges "room_dropped" SAMPLES "Samples that were dropped of the streams that are in it now"
             => with.iter().map(|room| ([label(room)], inside(room).dropped));
     }

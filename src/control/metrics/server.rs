@@ -72,7 +72,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         lateness,
     );
     page.histogram("tick_time", "How long each tick took", time);
-    let totals = iter::once((None, &status.ledger));
+    let totals = iter::once(([], &status.ledger));
     page.terms("", &Entry::TERMS, |metric| metric.of_server, &totals);
     recordings(page, &handle.recording_totals());
 }

@@ -43,7 +43,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         |metric| metric.of_streams,
         &with
             .iter()
-            .map(|figures| (Some(label(figures)), &figures.ledger)),
+            .map(|figures| ([label(figures)], &figures.ledger)),
     );
     levels(page, with);
     page.terms(
@@ -52,7 +52,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         |metric| metric.of_streams,
         &with
             .iter()
-            .filter_map(|figures| Some((Some(label(figures)), figures.network.as_ref()?))),
+            .filter_map(|figures| Some(([label(figures)], figures.network.as_ref()?))),
     );
 }
 

@@ -128,6 +128,25 @@ fn a_room_shows_its_settings_its_peak_and_its_contributors() {
 }
 
 #[test]
+fn changed_samples_are_counted_in_their_own_room() {
+    let mut rig = Setup::mono().limited().rooms(3).rig();
+    let strips = [(1, Limiting::Limiter), (2, Limiting::Saturate)]
+        .map(|(slot, limiting)| open_at(&mut rig, first(slot), gain(4.0), limiting));
+    let mut senders = [first(1), first(2)].map(|room| rig.stream_in(room));
+    for _ in 0..2 {
+        for sender in &mut senders {
+            sender.place(rig.mixer.next_tick() * N, &[20_000; BLOCK]);
+        }
+        tick(&mut rig);
+    }
+    let counts = [&strips[0], &strips[1]].map(|strip| (strip.clipped(), strip.limited()));
+    assert!(counts[0].0 == 0 && counts[0].1 > 0, "{counts:?}");
+    assert_eq!(counts[1], (2 * N, 0));
+    let main = rig.mixer.main_strip();
+    assert_eq!((main.clipped(), main.limited()), (0, 0));
+}
+
+#[test]
 fn settings_of_a_room_that_is_not_there_change_nothing() {
     let mut rig = Setup::mono().rooms(2).rig();
     rig.listen();
