@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+
 use mixpool::{
     audio::{Format, FrameHeader, FrameMut, frame::frame_bytes},
     ledger::Account,
@@ -75,14 +77,15 @@ impl Contender {
         }
     }
 
-    fn tick(&mut self, loudness: i16) {
+    fn tick(&mut self, noise: &[[i16; BLOCK]]) {
         let tick = self.mixer.next_tick();
-        for producer in &mut self.producers {
+        for (number, producer) in self.producers.iter_mut().enumerate() {
             let mut reservation = producer
                 .reserve(frame_bytes(BLOCK))
                 .expect("the tick before took the block");
             let mut frame = FrameMut::new(&mut reservation).expect("a message of a frame's length");
-            frame.samples_mut().fill(loudness);
+            let samples = &noise[(number + tick as usize) % noise.len()];
+            frame.samples_mut().copy_from_slice(samples);
             frame.seal(FrameHeader::new(tick * BLOCK as u64, BLOCK));
             reservation.commit();
         }
@@ -114,10 +117,13 @@ fn main() {
     let mut contenders = [1, 50, 500].map(Contender::new);
     // No sum leaves 16 bits; then all do.
     let mut medians_us = Vec::new();
-    for (what, loudness) in [("limiters idle", 20), ("each room limits", 20_000)] {
+    for (what, loudest) in [("limiters idle", 30), ("each room limits", 20_000)] {
+        let mut random = SmallRng::seed_from_u64(7);
+        let mut sample = || random.random_range(-loudest..=loudest);
+        let noise: Vec<_> = (0..61).map(|_| std::array::from_fn(|_| sample())).collect();
         for _ in 0..TICKS {
             for contender in &mut contenders {
-                contender.tick(loudness);
+                contender.tick(&noise);
             }
         }
         println!("{STREAMS} streams, {what}:");

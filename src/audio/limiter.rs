@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use multiversion::multiversion;
 
-use self::envelope::{Envelope, ONE, RUN};
+use self::envelope::{Envelope, ONE, RUN, to_f64, whole};
 use super::format::Format;
 
 /// Long enough that the gain's way down is inaudible as modulation, short against a 20 ms block.
@@ -58,10 +58,8 @@ const FITS: u32 = i16::MAX as u32;
 pub struct Limiter {
     channels: usize,
     envelope: Envelope,
-    /// The sums of the last `delay_samples` instants, interleaved; the oldest at `oldest`.
+    /// The sums of the last `delay_samples` instants, interleaved, the oldest first.
     delay: Box<[i32]>,
-    /// Multiple of `channels`, below `delay.len()`.
-    oldest: usize,
 }
 
 /// Counts of one limited block.
@@ -90,7 +88,6 @@ impl Limiter {
                 samples(release, format.rate_hz()),
             ),
             delay: vec![0; delay_samples as usize * channels].into_boxed_slice(),
-            oldest: 0,
         }
     }
 
@@ -120,7 +117,7 @@ impl Limiter {
             self.channels
         );
         if self.envelope.is_idle() && all_fit(sum) {
-            self.copy_delayed(sum, out);
+            self.delay(sum, out, |_, sums, out| narrow(sums, out));
             return Limited {
                 samples: 0,
                 min_gain: 1.0,
@@ -170,36 +167,19 @@ impl Limiter {
         );
         self.envelope.copy_from(&other.envelope);
         self.delay.copy_from_slice(&other.delay);
-        self.oldest = other.oldest;
     }
 
     /// Whether both limiters will return equal blocks for equal sums from now on, whichever inputs came
     /// before. Costs a comparison of the delays at most; most often they differ at once.
     pub(crate) fn is_in_step_with(&self, other: &Self) -> bool {
         self.channels == other.channels
-            && in_order(&self.delay, self.oldest).eq(in_order(&other.delay, other.oldest))
+            && self.delay == other.delay
             && self.envelope.is_in_step_with(&other.envelope)
     }
 
     /// Whether it is as a new one: its delay is silent, and its gain is one as long as sums fit.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.envelope.is_idle() && self.delay.iter().all(|&sum| sum == 0)
-    }
-
-    /// The way of `limit` when every gain is one: runs as long as the delay's ring allows.
-    fn copy_delayed(&mut self, mut sum: &[i32], mut out: &mut [i16]) {
-        while !sum.is_empty() {
-            let run = sum.len().min(self.delay.len() - self.oldest);
-            let (sum_run, sum_rest) = sum.split_at(run);
-            let (out_run, out_rest) = out.split_at_mut(run);
-            let delayed = &mut self.delay[self.oldest..self.oldest + run];
-            for (out, &delayed) in out_run.iter_mut().zip(&*delayed) {
-                *out = delayed as i16;
-            }
-            delayed.copy_from_slice(sum_run);
-            self.oldest = (self.oldest + run) % self.delay.len();
-            (sum, out) = (sum_rest, out_rest);
-        }
     }
 
     fn limit(&mut self, sum: &[i32], out: &mut [i16]) -> Limited {
@@ -211,11 +191,13 @@ impl Limiter {
             let gains = &mut gains[..sum.len() / self.channels];
             required(sum, self.channels, gains);
             self.envelope.smooth(gains);
-            self.scale_delayed(sum, gains, out);
-            for &gain in &*gains {
-                limited += if gain < ONE { self.channels } else { 0 };
-                min_gain = min_gain.min(gain);
-            }
+            let channels = self.channels;
+            self.delay(sum, out, |at, sums, out| {
+                scale(sums, channels, &gains[at / channels..], out);
+            });
+            let (below, lowest) = reduced(gains);
+            limited += self.channels * below;
+            min_gain = min_gain.min(lowest);
         }
         Limited {
             samples: limited,
@@ -223,19 +205,22 @@ impl Limiter {
         }
     }
 
-    /// Puts the delayed sums, each with the gain of its instant, into `out`, and these into the delay.
-    fn scale_delayed(&mut self, mut sum: &[i32], mut gains: &[u32], mut out: &mut [i16]) {
-        while !sum.is_empty() {
-            let run = sum.len().min(self.delay.len() - self.oldest);
-            let (sum_run, sum_rest) = sum.split_at(run);
-            let (out_run, out_rest) = out.split_at_mut(run);
-            let (gains_run, gains_rest) = gains.split_at(run / self.channels);
-            let delayed = &mut self.delay[self.oldest..self.oldest + run];
-            scale(delayed, self.channels, gains_run, out_run);
-            delayed.copy_from_slice(sum_run);
-            self.oldest = (self.oldest + run) % self.delay.len();
-            (sum, gains, out) = (sum_rest, gains_rest, out_rest);
-        }
+    /// Makes as many samples of the oldest sums as there are new ones, which the delay keeps. `make` gets sums that follow
+    /// each other, with the place of the first in `out`.
+    fn delay(
+        &mut self,
+        sums: &[i32],
+        out: &mut [i16],
+        mut make: impl FnMut(usize, &[i32], &mut [i16]),
+    ) {
+        let old = sums.len().min(self.delay.len());
+        let (new, kept) = sums.split_at(sums.len() - old);
+        let (out_old, out_new) = out.split_at_mut(old);
+        make(0, &self.delay[..old], out_old);
+        make(old, new, out_new);
+        self.delay.copy_within(old.., 0);
+        let stay = self.delay.len() - old;
+        self.delay[stay..].copy_from_slice(kept);
     }
 }
 
@@ -245,20 +230,27 @@ fn samples(time: Duration, rate_hz: u32) -> u32 {
     ((scaled + 500_000_000) / 1_000_000_000).max(1) as u32
 }
 
-/// The values of a ring of memory, from the oldest on.
-fn in_order<T>(ring: &[T], oldest: usize) -> impl Iterator<Item = &T> {
-    let (newer, older) = ring.split_at(oldest);
-    older.iter().chain(newer)
-}
-
 /// Magnitude with the asymmetry of two's complement folded away: fits 16 bits if at most [`FITS`].
 fn folded(sum: i32) -> u32 {
     (sum ^ (sum >> 31)) as u32
 }
 
-fn all_fit(sum: &[i32]) -> bool {
+#[multiversion(targets("x86_64+avx2"))]
+fn all_fit(sums: &[i32]) -> bool {
     // FITS is all ones, so the bits of all samples together pass it if one sample does.
-    sum.iter().fold(0, |bits, &sum| bits | folded(sum)) <= FITS
+    let mut bits = 0;
+    for &sum in sums {
+        bits |= folded(sum);
+    }
+    bits <= FITS
+}
+
+/// Each sum as a sample; it fits.
+#[multiversion(targets("x86_64+avx2"))]
+fn narrow(sums: &[i32], out: &mut [i16]) {
+    for (out, &sum) in out.iter_mut().zip(sums) {
+        *out = sum as i16;
+    }
 }
 
 /// For each instant the gain, Q30, that brings its largest folded magnitude to [`FITS`] or just below; at most [`ONE`].
@@ -268,7 +260,15 @@ fn all_fit(sum: &[i32]) -> bool {
 #[multiversion(targets("x86_64+avx2"))]
 fn required(sums: &[i32], channels: usize, gains: &mut [u32]) {
     let fits = f64::from(FITS) * f64::from(ONE);
-    let gain = |magnitude: u32| (fits / f64::from(magnitude)).min(f64::from(ONE)) as i32 as u32;
+    let gain = |magnitude: u32| {
+        let gain = fits / to_f64(magnitude.into());
+        // By hand: `min` takes care of numbers that are none.
+        whole(if gain < f64::from(ONE) {
+            gain
+        } else {
+            f64::from(ONE)
+        })
+    };
     if channels == 1 {
         for (gains, &sum) in gains.iter_mut().zip(sums) {
             *gains = gain(folded(sum));
@@ -280,10 +280,23 @@ fn required(sums: &[i32], channels: usize, gains: &mut [u32]) {
     }
 }
 
+/// How many gains are below one, and the lowest.
+#[multiversion(targets("x86_64+avx2"))]
+fn reduced(gains: &[u32]) -> (usize, u32) {
+    let (mut below, mut lowest) = (0u32, ONE);
+    for &gain in gains {
+        below += u32::from(gain < ONE);
+        lowest = lowest.min(gain);
+    }
+    (below as usize, lowest)
+}
+
 /// Each sum with the gain of its instant, rounded toward zero; fits by the proof in the module's docs.
 #[multiversion(targets("x86_64+avx2"))]
 fn scale(sums: &[i32], channels: usize, gains: &[u32], out: &mut [i16]) {
-    let scaled = |sum: i32, gain: u32| (i64::from(sum) * i64::from(gain) / i64::from(ONE)) as i16;
+    // As two signed numbers they are multiplied at once.
+    let scaled =
+        |sum: i32, gain: u32| (i64::from(sum) * i64::from(gain as i32) / i64::from(ONE)) as i16;
     if channels == 1 {
         for ((out, &sum), &gain) in out.iter_mut().zip(sums).zip(gains) {
             *out = scaled(sum, gain);

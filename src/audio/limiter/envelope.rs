@@ -18,8 +18,6 @@
 
 use multiversion::multiversion;
 
-use super::in_order;
-
 /// Unity gain.
 pub(super) const ONE: u32 = 1 << 30;
 
@@ -30,23 +28,26 @@ const OVERSHOOT: u32 = ONE >> 10;
 /// Instants that are worked on at a time.
 pub(super) const RUN: usize = 64;
 
+/// What the release aims at.
+const TARGET: u32 = ONE + OVERSHOOT;
+
 #[derive(Debug)]
 pub(super) struct Envelope {
     /// Instants of the minimum and of the mean; at least 1.
     window: usize,
-    /// The required gains of the current stretch, how many they are, and their minimum.
+    /// The place in the window of the next instant: both the stretch and the history are written there.
+    at: usize,
+    /// The required gains of the current stretch, up to `at`, and their minimum.
     stretch: Box<[u32]>,
-    filled: usize,
     lowest: u32,
-    /// Of the stretch before: the minimum from each of its gains on.
+    /// Of the stretch before: the minimum of the gains after each of them, `ONE` after the last.
     before: Box<[u32]>,
-    /// Part of the way to the target that the release goes per instant, Q30; at least 1.
+    /// Part of the way to the target that the release goes per instant, Q30.
     release: u32,
-    /// The last gain of the release stage.
-    released: u32,
-    /// The last `window` gains of the release stage, oldest at `oldest`.
+    /// What the last gain of the release stage lacks of the target; at least `OVERSHOOT`.
+    missing: u32,
+    /// The last `window` gains of the release stage, the oldest at `at`.
     history: Box<[u32]>,
-    oldest: usize,
     /// Exactly the sum of `history`.
     sum: u64,
 }
@@ -57,14 +58,14 @@ impl Envelope {
         let unity = || vec![ONE; window].into_boxed_slice();
         Self {
             window,
+            at: 0,
             stretch: unity(),
-            filled: 0,
             lowest: ONE,
             before: unity(),
-            release: ONE / release.clamp(1, ONE),
-            released: ONE,
+            // Slower, the last step of the way would be none.
+            release: ONE / release.clamp(1, OVERSHOOT),
+            missing: OVERSHOOT,
             history: unity(),
-            oldest: 0,
             sum: window as u64 * u64::from(ONE),
         }
     }
@@ -85,11 +86,9 @@ impl Envelope {
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.stretch.copy_from_slice(&other.stretch);
         self.before.copy_from_slice(&other.before);
-        (self.filled, self.lowest) = (other.filled, other.lowest);
-        self.release = other.release;
-        self.released = other.released;
         self.history.copy_from_slice(&other.history);
-        self.oldest = other.oldest;
+        (self.at, self.lowest) = (other.at, other.lowest);
+        (self.release, self.missing) = (other.release, other.missing);
         self.sum = other.sum;
     }
 
@@ -97,8 +96,13 @@ impl Envelope {
     /// the same of both: all but the minima is in the history, and an older minimum is forgotten with
     /// the next instant.
     pub(super) fn is_in_step_with(&self, other: &Self) -> bool {
-        self.release == other.release
-            && in_order(&self.history, self.oldest).eq(in_order(&other.history, other.oldest))
+        self.release == other.release && self.in_order().eq(other.in_order())
+    }
+
+    /// The history, from the oldest gain on.
+    fn in_order(&self) -> impl Iterator<Item = &u32> {
+        let (newer, older) = self.history.split_at(self.at);
+        older.iter().chain(newer)
     }
 
     /// Takes the gains required at up to [`RUN`] instants, `0..=ONE` each, and puts the smoothed ones in their place.
@@ -106,56 +110,81 @@ impl Envelope {
     /// Constant time per instant on average; at most `window` steps for one.
     pub(super) fn smooth(&mut self, gains: &mut [u32]) {
         let mut sums = [0; RUN];
-        for (gain, sum) in gains.iter().zip(&mut sums) {
-            let minimum = self.slide(*gain);
-            let missing = u64::from(ONE + OVERSHOOT - self.released);
-            let step = (missing * u64::from(self.release)) >> 30;
-            // At most ONE + OVERSHOOT + 1, so it stays in range.
-            self.released = minimum.min(self.released + (step as u32).max(1));
-            *sum = self.add_up();
+        let sums = &mut sums[..gains.len()];
+        let mut done = 0;
+        while done < gains.len() {
+            let some = done..gains.len().min(done + self.window - self.at);
+            done = some.end;
+            self.add_up(&gains[some.clone()], &mut sums[some]);
         }
-        divide(&sums[..gains.len()], self.window, gains);
+        divide(sums, self.window, gains);
     }
 
-    fn slide(&mut self, required: u32) -> u32 {
-        self.stretch[self.filled] = required;
-        self.lowest = self.lowest.min(required);
-        self.filled += 1;
-        if self.filled < self.window {
-            return self.lowest.min(self.before[self.filled]);
+    /// Stages 1 and 2, and the sums of stage 3, for required gains that do not go beyond the stretch.
+    fn add_up(&mut self, required: &[u32], sums: &mut [u64]) {
+        let places = self.at..self.at + required.len();
+        self.stretch[places.clone()].copy_from_slice(required);
+        let before = &self.before[places.clone()];
+        let history = &mut self.history[places.clone()];
+        let release = u64::from(self.release);
+        let (mut lowest, mut missing, mut sum) = (self.lowest, self.missing, self.sum);
+        // Each step of the release needs the one before: this chain is the time that limiting takes.
+        for (((&required, &before), oldest), out) in
+            required.iter().zip(before).zip(history).zip(sums)
+        {
+            lowest = lowest.min(required);
+            let minimum = lowest.min(before);
+            // At least 1, as `OVERSHOOT` is missing at least and the release is no slower.
+            let step = (u64::from(missing) * release) >> 30;
+            missing = (missing - step as u32).max(TARGET - minimum);
+            let released = TARGET - missing;
+            sum = sum + u64::from(released) - u64::from(*oldest);
+            *oldest = released;
+            *out = sum;
         }
-        let minimum = self.lowest;
-        let mut from_here_on = ONE;
-        for (before, &gain) in self.before.iter_mut().zip(&self.stretch).rev() {
-            from_here_on = from_here_on.min(gain);
-            *before = from_here_on;
+        (self.at, self.lowest, self.missing, self.sum) = (places.end, lowest, missing, sum);
+        if self.at == self.window {
+            self.end_stretch();
         }
-        (self.filled, self.lowest) = (0, ONE);
-        minimum
     }
 
-    fn add_up(&mut self) -> u64 {
-        let oldest = &mut self.history[self.oldest];
-        self.sum = self.sum - u64::from(*oldest) + u64::from(self.released);
-        *oldest = self.released;
-        self.oldest += 1;
-        if self.oldest == self.window {
-            self.oldest = 0;
+    fn end_stretch(&mut self) {
+        (self.at, self.lowest) = (0, ONE);
+        let mut minimum = ONE;
+        for (before, &required) in self.before.iter_mut().zip(&self.stretch).rev() {
+            *before = minimum;
+            minimum = minimum.min(required);
         }
-        self.sum
     }
 }
 
 /// The means of sums of `window` gains, rounded down.
 ///
-/// A sum is below 2^53, and a quotient that is no whole number is further from the next one than the rounding of an
+/// A sum is below 2^52, and a quotient that is no whole number is further from the next one than the rounding of an
 /// `f64`: so the result is that of the division in integers.
 #[multiversion(targets("x86_64+avx2"))]
 fn divide(sums: &[u64], window: usize, means: &mut [u32]) {
     let window = window as f64;
     for (mean, &sum) in means.iter_mut().zip(sums) {
-        *mean = (sum as f64 / window) as i32 as u32;
+        *mean = whole(to_f64(sum) / window);
     }
+}
+
+/// At this magnitude the bits of an `f64` behind its exponent are a whole number.
+const WHOLE: f64 = (1u64 << 52) as f64;
+
+/// A number below 2^52 as an `f64`: no processor before AVX-512 has an instruction for it.
+#[inline(always)]
+pub(super) fn to_f64(number: u64) -> f64 {
+    f64::from_bits(number | WHOLE.to_bits()) - WHOLE
+}
+
+/// A number of 0 and below 2^32, rounded down. A cast would make sure of that at twice the time.
+#[inline(always)]
+pub(super) fn whole(number: f64) -> u32 {
+    let nearest = number + WHOLE;
+    let is_above = nearest - WHOLE > number;
+    (nearest.to_bits() as u32).wrapping_sub(u32::from(is_above))
 }
 
 #[cfg(test)]
@@ -205,7 +234,7 @@ mod tests {
             for (now, &gain) in required.iter().enumerate() {
                 let smooth = envelope.next(gain);
                 let tightest = required[now.saturating_sub(window - 1)..=now].iter().min().unwrap();
-                prop_assert!(envelope.released <= *tightest);
+                prop_assert!(TARGET - envelope.missing <= *tightest);
                 if now + 1 >= window {
                     prop_assert!(smooth <= required[now + 1 - window]);
                 }
