@@ -8,6 +8,7 @@ pub mod live;
 pub mod participants;
 mod recording;
 mod rtp;
+pub mod saved;
 mod worker;
 
 pub use crate::mixer::{MixRing, ReaderId, RoomId};

@@ -91,6 +91,26 @@ pub enum Recorded {
     },
 }
 
+impl Recorded {
+    /// Whether a recording of the one goes on with the other. A stream may have moved, or have another label.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Room { room: one }, Self::Room { room: other }) => one == other,
+            (
+                Self::Stream {
+                    stream: one, point, ..
+                },
+                Self::Stream {
+                    stream: other,
+                    point: other_point,
+                    ..
+                },
+            ) => (one, point) == (other, other_point),
+            _ => false,
+        }
+    }
+}
+
 /// Where a stream is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,3 +1,6 @@
+mod killed;
+mod tools;
+
 use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
