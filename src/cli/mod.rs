@@ -13,6 +13,7 @@ mod log;
 mod manual;
 mod plan;
 mod plot;
+mod recordings;
 mod replay;
 mod report;
 mod results;
@@ -58,6 +59,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Find out how many streams this machine can take
     Bench(bench::Arguments),
+    /// List, verify and mend the recordings of a folder
+    Recordings(recordings::Arguments),
     /// Print completions of commands and flags for a shell
     Completions(manual::Completions),
     /// Print the manual page, or write all of them into a folder
@@ -97,6 +100,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Drops(arguments) => drops::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Recordings(arguments) => recordings::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::man(&arguments),
     }

@@ -39,6 +39,7 @@ mod replay_streams;
 mod report;
 mod room_targets;
 mod rooms;
+mod saved;
 mod seed;
 #[path = "../support/server.rs"]
 mod server;

@@ -30,6 +30,7 @@ fn the_manual_has_a_page_for_each_subcommand() {
         "drops",
         "plan",
         "bench",
+        "recordings",
         "completions",
         "man",
     ] {

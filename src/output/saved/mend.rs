@@ -11,7 +11,6 @@ use crate::wire::sidecar::{End, EndKind, Sidecar, VERSION};
 
 /// What was done about a recording.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum MendOutcome {
     /// It had an end.
     Finished,

@@ -33,7 +33,7 @@ use walkdir::WalkDir;
 use crate::wire::sidecar::{BYTES_MAX, Container, Sidecar, SidecarError};
 
 pub use self::{
-    list::{Listed, list},
+    list::{Facts, Listed, ListedFacts, list},
     mend::{MendOutcome, mend},
     sidecar_file::SidecarFile,
     verify::{Verified, verify},

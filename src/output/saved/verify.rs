@@ -14,7 +14,6 @@ use crate::wire::sidecar::{Recorded, Samples, Sidecar};
 
 /// What is known of a recording after a look at all of it.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Verified {
     /// All is as its sidecar says.
     Right {
