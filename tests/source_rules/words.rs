@@ -9,12 +9,13 @@ use super::{
 
 const DIRS: [&str; 6] = ["src", "tests", "examples", "benches", "fuzz", "crates"];
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "docs/api.md",
     "docs/architecture.md",
     "docs/mixing.md",
     "docs/operations.md",
+    "docs/recording.md",
     "crates/queue/README.md",
     "crates/queue/PROTOCOL.md",
 ];
