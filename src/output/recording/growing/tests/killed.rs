@@ -132,7 +132,7 @@ fn kill_a_writer(folder: &Path, after: Duration) {
     let deadline = Instant::now() + Duration::from_secs(20);
     let is_written =
         |name: &&str| fs::metadata(folder.join(name)).is_ok_and(|found| found.len() > 10_000);
-    while !FILES.iter().all(|name| is_written(&name)) {
+    while !FILES.iter().all(&is_written) {
         assert!(Instant::now() < deadline, "the writer does not begin");
         thread::sleep(Duration::from_millis(1));
     }
