@@ -35,7 +35,7 @@ const BLOCK_SAMPLES_MIN: u32 = 256;
 const LAST_STREAMINFO: u8 = 0x80;
 const STREAMINFO_BYTES: u8 = 34;
 
-/// What a header says.
+/// The contents of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamInfo {
     /// Rate and channels.
@@ -46,7 +46,7 @@ pub struct StreamInfo {
     pub frame_bytes: Option<[u32; 2]>,
     /// Samples per channel, at most [`SAMPLES_MAX`]; 0 if they are not counted.
     pub samples: u64,
-    /// Of the samples, interleaved and little-endian; 0 if it is not known.
+    /// The MD5 of the samples, interleaved and little-endian; 0 if it is not known.
     pub md5: [u8; 16],
 }
 

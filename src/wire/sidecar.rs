@@ -7,6 +7,7 @@
 //! can be read; what it cannot say is not written back.
 
 mod digest;
+mod rfc3339;
 
 use std::{
     fmt::Write as _,
@@ -14,7 +15,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::digest::{SampleDigest, SampleHash};
@@ -238,7 +239,7 @@ pub struct Progress {
     pub samples: u64,
     /// The gaps are complete up to this sample of the mix.
     pub gaps_to: u64,
-    /// Of the samples; none if it is not known.
+    /// The hash of the samples; none if it is not known.
     pub sha256: Option<SampleDigest>,
 }
 
@@ -252,7 +253,7 @@ pub struct Sidecar {
     /// The gaps are complete up to this sample of the mix.
     #[serde(default)]
     pub gaps_to: u64,
-    /// Of the decoded samples as interleaved `s16le`.
+    /// The hash of the decoded samples as interleaved `s16le`.
     pub sha256: Option<SampleDigest>,
     /// The name of the file beside it.
     pub file: String,
@@ -401,7 +402,7 @@ impl Sidecar {
         self.gaps_to = self.gaps_to.clamp(first, to);
     }
 
-    /// What of it cannot be true, whatever is in the file; nothing if all of it can.
+    /// Statements that cannot be true, whatever is in the file; empty if all can.
     pub fn faults(&self) -> Vec<String> {
         let (first, to) = (self.first, self.to());
         let mut faults = Vec::new();
@@ -474,28 +475,6 @@ fn list<T: Serialize>(text: &mut String, name: &str, items: &[T]) {
 /// Whether a name stays in its folder.
 fn is_bare_name(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
-}
-
-/// Wall clocks in UTC, to the microsecond.
-mod rfc3339 {
-    use super::{Deserialize as _, Deserializer, Duration, Serializer, SystemTime};
-
-    /// The last second that four digits of a year can say.
-    const SECONDS_MAX: u64 = 253_402_300_799;
-
-    pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        let since = time.duration_since(SystemTime::UNIX_EPOCH);
-        let since = since
-            .unwrap_or_default()
-            .min(Duration::from_secs(SECONDS_MAX));
-        let time = SystemTime::UNIX_EPOCH + since;
-        serializer.collect_str(&humantime::format_rfc3339_micros(time))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) struct GrowingFlac {
     file: RecordingFile,
-    /// Of the frames that the kernel took as a whole.
+    /// Counts the frames that the kernel took as a whole.
     info: StreamInfo,
     encoder: FrameEncoder,
     /// Samples without a frame that the kernel took, little-endian.

@@ -42,7 +42,7 @@ pub(super) trait Growing: Send {
     /// Most interleaved samples that the header can count.
     fn samples_max(&self) -> u64;
 
-    /// Of the samples in the file.
+    /// The hash of the samples in the file.
     fn sha256(&self) -> SampleDigest;
 }
 

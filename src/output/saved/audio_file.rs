@@ -22,7 +22,7 @@ const READ_BYTES: usize = 64 * 1024;
 pub struct AudioFile {
     /// Whole samples per channel in it.
     pub samples: u64,
-    /// Of those.
+    /// The hash of those samples.
     pub sha256: SampleDigest,
     /// The samples that its header counts; none if it has no header.
     pub counted: Option<u64>,

@@ -1,4 +1,4 @@
-//! What is recorded in a folder.
+//! The recordings in a folder, by their sidecars.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -15,12 +15,12 @@ use crate::{
 pub struct Listed {
     /// The file, from the folder that was asked for.
     pub file: String,
-    /// What its sidecar says, or why there is nothing.
+    /// The facts of its sidecar, or why there are none.
     #[serde(flatten)]
     pub facts: ListedFacts,
 }
 
-/// What is known of a file.
+/// The state of a file, and its facts.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum ListedFacts {
@@ -39,7 +39,7 @@ pub enum ListedFacts {
     WithoutSidecar,
 }
 
-/// What a sidecar says, its gaps added up.
+/// The facts of a sidecar, its gaps added up.
 #[derive(Debug, Serialize)]
 pub struct Facts {
     /// The source.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::wire::sidecar::{End, EndKind, Sidecar, VERSION};
 
-/// What was done about a recording.
+/// The outcome for one file.
 #[derive(Debug)]
 pub enum MendOutcome {
     /// It had an end.

@@ -1,4 +1,4 @@
-//! Recordings as files: what is beside and in them.
+//! Recordings as files, with what is beside them.
 //!
 //! A recording is `NAME.wav` or `NAME.flac`, and its [sidecar](crate::wire::sidecar) `NAME.json` beside it. It is
 //! unfinished while the sidecar has no end. Its file is locked (`flock`) as long as it is recorded to.
@@ -8,7 +8,7 @@
 //! - [`mend`](fn@mend): finishes what a process left unfinished, from what is in the file
 //! - [`SidecarFile`]: a sidecar that is written
 //!
-//! What is read may be anybody's: names are those of files in the same folder, links are not followed, memory does
+//! Files are not trusted: names are those of files in the same folder, links are not followed, memory does
 //! not depend on a length that a file claims, and no bytes make anything panic.
 
 mod audio_file;
@@ -54,7 +54,7 @@ pub enum SavedError {
     /// A file cannot be read or written.
     #[error("cannot {verb} {}: {source}", path.display())]
     File {
-        /// What was tried.
+        /// The call that failed.
         verb: &'static str,
         /// The file.
         path: PathBuf,
@@ -95,7 +95,7 @@ pub(super) struct Saved {
     pub sidecar: Result<Sidecar, SavedError>,
 }
 
-/// What of a folder is a recording, or looks like one.
+/// A file that is a recording, or looks like one.
 #[derive(Debug)]
 pub(super) enum Found {
     Recording(Box<Saved>),
@@ -134,7 +134,7 @@ fn is_gone(error: &walkdir::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// What this file is: a recording is found by its sidecar.
+/// Classifies a file: a recording is found by its sidecar.
 fn look(folder: &Path, path: &Path) -> Option<Found> {
     let name = |path: &Path| {
         let path = path.strip_prefix(folder).unwrap_or(path);
@@ -238,8 +238,10 @@ fn lock(file: File, path: &Path, write: bool) -> Result<Option<Lock>, SavedError
     match Flock::lock(file, how) {
         Ok(file) => Ok(Some(Lock::Held(file))),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        // A file system without locks, on which nothing else can be known.
-        Err((file, Errno::ENOTSUP | Errno::ENOLCK | Errno::ENOSYS)) => Ok(Some(Lock::None(file))),
+        // Some network file systems have no locks: reading harms nothing, writing might.
+        Err((file, Errno::ENOTSUP | Errno::ENOLCK | Errno::ENOSYS)) if !write => {
+            Ok(Some(Lock::None(file)))
+        }
         Err((_, errno)) => Err(failed("lock", path)(errno.into())),
     }
 }

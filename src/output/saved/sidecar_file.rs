@@ -82,7 +82,7 @@ impl SidecarFile {
     /// Writes all of it: 1 us, or 100 us if it is longer than a page.
     ///
     /// # Errors
-    /// What the operating system refuses. The file is as it was.
+    /// The error of the operating system. The file is as it was.
     pub fn put(&mut self, sidecar: &Sidecar, now: Instant) -> io::Result<()> {
         let mut text = sidecar.to_text();
         if self.bytes <= PAGE_BYTES && text.len() <= PAGE_BYTES {
@@ -105,7 +105,7 @@ impl SidecarFile {
     /// Brings the lines up to date that count the samples: 1 us. All else stays as it was last put.
     ///
     /// # Errors
-    /// What the operating system refuses.
+    /// The error of the operating system.
     pub fn put_progress(&mut self, progress: &Progress) -> io::Result<()> {
         self.file.write_all_at(progress.head().as_bytes(), 0)
     }
@@ -113,7 +113,7 @@ impl SidecarFile {
     /// Writes the last of it, and waits until the disk has it.
     ///
     /// # Errors
-    /// What the operating system refuses. The file is as it was.
+    /// The error of the operating system. The file is as it was.
     pub fn finish(self, sidecar: &Sidecar) -> io::Result<()> {
         let at = self
             .folder

@@ -117,7 +117,7 @@ impl Rig {
         read_sidecar(&self.path(name)).unwrap()
     }
 
-    /// What `verify` finds, a line for each file.
+    /// The findings of `verify`, a line for each file.
     fn verified(&self) -> Vec<String> {
         let mut lines = Vec::new();
         verify(self.0.path(), |name, verified| {

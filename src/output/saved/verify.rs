@@ -12,7 +12,7 @@ use super::{
 };
 use crate::wire::sidecar::{Recorded, Samples, Sidecar};
 
-/// What is known of a recording after a look at all of it.
+/// The finding about one recording, after a look at all of it.
 #[derive(Debug)]
 pub enum Verified {
     /// All is as its sidecar says.

@@ -20,7 +20,7 @@ const FRAME_BYTES_BESIDE: u64 = 64;
 pub struct Scan {
     /// The header that counts them.
     pub info: StreamInfo,
-    /// Of the samples.
+    /// The hash of the samples.
     pub sha256: SampleDigest,
     /// The byte of the file after the last whole frame.
     pub to_byte: u64,
@@ -40,7 +40,7 @@ pub enum Ending {
     },
     /// Something else, behind which there may be more frames.
     Damaged {
-        /// What is wrong with the next frame.
+        /// The fault of the next frame.
         why: String,
     },
 }

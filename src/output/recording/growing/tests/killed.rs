@@ -141,7 +141,7 @@ fn kill_a_writer(folder: &Path, after: Duration) {
     child.wait().unwrap();
 }
 
-/// What a reader of the file finds that goes by its header.
+/// Reads a file by its header, as other programs do.
 fn check_as_it_is(path: &Path) {
     let bytes = fs::read(path).unwrap();
     let json = fs::read(path.with_extension("json")).unwrap();

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::*;
 
-/// What the command writes to its standard output.
+/// The standard output of a command that succeeds.
 fn output(command: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(command).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{command}: {error}"));
