@@ -19,7 +19,11 @@ fuzz_target!(|input: &[u8]| {
     let Some((&choice, audio)) = input.split_first() else {
         return;
     };
-    let (container, other) = if choice % 2 == 0 { ("wav", "flac") } else { ("flac", "wav") };
+    let (container, other) = if choice % 2 == 0 {
+        ("wav", "flac")
+    } else {
+        ("flac", "wav")
+    };
     let channels = 1 + choice / 2 % 2;
     let path = FOLDER.join("x").with_extension(container);
     let _ = fs::remove_file(path.with_extension(other));

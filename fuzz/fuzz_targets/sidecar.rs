@@ -15,7 +15,10 @@ fuzz_target!(|input: &[u8]| {
     let again = Sidecar::from_bytes(text.as_bytes()).expect("it was written here");
     assert_eq!(again.to_text(), text);
     assert_eq!(again.version, VERSION);
-    assert_eq!((again.samples, &again.gaps), (sidecar.samples, &sidecar.gaps));
+    assert_eq!(
+        (again.samples, &again.gaps),
+        (sidecar.samples, &sidecar.gaps)
+    );
     let progress = Progress {
         samples: sidecar.samples,
         gaps_to: sidecar.gaps_to,
