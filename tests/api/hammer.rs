@@ -57,7 +57,8 @@ impl Desk {
         let mix = folder.path().join(MIX);
         let (streams, seed) = (STREAMS.to_string(), SEED.to_string());
         let config = folder.path().join("serve.toml");
-        std::fs::write(&config, "http_requests_per_second = 1_000_000").unwrap();
+        let limits = "http_requests_per_second = 1_000_000\nhttp_rooms_per_second = 1_000";
+        std::fs::write(&config, limits).unwrap();
         let mut flags = vec!["--limiter", "off", "--config", text(&config)];
         // As long as a busy machine keeps a thread waiting: what comes so much later is not late.
         flags.extend(["--playout-delay", "2s", "--latency-cap", "5s"]);
@@ -105,6 +106,7 @@ impl Hammer<'_> {
         self.look();
         self.ask_for_nonsense();
         self.change();
+        self.live_in_a_room();
         self.begin_and_end();
         self.send();
         self.listen();
@@ -126,6 +128,7 @@ impl Hammer<'_> {
             "/api/v1/events/recent",
             "/api/v1/recordings",
             "/api/v1/listeners",
+            "/api/v1/rooms",
             "/api/v1/plan",
             "/api/v1/config",
             "/metrics",
@@ -164,6 +167,29 @@ impl Hammer<'_> {
             let changed = self.client.patch(&path, &asked).ok(200);
             assert_eq!(changed["muted"], muted);
         }
+    }
+
+    /// Has a silent stream of its own in a room, as long as that is open.
+    fn live_in_a_room(&self) {
+        let (client, name) = (self.client, self.name("room"));
+        let asked = json!({ "name": name, "gain_db": -6, "limiter": true });
+        client.post("/api/v1/rooms", &asked).ok(201);
+        client.post("/api/v1/rooms", &asked).problem(409);
+        let room = format!("/api/v1/rooms/{name}");
+        let stream = silent(self.number);
+        let moved = client.send("PUT", &format!("{room}/streams/{stream}"), &[], b"");
+        assert_eq!(moved.ok(200)["room"], name);
+        let changed = client.patch(&room, &json!({ "gain_db": 6, "limiter": false }));
+        assert_eq!(changed.ok(200)["limiter"], false);
+        let path = format!("/api/v1/streams/{stream}");
+        client.patch(&path, &json!({ "solo": true })).ok(200);
+        for switch in ["solo", "mute"] {
+            assert_eq!(client.delete(&format!("{room}/{switch}")).status, 204);
+        }
+        client.delete(&room).problem(409);
+        let closed = client.delete(&format!("{room}?streams=move:main"));
+        assert_eq!(closed.status, 204);
+        client.get(&room).problem(404);
     }
 
     fn begin_and_end(&self) {

@@ -280,6 +280,7 @@ fn rooms_are_opened_no_faster_than_the_limit() {
         rooms_per_second: 1,
         ..ControlSettings::default()
     });
+    let ticks = || desk.client.get("/api/v1/status").ok(200)["ticks"].as_u64();
     let mut refused = None;
     // As many at once as there may be, and one; some seconds may pass meanwhile.
     for number in 0..10 * ROOMS {
@@ -297,8 +298,15 @@ fn rooms_are_opened_no_faster_than_the_limit() {
     assert!(refused.header("retry-after").is_some());
     let said = refused.problem(429);
     assert!(said.contains("http_rooms_per_second"), "{said}");
-    // Others are served as before.
+    // Others are served as before, and the mix goes on.
     patch(&desk, "main", &json!({ "gain_db": 1 })).ok(200);
+    let before = ticks();
+    until(|| json!(ticks()), |now| now.as_u64() > before);
+    // Those that come again are taken.
+    for name in ["a", "b"] {
+        open_in_time(&desk, name);
+    }
+    assert_eq!(names(&desk), ["a", "b", "main"]);
 }
 
 #[test]
