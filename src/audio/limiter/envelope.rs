@@ -174,12 +174,20 @@ fn divide(sums: &[u64], window: usize, means: &mut [u32]) {
 const WHOLE: f64 = (1u64 << 52) as f64;
 
 /// A number below 2^52 as an `f64`: no processor before AVX-512 has an instruction for it.
+#[expect(
+    clippy::inline_always,
+    reason = "a call in the loop over samples keeps it from SIMD"
+)]
 #[inline(always)]
 pub(super) fn to_f64(number: u64) -> f64 {
     f64::from_bits(number | WHOLE.to_bits()) - WHOLE
 }
 
 /// A number of 0 and below 2^32, rounded down. A cast would make sure of that at twice the time.
+#[expect(
+    clippy::inline_always,
+    reason = "a call in the loop over samples keeps it from SIMD"
+)]
 #[inline(always)]
 pub(super) fn whole(number: f64) -> u32 {
     let nearest = number + WHOLE;
