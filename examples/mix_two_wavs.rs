@@ -7,13 +7,13 @@
 //!
 //! One thread does it all, to show the layers. `mixpool::server` has one for each side of the pool.
 
-use std::{env, error::Error, path::PathBuf, sync::Arc};
+use std::{env, error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use mixpool::{
     audio::{Format, Gain, Grid},
     ledger::Account,
-    mixer::{Command, Limiting, Mixer, NewInput, ReaderId, RoomId, Settings},
-    output::{Recorder, RecordingFile},
+    mixer::{Command, Feed, Limiting, Mixer, NewInput, ReaderId, RoomId, Settings},
+    output::{RecordingFile, Writer, WriterRings},
     queue::Pool,
     source::{Source, WavSource},
     stream::{Offered, Stream},
@@ -36,11 +36,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         rooms_max: 1,
     };
     let mut mixer = Mixer::new(settings, consumer);
-    // The recording's thread gets each block by a ring. There is no clock: the mixer waits while that is full.
-    let (mut recorder, ring) = Recorder::start(RoomId::MAIN, format, BLOCK)?;
+    // A thread writes recordings, and gets each block by a ring. There is no clock: the mixer waits while that is full.
+    let (writer, ring) = Writer::start(WriterRings {
+        format,
+        block_samples: BLOCK,
+        recordings: 1,
+        buffered: Duration::from_secs(30),
+    })?;
+    let reader = ReaderId(0);
+    mixer.apply(Command::OpenReader(reader, Box::new(ring.waited_for())));
+    let (mut recorder, feed) =
+        writer.record(|ring| Feed::room_ring(RoomId::MAIN, reader, ring, &settings))?;
     recorder.write_to(RecordingFile::open(output, true, format)?);
-    let ring = Box::new(ring.waited_for());
-    mixer.apply(Command::OpenReader(ReaderId(0), ring));
+    mixer.apply(Command::OpenFeed(feed.waited_for()));
 
     let (mut accounts, mut feeds) = (Vec::new(), Vec::new());
     for path in inputs {

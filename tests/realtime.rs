@@ -25,7 +25,7 @@ use std::{process::Command, sync::Mutex, thread, time::Duration};
 
 use mixpool::{
     audio::{Codec, Gain},
-    engine::{Clock, Engine, Settings},
+    engine::{Clock, Engine, RecordingRequest, Settings},
     ledger::Entry,
     mixer::{Command as Order, Feed, Limiting, Room, RoomId, Signal},
     wire::rtp::Packet,
@@ -442,7 +442,12 @@ fn recordings_begin_and_end_without_the_mixer_thread_waiting() {
     let handle = running.handle();
     for round in 0..20 {
         let ids: Vec<_> = (0..7)
-            .map(|number| handle.start_recording(&format!("{round}-{number}.wav"), "main"))
+            .map(|number| {
+                handle.start_recording(RecordingRequest::of_room(
+                    &format!("{round}-{number}.wav"),
+                    "main",
+                ))
+            })
             .map(|started| started.unwrap().id)
             .collect();
         let begun = running.handle().ticks();

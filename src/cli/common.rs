@@ -2,13 +2,14 @@
 
 use std::{
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
     time::SystemTime,
 };
 
 use anyhow::Result;
 use mixpool::{
-    config::{Config, Output},
+    config::{Config, Output, RoomConfig},
     engine::{Report, Settings, SourceErrorReport},
     output::stamped,
 };
@@ -38,14 +39,31 @@ pub fn stamp(output: &mut Output, now: SystemTime) {
     }
 }
 
+/// The files of rooms' recordings, each with its flag.
+pub type RoomRecords = Vec<(String, PathBuf)>;
+
+/// Those of these rooms, with the time of the start in their names.
+pub fn room_records(rooms: &[RoomConfig], now: SystemTime) -> RoomRecords {
+    let stamped = rooms.iter().cloned().filter_map(|mut room| {
+        room.stamp(now);
+        Some((results::record_of(&room.name), room.record?))
+    });
+    stamped.collect()
+}
+
 /// Refuses results that would overwrite each other, or a file that is `read`; finds out whether the report
 /// can be written.
-pub fn check_results<'a>(output: &'a Output, read: &[Named<'_>]) -> Result<Option<ResultFile<'a>>> {
+pub fn check_results<'a>(
+    output: &'a Output,
+    rooms: &RoomRecords,
+    read: &[Named<'_>],
+) -> Result<Option<ResultFile<'a>>> {
     let written = [
         Named::given(results::RECORD, output.record.as_ref()),
         Named::given("--report", output.report.as_ref()),
     ];
-    let written: Vec<_> = written.into_iter().flatten().collect();
+    let rooms = rooms.iter().map(|(flag, path)| Named::new(flag, path));
+    let written: Vec<_> = written.into_iter().flatten().chain(rooms).collect();
     results::check_distinct(&written, read)?;
     output
         .report
@@ -58,6 +76,7 @@ pub fn check_results<'a>(output: &'a Output, read: &[Named<'_>]) -> Result<Optio
 /// error if the recording went to the standard output.
 pub fn conclude(
     output: &Output,
+    rooms: &RoomRecords,
     top: usize,
     report: &Report,
     file: Option<ResultFile<'_>>,
@@ -69,7 +88,13 @@ pub fn conclude(
     } else {
         report::text(report, top)
     };
-    if output.record.as_deref().is_some_and(results::is_stdout) {
+    let rooms = rooms.iter().map(|(_, path)| path);
+    if output
+        .record
+        .iter()
+        .chain(rooms)
+        .any(|path| results::is_stdout(path))
+    {
         // Like a line of the log: no reader is no failure of the mix.
         let _ = writeln!(io::stderr(), "{text}");
     } else {

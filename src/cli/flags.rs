@@ -87,7 +87,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("limiter", "on|off", "Limit peaks; off clips them", USUAL | REPLAY),
         Flag("gain", "DB", "Gain of each stream, at most 24", USUAL | REPLAY),
         Flag("rooms-max", "N", "Most rooms at once, each a mix of its own", RARE),
-        Flag("room", "NAME[,OPTIONS]", "Open this room at the start; options as gain=-6, limiter=off; repeatable", RARE),
+        Flag("room", "NAME[,OPTIONS]", "Open this room at the start; options as gain=-6, limiter=off, record=FILE; repeatable", RARE),
         Flag("rooms", "listed|auto", "Refuse a stream with a room that is not open, or open it", RARE),
     ]),
     ("Pool", &[
@@ -106,6 +106,8 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("record", "FILE.wav", "Record the mix; {utc} is the start, - stdout", USUAL | REPLAY),
         Flag("overwrite", "BOOL", "Overwrite the file of --record", USUAL | REPLAY),
         Flag("recordings", "DIR", "Folder of files that the API records and plays", USUAL),
+        Flag("recordings-max", "N", "Most recordings at once", RARE),
+        Flag("recorder-threads", "N", "Most threads that write recordings, one a file system", RARE),
         Flag("report", "FILE.json", "Write the report to this file at the end", USUAL | REPLAY),
         Flag("json", "BOOL", "Print the report as JSON", USUAL | REPLAY),
     ]),

@@ -129,7 +129,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
             Named::new("an input of this replay,", path)
         })
         .collect();
-    let report_file = common::check_results(output, &read)?;
+    let report_file = common::check_results(output, &Vec::new(), &read)?;
     let mut engine = Engine::new(settings).context("cannot start the server")?;
     let stop = engine.stop().clone();
     status::end_on_signals(stop.clone())?;
@@ -166,7 +166,7 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     let mut report = running.finish();
     common::log_failures(&report.source_errors);
     report.source_errors.splice(0..0, failures);
-    let code = common::conclude(output, arguments.top, &report, report_file)?;
+    let code = common::conclude(output, &Vec::new(), arguments.top, &report, report_file)?;
     if interrupted {
         tracing::warn!("interrupted before all was played");
         return Ok(ExitCode::from(status::INTERRUPTED));

@@ -30,6 +30,13 @@ const STDIN: &str = "/dev/stdin";
 
 pub const RECORD: &str = "--record";
 
+/// The flag of a room's recording.
+pub fn record_of(room: &str) -> String {
+    format!("{ROOM_RECORD}{room},record")
+}
+
+const ROOM_RECORD: &str = "--room ";
+
 /// A file and the flag that names it.
 #[derive(Debug, Clone, Copy)]
 pub struct Named<'a> {
@@ -76,7 +83,8 @@ pub fn check_distinct(written: &[Named<'_>], read: &[Named<'_>]) -> Result<()> {
             (STDIN, "the standard input"),
         ] {
             // Only in a file does one writer destroy what another wrote; but no log belongs into a recording.
-            let is_harmful = identity.is_regular || (*flag == RECORD && stream == STDERR);
+            let is_recording = *flag == RECORD || flag.starts_with(ROOM_RECORD);
+            let is_harmful = identity.is_regular || (is_recording && stream == STDERR);
             let is_asked_for = result.path == Path::new(DASH) && stream == STDOUT;
             if is_harmful
                 && !is_asked_for

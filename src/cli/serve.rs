@@ -79,7 +79,8 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     let mut server = Server::new(config.clone()).map_err(refused)?;
     let mut results = config.output.clone();
     common::stamp(&mut results, server.made_at());
-    let report_file = common::check_results(&results, &files_read(arguments, &config))?;
+    let rooms = common::room_records(&config.mix.room, server.made_at());
+    let report_file = common::check_results(&results, &rooms, &files_read(arguments, &config))?;
     if arguments.check {
         return check(server);
     }
@@ -107,7 +108,8 @@ pub fn run(arguments: &Arguments, log: Log) -> Result<ExitCode> {
     }
     line.end();
     manager.stopping();
-    common::conclude(&results, arguments.top, &running.finish(), report_file)
+    let report = running.finish();
+    common::conclude(&results, &rooms, arguments.top, &report, report_file)
 }
 
 /// A start up to its first thread, given back.

@@ -12,6 +12,7 @@ mod conflict;
 mod defaults;
 mod file;
 mod leaf;
+mod output;
 mod rooms;
 pub mod units;
 
@@ -25,12 +26,12 @@ pub use self::{
     addresses::{AudioSocketAddress, Http, RtpAddress, TcpAddress, UnixAddress},
     file::{ConfigError, Place},
     leaf::{PlayoutDelay, Sound},
+    output::Output,
     rooms::{RoomConfig, RoomPolicy},
 };
 use crate::{
     audio::{Format, FormatError, Gain},
     net::{self, Tuning},
-    output::RtpTarget,
     playout::{Delay, PlayoutSettings},
     source::synthetic,
 };
@@ -274,30 +275,6 @@ pub struct Control {
     pub metrics_rooms_max: usize,
 }
 
-/// Where the mix and its results go: nowhere by default.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Output {
-    /// WAV file of the mix; `-` is the standard output.
-    #[serde(with = "leaf::some_path")]
-    pub record: Option<PathBuf>,
-    /// Whether a file of that name is overwritten.
-    #[serde(with = "leaf::truth")]
-    pub overwrite: bool,
-    /// Folder of the recordings that begin at run time, and of the files that are played then.
-    #[serde(with = "leaf::some_path")]
-    pub recordings: Option<PathBuf>,
-    /// RTP targets of the mix.
-    #[serde(with = "leaf::rtp_out")]
-    pub rtp_out: Vec<RtpTarget>,
-    /// File of the report.
-    #[serde(with = "leaf::some_path")]
-    pub report: Option<PathBuf>,
-    /// Whether the report is printed as JSON.
-    #[serde(with = "leaf::truth")]
-    pub json: bool,
-}
-
 impl Mix {
     /// Rate and channels.
     ///
@@ -378,6 +355,7 @@ impl Config {
         let rooms = self.listed_rooms();
         rooms::check(&rooms, self.mix.rooms_max)?;
         rooms::check_targets(&rooms, &self.output.rtp_out)?;
+        rooms::check_records(&rooms, &self.output)?;
         self.conflict().map_or(Ok(()), Err)
     }
 
@@ -420,10 +398,15 @@ impl Config {
         self.playout = from.playout.clone();
         self.limits = from.limits.clone();
         self.mix.gain = from.mix.gain;
-        let is_added = |room: &&RoomConfig| self.mix.room.iter().all(|open| open.name != room.name);
-        let added: Vec<_> = from.mix.room.iter().filter(is_added).cloned().collect();
+        let added = self.rooms_added(from);
         self.mix.room.extend(added);
         self.run.verbose = from.run.verbose;
+    }
+
+    /// The rooms that another config lists and this one does not.
+    pub fn rooms_added(&self, from: &Self) -> Vec<RoomConfig> {
+        let is_added = |room: &&RoomConfig| self.mix.room.iter().all(|open| open.name != room.name);
+        from.mix.room.iter().filter(is_added).cloned().collect()
     }
 
     /// Every key with its value, as JSON: null where there is none.

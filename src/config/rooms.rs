@@ -1,10 +1,14 @@
 //! Rooms as people list them, with their options.
 
-use std::fmt;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
-use super::units;
+use super::{Output, units};
 use crate::{
-    output::RtpTarget,
+    output::{RtpTarget, named},
     wire::id::{ID_BYTES_MAX, is_id},
 };
 
@@ -45,6 +49,8 @@ pub struct RoomConfig {
     pub gain_db: Option<f64>,
     /// Whether its mix is limited; as the server's `limiter` says if none is given.
     pub limiter: Option<bool>,
+    /// The file that its mix is recorded to, from its opening on; `-` is the standard output. No comma is in it.
+    pub record: Option<PathBuf>,
 }
 
 impl RoomConfig {
@@ -54,10 +60,20 @@ impl RoomConfig {
             name: name.into(),
             gain_db: None,
             limiter: None,
+            record: None,
         }
     }
 
-    /// `NAME[,gain=DB][,limiter=on|off]`
+    /// Puts this time and its name for the words in braces of its file's path.
+    pub fn stamp(&mut self, now: SystemTime) {
+        if let Some(path) = &mut self.record
+            && let Some(text) = path.to_str()
+        {
+            *path = named(text, now, &self.name, None).into();
+        }
+    }
+
+    /// `NAME[,gain=DB][,limiter=on|off][,record=FILE]`
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let mut room = Self::named(room_name(parts.next().unwrap_or_default())?);
@@ -66,9 +82,10 @@ impl RoomConfig {
                 Some(("gain", db)) => room.gain_db = Some(units::gain_db(db)?),
                 Some(("limiter", "on")) => room.limiter = Some(true),
                 Some(("limiter", "off")) => room.limiter = Some(false),
+                Some(("record", path)) if !path.is_empty() => room.record = Some(path.into()),
                 _ => {
                     return Err(format!(
-                        "`{}` is no option of a room; the options are gain=DB and limiter=on|off",
+                        "`{}` is no option of a room; the options are gain=DB, limiter=on|off and record=FILE",
                         option.escape_debug()
                     ));
                 }
@@ -85,9 +102,13 @@ impl fmt::Display for RoomConfig {
             write!(f, ",gain={}", db + 0.0)?;
         }
         match self.limiter {
+            None => {}
+            Some(true) => f.write_str(",limiter=on")?,
+            Some(false) => f.write_str(",limiter=off")?,
+        }
+        match &self.record {
             None => Ok(()),
-            Some(true) => f.write_str(",limiter=on"),
-            Some(false) => f.write_str(",limiter=off"),
+            Some(path) => write!(f, ",record={}", path.display()),
         }
     }
 }
@@ -102,6 +123,36 @@ pub(super) fn room_name(text: &str) -> Result<String, String> {
          and commas",
         text.escape_debug()
     ))
+}
+
+/// Refuses a standard output with two recordings, and more recordings than there may be.
+pub(super) fn check_records(rooms: &[RoomConfig], output: &Output) -> Result<(), String> {
+    let of_rooms = || {
+        rooms
+            .iter()
+            .filter_map(|room| Some((&room.name, room.record.as_deref()?)))
+    };
+    let is_stdout = |path: &Path| path == Path::new("-");
+    let mut to_stdout = of_rooms().filter(|(_, path)| is_stdout(path));
+    let first = output.record.as_deref().filter(|path| is_stdout(path));
+    let first = first.map(|_| "--record -".to_owned());
+    let named = |name: &String| format!("--room {name},record=-");
+    let first = first.or_else(|| to_stdout.next().map(|(name, _)| named(name)));
+    if let (Some(first), Some((second, _))) = (first, to_stdout.next()) {
+        return Err(format!(
+            "{} and {first} both write to the standard output: choose a file for one of them",
+            named(second)
+        ));
+    }
+    let count = of_rooms().count() + usize::from(output.record.is_some());
+    let max = output.recordings_max;
+    if count > max {
+        return Err(format!(
+            "{count} recordings, by --record and of --room, exceed --recordings-max {max}: leave some out, or raise \
+             --recordings-max"
+        ));
+    }
+    Ok(())
 }
 
 /// Refuses rooms of which one is listed twice, or more than there may be.
@@ -159,6 +210,46 @@ mod tests {
         for wrong in ["a,gain=loud", "a,gain=40", "a,limiter=true", "a,b", "a,"] {
             assert!(RoomConfig::read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_listed_room_may_be_recorded() {
+        let room = RoomConfig::read("a,record=/r/{room}=1.wav,gain=1").unwrap();
+        assert_eq!(room.record.as_deref(), Some(Path::new("/r/{room}=1.wav")));
+        assert_eq!(room.to_string(), "a,gain=1,record=/r/{room}=1.wav");
+        assert!(RoomConfig::read("a,record=").is_err());
+    }
+
+    #[test]
+    fn recordings_have_one_standard_output_and_a_limit() {
+        let check = |rooms: &[&str], record: Option<&str>| {
+            let rooms: Vec<_> = rooms
+                .iter()
+                .map(|text| RoomConfig::read(text).unwrap())
+                .collect();
+            let output = Output {
+                record: record.map(PathBuf::from),
+                recordings_max: 2,
+                ..Output::default()
+            };
+            check_records(&rooms, &output)
+        };
+        assert_eq!(check(&["a,record=-", "b,record=b.wav"], None), Ok(()));
+        assert_eq!(check(&["a,record=a.wav"], Some("-")), Ok(()));
+        let said = check(&["a,record=-"], Some("-")).unwrap_err();
+        assert!(
+            said.starts_with("--room a,record=- and --record - both write"),
+            "{said}"
+        );
+        let said = check(&["a,record=-", "b,record=-"], None).unwrap_err();
+        assert!(
+            said.starts_with("--room b,record=- and --room a,record=- both"),
+            "{said}"
+        );
+        let said = check(&["a,record=a.wav", "b,record=b.wav"], Some("c.wav")).unwrap_err();
+        assert!(
+            said.starts_with("3 recordings, by --record and of --room, exceed --recordings-max 2")
+        );
     }
 
     #[test]

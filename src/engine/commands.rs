@@ -17,7 +17,7 @@ use std::{
 use rtrb::{Consumer, PushError, RingBuffer};
 
 use crate::mixer::{
-    Command, MixRing, Mixer, NewInput, READERS_MAX, ReaderId, Removed, Room, RoomId,
+    Command, Feed, MixRing, Mixer, NewInput, READERS_MAX, ReaderId, Removed, Room, RoomId,
 };
 pub use crate::net::Busy;
 
@@ -119,6 +119,11 @@ impl Sender {
         self.admissions
             .send(Command::OpenReader(reader, Box::new(ring)))?;
         Ok(reader)
+    }
+
+    /// Opens a feed, after the readers and rooms that were sent before.
+    pub(super) fn open_feed(&self, feed: Feed) -> Result<(), Busy> {
+        self.admissions.send(Command::OpenFeed(feed))
     }
 
     /// Closes it.

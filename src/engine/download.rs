@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::{FolderError, Handle, RecordError, RecordingState, recordings::SETTINGS_ID};
+use super::{FolderError, Handle, RecordError, RecordingState};
 use crate::output::RecordingPhase;
 
 /// Why a recording cannot be read.
@@ -20,7 +20,7 @@ pub enum ReadError {
         /// Its number.
         id: u64,
     },
-    /// It is that of `--record`, or this server has no folder any more.
+    /// It is that of `--record` or of a listed room, or this server has no folder any more.
     #[error(
         "the recording {id} is not in the recordings folder: only those that the API started are read"
     )]
@@ -37,7 +37,7 @@ impl RecordingState {
     /// Whether [`Handle::read_recording`] can give it.
     pub fn is_readable(&self) -> bool {
         let has_ended = matches!(self.phase, RecordingPhase::Done | RecordingPhase::Failed);
-        has_ended && self.id != SETTINGS_ID
+        has_ended && self.is_in_folder
     }
 }
 
@@ -52,7 +52,7 @@ impl Handle {
         let state = states.into_iter().find(|state| state.id == id);
         let state = state.ok_or(ReadError::NotFound(RecordError::NotFound { id }))?;
         let folder = self.shared().recordings.folder();
-        let folder = folder.filter(|_| id != SETTINGS_ID);
+        let folder = folder.filter(|_| state.is_in_folder);
         let folder = folder.ok_or(ReadError::Elsewhere { id })?;
         if !state.is_readable() {
             return Err(ReadError::Unfinished { id });

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{FolderError, RTP_OUT_MAX, RealtimeRefused, RoomError};
+use super::{FolderError, RTP_OUT_MAX, RealtimeRefused, RecordError, RoomError};
 use crate::{
     audio::FormatError,
     output::{RecordingError, RtpOutError},
@@ -35,6 +35,9 @@ pub enum EngineError {
     /// The recording cannot be made.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// A recording of the settings cannot be started.
+    #[error("cannot start the recordings that are listed")]
+    Record(#[source] RecordError),
     /// The recordings folder cannot be had.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -61,4 +64,14 @@ pub enum EngineError {
     /// A feeder thread was refused.
     #[error("cannot start --ingest-threads; ask for fewer")]
     Feeders(#[source] io::Error),
+}
+
+impl From<RecordError> for EngineError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Recording(error) => Self::Recording(error),
+            RecordError::Folder(error) => Self::Folder(error),
+            error => Self::Record(error),
+        }
+    }
 }

@@ -52,7 +52,7 @@ pub use self::{
     mixer_stats::Status,
     reading::{open_to_read, read_text},
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
-    recordings::{RECORDINGS_MAX, RecordError, RecordingState, RecordingTotals},
+    recordings::{RecordError, RecordingRequest, RecordingSource, RecordingState, RecordingTotals},
     report::{
         ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
@@ -150,7 +150,8 @@ impl Engine {
         let (sender, commands) = commands::channel(
             &mut mixer,
             settings.streams_max,
-            settings.listed_rooms.len(),
+            // Each is opened, and may be recorded.
+            2 * settings.listed_rooms.len(),
         );
         let streams = Streams::new(
             pool,
@@ -167,8 +168,9 @@ impl Engine {
         for main in listed.filter(|room| room.name == MAIN_ROOM) {
             rooms.set(MAIN_ROOM, main.into(), sender)?;
         }
-        let recordings =
-            Recordings::start(&settings, block_samples, begun_ns, &rooms.main, sender)?;
+        let recordings = Recordings::start(&settings, mixing, begun_ns, sender, |name| {
+            rooms.find(name, sender)
+        })?;
         let targets = settings.rtp_out.len();
         if targets > RTP_OUT_MAX {
             return Err(EngineError::RtpOuts { targets });

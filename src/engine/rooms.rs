@@ -97,11 +97,6 @@ impl OpenRoom {
         is_open
     }
 
-    /// The reader is closed otherwise.
-    pub(super) fn forget_reader(&self, reader: ReaderId) {
-        self.readers().retain(|known| *known != reader);
-    }
-
     /// Closes it, after its readers.
     fn close(&self, commands: &Sender) -> Result<(), Busy> {
         let mut readers = self.readers();

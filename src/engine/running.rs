@@ -44,15 +44,15 @@ impl Running {
         &self.granted.refused
     }
 
-    /// Opens the file of [`Settings::record`](super::Settings::record), in which the mix is from the first tick
-    /// on: until now it waited in memory, which it can do for half a minute. This creates the file, or empties
-    /// it, so it is the last step of a start. Nothing is done if there is no such file.
+    /// Opens the files of [`Settings::record`](super::Settings::record) and of the rooms that are
+    /// [listed](super::Settings::listed_rooms), in which their mixes are from the first tick on: until now these waited in
+    /// memory, which they can do for half a minute. This creates the files, or empties them, so it is the last step of a
+    /// start. Nothing is done if there are no such files.
     ///
     /// # Errors
-    /// [`EngineError::Recording`]; a file that existed is then as it was.
+    /// [`EngineError::Recording`]; that file, if it existed, and those of later rooms are then as they were.
     pub fn open_recording(&self) -> Result<(), EngineError> {
-        let shared = self.handle.shared();
-        Ok(shared.recordings.open_file(&shared.settings)?)
+        Ok(self.handle.shared().recordings.open_files()?)
     }
 
     /// Ends the mixer at its next tick, then the sources, then the recordings; then takes stock.

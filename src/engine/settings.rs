@@ -45,11 +45,17 @@ pub struct Settings {
     pub ingest_threads: usize,
     /// Where the mix is written, if anywhere; `-` is the standard output.
     pub record: Option<PathBuf>,
-    /// Whether a regular file that exists there is overwritten; otherwise the start fails.
+    /// Whether a regular file that exists there, or where a listed room is recorded, is overwritten; otherwise the start
+    /// fails.
     pub overwrite: bool,
     /// The folder of the recordings that begin at run time, and of the files that are played then, if there
     /// are to be any.
     pub recordings: Option<PathBuf>,
+    /// Recordings at once, those of the settings among them.
+    pub recordings_max: usize,
+    /// Threads that write recordings, beside those of pipes: one for each file system, and of rooms apart from streams,
+    /// as long as there are so many. At least 1.
+    pub recorder_threads: usize,
     /// Where it is sent by RTP.
     pub rtp_out: Vec<RtpTarget>,
     /// The mixer thread's requests to the host beyond an ordinary thread's share. A priority is meant for
@@ -106,6 +112,8 @@ impl TryFrom<&Config> for Settings {
             record: output.record.clone(),
             overwrite: output.overwrite,
             recordings: output.recordings.clone(),
+            recordings_max: output.recordings_max,
+            recorder_threads: output.recorder_threads,
             rtp_out: output.rtp_out.clone(),
             realtime: Realtime {
                 priority: realtime.realtime.then_some(realtime.realtime_priority),

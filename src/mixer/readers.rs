@@ -237,15 +237,6 @@ impl MixRing {
         self.send(&made, &|_| Some(block), &mut |_| {});
     }
 
-    /// Sends it once there is room.
-    #[cfg(test)]
-    pub(crate) fn send_main_waiting(&mut self, at: u64, samples: &[i16], channels: usize) {
-        while !self.has_room(samples.len()) {
-            std::thread::yield_now();
-        }
-        self.send_main(at, &[], samples, channels);
-    }
-
     /// Keeps, of the rooms that it began with, those that are there.
     pub(super) fn retain(&mut self, is_there: impl Fn(RoomId) -> bool) {
         self.forget(|heard| !is_there(heard.room), &mut |_| {});

@@ -18,6 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 pub use self::rings::FeedRings;
@@ -181,6 +182,14 @@ impl FeedReader {
         self.mix.wait(None)
     }
 
+    /// [`wait`](Self::wait), but no longer than this.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub(crate) fn wait_for(&mut self, time: Duration) -> io::Result<()> {
+        self.mix.wait(Some(time))
+    }
+
     /// Whether the mixer closed it, and all was delivered.
     pub fn is_closed(&self) -> bool {
         self.is_closed
@@ -214,11 +223,12 @@ impl FeedReader {
             *is_closed = true;
             progress.fill_rooms(end.load(Ordering::Relaxed), &mut deliver);
         }
-        if let Some(feeds) = feeds
-            && (*is_closed || feeds.has_new)
-        {
-            let end = if *is_closed { u64::MAX } else { feeds.taken };
-            feeds.take(end, &[], progress, &mut deliver);
+        match feeds {
+            Some(feeds) if *is_closed => feeds.end(progress, &mut deliver),
+            Some(feeds) if feeds.has_new => {
+                feeds.take(feeds.taken, &[], progress, &mut deliver);
+            }
+            _ => {}
         }
         if *is_closed {
             for room in progress.heard.drain(..) {
@@ -343,4 +353,4 @@ impl AsFd for FeedReader {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::output) mod tests;

@@ -13,7 +13,9 @@ mod worker;
 
 pub use crate::mixer::{MixRing, ReaderId, RoomId};
 pub use feed_reader::{Delivery, FeedReader, FeedRings, Piece};
+pub(crate) use recording::{Place, ROOM_BUFFERED, STREAM_BUFFERED, named};
 pub use recording::{
-    Recorded, Recorder, RecordingError, RecordingFile, RecordingPhase, RecordingProgress, stamped,
+    Recorded, Recorder, RecordingError, RecordingFile, RecordingPhase, RecordingProgress, Writer,
+    WriterRings, stamped,
 };
 pub use rtp::{RtpOut, RtpOutError, RtpProgress, RtpSent, RtpTarget};

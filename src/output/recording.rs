@@ -1,17 +1,18 @@
-//! A WAV file of everything that a room's bus makes.
+//! WAV files of what the mixer makes: of rooms, and of streams alone.
 //!
-//! The mixer sends each block into a ring of the recording's own; its thread writes them to the
-//! file. If the disk stalls for longer than the ring holds, blocks are dropped, counted, and replaced
-//! by as much silence, so the file stays as long as the mix. If the disk fails, or another program removes,
-//! truncates or replaces the file, the recording ends with what was written, and the mix goes on.
+//! The mixer sends each recording its blocks in a ring of its own. A [`Writer`] thread takes them from many such rings
+//! and writes the files, all of one file system, so a disk that stalls costs the recordings on it alone. If it stalls for
+//! longer than a ring holds, blocks are dropped, counted, and replaced by as much silence: the file stays as long as the
+//! mix. If a disk fails, or another program removes, truncates or replaces a file, that recording ends with what was
+//! written, and the others and the mix go on.
 //!
-//! Its parts are made first and its [file](RecordingFile) is opened last, as that cannot be undone: what is
-//! recorded until then waits in the ring.
+//! A ring is there first, and its [file](RecordingFile) is opened last, as that cannot be undone: what is recorded until
+//! then waits in the ring.
 //!
-//! The header is brought up to date every second: after a kill the file is whole up to then.
+//! A header is brought up to date every second: after a kill the file is whole up to then. At its end a file is synced in
+//! a thread beside the writer, which other files do not wait for.
 //!
-//! The mixer gets its end of the ring by a command, and closes it by another. The [`Recorder`] is for all other
-//! threads: it shows the recording's progress at any time, and at last its outcome.
+//! The [`Recorder`] is for all other threads: it shows a recording's progress at any time, and at last its outcome.
 
 mod file;
 mod flac;
@@ -20,37 +21,32 @@ mod flac;
     expect(dead_code, reason = "the writing thread does not use it yet")
 )]
 mod growing;
+mod name;
+mod writer;
 mod writing;
 
 use std::{
     io,
     path::PathBuf,
-    sync::{
-        Arc,
-        mpsc::{self, SyncSender},
-    },
-    thread::JoinHandle,
+    sync::{Arc, mpsc::Receiver},
     time::Duration,
 };
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::file::{RecordingFile, stamped};
-use self::writing::{Progress, Writing};
-use super::{
-    feed_reader::{FeedReader, FeedRings},
-    worker::{self, PANICKED},
-};
-use crate::{
-    audio::Format,
-    mixer::{MixRing, RoomId},
-    queue::BuildError,
-    wire::flac::FlacError,
-};
+pub use self::writer::{Writer, WriterRings};
+pub(crate) use self::{file::Place, name::named};
+pub use self::{file::RecordingFile, name::stamped};
+use self::{writer::Beginning, writing::Progress};
+use super::worker::PANICKED;
+use crate::{queue::BuildError, wire::flac::FlacError};
 
-/// Time that the ring between mixer and disk holds, at least.
-const BUFFERED: Duration = Duration::from_secs(30);
+/// Time that the ring of a room's recording holds, at least.
+pub(crate) const ROOM_BUFFERED: Duration = Duration::from_secs(30);
+
+/// Time that the ring of a stream's recording holds, at least.
+pub(crate) const STREAM_BUFFERED: Duration = Duration::from_secs(4);
 
 /// Why a recording cannot be made or went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -126,11 +122,20 @@ pub enum RecordingError {
         /// The file.
         path: PathBuf,
     },
-    /// The ring to the writing thread cannot be made.
-    #[error("cannot make the recording's buffer")]
+    /// The rings to the writing thread cannot be made.
+    #[error("cannot make the buffers of recordings")]
     Buffer(#[from] BuildError),
+    /// All rings of the writing thread are in use.
+    #[error(
+        "all {rings} rings of the thread that writes there are in use, and this host's limits of memory, address space \
+         or file size allow no more: stop a recording first, or raise the limit; `mixpool plan` has the figures"
+    )]
+    NoRing {
+        /// The rings.
+        rings: usize,
+    },
     /// The writing thread cannot be started.
-    #[error("cannot start the recording's thread")]
+    #[error("cannot start a thread that writes recordings")]
     Thread(#[source] io::Error),
 }
 
@@ -155,7 +160,7 @@ pub enum RecordingPhase {
     Recording,
     /// It was asked to stop; waiting blocks are written.
     Finishing,
-    /// All is written, and the header is right.
+    /// All is written, the header is right, and the disk has it.
     Done,
     /// It ended early; what comes is lost.
     Failed,
@@ -166,6 +171,8 @@ pub enum RecordingPhase {
 pub struct RecordingProgress {
     /// Its present phase.
     pub phase: RecordingPhase,
+    /// The index in the mix of its first sample, per channel, once that is known.
+    pub first_sample: Option<u64>,
     /// Samples in the file, the silence for lost ones included, as of the last second.
     pub samples: u64,
     /// Samples that the disk was too slow for, or that came after it failed.
@@ -174,70 +181,48 @@ pub struct RecordingProgress {
     pub error: Option<String>,
 }
 
-/// A recording under way.
+/// A recording as all other threads see it.
 #[derive(Debug)]
 pub struct Recorder {
-    /// Gone once the file was handed over, or will not be.
-    files: Option<SyncSender<RecordingFile>>,
-    /// Gone once its outcome was taken.
-    thread: Option<JoinHandle<Recorded>>,
+    /// Gone once its file was handed over, or will not be.
+    beginning: Option<Beginning>,
+    /// Gone once its outcome is waited for.
+    outcome: Option<Waiting>,
     progress: Arc<Progress>,
 }
 
 impl Recorder {
-    /// Starts a recording of a room in blocks of so many samples per channel, without its file, for which
-    /// [`write_to`](Self::write_to) is to be called. The ring is the mixer's: it records from its command on.
-    ///
-    /// # Errors
-    /// [`RecordingError::Buffer`] and [`RecordingError::Thread`].
-    pub fn start(
-        room: RoomId,
-        format: Format,
-        block_samples: usize,
-    ) -> Result<(Self, MixRing), RecordingError> {
-        let (files, awaited) = mpsc::sync_channel(1);
-        let file = Writing::new(awaited, format);
-        let progress = Arc::clone(file.progress());
-        let (reader, ring) = FeedReader::new(rings(room, format, block_samples))?;
-        let thread = worker::start("recording", reader, file).map_err(RecordingError::Thread)?;
-        let recorder = Self {
-            files: Some(files),
-            thread: Some(thread),
-            progress,
-        };
-        Ok((recorder, ring.with_room(room)))
-    }
-
-    /// Bytes of the ring between mixer and disk.
-    pub fn ring_bytes(format: Format, block_samples: usize) -> usize {
-        rings(RoomId::MAIN, format, block_samples).mix_ring_bytes()
-    }
-
-    /// Hands over the file; of several, the first is written to.
+    /// Hands over the file; of several, the first is written to. What the ring holds by then is in it.
     pub fn write_to(&mut self, file: RecordingFile) {
-        if let Some(files) = self.files.take() {
-            // The thread ends after it has taken it.
-            let _ = files.send(file);
+        if let Some(beginning) = self.beginning.take() {
+            beginning.begin(Some(file));
         }
+    }
+
+    /// Whether its file was not handed over yet.
+    pub(crate) fn is_waiting_for_file(&self) -> bool {
+        self.beginning.is_some()
     }
 
     /// Ends a recording without a file: it fails with [`RecordingError::NotOpened`].
     pub(crate) fn give_up_waiting(&mut self) {
-        self.files = None;
+        if let Some(beginning) = self.beginning.take() {
+            beginning.begin(None);
+        }
     }
 
-    /// How the recording is now. Takes a lock that the writing thread takes once, if it fails.
+    /// How the recording is now. Takes a lock that the writing thread takes once a second for a copy.
     pub(crate) fn progress(&self) -> RecordingProgress {
         self.progress.get().clone()
     }
 
-    /// Whether the writing thread has come to its end: then [`wait`](Self::wait) does not wait.
+    /// Whether all is over: then [`wait`](Self::wait) does not wait.
     pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.progress.is_over()
     }
 
-    /// Waits until the mixer has closed the ring, all is written and the header is right. Returns the outcome of
-    /// it, the first time.
+    /// Waits until the mixer has closed the feed, all is written, the header is right, and the disk has it. Returns the
+    /// outcome of it, the first time.
     ///
     /// # Panics
     /// If the writing thread did: a bug.
@@ -245,26 +230,22 @@ impl Recorder {
         self.waiting().map(Waiting::wait)
     }
 
-    /// The thread, to wait for without holding up the recorder: returned the first time.
-    pub fn waiting(&mut self) -> Option<Waiting> {
+    /// The outcome, to wait for without holding up the recorder: returned the first time.
+    pub(crate) fn waiting(&mut self) -> Option<Waiting> {
         self.give_up_waiting();
-        self.thread.take().map(Waiting)
+        self.outcome.take()
     }
 }
 
 /// For the end of a recording.
 #[derive(Debug)]
-pub struct Waiting(JoinHandle<Recorded>);
+pub(crate) struct Waiting(Receiver<Recorded>);
 
 impl Waiting {
     /// See [`Recorder::wait`].
-    pub fn wait(self) -> Recorded {
-        self.0.join().expect(PANICKED)
+    pub(crate) fn wait(self) -> Recorded {
+        self.0.recv().expect(PANICKED)
     }
-}
-
-fn rings(room: RoomId, format: Format, block_samples: usize) -> FeedRings {
-    FeedRings::of_one_room(room, format, block_samples, BUFFERED)
 }
 
 #[cfg(test)]

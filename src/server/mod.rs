@@ -54,6 +54,9 @@ impl Server {
         let mut settings = Settings::try_from(&config).map_err(StartError::Config)?;
         let made_at = SystemTime::now();
         settings.record = settings.record.map(|path| stamped(&path, made_at));
+        for room in &mut settings.listed_rooms {
+            room.stamp(made_at);
+        }
         Ok(Self {
             stop: Stop::new().map_err(EngineError::Mixer)?,
             config,

@@ -6,6 +6,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use serde_json::{Map, Value};
@@ -107,11 +108,20 @@ impl Reloader {
             None if tokens.is_some() => None,
             None => return Err(ReloadError::NoConfig),
         };
+        let mut added = Vec::new();
         if let Some(read) = &read {
+            added = self.lock().rooms_added(read);
+            let now = SystemTime::now();
+            for room in &mut added {
+                room.stamp(now);
+            }
+            let checked = self.handle.check_records(&added);
+            checked.map_err(|error| ReloadError::Rooms(error.to_string()))?;
             let opened = self.handle.open_listed_rooms(&read.mix.room);
             opened.map_err(|error| ReloadError::Rooms(error.to_string()))?;
         }
-        // From here on nothing fails.
+        // From here on nothing fails but a disk.
+        self.handle.record_listed(&added);
         let mut reloaded = match read {
             Some(read) => self.put_in_force(&read),
             None => Reloaded::default(),

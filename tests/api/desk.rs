@@ -31,6 +31,9 @@ pub const READ: &str = "the-token-that-reads";
 /// Rings of the pool.
 pub const SLOTS: usize = 8;
 
+/// Recordings at once.
+pub const RECORDINGS_MAX: usize = 16;
+
 /// Rooms at once.
 pub const ROOMS: usize = 32;
 
@@ -107,6 +110,7 @@ impl Desk {
             },
             record: Some(mix),
             recordings: Some(recordings),
+            recordings_max: RECORDINGS_MAX,
             ..Settings::default()
         })
         .unwrap();

@@ -2,10 +2,9 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use mixpool::engine::RECORDINGS_MAX;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, until};
+use crate::desk::{Desk, RECORDINGS_MAX, until};
 
 #[test]
 fn a_recording_begins_is_looked_at_and_stops() {
@@ -232,4 +231,44 @@ fn a_recording_names_its_room_and_ends_with_it() {
     assert_eq!(u64::from(wav.len()), done["samples"].as_u64().unwrap());
     let main = format!("/api/v1/recordings/{}", main["id"]);
     assert_eq!(desk.client.get(&main).ok(200)["phase"], "recording");
+}
+
+#[test]
+fn a_stream_is_recorded_alone_until_it_ends() {
+    let desk = Desk::open();
+    let begin = |asked: &Value| desk.client.post("/api/v1/recordings", asked);
+    begin(&json!({ "name": "a.wav", "stream": "nobody" })).problem(404);
+    let both = json!({ "name": "a.wav", "stream": "noise", "room": "main" });
+    let refused = begin(&both).problem(400);
+    assert!(refused.contains("of a room or of a stream"), "{refused}");
+    let asked = json!({ "name": "{room}-{stream}.wav", "stream": "noise" });
+    let answer = begin(&asked);
+    let begun = answer.ok(201);
+    assert_eq!(
+        (&begun["name"], &begun["room"], &begun["stream"]),
+        (&json!("main-noise.wav"), &json!("main"), &json!("noise"))
+    );
+    let path = answer.header("location").unwrap().to_owned();
+    until(
+        || desk.client.get(&path).ok(200),
+        |recording| recording["samples"].as_u64() > Some(0),
+    );
+    // Muted or not, it is recorded as it comes.
+    let mute = json!({ "muted": true });
+    desk.client.patch("/api/v1/streams/noise", &mute).ok(200);
+    desk.client.delete("/api/v1/streams/noise").ok(202);
+    let done = until(
+        || desk.client.get(&path).ok(200),
+        |recording| recording["phase"] == "done",
+    );
+    assert_eq!(
+        (&done["lost_samples"], &done["error"]),
+        (&json!(0), &Value::Null)
+    );
+    assert!(done["first_sample"].as_u64().is_some());
+    let file = desk.folder.path().join("recordings/main-noise.wav");
+    let samples = hound::WavReader::open(file).unwrap().into_samples::<i16>();
+    let samples: Vec<_> = samples.map(Result::unwrap).collect();
+    assert_eq!(samples.len() as u64, done["samples"].as_u64().unwrap());
+    assert!(samples.iter().any(|&sample| sample != 0));
 }

@@ -37,6 +37,7 @@ mod replay_damage;
 mod replay_max;
 mod replay_streams;
 mod report;
+mod room_recordings;
 mod room_targets;
 mod rooms;
 mod saved;

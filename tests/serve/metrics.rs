@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::UdpSocket, sync::Arc, time::Duration};
 use exposition::Exposition;
 use mixpool::{
     control::ControlSettings,
-    engine::{Engine, Settings},
+    engine::{Engine, RecordingRequest, Settings},
     ledger::SourceKind,
     net::{
         Limits, StreamRequest,
@@ -270,7 +270,8 @@ fn recordings_are_told_as_they_run_and_when_they_fail() {
         ..settings(1, 50.0)
     });
     let place = Place::start(engine.unwrap(), 0);
-    place.handle.start_recording("a.wav", "main").unwrap();
+    let request = RecordingRequest::of_room("a.wav", "main");
+    place.handle.start_recording(request).unwrap();
     let scrape = place.scrape_until(|scrape| {
         scrape.value("mixpool_failed_recordings_total", &[]) > 0.5
             && scrape.value("mixpool_recorded_samples_total", &[]) > 8000.0

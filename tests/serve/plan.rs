@@ -284,12 +284,15 @@ fn what_is_taken_beside_the_pool_is_told_for_each_of_its_kind() {
             .map(|each| each["each_bytes"].as_u64().unwrap())
             .collect()
     };
-    // Of 8 kHz: 1.7 s in a power of two of samples, 16 frames of 344 bytes and more, half a minute.
+    // Of 8 kHz: 1.7 s in a power of two of samples, 16 frames of 344 bytes and more, half a minute, 4 s.
     let mono = bytes(&[]);
-    let [room, playout, opus, way_back, recording] = mono[..] else {
+    let [room, playout, opus, way_back, of_room, of_stream] = mono[..] else {
         panic!("{mono:?}");
     };
-    assert_eq!([playout, way_back, recording], [1 << 15, 1 << 13, 1 << 20]);
+    assert_eq!(
+        [playout, way_back, of_room, of_stream],
+        [1 << 15, 1 << 13, 1 << 19, 1 << 17]
+    );
     assert!((150_000..250_000).contains(&opus), "{opus}");
     // Sums, samples and the limiter's memory.
     assert!((160 * 6..4000).contains(&room), "{room}");
@@ -304,7 +307,7 @@ fn what_is_taken_beside_the_pool_is_told_for_each_of_its_kind() {
     );
     let said = text(&plan(&[]));
     assert!(
-        said.contains("a recording, between mixer and disk, 1.0 MiB"),
+        said.contains("a recording of a room, between mixer and disk, 512.0 KiB"),
         "{said}"
     );
 }

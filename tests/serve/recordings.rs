@@ -1,6 +1,8 @@
 //! Recordings that begin and end while the server mixes: their contents, their reports, and the fate
 //! of one on a full disk.
 
+mod streams;
+
 use std::{
     fs,
     path::Path,
@@ -10,16 +12,19 @@ use std::{
 use mixpool::{
     audio::Format,
     engine::{
-        Clock, Engine, FolderError, Handle, MAIN_ROOM, RECORDINGS_MAX, RecordError, RecordingState,
-        RoomError, Running, Settings,
+        Clock, Engine, FolderError, Handle, MAIN_ROOM, RecordError, RecordingRequest,
+        RecordingState, RoomError, Running, Settings,
     },
     ledger::SourceKind,
     net::StreamRequest,
-    output::RecordingPhase,
+    output::{RecordingError, RecordingPhase},
     source::{Feed, Imperfection, Schedule, Source as _, Waveform, synthetic},
 };
 
 use crate::{child::in_child, patience::wait_until};
+
+/// Recordings at once in these tests.
+const RECORDINGS_MAX: usize = 16;
 
 const BLOCK: usize = 160;
 const PTIME: Duration = Duration::from_millis(20);
@@ -41,6 +46,7 @@ fn settings(folder: &Path, speed: f64) -> Settings {
             ticks: None,
         },
         recordings: Some(folder.to_owned()),
+        recordings_max: RECORDINGS_MAX,
         ..Settings::default()
     }
 }
@@ -93,7 +99,9 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
     let begun = SystemTime::now();
     let [first, second, last] = ["first.wav", "second.wav", "last.wav"].map(|name| {
         ticks(&running, 5);
-        let state = handle.start_recording(name, MAIN_ROOM).unwrap();
+        let state = handle
+            .start_recording(RecordingRequest::of_room(name, MAIN_ROOM))
+            .unwrap();
         assert_eq!(
             (&*state.name, state.phase),
             (name, RecordingPhase::Recording)
@@ -193,13 +201,26 @@ fn recordings_are_bounded_and_an_ended_one_frees_its_place() {
     let ids: Vec<_> = (0..RECORDINGS_MAX)
         .map(|number| {
             handle
-                .start_recording(&format!("{number}.wav"), MAIN_ROOM)
+                .start_recording(RecordingRequest::of_room(
+                    &format!("{number}.wav"),
+                    MAIN_ROOM,
+                ))
                 .unwrap()
                 .id
         })
         .collect();
-    let error = handle.start_recording("more.wav", MAIN_ROOM).unwrap_err();
-    assert!(matches!(error, RecordError::TooMany), "{error}");
+    let error = handle
+        .start_recording(RecordingRequest::of_room("more.wav", MAIN_ROOM))
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RecordError::TooMany {
+                max: RECORDINGS_MAX
+            }
+        ),
+        "{error}"
+    );
     assert!(!dir.path().join("more.wav").exists());
     for _ in 0..3 {
         for &id in &ids {
@@ -212,7 +233,9 @@ fn recordings_are_bounded_and_an_ended_one_frees_its_place() {
     }
     let mut more = None;
     until(|| {
-        more = handle.start_recording("more.wav", MAIN_ROOM).ok();
+        more = handle
+            .start_recording(RecordingRequest::of_room("more.wav", MAIN_ROOM))
+            .ok();
         more.is_some()
     });
     let report = running.finish();
@@ -233,13 +256,17 @@ fn an_impossible_recording_is_refused_and_leaves_no_file() {
         .unwrap();
     let handle = running.handle();
     for name in ["../up.wav", "/tmp/x.wav", "mix.mp3", ""] {
-        let error = handle.start_recording(name, MAIN_ROOM).unwrap_err();
+        let error = handle
+            .start_recording(RecordingRequest::of_room(name, MAIN_ROOM))
+            .unwrap_err();
         assert!(
             matches!(error, RecordError::Folder(FolderError::Name { .. })),
             "{error}"
         );
     }
-    let error = handle.start_recording("there.wav", MAIN_ROOM).unwrap_err();
+    let error = handle
+        .start_recording(RecordingRequest::of_room("there.wav", MAIN_ROOM))
+        .unwrap_err();
     assert!(
         matches!(error, RecordError::Folder(FolderError::Exists { .. })),
         "{error}"
@@ -249,7 +276,9 @@ fn an_impossible_recording_is_refused_and_leaves_no_file() {
     assert!(matches!(error, RecordError::NotFound { id: 7 }), "{error}");
     assert!(handle.recordings().is_empty());
     assert!(running.finish().recordings.is_empty());
-    let error = handle.start_recording("late.wav", MAIN_ROOM).unwrap_err();
+    let error = handle
+        .start_recording(RecordingRequest::of_room("late.wav", MAIN_ROOM))
+        .unwrap_err();
     assert!(matches!(error, RecordError::Ended), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     assert_eq!(fs::read(dir.path().join("there.wav")).unwrap(), b"older");
@@ -264,7 +293,7 @@ fn without_a_folder_nothing_is_recorded_at_run_time() {
     let running = Engine::new(settings).unwrap().start().unwrap();
     let error = running
         .handle()
-        .start_recording("mix.wav", MAIN_ROOM)
+        .start_recording(RecordingRequest::of_room("mix.wav", MAIN_ROOM))
         .unwrap_err();
     assert!(error.to_string().contains("--recordings"), "{error}");
     running.finish();
@@ -292,7 +321,10 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
     let settings = settings(dir.path(), 100.0);
     let running = Engine::new(settings).unwrap().start().unwrap();
     let handle = running.handle();
-    let failing = handle.start_recording("failing.wav", MAIN_ROOM).unwrap().id;
+    let failing = handle
+        .start_recording(RecordingRequest::of_room("failing.wav", MAIN_ROOM))
+        .unwrap()
+        .id;
     until(|| state(&handle, failing).phase == RecordingPhase::Failed);
     let told = state(&handle, failing);
     let error = told.error.unwrap();
@@ -305,11 +337,16 @@ fn a_full_disk_ends_one_recording_at_once_and_not_the_mix() {
     // Others are recorded, and this one has given its place back.
     for number in 0..RECORDINGS_MAX {
         let name = format!("{number}.wav");
-        until(|| match handle.start_recording(&name, MAIN_ROOM) {
-            Ok(state) => handle.stop_recording(state.id).is_ok(),
-            Err(RecordError::TooMany) => false,
-            Err(error) => panic!("{error}"),
-        });
+        until(
+            || match handle.start_recording(RecordingRequest::of_room(&name, MAIN_ROOM)) {
+                Ok(state) => handle.stop_recording(state.id).is_ok(),
+                Err(
+                    RecordError::TooMany { .. }
+                    | RecordError::Recording(RecordingError::NoRing { .. }),
+                ) => false,
+                Err(error) => panic!("{error}"),
+            },
+        );
     }
     let report = running.finish();
     assert!(!report.is_sound());
@@ -335,7 +372,7 @@ fn utc_in_a_name_is_the_time_at_run_time_too() {
         .unwrap();
     let name = running
         .handle()
-        .start_recording("a-{utc}.wav", MAIN_ROOM)
+        .start_recording(RecordingRequest::of_room("a-{utc}.wav", MAIN_ROOM))
         .unwrap()
         .name;
     assert_eq!(name.len(), "a-20261128T160000Z.wav".len(), "{name}");
@@ -351,7 +388,10 @@ fn a_recording_begun_at_run_time_is_seen_to_be_removed() {
         .start()
         .unwrap();
     let handle = running.handle();
-    let id = handle.start_recording("gone.wav", MAIN_ROOM).unwrap().id;
+    let id = handle
+        .start_recording(RecordingRequest::of_room("gone.wav", MAIN_ROOM))
+        .unwrap()
+        .id;
     fs::remove_file(dir.path().join("gone.wav")).unwrap();
     until(|| state(&handle, id).phase == RecordingPhase::Failed);
     let error = state(&handle, id).error.unwrap();
@@ -377,7 +417,9 @@ fn a_recording_of_a_room_has_its_streams_until_the_room_closes() {
     }
     let running = engine.start().unwrap();
     let handle = running.handle();
-    let unknown = handle.start_recording("a.wav", "a").unwrap_err();
+    let unknown = handle
+        .start_recording(RecordingRequest::of_room("a.wav", "a"))
+        .unwrap_err();
     assert!(matches!(
         unknown,
         RecordError::Room(RoomError::NotFound { .. })
@@ -386,15 +428,22 @@ fn a_recording_of_a_room_has_its_streams_until_the_room_closes() {
     let second = handle.stream("second").unwrap();
     handle.move_stream(&second, "a", false).unwrap();
     ticks(&running, 5);
-    let whole = handle.start_recording("main.wav", MAIN_ROOM).unwrap().id;
-    let room = handle.start_recording("a.wav", "a").unwrap();
+    let whole = handle
+        .start_recording(RecordingRequest::of_room("main.wav", MAIN_ROOM))
+        .unwrap()
+        .id;
+    let room = handle
+        .start_recording(RecordingRequest::of_room("a.wav", "a"))
+        .unwrap();
     assert_eq!(room.room, "a");
     ticks(&running, 30);
     handle.move_stream(&second, MAIN_ROOM, false).unwrap();
     ticks(&running, 10);
     handle.close_room("a").unwrap();
     until(|| state(&handle, room.id).phase == RecordingPhase::Done);
-    let closed = handle.start_recording("b.wav", "a").unwrap_err();
+    let closed = handle
+        .start_recording(RecordingRequest::of_room("b.wav", "a"))
+        .unwrap_err();
     assert!(matches!(
         closed,
         RecordError::Room(RoomError::NotFound { .. })

@@ -265,3 +265,32 @@ fn a_hangup_still_ends_a_replay() {
     replay.signal(Signal::SIGHUP);
     assert_eq!(replay.wait().code(), Some(130));
 }
+
+#[test]
+fn a_room_that_a_reload_adds_is_recorded() {
+    let server = serve("", &[], true);
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    let room = |name: &str| {
+        let path = folder.join("{room}.wav");
+        format!("[[rooms]]\nname = \"{name}\"\nrecord = {path:?}\n")
+    };
+    let said = server.reload(&room("a"));
+    assert!(said.ends_with("changed: room"), "{said}");
+    // One that exists is refused, and the room is not opened.
+    fs::write(folder.join("b.wav"), "older").unwrap();
+    fs::write(&server.config, room("a") + &room("b")).unwrap();
+    server.hang_up();
+    server.hear("b.wav exists");
+    server.reload(&(room("a") + &room("c")));
+    server.play(0);
+    let (report, _) = server.end();
+    let recordings = report["recordings"].as_array().unwrap();
+    let rooms: Vec<_> = recordings.iter().map(|told| &told["room"]).collect();
+    assert_eq!(rooms, ["main", "a", "c"]);
+    for name in ["a", "c"] {
+        let length = samples(&folder.join(format!("{name}.wav"))).1.len();
+        assert!(length.is_multiple_of(160) && length > 0, "{length}");
+    }
+    assert_eq!(fs::read(folder.join("b.wav")).unwrap(), b"older");
+}

@@ -14,7 +14,10 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    engine::{FolderError, MAIN_ROOM, NAME_BYTES_MAX, RecordError, RecordingState, RoomError},
+    engine::{
+        FolderError, MAIN_ROOM, NAME_BYTES_MAX, RecordError, RecordingRequest, RecordingSource,
+        RecordingState, RoomError,
+    },
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
@@ -23,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(recording, stop_recording))
 }
 
-/// A recording of a room's mix.
+/// A recording of a room's mix, or of a stream alone.
 #[derive(Debug, Serialize, ToSchema)]
 struct RecordingBody {
     #[serde(flatten)]
@@ -54,21 +57,31 @@ struct RecordingsBody {
 #[serde(deny_unknown_fields)]
 struct StartRecordingBody {
     /// The new file in the recordings folder: ASCII without `/`, without a dot in front, ending in `.wav`.
-    /// `{utc}` in it stands for the time, as `20261128T160000Z`.
+    /// `{utc}` in it stands for the time, as `20261128T160000Z`, `{room}` and `{stream}` for what is recorded.
     #[schema(
         max_length = 128,
         pattern = r"^[ -\-0-~][ -.0-~]*\.wav$",
         example = "mix.wav"
     )]
     name: String,
-    /// The room to record: `main`, if none is named.
-    #[serde(default = "main_room")]
+    /// The room to record: `main`, if neither it nor a stream is named.
     #[schema(max_length = 128, example = "main")]
-    room: String,
+    room: Option<String>,
+    /// The stream to record alone, before gain and mute, in place of a room.
+    #[schema(max_length = 128)]
+    stream: Option<String>,
 }
 
-fn main_room() -> String {
-    MAIN_ROOM.to_owned()
+impl StartRecordingBody {
+    fn source(&self) -> Result<RecordingSource<'_>, Problem> {
+        match (&self.room, &self.stream) {
+            (Some(_), Some(_)) => Err(Problem::bad_request(
+                "a recording is of a room or of a stream: leave one of them out".to_owned(),
+            )),
+            (_, Some(stream)) => Ok(RecordingSource::Stream(stream)),
+            (room, None) => Ok(RecordingSource::Room(room.as_deref().unwrap_or(MAIN_ROOM))),
+        }
+    }
 }
 
 /// The recordings that run, and the latest that ended.
@@ -83,15 +96,15 @@ async fn recordings(Shared(state): Shared<Arc<State>>) -> Json<RecordingsBody> {
     })
 }
 
-/// Records a room from the next tick on, to a new file of the folder that `--recordings` names. It is finished when the
-/// room is closed.
+/// Records a room, or a stream alone, from the next tick on, to a new file of the folder that `--recordings` names. It is
+/// finished when the room is closed, or the stream has ended.
 #[utoipa::path(
     post, path = "/api/v1/recordings", tag = "recordings",
     request_body = StartRecordingBody,
     responses(
         (status = 201, description = "It records", body = RecordingBody,
          headers(("Location" = String, description = "The path of the recording"))),
-        (status = 404, description = "There is no such room",
+        (status = 404, description = "There is no such room or stream",
          body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There is a file of that name, as many recordings run as may, or this \
          server has no folder for them",
@@ -104,8 +117,13 @@ async fn start_recording(
 ) -> Result<Created<RecordingBody>, Problem> {
     check_name(&asked.name)?;
     let handle = state.handle.clone();
-    let begun = off_thread(move || handle.start_recording(&asked.name, &asked.room)).await?;
-    let recording = begun.map_err(|error| refused(&error))?;
+    asked.source()?;
+    let begin = move || {
+        let (name, source) = (&*asked.name, asked.source()?);
+        let begun = handle.start_recording(RecordingRequest { name, source });
+        begun.map_err(|error| refused(&error))
+    };
+    let recording = off_thread(begin).await??;
     Ok(Created {
         location: format!("/api/v1/recordings/{}", recording.id),
         body: recording.into(),
@@ -149,11 +167,11 @@ async fn stop_recording(
 
 fn refused(error: &RecordError) -> Problem {
     let status = match error {
-        RecordError::NoFolder | RecordError::TooMany => StatusCode::CONFLICT,
+        RecordError::NoFolder | RecordError::TooMany { .. } => StatusCode::CONFLICT,
         RecordError::Folder(error) => folder_status(error),
-        RecordError::NotFound { .. } | RecordError::Room(RoomError::NotFound { .. }) => {
-            StatusCode::NOT_FOUND
-        }
+        RecordError::NotFound { .. }
+        | RecordError::NoStream { .. }
+        | RecordError::Room(RoomError::NotFound { .. }) => StatusCode::NOT_FOUND,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     Problem::of(status, error)

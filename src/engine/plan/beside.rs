@@ -8,7 +8,7 @@ use crate::{
     audio::Codec,
     mixer::{Room, RoomId},
     net::conn,
-    output::Recorder,
+    output::{ROOM_BUFFERED, STREAM_BUFFERED, WriterRings},
     playout::PlayoutSettings,
 };
 
@@ -25,6 +25,15 @@ pub struct BesideReport {
 pub(super) fn beside(request: &PlanRequest) -> Vec<BesideReport> {
     let (audio, playout) = (&request.audio, &request.playout);
     let (format, block) = (audio.format, audio.block_samples);
+    let recording = |buffered| {
+        let rings = WriterRings {
+            format,
+            block_samples: block,
+            recordings: 1,
+            buffered,
+        };
+        rings.ring_bytes() as u64
+    };
     let room = Room::new(RoomId::MAIN, &request.mixing());
     [
         ("a room, for its mix", room.memory_bytes() as u64),
@@ -41,8 +50,12 @@ pub(super) fn beside(request: &PlanRequest) -> Vec<BesideReport> {
             conn::feed_ring_bytes(format, block) as u64,
         ),
         (
-            "a recording, between mixer and disk",
-            Recorder::ring_bytes(format, block) as u64,
+            "a recording of a room, between mixer and disk",
+            recording(ROOM_BUFFERED),
+        ),
+        (
+            "a recording of a stream, between mixer and disk",
+            recording(STREAM_BUFFERED),
         ),
     ]
     .map(|(what, each_bytes)| BesideReport { what, each_bytes })

@@ -85,11 +85,7 @@ impl Single {
             if consumer.is_finished(owner.lease) == Ok(false) {
                 return true;
             }
-            let refused = owner.refused.load(Ordering::Relaxed);
-            progress.fill(owner.next.unwrap_or(refused), refused, &mut |piece| {
-                deliver(Delivery::Feed(owner.key, piece));
-            });
-            deliver(Delivery::Ended(owner.key));
+            owner.end(progress, deliver);
             let _ = consumer.release(owner.lease);
             false
         });
@@ -101,9 +97,27 @@ impl Single {
             }
         }
     }
+
+    /// The reader is closed: all that came is taken, and nothing more comes. The ring of a feed whose command the mixer
+    /// never took may still be open.
+    pub(super) fn end(&mut self, progress: &Progress, deliver: &mut impl FnMut(Delivery<'_>)) {
+        self.take(u64::MAX, &[], progress, deliver);
+        for owner in self.open.drain(..) {
+            owner.end(progress, deliver);
+        }
+    }
 }
 
 impl Owner {
+    /// Silence for what its ring refused last, and its end.
+    fn end(&self, progress: &Progress, deliver: &mut impl FnMut(Delivery<'_>)) {
+        let refused = self.refused.load(Ordering::Relaxed);
+        progress.fill(self.next.unwrap_or(refused), refused, &mut |piece| {
+            deliver(Delivery::Feed(self.key, piece));
+        });
+        deliver(Delivery::Ended(self.key));
+    }
+
     fn take(
         &mut self,
         frame: &Frame<'_>,

@@ -2,7 +2,7 @@
 
 mod ends;
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::{

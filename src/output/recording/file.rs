@@ -16,7 +16,6 @@ use std::{
         unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use nix::{
@@ -39,18 +38,40 @@ use crate::{
 /// The path that stands for the standard output.
 const STDOUT: &str = "-";
 
-/// In a path: the time of the start.
-const UTC: &str = "{utc}";
+/// Where a file lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the file system of this number.
+    Device(u64),
+    /// Behind a pipe, a FIFO or a device, with a reader that may be slow.
+    Stream,
+}
 
-/// The path with each `{utc}` replaced by this time, as `20261128T160000Z`.
-pub fn stamped(path: &Path, now: SystemTime) -> PathBuf {
-    match path.to_str() {
-        Some(text) if text.contains(UTC) => {
-            let mut time = humantime::format_rfc3339_seconds(now).to_string();
-            time.retain(|letter| !"-:".contains(letter));
-            text.replace(UTC, &time).into()
+impl Place {
+    /// Of the file that [`RecordingFile::open`] would open at this path.
+    ///
+    /// # Errors
+    /// [`RecordingError::Create`]: there is no such folder.
+    pub(crate) fn of(path: &Path) -> Result<Self, RecordingError> {
+        if path == Path::new(STDOUT) {
+            return Ok(Self::Stream);
         }
-        _ => path.to_owned(),
+        let found = match fs::metadata(path) {
+            Ok(found) if !found.is_file() => return Ok(Self::Stream),
+            Ok(found) => Ok(found),
+            Err(_) => fs::metadata(folder_of(path)),
+        };
+        let found = found.map_err(|source| refused(path, source))?;
+        Ok(Self::Device(found.dev()))
+    }
+}
+
+/// The folder of a path, the current one if it names none.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder == Path::new("") => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
     }
 }
 
@@ -91,13 +112,7 @@ impl RecordingFile {
             // A link that leads nowhere.
             Err(_) if fs::symlink_metadata(path).is_ok() && !overwrite => Err(exists(path)),
             Err(_) => {
-                let folder = path.parent().unwrap_or(Path::new("/"));
-                let folder = if folder == Path::new("") {
-                    Path::new(".")
-                } else {
-                    folder
-                };
-                eaccess(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(refuse)
+                eaccess(folder_of(path), AccessFlags::W_OK | AccessFlags::X_OK).map_err(refuse)
             }
         }
     }
@@ -251,6 +266,14 @@ impl RecordingFile {
         matches!(self.file, Open::Stream(_))
     }
 
+    /// Where it lies. Enters the kernel.
+    pub(crate) fn place(&self) -> io::Result<Place> {
+        if self.is_stream() {
+            return Ok(Place::Stream);
+        }
+        Ok(Place::Device(self.as_file().metadata()?.dev()))
+    }
+
     pub(super) fn as_file(&self) -> &File {
         match &self.file {
             Open::Locked(file) => file,
@@ -358,8 +381,20 @@ impl GrowingWav {
     }
 
     pub(super) fn push(&mut self, samples: &[i16]) {
-        let bytes = samples.iter().flat_map(|sample| sample.to_le_bytes());
-        self.waiting.extend(bytes);
+        let begins = self.waiting.len();
+        self.waiting.resize(begins + 2 * samples.len(), 0);
+        let bytes = self.waiting[begins..].chunks_exact_mut(2);
+        for (bytes, sample) in bytes.zip(samples) {
+            bytes.copy_from_slice(&sample.to_le_bytes());
+        }
+    }
+
+    /// Has the disk take all that was written. May take as long as the disk does.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if self.is_stream() {
+            return Ok(());
+        }
+        self.file.as_file().sync_all()
     }
 
     /// Whether the file is as it was left.

@@ -2,8 +2,8 @@ use std::{
     fs::{self, File},
     io::Read as _,
     os::unix::fs::symlink,
+    sync::mpsc,
     thread,
-    time::SystemTime,
 };
 
 use hound::SampleFormat;
@@ -11,8 +11,12 @@ use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
 
 use std::path::Path;
 
-use super::*;
-use crate::output::worker::Work as _;
+use super::{writing::Writing, *};
+use crate::{
+    audio::{Format, FrameHeader, FrameMut, frame::frame_bytes},
+    mixer::{Feed, MixRing, ReaderId, RoomId},
+    queue::Producer,
+};
 
 const BLOCK: usize = 160;
 const SECOND: u64 = 8000;
@@ -39,17 +43,25 @@ fn ramp(from: usize, len: usize) -> Vec<i16> {
 
 /// A file as the recording's thread holds it, without the thread.
 fn writing(path: &Path) -> Writing {
-    let (files, awaited) = mpsc::sync_channel(1);
     let file = RecordingFile::open(path, true, format(1)).unwrap();
-    files.send(file).unwrap();
-    Writing::new(awaited, format(1))
+    Writing::new(Some(file), format(1), Arc::default())
+}
+
+/// Ends it as its thread does.
+fn finish(writing: Writing) -> Recorded {
+    let (outcome, ended) = mpsc::sync_channel(1);
+    writing.finish().end(&outcome);
+    ended.recv().unwrap()
 }
 
 /// A recording and the mixer's end of it.
 #[derive(Debug)]
 struct Recording {
+    writer: Writer,
     recorder: Recorder,
-    ring: MixRing,
+    /// The rings of the recording and of its thread.
+    producer: Producer,
+    mix_ring: MixRing,
     channels: usize,
     /// Index of the next sample, per channel.
     next: u64,
@@ -58,30 +70,63 @@ struct Recording {
 impl Recording {
     /// Without its file.
     fn prepare(channels: u16) -> Self {
-        let (recorder, ring) = Recorder::start(RoomId::MAIN, format(channels), BLOCK).unwrap();
+        let (writer, mix_ring) = Writer::start(WriterRings {
+            format: format(channels),
+            block_samples: BLOCK,
+            recordings: 1,
+            buffered: ROOM_BUFFERED,
+        })
+        .unwrap();
+        let mut taken = None;
+        let (recorder, _) = writer
+            .record(|(producer, _)| {
+                taken = Some(producer);
+                Feed::room(RoomId::MAIN, ReaderId(0))
+            })
+            .unwrap();
         Self {
+            writer,
             recorder,
-            ring,
+            producer: taken.unwrap(),
+            mix_ring,
             channels: channels.into(),
             next: 0,
         }
     }
 
     fn write(&mut self, samples: &[i16]) {
-        let at = self.next;
+        let header = FrameHeader::new(self.next, samples.len() / self.channels);
+        let bytes = frame_bytes(samples.len());
+        let mut message = self.producer.reserve(bytes).unwrap();
+        let mut frame = FrameMut::new(&mut message).unwrap();
+        frame.samples_mut().copy_from_slice(samples);
+        frame.seal(header);
+        message.commit();
+        self.mix_ring
+            .send_main(self.next, &[], samples, self.channels);
         self.next += (samples.len() / self.channels) as u64;
-        self.ring.send_main(at, &[], samples, self.channels);
     }
 
     fn write_waiting(&mut self, samples: &[i16]) {
-        let at = self.next;
-        self.next += (samples.len() / self.channels) as u64;
-        self.ring.send_main_waiting(at, samples, self.channels);
+        while !self.producer.has_room(frame_bytes(samples.len())) {
+            thread::yield_now();
+        }
+        self.write(samples);
     }
 
-    fn finish(mut self) -> Recorded {
-        drop(self.ring);
-        self.recorder.wait().unwrap()
+    fn finish(self) -> Recorded {
+        let Self {
+            writer,
+            mut recorder,
+            producer,
+            mix_ring,
+            ..
+        } = self;
+        drop((producer, mix_ring));
+        let recorded = recorder.wait().unwrap();
+        writer.finish();
+        assert!(recorder.is_finished());
+        recorded
     }
 }
 
@@ -138,7 +183,7 @@ fn a_waiting_writer_writes_more_than_the_ring_holds() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
     let mut recording = start(&path, false).unwrap();
-    let blocks = 4 * BUFFERED.as_secs() as usize * 50;
+    let blocks = 4 * ROOM_BUFFERED.as_secs() as usize * 50;
     for index in 0..blocks {
         recording.write_waiting(&ramp(index, BLOCK));
     }
@@ -166,7 +211,7 @@ fn lost_blocks_are_silence_so_the_length_is_exact() {
     file.write(&[0; 50], true);
     file.write(&[2; 100], false);
     file.write(&[0; 30], true);
-    let recorded = file.finish();
+    let recorded = finish(file);
     assert_eq!((recorded.samples, recorded.lost_samples), (280, 80));
     let expected = [vec![1; 100], vec![0; 50], vec![2; 100], vec![0; 30]].concat();
     assert_eq!(read(&path).2, expected);
@@ -195,7 +240,7 @@ fn a_killed_writer_leaves_a_file_whole_up_to_its_last_second() {
     );
     // To bring the header up to date moved nothing.
     blocks(&mut file, 120..130);
-    assert_eq!(file.finish().samples, 130 * BLOCK as u64);
+    assert_eq!(finish(file).samples, 130 * BLOCK as u64);
     assert_eq!(read(&path).2.len(), 130 * BLOCK);
 }
 
@@ -203,7 +248,7 @@ fn a_killed_writer_leaves_a_file_whole_up_to_its_last_second() {
 fn a_full_disk_ends_the_recording_and_holds_up_nobody() {
     let mut recording = start(Path::new("/dev/full"), false).unwrap();
     // Longer than the ring: a thread that stopped reading would be waited for without end.
-    let blocks = 4 * BUFFERED.as_secs() * 50;
+    let blocks = 4 * ROOM_BUFFERED.as_secs() * 50;
     for _ in 0..blocks {
         recording.write_waiting(&[1; BLOCK]);
     }
@@ -244,7 +289,7 @@ fn a_file_that_is_full_is_whole_and_says_so() {
     for index in 0..10 {
         file.write(&ramp(index, BLOCK), false);
     }
-    let recorded = file.finish();
+    let recorded = finish(file);
     assert!(matches!(
         recorded.error,
         Some(RecordingError::TooLong { .. })
@@ -341,7 +386,7 @@ fn changed(act: impl FnOnce(&Path)) -> (String, u64) {
     file.write(&second, false);
     act(&path);
     file.write(&second, false);
-    let recorded = file.finish();
+    let recorded = finish(file);
     assert_eq!(recorded.samples + recorded.lost_samples, 2 * SECOND);
     (recorded.error.unwrap().to_string(), recorded.samples)
 }
@@ -413,19 +458,4 @@ fn a_fifo_gets_a_wav_without_an_end() {
     assert_eq!(header, crate::wire::wav::endless_header(format(1)));
     assert_eq!(samples.len(), 320_000);
     assert!(samples.ends_with(&1158_i16.to_le_bytes()));
-}
-
-#[test]
-fn utc_in_a_name_is_the_time() {
-    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_881_600);
-    let named = |path: &str| stamped(Path::new(path), at);
-    assert_eq!(
-        named("a/mix-{utc}.wav"),
-        Path::new("a/mix-20261128T160000Z.wav")
-    );
-    assert_eq!(named("mix.wav"), Path::new("mix.wav"));
-    assert_eq!(
-        named("{utc}/{room}.wav"),
-        Path::new("20261128T160000Z/{room}.wav")
-    );
 }

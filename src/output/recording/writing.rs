@@ -1,10 +1,14 @@
-//! The file of a recording, as its thread holds it.
+//! One recording, as the thread that writes it holds it.
 
 use std::{
     error::Error as _,
     mem,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Receiver},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::SyncSender,
+    },
     time::{Duration, Instant},
 };
 
@@ -12,10 +16,7 @@ use super::{
     Recorded, RecordingError, RecordingFile, RecordingPhase, RecordingProgress,
     file::{Fault, GrowingWav},
 };
-use crate::{
-    audio::Format,
-    output::{feed_reader::Piece, worker::Work},
-};
+use crate::{audio::Format, output::feed_reader::Piece};
 
 /// The file is looked at this often, however slowly samples come.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -25,25 +26,36 @@ pub(super) const DATA_BYTES_MAX: u64 = u32::MAX as u64 - 1024;
 
 /// The progress that the writing thread publishes. Locked for the time of a copy.
 #[derive(Debug, Default)]
-pub(super) struct Progress(Mutex<RecordingProgress>);
+pub(super) struct Progress {
+    shown: Mutex<RecordingProgress>,
+    is_over: AtomicBool,
+}
 
 impl Progress {
     pub(super) fn get(&self) -> MutexGuard<'_, RecordingProgress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail(&self, error: String) {
+    /// Whether the outcome is there, or comes at once.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    fn fail(&self, error: &RecordingError) -> String {
+        let cause = error
+            .source()
+            .map(|cause| format!(": {cause}"))
+            .unwrap_or_default();
+        let text = format!("{error}{cause}");
         let mut progress = self.get();
-        progress.error = Some(error);
+        progress.error = Some(text.clone());
         progress.phase = RecordingPhase::Failed;
+        text
     }
 }
 
 pub(super) struct Writing {
-    /// Brings the file once all else of the start has succeeded.
-    files: Receiver<RecordingFile>,
     file: FileState,
-    format: Format,
     path: PathBuf,
     /// Bytes of samples that the file may have.
     pub(super) data_bytes_max: u64,
@@ -51,75 +63,132 @@ pub(super) struct Writing {
     flush_every: u64,
     looked: Instant,
     samples: u64,
-    /// Samples that a flush brought to the disk.
+    /// Samples that a flush brought to the file.
     flushed: u64,
-    /// Silence in place of lost samples: given to the file, and of that on the disk.
+    /// Silence in place of lost samples: given to the file, and of that written.
     replaced: u64,
     flushed_replaced: u64,
     /// Samples that there would be if none had been lost.
     end: u64,
+    has_begun: bool,
     error: Option<RecordingError>,
     progress: Arc<Progress>,
 }
 
-/// From the start of the thread to its end.
+/// From its beginning to its end.
 enum FileState {
-    Awaited,
     Open(GrowingWav),
-    /// It failed, or is full.
+    /// It was never opened, it failed, or is full.
     Ended,
 }
 
-impl Work for Writing {
-    type Outcome = Recorded;
+/// A recording to which nothing is added any more, to be synced.
+pub(super) struct Written {
+    /// None if it failed before.
+    wav: Option<GrowingWav>,
+    path: PathBuf,
+    recorded: Recorded,
+    progress: Arc<Progress>,
+}
 
-    fn take(&mut self, piece: &Piece<'_>) {
-        self.write(piece.samples, piece.is_lost);
-        self.tell();
+impl Written {
+    /// Whether there is nothing to wait for.
+    pub(super) fn is_synced(&self) -> bool {
+        self.wav.as_ref().is_none_or(GrowingWav::is_stream)
     }
 
-    fn finish(mut self) -> Recorded {
-        self.await_file();
-        if let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended)
-            && let Err(fault) = self.flush(&mut wav)
+    /// Has the disk take it all, closes the file, and hands out the outcome. May take as long as the disk does.
+    pub(super) fn end(mut self, outcome: &SyncSender<Recorded>) {
+        if let Some(wav) = self.wav.take()
+            && let Err(source) = wav.sync()
         {
-            self.give_up(&wav, fault);
+            let error = RecordingError::Write {
+                path: self.path,
+                written_samples: self.recorded.samples,
+                source,
+            };
+            tracing::error!("{}", self.progress.fail(&error));
+            self.recorded.error = Some(error);
         }
-        self.tell();
-        if self.error.is_none() {
+        if self.recorded.error.is_none() {
             self.progress.get().phase = RecordingPhase::Done;
         }
-        Recorded {
-            samples: self.flushed,
-            lost_samples: self.lost(),
-            error: self.error,
-        }
+        self.progress.is_over.store(true, Ordering::Release);
+        // It has room for the one outcome, which need not be taken.
+        let _ = outcome.try_send(self.recorded);
     }
 }
 
 impl Writing {
-    /// For the file that comes this way; the header is brought up to date with every second of samples.
-    pub(super) fn new(files: Receiver<RecordingFile>, format: Format) -> Self {
+    /// Writes to this file; without one, the recording has failed. The header is brought up to date with every second of
+    /// samples.
+    pub(super) fn new(
+        file: Option<RecordingFile>,
+        format: Format,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let is_stream = file.as_ref().is_some_and(RecordingFile::is_stream);
+        let path = file.as_ref().map(|file| file.path().to_owned());
+        let error = file.is_none().then_some(RecordingError::NotOpened);
+        if let Some(error) = &error {
+            progress.fail(error);
+        }
         Self {
-            files,
-            file: FileState::Awaited,
-            format,
-            path: PathBuf::new(),
-            data_bytes_max: DATA_BYTES_MAX,
-            flush_every: u64::from(format.rate_hz()) * u64::from(format.channels()),
+            file: match file {
+                Some(file) => FileState::Open(GrowingWav::new(file, format)),
+                None => FileState::Ended,
+            },
+            path: path.unwrap_or_default(),
+            data_bytes_max: if is_stream { u64::MAX } else { DATA_BYTES_MAX },
+            flush_every: if is_stream {
+                // A reader wants samples as they come.
+                1
+            } else {
+                u64::from(format.rate_hz()) * u64::from(format.channels())
+            },
             looked: Instant::now(),
             samples: 0,
             flushed: 0,
             replaced: 0,
             flushed_replaced: 0,
             end: 0,
-            error: None,
-            progress: Arc::default(),
+            has_begun: false,
+            error,
+            progress,
         }
     }
 
-    pub(super) fn progress(&self) -> &Arc<Progress> {
-        &self.progress
+    /// Takes the next samples.
+    pub(super) fn take(&mut self, piece: &Piece<'_>) {
+        if !mem::replace(&mut self.has_begun, true) {
+            self.progress.get().first_sample = Some(piece.first);
+        }
+        self.write(piece.samples, piece.is_lost);
+    }
+
+    /// Nothing more comes: writes what waits.
+    pub(super) fn finish(mut self) -> Written {
+        let mut wav = match mem::replace(&mut self.file, FileState::Ended) {
+            FileState::Open(wav) => Some(wav),
+            FileState::Ended => None,
+        };
+        if let Some(mut open) = wav.take() {
+            match self.flush(&mut open) {
+                Ok(()) => wav = Some(open),
+                Err(fault) => self.give_up(&open, fault),
+            }
+        }
+        self.tell();
+        Written {
+            wav,
+            path: self.path.clone(),
+            recorded: Recorded {
+                samples: self.flushed,
+                lost_samples: self.lost(),
+                error: self.error,
+            },
+            progress: self.progress,
+        }
     }
 
     /// Samples that are not in the file, or are silence there.
@@ -137,36 +206,18 @@ impl Writing {
         progress.lost_samples = self.lost();
     }
 
-    /// Samples wait in the ring until the start has come so far that the file is opened.
-    fn await_file(&mut self) {
-        if !matches!(self.file, FileState::Awaited) {
-            return;
-        }
-        if let Ok(file) = self.files.recv() {
-            file.path().clone_into(&mut self.path);
-            if file.is_stream() {
-                self.data_bytes_max = u64::MAX;
-                // A reader wants samples as they come.
-                self.flush_every = 1;
-            }
-            self.file = FileState::Open(GrowingWav::new(file, self.format));
-        } else {
-            self.file = FileState::Ended;
-            self.error = Some(RecordingError::NotOpened);
-            self.progress.fail(RecordingError::NotOpened.to_string());
-        }
-    }
-
     /// Writes samples, or the silence in the place of lost ones.
     pub(super) fn write(&mut self, samples: &[i16], is_lost: bool) {
-        self.await_file();
         self.end += samples.len() as u64;
-        let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended) else {
-            return;
-        };
-        match self.try_write(&mut wav, samples, is_lost) {
-            Ok(()) => self.file = FileState::Open(wav),
-            Err(fault) => self.give_up(&wav, fault),
+        let flushed = self.flushed;
+        if let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended) {
+            match self.try_write(&mut wav, samples, is_lost) {
+                Ok(()) => self.file = FileState::Open(wav),
+                Err(fault) => self.give_up(&wav, fault),
+            }
+        }
+        if matches!(self.file, FileState::Ended) || self.flushed > flushed {
+            self.tell();
         }
     }
 
@@ -194,13 +245,8 @@ impl Writing {
             },
             Fault::Full => RecordingError::TooLong { path },
         };
-        let cause = error
-            .source()
-            .map(|cause| format!(": {cause}"))
-            .unwrap_or_default();
-        tracing::error!("{error}{cause}; the mix goes on without it");
-        self.tell();
-        self.progress.fail(format!("{error}{cause}"));
+        let text = self.progress.fail(&error);
+        tracing::error!("{text}; the mix goes on without it");
         self.error = Some(error);
     }
 

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use mixpool::engine::RecordingRequest;
 use serde_json::json;
 
 use super::{
@@ -18,7 +19,7 @@ fn two_rooms(format: Format) -> Desk {
         let stream = handle.stream(stream).unwrap();
         handle.move_stream(&stream, room, false).unwrap();
         handle
-            .start_recording(&format!("{room}.wav"), room)
+            .start_recording(RecordingRequest::of_room(&format!("{room}.wav"), room))
             .unwrap();
     }
     desk

@@ -99,6 +99,21 @@ fn samples_that_a_ring_refused_last_are_filled_too() {
 }
 
 #[test]
+fn a_feed_that_the_mixer_never_opened_ends_with_its_reader() {
+    let mut rig = Rig::new();
+    let mut reader = ReaderThread::of_room(&mut rig, 1);
+    let producer = reader.reader.pool().unwrap().acquire().unwrap();
+    reader.reader.own(producer.lease(), 0);
+    reader.feeds.push(Received::default());
+    rig.tick();
+    reader.drain();
+    assert!(!reader.feeds[0].ended);
+    rig.end();
+    reader.drain_to_end();
+    assert!(reader.feeds[0].ended);
+}
+
+#[test]
 fn its_descriptor_is_readable_once_a_tick() {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut rig = Rig::new();

@@ -1,0 +1,163 @@
+//! A recording's source and its present state, and why there is none.
+
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use super::writers::PIPES_MAX;
+use crate::{
+    engine::{Busy, FolderError, RoomError},
+    output::{RecordingError, RecordingPhase, RecordingProgress},
+};
+
+/// The audio of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordingSource<'a> {
+    /// The mix of the room of this name.
+    Room(&'a str),
+    /// The stream of this id alone, before gain and mute, from the next tick to its end.
+    Stream(&'a str),
+}
+
+/// A recording to be [started](crate::engine::Handle::start_recording).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordingRequest<'a> {
+    /// The file's name in the recordings folder. `{utc}` in it stands for the time, `{room}` and `{stream}` for their
+    /// names, with `_` for each character that a file's name may not have.
+    pub name: &'a str,
+    /// The audio in it.
+    pub source: RecordingSource<'a>,
+}
+
+impl<'a> RecordingRequest<'a> {
+    /// Records a room's mix.
+    pub fn of_room(name: &'a str, room: &'a str) -> Self {
+        Self {
+            name,
+            source: RecordingSource::Room(room),
+        }
+    }
+
+    /// Records a stream alone.
+    pub fn of_stream(name: &'a str, stream: &'a str) -> Self {
+        Self {
+            name,
+            source: RecordingSource::Stream(stream),
+        }
+    }
+}
+
+/// Why a recording is not started or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// There is nowhere to put it.
+    #[error("this server has no recordings folder: start it with --recordings DIR")]
+    NoFolder,
+    /// The name, or the file.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The file or its thread cannot be made.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// So many run.
+    #[error(
+        "all {max} places for recordings are in use: stop one first, or raise --recordings-max"
+    )]
+    TooMany {
+        /// The limit.
+        max: usize,
+    },
+    /// So many run to pipes, FIFOs and devices, each in a thread of its own.
+    #[error(
+        "{PIPES_MAX} recordings go to pipes or devices, the most there may be: record others to files"
+    )]
+    TooManyPipes,
+    /// There is no such room.
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    /// There is no such stream, or it has ended.
+    #[error("there is no stream {}", id.escape_debug())]
+    NoStream {
+        /// Its id.
+        id: String,
+    },
+    /// There is none of this number, or it ended so long ago that it is forgotten.
+    #[error("there is no recording {id}")]
+    NotFound {
+        /// The number.
+        id: u64,
+    },
+    /// The mixer has come to its end.
+    #[error("the server is ending")]
+    Ended,
+    /// The mixer has too many commands waiting.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+/// A recording, as it is now. Samples are interleaved.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Recording)]
+pub struct RecordingState {
+    /// Its number; 1 is that of the settings, if there is one.
+    pub id: u64,
+    /// The file's name, without its folder.
+    pub name: String,
+    /// The room that it records, or that its stream was in at first. A room's recording is finished once that is closed.
+    pub room: String,
+    /// The stream that it records alone, before gain and mute; none if it is the room's mix. It is finished once that has
+    /// ended.
+    pub stream: Option<String>,
+    /// When it began, since the start of the server.
+    pub started_at_s: f64,
+    /// When it began, as calendars have it.
+    #[serde(rename = "started_utc", serialize_with = "utc")]
+    #[schema(value_type = String, example = "2026-11-28T16:00:00Z")]
+    pub started_at: SystemTime,
+    /// Its present phase.
+    pub phase: RecordingPhase,
+    /// The index in the mix of its first sample, per channel; none before that has come.
+    pub first_sample: Option<u64>,
+    /// In the file as of the last second, the silence for lost ones included.
+    pub samples: u64,
+    /// The same figure.
+    pub recorded_samples: u64,
+    /// Samples that the disk was too slow for, or that came after it failed.
+    pub lost_samples: u64,
+    /// Why it ended early.
+    pub error: Option<String>,
+    /// Whether its file is in the recordings folder.
+    #[serde(skip)]
+    pub(in crate::engine) is_in_folder: bool,
+}
+
+fn utc<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_seconds(*time))
+}
+
+/// The totals of all recordings so far. Samples are interleaved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordingTotals {
+    /// Recordings that began.
+    pub started: u64,
+    /// Recordings that run.
+    pub running: u64,
+    /// Recordings that ended early.
+    pub failed: u64,
+    /// Samples in files, the silence for lost ones included.
+    pub samples: u64,
+    /// Samples that disks were too slow for, or that came after they failed.
+    pub lost_samples: u64,
+}
+
+impl RecordingTotals {
+    pub(super) fn add(&mut self, progress: &RecordingProgress) {
+        self.started += 1;
+        self.running += u64::from(progress.phase == RecordingPhase::Recording);
+        self.failed += u64::from(progress.phase == RecordingPhase::Failed);
+        self.samples += progress.samples;
+        self.lost_samples += progress.lost_samples;
+    }
+}
