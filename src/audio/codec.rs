@@ -209,12 +209,11 @@ impl Codec {
         (!any).then(|| (format.rate_hz() / PACKETS_PER_SECOND) as usize)
     }
 
-    /// Bytes of a decoder, as measured.
-    pub(crate) fn decoder_bytes(self, format: Format) -> u64 {
-        match (self, format.channels()) {
-            (Self::Opus, 1) => 175_000,
-            (Self::Opus, _) => 215_000,
-            (Self::G722, _) => 1_000,
+    /// Bytes of a decoder, as measured: as many in stereo.
+    pub(crate) fn decoder_bytes(self) -> u64 {
+        match self {
+            Self::Opus => 190_000,
+            Self::G722 => 1_000,
             _ => 0,
         }
     }

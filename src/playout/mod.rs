@@ -50,7 +50,7 @@ mod placing;
 use std::time::Duration;
 
 use crate::{
-    audio::{Codec, ConvertError, Encoding, Format, MixClock},
+    audio::{Codec, ConvertError, Encoding, MixClock},
     ledger::{Discard, Packet},
     stream::Stream,
 };
@@ -118,8 +118,8 @@ impl PlayoutSettings {
     }
 
     /// Bytes that a codec with state takes beside them: its decoder, and payloads that wait for their turn.
-    pub(crate) fn codec_bytes(codec: Codec, format: Format) -> u64 {
-        codec.decoder_bytes(format) + Decoding::waiting_bytes()
+    pub(crate) fn codec_bytes(codec: Codec) -> u64 {
+        codec.decoder_bytes() + Decoding::waiting_bytes()
     }
 }
 

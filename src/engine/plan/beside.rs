@@ -43,7 +43,7 @@ pub(super) fn beside(request: &PlanRequest) -> Vec<BesideReport> {
         ),
         (
             "a network stream of Opus, for its decoder beside that",
-            PlayoutSettings::codec_bytes(Codec::Opus, Codec::Opus.format(format, format)),
+            PlayoutSettings::codec_bytes(Codec::Opus),
         ),
         (
             "a connection that hears the mix, for its way back",
