@@ -119,8 +119,8 @@ struct OpenRoomBody {
     name: String,
     /// The gain of its mix, in dB; 0 if it is left out.
     #[serde(default, deserialize_with = "some")]
-    #[schema(value_type = f32, minimum = -96, maximum = 24)]
-    gain_db: Option<f32>,
+    #[schema(value_type = f64, minimum = -96, maximum = 24)]
+    gain_db: Option<f64>,
     /// Whether its peaks are limited; otherwise they clip. As the server's setting if it is left out.
     #[serde(default, deserialize_with = "some")]
     #[schema(value_type = bool)]
@@ -133,15 +133,15 @@ struct OpenRoomBody {
 struct ChangeRoomBody {
     /// The gain of its mix, in dB.
     #[serde(default, deserialize_with = "some")]
-    #[schema(value_type = f32, minimum = -96, maximum = 24)]
-    gain_db: Option<f32>,
+    #[schema(value_type = f64, minimum = -96, maximum = 24)]
+    gain_db: Option<f64>,
     /// Whether its peaks are limited; otherwise they clip.
     #[serde(default, deserialize_with = "some")]
     #[schema(value_type = bool)]
     limiter: Option<bool>,
 }
 
-fn settings(gain_db: Option<f32>, limiter: Option<bool>) -> Result<RoomSettings, Problem> {
+fn settings(gain_db: Option<f64>, limiter: Option<bool>) -> Result<RoomSettings, Problem> {
     let limiting = |is_on| {
         if is_on {
             Limiting::Limiter

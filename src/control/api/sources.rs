@@ -94,8 +94,8 @@ struct CommonBody {
     label: Option<Label>,
     /// In dB; without it, that of the server.
     #[serde(default, deserialize_with = "some")]
-    #[schema(value_type = f32, minimum = -96, maximum = 24)]
-    gain_db: Option<f32>,
+    #[schema(value_type = f64, minimum = -96, maximum = 24)]
+    gain_db: Option<f64>,
     /// The room that it is in: `main` if none is given.
     #[serde(default)]
     #[schema(

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The range of gains, beside silence.
-const GAIN_DB: RangeInclusive<f32> = -96.0..=24.0;
+const GAIN_DB: RangeInclusive<f64> = -96.0..=24.0;
 
 /// How often, and after how long, a switch of many streams goes on where the mixer had no room for more.
 const CLEAR_TRIES: usize = 100;
@@ -72,8 +72,8 @@ async fn stream(
 struct ChangeBody {
     /// In dB.
     #[serde(default, deserialize_with = "some")]
-    #[schema(value_type = f32, minimum = -96, maximum = 24)]
-    gain_db: Option<f32>,
+    #[schema(value_type = f64, minimum = -96, maximum = 24)]
+    gain_db: Option<f64>,
     /// Whether it is consumed without being heard.
     #[serde(default, deserialize_with = "some")]
     #[schema(value_type = bool)]
@@ -112,9 +112,10 @@ impl From<Option<Label>> for LabelAsked {
     }
 }
 
-/// The gain of so many decibels.
-pub(super) fn gain(db: f32) -> Result<Gain, Problem> {
-    let gain = Gain::from_db(db).ok().filter(|_| GAIN_DB.contains(&db));
+/// The gain of so many decibels. An `f32` would round some that are beyond the range into it.
+pub(super) fn gain(db: f64) -> Result<Gain, Problem> {
+    let gain = Gain::from_db(db as f32).ok();
+    let gain = gain.filter(|_| GAIN_DB.contains(&db));
     gain.ok_or_else(|| {
         Problem::bad_request(format!(
             "`gain_db`: {db} is not from {} to {}; `muted` silences a stream",

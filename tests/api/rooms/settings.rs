@@ -67,6 +67,16 @@ fn gain_and_limiter_begin_and_change_as_asked() {
 }
 
 #[test]
+fn a_gain_a_hair_beyond_its_range_is_refused() {
+    let desk = Desk::open();
+    for beyond in [24.000_000_000_000_004, -96.000_000_000_000_02] {
+        let asked = json!({ "gain_db": beyond });
+        let refused = patch(&desk, "main", &asked).problem(400);
+        assert!(refused.contains("is not from -96 to 24"), "{refused}");
+    }
+}
+
+#[test]
 fn a_room_gain_is_heard_in_its_level() {
     let desk = Desk::open();
     open(&desk, "a").ok(201);
