@@ -239,7 +239,7 @@ fn a_stream_is_recorded_alone_until_it_ends() {
     let begin = |asked: &Value| desk.client.post("/api/v1/recordings", asked);
     begin(&json!({ "name": "a.wav", "stream": "nobody" })).problem(404);
     let both = json!({ "name": "a.wav", "stream": "noise", "room": "main" });
-    let refused = begin(&both).problem(400);
+    let refused = begin(&both).problem(409);
     assert!(refused.contains("of a room or of a stream"), "{refused}");
     let asked = json!({ "name": "{room}-{stream}.wav", "stream": "noise" });
     let answer = begin(&asked);

@@ -75,8 +75,8 @@ struct StartRecordingBody {
 impl StartRecordingBody {
     fn source(&self) -> Result<RecordingSource<'_>, Problem> {
         match (&self.room, &self.stream) {
-            (Some(_), Some(_)) => Err(Problem::bad_request(
-                "a recording is of a room or of a stream: leave one of them out".to_owned(),
+            (Some(_), Some(_)) => Err(Problem::conflict(
+                "a recording is of a room or of a stream: leave one of them out",
             )),
             (_, Some(stream)) => Ok(RecordingSource::Stream(stream)),
             (room, None) => Ok(RecordingSource::Room(room.as_deref().unwrap_or(MAIN_ROOM))),
@@ -106,8 +106,8 @@ async fn recordings(Shared(state): Shared<Arc<State>>) -> Json<RecordingsBody> {
          headers(("Location" = String, description = "The path of the recording"))),
         (status = 404, description = "There is no such room or stream",
          body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "There is a file of that name, as many recordings run as may, or this \
-         server has no folder for them",
+        (status = 409, description = "A room and a stream are named, there is a file of that name, as many \
+         recordings run as may, or this server has no folder for them",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
