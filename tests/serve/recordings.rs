@@ -57,6 +57,20 @@ fn until(holds: impl FnMut() -> bool) {
     wait_until("it holds", holds);
 }
 
+/// A stream of noise, each number with its own, at ten times its speed.
+fn feed_noise(engine: &mut Engine, id: &str, number: usize) {
+    let request = StreamRequest::new(id, SourceKind::Library, "test");
+    let stream = engine.open(request).unwrap();
+    let source = synthetic::nth(format(), Some(Waveform::White), 7, number, -20.0);
+    let schedule = Schedule::new(
+        PTIME.div_f64(10.0),
+        Duration::ZERO,
+        Imperfection::default(),
+        1,
+    );
+    engine.feed(Feed::new(stream, Box::new(source)), schedule);
+}
+
 fn ticks(running: &Running, count: u64) {
     let before = running.handle().ticks();
     until(|| running.handle().ticks() >= before + count);
@@ -81,17 +95,7 @@ fn a_recording_at_run_time_is_the_mix_between_two_ticks() {
         ..settings(dir.path(), 10.0)
     })
     .unwrap();
-    let stream = engine
-        .open(StreamRequest::new("noise", SourceKind::Library, "test"))
-        .unwrap();
-    let source = synthetic::nth(format(), Some(Waveform::White), 7, 0, -20.0);
-    let schedule = Schedule::new(
-        PTIME.div_f64(10.0),
-        Duration::ZERO,
-        Imperfection::default(),
-        1,
-    );
-    engine.feed(Feed::new(stream, Box::new(source)), schedule);
+    feed_noise(&mut engine, "noise", 0);
     let running = engine.start().unwrap();
     let handle = running.handle();
     ticks(&running, 20);
@@ -404,16 +408,7 @@ fn a_recording_of_a_room_has_its_streams_until_the_room_closes() {
     let dir = tempfile::tempdir().unwrap();
     let mut engine = Engine::new(settings(dir.path(), 10.0)).unwrap();
     for (number, id) in ["first", "second"].into_iter().enumerate() {
-        let request = StreamRequest::new(id, SourceKind::Library, "test");
-        let stream = engine.open(request).unwrap();
-        let source = synthetic::nth(format(), Some(Waveform::White), 7, number, -20.0);
-        let schedule = Schedule::new(
-            PTIME.div_f64(10.0),
-            Duration::ZERO,
-            Imperfection::default(),
-            1,
-        );
-        engine.feed(Feed::new(stream, Box::new(source)), schedule);
+        feed_noise(&mut engine, id, number);
     }
     let running = engine.start().unwrap();
     let handle = running.handle();

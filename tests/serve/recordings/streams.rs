@@ -11,16 +11,7 @@ fn a_stream_is_recorded_alone_from_its_index_to_its_end() {
         ..settings(dir.path(), 10.0)
     })
     .unwrap();
-    let request = StreamRequest::new("a/b", SourceKind::Library, "test");
-    let stream = engine.open(request).unwrap();
-    let source = synthetic::nth(format(), Some(Waveform::White), 7, 0, -20.0);
-    let schedule = Schedule::new(
-        PTIME.div_f64(10.0),
-        Duration::ZERO,
-        Imperfection::default(),
-        1,
-    );
-    engine.feed(Feed::new(stream, Box::new(source)), schedule);
+    feed_noise(&mut engine, "a/b", 0);
     let running = engine.start().unwrap();
     let handle = running.handle();
     ticks(&running, 20);
