@@ -105,8 +105,8 @@ pub(super) enum Found {
 
 /// Finds the recordings in a folder and those below, by name; hands on one at a time.
 fn find(folder: &Path, mut each: impl FnMut(Found)) -> Result<(), SavedError> {
-    let refused = |source| SavedError::Folder {
-        path: folder.to_owned(),
+    let refused = |path: &Path, source| SavedError::Folder {
+        path: path.to_owned(),
         source,
     };
     for entry in WalkDir::new(folder).sort_by_file_name() {
@@ -114,10 +114,15 @@ fn find(folder: &Path, mut each: impl FnMut(Found)) -> Result<(), SavedError> {
             Ok(entry) => entry,
             // A file that went meanwhile.
             Err(error) if is_gone(&error) && error.depth() > 0 => continue,
-            Err(error) => return Err(refused(error.into())),
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_owned();
+                // Without one it is a loop of links, which are not followed.
+                let source = error.into_io_error();
+                return Err(refused(&path, source.unwrap_or(Errno::ELOOP.into())));
+            }
         };
         if entry.depth() == 0 && !entry.file_type().is_dir() {
-            return Err(refused(Errno::ENOTDIR.into()));
+            return Err(refused(folder, Errno::ENOTDIR.into()));
         }
         if entry.file_type().is_file()
             && let Some(found) = look(folder, entry.path())

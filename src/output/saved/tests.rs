@@ -322,7 +322,10 @@ fn a_folder_that_is_not_there_is_refused_by_its_name() {
     let rig = Rig::new();
     fs::write(rig.path("file"), "").unwrap();
     for name in ["nowhere", "file"] {
-        let error = list(&rig.path(name)).unwrap_err().to_string();
+        let error = list(&rig.path(name)).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(!cause.contains(name), "named twice: {cause}");
+        let error = error.to_string();
         assert!(
             error.contains(name) && error.contains("cannot read the folder"),
             "{error}"
