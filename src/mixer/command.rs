@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ChannelStrip, Feed, FeedId, Limiting, MixRing, ReaderId, Room, RoomId, Settings, feed::Makes,
-    feeds::MixMinus,
+    mix_minus::MixMinus,
 };
 use crate::{
     audio::Gain,

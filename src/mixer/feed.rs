@@ -3,10 +3,7 @@
 use std::sync::{Arc, atomic::AtomicU64};
 
 use super::{
-    ReaderId, Settings,
-    feeds::{Alone, MixMinus},
-    line::Line,
-    room_line::RoomLine,
+    ReaderId, Settings, delayed::Delayed, line::Line, mix_minus::MixMinus, room_line::RoomLine,
 };
 use crate::queue::{LeaseId, Pool, Producer};
 
@@ -79,7 +76,7 @@ pub(super) enum Makes {
     Room,
     RoomLine(Box<RoomLine>),
     MixMinus(Box<MixMinus>),
-    Alone(Box<Alone>),
+    Alone(Box<Delayed>),
 }
 
 /// An open feed, to close it.
@@ -151,7 +148,7 @@ impl Feed {
         Self {
             signal: Signal::Alone(stream),
             reader,
-            makes: Makes::Alone(Box::new(Alone::new(line, settings))),
+            makes: Makes::Alone(Box::new(Delayed::new(line, settings))),
         }
     }
 

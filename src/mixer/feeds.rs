@@ -1,186 +1,18 @@
 //! The feeds of streams: to each reader its frames, and the mixes without one stream that they need.
-//!
-//! A mix-minus is the sum less the stream's own contribution, limited as the bus is, but by itself: the very samples that
-//! a mixer of the others alone would make. [`Mixer::send_feeds`](super::Mixer::send_feeds) sends it after the tick.
-//!
-//! # A mix-minus that is the room's mix
-//! Most participants are silent most of the time, and what they hear is the whole mix. A mix-minus is *in step* with the
-//! bus while its limiter would make the same of the same sums, which are shaped alike. It begins in step: all before the
-//! stream came from others. Its first sample that is not zero takes it out of step, with a copy of the bus's limiter of
-//! before the block. Once the limiters are equal after a block it is back in step. So a mix-minus in step with a block to
-//! which nothing was added *is* the mix, bit for bit, and its frame names the room instead of holding samples.
 
 use std::ops::Range;
 
 use super::{
-    Block, ReaderId, RoomId, Settings,
-    bus::{self, Bus},
+    ReaderId,
     by_slot::BySlot,
+    delayed::Delayed,
     feed::{FeedId, Signal},
-    line::{Line, Lines},
+    line::Line,
+    mix_minus::MixMinus,
     room::Rooms,
     room_line::RoomLine,
 };
-use crate::audio::{Limiter, sum};
-
-/// The mix without one stream, made once for all its readers.
-#[derive(Debug)]
-pub(super) struct MixMinus {
-    pub(super) lines: Lines,
-    /// The slot of its room.
-    room: u32,
-    /// The index of the first sample that its stream was there for. A block with earlier ones is sent as samples: readers
-    /// hear the room from there on only.
-    moved: u64,
-    /// The stream's samples in the current block.
-    own: Box<[i32]>,
-    /// Whether any of that is not zero.
-    sounds: bool,
-    limiter: Limiter,
-    /// Whether the bus's limiter stands for it: then its own is out of date.
-    in_step: bool,
-    out: Box<[i16]>,
-    /// Where the last block lies in `out`; none if it was that of the room.
-    made: Option<Range<usize>>,
-}
-
-impl MixMinus {
-    /// In step with the bus of a mixer of these settings. Allocates all it ever will.
-    pub(super) fn new(line: Line, settings: &Settings) -> Self {
-        let limiter = bus::limiter(settings);
-        Self {
-            lines: Lines::new(line),
-            room: 0,
-            moved: 0,
-            own: vec![0; settings.block()].into(),
-            sounds: false,
-            out: bus::buffer(&limiter, settings),
-            limiter,
-            in_step: true,
-            made: None,
-        }
-    }
-
-    /// Closes it at once, as its stream is over.
-    pub(super) fn closed(mut self: Box<Self>) -> Closed {
-        self.lines.close();
-        Closed::MixMinus(self)
-    }
-
-    /// The stream is in the room of this slot from the next block on, which begins with this index; it has given nothing
-    /// there: in step with the bus.
-    pub(super) fn move_to(&mut self, room: u32, index: u64) {
-        (self.room, self.moved) = (room, index);
-        self.own.fill(0);
-        (self.sounds, self.in_step, self.made) = (false, true, None);
-    }
-
-    /// All of the stream's samples of the block are in the sum, and the bus's limiter has not seen the block yet.
-    pub(super) fn end_of_input(&mut self, limiter: &Limiter) {
-        if self.in_step && self.sounds {
-            self.limiter.copy_from(limiter);
-            self.in_step = false;
-        }
-    }
-
-    /// Makes the block, after the bus made its own.
-    fn finish(&mut self, bus: &Bus) {
-        self.made = None;
-        if self.in_step {
-            return;
-        }
-        sum::leave_out(bus.sum(), &mut self.own);
-        bus.shape(&mut self.own);
-        let out = &mut self.out[..self.own.len()];
-        self.limiter.process(&self.own, out);
-        self.own.fill(0);
-        self.sounds = false;
-        self.made(bus);
-    }
-
-    fn flush(&mut self, bus: &Bus) {
-        self.made = None;
-        if !self.in_step {
-            self.limiter.flush(&mut self.out[..bus.made().end]);
-            self.made(bus);
-        }
-    }
-
-    fn made(&mut self, bus: &Bus) {
-        self.made = Some(bus.made());
-        self.in_step = self.limiter.is_in_step_with(bus.limiter());
-    }
-
-    fn send(&mut self, room: RoomId, block: &Block<'_>) {
-        for line in &mut self.lines.0 {
-            match self.made.clone() {
-                Some(made) => line.send(block.at, &self.out[made]),
-                None if block.at < self.moved => line.send(block.at, block.samples),
-                None => line.send_same(room, block),
-            }
-        }
-    }
-}
-
-/// One stream before its fader, delayed as the mix is.
-#[derive(Debug)]
-pub(super) struct Alone {
-    pub(super) lines: Lines,
-    /// The samples of the delay, then those of the current block.
-    samples: Box<[i16]>,
-    delay: usize,
-    /// Where the last block lies in `samples`.
-    made: Range<usize>,
-}
-
-impl Alone {
-    /// Allocates all it ever will.
-    pub(super) fn new(line: Line, settings: &Settings) -> Self {
-        let delay = bus::delay(&bus::limiter(settings), settings);
-        Self {
-            lines: Lines::new(line),
-            samples: vec![0; delay + settings.block()].into(),
-            delay,
-            made: 0..0,
-        }
-    }
-
-    /// Closes it at once, as its stream is over.
-    pub(super) fn closed(mut self: Box<Self>) -> Closed {
-        self.lines.close();
-        Closed::Alone(self)
-    }
-
-    fn block(&self) -> usize {
-        self.samples.len() - self.delay
-    }
-
-    /// A block begins, with silence.
-    fn begin(&mut self) {
-        self.samples.copy_within(self.block().., 0);
-        self.samples[self.delay..].fill(0);
-    }
-
-    /// Takes the stream's block, or its first samples.
-    pub(super) fn put(&mut self, samples: &[i16]) {
-        self.samples[self.delay..][..samples.len()].copy_from_slice(samples);
-    }
-
-    fn finish(&mut self, bus: &Bus) {
-        self.made = bus.made();
-    }
-
-    fn flush(&mut self, bus: &Bus) {
-        let (made, block) = (bus.made(), self.block());
-        self.made = block + made.start..block + made.end;
-    }
-
-    fn send(&mut self, block: &Block<'_>) {
-        for line in &mut self.lines.0 {
-            line.send(block.at, &self.samples[self.made.clone()]);
-        }
-    }
-}
+use crate::audio::sum;
 
 /// Where an input's samples go.
 pub(super) trait Target {
@@ -222,7 +54,7 @@ impl Target for LeftOut<'_> {
 #[derive(Debug)]
 pub(super) struct Feeds {
     mix_minus: BySlot<MixMinus>,
-    alone: BySlot<Alone>,
+    alone: BySlot<Delayed>,
 }
 
 /// The rest of a closed feed, to be freed elsewhere.
@@ -232,7 +64,7 @@ pub(super) enum Closed {
     Line(Line),
     RoomLine(Box<RoomLine>),
     MixMinus(Box<MixMinus>),
-    Alone(Box<Alone>),
+    Alone(Box<Delayed>),
 }
 
 impl Feeds {
@@ -247,7 +79,7 @@ impl Feeds {
         self.mix_minus.has(slot) || self.alone.has(slot)
     }
 
-    pub(super) fn get_mut(&mut self, slot: usize) -> (Option<&mut MixMinus>, Option<&mut Alone>) {
+    pub(super) fn get_mut(&mut self, slot: usize) -> (Option<&mut MixMinus>, Option<&mut Delayed>) {
         (self.mix_minus.get_mut(slot), self.alone.get_mut(slot))
     }
 
@@ -274,7 +106,7 @@ impl Feeds {
     pub(super) fn open_alone(
         &mut self,
         slot: usize,
-        mut new: Box<Alone>,
+        mut new: Box<Delayed>,
         index: u64,
     ) -> Option<Closed> {
         new.lines.begin(index);
@@ -354,7 +186,7 @@ impl Feeds {
     }
 
     pub(super) fn begin(&mut self) {
-        self.alone.each(Alone::begin);
+        self.alone.each(Delayed::begin);
     }
 
     /// Makes each block, after the rooms made theirs.

@@ -13,11 +13,7 @@ use crate::{
     queue::{Consumer, LeaseId, Message, prefetch_to_write},
 };
 
-use super::{
-    ChannelStrip, NewInput,
-    fader::Fader,
-    feeds::{Alone, Target},
-};
+use super::{ChannelStrip, NewInput, delayed::Delayed, fader::Fader, feeds::Target};
 
 /// Messages of one stream that a tick takes at most, whatever they are: more than come in a tick, and few enough that a
 /// thousand full rings do not make it late.
@@ -78,7 +74,7 @@ pub(super) struct Played {
 /// Where else a stream's block goes.
 #[derive(Debug, Default)]
 pub(super) struct Beside<'a> {
-    pub(super) alone: Option<&'a mut Alone>,
+    pub(super) alone: Option<&'a mut Delayed>,
     /// The sums of the room that it fades out of, and the way out.
     pub(super) fade: Option<(&'a mut [i32], &'a Ramp)>,
 }
