@@ -169,6 +169,18 @@ fn saturate(sums: &mut [i32]) -> usize {
     clipped
 }
 
+/// Each sum as the nearest sample.
+///
+/// # Panics
+/// If the lengths differ.
+#[multiversion(targets("x86_64+avx2"))]
+pub(crate) fn to_samples(sums: &[i32], samples: &mut [i16]) {
+    assert_same_length(sums.len(), samples.len());
+    for (&sum, sample) in sums.iter().zip(samples) {
+        *sample = fitted(sum) as i16;
+    }
+}
+
 #[track_caller]
 fn assert_same_length(sum: usize, samples: usize) {
     assert!(

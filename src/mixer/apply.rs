@@ -46,7 +46,17 @@ impl Mixer {
                 self.rooms.set(id, |room| room.set_limiting(limiting));
             }
             Command::CloseRoom(id) => self.rooms.close(id, self.first_sample()),
-            Command::Move { stream, to, fade } => self.move_stream(stream, to, fade),
+            Command::Move {
+                stream,
+                to,
+                fade,
+                track,
+            } => {
+                self.move_stream(stream, to, fade);
+                if let Some(track) = track {
+                    self.open_feed(track);
+                }
+            }
             Command::OpenFeed(feed) => self.open_feed(feed),
             Command::CloseFeed(id) => self.close_feed(id),
             Command::SetGain(lease, gain) => {
@@ -76,8 +86,8 @@ impl Mixer {
         self.rooms.join(room);
         let input = Input::new(&new, room, self.settings.format, self.levels_ticks);
         self.inputs.wait(input);
-        if let Some((reader, mix_minus)) = new.mix_minus {
-            self.open_made(lease, reader, Makes::MixMinus(mix_minus));
+        for feed in new.feeds.into_iter().flatten() {
+            self.open_feed(feed);
         }
         // Its first frame may have come before this command did.
         self.consumer.keep_ready(lease).expect(OURS);
@@ -89,20 +99,24 @@ impl Mixer {
             reader,
             makes,
         } = feed;
-        match signal {
-            Signal::Room(room) => match makes {
-                Makes::RoomLine(line) => self.open_room_line(reader, room, line),
-                _ => self.hear(reader, room),
-            },
-            Signal::MixMinus(lease) | Signal::Alone(lease) => self.open_made(lease, reader, makes),
+        match (signal, makes) {
+            (Signal::Room(room), Makes::RoomLine(line)) => self.open_room_line(reader, room, line),
+            (Signal::Room(room), _) => self.hear(reader, room),
+            (
+                Signal::MixMinus(stream) | Signal::Alone(stream) | Signal::Track { stream, .. },
+                makes,
+            ) => self.open_made(stream, signal, reader, makes),
         }
     }
 
-    /// Opens a feed of a stream, or closes it, if there is none of this lease.
-    fn open_made(&mut self, lease: LeaseId, reader: ReaderId, makes: Makes) {
+    /// Opens a feed of a stream, or closes it, if there is none of this lease, or if it is not in the track's room.
+    fn open_made(&mut self, lease: LeaseId, signal: Signal, reader: ReaderId, makes: Makes) {
         let index = self.first_sample();
         let slot = lease.slot();
-        let room = self.commanded(lease).map(|input| input.room);
+        let mut room = self.commanded(lease).map(|input| input.room);
+        if let Signal::Track { room: of, .. } = signal {
+            room = room.filter(|&slot| slot == of.slot && self.rooms.is_open(of));
+        }
         let left = match (makes, room) {
             (Makes::Room, _) => None,
             (Makes::RoomLine(line), _) => Some(line.closed()),
@@ -116,9 +130,9 @@ impl Mixer {
                 }
                 left
             }
-            (Makes::Alone(alone), Some(_)) => self.feeds.open_alone(slot, alone, index),
+            (Makes::Delayed(new), Some(_)) => self.feeds.open_delayed(slot, signal, new, index),
             (Makes::MixMinus(mix_minus), None) => Some(mix_minus.closed()),
-            (Makes::Alone(alone), None) => Some(alone.closed()),
+            (Makes::Delayed(delayed), None) => Some(delayed.closed()),
         };
         self.removals.send_all(left.map(removed::Part::Feed));
         self.note_feeds(lease);
@@ -161,7 +175,9 @@ impl Mixer {
     fn close_feed(&mut self, id: FeedId) {
         let lease = match id.signal {
             Signal::Room(room) => return self.close_room_feed(id, room),
-            Signal::MixMinus(lease) | Signal::Alone(lease) => lease,
+            Signal::MixMinus(stream) | Signal::Alone(stream) | Signal::Track { stream, .. } => {
+                stream
+            }
         };
         let Some(room) = self.inputs.get_mut(lease).map(|input| input.room) else {
             return;
@@ -217,6 +233,11 @@ impl Mixer {
         self.rooms
             .fade(slot, way_out.map(|ramp| Fade { from, ramp }));
         self.rooms.leave(from);
+        let waiting = self.rooms.main().bus.waiting(index);
+        let closed = self.feeds.leave(slot, way_out.is_some(), &waiting);
+        let closed = closed.into_iter().flatten();
+        self.removals.send_all(closed.map(removed::Part::Feed));
+        self.note_feeds(lease);
         let before = self.rooms.get(from).id;
         if self.feeds.move_mix_minus(slot, to.slot, index) {
             self.rooms.join(to.slot);

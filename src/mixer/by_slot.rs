@@ -36,6 +36,11 @@ impl<T> BySlot<T> {
         Some(removed)
     }
 
+    /// Removes the value at this place, in the order of a visit. The last one moves there.
+    pub(super) fn remove_at(&mut self, place: usize) -> Option<Box<T>> {
+        self.remove(*self.slots.get(place)?)
+    }
+
     pub(super) fn get(&self, slot: usize) -> Option<&T> {
         self.boxes[slot].as_deref()
     }

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    ChannelStrip, Feed, FeedId, Limiting, MixRing, ReaderId, Room, RoomId, Settings, feed::Makes,
-    mix_minus::MixMinus,
-};
+use super::{ChannelStrip, Feed, FeedId, Limiting, MixRing, ReaderId, Room, RoomId, Settings};
 use crate::{
     audio::Gain,
     ledger::Account,
@@ -56,6 +53,9 @@ pub enum Command {
         to: RoomId,
         /// Whether it fades.
         fade: bool,
+        /// Its [track](Feed::track) of the new room, from the first sample on. Closed at once if it does not come to be
+        /// there.
+        track: Option<Feed>,
     },
     /// Ends the stream: it goes to silence in 20 ms if it plays; frames that then wait in its ring, or
     /// still come, are discarded and counted. It takes no more commands, and is over when its producer
@@ -73,7 +73,8 @@ pub struct NewInput {
     pub(super) muted: bool,
     pub(super) source: Option<u32>,
     pub(super) room: RoomId,
-    pub(super) mix_minus: Option<(ReaderId, Box<MixMinus>)>,
+    /// The mix-minus and the track that it begins with.
+    pub(super) feeds: [Option<Feed>; 2],
     pub(super) channel_strip: Arc<ChannelStrip>,
 }
 
@@ -88,7 +89,7 @@ impl NewInput {
             muted: false,
             source: None,
             room: RoomId::MAIN,
-            mix_minus: None,
+            feeds: [None, None],
             channel_strip: Arc::default(),
         }
     }
@@ -131,11 +132,21 @@ impl NewInput {
     /// A feed of the mix without this stream, from its first block on: see [`Feed::mix_minus`].
     #[must_use]
     pub fn mix_minus(self, reader: ReaderId, ring: (Producer, &Pool), settings: &Settings) -> Self {
-        let feed = Feed::mix_minus(self.lease, reader, ring, settings);
-        let mix_minus = match feed.makes {
-            Makes::MixMinus(mix_minus) => Some((reader, mix_minus)),
-            Makes::Room | Makes::RoomLine(_) | Makes::Alone(_) => None,
-        };
-        Self { mix_minus, ..self }
+        let mix_minus = Some(Feed::mix_minus(self.lease, reader, ring, settings));
+        let [_, track] = self.feeds;
+        Self {
+            feeds: [mix_minus, track],
+            ..self
+        }
+    }
+
+    /// Its [track](Feed::track) of the room that it is in, from its admission on.
+    #[must_use]
+    pub fn track(self, track: Feed) -> Self {
+        let [mix_minus, _] = self.feeds;
+        Self {
+            feeds: [mix_minus, Some(track)],
+            ..self
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! time, whether or not the stream has samples meanwhile. At rest nothing is computed that would not be
 //! without faders: unity adds the samples untouched, and silence adds nothing.
 
-use super::feeds::Target;
+use super::target::Target;
 use crate::audio::{Format, Gain, Ramp, sum};
 
 /// Changes take a 50th of a second.
@@ -97,7 +97,7 @@ impl Fader {
 
     /// Adds the samples of a block, or its first ones. Returns whether any of them is audible: those of the ramp to
     /// silence are, those after it are not.
-    pub(super) fn add(&self, samples: &[i16], target: &mut (impl Target + ?Sized)) -> bool {
+    pub(super) fn add(&self, samples: &[i16], target: &mut Target<'_>) -> bool {
         let channels = usize::from(self.channels);
         let way = self.ramp.left() as usize * channels;
         let (moving, steady) = samples.split_at(way.min(samples.len()));

@@ -55,10 +55,22 @@ pub enum Signal {
     /// A stream's block of each tick, before gain, mute and solo, and silence where it has none, delayed as the mix
     /// is.
     Alone(LeaseId),
+    /// What a stream adds to one room, after gain, mute, solo and fades, delayed as the mix is and cut to 16 bits by itself;
+    /// silence where it adds nothing. The tracks of all streams of a room, added and cut to 16 bits, are its mix, if that is
+    /// at unity gain and not limited.
+    ///
+    /// It ends with the stream, with the room, and by a move: a fade to the other room is its last sound.
+    Track {
+        /// The stream, which is in the room.
+        stream: LeaseId,
+        /// The room.
+        room: RoomId,
+    },
 }
 
 /// A feed to be [opened](super::Command::OpenFeed): one frame a tick, from the next tick until it is
-/// [closed](super::Command::CloseFeed) or its stream has ended. The caller allocates all that it needs, not the mixer.
+/// [closed](super::Command::CloseFeed) or its stream has ended. The caller allocates all that it needs, not the mixer. A
+/// stream has at most [`STREAM_FEEDS_MAX`](super::STREAM_FEEDS_MAX) feeds of one signal; any more are closed at once.
 ///
 /// A frame's first sample is at its index in the mix. A frame with the flag
 /// [`same`](crate::audio::FrameHeader::same) names a room: the block is, bit for bit, that of the room, which is in the
@@ -76,7 +88,7 @@ pub(super) enum Makes {
     Room,
     RoomLine(Box<RoomLine>),
     MixMinus(Box<MixMinus>),
-    Alone(Box<Delayed>),
+    Delayed(Box<Delayed>),
 }
 
 /// An open feed, to close it.
@@ -137,7 +149,8 @@ impl Feed {
         }
     }
 
-    /// A stream alone, into a ring of `pool`. `settings` are the mixer's. Allocates as the above.
+    /// A stream alone, into a ring of `pool`. `settings` are the mixer's. Allocates 2 bytes for each sample of a block and of
+    /// the limiter's look-ahead.
     pub fn alone(
         stream: LeaseId,
         reader: ReaderId,
@@ -148,7 +161,28 @@ impl Feed {
         Self {
             signal: Signal::Alone(stream),
             reader,
-            makes: Makes::Alone(Box::new(Delayed::new(line, settings))),
+            makes: Makes::Delayed(Box::new(Delayed::new(line, RoomId::MAIN, settings))),
+        }
+    }
+
+    /// What a stream adds to a room, into a ring of `pool`. `settings` are the mixer's. Allocates 2 bytes for each sample of
+    /// a block and of the limiter's look-ahead.
+    ///
+    /// To have the first sample, it is opened by the command that brings the stream into the room:
+    /// [`NewInput::track`](super::NewInput::track), [`Command::Move`](super::Command::Move). A track of a room that the
+    /// stream is not in is closed at once.
+    pub fn track(
+        stream: LeaseId,
+        room: RoomId,
+        reader: ReaderId,
+        (producer, pool): (Producer, &Pool),
+        settings: &Settings,
+    ) -> Self {
+        let line = Line::new(reader, producer, pool, settings.format);
+        Self {
+            signal: Signal::Track { stream, room },
+            reader,
+            makes: Makes::Delayed(Box::new(Delayed::new(line, room, settings))),
         }
     }
 
@@ -176,7 +210,7 @@ impl Feed {
             Makes::Room => None,
             Makes::RoomLine(room_line) => Some(&mut room_line.line),
             Makes::MixMinus(mix_minus) => mix_minus.lines.first_mut(),
-            Makes::Alone(alone) => alone.lines.first_mut(),
+            Makes::Delayed(delayed) => delayed.lines.first_mut(),
         }
     }
 
@@ -189,7 +223,7 @@ impl Feed {
                 Makes::Room => None,
                 Makes::RoomLine(room_line) => Some(room_line.line.lease),
                 Makes::MixMinus(mix_minus) => mix_minus.lines.first_lease(),
-                Makes::Alone(alone) => alone.lines.first_lease(),
+                Makes::Delayed(delayed) => delayed.lines.first_lease(),
             },
         }
     }

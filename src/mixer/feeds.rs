@@ -3,58 +3,78 @@
 use std::ops::Range;
 
 use super::{
-    ReaderId,
+    ReaderId, Settings,
     by_slot::BySlot,
     delayed::Delayed,
     feed::{FeedId, Signal},
     line::Line,
     mix_minus::MixMinus,
+    removed::{Part, Removals},
     room::Rooms,
     room_line::RoomLine,
+    target::Own,
 };
-use crate::audio::sum;
-
-/// Where an input's samples go.
-pub(super) trait Target {
-    /// Has `add` add samples to their place in a sum, the first at number `from` of the block; no two
-    /// calls for a block pass the same of its samples.
-    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16]));
-}
-
-/// To the sum alone.
-impl Target for [i32] {
-    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
-        add(&mut self[from..from + samples.len()], samples);
-    }
-}
-
-/// To the sum, and to the part that the input's own mix-minus leaves out.
-pub(super) struct LeftOut<'a> {
-    pub(super) sums: &'a mut [i32],
-    pub(super) mix_minus: &'a mut MixMinus,
-}
-
-impl Target for LeftOut<'_> {
-    fn add(&mut self, from: usize, samples: &[i16], add: impl FnOnce(&mut [i32], &[i16])) {
-        // Most listeners are silent, and there is nothing to leave out. Not `all`: it would look at one
-        // sample after the other.
-        if samples.iter().fold(0, |bits, &sample| bits | sample) == 0 {
-            return;
-        }
-        let range = from..from + samples.len();
-        let MixMinus { own, sounds, .. } = &mut *self.mix_minus;
-        let own = &mut own[range.clone()];
-        add(own, samples);
-        sum::add_sums(&mut self.sums[range], own);
-        *sounds |= own.iter().fold(0, |bits, &sample| bits | sample) != 0;
-    }
-}
+use crate::audio::Limiter;
 
 /// The feeds of all streams, by their slots.
 #[derive(Debug)]
 pub(super) struct Feeds {
     mix_minus: BySlot<MixMinus>,
+    /// Before the fader.
     alone: BySlot<Delayed>,
+    /// In the room that the stream is in.
+    tracks: BySlot<Delayed>,
+    /// In the one that it fades out of, and until the fade has passed the delay.
+    leaving: BySlot<Delayed>,
+    /// What a stream adds to these two in the current tick: silence between two streams.
+    own: [Own; 2],
+}
+
+/// The feeds of one stream that plays.
+#[derive(Debug)]
+pub(super) struct Playing<'a> {
+    mix_minus: Option<&'a mut MixMinus>,
+    alone: Option<&'a mut Delayed>,
+    track: Option<&'a mut Delayed>,
+    leaving: Option<&'a mut Delayed>,
+    own: &'a mut [Own; 2],
+}
+
+/// Where a stream's block goes: as it is, and what it adds to its room and to the one that it leaves.
+pub(super) type Ways<'a> = (
+    Option<&'a mut Delayed>,
+    Option<&'a mut Own>,
+    Option<&'a mut Own>,
+);
+
+impl Playing<'_> {
+    /// Where the block is to go.
+    pub(super) fn ways(&mut self) -> Ways<'_> {
+        let [own, left] = &mut *self.own;
+        let own = match &mut self.mix_minus {
+            Some(mix_minus) => Some(&mut mix_minus.own),
+            None => self.track.is_some().then_some(own),
+        };
+        let left = self.leaving.is_some().then_some(left);
+        (self.alone.as_deref_mut(), own, left)
+    }
+
+    /// All of the stream's samples of the block are in the sums, and the limiter of its room has not seen the block yet.
+    pub(super) fn end_of_input(self, limiter: &Limiter) {
+        let [own, left] = self.own;
+        if let Some(track) = self.track {
+            let own = self.mix_minus.as_ref().map_or(&*own, |made| &made.own);
+            track.put_own(own);
+        }
+        own.clear();
+        if let Some(leaving) = self.leaving {
+            leaving.put_own(left);
+            left.clear();
+        }
+        if let Some(mix_minus) = self.mix_minus {
+            mix_minus.end_of_input(limiter);
+        }
+    }
 }
 
 /// The rest of a closed feed, to be freed elsewhere.
@@ -64,23 +84,39 @@ pub(super) enum Closed {
     Line(Line),
     RoomLine(Box<RoomLine>),
     MixMinus(Box<MixMinus>),
-    Alone(Box<Delayed>),
+    Delayed(Box<Delayed>),
 }
 
 impl Feeds {
-    pub(super) fn new(slots: usize) -> Self {
+    /// For a mixer of these settings with so many slots. Allocates.
+    pub(super) fn new(slots: usize, settings: &Settings) -> Self {
         Self {
             mix_minus: BySlot::new(slots),
             alone: BySlot::new(slots),
+            tracks: BySlot::new(slots),
+            leaving: BySlot::new(slots),
+            own: [Own::new(settings), Own::new(settings)],
         }
     }
 
-    pub(super) fn has(&self, slot: usize) -> bool {
-        self.mix_minus.has(slot) || self.alone.has(slot)
+    fn delayed(&mut self) -> [&mut BySlot<Delayed>; 3] {
+        [&mut self.alone, &mut self.tracks, &mut self.leaving]
     }
 
-    pub(super) fn get_mut(&mut self, slot: usize) -> (Option<&mut MixMinus>, Option<&mut Delayed>) {
-        (self.mix_minus.get_mut(slot), self.alone.get_mut(slot))
+    pub(super) fn has(&self, slot: usize) -> bool {
+        let delayed = [&self.alone, &self.tracks, &self.leaving];
+        self.mix_minus.has(slot) || delayed.iter().any(|table| table.has(slot))
+    }
+
+    /// Those of the slot's stream, for its block.
+    pub(super) fn playing(&mut self, slot: usize) -> Playing<'_> {
+        Playing {
+            mix_minus: self.mix_minus.get_mut(slot),
+            alone: self.alone.get_mut(slot),
+            track: self.tracks.get_mut(slot),
+            leaving: self.leaving.get_mut(slot),
+            own: &mut self.own,
+        }
     }
 
     /// Opens a mix-minus of the slot's stream, from this index on. Returns whether there was room for one more, and what
@@ -102,19 +138,24 @@ impl Feeds {
         (is_open, Some(new.closed()))
     }
 
-    /// The same of the stream alone.
-    pub(super) fn open_alone(
+    /// Opens the slot's stream before its fader, or its track of the room that it is in. Returns what of it is not needed.
+    pub(super) fn open_delayed(
         &mut self,
         slot: usize,
+        signal: Signal,
         mut new: Box<Delayed>,
         index: u64,
     ) -> Option<Closed> {
         new.lines.begin(index);
-        let Some(alone) = self.alone.get_mut(slot) else {
-            self.alone.insert(slot, new);
+        let table = match signal {
+            Signal::Track { .. } => &mut self.tracks,
+            _ => &mut self.alone,
+        };
+        let Some(there) = table.get_mut(slot) else {
+            table.insert(slot, new);
             return None;
         };
-        alone.lines.take_from(&mut new.lines);
+        there.lines.take_from(&mut new.lines);
         Some(new.closed())
     }
 
@@ -125,37 +166,60 @@ impl Feeds {
         id: FeedId,
         waiting: &Range<u64>,
     ) -> Option<Closed> {
-        if let Signal::Alone(_) = id.signal {
-            let alone = self.alone.get_mut(slot)?;
-            let mut line = alone.lines.take(id)?;
-            line.send_last(waiting, &alone.samples);
+        if let Signal::MixMinus(_) = id.signal {
+            let mix_minus = self.mix_minus.get_mut(slot)?;
+            let mut line = mix_minus.lines.take(id)?;
             line.close();
-            alone.lines.0.push(line);
-            if alone.lines.0.len() == 1 {
-                return self.alone.remove(slot).map(Closed::Alone);
+            if mix_minus.lines.0.is_empty() {
+                mix_minus.lines.0.push(line);
+                return self.mix_minus.remove(slot).map(Closed::MixMinus);
             }
-            return alone.lines.0.pop().map(Closed::Line);
+            return Some(Closed::Line(line));
         }
-        let mix_minus = self.mix_minus.get_mut(slot)?;
-        let mut line = mix_minus.lines.take(id)?;
-        line.close();
-        if mix_minus.lines.0.is_empty() {
-            mix_minus.lines.0.push(line);
-            return self.mix_minus.remove(slot).map(Closed::MixMinus);
+        for table in self.delayed() {
+            if let Some(delayed) = table.get_mut(slot)
+                && let Some(line) = delayed.take(id, waiting)
+            {
+                if !delayed.lines.0.is_empty() {
+                    return Some(Closed::Line(line));
+                }
+                delayed.lines.0.push(line);
+                return table.remove(slot).map(Closed::Delayed);
+            }
         }
-        Some(Closed::Line(line))
+        None
     }
 
-    /// The slot's stream has ended: closes its feeds, the mix-minus and the stream alone. `waiting` is as above.
-    pub(super) fn end(&mut self, slot: usize, waiting: &Range<u64>) -> [Option<Closed>; 2] {
+    /// The slot's stream has ended: closes its feeds, the mix-minus first. `waiting` is as above.
+    pub(super) fn end(&mut self, slot: usize, waiting: &Range<u64>) -> [Option<Closed>; 4] {
         let mix_minus = self.mix_minus.remove(slot).map(MixMinus::closed);
-        let alone = self.alone.remove(slot).map(|mut alone| {
-            for line in &mut alone.lines.0 {
-                line.send_last(waiting, &alone.samples);
-            }
-            alone.closed()
-        });
-        [mix_minus, alone]
+        let ended = |table: &mut BySlot<Delayed>| Some(table.remove(slot)?.ended(waiting));
+        let [alone, tracks, leaving] = self.delayed().map(ended);
+        [mix_minus, alone, tracks, leaving]
+    }
+
+    /// The slot's stream leaves its room before the next block. Its track there fades, too, or ends; that of a room which it
+    /// faded out of ends. `waiting` is as above.
+    pub(super) fn leave(
+        &mut self,
+        slot: usize,
+        fades: bool,
+        waiting: &Range<u64>,
+    ) -> [Option<Closed>; 2] {
+        let ended = |delayed: Box<Delayed>| delayed.ended(waiting);
+        let before = self.leaving.remove(slot).map(ended);
+        let mut track = self.tracks.remove(slot);
+        if fades && let Some(track) = track.take() {
+            self.leaving.insert(slot, track);
+        }
+        [before, track.map(ended)]
+    }
+
+    /// The slot's stream adds nothing to the room that it leaves from this index on.
+    pub(super) fn has_left(&mut self, slot: usize, index: u64) {
+        if let Some(leaving) = self.leaving.get_mut(slot) {
+            leaving.end_at(index);
+        }
     }
 
     /// One of the readers of the mix without the slot's stream, from 0.
@@ -175,41 +239,61 @@ impl Feeds {
     /// Closes all. Frees nothing; enters the kernel to wake readers.
     pub(super) fn close_all(&mut self) {
         self.mix_minus.each(|mix_minus| mix_minus.lines.close());
-        self.alone.each(|alone| alone.lines.close());
+        for table in self.delayed() {
+            table.each(|delayed| delayed.lines.close());
+        }
     }
 
     /// Whether any ring that is waited for has no room for a block of so many interleaved samples.
     pub(super) fn is_any_full(&mut self, block: usize) -> bool {
-        let Self { mix_minus, alone } = self;
-        mix_minus.any(|mix_minus| mix_minus.lines.is_any_full(block))
-            || alone.any(|alone| alone.lines.is_any_full(block))
+        let mut is_full = self.mix_minus.any(|made| made.lines.is_any_full(block));
+        for table in self.delayed() {
+            is_full |= table.any(|delayed| delayed.lines.is_any_full(block));
+        }
+        is_full
     }
 
     pub(super) fn begin(&mut self) {
-        self.alone.each(Delayed::begin);
+        for table in self.delayed() {
+            table.each(Delayed::begin);
+        }
     }
 
     /// Makes each block, after the rooms made theirs.
     pub(super) fn finish(&mut self, rooms: &Rooms) {
         self.mix_minus
             .each(|mix_minus| mix_minus.finish(&rooms.get(mix_minus.room).bus));
-        self.alone.each(|alone| alone.finish(&rooms.main().bus));
+        for table in self.delayed() {
+            table.each(|delayed| delayed.finish(&rooms.main().bus));
+        }
     }
 
     /// Makes each last block, after the rooms made theirs.
     pub(super) fn flush(&mut self, rooms: &Rooms) {
         self.mix_minus
             .each(|mix_minus| mix_minus.flush(&rooms.get(mix_minus.room).bus));
-        self.alone.each(|alone| alone.flush(&rooms.main().bus));
+        for table in self.delayed() {
+            table.each(|delayed| delayed.flush(&rooms.main().bus));
+        }
     }
 
-    /// Sends the block that was made last of each.
-    pub(super) fn send(&mut self, rooms: &Rooms) {
+    /// Sends the block that was made last of each. Those that end with it go to `removals`, once there is room for them.
+    pub(super) fn send(&mut self, rooms: &Rooms, removals: &mut Removals) {
         self.mix_minus.each(|mix_minus| {
             let room = rooms.get(mix_minus.room);
             mix_minus.send(room.id, &room.block());
         });
         let main = rooms.main().block();
-        self.alone.each(|alone| alone.send(&main));
+        for table in self.delayed() {
+            let mut place = 0;
+            while let Some(delayed) = table.at_mut(place) {
+                if delayed.send(&main, rooms) && removals.has_room() {
+                    let ended = table.remove_at(place).map(Closed::Delayed);
+                    removals.send_all(ended.map(Part::Feed));
+                } else {
+                    place += 1;
+                }
+            }
+        }
     }
 }

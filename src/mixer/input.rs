@@ -13,7 +13,7 @@ use crate::{
     queue::{Consumer, LeaseId, Message, prefetch_to_write},
 };
 
-use super::{ChannelStrip, NewInput, delayed::Delayed, fader::Fader, feeds::Target};
+use super::{ChannelStrip, NewInput, delayed::Delayed, fader::Fader, target::Target};
 
 /// Messages of one stream that a tick takes at most, whatever they are: more than come in a tick, and few enough that a
 /// thousand full rings do not make it late.
@@ -75,14 +75,16 @@ pub(super) struct Played {
 #[derive(Debug, Default)]
 pub(super) struct Beside<'a> {
     pub(super) alone: Option<&'a mut Delayed>,
-    /// The sums of the room that it fades out of, and the way out.
-    pub(super) fade: Option<(&'a mut [i32], &'a Ramp)>,
+    /// The room that it fades out of, and the way out.
+    pub(super) fade: Option<(Target<'a>, &'a Ramp)>,
 }
 
 /// Adds the first samples of a block, as far as the ramp goes. Returns whether any is audible.
-fn add_fading(sums: &mut [i32], samples: &[i16], channels: usize, ramp: &Ramp) -> bool {
+fn add_fading(target: &mut Target<'_>, samples: &[i16], channels: usize, ramp: &Ramp) -> bool {
     let way = samples.len().min(ramp.left() as usize * channels);
-    sum::add_ramped(&mut sums[..way], &samples[..way], channels, 0, ramp);
+    target.add(0, &samples[..way], |sums, samples| {
+        sum::add_ramped(sums, samples, channels, 0, ramp);
+    });
     way > 0
 }
 
@@ -123,7 +125,7 @@ impl Input {
             account: Arc::clone(&new.account),
             source: new.source,
             room,
-            has_feeds: new.mix_minus.is_some(),
+            has_feeds: false,
             fades: false,
             is_ended_by_command: false,
             channel_strip: Arc::clone(&new.channel_strip),
@@ -203,7 +205,7 @@ impl Input {
         &mut self,
         consumer: &mut Consumer,
         moment: Moment,
-        target: &mut (impl Target + ?Sized),
+        target: &mut Target<'_>,
         beside: Beside<'_>,
     ) -> Played {
         let played = if self.is_discarded() {
@@ -245,7 +247,7 @@ impl Input {
         &mut self,
         consumer: &mut Consumer,
         mut moment: Moment,
-        target: &mut (impl Target + ?Sized),
+        target: &mut Target<'_>,
         mut beside: Beside<'_>,
     ) -> Played {
         let mut played = None;
@@ -304,7 +306,7 @@ impl Input {
     fn add(
         &mut self,
         frame: &Frame<'_>,
-        target: &mut (impl Target + ?Sized),
+        target: &mut Target<'_>,
         beside: &mut Beside<'_>,
     ) -> Played {
         let samples = frame.samples();
@@ -313,8 +315,8 @@ impl Input {
             alone.put(samples);
         }
         let mut is_heard = self.fader.add(samples, target);
-        if let Some((sums, fade)) = &mut beside.fade {
-            is_heard |= add_fading(sums, samples, self.fader.channels.into(), fade);
+        if let Some((target, fade)) = &mut beside.fade {
+            is_heard |= add_fading(target, samples, self.fader.channels.into(), fade);
         }
         self.count(frame, if is_heard { Fate::Mixed } else { Fate::Muted });
         Played {

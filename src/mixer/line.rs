@@ -108,8 +108,8 @@ impl Line {
     }
 }
 
-/// Most feeds of one signal of a stream. Any more are closed at once.
-const LINES_MAX: usize = 8;
+/// Most feeds of one signal of a stream: any more are closed at once.
+pub const STREAM_FEEDS_MAX: usize = 8;
 
 /// The rings of one signal.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ pub(super) struct Lines(pub(super) Vec<Line>);
 impl Lines {
     /// Room for all there may be. Allocates.
     pub(super) fn new(line: Line) -> Self {
-        let mut lines = Vec::with_capacity(LINES_MAX);
+        let mut lines = Vec::with_capacity(STREAM_FEEDS_MAX);
         lines.push(line);
         Self(lines)
     }
@@ -144,7 +144,7 @@ impl Lines {
 
     /// Takes over the first of these. Returns whether there was room.
     pub(super) fn take_from(&mut self, other: &mut Self) -> bool {
-        let has_room = self.0.len() < LINES_MAX;
+        let has_room = self.0.len() < STREAM_FEEDS_MAX;
         if has_room {
             self.0.extend(other.0.pop());
         }

@@ -17,6 +17,7 @@ use super::{
     bus::{self, Bus},
     feeds::Closed,
     line::{Line, Lines},
+    target::Own,
 };
 use crate::audio::{Limiter, sum};
 
@@ -29,10 +30,7 @@ pub(super) struct MixMinus {
     /// The index of the first sample that its stream was there for. A block with earlier ones is sent as samples: readers
     /// hear the room from there on only.
     moved: u64,
-    /// The stream's samples in the current block.
-    pub(super) own: Box<[i32]>,
-    /// Whether any of that is not zero.
-    pub(super) sounds: bool,
+    pub(super) own: Own,
     limiter: Limiter,
     /// Whether the bus's limiter stands for it: then its own is out of date.
     in_step: bool,
@@ -49,8 +47,7 @@ impl MixMinus {
             lines: Lines::new(line),
             room: 0,
             moved: 0,
-            own: vec![0; settings.block()].into(),
-            sounds: false,
+            own: Own::new(settings),
             out: bus::buffer(&limiter, settings),
             limiter,
             in_step: true,
@@ -68,13 +65,13 @@ impl MixMinus {
     /// there: in step with the bus.
     pub(super) fn move_to(&mut self, room: u32, index: u64) {
         (self.room, self.moved) = (room, index);
-        self.own.fill(0);
-        (self.sounds, self.in_step, self.made) = (false, true, None);
+        self.own.clear();
+        (self.in_step, self.made) = (true, None);
     }
 
     /// All of the stream's samples of the block are in the sum, and the bus's limiter has not seen the block yet.
     pub(super) fn end_of_input(&mut self, limiter: &Limiter) {
-        if self.in_step && self.sounds {
+        if self.in_step && self.own.sounds {
             self.limiter.copy_from(limiter);
             self.in_step = false;
         }
@@ -86,12 +83,13 @@ impl MixMinus {
         if self.in_step {
             return;
         }
-        sum::leave_out(bus.sum(), &mut self.own);
-        bus.shape(&mut self.own);
-        let out = &mut self.out[..self.own.len()];
-        self.limiter.process(&self.own, out);
-        self.own.fill(0);
-        self.sounds = false;
+        let rest = &mut self.own.samples;
+        sum::leave_out(bus.sum(), rest);
+        bus.shape(rest);
+        let out = &mut self.out[..rest.len()];
+        self.limiter.process(rest, out);
+        rest.fill(0);
+        self.own.sounds = false;
         self.made(bus);
     }
 

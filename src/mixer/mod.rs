@@ -34,6 +34,7 @@ mod removed;
 mod room;
 mod room_line;
 mod room_strip;
+mod target;
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub use self::{
     channel_strip::{ChannelStrip, Levels},
     command::{Command, NewInput},
     feed::{Feed, FeedId, RoomId, Signal},
+    line::STREAM_FEEDS_MAX,
     mix_message::{MixMessage, RoomBlock, mix_message_bytes_max},
     readers::{MixRing, READERS_MAX, ReaderId},
     removed::Removed,
@@ -50,12 +52,13 @@ pub use self::{
 };
 use self::{
     fader::ramp_instants,
-    feeds::{Feeds, LeftOut},
+    feeds::{Feeds, Playing},
     input::{Beside, Input, Moment, OURS},
     inputs::{Inputs, PREFETCH_INPUTS, prefetch},
     readers::Readers,
     removed::Removals,
     room::Rooms,
+    target::Target,
 };
 use crate::{
     audio::{Format, frame::frame_bytes},
@@ -164,7 +167,7 @@ impl Mixer {
             settings,
             consumer,
             rooms: Rooms::new(&settings, slots),
-            feeds: Feeds::new(slots),
+            feeds: Feeds::new(slots, &settings),
             readers: Readers::new(),
             removals: Removals::default(),
             inputs: Inputs::new(slots),
@@ -222,7 +225,8 @@ impl Mixer {
     /// mixer frees nothing itself; until then it does, between ticks. The end must be emptied again and again, as
     /// the mixer [takes no command](Self::takes_commands) while it is nearly full. Allocates.
     pub fn removed(&mut self) -> Removed {
-        let inputs_and_feeds = 3 * self.consumer.slots();
+        // A stream, its mix-minus, and it alone, in its room and in the one that it leaves.
+        let inputs_and_feeds = 5 * self.consumer.slots();
         self.removals.begin(inputs_and_feeds)
     }
 
@@ -374,28 +378,25 @@ impl Mixer {
             }
             let input = &mut inputs[index];
             let slot = input.lease.slot();
-            let (mix_minus, alone) = if input.has_feeds {
-                feeds.get_mut(slot)
-            } else {
-                (None, None)
-            };
+            let mut feeds_of = input.has_feeds.then(|| feeds.playing(slot));
             let (room, fade) = rooms.playing(input.room, input.fades.then_some(slot));
             moment.soloing = room.is_soloing();
             let (sums, limiter) = room.bus.sum_mut();
-            let beside = Beside { alone, fade };
-            let played = if let Some(mix_minus) = mix_minus {
-                let mut sums = LeftOut { sums, mix_minus };
-                let played = input.play(consumer, moment, &mut sums, beside);
-                sums.mix_minus.end_of_input(limiter);
-                played
-            } else {
-                input.play(consumer, moment, sums, beside)
-            };
+            let (alone, own, left) = feeds_of.as_mut().map(Playing::ways).unwrap_or_default();
+            let fade = fade.map(|(sums, ramp)| (Target { sums, own: left }, ramp));
+            let mut target = Target { sums, own };
+            let played = input.play(consumer, moment, &mut target, Beside { alone, fade });
+            if let Some(feeds_of) = feeds_of {
+                feeds_of.end_of_input(limiter);
+            }
             if played.is_heard {
                 room.count(played.mixed, slot, input.source);
             }
             if input.fades {
                 input.fades = rooms.pass(slot, moment.instants);
+                if !input.fades && input.has_feeds {
+                    feeds.has_left(slot, moment.first + u64::from(moment.instants));
+                }
             }
         }
         self.rooms.main().bus.sum()
@@ -419,15 +420,16 @@ impl Mixer {
     /// A full ring drops its message, and counts it. Never waits, allocates or frees; enters the kernel only to
     /// wake readers, once each.
     pub fn send_feeds(&mut self) {
-        self.feeds.send(&self.rooms);
-        let main = self.rooms.main().block();
-        let made = main.at..main.at + main.instants() as u64;
         let Self {
+            feeds,
             readers,
             rooms,
             removals,
             ..
         } = self;
+        feeds.send(rooms, removals);
+        let main = rooms.main().block();
+        let made = main.at..main.at + main.instants() as u64;
         readers.send(&made, rooms, removals);
         rooms.rest(removals);
     }

@@ -8,7 +8,7 @@ use super::{READERS_MAX, Room, RoomId, feeds::Closed, input::Input, readers::Mix
 const OTHERS_MAX: usize = 1024;
 
 /// Most parts that a command removes, or the end of a stream, and all readers, which may end with one tick.
-const PARTS_MAX: usize = 4 + READERS_MAX;
+const PARTS_MAX: usize = 5 + READERS_MAX;
 
 /// Something that is to be freed.
 #[derive(Debug)]

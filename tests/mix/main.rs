@@ -17,4 +17,5 @@ mod rig;
 mod rooms;
 mod schedules;
 mod stall;
+mod tracks;
 mod trouble;

@@ -1,6 +1,6 @@
 //! Rooms: each is a mix of its own, and a stream that moves between them is neither lost nor doubled.
 
-mod model;
+pub mod model;
 mod moves;
 mod replay;
 mod settings;

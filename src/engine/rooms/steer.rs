@@ -89,6 +89,7 @@ impl Admitted {
             stream: self.lease,
             to: room.id,
             fade,
+            track: None,
         })?;
         self.set_room(room);
         let before = self.moves.fetch_add(1, Ordering::Relaxed);

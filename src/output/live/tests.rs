@@ -147,6 +147,7 @@ fn the_mix_is_that_of_main_whatever_other_rooms_are_heard() {
         stream: other.lease(),
         to: room,
         fade: false,
+        track: None,
     });
     let (minus, _) = mixing.open(&mut live, other.lease(), Feed::mix_minus);
     let mut readers = [OutputId::MIX, minus].map(|output| Reader::new(&live, output, 0));
@@ -179,6 +180,7 @@ fn a_room_is_heard_by_its_index_and_ends_with_what_there_was() {
         stream: mixing.sender.lease(),
         to: room,
         fade: false,
+        track: None,
     });
     assert_eq!(live.open_room(RoomId::MAIN).unwrap(), OutputId::MIX);
     let mut last = 0;
@@ -220,6 +222,7 @@ fn an_output_that_begins_again_keeps_the_indices() {
         stream: mixing.sender.lease(),
         to: room,
         fade: false,
+        track: None,
     });
     let first = live.open_room(room).unwrap();
     let feed = mixing.rig.open_feed(Feed::room(room, mixing.reader));

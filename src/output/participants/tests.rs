@@ -79,6 +79,7 @@ impl Thread {
             stream: sender.lease(),
             to,
             fade: false,
+            track: None,
         });
     }
 }

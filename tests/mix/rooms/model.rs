@@ -142,7 +142,7 @@ fn way(from: f32, to: f32) -> impl Iterator<Item = f32> {
 }
 
 /// Samples with these gains.
-fn ramped(samples: &[i16], from: f32, to: f32) -> Vec<i64> {
+pub fn ramped(samples: &[i16], from: f32, to: f32) -> Vec<i64> {
     let gained = |(&sample, gain): (&i16, f32)| (f32::from(sample) * gain).round_ties_even() as i64;
     samples.iter().zip(way(from, to)).map(gained).collect()
 }

@@ -4,6 +4,7 @@
 mod reader;
 mod samples;
 mod stream;
+mod tracks;
 
 use std::sync::{
     Arc,
@@ -243,7 +244,7 @@ impl Rig {
 
     /// Moves a stream, with a fade or at once.
     pub fn move_to(&mut self, stream: LeaseId, to: RoomId, fade: bool) {
-        self.mixer.apply(Command::Move { stream, to, fade });
+        self.apply_move(stream, to, fade, None);
     }
 
     /// Opens a feed to the first reader; its number.
@@ -449,6 +450,7 @@ pub fn stream_feed(
         Signal::Room(room) => panic!("{room:?} has no ring of its own"),
         Signal::MixMinus(stream) => Feed::mix_minus(stream, reader, ring, settings),
         Signal::Alone(stream) => Feed::alone(stream, reader, ring, settings),
+        Signal::Track { stream, room } => Feed::track(stream, room, reader, ring, settings),
     }
 }
 

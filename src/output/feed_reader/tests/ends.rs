@@ -147,6 +147,7 @@ fn a_room_ends_with_the_last_feed_that_needs_it() {
         stream: sender.lease(),
         to: room,
         fade: false,
+        track: None,
     });
     let mut reader = ReaderThread::new(&mut rig, 1, |ring| ring);
     let heard = rig.open_feed(Feed::room(room, reader.id));
