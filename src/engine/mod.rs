@@ -71,6 +71,7 @@ pub(crate) use self::{
     health::{STALL, silence},
     report::{StreamFigures, finite},
 };
+pub use crate::wire::sidecar::Point;
 use crate::{
     ledger::Listener,
     mixer::{self, Mixer},

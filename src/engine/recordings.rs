@@ -19,6 +19,7 @@ pub use self::state::{
 };
 use self::{
     kept::{File, Inner, Kept, Recorded},
+    state::OF_STREAM_MAX,
     writers::{Length, WriterLimits, Writers},
 };
 use super::{
@@ -26,8 +27,9 @@ use super::{
 };
 use crate::{
     config::RoomConfig,
-    mixer::{self, Feed},
+    mixer::{self, Command},
     output::{self, Place, RecordingError, RecordingFile, WriterRings, named},
+    wire::sidecar::Point,
 };
 
 /// All recordings of a server.
@@ -104,7 +106,8 @@ impl Recordings {
         let mut inner = self.lock();
         self.check_limit(&inner)?;
         let file = File::At(path.to_owned());
-        self.open_feed(&mut inner, place, file, Recorded::Room(room), commands)?;
+        let recorded = Recorded::of_room(room);
+        self.open_feed(&mut inner, place, file, recorded, commands)?;
         Ok(())
     }
 
@@ -117,22 +120,23 @@ impl Recordings {
         recorded: Recorded,
         commands: &Sender,
     ) -> Result<RecordingState, RecordError> {
-        let length = match recorded {
-            Recorded::Room(_) => Length::OfRooms,
-            Recorded::Stream(_) => Length::OfStreams,
+        let length = match recorded.stream {
+            None => Length::OfRooms,
+            Some(_) => Length::OfStreams,
         };
         let is_waited_for = inner.writers.limits().is_waited_for;
         let (writer, reader) = inner.writers.get(place, length, commands)?;
-        let (recorder, mut feed) = writer.record(|ring| match &recorded {
-            Recorded::Room(room) => Feed::room_ring(room.id(), reader, ring, &self.mixing),
-            // After gain and mute, when the mixer has such a feed.
-            Recorded::Stream(stream) => Feed::alone(stream.lease, reader, ring, &self.mixing),
-        })?;
+        let (recorder, mut feed) =
+            writer.record(|ring| recorded.feed(reader, ring, &self.mixing))?;
         if is_waited_for {
             feed = feed.waited_for();
         }
         let id = feed.id();
-        commands.open_feed(feed)?;
+        match recorded.stream {
+            // After the command that brings the stream into its room.
+            Some((_, Point::AfterGain)) => commands.steer(Command::OpenFeed(feed))?,
+            _ => commands.open_feed(feed)?,
+        }
         Ok(inner.keep(file, recorded, self.begun_ns, id, recorder))
     }
 
@@ -177,8 +181,8 @@ impl Recordings {
         commands: &Sender,
     ) -> Result<RecordingState, RecordError> {
         let folder = self.folder.as_ref().ok_or(RecordError::NoFolder)?;
-        let room = recorded.room();
-        let name = named(name, SystemTime::now(), room.name(), recorded.stream_id());
+        let room = recorded.room.name();
+        let name = named(name, SystemTime::now(), room, recorded.stream_id());
         let open = || folder.record(&name, self.mixing.format);
         let begun = self.begin(File::InFolder(name.clone()), open, recorded, commands);
         begun.inspect_err(|error| {
@@ -199,6 +203,12 @@ impl Recordings {
         let mut inner = self.lock();
         inner.tend(commands);
         self.check_limit(&inner)?;
+        if let Some(id) = recorded.stream_id()
+            && inner.running_of(&recorded) >= OF_STREAM_MAX
+        {
+            let id = id.to_owned();
+            return Err(RecordError::TooManyOfStream { id });
+        }
         inner.starting += 1;
         // A disk may take its time: the others are looked after meanwhile.
         drop(inner);
@@ -310,7 +320,7 @@ impl Handle {
             let file = File::At(path.clone());
             let begun = self.room(&room.name).map_err(RecordError::from);
             let begun = begun.and_then(|found| {
-                recordings.begin(file, open, Recorded::Room(found), self.commands())
+                recordings.begin(file, open, Recorded::of_room(found), self.commands())
             });
             if let Err(error) = begun {
                 tracing::error!("the room {} is not recorded: {error}", room.name);
@@ -330,12 +340,12 @@ impl Handle {
     }
 
     /// Records each block of a room or a stream from the next tick on, to a new file of the recordings folder, beside what
-    /// is recorded already. It is finished when the room is closed or the stream has ended. Makes the file, and a thread if
-    /// it is the first on its file system: may wait for the disk.
+    /// is recorded already. It is finished when the room is closed, or the stream has ended, or has left its room if it is
+    /// recorded after gain. Makes the file, and a thread if it is the first on its file system: may wait for the disk.
     ///
     /// # Errors
     /// [`RecordError`]: there is no such folder, room or stream, a file of that name exists,
-    /// [`recordings_max`](Settings::recordings_max) recordings run, or the mixer has too many commands waiting.
+    /// [`recordings_max`](Settings::recordings_max) recordings run, or seven of the stream at that point, or the mixer has too many commands waiting.
     pub fn start_recording(
         &self,
         request: RecordingRequest<'_>,
@@ -344,11 +354,11 @@ impl Handle {
             return Err(RecordError::Ended);
         }
         let recorded = match request.source {
-            RecordingSource::Room(name) => Recorded::Room(self.room(name)?),
-            RecordingSource::Stream(id) => {
+            RecordingSource::Room(name) => Recorded::of_room(self.room(name)?),
+            RecordingSource::Stream(id, point) => {
                 let found = self.stream(id).filter(|stream| !stream.is_ending());
                 let id = id.to_owned();
-                Recorded::Stream(found.ok_or(RecordError::NoStream { id })?)
+                Recorded::of_stream(found.ok_or(RecordError::NoStream { id })?, point)
             }
         };
         let recordings = &self.shared().recordings;

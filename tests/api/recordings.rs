@@ -241,6 +241,12 @@ fn a_stream_is_recorded_alone_until_it_ends() {
     let both = json!({ "name": "a.wav", "stream": "noise", "room": "main" });
     let refused = begin(&both).problem(409);
     assert!(refused.contains("of a room or of a stream"), "{refused}");
+    let point = json!({ "name": "a.wav", "point": "after_gain" });
+    let refused = begin(&point).problem(409);
+    assert!(refused.contains("name a stream"), "{refused}");
+    begin(&json!({ "name": "a.wav", "stream": "noise", "point": "between" })).problem(400);
+    let after = json!({ "name": "after.wav", "stream": "noise", "point": "after_gain" });
+    assert_eq!(begin(&after).ok(201)["point"], "after_gain");
     let asked = json!({ "name": "{room}-{stream}.wav", "stream": "noise" });
     let answer = begin(&asked);
     let begun = answer.ok(201);
@@ -248,6 +254,7 @@ fn a_stream_is_recorded_alone_until_it_ends() {
         (&begun["name"], &begun["room"], &begun["stream"]),
         (&json!("main-noise.wav"), &json!("main"), &json!("noise"))
     );
+    assert_eq!(begun["point"], "before_gain");
     let path = answer.header("location").unwrap().to_owned();
     until(
         || desk.client.get(&path).ok(200),

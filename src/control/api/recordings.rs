@@ -15,8 +15,8 @@ use crate::{
         state::State,
     },
     engine::{
-        FolderError, MAIN_ROOM, NAME_BYTES_MAX, RecordError, RecordingRequest, RecordingSource,
-        RecordingState, RoomError,
+        FolderError, MAIN_ROOM, NAME_BYTES_MAX, Point, RecordError, RecordingRequest,
+        RecordingSource, RecordingState, RoomError,
     },
 };
 
@@ -67,19 +67,29 @@ struct StartRecordingBody {
     /// The room to record: `main`, if neither it nor a stream is named.
     #[schema(max_length = 128, example = "main")]
     room: Option<String>,
-    /// The stream to record alone, before gain and mute, in place of a room.
+    /// The stream to record alone, in place of a room.
     #[schema(max_length = 128)]
     stream: Option<String>,
+    /// Where the stream is taken: `before_gain`, as it comes in, if neither is named; `after_gain`, mute and fades, as it
+    /// adds to the room that it is in, until it leaves that.
+    #[schema(value_type = Option<String>, pattern = "^(before|after)_gain$", example = "before_gain")]
+    point: Option<Point>,
 }
 
 impl StartRecordingBody {
     fn source(&self) -> Result<RecordingSource<'_>, Problem> {
-        match (&self.room, &self.stream) {
-            (Some(_), Some(_)) => Err(Problem::conflict(
+        match (&self.room, &self.stream, self.point) {
+            (Some(_), Some(_), _) => Err(Problem::conflict(
                 "a recording is of a room or of a stream: leave one of them out",
             )),
-            (_, Some(stream)) => Ok(RecordingSource::Stream(stream)),
-            (room, None) => Ok(RecordingSource::Room(room.as_deref().unwrap_or(MAIN_ROOM))),
+            (_, None, Some(_)) => Err(Problem::conflict(
+                "a room has no point where it is taken: name a stream, or leave the point out",
+            )),
+            (_, Some(stream), point) => Ok(RecordingSource::Stream(
+                stream,
+                point.unwrap_or(Point::BeforeGain),
+            )),
+            (room, None, None) => Ok(RecordingSource::Room(room.as_deref().unwrap_or(MAIN_ROOM))),
         }
     }
 }
@@ -97,7 +107,7 @@ async fn recordings(Shared(state): Shared<Arc<State>>) -> Json<RecordingsBody> {
 }
 
 /// Records a room, or a stream alone, from the next tick on, to a new file of the folder that `--recordings` names. It is
-/// finished when the room is closed, or the stream has ended.
+/// finished when the room is closed, or the stream has ended, or has left its room if it is recorded after gain.
 #[utoipa::path(
     post, path = "/api/v1/recordings", tag = "recordings",
     request_body = StartRecordingBody,
@@ -107,7 +117,7 @@ async fn recordings(Shared(state): Shared<Arc<State>>) -> Json<RecordingsBody> {
         (status = 404, description = "There is no such room or stream",
          body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "A room and a stream are named, there is a file of that name, as many \
-         recordings run as may, or this server has no folder for them",
+         recordings run as may, or as many of the stream, or this server has no folder for them",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -167,7 +177,9 @@ async fn stop_recording(
 
 fn refused(error: &RecordError) -> Problem {
     let status = match error {
-        RecordError::NoFolder | RecordError::TooMany { .. } => StatusCode::CONFLICT,
+        RecordError::NoFolder
+        | RecordError::TooMany { .. }
+        | RecordError::TooManyOfStream { .. } => StatusCode::CONFLICT,
         RecordError::Folder(error) => folder_status(error),
         RecordError::NotFound { .. }
         | RecordError::NoStream { .. }

@@ -9,9 +9,11 @@ use std::{
 use super::{RecordError, RecordingState, RecordingTotals, writers::Writers};
 use crate::{
     engine::{Admitted, OpenRoom, RoomError, commands::Sender},
-    mixer::{Command, FeedId},
+    mixer::{self, Command, Feed, FeedId, ReaderId},
     os::now_ns,
     output::{Recorder, RecordingPhase, RecordingProgress},
+    queue::{Pool, Producer},
+    wire::sidecar::Point,
 };
 
 /// The number of the recording that the settings ask for.
@@ -36,46 +38,73 @@ pub(super) struct Inner {
 
 /// The audio of a recording, as it was found.
 #[derive(Debug, Clone)]
-pub(super) enum Recorded {
-    Room(Arc<OpenRoom>),
-    Stream(Arc<Admitted>),
+pub(super) struct Recorded {
+    pub(super) room: Arc<OpenRoom>,
+    /// If it is a stream alone, in that room at first: that, and where it is taken.
+    pub(super) stream: Option<(Arc<Admitted>, Point)>,
 }
 
 impl Recorded {
-    pub(super) fn room(&self) -> Arc<OpenRoom> {
-        match self {
-            Self::Room(room) => Arc::clone(room),
-            Self::Stream(stream) => stream.room(),
+    pub(super) fn of_room(room: Arc<OpenRoom>) -> Self {
+        Self { room, stream: None }
+    }
+
+    pub(super) fn of_stream(stream: Arc<Admitted>, point: Point) -> Self {
+        Self {
+            room: stream.room(),
+            stream: Some((stream, point)),
         }
     }
 
     pub(super) fn stream_id(&self) -> Option<&str> {
-        match self {
-            Self::Room(_) => None,
-            Self::Stream(stream) => Some(stream.id()),
+        Some(self.stream.as_ref()?.0.id())
+    }
+
+    /// Whether it is the other's stream at the same point.
+    pub(super) fn is_stream_of(&self, other: &Self) -> bool {
+        match (&self.stream, &other.stream) {
+            (Some((one, at)), Some((other, point))) => at == point && Arc::ptr_eq(one, other),
+            _ => false,
         }
     }
 
     /// Whether it can be recorded.
     pub(super) fn check(&self) -> Result<(), RecordError> {
-        match self {
-            Self::Room(room) if room.is_closed() => {
-                let name = room.name().to_owned();
-                Err(RoomError::NotFound { name }.into())
+        if !self.has_ended() {
+            return Ok(());
+        }
+        if let Some(id) = self.stream_id() {
+            return Err(RecordError::NoStream { id: id.to_owned() });
+        }
+        let name = self.room.name().to_owned();
+        Err(RoomError::NotFound { name }.into())
+    }
+
+    /// Whether nothing more comes of it, or soon will not.
+    pub(super) fn has_ended(&self) -> bool {
+        match &self.stream {
+            None => self.room.is_closed(),
+            Some((stream, Point::BeforeGain)) => stream.is_ending(),
+            Some((stream, Point::AfterGain)) => {
+                stream.is_ending() || !Arc::ptr_eq(&stream.room(), &self.room)
             }
-            Self::Stream(stream) if stream.is_ending() => {
-                let id = stream.id().to_owned();
-                Err(RecordError::NoStream { id })
-            }
-            _ => Ok(()),
         }
     }
 
-    /// Whether nothing more comes of it.
-    pub(super) fn has_ended(&self) -> bool {
-        match self {
-            Self::Room(room) => room.is_closed(),
-            Self::Stream(stream) => !stream.is_running(),
+    /// The feed of it, to a ring of this reader.
+    pub(super) fn feed(
+        &self,
+        reader: ReaderId,
+        ring: (Producer, &Pool),
+        settings: &mixer::Settings,
+    ) -> Feed {
+        let room = self.room.id();
+        match &self.stream {
+            None => Feed::room_ring(room, reader, ring, settings),
+            Some((stream, Point::BeforeGain)) => Feed::alone(stream.lease, reader, ring, settings),
+            Some((stream, Point::AfterGain)) => {
+                Feed::track(stream.lease, room, reader, ring, settings)
+            }
         }
     }
 }
@@ -106,8 +135,6 @@ pub(super) struct Kept {
     pub(super) id: u64,
     pub(super) file: File,
     recorded: Recorded,
-    /// The name of its room when it began.
-    room: String,
     started_at: SystemTime,
     /// Since the start of the server.
     started: Duration,
@@ -143,7 +170,6 @@ impl Inner {
         let kept = Kept {
             id,
             file,
-            room: recorded.room().name().to_owned(),
             recorded,
             started_at: SystemTime::now(),
             started: Duration::from_nanos(now_ns().saturating_sub(begun_ns)),
@@ -160,6 +186,13 @@ impl Inner {
     pub(super) fn running(&self) -> usize {
         let runs = |kept: &&Kept| !kept.recorder.is_finished();
         self.starting + self.kept.iter().filter(runs).count()
+    }
+
+    /// Recordings of the same stream at the same point that run.
+    pub(super) fn running_of(&self, stream: &Recorded) -> usize {
+        let is_it =
+            |kept: &&Kept| !kept.recorder.is_finished() && kept.recorded.is_stream_of(stream);
+        self.kept.iter().filter(is_it).count()
     }
 
     pub(super) fn stop(
@@ -226,8 +259,9 @@ impl Kept {
         RecordingState {
             id: self.id,
             name: self.name(),
-            room: self.room.clone(),
+            room: self.recorded.room.name().to_owned(),
             stream: self.recorded.stream_id().map(str::to_owned),
+            point: self.recorded.stream.as_ref().map(|(_, point)| *point),
             started_at_s: self.started.as_secs_f64(),
             started_at: self.started_at,
             phase: match phase {

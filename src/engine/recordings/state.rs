@@ -8,16 +8,22 @@ use utoipa::ToSchema;
 use super::writers::PIPES_MAX;
 use crate::{
     engine::{Busy, FolderError, RoomError},
+    mixer::STREAM_FEEDS_MAX,
     output::{RecordingError, RecordingPhase, RecordingProgress},
+    wire::sidecar::Point,
 };
+
+/// Most recordings of one stream at one point: a listener has room, too.
+pub(super) const OF_STREAM_MAX: usize = STREAM_FEEDS_MAX - 1;
 
 /// The audio of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingSource<'a> {
     /// The mix of the room of this name.
     Room(&'a str),
-    /// The stream of this id alone, before gain and mute, from the next tick to its end.
-    Stream(&'a str),
+    /// The stream of this id alone, from the next tick on: before gain and mute, to its end; or after them, as it adds to
+    /// the room that it is in, until it ends or leaves that.
+    Stream(&'a str, Point),
 }
 
 /// A recording to be [started](crate::engine::Handle::start_recording).
@@ -40,10 +46,10 @@ impl<'a> RecordingRequest<'a> {
     }
 
     /// Records a stream alone.
-    pub fn of_stream(name: &'a str, stream: &'a str) -> Self {
+    pub fn of_stream(name: &'a str, stream: &'a str, point: Point) -> Self {
         Self {
             name,
-            source: RecordingSource::Stream(stream),
+            source: RecordingSource::Stream(stream, point),
         }
     }
 }
@@ -83,6 +89,12 @@ pub enum RecordError {
         /// Its id.
         id: String,
     },
+    /// So many of the stream run.
+    #[error("{OF_STREAM_MAX} recordings of the stream {} run, the most there may be: stop one first", id.escape_debug())]
+    TooManyOfStream {
+        /// Its id.
+        id: String,
+    },
     /// There is none of this number, or it ended so long ago that it is forgotten.
     #[error("there is no recording {id}")]
     NotFound {
@@ -107,9 +119,12 @@ pub struct RecordingState {
     pub name: String,
     /// The room that it records, or that its stream was in at first. A room's recording is finished once that is closed.
     pub room: String,
-    /// The stream that it records alone, before gain and mute; none if it is the room's mix. It is finished once that has
-    /// ended.
+    /// The stream that it records alone; none if it is the room's mix. It is finished once that has ended, and after gain
+    /// once it has left the room.
     pub stream: Option<String>,
+    /// Where the stream is taken: `before_gain` and mute, or `after_gain`, mute and fades, as it adds to the room.
+    #[schema(value_type = Option<String>, example = "before_gain")]
+    pub point: Option<Point>,
     /// When it began, since the start of the server.
     pub started_at_s: f64,
     /// When it began, as calendars have it.
