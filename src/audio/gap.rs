@@ -1,17 +1,17 @@
 //! The spans of a recording that are not the sender's audio, merged as they come.
 //!
-//! Spans of one stream and one reason that touch or overlap are one gap, in whatever order they arrive. The gaps
-//! are bounded in number: when all are in use, a span that touches none of them is added to the sum of its stream
-//! and reason instead, so lengths always add up. Nothing is checked across reasons: that each sample has one
-//! reason is up to the caller.
+//! Spans of one stream and one reason that touch or overlap are one gap, in whatever order they arrive. Each sample
+//! of a stream is in one gap: of two reasons the [stronger](GapReason::strength) holds. The gaps are bounded in
+//! number: when all are in use, a span that touches none of them is added to the sum of its stream and reason
+//! instead, so lengths always add up. A sum has no places, so no reason takes samples from one.
 //!
-//! Adding a span costs O(log n), amortised.
+//! Adding a span costs O(log n), amortised, for each reason there is.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Why samples are not the sender's. The order is that of a listing.
+/// Why samples are not the sender's. The order is that of a listing, not of strength.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
@@ -39,6 +39,27 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    /// All that are written, strongest first: of two reasons for one sample of a stream, the earlier one here holds.
+    /// What came late was believed lost before; what never reached the mixer was not silenced there.
+    pub const BY_STRENGTH: [Self; 10] = [
+        Self::Late,
+        Self::Lost,
+        Self::DroppedFull,
+        Self::Underrun,
+        Self::Discarded,
+        Self::Node,
+        Self::Other,
+        Self::Disk,
+        Self::Paused,
+        Self::Muted,
+    ];
+
+    /// The place among them: 0 is the strongest.
+    fn strength(self) -> usize {
+        let place = Self::BY_STRENGTH.iter().position(|&why| why == self);
+        place.unwrap_or(Self::BY_STRENGTH.len())
+    }
+
     /// The name in a sidecar.
     pub const fn name(self) -> &'static str {
         match self {
@@ -91,15 +112,44 @@ impl<S: Ord + Clone> Gaps<S> {
         }
     }
 
-    /// Adds a span, and returns how many of its samples are new to the gaps of its stream and reason. An empty span
-    /// changes nothing.
+    /// Adds a span where no stronger reason is, and takes from weaker ones what it covers. Returns how many of its
+    /// samples are new to the gaps of its stream and reason. An empty span changes nothing.
     pub fn add(&mut self, span: Span<S>) -> u64 {
         let Span {
             stream,
             why,
-            mut from,
-            mut to,
+            from,
+            to,
         } = span;
+        let (stronger, weaker) = GapReason::BY_STRENGTH.split_at(why.strength());
+        for weaker in weaker.iter().filter(|weaker| **weaker != why) {
+            self.take(&stream, *weaker, from, to);
+        }
+        let mut free = vec![(from, to)];
+        for stronger in stronger {
+            for (from, to) in std::mem::take(&mut free) {
+                self.uncovered(&stream, *stronger, from, to, &mut free);
+            }
+        }
+        let mut new = 0;
+        for (from, to) in free {
+            new += self.add_free(stream.clone(), why, from, to);
+        }
+        self.revision += u64::from(new > 0);
+        new
+    }
+
+    /// Adds samples of several streams without places, to the sum of their reason.
+    pub fn add_sum(&mut self, why: GapReason, samples: u64) {
+        if samples > 0 {
+            let sum = self.beyond.entry((None, why)).or_default();
+            *sum = sum.saturating_add(samples);
+            self.revision += 1;
+        }
+    }
+
+    /// Adds a span that no stronger reason has.
+    fn add_free(&mut self, stream: S, why: GapReason, mut from: u64, mut to: u64) -> u64 {
         if from >= to {
             return 0;
         }
@@ -114,14 +164,63 @@ impl<S: Ord + Clone> Gaps<S> {
         if touched || self.spans.len() < self.max {
             self.spans.insert((stream, why, from), to);
         } else {
-            let key = (Some(stream), why);
-            let is_full = self.beyond.len() >= self.max && !self.beyond.contains_key(&key);
-            let key = if is_full { (None, why) } else { key };
-            let sum = self.beyond.entry(key).or_default();
-            *sum = sum.saturating_add(new);
+            self.sum(stream, why, new);
         }
-        self.revision += u64::from(new > 0);
         new
+    }
+
+    /// Adds samples for which there is no gap.
+    fn sum(&mut self, stream: S, why: GapReason, samples: u64) {
+        let key = (Some(stream), why);
+        let is_full = self.beyond.len() >= self.max && !self.beyond.contains_key(&key);
+        let key = if is_full { (None, why) } else { key };
+        let sum = self.beyond.entry(key).or_default();
+        *sum = sum.saturating_add(samples);
+    }
+
+    /// Takes the samples of `[from, to)` out of the gaps of a stream and reason.
+    fn take(&mut self, stream: &S, why: GapReason, from: u64, to: u64) {
+        while let Some((first, last)) = self.overlapping(stream, why, from, to) {
+            self.spans.remove(&(stream.clone(), why, first));
+            if first < from {
+                self.spans.insert((stream.clone(), why, first), from);
+            }
+            if last <= to {
+                continue;
+            }
+            if self.spans.len() < self.max {
+                self.spans.insert((stream.clone(), why, to), last);
+            } else {
+                self.sum(stream.clone(), why, last - to);
+            }
+        }
+    }
+
+    /// Adds the parts of `[from, to)` in which a stream has no gap of this reason, the last first.
+    fn uncovered(
+        &self,
+        stream: &S,
+        why: GapReason,
+        from: u64,
+        mut to: u64,
+        parts: &mut Vec<(u64, u64)>,
+    ) {
+        while let Some((first, last)) = self.overlapping(stream, why, from, to) {
+            if last < to {
+                parts.push((last, to));
+            }
+            to = first.max(from);
+        }
+        if from < to {
+            parts.push((from, to));
+        }
+    }
+
+    /// The last gap of a stream and reason that overlaps this span.
+    fn overlapping(&self, stream: &S, why: GapReason, from: u64, to: u64) -> Option<(u64, u64)> {
+        // One that only touches lies behind or before, and shares no sample.
+        let before = to.checked_sub(1).filter(|_| from < to)?;
+        self.touching(stream, why, from + 1, before)
     }
 
     /// The last gap of a stream and reason that overlaps or touches this span.

@@ -36,7 +36,7 @@ pub use codec::{Codec, Decoder, Encoder, Encoding};
 pub use format::{Format, FormatError};
 pub use frame::{Frame, FrameError, FrameHeader, FrameMut};
 pub use gain::{Gain, GainError, Ramp};
-pub use gap::{GapReason, Gaps};
+pub use gap::{GapReason, Gaps, Span};
 pub use limiter::{Limited, Limiter};
 pub use resample::{ConvertError, Converter};
 pub use spec::SampleSpec;
