@@ -15,6 +15,7 @@
 //! allocates or enters the kernel, but for making an account and for its [`LabelCell`].
 
 mod entry;
+mod gap;
 mod label;
 mod listener;
 mod named;
@@ -24,13 +25,17 @@ mod state;
 mod tables;
 mod terms;
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering, fence},
+};
 
 use crossbeam_utils::CachePadded;
 
 use self::state::StateCell;
 
 pub use entry::{Entry, rate};
+pub use gap::{GapEvent, GapKind, GapPlaces, GapQueue};
 pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};
 pub(crate) use named::{add_fields, named};
@@ -77,14 +82,18 @@ struct MixerSide {
     muted: AtomicU64,
     /// Concealment that came out of the ring.
     filled: AtomicU64,
+    /// Where places in the mix go. Written before the account is shared.
+    gaps: Option<Arc<GapQueue>>,
     dropped_late: AtomicU64,
-    /// Frames that were damaged.
-    damaged: AtomicU64,
     /// Frames that waited when the stream was ended by command.
     discarded_ended: AtomicU64,
     /// Samples that came late or damaged.
     concealed: AtomicU64,
     underrun: AtomicU64,
+    /// The stream's number among the events of gaps.
+    number: u64,
+    /// Frames that were damaged.
+    damaged: AtomicU64,
     in_ring: AtomicU64,
     ring_high_water_bytes: AtomicU64,
     checksum_errors: AtomicU64,
@@ -130,6 +139,15 @@ impl Account {
             network: Some(Box::new(Network::new(begun_ns))),
             ..Self::new(id)
         }
+    }
+
+    /// The same, and what it counts as missing or silenced goes with its place to this queue, under this number: below
+    /// 2^56, and no other stream's.
+    #[must_use]
+    pub fn with_gaps(mut self, gaps: Arc<GapQueue>, number: u64) -> Self {
+        self.mixer.gaps = Some(gaps);
+        self.mixer.number = number;
+        self
     }
 
     /// The stream's name.
@@ -251,6 +269,35 @@ impl Account {
     /// Mixer: silence was put where `samples` never came.
     pub fn underrun(&self, samples: u64) {
         add(&self.mixer.underrun, samples);
+    }
+
+    /// Where samples lie that were counted by a call beside this one: `samples` per channel of the span `[from, to)` of
+    /// the mix. Of any thread, before it publishes the block in which they lie. Costs two loads while nobody listens;
+    /// never waits, allocates or enters the kernel.
+    pub fn note_gap(&self, kind: GapKind, from: u64, to: u64, samples: u64) {
+        if let Some(gaps) = &self.mixer.gaps
+            && samples > 0
+            && gaps.is_on()
+        {
+            self.push_gap(gaps, kind, (from, to), samples);
+        }
+    }
+
+    /// Mixer: from this index on the stream is in this room, whether anybody listens or not.
+    pub fn note_room(&self, index: u64, room: u64) {
+        if let Some(gaps) = &self.mixer.gaps {
+            self.push_gap(gaps, GapKind::Entered, (index, index), room);
+        }
+    }
+
+    fn push_gap(&self, gaps: &GapQueue, kind: GapKind, (from, to): (u64, u64), samples: u64) {
+        gaps.push(GapEvent {
+            stream: self.mixer.number,
+            kind,
+            from,
+            to,
+            samples,
+        });
     }
 
     /// Mixer: a frame has other samples than were sealed, or a message is no frame.

@@ -1,0 +1,245 @@
+//! Where samples are missing: each count of an account with its place in the mix, on the way to one collector.
+//!
+//! Threads that count push events to one bounded queue of the server; one thread takes them out, in the order in which
+//! they were pushed. A push never waits, allocates, locks or enters the kernel: a full queue refuses the event, and
+//! counts its samples. While nobody [listens](GapQueue::listen), it costs one load.
+//!
+//! # Memory orders
+//! The stamp of a slot is stored (Release) after its words were written or read, and loaded (Acquire) before: the words
+//! of an event are seen whole, and none is overwritten before it was read. The tail is claimed without an order
+//! of its own.
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use crossbeam_utils::CachePadded;
+
+/// What an event says of a span of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum GapKind {
+    /// It plays without the sender's samples: their packet had not come.
+    Lost,
+    /// They came after all, too late; or the delay grew here because of some that did.
+    Late,
+    /// A full ring refused the block.
+    DroppedFull,
+    /// The block never came.
+    Underrun,
+    /// The mixer left the block out on purpose.
+    Discarded,
+    /// The mixer silenced the block by command.
+    Muted,
+    /// No gap: samples of a block that the sender did not give, beside others that it did. Comes before the block.
+    Filled,
+    /// No gap: from here on the stream is in the room that is named by `samples`.
+    Entered,
+}
+
+impl GapKind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Lost,
+        Self::Late,
+        Self::DroppedFull,
+        Self::Underrun,
+        Self::Discarded,
+        Self::Muted,
+        Self::Filled,
+        Self::Entered,
+    ];
+}
+
+/// A span of a stream, in samples per channel of the mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GapEvent {
+    /// The stream's number, as its account was [made](super::Account::with_gaps) with.
+    pub stream: u64,
+    /// What it says.
+    pub kind: GapKind,
+    /// First sample.
+    pub from: u64,
+    /// The sample after the last.
+    pub to: u64,
+    /// Samples of the span that the account counted, per channel; all of it, or some in a block that has others.
+    pub samples: u64,
+}
+
+/// Words of a slot: stamp, stream and kind, `from`, `to`, `samples`.
+type Slot = [AtomicU64; 5];
+
+/// The queue of all events of a server. See the [module](self).
+#[derive(Debug)]
+pub struct GapQueue {
+    is_on: AtomicBool,
+    /// Events pushed. Threads that push compete for it.
+    tail: CachePadded<AtomicU64>,
+    /// Events taken. Of the one thread that pops.
+    head: CachePadded<AtomicU64>,
+    /// As many as a power of two. The stamp of a slot is twice the number of rounds in which it was read, and one more
+    /// while it holds an event.
+    slots: Box<[Slot]>,
+    /// Samples of refused events, by kind.
+    refused: [AtomicU64; GapKind::ALL.len()],
+}
+
+impl GapQueue {
+    /// A queue for this many events, rounded up to a power of two. Allocates 40 bytes for each.
+    pub fn new(events: usize) -> Self {
+        Self {
+            is_on: AtomicBool::new(false),
+            tail: CachePadded::default(),
+            head: CachePadded::default(),
+            slots: (0..events.next_power_of_two())
+                .map(|_| Slot::default())
+                .collect(),
+            refused: Default::default(),
+        }
+    }
+
+    /// Events that it holds.
+    pub fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// From now on events of gaps are pushed, too, or no longer.
+    pub fn listen(&self, is_on: bool) {
+        self.is_on.store(is_on, Ordering::Relaxed);
+    }
+
+    /// Whether events of gaps are pushed. Costs a load.
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Pushes an event, or counts its samples if there is no room. Lock-free: a thread that is interrupted in here holds
+    /// up no other, only the events behind its own.
+    pub fn push(&self, event: GapEvent) {
+        let capacity = self.slots.len() as u64;
+        let mut tail = self.tail.load(Ordering::Relaxed);
+        loop {
+            let slot = &self.slots[(tail & (capacity - 1)) as usize];
+            let free = 2 * (tail / capacity);
+            let stamp = slot[0].load(Ordering::Acquire);
+            if stamp < free {
+                // The event of the round before is in it, or is being taken: that is not waited for.
+                return self.refuse(event);
+            }
+            let claimed = stamp == free
+                && self
+                    .tail
+                    .compare_exchange(tail, tail + 1, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok();
+            if claimed {
+                let words = [
+                    event.stream << 8 | event.kind as u64,
+                    event.from,
+                    event.to,
+                    event.samples,
+                ];
+                for (place, word) in slot[1..].iter().zip(words) {
+                    place.store(word, Ordering::Relaxed);
+                }
+                slot[0].store(free + 1, Ordering::Release);
+                return;
+            }
+            tail = self.tail.load(Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, event: GapEvent) {
+        self.refused[event.kind as usize].fetch_add(event.samples.max(1), Ordering::Relaxed);
+    }
+
+    /// Takes the oldest event; none if there is none, or if the thread that pushes it is not done. To be called by one
+    /// thread. Wait-free.
+    pub fn pop(&self) -> Option<GapEvent> {
+        let capacity = self.slots.len() as u64;
+        let head = self.head.load(Ordering::Relaxed);
+        let slot = &self.slots[(head & (capacity - 1)) as usize];
+        let filled = 2 * (head / capacity) + 1;
+        if slot[0].load(Ordering::Acquire) != filled {
+            return None;
+        }
+        let word = |place: usize| slot[place].load(Ordering::Relaxed);
+        let event = GapEvent {
+            stream: word(1) >> 8,
+            kind: GapKind::ALL[(word(1) & 0xff) as usize],
+            from: word(2),
+            to: word(3),
+            samples: word(4),
+        };
+        slot[0].store(filled + 1, Ordering::Release);
+        self.head.store(head + 1, Ordering::Relaxed);
+        Some(event)
+    }
+
+    /// The samples of all events of this kind that were refused, at least one for each.
+    pub fn refused(&self, kind: GapKind) -> u64 {
+        self.refused[kind as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// Spans of one stream that are kept to find its own samples within a block.
+const COVERED_MAX: usize = 64;
+
+/// Finds the places of the samples that the events of one stream count. Bounded: of a stream with more pauses and losses
+/// in its ring than it keeps, lengths stay exact, and a place within a block may not be.
+#[derive(Debug, Clone, Default)]
+pub struct GapPlaces {
+    /// Spans that no later event counts, the latest last: filled samples, and blocks that were refused.
+    covered: VecDeque<Range<u64>>,
+}
+
+impl GapPlaces {
+    /// The spans that an event counts, added to `places`: as many samples as it says, where no earlier event of the
+    /// stream shows that they are not the sender's. None of a [filled](GapKind::Filled) one, or of an
+    /// [entrance](GapKind::Entered).
+    pub fn find(&mut self, event: &GapEvent, places: &mut Vec<Range<u64>>) {
+        let span = event.from..event.to;
+        match event.kind {
+            GapKind::Entered => {}
+            GapKind::Filled => self.cover(span),
+            // Made-up samples are no part of a block's own, so these cover all that they say.
+            GapKind::Lost | GapKind::Late if event.samples == event.to - event.from => {
+                places.push(span);
+            }
+            GapKind::DroppedFull => {
+                self.uncovered(span.clone(), event.samples, places);
+                self.cover(span);
+            }
+            _ => self.uncovered(span, event.samples, places),
+        }
+    }
+
+    fn cover(&mut self, span: Range<u64>) {
+        if self.covered.len() == COVERED_MAX {
+            self.covered.pop_front();
+        }
+        self.covered.push_back(span);
+    }
+
+    /// The first samples of a span that are not covered.
+    fn uncovered(&self, span: Range<u64>, samples: u64, places: &mut Vec<Range<u64>>) {
+        let overlaps = |other: &&Range<u64>| other.start < span.end && span.start < other.end;
+        let mut covered: Vec<_> = self.covered.iter().filter(overlaps).collect();
+        covered.sort_unstable_by_key(|other| other.start);
+        let (mut at, mut left) = (span.start, samples);
+        let end = span.end..span.end;
+        for other in covered.into_iter().chain([&end]) {
+            let to = other.start.min(at.saturating_add(left));
+            if at < to {
+                places.push(at..to);
+                left -= to - at;
+            }
+            at = at.max(other.end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
