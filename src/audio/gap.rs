@@ -1,6 +1,6 @@
 //! The spans of a recording that are not the sender's audio, merged as they come.
 //!
-//! Spans of one stream and one reason that touch or overlap are one gap, in whatever order they arrive. Each sample
+//! Spans of one stream and one reason that touch or overlap are one gap, in any order of arrival. Each sample
 //! of a stream is in one gap: of two reasons the [stronger](GapReason::strength) holds. The gaps are bounded in
 //! number: when all are in use, a span that touches none of them is added to the sum of its stream and reason
 //! instead, so lengths always add up. A sum has no places, so no reason takes samples from one.
@@ -40,7 +40,7 @@ pub enum GapReason {
 
 impl GapReason {
     /// All that are written, strongest first: of two reasons for one sample of a stream, the earlier one here holds.
-    /// What came late was believed lost before; what never reached the mixer was not silenced there.
+    /// Samples that came late were believed lost before; those that never reached the mixer were not silenced there.
     pub const BY_STRENGTH: [Self; 10] = [
         Self::Late,
         Self::Lost,

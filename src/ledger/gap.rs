@@ -2,7 +2,7 @@
 //!
 //! Threads that count push events to one bounded queue of the server; one thread takes them out, in the order in which
 //! they were pushed. A push never waits, allocates, locks or enters the kernel: a full queue refuses the event, and
-//! counts its samples. While nobody [listens](GapQueue::listen), it costs one load.
+//! counts its samples. Without a [listener](GapQueue::listen) it costs one load.
 //!
 //! # Memory orders
 //! The stamp of a slot is stored (Release) after its words were written or read, and loaded (Acquire) before: the words
@@ -17,7 +17,7 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 
-/// What an event says of a span of a stream.
+/// The kind of an event: a reason of a gap, unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GapKind {
@@ -58,7 +58,7 @@ impl GapKind {
 pub struct GapEvent {
     /// The stream's number, as its account was [made](super::Account::with_gaps) with.
     pub stream: u64,
-    /// What it says.
+    /// Its kind.
     pub kind: GapKind,
     /// First sample.
     pub from: u64,
@@ -77,7 +77,7 @@ pub struct GapQueue {
     is_on: AtomicBool,
     /// Events pushed. Threads that push compete for it.
     tail: CachePadded<AtomicU64>,
-    /// Events taken. Of the one thread that pops.
+    /// Events taken. Written by the one thread that pops.
     head: CachePadded<AtomicU64>,
     /// As many as a power of two. The stamp of a slot is twice the number of rounds in which it was read, and one more
     /// while it holds an event.

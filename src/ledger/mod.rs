@@ -272,8 +272,8 @@ impl Account {
     }
 
     /// Where samples lie that were counted by a call beside this one: `samples` per channel of the span `[from, to)` of
-    /// the mix. Of any thread, before it publishes the block in which they lie. Costs two loads while nobody listens;
-    /// never waits, allocates or enters the kernel.
+    /// the mix. To be called before the block in which they lie is published. Costs two loads without a listener; never
+    /// waits, allocates or enters the kernel.
     pub fn note_gap(&self, kind: GapKind, from: u64, to: u64, samples: u64) {
         if let Some(gaps) = &self.mixer.gaps
             && samples > 0

@@ -85,6 +85,7 @@ impl Mixer {
         let room = self.rooms.slot_or_main(new.room);
         self.rooms.join(room);
         let input = Input::new(&new, room, self.settings.format, self.levels_ticks);
+        input.note_room(self.first_sample(), self.rooms.get(room).id);
         self.inputs.wait(input);
         for feed in new.feeds.into_iter().flatten() {
             self.open_feed(feed);
@@ -225,6 +226,7 @@ impl Mixer {
         let from = input.room;
         let was_solo = input.set_solo(false);
         let way_out = input.move_to(to.slot, fade.then_some(instants));
+        input.note_room(index, to);
         input.fades = way_out.is_some();
         if was_solo {
             self.rooms.solo(from, false);

@@ -9,11 +9,11 @@ use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
     audio::{Format, Frame, Gain, Ramp, frame::HEADER_BYTES, meter, sum},
-    ledger::{Account, Fate, StreamState},
+    ledger::{Account, Fate, GapKind, StreamState},
     queue::{Consumer, LeaseId, Message, prefetch_to_write},
 };
 
-use super::{ChannelStrip, NewInput, delayed::Delayed, fader::Fader, target::Target};
+use super::{ChannelStrip, NewInput, RoomId, delayed::Delayed, fader::Fader, target::Target};
 
 /// Messages of one stream that a tick takes at most, whatever they are: more than come in a tick, and few enough that a
 /// thousand full rings do not make it late.
@@ -175,6 +175,12 @@ impl Input {
         self.channel_strip.note_move(index);
     }
 
+    /// From this index on it is in this room.
+    pub(super) fn note_room(&self, index: u64, room: RoomId) {
+        let room = u64::from(room.slot) << 32 | u64::from(room.generation);
+        self.account.note_room(index, room);
+    }
+
     /// It moves to the room of this slot. Returns the way out of the room before, if it is to fade over so many instants
     /// and was played before.
     pub(super) fn move_to(&mut self, room: u32, fade: Option<u32>) -> Option<Ramp> {
@@ -318,7 +324,12 @@ impl Input {
         if let Some((target, fade)) = &mut beside.fade {
             is_heard |= add_fading(target, samples, self.fader.channels.into(), fade);
         }
-        self.count(frame, if is_heard { Fate::Mixed } else { Fate::Muted });
+        if is_heard {
+            self.count(frame, Fate::Mixed);
+        } else {
+            self.count(frame, Fate::Muted);
+            self.note_gap(frame, GapKind::Muted);
+        }
         Played {
             is_heard,
             mixed: if is_heard { self.given(frame) } else { 0 },
@@ -334,6 +345,13 @@ impl Input {
             .is_none_or(|reached| frame.header().first >= reached)
         {
             self.account.conceal(self.given(frame));
+            self.note_gap(
+                frame,
+                match fate {
+                    Fate::DroppedLate => GapKind::Late,
+                    _ => GapKind::Discarded,
+                },
+            );
         }
         self.reach(frame, refused, moment);
     }
@@ -349,6 +367,8 @@ impl Input {
             let missing = (header.first - reached).saturating_sub(refused);
             self.account
                 .underrun(missing * u64::from(self.fader.channels));
+            self.account
+                .note_gap(GapKind::Underrun, reached, header.first, missing);
         }
         let end = header.first + self.instants(frame);
         self.reached = Some(self.reached.map_or(end, |reached| reached.max(end)));
@@ -364,6 +384,15 @@ impl Input {
     fn given(&self, frame: &Frame<'_>) -> u64 {
         let given = u64::from(frame.header().given) * u64::from(self.fader.channels);
         given.min(frame.samples().len() as u64)
+    }
+
+    /// Says where the samples lie that the sender gave in a frame.
+    fn note_gap(&self, frame: &Frame<'_>, kind: GapKind) {
+        let header = frame.header();
+        let instants = self.instants(frame);
+        let given = u64::from(header.given).min(instants);
+        self.account
+            .note_gap(kind, header.first, header.first + instants, given);
     }
 
     fn count(&self, frame: &Frame<'_>, fate: Fate) {
@@ -382,7 +411,10 @@ impl Input {
                 return;
             };
             match Frame::parse(&message) {
-                Ok(frame) => self.count(&frame, Fate::Ended),
+                Ok(frame) => {
+                    self.count(&frame, Fate::Ended);
+                    self.note_gap(&frame, GapKind::Discarded);
+                }
                 Err(_) => self.account.note_checksum_error(),
             }
             message.ack();

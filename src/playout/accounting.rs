@@ -1,6 +1,6 @@
 //! Writes the playout's counts into the stream's account, from its own samples per channel.
 
-use crate::ledger::{Account, Discard, Packet};
+use crate::ledger::{Account, Discard, GapKind, Packet};
 
 use super::output::Rates;
 
@@ -8,17 +8,32 @@ use super::output::Rates;
 pub(super) struct Accounting<'a> {
     pub(super) account: &'a Account,
     pub(super) rates: Rates,
+    /// Where the line's first sample plays in the mix.
+    pub(super) origin: u64,
 }
 
 impl Accounting<'_> {
-    /// `[from, to)` of the stream's time plays without the sender's samples.
-    pub(super) fn missed(self, from: u64, to: u64) {
-        if from < to {
-            self.account.miss(self.rates.bus_samples(from, to));
+    /// `count` samples play without the sender's, after `place` others of the line.
+    pub(super) fn missed(self, kind: GapKind, place: u64, count: u64) {
+        if count > 0 {
+            let samples = self.rates.bus_samples(place, place + count);
+            self.account.miss(samples);
+            self.note(kind, place, count);
         }
     }
 
-    /// The samples of `[from, to)` came after their playout.
+    /// So many of them came after all.
+    pub(super) fn came_late(self, place: u64, count: u64) {
+        self.note(GapKind::Late, place, count);
+    }
+
+    fn note(self, kind: GapKind, place: u64, count: u64) {
+        let index = |place| self.origin + self.rates.to_bus(place);
+        let (from, to) = (index(place), index(place + count));
+        self.account.note_gap(kind, from, to, to - from);
+    }
+
+    /// The samples of `[from, to)` of the stream's time came after their playout.
     pub(super) fn late(self, from: u64, to: u64) {
         if from < to {
             let samples = self.rates.bus_samples(from, to);

@@ -217,7 +217,7 @@ impl Playout {
         }
         self.control.moved(self.line.moved(), at_ns);
         let late = self.line.passed().clamp(start, end) - start;
-        accounting.late(start, start + late);
+        self.line.late(start, start + late, accounting);
         run.start += late;
         let samples = samples.part(late as usize * self.channels..samples.len());
         let new = if run.start == end {

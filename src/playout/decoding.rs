@@ -182,7 +182,7 @@ impl Playout {
             if decoding.last.is_some_and(|last| number <= last) {
                 let accounting = self.accounting(stream);
                 accounting.count(Packet::Late);
-                accounting.late(start, start + place.length);
+                self.line.late(start, start + place.length, accounting);
                 return;
             }
             if decoding.insert(place, payload) {

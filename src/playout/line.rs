@@ -11,13 +11,14 @@ mod play;
 
 use std::ops::Range;
 
-use crate::ledger::Discard;
+use crate::ledger::{Discard, GapKind};
 
 use super::{
     accounting::Accounting,
     buffer::{Buffer, Run, Samples},
     conceal::Concealer,
     fade::{self, Fade},
+    missed::Missed,
     numbers::Numbers,
 };
 
@@ -77,8 +78,9 @@ pub(super) struct Line {
     /// When the last of the sender's samples was played.
     sounded: u64,
     edge: Edge,
-    /// How much of what was played before the cursor is not accounted for.
+    /// How much of what was played before the cursor, up to it, is not accounted for.
     dry: u64,
+    missed: Missed,
     /// The longest packet.
     longest: u64,
     packet_max: u64,
@@ -117,6 +119,7 @@ impl Line {
                 paused: true,
             },
             dry: 0,
+            missed: Missed::default(),
             longest: samples(PACKET_MS),
             packet_max: samples(PACKET_MS_MAX),
             ended: false,
@@ -204,6 +207,7 @@ impl Line {
         // Time that only makes a pause longer is no gap.
         let pause = run.fresh || self.edge.paused || (run.start > self.edge.end && from == to);
         let (dry_from, dry_to) = (self.cursor - self.dry, self.cursor);
+        let played = self.played;
         let overdue = self.cursor.saturating_sub(run.start);
         let growth = overdue.min(room);
         if growth > 0 {
@@ -218,21 +222,52 @@ impl Line {
             }
         }
         if self.dry > 0 {
-            accounting.missed(from.max(dry_from), to.min(dry_to));
-            accounting.missed(run.start.max(dry_from), self.cursor.min(run.end));
-            if !pause {
-                accounting.missed(dry_to - growth, dry_to);
+            let place = |time| played + time - dry_to;
+            for (from, to) in [
+                (from, to.min(dry_to)),
+                (run.start, self.cursor.min(run.end)),
+            ] {
+                let from = from.max(dry_from);
+                self.miss(from, to, place(from), accounting);
             }
-            self.dry = 0;
+            if !pause {
+                // Behind what the run is too late for, and before what is not known yet.
+                let grown = place(self.cursor.min(run.end).max(dry_from));
+                accounting.missed(GapKind::Late, grown, growth);
+            }
         }
+        let unknown = self.dry.saturating_sub(dry_to - self.cursor);
+        self.dry = 0;
         if run.end <= self.cursor {
             // All of it is late: what passed after it is as unknown as before.
-            self.dry = self.cursor - run.end;
+            self.dry = unknown.min(self.cursor - run.end);
             self.edge = Edge {
                 end: run.end,
                 last: Some(run.last),
                 paused: false,
             };
+        }
+    }
+
+    /// `[from, to)` plays, or was played, without the sender's samples, after `place` samples of the line.
+    fn miss(&mut self, from: u64, to: u64, place: u64, accounting: Accounting<'_>) {
+        if from < to {
+            accounting.missed(GapKind::Lost, place, to - from);
+            for (distance, count) in self.missed.closed(from, to) {
+                accounting.came_late(place + distance, count);
+            }
+            self.missed.add(from, to, place);
+        }
+    }
+
+    /// The samples of `[from, to)` came after their playout, or after others were decoded in their place.
+    pub(super) fn late(&mut self, from: u64, to: u64, accounting: Accounting<'_>) {
+        accounting.late(from, to);
+        for (place, count) in self.missed.places(from, to) {
+            accounting.came_late(place, count);
+        }
+        if from.max(self.cursor) < to {
+            self.missed.close(from.max(self.cursor), to);
         }
     }
 
@@ -265,7 +300,9 @@ impl Line {
             if self.dry > 0 {
                 let dry = self.cursor - self.dry;
                 let (from, to) = self.gap_before(&run);
-                accounting.missed(from.max(dry), to.min(self.cursor));
+                let from = from.max(dry);
+                let place = self.played + from - self.cursor;
+                self.miss(from, to.min(self.cursor), place, accounting);
                 // The end of the pause may be under way.
                 self.dry = self.dry.min(self.cursor - at);
             }

@@ -43,6 +43,7 @@ mod fade;
 mod jitter;
 mod judge;
 mod line;
+mod missed;
 mod numbers;
 mod output;
 mod placing;
@@ -435,6 +436,7 @@ impl Playout {
         Accounting {
             account: stream.account(),
             rates: self.output.rates(),
+            origin: self.origin.unwrap_or(0),
         }
     }
 }

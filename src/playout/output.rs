@@ -3,12 +3,16 @@
 //! At the bus's format samples pass as they are. Otherwise a [`Converter`] makes them, exact in count
 //! and place; behind it audio and concealment are separated again.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use crate::{
     audio::{ConvertError, Converter, Format, FrameHeader, MixClock},
+    ledger::GapKind,
     stream::Stream,
 };
+
+/// Stretches of one block without the sender's samples, of which the places are said.
+const FILLED_MAX: usize = 16;
 
 /// The kind of a stretch of the stream's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub(super) struct Output {
     frame: Vec<i16>,
     given: usize,
     made_up: usize,
+    /// The stretches of it that are not the sender's.
+    filled: Vec<Range<u64>>,
     /// Whether the last block needed no frame.
     paused: bool,
     #[cfg(test)]
@@ -107,6 +113,7 @@ impl Output {
             frame: Vec::with_capacity(clock.block_samples * channels),
             given: 0,
             made_up: 0,
+            filled: Vec::with_capacity(FILLED_MAX),
             paused: true,
             #[cfg(test)]
             sounds: Vec::new(),
@@ -139,6 +146,7 @@ impl Output {
         #[cfg(test)]
         self.sounds.resize(before, Sound::Silence);
         self.at = origin - (before / self.channels) as u64;
+        self.fill(self.at..origin);
         if let Some(converted) = &mut self.converted {
             converted.origin = origin;
         }
@@ -190,6 +198,7 @@ impl Output {
     fn put(&mut self, sound: Sound, mut samples: &[i16], stream: &mut Stream) {
         while !samples.is_empty() {
             let room = self.block - self.frame.len();
+            let at = self.at();
             let (now, later) = samples.split_at(samples.len().min(room));
             self.frame.extend_from_slice(now);
             #[cfg(test)]
@@ -199,10 +208,23 @@ impl Output {
                 Sound::Concealment => self.made_up += now.len(),
                 Sound::Silence => {}
             }
+            if sound != Sound::Audio {
+                self.fill(at..self.at());
+            }
             samples = later;
             if now.len() == room {
                 self.place(stream);
             }
+        }
+    }
+
+    /// These indices of the block are not the sender's.
+    fn fill(&mut self, span: Range<u64>) {
+        let last = self.filled.last_mut();
+        if let Some(last) = last.filter(|last| last.end == span.start) {
+            last.end = span.end;
+        } else if self.filled.len() < FILLED_MAX && !span.is_empty() {
+            self.filled.push(span);
         }
     }
 
@@ -244,12 +266,19 @@ impl Output {
                 after_pause: self.paused,
                 ..FrameHeader::new(self.at, given / self.channels)
             };
+            if given > 0 {
+                let account = stream.account();
+                for Range { start, end } in &self.filled {
+                    account.note_gap(GapKind::Filled, *start, *end, end - start);
+                }
+            }
             stream.place(header, &self.frame);
         }
         self.paused = given + made_up == 0;
         (self.given, self.made_up) = (0, 0);
         self.at += (self.block / self.channels) as u64;
         self.frame.clear();
+        self.filled.clear();
     }
 }
 

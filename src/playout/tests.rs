@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::*;
 use crate::{
     audio::{Format, Frame, frame::HEADER_BYTES},
-    ledger::{Account, Entry, Fate, NetworkEntry},
+    ledger::{Account, Entry, Fate, GapKind, GapQueue, NetworkEntry},
     queue::{Consumer, LeaseId, Pool},
 };
 
@@ -48,6 +48,7 @@ struct Rig {
     consumer: Consumer,
     lease: LeaseId,
     account: Arc<Account>,
+    gaps: Arc<GapQueue>,
     tick: u64,
     /// The samples of each index of the mix, from the first tick on.
     heard: Vec<(Sound, i16)>,
@@ -60,7 +61,10 @@ impl Rig {
             .ring_bytes(1 << 16)
             .build()
             .unwrap();
-        let account = Arc::new(Account::with_network("phone", 0));
+        let gaps = Arc::new(GapQueue::new(1 << 14));
+        gaps.listen(true);
+        let account = Account::with_network("phone", 0).with_gaps(Arc::clone(&gaps), 0);
+        let account = Arc::new(account);
         let producer = pool.acquire().unwrap();
         let lease = producer.lease();
         let stream = Stream::new(producer, Arc::clone(&account), clock().into());
@@ -70,6 +74,7 @@ impl Rig {
             consumer,
             lease,
             account,
+            gaps,
             tick: 0,
             heard: Vec::new(),
         }
@@ -139,6 +144,23 @@ impl Rig {
         audio.map(|&(_, sample)| sample).collect()
     }
 
+    /// The reason of each sample of the mix that is missing; each is counted as concealed.
+    fn gaps(&self) -> BTreeMap<usize, GapKind> {
+        let forgotten = self.tick as usize * BLOCK - self.heard.len();
+        let mut gaps = BTreeMap::new();
+        while let Some(event) = self.gaps.pop() {
+            for at in event.from as usize - forgotten..event.to as usize - forgotten {
+                match event.kind {
+                    GapKind::Lost => assert_eq!(gaps.insert(at, GapKind::Lost), None, "{at}"),
+                    GapKind::Late => _ = gaps.insert(at, GapKind::Late),
+                    _ => assert_eq!(event.kind, GapKind::Filled),
+                }
+            }
+        }
+        assert_eq!(gaps.len() as u64, self.account.read().concealed);
+        gaps
+    }
+
     fn entry(&self) -> (Entry, NetworkEntry) {
         (self.account.read(), self.account.network().unwrap().read())
     }
@@ -202,6 +224,7 @@ fn play_out(rig: &mut Rig) -> (Entry, NetworkEntry) {
     for _ in 0..AHEAD_BLOCKS {
         rig.tick();
     }
+    rig.gaps();
     rig.entry()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     audio::{FrameHeader, FrameMut, Grid, MixClock, frame::frame_bytes},
-    ledger::{Account, Discard, StreamState},
+    ledger::{Account, Discard, GapKind, StreamState},
     os::now_ns,
     queue::{LeaseId, Producer, prefetch_to_write},
 };
@@ -260,6 +260,8 @@ impl Stream {
             account.settle_dropped(given);
             // The mix plays without them. Concealment was counted when it was made.
             account.miss(given);
+            let end = header.first + (samples / self.channels) as u64;
+            account.note_gap(GapKind::DroppedFull, header.first, end, header.given.into());
             return Offered::Dropped;
         };
         let mut frame = FrameMut::new(&mut reservation).expect(ALIGNED);

@@ -22,7 +22,7 @@ struct Sender {
 
 impl Sender {
     fn new(rig: &mut Rig) -> Self {
-        let account = Arc::new(Account::new("sender"));
+        let account = rig.gaps.accounts.add(Account::new("sender"));
         rig.accounts.push(Arc::clone(&account));
         let producer = rig.pool.acquire().unwrap();
         let new = NewInput::new(producer.lease(), Arc::clone(&account)).gain(Gain::UNITY);

@@ -44,7 +44,8 @@ fn phone(rig: &mut Rig, seed: u64) -> Phone {
         latency_cap: Duration::from_secs(1),
         conceal: false,
     };
-    let account = Arc::new(Account::with_network(format!("phone-{seed}"), 0));
+    let account = Account::with_network(format!("phone-{seed}"), 0);
+    let account = rig.gaps.accounts.add(account);
     rig.accounts.push(Arc::clone(&account));
     let producer = rig.pool.acquire().unwrap();
     let new = NewInput::new(producer.lease(), Arc::clone(&account));

@@ -9,6 +9,7 @@ mod child;
 mod client;
 mod connections;
 mod emulator;
+mod gaps;
 #[path = "../support/heard.rs"]
 mod heard;
 mod listen;

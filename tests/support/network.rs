@@ -20,7 +20,7 @@ use mixpool::{
     wire::payload::PayloadMap,
 };
 
-use crate::rig::{BLOCK, Rig, Setup};
+use crate::rig::{BLOCK, Rig, Setup, gaps::Accounts};
 
 pub const MS: u64 = 1_000_000;
 /// Of a tick, and of a packet.
@@ -32,13 +32,14 @@ pub const DELAY: Duration = Duration::from_millis(90);
 struct TestAdmission {
     pool: Pool,
     clock: MixClock,
+    accounts: Accounts,
     admitted: Mutex<Vec<(LeaseId, Arc<Account>)>>,
 }
 
 impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
-        let account = Arc::new(Account::with_network(request.id, 0));
+        let account = self.accounts.add(Account::with_network(request.id, 0));
         let admitted = (producer.lease(), Arc::clone(&account));
         self.admitted.lock().unwrap().push(admitted);
         Ok(Stream::new(producer, account, self.clock.into()))
@@ -78,6 +79,7 @@ impl Network {
         let server = Arc::new(TestAdmission {
             pool: rig.pool.clone(),
             clock,
+            accounts: rig.gaps.accounts.clone(),
             admitted: Mutex::default(),
         });
         let mut payloads = PayloadMap::default();

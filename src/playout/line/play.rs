@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Accounting, Correction, Line, Run};
-use crate::playout::output::Sound;
+use crate::{ledger::GapKind, playout::output::Sound};
 
 /// The audio behind a gap.
 #[derive(Debug, Clone, Copy)]
@@ -33,15 +33,15 @@ impl Line {
             });
             let (sound, count) = self.play_concealment(wanted.min(self.pad), closing, out);
             self.pad -= count;
+            accounting.missed(GapKind::Late, self.played, count);
             self.played += count;
-            accounting.missed(self.cursor, self.cursor + count);
             return (sound, count as usize);
         }
         let (sound, count) = match self.buffer.head().copied() {
             Some(run) if run.start <= self.cursor => {
                 let (sound, count) = self.play_audio(&run, wanted, out);
                 let made = if run.made { count } else { 0 };
-                accounting.missed(self.cursor, self.cursor + made);
+                self.miss(self.cursor, self.cursor + made, self.played, accounting);
                 (sound, count)
             }
             Some(run) => self.play_before(&run, wanted, out, accounting),
@@ -144,7 +144,7 @@ impl Line {
                 end: run.end,
             });
             let (sound, count) = self.play_concealment(wanted, closing, out);
-            accounting.missed(self.cursor, self.cursor + count);
+            self.miss(self.cursor, self.cursor + count, self.played, accounting);
             return (sound, count);
         }
         let end = if self.cursor < from { from } else { run.start };

@@ -142,6 +142,7 @@ proptest! {
             }
         }
         let mut missed = 0;
+        let gaps = rig.gaps();
         for (at, &in_time) in in_time.iter().enumerate() {
             let time = (first.start + at as u64).wrapping_add_signed(-plays);
             let heard = rig.heard[at];
@@ -149,7 +150,12 @@ proptest! {
                 prop_assert_eq!(heard, (Sound::Audio, ramp(time, 1)[0]));
             } else {
                 prop_assert!(heard.0 != Sound::Audio);
-                missed += u64::from((first.start..newest).contains(&time));
+                let is_missed = (first.start..newest).contains(&time);
+                missed += u64::from(is_missed);
+                let came = |sent: &Sent| (sent.start..sent.start + sent.length as u64).contains(&time);
+                let came = arrivals.iter().any(came);
+                let why = is_missed.then_some(if came { GapKind::Late } else { GapKind::Lost });
+                prop_assert_eq!(gaps.get(&at).copied(), why, "{}", at);
             }
         }
         let (entry, network) = rig.entry();
@@ -167,6 +173,9 @@ proptest! {
         deliver(&mut rig, &arrivals);
         let heard = rig.audio();
         let (entry, network) = rig.entry();
+        for &at in rig.gaps().keys() {
+            prop_assert!(rig.heard.get(at).is_none_or(|heard| heard.0 != Sound::Audio));
+        }
         prop_assert_eq!(heard.len() as u64, entry.mixed);
         prop_assert_eq!(entry.offered, offered(&arrivals));
         prop_assert_eq!(entry.mixed + entry.dropped_late, entry.offered);

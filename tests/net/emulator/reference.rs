@@ -1,9 +1,15 @@
 //! The expected sound and counts for a fixed playout delay and equal clocks: computed sample
 //! by sample from sent and arrived packets, apart from the receiver.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
-use mixpool::ledger::{Entry, Malformed, NetworkEntry};
+use mixpool::{
+    audio::GapReason,
+    ledger::{Entry, Malformed, NetworkEntry},
+};
 
 use super::{Arrival, Kind, MS, Sent, What, next_tick, play, topped_up_ns};
 
@@ -71,6 +77,8 @@ pub struct Reference {
     /// The stream's samples, where they play. Zero where there is none.
     pub mix: Vec<i16>,
     pub truth: Truth,
+    /// Where its samples are missing that were sent, and why.
+    pub gaps: BTreeMap<u64, GapReason>,
     /// Packets that were sent and never came, from the first that came to the last.
     pub lost: u64,
     /// The place after the last sample that came.
@@ -118,8 +126,10 @@ impl Reference {
         let next = next_tick(came[proof + 1].0) * self.block as u64;
         let origin = play(first_ns + delay_ms * MS, self.block).max(next);
         let origin = origin.max(self.newest) as i64;
-        // How many samples of each packet came in time.
+        // How many samples of each packet came in time, and where they play.
         let mut came_in_time = BTreeMap::new();
+        let mut heard = BTreeSet::new();
+        let place_of = |time: u64| origin + time as i64 - first.time as i64;
         let (mut highest, mut heard_of) = (first.number, first.number);
         for (index, &(at_ns, packet)) in came.iter().enumerate().skip(proof) {
             self.truth.received += 1;
@@ -149,10 +159,11 @@ impl Reference {
             };
             let mut in_time = 0;
             for (time, &sample) in (packet.time..).zip(&packet.samples) {
-                let place = origin + time as i64 - first.time as i64;
+                let place = place_of(time);
                 let tick = place.div_euclid(self.block as i64);
                 if tick >= 0 && topped_up_ns(tick as u64) > at_ns {
                     self.put(place as usize, sample);
+                    heard.insert(place);
                     self.newest = self.newest.max(place as u64 + 1);
                     in_time += 1;
                 }
@@ -175,6 +186,16 @@ impl Reference {
             if (first.number..=heard_of).contains(&packet.number) {
                 let in_time = came_in_time.get(&packet.number).unwrap_or(&0);
                 self.truth.concealed += packet.length - in_time;
+                let came = came_in_time.contains_key(&packet.number);
+                let why = if came && !packet.samples.is_empty() {
+                    GapReason::Late
+                } else {
+                    GapReason::Lost
+                };
+                let places = (packet.time..packet.time + packet.length).map(place_of);
+                let missing =
+                    places.filter(|place| *in_time < packet.length && !heard.contains(place));
+                self.gaps.extend(missing.map(|place| (place as u64, why)));
             }
         }
     }

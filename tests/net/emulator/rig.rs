@@ -22,7 +22,7 @@ use mixpool::{
 };
 
 use super::{Arrival, MS, SECOND};
-use crate::rig;
+use crate::rig::{self, gaps::Accounts};
 
 const PERIOD_NS: u64 = 20 * MS;
 /// How long before a tick is due its block is asked for.
@@ -154,6 +154,7 @@ impl Setup {
         let server = Arc::new(TestAdmission {
             pool: mix.pool.clone(),
             clock,
+            accounts: mix.gaps.accounts.clone(),
             news: Mutex::default(),
         });
         let listener = Arc::new(Listener::new(SourceKind::Rtp, "rtp test"));
@@ -189,6 +190,7 @@ impl Setup {
 struct TestAdmission {
     pool: Pool,
     clock: MixClock,
+    accounts: Accounts,
     news: Mutex<Vec<(LeaseId, Arc<Account>)>>,
 }
 
@@ -196,7 +198,7 @@ impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let id = request.id;
         let producer = lease(&self.pool, &id)?;
-        let account = Arc::new(Account::with_network(id, 0));
+        let account = self.accounts.add(Account::with_network(id, 0));
         let news = (producer.lease(), Arc::clone(&account));
         self.news.lock().unwrap().push(news);
         Ok(Stream::new(producer, account, self.clock.into()))

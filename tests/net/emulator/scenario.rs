@@ -1,6 +1,6 @@
 //! One sender, one path: run, and compared with the reference, or by what holds of any delay.
 
-use std::{ops::Range, rc::Rc};
+use std::{collections::BTreeMap, ops::Range, rc::Rc};
 
 use mixpool::ledger::{Entry, Malformed, NetworkEntry};
 
@@ -51,6 +51,7 @@ pub fn check_all(
         rig
     };
     check_accounts(&rig, &reference.truth, arrivals);
+    check_gaps(&rig, &reference);
     reference
 }
 
@@ -124,7 +125,23 @@ fn run(setup: Setup, arrivals: &[Arrival]) -> Rig {
     let mut rig = setup.rig();
     rig.run(arrivals);
     rig.rest(REST_MS);
+    rig.mix.check_gaps();
     rig
+}
+
+/// Each sample that is missing is in one gap, for its reason, and no other is.
+fn check_gaps(rig: &Rig, reference: &Reference) {
+    let mut gaps = BTreeMap::new();
+    for gap in rig.mix.gaps.of(0) {
+        for at in gap.from..gap.to {
+            assert_eq!(gaps.insert(at, gap.why), None, "two gaps at {at}");
+        }
+    }
+    let differs = |(one, other): &(_, _)| one != other;
+    if let Some((found, expected)) = gaps.iter().zip(&reference.gaps).find(differs) {
+        panic!("a gap at {found:?}, not {expected:?}");
+    }
+    assert_eq!(gaps.len(), reference.gaps.len(), "samples in gaps");
 }
 
 fn check_accounts(rig: &Rig, truth: &Truth, arrivals: &[Arrival]) {

@@ -1,6 +1,7 @@
 //! A mixer driven by hand, so that a scenario reads as a sentence. No thread, no clock, no sleep:
 //! time is the count of ticks, and after each tick every account must balance to the sample.
 
+pub mod gaps;
 mod reader;
 mod samples;
 mod stream;
@@ -13,7 +14,7 @@ use std::sync::{
 
 use mixpool::{
     audio::{Format, FrameHeader, FrameMut, Gain, frame::frame_bytes},
-    ledger::{Account, Entry},
+    ledger::{Account, Entry, GapKind},
     mixer::{
         Block, ChannelStrip, Command, Feed, FeedId, Limiting, Mixer, NewInput, ReaderId, Room,
         RoomId, RoomStrip, Settings, Signal,
@@ -21,12 +22,16 @@ use mixpool::{
     queue::{LeaseId, Pool, Producer},
 };
 
+use gaps::StreamGaps;
 pub use reader::{Line, Reader};
 pub use samples::{cut, noise, reference};
 pub use stream::TestStream;
 
 /// Samples per channel of a block: 20 ms at 8 kHz.
 pub const BLOCK: usize = 160;
+
+/// After how many ticks gaps are compared with the accounts.
+const CHECK_TICKS: u64 = 16;
 
 /// The settings of a [`Rig`].
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +120,7 @@ impl Setup {
             feeds: Vec::new(),
             format,
             accounts: Vec::new(),
+            gaps: StreamGaps::new(),
             output: Vec::new(),
             made: 0,
             clipped: 0,
@@ -136,6 +142,8 @@ pub struct Rig {
     feeds: Vec<Opened>,
     pub format: Format,
     pub accounts: Vec<Arc<Account>>,
+    /// Where samples of their streams are missing.
+    pub gaps: StreamGaps,
     pub output: Vec<i16>,
     /// How many of them came in blocks.
     made: usize,
@@ -323,7 +331,9 @@ impl Rig {
 
     /// A stream without its admission command.
     pub fn unadmitted(&mut self) -> TestStream {
-        let account = Arc::new(Account::new(format!("stream-{}", self.accounts.len())));
+        let number = self.accounts.len();
+        let account = Account::new(format!("stream-{number}"));
+        let account = self.gaps.accounts.add(account);
         self.accounts.push(Arc::clone(&account));
         TestStream {
             producer: self.pool.acquire().unwrap(),
@@ -370,6 +380,10 @@ impl Rig {
             .store(self.mixer.next_tick(), Ordering::Relaxed);
         self.send_feeds();
         self.check_ledger();
+        self.gaps.take();
+        if self.mixer.ticks().is_multiple_of(CHECK_TICKS) {
+            self.check_gaps();
+        }
         if self.settings.limiting == Limiting::Limiter {
             self.output.extend_from_slice(&block);
             return block;
@@ -403,6 +417,7 @@ impl Rig {
     pub fn flush(&mut self) {
         self.mixer.collect();
         self.check_ledger();
+        self.check_gaps();
         let rest = take(self.mixer.flush(), &mut self.clipped);
         if self.settings.limiting == Limiting::Limiter {
             self.output.extend_from_slice(&rest);
@@ -430,6 +445,17 @@ impl Rig {
         assert_eq!(imbalances, 0, "ledger imbalances");
         for account in &self.accounts {
             balance(account.id(), &account.read());
+        }
+    }
+}
+
+impl Rig {
+    /// The gaps of every stream are as long as its account says.
+    pub fn check_gaps(&mut self) {
+        self.gaps.take();
+        let checked = self.accounts.iter().filter(|_| self.gaps.is_checked);
+        for (stream, account) in checked.enumerate() {
+            self.gaps.check(stream, account, self.format.channels());
         }
     }
 }

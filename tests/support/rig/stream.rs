@@ -99,6 +99,10 @@ impl TestStream {
             self.producer.count_drop(bytes);
             self.account.settle_dropped(given);
             self.account.miss(given);
+            let (first, given) = (header.first, header.given.into());
+            let end = first + (samples.len() / self.channels) as u64;
+            self.account
+                .note_gap(GapKind::DroppedFull, first, end, given);
             return false;
         }
         self.account.fill(samples.len() as u64 - given);
