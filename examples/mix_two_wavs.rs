@@ -7,16 +7,23 @@
 //!
 //! One thread does it all, to show the layers. `mixpool::server` has one for each side of the pool.
 
-use std::{env, error::Error, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    env,
+    error::Error,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use mixpool::{
     audio::{Format, Gain, Grid},
     ledger::Account,
     mixer::{Command, Feed, Limiting, Mixer, NewInput, ReaderId, RoomId, Settings},
-    output::{RecordingFile, Writer, WriterRings},
+    output::{Destination, RecordingFacts, RecordingFiles, SegmentLimits, Writer, WriterRings},
     queue::Pool,
     source::{Source, WavSource},
     stream::{Offered, Stream},
+    wire::sidecar::Recorded,
 };
 
 // A block and a frame: 20 ms at 8 kHz.
@@ -47,7 +54,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     mixer.apply(Command::OpenReader(reader, Box::new(ring.waited_for())));
     let (mut recorder, feed) =
         writer.record(|ring| Feed::room_ring(RoomId::MAIN, reader, ring, &settings))?;
-    recorder.write_to(RecordingFile::open(output, true, format)?);
+    let room = "main".to_owned();
+    recorder.write_to(RecordingFiles::open(
+        Destination::Path { overwrite: true },
+        output.clone(),
+        RecordingFacts::new(format, Recorded::Room { room }),
+        SegmentLimits::default(),
+        SystemTime::now(),
+    )?);
     mixer.apply(Command::OpenFeed(feed.waited_for()));
 
     let (mut accounts, mut feeds) = (Vec::new(), Vec::new());

@@ -134,6 +134,12 @@ impl Format {
             * u64::from(self.channels)
     }
 
+    /// The samples per channel that last so long, rounded down, as far as a `u64` counts.
+    pub fn samples_in(self, time: Duration) -> u64 {
+        let samples = time.as_nanos() * u128::from(self.rate_hz) / u128::from(NANOS_PER_SECOND);
+        u64::try_from(samples).unwrap_or(u64::MAX)
+    }
+
     /// How long this many samples per channel last, rounded down to the nanosecond.
     ///
     /// Holds for every `u64`.

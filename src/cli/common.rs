@@ -63,7 +63,10 @@ pub fn check_results<'a>(
         Named::given("--report", output.report.as_ref()),
     ];
     let rooms = rooms.iter().map(|(flag, path)| Named::new(flag, path));
-    let written: Vec<_> = written.into_iter().flatten().chain(rooms).collect();
+    let mut written: Vec<_> = written.into_iter().flatten().chain(rooms).collect();
+    let sidecars = results::sidecars(&written);
+    let sidecars = sidecars.iter().map(|(flag, path)| Named::new(flag, path));
+    written.extend(sidecars);
     results::check_distinct(&written, read)?;
     output
         .report

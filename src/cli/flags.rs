@@ -108,6 +108,8 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("recordings", "DIR", "Folder of files that the API records and plays", USUAL),
         Flag("recordings-max", "N", "Most recordings at once", RARE),
         Flag("recorder-threads", "N", "Most threads that write recordings, one a file system", RARE),
+        Flag("segment", "TIME|SIZE", "Begin another file after 10min, say, or 1GB", USUAL | REPLAY),
+        Flag("segments-max", "N", "Most files of a recording; the oldest is removed", REPLAY),
         Flag("report", "FILE.json", "Write the report to this file at the end", USUAL | REPLAY),
         Flag("json", "BOOL", "Print the report as JSON", USUAL | REPLAY),
     ]),

@@ -55,6 +55,23 @@ impl<'a> Named<'a> {
     }
 }
 
+/// The sidecars of the recordings among these files, each with its flag.
+pub fn sidecars(written: &[Named<'_>]) -> Vec<(String, PathBuf)> {
+    let has_one = |file: &&Named<'_>| {
+        let is_stream = fs::metadata(file.path).is_ok_and(|found| !found.is_file());
+        is_recording(file.flag) && file.path != Path::new(DASH) && !is_stream
+    };
+    let sidecar = |file: &Named<'_>| {
+        let flag = format!("the sidecar of {}", file.flag);
+        (flag, file.path.with_extension("json"))
+    };
+    written.iter().filter(has_one).map(sidecar).collect()
+}
+
+fn is_recording(flag: &str) -> bool {
+    flag == RECORD || flag.starts_with(ROOM_RECORD)
+}
+
 /// Refuses a file to be written that is another of those to be written or read, by any path or link, or
 /// that a standard stream goes to.
 ///
@@ -83,8 +100,7 @@ pub fn check_distinct(written: &[Named<'_>], read: &[Named<'_>]) -> Result<()> {
             (STDIN, "the standard input"),
         ] {
             // Only in a file does one writer destroy what another wrote; but no log belongs into a recording.
-            let is_recording = *flag == RECORD || flag.starts_with(ROOM_RECORD);
-            let is_harmful = identity.is_regular || (is_recording && stream == STDERR);
+            let is_harmful = identity.is_regular || (is_recording(flag) && stream == STDERR);
             let is_asked_for = result.path == Path::new(DASH) && stream == STDOUT;
             if is_harmful
                 && !is_asked_for

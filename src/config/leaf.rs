@@ -15,6 +15,7 @@ use serde_json::{Number, Value};
 
 use super::{
     addresses::{self, AudioSocketAddress, Http, RtpAddress, TcpAddress, UnixAddress},
+    output::SegmentLength,
     rooms::{RoomConfig, RoomPolicy},
     units,
 };
@@ -190,6 +191,8 @@ leaves! {
     rtp: Vec<RtpAddress>, |value| many(value, RtpAddress::read), |all| texts(all);
     audiosocket: Vec<AudioSocketAddress>, |value| many(value, AudioSocketAddress::read),
         |all| texts(all);
+    some_segment: Option<SegmentLength>, |value| one(value, SegmentLength::read).map(Some),
+        |length| length.map_or(Value::Null, |length| length.to_string().into());
     rtp_out: Vec<RtpTarget>, |value| many(value, addresses::rtp_target), |all| texts(all);
     networks: Vec<IpNet>, |value| many(value, addresses::network), |all| texts(all);
 }

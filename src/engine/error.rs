@@ -69,8 +69,8 @@ pub enum EngineError {
 impl From<RecordError> for EngineError {
     fn from(error: RecordError) -> Self {
         match error {
+            RecordError::Recording(RecordingError::Folder(error)) => Self::Folder(error),
             RecordError::Recording(error) => Self::Recording(error),
-            RecordError::Folder(error) => Self::Folder(error),
             error => Self::Record(error),
         }
     }

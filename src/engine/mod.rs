@@ -13,7 +13,6 @@ mod commands;
 mod download;
 mod end_watch;
 mod error;
-mod folder;
 mod handle;
 mod health;
 mod histogram;
@@ -45,7 +44,6 @@ pub use self::{
     commands::Busy,
     download::ReadError,
     error::EngineError,
-    folder::{Folder, FolderError, NAME_BYTES_MAX},
     handle::{Change, Handle, Switch},
     health::{HealthChange, HealthEvent},
     histogram::TickCounts,
@@ -71,6 +69,7 @@ pub(crate) use self::{
     health::{STALL, silence},
     report::{StreamFigures, finite},
 };
+pub use crate::output::{Folder, FolderError, NAME_BYTES_MAX};
 pub use crate::wire::sidecar::Point;
 use crate::{
     ledger::Listener,
@@ -169,9 +168,10 @@ impl Engine {
         for main in listed.filter(|room| room.name == MAIN_ROOM) {
             rooms.set(MAIN_ROOM, main.into(), sender)?;
         }
-        let recordings = Recordings::start(&settings, mixing, begun_ns, sender, |name| {
-            rooms.find(name, sender)
-        })?;
+        let recordings =
+            Recordings::start(&settings, mixing, begun_ns, &streams.grid, sender, |name| {
+                rooms.find(name, sender)
+            })?;
         let targets = settings.rtp_out.len();
         if targets > RTP_OUT_MAX {
             return Err(EngineError::RtpOuts { targets });

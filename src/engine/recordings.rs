@@ -10,7 +10,7 @@ mod writers;
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 pub(super) use self::kept::SETTINGS_ID;
@@ -26,16 +26,25 @@ use super::{
     Clock, EngineError, Folder, Handle, MAIN_ROOM, OpenRoom, RoomError, Settings, commands::Sender,
 };
 use crate::{
+    audio::Grid,
     config::RoomConfig,
     mixer::{self, Command},
-    output::{self, Place, RecordingError, RecordingFile, WriterRings, named},
-    wire::sidecar::Point,
+    os::now_ns,
+    output::{
+        self, Destination, Place, RecordingError, RecordingFacts, RecordingFile, RecordingFiles,
+        SegmentLimits, WriterRings, named, segment_path,
+    },
+    wire::sidecar::{EndKind, Mark, Point},
 };
 
 /// All recordings of a server.
 #[derive(Debug)]
 pub(super) struct Recordings {
-    folder: Option<Folder>,
+    folder: Option<Arc<Folder>>,
+    segments: SegmentLimits,
+    /// The clock of the mix, and when the server began.
+    grid: Grid,
+    begun_at: SystemTime,
     mixing: mixer::Settings,
     max: usize,
     /// Whether the files of the settings are overwritten.
@@ -60,6 +69,7 @@ impl Recordings {
         settings: &Settings,
         mixing: mixer::Settings,
         begun_ns: u64,
+        grid: &Grid,
         commands: &Sender,
         room: impl Fn(&str) -> Result<Arc<OpenRoom>, RoomError>,
     ) -> Result<Self, EngineError> {
@@ -75,7 +85,10 @@ impl Recordings {
             is_waited_for: matches!(settings.clock, Clock::Offline),
         };
         let recordings = Self {
-            folder: folder.map(Folder::open).transpose()?,
+            folder: folder.map(Folder::open).transpose()?.map(Arc::new),
+            segments: settings.segments,
+            grid: grid.clone(),
+            begun_at: SystemTime::now(),
             mixing,
             max: settings.recordings_max,
             overwrite: settings.overwrite,
@@ -101,8 +114,9 @@ impl Recordings {
         room: Arc<OpenRoom>,
         commands: &Sender,
     ) -> Result<(), RecordError> {
-        RecordingFile::check(path, self.overwrite)?;
-        let place = Place::of(path)?;
+        let first = segment_path(path, 1);
+        RecordingFile::check(&first, self.overwrite)?;
+        let place = Place::of(&first)?;
         let mut inner = self.lock();
         self.check_limit(&inner)?;
         let file = File::At(path.to_owned());
@@ -157,18 +171,46 @@ impl Recordings {
 
     /// The folder, if there is one.
     pub(super) fn folder(&self) -> Option<&Folder> {
-        self.folder.as_ref()
+        self.folder.as_deref()
+    }
+
+    /// Opens the first file of a recording, which lies there. May wait for the disk.
+    fn open(&self, file: &File, recorded: &Recorded) -> Result<RecordingFiles, RecordError> {
+        let destination = match (file, &self.folder) {
+            (File::At(_), _) => Destination::Path {
+                overwrite: self.overwrite,
+            },
+            (File::InFolder(_), Some(folder)) => Destination::Folder(Arc::clone(folder)),
+            (File::InFolder(_), None) => return Err(RecordError::NoFolder),
+        };
+        Ok(RecordingFiles::open(
+            destination,
+            file.template().to_owned(),
+            RecordingFacts::new(self.mixing.format, recorded.facts()),
+            self.segments,
+            self.origin(),
+        )?)
+    }
+
+    /// Wall clock of the mix's sample 0, by the present wall clock. Offline it is when the server began.
+    fn origin(&self) -> SystemTime {
+        let Some(clock) = self.grid.clock() else {
+            return self.begun_at;
+        };
+        let (now, now_ns) = (SystemTime::now(), now_ns());
+        let ago = Duration::from_nanos(now_ns.saturating_sub(clock.first_ns));
+        let until = Duration::from_nanos(clock.first_ns.saturating_sub(now_ns));
+        let first = clock.start_of(clock.first_block);
+        let before = clock.format.duration_of(first);
+        now.checked_sub(ago + before).unwrap_or(now) + until
     }
 
     /// Opens the files of the recordings that wait for theirs: the last step of a start.
-    pub(super) fn open_files(&self) -> Result<(), RecordingError> {
-        let format = self.mixing.format;
+    pub(super) fn open_files(&self) -> Result<(), RecordError> {
         for kept in &mut self.lock().kept {
-            if let File::At(path) = &kept.file
-                && kept.recorder.is_waiting_for_file()
-            {
-                let file = RecordingFile::open(path, self.overwrite, format)?;
-                kept.recorder.write_to(file);
+            if kept.recorder.is_waiting_for_file() {
+                let files = self.open(&kept.file, &kept.recorded)?;
+                kept.recorder.write_to(files);
             }
         }
         Ok(())
@@ -180,23 +222,14 @@ impl Recordings {
         recorded: Recorded,
         commands: &Sender,
     ) -> Result<RecordingState, RecordError> {
-        let folder = self.folder.as_ref().ok_or(RecordError::NoFolder)?;
         let room = recorded.room.name();
         let name = named(name, SystemTime::now(), room, recorded.stream_id());
-        let open = || folder.record(&name, self.mixing.format);
-        let begun = self.begin(File::InFolder(name.clone()), open, recorded, commands);
-        begun.inspect_err(|error| {
-            // One that exists, or could not be made, is not ours.
-            if !matches!(error, RecordError::Folder(_)) {
-                folder.remove(&name);
-            }
-        })
+        self.begin(File::InFolder(name), recorded, commands)
     }
 
     fn begin(
         &self,
         file: File,
-        open: impl FnOnce() -> Result<RecordingFile, RecordError>,
         recorded: Recorded,
         commands: &Sender,
     ) -> Result<RecordingState, RecordError> {
@@ -212,22 +245,42 @@ impl Recordings {
         inner.starting += 1;
         // A disk may take its time: the others are looked after meanwhile.
         drop(inner);
-        let opened = open();
+        let opened = self.open(&file, &recorded);
         let mut inner = self.lock();
         inner.starting -= 1;
         let opened = opened?;
+        match self.begin_opened(&mut inner, &opened, file, recorded, commands) {
+            Ok(state) => {
+                let kept = inner.kept.last_mut().expect("it was kept just now");
+                kept.recorder.write_to(opened);
+                Ok(state)
+            }
+            Err(error) => {
+                drop(inner);
+                opened.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn begin_opened(
+        &self,
+        inner: &mut Inner,
+        opened: &RecordingFiles,
+        file: File,
+        recorded: Recorded,
+        commands: &Sender,
+    ) -> Result<RecordingState, RecordError> {
         if inner.closed {
             return Err(RecordError::Ended);
         }
         recorded.check()?;
-        let place = opened.place().map_err(|source| RecordingError::Create {
-            path: opened.path().to_owned(),
+        let first = opened.first();
+        let place = first.place().map_err(|source| RecordingError::Create {
+            path: first.path().to_owned(),
             source,
         })?;
-        let state = self.open_feed(&mut inner, place, file, recorded, commands)?;
-        let kept = inner.kept.last_mut().expect("it was kept just now");
-        kept.recorder.write_to(opened);
-        Ok(state)
+        self.open_feed(inner, place, file, recorded, commands)
     }
 
     fn stop(&self, id: u64, commands: &Sender) -> Result<RecordingState, RecordError> {
@@ -258,6 +311,7 @@ impl Recordings {
         inner.closed = true;
         for kept in &mut inner.kept {
             kept.recorder.give_up_waiting();
+            kept.recorder.end_as(EndKind::Stopped);
         }
     }
 
@@ -303,7 +357,7 @@ impl Handle {
     pub(crate) fn check_records(&self, rooms: &[RoomConfig]) -> Result<(), RecordError> {
         let recordings = &self.shared().recordings;
         for path in rooms.iter().filter_map(|room| room.record.as_ref()) {
-            RecordingFile::check(path, recordings.overwrite)?;
+            RecordingFile::check(&segment_path(path, 1), recordings.overwrite)?;
         }
         Ok(())
     }
@@ -315,12 +369,10 @@ impl Handle {
             let Some(path) = &room.record else {
                 continue;
             };
-            let format = recordings.mixing.format;
-            let open = || Ok(RecordingFile::open(path, recordings.overwrite, format)?);
             let file = File::At(path.clone());
             let begun = self.room(&room.name).map_err(RecordError::from);
             let begun = begun.and_then(|found| {
-                recordings.begin(file, open, Recorded::of_room(found), self.commands())
+                recordings.begin(file, Recorded::of_room(found), self.commands())
             });
             if let Err(error) = begun {
                 tracing::error!("the room {} is not recorded: {error}", room.name);
@@ -363,6 +415,45 @@ impl Handle {
         };
         let recordings = &self.shared().recordings;
         recordings.begin_in_folder(request.name, recorded, self.commands())
+    }
+
+    /// Has silence written from the next tick on, or no more. Of a recording that has ended nothing is asked.
+    ///
+    /// # Errors
+    /// [`RecordError::NotFound`].
+    pub fn pause_recording(&self, id: u64, on: bool) -> Result<RecordingState, RecordError> {
+        let index = self.next_sample();
+        let inner = self.shared().recordings.lock();
+        let kept = inner.find(id)?;
+        kept.recorder.pause(index, on);
+        Ok(kept.state())
+    }
+
+    /// Puts a named point into the sidecar of a recording, at the next tick.
+    ///
+    /// # Errors
+    /// [`RecordError::NotFound`], [`RecordError::HasEnded`] and [`RecordError::TooManyMarks`].
+    pub fn mark_recording(&self, id: u64, name: &str) -> Result<Mark, RecordError> {
+        let mark = Mark {
+            name: name.to_owned(),
+            index: self.next_sample(),
+        };
+        let inner = self.shared().recordings.lock();
+        let kept = inner.find(id)?;
+        if !kept.state().phase.is_running() {
+            return Err(RecordError::HasEnded { id });
+        }
+        let has_room = kept.recorder.mark(mark.clone());
+        has_room
+            .then_some(mark)
+            .ok_or(RecordError::TooManyMarks { id })
+    }
+
+    /// The first sample of the next tick.
+    fn next_sample(&self) -> u64 {
+        let mixing = &self.shared().streams.mixing;
+        let tick = mixing.first_block + self.shared().mixer_stats.ticks();
+        tick * mixing.block_samples as u64
     }
 
     /// Ends a recording at the next tick. It is whole when its phase says so. Of one that has ended

@@ -77,8 +77,8 @@ impl Running {
             granted,
         } = self;
         let shared = handle.shared();
-        shared.stop.request();
         shared.recordings.close();
+        shared.stop.request();
         let end_watch = EndWatch::start(handle.clone());
         let mut end = mixer.join().expect("the mixer thread panicked");
         // With the sources at rest the ledger is exact.

@@ -8,7 +8,7 @@ use crate::{
     config::{Config, RoomConfig, RoomPolicy},
     mixer::Limiting,
     net::Tuning,
-    output::RtpTarget,
+    output::{RtpTarget, SegmentLimits},
     queue::{BuildError, PoolPlan},
 };
 
@@ -56,6 +56,8 @@ pub struct Settings {
     /// Threads that write recordings, beside those of pipes: one for each file system, and of rooms apart from streams,
     /// as long as there are so many. At least 1.
     pub recorder_threads: usize,
+    /// When a recording goes on in another file.
+    pub segments: SegmentLimits,
     /// Where it is sent by RTP.
     pub rtp_out: Vec<RtpTarget>,
     /// The mixer thread's requests to the host beyond an ordinary thread's share. A priority is meant for
@@ -114,6 +116,7 @@ impl TryFrom<&Config> for Settings {
             recordings: output.recordings.clone(),
             recordings_max: output.recordings_max,
             recorder_threads: output.recorder_threads,
+            segments: output.segments(mix.format().map_err(|error| error.to_string())?),
             rtp_out: output.rtp_out.clone(),
             realtime: Realtime {
                 priority: realtime.realtime.then_some(realtime.realtime_priority),

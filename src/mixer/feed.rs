@@ -205,6 +205,11 @@ impl Feed {
         self
     }
 
+    /// Its signal.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
     fn line_mut(&mut self) -> Option<&mut Line> {
         match &mut self.makes {
             Makes::Room => None,

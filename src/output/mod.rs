@@ -4,6 +4,7 @@
 //! delays no tick, and blocks that do not fit its ring are dropped there and counted.
 
 pub(crate) mod feed_reader;
+mod folder;
 pub mod live;
 pub mod participants;
 mod recording;
@@ -13,9 +14,10 @@ mod worker;
 
 pub use crate::mixer::{MixRing, ReaderId, RoomId};
 pub use feed_reader::{Delivery, FeedReader, FeedRings, Piece};
-pub(crate) use recording::{Place, ROOM_BUFFERED, STREAM_BUFFERED, named};
+pub use folder::{Folder, FolderError, NAME_BYTES_MAX};
 pub use recording::{
-    Recorded, Recorder, RecordingError, RecordingFile, RecordingPhase, RecordingProgress, Writer,
-    WriterRings, stamped,
+    Destination, Recorded, Recorder, RecordingError, RecordingFacts, RecordingFile, RecordingFiles,
+    RecordingPhase, RecordingProgress, SegmentLimits, Writer, WriterRings, stamped,
 };
+pub(crate) use recording::{Place, ROOM_BUFFERED, STREAM_BUFFERED, named, segment_path};
 pub use rtp::{RtpOut, RtpOutError, RtpProgress, RtpSent, RtpTarget};

@@ -1,10 +1,14 @@
-//! WAV files of what the mixer makes: of rooms, and of streams alone.
+//! WAV and FLAC files of what the mixer makes: of rooms, and of streams alone.
 //!
 //! The mixer sends each recording its blocks in a ring of its own. A [`Writer`] thread takes them from many such rings
 //! and writes the files, all of one file system, so a disk that stalls costs the recordings on it alone. If it stalls for
 //! longer than a ring holds, blocks are dropped, counted, and replaced by as much silence: the file stays as long as the
-//! mix. If a disk fails, or another program removes, truncates or replaces a file, that recording ends with what was
-//! written, and the others and the mix go on.
+//! mix. A disk that is full is asked again each second, and silence is written for what was lost. If a disk fails, or
+//! another program removes, truncates or replaces a file, that recording ends with what was written, and the others and
+//! the mix go on.
+//!
+//! A file ends at a block's edge where its [limits](SegmentLimits) say so, or before its format cannot count more, and the
+//! next goes on with the sample that follows. Beside each is its [sidecar](crate::wire::sidecar).
 //!
 //! A ring is there first, and its [file](RecordingFile) is opened last, as that cannot be undone: what is recorded until
 //! then waits in the ring.
@@ -15,13 +19,14 @@
 //! The [`Recorder`] is for all other threads: it shows a recording's progress at any time, and at last its outcome.
 
 mod file;
+mod files;
 mod flac;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the writing thread does not use it yet")
-)]
+mod gaps;
 mod growing;
 mod name;
+mod progress;
+mod segment;
+mod wav;
 mod writer;
 mod writing;
 
@@ -35,12 +40,26 @@ use std::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::writer::{Writer, WriterRings};
-pub(crate) use self::{file::Place, name::named};
-pub use self::{file::RecordingFile, name::stamped};
-use self::{writer::Beginning, writing::Progress};
-use super::worker::PANICKED;
-use crate::{queue::BuildError, wire::flac::FlacError};
+pub(crate) use self::{
+    file::Place,
+    gaps::RecordingGaps,
+    name::{named, segment_path},
+};
+pub use self::{
+    file::RecordingFile,
+    files::{Destination, RecordingFacts, RecordingFiles, SegmentLimits},
+    name::stamped,
+    writer::{Writer, WriterRings},
+};
+use self::{progress::Progress, writer::Beginning};
+use super::{folder::FolderError, worker::PANICKED};
+use crate::{
+    queue::BuildError,
+    wire::{
+        flac::FlacError,
+        sidecar::{EndKind, Mark, SampleDigest},
+    },
+};
 
 /// Time that the ring of a room's recording holds, at least.
 pub(crate) const ROOM_BUFFERED: Duration = Duration::from_secs(30);
@@ -116,12 +135,9 @@ pub enum RecordingError {
         /// Why.
         source: io::Error,
     },
-    /// The file has reached the size that its format can count.
-    #[error("{} is full: a WAV file ends at 4 GiB; record in several runs", path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The name, or what is there by that name, in the recordings folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The rings to the writing thread cannot be made.
     #[error("cannot make the buffers of recordings")]
     Buffer(#[from] BuildError),
@@ -158,12 +174,23 @@ pub enum RecordingPhase {
     /// Blocks are written as they come.
     #[default]
     Recording,
+    /// It was asked to pause: silence is written.
+    Paused,
+    /// The disk is full: what comes is lost until there is room, and silence is written for it then.
+    DiskFull,
     /// It was asked to stop; waiting blocks are written.
     Finishing,
     /// All is written, the header is right, and the disk has it.
     Done,
     /// It ended early; what comes is lost.
     Failed,
+}
+
+impl RecordingPhase {
+    /// Whether the mixer sends it blocks.
+    pub fn is_running(self) -> bool {
+        matches!(self, Self::Recording | Self::Paused | Self::DiskFull)
+    }
 }
 
 /// How a recording is, while it is. Interleaved samples.
@@ -177,8 +204,14 @@ pub struct RecordingProgress {
     pub samples: u64,
     /// Samples that the disk was too slow for, or that came after it failed.
     pub lost_samples: u64,
-    /// Why the recording ended early.
+    /// Why the recording ended early, or waits for room on the disk.
     pub error: Option<String>,
+    /// The number of the file that is written, from 1.
+    pub segment: u32,
+    /// Files that were removed, as there were as many as there may be.
+    pub removed_segments: u64,
+    /// The hash of the samples of the last file that ended.
+    pub sha256: Option<SampleDigest>,
 }
 
 /// A recording as all other threads see it.
@@ -192,11 +225,28 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Hands over the file; of several, the first is written to. What the ring holds by then is in it.
-    pub fn write_to(&mut self, file: RecordingFile) {
+    /// Hands over the files; of several, the first are written to. What the ring holds by then is in them.
+    pub fn write_to(&mut self, files: RecordingFiles) {
         if let Some(beginning) = self.beginning.take() {
-            beginning.begin(Some(file));
+            beginning.begin(Some(files));
         }
+    }
+
+    /// Has silence written from this index of the mix on, or no more: time stays true, and the sidecar says so. What is
+    /// written already stays.
+    pub fn pause(&self, index: u64, on: bool) {
+        self.progress.pause(index, on);
+    }
+
+    /// Puts a named point into the sidecar: false if that has as many as it takes, 1000.
+    pub fn mark(&self, mark: Mark) -> bool {
+        self.progress.mark(mark)
+    }
+
+    /// The end that its sidecar is to have, if this comes before it: by itself a recording ends because its room was
+    /// closed, or its stream ended.
+    pub fn end_as(&self, how: EndKind) {
+        self.progress.end_as(how);
     }
 
     /// Whether its file was not handed over yet.

@@ -52,12 +52,15 @@ pub enum Container {
 impl Container {
     /// The container of a file of this name: FLAC if it ends in `.flac`, else WAV.
     pub fn of(path: &Path) -> Self {
-        let end = path.extension();
-        if end.is_some_and(|end| end.eq_ignore_ascii_case(Self::Flac.extension())) {
-            Self::Flac
-        } else {
-            Self::Wav
-        }
+        Self::named(path).unwrap_or(Self::Wav)
+    }
+
+    /// The container that the end of the name says; none if it says another or none.
+    pub fn named(path: &Path) -> Option<Self> {
+        let end = path.extension()?;
+        [Self::Wav, Self::Flac]
+            .into_iter()
+            .find(|container| end.eq_ignore_ascii_case(container.extension()))
     }
 
     /// The end of the file's name.
@@ -204,7 +207,7 @@ pub enum EndKind {
     Stopped,
     /// Its room was closed.
     RoomClosed,
-    /// Its stream ended.
+    /// Its stream ended, or left the room of which it was a track.
     StreamEnded,
     /// The next segment goes on.
     SegmentFull,

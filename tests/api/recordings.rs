@@ -42,25 +42,30 @@ fn a_recording_begins_is_looked_at_and_stops() {
 }
 
 #[test]
-fn a_recording_that_ended_is_read_whole_and_in_parts() {
+fn a_recording_is_read_whole_and_in_parts_also_as_it_runs() {
     let desk = Desk::open();
     let begin = json!({ "name": "take \"1\".wav" });
     let answer = desk.client.post("/api/v1/recordings", &begin);
-    assert_eq!(answer.ok(201)["audio"], Value::Null);
     let path = answer.header("location").unwrap().to_owned();
-    let audio = format!("{path}/audio");
-    let refused = desk.client.get(&audio).problem(409);
-    assert!(refused.contains("is not finished"), "{refused}");
+    let audio = format!("{path}/file");
+    assert_eq!(answer.ok(201)["file"], audio);
     until(
         || desk.client.get(&path).ok(200),
         |recording| recording["samples"].as_u64() > Some(0),
     );
+    // While it runs it is read as far as it is written.
+    let begun = desk.client.get(&audio);
+    assert!(begun.status == 200 && begun.body.starts_with(b"RIFF"));
+    let behind = format!("bytes={}-", begun.body.len() - 4);
+    let more = desk.client.with("Range", &behind).get(&audio);
+    assert!(more.status == 206 && more.body.starts_with(&begun.body[begun.body.len() - 4..]));
+    desk.client.get(&format!("{audio}?segment=2")).problem(404);
+    desk.client.get(&format!("{audio}?segments=1")).problem(400);
     desk.client.delete(&path).ok(202);
-    let done = until(
+    until(
         || desk.client.get(&path).ok(200),
         |recording| recording["phase"] == "done",
     );
-    assert_eq!(done["audio"], audio);
     let file = fs::read(desk.folder.path().join("recordings/take \"1\".wav")).unwrap();
     let whole = desk.client.get(&audio);
     assert!(
@@ -108,13 +113,13 @@ fn answer_of(desk: &Desk, path: &str, range: &str) -> String {
 fn what_is_no_recording_of_the_folder_is_not_read() {
     let desk = Desk::open();
     // That of the settings lies elsewhere.
-    let refused = desk.client.get("/api/v1/recordings/1/audio").problem(409);
+    let refused = desk.client.get("/api/v1/recordings/1/file").problem(409);
     assert!(
         refused.contains("not in the recordings folder"),
         "{refused}"
     );
-    desk.client.get("/api/v1/recordings/99/audio").problem(404);
-    desk.client.get("/api/v1/recordings/x/audio").problem(400);
+    desk.client.get("/api/v1/recordings/99/file").problem(404);
+    desk.client.get("/api/v1/recordings/x/file").problem(400);
     let answer = desk
         .client
         .post("/api/v1/recordings", &json!({ "name": "a.wav" }));
@@ -128,10 +133,10 @@ fn what_is_no_recording_of_the_folder_is_not_read() {
     // Its name may lead elsewhere by now, or nowhere.
     let file = desk.folder.path().join("recordings/a.wav");
     fs::remove_file(&file).unwrap();
-    desk.client.get(&format!("{path}/audio")).problem(404);
+    desk.client.get(&format!("{path}/file")).problem(404);
     fs::write(desk.folder.path().join("secret.wav"), "secret").unwrap();
     symlink("../secret.wav", &file).unwrap();
-    desk.client.get(&format!("{path}/audio")).problem(409);
+    desk.client.get(&format!("{path}/file")).problem(409);
 }
 
 #[test]
@@ -174,7 +179,8 @@ fn what_is_no_new_file_of_the_folder_is_refused() {
         .problem(400);
     let below = |folder: &std::path::Path| fs::read_dir(folder).unwrap().count();
     assert_eq!(below(&folder), 3);
-    assert_eq!(below(desk.folder.path()), 2);
+    // Beside it, the recording of the settings with its sidecar.
+    assert_eq!(below(desk.folder.path()), 3);
     for path in ["999", "0"] {
         desk.client
             .get(&format!("/api/v1/recordings/{path}"))

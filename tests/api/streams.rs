@@ -129,9 +129,9 @@ fn report_and_api_have_streams_and_recordings_of_one_shape() {
     assert_eq!(keys(&shown), keys(listed));
     assert_eq!(keys(&shown), keys(reported));
     assert_eq!(keys(&shown["network"]), keys(&reported["network"]));
-    let mut with_audio = report["recordings"][0].clone();
-    with_audio["audio"] = Value::Null;
-    assert_eq!(keys(&recording), keys(&with_audio));
+    let mut with_file = report["recordings"][0].clone();
+    with_file["file"] = Value::Null;
+    assert_eq!(keys(&recording), keys(&with_file));
 }
 
 #[test]

@@ -264,7 +264,10 @@ fn an_impossible_recording_is_refused_and_leaves_no_file() {
             .start_recording(RecordingRequest::of_room(name, MAIN_ROOM))
             .unwrap_err();
         assert!(
-            matches!(error, RecordError::Folder(FolderError::Name { .. })),
+            matches!(
+                error,
+                RecordError::Recording(RecordingError::Folder(FolderError::Name { .. }))
+            ),
             "{error}"
         );
     }
@@ -272,7 +275,10 @@ fn an_impossible_recording_is_refused_and_leaves_no_file() {
         .start_recording(RecordingRequest::of_room("there.wav", MAIN_ROOM))
         .unwrap_err();
     assert!(
-        matches!(error, RecordError::Folder(FolderError::Exists { .. })),
+        matches!(
+            error,
+            RecordError::Recording(RecordingError::Folder(FolderError::Exists { .. }))
+        ),
         "{error}"
     );
     assert!(!error.to_string().contains(dir.path().to_str().unwrap()));

@@ -1,11 +1,12 @@
-//! `/api/v1/recordings/{id}/audio`: the file of a recording that ended.
+//! `/api/v1/recordings/{id}/file`: a file of a recording, also while it is written.
 //!
 //! It is read piece by piece as the client takes it, on a thread that may wait for the disk. The length is that of the
-//! file as it was opened; one that is cut since ends the connection, so that no client takes a part for the whole.
+//! file as it was opened, which may have grown since; one that is cut since ends the connection, so that no client takes a part for the whole.
 
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
+    path::Path,
     sync::Arc,
 };
 
@@ -16,28 +17,37 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{off_thread, recordings::folder_status};
 use crate::{
-    control::{extract::Number, problem::Problem, state::State},
+    control::{
+        extract::{Number, Query},
+        problem::Problem,
+        state::State,
+    },
     engine::ReadError,
+    wire::sidecar::Container,
 };
 
 /// Bytes that are read at once, and wait for the client.
 const PIECE_BYTES: u64 = 64 << 10;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
-    OpenApiRouter::new().routes(routes!(recording_audio))
+    OpenApiRouter::new().routes(routes!(recording_file))
 }
 
-/// The samples of a recording that ended, as a WAV. One range of bytes may be asked for.
+/// The file of a recording as it is now, a WAV or a FLAC, or one of its segments. One range of bytes may be asked for: of a
+/// recording that runs, the bytes behind those that are there.
 #[utoipa::path(
-    get, path = "/api/v1/recordings/{id}/audio", tag = "recordings",
+    get, path = "/api/v1/recordings/{id}/file", tag = "recordings",
     params(
         ("id" = u64, Path, description = "Its number"),
+        Part,
         ("Range" = Option<String>, Header, description = "`bytes=FIRST-LAST`; what is no such range is passed over"),
     ),
     responses(
@@ -45,26 +55,28 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
          headers(("Content-Length" = u64), ("Content-Disposition" = String), ("Accept-Ranges" = String))),
         (status = 206, description = "The range", body = Vec<u8>, content_type = "audio/wav",
          headers(("Content-Length" = u64), ("Content-Range" = String))),
-        (status = 404, description = "There is no such recording, or its file is gone",
+        (status = 404, description = "There is no such recording or segment, or its file is gone",
          body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is not finished, or is none that the API started",
+        (status = 409, description = "It is not in the recordings folder",
          body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range begins behind the end",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn recording_audio(
+async fn recording_file(
     method: Method,
     Shared(state): Shared<Arc<State>>,
     Number(id): Number,
+    Query(asked): Query<Part>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let permit = state.endless()?;
     let handle = state.handle.clone();
     let opened = off_thread(move || -> Result<_, Problem> {
-        let (recording, file) = handle.read_recording(id).map_err(|error| refused(&error))?;
+        let opened = handle.read_recording(id, asked.segment);
+        let (name, file) = opened.map_err(|error| refused(&error))?;
         let length = file.metadata().map_err(Problem::bug)?.len();
-        Ok((recording.name, file, length))
+        Ok((name, file, length))
     });
     let (name, file, length) = opened.await??;
     let (status, from, to) = match range(&headers, length) {
@@ -93,7 +105,10 @@ async fn recording_audio(
     };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(media_type(&name)),
+    );
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_LENGTH, (to - from).into());
     headers.insert(header::CONTENT_DISPOSITION, value(&disposition(&name))?);
@@ -104,9 +119,26 @@ async fn recording_audio(
     Ok(response)
 }
 
+/// Which of its files.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Part {
+    /// The number of the segment, from 1; the latest without.
+    #[param(minimum = 1)]
+    segment: Option<u32>,
+}
+
+fn media_type(name: &str) -> &'static str {
+    match Container::of(Path::new(name)) {
+        Container::Wav => "audio/wav",
+        Container::Flac => "audio/flac",
+    }
+}
+
 fn refused(error: &ReadError) -> Problem {
     let status = match error {
-        ReadError::NotFound(_) => StatusCode::NOT_FOUND,
+        ReadError::NotFound(_) | ReadError::NoSegment { .. } => StatusCode::NOT_FOUND,
         ReadError::Folder(error) => folder_status(error),
         _ => StatusCode::CONFLICT,
     };

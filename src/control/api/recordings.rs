@@ -18,12 +18,15 @@ use crate::{
         FolderError, MAIN_ROOM, NAME_BYTES_MAX, Point, RecordError, RecordingRequest,
         RecordingSource, RecordingState, RoomError,
     },
+    output::RecordingError,
+    wire::{label::Label, sidecar::Mark},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new()
         .routes(routes!(recordings, start_recording))
-        .routes(routes!(recording, stop_recording))
+        .routes(routes!(recording, change_recording, stop_recording))
+        .routes(routes!(mark_recording))
 }
 
 /// A recording of a room's mix, or of a stream alone.
@@ -31,15 +34,15 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 struct RecordingBody {
     #[serde(flatten)]
     recording: RecordingState,
-    /// Where its samples are read; null while it is not finished, and for that of `--record`.
-    audio: Option<String>,
+    /// Where its file is read, also while it is written; null unless it is in the recordings folder.
+    file: Option<String>,
 }
 
 impl From<RecordingState> for RecordingBody {
     fn from(recording: RecordingState) -> Self {
-        let path = || format!("/api/v1/recordings/{}/audio", recording.id);
+        let path = || format!("/api/v1/recordings/{}/file", recording.id);
         Self {
-            audio: recording.is_readable().then(path),
+            file: recording.is_readable().then(path),
             recording,
         }
     }
@@ -56,11 +59,13 @@ struct RecordingsBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct StartRecordingBody {
-    /// The new file in the recordings folder: ASCII without `/`, without a dot in front, ending in `.wav`.
-    /// `{utc}` in it stands for the time, as `20261128T160000Z`, `{room}` and `{stream}` for what is recorded.
+    /// The new file in the recordings folder: ASCII without `/`, without a dot in front, ending in `.wav` or
+    /// `.flac`.
+    /// `{utc}` in it stands for the time, as `20261128T160000Z`, `{room}` and `{stream}` for what is recorded, `{segment}`
+    /// for the number of the file.
     #[schema(
         max_length = 128,
-        pattern = r"^[ -\-0-~][ -.0-~]*\.wav$",
+        pattern = r"^[ -\-0-~][ -.0-~]*\.(wav|flac)$",
         example = "mix.wav"
     )]
     name: String,
@@ -175,12 +180,84 @@ async fn stop_recording(
     Ok((StatusCode::ACCEPTED, Json(recording.into())))
 }
 
+/// What is to be otherwise with a recording.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeRecordingBody {
+    /// Whether silence is written from the next tick on, in place of what is recorded: time stays true, and the sidecar
+    /// names the span.
+    paused: bool,
+}
+
+/// Pauses a recording from the next tick on, or ends the pause. Of one that has ended nothing is asked.
+#[utoipa::path(
+    patch, path = "/api/v1/recordings/{id}", tag = "recordings",
+    params(("id" = u64, Path, description = "Its number")),
+    request_body = ChangeRecordingBody,
+    responses((status = 202, description = "It is, or has ended", body = RecordingBody))
+)]
+async fn change_recording(
+    Shared(state): Shared<Arc<State>>,
+    Number(id): Number,
+    Body(asked): Body<ChangeRecordingBody>,
+) -> Result<(StatusCode, Json<RecordingBody>), Problem> {
+    let paused = state.handle.pause_recording(id, asked.paused);
+    let recording = paused.map_err(|error| refused(&error))?;
+    Ok((StatusCode::ACCEPTED, Json(recording.into())))
+}
+
+/// A named point of a recording.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct MarkBody {
+    /// Its name.
+    #[schema(value_type = String, min_length = 1, max_length = 128, example = "vote")]
+    name: Label,
+}
+
+/// A point in the mix.
+#[derive(Debug, Serialize, ToSchema)]
+struct MarkedBody {
+    /// Its name.
+    name: String,
+    /// Its sample of the mix, per channel: that of the next tick.
+    index: u64,
+}
+
+/// Puts a named point into the sidecar of a recording that runs.
+#[utoipa::path(
+    post, path = "/api/v1/recordings/{id}/marks", tag = "recordings",
+    params(("id" = u64, Path, description = "Its number")),
+    request_body = MarkBody,
+    responses(
+        (status = 201, description = "It is marked", body = MarkedBody),
+        (status = 409, description = "It has ended, or has as many marks as it may",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn mark_recording(
+    Shared(state): Shared<Arc<State>>,
+    Number(id): Number,
+    Body(asked): Body<MarkBody>,
+) -> Result<(StatusCode, Json<MarkedBody>), Problem> {
+    let marked = state
+        .handle
+        .mark_recording(id, &Arc::<str>::from(asked.name));
+    let Mark { name, index } = marked.map_err(|error| refused(&error))?;
+    Ok((StatusCode::CREATED, Json(MarkedBody { name, index })))
+}
+
 fn refused(error: &RecordError) -> Problem {
     let status = match error {
         RecordError::NoFolder
         | RecordError::TooMany { .. }
-        | RecordError::TooManyOfStream { .. } => StatusCode::CONFLICT,
-        RecordError::Folder(error) => folder_status(error),
+        | RecordError::TooManyOfStream { .. }
+        | RecordError::TooManyMarks { .. }
+        | RecordError::HasEnded { .. }
+        | RecordError::Recording(RecordingError::Exists { .. } | RecordingError::Flac { .. }) => {
+            StatusCode::CONFLICT
+        }
+        RecordError::Recording(RecordingError::Folder(error)) => folder_status(error),
         RecordError::NotFound { .. }
         | RecordError::NoStream { .. }
         | RecordError::Room(RoomError::NotFound { .. }) => StatusCode::NOT_FOUND,
@@ -192,7 +269,9 @@ fn refused(error: &RecordError) -> Problem {
 /// Names that may be asked for over HTTP: fewer than a folder may have, so that a log or a shell is not
 /// surprised. The folder itself refuses what would leave it.
 pub(super) fn check_name(name: &str) -> Result<(), Problem> {
-    let stem = name.strip_suffix(".wav");
+    let stem = name
+        .strip_suffix(".wav")
+        .or_else(|| name.strip_suffix(".flac"));
     let is_plain = name.len() <= NAME_BYTES_MAX
         && stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.'))
         && name
@@ -203,7 +282,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Problem> {
     }
     Err(Problem::bad_request(format!(
         "`{}` is no name for a file here: it is at most {NAME_BYTES_MAX} characters of ASCII without `/`, \
-         without a dot in front, and ends in .wav",
+         without a dot in front, and ends in .wav or .flac",
         name.escape_debug()
     )))
 }

@@ -148,7 +148,7 @@ export class Recordings {
   }
 
   #tell(recordings) {
-    const running = ({ phase }) => phase === "recording";
+    const running = ({ phase }) => ["recording", "paused", "disk_full"].includes(phase);
     // Those that run first, then the latest.
     const ordered = [...recordings].sort((a, b) => running(b) - running(a) || b.id - a.id);
     const before = this.#rows;
@@ -173,7 +173,7 @@ export class Recordings {
     const { rate_hz: rate, channels } = this.#model.server;
     const length = show.age((samples * 1000) / (rate * channels));
     const missing = lost > 0 ? `, ${show.counted(lost, "sample")} lost` : "";
-    fill(item, running ? "● now" : phase, `${name}${room === "main" ? "" : ` of ${room}`}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
+    fill(item, running ? `● ${phase === "recording" ? "now" : phase.replace("_", " ")}` : phase, `${name}${room === "main" ? "" : ` of ${room}`}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
     if (running) item.firstChild.className = "when alarm";
     const stop = item.querySelector("button");
     if (running && !stop) item.append(this.#stopper(recording));
@@ -182,13 +182,13 @@ export class Recordings {
       stop.remove();
       if (held) this.#button.focus();
     }
-    if (recording.audio && !item.querySelector("a")) item.append(this.#link(recording));
+    if (recording.file && !item.querySelector("a")) item.append(this.#link(recording));
   }
 
-  #link({ name, audio }) {
+  #link({ name, file }) {
     const link = document.createElement("a");
     // Relative to the page, which a proxy may have elsewhere.
-    link.href = audio.replace(/^\//, "");
+    link.href = file.replace(/^\//, "");
     link.download = name;
     link.textContent = "Download";
     link.setAttribute("aria-label", `Download ${name}`);

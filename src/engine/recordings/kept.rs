@@ -1,7 +1,7 @@
 //! The recordings that run, and the latest that ended.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -11,9 +11,9 @@ use crate::{
     engine::{Admitted, OpenRoom, RoomError, commands::Sender},
     mixer::{self, Command, Feed, FeedId, ReaderId},
     os::now_ns,
-    output::{Recorder, RecordingPhase, RecordingProgress},
+    output::{Recorder, RecordingPhase, RecordingProgress, segment_path},
     queue::{Pool, Producer},
-    wire::sidecar::Point,
+    wire::sidecar::{self, EndKind, Point},
 };
 
 /// The number of the recording that the settings ask for.
@@ -68,6 +68,20 @@ impl Recorded {
         }
     }
 
+    /// As its sidecar has it.
+    pub(super) fn facts(&self) -> sidecar::Recorded {
+        let room = self.room.name().to_owned();
+        match &self.stream {
+            None => sidecar::Recorded::Room { room },
+            Some((stream, point)) => sidecar::Recorded::Stream {
+                stream: stream.id().to_owned(),
+                room,
+                label: stream.label().map(|label| label.as_ref().to_owned()),
+                point: *point,
+            },
+        }
+    }
+
     /// Whether it can be recorded.
     pub(super) fn check(&self) -> Result<(), RecordError> {
         if !self.has_ended() {
@@ -109,9 +123,9 @@ impl Recorded {
     }
 }
 
-/// The place of a recording's file.
-#[derive(Debug, Clone)]
-pub(super) enum File {
+/// The place of a recording's files, `{segment}` in it for their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) enum File {
     /// In the recordings folder, by this name.
     InFolder(String),
     /// At this path, of the settings.
@@ -119,14 +133,18 @@ pub(super) enum File {
 }
 
 impl File {
-    fn name(&self) -> String {
+    pub(super) fn template(&self) -> &Path {
         match self {
-            Self::InFolder(name) => name.clone(),
-            Self::At(path) => {
-                let name = path.file_name().unwrap_or(path.as_os_str());
-                name.to_string_lossy().into_owned()
-            }
+            Self::InFolder(name) => Path::new(name),
+            Self::At(path) => path,
         }
+    }
+
+    /// The name of a segment, without its folder.
+    pub(in crate::engine) fn name(&self, segment: u32) -> String {
+        let path = segment_path(self.template(), segment);
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        name.to_string_lossy().into_owned()
     }
 }
 
@@ -134,7 +152,7 @@ impl File {
 pub(super) struct Kept {
     pub(super) id: u64,
     pub(super) file: File,
-    recorded: Recorded,
+    pub(super) recorded: Recorded,
     started_at: SystemTime,
     /// Since the start of the server.
     started: Duration,
@@ -195,6 +213,11 @@ impl Inner {
         self.kept.iter().filter(is_it).count()
     }
 
+    pub(super) fn find(&self, id: u64) -> Result<&Kept, RecordError> {
+        let kept = self.kept.iter().find(|kept| kept.id == id);
+        kept.ok_or(RecordError::NotFound { id })
+    }
+
     pub(super) fn stop(
         &mut self,
         id: u64,
@@ -204,6 +227,7 @@ impl Inner {
         let kept = kept.ok_or(RecordError::NotFound { id })?;
         if !kept.stopping {
             commands.steer(Command::CloseFeed(kept.feed))?;
+            kept.recorder.end_as(EndKind::Stopped);
             kept.stopping = true;
         }
         Ok(kept.state())
@@ -245,7 +269,7 @@ impl Inner {
 
 impl Kept {
     pub(super) fn name(&self) -> String {
-        self.file.name()
+        self.file.name(1)
     }
 
     pub(super) fn state(&self) -> RecordingState {
@@ -255,6 +279,9 @@ impl Kept {
             samples,
             lost_samples,
             error,
+            segment,
+            removed_segments,
+            sha256,
         } = self.recorder.progress();
         RecordingState {
             id: self.id,
@@ -265,7 +292,7 @@ impl Kept {
             started_at_s: self.started.as_secs_f64(),
             started_at: self.started_at,
             phase: match phase {
-                RecordingPhase::Recording if self.stopping || self.recorded.has_ended() => {
+                phase if phase.is_running() && (self.stopping || self.recorded.has_ended()) => {
                     RecordingPhase::Finishing
                 }
                 phase => phase,
@@ -275,7 +302,11 @@ impl Kept {
             recorded_samples: samples,
             lost_samples,
             error,
+            segment: segment.max(1),
+            removed_segments,
+            sha256,
             is_in_folder: matches!(self.file, File::InFolder(_)),
+            file: self.file.clone(),
         }
     }
 }

@@ -5,12 +5,12 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::writers::PIPES_MAX;
+use super::{kept::File, writers::PIPES_MAX};
 use crate::{
-    engine::{Busy, FolderError, RoomError},
+    engine::{Busy, RoomError},
     mixer::STREAM_FEEDS_MAX,
     output::{RecordingError, RecordingPhase, RecordingProgress},
-    wire::sidecar::Point,
+    wire::sidecar::{MARKS_MAX, Point, SampleDigest},
 };
 
 /// Most recordings of one stream at one point: a listener has room, too.
@@ -61,9 +61,6 @@ pub enum RecordError {
     /// There is nowhere to put it.
     #[error("this server has no recordings folder: start it with --recordings DIR")]
     NoFolder,
-    /// The name, or the file.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
     /// The file or its thread cannot be made.
     #[error(transparent)]
     Recording(#[from] RecordingError),
@@ -98,6 +95,18 @@ pub enum RecordError {
     /// There is none of this number, or it ended so long ago that it is forgotten.
     #[error("there is no recording {id}")]
     NotFound {
+        /// The number.
+        id: u64,
+    },
+    /// It ended.
+    #[error("the recording {id} has ended")]
+    HasEnded {
+        /// The number.
+        id: u64,
+    },
+    /// It has all the marks that its sidecar takes.
+    #[error("the recording {id} has {MARKS_MAX} marks, as many as its sidecar takes")]
+    TooManyMarks {
         /// The number.
         id: u64,
     },
@@ -141,11 +150,20 @@ pub struct RecordingState {
     pub recorded_samples: u64,
     /// Samples that the disk was too slow for, or that came after it failed.
     pub lost_samples: u64,
-    /// Why it ended early.
+    /// Why it ended early, or waits for room on its disk.
     pub error: Option<String>,
-    /// Whether its file is in the recordings folder.
+    /// The number of the file that is written, from 1: each is a segment of the recording.
+    pub segment: u32,
+    /// Files that were removed, as there were as many as there may be.
+    pub removed_segments: u64,
+    /// SHA-256 of the decoded samples, as `s16le`, of the last file that ended.
+    #[schema(value_type = Option<String>)]
+    pub sha256: Option<SampleDigest>,
+    /// Whether its files are in the recordings folder.
     #[serde(skip)]
     pub(in crate::engine) is_in_folder: bool,
+    #[serde(skip)]
+    pub(in crate::engine) file: File,
 }
 
 fn utc<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -170,7 +188,7 @@ pub struct RecordingTotals {
 impl RecordingTotals {
     pub(super) fn add(&mut self, progress: &RecordingProgress) {
         self.started += 1;
-        self.running += u64::from(progress.phase == RecordingPhase::Recording);
+        self.running += u64::from(progress.phase.is_running());
         self.failed += u64::from(progress.phase == RecordingPhase::Failed);
         self.samples += progress.samples;
         self.lost_samples += progress.lost_samples;

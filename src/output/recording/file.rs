@@ -10,33 +10,38 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
 };
 
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl},
-    sys::stat::fstatat,
+    sys::{stat::fstatat, statvfs::fstatvfs},
     unistd::{AccessFlags, eaccess},
 };
 
-use super::RecordingError;
+use super::{RecordingError, RecordingFacts};
 use crate::{
-    audio::Format,
+    output::saved::SidecarFile,
     wire::{
         flac::{FrameEncoder, StreamInfo},
-        sidecar::{Container, SampleDigest, SampleHash},
-        wav::{HEADER_BYTES, endless_header, sized_header},
+        sidecar::{Container, Sidecar},
+        wav::sized_header,
     },
 };
 
 /// The path that stands for the standard output.
 const STDOUT: &str = "-";
+
+/// The end of a sidecar's name.
+const SIDECAR: &str = "json";
 
 /// Where a file lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,14 +80,15 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// A file that is open for one recording.
+/// A file that is open for one recording, with its sidecar if it is a regular one.
 #[derive(Debug)]
 pub struct RecordingFile {
     file: Open,
     path: PathBuf,
     container: Container,
     /// The folder that the path starts from; the current one without.
-    folder: Option<OwnedFd>,
+    folder: Option<Arc<OwnedFd>>,
+    sidecar: Option<(Sidecar, SidecarFile)>,
 }
 
 #[derive(Debug)]
@@ -105,7 +111,13 @@ impl RecordingFile {
             return Ok(());
         }
         let refuse = |errno: Errno| refused(path, errno.into());
-        match fs::metadata(path) {
+        let found = fs::metadata(path);
+        let is_stream = found.as_ref().is_ok_and(|found| !found.is_file());
+        let sidecar = path.with_extension(SIDECAR);
+        if !is_stream && !overwrite && fs::symlink_metadata(&sidecar).is_ok() {
+            return Err(exists(&sidecar));
+        }
+        match found {
             Ok(found) if found.is_dir() => Err(refuse(Errno::EISDIR)),
             Ok(found) if found.is_file() && !overwrite => Err(exists(path)),
             Ok(_) => eaccess(path, AccessFlags::W_OK).map_err(refuse),
@@ -117,23 +129,19 @@ impl RecordingFile {
         }
     }
 
-    /// Opens the file to record to: the last step of a start, as it creates the file, or empties it. `-` is the
-    /// standard output. Enters the kernel, and may wait for a disk, but not for the reader of a FIFO.
+    /// Opens the file to record to, and makes its sidecar beside it: the last step of a start, as it creates the file,
+    /// or empties it. `-` is the standard output. The path's end says the container: FLAC for `.flac`, else WAV. Enters
+    /// the kernel, and may wait for a disk, but not for the reader of a FIFO.
     ///
     /// # Errors
-    /// [`RecordingError`]: a regular file exists and `overwrite` is not set, another recording has it, or
+    /// [`RecordingError`]: a regular file or its sidecar exists and `overwrite` is not set, another recording has it, or
     /// the operating system refuses. The file is then as it was.
-    pub fn open(path: &Path, overwrite: bool, format: Format) -> Result<Self, RecordingError> {
-        Self::open_as(path, overwrite, format, Container::Wav)
-    }
-
-    /// As [`open`](Self::open), for samples in this container.
-    pub(super) fn open_as(
+    pub fn open(
         path: &Path,
         overwrite: bool,
-        format: Format,
-        container: Container,
+        facts: &RecordingFacts,
     ) -> Result<Self, RecordingError> {
+        let container = Container::of(path);
         let refuse = |source| refused(path, source);
         if path == Path::new(STDOUT) {
             let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(refuse)?;
@@ -152,7 +160,7 @@ impl RecordingFile {
                 io::ErrorKind::AlreadyExists => exists(path),
                 _ => refuse(source),
             })?;
-            return Self::regular_as(file, path, None, format, container).inspect_err(|_| {
+            return Self::regular(file, path, None, false, facts).inspect_err(|_| {
                 let _ = fs::remove_file(path);
             });
         }
@@ -170,34 +178,31 @@ impl RecordingFile {
             if !overwrite {
                 return Err(exists(path));
             }
-            Self::regular_as(file, path, None, format, container)
+            Self::regular(file, path, None, true, facts)
         } else {
             Self::stream(file, path, container)
         }
     }
 
-    /// Takes a regular file that is open: locks it, and leaves the header of a recording of nothing in it.
-    /// `path` starts from `folder`, if there is one.
+    /// Takes a regular file that is open: locks it, leaves the header of a recording of nothing in it, and makes its
+    /// sidecar. `path` starts from `folder`, if there is one.
     ///
     /// # Errors
     /// [`RecordingError`]; the file is then as it was.
-    pub(crate) fn regular(
+    pub(in crate::output) fn regular(
         file: File,
         path: &Path,
-        folder: Option<OwnedFd>,
-        format: Format,
-    ) -> Result<Self, RecordingError> {
-        Self::regular_as(file, path, folder, format, Container::Wav)
-    }
-
-    fn regular_as(
-        file: File,
-        path: &Path,
-        folder: Option<OwnedFd>,
-        format: Format,
-        container: Container,
+        folder: Option<Arc<OwnedFd>>,
+        overwrite: bool,
+        facts: &RecordingFacts,
     ) -> Result<Self, RecordingError> {
         let refuse = |source| refused(path, source);
+        let sidecar_path = path.with_extension(SIDECAR);
+        if sidecar_path == path {
+            let why = "a name that ends in .json is that of a sidecar";
+            return Err(refuse(io::Error::new(io::ErrorKind::InvalidInput, why)));
+        }
+        let (format, container) = (facts.format, Container::of(path));
         let header = match container {
             Container::Wav => sized_header(format, 0).to_vec(),
             Container::Flac => {
@@ -225,14 +230,23 @@ impl RecordingFile {
                 Open::Unlocked(file)
             }
         };
-        let file = Self {
+        let mut file = Self {
             file,
             path: path.to_owned(),
             container,
             folder,
+            sidecar: None,
         };
         // Before the rest is cut off: a disk that takes no header has then lost nothing else.
         file.put_header(&header).map_err(refuse)?;
+        let sidecar = facts.sidecar(path, container);
+        let folder = file.folder.clone();
+        let made = SidecarFile::create(folder, path, overwrite, &sidecar, Instant::now());
+        let made = made.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => exists(&sidecar_path),
+            _ => refused(&sidecar_path, source),
+        });
+        file.sidecar = Some((sidecar, made?));
         let file_bytes = header.len() as u64;
         file.as_file().set_len(file_bytes).map_err(refuse)?;
         Ok(file)
@@ -248,12 +262,24 @@ impl RecordingFile {
             path: path.to_owned(),
             container,
             folder: None,
+            sidecar: None,
         })
     }
 
     /// The container of the samples.
     pub(super) fn container(&self) -> Container {
         self.container
+    }
+
+    /// Its sidecar: none of a stream, and once it was taken.
+    pub(super) fn take_sidecar(&mut self) -> Option<(Sidecar, SidecarFile)> {
+        self.sidecar.take()
+    }
+
+    /// Bytes that may be written to its file system by others than the system's own user. Enters the kernel.
+    pub(super) fn disk_free_bytes(&self) -> io::Result<u64> {
+        let found = fstatvfs(self.as_file())?;
+        Ok(found.blocks_available() as u64 * found.fragment_size() as u64)
     }
 
     /// The path that was asked for.
@@ -292,7 +318,7 @@ impl RecordingFile {
             return Ok(Err("removed"));
         }
         let named = match &self.folder {
-            Some(folder) => fstatat(folder, &self.path, AtFlags::AT_SYMLINK_NOFOLLOW),
+            Some(folder) => fstatat(&**folder, &self.path, AtFlags::AT_SYMLINK_NOFOLLOW),
             None => fstatat(AT_FDCWD, &self.path, AtFlags::empty()),
         };
         Ok(match named {
@@ -329,143 +355,28 @@ pub(super) enum Fault {
     Io(io::Error),
     /// The change that happened to the file.
     Changed(&'static str),
-    /// The size that its format can count is reached.
-    Full,
+}
+
+impl Fault {
+    /// Whether it is over once there is room on the disk.
+    pub(super) fn is_full(&self) -> bool {
+        let Self::Io(error) = self else {
+            return false;
+        };
+        is_full(error)
+    }
+}
+
+/// Whether the disk, or this user's share of it, is full.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct GrowingWav {
-    file: RecordingFile,
-    format: Format,
-    waiting: Vec<u8>,
-    /// Bytes of samples that the kernel took.
-    written_bytes: u64,
-    /// Of those.
-    hash: SampleHash,
-    has_header: bool,
-}
-
-impl GrowingWav {
-    pub(super) fn new(file: RecordingFile, format: Format) -> Self {
-        let has_header = !file.is_stream();
-        Self {
-            file,
-            format,
-            waiting: Vec::new(),
-            written_bytes: 0,
-            hash: SampleHash::default(),
-            has_header,
-        }
-    }
-
-    pub(super) fn is_stream(&self) -> bool {
-        self.file.is_stream()
-    }
-
-    pub(super) fn file(&self) -> &RecordingFile {
-        &self.file
-    }
-
-    pub(super) fn written_bytes(&self) -> u64 {
-        self.written_bytes
-    }
-
-    pub(super) fn sha256(&self) -> SampleDigest {
-        self.hash.digest()
-    }
-
-    pub(super) fn push(&mut self, samples: &[i16]) {
-        let begins = self.waiting.len();
-        self.waiting.resize(begins + 2 * samples.len(), 0);
-        let bytes = self.waiting[begins..].chunks_exact_mut(2);
-        for (bytes, sample) in bytes.zip(samples) {
-            bytes.copy_from_slice(&sample.to_le_bytes());
-        }
-    }
-
-    /// Has the disk take all that was written. May take as long as the disk does.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        if self.is_stream() {
-            return Ok(());
-        }
-        self.file.as_file().sync_all()
-    }
-
-    /// Whether the file is as it was left.
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        let file_bytes = HEADER_BYTES as u64 + self.written_bytes;
-        let checked = self.file.check_unchanged(file_bytes)?;
-        checked.map_err(Fault::Changed)
-    }
-
-    /// Writes the samples that wait, and a header that counts them.
-    pub(super) fn flush(&mut self) -> Result<(), Fault> {
-        self.check()?;
-        if !self.has_header {
-            self.file
-                .as_file()
-                .write_all(&endless_header(self.format))?;
-            self.has_header = true;
-        }
-        let mut at = 0;
-        while at < self.waiting.len() {
-            match self.write_some(&self.waiting[at..]) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Ok(count) => {
-                    self.hash.update_bytes(&self.waiting[at..at + count]);
-                    at += count;
-                    self.written_bytes += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.waiting.clear();
-        self.count_in_header(self.written_bytes)
-    }
-
-    fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut file = self.file.as_file();
-        if self.is_stream() {
-            file.write(bytes)
-        } else {
-            file.write_at(bytes, HEADER_BYTES as u64 + self.written_bytes)
-        }
-    }
-
-    fn count_in_header(&self, data_bytes: u64) -> Result<(), Fault> {
-        if !self.is_stream() {
-            let header = sized_header(self.format, data_bytes as u32);
-            self.file.put_header(&header)?;
-        }
-        Ok(())
-    }
-
-    /// After a failure: makes the file end with the last whole sample that it took, if it lets that be done.
-    /// Returns the samples that it then has; none if that cannot be known.
-    pub(super) fn salvage(&self) -> Option<u64> {
-        let sample_bytes = 2 * u64::from(self.format.channels());
-        if self.is_stream() {
-            return Some(self.written_bytes / sample_bytes * sample_bytes / 2);
-        }
-        let own = self.file.as_file();
-        let found = own
-            .metadata()
-            .ok()?
-            .len()
-            .saturating_sub(HEADER_BYTES as u64);
-        let whole = self.written_bytes.min(found) / sample_bytes * sample_bytes;
-        self.count_in_header(whole).ok()?;
-        if found == self.written_bytes {
-            // The header says where the samples end, whether or not this is done.
-            let _ = own.set_len(HEADER_BYTES as u64 + whole);
-        }
-        Some(whole / 2)
     }
 }

@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// A frame is at most as long as its samples and so many bytes more: its header, that of each channel, and a checksum.
+const FRAME_BYTES_MORE: u64 = 32;
+
 pub(super) struct GrowingFlac {
     file: RecordingFile,
     /// Counts the frames that the kernel took as a whole.
@@ -180,6 +183,12 @@ impl Growing for GrowingFlac {
 
     fn file_bytes(&self) -> u64 {
         self.written_bytes
+    }
+
+    fn bytes_max(&self, samples: u64) -> u64 {
+        let block = u64::from(self.info.block_samples) * u64::from(self.info.format.channels());
+        let new = samples.saturating_sub(self.written_samples());
+        self.written_bytes + 2 * new + (new / block + 2) * FRAME_BYTES_MORE
     }
 
     fn samples_max(&self) -> u64 {

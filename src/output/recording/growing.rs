@@ -1,9 +1,9 @@
 //! A file that grows by samples, whatever its container.
 
 use super::{
-    file::{Fault, GrowingWav, RecordingFile},
+    file::{Fault, RecordingFile},
     flac::GrowingFlac,
-    writing::DATA_BYTES_MAX,
+    wav::GrowingWav,
 };
 use crate::{
     audio::Format,
@@ -30,7 +30,7 @@ pub(super) trait Growing: Send {
     fn check(&self) -> Result<(), Fault>;
 
     /// After a failure: makes the file end with the last whole sample that it took, if it lets that be done.
-    /// Returns the interleaved samples that it then has; none if that cannot be known.
+    /// Returns the interleaved samples that it then has; none if that cannot be known. The others wait on.
     fn salvage(&mut self) -> Option<u64>;
 
     /// Interleaved samples in the file.
@@ -38,6 +38,9 @@ pub(super) trait Growing: Send {
 
     /// Bytes of the file.
     fn file_bytes(&self) -> u64;
+
+    /// Most bytes of a file of so many interleaved samples.
+    fn bytes_max(&self, samples: u64) -> u64;
 
     /// Most interleaved samples that the header can count.
     fn samples_max(&self) -> u64;
@@ -51,52 +54,6 @@ pub(super) fn growing(file: RecordingFile, format: Format) -> Box<dyn Growing> {
     match file.container() {
         Container::Wav => Box::new(GrowingWav::new(file, format)),
         Container::Flac => Box::new(GrowingFlac::new(file, format)),
-    }
-}
-
-impl Growing for GrowingWav {
-    fn file(&self) -> &RecordingFile {
-        self.file()
-    }
-
-    fn push(&mut self, samples: &[i16]) {
-        self.push(samples);
-    }
-
-    fn flush(&mut self) -> Result<(), Fault> {
-        self.flush()
-    }
-
-    fn finish(&mut self) -> Result<(), Fault> {
-        self.flush()
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        self.check()
-    }
-
-    fn salvage(&mut self) -> Option<u64> {
-        GrowingWav::salvage(self)
-    }
-
-    fn written_samples(&self) -> u64 {
-        self.written_bytes() / 2
-    }
-
-    fn file_bytes(&self) -> u64 {
-        self.written_bytes() + crate::wire::wav::HEADER_BYTES as u64
-    }
-
-    fn samples_max(&self) -> u64 {
-        if self.is_stream() {
-            u64::MAX
-        } else {
-            DATA_BYTES_MAX / 2
-        }
-    }
-
-    fn sha256(&self) -> SampleDigest {
-        self.sha256()
     }
 }
 

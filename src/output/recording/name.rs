@@ -9,6 +9,8 @@ use std::{
 const UTC: &str = "{utc}";
 const ROOM: &str = "{room}";
 const STREAM: &str = "{stream}";
+/// The number of the segment.
+const SEGMENT: &str = "{segment}";
 
 /// The path with each `{utc}` replaced by this time, as `20261128T160000Z`.
 pub fn stamped(path: &Path, now: SystemTime) -> PathBuf {
@@ -25,6 +27,26 @@ pub(crate) fn named(text: &str, now: SystemTime, room: &str, stream: Option<&str
         Some(stream) => text.replace(STREAM, &safe(stream)),
         None => text,
     }
+}
+
+/// The path of this segment, from 1: with `{segment}` replaced by its number of at least four digits, as `0001`; without
+/// such a place all but the first end in it, as `mix-0002.wav`.
+pub(crate) fn segment_path(path: &Path, number: u32) -> PathBuf {
+    let digits = format!("{number:04}");
+    if let Some(text) = path.to_str()
+        && text.contains(SEGMENT)
+    {
+        return text.replace(SEGMENT, &digits).into();
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    if number > 1 {
+        name.push(format!("-{digits}"));
+    }
+    if let Some(end) = path.extension() {
+        name.push(".");
+        name.push(end);
+    }
+    path.with_file_name(name)
 }
 
 fn utc(time: SystemTime) -> String {
@@ -69,6 +91,16 @@ mod tests {
             stamped("{utc}/{room}.wav"),
             Path::new("20261128T160000Z/{room}.wav")
         );
+    }
+
+    #[test]
+    fn each_segment_has_a_name_of_its_own() {
+        let name = |path: &str, number| segment_path(Path::new(path), number);
+        assert_eq!(name("a/mix.wav", 1), Path::new("a/mix.wav"));
+        assert_eq!(name("a/mix.wav", 2), Path::new("a/mix-0002.wav"));
+        assert_eq!(name("mix", 12_345), Path::new("mix-12345"));
+        assert_eq!(name("{segment}.flac", 1), Path::new("0001.flac"));
+        assert_eq!(name("{segment}/mix.wav", 2_345), Path::new("2345/mix.wav"));
     }
 
     #[test]

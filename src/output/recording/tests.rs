@@ -1,9 +1,13 @@
+mod full_disk;
+mod segments;
+
 use std::{
     fs::{self, File},
     io::Read as _,
     os::unix::fs::symlink,
     sync::mpsc,
     thread,
+    time::SystemTime,
 };
 
 use hound::SampleFormat;
@@ -11,11 +15,13 @@ use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
 
 use std::path::Path;
 
-use super::{writing::Writing, *};
+use super::{progress::Progress, segment::Ended, writing::Writing, *};
 use crate::{
     audio::{Format, FrameHeader, FrameMut, frame::frame_bytes},
     mixer::{Feed, MixRing, ReaderId, RoomId},
+    output::feed_reader::Piece,
     queue::Producer,
+    wire::sidecar::{self, Gap},
 };
 
 const BLOCK: usize = 160;
@@ -41,16 +47,59 @@ fn ramp(from: usize, len: usize) -> Vec<i16> {
     (from..from + len).map(|sample| sample as i16).collect()
 }
 
+/// Facts of a recording of the main room.
+pub(super) fn facts(format: Format) -> RecordingFacts {
+    let room = "main".to_owned();
+    RecordingFacts::new(format, sidecar::Recorded::Room { room })
+}
+
+/// Files from this path on, that end where they must.
+pub(super) fn files(
+    path: &Path,
+    overwrite: bool,
+    format: Format,
+) -> Result<RecordingFiles, RecordingError> {
+    limited(path, overwrite, format, SegmentLimits::default())
+}
+
+pub(super) fn limited(
+    path: &Path,
+    overwrite: bool,
+    format: Format,
+    limits: SegmentLimits,
+) -> Result<RecordingFiles, RecordingError> {
+    RecordingFiles::open(
+        Destination::Path { overwrite },
+        path.to_owned(),
+        facts(format),
+        limits,
+        SystemTime::UNIX_EPOCH,
+    )
+}
+
 /// A file as the recording's thread holds it, without the thread.
 fn writing(path: &Path) -> Writing {
-    let file = RecordingFile::open(path, true, format(1)).unwrap();
-    Writing::new(Some(file), format(1), Arc::default())
+    let files = files(path, true, format(1)).unwrap();
+    Writing::new(Some(files), format(1), Arc::default())
+}
+
+/// Gives it the samples that follow.
+fn give(writing: &mut Writing, samples: &[i16], is_lost: bool) {
+    writing.take(&Piece {
+        first: writing.next_index().unwrap_or(0),
+        samples,
+        contributors: &[],
+        same: None,
+        is_lost,
+    });
 }
 
 /// Ends it as its thread does.
 fn finish(writing: Writing) -> Recorded {
     let (outcome, ended) = mpsc::sync_channel(1);
-    writing.finish().end(&outcome);
+    for file in writing.finish(EndKind::RoomClosed, outcome) {
+        file.end();
+    }
     ended.recv().unwrap()
 }
 
@@ -131,7 +180,7 @@ impl Recording {
 }
 
 fn start_with(path: &Path, overwrite: bool, channels: u16) -> Result<Recording, RecordingError> {
-    let file = RecordingFile::open(path, overwrite, format(channels))?;
+    let file = files(path, overwrite, format(channels))?;
     let mut recording = Recording::prepare(channels);
     recording.recorder.write_to(file);
     Ok(recording)
@@ -206,11 +255,11 @@ fn lost_blocks_are_silence_so_the_length_is_exact() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
     let mut file = writing(&path);
-    file.write(&[1; 100], false);
+    give(&mut file, &[1; 100], false);
     // 50 samples never came, and 30 more before the end.
-    file.write(&[0; 50], true);
-    file.write(&[2; 100], false);
-    file.write(&[0; 30], true);
+    give(&mut file, &[0; 50], true);
+    give(&mut file, &[2; 100], false);
+    give(&mut file, &[0; 30], true);
     let recorded = finish(file);
     assert_eq!((recorded.samples, recorded.lost_samples), (280, 80));
     let expected = [vec![1; 100], vec![0; 50], vec![2; 100], vec![0; 30]].concat();
@@ -224,7 +273,7 @@ fn a_killed_writer_leaves_a_file_whole_up_to_its_last_second() {
     let mut file = writing(&path);
     let blocks = |file: &mut Writing, numbers: std::ops::Range<u64>| {
         for number in numbers {
-            file.write(&ramp(number as usize, BLOCK), false);
+            give(file, &ramp(number as usize, BLOCK), false);
         }
     };
     // 2.4 s, and no end.
@@ -278,28 +327,6 @@ fn a_path_that_cannot_be_written_is_told_at_the_start() {
             "{error}"
         );
     }
-}
-
-#[test]
-fn a_file_that_is_full_is_whole_and_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("mix.wav");
-    let mut file = writing(&path);
-    file.data_bytes_max = 1000;
-    for index in 0..10 {
-        file.write(&ramp(index, BLOCK), false);
-    }
-    let recorded = finish(file);
-    assert!(matches!(
-        recorded.error,
-        Some(RecordingError::TooLong { .. })
-    ));
-    // Three blocks of 320 bytes fit into 1000.
-    assert_eq!(recorded.samples, 480);
-    assert_eq!(
-        read(&path).2,
-        [ramp(0, BLOCK), ramp(1, BLOCK), ramp(2, BLOCK)].concat()
-    );
 }
 
 #[test]
@@ -362,7 +389,7 @@ fn blocks_before_the_file_is_opened_are_in_it() {
     assert!(!path.exists());
     recording
         .recorder
-        .write_to(RecordingFile::open(&path, false, format(1)).unwrap());
+        .write_to(files(&path, false, format(1)).unwrap());
     recording.write(&ramp(BLOCK, BLOCK));
     assert!(recording.finish().error.is_none());
     assert_eq!(read(&path).2, ramp(0, 2 * BLOCK));
@@ -383,9 +410,9 @@ fn changed(act: impl FnOnce(&Path)) -> (String, u64) {
     let path = dir.path().join("mix.wav");
     let mut file = writing(&path);
     let second = [1; SECOND as usize];
-    file.write(&second, false);
+    give(&mut file, &second, false);
     act(&path);
-    file.write(&second, false);
+    give(&mut file, &second, false);
     let recorded = finish(file);
     assert_eq!(recorded.samples + recorded.lost_samples, 2 * SECOND);
     (recorded.error.unwrap().to_string(), recorded.samples)

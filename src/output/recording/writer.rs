@@ -5,28 +5,32 @@ use std::{
     sync::{
         Arc,
         atomic::AtomicU64,
-        mpsc::{self, Receiver, SyncSender},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use super::{
-    Recorded, Recorder, RecordingError, RecordingFile, Waiting,
-    writing::{Progress, Writing, Written},
+    Recorded, Recorder, RecordingError, RecordingFiles, Waiting, progress::Progress,
+    segment::Ended, writing::Writing,
 };
 use crate::{
     audio::Format,
-    mixer::{Feed, MixRing},
+    mixer::{Feed, MixRing, RoomId, Signal},
     output::{
         feed_reader::{Delivery, FeedReader, FeedRings},
         worker::PANICKED,
     },
     queue::{BuildError, LeaseId, Pool, Producer},
+    wire::sidecar::EndKind,
 };
 
 /// A mixer that waits for its readers wakes none of them: a recording that begins is seen within this time.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
+
+/// A file that ended waits for its last gaps: they are asked for this often.
+const GAPS_PERIOD: Duration = Duration::from_millis(50);
 
 /// The rings of a writer.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +70,7 @@ impl WriterRings {
 /// let (writer, ring) = Writer::start(rings)?;
 /// let id = ...;                         // of the reader to which `ring` goes by a command
 /// let (mut recorder, feed) = writer.record(|ring| Feed::room_ring(room, id, ring, &settings))?;
-/// recorder.write_to(RecordingFile::open(path, false, format)?);
+/// recorder.write_to(RecordingFiles::open(destination, path, facts, limits, origin)?);
 /// ...                                   // `feed` is opened and closed by commands
 /// let recorded = recorder.wait();
 /// ```
@@ -83,6 +87,7 @@ struct Begin {
     lease: LeaseId,
     refused: Arc<AtomicU64>,
     writing: Writing,
+    ends_by_itself: EndKind,
     outcome: SyncSender<Recorded>,
 }
 
@@ -93,17 +98,19 @@ pub(super) struct Beginning {
     refused: Arc<AtomicU64>,
     format: Format,
     progress: Arc<Progress>,
+    ends_by_itself: EndKind,
     outcome: SyncSender<Recorded>,
     begins: SyncSender<Begin>,
 }
 
 impl Beginning {
-    /// Begins it with this file, or has it fail.
-    pub(super) fn begin(self, file: Option<RecordingFile>) {
+    /// Begins it with these files, or has it fail.
+    pub(super) fn begin(self, files: Option<RecordingFiles>) {
         let begin = Begin {
             lease: self.lease,
             refused: self.refused,
-            writing: Writing::new(file, self.format, self.progress),
+            writing: Writing::new(files, self.format, self.progress),
+            ends_by_itself: self.ends_by_itself,
             outcome: self.outcome,
         };
         // There is room for one of each ring. The thread ends after it has taken all.
@@ -174,12 +181,19 @@ impl Writer {
         let progress = Arc::<Progress>::default();
         let (outcome, awaited) = mpsc::sync_channel(1);
         let feed = make((producer, &self.pool)).noting_refused(Arc::clone(&refused));
+        let ends_by_itself = match feed.signal() {
+            // It is never closed: the server ends.
+            Signal::Room(RoomId::MAIN) => EndKind::Stopped,
+            Signal::Room(_) => EndKind::RoomClosed,
+            Signal::MixMinus(_) | Signal::Alone(_) | Signal::Track { .. } => EndKind::StreamEnded,
+        };
         let recorder = Recorder {
             beginning: Some(Beginning {
                 lease,
                 refused,
                 format: self.format,
                 progress: Arc::clone(&progress),
+                ends_by_itself,
                 outcome,
                 begins: self.begins.clone(),
             }),
@@ -205,12 +219,13 @@ struct Thread {
     beginning: Receiver<Begin>,
     /// By the slot of its ring.
     recordings: Box<[Option<Recording>]>,
-    ended: SyncSender<Recording<Written>>,
+    ended: SyncSender<Ended>,
 }
 
 /// One recording, and the way of its outcome.
-struct Recording<T = Writing> {
-    file: T,
+struct Recording {
+    writing: Writing,
+    ends_by_itself: EndKind,
     outcome: SyncSender<Recorded>,
 }
 
@@ -238,11 +253,13 @@ impl Thread {
             lease,
             refused,
             writing,
+            ends_by_itself,
             outcome,
         } = begin;
         let slot = lease.slot();
         self.recordings[slot] = Some(Recording {
-            file: writing,
+            writing,
+            ends_by_itself,
             outcome,
         });
         self.reader.own_noting(lease, slot as u64, refused);
@@ -258,12 +275,18 @@ impl Thread {
         reader.drain(|delivery| match delivery {
             Delivery::Feed(slot, piece) => {
                 if let Some(recording) = &mut recordings[slot as usize] {
-                    recording.file.take(&piece);
+                    recording.writing.take(&piece);
+                    hand_on(recording.writing.take_ended(), ended);
                 }
             }
             Delivery::Ended(slot) => {
                 if let Some(recording) = mem::take(&mut recordings[slot as usize]) {
-                    recording.finish(ended);
+                    let Recording {
+                        writing,
+                        ends_by_itself,
+                        outcome,
+                    } = recording;
+                    hand_on(writing.finish(ends_by_itself, outcome), ended);
                 }
             }
             Delivery::Room(..) | Delivery::RoomEnded(_) => {}
@@ -271,29 +294,35 @@ impl Thread {
     }
 }
 
-impl Recording {
-    fn finish(self, to_sync: &SyncSender<Recording<Written>>) {
-        let written = Recording {
-            file: self.file.finish(),
-            outcome: self.outcome,
-        };
-        if written.file.is_synced() {
-            return written.end();
+/// Has files synced that ended.
+fn hand_on(files: impl IntoIterator<Item = Ended>, to_sync: &SyncSender<Ended>) {
+    for file in files {
+        if file.is_synced() {
+            file.end();
+        } else {
+            // As many wait at most as there are rings, unless the disk has stalled for long.
+            let _ = to_sync.send(file);
         }
-        // As many wait at most as there are rings, unless the disk has stalled for long.
-        let _ = to_sync.send(written);
     }
 }
 
-impl Recording<Written> {
-    fn end(self) {
-        self.file.end(&self.outcome);
-    }
-}
-
-fn sync(ended: &Receiver<Recording<Written>>) {
-    while let Ok(recording) = ended.recv() {
-        recording.end();
+/// Syncs each file once all of its gaps are known.
+fn sync(ended: &Receiver<Ended>) {
+    let mut waiting: Vec<Ended> = Vec::new();
+    loop {
+        let received = if waiting.is_empty() {
+            ended.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            ended.recv_timeout(GAPS_PERIOD)
+        };
+        let is_over = matches!(received, Err(RecvTimeoutError::Disconnected));
+        waiting.extend(received);
+        for file in waiting.extract_if(.., |file| is_over || file.is_complete()) {
+            file.end();
+        }
+        if is_over {
+            return;
+        }
     }
 }
 

@@ -1,287 +1,503 @@
 //! One recording, as the thread that writes it holds it.
 
 use std::{
-    error::Error as _,
+    collections::VecDeque,
     mem,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc::SyncSender,
-    },
+    sync::{Arc, mpsc::SyncSender},
     time::{Duration, Instant},
 };
 
+#[cfg(test)]
+use super::growing::Growing;
 use super::{
-    Recorded, RecordingError, RecordingFile, RecordingPhase, RecordingProgress,
-    file::{Fault, GrowingWav},
+    Recorded, RecordingError, RecordingFile, RecordingFiles, RecordingPhase,
+    file::{Fault, is_full},
+    files::Series,
+    progress::{Pause, Progress, text_of},
+    segment::{Ended, Segment},
 };
-use crate::{audio::Format, output::feed_reader::Piece};
+use crate::{
+    audio::{Format, GapReason},
+    output::feed_reader::Piece,
+    wire::sidecar::{EndKind, Mark},
+};
 
-/// The file is looked at this often, however slowly samples come.
+/// The file is looked at this often, however slowly samples come; so is a disk that was full.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-/// A WAV counts its bytes in 32 bits, and its header wants a few.
-pub(super) const DATA_BYTES_MAX: u64 = u32::MAX as u64 - 1024;
+/// Bytes that are to be free on a disk that was full, beside those that are to be written.
+const FREE_BYTES: u64 = 1 << 20;
 
-/// The progress that the writing thread publishes. Locked for the time of a copy.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    shown: Mutex<RecordingProgress>,
-    is_over: AtomicBool,
-}
-
-impl Progress {
-    pub(super) fn get(&self) -> MutexGuard<'_, RecordingProgress> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the outcome is there, or comes at once.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
-    }
-
-    fn fail(&self, error: &RecordingError) -> String {
-        let cause = error
-            .source()
-            .map(|cause| format!(": {cause}"))
-            .unwrap_or_default();
-        let text = format!("{error}{cause}");
-        let mut progress = self.get();
-        progress.error = Some(text.clone());
-        progress.phase = RecordingPhase::Failed;
-        text
-    }
-}
-
+/// A recording on its way to its files.
+///
+/// Its samples have positions, interleaved, from 0: each that came has one, whether or not it is in a file.
 pub(super) struct Writing {
-    file: FileState,
-    path: PathBuf,
-    /// Bytes of samples that the file may have.
-    pub(super) data_bytes_max: u64,
+    state: State,
+    series: Option<Series>,
+    format: Format,
     /// Samples after which they are written, and the header is brought up to date.
     flush_every: u64,
     looked: Instant,
-    samples: u64,
-    /// Samples that a flush brought to the file.
-    flushed: u64,
-    /// Silence in place of lost samples: given to the file, and of that written.
-    replaced: u64,
-    flushed_replaced: u64,
-    /// Samples that there would be if none had been lost.
-    end: u64,
-    has_begun: bool,
+    /// The index in the mix of position 0, once it has come.
+    first: Option<u64>,
+    /// Positions before this one have come.
+    given: u64,
+    /// Those before this one were given to a file.
+    pushed: u64,
+    /// The position of the file's first sample.
+    base: u64,
+    /// Positions that have silence for lost samples, the earliest first; and how many such are in files.
+    lost: VecDeque<(u64, u64)>,
+    lost_written: u64,
+    /// Those that are to come, and whether it is paused now.
+    pauses: VecDeque<Pause>,
+    is_paused: bool,
+    /// Marks that no file has reached.
+    marks: Vec<Mark>,
     error: Option<RecordingError>,
     progress: Arc<Progress>,
+    /// Files that ended, to be synced.
+    ended: Vec<Ended>,
 }
 
 /// From its beginning to its end.
-enum FileState {
-    Open(GrowingWav),
-    /// It was never opened, it failed, or is full.
-    Ended,
+enum State {
+    Open(Box<Segment>),
+    /// The disk is full. None if the next file could not be made.
+    Full(Option<Box<Segment>>),
+    /// It was never opened, or failed.
+    Failed(Option<Box<Segment>>),
 }
 
-/// A recording to which nothing is added any more, to be synced.
-pub(super) struct Written {
-    /// None if it failed before.
-    wav: Option<GrowingWav>,
-    path: PathBuf,
-    recorded: Recorded,
-    progress: Arc<Progress>,
+/// Why a sample is not in a file.
+enum Failure {
+    Fault(Fault),
+    /// The next file cannot be made.
+    Next(RecordingError),
 }
 
-impl Written {
-    /// Whether there is nothing to wait for.
-    pub(super) fn is_synced(&self) -> bool {
-        self.wav.as_ref().is_none_or(GrowingWav::is_stream)
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
+}
 
-    /// Has the disk take it all, closes the file, and hands out the outcome. May take as long as the disk does.
-    pub(super) fn end(mut self, outcome: &SyncSender<Recorded>) {
-        if let Some(wav) = self.wav.take()
-            && let Err(source) = wav.sync()
-        {
-            let error = RecordingError::Write {
-                path: self.path,
-                written_samples: self.recorded.samples,
-                source,
-            };
-            tracing::error!("{}", self.progress.fail(&error));
-            self.recorded.error = Some(error);
+impl Failure {
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Fault(fault) => fault.is_full(),
+            Self::Next(RecordingError::Create { source, .. }) => is_full(source),
+            Self::Next(_) => false,
         }
-        if self.recorded.error.is_none() {
-            self.progress.get().phase = RecordingPhase::Done;
-        }
-        self.progress.is_over.store(true, Ordering::Release);
-        // It has room for the one outcome, which need not be taken.
-        let _ = outcome.try_send(self.recorded);
     }
 }
 
 impl Writing {
-    /// Writes to this file; without one, the recording has failed. The header is brought up to date with every second of
+    /// Writes to these files; without any, the recording has failed. A header is brought up to date with every second of
     /// samples.
     pub(super) fn new(
-        file: Option<RecordingFile>,
+        files: Option<RecordingFiles>,
         format: Format,
         progress: Arc<Progress>,
     ) -> Self {
-        let is_stream = file.as_ref().is_some_and(RecordingFile::is_stream);
-        let path = file.as_ref().map(|file| file.path().to_owned());
-        let error = file.is_none().then_some(RecordingError::NotOpened);
-        if let Some(error) = &error {
-            progress.fail(error);
-        }
-        Self {
-            file: match file {
-                Some(file) => FileState::Open(GrowingWav::new(file, format)),
-                None => FileState::Ended,
-            },
-            path: path.unwrap_or_default(),
-            data_bytes_max: if is_stream { u64::MAX } else { DATA_BYTES_MAX },
-            flush_every: if is_stream {
-                // A reader wants samples as they come.
-                1
-            } else {
-                u64::from(format.rate_hz()) * u64::from(format.channels())
-            },
+        let mut writing = Self {
+            state: State::Failed(None),
+            series: None,
+            format,
+            flush_every: u64::from(format.rate_hz()) * u64::from(format.channels()),
             looked: Instant::now(),
-            samples: 0,
-            flushed: 0,
-            replaced: 0,
-            flushed_replaced: 0,
-            end: 0,
-            has_begun: false,
-            error,
+            first: None,
+            given: 0,
+            pushed: 0,
+            base: 0,
+            lost: VecDeque::new(),
+            lost_written: 0,
+            pauses: VecDeque::new(),
+            is_paused: false,
+            marks: Vec::new(),
+            error: None,
             progress,
+            ended: Vec::new(),
+        };
+        let Some(RecordingFiles { first, series }) = files else {
+            let error = RecordingError::NotOpened;
+            writing.progress.fail(&error);
+            writing.error = Some(error);
+            return writing;
+        };
+        if first.is_stream() {
+            // A reader wants samples as they come.
+            writing.flush_every = 1;
+        }
+        writing.state = State::Open(Box::new(Segment::new(first, format)));
+        writing.progress.get().segment = series.facts.segment.number;
+        writing.series = Some(series);
+        writing
+    }
+
+    fn channels(&self) -> u64 {
+        self.format.channels().into()
+    }
+
+    fn index_of(&self, position: u64) -> u64 {
+        self.first.unwrap_or(0) + position / self.channels()
+    }
+
+    /// Puts a file in the place of the one that is written.
+    #[cfg(test)]
+    pub(super) fn map_audio(&mut self, map: impl FnOnce(Box<dyn Growing>) -> Box<dyn Growing>) {
+        if let State::Open(segment) = mem::replace(&mut self.state, State::Full(None)) {
+            self.state = State::Open(Box::new(segment.map_audio(map)));
         }
     }
 
-    /// Takes the next samples.
+    /// The next look at the file or the disk is due.
+    #[cfg(test)]
+    pub(super) fn look_now(&mut self) {
+        self.looked -= LOOK_PERIOD;
+    }
+
+    /// The index of the next sample to come.
+    #[cfg(test)]
+    pub(super) fn next_index(&self) -> Option<u64> {
+        self.first.map(|_| self.index_of(self.given))
+    }
+
+    /// Takes the next samples, which follow those before.
     pub(super) fn take(&mut self, piece: &Piece<'_>) {
-        if !mem::replace(&mut self.has_begun, true) {
+        if self.first.is_none() {
+            self.first = Some(piece.first);
             self.progress.get().first_sample = Some(piece.first);
         }
-        self.write(piece.samples, piece.is_lost);
-    }
-
-    /// Nothing more comes: writes what waits.
-    pub(super) fn finish(mut self) -> Written {
-        let mut wav = match mem::replace(&mut self.file, FileState::Ended) {
-            FileState::Open(wav) => Some(wav),
-            FileState::Ended => None,
-        };
-        if let Some(mut open) = wav.take() {
-            match self.flush(&mut open) {
-                Ok(()) => wav = Some(open),
-                Err(fault) => self.give_up(&open, fault),
+        if let Some((pauses, marks)) = self.progress.take_asked() {
+            self.pauses.extend(pauses);
+            self.marks.extend(marks);
+        }
+        let mut samples = piece.samples;
+        loop {
+            let at = self.index_of(self.given);
+            while let Some(&(from, on)) = self.pauses.front()
+                && from <= at
+            {
+                self.pauses.pop_front();
+                self.set_paused(on);
+            }
+            let until_pause = match self.pauses.front() {
+                Some((from, _)) => (from - at).saturating_mul(self.channels()),
+                None => u64::MAX,
+            };
+            let count = samples
+                .len()
+                .min(usize::try_from(until_pause).unwrap_or(usize::MAX));
+            let (now, later) = samples.split_at(count);
+            if self.is_paused {
+                let silence = vec![0; now.len()];
+                self.add(&silence, Some(GapReason::Paused));
+            } else {
+                self.add(now, piece.is_lost.then_some(GapReason::Disk));
+            }
+            samples = later;
+            if samples.is_empty() {
+                return;
             }
         }
-        self.tell();
-        Written {
-            wav,
-            path: self.path.clone(),
-            recorded: Recorded {
-                samples: self.flushed,
-                lost_samples: self.lost(),
-                error: self.error,
-            },
-            progress: self.progress,
-        }
     }
 
-    /// Samples that are not in the file, or are silence there.
-    fn lost(&self) -> u64 {
-        if matches!(self.file, FileState::Ended) {
-            self.flushed_replaced + (self.end - self.flushed)
-        } else {
-            self.replaced
-        }
-    }
-
-    fn tell(&self) {
+    fn set_paused(&mut self, on: bool) {
+        self.is_paused = on;
         let mut progress = self.progress.get();
-        progress.samples = self.flushed;
-        progress.lost_samples = self.lost();
-    }
-
-    /// Writes samples, or the silence in the place of lost ones.
-    pub(super) fn write(&mut self, samples: &[i16], is_lost: bool) {
-        self.end += samples.len() as u64;
-        let flushed = self.flushed;
-        if let FileState::Open(mut wav) = mem::replace(&mut self.file, FileState::Ended) {
-            match self.try_write(&mut wav, samples, is_lost) {
-                Ok(()) => self.file = FileState::Open(wav),
-                Err(fault) => self.give_up(&wav, fault),
-            }
-        }
-        if matches!(self.file, FileState::Ended) || self.flushed > flushed {
-            self.tell();
+        let (from, to) = if on {
+            (RecordingPhase::Recording, RecordingPhase::Paused)
+        } else {
+            (RecordingPhase::Paused, RecordingPhase::Recording)
+        };
+        if progress.phase == from {
+            progress.phase = to;
         }
     }
 
-    /// The first error ends the recording, and is logged at once: the report may be days away.
-    fn give_up(&mut self, wav: &GrowingWav, fault: Fault) {
-        if let Some(salvaged) = wav.salvage() {
-            // The waiting samples are all silence, or none are.
-            if self.replaced > self.flushed_replaced {
-                self.flushed_replaced += salvaged.saturating_sub(self.flushed);
+    /// Takes samples, or silence with its reason.
+    fn add(&mut self, samples: &[i16], gap: Option<GapReason>) {
+        self.given += samples.len() as u64;
+        match &self.state {
+            State::Open(_) => {
+                let written = self.written();
+                if let Err(failure) = self.try_write(samples, gap) {
+                    self.give_up(failure);
+                } else if self.written() > written {
+                    self.tell();
+                }
             }
-            self.flushed = salvaged;
+            State::Full(_) if self.looked.elapsed() >= LOOK_PERIOD => self.resume(),
+            State::Full(_) | State::Failed(_) => self.tell(),
         }
-        let path = self.path.clone();
-        let written_samples = self.flushed;
-        let error = match fault {
-            Fault::Io(source) => RecordingError::Write {
-                path,
+    }
+
+    /// Positions before this one are in files.
+    fn written(&self) -> u64 {
+        match &self.state {
+            State::Open(segment) | State::Full(Some(segment)) | State::Failed(Some(segment)) => {
+                self.base + segment.audio().written_samples()
+            }
+            State::Full(None) | State::Failed(None) => self.base,
+        }
+    }
+
+    fn try_write(&mut self, samples: &[i16], gap: Option<GapReason>) -> Result<(), Failure> {
+        let limits = self.series.as_ref().map(|series| series.limits);
+        if let State::Open(segment) = &self.state
+            && !segment.fits(samples.len() as u64, &limits.unwrap_or_default())
+        {
+            self.cut()?;
+        }
+        let (from, index) = (self.pushed, self.index_of(self.pushed));
+        let to = self.index_of(from + samples.len() as u64);
+        let (State::Open(segment), Some(series)) = (&mut self.state, &self.series) else {
+            return Ok(());
+        };
+        segment.push(index, samples, series.origin);
+        self.pushed += samples.len() as u64;
+        if let Some(why) = gap {
+            series.gaps.add(None, why, index, to);
+        }
+        if gap == Some(GapReason::Disk) {
+            match self.lost.back_mut() {
+                Some((_, end)) if *end == from => *end = self.pushed,
+                _ => self.lost.push_back((from, self.pushed)),
+            }
+        }
+        for mark in self.marks.extract_if(.., |mark| mark.index < to) {
+            segment.mark(mark);
+        }
+        if segment.waiting() >= self.flush_every {
+            self.looked = Instant::now();
+            segment.flush(&series.gaps, self.looked)?;
+        } else if self.looked.elapsed() >= LOOK_PERIOD {
+            self.looked = Instant::now();
+            segment.audio().check()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file, and begins the next.
+    fn cut(&mut self) -> Result<(), Failure> {
+        if let State::Open(segment) = &mut self.state {
+            segment.audio_mut().finish()?;
+        }
+        let base = self.written();
+        let Some(series) = &mut self.series else {
+            return Ok(());
+        };
+        series
+            .gaps
+            .cut(self.first.unwrap_or(0) + base / u64::from(self.format.channels()));
+        let next = series.open_next();
+        let surplus = next.as_ref().ok().and_then(|_| series.take_surplus());
+        let (gaps, progress) = (series.gaps.clone(), Arc::clone(&self.progress));
+        self.base = base;
+        if let State::Open(segment) = mem::replace(&mut self.state, State::Full(None)) {
+            let ended = segment.end(EndKind::SegmentFull, gaps, surplus, progress);
+            self.ended.push(ended);
+        }
+        self.begin(next)
+    }
+
+    fn open_next(&mut self) -> Result<(), Failure> {
+        let Some(series) = &mut self.series else {
+            return Ok(());
+        };
+        let next = series.open_next();
+        self.begin(next)
+    }
+
+    fn begin(&mut self, next: Result<RecordingFile, RecordingError>) -> Result<(), Failure> {
+        self.state = State::Open(Box::new(Segment::new(
+            next.map_err(Failure::Next)?,
+            self.format,
+        )));
+        if let Some(series) = &self.series {
+            self.progress.get().segment = series.facts.segment.number;
+        }
+        Ok(())
+    }
+
+    /// A disk that is full is asked again; any other error ends the recording, and is logged at once: the report may be
+    /// days away.
+    fn give_up(&mut self, failure: Failure) {
+        let state = mem::replace(&mut self.state, State::Failed(None));
+        let mut segment = match state {
+            State::Open(segment) => Some(segment),
+            State::Full(segment) | State::Failed(segment) => segment,
+        };
+        let is_stream = |segment: &Segment| segment.audio().file().is_stream();
+        let is_whole = match &mut segment {
+            Some(segment) => segment.audio_mut().salvage().is_some(),
+            None => true,
+        };
+        let may_wait = !segment.as_deref().is_some_and(is_stream);
+        self.looked = Instant::now();
+        let is_full = failure.is_full() && is_whole && may_wait;
+        let samples_in_file = segment
+            .as_ref()
+            .map_or(0, |segment| segment.audio().written_samples());
+        let path = segment
+            .as_ref()
+            .map(|segment| segment.audio().file().path().to_owned());
+        let written_samples = self.base + samples_in_file;
+        let error = match failure {
+            Failure::Fault(Fault::Io(source)) => RecordingError::Write {
+                path: path.unwrap_or_default(),
                 written_samples,
                 source,
             },
-            Fault::Changed(how) => RecordingError::Changed {
-                path,
+            Failure::Fault(Fault::Changed(how)) => RecordingError::Changed {
+                path: path.unwrap_or_default(),
                 written_samples,
                 how,
             },
-            Fault::Full => RecordingError::TooLong { path },
+            Failure::Next(error) => error,
         };
-        let text = self.progress.fail(&error);
-        tracing::error!("{text}; the mix goes on without it");
+        if is_full {
+            let text = text_of(&error);
+            tracing::error!("{text}; it goes on once there is room, with silence for what is lost");
+            let mut progress = self.progress.get();
+            progress.phase = RecordingPhase::DiskFull;
+            progress.error = Some(text);
+            drop(progress);
+            self.state = State::Full(segment);
+        } else {
+            let text = self.progress.fail(&error);
+            tracing::error!("{text}; the mix goes on without it");
+            self.state = State::Failed(segment);
+        }
+        // Of a disk that has room again it is cleared.
         self.error = Some(error);
+        self.tell();
     }
 
-    fn flush(&mut self, wav: &mut GrowingWav) -> Result<(), Fault> {
-        wav.flush()?;
+    /// The disk was full: if there is room now, writes silence for what was lost, and goes on.
+    fn resume(&mut self) {
         self.looked = Instant::now();
-        self.flushed = self.samples;
-        self.flushed_replaced = self.replaced;
+        if !self.has_room() {
+            return self.tell();
+        }
+        if let Err(failure) = self.try_resume() {
+            return self.give_up(failure);
+        }
+        self.error = None;
+        let mut progress = self.progress.get();
+        progress.error = None;
+        progress.phase = if self.is_paused {
+            RecordingPhase::Paused
+        } else {
+            RecordingPhase::Recording
+        };
+        drop(progress);
+        tracing::warn!(
+            "the disk has room again: recording goes on, with silence for what was lost"
+        );
+        self.tell();
+    }
+
+    fn has_room(&self) -> bool {
+        let State::Full(Some(segment)) = &self.state else {
+            // To make a file shows it.
+            return true;
+        };
+        let wanted = 2 * (self.given - self.written()) + FREE_BYTES;
+        let free = segment.audio().file().disk_free_bytes();
+        free.is_ok_and(|free| free >= wanted)
+    }
+
+    fn try_resume(&mut self) -> Result<(), Failure> {
+        match mem::replace(&mut self.state, State::Full(None)) {
+            State::Full(Some(segment)) => self.state = State::Open(segment),
+            _ => self.open_next()?,
+        }
+        // A second at a time, of whole instants.
+        let second = u64::from(self.format.rate_hz()) * self.channels();
+        let silence = vec![0; second as usize];
+        while self.pushed < self.given {
+            let count = second.min(self.given - self.pushed);
+            self.try_write(&silence[..count as usize], Some(GapReason::Disk))?;
+        }
+        if let (State::Open(segment), Some(series)) = (&mut self.state, &self.series) {
+            segment.flush(&series.gaps, self.looked)?;
+        }
         Ok(())
     }
 
-    fn try_write(
-        &mut self,
-        wav: &mut GrowingWav,
-        samples: &[i16],
-        is_lost: bool,
-    ) -> Result<(), Fault> {
-        let end = self.samples + samples.len() as u64;
-        if end.saturating_mul(2) > self.data_bytes_max {
-            self.flush(wav)?;
-            return Err(Fault::Full);
+    /// Nothing more comes: writes what waits. The files that are to be synced then; the last has the outcome.
+    pub(super) fn finish(
+        mut self,
+        ends_by_itself: EndKind,
+        outcome: SyncSender<Recorded>,
+    ) -> Vec<Ended> {
+        if matches!(self.state, State::Full(_)) {
+            self.resume();
         }
-        if is_lost {
-            // So that what fails is known to be silence, or not.
-            self.flush(wav)?;
-            self.replaced += samples.len() as u64;
+        let finished = match &mut self.state {
+            State::Open(segment) => segment.audio_mut().finish(),
+            State::Full(_) | State::Failed(_) => Ok(()),
+        };
+        if let Err(fault) = finished {
+            self.give_up(fault.into());
         }
-        wav.push(samples);
-        self.samples = end;
-        if is_lost || self.samples - self.flushed >= self.flush_every {
-            self.flush(wav)?;
-        } else if self.looked.elapsed() >= LOOK_PERIOD {
-            self.looked = Instant::now();
-            wav.check()?;
+        self.tell();
+        self.progress.end_as(ends_by_itself);
+        let recorded = Recorded {
+            samples: self.written(),
+            lost_samples: self.lost_samples(),
+            error: self.error.take(),
+        };
+        let mut ended = mem::take(&mut self.ended);
+        let progress = Arc::clone(&self.progress);
+        let is_changed = matches!(recorded.error, Some(RecordingError::Changed { .. }));
+        let (segment, how) = match self.state {
+            State::Open(segment) => (Some(segment), progress.how()),
+            State::Full(segment) | State::Failed(segment) => (segment, EndKind::Failed),
+        };
+        let last = match (segment, self.series) {
+            // What is in it is not known: it stays unfinished.
+            (Some(segment), Some(series)) if !is_changed => {
+                segment.end(how, series.gaps, None, progress)
+            }
+            _ => Ended::nothing(progress),
+        };
+        ended.push(last.last(outcome, recorded));
+        ended
+    }
+
+    /// The files that ended since the last call.
+    pub(super) fn take_ended(&mut self) -> impl Iterator<Item = Ended> {
+        self.ended.drain(..)
+    }
+
+    /// Samples that are not in a file, or are silence there.
+    fn lost_samples(&mut self) -> u64 {
+        let written = self.written();
+        while let Some((from, to)) = self.lost.front_mut() {
+            let in_file = (*to).min(written).saturating_sub(*from);
+            self.lost_written += in_file;
+            *from += in_file;
+            if from < to {
+                break;
+            }
+            self.lost.pop_front();
         }
-        Ok(())
+        match self.state {
+            State::Open(_) => {
+                let waiting = self.lost.iter().map(|(from, to)| to - from);
+                self.lost_written + waiting.sum::<u64>()
+            }
+            State::Full(_) | State::Failed(_) => self.lost_written + (self.given - written),
+        }
+    }
+
+    fn tell(&mut self) {
+        let (samples, lost_samples) = (self.written(), self.lost_samples());
+        let mut progress = self.progress.get();
+        progress.samples = samples;
+        progress.lost_samples = lost_samples;
     }
 }

@@ -14,6 +14,7 @@ use std::{
         unix::fs::FileExt as _,
     },
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat},
     sys::stat::{Mode, fstatat},
-    unistd::{UnlinkatFlags, unlinkat},
+    unistd::{UnlinkatFlags, fsync, unlinkat},
 };
 
 use crate::wire::sidecar::{Progress, Sidecar};
@@ -36,7 +37,7 @@ const REPLACE_PERIOD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct SidecarFile {
     /// The folder that the path starts from; the current one without.
-    folder: Option<OwnedFd>,
+    folder: Option<Arc<OwnedFd>>,
     path: PathBuf,
     /// The file at the path.
     file: File,
@@ -52,7 +53,7 @@ impl SidecarFile {
     /// [`io::ErrorKind::AlreadyExists`] if there is one and `overwrite` is not set, or what the operating
     /// system refuses.
     pub fn create(
-        folder: Option<OwnedFd>,
+        folder: Option<Arc<OwnedFd>>,
         audio: &Path,
         overwrite: bool,
         sidecar: &Sidecar,
@@ -121,7 +122,7 @@ impl SidecarFile {
             .map_or(AT_FDCWD, |folder| folder.as_fd());
         replace_at(at, &self.path, &sidecar.to_text(), true)?;
         match &self.folder {
-            Some(folder) => File::from(folder.try_clone()?).sync_all(),
+            Some(folder) => Ok(fsync(&**folder)?),
             None => sync_folder_of(&self.path),
         }
     }

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::*;
+use super::{super::tests::facts, *};
 use crate::wire::{
     flac::{self, Ending, HEADER_BYTES, Scan, StreamInfo},
     sidecar::SampleHash,
@@ -18,11 +18,8 @@ fn format(rate_hz: u32, channels: u16) -> Format {
 }
 
 fn open(path: &Path, format: Format) -> Box<dyn Growing> {
-    let container = Container::of(path);
-    growing(
-        RecordingFile::open_as(path, true, format, container).unwrap(),
-        format,
-    )
+    let file = RecordingFile::open(path, true, &facts(format)).unwrap();
+    growing(file, format)
 }
 
 /// Something like speech: tones that come and go, with a little noise.
@@ -152,7 +149,7 @@ fn a_truncated_flac_cannot_be_salvaged() {
 #[test]
 fn a_flac_in_a_pipe_has_no_length() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pipe");
+    let path = dir.path().join("pipe.flac");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     let reader = std::thread::spawn({
         let path = path.clone();
@@ -161,7 +158,7 @@ fn a_flac_in_a_pipe_has_no_length() {
     let format = format(8_000, 1);
     let mut file = loop {
         // Until there is a reader.
-        match RecordingFile::open_as(&path, false, format, Container::Flac) {
+        match RecordingFile::open(&path, false, &facts(format)) {
             Ok(file) => break growing(file, format),
             Err(_) => std::thread::yield_now(),
         }
@@ -186,7 +183,7 @@ fn a_flac_in_a_pipe_has_no_length() {
 fn a_rate_without_flac_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.flac");
-    let refused = RecordingFile::open_as(&path, false, format(96_001, 1), Container::Flac);
+    let refused = RecordingFile::open(&path, false, &facts(format(96_001, 1)));
     let message = refused.unwrap_err().to_string();
     assert!(
         message.contains("96001 Hz") && message.contains("--rate"),

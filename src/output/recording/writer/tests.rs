@@ -13,6 +13,7 @@ use crate::{
     output::{
         ROOM_BUFFERED, RecordingPhase, STREAM_BUFFERED,
         feed_reader::tests::{BLOCK, Rig, Sender},
+        recording::tests::files,
     },
     wire::wav::HEADER_BYTES,
 };
@@ -63,8 +64,8 @@ impl Open {
     }
 }
 
-fn open(path: &Path, rig: &Rig) -> RecordingFile {
-    RecordingFile::open(path, false, rig.settings.format).unwrap()
+fn open(path: &Path, rig: &Rig) -> RecordingFiles {
+    files(path, false, rig.settings.format).unwrap()
 }
 
 fn samples(path: &Path) -> Vec<i16> {

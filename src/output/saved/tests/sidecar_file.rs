@@ -1,4 +1,4 @@
-use std::{io::Write as _, time::Instant};
+use std::{io::Write as _, sync::Arc, time::Instant};
 
 use super::*;
 use crate::wire::sidecar::Progress;
@@ -88,7 +88,7 @@ fn a_sidecar_is_written_in_an_open_folder() {
     let folder = File::open(rig.0.path()).unwrap();
     let sidecar = sidecar("x.wav", &samples(100));
     let file = SidecarFile::create(
-        Some(folder.into()),
+        Some(Arc::new(folder.into())),
         Path::new("x.wav"),
         false,
         &sidecar,

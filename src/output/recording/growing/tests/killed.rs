@@ -10,7 +10,7 @@ use std::{
 use super::*;
 use crate::{
     audio::GapReason,
-    output::saved::{MendOutcome, SidecarFile, Verified, mend, verify},
+    output::saved::{MendOutcome, Verified, mend, verify},
     wire::{
         flac::SampleMd5,
         sidecar::{Gap, Progress, Recorded, Samples, Segment, Sidecar, VERSION},
@@ -75,9 +75,10 @@ fn a_writer_that_is_to_be_killed() {
     let mut now = Instant::now();
     let mut files = FILES.map(|name| {
         let path = folder.join(name);
-        let sidecar = sidecar(name);
-        let file = SidecarFile::create(None, &path, false, &sidecar, now).unwrap();
-        (open(&path, format(8_000, 1)), file, sidecar)
+        let format = format(8_000, 1);
+        let mut file = RecordingFile::open(&path, true, &facts(format)).unwrap();
+        let (_, on_disk) = file.take_sidecar().unwrap();
+        (growing(file, format), on_disk, sidecar(name))
     });
     let mut written = 0;
     while written < SAMPLES_MAX {

@@ -13,6 +13,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nix::{
@@ -22,15 +23,14 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::RecordError;
-use crate::{
-    audio::Format,
-    output::{RecordingError, RecordingFile},
-    source::wav::is_wav_path,
-};
+use super::recording::{RecordingError, RecordingFacts, RecordingFile};
+use crate::wire::sidecar::Container;
 
 /// Bytes of the longest name.
 pub const NAME_BYTES_MAX: usize = 128;
+
+/// Bytes more that the number of a segment takes in a name.
+const SEGMENT_BYTES: usize = 11;
 
 /// Why a name is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum FolderError {
     /// The name is none that a file of the folder has.
     #[error(
         "`{}` is no name for a file here: it is 1 to {NAME_BYTES_MAX} bytes without `/`, without \
-         control characters and without a dot in front, and ends in .wav",
+         control characters and without a dot in front, and ends in .wav or .flac",
         name.escape_debug()
     )]
     Name {
@@ -90,10 +90,10 @@ pub enum FolderError {
     },
 }
 
-/// A folder of WAV files, open.
+/// A folder of WAV and FLAC files, open.
 #[derive(Debug)]
 pub struct Folder {
-    folder: OwnedFd,
+    folder: Arc<OwnedFd>,
 }
 
 impl Folder {
@@ -107,7 +107,9 @@ impl Folder {
             path: path.to_owned(),
             source: errno.into(),
         })?;
-        let folder = Self { folder };
+        let folder = Self {
+            folder: Arc::new(folder),
+        };
         match folder.resolve(".", OFlag::O_DIRECTORY | OFlag::O_PATH) {
             Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
                 Err(FolderError::Unsupported(errno.into()))
@@ -121,7 +123,11 @@ impl Folder {
     /// # Errors
     /// [`FolderError`]; an existing file of any kind is refused.
     pub fn create(&self, name: &str) -> Result<File, FolderError> {
-        check(name)?;
+        check(name, NAME_BYTES_MAX)?;
+        self.create_new(name)
+    }
+
+    fn create_new(&self, name: &str) -> Result<File, FolderError> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
         self.resolve(name, flags)
             .map(File::from)
@@ -135,23 +141,21 @@ impl Folder {
             })
     }
 
-    /// Makes a new file, to be recorded to. Enters the kernel, and may wait for its disk.
+    /// Makes a new file, to be recorded to, and its sidecar. Enters the kernel, and may wait for its disk.
     ///
     /// # Errors
-    /// [`RecordError::Folder`] as [`create`](Self::create), and [`RecordError::Recording`]: nothing is left.
-    pub(super) fn record(&self, name: &str, format: Format) -> Result<RecordingFile, RecordError> {
-        let file = self.create(name)?;
-        let path = Path::new(name);
-        let folder = self.folder.try_clone().map_err(|source| {
-            let path = path.to_owned();
-            RecordingError::Create { path, source }
-        });
-        folder
-            .and_then(|folder| RecordingFile::regular(file, path, Some(folder), format))
-            .map_err(|error| {
-                self.remove(name);
-                error.into()
-            })
+    /// [`RecordingError`]; nothing is left then.
+    pub(super) fn record(
+        &self,
+        name: &Path,
+        facts: &RecordingFacts,
+    ) -> Result<RecordingFile, RecordingError> {
+        let text = name.to_str().unwrap_or_default();
+        check(text, NAME_BYTES_MAX + SEGMENT_BYTES)?;
+        let file = self.create_new(text)?;
+        let folder = Arc::clone(&self.folder);
+        RecordingFile::regular(file, name, Some(folder), false, facts)
+            .inspect_err(|_| self.unlink(name))
     }
 
     /// Opens a regular file, to be read. Never waits for a pipe's writer.
@@ -159,7 +163,7 @@ impl Folder {
     /// # Errors
     /// [`FolderError`].
     pub fn read(&self, name: &str) -> Result<File, FolderError> {
-        check(name)?;
+        check(name, NAME_BYTES_MAX + SEGMENT_BYTES)?;
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
         let refused = |source| FolderError::Refused {
             name: name.to_owned(),
@@ -177,10 +181,10 @@ impl Folder {
         Ok(file)
     }
 
-    /// Removes a useless file that was just made. No error if it is gone.
-    pub(super) fn remove(&self, name: &str) {
-        if check(name).is_ok() {
-            let _ = unlinkat(&self.folder, name, UnlinkatFlags::NoRemoveDir);
+    /// Removes a file of this name, without a `/` in it. No error if it is gone.
+    pub(super) fn unlink(&self, name: &Path) {
+        if name.components().count() == 1 {
+            let _ = unlinkat(&*self.folder, name, UnlinkatFlags::NoRemoveDir);
         }
     }
 
@@ -199,7 +203,7 @@ impl Folder {
             .mode(mode)
             .resolve(within);
         loop {
-            match openat2(&self.folder, name, how) {
+            match openat2(&*self.folder, name, how) {
                 // A folder was moved meanwhile (openat2(2)), or a signal came.
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 opened => return opened,
@@ -209,11 +213,11 @@ impl Folder {
 }
 
 /// Whether a file of the folder may be called so.
-fn check(name: &str) -> Result<(), FolderError> {
-    let fits = (1..=NAME_BYTES_MAX).contains(&name.len())
+fn check(name: &str, bytes_max: usize) -> Result<(), FolderError> {
+    let fits = (1..=bytes_max).contains(&name.len())
         && !name.starts_with('.')
         && !name.contains(|letter: char| letter == '/' || letter.is_control())
-        && is_wav_path(Path::new(name));
+        && Container::named(Path::new(name)).is_some();
     if fits {
         return Ok(());
     }
