@@ -22,9 +22,9 @@ const SEGMENT_BYTES_MIN: usize = 64 << 10;
 /// The length after which a recording goes on in another file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SegmentLength {
-    /// Of its audio.
+    /// A length of audio.
     Time(Duration),
-    /// Of the file.
+    /// A size of the file.
     Bytes(u64),
 }
 

@@ -108,6 +108,8 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("recordings", text("/r")),
         ("recordings_max", 1.into()),
         ("recorder_threads", 1.into()),
+        ("segment", text("10m")),
+        ("segments_max", 1.into()),
         ("rtp_out", text("127.0.0.1:5004,l16")),
         ("report", text("r.json")),
         ("json", true.into()),

@@ -195,7 +195,7 @@ impl Handle {
         &self.0.sdp
     }
 
-    /// What became so far of the mix that goes out by RTP, for each target.
+    /// The progress of each RTP target so far.
     pub fn rtp_out(&self) -> impl Iterator<Item = (&RtpTarget, RtpSent)> {
         let progress = self.0.rtp_out.iter().map(RtpProgress::read);
         self.0.settings.rtp_out.iter().zip(progress)
@@ -211,7 +211,7 @@ impl Handle {
         self.0.streams.pool.stats()
     }
 
-    /// What the mixer was made for.
+    /// The settings of the mixer.
     pub fn mixing(&self) -> &mixer::Settings {
         &self.0.streams.mixing
     }

@@ -417,7 +417,7 @@ impl Handle {
         recordings.begin_in_folder(request.name, recorded, self.commands())
     }
 
-    /// Has silence written from the next tick on, or no more. Of a recording that has ended nothing is asked.
+    /// Pauses a recording from the next tick on, or ends the pause. One that has ended stays as it is.
     ///
     /// # Errors
     /// [`RecordError::NotFound`].

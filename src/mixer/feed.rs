@@ -55,7 +55,7 @@ pub enum Signal {
     /// A stream's block of each tick, before gain, mute and solo, and silence where it has none, delayed as the mix
     /// is.
     Alone(LeaseId),
-    /// What a stream adds to one room, after gain, mute, solo and fades, delayed as the mix is and cut to 16 bits by itself;
+    /// The contribution of a stream to one room, after gain, mute, solo and fades, delayed as the mix is and cut to 16 bits by itself;
     /// silence where it adds nothing. The tracks of all streams of a room, added and cut to 16 bits, are its mix, if that is
     /// at unity gain and not limited.
     ///
@@ -165,7 +165,7 @@ impl Feed {
         }
     }
 
-    /// What a stream adds to a room, into a ring of `pool`. `settings` are the mixer's. Allocates 2 bytes for each sample of
+    /// The contribution of a stream to a room, into a ring of `pool`. `settings` are the mixer's. Allocates 2 bytes for each sample of
     /// a block and of the limiter's look-ahead.
     ///
     /// To have the first sample, it is opened by the command that brings the stream into the room:

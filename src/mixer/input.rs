@@ -193,7 +193,7 @@ impl Input {
         self.account.advance(StreamState::Playing);
     }
 
-    /// Whether nothing that comes could change what the stream gives to this tick: its block is at the head of the ring,
+    /// Whether nothing that comes could change the block of the stream in this tick: its block is at the head of the ring,
     /// or a later one, or the ring is closed. Takes frames of no use, and counts them.
     pub(super) fn is_ready(&mut self, consumer: &mut Consumer, moment: Moment) -> bool {
         while let Some(message) = get(consumer, self.lease) {

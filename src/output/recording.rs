@@ -225,15 +225,15 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Hands over the files; of several, the first are written to. What the ring holds by then is in them.
+    /// Hands over the files; a second call is ignored. The samples that wait in the ring by then are written, too.
     pub fn write_to(&mut self, files: RecordingFiles) {
         if let Some(beginning) = self.beginning.take() {
             beginning.begin(Some(files));
         }
     }
 
-    /// Has silence written from this index of the mix on, or no more: time stays true, and the sidecar says so. What is
-    /// written already stays.
+    /// Pauses the recording from this index of the mix on, or ends the pause. A pause is written as silence, so time stays
+    /// true, and the sidecar names it. Samples that were written already stay.
     pub fn pause(&self, index: u64, on: bool) {
         self.progress.pause(index, on);
     }

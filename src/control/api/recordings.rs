@@ -180,7 +180,7 @@ async fn stop_recording(
     Ok((StatusCode::ACCEPTED, Json(recording.into())))
 }
 
-/// What is to be otherwise with a recording.
+/// A change of a recording.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeRecordingBody {
@@ -189,7 +189,7 @@ struct ChangeRecordingBody {
     paused: bool,
 }
 
-/// Pauses a recording from the next tick on, or ends the pause. Of one that has ended nothing is asked.
+/// Pauses a recording from the next tick on, or ends the pause. One that has ended stays as it is.
 #[utoipa::path(
     patch, path = "/api/v1/recordings/{id}", tag = "recordings",
     params(("id" = u64, Path, description = "Its number")),

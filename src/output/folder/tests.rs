@@ -81,7 +81,7 @@ fn impossible_file_names_are_refused_before_the_kernel() {
             assert!(error.to_string().contains(".wav"), "{error}");
         }
     }
-    assert!(house.folder.create(&long[1..]).is_ok());
+    assert!(house.folder.create(&long[12..]).is_ok());
     for name in ["a..wav", "ä b.WAV", "-.wav", "a\\b.wav"] {
         house.folder.create(name).unwrap();
     }

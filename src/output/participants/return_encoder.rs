@@ -88,7 +88,7 @@ pub(crate) struct Mixes {
     /// Samples per channel that each history keeps: the longest memory of the converters so far.
     kept: u64,
     rooms: HashMap<RoomId, Mix>,
-    /// Of a room that is not heard.
+    /// For a room that is not heard.
     nothing: History,
 }
 
@@ -207,7 +207,7 @@ pub(crate) struct ReturnEncoder {
     return_format: ReturnFormat,
     /// Made for the first frame that is not a room's block, and at the first move.
     own: Option<Rated>,
-    /// The room whose block it heard last.
+    /// The room of the block that it heard last.
     room: Option<RoomId>,
     /// From where on all it heard was the mix of that room; none if the last frame was not.
     shares_from: Option<u64>,

@@ -17,7 +17,7 @@ use crate::{
 /// Names in a row that may be taken by other files before a segment is given up.
 const NAMES_TRIED: u32 = 1000;
 
-/// What a file has, for its header and its sidecar.
+/// The facts of a file that its header and its sidecar state.
 #[derive(Debug, Clone)]
 pub struct RecordingFacts {
     /// Rate and channels.
@@ -29,7 +29,7 @@ pub struct RecordingFacts {
 }
 
 impl RecordingFacts {
-    /// Of the first, or only, file.
+    /// The facts of the first file.
     pub fn new(format: Format, recorded: Recorded) -> Self {
         Self {
             format,
@@ -171,7 +171,7 @@ impl RecordingFiles {
         &self.first
     }
 
-    /// What others find out about its gaps goes here.
+    /// The gaps, to which other threads add.
     #[expect(dead_code, reason = "the collector of gaps is to use it")]
     pub(crate) fn gaps(&self) -> &RecordingGaps {
         &self.series.gaps

@@ -24,7 +24,7 @@ pub(crate) struct RecordingGaps(Arc<Shared>);
 struct Shared {
     /// All gaps before this index are there.
     complete_to: AtomicU64,
-    /// By their first samples: those whose sidecars have no end yet, and the one that is written.
+    /// The gaps of each segment by its first sample: of those that wait for their end, and of the one that is written.
     segments: Mutex<VecDeque<(u64, Gaps<Name>)>>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct SegmentGaps {
 }
 
 impl Default for RecordingGaps {
-    /// None so far. They count as complete as long as nobody says [otherwise](Self::set_complete_to).
+    /// None so far. They are complete until a call says [otherwise](Self::set_complete_to).
     fn default() -> Self {
         Self(Arc::new(Shared {
             complete_to: AtomicU64::new(u64::MAX),

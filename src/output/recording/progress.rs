@@ -1,4 +1,4 @@
-//! What the writing thread and others tell each other of one recording.
+//! The state that the writing thread of a recording publishes, and the requests to it.
 
 use std::{
     error::Error as _,
@@ -24,7 +24,7 @@ pub(super) struct Progress {
 /// From this index of the mix on a recording is paused, or is not.
 pub(super) type Pause = (u64, bool);
 
-/// What is asked of the writing thread.
+/// The requests to the writing thread.
 #[derive(Debug, Default)]
 struct Asked {
     /// In their order.

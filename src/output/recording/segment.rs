@@ -193,12 +193,12 @@ pub(super) struct Ended {
     /// A file that is removed then.
     surplus: Option<Surplus>,
     progress: Arc<Progress>,
-    /// Of the last file: the outcome of the recording.
+    /// The outcome of the recording, if this is its last file.
     outcome: Option<(SyncSender<Recorded>, Recorded)>,
 }
 
 impl Ended {
-    /// Of a recording that has no file, or has lost it.
+    /// Stands for a file that there never was, or that is lost.
     pub(super) fn nothing(progress: Arc<Progress>) -> Self {
         Self {
             audio: None,
@@ -229,8 +229,8 @@ impl Ended {
         self.sidecar.is_none() || self.gaps.complete_to() >= self.to
     }
 
-    /// Has the disk take it all, gives its sidecar an end, closes it, and hands out the outcome if it is the last. May take
-    /// as long as the disk does.
+    /// Syncs it to the disk, writes the end into its sidecar, closes it, and sends the outcome if it is the last file. May
+    /// take as long as the disk does.
     pub(super) fn end(mut self) {
         let mut error = None;
         if let Some(audio) = self.audio.take() {

@@ -370,7 +370,7 @@ impl Writing {
             tracing::error!("{text}; the mix goes on without it");
             self.state = State::Failed(segment);
         }
-        // Of a disk that has room again it is cleared.
+        // Cleared once the disk has room again.
         self.error = Some(error);
         self.tell();
     }
@@ -458,7 +458,7 @@ impl Writing {
             State::Full(segment) | State::Failed(segment) => (segment, EndKind::Failed),
         };
         let last = match (segment, self.series) {
-            // What is in it is not known: it stays unfinished.
+            // Its content is not known: it stays unfinished.
             (Some(segment), Some(series)) if !is_changed => {
                 segment.end(how, series.gaps, None, progress)
             }
