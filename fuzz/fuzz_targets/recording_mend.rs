@@ -6,7 +6,7 @@
 use std::{fs, path::PathBuf, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use mixpool::output::saved::{MendOutcome, Verified, mend, verify};
+use mixpool::output::saved::{Depth, MendOutcome, Verified, mend, verify};
 
 /// In memory, as each input is a few files.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -38,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
     fs::write(path.with_extension("json"), sidecar).expect("a file in memory");
     let outcome = || {
         let mut outcomes = Vec::new();
-        mend(&FOLDER, false, |_, outcome| outcomes.push(outcome)).expect("a folder");
+        mend(&FOLDER, Depth::Folder, false, |_, outcome| outcomes.push(outcome)).expect("a folder");
         assert_eq!(outcomes.len(), 1);
         outcomes.remove(0)
     };

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use mixpool::{
-    output::saved::{self, Facts, Listed, ListedFacts, MendOutcome, Verified},
+    output::saved::{self, Depth, Facts, Listed, ListedFacts, MendOutcome, Verified},
     wire::sidecar::{Point, Recorded},
 };
 
@@ -136,6 +136,7 @@ fn mend(arguments: &Mend) -> Result<ExitCode> {
     let would = if arguments.check { "would be " } else { "" };
     saved::mend(
         &arguments.folder.folder,
+        Depth::Tree,
         arguments.check,
         |name, outcome| {
             let name = plain(name);

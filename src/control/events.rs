@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::sampler::Snapshot;
 use crate::{
-    engine::{Admitted, Handle, HealthChange, RecordingTotals, RoomChange},
+    engine::{Admitted, Handle, HealthChange, RecordingState, RecordingTotals, RoomChange},
     ledger::{Entry, Network, SourceKind, named},
 };
 
@@ -50,6 +50,8 @@ named! {
         Overload = "overload",
         /// A recording failed to take what it should.
         RecordingError = "recording_error",
+        /// A recording ended, and the disk has its last file: its facts are in `recording`.
+        RecordingDone = "recording_done",
         /// A room was opened.
         RoomOpened = "room_opened",
         /// A room was closed.
@@ -77,6 +79,8 @@ pub(super) struct Event {
     /// The index in the mix, per channel, of a moved stream's first sample in its new room; null for other events, and if
     /// the stream moved on at once.
     pub(super) sample: Option<u64>,
+    /// The recording that ended, and the facts of its last file; null for other events.
+    pub(super) recording: Option<Box<RecordingState>>,
 }
 
 /// The subject of an event.
@@ -84,7 +88,7 @@ pub(super) struct Event {
 pub(super) enum Subject<'a> {
     Server,
     Stream(&'a Admitted),
-    Recording(&'a str),
+    Recording(&'a RecordingState),
     Room(&'a str),
 }
 
@@ -137,7 +141,12 @@ impl Events {
         let (name, kind) = match subject {
             Subject::Server => (None, None),
             Subject::Stream(stream) => (Some(stream.id()), Some(stream.kind())),
-            Subject::Recording(name) | Subject::Room(name) => (Some(name), None),
+            Subject::Recording(recording) => (Some(&*recording.name), None),
+            Subject::Room(name) => (Some(name), None),
+        };
+        let recording = match (what, subject) {
+            (What::RecordingDone, Subject::Recording(recording)) => Some(recording.clone().into()),
+            _ => None,
         };
         let mut log = self.lock();
         let id = log.next_id;
@@ -153,6 +162,7 @@ impl Events {
             kind,
             detail,
             sample,
+            recording,
         }));
         drop(log);
         self.news.send_replace(id);
@@ -213,9 +223,10 @@ pub(super) struct Watcher {
     overload: Overload,
     /// The totals of recordings when they were looked at one by one.
     recorded: RecordingTotals,
-    /// Recordings reported as failed, or as having lost samples.
+    /// Recordings reported as failed, as having lost samples, or as ended.
     failed: BTreeSet<u64>,
     lossy: BTreeSet<u64>,
+    ended: BTreeSet<u64>,
 }
 
 impl Watcher {
@@ -230,6 +241,7 @@ impl Watcher {
             recorded: RecordingTotals::default(),
             failed: BTreeSet::new(),
             lossy: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -328,11 +340,12 @@ impl Watcher {
         }
     }
 
-    /// One by one only if any of them failed or lost samples since they were looked at.
+    /// One by one only if any of them failed, lost samples or ended since they were looked at.
     fn look_at_recordings(&mut self, snapshot: &Snapshot, handle: &Handle) {
         let totals = handle.recording_totals();
-        let (failed, lost) = (totals.failed, totals.lost_samples);
-        if failed == self.recorded.failed && lost == self.recorded.lost_samples {
+        let changing =
+            |totals: &RecordingTotals| (totals.failed, totals.lost_samples, totals.ended);
+        if changing(&totals) == changing(&self.recorded) {
             return;
         }
         self.recorded = totals;
@@ -341,9 +354,18 @@ impl Watcher {
         let oldest = recordings.first().map_or(0, |recording| recording.id);
         self.failed.retain(|&id| id >= oldest);
         self.lossy.retain(|&id| id >= oldest);
+        self.ended.retain(|&id| id >= oldest);
         for recording in recordings {
-            let detail = match recording.error {
-                Some(error) if self.failed.insert(recording.id) => error,
+            let subject = Subject::Recording(&recording);
+            if recording.has_ended() && self.ended.insert(recording.id) {
+                let (samples, files) = (recording.samples, recording.segment);
+                let files = if files == 1 { "file" } else { "files" };
+                let detail = format!("{samples} samples in {} {files}", recording.segment);
+                self.events
+                    .note(snapshot.at, What::RecordingDone, subject, detail);
+            }
+            let detail = match &recording.error {
+                Some(error) if self.failed.insert(recording.id) => error.clone(),
                 None if recording.lost_samples > 0 && self.lossy.insert(recording.id) => {
                     format!(
                         "the disk was too slow for {} samples",
@@ -352,7 +374,6 @@ impl Watcher {
                 }
                 _ => continue,
             };
-            let subject = Subject::Recording(&recording.name);
             self.events
                 .note(snapshot.at, What::RecordingError, subject, detail);
         }

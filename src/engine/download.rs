@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use super::{FolderError, Handle, RecordError, RecordingState};
+use crate::output::RecordingPhase;
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,11 @@ impl RecordingState {
     /// Whether [`Handle::read_recording`] can give it.
     pub fn is_readable(&self) -> bool {
         self.is_in_folder
+    }
+
+    /// Whether the disk has all of it, or it failed.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase, RecordingPhase::Done | RecordingPhase::Failed)
     }
 }
 

@@ -4,11 +4,13 @@
 //! publishes its progress. That thread writes all recordings of its file system.
 
 mod kept;
+mod mending;
 mod state;
 mod writers;
 
 use std::{
-    path::Path,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -41,6 +43,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Recordings {
     folder: Option<Arc<Folder>>,
+    folder_path: Option<PathBuf>,
     segments: SegmentLimits,
     /// The clock of the mix, and when the server began.
     grid: Grid,
@@ -86,6 +89,7 @@ impl Recordings {
         };
         let recordings = Self {
             folder: folder.map(Folder::open).transpose()?.map(Arc::new),
+            folder_path: settings.recordings.clone(),
             segments: settings.segments,
             grid: grid.clone(),
             begun_at: SystemTime::now(),
@@ -205,7 +209,8 @@ impl Recordings {
         now.checked_sub(ago + before).unwrap_or(now) + until
     }
 
-    /// Opens the files of the recordings that wait for theirs: the last step of a start.
+    /// Opens the files of the recordings that wait for theirs, and has what an earlier run left unfinished beside them
+    /// mended: the last step of a start.
     pub(super) fn open_files(&self) -> Result<(), RecordError> {
         for kept in &mut self.lock().kept {
             if kept.recorder.is_waiting_for_file() {
@@ -213,7 +218,18 @@ impl Recordings {
                 kept.recorder.write_to(files);
             }
         }
+        mending::mend_in(self.folders()).map_err(RecordingError::Thread)?;
         Ok(())
+    }
+
+    /// The folders that are recorded to.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let inner = self.lock();
+        let beside = inner.kept.iter().filter_map(|kept| match &kept.file {
+            File::At(path) => Place::folder_of(path),
+            File::InFolder(_) => None,
+        });
+        beside.chain(self.folder_path.clone()).collect()
     }
 
     fn begin_in_folder(

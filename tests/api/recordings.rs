@@ -201,6 +201,66 @@ fn what_is_no_new_file_of_the_folder_is_refused() {
 }
 
 #[test]
+fn a_pause_and_marks_are_in_the_sidecar_and_the_end_is_told() {
+    let desk = Desk::open();
+    let answer = desk
+        .client
+        .post("/api/v1/recordings", &json!({ "name": "a.flac" }));
+    let path = answer.header("location").unwrap().to_owned();
+    let is = |phase: &'static str| {
+        until(
+            || desk.client.get(&path).ok(200),
+            move |recording| recording["phase"] == phase,
+        )
+    };
+    let pause = |on: bool| desk.client.patch(&path, &json!({ "paused": on })).ok(202);
+    is("recording");
+    pause(true);
+    is("paused");
+    pause(false);
+    is("recording");
+    let marks = format!("{path}/marks");
+    let marked = desk.client.post(&marks, &json!({ "name": "vote" })).ok(201);
+    for wrong in [json!({}), json!({ "name": "" }), json!({ "name": "a\nb" })] {
+        desk.client.post(&marks, &wrong).problem(400);
+    }
+    desk.client
+        .patch(&path, &json!({ "pause": true }))
+        .problem(400);
+    until(
+        || desk.client.get(&path).ok(200),
+        |recording| recording["samples"].as_u64() > marked["index"].as_u64(),
+    );
+    desk.client.delete(&path).ok(202);
+    let done = is("done");
+    desk.client
+        .post(&marks, &json!({ "name": "late" }))
+        .problem(409);
+    let event = until(
+        || desk.client.get("/api/v1/events/recent?limit=1000").ok(200),
+        |seen| {
+            let seen = seen["events"].as_array().unwrap();
+            seen.iter().any(|event| event["event"] == "recording_done")
+        },
+    );
+    let events = event["events"].as_array().unwrap();
+    let event = events
+        .iter()
+        .find(|event| event["event"] == "recording_done");
+    let facts = &event.unwrap()["recording"];
+    for key in ["id", "name", "samples", "first_sample", "sha256", "segment"] {
+        assert_eq!(facts[key], done[key], "{key}");
+    }
+    let sidecar = fs::read(desk.folder.path().join("recordings/a.json")).unwrap();
+    let sidecar: Value = serde_json::from_slice(&sidecar).unwrap();
+    assert_eq!(sidecar["sha256"], done["sha256"]);
+    assert_eq!(sidecar["marks"], json!([marked]));
+    let gaps = sidecar["gaps"].as_array().unwrap();
+    assert!(gaps.iter().any(|gap| gap["why"] == "paused"), "{gaps:?}");
+    assert_eq!(sidecar["end"]["how"], "stopped");
+}
+
+#[test]
 fn a_recording_names_its_room_and_ends_with_it() {
     let desk = Desk::open();
     let begin = |name: &str, room: &str| {

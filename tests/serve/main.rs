@@ -16,6 +16,7 @@ mod face;
 mod help;
 mod http;
 mod imperfect;
+mod killed;
 mod limiter;
 mod manual;
 mod metrics;

@@ -179,6 +179,8 @@ pub struct RecordingTotals {
     pub running: u64,
     /// Recordings that ended early.
     pub failed: u64,
+    /// Recordings of which the disk has all, those that failed among them.
+    pub ended: u64,
     /// Samples in files, the silence for lost ones included.
     pub samples: u64,
     /// Samples that disks were too slow for, or that came after they failed.
@@ -190,6 +192,10 @@ impl RecordingTotals {
         self.started += 1;
         self.running += u64::from(progress.phase.is_running());
         self.failed += u64::from(progress.phase == RecordingPhase::Failed);
+        self.ended += u64::from(matches!(
+            progress.phase,
+            RecordingPhase::Done | RecordingPhase::Failed
+        ));
         self.samples += progress.samples;
         self.lost_samples += progress.lost_samples;
     }

@@ -69,6 +69,13 @@ impl Place {
         let found = found.map_err(|source| refused(path, source))?;
         Ok(Self::Device(found.dev()))
     }
+
+    /// The folder of a recording at this path; none of a stream.
+    pub(crate) fn folder_of(path: &Path) -> Option<PathBuf> {
+        let is_stream =
+            path == Path::new(STDOUT) || fs::metadata(path).is_ok_and(|found| !found.is_file());
+        (!is_stream).then(|| folder_of(path).to_owned())
+    }
 }
 
 /// The folder of a path, the current one if it names none.

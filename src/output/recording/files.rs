@@ -26,6 +26,8 @@ pub struct RecordingFacts {
     pub recorded: Recorded,
     /// Its place among the files of the recording.
     pub segment: Segment,
+    /// The index in the mix of its first sample, and the wall clock of that: none as long as they are not known.
+    pub(super) begins: Option<(u64, SystemTime)>,
 }
 
 impl RecordingFacts {
@@ -38,15 +40,17 @@ impl RecordingFacts {
                 number: 1,
                 previous: None,
             },
+            begins: None,
         }
     }
 
     /// The sidecar of a file without samples.
     pub(super) fn sidecar(&self, path: &Path, container: Container) -> Sidecar {
+        let (first, start) = self.begins.unwrap_or_else(|| (0, SystemTime::now()));
         Sidecar {
             version: VERSION,
             samples: 0,
-            gaps_to: 0,
+            gaps_to: first,
             sha256: None,
             file: file_name(path),
             recorded: self.recorded.clone(),
@@ -55,8 +59,8 @@ impl RecordingFacts {
                 rate_hz: self.format.rate_hz(),
                 channels: self.format.channels(),
             },
-            first: 0,
-            start: SystemTime::now(),
+            first,
+            start,
             segment: self.segment.clone(),
             marks: Vec::new(),
             gaps: Vec::new(),
@@ -131,7 +135,7 @@ pub(super) struct Series {
     pub(super) facts: RecordingFacts,
     pub(super) limits: SegmentLimits,
     /// Wall clock of the mix's sample 0.
-    pub(super) origin: SystemTime,
+    origin: SystemTime,
     pub(super) gaps: RecordingGaps,
     /// Those that are there, the oldest first.
     files: VecDeque<PathBuf>,
@@ -188,11 +192,18 @@ impl RecordingFiles {
 }
 
 impl Series {
-    /// Opens the next file. A name that is taken is passed over, with its number.
-    pub(super) fn open_next(&mut self) -> Result<RecordingFile, RecordingError> {
+    /// Wall clock of the sample of this index.
+    pub(super) fn time_of(&self, index: u64) -> SystemTime {
+        let since = self.facts.format.duration_of(index);
+        self.origin.checked_add(since).unwrap_or(self.origin)
+    }
+
+    /// Opens the next file, whose first sample is to have this index. A name that is taken is passed over, with its number.
+    pub(super) fn open_next(&mut self, first: u64) -> Result<RecordingFile, RecordingError> {
         let previous = self.files.back().map(|path| file_name(path));
         let mut facts = self.facts.clone();
         facts.segment.previous = previous;
+        facts.begins = Some((first, self.time_of(first)));
         for _ in 0..NAMES_TRIED {
             facts.segment.number += 1;
             let path = segment_path(&self.template, facts.segment.number);

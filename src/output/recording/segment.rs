@@ -3,13 +3,13 @@
 use std::{
     mem,
     sync::{Arc, mpsc::SyncSender},
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use super::{
     Recorded, RecordingError, RecordingGaps, SegmentLimits,
     file::{Fault, RecordingFile},
-    files::Surplus,
+    files::{Series, Surplus},
     growing::{Growing, growing},
     progress::Progress,
 };
@@ -30,7 +30,7 @@ pub(super) struct Segment {
     /// Interleaved samples that it was given.
     pushed: u64,
     gaps_revision: u64,
-    /// Whether marks were added since the sidecar was written, or it was not since the first sample.
+    /// Whether its first sample or a mark came since the sidecar was written.
     is_stale: bool,
     /// Whether a sidecar that cannot be written was logged.
     has_warned: bool,
@@ -74,17 +74,17 @@ impl Segment {
                 .is_none_or(|max| self.audio.bytes_max(then) <= max)
     }
 
-    /// Takes the next samples, of which the first has this index. `origin` is the wall clock of index 0.
-    pub(super) fn push(&mut self, index: u64, samples: &[i16], origin: SystemTime) {
+    /// Takes the next samples, of which the first has this index.
+    pub(super) fn push(&mut self, index: u64, samples: &[i16], series: &Series) {
         if self.first.is_none() {
             self.first = Some(index);
-            self.is_stale = true;
             if let Some((sidecar, _)) = self.sidecar.as_deref_mut() {
                 sidecar.first = index;
-                sidecar.gaps_to = index;
-                let start = origin.checked_add(self.format.duration_of(index));
-                sidecar.start = start.unwrap_or(origin);
+                sidecar.start = series.time_of(index);
             }
+            // Before any sample: mended, its samples stand at their index.
+            self.is_stale = true;
+            self.put_sidecar(&series.gaps, Instant::now());
         }
         self.audio.push(samples);
         self.pushed += samples.len() as u64;

@@ -255,7 +255,7 @@ impl Writing {
         let (State::Open(segment), Some(series)) = (&mut self.state, &self.series) else {
             return Ok(());
         };
-        segment.push(index, samples, series.origin);
+        segment.push(index, samples, series);
         self.pushed += samples.len() as u64;
         if let Some(why) = gap {
             series.gaps.add(None, why, index, to);
@@ -285,13 +285,12 @@ impl Writing {
             segment.audio_mut().finish()?;
         }
         let base = self.written();
+        let index = self.index_of(base);
         let Some(series) = &mut self.series else {
             return Ok(());
         };
-        series
-            .gaps
-            .cut(self.first.unwrap_or(0) + base / u64::from(self.format.channels()));
-        let next = series.open_next();
+        series.gaps.cut(index);
+        let next = series.open_next(index);
         let surplus = next.as_ref().ok().and_then(|_| series.take_surplus());
         let (gaps, progress) = (series.gaps.clone(), Arc::clone(&self.progress));
         self.base = base;
@@ -303,10 +302,11 @@ impl Writing {
     }
 
     fn open_next(&mut self) -> Result<(), Failure> {
+        let first = self.index_of(self.pushed);
         let Some(series) = &mut self.series else {
             return Ok(());
         };
-        let next = series.open_next();
+        let next = series.open_next(first);
         self.begin(next)
     }
 

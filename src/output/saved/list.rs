@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 
-use super::{Found, SavedError, find, lock, open};
+use super::{Depth, Found, SavedError, find, lock, open};
 use crate::{
     audio::GapReason,
     wire::sidecar::{End, Mark, Recorded, Samples, Segment, Sidecar},
@@ -70,7 +70,7 @@ pub struct Facts {
 /// [`SavedError::Folder`].
 pub fn list(folder: &Path) -> Result<Vec<Listed>, SavedError> {
     let mut listed = Vec::new();
-    find(folder, |found| {
+    find(folder, Depth::Tree, |found| {
         listed.push(match found {
             Found::WithoutSidecar(file) => Listed {
                 file,

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{
-    Found, Saved, SavedError,
+    Depth, Found, Saved, SavedError,
     audio_file::{self, AudioFile},
     failed, find, lock, open, sidecar_file,
 };
@@ -33,7 +33,7 @@ pub enum MendOutcome {
     WithoutSidecar,
 }
 
-/// Finishes the unfinished recordings in a folder and those below. A header comes to count the whole samples
+/// Finishes the unfinished recordings in a folder. A header comes to count the whole samples
 /// that are there, a torn end is cut off, and the sidecar gets their count, their hash and an end. All other files
 /// stay as they are; to do it again changes nothing. With `check` nothing is changed at all.
 ///
@@ -44,10 +44,11 @@ pub enum MendOutcome {
 /// [`SavedError::Folder`].
 pub fn mend(
     folder: &Path,
+    depth: Depth,
     check: bool,
     mut each: impl FnMut(&str, MendOutcome),
 ) -> Result<(), SavedError> {
-    find(folder, |found| match found {
+    find(folder, depth, |found| match found {
         Found::WithoutSidecar(name) => each(&name, MendOutcome::WithoutSidecar),
         Found::Recording(saved) => {
             let Saved {

@@ -103,13 +103,27 @@ pub(super) enum Found {
     WithoutSidecar(String),
 }
 
-/// Finds the recordings in a folder and those below, by name; hands on one at a time.
-fn find(folder: &Path, mut each: impl FnMut(Found)) -> Result<(), SavedError> {
+/// How far a folder is looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Its own files.
+    Folder,
+    /// Those of the folders below, too.
+    Tree,
+}
+
+/// Finds the recordings in a folder, by name; hands on one at a time.
+fn find(folder: &Path, depth: Depth, mut each: impl FnMut(Found)) -> Result<(), SavedError> {
     let refused = |path: &Path, source| SavedError::Folder {
         path: path.to_owned(),
         source,
     };
-    for entry in WalkDir::new(folder).sort_by_file_name() {
+    let levels = match depth {
+        Depth::Folder => 1,
+        Depth::Tree => usize::MAX,
+    };
+    let entries = WalkDir::new(folder).max_depth(levels);
+    for entry in entries.sort_by_file_name() {
         let entry = match entry {
             Ok(entry) => entry,
             // A file that went meanwhile.

@@ -134,7 +134,7 @@ impl Rig {
 
     fn mended(&self, check: bool) -> Vec<String> {
         let mut lines = Vec::new();
-        mend(self.0.path(), check, |name, outcome| {
+        mend(self.0.path(), Depth::Tree, check, |name, outcome| {
             lines.push(match outcome {
                 MendOutcome::Finished => format!("{name}: finished"),
                 MendOutcome::Running => format!("{name}: running"),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Found, Saved, SavedError,
+    Depth, Found, Saved, SavedError,
     audio_file::{self, AudioFile},
     find, lock, open,
 };
@@ -38,14 +38,14 @@ pub enum Verified {
 /// [`SavedError::Folder`].
 pub fn verify(folder: &Path, mut each: impl FnMut(&str, Verified)) -> Result<(), SavedError> {
     let mut segments = BTreeMap::new();
-    find(folder, |found| {
+    find(folder, Depth::Tree, |found| {
         if let Found::Recording(saved) = found
             && let Ok(sidecar) = &saved.sidecar
         {
             segments.insert(saved.audio, SegmentFacts::of(sidecar));
         }
     })?;
-    find(folder, |found| match found {
+    find(folder, Depth::Tree, |found| match found {
         Found::WithoutSidecar(name) => each(&name, Verified::WithoutSidecar),
         Found::Recording(saved) => {
             let Saved {

@@ -10,7 +10,7 @@ use std::{
 use super::*;
 use crate::{
     audio::GapReason,
-    output::saved::{MendOutcome, Verified, mend, verify},
+    output::saved::{Depth, MendOutcome, Verified, mend, verify},
     wire::{
         flac::SampleMd5,
         sidecar::{Gap, Progress, Recorded, Samples, Segment, Sidecar, VERSION},
@@ -193,7 +193,7 @@ fn a_killed_writer_leaves_files_that_are_whole_and_mended() {
             check_as_it_is(&dir.path().join(name));
         }
         let mut mended = 0;
-        mend(dir.path(), false, |name, outcome| {
+        mend(dir.path(), Depth::Folder, false, |name, outcome| {
             let MendOutcome::Mended {
                 samples,
                 missing_samples: 0,
