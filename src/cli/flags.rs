@@ -40,7 +40,7 @@ const ALL: u8 = USUAL | REPLAY | BENCH | PLAN;
 const FLAGS: &[(&str, &[Flag])] = &[
     ("Run", &[
         Flag("duration", "TIME", "Length of the mix [default: until Ctrl-C]", USUAL),
-        Flag("ingest-threads", "N", "Threads that feed synthetic streams and files", REPLAY | BENCH),
+        Flag("ingest-threads", "N", "Threads that feed streams made here", REPLAY | BENCH),
         Flag("verbose", "BOOL", "Show how late and how long ticks are", RARE),
         Flag("realtime", "BOOL", "Run the mixer under SCHED_FIFO, and lock memory", RARE),
         Flag("realtime-priority", "N", "Its priority, 1 to 99", RARE),
@@ -86,7 +86,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("ptime", "TIME", "Length of a frame and of a tick", ALL),
         Flag("limiter", "on|off", "Limit peaks; off clips them", USUAL | REPLAY),
         Flag("gain", "DB", "Gain of each stream, at most 24", USUAL | REPLAY),
-        Flag("rooms-max", "N", "Most rooms at once, each a mix of its own", RARE),
+        Flag("rooms-max", "N", "Most rooms at once, each a mix", RARE),
         Flag("room", "NAME[,OPTIONS]", "Open this room at the start; options as gain=-6, limiter=off, record=FILE; repeatable", RARE),
         Flag("rooms", "listed|auto", "Refuse a stream with a room that is not open, or open it", RARE),
     ]),
@@ -104,10 +104,11 @@ const FLAGS: &[(&str, &[Flag])] = &[
     ]),
     ("Results", &[
         Flag("record", "FILE.wav", "Record the mix; {utc} is the start, - stdout", USUAL | REPLAY),
+        Flag("record-streams", "DIR", "Record each stream of main, after gain, in a file", RARE),
         Flag("overwrite", "BOOL", "Overwrite the file of --record", USUAL | REPLAY),
         Flag("recordings", "DIR", "Folder of files that the API records and plays", USUAL),
         Flag("recordings-max", "N", "Most recordings at once", RARE),
-        Flag("recorder-threads", "N", "Most threads that write recordings, one a file system", RARE),
+        Flag("recorder-threads", "N", "Most threads that write recordings", RARE),
         Flag("segment", "TIME|SIZE", "Begin another file after 10min, say, or 1GB", USUAL | REPLAY),
         Flag("segments-max", "N", "Most files of a recording; the oldest is removed", REPLAY),
         Flag("report", "FILE.json", "Write the report to this file at the end", USUAL | REPLAY),

@@ -27,7 +27,7 @@ pub use self::{
     file::{ConfigError, Place},
     leaf::{PlayoutDelay, Sound},
     output::Output,
-    rooms::{RoomConfig, RoomPolicy},
+    rooms::{RecordWhen, RoomConfig, RoomPolicy},
 };
 use crate::{
     audio::{Format, FormatError, Gain},
@@ -381,9 +381,20 @@ impl Config {
         })
     }
 
-    /// The rooms that are open from the start: those listed, and those of synthetic streams.
+    /// The rooms that are open from the start: those listed, those of synthetic streams, and `main` if its streams are
+    /// recorded.
     pub fn listed_rooms(&self) -> Vec<RoomConfig> {
         let mut rooms = self.mix.room.clone();
+        if let Some(folder) = &self.output.record_streams {
+            if rooms.iter().all(|room| room.name != "main") {
+                rooms.push(RoomConfig::named("main"));
+            }
+            let main = rooms.iter_mut().find(|room| room.name == "main");
+            if let Some(main) = main {
+                main.record_streams
+                    .get_or_insert_with(|| rooms::streams_in(folder));
+            }
+        }
         let count = self.synthetic.synthetic_rooms;
         for name in (0..count).filter_map(|index| synthetic::nth_room(index, count)) {
             if rooms.iter().all(|room| room.name != name) {

@@ -65,6 +65,9 @@ pub struct Output {
     /// Whether a file of that name, or that a room is recorded to, is overwritten.
     #[serde(with = "leaf::truth")]
     pub overwrite: bool,
+    /// Folder of the recordings of the streams of `main`, each after gain from its join to its end or move away.
+    #[serde(with = "leaf::some_path")]
+    pub record_streams: Option<PathBuf>,
     /// Folder of the recordings that begin at run time, and of the files that are played then.
     #[serde(with = "leaf::some_path")]
     pub recordings: Option<PathBuf>,
@@ -95,6 +98,7 @@ impl Default for Output {
     fn default() -> Self {
         Self {
             record: None,
+            record_streams: None,
             overwrite: false,
             recordings: None,
             recordings_max: 512,

@@ -6,6 +6,8 @@ use std::{
     time::SystemTime,
 };
 
+use serde::Serialize;
+
 use super::{Output, units};
 use crate::{
     output::{RtpTarget, named},
@@ -40,6 +42,38 @@ impl fmt::Display for RoomPolicy {
     }
 }
 
+/// When a room's rule records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordWhen {
+    /// From the room's opening to its close.
+    #[default]
+    Always,
+    /// While the room has streams, and for ten seconds after the last; with the next stream a new file begins.
+    Occupied,
+    /// From one command to another.
+    Command,
+}
+
+impl RecordWhen {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "always" => Ok(Self::Always),
+            "occupied" => Ok(Self::Occupied),
+            "command" => Ok(Self::Command),
+            _ => Err("write record_when=always, occupied or command".to_owned()),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Occupied => "occupied",
+            Self::Command => "command",
+        }
+    }
+}
+
 /// A room that is open from the start of the server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoomConfig {
@@ -49,8 +83,13 @@ pub struct RoomConfig {
     pub gain_db: Option<f64>,
     /// Whether its mix is limited; as the server's `limiter` says if none is given.
     pub limiter: Option<bool>,
-    /// The file that its mix is recorded to, from its opening on; `-` is the standard output. No comma is in it.
+    /// The file that its mix is recorded to; `-` is the standard output. No comma is in it.
     pub record: Option<PathBuf>,
+    /// The file that each of its streams is recorded to after gain, from its join to its end or move away, with `{stream}`
+    /// and `{utc}` in its name. No comma is in it.
+    pub record_streams: Option<PathBuf>,
+    /// When these two are.
+    pub record_when: RecordWhen,
 }
 
 impl RoomConfig {
@@ -61,19 +100,28 @@ impl RoomConfig {
             gain_db: None,
             limiter: None,
             record: None,
+            record_streams: None,
+            record_when: RecordWhen::Always,
         }
     }
 
-    /// Puts this time and its name for the words in braces of its file's path.
+    /// The file that is recorded from the room's opening on, if there is one.
+    pub fn recorded_always(&self) -> Option<&Path> {
+        let is_always = self.record_when == RecordWhen::Always;
+        self.record.as_deref().filter(|_| is_always)
+    }
+
+    /// Puts this time and its name for the words in braces of the path of a file that begins with the room.
     pub fn stamp(&mut self, now: SystemTime) {
-        if let Some(path) = &mut self.record
+        if self.record_when == RecordWhen::Always
+            && let Some(path) = &mut self.record
             && let Some(text) = path.to_str()
         {
             *path = named(text, now, &self.name, None).into();
         }
     }
 
-    /// `NAME[,gain=DB][,limiter=on|off][,record=FILE]`
+    /// `NAME[,gain=DB][,limiter=on|off][,record=FILE][,record_streams=FILE][,record_when=always|occupied|command]`
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let mut room = Self::named(room_name(parts.next().unwrap_or_default())?);
@@ -83,16 +131,68 @@ impl RoomConfig {
                 Some(("limiter", "on")) => room.limiter = Some(true),
                 Some(("limiter", "off")) => room.limiter = Some(false),
                 Some(("record", path)) if !path.is_empty() => room.record = Some(path.into()),
+                Some(("record_streams", path)) => room.record_streams = Some(streams_path(path)?),
+                Some(("record_when", when)) => room.record_when = RecordWhen::read(when)?,
                 _ => {
                     return Err(format!(
-                        "`{}` is no option of a room; the options are gain=DB, limiter=on|off and record=FILE",
+                        "`{}` is no option of a room; the options are gain=DB, limiter=on|off, record=FILE, \
+                         record_streams=FILE and record_when=WHEN",
                         option.escape_debug()
                     ));
                 }
             }
         }
+        room.check_when()?;
         Ok(room)
     }
+
+    /// Refuses a file that is begun several times by one name.
+    fn check_when(&self) -> Result<(), String> {
+        let when = self.record_when.name();
+        match &self.record {
+            Some(path) if self.record_when != RecordWhen::Always && !has_word(path, "{utc}") => {
+                Err(format!(
+                    "record={} begins more than once with record_when={when}: put {{utc}} into the file's name",
+                    path.display()
+                ))
+            }
+            None if self.record_when != RecordWhen::Always && self.record_streams.is_none() => {
+                Err(format!(
+                    "record_when={when} needs a record or record_streams of room {}",
+                    self.name
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the file's name, without its folder, has this word.
+fn has_word(path: &Path, word: &str) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().contains(word)
+}
+
+/// The path of a room's streams, each in a file of its own.
+fn streams_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_named = ["{stream}", "{utc}"]
+        .iter()
+        .all(|word| has_word(&path, word));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    if is_named && !folder.to_string_lossy().contains(['{', '}']) {
+        return Ok(path);
+    }
+    Err(format!(
+        "`{}` is no name for the files of streams: write FOLDER/{{stream}}-{{utc}}.wav, with both words in the file's \
+         name and none in the folder's",
+        text.escape_debug()
+    ))
+}
+
+/// The files of the streams of `main` in this folder.
+pub(super) fn streams_in(folder: &Path) -> PathBuf {
+    folder.join("{room}-{stream}-{utc}.wav")
 }
 
 impl fmt::Display for RoomConfig {
@@ -106,9 +206,15 @@ impl fmt::Display for RoomConfig {
             Some(true) => f.write_str(",limiter=on")?,
             Some(false) => f.write_str(",limiter=off")?,
         }
-        match &self.record {
-            None => Ok(()),
-            Some(path) => write!(f, ",record={}", path.display()),
+        if let Some(path) = &self.record {
+            write!(f, ",record={}", path.display())?;
+        }
+        if let Some(path) = &self.record_streams {
+            write!(f, ",record_streams={}", path.display())?;
+        }
+        match self.record_when {
+            RecordWhen::Always => Ok(()),
+            when => write!(f, ",record_when={}", when.name()),
         }
     }
 }
@@ -142,6 +248,18 @@ pub(super) fn check_records(rooms: &[RoomConfig], output: &Output) -> Result<(),
         return Err(format!(
             "{} and {first} both write to the standard output: choose a file for one of them",
             named(second)
+        ));
+    }
+    let of_main = rooms.iter().find(|room| room.name == "main");
+    if let (Some(folder), Some(path)) = (
+        &output.record_streams,
+        of_main.and_then(|main| main.record_streams.as_ref()),
+    ) && *path != streams_in(folder)
+    {
+        return Err(format!(
+            "--record-streams {} and --room main,record_streams={} are two names for one file: leave one out",
+            folder.display(),
+            path.display()
         ));
     }
     let count = of_rooms().count() + usize::from(output.record.is_some());
@@ -218,6 +336,28 @@ mod tests {
         assert_eq!(room.record.as_deref(), Some(Path::new("/r/{room}=1.wav")));
         assert_eq!(room.to_string(), "a,gain=1,record=/r/{room}=1.wav");
         assert!(RoomConfig::read("a,record=").is_err());
+    }
+
+    #[test]
+    fn a_listed_room_may_have_its_streams_recorded() {
+        let text =
+            "a,record=/r/{utc}.wav,record_streams=/r/{stream}-{utc}.wav,record_when=occupied";
+        let room = RoomConfig::read(text).unwrap();
+        assert_eq!(room.record_when, RecordWhen::Occupied);
+        assert_eq!(room.to_string(), text);
+        assert_eq!(room.recorded_always(), None);
+        for wrong in [
+            "a,record_streams=/r/{stream}.wav",
+            "a,record_streams=/r/{utc}.wav",
+            "a,record_streams=/{stream}/{stream}-{utc}.wav",
+            "a,record_streams=",
+            "a,record_when=occupied",
+            "a,record=/r/a.wav,record_when=command",
+            "a,record=-,record_when=occupied",
+            "a,record=/r/{utc}.wav,record_when=sometimes",
+        ] {
+            assert!(RoomConfig::read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

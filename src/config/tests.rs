@@ -104,6 +104,7 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("metrics_streams_max", 0.into()),
         ("metrics_rooms_max", 0.into()),
         ("record", text("mix-{utc}.wav")),
+        ("record_streams", text("/s")),
         ("overwrite", true.into()),
         ("recordings", text("/r")),
         ("recordings_max", 1.into()),

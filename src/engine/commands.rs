@@ -73,8 +73,9 @@ pub(super) struct Sender {
 #[derive(Debug)]
 struct CommandQueue(Mutex<rtrb::Producer<Command>>);
 
-/// Commands that the admission of one stream takes: its own, and that of the room that it opens.
-const ADMISSION_COMMANDS: usize = 2;
+/// Commands that the admission of one stream takes: its own, those of the room that it opens and of the recording of its
+/// mix.
+const ADMISSION_COMMANDS: usize = 3;
 
 /// Places in the queue of admissions, which no other command takes meanwhile.
 pub(super) struct Places<'a>(MutexGuard<'a, rtrb::Producer<Command>>);
@@ -83,6 +84,11 @@ impl Places<'_> {
     /// Opens a room, before streams that are admitted to it. Takes one place.
     pub(super) fn open_room(&mut self, room: Room) {
         let _ = self.0.push(Command::OpenRoom(Box::new(room)));
+    }
+
+    /// Opens a feed, before streams that are admitted to its room. Takes one place.
+    pub(super) fn open_feed(&mut self, feed: Feed) {
+        let _ = self.0.push(Command::OpenFeed(feed));
     }
 
     /// Admits a stream with a slot leased since.
@@ -159,6 +165,21 @@ impl Sender {
     pub(super) fn steer(&self, command: Command) -> Result<(), Busy> {
         self.free_removed();
         self.steering.send(command)
+    }
+}
+
+impl Sender {
+    /// Steers the mix by two commands, in this order, or by none.
+    pub(super) fn steer_both(&self, first: Command, second: Command) -> Result<(), Busy> {
+        self.free_removed();
+        let mut queue = self.steering.lock();
+        if queue.slots() < 2 && !queue.is_abandoned() {
+            return Err(Busy);
+        }
+        // Only a mixer that is gone has no room, and then nothing comes of it.
+        let _ = queue.push(first);
+        let _ = queue.push(second);
+        Ok(())
     }
 }
 

@@ -50,7 +50,9 @@ pub use self::{
     mixer_stats::Status,
     reading::{open_to_read, read_text},
     realtime::{Realtime, RealtimeRefused, RealtimeReport, Scheduler},
-    recordings::{RecordError, RecordingRequest, RecordingSource, RecordingState, RecordingTotals},
+    recordings::{
+        RecordError, RecordingRequest, RecordingSource, RecordingState, RecordingTotals, RuleState,
+    },
     report::{
         ListenerReport, Report, RtpOutReport, SourceErrorReport, StreamReport, TickReport, Totals,
     },
@@ -326,12 +328,13 @@ impl Engine {
             settings,
             health: Mutex::default(),
         };
-        Ok(Running::new(
-            Handle::new(Arc::new(shared)),
-            mixer,
-            rtp_out,
-            feeders,
-            granted,
-        ))
+        let handle = Handle::new(Arc::new(shared));
+        let opener = handle.shared().recordings.start_opener(&handle);
+        let running = Running::new(handle, mixer, rtp_out, feeders, granted);
+        if let Err(error) = opener {
+            running.finish();
+            return Err(error.into());
+        }
+        Ok(running)
     }
 }

@@ -3,8 +3,11 @@
 //! A recording is a feed of the mixer, opened and closed by commands, into a ring of the thread that writes its file and
 //! publishes its progress. That thread writes all recordings of its file system.
 
+mod by_rule;
 mod kept;
 mod mending;
+mod opener;
+mod rules;
 mod state;
 mod writers;
 
@@ -15,12 +18,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(super) use self::kept::SETTINGS_ID;
+pub use self::rules::RuleState;
 pub use self::state::{
     RecordError, RecordingRequest, RecordingSource, RecordingState, RecordingTotals,
 };
+pub(super) use self::{
+    kept::SETTINGS_ID,
+    rules::{Arrival, Rule},
+};
 use self::{
     kept::{File, Inner, Kept, Recorded},
+    opener::Queue,
     state::OF_STREAM_MAX,
     writers::{Length, WriterLimits, Writers},
 };
@@ -29,7 +37,6 @@ use super::{
 };
 use crate::{
     audio::Grid,
-    config::RoomConfig,
     mixer::{self, Command},
     os::now_ns,
     output::{
@@ -53,6 +60,8 @@ pub(super) struct Recordings {
     /// Whether the files of the settings are overwritten.
     overwrite: bool,
     begun_ns: u64,
+    /// To the thread that opens the files of rules' recordings.
+    queue: Arc<Queue>,
     inner: Mutex<Inner>,
 }
 
@@ -97,6 +106,7 @@ impl Recordings {
             max: settings.recordings_max,
             overwrite: settings.overwrite,
             begun_ns,
+            queue: Arc::new(Queue::new(settings.recordings_max)),
             inner: Mutex::new(Inner::new(Writers::new(limits))),
         };
         match &settings.record {
@@ -104,9 +114,10 @@ impl Recordings {
             None => recordings.lock().next_id += 1,
         }
         for listed in &settings.listed_rooms {
-            if let Some(path) = &listed.record {
+            if let Some(path) = listed.recorded_always() {
                 recordings.await_file(path, room(&listed.name)?, commands)?;
             }
+            recordings.rule(listed, || Ok(room(&listed.name)?), commands)?;
         }
         Ok(recordings)
     }
@@ -229,7 +240,16 @@ impl Recordings {
             File::At(path) => Place::folder_of(path),
             File::InFolder(_) => None,
         });
-        beside.chain(self.folder_path.clone()).collect()
+        let folders = beside.chain(self.folder_path.clone());
+        let mut folders: BTreeSet<_> = folders.collect();
+        let rooms = inner.rooms_with_rules.clone();
+        // No rule is locked while the recordings are.
+        drop(inner);
+        for rule in rooms.iter().filter_map(|room| room.rule()) {
+            let paths = rule.lock().paths();
+            folders.extend(paths.iter().filter_map(|path| Place::folder_of(path)));
+        }
+        folders
     }
 
     fn begin_in_folder(
@@ -329,6 +349,11 @@ impl Recordings {
             kept.recorder.give_up_waiting();
             kept.recorder.end_as(EndKind::Stopped);
         }
+        let rooms = std::mem::take(&mut inner.rooms_with_rules);
+        drop(inner);
+        for rule in rooms.iter().filter_map(|room| room.rule()) {
+            rule.close();
+        }
     }
 
     /// The names of recordings with unfinished files.
@@ -366,36 +391,6 @@ impl Recordings {
 }
 
 impl Handle {
-    /// Whether the files of these rooms' recordings could be made, as far as can be known without touching them.
-    ///
-    /// # Errors
-    /// [`RecordError`].
-    pub(crate) fn check_records(&self, rooms: &[RoomConfig]) -> Result<(), RecordError> {
-        let recordings = &self.shared().recordings;
-        for path in rooms.iter().filter_map(|room| room.record.as_ref()) {
-            RecordingFile::check(&segment_path(path, 1), recordings.overwrite)?;
-        }
-        Ok(())
-    }
-
-    /// Records these rooms, which are open, as their config says. A failure is logged: the others are recorded.
-    pub(crate) fn record_listed(&self, rooms: &[RoomConfig]) {
-        let recordings = &self.shared().recordings;
-        for room in rooms {
-            let Some(path) = &room.record else {
-                continue;
-            };
-            let file = File::At(path.clone());
-            let begun = self.room(&room.name).map_err(RecordError::from);
-            let begun = begun.and_then(|found| {
-                recordings.begin(file, Recorded::of_room(found), self.commands())
-            });
-            if let Err(error) = begun {
-                tracing::error!("the room {} is not recorded: {error}", room.name);
-            }
-        }
-    }
-
     /// All recordings in the order of their beginning: those that run, and of those that ended the latest
     /// 1000. Takes a mutex, and allocates.
     pub fn recordings(&self) -> Vec<RecordingState> {

@@ -10,7 +10,7 @@ mod steer;
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,6 +19,7 @@ use std::{
 use super::{
     Admitted, Busy, Handle,
     commands::Sender,
+    recordings::{Rule, RuleState},
     room_events::{RoomEvent, RoomLog},
 };
 use crate::{
@@ -50,6 +51,8 @@ pub struct OpenRoom {
     is_closed: AtomicBool,
     /// Readers that are closed with it. Written before `is_closed`.
     readers: Mutex<Vec<ReaderId>>,
+    /// The recordings that its config asks for.
+    rule: OnceLock<Rule>,
 }
 
 impl OpenRoom {
@@ -80,7 +83,23 @@ impl OpenRoom {
             strip,
             is_closed: AtomicBool::new(false),
             readers: Mutex::default(),
+            rule: OnceLock::new(),
         }
+    }
+
+    /// Its rule, if its config asks for more than its mix from its opening to its close. Takes a mutex.
+    pub fn recording(&self) -> Option<RuleState> {
+        self.rule().map(Rule::read)
+    }
+
+    /// Its rule for recordings, if its config has one.
+    pub(super) fn rule(&self) -> Option<&Rule> {
+        self.rule.get()
+    }
+
+    /// Gives it a rule, unless it has one.
+    pub(super) fn set_rule(&self, rule: Rule) {
+        let _ = self.rule.set(rule);
     }
 
     fn readers(&self) -> MutexGuard<'_, Vec<ReaderId>> {

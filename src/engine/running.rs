@@ -77,6 +77,7 @@ impl Running {
             granted,
         } = self;
         let shared = handle.shared();
+        shared.recordings.end_opener();
         shared.recordings.close();
         shared.stop.request();
         let end_watch = EndWatch::start(handle.clone());

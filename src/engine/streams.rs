@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Admitted, commands::Sender, register::Register, rooms::Rooms};
+use super::{Admitted, commands::Sender, recordings::Arrival, register::Register, rooms::Rooms};
 use crate::{
     audio::{Gain, Grid},
     ledger::Account,
@@ -149,6 +149,13 @@ impl Streams {
         if let Some((reader, producer, pool)) = mix_minus {
             new = new.mix_minus(reader, (producer, &pool), &self.mixing);
         }
+        let (arrival, mix, track) = Arrival::new(room, lease);
+        if let Some(mix) = mix {
+            place.open_feed(mix);
+        }
+        if let Some(track) = track {
+            new = new.track(track);
+        }
         let channel_strip = new.channel_strip();
         let stream = Stream::new(producer, Arc::clone(&account), self.grid.clone());
         let (from, at) = ((kind, from), self.uptime());
@@ -159,6 +166,7 @@ impl Streams {
             admitted.was_muted.note();
         }
         place.admit(new);
+        arrival.complete(&admitted);
         Ok((stream, admitted))
     }
 }

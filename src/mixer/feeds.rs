@@ -26,7 +26,7 @@ pub(super) struct Feeds {
     tracks: BySlot<Delayed>,
     /// In the one that it fades out of, and until the fade has passed the delay.
     leaving: BySlot<Delayed>,
-    /// What a stream adds to these two in the current tick: silence between two streams.
+    /// The samples that a stream adds to these two in the current tick: silence between two streams.
     own: [Own; 2],
 }
 

@@ -11,6 +11,7 @@ use std::{
 
 use mixpool::{
     audio::Format,
+    config::{RecordWhen, RoomConfig},
     control::{Control, ControlSettings, Tokens},
     engine::{Clock, Engine, Handle, Report, Running, Settings, Stop},
     ledger::SourceKind,
@@ -48,6 +49,8 @@ pub enum Kind {
     FullDisk,
     /// It mixes so many times as fast as time goes, and nothing but what the test admits.
     Fast(f64),
+    /// It has the room `ruled`, with its streams recorded by command.
+    Ruled,
 }
 
 /// A server that mixes `tone-1`, `tone-2` and `noise`, records, and has a recordings folder with
@@ -109,6 +112,14 @@ impl Desk {
                 ticks: None,
             },
             record: Some(mix),
+            listed_rooms: match kind {
+                Kind::Ruled => vec![RoomConfig {
+                    record_streams: Some(recordings.join("{stream}-{utc}.wav")),
+                    record_when: RecordWhen::Command,
+                    ..RoomConfig::named("ruled")
+                }],
+                _ => Vec::new(),
+            },
             recordings: Some(recordings),
             recordings_max: RECORDINGS_MAX,
             ..Settings::default()

@@ -26,6 +26,7 @@ mod offer;
 mod patience;
 mod recordings;
 mod reload;
+mod room_recording;
 mod rooms;
 #[path = "../support/server.rs"]
 mod server;

@@ -59,6 +59,7 @@ fn a_room_opens_is_looked_at_is_lived_in_and_closes() {
         "limiter": true,
         "mixed_samples": 0,
         "dropped_samples": 0,
+        "recording": null,
     });
     assert_eq!(opened.ok(201), empty);
     assert_eq!(opened.header("location"), Some("/api/v1/rooms/a"));

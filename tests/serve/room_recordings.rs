@@ -1,5 +1,7 @@
 //! Rooms that are recorded from their opening on, as they are listed.
 
+mod rules;
+
 use std::{
     fs::{self, OpenOptions},
     path::Path,

@@ -11,6 +11,7 @@ mod health;
 mod listeners;
 mod plan;
 mod recordings;
+mod room_recording;
 mod rooms;
 mod session;
 mod sources;
@@ -49,6 +50,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(recordings::routes())
         .merge(download::routes())
         .merge(rooms::routes())
+        .merge(room_recording::routes())
         .merge(events::routes())
         .merge(config::routes())
         .merge(plan::routes())

@@ -247,9 +247,11 @@ async fn mark_recording(
     Ok((StatusCode::CREATED, Json(MarkedBody { name, index })))
 }
 
-fn refused(error: &RecordError) -> Problem {
+pub(super) fn refused(error: &RecordError) -> Problem {
     let status = match error {
         RecordError::NoFolder
+        | RecordError::NoRule { .. }
+        | RecordError::NotByCommand { .. }
         | RecordError::TooMany { .. }
         | RecordError::TooManyOfStream { .. }
         | RecordError::TooManyMarks { .. }

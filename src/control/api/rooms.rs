@@ -21,8 +21,8 @@ use crate::{
         state::State,
     },
     engine::{
-        Admitted, Handle, Leave, Move, MovedAt, OpenRoom, RoomError, RoomSettings, StreamReport,
-        Switch, finite,
+        Admitted, Handle, Leave, Move, MovedAt, OpenRoom, RoomError, RoomSettings, RuleState,
+        StreamReport, Switch, finite,
     },
     mixer::{Limiting, RoomId},
 };
@@ -61,6 +61,8 @@ struct RoomBody {
     mixed_samples: u64,
     /// Samples that were dropped of the streams that are in it now, in this room and those before, interleaved.
     dropped_samples: u64,
+    /// Its rule, if its config asks for more recordings than its mix from its opening to its close.
+    recording: Option<RuleState>,
 }
 
 impl RoomBody {
@@ -83,6 +85,7 @@ impl RoomBody {
             limiter: strip.limiting() == Limiting::Limiter,
             mixed_samples: strip.mixed(),
             dropped_samples: streams.iter().map(dropped).sum(),
+            recording: room.recording(),
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Inner {
     /// Recordings that are being started.
     pub(super) starting: usize,
     pub(super) closed: bool,
+    /// Rooms with rules, open or not.
+    pub(super) rooms_with_rules: Vec<Arc<OpenRoom>>,
 }
 
 /// The audio of a recording, as it was found.
@@ -159,6 +161,8 @@ pub(super) struct Kept {
     feed: FeedId,
     /// It was asked to stop.
     stopping: bool,
+    /// Whether a room's rule began it.
+    pub(super) by_rule: bool,
     pub(super) recorder: Recorder,
 }
 
@@ -171,6 +175,7 @@ impl Inner {
             next_id: SETTINGS_ID,
             starting: 0,
             closed: false,
+            rooms_with_rules: Vec::new(),
         }
     }
 
@@ -193,6 +198,7 @@ impl Inner {
             started: Duration::from_nanos(now_ns().saturating_sub(begun_ns)),
             feed,
             stopping: false,
+            by_rule: false,
             recorder,
         };
         let state = kept.state();
@@ -268,6 +274,11 @@ impl Inner {
 }
 
 impl Kept {
+    /// Whether it is of this room, and was not asked to stop.
+    pub(super) fn runs_in(&self, room: &Arc<OpenRoom>) -> bool {
+        Arc::ptr_eq(&self.recorded.room, room) && !self.stopping && !self.recorder.is_finished()
+    }
+
     pub(super) fn name(&self) -> String {
         self.file.name(1)
     }
@@ -305,6 +316,7 @@ impl Kept {
             segment: segment.max(1),
             removed_segments,
             sha256,
+            by_rule: self.by_rule,
             is_in_folder: matches!(self.file, File::InFolder(_)),
             file: self.file.clone(),
         }

@@ -80,6 +80,18 @@ pub enum RecordError {
     /// There is no such room.
     #[error(transparent)]
     Room(#[from] RoomError),
+    /// The room's config has nothing recorded of it.
+    #[error("the room {} has no record or record_streams: list it with them, as --room NAME,record=FILE", room.escape_debug())]
+    NoRule {
+        /// Its name.
+        room: String,
+    },
+    /// The room's config does not leave it to commands.
+    #[error("the room {} is not recorded by command: list it with record_when=command", room.escape_debug())]
+    NotByCommand {
+        /// Its name.
+        room: String,
+    },
     /// There is no such stream, or it has ended.
     #[error("there is no stream {}", id.escape_debug())]
     NoStream {
@@ -159,6 +171,8 @@ pub struct RecordingState {
     /// SHA-256 of the decoded samples, as `s16le`, of the last file that ended.
     #[schema(value_type = Option<String>)]
     pub sha256: Option<SampleDigest>,
+    /// Whether it began by the rule of its room.
+    pub by_rule: bool,
     /// Whether its files are in the recordings folder.
     #[serde(skip)]
     pub(in crate::engine) is_in_folder: bool,

@@ -2,6 +2,8 @@
 //! are of one length. Beyond the threads that there may be, they are shared. A pipe, a FIFO or a device has a thread of
 //! its own, as its reader may be slow.
 
+use std::sync::Arc;
+
 use super::RecordError;
 use crate::{
     engine::commands::Sender,
@@ -42,7 +44,8 @@ pub(super) struct Writers {
 struct Thread {
     device: u64,
     length: Length,
-    writer: Writer,
+    /// Held by rules, too, until they are closed.
+    writer: Arc<Writer>,
     reader: ReaderId,
 }
 
@@ -66,7 +69,7 @@ impl Writers {
         place: Place,
         length: Length,
         commands: &Sender,
-    ) -> Result<(&Writer, ReaderId), RecordError> {
+    ) -> Result<(&Arc<Writer>, ReaderId), RecordError> {
         let thread = match place {
             Place::Stream => {
                 if self.pipes.len() >= PIPES_MAX {
@@ -141,7 +144,7 @@ impl Writers {
         Ok(Thread {
             device,
             length,
-            writer,
+            writer: Arc::new(writer),
             reader: commands.open_reader(ring)?,
         })
     }
@@ -154,10 +157,13 @@ impl Writers {
         });
     }
 
-    /// Takes all of them, to be [finished](Writer::finish).
+    /// Takes all of them, to be [finished](Writer::finish). No rule has one any more.
     pub(super) fn take(&mut self) -> Vec<Writer> {
         let threads = self.threads.drain(..).chain(self.pipes.drain(..));
-        threads.map(|thread| thread.writer).collect()
+        let alone = |thread: Thread| Arc::into_inner(thread.writer);
+        threads
+            .map(|thread| alone(thread).expect("rules are closed"))
+            .collect()
     }
 }
 

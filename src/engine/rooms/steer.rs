@@ -9,7 +9,7 @@ use super::{MAIN_ROOM, OpenRoom, RoomError, Rooms};
 use crate::{
     audio::Gain,
     config::RoomConfig,
-    engine::{Admitted, Busy, Handle, Switch, commands::Sender},
+    engine::{Admitted, Busy, Handle, Switch, commands::Sender, recordings::Arrival},
     ledger::StreamState,
     mixer::{Command, Limiting, Room, RoomId},
 };
@@ -80,18 +80,24 @@ pub enum MovedAt {
 impl Admitted {
     /// Sends a move to the mixer. To be called with the rooms locked, so that moves are numbered as they are sent.
     pub(super) fn move_to(
-        &self,
+        self: &Arc<Self>,
         room: &Arc<OpenRoom>,
         fade: bool,
         commands: &Sender,
     ) -> Result<Move, Busy> {
-        commands.steer(Command::Move {
+        let (arrival, mix, track) = Arrival::new(room, self.lease);
+        let moved = Command::Move {
             stream: self.lease,
             to: room.id,
             fade,
-            track: None,
-        })?;
+            track,
+        };
+        match mix {
+            Some(mix) => commands.steer_both(Command::OpenFeed(mix), moved)?,
+            None => commands.steer(moved)?,
+        }
         self.set_room(room);
+        arrival.complete(self);
         let before = self.moves.fetch_add(1, Ordering::Relaxed);
         Ok(Move(before.wrapping_add(1)))
     }
