@@ -3,7 +3,8 @@
 //! Spans of one stream and one reason that touch or overlap are one gap, in any order of arrival. Each sample
 //! of a stream is in one gap: of two reasons the [stronger](GapReason::strength) holds. The gaps are bounded in
 //! number: when all are in use, a span that touches none of them is added to the sum of its stream and reason
-//! instead, so lengths always add up. A sum has no places, so no reason takes samples from one.
+//! instead, so lengths always add up. A sum has no places, so no reason takes samples from one, but that what comes late
+//! was [lost](GapReason::Late) before.
 //!
 //! Adding a span costs O(log n), amortised, for each reason there is.
 
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub enum GapReason {
     /// Its packet never came.
     Lost,
-    /// It came after its playout.
+    /// It came after its playout: a span of it was added as lost before.
     Late,
     /// The stream's ring was full.
     DroppedFull,
@@ -122,8 +123,9 @@ impl<S: Ord + Clone> Gaps<S> {
             to,
         } = span;
         let (stronger, weaker) = GapReason::BY_STRENGTH.split_at(why.strength());
+        let mut taken = 0;
         for weaker in weaker.iter().filter(|weaker| **weaker != why) {
-            self.take(&stream, *weaker, from, to);
+            taken += self.take(&stream, *weaker, from, to);
         }
         let mut free = vec![(from, to)];
         for stronger in stronger {
@@ -134,6 +136,9 @@ impl<S: Ord + Clone> Gaps<S> {
         let mut new = 0;
         for (from, to) in free {
             new += self.add_free(stream.clone(), why, from, to);
+        }
+        if why == GapReason::Late {
+            self.take_lost_sum(stream, new.saturating_sub(taken));
         }
         self.revision += u64::from(new > 0);
         new
@@ -178,10 +183,28 @@ impl<S: Ord + Clone> Gaps<S> {
         *sum = sum.saturating_add(samples);
     }
 
-    /// Takes the samples of `[from, to)` out of the gaps of a stream and reason.
-    fn take(&mut self, stream: &S, why: GapReason, from: u64, to: u64) {
+    /// Takes samples that came late out of the sums of those that are lost.
+    fn take_lost_sum(&mut self, stream: S, samples: u64) {
+        let mut left = samples;
+        for stream in [Some(stream), None] {
+            let key = (stream, GapReason::Lost);
+            let Some(sum) = self.beyond.get_mut(&key).filter(|_| left > 0) else {
+                continue;
+            };
+            let taken = left.min(*sum);
+            (*sum, left) = (*sum - taken, left - taken);
+            if *sum == 0 {
+                self.beyond.remove(&key);
+            }
+        }
+    }
+
+    /// Takes the samples of `[from, to)` out of the gaps of a stream and reason. Returns how many.
+    fn take(&mut self, stream: &S, why: GapReason, from: u64, to: u64) -> u64 {
+        let mut taken = 0;
         while let Some((first, last)) = self.overlapping(stream, why, from, to) {
             self.spans.remove(&(stream.clone(), why, first));
+            taken += last.min(to) - first.max(from);
             if first < from {
                 self.spans.insert((stream.clone(), why, first), from);
             }
@@ -194,6 +217,7 @@ impl<S: Ord + Clone> Gaps<S> {
                 self.sum(stream.clone(), why, last - to);
             }
         }
+        taken
     }
 
     /// Adds the parts of `[from, to)` in which a stream has no gap of this reason, the last first.

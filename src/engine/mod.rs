@@ -13,6 +13,7 @@ mod commands;
 mod download;
 mod end_watch;
 mod error;
+mod gaps;
 mod handle;
 mod health;
 mod histogram;
@@ -164,16 +165,18 @@ impl Engine {
             playout_delay_ticks,
             begun_ns,
         );
+        if settings.may_record() {
+            streams.gaps.listen();
+        }
         let (rooms, sender) = (&streams.rooms, &streams.commands);
         rooms.open_listed(&settings.listed_rooms, Duration::ZERO, sender)?;
         let listed = settings.listed_rooms.iter();
         for main in listed.filter(|room| room.name == MAIN_ROOM) {
             rooms.set(MAIN_ROOM, main.into(), sender)?;
         }
-        let recordings =
-            Recordings::start(&settings, mixing, begun_ns, &streams.grid, sender, |name| {
-                rooms.find(name, sender)
-            })?;
+        let recordings = Recordings::start(&settings, mixing, begun_ns, &streams, |name| {
+            rooms.find(name, sender)
+        })?;
         let targets = settings.rtp_out.len();
         if targets > RTP_OUT_MAX {
             return Err(EngineError::RtpOuts { targets });
@@ -278,6 +281,7 @@ impl Engine {
         // Until the mixer thread has counted for itself: "not yet begun" must not look like "all streams have
         // ended".
         mixer_stats.streams(streams.register.lock().running().len());
+        streams.gaps.follow(Arc::clone(&mixer_stats));
         let progress: Vec<_> = rtp_out.iter().map(RtpOut::progress).collect();
         let sdp = rtp_out.iter().map(|rtp| rtp.sdp().to_owned()).collect();
         let Spawned {

@@ -34,6 +34,7 @@ use self::{
 };
 use super::{
     Clock, EngineError, Folder, Handle, MAIN_ROOM, OpenRoom, RoomError, Settings, commands::Sender,
+    gaps::GapCollector, streams::Streams,
 };
 use crate::{
     audio::Grid,
@@ -54,6 +55,7 @@ pub(super) struct Recordings {
     segments: SegmentLimits,
     /// The clock of the mix, and when the server began.
     grid: Grid,
+    gaps: Arc<GapCollector>,
     begun_at: SystemTime,
     mixing: mixer::Settings,
     max: usize,
@@ -81,8 +83,7 @@ impl Recordings {
         settings: &Settings,
         mixing: mixer::Settings,
         begun_ns: u64,
-        grid: &Grid,
-        commands: &Sender,
+        streams: &Streams,
         room: impl Fn(&str) -> Result<Arc<OpenRoom>, RoomError>,
     ) -> Result<Self, EngineError> {
         let folder = settings.recordings.as_deref();
@@ -100,7 +101,8 @@ impl Recordings {
             folder: folder.map(Folder::open).transpose()?.map(Arc::new),
             folder_path: settings.recordings.clone(),
             segments: settings.segments,
-            grid: grid.clone(),
+            grid: streams.grid.clone(),
+            gaps: Arc::clone(&streams.gaps),
             begun_at: SystemTime::now(),
             mixing,
             max: settings.recordings_max,
@@ -109,6 +111,7 @@ impl Recordings {
             queue: Arc::new(Queue::new(settings.recordings_max)),
             inner: Mutex::new(Inner::new(Writers::new(limits))),
         };
+        let commands = &streams.commands;
         match &settings.record {
             Some(path) => recordings.await_file(path, room(MAIN_ROOM)?, commands)?,
             None => recordings.lock().next_id += 1,
@@ -226,6 +229,7 @@ impl Recordings {
         for kept in &mut self.lock().kept {
             if kept.recorder.is_waiting_for_file() {
                 let files = self.open(&kept.file, &kept.recorded)?;
+                kept.gaps = Some(self.gaps.of_late_file(kept.recorded.gaps_of(), &files));
                 kept.recorder.write_to(files);
             }
         }
@@ -316,7 +320,12 @@ impl Recordings {
             path: first.path().to_owned(),
             source,
         })?;
-        self.open_feed(inner, place, file, recorded, commands)
+        // Before its first tick.
+        let gaps = self.gaps.of_file(recorded.gaps_of(), opened);
+        let state = self.open_feed(inner, place, file, recorded, commands)?;
+        let kept = inner.kept.last_mut().expect("it was kept just now");
+        kept.gaps = Some(gaps);
+        Ok(state)
     }
 
     fn stop(&self, id: u64, commands: &Sender) -> Result<RecordingState, RecordError> {

@@ -86,6 +86,8 @@ impl Running {
         let errors = feeders.join();
         end_sources();
         end.end_all();
+        // Before the files of recordings are finished.
+        shared.streams.gaps.end();
         let sent: Vec<_> = rtp_out.into_iter().map(RtpOut::finish).collect();
         let recordings = shared.recordings.finish();
         drop(end_watch);

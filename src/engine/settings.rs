@@ -156,6 +156,14 @@ impl Settings {
         Ok(block_samples)
     }
 
+    /// Whether anything may be recorded, as far as is known at the start.
+    pub(super) fn may_record(&self) -> bool {
+        let is_recorded =
+            |room: &RoomConfig| room.record.is_some() || room.record_streams.is_some();
+        let recorded = self.listed_rooms.iter().any(is_recorded);
+        recorded || self.record.is_some() || self.recordings.is_some()
+    }
+
     /// [`check`](Self::check) for settings that come from a command line.
     ///
     /// # Errors

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Admitted, commands::Sender, recordings::Arrival, register::Register, rooms::Rooms};
+use super::{
+    Admitted, commands::Sender, gaps::GapCollector, recordings::Arrival, register::Register,
+    rooms::Rooms,
+};
 use crate::{
     audio::{Gain, Grid},
     ledger::Account,
@@ -27,6 +30,7 @@ pub(super) struct Streams {
     pub(super) register: Register,
     pub(super) rooms: Rooms,
     pub(super) commands: Sender,
+    pub(super) gaps: Arc<GapCollector>,
     pub(super) mixing: mixer::Settings,
     pub(super) grid: Grid,
     /// The threads that place their blocks.
@@ -51,6 +55,7 @@ impl Streams {
         begun_ns: u64,
     ) -> Self {
         Self {
+            gaps: GapCollector::new(pool.slots(), mixing),
             pool,
             register: Register::default(),
             rooms,
@@ -137,7 +142,8 @@ impl Streams {
         let mut register = self.register.lock();
         // Under one lock with the addition, or two would take the same name; and a command for a
         // stream that was found comes to the mixer after it.
-        let account = Arc::new(account(register.free_id(id)));
+        let account = account(register.free_id(id));
+        let account = self.gaps.admit(account, register.count());
         if let Some(label) = label {
             account.label().say(label.into());
         }

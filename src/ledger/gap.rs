@@ -23,7 +23,7 @@ use crossbeam_utils::CachePadded;
 pub enum GapKind {
     /// It plays without the sender's samples: their packet had not come.
     Lost,
-    /// They came after all, too late; or the delay grew here because of some that did.
+    /// They were said to be lost, and came after all, too late; or the delay grew here because of some that did.
     Late,
     /// A full ring refused the block.
     DroppedFull,

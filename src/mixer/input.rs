@@ -345,13 +345,12 @@ impl Input {
             .is_none_or(|reached| frame.header().first >= reached)
         {
             self.account.conceal(self.given(frame));
-            self.note_gap(
-                frame,
-                match fate {
-                    Fate::DroppedLate => GapKind::Late,
-                    _ => GapKind::Discarded,
-                },
-            );
+            if fate == Fate::DroppedLate {
+                self.note_gap(frame, GapKind::Lost);
+                self.note_gap(frame, GapKind::Late);
+            } else {
+                self.note_gap(frame, GapKind::Discarded);
+            }
         }
         self.reach(frame, refused, moment);
     }

@@ -19,5 +19,7 @@ pub use recording::{
     Destination, Recorded, Recorder, RecordingError, RecordingFacts, RecordingFile, RecordingFiles,
     RecordingPhase, RecordingProgress, SegmentLimits, Writer, WriterRings, stamped,
 };
-pub(crate) use recording::{Place, ROOM_BUFFERED, STREAM_BUFFERED, named, segment_path};
+pub(crate) use recording::{
+    Place, ROOM_BUFFERED, RecordingGaps, STREAM_BUFFERED, named, segment_path,
+};
 pub use rtp::{RtpOut, RtpOutError, RtpProgress, RtpSent, RtpTarget};

@@ -14,15 +14,15 @@ pub(super) struct Accounting<'a> {
 
 impl Accounting<'_> {
     /// `count` samples play without the sender's, after `place` others of the line.
-    pub(super) fn missed(self, kind: GapKind, place: u64, count: u64) {
+    pub(super) fn missed(self, place: u64, count: u64) {
         if count > 0 {
             let samples = self.rates.bus_samples(place, place + count);
             self.account.miss(samples);
-            self.note(kind, place, count);
+            self.note(GapKind::Lost, place, count);
         }
     }
 
-    /// So many of them came after all.
+    /// So many of those that were [missed](Self::missed) there came after all, or the delay grew by them.
     pub(super) fn came_late(self, place: u64, count: u64) {
         self.note(GapKind::Late, place, count);
     }

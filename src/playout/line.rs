@@ -11,7 +11,7 @@ mod play;
 
 use std::ops::Range;
 
-use crate::ledger::{Discard, GapKind};
+use crate::ledger::Discard;
 
 use super::{
     accounting::Accounting,
@@ -233,7 +233,8 @@ impl Line {
             if !pause {
                 // Behind what the run is too late for, and before what is not known yet.
                 let grown = place(self.cursor.min(run.end).max(dry_from));
-                accounting.missed(GapKind::Late, grown, growth);
+                accounting.missed(grown, growth);
+                accounting.came_late(grown, growth);
             }
         }
         let unknown = self.dry.saturating_sub(dry_to - self.cursor);
@@ -252,7 +253,7 @@ impl Line {
     /// `[from, to)` plays, or was played, without the sender's samples, after `place` samples of the line.
     fn miss(&mut self, from: u64, to: u64, place: u64, accounting: Accounting<'_>) {
         if from < to {
-            accounting.missed(GapKind::Lost, place, to - from);
+            accounting.missed(place, to - from);
             for (distance, count) in self.missed.closed(from, to) {
                 accounting.came_late(place + distance, count);
             }

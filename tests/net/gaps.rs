@@ -6,7 +6,7 @@ use mixpool::audio::{GapReason, gap::Span};
 
 use crate::emulator::{Coding, Dice, MS, Path, Sender, Setup, play};
 
-const PACKETS: u64 = 300;
+const PACKETS: u64 = 200;
 const DELAY_MS: u64 = 120;
 /// Longer than the delay, and no packet is overtaken by so much that it is none of the stream's.
 const HELD_UP_MS: u64 = 500;
@@ -78,7 +78,7 @@ fn run(seed: u64, sent_hz: u64, mix_hz: u64) {
 
 #[test]
 fn gaps_of_a_converted_stream_lie_where_its_packets_would() {
-    for seed in 0..5 {
+    for seed in 0..2 {
         run(seed, 8000, 8000);
         run(seed, 48_000, 8000);
         run(seed, 16_000, 8000);

@@ -86,6 +86,20 @@ fn a_gap_that_is_split_keeps_the_bound() {
 }
 
 #[test]
+fn what_comes_late_leaves_the_sum_of_the_lost() {
+    let mut gaps = Gaps::new(1);
+    gaps.add(span(1, Lost, 0, 10));
+    gaps.add(span(1, Lost, 20, 50));
+    gaps.add(span(1, Late, 5, 10));
+    gaps.add(span(1, Late, 20, 30));
+    assert_eq!(listed(&gaps), [span(1, Lost, 0, 5)]);
+    let beyond: Vec<_> = gaps.beyond().collect();
+    assert_eq!(beyond, [(None, Late, 15), (Some(&1), Lost, 20)]);
+    gaps.add(span(1, Late, 30, 50));
+    assert_eq!(gaps.beyond().collect::<Vec<_>>(), [(None, Late, 35)]);
+}
+
+#[test]
 fn samples_without_a_place_are_summed() {
     let mut gaps = Gaps::<u8>::new(10);
     gaps.add_sum(Lost, 5);
@@ -219,6 +233,9 @@ proptest! {
                 other.stream == moved.stream && other.from < moved.to && moved.from < other.to
             };
             if !added.iter().any(overlaps) {
+                if moved.why == Late {
+                    gaps.add(Span { why: Lost, ..moved });
+                }
                 gaps.add(moved);
                 added.push(moved);
             }

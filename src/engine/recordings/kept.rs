@@ -8,7 +8,11 @@ use std::{
 
 use super::{RecordError, RecordingState, RecordingTotals, writers::Writers};
 use crate::{
-    engine::{Admitted, OpenRoom, RoomError, commands::Sender},
+    engine::{
+        Admitted, OpenRoom, RoomError,
+        commands::Sender,
+        gaps::{GapsOf, Registered},
+    },
     mixer::{self, Command, Feed, FeedId, ReaderId},
     os::now_ns,
     output::{Recorder, RecordingPhase, RecordingProgress, segment_path},
@@ -81,6 +85,16 @@ impl Recorded {
                 label: stream.label().map(|label| label.as_ref().to_owned()),
                 point: *point,
             },
+        }
+    }
+
+    /// The gaps that it has.
+    pub(super) fn gaps_of(&self) -> GapsOf {
+        let room = self.room.id();
+        match &self.stream {
+            None => GapsOf::Room(room),
+            Some((stream, Point::BeforeGain)) => GapsOf::Stream(stream.number()),
+            Some((stream, Point::AfterGain)) => GapsOf::Track(stream.number(), room),
         }
     }
 
@@ -163,6 +177,8 @@ pub(super) struct Kept {
     stopping: bool,
     /// Whether a room's rule began it.
     pub(super) by_rule: bool,
+    /// While gaps come that it may lack.
+    pub(super) gaps: Option<Registered>,
     pub(super) recorder: Recorder,
 }
 
@@ -199,6 +215,7 @@ impl Inner {
             feed,
             stopping: false,
             by_rule: false,
+            gaps: None,
             recorder,
         };
         let state = kept.state();
@@ -256,6 +273,9 @@ impl Inner {
             let _ = self.stop(id, commands);
         }
         self.writers.tend(commands);
+        for kept in &mut self.kept {
+            kept.gaps.take_if(|_| kept.recorder.is_finished());
+        }
         let has_ended = |kept: &Kept| kept.id != SETTINGS_ID && kept.recorder.is_finished();
         let ended = self.kept.iter().filter(|kept| has_ended(kept)).count();
         let mut forget = ended.saturating_sub(ENDED_MAX);

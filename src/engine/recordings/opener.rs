@@ -236,6 +236,7 @@ impl Recordings {
         match opened {
             Ok((path, files)) => {
                 kept.file = File::At(path);
+                kept.gaps = Some(self.gaps.of_late_file(kept.recorded.gaps_of(), &files));
                 kept.recorder.write_to(files);
             }
             Err(error) => {

@@ -176,7 +176,6 @@ impl RecordingFiles {
     }
 
     /// The gaps, to which other threads add.
-    #[expect(dead_code, reason = "the collector of gaps is to use it")]
     pub(crate) fn gaps(&self) -> &RecordingGaps {
         &self.series.gaps
     }

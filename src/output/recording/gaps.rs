@@ -30,9 +30,9 @@ struct Shared {
 
 /// The gaps of a segment, as its sidecar has them.
 #[derive(Debug)]
-pub(super) struct SegmentGaps {
-    pub(super) gaps: Vec<Gap>,
-    pub(super) beyond: Vec<GapSum>,
+pub(crate) struct SegmentGaps {
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) beyond: Vec<GapSum>,
 }
 
 impl Default for RecordingGaps {
@@ -66,8 +66,14 @@ impl RecordingGaps {
         }
     }
 
+    /// Adds samples of several streams of which the places are not known, to the segment that is written.
+    pub(crate) fn add_sum(&self, why: GapReason, samples: u64) {
+        if let Some((_, gaps)) = self.lock().back_mut() {
+            gaps.add_sum(why, samples);
+        }
+    }
+
     /// All gaps before this index have been added; of those after it, not all.
-    #[expect(dead_code, reason = "the collector of gaps is to use it")]
     pub(crate) fn set_complete_to(&self, index: u64) {
         self.0.complete_to.store(index, Ordering::Release);
     }
@@ -99,7 +105,7 @@ impl RecordingGaps {
     }
 
     /// Takes the gaps of the earliest segment: its sidecar gets its end.
-    pub(super) fn take_first(&self) -> SegmentGaps {
+    pub(crate) fn take_first(&self) -> SegmentGaps {
         let mut segments = self.lock();
         let taken = segments.pop_front();
         SegmentGaps::of(&taken.map_or_else(|| Gaps::new(0), |(_, gaps)| gaps))

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Accounting, Correction, Line, Run};
-use crate::{ledger::GapKind, playout::output::Sound};
+use crate::playout::output::Sound;
 
 /// The audio behind a gap.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,8 @@ impl Line {
             });
             let (sound, count) = self.play_concealment(wanted.min(self.pad), closing, out);
             self.pad -= count;
-            accounting.missed(GapKind::Late, self.played, count);
+            accounting.missed(self.played, count);
+            accounting.came_late(self.played, count);
             self.played += count;
             return (sound, count as usize);
         }
