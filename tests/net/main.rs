@@ -33,4 +33,5 @@ mod rtp_mix;
 mod segments;
 mod skew;
 mod strangers;
+mod tracks;
 mod web_ingest;

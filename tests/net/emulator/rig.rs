@@ -10,7 +10,7 @@ use std::{
 use mixpool::{
     audio::MixClock,
     ledger::{Account, Entry, Listener, ListenerEntry, NetworkEntry, SourceKind},
-    mixer::{Command, MixRing, NewInput, ReaderId},
+    mixer::{Command, MixRing, NewInput, ReaderId, RoomId},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Receiver, Settings},
@@ -130,6 +130,7 @@ impl Setup {
             rate_hz: self.rate_hz,
             slots: self.slots,
             block_samples,
+            rooms_max: 2,
             // Room for what comes in a stop of two seconds.
             ring_bytes: (400 * block_samples).next_power_of_two(),
             ..rig::Setup::mono()
@@ -180,6 +181,7 @@ impl Setup {
             listener,
             clock,
             stops: self.stops,
+            tracks: None,
             topped_up: 0,
             mixed: 0,
         }
@@ -221,6 +223,8 @@ pub struct Rig {
     listener: Arc<Listener>,
     clock: MixClock,
     stops: Vec<Range<u64>>,
+    /// The tracks of streams that come, in `main`, and their numbers, if they are to have any: the mix is listened to.
+    pub tracks: Option<Vec<(LeaseId, usize)>>,
     /// Ticks that the receiver served, and that the mixer ran.
     topped_up: u64,
     mixed: u64,
@@ -277,7 +281,12 @@ impl Rig {
     /// The mixer's turn. After it, every account balances.
     fn tick(&mut self) {
         for (lease, account) in self.server.news.lock().unwrap().drain(..) {
-            let new = NewInput::new(lease, Arc::clone(&account));
+            let mut new = NewInput::new(lease, Arc::clone(&account));
+            if let Some(tracks) = &mut self.tracks {
+                let (track, number) = self.mix.made_track(lease, RoomId::MAIN);
+                tracks.push((lease, number));
+                new = new.track(track);
+            }
             self.mix.mixer.apply(Command::Admit(new));
             self.mix.accounts.push(account);
         }

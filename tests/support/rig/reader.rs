@@ -114,6 +114,14 @@ impl Reader {
         &self.pool
     }
 
+    #[allow(dead_code, reason = "programs with long runs need it")]
+    /// Forgets the samples that were heard so far: what comes is in its place after them.
+    pub fn forget(&mut self) {
+        let others = self.others.iter_mut().flat_map(|(_, runs)| runs);
+        let lines = self.mix.iter_mut().chain(others).chain(&mut self.lines);
+        lines.for_each(|line| line.forget(self.channels));
+    }
+
     pub fn get(&self, line: usize) -> &Line {
         &self.lines[line]
     }
@@ -234,6 +242,15 @@ impl Heard {
 }
 
 impl Line {
+    #[allow(dead_code, reason = "programs with long runs need it")]
+    /// The samples that were heard are not kept.
+    fn forget(&mut self, channels: usize) {
+        if self.from.is_some() {
+            self.from = Some(self.end(channels));
+            self.heard.clear();
+        }
+    }
+
     /// One after the index of its last sample, per channel.
     fn end(&self, channels: usize) -> u64 {
         self.from.unwrap_or(0) + (self.heard.len() / channels) as u64

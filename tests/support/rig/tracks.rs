@@ -25,7 +25,8 @@ impl Rig {
         number
     }
 
-    fn made_track(&mut self, stream: LeaseId, room: RoomId) -> (Feed, usize) {
+    /// A track, to be opened, and its number.
+    pub fn made_track(&mut self, stream: LeaseId, room: RoomId) -> (Feed, usize) {
         let (track, line) = self.feed(0, Signal::Track { stream, room });
         let id = track.id();
         (track, self.note(0, line, Some(id)))
