@@ -1,10 +1,10 @@
 // Rooms in the page: the list, the streams of one, the ways from room to room, and the sound of each.
 
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { expect, heard, knows, until, visit } from "./browser.mjs";
-import { ROOT, Server, recorded, sender, sleep, tone } from "./server.mjs";
+import { ROOT, Server, recorded, recordingsIn, sender, sleep, tone } from "./server.mjs";
 
 const shot = (page, name, options) => page.screenshot({ path: path.join(ROOT, "target/page", `${name}.png`), ...options });
 
@@ -448,7 +448,7 @@ export const a_room_that_is_shown_is_talked_into_and_recorded = async () => {
   await until("it is done", async () => /done.*of sales\/1/.test(await page.locator("#recordings").innerText().then((text) => text.replaceAll("\n", " "))));
   await check();
   await server.stop();
-  const [file] = readdirSync(folder);
+  const [file] = recordingsIn(folder);
   const loudest = recorded(path.join(folder, file)).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
   expect(loudest > 1000, `${loudest} at most in the recording`);
   return `${file} has beeps of ${loudest}`;

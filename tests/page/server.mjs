@@ -1,7 +1,7 @@
 // A server under test: the command as a user starts it, on free ports, ended with the test.
 
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -92,6 +92,9 @@ export const sender = async (port, id) => {
   socket.write(`MIXPOOL/1 id=${id} rate=8000 channels=1 format=s16le\n`);
   return socket;
 };
+
+/** The names of the recordings in a folder; a sidecar is beside each. */
+export const recordingsIn = (folder) => readdirSync(folder).filter((name) => !name.endsWith(".json"));
 
 /** The samples of a recording of ours. */
 export const recorded = (file) => {

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 
 import { expect, knows, until, visit } from "./browser.mjs";
-import { ROOT, Server, recorded, sleep } from "./server.mjs";
+import { ROOT, Server, recorded, recordingsIn, sleep } from "./server.mjs";
 
 const shot = (page, name) => page.screenshot({ path: path.join(ROOT, "target/page", `${name}.png`) });
 
@@ -225,17 +225,29 @@ export const recordings_start_and_stop = async () => {
   await stop.evaluate((button) => { button.focus(); globalThis.pressed = button; });
   await until("the length moves on", async () => (await page.locator("#recordings").textContent()) !== text);
   expect(await stop.evaluate((button) => button === globalThis.pressed && button === document.activeElement), "the same button");
+  const pause = page.getByRole("button", { name: /^Pause recording mix-/ });
+  await pause.click();
+  await until("it is paused", async () => /paused/.test(await page.locator("#recordings").textContent()));
+  expect(await pause.getAttribute("aria-pressed") === "true", "the button is pressed");
+  await pause.click();
+  await until("it records again", async () => /now/.test(await page.locator("#recordings").textContent()));
+  await page.getByRole("button", { name: /^Mark this moment in mix-/ }).click();
+  await until("the mark is told", async () => /has a mark at sample \d+/.test(await page.locator("body").textContent()));
+  await sleep(1200);
   await stop.click();
   await until("it is done", async () => /done/.test(await page.locator("#recordings").textContent()));
+  const sidecar = readdirSync(folder).find((name) => name.endsWith(".json"));
+  const { marks, gaps } = JSON.parse(readFileSync(path.join(folder, sidecar), "utf8"));
+  expect(marks.length === 1 && gaps.length === 1 && gaps[0].why === "paused", JSON.stringify({ marks, gaps }));
   const link = page.getByRole("link", { name: /^Download mix-/ });
   await until("a link", () => link.isVisible());
   const [download] = await Promise.all([page.waitForEvent("download"), link.click()]);
   const got = readFileSync(await download.path());
-  expect(got.equals(readFileSync(path.join(folder, readdirSync(folder)[0]))), "what is downloaded is the file");
-  expect(download.suggestedFilename() === readdirSync(folder)[0], download.suggestedFilename());
+  const [file] = recordingsIn(folder);
+  expect(got.equals(readFileSync(path.join(folder, file))), "what is downloaded is the file");
+  expect(download.suggestedFilename() === file, download.suggestedFilename());
   await check();
   await own.stop();
-  const [file] = readdirSync(folder);
   const samples = recorded(path.join(folder, file));
   expect(samples.length > 8000 && samples.some((sample) => sample !== 0), `${samples.length} samples`);
   return `${file} of ${samples.length} samples`;

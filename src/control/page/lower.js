@@ -169,17 +169,20 @@ export class Recordings {
   }
 
   #fill(item, recording, running) {
-    const { name, phase, room = "main", samples, lost_samples: lost, error } = recording;
+    const { name, phase, room = "main", stream, samples, lost_samples: lost, error, segment = 1 } = recording;
     const { rate_hz: rate, channels } = this.#model.server;
     const length = show.age((samples * 1000) / (rate * channels));
     const missing = lost > 0 ? `, ${show.counted(lost, "sample")} lost` : "";
-    fill(item, running ? `● ${phase === "recording" ? "now" : phase.replace("_", " ")}` : phase, `${name}${room === "main" ? "" : ` of ${room}`}, ${length}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
+    fill(item, running ? `● ${phase === "recording" ? "now" : phase.replace("_", " ")}` : phase, `${name}${stream || room !== "main" ? ` of ${stream ?? room}` : ""}, ${length}${segment > 1 ? ` in ${segment} files` : ""}${missing}${error ? `: ${error}` : ""}`, Boolean(error || lost));
     if (running) item.firstChild.className = "when alarm";
-    const stop = item.querySelector("button");
-    if (running && !stop) item.append(this.#stopper(recording));
-    if (!running && stop) {
-      const held = stop === document.activeElement;
-      stop.remove();
+    const buttons = item.querySelectorAll("button");
+    if (running && buttons.length === 0) item.append(...this.#steering(recording));
+    if (running) {
+      const pause = item.querySelector("[aria-pressed]");
+      pause.setAttribute("aria-pressed", String(phase === "paused"));
+    } else if (buttons.length > 0) {
+      const held = item.contains(document.activeElement);
+      for (const button of buttons) button.remove();
       if (held) this.#button.focus();
     }
     if (recording.file && !item.querySelector("a")) item.append(this.#link(recording));
@@ -195,14 +198,36 @@ export class Recordings {
     return link;
   }
 
-  #stopper(recording) {
-    const stop = document.createElement("button");
-    stop.type = "button";
-    stop.className = "quiet small";
-    stop.textContent = "Stop";
-    stop.setAttribute("aria-label", `Stop recording ${recording.name}`);
-    stop.addEventListener("click", () => this.#stop(recording));
-    return changes(stop);
+  /** The buttons of a recording that runs. */
+  #steering({ id, name }) {
+    const button = (text, label, press) => {
+      const made = document.createElement("button");
+      made.type = "button";
+      made.className = "quiet small";
+      made.textContent = text;
+      made.setAttribute("aria-label", `${label} ${name}`);
+      made.addEventListener("click", async () => {
+        try {
+          await press(made);
+        } catch (failure) {
+          alert(`${label} ${name}: ${failure.message}`, { key: "record" });
+        }
+        this.refresh();
+      });
+      return changes(made);
+    };
+    const its = (...more) => path("recordings", String(id), ...more);
+    const pause = button("Pause", "Pause recording", (made) =>
+      request("PATCH", its(), { paused: made.getAttribute("aria-pressed") !== "true" }));
+    pause.setAttribute("aria-pressed", "false");
+    return [
+      pause,
+      button("Mark", "Mark this moment in", async () => {
+        const { index } = await request("POST", its("marks"), { name: new Date().toISOString() });
+        alert(`${name} has a mark at sample ${index}.`, { key: "record", note: true });
+      }),
+      button("Stop", "Stop recording", () => request("DELETE", its())),
+    ];
   }
 
   async #start() {
@@ -215,15 +240,6 @@ export class Recordings {
       alert(`The recording was not started: ${failure.message}`, { key: "record" });
     }
     this.#starting = false;
-    this.refresh();
-  }
-
-  async #stop({ id, name }) {
-    try {
-      await request("DELETE", path("recordings", String(id)));
-    } catch (failure) {
-      alert(`${name} was not stopped: ${failure.message}`, { key: "record" });
-    }
     this.refresh();
   }
 }
