@@ -6,7 +6,7 @@
 //! instead, so lengths always add up. A sum has no places, so no reason takes samples from one, but that what comes late
 //! was [lost](GapReason::Late) before.
 //!
-//! Adding a span costs O(log n), amortised, for each reason there is.
+//! Adding a span costs O(log n), amortised.
 
 use std::collections::BTreeMap;
 
@@ -91,12 +91,18 @@ pub struct Span<S> {
     pub to: u64,
 }
 
+/// The gaps of one stream by their first samples: the sample after the last, and why. No two overlap, and none of one reason
+/// touch.
+type Spans = BTreeMap<u64, (u64, GapReason)>;
+
 /// The gaps of one recording, by stream.
 #[derive(Debug, Clone)]
 pub struct Gaps<S> {
     max: usize,
-    /// By stream, reason and first sample: the sample after the last. No two of a stream and reason touch.
-    spans: BTreeMap<(S, GapReason, u64), u64>,
+    /// Gaps of all streams.
+    count: usize,
+    /// Those of each stream that has any.
+    streams: BTreeMap<S, Spans>,
     /// Samples for which no gap was free, by stream; none is the sum of streams beyond `max`.
     beyond: BTreeMap<(Option<S>, GapReason), u64>,
     revision: u64,
@@ -107,7 +113,8 @@ impl<S: Ord + Clone> Gaps<S> {
     pub fn new(max: usize) -> Self {
         Self {
             max,
-            spans: BTreeMap::new(),
+            count: 0,
+            streams: BTreeMap::new(),
             beyond: BTreeMap::new(),
             revision: 0,
         }
@@ -122,26 +129,25 @@ impl<S: Ord + Clone> Gaps<S> {
             from,
             to,
         } = span;
-        let (stronger, weaker) = GapReason::BY_STRENGTH.split_at(why.strength());
-        let mut taken = 0;
-        for weaker in weaker.iter().filter(|weaker| **weaker != why) {
-            taken += self.take(&stream, *weaker, from, to);
+        if from >= to {
+            return 0;
         }
-        let mut free = vec![(from, to)];
-        for stronger in stronger {
-            for (from, to) in std::mem::take(&mut free) {
-                self.uncovered(&stream, *stronger, from, to, &mut free);
-            }
+        let spans = self.streams.entry(stream.clone()).or_default();
+        let count_before = spans.len();
+        let room = self.max.saturating_sub(self.count);
+        let added = add(spans, room, why, from, to);
+        self.count = self.count - count_before + spans.len();
+        if spans.is_empty() {
+            self.streams.remove(&stream);
         }
-        let mut new = 0;
-        for (from, to) in free {
-            new += self.add_free(stream.clone(), why, from, to);
+        for (why, samples) in added.beyond {
+            self.sum(&stream, why, samples);
         }
         if why == GapReason::Late {
-            self.take_lost_sum(stream, new.saturating_sub(taken));
+            self.take_lost_sum(stream, added.new.saturating_sub(added.taken));
         }
-        self.revision += u64::from(new > 0);
-        new
+        self.revision += u64::from(added.new > 0);
+        added.new
     }
 
     /// Adds samples of several streams without places, to the sum of their reason.
@@ -153,30 +159,9 @@ impl<S: Ord + Clone> Gaps<S> {
         }
     }
 
-    /// Adds a span that no stronger reason has.
-    fn add_free(&mut self, stream: S, why: GapReason, mut from: u64, mut to: u64) -> u64 {
-        if from >= to {
-            return 0;
-        }
-        let mut new = to - from;
-        let mut touched = false;
-        while let Some((first, last)) = self.touching(&stream, why, from, to) {
-            self.spans.remove(&(stream.clone(), why, first));
-            new = new.saturating_sub(last.min(to).saturating_sub(first.max(from)));
-            (from, to) = (from.min(first), to.max(last));
-            touched = true;
-        }
-        if touched || self.spans.len() < self.max {
-            self.spans.insert((stream, why, from), to);
-        } else {
-            self.sum(stream, why, new);
-        }
-        new
-    }
-
     /// Adds samples for which there is no gap.
-    fn sum(&mut self, stream: S, why: GapReason, samples: u64) {
-        let key = (Some(stream), why);
+    fn sum(&mut self, stream: &S, why: GapReason, samples: u64) {
+        let key = (Some(stream.clone()), why);
         let is_full = self.beyond.len() >= self.max && !self.beyond.contains_key(&key);
         let key = if is_full { (None, why) } else { key };
         let sum = self.beyond.entry(key).or_default();
@@ -199,89 +184,38 @@ impl<S: Ord + Clone> Gaps<S> {
         }
     }
 
-    /// Takes the samples of `[from, to)` out of the gaps of a stream and reason. Returns how many.
-    fn take(&mut self, stream: &S, why: GapReason, from: u64, to: u64) -> u64 {
-        let mut taken = 0;
-        while let Some((first, last)) = self.overlapping(stream, why, from, to) {
-            self.spans.remove(&(stream.clone(), why, first));
-            taken += last.min(to) - first.max(from);
-            if first < from {
-                self.spans.insert((stream.clone(), why, first), from);
-            }
-            if last <= to {
-                continue;
-            }
-            if self.spans.len() < self.max {
-                self.spans.insert((stream.clone(), why, to), last);
-            } else {
-                self.sum(stream.clone(), why, last - to);
-            }
-        }
-        taken
-    }
-
-    /// Adds the parts of `[from, to)` in which a stream has no gap of this reason, the last first.
-    fn uncovered(
-        &self,
-        stream: &S,
-        why: GapReason,
-        from: u64,
-        mut to: u64,
-        parts: &mut Vec<(u64, u64)>,
-    ) {
-        while let Some((first, last)) = self.overlapping(stream, why, from, to) {
-            if last < to {
-                parts.push((last, to));
-            }
-            to = first.max(from);
-        }
-        if from < to {
-            parts.push((from, to));
-        }
-    }
-
-    /// The last gap of a stream and reason that overlaps this span.
-    fn overlapping(&self, stream: &S, why: GapReason, from: u64, to: u64) -> Option<(u64, u64)> {
-        // One that only touches lies behind or before, and shares no sample.
-        let before = to.checked_sub(1).filter(|_| from < to)?;
-        self.touching(stream, why, from + 1, before)
-    }
-
-    /// The last gap of a stream and reason that overlaps or touches this span.
-    fn touching(&self, stream: &S, why: GapReason, from: u64, to: u64) -> Option<(u64, u64)> {
-        let key = |at| (stream.clone(), why, at);
-        let mut before = self.spans.range(key(0)..=key(to));
-        let (&(_, _, first), &last) = before.next_back()?;
-        (last >= from).then_some((first, last))
-    }
-
     /// Takes the gaps and the parts of gaps from this sample on: those of the next segment. The sums stay.
     #[must_use]
     pub fn cut(&mut self, at: u64) -> Self {
         let mut rest = Self::new(self.max);
-        let cut = self.spans.iter().filter(|&(_, &to)| to > at);
-        let cut: Vec<_> = cut.map(|(key, &to)| (key.clone(), to)).collect();
-        for ((stream, why, from), to) in cut {
-            let key = (stream.clone(), why, from);
-            if from < at {
-                self.spans.insert(key, at);
-            } else {
-                self.spans.remove(&key);
+        for (stream, spans) in &mut self.streams {
+            let mut behind = spans.split_off(&at);
+            if let Some((_, (to, why))) = spans.iter_mut().next_back()
+                && *to > at
+            {
+                behind.insert(at, (*to, *why));
+                *to = at;
             }
-            rest.spans.insert((stream, why, from.max(at)), to);
+            if !behind.is_empty() {
+                rest.count += behind.len();
+                rest.streams.insert(stream.clone(), behind);
+            }
         }
+        self.streams.retain(|_, spans| !spans.is_empty());
+        self.count = self.streams.values().map(Spans::len).sum();
         self.revision += 1;
         rest
     }
 
-    /// The gaps, by stream, reason and first sample.
+    /// The gaps, by stream and first sample.
     pub fn spans(&self) -> impl Iterator<Item = Span<&S>> {
-        let spans = self.spans.iter();
-        spans.map(|((stream, why, from), to)| Span {
-            stream,
-            why: *why,
-            from: *from,
-            to: *to,
+        self.streams.iter().flat_map(|(stream, spans)| {
+            spans.iter().map(move |(from, (to, why))| Span {
+                stream,
+                why: *why,
+                from: *from,
+                to: *to,
+            })
         })
     }
 
@@ -295,6 +229,79 @@ impl<S: Ord + Clone> Gaps<S> {
     pub fn revision(&self) -> u64 {
         self.revision
     }
+}
+
+/// The outcome of an addition to the gaps of a stream.
+#[derive(Debug, Default)]
+struct Added {
+    /// Samples that are new to their reason, and those of them that a weaker one had.
+    new: u64,
+    taken: u64,
+    /// Samples for which there was no gap.
+    beyond: Vec<(GapReason, u64)>,
+}
+
+/// Adds a span to the gaps of its stream, which may become so many more.
+fn add(spans: &mut Spans, room: usize, why: GapReason, from: u64, to: u64) -> Added {
+    let mut added = Added::default();
+    let max = spans.len() + room;
+    let is_behind = |(_, (end, _)): &(&u64, &(u64, GapReason))| *end > from;
+    let overlaps = spans.range(..to).rev().take_while(is_behind);
+    let overlaps: Vec<_> = overlaps.map(|(first, span)| (*first, *span)).collect();
+    // From the last on: the part of the span behind it is free.
+    let mut free = Vec::with_capacity(1);
+    let mut before = to;
+    for (first, (last, other)) in overlaps {
+        if other.strength() <= why.strength() {
+            free.push((last, before));
+            before = first;
+            continue;
+        }
+        added.taken += last.min(to) - first.max(from);
+        spans.remove(&first);
+        if first < from {
+            spans.insert(first, (from, other));
+        }
+        if last > to {
+            if spans.len() < max {
+                spans.insert(to, (last, other));
+            } else {
+                added.beyond.push((other, last - to));
+            }
+        }
+    }
+    free.push((from, before));
+    for (from, to) in free {
+        if from < to {
+            added.new += to - from;
+            if !add_free(spans, max, why, from, to) {
+                added.beyond.push((why, to - from));
+            }
+        }
+    }
+    added
+}
+
+/// Adds a span that overlaps none, and merges it with those that it touches. False if it touches none and there are as many
+/// as may be.
+fn add_free(spans: &mut Spans, max: usize, why: GapReason, from: u64, to: u64) -> bool {
+    let behind = spans.get(&to).filter(|(_, other)| *other == why);
+    let behind = behind.map(|(end, _)| *end);
+    let mut before = spans.range_mut(..from).next_back();
+    let before = before.take_if(|(_, (end, other))| *end == from && *other == why);
+    let is_touched = behind.is_some() || before.is_some();
+    let end = behind.unwrap_or(to);
+    if let Some((_, (before_end, _))) = before {
+        *before_end = end;
+    } else if is_touched || spans.len() < max {
+        spans.insert(from, (end, why));
+    } else {
+        return false;
+    }
+    if behind.is_some() {
+        spans.remove(&to);
+    }
+    true
 }
 
 #[cfg(test)]

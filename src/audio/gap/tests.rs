@@ -16,9 +16,11 @@ fn span(stream: u8, why: GapReason, from: u64, to: u64) -> Span<u8> {
 
 fn listed(gaps: &Gaps<u8>) -> Vec<Span<u8>> {
     let spans = gaps.spans();
+    let spans = spans.map(|gap| span(*gap.stream, gap.why, gap.from, gap.to));
+    let mut spans: Vec<_> = spans.collect();
+    assert_eq!(spans.len(), gaps.count);
+    spans.sort_unstable();
     spans
-        .map(|gap| span(*gap.stream, gap.why, gap.from, gap.to))
-        .collect()
 }
 
 #[test]
