@@ -2,7 +2,7 @@
 
 mod placing;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     audio::{FrameHeader, FrameMut, Grid, MixClock, frame::frame_bytes},
@@ -26,6 +26,8 @@ pub struct Stream {
     delay: u64,
     /// Where the block after the last that was [offered](Self::offer) begins, per channel.
     next: Option<u64>,
+    /// The index behind the last block that was placed, and behind the samples that were [shed](Self::shed), per channel.
+    placed_to: u64,
     /// Samples that wait for the rest of their block.
     held: Box<[i16]>,
     held_samples: usize,
@@ -56,6 +58,7 @@ impl Stream {
             channels,
             delay: 0,
             next: None,
+            placed_to: 0,
             held: vec![0; grid.block_samples() * channels].into(),
             held_samples: 0,
             was_full: false,
@@ -99,6 +102,22 @@ impl Stream {
         self.account.settle_discarded(samples);
         if let Some(network) = self.account.network() {
             network.discard(why, samples);
+        }
+    }
+
+    /// [`leave_out`](Self::leave_out) of what an overloaded thread does not work on, the last of it having come at this
+    /// time of the monotonic clock: nothing plays in its place, which is that of its arrival, or follows what was placed or
+    /// left out before.
+    pub(crate) fn shed(&mut self, samples: u64, at_ns: u64) {
+        self.leave_out(Discard::Overload, samples);
+        if let Some(clock) = self.grid.clock() {
+            let samples = samples / self.channels as u64;
+            let since = Duration::from_nanos(at_ns.saturating_sub(clock.first_ns));
+            let from = clock.samples_of(since).saturating_sub(samples);
+            let from = from.max(self.placed_to);
+            self.placed_to = from + samples;
+            let to = self.placed_to;
+            self.account.note_gap(GapKind::Discarded, from, to, samples);
         }
     }
 
@@ -249,10 +268,14 @@ impl Stream {
         write: impl FnOnce(&mut [i16]),
     ) -> Offered {
         let Self {
-            producer, account, ..
+            producer,
+            account,
+            placed_to,
+            channels,
+            ..
         } = self;
         let bytes = frame_bytes(samples);
-        let given = u64::from(header.given) * self.channels as u64;
+        let given = u64::from(header.given) * *channels as u64;
         let made_up = samples as u64 - given;
         let Ok(mut reservation) = producer.reserve(bytes) else {
             producer.count_drop(bytes);
@@ -260,13 +283,14 @@ impl Stream {
             account.settle_dropped(given);
             // The mix plays without them. Concealment was counted when it was made.
             account.miss(given);
-            let end = header.first + (samples / self.channels) as u64;
+            let end = header.first + (samples / *channels) as u64;
             account.note_gap(GapKind::DroppedFull, header.first, end, header.given.into());
             return Offered::Dropped;
         };
         let mut frame = FrameMut::new(&mut reservation).expect(ALIGNED);
         write(frame.samples_mut());
         frame.seal(header);
+        *placed_to = header.first + (samples / *channels) as u64;
         account.offer(given);
         account.fill(made_up);
         reservation.commit();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     audio::{Format, Frame},
+    ledger::GapQueue,
     queue::{Consumer, Pool},
 };
 
@@ -177,10 +178,35 @@ fn pieces_of_any_length_make_the_same_blocks() {
 
 const PERIOD_NS: u64 = 20_000_000;
 
+#[test]
+fn what_is_shed_lies_behind_what_was_placed() {
+    let gaps = Arc::new(GapQueue::new(8));
+    gaps.listen(true);
+    let (mut stream, _consumer) = live_with(Account::new("live").with_gaps(Arc::clone(&gaps), 0));
+    let place = |stream: &mut Stream, first| {
+        stream.place(FrameHeader::new(first, 100), &[1; 100]);
+    };
+    place(&mut stream, 300);
+    // Index 250 is under way when they come, then 350, then 1000.
+    stream.shed(100, 3 * PERIOD_NS + PERIOD_NS / 2);
+    stream.shed(100, 4 * PERIOD_NS + PERIOD_NS / 2);
+    stream.shed(200, 11 * PERIOD_NS);
+    let spans = std::iter::from_fn(|| gaps.pop().map(|gap| (gap.from, gap.to)));
+    assert_eq!(
+        spans.collect::<Vec<_>>(),
+        [(400, 500), (500, 600), (800, 1000)]
+    );
+    assert_eq!(stream.account().read().discarded, 400);
+}
+
 /// A stream with a delay of three blocks, on a clock that runs.
 fn live() -> (Stream, Consumer) {
+    live_with(Account::new("live"))
+}
+
+fn live_with(account: Account) -> (Stream, Consumer) {
     let (pool, consumer) = Pool::builder().slots(1).ring_bytes(4096).build().unwrap();
-    let account = Arc::new(Account::new("live"));
+    let account = Arc::new(account);
     let clock = MixClock {
         first_block: 0,
         first_ns: PERIOD_NS,

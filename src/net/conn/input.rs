@@ -12,7 +12,6 @@ pub(super) use self::paced::PacedInput;
 use super::decoder::Decoder;
 use crate::{
     audio::{ConvertError, Converter, Format, MixClock, SampleSpec},
-    ledger::Discard,
     playout::{Arrived, Playout, PlayoutSettings, Verdict},
     stream::Stream,
 };
@@ -162,7 +161,7 @@ impl StreamInput for LiveInput {
     }
 
     fn push_at(&mut self, number: u64, time: u64, bytes: &[u8], now_ns: u64) -> Verdict {
-        if self.leaves_out(bytes) {
+        if self.leaves_out(bytes, now_ns) {
             return Verdict::Taken;
         }
         self.decoder.decode(bytes, &mut self.samples);
@@ -182,7 +181,7 @@ impl StreamInput for LiveInput {
     }
 
     fn push(&mut self, bytes: &[u8], now_ns: u64) {
-        if self.leaves_out(bytes) {
+        if self.leaves_out(bytes, now_ns) {
             return;
         }
         let mut samples = std::mem::take(&mut self.samples);
@@ -221,13 +220,13 @@ impl StreamInput for LiveInput {
 
 impl LiveInput {
     /// Discards these bytes if the stream is shed. Whether it did.
-    fn leaves_out(&self, bytes: &[u8]) -> bool {
+    fn leaves_out(&mut self, bytes: &[u8], now_ns: u64) -> bool {
         let is_shed = self.stream.account().is_shed();
         if is_shed {
             let frames = bytes.len() / (self.sample_bytes * usize::from(self.channels));
             let mix = self.clock.format;
             let samples = mix.samples_as_long_as(frames as u64, self.source_hz);
-            self.stream.leave_out(Discard::Overload, samples);
+            self.stream.shed(samples, now_ns);
         }
         is_shed
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     audio::Format,
-    ledger::{Discard, Packet as Count},
+    ledger::Packet as Count,
     net::{
         overload::{SHED, TAKEN_BACK},
         quota::Share,
@@ -231,7 +231,7 @@ impl RtpStream {
             }
             self.sequence.count(number, Verdict::Taken);
         }
-        self.stream.leave_out(Discard::Overload, unheard.samples);
+        self.stream.shed(unheard.samples, unheard.at_ns);
     }
 
     /// Sheds the stream: its waiting audio is discarded. Its packets are [left out](Self::leave_out) from now on.

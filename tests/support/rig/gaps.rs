@@ -120,7 +120,8 @@ impl StreamGaps {
             .network()
             .map_or(0, |it| it.figures().discarded_ended);
         let ended = entry.discarded_ended - by_ingest;
-        assert_eq!(concealed, entry.concealed + ended, "{id}: {entry:?}");
+        let left_out = ended + entry.discarded_overload;
+        assert_eq!(concealed, entry.concealed + left_out, "{id}: {entry:?}");
     }
 }
 
