@@ -19,7 +19,7 @@ const EVENTS: usize = 1 << 14;
 /// Makes accounts that say their gaps, numbered in order.
 #[derive(Clone)]
 pub struct Accounts {
-    queue: Arc<GapQueue>,
+    pub queue: Arc<GapQueue>,
     made: Arc<AtomicU64>,
 }
 
