@@ -5,9 +5,10 @@ streams   500 streams in 50 rooms, each stream recorded, beside a server that re
           the writing threads' share of a core, threads and descriptors
 frozen    one of 50 rooms is recorded to a file system that is frozen for a minute (fsfreeze): the others lose nothing
 full      the same file system is full for some seconds: the hole is silence, named, and nothing else is lost
+played    twenty streams recorded at once in segments, WAV and FLAC, are what flac, ffmpeg and sox play
 day       a day of audio, replayed into segments of ten minutes, beside the same in one FLAC: the same samples
 
-    cargo build --release --bins; benches/recorded.py [--seconds N] [streams|frozen|full|day...]
+    cargo build --release --bins; benches/recorded.py [--seconds N] [streams|frozen|full|day|played...]
 
 `frozen` and `full` mount a file of 64 MiB, and need root.
 """
@@ -122,6 +123,35 @@ def streams(seconds):
         for one in (idle, server):
             if one and one.process.poll() is None:
                 one.process.kill()
+        shutil.rmtree(folder)
+
+
+def played(seconds):
+    folder = tempfile.mkdtemp()
+    server = Server(20, 4, ["--recordings", folder, "--segment", "3s"])
+    try:
+        for at, stream in enumerate(server.ask("GET", "/api/v1/streams")["streams"]):
+            end = ["wav", "flac"][at % 2]
+            server.ask("POST", "/api/v1/recordings", {"name": f"{{stream}}-{{segment}}.{end}", "stream": stream["id"]})
+        time.sleep(seconds)
+        recordings = server.ask("GET", "/api/v1/recordings")["recordings"]
+        server.end()
+        files = sorted(path for path in Path(folder).iterdir() if path.suffix != ".json")
+        for path in files:
+            players = [["ffmpeg", "-v", "error", "-i", path, "-f", "null", "-"]]
+            # sox of Debian may be without FLAC.
+            players += [["sox", path, "-n", "stat"] if path.suffix == ".wav" else ["flac", "-s", "-t", "-w", path]]
+            for player in players:
+                done = subprocess.run([str(part) for part in player], capture_output=True, text=True)
+                if done.returncode or "WARNING" in done.stderr:
+                    print(f"{path.name}: {player[0]}: {done.stderr}")
+                    return False
+        lost = sum(recording["lost_samples"] for recording in recordings)
+        print(f"played      {len(recordings)} recordings in {len(files)} files for {seconds} s: {lost} samples lost")
+        return verify(folder) and lost == 0 and len(files) >= 20 * (seconds // 3)
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
         shutil.rmtree(folder)
 
 
@@ -256,7 +286,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("what", nargs="*", default=["streams", "frozen", "full", "day"])
     arguments = parser.parse_args()
-    measures = {"streams": streams, "frozen": frozen, "full": full, "day": day}
+    measures = {"streams": streams, "frozen": frozen, "full": full, "day": day, "played": played}
     missed = [what for what in arguments.what if not measures[what](arguments.seconds)]
     if missed:
         sys.exit(f"not met: {', '.join(missed)}")

@@ -246,6 +246,16 @@ export const recordings_start_and_stop = async () => {
   const [file] = recordingsIn(folder);
   expect(got.equals(readFileSync(path.join(folder, file))), "what is downloaded is the file");
   expect(download.suggestedFilename() === file, download.suggestedFilename());
+  // A stream alone, from its row.
+  await page.getByRole("button", { name: "synthetic-0002", exact: true }).click();
+  await page.getByRole("button", { name: "Record it" }).click();
+  const stopIt = page.getByRole("button", { name: /^Stop recording synthetic-0002-/ });
+  await until("it is recorded alone", () => stopIt.isVisible());
+  await sleep(1200);
+  await stopIt.click();
+  await until("it is whole", async () => (await page.locator("#recordings").textContent()).split("done").length === 3);
+  const alone = recorded(path.join(folder, recordingsIn(folder).find((name) => name.startsWith("synthetic-0002-"))));
+  expect(alone.length > 4000 && alone.some((sample) => sample !== 0), `${alone.length} samples of it alone`);
   await check();
   await own.stop();
   const samples = recorded(path.join(folder, file));

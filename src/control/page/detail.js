@@ -24,6 +24,7 @@ const TEMPLATE = `
       <div class="gain narrow-gain"><input type="range" min="${GAIN_MIN}" max="${GAIN_MAX}" step="0.5"><output></output></div>
       <button type="button" class="quiet small alone" aria-pressed="false">Listen to it alone</button>
       <button type="button" class="quiet small without" aria-pressed="false">Listen to the mix without it</button>
+      <button type="button" class="quiet small record">Record it</button>
       <button type="button" class="quiet small move">Move…</button>
       <button type="button" class="quiet small solo narrow-only" aria-pressed="false">Solo</button>
       <button type="button" class="quiet small danger end">End the stream</button>
@@ -76,7 +77,8 @@ export class Detail {
     find(".end").addEventListener("click", () => this.#end());
     find(".move").addEventListener("click", () => move([this.#stream]));
     find(".solo").addEventListener("click", () => this.#strips.flip(this.#stream, SOLO));
-    for (const selector of [".end", ".move", ".solo", ".gain input"]) changes(find(selector));
+    find(".record").addEventListener("click", () => this.#record());
+    for (const selector of [".end", ".record", ".move", ".solo", ".gain input"]) changes(find(selector));
     const slider = find(".gain input");
     slider.addEventListener("input", () => {
       paintGain(slider, find(".gain output"), Number(slider.value));
@@ -99,6 +101,7 @@ export class Detail {
     this.#blank("…");
     this.element.setAttribute("aria-label", `Details of ${stream.id}`);
     this.element.querySelector(".gain input").setAttribute("aria-label", `Gain of ${stream.id}`);
+    this.element.querySelector(".record").hidden = !this.#model.server.records;
   }
 
   hide() {
@@ -277,6 +280,17 @@ export class Detail {
     to.stroke(fill);
     this.#surface.canvas.setAttribute("aria-label",
       `Level and ring fill of the last ${show.age(points * 1000)}: loudest ${show.decibels(levelDb(loudest))} dB, ${show.counted(dropping, "second")} with drops`);
+  }
+
+  /** As it came in: a file of its own, until the stream ends or the recording is stopped. */
+  async #record() {
+    const { id } = this.#stream;
+    try {
+      const { name } = await request("POST", path("recordings"), { name: "{stream}-{utc}.wav", stream: id });
+      alert(`${id} is recorded to ${name}.`, { key: "record", note: true });
+    } catch (failure) {
+      alert(`${id} is not recorded: ${failure.message}`, { key: "record" });
+    }
   }
 
   #unsure() {

@@ -29,7 +29,7 @@ use nix::{
 
 use super::{RecordingError, RecordingFacts};
 use crate::{
-    output::saved::SidecarFile,
+    output::{folder::FolderError, saved::SidecarFile},
     wire::{
         flac::{FrameEncoder, StreamInfo},
         sidecar::{Container, Sidecar},
@@ -362,24 +362,27 @@ pub(super) enum Fault {
     Io(io::Error),
     /// The change that happened to the file.
     Changed(&'static str),
+    /// The next file cannot be made.
+    Next(Box<RecordingError>),
 }
 
 impl Fault {
-    /// Whether it is over once there is room on the disk.
+    /// Whether it is over once there is room on the disk, or in this user's share of it.
     pub(super) fn is_full(&self) -> bool {
-        let Self::Io(error) = self else {
-            return false;
+        let error = match self {
+            Self::Io(error) => error,
+            Self::Changed(_) => return false,
+            Self::Next(error) => match &**error {
+                RecordingError::Create { source, .. }
+                | RecordingError::Folder(FolderError::Refused { source, .. }) => source,
+                _ => return false,
+            },
         };
-        is_full(error)
+        matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
     }
-}
-
-/// Whether the disk, or this user's share of it, is full.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 impl From<io::Error> for Fault {

@@ -11,7 +11,7 @@ use std::{
 use super::growing::Growing;
 use super::{
     Recorded, RecordingError, RecordingFile, RecordingFiles, RecordingPhase,
-    file::{Fault, is_full},
+    file::Fault,
     files::Series,
     progress::{Pause, Progress, text_of},
     segment::{Ended, Segment},
@@ -67,29 +67,6 @@ enum State {
     Full(Option<Box<Segment>>),
     /// It was never opened, or failed.
     Failed(Option<Box<Segment>>),
-}
-
-/// Why a sample is not in a file.
-enum Failure {
-    Fault(Fault),
-    /// The next file cannot be made.
-    Next(RecordingError),
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl Failure {
-    fn is_full(&self) -> bool {
-        match self {
-            Self::Fault(fault) => fault.is_full(),
-            Self::Next(RecordingError::Create { source, .. }) => is_full(source),
-            Self::Next(_) => false,
-        }
-    }
 }
 
 impl Writing {
@@ -222,8 +199,8 @@ impl Writing {
         match &self.state {
             State::Open(_) => {
                 let written = self.written();
-                if let Err(failure) = self.try_write(samples, gap) {
-                    self.give_up(failure);
+                if let Err(fault) = self.try_write(samples, gap) {
+                    self.give_up(fault);
                 } else if self.written() > written {
                     self.tell();
                 }
@@ -243,7 +220,7 @@ impl Writing {
         }
     }
 
-    fn try_write(&mut self, samples: &[i16], gap: Option<GapReason>) -> Result<(), Failure> {
+    fn try_write(&mut self, samples: &[i16], gap: Option<GapReason>) -> Result<(), Fault> {
         let limits = self.series.as_ref().map(|series| series.limits);
         if let State::Open(segment) = &self.state
             && !segment.fits(samples.len() as u64, &limits.unwrap_or_default())
@@ -280,7 +257,7 @@ impl Writing {
     }
 
     /// Ends the file, and begins the next.
-    fn cut(&mut self) -> Result<(), Failure> {
+    fn cut(&mut self) -> Result<(), Fault> {
         if let State::Open(segment) = &mut self.state {
             segment.audio_mut().finish()?;
         }
@@ -301,7 +278,7 @@ impl Writing {
         self.begin(next)
     }
 
-    fn open_next(&mut self) -> Result<(), Failure> {
+    fn open_next(&mut self) -> Result<(), Fault> {
         let first = self.index_of(self.pushed);
         let Some(series) = &mut self.series else {
             return Ok(());
@@ -310,9 +287,9 @@ impl Writing {
         self.begin(next)
     }
 
-    fn begin(&mut self, next: Result<RecordingFile, RecordingError>) -> Result<(), Failure> {
+    fn begin(&mut self, next: Result<RecordingFile, RecordingError>) -> Result<(), Fault> {
         self.state = State::Open(Box::new(Segment::new(
-            next.map_err(Failure::Next)?,
+            next.map_err(|error| Fault::Next(Box::new(error)))?,
             self.format,
         )));
         if let Some(series) = &self.series {
@@ -323,7 +300,7 @@ impl Writing {
 
     /// A disk that is full is asked again; any other error ends the recording, and is logged at once: the report may be
     /// days away.
-    fn give_up(&mut self, failure: Failure) {
+    fn give_up(&mut self, fault: Fault) {
         let state = mem::replace(&mut self.state, State::Failed(None));
         let mut segment = match state {
             State::Open(segment) => Some(segment),
@@ -336,7 +313,7 @@ impl Writing {
         };
         let may_wait = !segment.as_deref().is_some_and(is_stream);
         self.looked = Instant::now();
-        let is_full = failure.is_full() && is_whole && may_wait;
+        let is_full = fault.is_full() && is_whole && may_wait;
         let samples_in_file = segment
             .as_ref()
             .map_or(0, |segment| segment.audio().written_samples());
@@ -344,18 +321,18 @@ impl Writing {
             .as_ref()
             .map(|segment| segment.audio().file().path().to_owned());
         let written_samples = self.base + samples_in_file;
-        let error = match failure {
-            Failure::Fault(Fault::Io(source)) => RecordingError::Write {
+        let error = match fault {
+            Fault::Io(source) => RecordingError::Write {
                 path: path.unwrap_or_default(),
                 written_samples,
                 source,
             },
-            Failure::Fault(Fault::Changed(how)) => RecordingError::Changed {
+            Fault::Changed(how) => RecordingError::Changed {
                 path: path.unwrap_or_default(),
                 written_samples,
                 how,
             },
-            Failure::Next(error) => error,
+            Fault::Next(error) => *error,
         };
         if is_full {
             let text = text_of(&error);
@@ -381,8 +358,8 @@ impl Writing {
         if !self.has_room() {
             return self.tell();
         }
-        if let Err(failure) = self.try_resume() {
-            return self.give_up(failure);
+        if let Err(fault) = self.try_resume() {
+            return self.give_up(fault);
         }
         self.error = None;
         let mut progress = self.progress.get();
@@ -409,7 +386,7 @@ impl Writing {
         free.is_ok_and(|free| free >= wanted)
     }
 
-    fn try_resume(&mut self) -> Result<(), Failure> {
+    fn try_resume(&mut self) -> Result<(), Fault> {
         match mem::replace(&mut self.state, State::Full(None)) {
             State::Full(Some(segment)) => self.state = State::Open(segment),
             _ => self.open_next()?,
@@ -441,7 +418,7 @@ impl Writing {
             State::Full(_) | State::Failed(_) => Ok(()),
         };
         if let Err(fault) = finished {
-            self.give_up(fault.into());
+            self.give_up(fault);
         }
         self.tell();
         self.progress.end_as(ends_by_itself);

@@ -11,17 +11,21 @@ use super::{
 };
 use crate::{
     audio::GapReason,
-    output::recording::{
-        file::{Fault, RecordingFile},
-        growing::Growing,
+    output::{
+        folder::FolderError,
+        recording::{
+            file::{Fault, RecordingFile},
+            growing::Growing,
+        },
     },
     wire::sidecar::{EndKind, SampleDigest},
 };
 
-/// A file on a disk that takes nothing while it is full.
+/// A file on a disk that takes nothing while it is full, and of which the header counts so many samples.
 struct OnFullDisk {
     inner: Box<dyn Growing>,
     is_full: Arc<AtomicBool>,
+    samples_max: u64,
 }
 
 impl OnFullDisk {
@@ -73,7 +77,7 @@ impl Growing for OnFullDisk {
     }
 
     fn samples_max(&self) -> u64 {
-        self.inner.samples_max()
+        self.samples_max
     }
 
     fn sha256(&self) -> SampleDigest {
@@ -87,7 +91,11 @@ fn on_disk(path: &Path, limits: SegmentLimits) -> (Writing, Arc<Progress>, Arc<A
     let is_full = Arc::<AtomicBool>::default();
     writing.map_audio(|inner| {
         let is_full = Arc::clone(&is_full);
-        Box::new(OnFullDisk { inner, is_full })
+        Box::new(OnFullDisk {
+            samples_max: inner.samples_max(),
+            inner,
+            is_full,
+        })
     });
     (writing, progress, is_full)
 }
@@ -179,4 +187,39 @@ fn a_hole_may_reach_over_segments() {
     }
     assert_eq!(lost, recorded.lost_samples);
     assert_eq!(verified(dir.path()), 4);
+}
+
+#[test]
+fn a_file_ends_before_its_header_cannot_count_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    let (mut file, progress) = begin(&path, SegmentLimits::default());
+    file.map_audio(|inner| {
+        Box::new(OnFullDisk {
+            inner,
+            is_full: Arc::default(),
+            samples_max: SECOND + 100,
+        })
+    });
+    let whole = ramp(0, 12_000);
+    give_all(&mut file, &whole);
+    assert_eq!(progress.get().segment, 2);
+    assert!(finish(file).error.is_none());
+    let second = segment_path(&path, 2);
+    // At a block's edge.
+    assert!(samples(&path) == whole[..8_000] && samples(&second) == whole[8_000..]);
+    assert_eq!(verified(dir.path()), 2);
+}
+
+#[test]
+fn a_full_disk_is_known_by_any_call_that_it_refuses() {
+    let full = || io::Error::from_raw_os_error(Errno::ENOSPC as i32);
+    let refused = |source| {
+        let name = String::new();
+        RecordingError::Folder(FolderError::Refused { name, source })
+    };
+    assert!(Fault::Io(full()).is_full());
+    assert!(Fault::Next(Box::new(refused(full()))).is_full());
+    assert!(!Fault::Next(Box::new(refused(Errno::EACCES.into()))).is_full());
+    assert!(!Fault::Changed("removed").is_full());
 }
