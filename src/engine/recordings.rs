@@ -344,6 +344,7 @@ impl Recordings {
         let mut inner = self.lock();
         inner.tend(commands);
         let mut totals = inner.forgotten;
+        totals.refused = self.queue.refused();
         for kept in &inner.kept {
             totals.add(&kept.recorder.progress());
         }

@@ -84,6 +84,9 @@ fn recordings(page: &mut Page, totals: &RecordingTotals) {
         counter "failed" RECORDINGS
             "Recordings that ended early: the disk, the size of a file, or another program that changed it"
             => totals.failed;
+        counter "refused" RECORDINGS
+            "Recordings of rooms' rules that did not begin: all places were taken, or the file could not be made"
+            => totals.refused;
         counter "recorded" SAMPLES "Samples in recordings, the silence for lost ones included" => totals.samples;
         counter "recording_lost" SAMPLES "Samples of the mix that disks were too slow for, or failed to take"
             => totals.lost_samples;

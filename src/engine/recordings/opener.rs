@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
@@ -52,6 +52,8 @@ pub(super) struct Queue {
     /// Recordings that wait for their files.
     waiting: Arc<AtomicUsize>,
     waiting_max: usize,
+    /// Recordings that did not begin, of all rules.
+    refused: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl Queue {
             thread: Mutex::new(Thread::NotStarted(receiver)),
             waiting: Arc::default(),
             waiting_max,
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -87,6 +90,14 @@ impl Queue {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let reserved = Reserved(Arc::clone(&self.waiting));
         (before < self.waiting_max).then_some(reserved)
+    }
+
+    pub(super) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     pub(super) fn open(&self, opening: Opening) {
@@ -131,9 +142,7 @@ fn run(handle: &Handle, openings: &Receiver<Option<Opening>>) {
         }
         if looked_at.elapsed() >= LOOK_PERIOD {
             looked_at = Instant::now();
-            let rooms = handle.rooms();
-            let rules = rooms.iter().filter_map(|room| Some((room, room.rule()?)));
-            let now_refused = rules.clone().map(|(_, rule)| rule.read().refused).sum();
+            let now_refused = recordings.queue.refused();
             if now_refused > refused {
                 tracing::error!(
                     "{} recordings of rooms' rules were refused, {now_refused} in all: stop others, or raise \
@@ -142,7 +151,11 @@ fn run(handle: &Handle, openings: &Receiver<Option<Opening>>) {
                 );
             }
             refused = now_refused;
-            rules.for_each(|(room, rule)| recordings.look(handle, room, rule, &mut to_stop));
+            for room in &handle.rooms() {
+                if let Some(rule) = room.rule() {
+                    recordings.look(handle, room, rule, &mut to_stop);
+                }
+            }
             // A mixer that is busy is asked again.
             to_stop.retain(|&id| {
                 matches!(

@@ -152,6 +152,7 @@ impl Rule {
     /// One more recording did not begin.
     pub(super) fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+        self.queue.count_refused();
     }
 
     /// Nothing more begins by it, and it holds no thread that writes.

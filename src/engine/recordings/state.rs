@@ -193,6 +193,8 @@ pub struct RecordingTotals {
     pub running: u64,
     /// Recordings that ended early.
     pub failed: u64,
+    /// Recordings of rooms' rules that did not begin: all places were taken, or the file could not be made.
+    pub refused: u64,
     /// Recordings of which the disk has all, those that failed among them.
     pub ended: u64,
     /// Samples in files, the silence for lost ones included.
