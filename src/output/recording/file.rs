@@ -10,7 +10,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write as _},
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -335,6 +335,28 @@ impl RecordingFile {
             _ if own.len() > file_bytes => Err("written to by another program"),
             _ => Ok(()),
         })
+    }
+
+    /// Writes bytes behind the first `at`, as far as the kernel takes them: how many, and why it took no more. A stream
+    /// stands there.
+    pub(super) fn write(&self, bytes: &[u8], at: u64) -> (usize, io::Result<()>) {
+        let mut file = self.as_file();
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let rest = &bytes[taken..];
+            let written = if self.is_stream() {
+                file.write(rest)
+            } else {
+                file.write_at(rest, at + taken as u64)
+            };
+            match written {
+                Ok(0) => return (taken, Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => taken += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (taken, Err(error)),
+            }
+        }
+        (taken, Ok(()))
     }
 
     /// Writes the file's first bytes again.

@@ -1,9 +1,6 @@
 //! A FLAC that grows: whole frames are appended, then its header is brought up to date.
 
-use std::{
-    io::{self, Write as _},
-    os::unix::fs::FileExt as _,
-};
+use std::io::Write as _;
 
 use super::{
     file::{Fault, RecordingFile},
@@ -76,29 +73,6 @@ impl GrowingFlac {
         ends
     }
 
-    /// Writes the frames as far as the kernel takes them: how many bytes, and why it took no more.
-    fn write_frames(&self) -> (usize, Result<(), Fault>) {
-        let mut at = 0;
-        while at < self.frames.len() {
-            match self.write_some(&self.frames[at..], at as u64) {
-                Ok(0) => return (at, Err(io::Error::from(io::ErrorKind::WriteZero).into())),
-                Ok(count) => at += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (at, Err(error.into())),
-            }
-        }
-        (at, Ok(()))
-    }
-
-    fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        let mut file = self.file.as_file();
-        if self.file.is_stream() {
-            file.write(bytes)
-        } else {
-            file.write_at(bytes, self.written_bytes + at)
-        }
-    }
-
     /// Counts the frames that are in the file as a whole.
     fn count(&mut self, ends: &[(usize, usize)], taken: usize) {
         let sample_bytes = self.sample_bytes();
@@ -127,7 +101,7 @@ impl GrowingFlac {
             self.has_header = true;
         }
         let ends = self.encode(all);
-        let (taken, written) = self.write_frames();
+        let (taken, written) = self.file.write(&self.frames, self.written_bytes);
         self.count(&ends, taken);
         written?;
         self.put_header()

@@ -1,9 +1,6 @@
 //! A WAV that grows: samples are appended, then its header is brought up to date.
 
-use std::{
-    io::{self, Write as _},
-    os::unix::fs::FileExt as _,
-};
+use std::io::{self, Write as _};
 
 use super::{
     file::{Fault, RecordingFile},
@@ -48,29 +45,6 @@ impl GrowingWav {
         2 * usize::from(self.format.channels())
     }
 
-    fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        let mut file = self.file.as_file();
-        if self.file.is_stream() {
-            file.write(bytes)
-        } else {
-            file.write_at(bytes, HEADER_BYTES as u64 + self.written_bytes + at)
-        }
-    }
-
-    /// Writes what waits as far as the kernel takes it: how many bytes, and why it took no more.
-    fn write_waiting(&self) -> (usize, Result<(), Fault>) {
-        let mut at = 0;
-        while at < self.waiting.len() {
-            match self.write_some(&self.waiting[at..], at as u64) {
-                Ok(0) => return (at, Err(io::Error::from(io::ErrorKind::WriteZero).into())),
-                Ok(count) => at += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (at, Err(error.into())),
-            }
-        }
-        (at, Ok(()))
-    }
-
     fn put_header(&self) -> io::Result<()> {
         if self.file.is_stream() {
             return Ok(());
@@ -101,7 +75,7 @@ impl Growing for GrowingWav {
             self.file.as_file().write_all(&header)?;
             self.has_header = true;
         }
-        let (taken, written) = self.write_waiting();
+        let (taken, written) = self.file.write(&self.waiting, self.file_bytes());
         let whole = taken / self.instant_bytes() * self.instant_bytes();
         self.hash.update_bytes(&self.waiting[..whole]);
         self.waiting.drain(..whole);
