@@ -97,11 +97,7 @@ impl Fader {
 
     /// Adds the samples of a block, or its first ones. Returns whether any of them is audible: those of the ramp to
     /// silence are, those after it are not.
-    pub(super) fn add<const FEEDS: bool>(
-        &self,
-        samples: &[i16],
-        target: &mut Target<'_, FEEDS>,
-    ) -> bool {
+    pub(super) fn add(&self, samples: &[i16], target: &mut Target<'_>) -> bool {
         let channels = usize::from(self.channels);
         let way = self.ramp.left() as usize * channels;
         let (moving, steady) = samples.split_at(way.min(samples.len()));

@@ -76,16 +76,11 @@ pub(super) struct Played {
 pub(super) struct Beside<'a> {
     pub(super) alone: Option<&'a mut Delayed>,
     /// The room that it fades out of, and the way out.
-    pub(super) fade: Option<(Target<'a, true>, &'a Ramp)>,
+    pub(super) fade: Option<(Target<'a>, &'a Ramp)>,
 }
 
 /// Adds the first samples of a block, as far as the ramp goes. Returns whether any is audible.
-fn add_fading(
-    target: &mut Target<'_, true>,
-    samples: &[i16],
-    channels: usize,
-    ramp: &Ramp,
-) -> bool {
+fn add_fading(target: &mut Target<'_>, samples: &[i16], channels: usize, ramp: &Ramp) -> bool {
     let way = samples.len().min(ramp.left() as usize * channels);
     target.add(0, &samples[..way], |sums, samples| {
         sum::add_ramped(sums, samples, channels, 0, ramp);
@@ -212,11 +207,11 @@ impl Input {
 
     /// Adds the tick's block of the stream to `target` and passes it to `beside` unchanged. Never allocates, locks or
     /// enters the kernel.
-    pub(super) fn play<const FEEDS: bool>(
+    pub(super) fn play(
         &mut self,
         consumer: &mut Consumer,
         moment: Moment,
-        target: &mut Target<'_, FEEDS>,
+        target: &mut Target<'_>,
         beside: Beside<'_>,
     ) -> Played {
         let played = if self.is_discarded() {
@@ -254,11 +249,11 @@ impl Input {
         }
     }
 
-    fn play_block<const FEEDS: bool>(
+    fn play_block(
         &mut self,
         consumer: &mut Consumer,
         mut moment: Moment,
-        target: &mut Target<'_, FEEDS>,
+        target: &mut Target<'_>,
         mut beside: Beside<'_>,
     ) -> Played {
         let mut played = None;
@@ -314,10 +309,10 @@ impl Input {
     }
 
     /// Adds the samples of this tick's block.
-    fn add<const FEEDS: bool>(
+    fn add(
         &mut self,
         frame: &Frame<'_>,
-        target: &mut Target<'_, FEEDS>,
+        target: &mut Target<'_>,
         beside: &mut Beside<'_>,
     ) -> Played {
         let samples = frame.samples();

@@ -52,7 +52,7 @@ pub use self::{
 };
 use self::{
     fader::ramp_instants,
-    feeds::Feeds,
+    feeds::{Feeds, Playing},
     input::{Beside, Input, Moment, OURS},
     inputs::{Inputs, PREFETCH_INPUTS, prefetch},
     readers::Readers,
@@ -378,22 +378,17 @@ impl Mixer {
             }
             let input = &mut inputs[index];
             let slot = input.lease.slot();
+            let mut feeds_of = input.has_feeds.then(|| feeds.playing(slot));
             let (room, fade) = rooms.playing(input.room, input.fades.then_some(slot));
             moment.soloing = room.is_soloing();
             let (sums, limiter) = room.bus.sum_mut();
-            let played = if input.has_feeds {
-                let mut feeds_of = feeds.playing(slot);
-                let (alone, own, left) = feeds_of.ways();
-                let fade = fade.map(|(sums, ramp)| (Target { sums, own: left }, ramp));
-                let mut target = Target::<true> { sums, own };
-                let played = input.play(consumer, moment, &mut target, Beside { alone, fade });
+            let (alone, own, left) = feeds_of.as_mut().map(Playing::ways).unwrap_or_default();
+            let fade = fade.map(|(sums, ramp)| (Target { sums, own: left }, ramp));
+            let mut target = Target { sums, own };
+            let played = input.play(consumer, moment, &mut target, Beside { alone, fade });
+            if let Some(feeds_of) = feeds_of {
                 feeds_of.end_of_input(limiter);
-                played
-            } else {
-                let fade = fade.map(|(sums, ramp)| (Target { sums, own: None }, ramp));
-                let mut target = Target::<false> { sums, own: None };
-                input.play(consumer, moment, &mut target, Beside { alone: None, fade })
-            };
+            }
             if played.is_heard {
                 room.count(played.mixed, slot, input.source);
             }

@@ -28,16 +28,15 @@ impl Own {
     }
 }
 
-/// A room's sums, as one stream adds to them. That of a stream without `FEEDS` is a type of its own, as most have none and
-/// are not to pay for them: a thousand took 3 % longer.
+/// A room's sums, as one stream adds to them.
 #[derive(Debug)]
-pub(super) struct Target<'a, const FEEDS: bool> {
+pub(super) struct Target<'a> {
     pub(super) sums: &'a mut [i32],
     /// Gets the same, if a feed needs it.
     pub(super) own: Option<&'a mut Own>,
 }
 
-impl<const FEEDS: bool> Target<'_, FEEDS> {
+impl Target<'_> {
     /// Has `add` add samples to their place, the first at number `from` of the block; no two calls for a block pass the
     /// same of its samples.
     pub(super) fn add(
@@ -50,7 +49,7 @@ impl<const FEEDS: bool> Target<'_, FEEDS> {
         let Some(Own {
             samples: own,
             sounds,
-        }) = self.own.as_deref_mut().filter(|_| FEEDS)
+        }) = &mut self.own
         else {
             return add(&mut self.sums[range], samples);
         };
