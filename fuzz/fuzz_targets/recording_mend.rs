@@ -38,7 +38,10 @@ fuzz_target!(|input: &[u8]| {
     fs::write(path.with_extension("json"), sidecar).expect("a file in memory");
     let outcome = || {
         let mut outcomes = Vec::new();
-        mend(&FOLDER, Depth::Folder, false, |_, outcome| outcomes.push(outcome)).expect("a folder");
+        mend(&FOLDER, Depth::Folder, false, |_, outcome| {
+            outcomes.push(outcome)
+        })
+        .expect("a folder");
         assert_eq!(outcomes.len(), 1);
         outcomes.remove(0)
     };

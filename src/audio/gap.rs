@@ -1,7 +1,7 @@
 //! The spans of a recording that are not the sender's audio, merged as they come.
 //!
 //! Spans of one stream and one reason that touch or overlap are one gap, in any order of arrival. Each sample
-//! of a stream is in one gap: of two reasons the [stronger](GapReason::strength) holds. The gaps are bounded in
+//! of a stream is in one gap: of two reasons the stronger holds. The gaps are bounded in
 //! number: when all are in use, a span that touches none of them is added to the sum of its stream and reason
 //! instead, so lengths always add up. A sum has no places, so no reason takes samples from one, but that what comes late
 //! was [lost](GapReason::Late) before.

@@ -71,7 +71,7 @@ pub struct GapEvent {
 /// Words of a slot: stamp, stream and kind, `from`, `to`, `samples`.
 type Slot = [AtomicU64; 5];
 
-/// The queue of all events of a server. See the [module](self).
+/// The queue of all events of a server. Pushing to it never waits.
 #[derive(Debug)]
 pub struct GapQueue {
     is_on: AtomicBool,
