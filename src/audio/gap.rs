@@ -141,7 +141,7 @@ impl<S: Ord + Clone> Gaps<S> {
             self.streams.remove(&stream);
         }
         for (why, samples) in added.beyond {
-            self.sum(&stream, why, samples);
+            self.add_sum(Some(stream.clone()), why, samples);
         }
         if why == GapReason::Late {
             self.take_lost_sum(stream, added.new.saturating_sub(added.taken));
@@ -150,22 +150,18 @@ impl<S: Ord + Clone> Gaps<S> {
         added.new
     }
 
-    /// Adds samples of several streams without places, to the sum of their reason.
-    pub fn add_sum(&mut self, why: GapReason, samples: u64) {
-        if samples > 0 {
-            let sum = self.beyond.entry((None, why)).or_default();
-            *sum = sum.saturating_add(samples);
-            self.revision += 1;
+    /// Adds samples without places to the sum of their stream and reason, or of several streams. No sample changes
+    /// nothing.
+    pub fn add_sum(&mut self, stream: Option<S>, why: GapReason, samples: u64) {
+        if samples == 0 {
+            return;
         }
-    }
-
-    /// Adds samples for which there is no gap.
-    fn sum(&mut self, stream: &S, why: GapReason, samples: u64) {
-        let key = (Some(stream.clone()), why);
+        let key = (stream, why);
         let is_full = self.beyond.len() >= self.max && !self.beyond.contains_key(&key);
         let key = if is_full { (None, why) } else { key };
         let sum = self.beyond.entry(key).or_default();
         *sum = sum.saturating_add(samples);
+        self.revision += 1;
     }
 
     /// Takes samples that came late out of the sums of those that are lost.

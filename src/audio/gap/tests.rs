@@ -104,10 +104,12 @@ fn what_comes_late_leaves_the_sum_of_the_lost() {
 #[test]
 fn samples_without_a_place_are_summed() {
     let mut gaps = Gaps::<u8>::new(10);
-    gaps.add_sum(Lost, 5);
-    gaps.add_sum(Lost, 6);
-    gaps.add_sum(Late, 0);
-    assert_eq!(gaps.beyond().collect::<Vec<_>>(), [(None, Lost, 11)]);
+    gaps.add_sum(None, Lost, 5);
+    gaps.add_sum(None, Lost, 6);
+    gaps.add_sum(Some(1), Late, 3);
+    gaps.add_sum(Some(1), Lost, 0);
+    let beyond: Vec<_> = gaps.beyond().collect();
+    assert_eq!(beyond, [(None, Lost, 11), (Some(&1), Late, 3)]);
 }
 
 #[test]

@@ -46,8 +46,9 @@ impl Default for RecordingGaps {
 }
 
 impl RecordingGaps {
-    /// Adds a span of the mix that is not this stream's audio. Takes a lock that the writing thread takes once a second
-    /// for as long as it takes to copy them; may allocate.
+    /// Adds a span of the mix that is not this stream's audio. Samples of files that have ended are summed in the present one:
+    /// they were not known before; those that came late are lost there. Takes a lock that the writing thread takes once a
+    /// second for as long as it takes to copy them; may allocate.
     pub(crate) fn add(&self, stream: Option<&Arc<str>>, why: GapReason, from: u64, to: u64) {
         let mut segments = self.lock();
         let mut to = to;
@@ -64,12 +65,17 @@ impl RecordingGaps {
                 to = from;
             }
         }
+        if let Some((_, gaps)) = segments.back_mut()
+            && why != GapReason::Late
+        {
+            gaps.add_sum(Some(stream.cloned()), why, to.saturating_sub(from));
+        }
     }
 
-    /// Adds samples of several streams of which the places are not known, to the segment that is written.
+    /// Adds samples of several streams of which the places are not known, to the present file.
     pub(crate) fn add_sum(&self, why: GapReason, samples: u64) {
         if let Some((_, gaps)) = self.lock().back_mut() {
-            gaps.add_sum(why, samples);
+            gaps.add_sum(None, why, samples);
         }
     }
 
@@ -144,6 +150,22 @@ mod tests {
 
     fn spans(gaps: &SegmentGaps) -> Vec<(u64, u64)> {
         gaps.gaps.iter().map(|gap| (gap.from, gap.to)).collect()
+    }
+
+    #[test]
+    fn a_gap_of_a_file_that_ended_is_summed_in_the_next() {
+        let gaps = RecordingGaps::default();
+        let stream = Arc::from("a");
+        gaps.cut(100);
+        gaps.take_first();
+        gaps.add(Some(&stream), GapReason::Lost, 80, 120);
+        // It is listed as lost, or summed.
+        gaps.add(Some(&stream), GapReason::Late, 90, 110);
+        let next = gaps.take_first();
+        assert_eq!(spans(&next), [(100, 110), (110, 120)]);
+        let sums: Vec<_> = next.beyond.iter().map(|it| (it.why, it.samples)).collect();
+        assert_eq!(sums, [(GapReason::Lost, 20)]);
+        assert_eq!(next.beyond[0].stream.as_deref(), Some("a"));
     }
 
     #[test]
