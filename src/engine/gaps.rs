@@ -2,16 +2,15 @@
 //!
 //! Accounts say where samples are missing, and the mixer says which room a stream is in, all in one [queue](GapQueue). Its
 //! events are taken whenever a stream is admitted or a recording begins or ends, and ten times a second by a thread of its
-//! own while there may be recordings. Each becomes the spans that it counts, which go to the recordings of the rooms that the
-//! stream was in at their index, and to those of the stream alone.
+//! own while there may be recordings. Each becomes the spans that it counts, which wait until the mix has passed them: only then
+//! it is known which room the stream was in. They go to the recordings of that room, and to those of the stream alone.
 //!
-//! A recording begins with the next tick, and some of that tick's blocks lie in rings by then. So the latest spans are
-//! kept, for recordings that begin after they were found.
+//! The latest are kept for recordings with files that are opened after they began.
 
 mod stream;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     ops::Range,
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     thread::{self, JoinHandle},
@@ -36,12 +35,18 @@ const LATEST: Duration = Duration::from_secs(1);
 /// A file that takes longer to be opened lacks the gaps from before.
 const OPENED_WITHIN: Duration = Duration::from_secs(10);
 
+/// Moves of streams that may be on their way, beside the entrance of each stream.
+const MOVES_MAX: usize = 1024;
+
 /// Events that a stream may have on their way, on average: those of a stream that is muted or loses every second packet in
 /// three periods of the thread, with blocks of 20 ms.
 const EVENTS_PER_STREAM: usize = 16;
 
 /// Events in any case.
 const EVENTS_MIN: usize = 1024;
+
+/// Spans that wait until the mix has passed them: beyond, a stream's producer places blocks where no mix comes soon.
+const WAITING_MAX: usize = 1 << 16;
 
 /// Spans that are kept for recordings that begin after they were found.
 const KEPT_MAX: usize = 4096;
@@ -79,6 +84,8 @@ struct State {
     /// Recordings of single streams, by the number of the stream.
     alone: HashMap<u64, Vec<Recording>>,
     next_id: u64,
+    /// Spans that the mix has not passed.
+    waiting: Vec<Found>,
     kept: VecDeque<Found>,
     /// Samples that the queue had refused at the last look, by kind.
     refused: [u64; GapKind::ALL.len()],
@@ -121,11 +128,12 @@ impl Drop for Registered {
 }
 
 impl GapCollector {
-    /// The collector of a server that has at most so many streams at once. Allocates 640 bytes for each.
+    /// The collector of a server that has at most so many streams at once. Allocates 40 bytes for each, and once it
+    /// [listens](Self::listen) 640 bytes.
     pub(super) fn new(streams_max: usize, mixing: Settings) -> Arc<Self> {
         let events = EVENTS_MIN.max(EVENTS_PER_STREAM * streams_max);
         Arc::new(Self {
-            queue: Arc::new(GapQueue::new(events)),
+            queue: Arc::new(GapQueue::new(events, streams_max + MOVES_MAX)),
             mixing,
             mixer_stats: OnceLock::new(),
             state: Mutex::default(),
@@ -142,7 +150,7 @@ impl GapCollector {
     /// Has the account of the `number`th stream say its gaps here. To be called before the mixer has the stream.
     pub(super) fn admit(&self, account: Account, number: u64) -> Arc<Account> {
         let account = Arc::new(account.with_gaps(Arc::clone(&self.queue), number));
-        let mut state = self.lock();
+        let mut state = self.take();
         if state.streams.len() >= state.sweep_at {
             self.sweep(&mut state);
         }
@@ -171,11 +179,16 @@ impl GapCollector {
         (self.mixing.first_block + ticks) * self.mixing.block_samples as u64
     }
 
+    /// Takes what was said so far: to be called where streams are moved, so that entrances into rooms always have room.
+    pub(super) fn poll(&self) {
+        drop(self.take());
+    }
+
     /// From now on events of gaps are taken, also while nothing is recorded: the first samples of a recording that begins
     /// later are known then. Starts the thread. Without it, which is logged, gaps are taken as streams and recordings begin
     /// and end. Returns whether it runs.
     pub(super) fn listen(self: &Arc<Self>) -> bool {
-        self.queue.listen(true);
+        self.queue.listen();
         let mut state = self.lock();
         if state.thread.is_none() && !state.has_ended {
             let collector = Arc::downgrade(self);
@@ -229,7 +242,9 @@ impl GapCollector {
         if let Some(thread) = thread {
             thread.join().expect("the thread of gaps panicked");
         }
-        for recording in self.take().recordings() {
+        let mut state = self.take();
+        state.deliver_until(u64::MAX);
+        for recording in state.recordings() {
             recording.gaps.set_complete_to(u64::MAX);
         }
     }
@@ -248,21 +263,23 @@ impl GapCollector {
         !waited.unwrap_or_else(PoisonError::into_inner).0.has_ended
     }
 
-    /// Locks, with all events taken.
+    /// Locks, with all events taken, and the spans delivered that the mix has passed.
     fn take(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
+        // Before the events: all moves up to it are among them.
+        let index = self.index();
         state.take(&self.queue);
+        state.deliver_until(index);
         state
     }
 
     /// Forgets the streams that ended, with all their events taken.
     fn sweep(&self, state: &mut State) {
         let ended = state.streams.iter().filter(|(_, it)| it.has_ended());
-        let ended: Vec<_> = ended.map(|(number, _)| *number).collect();
+        let ended: HashSet<_> = ended.map(|(number, _)| *number).collect();
         state.take(&self.queue);
-        for number in ended {
-            state.streams.remove(&number);
-        }
+        state.deliver_those(|found| ended.contains(&found.stream));
+        state.streams.retain(|number, _| !ended.contains(number));
         state.sweep_at = (2 * state.streams.len()).max(64);
     }
 
@@ -281,17 +298,9 @@ fn run(collector: &Weak<GapCollector>) {
 impl State {
     /// Takes all events.
     fn take(&mut self, queue: &GapQueue) {
-        let mut found = Vec::new();
         while let Some(event) = queue.pop() {
             if let Some(stream) = self.streams.get_mut(&event.stream) {
-                stream.take(&event, &mut found);
-            }
-            for found in found.drain(..) {
-                self.deliver(&found);
-                if self.kept.len() == KEPT_MAX {
-                    self.kept.pop_front();
-                }
-                self.kept.push_back(found);
+                stream.take(&event, &mut self.waiting);
             }
         }
         for kind in GapKind::ALL {
@@ -304,6 +313,24 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Adds the spans before this index to the recordings that have them, and keeps them; all, if too many wait.
+    fn deliver_until(&mut self, index: u64) {
+        let are_all = self.waiting.len() > WAITING_MAX;
+        self.deliver_those(|found| are_all || found.span.end <= index);
+    }
+
+    fn deliver_those(&mut self, is_ready: impl Fn(&Found) -> bool) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for found in waiting.extract_if(.., |found| is_ready(found)) {
+            self.deliver(&found);
+            if self.kept.len() == KEPT_MAX {
+                self.kept.pop_front();
+            }
+            self.kept.push_back(found);
+        }
+        self.waiting = waiting;
     }
 
     /// Adds a span to the recordings that have it.

@@ -121,7 +121,8 @@ impl MixerStats {
             let peak = self.peak_now.swap(0, Ordering::Relaxed);
             self.peak_before.store(peak, Ordering::Relaxed);
         }
-        add(&self.ticks, 1);
+        // Release: with the ticks, what the mixer said of its streams before is seen.
+        self.ticks.store(self.ticks() + 1, Ordering::Release);
         self.block(block);
     }
 
@@ -168,7 +169,7 @@ impl MixerStats {
     }
 
     pub(super) fn ticks(&self) -> u64 {
-        self.ticks.load(Ordering::Relaxed)
+        self.ticks.load(Ordering::Acquire)
     }
 
     pub(super) fn status(&self, total: Total) -> Status {

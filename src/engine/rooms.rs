@@ -461,7 +461,9 @@ impl Handle {
         room: &str,
         fade: bool,
     ) -> Result<Option<Move>, RoomError> {
-        let rooms = &self.shared().streams.rooms;
+        let streams = &self.shared().streams;
+        streams.gaps.poll();
+        let rooms = &streams.rooms;
         rooms.move_to(stream, room, fade, self.uptime(), self.commands())
     }
 }

@@ -1,7 +1,7 @@
 //! Where samples are missing: each count of an account with its place in the mix, on the way to one collector.
 //!
-//! Threads that count push events to one bounded queue of the server; one thread takes them out, in the order in which
-//! they were pushed. A push never waits, allocates, locks or enters the kernel: a full queue refuses the event, and
+//! Threads that count push events to one bounded queue of the server; one thread takes them out, those of a kind in the
+//! order in which they were pushed, entrances into rooms before the others. A push never waits, allocates, locks or enters the kernel: a full queue refuses the event, and
 //! counts its samples. Without a [listener](GapQueue::listen) it costs one load.
 //!
 //! # Memory orders
@@ -12,7 +12,10 @@
 use std::{
     collections::VecDeque,
     ops::Range,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crossbeam_utils::CachePadded;
@@ -68,13 +71,75 @@ pub struct GapEvent {
     pub samples: u64,
 }
 
-/// Words of a slot: stamp, stream and kind, `from`, `to`, `samples`.
-type Slot = [AtomicU64; 5];
-
 /// The queue of all events of a server. Pushing to it never waits.
 #[derive(Debug)]
 pub struct GapQueue {
-    is_on: AtomicBool,
+    capacity: usize,
+    /// Allocated once it is listened to.
+    gaps: OnceLock<Ring>,
+    /// [Entrances](GapKind::Entered), which are pushed in any case.
+    rooms: Ring,
+    /// Samples of refused events, by kind.
+    refused: [AtomicU64; GapKind::ALL.len()],
+}
+
+impl GapQueue {
+    /// A queue for so many events of gaps, and so many entrances into rooms, each rounded up to a power of two. Allocates 40
+    /// bytes for each entrance.
+    pub fn new(gaps: usize, rooms: usize) -> Self {
+        Self {
+            capacity: gaps.next_power_of_two(),
+            gaps: OnceLock::new(),
+            rooms: Ring::new(rooms),
+            refused: Default::default(),
+        }
+    }
+
+    /// From now on events of gaps are pushed, too. Allocates 40 bytes for each, the first time.
+    pub fn listen(&self) {
+        self.gaps.get_or_init(|| Ring::new(self.capacity));
+    }
+
+    /// Whether events of gaps are pushed. Costs a load.
+    pub fn is_on(&self) -> bool {
+        self.gaps.get().is_some()
+    }
+
+    /// Pushes an event, or counts its samples if there is no room. Lock-free: a thread that is interrupted in here holds
+    /// up no other, only the events behind its own.
+    pub fn push(&self, event: GapEvent) {
+        let ring = match event.kind {
+            GapKind::Entered => Some(&self.rooms),
+            _ => self.gaps.get(),
+        };
+        if !ring.is_some_and(|ring| ring.push(event)) {
+            self.refuse(event);
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, event: GapEvent) {
+        self.refused[event.kind as usize].fetch_add(event.samples.max(1), Ordering::Relaxed);
+    }
+
+    /// Takes the oldest entrance, else the oldest event; none if there is none, or if the thread that pushes it is not done.
+    /// To be called by one thread at a time. Wait-free.
+    pub fn pop(&self) -> Option<GapEvent> {
+        self.rooms.pop().or_else(|| self.gaps.get()?.pop())
+    }
+
+    /// The samples of all events of this kind that were refused, at least one for each.
+    pub fn refused(&self, kind: GapKind) -> u64 {
+        self.refused[kind as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// Words of a slot: stamp, stream and kind, `from`, `to`, `samples`.
+type Slot = [AtomicU64; 5];
+
+/// Events in order, of many threads, for one.
+#[derive(Debug)]
+struct Ring {
     /// Events pushed. Threads that push compete for it.
     tail: CachePadded<AtomicU64>,
     /// Events taken. Written by the one thread that pops.
@@ -82,42 +147,21 @@ pub struct GapQueue {
     /// As many as a power of two. The stamp of a slot is twice the number of rounds in which it was read, and one more
     /// while it holds an event.
     slots: Box<[Slot]>,
-    /// Samples of refused events, by kind.
-    refused: [AtomicU64; GapKind::ALL.len()],
 }
 
-impl GapQueue {
-    /// A queue for this many events, rounded up to a power of two. Allocates 40 bytes for each.
-    pub fn new(events: usize) -> Self {
+impl Ring {
+    fn new(events: usize) -> Self {
+        let slots = 0..events.next_power_of_two();
         Self {
-            is_on: AtomicBool::new(false),
             tail: CachePadded::default(),
             head: CachePadded::default(),
-            slots: (0..events.next_power_of_two())
-                .map(|_| Slot::default())
-                .collect(),
-            refused: Default::default(),
+            slots: slots.map(|_| Slot::default()).collect(),
         }
     }
 
-    /// Events that it holds.
-    pub fn capacity(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// From now on events of gaps are pushed, too, or no longer.
-    pub fn listen(&self, is_on: bool) {
-        self.is_on.store(is_on, Ordering::Relaxed);
-    }
-
-    /// Whether events of gaps are pushed. Costs a load.
-    pub fn is_on(&self) -> bool {
-        self.is_on.load(Ordering::Relaxed)
-    }
-
-    /// Pushes an event, or counts its samples if there is no room. Lock-free: a thread that is interrupted in here holds
-    /// up no other, only the events behind its own.
-    pub fn push(&self, event: GapEvent) {
+    /// Pushes an event. False if there is no room: the event of the round before is in its slot, or is being taken, and that is
+    /// not waited for.
+    fn push(&self, event: GapEvent) -> bool {
         let capacity = self.slots.len() as u64;
         let mut tail = self.tail.load(Ordering::Relaxed);
         loop {
@@ -125,15 +169,13 @@ impl GapQueue {
             let free = 2 * (tail / capacity);
             let stamp = slot[0].load(Ordering::Acquire);
             if stamp < free {
-                // The event of the round before is in it, or is being taken: that is not waited for.
-                return self.refuse(event);
+                return false;
             }
-            let claimed = stamp == free
-                && self
-                    .tail
-                    .compare_exchange(tail, tail + 1, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok();
-            if claimed {
+            let claim = |tail| {
+                let order = Ordering::Relaxed;
+                self.tail.compare_exchange(tail, tail + 1, order, order)
+            };
+            if stamp == free && claim(tail).is_ok() {
                 let words = [
                     event.stream << 8 | event.kind as u64,
                     event.from,
@@ -144,20 +186,13 @@ impl GapQueue {
                     place.store(word, Ordering::Relaxed);
                 }
                 slot[0].store(free + 1, Ordering::Release);
-                return;
+                return true;
             }
             tail = self.tail.load(Ordering::Relaxed);
         }
     }
 
-    #[cold]
-    fn refuse(&self, event: GapEvent) {
-        self.refused[event.kind as usize].fetch_add(event.samples.max(1), Ordering::Relaxed);
-    }
-
-    /// Takes the oldest event; none if there is none, or if the thread that pushes it is not done. To be called by one
-    /// thread. Wait-free.
-    pub fn pop(&self) -> Option<GapEvent> {
+    fn pop(&self) -> Option<GapEvent> {
         let capacity = self.slots.len() as u64;
         let head = self.head.load(Ordering::Relaxed);
         let slot = &self.slots[(head & (capacity - 1)) as usize];
@@ -176,11 +211,6 @@ impl GapQueue {
         slot[0].store(filled + 1, Ordering::Release);
         self.head.store(head + 1, Ordering::Relaxed);
         Some(event)
-    }
-
-    /// The samples of all events of this kind that were refused, at least one for each.
-    pub fn refused(&self, kind: GapKind) -> u64 {
-        self.refused[kind as usize].load(Ordering::Relaxed)
     }
 }
 

@@ -390,8 +390,8 @@ impl Input {
         let header = frame.header();
         let instants = self.instants(frame);
         let given = u64::from(header.given).min(instants);
-        self.account
-            .note_gap(kind, header.first, header.first + instants, given);
+        let end = header.first.saturating_add(instants);
+        self.account.note_gap(kind, header.first, end, given);
     }
 
     fn count(&self, frame: &Frame<'_>, fate: Fate) {

@@ -61,8 +61,8 @@ impl Rig {
             .ring_bytes(1 << 16)
             .build()
             .unwrap();
-        let gaps = Arc::new(GapQueue::new(1 << 14));
-        gaps.listen(true);
+        let gaps = Arc::new(GapQueue::new(1 << 14, 1));
+        gaps.listen();
         let account = Account::with_network("phone", 0).with_gaps(Arc::clone(&gaps), 0);
         let account = Arc::new(account);
         let producer = pool.acquire().unwrap();

@@ -283,14 +283,14 @@ impl Stream {
             account.settle_dropped(given);
             // The mix plays without them. Concealment was counted when it was made.
             account.miss(given);
-            let end = header.first + (samples / *channels) as u64;
+            let end = header.first.saturating_add((samples / *channels) as u64);
             account.note_gap(GapKind::DroppedFull, header.first, end, header.given.into());
             return Offered::Dropped;
         };
         let mut frame = FrameMut::new(&mut reservation).expect(ALIGNED);
         write(frame.samples_mut());
         frame.seal(header);
-        *placed_to = header.first + (samples / *channels) as u64;
+        *placed_to = header.first.saturating_add((samples / *channels) as u64);
         account.offer(given);
         account.fill(made_up);
         reservation.commit();

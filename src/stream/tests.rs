@@ -180,8 +180,8 @@ const PERIOD_NS: u64 = 20_000_000;
 
 #[test]
 fn what_is_shed_lies_behind_what_was_placed() {
-    let gaps = Arc::new(GapQueue::new(8));
-    gaps.listen(true);
+    let gaps = Arc::new(GapQueue::new(8, 1));
+    gaps.listen();
     let (mut stream, _consumer) = live_with(Account::new("live").with_gaps(Arc::clone(&gaps), 0));
     let place = |stream: &mut Stream, first| {
         stream.place(FrameHeader::new(first, 100), &[1; 100]);

@@ -205,6 +205,7 @@ impl Handle {
         leave: Leave<'_>,
         moved: &mut Vec<(Arc<Admitted>, Move)>,
     ) -> Result<(), RoomError> {
+        self.shared().streams.gaps.poll();
         let rooms = &self.shared().streams.rooms;
         let streams = |room| self.streams_of(room);
         rooms.close_occupied(name, leave, self.uptime(), self.commands(), streams, moved)

@@ -43,8 +43,8 @@ pub struct StreamGaps {
 
 impl StreamGaps {
     pub fn new() -> Self {
-        let queue = Arc::new(GapQueue::new(EVENTS));
-        queue.listen(true);
+        let queue = Arc::new(GapQueue::new(EVENTS, EVENTS));
+        queue.listen();
         Self {
             accounts: Accounts {
                 queue,
