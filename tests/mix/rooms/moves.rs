@@ -254,3 +254,26 @@ fn without_a_clock_a_fade_is_played_to_its_end() {
         vec![0; rig.mixer.ticks() as usize * BLOCK]
     );
 }
+
+#[test]
+fn a_stream_says_the_room_of_each_index() {
+    let (mut rig, mut sender) = constant(Setup::mono());
+    // Twice in a tick, to where it is, and to a room that is not there.
+    for to in [first(1), first(2), first(2), RoomId::new(2, 9)] {
+        rig.move_to(sender.lease(), to, true);
+    }
+    say(&mut rig, &mut sender);
+    rig.move_to(sender.lease(), A, false);
+    say(&mut rig, &mut sender);
+    let room = |slot: u64| slot << 32;
+    let (moved, back) = (2 * BLOCK as u64, 3 * BLOCK as u64);
+    assert_eq!(
+        rig.gaps.rooms[0],
+        [
+            (0, room(0)),
+            (moved, room(1)),
+            (moved, room(2)),
+            (back, room(0))
+        ]
+    );
+}
