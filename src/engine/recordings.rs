@@ -227,7 +227,8 @@ impl Recordings {
     /// mended: the last step of a start.
     pub(super) fn open_files(&self) -> Result<(), RecordError> {
         for kept in &mut self.lock().kept {
-            if kept.recorder.is_waiting_for_file() {
+            // Those of rules have a thread that opens them.
+            if kept.recorder.is_waiting_for_file() && !kept.by_rule {
                 let files = self.open(&kept.file, &kept.recorded)?;
                 kept.gaps = Some(self.gaps.of_late_file(kept.recorded.gaps_of(), &files));
                 kept.recorder.write_to(files);

@@ -8,6 +8,8 @@ use mixpool::{
         Admitted, Engine, Handle, Joining, MAIN_ROOM, RecordError, RecordingState, Report, Running,
         Settings, SourceSpec,
     },
+    ledger::SourceKind,
+    net::StreamRequest,
     output::RecordingPhase,
     source::Waveform,
 };
@@ -224,6 +226,37 @@ fn a_file_that_cannot_be_made_refuses_no_stream() {
     });
     wait_until("it is heard", || stream.account().read().mixed > 0);
     running.finish();
+}
+
+#[test]
+fn a_start_leaves_the_files_of_rules_to_their_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = RoomConfig {
+        record: None,
+        ..ruled(dir.path(), RecordWhen::Always)
+    };
+    let streams_max = 200;
+    let engine = Engine::new(Settings {
+        streams_max,
+        ..settings(vec![room], 1.0)
+    });
+    let engine = engine.unwrap();
+    let streams = (0..streams_max).map(|number| {
+        let request = StreamRequest::new(number.to_string(), SourceKind::Library, "test");
+        let room = Some("a".to_owned());
+        engine.open(StreamRequest { room, ..request }).unwrap()
+    });
+    let streams: Vec<_> = streams.collect();
+    let running = engine.begin().unwrap();
+    let handle = running.handle();
+    while handle.recordings().len() < streams_max {
+        running.open_recording().unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(streams);
+    let report = running.finish();
+    assert!(report.is_sound());
+    assert_eq!(handle.recording_totals().refused, 0);
 }
 
 #[test]
