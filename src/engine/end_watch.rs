@@ -10,6 +10,19 @@ use super::Handle;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// Recordings that are named one by one.
+const NAMED_MAX: usize = 8;
+
+/// The first names, and how many are beyond them.
+fn listed(names: &[String]) -> String {
+    let (first, beyond) = names.split_at(names.len().min(NAMED_MAX));
+    let first = first.join(", ");
+    match beyond.len() {
+        0 => first,
+        count => format!("{first} and {count} more"),
+    }
+}
+
 /// An end under way. Dropping it ends its thread.
 pub(super) struct EndWatch {
     _ended: Option<Sender<()>>,
@@ -26,7 +39,7 @@ impl EndWatch {
                 let awaited = if names.is_empty() {
                     "sources that do not end".to_owned()
                 } else {
-                    format!("the samples of {} to be written", names.join(", "))
+                    format!("the samples of {} to be written", listed(&names))
                 };
                 let seconds = begun.elapsed().as_secs();
                 tracing::warn!(
@@ -38,5 +51,18 @@ impl EndWatch {
         Self {
             _ended: thread.spawn(watch).ok().map(|_| ended),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_recordings_that_are_waited_for_are_counted() {
+        let names = |count: usize| (0..count).map(|name| name.to_string()).collect::<Vec<_>>();
+        assert_eq!(listed(&names(2)), "0, 1");
+        assert_eq!(listed(&names(NAMED_MAX)), "0, 1, 2, 3, 4, 5, 6, 7");
+        assert_eq!(listed(&names(300)), "0, 1, 2, 3, 4, 5, 6, 7 and 292 more");
     }
 }
