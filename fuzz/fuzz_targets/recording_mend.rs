@@ -39,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
     let outcome = || {
         let mut outcomes = Vec::new();
         mend(&FOLDER, Depth::Folder, false, |_, outcome| {
-            outcomes.push(outcome)
+            outcomes.push(outcome);
         })
         .expect("a folder");
         assert_eq!(outcomes.len(), 1);

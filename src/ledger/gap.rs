@@ -1,13 +1,11 @@
 //! Where samples are missing: each count of an account with its place in the mix, on the way to one collector.
 //!
 //! Threads that count push events to one bounded queue of the server; one thread takes them out, those of a kind in the
-//! order in which they were pushed, entrances into rooms before the others. A push never waits, allocates, locks or enters the kernel: a full queue refuses the event, and
-//! counts its samples. Without a [listener](GapQueue::listen) it costs one load.
-//!
-//! # Memory orders
-//! The stamp of a slot is stored (Release) after its words were written or read, and loaded (Acquire) before: the words
-//! of an event are seen whole, and none is overwritten before it was read. The tail is claimed without an order
-//! of its own.
+//! order in which they were pushed, entrances into rooms before the others. A push never waits, allocates, locks or
+//! enters the kernel: a full queue refuses the event, and counts its samples. Without a [listener](GapQueue::listen) it
+//! costs one load.
+
+mod ring;
 
 use std::{
     collections::VecDeque,
@@ -18,7 +16,7 @@ use std::{
     },
 };
 
-use crossbeam_utils::CachePadded;
+use self::ring::{Ring, Words};
 
 /// The kind of an event: a reason of a gap, unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +110,7 @@ impl GapQueue {
             GapKind::Entered => Some(&self.rooms),
             _ => self.gaps.get(),
         };
-        if !ring.is_some_and(|ring| ring.push(event)) {
+        if !ring.is_some_and(|ring| ring.push(event.words())) {
             self.refuse(event);
         }
     }
@@ -125,7 +123,8 @@ impl GapQueue {
     /// Takes the oldest entrance, else the oldest event; none if there is none, or if the thread that pushes it is not done.
     /// To be called by one thread at a time. Wait-free.
     pub fn pop(&self) -> Option<GapEvent> {
-        self.rooms.pop().or_else(|| self.gaps.get()?.pop())
+        let words = self.rooms.pop().or_else(|| self.gaps.get()?.pop());
+        words.map(GapEvent::of_words)
     }
 
     /// The samples of all events of this kind that were refused, at least one for each.
@@ -134,83 +133,24 @@ impl GapQueue {
     }
 }
 
-/// Words of a slot: stamp, stream and kind, `from`, `to`, `samples`.
-type Slot = [AtomicU64; 5];
+impl GapEvent {
+    fn words(&self) -> Words {
+        [
+            self.stream << 8 | self.kind as u64,
+            self.from,
+            self.to,
+            self.samples,
+        ]
+    }
 
-/// Events in order, of many threads, for one.
-#[derive(Debug)]
-struct Ring {
-    /// Events pushed. Threads that push compete for it.
-    tail: CachePadded<AtomicU64>,
-    /// Events taken. Written by the one thread that pops.
-    head: CachePadded<AtomicU64>,
-    /// As many as a power of two. The stamp of a slot is twice the number of rounds in which it was read, and one more
-    /// while it holds an event.
-    slots: Box<[Slot]>,
-}
-
-impl Ring {
-    fn new(events: usize) -> Self {
-        let slots = 0..events.next_power_of_two();
+    fn of_words([stream, from, to, samples]: Words) -> Self {
         Self {
-            tail: CachePadded::default(),
-            head: CachePadded::default(),
-            slots: slots.map(|_| Slot::default()).collect(),
+            stream: stream >> 8,
+            kind: GapKind::ALL[(stream & 0xff) as usize],
+            from,
+            to,
+            samples,
         }
-    }
-
-    /// Pushes an event. False if there is no room: the event of the round before is in its slot, or is being taken, and that is
-    /// not waited for.
-    fn push(&self, event: GapEvent) -> bool {
-        let capacity = self.slots.len() as u64;
-        let mut tail = self.tail.load(Ordering::Relaxed);
-        loop {
-            let slot = &self.slots[(tail & (capacity - 1)) as usize];
-            let free = 2 * (tail / capacity);
-            let stamp = slot[0].load(Ordering::Acquire);
-            if stamp < free {
-                return false;
-            }
-            let claim = |tail| {
-                let order = Ordering::Relaxed;
-                self.tail.compare_exchange(tail, tail + 1, order, order)
-            };
-            if stamp == free && claim(tail).is_ok() {
-                let words = [
-                    event.stream << 8 | event.kind as u64,
-                    event.from,
-                    event.to,
-                    event.samples,
-                ];
-                for (place, word) in slot[1..].iter().zip(words) {
-                    place.store(word, Ordering::Relaxed);
-                }
-                slot[0].store(free + 1, Ordering::Release);
-                return true;
-            }
-            tail = self.tail.load(Ordering::Relaxed);
-        }
-    }
-
-    fn pop(&self) -> Option<GapEvent> {
-        let capacity = self.slots.len() as u64;
-        let head = self.head.load(Ordering::Relaxed);
-        let slot = &self.slots[(head & (capacity - 1)) as usize];
-        let filled = 2 * (head / capacity) + 1;
-        if slot[0].load(Ordering::Acquire) != filled {
-            return None;
-        }
-        let word = |place: usize| slot[place].load(Ordering::Relaxed);
-        let event = GapEvent {
-            stream: word(1) >> 8,
-            kind: GapKind::ALL[(word(1) & 0xff) as usize],
-            from: word(2),
-            to: word(3),
-            samples: word(4),
-        };
-        slot[0].store(filled + 1, Ordering::Release);
-        self.head.store(head + 1, Ordering::Relaxed);
-        Some(event)
     }
 }
 
