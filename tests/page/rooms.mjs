@@ -430,9 +430,11 @@ export const a_room_that_is_shown_is_talked_into_and_recorded = async () => {
   const folder = path.join(ROOT, "target/page/room-recordings");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const server = await Server.start(["--streams-max", "16", "--recordings", folder]);
+  const rule = `desk,record_streams=${folder}/rule-{stream}-{utc}.wav,record_when=command`;
+  const server = await Server.start(["--streams-max", "16", "--synthetic", "3", "--recordings", folder, "--room", rule]);
   await open(server, "sales/1");
   const { page, check } = await visit(`${server.address}#room=${encodeURIComponent("sales/1")}`);
+  expect(!(await page.locator("#record-rule").isVisible()), "a room without a rule shows none");
   await page.getByRole("button", { name: "Record the room" }).click();
   const stop = page.getByRole("button", { name: /^Stop recording sales_1-/ });
   await until("it records", () => stop.isVisible());
@@ -446,9 +448,19 @@ export const a_room_that_is_shown_is_talked_into_and_recorded = async () => {
   await page.getByRole("button", { name: "Stop talking" }).click();
   await stop.click();
   await until("it is done", async () => /done.*of sales\/1/.test(await page.locator("#recordings").innerText().then((text) => text.replaceAll("\n", " "))));
+  // A room's rule: each of its streams, by a command.
+  await api(server, "PUT", `rooms/desk/streams/${streamNo(1)}`);
+  await page.evaluate(() => { location.hash = "#room=desk"; });
+  const byRule = page.getByRole("button", { name: "Record by rule" });
+  await until("the rule", () => byRule.isVisible());
+  await byRule.click();
+  await until("it is on", async () => (await byRule.getAttribute("aria-pressed")) === "true");
+  await until("its stream is recorded", async () => /rule-.*\.wav of /.test(await page.locator("#recordings").innerText()));
+  await byRule.click();
+  await until("it is off", async () => (await byRule.getAttribute("aria-pressed")) === "false");
   await check();
   await server.stop();
-  const [file] = recordingsIn(folder);
+  const file = recordingsIn(folder).find((name) => name.startsWith("sales_1-"));
   const loudest = recorded(path.join(folder, file)).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
   expect(loudest > 1000, `${loudest} at most in the recording`);
   return `${file} has beeps of ${loudest}`;

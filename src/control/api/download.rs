@@ -51,9 +51,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         ("Range" = Option<String>, Header, description = "`bytes=FIRST-LAST`; what is no such range is passed over"),
     ),
     responses(
-        (status = 200, description = "All of it", body = Vec<u8>, content_type = "audio/wav",
+        (status = 200, description = "All of it",
+         content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/flac")),
          headers(("Content-Length" = u64), ("Content-Disposition" = String), ("Accept-Ranges" = String))),
-        (status = 206, description = "The range", body = Vec<u8>, content_type = "audio/wav",
+        (status = 206, description = "The range",
+         content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/flac")),
          headers(("Content-Length" = u64), ("Content-Range" = String))),
         (status = 404, description = "There is no such recording or segment, or its file is gone",
          body = Problem, content_type = "application/problem+json"),

@@ -210,8 +210,9 @@ async fn change_recording(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct MarkBody {
-    /// Its name.
-    #[schema(value_type = String, min_length = 1, max_length = 128, example = "vote")]
+    /// Its name, without control characters.
+    #[schema(value_type = String, min_length = 1, max_length = 128, example = "vote",
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$")]
     name: Label,
 }
 

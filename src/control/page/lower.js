@@ -98,6 +98,7 @@ export class Recordings {
   #model;
   #list = document.getElementById("recordings");
   #button = document.getElementById("record");
+  #rule = document.getElementById("record-rule");
   #starting = false;
   /** By id. A row stays what it is while its text moves on, or a press on its button would be lost. */
   #rows = new Map();
@@ -108,6 +109,8 @@ export class Recordings {
   constructor(model) {
     this.#model = model;
     this.#button.addEventListener("click", () => this.#start());
+    const byRule = changes(this.#rule.querySelector("button"));
+    byRule.addEventListener("click", () => this.#flipRule(byRule));
     onAccess(() => this.#arm());
     onRoom(() => this.#arm());
     this.refresh();
@@ -138,13 +141,38 @@ export class Recordings {
     if (this.#asking) return;
     this.#asking = true;
     try {
-      const answer = await request("GET", path("recordings"));
+      const [answer, { recording: rule }] = await Promise.all(
+        [request("GET", path("recordings")), request("GET", path("rooms", this.#room ?? "main"))]);
       this.#tell(answer.recordings);
+      this.#tellRule(rule);
     } catch {
       // The feed says it, if the server is gone.
     }
     this.#asking = false;
     if (this.#again) this.refresh();
+  }
+
+  /** What the config has recorded of the room, beside its mix from its opening on. */
+  #tellRule(rule) {
+    this.#rule.hidden = !rule;
+    if (!rule) return;
+    const { when, on, refused } = rule;
+    const texts = { always: "Its streams are recorded.", occupied: "Recorded while it has streams." };
+    const text = texts[when] ?? (on ? "Recorded by its rule." : "Its rule waits for a command.");
+    this.#rule.querySelector("span").textContent = refused > 0 ? `${text} ${show.counted(refused, "recording")} refused.` : text;
+    const button = this.#rule.querySelector("button");
+    button.hidden = when !== "command";
+    button.setAttribute("aria-pressed", String(on));
+  }
+
+  async #flipRule(button) {
+    const method = button.getAttribute("aria-pressed") === "true" ? "DELETE" : "POST";
+    try {
+      await request(method, path("rooms", this.#room ?? "main", "recording"));
+    } catch (failure) {
+      alert(`The room's rule: ${failure.message}`, { key: "record" });
+    }
+    this.refresh();
   }
 
   #tell(recordings) {
