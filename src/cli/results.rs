@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use mixpool::wire::sidecar;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -63,7 +64,7 @@ pub fn sidecars(written: &[Named<'_>]) -> Vec<(String, PathBuf)> {
     };
     let sidecar = |file: &Named<'_>| {
         let flag = format!("the sidecar of {}", file.flag);
-        (flag, file.path.with_extension("json"))
+        (flag, sidecar::path_of(file.path))
     };
     written.iter().filter(has_one).map(sidecar).collect()
 }

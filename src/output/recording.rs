@@ -176,7 +176,7 @@ pub enum RecordingPhase {
     Recording,
     /// It was asked to pause: silence is written.
     Paused,
-    /// The disk is full: what comes is lost until there is room, and silence is written for it then.
+    /// The disk is full: samples are lost until there is room, and silence is written for them then.
     DiskFull,
     /// It was asked to stop; waiting blocks are written.
     Finishing,

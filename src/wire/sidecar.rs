@@ -11,7 +11,7 @@ mod rfc3339;
 
 use std::{
     fmt::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -70,6 +70,11 @@ impl Container {
             Self::Flac => "flac",
         }
     }
+}
+
+/// The path of the sidecar of the file at this path: `NAME.json` beside `NAME.wav` or `NAME.flac`.
+pub fn path_of(audio: &Path) -> PathBuf {
+    audio.with_extension("json")
 }
 
 /// The source of the samples.

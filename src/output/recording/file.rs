@@ -32,16 +32,13 @@ use crate::{
     output::{folder::FolderError, saved::SidecarFile},
     wire::{
         flac::{FrameEncoder, StreamInfo},
-        sidecar::{Container, Sidecar},
+        sidecar::{self, Container, Sidecar},
         wav::sized_header,
     },
 };
 
 /// The path that stands for the standard output.
 const STDOUT: &str = "-";
-
-/// The end of a sidecar's name.
-const SIDECAR: &str = "json";
 
 /// Where a file lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +117,7 @@ impl RecordingFile {
         let refuse = |errno: Errno| refused(path, errno.into());
         let found = fs::metadata(path);
         let is_stream = found.as_ref().is_ok_and(|found| !found.is_file());
-        let sidecar = path.with_extension(SIDECAR);
+        let sidecar = sidecar::path_of(path);
         if !is_stream && !overwrite && fs::symlink_metadata(&sidecar).is_ok() {
             return Err(exists(&sidecar));
         }
@@ -204,7 +201,7 @@ impl RecordingFile {
         facts: &RecordingFacts,
     ) -> Result<Self, RecordingError> {
         let refuse = |source| refused(path, source);
-        let sidecar_path = path.with_extension(SIDECAR);
+        let sidecar_path = sidecar::path_of(path);
         if sidecar_path == path {
             let why = "a name that ends in .json is that of a sidecar";
             return Err(refuse(io::Error::new(io::ErrorKind::InvalidInput, why)));

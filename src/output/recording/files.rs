@@ -11,7 +11,7 @@ use super::{RecordingError, RecordingFile, RecordingGaps, segment_path};
 use crate::{
     audio::Format,
     output::folder::{Folder, FolderError},
-    wire::sidecar::{Container, Recorded, Samples, Segment, Sidecar, VERSION},
+    wire::sidecar::{self, Container, Recorded, Samples, Segment, Sidecar, VERSION},
 };
 
 /// Names in a row that may be taken by other files before a segment is given up.
@@ -97,7 +97,7 @@ impl Destination {
 
     /// Removes a file and its sidecar. No error if they are gone.
     pub(super) fn remove(&self, path: &Path) {
-        let sidecar = path.with_extension("json");
+        let sidecar = sidecar::path_of(path);
         for path in [path, &sidecar] {
             match self {
                 Self::Path { .. } => drop(std::fs::remove_file(path)),

@@ -98,7 +98,7 @@ impl Growing for GrowingWav {
             let own = self.file.as_file();
             let found = own.metadata().ok()?.len();
             if found < self.file_bytes() {
-                // It was cut off: what is left of it is whole, but its hash is not known.
+                // Another program cut it off: the rest is whole, but its hash is not known.
                 let instant = self.instant_bytes() as u64;
                 self.written_bytes = found.saturating_sub(HEADER_BYTES as u64) / instant * instant;
             }

@@ -1,6 +1,6 @@
 //! Recordings as files, with what is beside them.
 //!
-//! A recording is `NAME.wav` or `NAME.flac`, and its [sidecar](crate::wire::sidecar) `NAME.json` beside it. It is
+//! A recording is `NAME.wav` or `NAME.flac`, and its [sidecar] `NAME.json` beside it. It is
 //! unfinished while the sidecar has no end. Its file is locked (`flock`) as long as it is recorded to.
 //!
 //! - [`list`](fn@list): what is in a folder
@@ -30,7 +30,7 @@ use nix::{
 };
 use walkdir::WalkDir;
 
-use crate::wire::sidecar::{BYTES_MAX, Container, Sidecar, SidecarError};
+use crate::wire::sidecar::{self, BYTES_MAX, Container, Sidecar, SidecarError};
 
 pub use self::{
     list::{Facts, Listed, ListedFacts, list},
@@ -167,7 +167,7 @@ fn look(folder: &Path, path: &Path) -> Option<Found> {
         .iter()
         .any(|container| ends(container.extension()))
     {
-        let is_alone = !path.with_extension("json").is_file();
+        let is_alone = !sidecar::path_of(path).is_file();
         return is_alone.then(|| Found::WithoutSidecar(name(path)));
     }
     if !ends("json") {
@@ -182,7 +182,7 @@ fn look(folder: &Path, path: &Path) -> Option<Found> {
     let audio = match (&sidecar, there) {
         (Ok(sidecar), there) => {
             let named = path.with_file_name(&sidecar.file);
-            if named.with_extension("json") == path {
+            if sidecar::path_of(&named) == path {
                 named
             } else {
                 there.unwrap_or(named)
@@ -197,7 +197,7 @@ fn look(folder: &Path, path: &Path) -> Option<Found> {
             .file_name()
             .is_some_and(|name| name == sidecar.file.as_str());
         let container = Container::of(&audio);
-        if is_its && audio.with_extension("json") == path && container == sidecar.format.container {
+        if is_its && sidecar::path_of(&audio) == path && container == sidecar.format.container {
             return Ok(sidecar);
         }
         Err(SavedError::OtherFile {

@@ -25,7 +25,7 @@ use nix::{
     unistd::{UnlinkatFlags, fsync, unlinkat},
 };
 
-use crate::wire::sidecar::{Progress, Sidecar};
+use crate::wire::sidecar::{self, Progress, Sidecar};
 
 /// Bytes that the kernel writes without looking for signals in between.
 const PAGE_BYTES: usize = 4096;
@@ -59,7 +59,7 @@ impl SidecarFile {
         sidecar: &Sidecar,
         now: Instant,
     ) -> io::Result<Self> {
-        let path = audio.with_extension("json");
+        let path = sidecar::path_of(audio);
         let at = folder.as_ref().map_or(AT_FDCWD, |folder| folder.as_fd());
         if !overwrite && fstatat(at, &path, AtFlags::AT_SYMLINK_NOFOLLOW) != Err(Errno::ENOENT) {
             return Err(Errno::EEXIST.into());
