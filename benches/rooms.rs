@@ -47,6 +47,7 @@ impl Contender {
             block_samples: BLOCK,
             limiting: Limiting::Limiter,
             rooms_max: rooms + 1,
+            lead_ticks: 0,
         };
         let mut mixer = Mixer::new(settings, consumer);
         // `main` is in each tick, too.

@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         block_samples: BLOCK,
         limiting: Limiting::Limiter,
         rooms_max: 1,
+        lead_ticks: 0,
     };
     let mut mixer = Mixer::new(settings, consumer);
     // A thread writes recordings, and gets each block by a ring. There is no clock: the mixer waits while that is full.

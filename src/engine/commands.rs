@@ -255,6 +255,7 @@ mod tests {
             block_samples: 160,
             limiting: Limiting::Saturate,
             rooms_max: 1,
+            lead_ticks: 0,
         };
         (pool, Mixer::new(settings, consumer))
     }

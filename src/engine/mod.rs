@@ -148,6 +148,7 @@ impl Engine {
             block_samples,
             limiting: settings.limiting,
             rooms_max: settings.rooms_max,
+            lead_ticks: 0,
         };
         let mut mixer = Mixer::new(mixing, consumer);
         let (sender, commands) = commands::channel(

@@ -99,6 +99,7 @@ impl PlanRequest {
             block_samples: self.audio.block_samples,
             limiting: Limiting::Limiter,
             rooms_max: self.rooms,
+            lead_ticks: 0,
         }
     }
 }

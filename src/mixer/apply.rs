@@ -122,7 +122,12 @@ impl Mixer {
             (Makes::Room, _) => None,
             (Makes::RoomLine(line), _) => Some(line.closed()),
             (Makes::MixMinus(mix_minus), Some(room)) => {
-                let (is_open, left) = self.feeds.open_mix_minus(slot, room, mix_minus, index);
+                let (is_open, left) = self.feeds.open_mix_minus(
+                    slot,
+                    (room, self.rooms.get(room).is_shared()),
+                    mix_minus,
+                    index,
+                );
                 if left.is_none() {
                     self.rooms.join(room);
                 }
@@ -241,7 +246,11 @@ impl Mixer {
         self.removals.send_all(closed.map(removed::Part::Feed));
         self.note_feeds(lease);
         let before = self.rooms.get(from).id;
-        if self.feeds.move_mix_minus(slot, to.slot, index) {
+        let is_shared = self.rooms.get(to.slot).is_shared();
+        if self
+            .feeds
+            .move_mix_minus(slot, (to.slot, is_shared), &waiting)
+        {
             self.rooms.join(to.slot);
             self.rooms.leave(from);
         }

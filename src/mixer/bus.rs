@@ -53,8 +53,9 @@ pub(super) struct Bus {
     limiter: Limiter,
     /// The delay of the limiter, in interleaved samples.
     delay: usize,
-    /// Output still to be left out, so that the first sample out is the first sample in.
-    skip: usize,
+    /// The index of the mix's first sample, or of the first after a flush, interleaved: the limiter's output before it is
+    /// left out.
+    origin: u64,
     /// The last block: where it lies in `out`, its first sample's index in the mix, interleaved, and
     /// what was done to it.
     made: Range<usize>,
@@ -130,7 +131,7 @@ impl Bus {
             out: buffer(&limiter, settings),
             limiter,
             delay,
-            skip: delay,
+            origin: settings.first_block * settings.block() as u64,
             made: 0..0,
             at: 0,
             peak: 0,
@@ -141,11 +142,6 @@ impl Bus {
     /// The memory that it has allocated.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.sum) + size_of_val(&*self.out) + self.limiter.heap_bytes()
-    }
-
-    /// It comes into the tick at rest, beside a bus that was there from the first: its blocks are at the same indices.
-    pub(super) fn keep_up_with(&mut self, other: &Self) {
-        self.skip = other.skip;
     }
 
     /// Begins the next block with silence, and with it the changes that were commanded: each takes so many instants.
@@ -173,6 +169,11 @@ impl Bus {
 
     pub(super) fn sum(&self) -> &[i32] {
         &self.sum
+    }
+
+    /// Memory of the block's sums, to put others in their place.
+    pub(super) fn sums_mut(&mut self) -> &mut Box<[i32]> {
+        &mut self.sum
     }
 
     /// The block's sums, to add to, and the limiter, which has not seen them yet.
@@ -214,9 +215,23 @@ impl Bus {
         }
         let limited = self.limiter.process(sums, &mut self.out[..len]).samples;
         self.begun = true;
-        let skipped = self.skip.min(len);
-        self.skip -= skipped;
+        let skipped = self.skip(first).min(len);
         self.make(first, skipped..len, Done { clipped, limited });
+    }
+
+    /// Has made no block yet: that of the mix's first index is still to come.
+    pub(super) fn finish_none(&mut self) {
+        self.made = 0..0;
+        self.at = self.origin;
+        self.peak = 0;
+        self.done = Done::default();
+    }
+
+    /// Output to be left out of a block, the first sums of which are those of this index, per channel: so the first sample
+    /// out is the first sample in.
+    fn skip(&self, first: u64) -> usize {
+        let before = first * self.channels - self.origin;
+        (self.delay as u64).saturating_sub(before) as usize
     }
 
     /// Makes a block of the samples that the limiter still holds, after the last block and before this index.
@@ -227,9 +242,14 @@ impl Bus {
             limited,
         };
         // Fewer samples went in than the delay holds: the rest of it is the silence before them.
-        self.make(first, self.skip..self.delay, done);
+        self.make(first, self.skip(first)..self.delay, done);
         // It holds nothing any more.
-        self.skip = self.delay;
+        self.begin_at(first);
+    }
+
+    /// The first sample in is that of this index, per channel.
+    pub(super) fn begin_at(&mut self, first: u64) {
+        self.origin = first * self.channels;
     }
 
     fn make(&mut self, first: u64, range: Range<usize>, done: Done) {
@@ -241,7 +261,8 @@ impl Bus {
 
     /// The indices in the mix, per channel, of the samples that the limiter holds before this one.
     pub(super) fn waiting(&self, first: u64) -> Range<u64> {
-        first - ((self.delay - self.skip) as u64 / self.channels)..first
+        let held = self.delay - self.skip(first);
+        first - (held as u64 / self.channels)..first
     }
 
     /// Whether silence makes silence, and changes nothing.

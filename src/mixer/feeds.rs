@@ -124,11 +124,11 @@ impl Feeds {
     pub(super) fn open_mix_minus(
         &mut self,
         slot: usize,
-        room: u32,
+        (room, is_shared): (u32, bool),
         mut new: Box<MixMinus>,
         index: u64,
     ) -> (bool, Option<Closed>) {
-        new.room = room;
+        new.begin_in(room, is_shared);
         new.lines.begin(index);
         let Some(mix_minus) = self.mix_minus.get_mut(slot) else {
             self.mix_minus.insert(slot, new);
@@ -228,11 +228,16 @@ impl Feeds {
         Some(line.reader)
     }
 
-    /// The slot's stream is in another room from this index on. Returns whether it has a mix-minus.
-    pub(super) fn move_mix_minus(&mut self, slot: usize, room: u32, index: u64) -> bool {
+    /// The slot's stream is in another room from the end of `waiting` on, as above. Returns whether it has a mix-minus.
+    pub(super) fn move_mix_minus(
+        &mut self,
+        slot: usize,
+        (room, is_shared): (u32, bool),
+        waiting: &Range<u64>,
+    ) -> bool {
         let mix_minus = self.mix_minus.get_mut(slot);
         mix_minus
-            .map(|mix_minus| mix_minus.move_to(room, index))
+            .map(|mix_minus| mix_minus.move_to(room, is_shared, waiting.end, waiting.start))
             .is_some()
     }
 

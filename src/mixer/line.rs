@@ -142,6 +142,13 @@ impl Lines {
         }
     }
 
+    /// None gets anything before this index.
+    pub(super) fn begin_at_least(&mut self, index: u64) {
+        for line in &mut self.0 {
+            line.begins = line.begins.max(index);
+        }
+    }
+
     /// Takes over the first of these. Returns whether there was room.
     pub(super) fn take_from(&mut self, other: &mut Self) -> bool {
         let has_room = self.0.len() < STREAM_FEEDS_MAX;

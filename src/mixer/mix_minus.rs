@@ -16,6 +16,7 @@ use super::{
     Block, RoomId, Settings,
     bus::{self, Bus},
     feeds::Closed,
+    lead::Lead,
     line::{Line, Lines},
     target::Own,
 };
@@ -31,6 +32,9 @@ pub(super) struct MixMinus {
     /// hear the room from there on only.
     moved: u64,
     pub(super) own: Own,
+    /// The stream's parts of the ticks that a shared room is behind.
+    lead: Lead<Own>,
+    is_shared: bool,
     limiter: Limiter,
     /// Whether the bus's limiter stands for it: then its own is out of date.
     in_step: bool,
@@ -48,6 +52,8 @@ impl MixMinus {
             room: 0,
             moved: 0,
             own: Own::new(settings),
+            lead: Lead::new(settings.lead_ticks, || Own::new(settings)),
+            is_shared: false,
             out: bus::buffer(&limiter, settings),
             limiter,
             in_step: true,
@@ -61,16 +67,30 @@ impl MixMinus {
         Closed::MixMinus(self)
     }
 
+    /// The stream is in the room of this slot from its first block on.
+    pub(super) fn begin_in(&mut self, room: u32, is_shared: bool) {
+        (self.room, self.is_shared) = (room, is_shared);
+    }
+
     /// The stream is in the room of this slot from the next block on, which begins with this index; it has given nothing
-    /// there: in step with the bus.
-    pub(super) fn move_to(&mut self, room: u32, index: u64) {
-        (self.room, self.moved) = (room, index);
+    /// there: in step with the bus. Of a room that is not shared, all before `delivered` was sent.
+    pub(super) fn move_to(&mut self, room: u32, is_shared: bool, index: u64, delivered: u64) {
+        if is_shared && !self.is_shared {
+            // The room is behind: readers have the other room's blocks of that time.
+            self.lines.begin_at_least(delivered);
+        }
+        self.begin_in(room, is_shared);
+        self.moved = index;
         self.own.clear();
+        self.lead.iter_mut().for_each(Own::clear);
         (self.in_step, self.made) = (true, None);
     }
 
     /// All of the stream's samples of the block are in the sum, and the bus's limiter has not seen the block yet.
     pub(super) fn end_of_input(&mut self, limiter: &Limiter) {
+        if self.is_shared {
+            self.lead.swap(&mut self.own);
+        }
         if self.in_step && self.own.sounds {
             self.limiter.copy_from(limiter);
             self.in_step = false;

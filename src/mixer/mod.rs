@@ -26,9 +26,12 @@ mod feed;
 mod feeds;
 mod input;
 mod inputs;
+mod lead;
 mod line;
 mod mix_message;
 mod mix_minus;
+mod part_message;
+mod parts;
 mod readers;
 mod removed;
 mod room;
@@ -45,6 +48,8 @@ pub use self::{
     feed::{Feed, FeedId, RoomId, Signal},
     line::STREAM_FEEDS_MAX,
     mix_message::{MixMessage, RoomBlock, mix_message_bytes_max},
+    part_message::{PartMessage, PartMessageMut, RoomPart, part_message_bytes},
+    parts::{PART_PEAK_MAX, PEERS_MAX, PartRings, Parts},
     readers::{MixRing, READERS_MAX, ReaderId},
     removed::Removed,
     room::Room,
@@ -92,6 +97,8 @@ pub struct Settings {
     pub limiting: Limiting,
     /// Most rooms at once, `main` among them.
     pub rooms_max: usize,
+    /// Ticks by which rooms that are [shared](Room::shared) with other nodes are behind all others; 0 without such.
+    pub lead_ticks: u64,
 }
 
 impl Settings {
@@ -128,6 +135,8 @@ pub struct Mixer {
     readers: Readers,
     removals: Removals,
     inputs: Inputs,
+    /// The exchange with other nodes.
+    parts: Option<Parts>,
     /// The number of the next tick.
     tick: u64,
     levels_ticks: u64,
@@ -171,12 +180,22 @@ impl Mixer {
             readers: Readers::new(),
             removals: Removals::default(),
             inputs: Inputs::new(slots),
+            parts: None,
             tick: settings.first_block,
             levels_ticks: settings.levels_ticks(),
             horizon: 0,
             next_unready: 0,
             next_checked: 0,
             checks: Checks::default(),
+        }
+    }
+
+    /// Exchanges the sums of shared rooms by these rings from the next tick on.
+    #[must_use]
+    pub fn with_parts(self, parts: Parts) -> Self {
+        Self {
+            parts: Some(parts),
+            ..self
         }
     }
 
@@ -339,6 +358,16 @@ impl Mixer {
         self.tick * self.settings.block_samples as u64
     }
 
+    /// The index of the first tick's first sample.
+    fn origin(&self) -> u64 {
+        self.settings.first_block * self.settings.block_samples as u64
+    }
+
+    /// Samples per channel by which shared rooms are behind.
+    fn lead(&self) -> u64 {
+        self.settings.lead_ticks * self.settings.block_samples as u64
+    }
+
     fn moment(&self, due: u64) -> Moment {
         let block = self.settings.block_samples as u64;
         Moment {
@@ -362,6 +391,7 @@ impl Mixer {
             rooms,
             feeds,
             settings,
+            tick,
             ..
         } = self;
         rooms.begin(moment.ramp);
@@ -380,7 +410,7 @@ impl Mixer {
             let slot = input.lease.slot();
             let mut feeds_of = input.has_feeds.then(|| feeds.playing(slot));
             let (room, fade) = rooms.playing(input.room, input.fades.then_some(slot));
-            moment.soloing = room.is_soloing();
+            moment.soloing = room.is_soloing(*tick);
             let (sums, limiter) = room.bus.sum_mut();
             let (alone, own, left) = feeds_of.as_mut().map(Playing::ways).unwrap_or_default();
             let fade = fade.map(|(sums, ramp)| (Target { sums, own: left }, ramp));
@@ -404,10 +434,19 @@ impl Mixer {
 
     /// The second stage: makes the blocks of the rooms and of the feeds. Returns that of `main`.
     pub fn finish(&mut self) -> Block<'_> {
-        let first = self.first_sample();
+        let (first, tick) = (self.first_sample(), self.tick);
         self.next_unready = 0;
         self.tick += 1;
-        self.rooms.finish(first);
+        self.rooms.recall();
+        if let Some(parts) = &mut self.parts
+            && let Some(finished) = tick.checked_sub(self.settings.lead_ticks)
+        {
+            parts.take(finished, &mut self.rooms);
+        }
+        self.rooms.finish(first, self.origin(), self.lead());
+        if let Some(parts) = &mut self.parts {
+            parts.send(tick, &self.rooms);
+        }
         self.feeds.finish(&self.rooms);
         self.end_those_that_did();
         self.check_some();
@@ -449,7 +488,8 @@ impl Mixer {
 
     /// The limiter's last samples, once no tick will follow.
     pub fn flush(&mut self) -> Block<'_> {
-        self.rooms.flush(self.first_sample());
+        let first = self.first_sample();
+        self.rooms.flush(first, self.origin(), self.lead());
         self.feeds.flush(&self.rooms);
         self.rooms.main().block()
     }

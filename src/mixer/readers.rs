@@ -63,7 +63,8 @@ pub(super) struct Heard {
 impl MixRing {
     /// A ring of `pool`, which must be the reader's alone, for a mixer of so many rooms; a room in a later
     /// [place](RoomId::slot) is not heard there. `end` will hold one after the
-    /// index of the last sample that was meant for the reader, once the ring is closed. Allocates.
+    /// index of the last sample that was meant for the reader, once the ring is closed; a room that is behind the tick is
+    /// as much behind that. Allocates.
     ///
     /// # Errors
     /// If the pool has no ring left.
@@ -202,13 +203,18 @@ impl MixRing {
                 producer.count_drop(len);
             }
         }
-        let sent = parts()
-            .map(|(_, part)| part.at + part.instants as u64)
-            .max();
-        if let Some(end) = sent {
+        // A shared room is behind the tick.
+        let end_of = |block: &Block<'_>| block.at + block.instants() as u64;
+        let sent = |heard: &Heard| {
+            let block = block(heard.room)?;
+            let part = heard.part(block)?;
+            Some(part.at + part.instants as u64 + made.end - end_of(&block))
+        };
+        if let Some(end) = self.rooms.iter().filter_map(sent).max() {
             self.end.store(end, Ordering::Relaxed);
         }
-        self.forget_left(made.end, forgotten);
+        let end = |room| block(room).as_ref().map_or(made.end, end_of);
+        self.forget(|heard| heard.is_over(end(heard.room)), forgotten);
         if self.closes && self.rooms.is_empty() && self.room_lines.is_empty() {
             self.close();
         }
@@ -240,10 +246,6 @@ impl MixRing {
     /// Keeps, of the rooms that it began with, those that are there.
     pub(super) fn retain(&mut self, is_there: impl Fn(RoomId) -> bool) {
         self.forget(|heard| !is_there(heard.room), &mut |_| {});
-    }
-
-    fn forget_left(&mut self, end: u64, forgotten: &mut impl FnMut(RoomId)) {
-        self.forget(|heard| heard.is_over(end), forgotten);
     }
 
     fn forget(&mut self, is_over: impl Fn(&Heard) -> bool, forgotten: &mut impl FnMut(RoomId)) {

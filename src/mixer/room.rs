@@ -8,6 +8,8 @@ use std::{cell::Cell, sync::Arc};
 use super::{
     Block, CONTRIBUTORS_MAX, Limiting, RoomId, RoomStrip, Settings,
     bus::Bus,
+    part_message::RoomPart,
+    parts::Shared,
     removed::{Part, Removals},
 };
 use crate::audio::{Gain, Ramp};
@@ -32,6 +34,8 @@ pub struct Room {
     /// The index before which it closes for its readers; the largest while it is open.
     ends: u64,
     is_active: bool,
+    /// Only if it is on several nodes.
+    shared: Option<Shared>,
 }
 
 impl Room {
@@ -50,6 +54,7 @@ impl Room {
             strip: Arc::default(),
             ends: u64::MAX,
             is_active: false,
+            shared: None,
         };
         room.limiting(settings.limiting)
     }
@@ -66,6 +71,24 @@ impl Room {
     pub fn limiting(mut self, limiting: Limiting) -> Self {
         self.set_limiting(limiting);
         self
+    }
+
+    /// It is on several nodes: its sums of each tick are sent, its block is made of those of all, [`Settings::lead_ticks`]
+    /// later, whether there are others or not. It is in every tick. Allocates the sums of those ticks.
+    ///
+    /// # Panics
+    /// If those are none.
+    #[must_use]
+    pub fn shared(self, settings: &Settings) -> Self {
+        assert!(settings.lead_ticks > 0, "a shared room has a lead");
+        Self {
+            shared: Some(Shared::new(settings)),
+            ..self
+        }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.is_some()
     }
 
     pub(super) fn set_gain(&mut self, gain: Gain) {
@@ -88,6 +111,7 @@ impl Room {
             + size_of::<u32>() * self.contributors.capacity()
             + size_of::<RoomStrip>()
             + self.bus.heap_bytes()
+            + self.shared.as_ref().map_or(0, Shared::heap_bytes)
     }
 
     /// Its figures, for any thread, for as long as that keeps them.
@@ -95,8 +119,17 @@ impl Room {
         Arc::clone(&self.strip)
     }
 
-    pub(super) fn is_soloing(&self) -> bool {
-        self.solos > 0
+    /// Whether a stream is solo in it, here or on another node. `tick` is the one that runs.
+    pub(super) fn is_soloing(&self, tick: u64) -> bool {
+        let shared = self.shared.as_ref();
+        self.solos > 0 || shared.is_some_and(|shared| shared.is_soloing(tick))
+    }
+
+    /// This node's part of the tick that has run; a room that is not shared has none.
+    pub(super) fn part(&self) -> Option<RoomPart<'_>> {
+        let shared = self.shared.as_ref()?;
+        let streams = self.members as u32;
+        Some(shared.part(self.id, streams, self.solos as u32, self.mixed))
     }
 
     /// The block of this slot's stream was mixed: so many samples of it count, and its source was heard.
@@ -125,8 +158,19 @@ impl Room {
         self.ends < u64::MAX
     }
 
+    /// The index of its block in a tick that begins at `first`; none before the mix's first, `origin`.
+    fn first_of(&self, first: u64, origin: u64, lead: u64) -> Option<u64> {
+        if !self.is_shared() {
+            return Some(first);
+        }
+        first.checked_sub(lead).filter(|&first| first >= origin)
+    }
+
     /// Whether silence would go on in it, unheard.
     fn rests(&self) -> bool {
+        if self.is_shared() && !self.closes() {
+            return false;
+        }
         self.members == 0 && self.readers.get() == 0 && (self.closes() || self.bus.is_at_rest())
     }
 }
@@ -176,8 +220,8 @@ impl Rooms {
         match self.slots.get_mut(slot) {
             Some(free @ None) => {
                 *free = Some(room);
-                if slot == 0 {
-                    self.activate(0);
+                if slot == 0 || self.get(slot as u32).is_shared() {
+                    self.activate(slot as u32);
                 }
                 None
             }
@@ -247,11 +291,6 @@ impl Rooms {
             return;
         }
         self.active.push(slot);
-        if let Ok([main, room]) = self.slots.get_disjoint_mut([0, slot as usize]) {
-            let (main, room) = (main.as_deref(), room.as_deref_mut());
-            let main = main.expect(IS_THERE);
-            room.expect(IS_THERE).bus.keep_up_with(&main.bus);
-        }
     }
 
     /// A stream comes into a room, fades out of it, or has its mix-minus made there.
@@ -334,33 +373,84 @@ impl Rooms {
         for &slot in &self.active {
             if let Some(room) = &mut self.slots[slot as usize] {
                 room.bus.begin(ramp);
+                if let Some(shared) = &mut room.shared {
+                    shared.begin(room.mixed);
+                }
                 room.contributors.clear();
                 room.heard.clear();
             }
         }
     }
 
-    /// Makes the block of each room, the first sums of which are those of this index.
-    pub(super) fn finish(&mut self, first: u64) {
+    /// Exchanges this tick's sums of each shared room for those that are finished now.
+    pub(super) fn recall(&mut self) {
+        for &slot in &self.active {
+            if let Some(room) = &mut self.slots[slot as usize]
+                && let Some(shared) = &mut room.shared
+            {
+                shared.sums.swap(room.bus.sums_mut());
+            }
+        }
+    }
+
+    /// Adds another node's part of the tick that is finished now.
+    pub(super) fn add_part(&mut self, peer: usize, tick: u64, part: &RoomPart<'_>) {
+        match self.find_mut(part.room) {
+            Some(room) if room.is_shared() => {
+                let (sums, _) = room.bus.sum_mut();
+                if let Some(shared) = &mut room.shared {
+                    shared.add(peer, tick, part, sums);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts another node's part of a tick that was finished without it.
+    pub(super) fn miss_part(&self, peer: usize, part: &RoomPart<'_>) {
+        if let Some(room) = self.find(part.room) {
+            room.strip.miss_part(peer, part.mixed);
+        }
+    }
+
+    /// The shared rooms, each of which is in every tick.
+    pub(super) fn shared_parts(&self) -> impl Iterator<Item = RoomPart<'_>> {
+        self.active.iter().filter_map(|&slot| self.get(slot).part())
+    }
+
+    /// Makes the block of each room from its sums. Those begin at `first`, of a shared room `lead` samples earlier, where
+    /// nothing is before the mix's first sample, `origin`.
+    pub(super) fn finish(&mut self, first: u64, origin: u64, lead: u64) {
         for &slot in &self.active {
             if let Some(room) = &mut self.slots[slot as usize] {
-                room.bus.finish(first, &mut self.shaped);
+                match room.first_of(first, origin, lead) {
+                    Some(first) => room.bus.finish(first, &mut self.shaped),
+                    None => room.bus.finish_none(),
+                }
                 room.strip.note(room.mixed, &room.heard);
-                let block = room.block();
+                let block = room.bus.block(&room.contributors);
+                if let Some(shared) = &mut room.shared {
+                    shared.finish(block.samples);
+                }
                 room.strip.count(block.clipped, block.limited);
                 room.show(block.peak);
             }
         }
     }
 
-    /// Makes the last block of each room, which ends before this index.
-    pub(super) fn flush(&mut self, first: u64) {
-        for &slot in &self.active {
-            if let Some(room) = &mut self.slots[slot as usize] {
+    /// Makes the last block of each room, which ends before `first`, of a shared room `lead` samples earlier.
+    pub(super) fn flush(&mut self, first: u64, origin: u64, lead: u64) {
+        for room in self.slots.iter_mut().flatten() {
+            if room.is_active {
                 room.contributors.clear();
-                room.bus.flush(first);
+                match room.first_of(first, origin, lead) {
+                    Some(first) => room.bus.flush(first),
+                    None => room.bus.finish_none(),
+                }
                 let block = room.block();
                 room.strip.count(block.clipped, block.limited);
+            } else {
+                room.bus.begin_at(first);
             }
         }
     }

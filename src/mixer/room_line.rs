@@ -86,10 +86,13 @@ impl RoomLines {
     /// there is room for them.
     pub(super) fn send(&mut self, made: &Range<u64>, rooms: &Rooms, removals: &mut Removals) {
         let ends = |line: &mut RoomLine, removals: &Removals| {
+            let mut end = made.end;
             if let Some(room) = rooms.find(line.heard.room()) {
                 line.send(room);
+                let block = room.block();
+                end = block.at + block.instants() as u64;
             }
-            let ends = line.heard.is_over(made.end);
+            let ends = line.heard.is_over(end);
             if ends {
                 line.line.close();
             }

@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use super::{CONTRIBUTORS_MAX, Limiting};
+use super::{CONTRIBUTORS_MAX, Limiting, PEERS_MAX};
 use crate::audio::Gain;
 
 /// The mixer's figures of one room. Made with its [`Room`](super::Room::strip).
@@ -31,6 +31,8 @@ pub struct RoomStrip {
     word: AtomicU64,
     version: AtomicU32,
     contributors: [Contributors; 2],
+    /// By peer.
+    missed: [AtomicU64; PEERS_MAX],
 }
 
 /// Slots of streams, as many as the count.
@@ -53,6 +55,7 @@ impl Default for RoomStrip {
             word: AtomicU64::new(word(Gain::UNITY, Limiting::Limiter, 0)),
             version: AtomicU32::new(0),
             contributors: Default::default(),
+            missed: Default::default(),
         }
     }
 }
@@ -115,6 +118,20 @@ impl RoomStrip {
                 return slots;
             }
         }
+    }
+
+    /// Samples of another node's parts that this mixer finished their tick without, though they were in its ring, as it ran
+    /// late or early; of this peer, below [`PEERS_MAX`], interleaved. Wait-free.
+    pub fn parts_missed(&self, peer: usize) -> u64 {
+        self.missed[peer].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn miss_part(&self, peer: usize, mixed: u32) {
+        let missed = &self.missed[peer];
+        missed.store(
+            missed.load(Ordering::Relaxed) + u64::from(mixed),
+            Ordering::Relaxed,
+        );
     }
 
     pub(super) fn set(&self, gain: Gain, limiting: Limiting, peak: u16) {

@@ -24,6 +24,7 @@ use std::{
 pub use self::rings::FeedRings;
 use self::single::Single;
 use crate::{
+    audio::Frame,
     mixer::{MixMessage, MixRing, RoomBlock, RoomId},
     queue::{BuildError, Consumer, Drained, LeaseId, Pool},
 };
@@ -68,6 +69,8 @@ struct Progress {
 struct RoomProgress {
     room: RoomId,
     next: u64,
+    /// Samples by which it is behind the tick, as a shared room is.
+    behind: u64,
     /// The message in which it came last.
     message: u64,
     /// The place of its block in that; none if the block was damaged.
@@ -208,7 +211,7 @@ impl FeedReader {
             let drained = mix.drain(lease, BATCH, |bytes| {
                 if let Some(message) = MixMessage::parse(bytes) {
                     let blocks: Vec<_> = message.rooms().collect();
-                    progress.rooms(&blocks, &mut deliver);
+                    progress.rooms(message.end, &blocks, &mut deliver);
                     if let Some(feeds) = feeds {
                         feeds.take(message.end, &blocks, progress, &mut deliver);
                     }
@@ -239,7 +242,12 @@ impl FeedReader {
 }
 
 impl Progress {
-    fn rooms(&mut self, blocks: &[RoomBlock<'_>], deliver: &mut impl FnMut(Delivery<'_>)) {
+    fn rooms(
+        &mut self,
+        end: u64,
+        blocks: &[RoomBlock<'_>],
+        deliver: &mut impl FnMut(Delivery<'_>),
+    ) {
         self.messages += 1;
         for (place, block) in blocks.iter().enumerate() {
             let (room, frame) = (block.room, block.frame);
@@ -264,9 +272,11 @@ impl Progress {
                 }),
                 None => self.heard.push(room),
             }
+            let next = first + self.instants(frame.samples());
             self.rooms[room.slot()] = Some(RoomProgress {
                 room,
-                next: first + self.instants(frame.samples()),
+                next,
+                behind: end.saturating_sub(next),
                 message: self.messages,
                 place: Some(place),
             });
@@ -307,6 +317,7 @@ impl Progress {
         for before in self.rooms.iter().flatten() {
             if before.message == self.messages {
                 let room = before.room;
+                let end = end.saturating_sub(before.behind);
                 self.fill(before.next, end, &mut |piece| {
                     deliver(Delivery::Room(room, piece));
                 });
@@ -327,6 +338,16 @@ impl Progress {
                 is_lost: true,
             });
         }
+    }
+
+    /// Whether a frame names a block of a later message: a shared room is behind the tick.
+    fn names_later(&self, blocks: &[RoomBlock<'_>], frame: &Frame<'_>) -> bool {
+        let named = RoomId::from_samples(frame.samples()).filter(|_| frame.header().same);
+        let block = blocks.iter().find(|block| Some(block.room) == named);
+        block.is_some_and(|block| {
+            let end = block.frame.header().first + self.instants(block.frame.samples());
+            frame.header().first >= end
+        })
     }
 
     fn instants(&self, samples: &[i16]) -> u64 {

@@ -16,6 +16,7 @@ mod replay;
 mod rig;
 mod rooms;
 mod schedules;
+mod shared;
 mod stall;
 mod tracks;
 mod trouble;

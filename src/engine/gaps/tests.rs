@@ -17,6 +17,7 @@ fn collector(streams: usize) -> Arc<GapCollector> {
         block_samples: 160,
         limiting: Limiting::Saturate,
         rooms_max: 2,
+        lead_ticks: 0,
     };
     let collector = GapCollector::new(streams, mixing);
     collector.queue.listen();

@@ -36,6 +36,7 @@ impl Rig {
             block_samples: 160,
             limiting: Limiting::Limiter,
             rooms_max: 3,
+            lead_ticks: 0,
         };
         let mut mixer = Mixer::new(mixing, consumer);
         let rooms = Rooms::new(mixing, policy, mixer.main_strip());

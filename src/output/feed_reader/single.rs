@@ -75,7 +75,7 @@ impl Single {
             // Only this thread releases, and an owner that is gone is forgotten.
             while let Ok(Some(message)) = consumer.get(owner.lease) {
                 if let Ok(frame) = Frame::parse(&message) {
-                    if frame.header().first >= end {
+                    if frame.header().first >= end || progress.names_later(blocks, &frame) {
                         return true;
                     }
                     owner.take(&frame, blocks, progress, deliver);

@@ -65,6 +65,7 @@ impl Rig {
             block_samples: BLOCK,
             limiting: Limiting::Saturate,
             rooms_max: ROOMS_MAX,
+            lead_ticks: 0,
         };
         Self {
             mixer: Mixer::new(settings, consumer),

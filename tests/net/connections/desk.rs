@@ -270,6 +270,7 @@ impl Builder {
             block_samples,
             limiting: Limiting::Saturate,
             rooms_max: 1,
+            lead_ticks: 0,
         };
         let (pool, consumer) = Pool::builder()
             .slots(self.slots)

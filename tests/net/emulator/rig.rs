@@ -131,6 +131,7 @@ impl Setup {
             slots: self.slots,
             block_samples,
             rooms_max: 2,
+            lead_ticks: 0,
             // Room for what comes in a stop of two seconds.
             ring_bytes: (400 * block_samples).next_power_of_two(),
             ..rig::Setup::mono()

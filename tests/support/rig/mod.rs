@@ -16,8 +16,8 @@ use mixpool::{
     audio::{Format, FrameHeader, FrameMut, Gain, frame::frame_bytes},
     ledger::{Account, Entry, GapKind},
     mixer::{
-        Block, ChannelStrip, Command, Feed, FeedId, Limiting, Mixer, NewInput, ReaderId, Room,
-        RoomId, RoomStrip, Settings, Signal,
+        Block, ChannelStrip, Command, Feed, FeedId, Limiting, Mixer, NewInput, PartRings, Parts,
+        ReaderId, Room, RoomId, RoomStrip, Settings, Signal,
     },
     queue::{LeaseId, Pool, Producer},
 };
@@ -45,6 +45,8 @@ pub struct Setup {
     pub rooms_max: usize,
     pub ring_bytes: usize,
     pub block_samples: usize,
+    /// Ticks by which shared rooms are behind.
+    pub lead_ticks: u64,
 }
 
 impl Setup {
@@ -59,6 +61,7 @@ impl Setup {
             rooms_max: 1,
             ring_bytes: 1 << 16,
             block_samples: BLOCK,
+            lead_ticks: 0,
         }
     }
 
@@ -96,6 +99,11 @@ impl Setup {
         Self { ring_bytes, ..self }
     }
 
+    /// Rooms may be shared: these are so many ticks behind.
+    pub fn lead(self, lead_ticks: u64) -> Self {
+        Self { lead_ticks, ..self }
+    }
+
     pub fn rig(self) -> Rig {
         let format = Format::new(self.rate_hz, self.channels).unwrap();
         let (pool, consumer) = Pool::builder()
@@ -109,10 +117,19 @@ impl Setup {
             block_samples: self.block_samples,
             limiting: self.limiting,
             rooms_max: self.rooms_max,
+            lead_ticks: self.lead_ticks,
         };
+        let mut mixer = Mixer::new(settings, consumer);
+        let mut part_rings = None;
+        if self.lead_ticks > 0 {
+            let (parts, rings) = Parts::new(&settings, self.rooms_max).unwrap();
+            mixer = mixer.with_parts(parts);
+            part_rings = Some(rings);
+        }
         Rig {
             pool,
-            mixer: Mixer::new(settings, consumer),
+            mixer,
+            part_rings,
             settings,
             delay_ticks: self.delay_ticks,
             next_tick: Arc::new(self.first_block.into()),
@@ -132,6 +149,8 @@ impl Setup {
 pub struct Rig {
     pub pool: Pool,
     pub mixer: Mixer,
+    /// By which sums of shared rooms go and come.
+    pub part_rings: Option<PartRings>,
     pub settings: Settings,
     /// The playout delay of its streams.
     delay_ticks: u64,
@@ -202,7 +221,8 @@ impl Rig {
             0
         };
         let (feeds, rooms) = (64 + feeds, self.settings.rooms_max);
-        let (reader, mut ring) = Reader::new(id, feeds, rooms, self.format.channels());
+        let (mut reader, mut ring) = Reader::new(id, feeds, rooms, self.format.channels());
+        reader.lead = self.settings.lead_ticks * BLOCK as u64;
         if hears_main {
             ring = ring.with_room(RoomId::MAIN);
         }
@@ -245,6 +265,14 @@ impl Rig {
     /// Opens a room. Its figures are held by the mixer, too, for as long as it has the room.
     pub fn open_room(&mut self, id: RoomId) -> Arc<RoomStrip> {
         let room = Box::new(Room::new(id, &self.settings));
+        let strip = room.strip();
+        self.mixer.apply(Command::OpenRoom(room));
+        strip
+    }
+
+    /// Opens a room that is on other nodes, too.
+    pub fn open_shared(&mut self, id: RoomId) -> Arc<RoomStrip> {
+        let room = Box::new(Room::new(id, &self.settings).shared(&self.settings));
         let strip = room.strip();
         self.mixer.apply(Command::OpenRoom(room));
         strip

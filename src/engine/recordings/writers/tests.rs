@@ -65,6 +65,7 @@ fn settings() -> Settings {
         block_samples: 160,
         limiting: Limiting::Saturate,
         rooms_max: 1,
+        lead_ticks: 0,
     }
 }
 

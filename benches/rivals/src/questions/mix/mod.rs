@@ -209,6 +209,7 @@ fn mixer(run: &Run, streams: usize, gain: Gain) -> anyhow::Result<(Feed, Pass)> 
         block_samples: BLOCK,
         limiting: Limiting::Saturate,
         rooms_max: 1,
+        lead_ticks: 0,
     };
     let mut mixer = Mixer::new(settings, consumer);
     for ((stream, _), account) in feeds.iter().zip(accounts) {
