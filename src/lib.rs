@@ -5,7 +5,7 @@
 //! - [`queue`]: bytes between threads. One lock-free ring per producer, from a preallocated pool.
 //! - [`audio`]: samples, arithmetic and the clock of the mix, pure.
 //! - [`os`]: the operating system's errors in words, and its monotonic clock.
-//! - [`wire`]: bytes and typed values, pure: RTP, RTCP, WAV, AudioSocket, WebSockets.
+//! - [`wire`]: bytes and typed values, pure: RTP, RTCP, WAV, AudioSocket, WebSockets, parts.
 //! - [`ledger`]: the account of a stream.
 //! - [`stream`]: the producer's side of a stream: its ring and its account.
 //! - [`playout`]: the jitter buffer. Packets in, blocks on the mix clock out.

@@ -1,4 +1,4 @@
-//! Bytes of the network and the typed values in them: RTP, RTCP and payload types, AudioSocket, WAV, WebSockets,
+//! Bytes of the network and the typed values in them: RTP, RTCP and payload types, AudioSocket, WAV, WebSockets, parts,
 //! and the introductions of senders of bare samples.
 //!
 //! Pure: slices in, values that borrow them out. Any bytes are taken or refused with a reason; none
@@ -9,6 +9,7 @@
 //!
 //! - [`audiosocket`]: the messages of Asterisk's AudioSocket
 //! - [`flac`]: a recording as FLAC, frame by frame
+//! - [`part`]: the partial sums that nodes of a cluster exchange
 //! - [`payload`]: the meanings of RTP payload types
 //! - [`rtcp`]: reports, names and goodbyes beside the audio
 //! - [`rtp`]: packets of audio
@@ -20,6 +21,7 @@
 
 pub mod audiosocket;
 pub mod flac;
+pub mod part;
 pub mod payload;
 pub mod rtcp;
 pub mod rtp;
