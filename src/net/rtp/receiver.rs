@@ -15,24 +15,23 @@ use std::{
 mod control;
 mod overload;
 mod refusal;
+mod strangers;
 
 use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
     Key, Outgoing, Settings, Shared, Via,
     ended_sources::EndedSources,
-    probation::{Held, Probation},
+    probation::Probation,
     reports::Reporter,
     socket::{BATCH, Datagram},
     stream::RtpStream,
-    table::{Kin, Slot, Succession, Table},
+    table::{Slot, Table},
 };
 use crate::{
     audio::MixClock,
-    ledger::{Listener, Malformed, Refusal, SourceKind},
-    net::{
-        Admission, StreamRequest, Tuning, overload::Overload, quota::Quota, sequence::MAX_MISORDER,
-    },
+    ledger::{Listener, Malformed, Refusal},
+    net::{Admission, Tuning, overload::Overload, quota::Quota},
     queue::prefetch_to_write,
     wire::{
         rtcp::{self, Compound},
@@ -303,151 +302,6 @@ impl Receiver {
             .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
         self.gone.retain(|_, gone| gone.until_ns > now_ns);
         self.ended_sources.sweep(now_ns, self.idle_ns());
-    }
-
-    /// A packet of no live source.
-    fn stranger(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
-        if !self.shared.settings.limits.allow(key.from.ip()) {
-            self.shared.listener.refuse(Refusal::Network);
-            return;
-        }
-        // A packet ahead of all before the goodbye shows that its sender goes on.
-        let overtaken = |gone: &Gone| {
-            now_ns < gone.until_ns && gone.highest.wrapping_sub(packet.sequence) < MAX_MISORDER
-        };
-        if self.gone.get(&key).is_some_and(overtaken) {
-            self.shared.listener.leave_out(1);
-            return;
-        }
-        let idle_ns = self.idle_ns();
-        if self.ended_sources.refuses(key, now_ns, idle_ns) {
-            self.shared.listener.refuse(Refusal::EndedByCommand);
-            return;
-        }
-        match self.table.kin(key, packet.sequence) {
-            Kin::Stranger => {}
-            Kin::Straggler(slot) => {
-                if let Some(stream) = self.table.slot(slot) {
-                    stream.straggler(packet, &self.shared);
-                }
-                return;
-            }
-            Kin::Overtaken(slot) => {
-                self.packet(slot, packet, now_ns, self.count);
-                return;
-            }
-        }
-        if let Some(away) = self.turned_away.get_mut(&key) {
-            away.last_ns = now_ns;
-            // A packet of a type that is known, or that may prove one, is asked in at once.
-            let known = away.why == Refusal::Payload
-                && (self.shared.knows(packet.payload_type) || self.probation.holds(key));
-            if now_ns < away.retry_ns && !known {
-                self.shared.listener.leave_out(1);
-                return;
-            }
-        }
-        let held = self.hold(key, packet, bytes, now_ns);
-        if let Some(held) = held {
-            self.proved(key, &held, packet, bytes, now_ns);
-        }
-    }
-
-    /// Leaves it to the next packet whether a source succeeds another: what came too soon must not push a live
-    /// one aside.
-    fn wait(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
-        self.shared.listener.leave_out(1);
-        self.hold(key, packet, bytes, now_ns);
-    }
-
-    /// Holds a stranger's packet. Returns the one before it if the two prove a source.
-    fn hold(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) -> Option<Held> {
-        let number = packet.sequence;
-        let held = self.probation.take(key, number, bytes, now_ns, self.count);
-        let forgotten = self.probation.take_forgotten();
-        self.shared.listener.leave_out(forgotten);
-        held
-    }
-
-    /// A source that two packets in sequence have proved.
-    fn proved(&mut self, key: Key, held: &Held, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
-        let Ok(first) = Packet::parse(&held.bytes) else {
-            return;
-        };
-        self.reporter.avoid(key.ssrc);
-        let known = |packet: &Packet<'_>| self.shared.knows(packet.payload_type);
-        if !known(&first) && !known(packet) {
-            self.turn_away(key, Refusal::Payload, packet, now_ns);
-            return;
-        }
-        match self.table.moved(key, &first, held.count, now_ns) {
-            Succession::Nobody => {}
-            Succession::Of(slot) => {
-                let schedule = || self.reporter.begin(now_ns);
-                if let Some(stream) = self.table.relocate(slot, key.from, schedule) {
-                    stream.note(&format!("moved to {}", key.from), now_ns);
-                    self.both(slot, (&first, held), (packet, now_ns));
-                }
-                return;
-            }
-            Succession::Open => return self.wait(key, packet, bytes, now_ns),
-        }
-        match self.table.succession(key.from, held.count, now_ns) {
-            Succession::Nobody => {}
-            Succession::Of(slot) => {
-                if let Some(stream) = self.table.succeed(slot, key.ssrc) {
-                    stream.note(&format!("ssrc {:08x}", key.ssrc), now_ns);
-                    stream.take_over(key.ssrc, first.sequence);
-                    self.both(slot, (&first, held), (packet, now_ns));
-                }
-                return;
-            }
-            Succession::Open => return self.wait(key, packet, bytes, now_ns),
-        }
-        if self.overload.is_overloaded() {
-            self.turn_away(key, Refusal::Overloaded, packet, now_ns);
-            return;
-        }
-        let Some(share) = self.quota.take(key.from.ip()) else {
-            self.turn_away(key, Refusal::StreamsPerSource, packet, now_ns);
-            return;
-        };
-        let request = StreamRequest {
-            id: format!("rtp-{}-{:08x}", key.from, key.ssrc),
-            label: None,
-            kind: SourceKind::Rtp,
-            from: format!("rtp {}", key.from),
-            gain: self.shared.settings.gain,
-            source: key.ssrc,
-            room: self.shared.settings.room.clone(),
-            muted: false,
-            mix_minus: None,
-        };
-        let stream = match self.admission.admit(request) {
-            Ok(stream) => stream,
-            Err(refused) => {
-                self.turn_away(key, refused.source.refusal(), packet, now_ns);
-                return;
-            }
-        };
-        self.turned_away.remove(&key);
-        let stream = RtpStream::new(key, stream, share, first.sequence, held.at_ns, held.count);
-        let slot = self.table.insert(stream, || self.reporter.begin(now_ns));
-        if let Some(stream) = self.table.slot(slot) {
-            tracing::debug!(stream = stream.id(), "stream admitted");
-        }
-        self.both(slot, (&first, held), (packet, now_ns));
-    }
-
-    /// Both packets that proved the source of the stream in this slot.
-    fn both(
-        &mut self,
-        slot: usize,
-        (first, held): (&Packet<'_>, &Held),
-        (second, now_ns): (&Packet<'_>, u64),
-    ) {
-        self.packet(slot, first, held.at_ns, held.count);
-        self.packet(slot, second, now_ns, self.count);
     }
 }
 
