@@ -8,7 +8,7 @@ mod folder;
 pub mod live;
 pub mod participants;
 mod recording;
-mod rtp;
+pub(crate) mod rtp;
 pub mod saved;
 mod worker;
 

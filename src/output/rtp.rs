@@ -5,7 +5,7 @@
 //! ring or the network refuses are counted, and cost their own time alone: nothing here ends a mix. Nothing
 //! is received: neither receivers' reports nor other datagrams to its ports.
 
-mod packets;
+pub(crate) mod packets;
 
 use std::{
     fmt, io,
@@ -31,6 +31,7 @@ use crate::{
     wire::{
         id::is_id,
         payload::{AudioPayload, Payload, PayloadMap, names},
+        rtcp::ntp_time,
     },
 };
 
@@ -367,7 +368,9 @@ impl Work for Sending {
 
 impl Sending {
     fn report(&mut self, goodbye: bool) {
-        let report = self.packets.report(ntp(SystemTime::now()), goodbye);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ntp = ntp_time(now.unwrap_or_default());
+        let report = self.packets.report(ntp, &[], goodbye);
         // Many receivers take no reports, and refuse them: that is no trouble of the stream's.
         let sent = self
             .control
@@ -405,17 +408,6 @@ fn send(socket: &UdpSocket, packet: &[u8], sent: &mut RtpSent) -> bool {
         sent.refusals += 1;
     }
     false
-}
-
-/// A time as NTP has it: seconds since 1900, in 32 bits, and their fraction in 32 more (RFC 3550, section
-/// 4).
-fn ntp(time: SystemTime) -> u64 {
-    const SECONDS_1900_TO_1970: u64 = 2_208_988_800;
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-    (since.as_secs() + SECONDS_1900_TO_1970) << 32 | fraction
 }
 
 struct Sdp {

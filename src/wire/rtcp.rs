@@ -14,6 +14,8 @@
 mod read;
 mod write;
 
+use std::time::Duration;
+
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +28,18 @@ const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
+/// A longer round trip is none: a minute, in 65536ths of a second.
+const ROUND_TRIP_UNITS_MAX: u32 = 60 << 16;
 /// The item of a source description that is its canonical name.
 const CNAME: u8 = 1;
 const NAME: u8 = 2;
+
+/// A time since 1970 as NTP has it: seconds since 1900, in 32 bits, and their fraction in 32 more (RFC 3550, section 4).
+pub fn ntp_time(since_1970: Duration) -> u64 {
+    const SECONDS_1900_TO_1970: u64 = 2_208_988_800;
+    let fraction = (u64::from(since_1970.subsec_nanos()) << 32) / 1_000_000_000;
+    (since_1970.as_secs() + SECONDS_1900_TO_1970) << 32 | fraction
+}
 
 /// A sender's figures of its stream (RFC 3550, section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +60,23 @@ impl SenderInfo {
     /// The middle 32 bits of [`ntp`](Self::ntp), as [`Report::last_sender_report`] returns them.
     pub fn ntp_middle(&self) -> u32 {
         (self.ntp >> 16) as u32
+    }
+}
+
+impl Report {
+    /// The time from our sender report to its return in this report, which came at this NTP time, less the time that it
+    /// rested at the receiver (RFC 3550, section 6.4.1); none if there was no sender report, or the times cannot be.
+    pub fn round_trip(&self, now_ntp: u64) -> Option<Duration> {
+        if self.last_sender_report == 0 {
+            return None;
+        }
+        let units = ((now_ntp >> 16) as u32)
+            .wrapping_sub(self.last_sender_report)
+            .wrapping_sub(self.since_last_sender_report);
+        // A clock that counts a little faster over there makes it a little less than 0.
+        let units = (units as i32).max(0) as u32;
+        (units < ROUND_TRIP_UNITS_MAX)
+            .then(|| Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     audio::{Converter, Encoder, Encoding, Format},
     wire::{
         payload::AudioPayload,
-        rtcp::{SenderInfo, write_bye, write_sender_report},
+        rtcp::{Report, SenderInfo, write_bye, write_sender_report},
         rtp::Packet,
     },
 };
@@ -12,17 +12,20 @@ use crate::{
 /// Most bytes of samples in a packet: with its headers it fits an Ethernet frame, also through a tunnel.
 const PAYLOAD_BYTES_MAX: usize = 1400;
 
+/// So many of the packets that were sent last are known by their numbers: a minute of 20 ms.
+const RECENT_PACKETS: u16 = 3000;
+
 /// The random start values of a stream.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Chance {
-    pub(super) ssrc: u32,
-    pub(super) sequence: u16,
-    pub(super) timestamp: u32,
-    pub(super) name: [u32; 3],
+pub(crate) struct Chance {
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) name: [u32; 3],
 }
 
 impl Chance {
-    pub(super) fn draw() -> Self {
+    pub(crate) fn draw() -> Self {
         let (ssrc, sequence, timestamp, name) = rand::random();
         Self {
             ssrc,
@@ -34,7 +37,7 @@ impl Chance {
 }
 
 #[derive(Debug)]
-pub(super) struct Packets {
+pub(crate) struct Packets {
     payload: AudioPayload,
     payload_type: u8,
     ssrc: u32,
@@ -49,6 +52,8 @@ pub(super) struct Packets {
     /// Index in the mix of the sample that comes next, per channel.
     next: u64,
     begun: bool,
+    /// The next packet is the first after a silence.
+    marks: bool,
     /// Packets and payload bytes that were sent, as reports say them.
     sent: (u32, u32),
     /// Of the samples that are encoded.
@@ -68,7 +73,7 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    pub(super) fn new(
+    pub(crate) fn new(
         payload: AudioPayload,
         payload_type: u8,
         mix: Format,
@@ -102,6 +107,7 @@ impl Packets {
             block,
             next: 0,
             begun: false,
+            marks: true,
             sent: (0, 0),
             format,
             converter,
@@ -116,12 +122,71 @@ impl Packets {
         }
     }
 
-    pub(super) fn ssrc(&self) -> u32 {
+    pub(crate) fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// With this name in its reports, of 255 bytes at most.
+    pub(crate) fn named(mut self, cname: &str) -> Self {
+        cname.clone_into(&mut self.cname);
+        self
+    }
+
+    /// What its packets hold, and their type.
+    pub(crate) fn payload(&self) -> (u8, AudioPayload) {
+        (self.payload_type, self.payload)
+    }
+
+    /// How long a packet is.
+    pub(crate) fn packet_ns(&self) -> u64 {
+        self.part as u64 * 1_000_000_000 / u64::from(self.format.rate_hz())
+    }
+
+    /// Whether this number was one of its last packets.
+    pub(crate) fn has_sent(&self, number: u16) -> bool {
+        let before = self.sequence.wrapping_sub(number);
+        self.begun && (1..=RECENT_PACKETS).contains(&before)
+    }
+
+    /// Packets that left, as reports count them.
+    pub(crate) fn sent_packets(&self) -> u32 {
+        self.sent.0
+    }
+
+    /// The next packet is the first after a silence.
+    pub(crate) fn mark(&mut self) {
+        self.marks = true;
+    }
+
+    /// Packets hold this from the next on; source, numbers and time stamps go on. Samples that wait for a whole packet are
+    /// left out. Allocates.
+    pub(crate) fn switch(&mut self, payload: AudioPayload, payload_type: u8) {
+        let waiting = (self.waiting.len() / usize::from(self.format.channels())) as u64;
+        let end = self.index.wrapping_add(waiting);
+        let time = self.payload.time_of(end, self.format) as u32;
+        let chance = Chance {
+            ssrc: self.ssrc,
+            sequence: self.sequence,
+            timestamp: 0,
+            name: [0; 3],
+        };
+        let mut switched = Self::new(payload, payload_type, self.mix, self.block, chance);
+        switched.next = self.next;
+        switched.index = switched.here(self.next);
+        let base = payload.time_of(switched.index, switched.format) as u32;
+        switched.timestamp = self.timestamp.wrapping_add(time).wrapping_sub(base);
+        (switched.begun, switched.sent) = (self.begun, self.sent);
+        switched.cname = std::mem::take(&mut self.cname);
+        *self = switched;
+    }
+
+    /// Another source goes on with its numbers: this one's is taken. What was sent counts from zero.
+    pub(crate) fn change_ssrc(&mut self, ssrc: u32) {
+        (self.ssrc, self.sent) = (ssrc, (0, 0));
     }
 
     /// Passes the packets of a block to `send`, each with its count of payload bytes: one, or as many of
@@ -130,7 +195,7 @@ impl Packets {
     ///
     /// A limiter's delay makes the first block short: silence before it makes it whole, so that all
     /// packets are of one length.
-    pub(super) fn block(
+    pub(crate) fn block(
         &mut self,
         at: u64,
         contributors: &[u32],
@@ -153,7 +218,7 @@ impl Packets {
     }
 
     /// The rest as a last packet.
-    pub(super) fn finish(&mut self, mut send: impl FnMut(&[u8], usize) -> bool) {
+    pub(crate) fn finish(&mut self, mut send: impl FnMut(&[u8], usize) -> bool) {
         if let Some(converter) = &mut self.converter {
             converter.finish();
         }
@@ -230,7 +295,7 @@ impl Packets {
         self.encoder.encode(samples, &mut self.encoded);
         let time = self.payload.time_of(self.index, self.format);
         let packet = Packet {
-            marker: !self.begun,
+            marker: self.marks,
             payload_type: self.payload_type,
             sequence: self.sequence,
             timestamp: self.timestamp.wrapping_add(time as u32),
@@ -239,7 +304,7 @@ impl Packets {
         };
         self.out.clear();
         packet.write(contributors, &mut self.out);
-        self.begun = true;
+        (self.begun, self.marks) = (true, false);
         self.sequence = self.sequence.wrapping_add(1);
         if send(&self.out, self.encoded.len()) {
             let (packets, bytes) = self.sent;
@@ -248,8 +313,8 @@ impl Packets {
         }
     }
 
-    /// The report that says what was sent up to now, which is `ntp`; the last one with a goodbye.
-    pub(super) fn report(&mut self, ntp: u64, goodbye: bool) -> &[u8] {
+    /// The report that says what was sent up to now, which is `ntp`, and what was received; the last one with a goodbye.
+    pub(crate) fn report(&mut self, ntp: u64, received: &[Report], goodbye: bool) -> &[u8] {
         let time = self.payload.time_of(self.next, self.mix);
         let sender = SenderInfo {
             ssrc: self.ssrc,
@@ -260,7 +325,7 @@ impl Packets {
             bytes: self.sent.1,
         };
         self.out.clear();
-        write_sender_report(&sender, &[], &self.cname, &mut self.out);
+        write_sender_report(&sender, received, &self.cname, &mut self.out);
         if goodbye {
             write_bye(self.ssrc, "", &mut self.out);
         }

@@ -506,9 +506,3 @@ fn a_target_is_an_address_a_codec_and_a_room() {
         assert!(matches!(error, RtpOutError::Port { port: told } if told == port));
     }
 }
-
-#[test]
-fn a_moment_is_told_as_ntp_tells_it() {
-    let moment = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_250);
-    assert_eq!(ntp(moment), (2_208_988_800 + 1_000_000) << 32 | 1 << 30);
-}

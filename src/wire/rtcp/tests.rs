@@ -375,3 +375,24 @@ fn a_loss_beyond_24_bits_stays_at_their_end() {
 fn a_name_of_256_bytes_is_refused() {
     write_receiver_report(1, &[], &"n".repeat(256), &mut vec![]);
 }
+
+#[test]
+fn ntp_counts_seconds_since_1900() {
+    let time = Duration::from_millis(1_000_000_250);
+    assert_eq!(ntp_time(time), (2_208_988_800 + 1_000_000) << 32 | 1 << 30);
+}
+
+#[test]
+fn a_round_trip_is_what_the_receiver_did_not_rest() {
+    let report = Report {
+        last_sender_report: 0x10_0000,
+        since_last_sender_report: 0x2_0000,
+        ..Report::default()
+    };
+    let at = |units: u64| report.round_trip(units << 16);
+    assert_eq!(at(0x12_8000), Some(Duration::from_millis(500)));
+    // The clock of the receiver is a little ahead.
+    assert_eq!(at(0x11_fff0), Some(Duration::ZERO));
+    assert_eq!(at(0x80_0000), None);
+    assert_eq!(Report::default().round_trip(5 << 32), None);
+}
