@@ -57,7 +57,7 @@ impl Shared {
     /// Without the pool's figures: they would hold its mutex while the mixer may have a ring to return.
     pub(super) fn status(&self) -> Status {
         self.mixer_stats
-            .status(self.streams.register.lock().total())
+            .status(&self.streams.register.lock().total())
     }
 
     pub(super) fn health(&self) -> MutexGuard<'_, HealthWatch> {

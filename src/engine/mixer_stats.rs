@@ -172,7 +172,7 @@ impl MixerStats {
         self.ticks.load(Ordering::Acquire)
     }
 
-    pub(super) fn status(&self, total: Total) -> Status {
+    pub(super) fn status(&self, total: &Total) -> Status {
         let peak = [&self.peak_before, &self.peak_now]
             .map(|peak| peak.load(Ordering::Relaxed))
             .into_iter()

@@ -15,6 +15,7 @@
 //! allocates or enters the kernel, but for making an account and for its [`LabelCell`].
 
 mod entry;
+mod far_end;
 mod gap;
 mod label;
 mod listener;
@@ -35,6 +36,7 @@ use crossbeam_utils::CachePadded;
 use self::state::StateCell;
 
 pub use entry::{Entry, rate};
+pub use far_end::{FarEnd, FarEndEntry};
 pub use gap::{GapEvent, GapKind, GapPlaces, GapQueue};
 pub use label::LabelCell;
 pub use listener::{Listener, ListenerEntry, Malformed, Refusal};

@@ -14,7 +14,7 @@ use std::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{add, named::add_fields};
+use super::{FarEnd, FarEndEntry, add, named::add_fields};
 
 /// Events kept per stream; later ones are only counted.
 const EVENTS_MAX: usize = 256;
@@ -92,6 +92,8 @@ pub struct Network {
     drift_ppb: AtomicI64,
     output_frames: AtomicU64,
     output_dropped_frames: AtomicU64,
+    return_refused: AtomicU64,
+    far_end: FarEnd,
     events: Mutex<Events>,
 }
 
@@ -191,6 +193,18 @@ impl Network {
         add(counter, 1);
     }
 
+    /// A packet of the mix that went back was refused: by the kernel, or by the peer's host, which said so by ICMP. True for
+    /// the first.
+    pub fn refuse_return(&self) -> bool {
+        add(&self.return_refused, 1);
+        self.return_refused.load(Ordering::Relaxed) == 1
+    }
+
+    /// What the receiver of the mix that goes back reports.
+    pub fn far_end(&self) -> &FarEnd {
+        &self.far_end
+    }
+
     /// Notes an event of this time of the monotonic clock. Locks and allocates.
     pub fn note(&self, at_ns: u64, what: impl Into<String>) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,6 +234,7 @@ impl Network {
             telephone_event: packets(Packet::TelephoneEvent),
             output_frames: self.output_frames.load(Ordering::Relaxed),
             output_dropped_frames: self.output_dropped_frames.load(Ordering::Relaxed),
+            return_refused: self.return_refused.load(Ordering::Relaxed),
         }
     }
 
@@ -239,6 +254,7 @@ impl Network {
             jitter: Duration::from_nanos(self.jitter_ns.load(Ordering::Relaxed)),
             playout_delay: Duration::from_nanos(self.playout_delay_ns.load(Ordering::Relaxed)),
             drift_ppm: self.drift_ppb.load(Ordering::Relaxed) as f64 / 1e3,
+            far_end: self.far_end.read(),
             events: Vec::new(),
             events_beyond: 0,
         }
@@ -278,6 +294,8 @@ pub struct NetworkTotals {
     pub output_frames: u64,
     /// Frames of the mix that the peer did not take in time.
     pub output_dropped_frames: u64,
+    /// Packets of the mix that the kernel or the peer's host refused.
+    pub return_refused: u64,
 }
 
 impl NetworkEntry {
@@ -295,7 +313,7 @@ impl NetworkTotals {
     pub fn add(&mut self, other: &Self) {
         add_fields! { self += other:
             received expected lost duplicate reordered late malformed unsupported comfort_noise
-            telephone_event output_frames output_dropped_frames
+            telephone_event output_frames output_dropped_frames return_refused
         }
     }
 }
@@ -322,6 +340,8 @@ pub struct NetworkEntry {
     pub playout_delay: Duration,
     /// How much faster the sender's clock runs than ours.
     pub drift_ppm: f64,
+    /// None before it reported.
+    pub far_end: Option<FarEndEntry>,
     pub events: Vec<Event>,
     /// Events that were not kept.
     pub events_beyond: u64,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    Entry, ListenerEntry, NetworkEntry,
+    Entry, FarEndEntry, ListenerEntry, NetworkEntry,
     terms::{
         Term,
         Value::{self, Absent, Real, Whole},
@@ -74,7 +74,7 @@ impl Entry {
 
 impl NetworkEntry {
     /// The figures of a stream's packets, or their sum over all streams.
-    pub const TERMS: [Term<Self>; 20] = table! { NetworkEntry:
+    pub const TERMS: [Term<Self>; 25] = table! { NetworkEntry:
         "received_packets" Packets "Packets that came"
             |entry| Whole(entry.totals.received), counter("received");
         "expected_packets" Packets "Packets that the sender's numbers say there were"
@@ -115,6 +115,17 @@ impl NetworkEntry {
             |entry| Whole(entry.totals.output_frames), counter("output"), of_server();
         "output_dropped_frames" Frames "Frames of the mix that the peer did not take in time"
             |entry| Whole(entry.totals.output_dropped_frames), counter("output_dropped"), of_server();
+        "return_refused_packets" Packets "Packets of the mix back that the kernel or the peer's host refused"
+            |entry| Whole(entry.totals.return_refused), counter("return_refused"), of_server();
+        "return_lost_packets" Packets "Packets of the mix back that the far end lost, as it reports; below 0 if some came twice"
+            |entry| far_end(entry, |far_end| Real(far_end.lost as f64));
+        "return_loss_rate" Ratio "Packets that the far end lost since its report before, of those sent"
+            |entry| far_end(entry, |far_end| Real(far_end.loss_rate)), gauge("return_loss"), of_streams();
+        "return_jitter_ms" Milliseconds "Interarrival jitter at the far end, as it reports"
+            |entry| far_end(entry, |far_end| milliseconds(far_end.jitter)), gauge("return_jitter"), of_streams();
+        "return_round_trip_ms" Milliseconds "From here to the far end and back, as its reports show"
+            |entry| far_end(entry, |far_end| far_end.round_trip.map_or(Absent, milliseconds)),
+            gauge("return_round_trip"), of_streams();
     };
 }
 
@@ -131,6 +142,10 @@ impl ListenerEntry {
         "timed_out_streams" Streams "Streams that were idle for too long"
             |entry| Whole(entry.timed_out), counter("ingest_timed_out"), of_server();
     };
+}
+
+fn far_end(entry: &NetworkEntry, of: impl Fn(FarEndEntry) -> Value) -> Value {
+    entry.far_end.map_or(Absent, of)
 }
 
 fn milliseconds(time: Duration) -> Value {
