@@ -8,6 +8,7 @@
 
 mod admission;
 pub mod conn;
+pub(crate) mod feeds;
 mod limits;
 mod log_rate;
 mod overload;

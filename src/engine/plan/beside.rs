@@ -7,7 +7,7 @@ use super::PlanRequest;
 use crate::{
     audio::Codec,
     mixer::{Room, RoomId},
-    net::conn,
+    net::feeds,
     output::{ROOM_BUFFERED, STREAM_BUFFERED, WriterRings},
     playout::PlayoutSettings,
 };
@@ -46,8 +46,8 @@ pub(super) fn beside(request: &PlanRequest) -> Vec<BesideReport> {
             PlayoutSettings::codec_bytes(Codec::Opus),
         ),
         (
-            "a connection that hears the mix, for its way back",
-            conn::feed_ring_bytes(format, block) as u64,
+            "a connection or RTP sender that hears the mix, for its way back",
+            feeds::feed_ring_bytes(format, block) as u64,
         ),
         (
             "a recording of a room, between mixer and disk",

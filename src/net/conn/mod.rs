@@ -45,10 +45,9 @@ use self::{
 };
 use super::{Admission, Limits, Tuning};
 use crate::{
-    audio::{Format, Gain, MixClock},
+    audio::{Gain, MixClock},
     ledger::{Listener, SourceKind},
     os::{during, poll::Bell},
-    output::{RoomId, feed_reader::FeedRings},
     playout::PlayoutSettings,
 };
 
@@ -59,20 +58,6 @@ const NO_THREAD: &str = "cannot start the thread of the connections";
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// Bytes of it that are read and discarded meanwhile; beyond them it is left to wait.
 pub(crate) const LINGER_BYTES_MAX: usize = 4 << 20;
-
-/// So late the thread of the connections may be until it loses samples of the mix.
-const BUFFERED: Duration = Duration::from_millis(320);
-
-/// The rings of the way back from a mixer with such blocks: for one room, and no connection yet.
-fn feed_rings(format: Format, block_samples: usize) -> FeedRings {
-    FeedRings::of_one_room(RoomId::MAIN, format, block_samples, BUFFERED)
-}
-
-/// Bytes of the ring in which the mix comes back to one connection, with such blocks; more than any ring can
-/// have, if they are too long for one.
-pub(crate) fn feed_ring_bytes(format: Format, block_samples: usize) -> usize {
-    feed_rings(format, block_samples).feed_ring_bytes()
-}
 
 /// The listeners of connections, and their settings.
 #[derive(Debug, Clone)]

@@ -21,7 +21,6 @@ use tokio::sync::watch;
 use super::{
     ConnSettings, Listen,
     context::{Context, EndReason},
-    feed_rings,
     handoff::{HandedOver, Handoff, Rejection},
     input::StreamInput,
     socket::ListenSocket,
@@ -30,20 +29,17 @@ use crate::{
     audio::MixClock,
     ledger::{Listener, Refusal},
     net::{
-        Admission, LogRate, Tuning,
+        Admission, LogRate, Tuning, feeds,
         overload::Overload,
         quota::{Quota, Share},
         tuning::changed,
     },
     os::{
-        during, now_ns,
+        now_ns,
         poll::{Bell, Events, Poll},
     },
     output::ReaderId,
-    output::{
-        feed_reader::{FeedReader, FeedRings},
-        participants::return_encoder::Mixes,
-    },
+    output::{FeedReader, participants::return_encoder::Mixes},
     queue::Pool,
     stream::{PlacingThread, Stream},
 };
@@ -143,24 +139,12 @@ impl Worker {
             || acceptors
                 .iter()
                 .any(|(listen, ..)| matches!(listen, Listen::AudioSocket { .. }));
-        let (mut reader, mut feeds) = (None, None);
+        let (mut reader, mut pool) = (None, None);
         if two_way {
-            let rings = FeedRings {
-                rooms: admission.rooms_max(),
-                rooms_heard: admission.rooms_max(),
-                // A ring is given back only when its stream has played, after its connection.
-                feeds: 2 * settings.limits.connections_max,
-                ..feed_rings(clock.format, clock.block_samples)
-            };
-            let (made, ring) = FeedReader::new(rings)
-                .map_err(io::Error::other)
-                .map_err(during("the rings of the way back"))?;
+            let senders = settings.limits.connections_max;
+            let (made, id) = feeds::open_reader(&*admission, &clock, senders)?;
             poll.add(&made, FEEDS)?;
-            let id = admission
-                .open_reader(ring)
-                .map_err(io::Error::other)
-                .map_err(during("the way of the mix back"))?;
-            feeds = made.pool().map(|pool| (id, pool.clone()));
+            pool = made.pool().map(|pool| (id, pool.clone()));
             reader = Some(made);
         }
         let acceptors = (ACCEPTORS..).zip(acceptors);
@@ -184,7 +168,7 @@ impl Worker {
                 settings,
                 clock,
                 admission,
-                feeds,
+                feeds: pool,
                 is_overloaded: false,
             },
             acceptors,
