@@ -57,7 +57,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("jitter", "TIME", "Largest delay of each frame", RARE),
     ]),
     ("Network; address flags are repeatable, and a port alone is on 127.0.0.1", &[
-        Flag("rtp", "ADDR[,OPTIONS]", "Take RTP; options as 111=opus/48000/2, room=NAME, and interface=eth0 for a multicast group",
+        Flag("rtp", "ADDR[,OPTIONS]", "Take RTP; options as 111=opus/48000/2, room=NAME, return=on to send the mix back, interface=eth0 for a multicast group",
             USUAL),
         Flag("rtp-threads", "N", "Threads for each --rtp address", RARE),
         Flag("audiosocket", "ADDR", "Take Asterisk's AudioSocket, and send the mix back; options as ADDR,rate=16000,room=NAME",

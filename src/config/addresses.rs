@@ -24,6 +24,8 @@ pub struct RtpAddress {
     pub interface: Option<String>,
     /// The room of its streams: `main` if none is given.
     pub room: Option<String>,
+    /// Whether each sender gets its room's mix without itself back.
+    pub returns: bool,
     /// The payload types.
     pub payloads: PayloadMap,
 }
@@ -73,6 +75,7 @@ impl From<SocketAddr> for RtpAddress {
             address,
             interface: None,
             room: None,
+            returns: false,
             payloads: PayloadMap::default(),
         }
     }
@@ -150,10 +153,22 @@ impl RtpAddress {
             );
         }
         let mut payloads = PayloadMap::default();
-        let (mut interface, mut room) = (None, None);
+        let (mut interface, mut room, mut returns) = (None, None, false);
         for entry in parts {
             match entry.split_once('=') {
                 Some(("room", name)) => room = Some(room_name(name)?),
+                Some(("return", "on")) if address.ip().is_multicast() => {
+                    return Err(format!(
+                        "`{entry}` sends the mix back to where packets come from, and {} is a multicast group, which many \
+                         send to; leave it out, or listen on an address of this host",
+                        address.ip()
+                    ));
+                }
+                Some(("return", "on")) => returns = true,
+                Some(("return", "off")) => returns = false,
+                Some(("return", _)) => {
+                    return Err(format!("`{entry}` is neither return=on nor return=off"));
+                }
                 Some(("interface", _)) if !address.ip().is_multicast() => {
                     return Err(format!(
                         "`{entry}` says where a multicast group is joined, and {} is none; leave it out, \
@@ -174,6 +189,7 @@ impl RtpAddress {
             address,
             interface,
             room,
+            returns,
             payloads,
         })
     }
@@ -186,6 +202,9 @@ impl fmt::Display for RtpAddress {
             write!(f, ",interface={interface}")?;
         }
         write_room(self.room.as_deref(), f)?;
+        if self.returns {
+            f.write_str(",return=on")?;
+        }
         write!(f, "{}", self.payloads)
     }
 }
@@ -346,6 +365,22 @@ mod tests {
         assert_eq!(rtp.payloads, payloads);
         assert!(RtpAddress::read("5004,96=OPUS/48000").is_err());
         assert!(RtpAddress::read("5004,x").is_err());
+    }
+
+    #[test]
+    fn an_address_may_send_the_mix_back() {
+        let rtp = RtpAddress::read("5004,return=on,room=a,111=opus/48000/2").unwrap();
+        assert!(rtp.returns);
+        assert_eq!(RtpAddress::read(&rtp.to_string()), Ok(rtp));
+        assert!(!RtpAddress::read("5004,return=off").unwrap().returns);
+        for text in [
+            "5004,return=yes",
+            "5004,return=",
+            "239.69.1.1:5004,return=on",
+        ] {
+            let error = RtpAddress::read(text).unwrap_err();
+            assert!(error.contains("return="), "{error}");
+        }
     }
 
     #[test]

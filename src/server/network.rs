@@ -42,6 +42,11 @@ impl Bound {
                     payloads: rtp.payloads.clone(),
                     gain: None,
                     room: rtp.room.clone(),
+                    returns_max: if rtp.returns {
+                        config.pool.streams_max
+                    } else {
+                        0
+                    },
                     cname: format!("mixpool@{}", rtp.address.ip()),
                 },
             })

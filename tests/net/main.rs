@@ -21,6 +21,7 @@ mod order;
 #[path = "../support/patience.rs"]
 mod patience;
 mod pauses;
+mod returns;
 #[allow(
     dead_code,
     unused_imports,

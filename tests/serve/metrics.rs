@@ -316,6 +316,7 @@ fn rtp_settings() -> RtpSettings {
             payloads: PayloadMap::default(),
             gain: None,
             room: None,
+            returns_max: 0,
             cname: "mixpool@localhost".to_owned(),
         },
     }

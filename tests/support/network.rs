@@ -12,10 +12,11 @@ use mixpool::{
     mixer::{Command, MixRing, NewInput, ReaderId},
     net::{
         Admission, Limits, Refused, StreamRequest, lease,
-        rtp::{Quota, Receiver, Settings},
+        rtp::{Outgoing, Quota, Receiver, Settings},
     },
+    output::{FeedReader, FeedRings},
     playout::{Delay, PlayoutSettings},
-    queue::{LeaseId, Pool},
+    queue::{LeaseId, Pool, Producer},
     stream::Stream,
     wire::payload::PayloadMap,
 };
@@ -33,14 +34,31 @@ struct TestAdmission {
     pool: Pool,
     clock: MixClock,
     accounts: Accounts,
-    admitted: Mutex<Vec<(LeaseId, Arc<Account>)>>,
+    admitted: Mutex<Vec<Admitted>>,
 }
+
+/// A stream that the mixer has not got yet, and the ring of its mix-minus.
+struct Admitted {
+    lease: LeaseId,
+    account: Arc<Account>,
+    mix_minus: Option<(ReaderId, Producer, Pool)>,
+}
+
+/// The reader of the mix-minuses that go back; those of the rig count from 0.
+const RETURNS: ReaderId = ReaderId(1000);
+
+/// Seconds since 1970 as the clock of these tests began.
+const UNIX_S: u64 = 1_700_000_000;
 
 impl Admission for TestAdmission {
     fn admit(&self, request: StreamRequest) -> Result<Stream, Refused> {
         let producer = lease(&self.pool, &request.id)?;
         let account = self.accounts.add(Account::with_network(request.id, 0));
-        let admitted = (producer.lease(), Arc::clone(&account));
+        let admitted = Admitted {
+            lease: producer.lease(),
+            account: Arc::clone(&account),
+            mix_minus: request.mix_minus,
+        };
         self.admitted.lock().unwrap().push(admitted);
         Ok(Stream::new(producer, account, self.clock.into()))
     }
@@ -63,11 +81,44 @@ pub struct Network {
     /// Datagrams under way, by their time: when they arrive, from where, and what they are.
     pub under_way: Vec<(u64, SocketAddr, Vec<u8>)>,
     pub tick: u64,
+    /// Of all streams, in the order of their coming.
+    pub leases: Vec<LeaseId>,
+    /// Packets of the mix that went back, and reports: when, where to, and what they are.
+    pub returned: Vec<(u64, SocketAddr, Vec<u8>)>,
+    pub reports: Vec<(u64, SocketAddr, Vec<u8>)>,
 }
 
 impl Network {
     /// For so many streams.
     pub fn new(streams: usize) -> Self {
+        Self::with(streams, |_| {})
+    }
+
+    /// The same, and each sender hears its mix-minus.
+    #[allow(dead_code, reason = "not every program has returns")]
+    pub fn returning(streams: usize, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut network = Self::with(streams, change);
+        let (reader, ring) = FeedReader::new(FeedRings {
+            format: network.rig.format,
+            block_samples: BLOCK,
+            rooms: 1,
+            rooms_heard: 1,
+            feeds: 2 * streams,
+            buffered: Duration::from_millis(320),
+            prefault: false,
+        })
+        .unwrap();
+        let open = Command::OpenReader(RETURNS, Box::new(ring));
+        network.rig.mixer.apply(open);
+        let receiver = network.receiver;
+        let receiver = receiver.with_returns(reader, RETURNS, UNIX_S * 1_000_000_000);
+        Self {
+            receiver,
+            ..network
+        }
+    }
+
+    fn with(streams: usize, change: impl FnOnce(&mut Settings)) -> Self {
         let rig = Setup::mono().slots(streams).rig();
         let clock = MixClock {
             first_block: 0,
@@ -86,7 +137,7 @@ impl Network {
         for entry in ["96=L16/8000/1", "97=L16/16000/1", "111=opus/48000/2"] {
             payloads.define(entry).unwrap();
         }
-        let settings = Settings {
+        let mut settings = Settings {
             payloads,
             playout: PlayoutSettings {
                 delay: Delay::Fixed(DELAY),
@@ -103,8 +154,10 @@ impl Network {
             },
             gain: None,
             room: None,
+            returns_max: 0,
             cname: "mix@example.org".to_owned(),
         };
+        change(&mut settings);
         let receiver = Receiver::new(
             settings,
             clock,
@@ -120,6 +173,9 @@ impl Network {
             receiver,
             under_way: Vec::new(),
             tick: 0,
+            leases: Vec::new(),
+            returned: Vec::new(),
+            reports: Vec::new(),
         }
     }
 
@@ -135,18 +191,36 @@ impl Network {
         for (at, from, bytes) in self.under_way.drain(..arrived) {
             self.receiver.datagram(&bytes, from, at);
         }
-        self.receiver.before_tick(self.tick, now, &mut |_| {});
+        let reports = &mut self.reports;
+        let mut report = |outgoing: Outgoing<'_>| {
+            reports.push((now, outgoing.to, outgoing.bytes.to_vec()));
+        };
+        self.receiver.before_tick(self.tick, now, &mut report);
         self.mix();
     }
 
-    /// The mixer's part of a tick.
+    /// The mixer's part of a tick; then its blocks go back.
     pub fn mix(&mut self) {
-        for (lease, account) in self.server.admitted.lock().unwrap().drain(..) {
+        for admitted in self.server.admitted.lock().unwrap().drain(..) {
+            let Admitted {
+                lease,
+                account,
+                mix_minus,
+            } = admitted;
             self.rig.accounts.push(Arc::clone(&account));
-            let new = NewInput::new(lease, account);
+            let mut new = NewInput::new(lease, account);
+            if let Some((reader, ring, pool)) = mix_minus {
+                new = new.mix_minus(reader, (ring, &pool), &self.rig.settings);
+            }
+            self.leases.push(lease);
             self.rig.mixer.apply(Command::Admit(new));
         }
         self.rig.tick();
+        let now = self.now_ns();
+        let returned = &mut self.returned;
+        self.receiver.send_returns(now, &mut |outgoing| {
+            returned.push((now, outgoing.to, outgoing.bytes.to_vec()));
+        });
         self.tick += 1;
     }
 }

@@ -4,6 +4,8 @@
 //! their address, so no two threads share a stream. The next port's reports are read by the first thread
 //! and handed to all, as only the owner of the stream knows its source.
 
+mod returning;
+
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
@@ -159,6 +161,7 @@ impl RtpSockets {
                 quota.clone(),
                 rand::random(),
             );
+            let returns_max = streams.returns_max;
             let control = match tellers.take() {
                 Some(tellers) => Control::Read(tellers),
                 None => Control::Told(told.pop()),
@@ -172,6 +175,7 @@ impl RtpSockets {
                 clock,
                 admission.placing_thread(),
             );
+            let shard = shard.and_then(|shard| shard.returning(&**admission, returns_max));
             let started = shard.and_then(|shard| {
                 let stop = shard.stop.clone();
                 let thread = thread::Builder::new()
@@ -256,6 +260,7 @@ struct Shard {
 const STOP: u64 = 0;
 const PACKETS: u64 = 1;
 const REPORTS: u64 = 2;
+const RETURNS: u64 = 3;
 
 impl Shard {
     fn new(
@@ -292,9 +297,13 @@ impl Shard {
     fn run(mut self) {
         // Made here, as they hold pointers, which cannot be sent between threads.
         let (mut batch, mut report_batch) = (Batch::new(), Batch::singly());
+        let mut outbox = self.outbox();
         let mut events = Events::new();
         while !events.has(STOP) {
             self.poll.wait(self.wake_ns(), &mut events);
+            if let Some(outbox) = &mut outbox {
+                self.send_returns(outbox, &events);
+            }
             let reports = events.has(REPORTS).then_some(&mut report_batch);
             let rest = self.drain(&mut batch, reports);
             self.tick();

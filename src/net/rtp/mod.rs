@@ -5,7 +5,8 @@
 //! - `probation`, `table`: which sources are streams
 //! - `stream`: one stream, from packets to its playout
 //! - `receiver`: all of them, passive, on the time that its owner passes in; `reports` go back
-//! - `listener`, `socket`: the threads and sockets around it, thin
+//! - `returns`: the mix that goes back to the senders, by the `return_path` of each stream
+//! - `listener`, `socket`, `outbox`: the threads and sockets around it, thin
 //!
 //! Packets of no live source, whether a flood or a stray, cost a live stream nothing: they have no
 //! slot before two of a source in sequence came, and the tables of unproved sources are bounded.
@@ -32,9 +33,11 @@ mod advice;
 mod ended_sources;
 mod group;
 mod listener;
+mod outbox;
 mod probation;
 mod receiver;
 mod reports;
+mod returns;
 mod socket;
 mod stream;
 mod table;
@@ -82,6 +85,8 @@ pub struct Settings {
     pub gain: Option<Gain>,
     /// The room of each stream: `main` if none is given.
     pub room: Option<String>,
+    /// Streams at once, for each thread, that get the mix of their room without themselves back; 0 for none.
+    pub returns_max: usize,
     /// Our name in reports, as `user@host`; cut to 255 bytes.
     pub cname: String,
 }

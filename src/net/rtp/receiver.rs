@@ -24,6 +24,7 @@ use super::{
     ended_sources::EndedSources,
     probation::Probation,
     reports::Reporter,
+    returns::Returns,
     socket::{BATCH, Datagram},
     stream::RtpStream,
     table::{Slot, Table},
@@ -65,16 +66,18 @@ const SWEEP_NS: u64 = 1_000_000_000;
 
 /// The streams of one socket.
 pub struct Receiver {
-    shared: Shared,
+    pub(super) shared: Shared,
     admission: Arc<dyn Admission>,
     quota: Quota,
-    table: Table,
+    pub(super) table: Table,
     probation: Probation,
     turned_away: HashMap<Key, TurnedAway>,
     gone: HashMap<Key, Gone>,
     ended_sources: EndedSources,
     overload: Overload,
-    reporter: Reporter,
+    pub(super) reporter: Reporter,
+    /// If the mix goes back.
+    pub(super) returns: Option<Returns>,
     /// Datagrams of packets taken so far.
     count: u64,
     swept_ns: u64,
@@ -119,6 +122,7 @@ impl Receiver {
             ended_sources: EndedSources::default(),
             overload: Overload::default(),
             reporter,
+            returns: None,
             count: 0,
             swept_ns: 0,
         }
@@ -259,8 +263,12 @@ impl Receiver {
             }
         }
         for slot in done {
+            if let (Some(returns), Some(stream)) = (&mut self.returns, self.table.slot(slot)) {
+                returns.forget(stream.return_path.as_deref());
+            }
             self.table.remove(slot);
         }
+        self.send_goodbyes(send);
         self.reporter.send_due(&mut self.table, now_ns, send);
         if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.swept_ns = now_ns;
@@ -316,7 +324,7 @@ impl fmt::Debug for Receiver {
 }
 
 /// An IPv4 address in IPv6 form is what it is.
-fn canonical(from: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(from: SocketAddr) -> SocketAddr {
     match from.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, from.port()),
         IpAddr::V6(_) => from,

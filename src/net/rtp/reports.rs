@@ -1,11 +1,16 @@
-//! Reports to the senders: RR with our name every five seconds, BYE at the end (RFC 3550, section 6).
+//! Reports to the senders: RR with our name every five seconds, SR where the mix goes back, BYE at the end (RFC 3550,
+//! section 6).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use rand::{RngExt, rngs::Xoshiro256PlusPlus};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
-use super::table::{Peer, Slot, Table};
-use crate::wire::rtcp::{self, Report};
+use super::{
+    returns::next_port,
+    stream::goodbye,
+    table::{Peer, Slot, Table},
+};
+use crate::wire::rtcp::{self, Report, ntp_time};
 
 /// Between two reports to one address, on average. Drawn each time, from half to one and a half of
 /// it, so that reports do not fall in step.
@@ -29,14 +34,14 @@ pub enum Via {
     Rtcp,
 }
 
-/// A datagram of RTCP to be sent.
+/// A datagram to be sent: RTCP, or a packet of the mix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outgoing<'a> {
     /// Where to.
     pub to: SocketAddr,
     /// From which socket.
     pub via: Via,
-    /// The report's bytes.
+    /// Its bytes.
     pub bytes: &'a [u8],
 }
 
@@ -52,6 +57,8 @@ pub(super) struct Schedule {
 pub(super) struct Reporter {
     pub ssrc: u32,
     cname: String,
+    /// Since 1970, when the clock of the times here was 0.
+    pub unix_ns: u64,
     rng: Xoshiro256PlusPlus,
     reports: Vec<Report>,
     bytes: Vec<u8>,
@@ -68,6 +75,7 @@ impl Reporter {
         Self {
             ssrc: rng.random(),
             cname,
+            unix_ns: 0,
             rng,
             reports: Vec::new(),
             bytes: Vec::new(),
@@ -88,6 +96,16 @@ impl Reporter {
         while self.ssrc == ssrc {
             self.ssrc = self.rng.random();
         }
+    }
+
+    /// Another source of random numbers.
+    pub(crate) fn split_rng(&mut self) -> Xoshiro256PlusPlus {
+        Xoshiro256PlusPlus::seed_from_u64(self.rng.random())
+    }
+
+    /// A time of the monotonic clock as reports say it.
+    pub(crate) fn ntp(&self, now_ns: u64) -> u64 {
+        ntp_time(Duration::from_nanos(self.unix_ns.saturating_add(now_ns)))
     }
 
     fn draw(&mut self) -> u64 {
@@ -134,19 +152,20 @@ impl Reporter {
         bye: bool,
         send: &mut dyn FnMut(Outgoing<'_>),
     ) {
-        let next = from.port().checked_add(1).map(|port| {
-            let mut next = from;
-            next.set_port(port);
-            (next, Via::Rtcp)
-        });
-        let Some((to, via)) = peer.schedule.known.or(next) else {
+        let Some((to, via)) = peer.schedule.known.or_else(|| next_port(from)) else {
             return;
         };
+        let ntp = self.ntp(now_ns);
         self.reports.clear();
         for &slot in &peer.slots {
-            let stream = slots[slot].stream();
-            self.reports
-                .extend(stream.map(|stream| stream.report(now_ns)));
+            let Some(stream) = slots[slot].stream() else {
+                continue;
+            };
+            let report = stream.report(now_ns);
+            match stream.return_report(ntp, report, bye) {
+                Some(bytes) => send(Outgoing { to, via, bytes }),
+                None => self.reports.push(report),
+            }
         }
         let datagrams = self.reports.chunks(REPORTS_MAX);
         let last = datagrams.len();
@@ -156,6 +175,25 @@ impl Reporter {
             if bye && index + 1 == last {
                 rtcp::write_bye(self.ssrc, "", &mut self.bytes);
             }
+            send(Outgoing {
+                to,
+                via,
+                bytes: &self.bytes,
+            });
+        }
+    }
+    /// Says goodbye for one source of ours, to where the packets of this address are reported.
+    pub(crate) fn send_goodbye(
+        &mut self,
+        ssrc: u32,
+        from: SocketAddr,
+        schedule: Option<Schedule>,
+        send: &mut dyn FnMut(Outgoing<'_>),
+    ) {
+        let known = schedule.and_then(|schedule| schedule.known);
+        if let Some((to, via)) = known.or_else(|| next_port(from)) {
+            self.bytes.clear();
+            goodbye(ssrc, &self.cname, &mut self.bytes);
             send(Outgoing {
                 to,
                 via,

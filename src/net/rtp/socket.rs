@@ -21,7 +21,7 @@ use nix::{
     },
 };
 
-use super::group;
+use super::{group, outbox::is_of_earlier};
 use crate::os::{during, now_ns, realtime_ns};
 
 /// Datagrams taken with one system call.
@@ -264,6 +264,7 @@ impl Batch {
                     }
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
+                Err(errno) if is_of_earlier(errno) => break,
                 // The error is still there at the next call: the datagrams before it go first.
                 Err(_) if count > 0 => break,
                 Err(errno) => return Err(during("recvmsg")(errno)),
@@ -290,6 +291,8 @@ impl Batch {
         let received = match received {
             Ok(received) => received,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
+            // Nothing was taken, and the next call has no such error.
+            Err(errno) if is_of_earlier(errno) => return Ok(0),
             Err(errno) => {
                 self.single = true;
                 return Err(during("recvmmsg, and recvmsg is used from now on")(errno));
@@ -350,21 +353,23 @@ fn said(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Said {
     })
 }
 
-fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+pub(super) fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = storage.as_sockaddr_in().map(|&v4| SocketAddr::from(v4));
     v4.or_else(|| storage.as_sockaddr_in6().map(|&v6| SocketAddr::from(v6)))
 }
 
 /// Sends a datagram, if there is room: a report is not worth waiting for.
 pub(super) fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
-    let to = match (socket.local_addr(), to) {
-        // A socket of both families names IPv4 addresses in IPv6 form.
-        (Ok(SocketAddr::V6(_)), SocketAddr::V4(v4)) => {
-            SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port())
-        }
+    let is_v6 = socket.local_addr().is_ok_and(|local| local.is_ipv6());
+    let _ = socket.send_to(bytes, named_for(is_v6, to));
+}
+
+/// An address as a socket of IPv6 or IPv4 names it: one of both families has IPv4 addresses in IPv6 form.
+pub(super) fn named_for(is_v6: bool, to: SocketAddr) -> SocketAddr {
+    match to {
+        SocketAddr::V4(v4) if is_v6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
         _ => to,
-    };
-    let _ = socket.send_to(bytes, to);
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,10 @@
 use std::net::SocketAddr;
 
 mod payload;
+mod return_path;
+mod returning;
+
+pub(super) use return_path::{ReturnPath, goodbye};
 
 use super::{
     Key, Shared,
@@ -80,6 +84,8 @@ pub(super) struct RtpStream {
     sender_report: Option<(u32, u64)>,
     /// The checksum of the name that its sender said last, and when a name may be another.
     said_name: (u32, u64),
+    /// The mix that goes back, if it does.
+    pub return_path: Option<Box<ReturnPath>>,
 }
 
 /// How the stream sounds at present.
@@ -125,6 +131,7 @@ impl RtpStream {
             stale: true,
             sender_report: None,
             said_name: (0, 0),
+            return_path: None,
         }
     }
 
@@ -200,10 +207,14 @@ impl RtpStream {
         shared: &mut Shared,
     ) {
         let number = self.receive(packet.sequence, at_ns);
+        let ahead = number.saturating_sub(self.sequence.highest());
         let verdict = self.deliver(packet, number, at_ns, shared);
         let Some(overtaken) = self.sequence.count(number, verdict) else {
             return;
         };
+        if let Some(path) = &mut self.return_path {
+            path.came(ahead, self.packet_ns, at_ns);
+        }
         if overtaken {
             self.count(Count::Reordered);
         } else {
@@ -325,6 +336,9 @@ impl RtpStream {
     pub(crate) fn end(&mut self) {
         self.ending = true;
         self.since_end = 0;
+        if let Some(path) = &mut self.return_path {
+            path.stop();
+        }
         if let Some(sound) = &mut self.sound {
             sound.playout.end(&mut self.stream);
         }

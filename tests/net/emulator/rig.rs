@@ -171,6 +171,7 @@ impl Setup {
             limits: self.limits,
             gain: None,
             room: None,
+            returns_max: 0,
             cname: "mix@example.org".to_owned(),
         };
         let admission: Arc<dyn Admission> = Arc::clone(&server) as _;

@@ -92,6 +92,7 @@ fn listen_on(
             },
             gain: None,
             room: None,
+            returns_max: 0,
             cname: "mix@example.org".to_owned(),
         },
     };

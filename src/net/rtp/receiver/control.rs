@@ -42,10 +42,11 @@ impl Receiver {
                 Packet::SenderReport(..) | Packet::ReceiverReport(..) => {}
             }
         }
+        let ntp = self.reporter.ntp(now_ns);
         for packet in compound.packets() {
-            let (ssrc, info) = match packet {
-                Packet::SenderReport(info, _) => (info.ssrc, Some(info)),
-                Packet::ReceiverReport(ssrc, _) => (ssrc, None),
+            let (ssrc, info, mut reports) = match packet {
+                Packet::SenderReport(info, reports) => (info.ssrc, Some(info), reports),
+                Packet::ReceiverReport(ssrc, reports) => (ssrc, None, reports),
                 Packet::Sdes(_) | Packet::Bye(_) => continue,
             };
             if let Some(stream) = self.table.reported(from, ssrc) {
@@ -53,6 +54,9 @@ impl Receiver {
                     stream.sender_report(&info, now_ns);
                 }
                 stream.last_ns = now_ns;
+                reports
+                    .by_ref()
+                    .for_each(|report| stream.far_end(&report, ntp));
                 let key = stream.key;
                 self.reports_from(key, from, via);
             }

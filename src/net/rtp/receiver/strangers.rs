@@ -7,6 +7,7 @@ use crate::{
         StreamRequest,
         rtp::{
             probation::Held,
+            returns::Returns,
             stream::RtpStream,
             table::{Kin, Succession},
         },
@@ -19,6 +20,9 @@ impl Receiver {
     pub(super) fn stranger(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
         if !self.shared.settings.limits.allow(key.from.ip()) {
             self.shared.listener.refuse(Refusal::Network);
+            return;
+        }
+        if self.is_echo(key.ssrc, packet.sequence) {
             return;
         }
         // A packet ahead of all before the goodbye shows that its sender goes on.
@@ -85,6 +89,7 @@ impl Receiver {
             return;
         };
         self.reporter.avoid(key.ssrc);
+        self.avoid_return_ssrc(key.ssrc);
         let known = |packet: &Packet<'_>| self.shared.knows(packet.payload_type);
         if !known(&first) && !known(packet) {
             self.turn_away(key, Refusal::Payload, packet, now_ns);
@@ -122,6 +127,13 @@ impl Receiver {
             self.turn_away(key, Refusal::StreamsPerSource, packet, now_ns);
             return;
         };
+        let returns = self.returns.as_ref();
+        let returns = returns.filter(|_| self.may_return(key.from.ip()));
+        let Ok(mix_minus) = returns.map(Returns::lease).transpose() else {
+            self.turn_away(key, Refusal::Unavailable, packet, now_ns);
+            return;
+        };
+        let feed = mix_minus.as_ref().map(|(_, ring, _)| ring.lease());
         let request = StreamRequest {
             id: format!("rtp-{}-{:08x}", key.from, key.ssrc),
             label: None,
@@ -131,7 +143,7 @@ impl Receiver {
             source: key.ssrc,
             room: self.shared.settings.room.clone(),
             muted: false,
-            mix_minus: None,
+            mix_minus,
         };
         let stream = match self.admission.admit(request) {
             Ok(stream) => stream,
@@ -145,6 +157,10 @@ impl Receiver {
         let slot = self.table.insert(stream, || self.reporter.begin(now_ns));
         if let Some(stream) = self.table.slot(slot) {
             tracing::debug!(stream = stream.id(), "stream admitted");
+            if let (Some(feed), Some(returns)) = (feed, &mut self.returns) {
+                let path = returns.open(slot, feed, key.ssrc, &self.shared.clock);
+                stream.return_path = Some(Box::new(path));
+            }
         }
         self.both(slot, (&first, held), (packet, now_ns));
     }

@@ -155,6 +155,9 @@ impl RtpStream {
         }
         self.packet_ns = length as u64 * 1_000_000_000 / u64::from(format.rate_hz());
         self.packet_samples = mix.samples_as_long_as(length as u64, format.rate_hz());
+        if let Some(path) = &mut self.return_path {
+            path.heard_as((packet.payload_type, payload));
+        }
         let jitter = self
             .jitter
             .get_or_insert_with(|| Jitter::new(payload.clock.rate_hz()));

@@ -130,6 +130,7 @@ impl Setup {
                 },
                 gain: None,
                 room: None,
+                returns_max: 0,
                 cname: "mix@example.org".to_owned(),
             },
         }
