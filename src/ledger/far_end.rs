@@ -13,7 +13,7 @@ pub struct FarEnd {
     /// Whether it reported.
     known: AtomicBool,
     lost: AtomicI64,
-    /// Of 256.
+    /// In 256ths.
     lost_of_256: AtomicU64,
     jitter_ns: AtomicU64,
     /// `u64::MAX` if it is not known.
@@ -25,7 +25,7 @@ pub struct FarEnd {
 pub struct FarEndEntry {
     /// Packets that it lost since the beginning; below zero if some came twice.
     pub lost: i64,
-    /// Of the packets since its report before, those that it lost: 0 to 1.
+    /// The share of packets that it lost since its report before: 0 to 1.
     pub loss_rate: f64,
     /// Interarrival jitter there.
     pub jitter: Duration,

@@ -200,7 +200,7 @@ impl Network {
         self.return_refused.load(Ordering::Relaxed) == 1
     }
 
-    /// What the receiver of the mix that goes back reports.
+    /// The reports of the receiver of the mix that goes back.
     pub fn far_end(&self) -> &FarEnd {
         &self.far_end
     }

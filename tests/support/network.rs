@@ -81,7 +81,7 @@ pub struct Network {
     /// Datagrams under way, by their time: when they arrive, from where, and what they are.
     pub under_way: Vec<(u64, SocketAddr, Vec<u8>)>,
     pub tick: u64,
-    /// Of all streams, in the order of their coming.
+    /// The rings of all streams, in the order of their coming.
     pub leases: Vec<LeaseId>,
     /// Packets of the mix that went back, and reports: when, where to, and what they are.
     pub returned: Vec<(u64, SocketAddr, Vec<u8>)>,

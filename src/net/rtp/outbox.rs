@@ -28,7 +28,7 @@ const REFUSALS_MAX: usize = 256;
 /// A packet was not sent, or its host refused it.
 pub(super) struct Unsent {
     pub to: SocketAddr,
-    /// The host says that nobody is there; otherwise the kernel here had no room.
+    /// By the far host, where no program receives; otherwise the kernel here had no room.
     pub is_refused: bool,
     pub why: io::Error,
 }

@@ -188,7 +188,7 @@ impl Receiver {
     }
 }
 
-/// Where RTCP goes whose address is not known: to the port after the packets'.
+/// The address of reports until one came from there: the port after the packets'.
 pub(super) fn next_port(from: SocketAddr) -> Option<(SocketAddr, Via)> {
     let port = from.port().checked_add(1)?;
     Some((SocketAddr::new(from.ip(), port), Via::Rtcp))

@@ -136,7 +136,7 @@ impl Packets {
         self
     }
 
-    /// What its packets hold, and their type.
+    /// The payload of its packets, and their type.
     pub(crate) fn payload(&self) -> (u8, AudioPayload) {
         (self.payload_type, self.payload)
     }
@@ -184,7 +184,7 @@ impl Packets {
         *self = switched;
     }
 
-    /// Another source goes on with its numbers: this one's is taken. What was sent counts from zero.
+    /// Another source goes on with its numbers: this one's is taken. Its reports count from zero.
     pub(crate) fn change_ssrc(&mut self, ssrc: u32) {
         (self.ssrc, self.sent) = (ssrc, (0, 0));
     }

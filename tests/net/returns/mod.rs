@@ -1,5 +1,5 @@
-//! RTP both ways on virtual time: each sender hears its mix-minus, where its packets come from, and nobody else gets
-//! anything.
+//! RTP both ways on virtual time: each sender hears its mix-minus, where its packets come from, and no other address
+//! gets anything.
 
 mod moves;
 mod phone;

@@ -1,4 +1,4 @@
-//! What switches do in mid-call: one stream goes on, and the way back with it.
+//! Changes that switches make in mid-call: one stream goes on, and the way back with it.
 
 use mixpool::audio::{Codec, Encoding};
 
@@ -49,7 +49,7 @@ fn the_way_back_follows_a_stream_to_other_codecs() {
     assert_eq!(returned.ssrcs().len(), 1);
     for pair in returned.packets.windows(2) {
         assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
-        // Of 20 ms in the one clock or the other.
+        // 20 ms in the one clock or the other.
         let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
         assert!((1..=2 * 960).contains(&step), "{step}");
     }

@@ -21,7 +21,7 @@ pub struct Phone {
     pub timestamp: u32,
     pub payload_type: u8,
     pub encoding: Encoding,
-    /// Of a codec with state, and the samples of 20 ms.
+    /// The encoder of a codec with state, and the samples of 20 ms.
     encoder: Option<(Box<dyn Encoder>, usize)>,
     /// Units of the time stamps in a packet.
     step: u32,

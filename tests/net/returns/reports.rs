@@ -10,7 +10,7 @@ use mixpool::{
 use super::{Phone, Returned, talk};
 use crate::network::{MS, Network};
 
-/// The ports at which somebody was told that this source leaves.
+/// The ports that got a goodbye of this source.
 pub fn goodbyes(network: &Network, ssrc: u32) -> Vec<u16> {
     let leaves = |bytes: &[u8]| {
         let packets = Compound::parse(bytes).unwrap().packets();
@@ -105,7 +105,7 @@ fn the_far_ends_loss_and_round_trip_are_shown() {
     assert_eq!(far_end.jitter.as_millis(), 10);
     let round_trip = far_end.round_trip.unwrap().as_micros();
     assert!(round_trip.abs_diff(60_000) < 100, "{round_trip}");
-    // Of another source it says nothing of ours.
+    // A report of another source says nothing of ours.
     let other = Report {
         ssrc: 1,
         lost: 99,

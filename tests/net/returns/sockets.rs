@@ -46,7 +46,7 @@ fn each_phone_hears_the_others_and_not_itself() {
         for phone in &phones {
             phone.set_nonblocking(true).unwrap();
         }
-        // What each hears last: the sum of the others, once all have begun.
+        // The last sample that each hears: the sum of the others, once all have begun.
         let mut heard = [0; 3];
         let mut number = 0_u16;
         wait_until("each phone hears the others", || {
@@ -100,7 +100,7 @@ fn a_port_that_refuses_is_counted_and_its_stream_goes_on() {
         thread::sleep(Duration::from_millis(10));
     }
     receiving.recv_from(&mut [0; 2048]).unwrap();
-    // Nobody is there any more, before anything says so.
+    // The port closes without a goodbye.
     drop((phone, receiving));
     let refused = wait_for("a refusal", || {
         figures(&running, 0).filter(|figures| figures.totals.return_refused > 0)
