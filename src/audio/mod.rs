@@ -16,6 +16,7 @@
 //! - [`meter`]: peak and level
 //! - [`resample`]: any rate and channel count becomes a bus's format
 //! - [`spec`]: how samples that come in are written
+//! - [`talking`]: whether a stream talks
 
 pub mod clock;
 pub mod codec;
@@ -30,6 +31,7 @@ pub mod meter;
 pub mod resample;
 pub mod spec;
 pub mod sum;
+pub mod talking;
 
 pub use clock::{Grid, MixClock};
 pub use codec::{Codec, Decoder, Encoder, Encoding};
@@ -40,3 +42,4 @@ pub use gap::{GapReason, Gaps, Span};
 pub use limiter::{Limited, Limiter};
 pub use resample::{ConvertError, Converter};
 pub use spec::SampleSpec;
+pub use talking::TalkingRule;

@@ -45,6 +45,7 @@ impl Mixer {
             Command::SetLimiting(id, limiting) => {
                 self.rooms.set(id, |room| room.set_limiting(limiting));
             }
+            Command::SetTalking(id, rule) => self.rooms.set(id, |room| room.set_talking(rule)),
             Command::CloseRoom(id) => self.rooms.close(id, self.first_sample()),
             Command::Move {
                 stream,

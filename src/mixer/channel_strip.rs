@@ -3,7 +3,10 @@
 //! Only the mixer writes a channel strip; a reader pays two loads. It outlives its stream. Levels are
 //! refreshed about ten times a second, each stream at ticks of its own, so that no tick writes them all.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::audio::Gain;
 
@@ -20,6 +23,10 @@ pub struct Levels {
     pub peak: u16,
     /// Bytes that waited in its ring at the end of that window, headers and padding included.
     pub ring_filled_bytes: u64,
+    /// Whether it talks, before gain and mute, by the rule of its room.
+    pub talking: bool,
+    /// For how long it talked, up to the end of that window.
+    pub talked: Duration,
 }
 
 /// The mixer's state of one stream. Made with its [`NewInput`](super::NewInput::channel_strip).
@@ -35,6 +42,9 @@ pub struct ChannelStrip {
     /// ```
     word: AtomicU64,
     ring_filled_bytes: AtomicU64,
+    talked_ns: AtomicU64,
+    /// Whether it talks, in bit 0, below the index at which that began or ended: one word, so that the two are of one turn.
+    talking: AtomicU64,
     /// How many moves were commanded, modulo 65536, below the index at which the last one took effect: one word, so that
     /// the two are of one move. At 48 kHz the index is good for 185 years.
     moved: AtomicU64,
@@ -50,6 +60,8 @@ impl Default for ChannelStrip {
         Self {
             word: AtomicU64::new(Gain::UNITY.linear().to_bits().into()),
             ring_filled_bytes: AtomicU64::new(0),
+            talked_ns: AtomicU64::new(0),
+            talking: AtomicU64::new(0),
             moved: AtomicU64::new(0),
         }
     }
@@ -66,7 +78,22 @@ impl ChannelStrip {
             solo: word >> SOLO & 1 == 1,
             peak: (word >> PEAK) as u16,
             ring_filled_bytes: self.ring_filled_bytes.load(Ordering::Relaxed),
+            talking: self.talking().0,
+            talked: Duration::from_nanos(self.talked_ns.load(Ordering::Relaxed)),
         }
+    }
+
+    /// Whether it talks, and the index in the mix, per channel, of the first sample of the block with which that began or
+    /// ended; 0 before the first. Wait-free.
+    pub fn talking(&self) -> (bool, u64) {
+        let talking = self.talking.load(Ordering::Relaxed);
+        (talking & 1 == 1, talking >> 1)
+    }
+
+    /// It talks from this index on, or no more.
+    pub(super) fn set_talking(&self, is_talking: bool, index: u64) {
+        let talking = index << 1 | u64::from(is_talking);
+        self.talking.store(talking, Ordering::Relaxed);
     }
 
     /// How many moves of the stream the mixer has taken, modulo 65536, and the index in the mix, per channel, of the first
@@ -95,9 +122,13 @@ impl ChannelStrip {
         self.put(SOLO, 1, solo.into());
     }
 
-    /// A window is over.
-    pub(super) fn refresh(&self, peak: u16, ring_filled_bytes: u64) {
+    /// A window is over, in which it talked for so long.
+    pub(super) fn refresh(&self, peak: u16, ring_filled_bytes: u64, talked: Duration) {
         self.put(PEAK, 16, peak.into());
+        if !talked.is_zero() {
+            let talked_ns = self.talked_ns.load(Ordering::Relaxed) + talked.as_nanos() as u64;
+            self.talked_ns.store(talked_ns, Ordering::Relaxed);
+        }
         self.ring_filled_bytes
             .store(ring_filled_bytes, Ordering::Relaxed);
     }
@@ -133,6 +164,8 @@ mod tests {
             solo: false,
             peak: 0,
             ring_filled_bytes: 0,
+            talking: false,
+            talked: Duration::ZERO,
         };
         assert_eq!(channel_strip.read(), expected);
         for gain in [Gain::from_linear(16.0).unwrap(), Gain::SILENCE] {
@@ -148,10 +181,18 @@ mod tests {
             expected.solo = !on;
             assert_eq!(channel_strip.read(), expected);
         }
+        let window = Duration::from_millis(80);
         for (peak, bytes) in [(32_768, u64::MAX), (1, 344)] {
-            channel_strip.refresh(peak, bytes);
+            channel_strip.refresh(peak, bytes, window);
             (expected.peak, expected.ring_filled_bytes) = (peak, bytes);
+            expected.talked += window;
             assert_eq!(channel_strip.read(), expected);
+        }
+        for (is_talking, index) in [(true, 1 << 62), (false, 7)] {
+            channel_strip.set_talking(is_talking, index);
+            expected.talking = is_talking;
+            assert_eq!(channel_strip.read(), expected);
+            assert_eq!(channel_strip.talking(), (is_talking, index));
         }
     }
 }

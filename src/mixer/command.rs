@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ChannelStrip, Feed, FeedId, Limiting, MixRing, ReaderId, Room, RoomId, Settings};
 use crate::{
-    audio::Gain,
+    audio::{Gain, TalkingRule},
     ledger::Account,
     queue::{LeaseId, Pool, Producer},
 };
@@ -40,6 +40,8 @@ pub enum Command {
     /// look-ahead stay as they are, and a limiter that is switched off recovers over its release: from then on sums are
     /// cut and no more. Nothing happens if there is no such room.
     SetLimiting(RoomId, Limiting),
+    /// When streams of a room talk, from the next tick on. Nothing happens if there is no such room.
+    SetTalking(RoomId, TalkingRule),
     /// Closes a room once the last stream and the last reader have left it. Streams that come for it after that are in
     /// `main`, which is never closed.
     CloseRoom(RoomId),

@@ -5,15 +5,22 @@
 //! and dropped; one of a later tick waits; one off the grid of blocks, longer than a block or too far ahead is
 //! misplaced and discarded. Blocks between two frames that the ring did not refuse never came.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use crate::{
-    audio::{Format, Frame, Gain, Ramp, frame::HEADER_BYTES, meter, sum},
+    audio::{
+        Format, Frame, Gain, Ramp,
+        frame::HEADER_BYTES,
+        meter, sum,
+        talking::{BlockRule, Talking},
+    },
     ledger::{Account, Fate, GapKind, StreamState},
     queue::{Consumer, LeaseId, Message, prefetch_to_write},
 };
 
-use super::{ChannelStrip, NewInput, RoomId, delayed::Delayed, fader::Fader, target::Target};
+use super::{
+    ChannelStrip, NewInput, RoomId, TalkingNews, delayed::Delayed, fader::Fader, target::Target,
+};
 
 /// Messages of one stream that a tick takes at most, whatever they are: more than come in a tick, and few enough that a
 /// thousand full rings do not make it late.
@@ -42,6 +49,9 @@ pub(super) struct Input {
     peak: u16,
     /// At which ticks that is.
     turn: u32,
+    talking: Talking,
+    /// For how long it talked since then.
+    talked: Duration,
     /// The index behind the frame that reached furthest of those that were taken, per channel.
     reached: Option<u64>,
     pub(super) ended: bool,
@@ -55,6 +65,7 @@ pub(super) struct Moment {
     /// A frame from here on is too far ahead.
     pub(super) horizon: u64,
     pub(super) soloing: bool,
+    pub(super) talking: BlockRule,
     /// The group of inputs that refreshes its levels.
     pub(super) turn: u32,
     /// Samples per channel of a block.
@@ -69,6 +80,10 @@ pub(super) struct Played {
     pub(super) is_heard: bool,
     /// Samples that count as mixed, interleaved.
     pub(super) mixed: u64,
+    /// Largest magnitude of the block, before the fader; 0 without one.
+    peak: u16,
+    /// Whether it began or ended talking.
+    pub(super) turns: bool,
 }
 
 /// Where else a stream's block goes.
@@ -131,6 +146,8 @@ impl Input {
             channel_strip: Arc::clone(&new.channel_strip),
             fader: Fader::new(new.gain, new.muted, format),
             peak: 0,
+            talking: Talking::default(),
+            talked: Duration::ZERO,
             turn: (new.lease.slot() as u64 % turns) as u32,
             reached: None,
             ended: false,
@@ -165,8 +182,14 @@ impl Input {
     }
 
     /// The stream is over, and its account settled.
-    pub(super) fn tell_end(&self) {
-        self.channel_strip.refresh(0, 0);
+    pub(super) fn tell_end(&self, talking: &TalkingNews) {
+        self.channel_strip.refresh(0, 0, self.talked);
+        if self.talking.is_on() {
+            let end = self.reached.unwrap_or_default();
+            self.channel_strip.set_talking(false, end);
+        }
+        // Before its state: events of the one come before those of the other.
+        talking.note_if(self.talking.is_on(), self.lease.slot());
         self.account.advance(StreamState::Ended);
     }
 
@@ -214,7 +237,7 @@ impl Input {
         target: &mut Target<'_>,
         beside: Beside<'_>,
     ) -> Played {
-        let played = if self.is_discarded() {
+        let mut played = if self.is_discarded() {
             self.discard_waiting(consumer);
             Played::default()
         } else {
@@ -227,12 +250,21 @@ impl Input {
             self.fader.end(moment.instants);
             played
         };
+        played.turns = self.talking.block(moment.talking, played.peak);
+        if played.turns {
+            self.channel_strip
+                .set_talking(self.talking.is_on(), moment.first);
+        }
+        if self.talking.is_on() {
+            self.talked += moment.talking.block();
+        }
         if self.refreshes_at(moment) {
             // Not from the ring's counters: those lie in the other core's cache, and one input in five waiting for
             // them made a tick of a thousand 5 % dearer.
             let filled = consumer.filled(self.lease).expect(OURS);
             let peak = std::mem::take(&mut self.peak);
-            self.channel_strip.refresh(peak, filled);
+            let talked = std::mem::take(&mut self.talked);
+            self.channel_strip.refresh(peak, filled, talked);
         }
         played
     }
@@ -316,7 +348,8 @@ impl Input {
         beside: &mut Beside<'_>,
     ) -> Played {
         let samples = frame.samples();
-        self.peak = self.peak.max(meter::peak(samples));
+        let peak = meter::peak(samples);
+        self.peak = self.peak.max(peak);
         if let Some(alone) = &mut beside.alone {
             alone.put(samples);
         }
@@ -333,6 +366,8 @@ impl Input {
         Played {
             is_heard,
             mixed: if is_heard { self.given(frame) } else { 0 },
+            peak,
+            turns: false,
         }
     }
 

@@ -1,6 +1,9 @@
 //! The streams of a mixer: those that wait for their first frame, those that play, those that ended.
 
+use std::sync::Arc;
+
 use super::{
+    TalkingNews,
     input::{Input, Moment},
     room::Rooms,
 };
@@ -22,6 +25,8 @@ pub(super) struct Inputs {
     waiting_count: usize,
     /// Streams that ended, until they are collected. Room for all slots, too.
     ended: Vec<Input>,
+    /// Those that began or ended talking.
+    pub(super) talking_news: Arc<TalkingNews>,
 }
 
 impl Inputs {
@@ -32,6 +37,7 @@ impl Inputs {
             waiting: (0..slots).map(|_| None).collect(),
             waiting_count: 0,
             ended: Vec::with_capacity(slots),
+            talking_news: Arc::new(TalkingNews::new(slots)),
         }
     }
 

@@ -37,6 +37,7 @@ mod removed;
 mod room;
 mod room_line;
 mod room_strip;
+mod talking;
 mod target;
 
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub use self::{
     removed::Removed,
     room::Room,
     room_strip::RoomStrip,
+    talking::TalkingNews,
 };
 use self::{
     fader::ramp_instants,
@@ -285,7 +287,7 @@ impl Mixer {
             self.consumer
                 .release(input.lease)
                 .expect("an ended input's ring is closed and empty");
-            input.tell_end();
+            input.tell_end(&self.inputs.talking_news);
             self.removals.send_all([removed::Part::Input(input)]);
         }
     }
@@ -374,6 +376,7 @@ impl Mixer {
             first: self.first_sample(),
             horizon: (due.max(self.tick) * block).saturating_add(self.horizon),
             soloing: false,
+            talking: self.rooms.main().talking,
             turn: (self.tick % self.levels_ticks) as u32,
             instants: self.settings.block_samples as u32,
             ramp: ramp_instants(self.settings.format),
@@ -384,9 +387,12 @@ impl Mixer {
     pub fn sum(&mut self, due: u64) -> &[i32] {
         let mut moment = self.moment(due);
         let Self {
-            inputs: Inputs {
-                playing: inputs, ..
-            },
+            inputs:
+                Inputs {
+                    playing: inputs,
+                    talking_news,
+                    ..
+                },
             consumer,
             rooms,
             feeds,
@@ -410,7 +416,7 @@ impl Mixer {
             let slot = input.lease.slot();
             let mut feeds_of = input.has_feeds.then(|| feeds.playing(slot));
             let (room, fade) = rooms.playing(input.room, input.fades.then_some(slot));
-            moment.soloing = room.is_soloing(*tick);
+            (moment.soloing, moment.talking) = (room.is_soloing(*tick), room.talking);
             let (sums, limiter) = room.bus.sum_mut();
             let (alone, own, left) = feeds_of.as_mut().map(Playing::ways).unwrap_or_default();
             let fade = fade.map(|(sums, ramp)| (Target { sums, own: left }, ramp));
@@ -419,6 +425,7 @@ impl Mixer {
             if let Some(feeds_of) = feeds_of {
                 feeds_of.end_of_input(limiter);
             }
+            talking_news.note_if(played.turns, slot);
             if played.is_heard {
                 room.count(played.mixed, slot, input.source);
             }
@@ -515,7 +522,7 @@ impl Mixer {
     pub fn end_all(&mut self) {
         self.check_all();
         for input in self.inputs.iter() {
-            input.tell_end();
+            input.tell_end(&self.inputs.talking_news);
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     parts::Shared,
     removed::{Part, Removals},
 };
-use crate::audio::{Gain, Ramp};
+use crate::audio::{Gain, Ramp, talking::BlockRule};
 
 /// A room to be [opened](super::Command::OpenRoom).
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub struct Room {
     readers: Cell<usize>,
     /// Streams that are solo.
     solos: usize,
+    pub(super) talking: BlockRule,
     mixed: u64,
     strip: Arc<RoomStrip>,
     /// The index before which it closes for its readers; the largest while it is open.
@@ -50,6 +51,7 @@ impl Room {
             members: 0,
             readers: Cell::new(0),
             solos: 0,
+            talking: settings.talking_rule(),
             mixed: 0,
             strip: Arc::default(),
             ends: u64::MAX,

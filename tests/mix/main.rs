@@ -18,5 +18,6 @@ mod rooms;
 mod schedules;
 mod shared;
 mod stall;
+mod talking;
 mod tracks;
 mod trouble;
