@@ -12,6 +12,7 @@ mod conflict;
 mod defaults;
 mod file;
 mod leaf;
+mod mix;
 mod output;
 mod rooms;
 pub mod units;
@@ -26,11 +27,11 @@ pub use self::{
     addresses::{AudioSocketAddress, Http, RtpAddress, TcpAddress, UnixAddress},
     file::{ConfigError, Place},
     leaf::{PlayoutDelay, Sound},
+    mix::Mix,
     output::Output,
     rooms::{RecordWhen, RoomConfig, RoomPolicy},
 };
 use crate::{
-    audio::{Format, FormatError, Gain},
     net::{self, Tuning},
     playout::{Delay, PlayoutSettings},
     source::synthetic,
@@ -184,42 +185,8 @@ pub struct Limits {
     pub first_message_timeout: Duration,
 }
 
-/// The mix.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mix {
-    /// Samples per second.
-    #[serde(deserialize_with = "leaf::whole::<RATE_MIN, RATE_MAX, _, _>")]
-    pub rate: u32,
-    /// 1 or 2.
-    #[serde(deserialize_with = "leaf::whole::<1, CHANNELS_MAX, _, _>")]
-    pub channels: u16,
-    /// Length of a frame and of a tick.
-    #[serde(with = "leaf::duration")]
-    pub ptime: Duration,
-    /// Whether a mix beyond 16 bits is limited; otherwise it is clipped.
-    #[serde(with = "leaf::switch")]
-    pub limiter: bool,
-    /// Gain in dB of a stream that brings none of its own. It may change while a server runs.
-    #[serde(with = "leaf::gain")]
-    pub gain: f64,
-    /// Rooms at once, `main` among them.
-    #[serde(deserialize_with = "leaf::whole::<1, ROOMS_MAX, _, _>")]
-    pub rooms_max: usize,
-    /// The policy for a stream that names a room which is not open.
-    #[serde(with = "leaf::rooms")]
-    pub rooms: RoomPolicy,
-    /// Rooms that are open from the start. A reload opens those that were added.
-    #[serde(with = "leaf::room")]
-    pub room: Vec<RoomConfig>,
-}
-
 /// Rooms that a server may be asked for.
 pub const ROOMS_MAX: u64 = 4096;
-
-const RATE_MIN: u64 = crate::audio::format::RATE_HZ_MIN as u64;
-const RATE_MAX: u64 = crate::audio::format::RATE_HZ_MAX as u64;
-const CHANNELS_MAX: u64 = crate::audio::format::CHANNELS_MAX as u64;
 
 /// The pool of rings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -273,21 +240,6 @@ pub struct Control {
     /// Most rooms with time series of their own.
     #[serde(deserialize_with = "leaf::whole::<0, COUNT_MAX, _, _>")]
     pub metrics_rooms_max: usize,
-}
-
-impl Mix {
-    /// Rate and channels.
-    ///
-    /// # Errors
-    /// [`FormatError`], for values that no layer takes.
-    pub fn format(&self) -> Result<Format, FormatError> {
-        Format::new(self.rate, self.channels)
-    }
-
-    /// The default gain as a factor. One that no layer takes is 1.
-    pub fn gain(&self) -> Gain {
-        Gain::from_db(self.gain as f32).unwrap_or(Gain::UNITY)
-    }
 }
 
 impl Playout {
