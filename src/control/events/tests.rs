@@ -1,4 +1,4 @@
-use super::*;
+use super::{watcher::Overload, *};
 
 fn note(events: &Events, detail: &str) {
     events.note(
