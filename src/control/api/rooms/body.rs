@@ -1,0 +1,129 @@
+//! A room as the API shows it, and what it takes of one.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    audio::meter,
+    control::{
+        api::stream::{gain, some},
+        problem::Problem,
+    },
+    engine::{Admitted, OpenRoom, RoomSettings, RuleState, finite},
+    mixer::Limiting,
+};
+
+/// A room: a mix of its own.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Room)]
+pub(super) struct RoomBody {
+    /// No other room has it. `main` is always open.
+    name: String,
+    /// Streams that are in it and have not ended.
+    streams: usize,
+    /// The ids of streams that were heard in its last block, in no order: the first 15 of them.
+    contributors: Vec<String>,
+    /// The level of its mix in the last tick, in dB of full scale; null for silence.
+    peak_dbfs: Option<f32>,
+    /// The gain of its mix, before the limiter, that was commanded last; null for silence.
+    gain_db: Option<f32>,
+    /// Whether peaks beyond 16 bits are turned down by a limiter; otherwise they clip.
+    limiter: bool,
+    /// Samples of its streams that were heard in it since it opened, interleaved.
+    mixed_samples: u64,
+    /// Samples that were dropped of the streams that are in it now, in this room and those before, interleaved.
+    dropped_samples: u64,
+    /// Its rule, if its config asks for more recordings than its mix from its opening to its close.
+    recording: Option<RuleState>,
+}
+
+impl RoomBody {
+    /// A room with those of these streams that are in it.
+    pub(super) fn new(room: &OpenRoom, streams: &[Arc<Admitted>]) -> Self {
+        let strip = room.strip();
+        let heard = strip.contributors();
+        let is_heard = |stream: &&Arc<Admitted>| heard.contains(&(stream.slot() as u32));
+        let dropped = |stream: &Arc<Admitted>| stream.account().read().dropped();
+        Self {
+            name: room.name().to_owned(),
+            streams: streams.len(),
+            contributors: streams
+                .iter()
+                .filter(is_heard)
+                .map(|stream| stream.id().to_owned())
+                .collect(),
+            peak_dbfs: finite(meter::dbfs(strip.peak())),
+            gain_db: finite(strip.gain().db()),
+            limiter: strip.limiting() == Limiting::Limiter,
+            mixed_samples: strip.mixed(),
+            dropped_samples: streams.iter().map(dropped).sum(),
+            recording: room.recording(),
+        }
+    }
+
+    /// With the settings that were asked for, which the mixer takes with its next tick.
+    pub(super) fn with(mut self, asked: RoomSettings) -> Self {
+        if let Some(gain) = asked.gain {
+            self.gain_db = finite(gain.db());
+        }
+        if let Some(limiting) = asked.limiting {
+            self.limiter = limiting == Limiting::Limiter;
+        }
+        self
+    }
+}
+
+/// A room that is to be opened.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OpenRoomBody {
+    /// 1 to 128 printable characters of ASCII without spaces; neither `.` nor `..`.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[!-~]+$",
+        example = "sales"
+    )]
+    pub(super) name: String,
+    /// The gain of its mix, in dB; 0 if it is left out.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = f64, minimum = -96, maximum = 24)]
+    pub(super) gain_db: Option<f64>,
+    /// Whether its peaks are limited; otherwise they clip. As the server's setting if it is left out.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = bool)]
+    pub(super) limiter: Option<bool>,
+}
+
+/// Changes to a room. Keys that are left out stay as they are.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeRoomBody {
+    /// The gain of its mix, in dB.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = f64, minimum = -96, maximum = 24)]
+    pub(super) gain_db: Option<f64>,
+    /// Whether its peaks are limited; otherwise they clip.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = bool)]
+    pub(super) limiter: Option<bool>,
+}
+
+pub(super) fn settings(
+    gain_db: Option<f64>,
+    limiter: Option<bool>,
+) -> Result<RoomSettings, Problem> {
+    let limiting = |is_on| {
+        if is_on {
+            Limiting::Limiter
+        } else {
+            Limiting::Saturate
+        }
+    };
+    Ok(RoomSettings {
+        gain: gain_db.map(gain).transpose()?,
+        limiting: limiter.map(limiting),
+    })
+}
