@@ -26,16 +26,6 @@ pub struct TalkingRule {
     pub hold: Duration,
 }
 
-impl Default for TalkingRule {
-    /// The rule of the default config.
-    fn default() -> Self {
-        Self {
-            threshold_dbfs: -40.0,
-            hold: Duration::from_millis(500),
-        }
-    }
-}
-
 /// A [`TalkingRule`] for blocks of one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockRule {
@@ -185,7 +175,7 @@ mod tests {
                 let windows = peaks[..until].windows(length.into()).enumerate();
                 let is_run = |window: &[u16]| window.iter().all(|&peak| (peak >= 100) == is_loud);
                 let runs = windows.filter(|(_, window)| is_run(window));
-                runs.map(|(at, _)| at + usize::from(length)).last()
+                runs.map(|(at, _)| at + usize::from(length)).next_back()
             };
             let expected: Vec<bool> = (1..=peaks.len())
                 .map(|until| last(until, attack, true) > last(until, hold, false))

@@ -6,7 +6,7 @@ use super::{
     Control, Limits, Mix, Net, Playout, PlayoutDelay, Pool, Realtime, RoomPolicy, Run, Sound,
     Synthetic,
 };
-use crate::playout::PlayoutSettings;
+use crate::{audio::TalkingRule, playout::PlayoutSettings};
 
 impl Default for Run {
     fn default() -> Self {
@@ -88,6 +88,8 @@ impl Default for Mix {
             ptime: Duration::from_millis(20),
             limiter: true,
             gain: 0.0,
+            talking_threshold: -40.0,
+            talking_hold: Duration::from_millis(500),
             rooms_max: 256,
             rooms: RoomPolicy::Listed,
             room: Vec::new(),
@@ -121,6 +123,13 @@ impl Default for Control {
             metrics_streams_max: 100,
             metrics_rooms_max: 100,
         }
+    }
+}
+
+impl Default for TalkingRule {
+    /// The rule of the default config.
+    fn default() -> Self {
+        Mix::default().talking()
     }
 }
 

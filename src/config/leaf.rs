@@ -169,6 +169,8 @@ leaves! {
     sound: Sound, |value| one(value, Sound::read), |sound| sound.to_string().into();
     rooms: RoomPolicy, |value| one(value, RoomPolicy::read), |policy| policy.to_string().into();
     room: Vec<RoomConfig>, |value| many(value, RoomConfig::read), |all| texts(all);
+    threshold: f64, |value| one(value, units::threshold), |&db| number(db);
+    hold: Duration, |value| one(value, units::hold), |&at| show(at);
     gain: f64, |value| one(value, units::gain_db), |&db| number(db);
     some_level: Option<f64>, |value| one(value, units::level).map(Some),
         |level| level.map_or(Value::Null, number);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ROOMS_MAX, RoomConfig, RoomPolicy, leaf};
-use crate::audio::{Format, FormatError, Gain};
+use crate::audio::{Format, FormatError, Gain, TalkingRule};
 
 const RATE_MIN: u64 = crate::audio::format::RATE_HZ_MIN as u64;
 const RATE_MAX: u64 = crate::audio::format::RATE_HZ_MAX as u64;
@@ -30,6 +30,13 @@ pub struct Mix {
     /// Gain in dB of a stream that brings none of its own. It may change while a server runs.
     #[serde(with = "leaf::gain")]
     pub gain: f64,
+    /// From which level on a stream talks, in dB of full scale, in rooms without a threshold of their own. It may change
+    /// while a server runs.
+    #[serde(with = "leaf::threshold")]
+    pub talking_threshold: f64,
+    /// How much quiet ends it, in rooms without a hold of their own. It may change while a server runs.
+    #[serde(with = "leaf::hold")]
+    pub talking_hold: Duration,
     /// Rooms at once, `main` among them.
     #[serde(deserialize_with = "leaf::whole::<1, ROOMS_MAX, _, _>")]
     pub rooms_max: usize,
@@ -53,5 +60,13 @@ impl Mix {
     /// The default gain as a factor. One that no layer takes is 1.
     pub fn gain(&self) -> Gain {
         Gain::from_db(self.gain as f32).unwrap_or(Gain::UNITY)
+    }
+
+    /// When streams talk in rooms without a rule of their own.
+    pub fn talking(&self) -> TalkingRule {
+        TalkingRule {
+            threshold_dbfs: self.talking_threshold as f32,
+            hold: self.talking_hold,
+        }
     }
 }

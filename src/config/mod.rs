@@ -361,6 +361,8 @@ impl Config {
         self.playout = from.playout.clone();
         self.limits = from.limits.clone();
         self.mix.gain = from.mix.gain;
+        self.mix.talking_threshold = from.mix.talking_threshold;
+        self.mix.talking_hold = from.mix.talking_hold;
         let added = self.rooms_added(from);
         self.mix.room.extend(added);
         self.run.verbose = from.run.verbose;

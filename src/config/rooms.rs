@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
@@ -83,6 +83,10 @@ pub struct RoomConfig {
     pub gain_db: Option<f64>,
     /// Whether its mix is limited; as the server's `limiter` says if none is given.
     pub limiter: Option<bool>,
+    /// From which level on its streams talk, in dB of full scale; the server's `talking_threshold` if none is given.
+    pub talking_threshold: Option<f64>,
+    /// How much quiet ends it; the server's `talking_hold` if none is given.
+    pub talking_hold: Option<Duration>,
     /// The file that its mix is recorded to; `-` is the standard output. No comma is in it.
     pub record: Option<PathBuf>,
     /// The file that each of its streams is recorded to after gain, from its join to its end or move away, with `{stream}`
@@ -99,6 +103,8 @@ impl RoomConfig {
             name: name.into(),
             gain_db: None,
             limiter: None,
+            talking_threshold: None,
+            talking_hold: None,
             record: None,
             record_streams: None,
             record_when: RecordWhen::Always,
@@ -121,7 +127,7 @@ impl RoomConfig {
         }
     }
 
-    /// `NAME[,gain=DB][,limiter=on|off][,record=FILE][,record_streams=FILE][,record_when=always|occupied|command]`
+    /// `NAME[,gain=DB][,limiter=on|off][,talking_threshold=DB][,talking_hold=TIME][,record=FILE][,record_streams=FILE][,record_when=always|occupied|command]`
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let mut room = Self::named(room_name(parts.next().unwrap_or_default())?);
@@ -130,13 +136,18 @@ impl RoomConfig {
                 Some(("gain", db)) => room.gain_db = Some(units::gain_db(db)?),
                 Some(("limiter", "on")) => room.limiter = Some(true),
                 Some(("limiter", "off")) => room.limiter = Some(false),
+                Some(("talking_threshold", db)) => {
+                    room.talking_threshold = Some(units::threshold(db)?);
+                }
+                Some(("talking_hold", time)) => room.talking_hold = Some(units::hold(time)?),
                 Some(("record", path)) if !path.is_empty() => room.record = Some(path.into()),
                 Some(("record_streams", path)) => room.record_streams = Some(streams_path(path)?),
                 Some(("record_when", when)) => room.record_when = RecordWhen::read(when)?,
                 _ => {
                     return Err(format!(
-                        "`{}` is no option of a room; the options are gain=DB, limiter=on|off, record=FILE, \
-                         record_streams=FILE and record_when=WHEN",
+                        "`{}` is no option of a room; the options are gain=DB, limiter=on|off, \
+                         talking_threshold=DB, talking_hold=TIME, record=FILE, record_streams=FILE and \
+                         record_when=WHEN",
                         option.escape_debug()
                     ));
                 }
@@ -205,6 +216,12 @@ impl fmt::Display for RoomConfig {
             None => {}
             Some(true) => f.write_str(",limiter=on")?,
             Some(false) => f.write_str(",limiter=off")?,
+        }
+        if let Some(db) = self.talking_threshold {
+            write!(f, ",talking_threshold={}", db + 0.0)?;
+        }
+        if let Some(hold) = self.talking_hold {
+            write!(f, ",talking_hold={}", units::show_duration(hold))?;
         }
         if let Some(path) = &self.record {
             write!(f, ",record={}", path.display())?;
@@ -326,6 +343,22 @@ mod tests {
         assert_eq!((room.gain_db, room.limiter), (Some(-6.0), Some(false)));
         assert_eq!(room.to_string(), "a,gain=-6,limiter=off");
         for wrong in ["a,gain=loud", "a,gain=40", "a,limiter=true", "a,b", "a,"] {
+            assert!(RoomConfig::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listed_room_may_have_a_talking_rule_of_its_own() {
+        let room = RoomConfig::read("a,talking_hold=0.3s,talking_threshold=-35dB").unwrap();
+        assert_eq!(room.talking_threshold, Some(-35.0));
+        assert_eq!(room.talking_hold, Some(Duration::from_millis(300)));
+        let shown = "a,talking_threshold=-35,talking_hold=300ms";
+        assert_eq!(room.to_string(), shown);
+        for wrong in [
+            "a,talking_threshold=1",
+            "a,talking_hold=11s",
+            "a,talking_hold=300",
+        ] {
             assert!(RoomConfig::read(wrong).is_err(), "{wrong}");
         }
     }

@@ -83,6 +83,8 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("ptime", text("250us")),
         ("limiter", text("off")),
         ("gain", text("-6.0")),
+        ("talking_threshold", text("-50dB")),
+        ("talking_hold", text("0.3s")),
         ("rooms_max", 4096.into()),
         ("rooms", text("auto")),
         (
@@ -197,6 +199,8 @@ fn only_live_keys_are_taken_over() {
         "playout_delay_min",
         "room",
         "streams_per_source",
+        "talking_hold",
+        "talking_threshold",
         "verbose",
     ];
     assert_eq!(live_keys(), live);

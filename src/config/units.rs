@@ -4,7 +4,10 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 
-use crate::audio::Gain;
+use crate::audio::{
+    Gain,
+    talking::{HOLD_MAX, THRESHOLD_DBFS_MIN},
+};
 
 /// Longest delay that a flag may ask for. A stream that waits longer is never heard.
 pub const DELAY_MAX: Duration = Duration::from_secs(3600);
@@ -111,6 +114,28 @@ pub(super) fn level(text: &str) -> Result<f64, String> {
     }
 }
 
+/// `-40`, `-40dB`: the level from which on a stream talks.
+pub(super) fn threshold(text: &str) -> Result<f64, String> {
+    let min = f64::from(THRESHOLD_DBFS_MIN);
+    match decibels(text)? {
+        db if (min..=0.0).contains(&db) => Ok(db),
+        db => Err(format!(
+            "a threshold of {db} dB is outside {min} to 0, full scale"
+        )),
+    }
+}
+
+/// The quiet that ends talking.
+pub(super) fn hold(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        hold if hold > HOLD_MAX => Err(format!(
+            "it is at most {}; write it as 500ms or 1s",
+            show_duration(HOLD_MAX)
+        )),
+        hold => Ok(hold),
+    }
+}
+
 /// Parts per million: no clock is off by a tenth.
 pub(super) fn ppm(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -160,6 +185,17 @@ mod tests {
     }
 
     #[test]
+    fn talking_has_a_threshold_in_range_and_a_bounded_hold() {
+        assert!((threshold("-90dB").unwrap() - -90.0).abs() < 1e-9);
+        assert!(threshold("0").is_ok() && hold("0s").is_ok());
+        assert_eq!(hold("10s").unwrap(), HOLD_MAX);
+        for text in ["0.1", "-90.1", "-inf", "NaN", "loud"] {
+            assert!(threshold(text).is_err(), "{text}");
+        }
+        assert!(hold("10001ms").unwrap_err().contains("10s"));
+    }
+
+    #[test]
     fn runs_last_a_while_and_delays_at_most_an_hour() {
         assert!(run_time("0s").is_err());
         assert_eq!(run_time("1ns").unwrap(), Duration::from_nanos(1));
@@ -194,6 +230,8 @@ mod tests {
             let _ = delay(&text);
             let _ = gain_db(&text);
             let _ = level(&text);
+            let _ = threshold(&text);
+            let _ = hold(&text);
         }
 
         #[test]

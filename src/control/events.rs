@@ -1,12 +1,15 @@
-//! A bounded log of events: streams that started and ended, first drops, overload, rooms.
+//! A bounded log of events: streams that started and ended, first drops, overload, rooms; and beside it one of talking,
+//! as there may be hundreds of those a second.
 //!
 //! Events of streams, recordings and the server are found by comparing snapshots, so that nothing that mixes or places
-//! audio spends time on them. Those of rooms are the engine's, noted before what happens in the rooms.
+//! audio spends time on them. Those of rooms and of talking are the engine's: of rooms noted before what happens in them,
+//! of talking after each tick.
 
 mod watcher;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -21,7 +24,7 @@ use crate::{
     ledger::{SourceKind, named},
 };
 
-/// Events that are kept: a start and an end of each of 4000 streams.
+/// Events that are kept of each log: a start and an end of each of 4000 streams.
 const EVENTS_MAX: usize = 8192;
 
 named! {
@@ -57,6 +60,10 @@ named! {
         RoomClosed = "room_closed",
         /// A stream moved into another room, the name of which is the detail.
         StreamMoved = "stream_moved",
+        /// A stream began to talk; the detail is the name of its room.
+        TalkingStarted = "talking_started",
+        /// It talks no more.
+        TalkingStopped = "talking_stopped",
     }
 }
 
@@ -75,8 +82,8 @@ pub(super) struct Event {
     pub(super) kind: Option<SourceKind>,
     /// For people.
     pub(super) detail: String,
-    /// The index in the mix, per channel, of a moved stream's first sample in its new room; null for other events, and if
-    /// the stream moved on at once.
+    /// The index in the mix, per channel: of a moved stream's first sample in its new room; of the first sample of the block
+    /// with which talking began or ended. Null for other events, and if the stream moved on at once.
     pub(super) sample: Option<u64>,
     /// The recording that ended, and the facts of its last file; null for other events.
     pub(super) recording: Option<Box<RecordingState>>,
@@ -99,11 +106,25 @@ pub(super) struct Events {
     news: watch::Sender<u64>,
     /// The number of the latest event of a room that is in the log.
     rooms: Mutex<u64>,
+    /// The same of talking.
+    talking: Mutex<u64>,
+    started: Mutex<Started>,
+}
+
+/// The streams with their start in the log.
+#[derive(Debug, Default)]
+struct Started {
+    /// All before this number.
+    before: u64,
+    /// And those that talked before a snapshot had them.
+    early: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
 struct Log {
     kept: VecDeque<Arc<Event>>,
+    /// Those of talking.
+    talking: VecDeque<Arc<Event>>,
     next_id: u64,
 }
 
@@ -116,10 +137,13 @@ impl Events {
         Self {
             log: Mutex::new(Log {
                 kept: VecDeque::new(),
+                talking: VecDeque::new(),
                 next_id,
             }),
             news: watch::Sender::new(next_id - 1),
             rooms: Mutex::new(0),
+            talking: Mutex::new(0),
+            started: Mutex::default(),
         }
     }
 
@@ -150,10 +174,14 @@ impl Events {
         let mut log = self.lock();
         let id = log.next_id;
         log.next_id += 1;
-        if log.kept.len() >= EVENTS_MAX {
-            log.kept.pop_front();
+        let kept = match what {
+            What::TalkingStarted | What::TalkingStopped => &mut log.talking,
+            _ => &mut log.kept,
+        };
+        if kept.len() >= EVENTS_MAX {
+            kept.pop_front();
         }
-        log.kept.push_back(Arc::new(Event {
+        kept.push_back(Arc::new(Event {
             id,
             at_s: at.as_secs_f64(),
             what,
@@ -185,11 +213,69 @@ impl Events {
         }
     }
 
+    /// Notes the streams that began or ended talking since the last call. Their starts come before.
+    pub(super) fn note_talking(&self, handle: &Handle) {
+        let mut seen = self.talking.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = handle.talking_events(*seen);
+        if events.is_empty() {
+            return;
+        }
+        self.note_rooms(handle);
+        for event in events {
+            let what = if event.is_talking {
+                What::TalkingStarted
+            } else {
+                What::TalkingStopped
+            };
+            self.note_started(&event.stream);
+            let room = event.stream.room().name().to_owned();
+            let subject = Subject::Stream(&event.stream);
+            self.note_at(event.at, what, subject, room, Some(event.sample));
+            *seen = event.number;
+        }
+    }
+
+    /// Notes that a stream was admitted, unless it is in the log.
+    fn note_started(&self, stream: &Admitted) {
+        let mut started = self.lock_started();
+        if stream.number() >= started.before && started.early.insert(stream.number()) {
+            let (subject, from) = (Subject::Stream(stream), stream.from().to_owned());
+            self.note(stream.at(), What::StreamStarted, subject, from);
+        }
+    }
+
+    /// All streams before this number are in the log.
+    fn have_started(&self, before: u64) {
+        let mut started = self.lock_started();
+        started.before = before;
+        started.early = started.early.split_off(&before);
+    }
+
+    fn lock_started(&self) -> MutexGuard<'_, Started> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// At most so many of those after this id, the oldest first.
     pub(super) fn after(&self, id: u64, max: usize) -> Vec<Arc<Event>> {
         let log = self.lock();
-        let first = log.kept.partition_point(|event| event.id <= id);
-        log.kept.iter().skip(first).take(max).cloned().collect()
+        let after = |kept: &VecDeque<Arc<Event>>| {
+            let first = kept.partition_point(|event| event.id <= id);
+            let events: Vec<_> = kept.iter().skip(first).take(max).cloned().collect();
+            events
+        };
+        let mut events = [after(&log.kept), after(&log.talking)].concat();
+        events.sort_unstable_by_key(|event| event.id);
+        events.truncate(max);
+        events
+    }
+
+    /// The latest with these ids but for those of talking, at most so many, the oldest first.
+    pub(super) fn beside_talking(&self, ids: RangeInclusive<u64>, max: usize) -> Vec<Arc<Event>> {
+        let log = self.lock();
+        let first = log.kept.partition_point(|event| event.id < *ids.start());
+        let end = log.kept.partition_point(|event| event.id <= *ids.end());
+        let first = first.max(end.saturating_sub(max));
+        log.kept.iter().take(end).skip(first).cloned().collect()
     }
 
     /// The id of the latest.

@@ -48,8 +48,8 @@ use crate::{
     engine::{Handle, StreamFigures},
 };
 
-/// Events that a message has at most, the latest.
-const EVENTS_MAX: u64 = 60;
+/// Events that a message has at most, the latest. Those of talking are a column.
+const EVENTS_MAX: usize = 60;
 
 /// Updates that wait for a viewer. One that is further behind skips them.
 const WAITING_MAX: usize = 8;
@@ -181,10 +181,9 @@ impl Feed {
         told.snapshot = Some(Arc::clone(snapshot));
     }
 
-    /// The latest of those after this id. Ids have no gaps.
+    /// The latest of those after this id.
     fn events_since(&self, id: u64) -> Vec<Arc<Event>> {
-        let from = self.events.latest().saturating_sub(EVENTS_MAX).max(id);
-        self.events.after(from, EVENTS_MAX as usize)
+        self.events.beside_talking(id + 1..=u64::MAX, EVENTS_MAX)
     }
 
     /// Samples of a stream between two snapshots, about.
@@ -227,11 +226,7 @@ impl Feed {
 
     /// Events that viewers know, the latest of them.
     fn events_until(&self, id: u64) -> Vec<Arc<Event>> {
-        let mut events = self
-            .events
-            .after(id.saturating_sub(EVENTS_MAX), EVENTS_MAX as usize);
-        events.retain(|event| event.id <= id);
-        events
+        self.events.beside_talking(0..=id, EVENTS_MAX)
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {

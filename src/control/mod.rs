@@ -249,13 +249,15 @@ async fn serve(
 ) {
     let listeners = Arc::clone(&state.listeners);
     tokio::spawn(Arc::clone(&state.live).run(state.snapshot.clone()));
-    tokio::spawn(Arc::clone(&listeners).run());
     tokio::spawn(sampler::run(
         state.handle.clone(),
         Arc::clone(&listeners),
         publish,
         Watcher::new(Arc::clone(&state.events)),
     ));
+    // After the first look at the streams that there are.
+    let (events, handle) = (Arc::clone(&state.events), state.handle.clone());
+    tokio::spawn(Arc::clone(&listeners).run(move || events.note_talking(&handle)));
     tokio::spawn(accept::run(listener, router, Arc::clone(&state)));
     state.stopped().await;
     if state.handle.is_done() {

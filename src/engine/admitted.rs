@@ -132,6 +132,12 @@ impl Admitted {
         self.channel_strip.read()
     }
 
+    /// Whether it talks, and the index in the mix, per channel, of the first sample of the block with which that began or
+    /// ended. Wait-free.
+    pub fn talking(&self) -> (bool, u64) {
+        self.channel_strip.talking()
+    }
+
     /// Moves that the mixer took, modulo 65536, and the index at which the last one took effect.
     pub(super) fn moved(&self) -> (u16, u64) {
         self.channel_strip.moved()

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{
     Admitted, Busy, Clock, Settings, Status, Stop, admitted::Asked, commands::Sender,
     health::HealthWatch, mixer_stats::MixerStats, recordings::Recordings, streams::Streams,
+    talking::TalkingWatch,
 };
 use crate::{
     audio::{Gain, MixClock},
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     /// Their settings.
     pub(super) tuning: watch::Sender<Tuning>,
     pub(super) health: Mutex<HealthWatch>,
+    pub(super) talking: Mutex<TalkingWatch>,
 }
 
 impl Shared {
@@ -62,6 +64,10 @@ impl Shared {
 
     pub(super) fn health(&self) -> MutexGuard<'_, HealthWatch> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn talking(&self) -> MutexGuard<'_, TalkingWatch> {
+        self.talking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From tick to tick.

@@ -32,6 +32,7 @@ mod settings;
 mod sources;
 mod stop;
 mod streams;
+mod talking;
 
 use std::{
     sync::{Arc, Mutex},
@@ -63,10 +64,11 @@ pub use self::{
     settings::{Clock, Settings},
     sources::{Joining, SourceSpec, StartError},
     stop::Stop,
+    talking::TalkingEvent,
 };
 use self::{
     commands::Commands, handle::Shared, mixer_stats::MixerStats, mixing::Spawned,
-    recordings::Recordings, rooms::Rooms, streams::Streams,
+    recordings::Recordings, rooms::Rooms, streams::Streams, talking::TalkingWatch,
 };
 pub(crate) use self::{
     health::{STALL, silence},
@@ -170,6 +172,8 @@ impl Engine {
             streams.gaps.listen();
         }
         let (rooms, sender) = (&streams.rooms, &streams.commands);
+        let talking = rooms.set_default_talking(settings.talking, sender);
+        talking.map_err(RoomError::from)?;
         rooms.open_listed(&settings.listed_rooms, Duration::ZERO, sender)?;
         let listed = settings.listed_rooms.iter();
         for main in listed.filter(|room| room.name == MAIN_ROOM) {
@@ -283,6 +287,7 @@ impl Engine {
         // ended".
         mixer_stats.streams(streams.register.lock().running().len());
         streams.gaps.follow(Arc::clone(&mixer_stats));
+        let talking = TalkingWatch::new(mixer.talking_news());
         let progress: Vec<_> = rtp_out.iter().map(RtpOut::progress).collect();
         let sdp = rtp_out.iter().map(|rtp| rtp.sdp().to_owned()).collect();
         let Spawned {
@@ -332,6 +337,7 @@ impl Engine {
             tuning: watch::Sender::new(settings.tuning.clone()),
             settings,
             health: Mutex::default(),
+            talking: Mutex::new(talking),
         };
         let handle = Handle::new(Arc::new(shared));
         let opener = handle.shared().recordings.start_opener(&handle);

@@ -23,6 +23,7 @@ use super::{
     room_events::{RoomEvent, RoomLog},
 };
 use crate::{
+    audio::TalkingRule,
     config::{RoomConfig, RoomPolicy},
     mixer::{self, ReaderId, Room, RoomId, RoomStrip},
     wire::id::is_id,
@@ -53,6 +54,8 @@ pub struct OpenRoom {
     readers: Mutex<Vec<ReaderId>>,
     /// The recordings that its config asks for.
     rule: OnceLock<Rule>,
+    /// The rule that the mixer was sent last. Written with the rooms locked.
+    talking: Mutex<TalkingRule>,
 }
 
 impl OpenRoom {
@@ -76,7 +79,7 @@ impl OpenRoom {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    fn new(name: &str, id: RoomId, strip: Arc<RoomStrip>) -> Self {
+    fn new(name: &str, id: RoomId, strip: Arc<RoomStrip>, talking: TalkingRule) -> Self {
         Self {
             name: name.to_owned(),
             id,
@@ -84,7 +87,17 @@ impl OpenRoom {
             is_closed: AtomicBool::new(false),
             readers: Mutex::default(),
             rule: OnceLock::new(),
+            talking: Mutex::new(talking),
         }
+    }
+
+    /// When its streams talk, from the next tick on at the latest. Takes a mutex for the time of a copy.
+    pub fn talking(&self) -> TalkingRule {
+        *self.lock_talking()
+    }
+
+    fn lock_talking(&self) -> MutexGuard<'_, TalkingRule> {
+        self.talking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its rule, if its config asks for more than its mix from its opening to its close. Takes a mutex.
@@ -130,7 +143,8 @@ impl OpenRoom {
 
     #[cfg(test)]
     pub(super) fn for_test() -> Self {
-        Self::new(MAIN_ROOM, RoomId::MAIN, Arc::default())
+        let talking = TalkingRule::default();
+        Self::new(MAIN_ROOM, RoomId::MAIN, Arc::default(), talking)
     }
 }
 
@@ -158,13 +172,16 @@ struct Inner {
     by_streams: BTreeMap<String, Option<Duration>>,
     /// When these were looked at.
     looked_at: Option<Duration>,
+    /// The rule of rooms without one of their own.
+    talking: TalkingRule,
     log: RoomLog,
 }
 
 impl Rooms {
     /// `main` alone, with these figures.
     pub(super) fn new(mixing: mixer::Settings, policy: RoomPolicy, main: Arc<RoomStrip>) -> Self {
-        let main = Arc::new(OpenRoom::new(MAIN_ROOM, RoomId::MAIN, main));
+        let talking = TalkingRule::default();
+        let main = Arc::new(OpenRoom::new(MAIN_ROOM, RoomId::MAIN, main, talking));
         Self {
             inner: Mutex::new(Inner {
                 open: BTreeMap::from([(MAIN_ROOM.to_owned(), Arc::clone(&main))]),
@@ -173,6 +190,7 @@ impl Rooms {
                 generations: vec![0; mixing.rooms_max].into(),
                 by_streams: BTreeMap::new(),
                 looked_at: None,
+                talking,
                 log: RoomLog::default(),
             }),
             main,
@@ -252,8 +270,10 @@ impl Rooms {
             return Err(self.mixing.rooms_max);
         };
         let id = RoomId::new(slot, inner.generations[slot as usize]);
-        let room = start.of(Room::new(id, &self.mixing));
-        Ok((Arc::new(OpenRoom::new(name, id, room.strip())), room))
+        let talking = start.talking(inner.talking);
+        let room = start.of(Room::new(id, &self.mixing)).talking(talking);
+        let opened = OpenRoom::new(name, id, room.strip(), talking);
+        Ok((Arc::new(opened), room))
     }
 
     /// Closes the rooms that streams opened and that have had none for [`EMPTY_FOR`], as far as the mixer takes commands.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{EngineError, Realtime};
 use crate::{
-    audio::{Format, Gain, frame::frame_bytes},
+    audio::{Format, Gain, TalkingRule, frame::frame_bytes},
     config::{Config, RoomConfig, RoomPolicy},
     mixer::Limiting,
     net::Tuning,
@@ -37,6 +37,8 @@ pub struct Settings {
     pub gain: Gain,
     /// How a sum beyond 16 bits becomes a sample.
     pub limiting: Limiting,
+    /// When the streams of a room talk that has no rule of its own.
+    pub talking: TalkingRule,
     /// The pace of the ticks.
     pub clock: Clock,
     /// How listeners take streams and play them, until [`Handle::tune`](super::Handle::tune) changes it.
@@ -104,6 +106,7 @@ impl TryFrom<&Config> for Settings {
             } else {
                 Limiting::Saturate
             },
+            talking: mix.talking(),
             clock: Clock::Live {
                 speed: 1.0,
                 playout_delay: playout.playout_delay.of_first_frame(),

@@ -143,6 +143,12 @@ impl Reloader {
         self.handle
             .tune(live.tuning().expect("the config was checked"));
         self.handle.set_default_gain(live.mix.gain());
+        if let Err(busy) = self.handle.set_default_talking(live.mix.talking()) {
+            tracing::warn!("talking_threshold and talking_hold are not in force: {busy}");
+            let running = &in_force.mix;
+            live.mix.talking_threshold = running.talking_threshold;
+            live.mix.talking_hold = running.talking_hold;
+        }
         let delay = live.playout.playout_delay.of_first_frame();
         self.handle.set_playout_delay(delay);
         *in_force = live;

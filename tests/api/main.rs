@@ -35,4 +35,5 @@ mod sorting;
 mod status;
 mod streams;
 mod switches;
+mod talking;
 mod tokens;

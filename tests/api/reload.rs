@@ -172,7 +172,7 @@ fn every_changed_key_is_in_the_answer() {
         "allow = \"127.0.0.0/8\"\nconcealment = \"off\"\nconnections_max = 5\n\
          first_message_timeout = \"3s\"\ngain = -1\nidle_timeout = \"20s\"\nlatency_cap = \"3s\"\n\
          playout_delay = \"60ms\"\nplayout_delay_max = \"900ms\"\nplayout_delay_min = \"30ms\"\nstreams_per_source = 5\n\
-         verbose = true\n",
+         talking_hold = \"1s\"\ntalking_threshold = -50\nverbose = true\n",
     );
     let keys = [
         "allow",
@@ -186,6 +186,8 @@ fn every_changed_key_is_in_the_answer() {
         "playout_delay_max",
         "playout_delay_min",
         "streams_per_source",
+        "talking_hold",
+        "talking_threshold",
         "verbose",
     ];
     assert_eq!(changed, json!(keys));
@@ -229,6 +231,32 @@ fn a_reload_opens_rooms_that_were_added_and_closes_none() {
     let config = client.get("/api/v1/config").ok(200);
     assert_eq!(config["config"]["gain"], 0);
     assert_eq!(names(), ["a", "b", "c", "main"]);
+    desk.server.end();
+}
+
+#[test]
+fn a_changed_talking_rule_holds_for_main_and_later_rooms() {
+    let rooms = "[[rooms]]\nname = \"own\"\ntalking_hold = \"1s\"\n[[rooms]]\nname = \"usual\"\n";
+    let desk = Desk::open(rooms);
+    let client = &desk.server.client;
+    let rule = |name: &str| {
+        let room = client.get(&format!("/api/v1/rooms/{name}")).ok(200);
+        json!([room["talking_threshold_dbfs"], room["talking_hold_ms"]])
+    };
+    assert_eq!(rule("own"), json!([-40.0, 1000]));
+    let threshold = json!({ "talking_threshold_dbfs": -45 });
+    client.patch("/api/v1/rooms/main", &threshold).ok(200);
+    let changed = desk.changed(&format!(
+        "talking_threshold = -50\ntalking_hold = \"200ms\"\n{rooms}"
+    ));
+    assert_eq!(changed, json!(["talking_hold", "talking_threshold"]));
+    // Its threshold was changed by itself.
+    assert_eq!(rule("main"), json!([-45.0, 200]));
+    assert_eq!(rule("usual"), json!([-40.0, 500]));
+    client
+        .post("/api/v1/rooms", &json!({ "name": "new" }))
+        .ok(201);
+    assert_eq!(rule("new"), json!([-50.0, 200]));
     desk.server.end();
 }
 

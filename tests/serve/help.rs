@@ -7,7 +7,7 @@ use mixpool::config::Config;
 use crate::face::{MIXPOOL, stdout};
 
 /// Keys of the file that are no flags.
-const FILE_ALONE: [&str; 7] = [
+const FILE_ALONE: [&str; 9] = [
     "first_message_timeout",
     "http_connections_max",
     "http_requests_per_second",
@@ -15,6 +15,8 @@ const FILE_ALONE: [&str; 7] = [
     "listeners_max",
     "metrics_streams_max",
     "metrics_rooms_max",
+    "talking_hold",
+    "talking_threshold",
 ];
 
 fn help(flag: &str) -> String {

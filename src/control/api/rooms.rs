@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::body::{ChangeRoomBody, OpenRoomBody, RoomBody, settings};
+use self::body::{ChangeRoomBody, OpenRoomBody, RoomBody};
 use super::{
     Created,
     sources::encoded,
@@ -22,7 +22,10 @@ use crate::{
         problem::Problem,
         state::State,
     },
-    engine::{Admitted, Handle, Leave, Move, MovedAt, OpenRoom, RoomError, StreamReport, Switch},
+    engine::{
+        Admitted, Handle, Leave, Move, MovedAt, OpenRoom, RoomError, RoomSettings, StreamReport,
+        Switch,
+    },
     mixer::RoomId,
 };
 
@@ -131,7 +134,7 @@ async fn open_room(
     Shared(state): Shared<Arc<State>>,
     Body(asked): Body<OpenRoomBody>,
 ) -> Result<Created<RoomBody>, Problem> {
-    let start = settings(asked.gain_db, asked.limiter)?;
+    let start = asked.settings()?;
     if !state.room_rate.take(Instant::now().into_std()) {
         return Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -164,7 +167,8 @@ async fn room(
     Ok(Json(RoomBody::new(&room, &state.handle.streams_in(&room))))
 }
 
-/// Changes a room's gain and limiting, from the next tick on, over 20 ms. `main` can be changed, too.
+/// Changes a room's gain and limiting, from the next tick on, over 20 ms, and when its streams talk, from the next tick on.
+/// `main` can be changed, too.
 ///
 /// The answer has the settings that were asked for; its figures are those of before.
 #[utoipa::path(
@@ -178,7 +182,7 @@ async fn change_room(
     Name(name): Name,
     Body(asked): Body<ChangeRoomBody>,
 ) -> Result<Json<RoomBody>, Problem> {
-    let change = settings(asked.gain_db, asked.limiter)?;
+    let change = RoomSettings::try_from(asked)?;
     let room = state.handle.set_room(&name, change).map_err(refused)?;
     let body = RoomBody::new(&room, &state.handle.streams_in(&room));
     Ok(Json(body.with(change)))

@@ -1,4 +1,10 @@
 use super::{watcher::Overload, *};
+use crate::{
+    control::listen::Listeners,
+    engine::{Engine, Settings},
+    net::StreamRequest,
+    source::{Feed, Imperfection, Schedule, Synthetic, Waveform},
+};
 
 fn note(events: &Events, detail: &str) {
     events.note(
@@ -47,6 +53,72 @@ fn the_log_forgets_the_oldest() {
     let kept = events.after(0, usize::MAX);
     assert_eq!(kept.len(), EVENTS_MAX);
     assert_eq!(kept[0].detail, "3");
+}
+
+#[test]
+fn events_of_talking_take_no_place_of_others() {
+    let events = Events::new(SystemTime::now());
+    let before = events.latest();
+    let talk = |detail: String| {
+        let at = Duration::from_secs(1);
+        events.note_at(at, What::TalkingStarted, Subject::Server, detail, Some(0));
+    };
+    note(&events, "a");
+    (0..=EVENTS_MAX).for_each(|number| talk(number.to_string()));
+    note(&events, "b");
+    let details = |events: Vec<Arc<Event>>| -> Vec<String> {
+        events.iter().map(|event| event.detail.clone()).collect()
+    };
+    let all = events.after(0, usize::MAX);
+    assert_eq!(all.len(), EVENTS_MAX + 2);
+    assert!(all.is_sorted_by_key(|event| event.id));
+    assert_eq!(details(events.after(0, 3)), ["a", "1", "2"]);
+    let latest = events.latest();
+    assert_eq!(details(events.after(latest - 2, 9)), ["8192", "b"]);
+    let beside = |ids, max| details(events.beside_talking(ids, max));
+    assert_eq!(beside(0..=u64::MAX, 9), ["a", "b"]);
+    assert_eq!(beside(0..=u64::MAX, 1), ["b"]);
+    assert_eq!(beside(before + 2..=latest - 1, 9), [""; 0]);
+}
+
+/// No snapshot is taken meanwhile.
+#[test]
+fn ticks_bring_the_events_of_talking_by_themselves() {
+    let mut engine = Engine::new(Settings {
+        streams_max: 1,
+        ..Settings::default()
+    })
+    .unwrap();
+    let (format, ptime) = (engine.settings().format, engine.settings().ptime);
+    let request = StreamRequest::new("tone", SourceKind::Synthetic, "here");
+    let stream = engine.open(request).unwrap();
+    let tone = Synthetic::new(format, Waveform::Sine, 1, 300.0, -30.0);
+    let schedule = Schedule::new(ptime, Duration::ZERO, Imperfection::default(), 1);
+    engine.feed(Feed::new(stream, Box::new(tone)), schedule);
+    let running = engine.start().unwrap();
+    let handle = running.handle();
+    let events = Arc::new(Events::new(SystemTime::now()));
+    let listeners = Listeners::new(&handle, 1).unwrap();
+    let noted = Arc::clone(&events);
+    let ticks = listeners.run(move || noted.note_talking(&handle));
+    let mut news = events.news();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let first = tokio::time::timeout(Duration::from_secs(60), news.changed());
+        tokio::select! {
+            () = ticks => panic!("the ticks ended"),
+            noted = first => noted.expect("in time").unwrap(),
+        }
+    });
+    let told = events.after(0, 9);
+    let told: Vec<_> = told
+        .iter()
+        .map(|event| (event.what, event.name.as_deref()))
+        .collect();
+    let expected = [What::StreamStarted, What::TalkingStarted];
+    assert_eq!(told, expected.map(|what| (what, Some("tone"))));
+    running.finish();
 }
 
 #[test]

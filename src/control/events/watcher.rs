@@ -1,4 +1,4 @@
-//! What happened from one snapshot to the next.
+//! Finds the events between two snapshots.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -81,9 +81,11 @@ impl Watcher {
         }
         self.started = snapshot.counted_before;
         for admitted in started.values() {
-            let from = admitted.from().to_owned();
-            self.note_of(admitted, admitted.at(), What::StreamStarted, from);
+            self.events.note_started(admitted);
         }
+        self.events.have_started(self.started);
+        // Before the ends.
+        self.events.note_talking(handle);
         for figures in &snapshot.streams {
             self.look_at_drops(&figures.admitted, &figures.ledger, snapshot.at);
             self.look_at_burst(&figures.admitted, snapshot.at, handle);

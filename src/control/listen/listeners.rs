@@ -143,8 +143,9 @@ impl Listeners {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes blocks from the mixer and wakes the waiting listeners, for as long as it is polled.
-    pub(in crate::control) async fn run(self: Arc<Self>) {
+    /// Takes blocks from the mixer and wakes the waiting listeners, for as long as it is polled. Calls `each_tick` after
+    /// each, or after some if it is late.
+    pub(in crate::control) async fn run(self: Arc<Self>, each_tick: impl Fn()) {
         #[expect(
             deprecated,
             reason = "no other constructor is safe: the others have the caller promise that the descriptor stays what it is, as that of an OwnedFd does"
@@ -162,6 +163,7 @@ impl Listeners {
         };
         while let Ok(mut guard) = news.readable().await {
             self.drain();
+            each_tick();
             guard.clear_ready();
         }
     }

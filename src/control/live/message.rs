@@ -141,6 +141,8 @@ struct UpdateBody<'a> {
     level: String,
     fill: String,
     drops: String,
+    /// A bit for each slot, the first in the lowest.
+    talking: String,
     room_level: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ended: Vec<usize>,
@@ -241,6 +243,7 @@ impl Update<'_> {
             drops: bytes(slots, streams, |figures| {
                 share_byte(figures.dropped_now, self.samples_now)
             }),
+            talking: bits(slots, streams, |figures| figures.levels.talking),
             ended: ended.map(|(slot, _)| slot).collect(),
             started: started(self.before, self.roster, streams),
             room_level: rooms::levels(self.rooms),
@@ -350,6 +353,16 @@ fn bytes(
     of: impl Fn(&StreamFigures) -> u8,
 ) -> String {
     BASE64.encode(column(slots, streams, 0, of))
+}
+
+fn bits(
+    slots: usize,
+    streams: &[Arc<StreamFigures>],
+    of: impl Fn(&StreamFigures) -> bool,
+) -> String {
+    let column = column(slots, streams, false, of);
+    let byte = |bits: &[bool]| bits.iter().rfold(0, |byte, &bit| byte << 1 | u8::from(bit));
+    BASE64.encode(column.chunks(8).map(byte).collect::<Vec<u8>>())
 }
 
 /// Streams that are somewhere now, and were not, or had another label or room.

@@ -252,6 +252,7 @@ fn columns_are_in_slot_order_and_free_slots_are_empty() {
         figures(snapshot, 1).levels.ring_filled_bytes = RING_BYTES as u64 / 4;
         // A tenth of a second is 800 samples.
         figures(snapshot, 1).dropped_now = 400;
+        figures(snapshot, 1).levels.talking = true;
     });
     let update = viewer.waiting().remove(0).1;
     let expected = |at: usize, byte: u8| {
@@ -262,6 +263,7 @@ fn columns_are_in_slot_order_and_free_slots_are_empty() {
     assert_eq!(column(&update, "level"), expected(a, 255));
     assert_eq!(column(&update, "fill"), expected(b, 128));
     assert_eq!(column(&update, "drops"), expected(b, 128));
+    assert_eq!(column(&update, "talking"), [1 << b]);
     rig.end();
 }
 
@@ -377,7 +379,7 @@ fn events_are_sent_once_and_the_latest_to_later_clients() {
     }
     rig.tell(|_| {});
     let many = details(&later.waiting()[0].1);
-    assert_eq!(many.len() as u64, EVENTS_MAX);
+    assert_eq!(many.len(), EVENTS_MAX);
     assert_eq!(many.last().unwrap(), "199");
     rig.end();
 }

@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default)]
 struct Inside {
     streams: u64,
+    talking: u64,
     dropped: u64,
 }
 
@@ -29,6 +30,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
     for figures in &scrape.snapshot.streams {
         let inside = inside.entry(figures.admitted.room().id()).or_default();
         inside.streams += 1;
+        inside.talking += u64::from(figures.levels.talking);
         inside.dropped += figures.ledger.dropped();
     }
     let inside = |room: &OpenRoom| inside.get(&room.id()).copied().unwrap_or_default();
@@ -41,6 +43,8 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         gauge "rooms_without_series" None "Rooms that have no series of their own here" => without.len();
         gauges "room_streams" None "Streams that are in the room"
             => with.iter().map(|room| ([label(room)], inside(room).streams));
+        gauges "room_talking_streams" None "Streams in it that talk, before gain and mute"
+            => with.iter().map(|room| ([label(room)], inside(room).talking));
         counters "room_mixed" SAMPLES "Samples of its streams that were heard in the room"
             => with.iter().map(|room| ([label(room)], room.strip().mixed()));
         gauges "room_peak" RATIO "Largest magnitude of its last block, of full scale"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Scrape,
-    page::{BYTES, Page, RATIO},
+    page::{BYTES, Page, RATIO, SECONDS},
 };
 use crate::{
     audio::meter::FULL_SCALE,
@@ -77,6 +77,10 @@ fn levels(page: &mut Page, streams: &[Arc<StreamFigures>]) {
         gauges "stream_peak" RATIO
             "Largest magnitude in the last tenth of a second before gain and mute, of full scale"
             => of(|figures| f64::from(figures.levels.peak) / f64::from(FULL_SCALE));
+        gauges "stream_talking" None "Whether it talks, before gain and mute: 1 or 0"
+            => of(|figures| f64::from(u8::from(figures.levels.talking)));
+        counters "stream_talking" SECONDS "The time for which it talked"
+            => of(|figures| figures.levels.talked.as_secs_f64());
         gauges "stream_gain" RATIO "The gain that was commanded last"
             => of(|figures| f64::from(figures.levels.gain.linear()));
         gauges "stream_muted" None "Whether it is muted by command: 1 or 0"

@@ -62,6 +62,7 @@ impl StreamFigures {
 /// Once its state is `ended` all figures are final, and the equation is exact.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Stream)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct StreamReport {
     /// No other stream that runs has it; one that ended may.
     pub id: String,
@@ -91,6 +92,10 @@ pub struct StreamReport {
     pub solo: bool,
     /// Its level before gain and mute, in the last tenth of a second, in dB of full scale; null for silence.
     pub peak_dbfs: Option<f32>,
+    /// Whether it talks, before gain and mute, by its room's threshold and hold.
+    pub talking: bool,
+    /// The time for which it talked.
+    pub talking_s: f64,
     /// Ring space in use.
     pub ring_filled_bytes: u64,
     /// Samples are dropped of it right now.
@@ -131,6 +136,8 @@ impl StreamReport {
             muted: levels.muted,
             solo: levels.solo,
             peak_dbfs: finite(meter::dbfs(levels.peak)),
+            talking: levels.talking,
+            talking_s: levels.talked.as_secs_f64(),
             ring_filled_bytes: levels.ring_filled_bytes,
             dropping: runs && figures.dropped_now > 0,
             ledger: figures.ledger,

@@ -7,7 +7,7 @@ use std::{
 
 use super::{MAIN_ROOM, OpenRoom, RoomError, Rooms};
 use crate::{
-    audio::Gain,
+    audio::{Gain, TalkingRule},
     config::RoomConfig,
     engine::{Admitted, Busy, Handle, Switch, commands::Sender, recordings::Arrival},
     ledger::StreamState,
@@ -21,6 +21,10 @@ pub struct RoomSettings {
     pub gain: Option<Gain>,
     /// How sums beyond 16 bits become samples; as in the server's settings at first.
     pub limiting: Option<Limiting>,
+    /// From which level on its streams talk, in dB of full scale; as in the server's settings at first.
+    pub talking_threshold_dbfs: Option<f32>,
+    /// How much quiet ends it; as in the server's settings at first.
+    pub talking_hold: Option<Duration>,
 }
 
 impl From<&RoomConfig> for RoomSettings {
@@ -36,6 +40,8 @@ impl From<&RoomConfig> for RoomSettings {
             // The config took no other.
             gain: room.gain_db.and_then(|db| Gain::from_db(db as f32).ok()),
             limiting: room.limiter.map(limiting),
+            talking_threshold_dbfs: room.talking_threshold.map(|db| db as f32),
+            talking_hold: room.talking_hold,
         }
     }
 }
@@ -50,6 +56,26 @@ impl RoomSettings {
             Some(limiting) => room.limiting(limiting),
             None => room,
         }
+    }
+
+    /// This rule with what is set here.
+    pub(super) fn talking(self, rule: TalkingRule) -> TalkingRule {
+        TalkingRule {
+            threshold_dbfs: self.talking_threshold_dbfs.unwrap_or(rule.threshold_dbfs),
+            hold: self.talking_hold.unwrap_or(rule.hold),
+        }
+    }
+}
+
+impl OpenRoom {
+    /// To be called with the rooms locked.
+    fn set_talking(&self, rule: TalkingRule, commands: &Sender) -> Result<(), Busy> {
+        let mut talking = self.lock_talking();
+        if *talking != rule {
+            commands.steer(Command::SetTalking(self.id, rule))?;
+            *talking = rule;
+        }
+        Ok(())
     }
 }
 
@@ -129,7 +155,27 @@ impl Rooms {
         if let Some(limiting) = change.limiting {
             commands.steer(Command::SetLimiting(room.id, limiting))?;
         }
+        room.set_talking(change.talking(room.talking()), commands)?;
         Ok(Arc::clone(room))
+    }
+
+    /// Sets the rule of rooms that open from now on without one of their own; of `main`, as far as it has that of before.
+    pub(in crate::engine) fn set_default_talking(
+        &self,
+        rule: TalkingRule,
+        commands: &Sender,
+    ) -> Result<(), Busy> {
+        let mut inner = self.lock(commands);
+        let (before, mut of_main) = (inner.talking, self.main.talking());
+        if of_main.threshold_dbfs.to_bits() == before.threshold_dbfs.to_bits() {
+            of_main.threshold_dbfs = rule.threshold_dbfs;
+        }
+        if of_main.hold == before.hold {
+            of_main.hold = rule.hold;
+        }
+        self.main.set_talking(of_main, commands)?;
+        inner.talking = rule;
+        Ok(())
     }
 
     /// `streams` lists those in a room. Those that moved are added to `moved`.
@@ -174,13 +220,24 @@ impl Rooms {
 }
 
 impl Handle {
-    /// Changes a room's own settings, from the next tick on and over 20 ms; those of `main`, too. Takes a mutex.
+    /// Changes a room's own settings, from the next tick on, gain and limiting over 20 ms; those of `main`, too. Takes a
+    /// mutex.
     ///
     /// # Errors
     /// [`RoomError`]: no room of this name, or a mixer that is busy; then some of the change may be done.
     pub fn set_room(&self, name: &str, change: RoomSettings) -> Result<Arc<OpenRoom>, RoomError> {
         let rooms = &self.shared().streams.rooms;
         rooms.set(name, change, self.commands())
+    }
+
+    /// When the streams of rooms talk that open from now on without a rule of their own, and those of `main`, as far as it
+    /// has what was set so before. Takes a mutex.
+    ///
+    /// # Errors
+    /// [`Busy`]; then nothing is done.
+    pub fn set_default_talking(&self, rule: TalkingRule) -> Result<(), Busy> {
+        let rooms = &self.shared().streams.rooms;
+        rooms.set_default_talking(rule, self.commands())
     }
 
     /// Turns a switch off for all streams of a room, one command for each that may have it on. Takes mutexes, and
