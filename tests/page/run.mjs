@@ -14,13 +14,14 @@ import * as rooms from "./rooms.mjs";
 import { ROOT, Server } from "./server.mjs";
 import * as sound from "./sound.mjs";
 import * as steer from "./steer.mjs";
+import * as talking from "./talking.mjs";
 import * as trouble from "./trouble.mjs";
 import * as view from "./view.mjs";
 
 /** No scenario takes longer. */
 const LIMIT_MS = 90_000;
 
-const named = { view, first, steer, rooms, sound, trouble };
+const named = { view, first, steer, rooms, sound, talking, trouble };
 const files = Object.values(named);
 const known = Object.assign({}, named, ...files);
 const unknown = process.argv.slice(2).filter((name) => !(name in known));

@@ -28,7 +28,7 @@ const set = (name, text) => {
 export const model = new Model();
 export const player = new Player(model);
 const strips = new Strips(model);
-const roomFigures = new RoomFigures(model, strips);
+const roomFigures = new RoomFigures(model);
 const menu = new Move(model, roomFigures);
 const move = (streams) => menu.ask(streams);
 const detail = new Detail(model, strips, player, move);

@@ -143,7 +143,8 @@ export class Heatmap {
     const fill = percent(fillShare(this.#model.fill[slot]));
     const level = decibels(levelDb(this.#model.level[slot]));
     const red = this.#model.isRed(slot, now) ? " · dropping now" : "";
-    return `${called(stream)} · ring ${fill} full · ${level} dB${red}`;
+    const talks = this.#model.isTalking(slot) ? " · talking" : "";
+    return `${called(stream)} · ring ${fill} full · ${level} dB${talks}${red}`;
   }
 
   #tell(slot, now) {

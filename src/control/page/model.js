@@ -7,10 +7,6 @@ export const HISTORY_S = 300;
 /** Seconds and columns of the waveform: 100 columns a second. */
 export const WAVE_COLUMNS = 1024;
 
-/** A stream of this level, −50 dB of full scale, is heard to talk, and so long after it. */
-const TALK_LEVEL = 155;
-const TALK_MS = 1000;
-
 export const MUTED = 1;
 export const SOLO = 2;
 export const WAITING = 4;
@@ -95,8 +91,9 @@ export class Model {
     return this.rooms.find((room) => room?.name === name) ?? null;
   }
 
-  isTalking(slot, now) {
-    return this.talkUntil[slot] > now;
+  /** Whether it talks, before gain and mute, by its room's rule. */
+  isTalking(slot) {
+    return ((this.talking[slot >> 3] >> (slot & 7)) & 1) === 1;
   }
 
   /** Everything from the start: the page opened, the server was restarted, or the page fell behind. */
@@ -137,11 +134,11 @@ export class Model {
     this.level = bytesOf(data.level);
     this.fill = bytesOf(data.fill);
     this.drops = bytesOf(data.drops);
+    this.talking = bytesOf(data.talking);
     this.#keepWave(data.mix.wave, data.mix.wave_at);
     for (let slot = 0; slot < this.size; slot += 1) {
       this.peakLevel[slot] = Math.max(this.peakLevel[slot], this.level[slot]);
       this.peakFill[slot] = Math.max(this.peakFill[slot], this.fill[slot]);
-      if (this.level[slot] >= TALK_LEVEL) this.talkUntil[slot] = now + TALK_MS;
       if (this.drops[slot] > 0) {
         this.redUntil[slot] = now + RED_MS;
         this.peakDrops[slot] = Math.max(this.peakDrops[slot], this.drops[slot]);
@@ -176,7 +173,7 @@ export class Model {
     this.fill = new Uint8Array(slots);
     this.drops = new Uint8Array(slots);
     this.redUntil = new Float64Array(slots);
-    this.talkUntil = new Float64Array(slots);
+    this.talking = new Uint8Array(Math.ceil(slots / 8));
     // The largest of the running second, which the history then keeps.
     this.peakLevel = new Uint8Array(slots);
     this.peakFill = new Uint8Array(slots);
@@ -212,7 +209,7 @@ export class Model {
       return;
     }
     this.streams[slot] = { slot, id, label, kind, source, admitted_ms, number, room, begunAt: this.historyEnd };
-    this.redUntil[slot] = this.talkUntil[slot] = 0;
+    this.redUntil[slot] = 0;
     for (const kept of [this.historyLevel, this.historyFill, this.historyDrops]) {
       kept.fill(0, slot * HISTORY_S, (slot + 1) * HISTORY_S);
     }

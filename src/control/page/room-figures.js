@@ -1,7 +1,6 @@
 // The figures of rooms that follow from their streams: how many there are, and those that talk and drop.
 
 import { SHOW_MS } from "./bar.js";
-import { MUTED, SOLO } from "./model.js";
 
 /** Talkers that are named. */
 const NAMED = 3;
@@ -9,13 +8,12 @@ const none = Object.freeze({ streams: 0, talking: 0, talkers: [], dropping: 0 })
 
 export class RoomFigures {
   #model;
-  #strips;
   #rooms = [];
   #roster = -1;
   #countedAt = -Infinity;
 
-  constructor(model, strips) {
-    [this.#model, this.#strips] = [model, strips];
+  constructor(model) {
+    this.#model = model;
   }
 
   /** `streams`, `talking`, `talkers` (the first of them), `dropping`. */
@@ -33,10 +31,7 @@ export class RoomFigures {
       const room = (this.#rooms[stream.room] ??= { streams: 0, talking: 0, talkers: [], dropping: 0 });
       room.streams += 1;
       if (model.isRed(stream.slot, now)) room.dropping += 1;
-      if (!model.isTalking(stream.slot, now)) continue;
-      const { flags } = this.#strips.of(stream);
-      // Only what is heard in the room.
-      if (flags & MUTED || (this.#strips.anySolo(stream) && !(flags & SOLO))) continue;
+      if (!model.isTalking(stream.slot)) continue;
       room.talking += 1;
       if (room.talkers.length < NAMED) room.talkers.push(stream);
     }

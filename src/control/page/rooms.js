@@ -107,6 +107,7 @@ class RoomRow {
     toggleClass(this.#cells.dropped, "bad", dropping > 0);
     this.#cells.talking.title = names;
     toggleClass(this.element, "dropping", dropping > 0);
+    toggleClass(this.element, "talks", talking > 0);
   }
 
   #say(name, text, zero) {

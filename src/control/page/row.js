@@ -142,6 +142,7 @@ export class Row {
     if (this.#roomShown !== room) this.#showRoom(room);
     this.#bar.draw(model.level[slot], now);
     toggleClass(this.element, "dropping", model.isRed(slot, now));
+    this.#showTalking(model.isTalking(slot));
     const strip = this.#strips.of(this.stream);
     if (this.#slow === model.slowUpdates && this.#change === this.#strips.change) return;
     [this.#slow, this.#change] = [model.slowUpdates, this.#strips.change];
@@ -153,6 +154,14 @@ export class Row {
     this.#roomShown = room;
     showName(this.#room, room?.name ?? "");
     this.#room.href = room ? roomAddress(room.name) : "";
+  }
+
+  /** Lit for eyes, a description for screen readers. */
+  #showTalking(talks) {
+    if (this.element.classList.contains("talks") === talks) return;
+    this.element.classList.toggle("talks", talks);
+    if (talks) this.#opener.setAttribute("aria-description", "talking");
+    else this.#opener.removeAttribute("aria-description");
   }
 
   #showStrip({ gain, flags }) {

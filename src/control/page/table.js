@@ -154,8 +154,10 @@ export class Table {
     const model = this.#model;
     const room = model.hasRooms ? chosenRoom() : null;
     const { solo, muted } = room === null ? this.#strips.counts() : this.#strips.countsIn(model.findRoom(room));
-    const dropping = model.streams.filter((stream) => stream && model.isRed(stream.slot, now) && this.#inRoom(stream)).length;
-    const shown = `${solo} ${muted} ${dropping} ${model.hasRooms}`;
+    const inRoom = model.streams.filter((stream) => stream && this.#inRoom(stream));
+    const dropping = inRoom.filter(({ slot }) => model.isRed(slot, now)).length;
+    const talking = inRoom.filter(({ slot }) => model.isTalking(slot)).length;
+    const shown = `${solo} ${muted} ${dropping} ${talking} ${model.hasRooms}`;
     if (shown === this.#switched) return;
     this.#switched = shown;
     const streams = (count) => `${show.count(count)} ${count === 1 ? "stream is" : "streams are"}`;
@@ -168,7 +170,7 @@ export class Table {
     say("switched-solo", solo, `${streams(solo)} solo: the others ${model.hasRooms && room === null ? "of their rooms " : ""}are silent.`);
     say("switched-muted", muted, `${streams(muted)} muted.`);
     bar.hidden = solo + muted === 0;
-    for (const [name, count] of Object.entries({ dropping, muted, solo })) {
+    for (const [name, count] of Object.entries({ talking, dropping, muted, solo })) {
       document.querySelector(`.chip[data-show="${name}"] .chip-count`).textContent = count > 0 ? ` ${show.count(count)}` : "";
     }
   }
@@ -223,6 +225,7 @@ export class Table {
     const wanted = all.filter((stream) => {
       const flags = model.flags[stream.slot];
       if (this.#show === "dropping" && !model.isRed(stream.slot, now)) return false;
+      if (this.#show === "talking" && !model.isTalking(stream.slot)) return false;
       if (this.#show === "muted" && !(flags & MUTED)) return false;
       if (this.#show === "solo" && !(flags & SOLO)) return false;
       if (!this.#filter) return true;
@@ -260,7 +263,7 @@ export class Table {
       this.#empty.textContent = this.#model.findRoom(room) ? "No stream is in this room." : `There is no room ${room}.`;
       return;
     }
-    const none = { dropping: "No stream drops now. Good.", muted: "No stream is muted.", solo: "No stream is solo." };
+    const none = { talking: "No stream talks.", dropping: "No stream drops now. Good.", muted: "No stream is muted.", solo: "No stream is solo." };
     this.#empty.textContent = this.#filter ? `No stream matches “${this.#filter}”.` : none[this.#show];
   }
 
