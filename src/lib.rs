@@ -12,6 +12,7 @@
 //! - [`source`]: audio that is made or read here, and the threads that feed it.
 //! - [`mixer`]: the one consumer. Sum, limiter, one block per tick.
 //! - [`output`]: blocks out: recordings, listeners, RTP, the return paths of participants.
+//! - [`cluster`]: rooms over many nodes: which parts of other nodes the mixer gets, and what is known of them.
 //! - [`net`]: audio from a network, and its way back: RTP, connections, admission and limits.
 //! - [`config`]: the one config, plain data, with its defaults; a TOML file as a layer over them.
 //! - [`engine`]: joins pool, mixer thread, feeders and outputs: start, stop, handle, report.
@@ -25,6 +26,7 @@
 pub use mixpool_queue as queue;
 
 pub mod audio;
+pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod engine;
