@@ -1,6 +1,7 @@
 //! The mixer and what it makes of streams, without a clock and without a socket.
 
 mod clock;
+mod cluster;
 mod control;
 mod end;
 mod ended_by_command;
