@@ -32,6 +32,7 @@ use crate::{
         id::is_id,
         payload::{AudioPayload, Payload, PayloadMap, names},
         rtcp::ntp_time,
+        sdp,
     },
 };
 
@@ -247,7 +248,7 @@ impl RtpOut {
         let payload = AudioPayload { codec, clock };
         let payload_type = payload_type(payload);
         let packets = Packets::new(payload, payload_type, format, block_samples, Chance::draw());
-        let sdp = Sdp {
+        let sdp = sdp::Sent {
             to: address,
             payload,
             payload_type,
@@ -408,39 +409,6 @@ fn send(socket: &UdpSocket, packet: &[u8], sent: &mut RtpSent) -> bool {
         sent.refusals += 1;
     }
     false
-}
-
-struct Sdp {
-    to: SocketAddr,
-    payload: AudioPayload,
-    payload_type: u8,
-    stereo: bool,
-    session: u32,
-}
-
-impl fmt::Display for Sdp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            to,
-            payload,
-            payload_type,
-            stereo,
-            session,
-        } = self;
-        let family = if to.is_ipv4() { "IP4" } else { "IP6" };
-        let ip = to.ip();
-        write!(
-            f,
-            "v=0\r\no=- {session} 0 IN {family} {ip}\r\ns=mixpool\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} {payload}\r\n",
-            port = to.port()
-        )?;
-        // Its channels in SDP are two in any case (RFC 7587, section 7).
-        match payload.codec {
-            Codec::Opus if *stereo => write!(f, "a=fmtp:{payload_type} sprop-stereo=1\r\n"),
-            _ => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! - [`payload`]: the meanings of RTP payload types
 //! - [`rtcp`]: reports, names and goodbyes beside the audio
 //! - [`rtp`]: packets of audio
+//! - [`sdp`]: the offers of SIP switches, and answers to them
 //! - [`sidecar`]: the JSON beside a recording
 //! - [`wav`]: the header of a WAV that is streamed
 //! - [`websocket`]: frames and messages of a WebSocket
@@ -25,6 +26,7 @@ pub mod part;
 pub mod payload;
 pub mod rtcp;
 pub mod rtp;
+pub mod sdp;
 pub mod sidecar;
 pub mod wav;
 pub mod websocket;

@@ -228,6 +228,13 @@ impl PayloadMap {
             .unwrap_or(Payload::Unsupported)
     }
 
+    /// Has this type mean that payload; a type above 127 means nothing.
+    pub(crate) fn set(&mut self, payload_type: u8, payload: Payload) {
+        if let Some(place) = self.payloads.get_mut(usize::from(payload_type)) {
+            *place = payload;
+        }
+    }
+
     /// Maps a type to a payload, in place of its last one: `96=L16/16000/1`, `10=L16/8000`.
     /// Returns the type.
     ///
