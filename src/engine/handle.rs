@@ -19,7 +19,7 @@ use crate::{
     audio::{Gain, MixClock},
     ledger::{Listener, StreamState},
     mixer::{self, Command, Feed, FeedId, MixRing, ReaderId},
-    net::{Admission, Tuning},
+    net::{Admission, ExpectedSenders, Tuning},
     output::{RtpProgress, RtpSent, RtpTarget},
     queue::{LeaseId, PoolStats},
     source::Intake,
@@ -140,6 +140,11 @@ impl Handle {
     /// Admits streams while the mixer runs, for sources that find theirs at run time.
     pub fn admission(&self) -> Arc<dyn Admission> {
         Arc::<Streams>::clone(&self.0.streams)
+    }
+
+    /// The senders that were announced.
+    pub fn expected(&self) -> &ExpectedSenders {
+        &self.0.streams.expected
     }
 
     /// How the server is. Looks at the account of every stream that runs.

@@ -16,7 +16,7 @@ use crate::{
     audio::{Gain, Grid},
     ledger::Account,
     mixer::{self, MixRing, NewInput, ReaderId},
-    net::{Admission, Busy, Refused, StreamRequest, lease},
+    net::{Admission, Busy, ExpectedSenders, Refused, StreamRequest, lease},
     os::now_ns,
     queue::Pool,
     stream::{PlacingThread, PlacingThreads, Stream},
@@ -31,6 +31,8 @@ pub(super) struct Streams {
     pub(super) rooms: Rooms,
     pub(super) commands: Sender,
     pub(super) gaps: Arc<GapCollector>,
+    /// Those that were announced.
+    pub(super) expected: ExpectedSenders,
     pub(super) mixing: mixer::Settings,
     pub(super) grid: Grid,
     /// The threads that place their blocks.
@@ -58,6 +60,7 @@ impl Streams {
             gaps: GapCollector::new(pool.slots(), mixing),
             pool,
             register: Register::default(),
+            expected: ExpectedSenders::default(),
             rooms,
             commands,
             placing: PlacingThreads::default(),
@@ -193,6 +196,10 @@ impl Admission for Streams {
 
     fn open_reader(&self, ring: MixRing) -> Result<ReaderId, Busy> {
         self.commands.open_reader(ring)
+    }
+
+    fn expected(&self) -> Option<&ExpectedSenders> {
+        Some(&self.expected)
     }
 
     fn rooms_max(&self) -> usize {

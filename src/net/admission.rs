@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::ExpectedSenders;
 use crate::{
     audio::Gain,
     ledger::{Refusal, SourceKind},
@@ -35,6 +36,11 @@ pub trait Admission: Send + Sync {
     fn is_running(&self, id: &str) -> bool {
         let _ = id;
         false
+    }
+
+    /// The senders that were announced; none if there is no way to announce any.
+    fn expected(&self) -> Option<&ExpectedSenders> {
+        None
     }
 
     /// Most rooms at once.

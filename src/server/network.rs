@@ -1,6 +1,9 @@
 //! The listeners of a config: bound first, started once there is a mix clock.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 use super::StartError;
 use crate::{
@@ -8,7 +11,7 @@ use crate::{
     engine::Handle,
     ledger::Listener,
     net::{
-        Tuning,
+        RtpEntrance, Tuning,
         conn::{ConnListener, ConnSettings, ConnSockets, Handoff, Listen},
         rtp::{self, RtpListener, RtpSettings, RtpSockets},
     },
@@ -76,6 +79,21 @@ impl Bound {
         rtp.chain(self.connections.iter().flat_map(ConnSockets::accounts))
     }
 
+    /// Where announced senders of RTP are taken.
+    fn rtp_entrances(&self) -> Vec<RtpEntrance> {
+        self.rtp.iter().map(RtpSockets::entrance).collect()
+    }
+
+    /// Where announced calls are taken.
+    fn audiosocket_entrances(&self) -> Vec<SocketAddr> {
+        let listens = self.connections.iter().flat_map(ConnSockets::listens);
+        let addresses = listens.filter_map(|listen| match listen {
+            Listen::AudioSocket { address, .. } => Some(*address),
+            Listen::Tcp { .. } | Listen::Unix { .. } => None,
+        });
+        addresses.collect()
+    }
+
     /// Whether connections are taken, each of which is a descriptor.
     pub(super) fn takes_connections(&self) -> bool {
         self.connections.is_some()
@@ -121,6 +139,9 @@ impl Network {
     pub(super) fn start(&mut self, bound: Bound, handle: &Handle) -> Result<(), StartError> {
         let clock = handle.clock().expect("a server's mix follows a clock");
         let (admission, tuning) = (handle.admission(), handle.tuning());
+        handle
+            .expected()
+            .set_entrances(bound.rtp_entrances(), bound.audiosocket_entrances());
         for account in bound.accounts() {
             tracing::info!("listening on {}", account.name());
         }

@@ -136,6 +136,22 @@ pub fn audio_header(rate_hz: u32, payload_bytes: usize) -> Option<[u8; HEADER_BY
 /// A message that says that the call is over.
 pub const HANGUP_MESSAGE: [u8; HEADER_BYTES] = [HANGUP, 0, 0];
 
+/// The UUID that people write so: 32 digits, with or without the four hyphens.
+pub(crate) fn uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: String = match text.len() {
+        36 if [8, 13, 18, 23]
+            .iter()
+            .all(|&at| text.as_bytes()[at] == b'-') =>
+        {
+            text.chars().filter(|&one| one != '-').collect()
+        }
+        _ => text.to_owned(),
+    };
+    let is_whole = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = is_whole.then(|| u128::from_str_radix(&digits, 16).ok())?;
+    number.map(u128::to_be_bytes)
+}
+
 /// A UUID as people write it: `01020304-0506-0708-090a-0b0c0d0e0f10`.
 pub(crate) fn uuid_text(uuid: [u8; 16]) -> String {
     let number = u128::from_be_bytes(uuid);
@@ -236,6 +252,17 @@ mod tests {
     fn a_uuid_reads_as_people_write_it() {
         let uuid = std::array::from_fn(|at| 0x10 * at as u8 + 1);
         assert_eq!(uuid_text(uuid), "01112131-4151-6171-8191-a1b1c1d1e1f1");
+        let read = |text: &str| super::uuid(text);
+        assert_eq!(read(&uuid_text(uuid)), Some(uuid));
+        assert_eq!(read("01112131415161718191A1B1C1D1E1F1"), Some(uuid));
+        for wrong in [
+            "",
+            "x",
+            "01112131-4151-6171-8191-a1b1c1d1e1f",
+            "+1112131415161718191a1b1c1d1e1f1",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     proptest! {

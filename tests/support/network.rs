@@ -11,7 +11,7 @@ use mixpool::{
     ledger::{Account, Listener, SourceKind},
     mixer::{Command, MixRing, NewInput, ReaderId},
     net::{
-        Admission, Limits, Refused, StreamRequest, lease,
+        Admission, ExpectedSenders, Limits, Refused, StreamRequest, lease,
         rtp::{Outgoing, Quota, Receiver, Settings},
     },
     output::{FeedReader, FeedRings},
@@ -34,6 +34,7 @@ struct TestAdmission {
     pool: Pool,
     clock: MixClock,
     accounts: Accounts,
+    expected: ExpectedSenders,
     admitted: Mutex<Vec<Admitted>>,
 }
 
@@ -61,6 +62,10 @@ impl Admission for TestAdmission {
         };
         self.admitted.lock().unwrap().push(admitted);
         Ok(Stream::new(producer, account, self.clock.into()))
+    }
+
+    fn expected(&self) -> Option<&ExpectedSenders> {
+        Some(&self.expected)
     }
 
     fn rooms_max(&self) -> usize {
@@ -131,6 +136,7 @@ impl Network {
             pool: rig.pool.clone(),
             clock,
             accounts: rig.gaps.accounts.clone(),
+            expected: ExpectedSenders::default(),
             admitted: Mutex::default(),
         });
         let mut payloads = PayloadMap::default();
@@ -177,6 +183,12 @@ impl Network {
             returned: Vec::new(),
             reports: Vec::new(),
         }
+    }
+
+    /// The senders that were announced.
+    #[allow(dead_code, reason = "not every program announces any")]
+    pub fn expected(&self) -> &ExpectedSenders {
+        &self.server.expected
     }
 
     /// When the ingest side is to be ready for the next tick.

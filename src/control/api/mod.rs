@@ -7,6 +7,7 @@ mod config;
 mod description;
 mod download;
 mod events;
+mod expected;
 mod health;
 mod listeners;
 mod plan;
@@ -51,6 +52,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(download::routes())
         .merge(rooms::routes())
         .merge(room_recording::routes())
+        .merge(expected::routes())
         .merge(events::routes())
         .merge(config::routes())
         .merge(plan::routes())

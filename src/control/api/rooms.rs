@@ -322,7 +322,7 @@ async fn move_stream(
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn refused(error: RoomError) -> Problem {
+pub(super) fn refused(error: RoomError) -> Problem {
     let status = match error {
         RoomError::Name { .. } => StatusCode::BAD_REQUEST,
         RoomError::NotFound { .. } => StatusCode::NOT_FOUND,

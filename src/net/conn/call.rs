@@ -69,13 +69,17 @@ impl Call {
     ) -> Result<(), EndReason> {
         match message {
             Message::Uuid(uuid) if !caller.is_known() => {
+                let expected = context.admission.expected();
+                let expected = expected.and_then(|all| all.take_call(uuid, context.now_ns));
+                let sender = expected.as_ref().map(|expected| &expected.sender);
+                let room = sender.map(|sender| sender.room.clone());
                 let request = OpenRequest {
                     id: uuid_text(uuid),
-                    label: None,
+                    label: sender.and_then(|sender| sender.label.clone()),
                     from: None,
-                    gain: None,
-                    room: self.room.take(),
-                    muted: false,
+                    gain: sender.and_then(|sender| sender.gain),
+                    room: room.or_else(|| self.room.take()),
+                    muted: sender.is_some_and(|sender| sender.muted),
                     listens: true,
                 };
                 caller.open(request, context)?;

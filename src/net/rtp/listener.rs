@@ -23,7 +23,7 @@ use super::{
 use crate::{
     audio::MixClock,
     ledger::{Listener, SourceKind},
-    net::{Admission, Tuning, tuning::changed},
+    net::{Admission, RtpEntrance, Tuning, tuning::changed},
     os::{
         during, now_ns,
         poll::{Bell, Events, Poll},
@@ -119,6 +119,16 @@ impl RtpSockets {
     /// The account of packets that became no stream.
     pub fn account(&self) -> &Arc<Listener> {
         &self.account
+    }
+
+    /// Where packets come to, for announced senders.
+    pub(crate) fn entrance(&self) -> RtpEntrance {
+        let streams = &self.settings.streams;
+        RtpEntrance {
+            address: self.settings.address,
+            returns: streams.returns_max > 0,
+            payloads: streams.payloads.clone(),
+        }
     }
 
     /// Starts the threads. Streams are admitted from then on. Without a `tuning` the settings stay as they are.

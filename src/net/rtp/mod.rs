@@ -138,11 +138,6 @@ impl Shared {
         Some(mix.samples_as_long_as(samples as u64, format.rate_hz()))
     }
 
-    /// Whether packets of this type have a meaning here.
-    fn knows(&self, payload_type: u8) -> bool {
-        self.settings.payloads.get(payload_type) != Payload::Unsupported
-    }
-
     /// Whether another line about a stranger may be logged.
     fn may_log(&mut self, now_ns: u64) -> bool {
         if now_ns.saturating_sub(self.lines.0) >= 1_000_000_000 {

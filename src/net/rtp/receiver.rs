@@ -310,6 +310,11 @@ impl Receiver {
             .retain(|_, away| now_ns.saturating_sub(away.last_ns) <= TURNED_AWAY_MEMORY_NS);
         self.gone.retain(|_, gone| gone.until_ns > now_ns);
         self.ended_sources.sweep(now_ns, self.idle_ns());
+        for (_, stream) in self.table.streams() {
+            if let Some(expected) = &stream.expected {
+                expected.touch(now_ns);
+            }
+        }
     }
 }
 

@@ -162,6 +162,9 @@ impl Reporter {
                 continue;
             };
             let report = stream.report(now_ns);
+            // The mix may go elsewhere than to where its packets come from.
+            let own = stream.returns_to().filter(|&own| own != from);
+            let (to, via) = own.and_then(next_port).unwrap_or((to, via));
             match stream.return_report(ntp, report, bye) {
                 Some(bytes) => send(Outgoing { to, via, bytes }),
                 None => self.reports.push(report),

@@ -127,11 +127,14 @@ impl Receiver {
     /// A packet to this address could not be sent, or its host refused it; then the sender has to prove itself again.
     pub(super) fn not_sent(&mut self, to: SocketAddr, is_refused: bool, why: &dyn fmt::Display) {
         let to = super::receiver::canonical(to);
-        let Some(peer) = self.table.peers.get(&to) else {
-            return;
+        let slots = match self.table.peers.get(&to) {
+            Some(peer) => peer.slots.clone(),
+            // It is not where packets come from.
+            None => (0..self.table.slots.len()).collect(),
         };
-        for slot in peer.slots.clone() {
-            if let Some(stream) = self.table.slot(slot) {
+        for slot in slots {
+            let stream = self.table.slot(slot);
+            if let Some(stream) = stream.filter(|stream| stream.returns_to() == Some(to)) {
                 stream.not_sent(is_refused, why);
             }
         }

@@ -3,7 +3,7 @@
 //! Finds out what a packet's payload is, and extends its number and time. The [`Playout`] judges whether the packet
 //! is new, and when its samples play.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 mod payload;
 mod return_path;
@@ -21,6 +21,7 @@ use crate::{
     audio::Format,
     ledger::Packet as Count,
     net::{
+        Expected,
         overload::{SHED, TAKEN_BACK},
         quota::Share,
         sequence::{MAX_DROPOUT, Sequence},
@@ -84,6 +85,8 @@ pub(super) struct RtpStream {
     sender_report: Option<(u32, u64)>,
     /// The checksum of the name that its sender said last, and when a name may be another.
     said_name: (u32, u64),
+    /// Its announcement, if there was one.
+    pub expected: Option<Arc<Expected>>,
     /// The mix that goes back, if it does.
     pub return_path: Option<Box<ReturnPath>>,
 }
@@ -131,6 +134,7 @@ impl RtpStream {
             stale: true,
             sender_report: None,
             said_name: (0, 0),
+            expected: None,
             return_path: None,
         }
     }

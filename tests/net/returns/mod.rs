@@ -1,6 +1,7 @@
 //! RTP both ways on virtual time: each sender hears its mix-minus, where its packets come from, and no other address
 //! gets anything.
 
+mod announced;
 mod moves;
 mod phone;
 mod reports;

@@ -17,7 +17,7 @@ use mixpool::{
 use super::Phone;
 use crate::patience::{PATIENCE, wait_for, wait_until};
 
-fn serve(rtp: &str, threads: usize) -> (Running, SocketAddr) {
+pub fn serve(rtp: &str, threads: usize) -> (Running, SocketAddr) {
     let mut layer = Layer::default();
     layer.set("rtp", rtp.into()).unwrap();
     layer.set("rtp_threads", threads.into()).unwrap();

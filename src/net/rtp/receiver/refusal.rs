@@ -28,6 +28,9 @@ impl Receiver {
         if !self.shared.may_log(now_ns) {
             return;
         }
+        let expected = self.expected(key, now_ns);
+        let own = expected.as_ref().map(|expected| &expected.sender.room);
+        let room = own.or(self.shared.settings.room.as_ref());
         let (listener, ssrc) = (self.shared.listener.name(), format!("{:08x}", key.ssrc));
         match why {
             Refusal::Payload => tracing::warn!(
@@ -48,7 +51,7 @@ impl Receiver {
             Refusal::UnknownRoom => tracing::warn!(
                 listener, from = %key.from, ssrc,
                 "stream refused: {}; it is tried again",
-                UnknownRoom(self.shared.settings.room.as_deref().unwrap_or_default())
+                UnknownRoom(room.map_or("", String::as_str))
             ),
             Refusal::RoomsMax => tracing::warn!(
                 listener, from = %key.from, ssrc,

@@ -1,10 +1,12 @@
 //! Packets of no live source: strangers, until two in sequence prove a stream.
 
+use std::sync::Arc;
+
 use super::{Gone, Key, Packet, Receiver};
 use crate::{
     ledger::{Refusal, SourceKind},
     net::{
-        StreamRequest,
+        Expected, StreamRequest,
         rtp::{
             probation::Held,
             returns::Returns,
@@ -13,12 +15,14 @@ use crate::{
         },
         sequence::MAX_MISORDER,
     },
+    wire::payload::Payload,
 };
 
 impl Receiver {
     /// A packet of no live source.
     pub(super) fn stranger(&mut self, key: Key, packet: &Packet<'_>, bytes: &[u8], now_ns: u64) {
-        if !self.shared.settings.limits.allow(key.from.ip()) {
+        if !self.shared.settings.limits.allow(key.from.ip()) && self.expected(key, now_ns).is_none()
+        {
             self.shared.listener.refuse(Refusal::Network);
             return;
         }
@@ -53,10 +57,11 @@ impl Receiver {
         }
         if let Some(away) = self.turned_away.get_mut(&key) {
             away.last_ns = now_ns;
+            let (why, retry_ns) = (away.why, away.retry_ns);
             // A packet of a type that is known, or that may prove one, is asked in at once.
-            let known = away.why == Refusal::Payload
-                && (self.shared.knows(packet.payload_type) || self.probation.holds(key));
-            if now_ns < away.retry_ns && !known {
+            let known = why == Refusal::Payload
+                && (self.knows(key, packet.payload_type, now_ns) || self.probation.holds(key));
+            if now_ns < retry_ns && !known {
                 self.shared.listener.leave_out(1);
                 return;
             }
@@ -90,7 +95,7 @@ impl Receiver {
         };
         self.reporter.avoid(key.ssrc);
         self.avoid_return_ssrc(key.ssrc);
-        let known = |packet: &Packet<'_>| self.shared.knows(packet.payload_type);
+        let known = |packet: &Packet<'_>| self.knows(key, packet.payload_type, now_ns);
         if !known(&first) && !known(packet) {
             self.turn_away(key, Refusal::Payload, packet, now_ns);
             return;
@@ -128,7 +133,12 @@ impl Receiver {
             return;
         };
         let returns = self.returns.as_ref();
-        let returns = returns.filter(|_| self.may_return(key.from.ip()));
+        let expected = self.expected(key, now_ns);
+        let sender = expected.as_ref().map(|expected| &expected.sender);
+        let returns = returns.filter(|_| match sender {
+            Some(sender) => sender.returns,
+            None => self.may_return(key.from.ip()),
+        });
         let Ok(mix_minus) = returns.map(Returns::lease).transpose() else {
             self.turn_away(key, Refusal::Unavailable, packet, now_ns);
             return;
@@ -136,13 +146,18 @@ impl Receiver {
         let feed = mix_minus.as_ref().map(|(_, ring, _)| ring.lease());
         let request = StreamRequest {
             id: format!("rtp-{}-{:08x}", key.from, key.ssrc),
-            label: None,
+            label: sender.and_then(|sender| sender.label.clone()),
             kind: SourceKind::Rtp,
             from: format!("rtp {}", key.from),
-            gain: self.shared.settings.gain,
+            gain: sender
+                .and_then(|sender| sender.gain)
+                .or(self.shared.settings.gain),
             source: key.ssrc,
-            room: self.shared.settings.room.clone(),
-            muted: false,
+            room: match sender {
+                Some(sender) => Some(sender.room.clone()),
+                None => self.shared.settings.room.clone(),
+            },
+            muted: sender.is_some_and(|sender| sender.muted),
             mix_minus,
         };
         let stream = match self.admission.admit(request) {
@@ -158,11 +173,31 @@ impl Receiver {
         if let Some(stream) = self.table.slot(slot) {
             tracing::debug!(stream = stream.id(), "stream admitted");
             if let (Some(feed), Some(returns)) = (feed, &mut self.returns) {
-                let path = returns.open(slot, feed, key.ssrc, &self.shared.clock);
+                let mut path = returns.open(slot, feed, key.ssrc, &self.shared.clock);
+                path.to = expected
+                    .as_ref()
+                    .and_then(|expected| expected.sender.return_to);
                 stream.return_path = Some(Box::new(path));
             }
+            stream.expected = expected;
         }
         self.both(slot, (&first, held), (packet, now_ns));
+    }
+
+    /// The announcement of a sender. Takes a mutex.
+    pub(super) fn expected(&self, key: Key, now_ns: u64) -> Option<Arc<Expected>> {
+        let all = self.admission.expected()?;
+        all.rtp(key.from, key.ssrc, now_ns)
+    }
+
+    /// Whether packets of this type have a meaning for a stranger.
+    fn knows(&self, key: Key, payload_type: u8, now_ns: u64) -> bool {
+        let expected = self.expected(key, now_ns);
+        let payloads = expected
+            .as_ref()
+            .and_then(|one| one.sender.payloads.as_ref());
+        let payloads = payloads.unwrap_or(&self.shared.settings.payloads);
+        payloads.get(payload_type) != Payload::Unsupported
     }
 
     /// Both packets that proved the source of the stream in this slot.

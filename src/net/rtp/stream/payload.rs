@@ -23,7 +23,10 @@ impl RtpStream {
         at_ns: u64,
         shared: &mut Shared,
     ) -> Verdict {
-        let payload = shared.settings.payloads.get(packet.payload_type);
+        let own = self.expected.as_ref();
+        let own = own.and_then(|expected| expected.sender.payloads.as_ref());
+        let payloads = own.unwrap_or(&shared.settings.payloads);
+        let payload = payloads.get(packet.payload_type);
         if let Payload::Audio(payload) = payload
             && !packet.payload.is_empty()
         {

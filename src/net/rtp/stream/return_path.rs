@@ -7,7 +7,7 @@
 //!
 //! Passive: its owner passes in blocks of the mix and the time.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     audio::Format,
@@ -57,6 +57,8 @@ pub(crate) struct ReturnPath {
     /// Names its feed.
     pub key: u64,
     pub ssrc: u32,
+    /// Where it goes, if not to where the packets come from.
+    pub to: Option<SocketAddr>,
     /// Made for the first packet.
     packets: Option<Packets>,
     mix: Format,
@@ -83,6 +85,7 @@ impl ReturnPath {
         Self {
             key,
             ssrc,
+            to: None,
             packets: None,
             mix,
             block_samples,

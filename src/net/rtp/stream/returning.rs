@@ -1,6 +1,6 @@
 //! A stream and the mix that goes back to its sender.
 
-use std::fmt;
+use std::{fmt, net::SocketAddr};
 
 use super::{RtpStream, return_path::Returned};
 use crate::{
@@ -20,10 +20,10 @@ impl RtpStream {
         (cname, now_ns): (&str, u64),
         send: &mut dyn FnMut(Outgoing<'_>),
     ) {
-        let to = self.key.from;
         let Some(path) = self.return_path.as_mut().filter(|path| path.key == key) else {
             return;
         };
+        let to = path.to.unwrap_or(self.key.from);
         let returned = if is_shed {
             Returned::Dropped
         } else {
@@ -41,6 +41,12 @@ impl RtpStream {
         ) {
             network.count_output(returned == Returned::Dropped);
         }
+    }
+
+    /// Where its mix goes, if it goes anywhere.
+    pub(crate) fn returns_to(&self) -> Option<SocketAddr> {
+        let path = self.return_path.as_ref()?;
+        Some(path.to.unwrap_or(self.key.from))
     }
 
     /// A packet of the mix was not sent, or refused by the sender's host.
