@@ -15,6 +15,7 @@ import time
 sys.dont_write_bytecode = True
 
 import audiosocket
+import calls
 import egress
 import listen
 import rooms
@@ -24,7 +25,7 @@ import tcp
 import web
 from server import ROOT
 
-MODULES = [rtp, sip, tcp, audiosocket, egress, listen, web, rooms]
+MODULES = [rtp, sip, calls, tcp, audiosocket, egress, listen, web, rooms]
 AT_ONCE = 4
 
 

@@ -1,22 +1,14 @@
 """SIPp as a phone that calls, and as what answers the call in the mixer's name."""
 
-import string
 import subprocess
 
 import audio
 from rtp import COUNT, DELAY, DELAY_S
 from ports import free_port
 from server import ROOT, Server, TIMEOUT_S, expect_alone, expect_whole, run
+from sipp import HERE, caller
 
-HERE = ROOT / "tests/clients"
 ALPHABET = ROOT / "testdata/speech-alphabet-8000-mono-s16.wav"
-
-
-def _caller(folder, **values):
-    """The caller with its `$values` filled in: SIPp's own keys do not reach its actions."""
-    path = folder / "caller.xml"
-    path.write_text(string.Template((HERE / path.name).read_text()).substitute(values))
-    return path
 
 
 def _call(folder, source, encoding, container, payload_type, table):
@@ -28,7 +20,7 @@ def _call(folder, source, encoding, container, payload_type, table):
     run(["sox", "-D", whole, "-t", container, encoded])
     sent, original = audio.decoded(encoded.read_bytes(), table), audio.read_wav(whole)
     local = ["-i", "127.0.0.1", "-mi", "127.0.0.1", "-m", "1", "-nostdin", "-timeout", "30"]
-    caller = _caller(folder, audio=encoded, payload_type=payload_type, encoding=encoding)
+    scenario = caller(folder, audio=encoded, payload_type=payload_type, encoding=encoding)
     call_ms = len(sent) // 8 + 500
     with Server(folder, "--rtp", f"127.0.0.1:{port}", *DELAY, ports=[port, port + 1]) as server:
         answers = subprocess.Popen(
@@ -36,7 +28,7 @@ def _call(folder, source, encoding, container, payload_type, table):
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder,
         )
         try:
-            run(["sipp", f"127.0.0.1:{callee_port}", "-sf", caller, "-p", caller_port, "-mp", media_port,
+            run(["sipp", f"127.0.0.1:{callee_port}", "-sf", scenario, "-p", caller_port, "-mp", media_port,
                  "-d", call_ms, *local], cwd=folder)
             assert answers.wait(TIMEOUT_S) == 0, "the callee saw no whole call"
         finally:
