@@ -1,5 +1,5 @@
-//! Participants that all talk, a few in each of many rooms, over AudioSocket. Each must hear the others of its room and no
-//! other stream, and the mixer must keep its pace.
+//! Participants that all talk, a few in each of many rooms, over AudioSocket; or half of them, over RTP both ways. Each must
+//! hear the others of its room and no other stream, and the mixer must keep its pace.
 //!
 //! First a server of as many synthetic streams runs, so that ticks that this machine makes late anyway are known. Then
 //! each participant sends a constant of its own, so that a sample names the streams in it: each
@@ -7,7 +7,10 @@
 //!
 //! ```text
 //! cargo run --release --example room_load -- --participants 500 --rooms 250 --seconds 60
+//! cargo run --release --example room_load -- --rtp --participants 500 --rooms 100 --seconds 60
 //! ```
+
+mod rtp;
 
 use std::{
     error::Error,
@@ -17,7 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -51,12 +54,16 @@ struct Load {
     rooms: u16,
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// By RTP, and every other participant of a room is silent.
+    #[arg(long)]
+    rtp: bool,
 }
 
 impl Load {
     /// The sample that a participant sends all the time.
-    fn constant(participant: usize) -> i16 {
-        participant as i16 + 1
+    fn constant(self, participant: usize) -> i16 {
+        let is_silent = self.rtp && participant / usize::from(self.rooms) % 2 == 1;
+        if is_silent { 0 } else { participant as i16 + 1 }
     }
 
     fn room(self, participant: usize) -> usize {
@@ -67,7 +74,7 @@ impl Load {
     fn expected(self, participant: usize) -> i16 {
         let all = 0..usize::from(self.participants);
         all.filter(|&other| other != participant && self.room(other) == self.room(participant))
-            .map(Self::constant)
+            .map(|other| self.constant(other))
             .fold(0, i16::saturating_add)
     }
 }
@@ -87,22 +94,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let alone = measure(&server.handle(), load.seconds);
     server.finish();
 
-    let server = serve(load)?;
+    let server = if load.rtp {
+        rtp::serve(load)?
+    } else {
+        serve(load)?
+    };
     let handle = server.handle();
-    let sockets = connect(load, &handle)?;
     let phase = Arc::new(Phase::default());
-    let sender = {
-        let (phase, sockets) = (Arc::clone(&phase), clones(&sockets)?);
-        let send = move || send(load, sockets, &phase);
-        thread::Builder::new().name("send".to_owned()).spawn(send)?
-    };
-    let listener = {
-        let phase = Arc::clone(&phase);
-        let listen = move || listen(load, sockets, &phase);
-        thread::Builder::new()
-            .name("listen".to_owned())
-            .spawn(listen)?
-    };
+    let (sender, listener) = begin(load, &handle, &phase)?;
     thread::sleep(SETTLING);
     phase.measured.store(true, Ordering::Relaxed);
     let measured = measure(&handle, load.seconds);
@@ -115,6 +114,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         participants,
         rooms,
         seconds,
+        ..
     } = load;
     println!("{participants} participants in {rooms} rooms, {seconds} s");
     println!(
@@ -124,6 +124,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "sent back   {} frames, {} dropped",
         measured.output_frames, measured.output_dropped_frames
+    );
+    println!(
+        "lost        {} packets on their way in, {} back; {} samples dropped",
+        measured.lost_packets, heard.missing, measured.dropped_samples
     );
     println!(
         "heard       {} samples: the others {:.4}, silence {:.4}, a part of them {:.4}, anything else {}",
@@ -149,6 +153,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// The threads of all participants.
+type Threads = (JoinHandle<Sent>, JoinHandle<std::io::Result<Heard>>);
+
+/// Has all participants send and listen, each in its room.
+fn begin(load: Load, handle: &Handle, phase: &Arc<Phase>) -> Result<Threads, Box<dyn Error>> {
+    let phases = [Arc::clone(phase), Arc::clone(phase)];
+    let [sending, listening] = phases;
+    let thread = |name: &str| thread::Builder::new().name(name.to_owned());
+    let (send_thread, listen_thread) = (thread("send"), thread("listen"));
+    Ok(if load.rtp {
+        let sockets = rtp::connect(load, handle)?;
+        let clones = rtp::clones(&sockets)?;
+        (
+            send_thread.spawn(move || rtp::send(load, &clones, &sending))?,
+            listen_thread.spawn(move || rtp::listen(load, &sockets, &listening))?,
+        )
+    } else {
+        let sockets = connect(load, handle)?;
+        let clones = clones(&sockets)?;
+        (
+            send_thread.spawn(move || send(load, clones, &sending))?,
+            listen_thread.spawn(move || listen(load, sockets, &listening))?,
+        )
+    })
 }
 
 /// A server of rooms, without another way in.
@@ -180,6 +210,8 @@ struct Measured {
     late_ticks: u64,
     output_frames: u64,
     output_dropped_frames: u64,
+    lost_packets: u64,
+    dropped_samples: u64,
 }
 
 fn measure(handle: &Handle, seconds: u64) -> Measured {
@@ -192,6 +224,8 @@ fn measure(handle: &Handle, seconds: u64) -> Measured {
         late_ticks: since(|status| status.late_ticks),
         output_frames: since(|status| status.network.output_frames),
         output_dropped_frames: since(|status| status.network.output_dropped_frames),
+        lost_packets: since(|status| status.network.lost),
+        dropped_samples: since(|status| status.ledger.dropped()),
     }
 }
 
@@ -242,7 +276,7 @@ fn send(load: Load, mut sockets: Vec<TcpStream>, phase: &Phase) -> Sent {
     let header = audio_header(8000, 2 * BLOCK).expect("AudioSocket has the rate");
     let frames: Vec<Vec<u8>> = (0..sockets.len())
         .map(|participant| {
-            let sample = Load::constant(participant).to_le_bytes();
+            let sample = load.constant(participant).to_le_bytes();
             [&header[..], &sample.repeat(BLOCK)].concat()
         })
         .collect();
@@ -273,6 +307,8 @@ struct Heard {
     /// Less than the sum of the others, as when one of them begins or was concealed.
     part: u64,
     foreign: u64,
+    /// Packets that never came back.
+    missing: u64,
 }
 
 impl Heard {
