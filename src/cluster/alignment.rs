@@ -180,7 +180,7 @@ impl Aligner {
 
     /// How far UTC is ahead of the numbers of blocks, if ticks have them.
     pub fn utc_ahead_ns(&self, reading: Reading) -> Option<i64> {
-        self.ahead_ns(reading.origin()).map(|ahead| -ahead)
+        self.ahead_ns(reading.origin()).map(i64::saturating_neg)
     }
 
     /// The number of the block of tick 0, which may be before the epoch.

@@ -30,7 +30,7 @@ pub(super) struct Peer {
     pub(super) incarnation: u64,
     /// When a message of the holder last came; none before the first.
     pub(super) last_ns: Option<u64>,
-    /// The newest block of the holder.
+    /// The newest block of the holder that was taken.
     pub(super) last_block: u64,
     pub(super) origins: Origins,
     pub(super) window: Window,
@@ -84,7 +84,7 @@ impl Peer {
 
     /// Another incarnation sends from now on.
     pub(super) fn restart(&mut self, incarnation: u64) {
-        self.incarnation = incarnation;
+        (self.incarnation, self.last_block) = (incarnation, 0);
         self.origins.forget();
         self.is_started = false;
         self.window.restart(0);

@@ -69,7 +69,7 @@ pub struct PeerReport {
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The block of its last message.
+    /// The newest block of which a message was taken.
     pub last_block: u64,
     /// Its messages and parts that were refused, by reason.
     pub refused: Refusals,

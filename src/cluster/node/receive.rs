@@ -54,28 +54,40 @@ impl Node {
         }
         self.note(place, &message, bytes.len(), now_ns);
         let number = message.head.block;
-        let tick = self.aligner.tick_of(number).ok_or(Refusal::Unaligned)?;
-        if self.is_off(place, now_ns) {
-            self.refuse(place, &message);
-            return Err(Refusal::Clock.into());
+        let tick = self.aligner.tick_of(number);
+        let latest = self.tick_at(now_ns) + i64::from(self.shape.lead_ticks) + AHEAD_TICKS;
+        let is_ahead = tick.is_some_and(|tick| tick > latest);
+        let peer = &mut self.peers[place];
+        // One number that cannot be does not make a node's clock wrong, if its others can.
+        let is_odd = is_ahead && !peer.is_off && peer.origins.get(now_ns, 0).is_some();
+        if !is_odd {
+            peer.origins.note(now_ns, number, self.clock.period_ns);
+        }
+        let tick = tick.ok_or(Refusal::Unaligned)?;
+        let is_off = !is_odd && self.is_off(place, now_ns);
+        if is_off || is_ahead {
+            // No account reaches to numbers far from the present.
+            if tick <= latest + self.peers[place].window.blocks() as i64 {
+                self.refuse(place, &message);
+            }
+            let why = if is_off {
+                Refusal::Clock
+            } else {
+                Refusal::Ahead
+            };
+            return Err(why.into());
         }
         self.judge(place, now_ns);
-        let now_tick = self.tick_at(now_ns);
-        if tick > now_tick + i64::from(self.shape.lead_ticks) + AHEAD_TICKS {
-            self.refuse(place, &message);
-            return Err(Refusal::Ahead.into());
-        }
         if !self.peers[place].is_started {
             let open = self.first_open_block(now_ns).unwrap_or(number);
             self.peers[place].is_started = true;
             self.peers[place].window.restart(number.max(open));
         }
         self.place(place, &message)?;
-        let due_ns = (now_tick - tick).saturating_mul(self.clock.period_ns as i64);
-        let into_tick = self.since_tick(now_ns, now_tick);
-        self.peers[place]
-            .lead_used
-            .record(due_ns.saturating_add(into_tick));
+        let used_ns = self.since_tick(now_ns, tick);
+        let peer = &mut self.peers[place];
+        peer.lead_used.record(used_ns);
+        peer.last_block = peer.last_block.max(number);
         self.release_ready(place);
         Ok(())
     }
@@ -90,13 +102,10 @@ impl Node {
 
     /// The holder of a name sends.
     fn note(&mut self, place: usize, message: &Message<'_>, bytes: usize, now_ns: u64) {
-        let number = message.head.block;
         let is_ours = |(part, _): (Part<'_>, _)| self.rooms.get(part.figures.room).is_some();
         let shares = message.parts().any(is_ours);
         let peer = &mut self.peers[place];
-        peer.origins.note(now_ns, number, self.clock.period_ns);
         peer.last_ns = Some(now_ns);
-        peer.last_block = peer.last_block.max(number);
         peer.messages += 1;
         peer.bytes += bytes as u64;
         if shares {
@@ -120,7 +129,7 @@ impl Node {
         {
             self.events.push(Event::NodeOff {
                 node: Arc::clone(name),
-                ahead_ns: -behind_ns,
+                ahead_ns: behind_ns.saturating_neg(),
             });
         }
         peer.is_off = is_off;

@@ -63,7 +63,7 @@ impl Node {
             name,
             incarnation: peer.incarnation,
             state,
-            ahead_ns: behind_ns.map(|behind| -behind),
+            ahead_ns: behind_ns.map(i64::saturating_neg),
             lead_used: peer.lead_used.clone(),
             messages: peer.messages,
             bytes: peer.bytes,

@@ -8,6 +8,8 @@ use crate::{
 
 use super::*;
 
+mod any;
+
 const MS: u64 = 1_000_000;
 const PERIOD: u64 = 20 * MS;
 const BLOCK: usize = 4;
@@ -286,6 +288,22 @@ fn each_message_out_of_place_is_refused_by_its_kind() {
     ] {
         assert_eq!(desk.refused(why), count, "{why:?}");
     }
+}
+
+#[test]
+fn one_number_that_cannot_be_costs_no_other_part() {
+    let mut desk = Desk::aligned();
+    desk.hear_all(50..60);
+    for tick in [1 << 40, 90] {
+        assert_eq!(desk.hear(tick), refused(Refusal::Ahead));
+    }
+    desk.hear_all(60..70);
+    let terms = desk.terms();
+    assert_eq!((terms.claimed, terms.delivered), (80, 80));
+    assert_eq!(
+        desk.node.report(desk.now_ns).peers[0].last_block,
+        FIRST + 69
+    );
 }
 
 #[test]
