@@ -137,6 +137,17 @@ pub(super) fn is_of_earlier(errno: Errno) -> bool {
     )
 }
 
+/// The kernel's buffer of packets that go out: all packets of a tick leave at once, and an interface takes a while for them.
+const SEND_BUFFER_BYTES: usize = 4 << 20;
+
+/// Has the kernel hold as many packets that go out as it grants.
+pub(super) fn enlarge_send_buffer(socket: &UdpSocket) {
+    // Beyond the host's limit if the process may do so, else up to it: what has no room is counted.
+    if setsockopt(socket, sockopt::SndBufForce, &SEND_BUFFER_BYTES).is_err() {
+        let _ = setsockopt(socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
+    }
+}
+
 /// Has the kernel keep what hosts and routers say of packets of this socket that they refused.
 ///
 /// # Errors

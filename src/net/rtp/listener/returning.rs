@@ -8,7 +8,7 @@ use super::{PACKETS, RETURNS, Shard};
 use crate::{
     net::{
         Admission, feeds,
-        rtp::outbox::{Outbox, Unsent, keep_refusals, take_refusals},
+        rtp::outbox::{Outbox, Unsent, enlarge_send_buffer, keep_refusals, take_refusals},
     },
     os::{during, now_ns, poll::Events, realtime_ns},
 };
@@ -24,6 +24,7 @@ impl Shard {
         }
         let (reader, id) = feeds::open_reader(admission, &self.clock, max)?;
         self.poll.add(&reader, RETURNS)?;
+        enlarge_send_buffer(&self.packets);
         keep_refusals(&self.packets).map_err(during("setsockopt IP_RECVERR"))?;
         let unix_ns = realtime_ns().saturating_sub(now_ns());
         self.receiver = self.receiver.with_returns(reader, id, unix_ns);
