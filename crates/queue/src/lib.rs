@@ -45,6 +45,8 @@
 //! # }
 //! ```
 
+#[cfg(not(loom))]
+mod clock;
 mod consumer;
 mod error;
 mod loom;
@@ -60,6 +62,8 @@ mod wake;
 #[cfg(all(test, loom))]
 mod models;
 
+#[cfg(not(loom))]
+pub use clock::clock_is_synchronised;
 pub use consumer::{Consumer, Drained, Receiver};
 pub use error::{
     AcquireError, BuildError, DetachError, LeaseError, PublishError, ReleaseError, ReserveError,
