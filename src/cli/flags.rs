@@ -49,6 +49,8 @@ const FLAGS: &[(&str, &[Flag])] = &[
     ("Synthetic streams", &[
         Flag("synthetic", "N", "Streams to make up", USUAL),
         Flag("synthetic-rooms", "N", "Rooms over which they are spread, main among them", RARE),
+        Flag("synthetic-room", "NAME", "The room that all of them are in", RARE),
+        Flag("synthetic-first", "N", "The number of the first of them", RARE),
         Flag("waveform", "KIND", "sine, sweep, white, pink, speech, silence, impulse, or mixed for all in turn",
             USUAL | BENCH),
         Flag("seed", "N", "The same seed makes the same samples", RARE),
@@ -101,6 +103,17 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("token-file", "FILE", "File of the token that requests need then", USUAL),
         Flag("read-token-file", "FILE", "File of a token for looking and listening", RARE),
         Flag("http-host", "NAME", "Name of this server, as in a URL; repeatable", RARE),
+    ]),
+    #[cfg(feature = "cluster")]
+    ("Cluster", &[
+        Flag("cluster", "nats://HOST:4222", "Mix rooms with other nodes by this NATS server; repeatable", USUAL),
+        Flag("cluster-name", "NAME", "The name of the cluster", RARE),
+        Flag("node", "NAME", "The name of this node [default: the host's]", USUAL),
+        Flag("cluster-creds", "FILE", "Credentials for NATS", RARE),
+        Flag("cluster-ca", "FILE", "Certificates of NATS [default: the host's]", RARE),
+        Flag("cluster-lead", "TIME", "Delay of the rooms of the cluster, always", RARE),
+        Flag("cluster-clock", "synchronised|trust", "Trust a clock that is not synchronised", RARE),
+        Flag("cluster-rooms-max", "N", "Most rooms of the cluster at once", RARE),
     ]),
     ("Results", &[
         Flag("record", "FILE.wav", "Record the mix; {utc} is the start, - stdout", USUAL | REPLAY),

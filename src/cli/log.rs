@@ -48,6 +48,12 @@ impl Log {
         let filter = EnvFilter::builder()
             .with_default_directive(level.into())
             .from_env_lossy();
+        // Its events are told in the words of this program.
+        #[cfg(feature = "cluster")]
+        let filter = match "async_nats=warn".parse() {
+            Ok(quieter) => filter.add_directive(quieter),
+            Err(_) => filter,
+        };
         let colour = io::stderr().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let log = tracing_subscriber::fmt()

@@ -34,6 +34,8 @@ impl Default for Synthetic {
         Self {
             synthetic: 0,
             synthetic_rooms: 1,
+            synthetic_room: None,
+            synthetic_first: 1,
             waveform: Sound::Mixed,
             seed: 1,
             level: None,

@@ -15,8 +15,9 @@ use serde_json::{Number, Value};
 
 use super::{
     addresses::{self, AudioSocketAddress, Http, RtpAddress, TcpAddress, UnixAddress},
+    cluster::{self, ClusterClock},
     output::SegmentLength,
-    rooms::{RoomConfig, RoomPolicy},
+    rooms::{RoomConfig, RoomPolicy, room_name},
     units,
 };
 use crate::{output::RtpTarget, queue::PoolPlan, source::Waveform};
@@ -196,6 +197,15 @@ leaves! {
     some_segment: Option<SegmentLength>, |value| one(value, SegmentLength::read).map(Some),
         |length| length.map_or(Value::Null, |length| length.to_string().into());
     rtp_out: Vec<RtpTarget>, |value| many(value, addresses::rtp_target), |all| texts(all);
+    some_room: Option<String>, |value| one(value, room_name).map(Some),
+        |name| name.as_deref().map_or(Value::Null, Value::from);
+    nats_servers: Vec<String>, |value| many(value, cluster::nats_server),
+        |all| all.iter().map(String::as_str).collect();
+    cluster_name: String, |value| one(value, cluster::name), |name| name.as_str().into();
+    some_node: Option<String>, |value| one(value, cluster::name).map(Some),
+        |name| name.as_deref().map_or(Value::Null, Value::from);
+    cluster_clock: ClusterClock, |value| one(value, ClusterClock::read),
+        |clock| clock.to_string().into();
     networks: Vec<IpNet>, |value| many(value, addresses::network), |all| texts(all);
 }
 

@@ -8,6 +8,7 @@
 //! checked by [`Config::check`]. Nothing here opens a file or asks the host.
 
 mod addresses;
+mod cluster;
 mod conflict;
 mod defaults;
 mod file;
@@ -25,6 +26,7 @@ use serde_json::{Map, Value};
 
 pub use self::{
     addresses::{AudioSocketAddress, Http, RtpAddress, TcpAddress, UnixAddress},
+    cluster::{Cluster, ClusterClock},
     file::{ConfigError, Place},
     leaf::{PlayoutDelay, Sound},
     mix::Mix,
@@ -60,6 +62,7 @@ pub struct Config {
     pub pool: Pool,
     pub control: Control,
     pub output: Output,
+    pub cluster: Cluster,
 }
 
 /// The run: how long, how it is fed and shown.
@@ -102,6 +105,12 @@ pub struct Synthetic {
     /// Rooms over which they are spread, `main` among them.
     #[serde(deserialize_with = "leaf::whole::<1, ROOMS_MAX, _, _>")]
     pub synthetic_rooms: usize,
+    /// The room that all are in, which is open from the start; none for `main` and those of `synthetic_rooms`.
+    #[serde(with = "leaf::some_room")]
+    pub synthetic_room: Option<String>,
+    /// The number of the first: it names streams, and makes their samples with the seed.
+    #[serde(deserialize_with = "leaf::whole::<1, COUNT_MAX, _, _>")]
+    pub synthetic_first: usize,
     /// Their sound.
     #[serde(with = "leaf::sound")]
     pub waveform: Sound,
@@ -301,6 +310,14 @@ impl Config {
                  raise --rooms-max"
             ));
         }
+        if let Some(room) = &self.synthetic.synthetic_room
+            && room != "main"
+            && self.mix.room.iter().all(|listed| listed.name != *room)
+        {
+            return Err(format!(
+                "--synthetic-room {room}: there is no such room; list it with --room {room}"
+            ));
+        }
         if self.control.token_file.is_none() && self.control.read_token_file.is_some() {
             return Err("--read-token-file needs --token-file: name both".to_owned());
         }
@@ -308,6 +325,7 @@ impl Config {
         rooms::check(&rooms, self.mix.rooms_max)?;
         rooms::check_targets(&rooms, &self.output.rtp_out)?;
         rooms::check_records(&rooms, &self.output)?;
+        self.cluster.check(&self.mix)?;
         self.conflict().map_or(Ok(()), Err)
     }
 

@@ -94,6 +94,8 @@ pub struct RoomConfig {
     pub record_streams: Option<PathBuf>,
     /// When these two are.
     pub record_when: RecordWhen,
+    /// Whether it is a room of the cluster, and not of this node alone.
+    pub cluster: bool,
 }
 
 impl RoomConfig {
@@ -108,6 +110,7 @@ impl RoomConfig {
             record: None,
             record_streams: None,
             record_when: RecordWhen::Always,
+            cluster: false,
         }
     }
 
@@ -127,7 +130,7 @@ impl RoomConfig {
         }
     }
 
-    /// `NAME[,gain=DB][,limiter=on|off][,talking_threshold=DB][,talking_hold=TIME][,record=FILE][,record_streams=FILE][,record_when=always|occupied|command]`
+    /// `NAME[,gain=DB][,limiter=on|off][,cluster=on|off][,talking_threshold=DB][,talking_hold=TIME][,record=FILE][,record_streams=FILE][,record_when=always|occupied|command]`
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let mut room = Self::named(room_name(parts.next().unwrap_or_default())?);
@@ -140,12 +143,14 @@ impl RoomConfig {
                     room.talking_threshold = Some(units::threshold(db)?);
                 }
                 Some(("talking_hold", time)) => room.talking_hold = Some(units::hold(time)?),
+                Some(("cluster", "on")) => room.cluster = true,
+                Some(("cluster", "off")) => room.cluster = false,
                 Some(("record", path)) if !path.is_empty() => room.record = Some(path.into()),
                 Some(("record_streams", path)) => room.record_streams = Some(streams_path(path)?),
                 Some(("record_when", when)) => room.record_when = RecordWhen::read(when)?,
                 _ => {
                     return Err(format!(
-                        "`{}` is no option of a room; the options are gain=DB, limiter=on|off, \
+                        "`{}` is no option of a room; the options are gain=DB, limiter=on|off, cluster=on|off, \
                          talking_threshold=DB, talking_hold=TIME, record=FILE, record_streams=FILE and \
                          record_when=WHEN",
                         option.escape_debug()
@@ -222,6 +227,9 @@ impl fmt::Display for RoomConfig {
         }
         if let Some(hold) = self.talking_hold {
             write!(f, ",talking_hold={}", units::show_duration(hold))?;
+        }
+        if self.cluster {
+            f.write_str(",cluster=on")?;
         }
         if let Some(path) = &self.record {
             write!(f, ",record={}", path.display())?;

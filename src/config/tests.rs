@@ -50,6 +50,8 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("mixer_cpu", 0.into()),
         ("synthetic", 4.into()),
         ("synthetic_rooms", 3.into()),
+        ("synthetic_room", text("a/b")),
+        ("synthetic_first", 7.into()),
         ("waveform", text("pink")),
         ("seed", u64::MAX.into()),
         ("level", text("-30dB")),
@@ -116,6 +118,14 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("rtp_out", text("127.0.0.1:5004,l16")),
         ("report", text("r.json")),
         ("json", true.into()),
+        ("cluster", vec![text("nats://127.0.0.1:4222")].into()),
+        ("cluster_name", text("stage")),
+        ("node", text("a-1")),
+        ("cluster_creds", text("c")),
+        ("cluster_ca", text("ca.pem")),
+        ("cluster_lead", text("60ms")),
+        ("cluster_clock", text("trust")),
+        ("cluster_rooms_max", 8.into()),
     ]
 }
 
