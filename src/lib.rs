@@ -26,6 +26,10 @@
 pub use mixpool_queue as queue;
 
 pub mod audio;
+#[cfg_attr(
+    not(feature = "cluster"),
+    allow(dead_code, reason = "used by the thread of the cluster")
+)]
 pub mod cluster;
 pub mod config;
 pub mod control;

@@ -30,6 +30,18 @@ pub struct MixClock {
 }
 
 impl MixClock {
+    /// Begins so much later that ticks are due at multiples of the period since the Unix epoch, by UTC of this moment: those
+    /// of all hosts whose clocks are right are due at once. `monotonic_ns` is the same moment.
+    #[must_use]
+    pub(crate) fn on_utc(self, monotonic_ns: u64, utc_ns: u64) -> Self {
+        let due = utc_ns + self.first_ns.saturating_sub(monotonic_ns);
+        let wait = due.next_multiple_of(self.period_ns.max(1)) - due;
+        Self {
+            first_ns: self.first_ns + wait,
+            ..self
+        }
+    }
+
     /// When a tick is due: one before the first, as early as the first.
     pub fn due_ns(&self, tick: u64) -> u64 {
         self.first_ns + tick.saturating_sub(self.first_block) * self.period_ns

@@ -32,8 +32,10 @@ pub enum GapReason {
     Paused,
     /// The stream was muted.
     Muted,
-    /// Its node was away.
+    /// The block was made without the part of this node.
     Node,
+    /// The block is another one than on this node.
+    Differs,
     /// A reason that a later version writes.
     #[serde(other)]
     Other,
@@ -42,13 +44,14 @@ pub enum GapReason {
 impl GapReason {
     /// All that are written, strongest first: of two reasons for one sample of a stream, the earlier one here holds.
     /// Samples that came late were believed lost before; those that never reached the mixer were not silenced there.
-    pub const BY_STRENGTH: [Self; 10] = [
+    pub const BY_STRENGTH: [Self; 11] = [
         Self::Late,
         Self::Lost,
         Self::DroppedFull,
         Self::Underrun,
         Self::Discarded,
         Self::Node,
+        Self::Differs,
         Self::Other,
         Self::Disk,
         Self::Paused,
@@ -73,6 +76,7 @@ impl GapReason {
             Self::Paused => "paused",
             Self::Muted => "muted",
             Self::Node => "node",
+            Self::Differs => "differs",
             Self::Other => "other",
         }
     }

@@ -11,26 +11,42 @@
 //! - Memory is bounded by the rooms that are open here and by 15 peers; what is not for this cluster allocates nothing.
 //! - No node's parts are taken for another's, and none can overflow a sum.
 //!
-//! [`Node`] is passive: it has no socket, thread or clock. Its owner hands it messages, the mixer's sums and the time.
+//! [`Node`] is passive: it has no socket, thread or clock. Its owner, the thread of the cluster (in builds with the feature
+//! `cluster`), hands it messages, the mixer's sums and the time. Other threads meet it by [`Face`] and [`Directory`].
 
 pub mod alignment;
+mod directory;
 mod event;
+mod face;
 mod lead_used;
 mod link;
+#[cfg(feature = "cluster")]
+mod nats;
 mod node;
 mod peer;
+mod presence;
 mod refusal;
 mod report;
 mod room;
 mod same;
+#[cfg(feature = "cluster")]
+mod thread;
 mod window;
 
 pub use self::{
     alignment::{Alignment, Off, Reading},
+    directory::{ClusterRoom, Directory, Membership, Standing},
     event::Event,
+    face::{Face, Link, News, View},
     lead_used::LeadUsed,
     link::LinkTerms,
     node::{Node, Settings},
+    presence::{Host, Presence, PresentRoom, PresentStream, PresentStreams, Totals},
     refusal::{Refusal, Refusals, Rejected},
     report::{LinkReport, PeerReport, PeerState, Report, RoomReport},
+};
+#[cfg(feature = "cluster")]
+pub use self::{
+    nats::Target,
+    thread::{Figures, Own, Start, Thread},
 };

@@ -20,8 +20,10 @@ use utoipa::ToSchema;
 
 pub(super) use self::watcher::Watcher;
 use crate::{
+    cluster::{Alignment, Event as ClusterEvent},
     engine::{Admitted, Handle, RecordingState, RoomChange},
     ledger::{SourceKind, named},
+    mixer::RoomId,
 };
 
 /// Events that are kept of each log: a start and an end of each of 4000 streams.
@@ -64,6 +66,22 @@ named! {
         TalkingStarted = "talking_started",
         /// It talks no more.
         TalkingStopped = "talking_stopped",
+        /// A node of the cluster is taken in.
+        NodeUp = "node_up",
+        /// No part of a node comes any more.
+        NodeDown = "node_down",
+        /// A node has left, or does not come back.
+        NodeLeft = "node_left",
+        /// A node is refused, as its clock is off.
+        NodeRefused = "node_refused",
+        /// This node has joined the cluster.
+        ClusterJoined = "cluster_joined",
+        /// This node goes on alone; the detail says why.
+        ClusterAlone = "cluster_alone",
+        /// A room's blocks are others than on a node.
+        RoomDiffers = "room_differs",
+        /// They are the same again.
+        RoomSame = "room_same",
     }
 }
 
@@ -96,6 +114,7 @@ pub(super) enum Subject<'a> {
     Stream(&'a Admitted),
     Recording(&'a RecordingState),
     Room(&'a str),
+    Node(&'a str),
 }
 
 /// The latest events.
@@ -108,6 +127,8 @@ pub(super) struct Events {
     rooms: Mutex<u64>,
     /// The same of talking.
     talking: Mutex<u64>,
+    /// The same of the cluster.
+    cluster: Mutex<u64>,
     started: Mutex<Started>,
 }
 
@@ -144,6 +165,7 @@ impl Events {
             rooms: Mutex::new(0),
             talking: Mutex::new(0),
             started: Mutex::default(),
+            cluster: Mutex::new(0),
         }
     }
 
@@ -165,7 +187,7 @@ impl Events {
             Subject::Server => (None, None),
             Subject::Stream(stream) => (Some(stream.id()), Some(stream.kind())),
             Subject::Recording(recording) => (Some(&*recording.name), None),
-            Subject::Room(name) => (Some(name), None),
+            Subject::Room(name) | Subject::Node(name) => (Some(name), None),
         };
         let recording = match (what, subject) {
             (What::RecordingDone, Subject::Recording(recording)) => Some(recording.clone().into()),
@@ -253,6 +275,74 @@ impl Events {
 
     fn lock_started(&self) -> MutexGuard<'_, Started> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the news of the cluster since the last call.
+    pub(super) fn note_cluster(&self, handle: &Handle) {
+        let Some(face) = handle.cluster() else {
+            return;
+        };
+        let mut seen = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        for news in face.news(*seen) {
+            *seen = news.number;
+            self.note_news(handle, &news.event);
+        }
+    }
+
+    fn note_news(&self, handle: &Handle, news: &ClusterEvent) {
+        let rooms = handle.rooms();
+        let room = |id: RoomId| {
+            let found = rooms.iter().find(|room| room.id() == id);
+            found.map_or("a closed room", |room| room.name())
+        };
+        let at = handle.uptime();
+        let (what, subject, detail) = match news {
+            ClusterEvent::Alignment { alignment, .. } => match alignment {
+                Alignment::Aligned => (What::ClusterJoined, Subject::Server, String::new()),
+                Alignment::Alone(off) => (What::ClusterAlone, Subject::Server, off.to_string()),
+                Alignment::Idle | Alignment::Listening => return,
+            },
+            ClusterEvent::NodeUp { node, block, .. } => (
+                What::NodeUp,
+                Subject::Node(node),
+                format!("from block {block} on"),
+            ),
+            ClusterEvent::NodeDown {
+                node,
+                rooms: down,
+                streams,
+                last_block,
+            } => {
+                let names: Vec<_> = down.iter().map(|&id| room(id)).collect();
+                let names = names.join(", ");
+                let detail = format!("{streams} streams of {names}, last block {last_block}");
+                (What::NodeDown, Subject::Node(node), detail)
+            }
+            ClusterEvent::NodeGone { node } => (What::NodeLeft, Subject::Node(node), String::new()),
+            ClusterEvent::NodeOff { node, ahead_ns } => {
+                let detail = format!("its clock is off by {:.1} ms", *ahead_ns as f64 / 1e6);
+                (What::NodeRefused, Subject::Node(node), detail)
+            }
+            ClusterEvent::Differs {
+                room: id,
+                node,
+                block,
+            } => {
+                let detail = format!("from node {node} since block {block}");
+                (What::RoomDiffers, Subject::Room(room(*id)), detail)
+            }
+            ClusterEvent::Same {
+                room: id,
+                node,
+                block,
+            } => {
+                let detail = format!("as on node {node} since block {block}");
+                (What::RoomSame, Subject::Room(room(*id)), detail)
+            }
+            // It is in the sidecars, and in the accounts.
+            ClusterEvent::Missing { .. } => return,
+        };
+        self.note(at, what, subject, detail);
     }
 
     /// At most so many of those after this id, the oldest first.

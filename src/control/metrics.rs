@@ -6,11 +6,12 @@
 //! of their own.
 //!
 //! - `page`: families of metrics, one after the other
-//! - `server`, `network`, `rooms`, `streams`, `http`, `process`: the families
+//! - `server`, `network`, `rooms`, `streams`, `cluster`, `http`, `process`: the families
 
 #[macro_use]
 mod page;
 
+mod cluster;
 mod http;
 mod network;
 mod process;
@@ -54,6 +55,7 @@ async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {
     network::write(&mut page, &scrape);
     rooms::write(&mut page, &scrape);
     streams::write(&mut page, &scrape);
+    cluster::write(&mut page, &scrape);
     http::write(&mut page, &scrape.state);
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], page.into_text())
 }

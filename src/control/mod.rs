@@ -249,6 +249,9 @@ async fn serve(
 ) {
     let listeners = Arc::clone(&state.listeners);
     tokio::spawn(Arc::clone(&state.live).run(state.snapshot.clone()));
+    if let Some(face) = state.handle.cluster() {
+        tokio::spawn(note_cluster(Arc::clone(&state), face.watch()));
+    }
     tokio::spawn(sampler::run(
         state.handle.clone(),
         Arc::clone(&listeners),
@@ -264,4 +267,14 @@ async fn serve(
         let _ = timeout(FAREWELL, listeners.gone()).await;
     }
     // Tasks that still run end with the runtime.
+}
+
+/// Notes news of the cluster as it comes.
+async fn note_cluster(state: Arc<State>, mut latest: watch::Receiver<u64>) {
+    loop {
+        state.events.note_cluster(&state.handle);
+        if latest.changed().await.is_err() {
+            return;
+        }
+    }
 }

@@ -169,6 +169,24 @@ impl GapCollector {
         self.register(of, from, files.gaps().clone())
     }
 
+    /// Adds a span of a room of the cluster that lacks a node, or differs from it, to the recordings of the room. Takes a
+    /// mutex; may allocate.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        allow(dead_code, reason = "used by the thread of the cluster")
+    )]
+    pub(super) fn add_of_node(&self, room: RoomId, node: &str, why: GapReason, span: Range<u64>) {
+        // No stream has such an id.
+        let name: Arc<str> = format!("node {node}").into();
+        let state = self.lock();
+        for recording in state.rooms.get(&room).into_iter().flatten() {
+            let from = span.start.max(recording.from);
+            if from < span.end {
+                recording.gaps.add(Some(&name), why, from, span.end);
+            }
+        }
+    }
+
     fn samples(&self, time: Duration) -> u64 {
         self.mixing.format.samples_in(time)
     }

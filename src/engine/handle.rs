@@ -4,6 +4,7 @@
 //! atomics.
 
 use std::{
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -16,9 +17,10 @@ use super::{
     talking::TalkingWatch,
 };
 use crate::{
-    audio::{Gain, MixClock},
+    audio::{Gain, GapReason, MixClock},
+    cluster::Face,
     ledger::{Listener, StreamState},
-    mixer::{self, Command, Feed, FeedId, MixRing, ReaderId},
+    mixer::{self, Command, Feed, FeedId, MixRing, ReaderId, RoomId},
     net::{Admission, ExpectedSenders, Tuning},
     output::{RtpProgress, RtpSent, RtpTarget},
     queue::{LeaseId, PoolStats},
@@ -53,6 +55,8 @@ pub(super) struct Shared {
     pub(super) tuning: watch::Sender<Tuning>,
     pub(super) health: Mutex<HealthWatch>,
     pub(super) talking: Mutex<TalkingWatch>,
+    /// If the server is a node of a cluster.
+    pub(super) cluster: Option<Face>,
 }
 
 impl Shared {
@@ -220,6 +224,28 @@ impl Handle {
     /// The pool's figures. Takes the pool's mutex and looks at every ring: not for every tick.
     pub fn pool_stats(&self) -> PoolStats {
         self.0.streams.pool.stats()
+    }
+
+    /// The cluster, if the server is a node of one.
+    pub fn cluster(&self) -> Option<&Face> {
+        self.0.cluster.as_ref()
+    }
+
+    /// Ticks of a room of the cluster that lack a node, or differ from it: for the sidecars of its recordings. Takes a mutex.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        allow(dead_code, reason = "used by the thread of the cluster")
+    )]
+    pub(crate) fn note_node_gap(
+        &self,
+        room: RoomId,
+        node: &str,
+        why: GapReason,
+        ticks: Range<u64>,
+    ) {
+        let block = self.block_samples() as u64;
+        let span = ticks.start * block..ticks.end * block;
+        self.0.streams.gaps.add_of_node(room, node, why, span);
     }
 
     /// The settings of the mixer.

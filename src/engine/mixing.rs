@@ -23,6 +23,7 @@ use crate::{
     os::{
         during, now_ns,
         poll::{Events, Poll},
+        realtime_ns,
     },
     queue::LeaseId,
     stream::PlacingThreads,
@@ -101,6 +102,11 @@ pub(super) fn spawn(
                 period_ns,
                 format: streams.mixing.format,
                 block_samples: streams.mixing.block_samples,
+            };
+            let clock = match settings.cluster {
+                None => clock,
+                // Nodes of a cluster tick together.
+                Some(_) => clock.on_utc(now_ns(), realtime_ns()),
             };
             (ticks, Some(clock))
         }

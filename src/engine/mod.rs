@@ -77,8 +77,10 @@ pub(crate) use self::{
 pub use crate::output::{Folder, FolderError, NAME_BYTES_MAX};
 pub use crate::wire::sidecar::Point;
 use crate::{
+    audio::Grid,
+    cluster::Face,
     ledger::Listener,
-    mixer::{self, Mixer},
+    mixer::{self, Mixer, PartRings, Parts},
     net::{Admission, Refused, StreamRequest},
     os::now_ns,
     output::RtpOut,
@@ -98,6 +100,9 @@ pub struct Engine {
     feeds: Vec<(Feed, Schedule)>,
     listeners: Vec<Arc<Listener>>,
     mixer: Mixer,
+    /// Until they are taken.
+    part_rings: Option<PartRings>,
+    cluster: Option<Face>,
     commands: Commands,
     rtp_out: Vec<RtpOut>,
     recordings: Recordings,
@@ -150,9 +155,16 @@ impl Engine {
             block_samples,
             limiting: settings.limiting,
             rooms_max: settings.rooms_max,
-            lead_ticks: 0,
+            lead_ticks: settings.cluster.as_ref().map_or(0, |node| node.lead_ticks),
         };
         let mut mixer = Mixer::new(mixing, consumer);
+        let mut part_rings = None;
+        let cluster = settings.cluster.clone().map(Face::new);
+        if let Some(node) = &settings.cluster {
+            let (parts, rings) = Parts::new(&mixing, node.rooms_max)?;
+            mixer = mixer.with_parts(parts);
+            part_rings = Some(rings);
+        }
         let (sender, commands) = commands::channel(
             &mut mixer,
             settings.streams_max,
@@ -162,7 +174,12 @@ impl Engine {
         let streams = Streams::new(
             pool,
             sender,
-            Rooms::new(mixing, settings.rooms, mixer.main_strip()),
+            Rooms::new(
+                mixing,
+                settings.rooms,
+                mixer.main_strip(),
+                cluster.as_ref().map(Face::directory),
+            ),
             mixing,
             settings.gain,
             playout_delay_ticks,
@@ -202,6 +219,8 @@ impl Engine {
             feeds: Vec::new(),
             listeners: Vec::new(),
             mixer,
+            part_rings,
+            cluster,
             commands,
             rtp_out,
             recordings,
@@ -213,6 +232,11 @@ impl Engine {
     /// Ends the engine at its next tick; its clones may be kept by any thread.
     pub fn stop(&self) -> &Stop {
         &self.stop
+    }
+
+    /// The blocks of the mix, and its clock once that runs.
+    pub(crate) fn grid(&self) -> Grid {
+        self.streams.grid.clone()
     }
 
     /// The settings it was made with.
@@ -249,6 +273,12 @@ impl Engine {
         self.listeners.extend(accounts);
     }
 
+    /// The rings by which sums of shared rooms go and come, for the thread that exchanges them with other nodes. None if there
+    /// are to be no such rooms, or they were taken.
+    pub(crate) fn take_part_rings(&mut self) -> Option<PartRings> {
+        self.part_rings.take()
+    }
+
     /// Starts the mixer thread and the feeder threads, and then opens the file of [`Settings::record`].
     ///
     /// # Errors
@@ -276,6 +306,8 @@ impl Engine {
             feeds,
             listeners,
             mixer,
+            part_rings: _,
+            cluster,
             commands,
             rtp_out,
             recordings,
@@ -338,6 +370,7 @@ impl Engine {
             settings,
             health: Mutex::default(),
             talking: Mutex::new(talking),
+            cluster,
         };
         let handle = Handle::new(Arc::new(shared));
         let opener = handle.shared().recordings.start_opener(&handle);

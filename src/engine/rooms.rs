@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     audio::TalkingRule,
+    cluster::{ClusterRoom, Directory},
     config::{RoomConfig, RoomPolicy},
     mixer::{self, ReaderId, Room, RoomId, RoomStrip},
     wire::id::is_id,
@@ -56,6 +57,8 @@ pub struct OpenRoom {
     rule: OnceLock<Rule>,
     /// The rule that the mixer was sent last. Written with the rooms locked.
     talking: Mutex<TalkingRule>,
+    /// If it is a room of the cluster.
+    cluster: Option<Arc<ClusterRoom>>,
 }
 
 impl OpenRoom {
@@ -79,6 +82,11 @@ impl OpenRoom {
         self.is_closed.load(Ordering::Relaxed)
     }
 
+    /// The room as the cluster has it; none if it is of this node alone.
+    pub fn cluster(&self) -> Option<&Arc<ClusterRoom>> {
+        self.cluster.as_ref()
+    }
+
     fn new(name: &str, id: RoomId, strip: Arc<RoomStrip>, talking: TalkingRule) -> Self {
         Self {
             name: name.to_owned(),
@@ -88,6 +96,7 @@ impl OpenRoom {
             readers: Mutex::default(),
             rule: OnceLock::new(),
             talking: Mutex::new(talking),
+            cluster: None,
         }
     }
 
@@ -153,6 +162,8 @@ impl OpenRoom {
 pub(super) struct Rooms {
     pub(super) main: Arc<OpenRoom>,
     mixing: mixer::Settings,
+    /// Those of the cluster, if this is a node.
+    directory: Option<Directory>,
     /// The policy for a stream with a room that is not open.
     policy: RoomPolicy,
     inner: Mutex<Inner>,
@@ -175,11 +186,17 @@ struct Inner {
     /// The rule of rooms without one of their own.
     talking: TalkingRule,
     log: RoomLog,
+    directory: Option<Directory>,
 }
 
 impl Rooms {
     /// `main` alone, with these figures.
-    pub(super) fn new(mixing: mixer::Settings, policy: RoomPolicy, main: Arc<RoomStrip>) -> Self {
+    pub(super) fn new(
+        mixing: mixer::Settings,
+        policy: RoomPolicy,
+        main: Arc<RoomStrip>,
+        directory: Option<&Directory>,
+    ) -> Self {
         let talking = TalkingRule::default();
         let main = Arc::new(OpenRoom::new(MAIN_ROOM, RoomId::MAIN, main, talking));
         Self {
@@ -192,9 +209,11 @@ impl Rooms {
                 looked_at: None,
                 talking,
                 log: RoomLog::default(),
+                directory: directory.cloned(),
             }),
             main,
             mixing,
+            directory: directory.cloned(),
             policy,
             refused: AtomicU64::new(0),
         }
@@ -222,9 +241,9 @@ impl Rooms {
             let name = name.to_owned();
             return Err(RoomError::Exists { name });
         }
-        let made = self.make(&inner, name, start);
-        let (opened, room) = made.map_err(|max| RoomError::TooMany { max })?;
-        commands.places(1)?.open_room(room);
+        let mut places = commands.places(1)?;
+        let (opened, room) = self.make(&inner, name, start)?;
+        places.open_room(room);
         inner.add(&opened, at);
         Ok(opened)
     }
@@ -247,8 +266,7 @@ impl Rooms {
         }
         let mut places = commands.places(new.len())?;
         for room in new {
-            let made = self.make(&inner, &room.name, room.into());
-            let (opened, room) = made.map_err(|max| RoomError::TooMany { max })?;
+            let (opened, room) = self.make(&inner, &room.name, room.into())?;
             places.open_room(room);
             inner.add(&opened, at);
         }
@@ -258,22 +276,40 @@ impl Rooms {
         Ok(())
     }
 
-    /// A room of this name, which no other has, and its mixer's part; or how many there may be, if there are as many.
+    /// A room of this name, which no other has, and its mixer's part, unless there are as many as there may be.
     fn make(
         &self,
         inner: &Inner,
         name: &str,
         start: RoomSettings,
-    ) -> Result<(Arc<OpenRoom>, Room), usize> {
+    ) -> Result<(Arc<OpenRoom>, Room), RoomError> {
         let Some(&slot) = inner.free.last() else {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(self.mixing.rooms_max);
+            let max = self.mixing.rooms_max;
+            return Err(RoomError::TooMany { max });
         };
         let id = RoomId::new(slot, inner.generations[slot as usize]);
         let talking = start.talking(inner.talking);
-        let room = start.of(Room::new(id, &self.mixing)).talking(talking);
-        let opened = OpenRoom::new(name, id, room.strip(), talking);
+        let mut room = start.of(Room::new(id, &self.mixing)).talking(talking);
+        let mut opened = OpenRoom::new(name, id, room.strip(), talking);
+        if start.cluster {
+            opened.cluster = Some(self.share(&opened, start)?);
+            room = room.shared(&self.mixing);
+        }
         Ok((Arc::new(opened), room))
+    }
+
+    /// Makes a room that opens one of the cluster.
+    fn share(&self, room: &OpenRoom, start: RoomSettings) -> Result<Arc<ClusterRoom>, RoomError> {
+        let name = room.name.clone();
+        let Some(directory) = &self.directory else {
+            return Err(RoomError::NoCluster { name });
+        };
+        let settings = start.canonical(&self.mixing);
+        let strip = Arc::clone(&room.strip);
+        let shared = directory.open(&name, room.id, settings, strip);
+        let max = directory.rooms_max();
+        shared.ok_or(RoomError::TooManyInCluster { max })
     }
 
     /// Closes the rooms that streams opened and that have had none for [`EMPTY_FOR`], as far as the mixer takes commands.
@@ -387,6 +423,9 @@ impl Inner {
         if let Some(room) = self.open.get(name) {
             room.close(commands)?;
             self.log.closed(at, room);
+            if let Some(directory) = &self.directory {
+                directory.close(name);
+            }
         }
         self.open.remove(name);
         self.by_streams.remove(name);

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{EngineError, Realtime};
 use crate::{
     audio::{Format, Gain, TalkingRule, frame::frame_bytes},
+    cluster::{Host, Membership},
     config::{Config, RoomConfig, RoomPolicy},
     mixer::Limiting,
     net::Tuning,
@@ -23,6 +24,8 @@ pub struct Settings {
     pub streams_max: usize,
     /// Rooms at once, `main` among them: at least 1.
     pub rooms_max: usize,
+    /// The cluster that the server is a node of, if any.
+    pub cluster: Option<Membership>,
     /// Whether a stream that names a room which is not open is refused or opens it.
     pub rooms: RoomPolicy,
     /// Rooms that are open from the start.
@@ -88,6 +91,7 @@ impl TryFrom<&Config> for Settings {
             mix,
             pool,
             output,
+            cluster,
             ..
         } = config;
         let settings = Self {
@@ -95,6 +99,12 @@ impl TryFrom<&Config> for Settings {
             ptime: mix.ptime,
             streams_max: pool.streams_max,
             rooms_max: mix.rooms_max,
+            cluster: cluster.is_on().then(|| Membership {
+                cluster: cluster.cluster_name.clone(),
+                node: cluster.node.clone().unwrap_or_else(|| Host::detect().name),
+                lead_ticks: cluster.lead_ticks(mix),
+                rooms_max: cluster.cluster_rooms_max,
+            }),
             rooms: mix.rooms,
             listed_rooms: config.listed_rooms(),
             ring_bytes: pool.ring_size,

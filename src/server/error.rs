@@ -34,6 +34,9 @@ pub enum StartError {
     /// The thread of the control plane.
     #[error("cannot start the control plane")]
     Control(#[source] io::Error),
+    /// The thread of the cluster.
+    #[error("cannot start the thread of the cluster")]
+    Cluster(#[source] io::Error),
     /// Each connection takes a descriptor, and there are too few.
     #[error(
         "cannot start the server: the limit of descriptors is {limit}, and {open} are open: no room for {wanted} \

@@ -6,6 +6,8 @@
 //! Nothing here handles a signal, prints, or reads the command line.
 
 mod check;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod error;
 mod http;
 mod network;
@@ -116,10 +118,11 @@ impl Server {
         );
 
         // Threads: the mixer's, then those that bring it streams, then the one that steers it.
+        let part_rings = engine.take_part_rings();
         let engine = engine.begin()?;
         let reloader = Reloader::new(config, file, engine.handle(), tokens);
         let mut running = Running::new(engine, reloader);
-        match running.start_threads(network, http) {
+        match running.start_threads(network, http, part_rings) {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.finish();

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(feature = "cluster")]
+use super::cluster;
 use super::{
     Reloader, StartError, check, http,
     network::{Bound, Network},
@@ -12,6 +14,7 @@ use super::{
 use crate::{
     control::{Control, ControlSettings},
     engine::{self, Handle, Report},
+    mixer::PartRings,
 };
 
 /// A server that runs. It owns the threads; [`finish`](Self::finish) ends them.
@@ -20,6 +23,8 @@ pub struct Running {
     network: Network,
     control: Option<Control>,
     reloader: Arc<Reloader>,
+    #[cfg(feature = "cluster")]
+    cluster: Option<crate::cluster::Thread>,
 }
 
 impl Running {
@@ -29,6 +34,8 @@ impl Running {
             network: Network::default(),
             control: None,
             reloader,
+            #[cfg(feature = "cluster")]
+            cluster: None,
         }
     }
 
@@ -37,8 +44,10 @@ impl Running {
         &mut self,
         bound: Bound,
         http: Option<TcpListener>,
+        part_rings: Option<PartRings>,
     ) -> Result<(), StartError> {
         let handle = self.engine.handle();
+        self.start_cluster(part_rings, &handle)?;
         for sdp in handle.sdp() {
             tracing::info!("sending the mix by RTP; receivers need this SDP:\n{sdp}");
         }
@@ -66,6 +75,34 @@ impl Running {
         Ok(self.engine.open_recording()?)
     }
 
+    #[cfg(feature = "cluster")]
+    fn start_cluster(
+        &mut self,
+        part_rings: Option<PartRings>,
+        handle: &Handle,
+    ) -> Result<(), StartError> {
+        if let Some(rings) = part_rings {
+            let started = cluster::start(&self.reloader.config(), rings, handle);
+            self.cluster = Some(started.map_err(StartError::Cluster)?);
+        }
+        Ok(())
+    }
+
+    /// A server that was built without clusters has none: its config says so.
+    #[cfg(not(feature = "cluster"))]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "as with clusters"
+    )]
+    fn start_cluster(
+        &mut self,
+        _part_rings: Option<PartRings>,
+        _handle: &Handle,
+    ) -> Result<(), StartError> {
+        Ok(())
+    }
+
     /// For threads that watch and steer it.
     pub fn handle(&self) -> Handle {
         self.engine.handle()
@@ -91,8 +128,15 @@ impl Running {
             engine,
             network,
             control,
+            #[cfg(feature = "cluster")]
+            cluster,
             ..
         } = self;
+        // Other nodes are to know that its parts end.
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = cluster {
+            cluster.join();
+        }
         let report = engine.finish_with(|| network.join());
         if let Some(control) = control {
             control.join();

@@ -6,7 +6,10 @@ use crate::{
     engine::Engine,
     ledger::SourceKind,
     net::StreamRequest,
-    source::{Feed, Imperfection, Schedule, synthetic},
+    source::{
+        Feed, Imperfection, Schedule, Source,
+        synthetic::{self, Indexed},
+    },
 };
 
 /// Opens them, and has the engine feed them.
@@ -22,17 +25,26 @@ pub(super) fn open(config: &Config, engine: &mut Engine) -> Result<(), StartErro
         rate_skew_ppm: synthetic.rate_skew_ppm,
         jitter: synthetic.jitter,
     };
-    for index in 0..count {
+    let first = synthetic.synthetic_first - 1;
+    for (place, index) in (first..).take(count).enumerate() {
         let id = format!("synthetic-{:04}", index + 1);
         let (kind, from) = (SourceKind::Synthetic, "synthetic");
         let waveform = synthetic.waveform.waveform();
-        let source = synthetic::nth(format, waveform, seed, index, level);
+        let source: Box<dyn Source> = match engine.grid() {
+            // All nodes have the same stream of this number.
+            grid if config.cluster.is_on() => {
+                Box::new(Indexed::new(grid, waveform, seed, index, level))
+            }
+            _ => Box::new(synthetic::nth(format, waveform, seed, index, level)),
+        };
         // Senders are not in step: their frames spread over the period.
-        let phase = mix.ptime.mul_f64(index as f64 / count as f64);
+        let phase = mix.ptime.mul_f64(place as f64 / count as f64);
         let schedule = Schedule::new(mix.ptime, phase, imperfection, seed ^ index as u64);
-        let source = Box::new(source);
         let request = StreamRequest {
-            room: synthetic::nth_room(index, rooms),
+            room: match &synthetic.synthetic_room {
+                Some(room) => Some(room.clone()),
+                None => synthetic::nth_room(place, rooms),
+            },
             ..StreamRequest::new(id, kind, from)
         };
         let feed = if imperfection == Imperfection::default() {

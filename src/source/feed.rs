@@ -107,7 +107,9 @@ impl Feed {
         if self.stream.is_ending() {
             return false;
         }
-        let offered = self.stream.offer(|out| self.source.read(out));
+        let offered = self
+            .stream
+            .offer_placed(|index, out| self.source.read_at(index, out));
         let goes_on = offered.map(|offered| offered != Offered::Ended);
         self.keep(goes_on, errors)
     }

@@ -39,6 +39,15 @@ pub trait Source: Send {
     /// Why the source ended before its time; it names the file.
     fn read(&mut self, out: &mut [i16]) -> Result<usize, SourceError>;
 
+    /// [`read`](Self::read) of samples that begin at this index of the mix, per channel; a source that does not depend on
+    /// it has the next ones.
+    ///
+    /// # Errors
+    /// As `read`.
+    fn read_at(&mut self, _index: u64, out: &mut [i16]) -> Result<usize, SourceError> {
+        self.read(out)
+    }
+
     /// Whole length in samples per channel at the bus rate, from the first one, if it is known.
     ///
     /// A file cut short counts with the samples that it has.

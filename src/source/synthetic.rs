@@ -7,6 +7,7 @@
 //!
 //! Every channel carries the same samples. There is no dither and no stereo image.
 
+mod indexed;
 mod noise;
 mod oscillator;
 mod speech;
@@ -20,6 +21,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use thiserror::Error;
 
+pub use self::indexed::Indexed;
 use self::noise::{Pink, White};
 use self::oscillator::{Sine, Sweep};
 use self::speech::Speech;
@@ -242,6 +244,19 @@ pub fn nth(
     index: usize,
     base_level_dbfs: f64,
 ) -> Synthetic {
+    nth_second(format, kind, run_seed, index, base_level_dbfs, 0)
+}
+
+/// A second of the stream number `index`, which begins anew with each: a sine goes on, all else has another seed. The
+/// first is that of [`nth`].
+fn nth_second(
+    format: Format,
+    kind: Option<Waveform>,
+    run_seed: u64,
+    index: usize,
+    base_level_dbfs: f64,
+    second: u64,
+) -> Synthetic {
     let waveform = kind.unwrap_or_else(|| Waveform::mixed(index));
     // Multiplying by an odd number keeps indices apart; the generator's seeding mixes the bits.
     let seed = run_seed ^ (index as u64).wrapping_mul(0xD134_2543_DE82_EF95);
@@ -258,7 +273,15 @@ pub fn nth(
         ),
     };
     let frequency_hz = snap(low * (high / low).powf(place), 4096.0);
-    Synthetic::new(format, waveform, rng.next_u64(), frequency_hz, level_dbfs)
+    let seed = match waveform {
+        Waveform::Sine => rng.next_u64(),
+        _ => rng.next_u64() ^ second.wrapping_mul(GOLDEN),
+    };
+    let mut made = Synthetic::new(format, waveform, seed, frequency_hz, level_dbfs);
+    if let Generator::Sine(sine) = &mut made.generator {
+        sine.skip(second.wrapping_mul(format.rate_hz().into()));
+    }
+    made
 }
 
 /// Writes each next sample into every channel.

@@ -150,6 +150,18 @@ impl Stream {
         self.offer_at(now_ns(), read)
     }
 
+    /// [`offer`](Self::offer) of samples that depend on their place in the mix: `read` gets the index of the first, per
+    /// channel.
+    pub(crate) fn offer_placed<E>(
+        &mut self,
+        read: impl FnOnce(u64, &mut [i16]) -> Result<usize, E>,
+    ) -> Result<Offered, E> {
+        let now = now_ns();
+        let held = (self.held_samples / self.channels) as u64;
+        let index = self.next_header(now).first + held;
+        self.offer_at(now, |out| read(index, out))
+    }
+
     /// [`offer`](Self::offer) at this time on the monotonic clock.
     pub(crate) fn offer_at<E>(
         &mut self,

@@ -33,7 +33,7 @@ const TABLE: [(&str, &[&str]); 17] = [
     ),
     (
         "cluster",
-        &["audio", "ledger", "queue", "wire", "mixer", "output"],
+        &["audio", "ledger", "queue", "wire", "mixer", "output", "os"],
     ),
     (
         "config",

@@ -3,6 +3,7 @@
 //! Each file has `routes()`, with the route, what it takes, and every answer of its own declared by its
 //! handlers. [`description`] adds the answers that all routes have in common.
 
+mod cluster;
 mod config;
 mod description;
 mod download;
@@ -51,6 +52,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .merge(recordings::routes())
         .merge(download::routes())
         .merge(rooms::routes())
+        .merge(cluster::routes())
         .merge(room_recording::routes())
         .merge(expected::routes())
         .merge(events::routes())

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -17,6 +17,7 @@ use super::{
     stream::{busy, find, patiently, report, running},
 };
 use crate::{
+    cluster::{ClusterRoom, Standing},
     control::{
         extract::{Body, Name, Names, OptionalBody, Query},
         problem::Problem,
@@ -31,6 +32,8 @@ use crate::{
 
 /// How long an answer waits for the mixer to take a move: some hundred ticks.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answer waits for the nodes of a cluster to agree on a room.
+const AGREE_TIMEOUT: Duration = Duration::from_secs(2);
 /// From look to look meanwhile.
 const MOVE_PAUSE: Duration = Duration::from_millis(2);
 
@@ -126,7 +129,8 @@ async fn rooms(Shared(state): Shared<Arc<State>>) -> Json<RoomsBody> {
     responses(
         (status = 201, description = "It is open", body = RoomBody,
          headers(("Location" = String, description = "The path of the room"))),
-        (status = 409, description = "It is open already",
+        (status = 409, description = "It is open already, or of the cluster and of other settings there, or there is no \
+         cluster",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -147,10 +151,37 @@ async fn open_room(
     let room = state.handle.open_room_with(&asked.name, start);
     let room = room.map_err(refused)?;
     state.events.note_rooms(&state.handle);
+    if let Some(shared) = room.cluster()
+        && let Err(problem) = agree(shared).await
+    {
+        // With a stream in it, it stays as a room of this node alone.
+        let _ = state.handle.close_room(room.name());
+        state.events.note_rooms(&state.handle);
+        return Err(problem);
+    }
     Ok(Created {
         location: format!("/api/v1/rooms/{}", encoded(room.name())),
         body: RoomBody::new(&room, &[]),
     })
+}
+
+/// Waits until the nodes of the cluster agree on a room.
+async fn agree(room: &ClusterRoom) -> Result<(), Problem> {
+    let mut standing = room.watch();
+    let has_answer = |standing: &Standing| *standing != Standing::Asked;
+    let answer = timeout(AGREE_TIMEOUT, standing.wait_for(has_answer)).await;
+    let name = &room.name;
+    match answer.map(|answer| answer.map(|standing| standing.clone())) {
+        Ok(Ok(Standing::Agreed)) => Ok(()),
+        Ok(Ok(Standing::Differs { theirs })) => Err(Problem::conflict(format!(
+            "room {name} has other settings on other nodes: {theirs}, here {}; open it with theirs, or choose another \
+             name",
+            room.settings
+        ))),
+        _ => Err(Problem::unavailable(format!(
+            "room {name} is not opened: the cluster's store does not answer; try again once NATS is back"
+        ))),
+    }
 }
 
 /// A room.
@@ -330,8 +361,12 @@ pub(super) fn refused(error: RoomError) -> Problem {
         | RoomError::Main
         | RoomError::Occupied { .. }
         | RoomError::ToItself { .. }
+        | RoomError::NoCluster { .. }
+        | RoomError::Fixed { .. }
         | RoomError::StreamEnded { .. } => StatusCode::CONFLICT,
-        RoomError::TooMany { .. } | RoomError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        RoomError::TooMany { .. } | RoomError::TooManyInCluster { .. } | RoomError::Busy(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     // Its causes stand in its text already.
     Problem::new(status, error.to_string())

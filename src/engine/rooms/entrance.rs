@@ -61,7 +61,8 @@ impl Rooms {
             }
             (None, RoomPolicy::Auto) => {
                 let made = self.make(&inner, name, RoomSettings::default());
-                let (room, opens) = made.map_err(|max| NotAdmitted::RoomsMax { max })?;
+                let max = self.mixing.rooms_max;
+                let (room, opens) = made.map_err(|_| NotAdmitted::RoomsMax { max })?;
                 (room, Some(opens))
             }
         };

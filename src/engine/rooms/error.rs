@@ -34,6 +34,28 @@ pub enum RoomError {
         /// Rooms at once.
         max: usize,
     },
+    /// The server is no node of a cluster.
+    #[error(
+        "room {name} cannot be one of the cluster: this server has none; start it with --cluster"
+    )]
+    NoCluster {
+        /// Its name.
+        name: String,
+    },
+    /// There are as many of the cluster as there may be.
+    #[error("room refused: all {max} rooms of the cluster are in use; raise --cluster-rooms-max")]
+    TooManyInCluster {
+        /// Rooms of the cluster at once.
+        max: usize,
+    },
+    /// A room of the cluster has the same settings on all nodes.
+    #[error(
+        "room {name} is one of the cluster: its gain and limiter are fixed; open another one with others"
+    )]
+    Fixed {
+        /// Its name.
+        name: String,
+    },
     /// `main` stays.
     #[error("room {MAIN_ROOM} is always open")]
     Main,

@@ -11,7 +11,7 @@ use crate::{
     config::RoomConfig,
     engine::{Admitted, Busy, Handle, Switch, commands::Sender, recordings::Arrival},
     ledger::StreamState,
-    mixer::{Command, Limiting, Room, RoomId},
+    mixer::{self, Command, Limiting, Room, RoomId},
 };
 
 /// A room's own settings in the mix. One that is left out stays, or begins as the server's.
@@ -25,6 +25,8 @@ pub struct RoomSettings {
     pub talking_threshold_dbfs: Option<f32>,
     /// How much quiet ends it; as in the server's settings at first.
     pub talking_hold: Option<Duration>,
+    /// Whether it is a room of the cluster, for its whole life.
+    pub cluster: bool,
 }
 
 impl From<&RoomConfig> for RoomSettings {
@@ -42,11 +44,25 @@ impl From<&RoomConfig> for RoomSettings {
             limiting: room.limiter.map(limiting),
             talking_threshold_dbfs: room.talking_threshold.map(|db| db as f32),
             talking_hold: room.talking_hold,
+            cluster: room.cluster,
         }
     }
 }
 
 impl RoomSettings {
+    /// All that the nodes of a cluster must agree on, the same text for the same settings.
+    pub(super) fn canonical(self, mixing: &mixer::Settings) -> String {
+        let limiter = match self.limiting.unwrap_or(mixing.limiting) {
+            Limiting::Limiter => "on",
+            Limiting::Saturate => "off",
+        };
+        format!(
+            "gain={} limiter={limiter} lead_ticks={}",
+            self.gain.unwrap_or_default().linear(),
+            mixing.lead_ticks
+        )
+    }
+
     pub(super) fn of(self, room: Room) -> Room {
         let room = match self.gain {
             Some(gain) => room.gain(gain),
@@ -149,6 +165,10 @@ impl Rooms {
         // Locked until it is sent: two changes come to the mixer one after the other.
         let inner = self.lock(commands);
         let room = inner.find(name)?;
+        if room.cluster().is_some() && (change.gain.is_some() || change.limiting.is_some()) {
+            let name = name.to_owned();
+            return Err(RoomError::Fixed { name });
+        }
         if let Some(gain) = change.gain {
             commands.steer(Command::SetRoomGain(room.id, gain))?;
         }

@@ -39,7 +39,7 @@ impl Rig {
             lead_ticks: 0,
         };
         let mut mixer = Mixer::new(mixing, consumer);
-        let rooms = Rooms::new(mixing, policy, mixer.main_strip());
+        let rooms = Rooms::new(mixing, policy, mixer.main_strip(), None);
         let (sender, commands) = commands::channel(&mut mixer, 4, 0);
         Self {
             pool,

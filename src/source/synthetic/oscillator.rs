@@ -77,6 +77,11 @@ impl Sine {
         }
     }
 
+    /// Passes over so many samples.
+    pub(super) fn skip(&mut self, samples: u64) {
+        self.phase = self.phase.wrapping_add(self.step.wrapping_mul(samples));
+    }
+
     pub(super) fn next(&mut self) -> f32 {
         let value = self.amplitude * sine(self.phase);
         self.phase = self.phase.wrapping_add(self.step);

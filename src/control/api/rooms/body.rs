@@ -36,6 +36,8 @@ pub(super) struct RoomBody {
     gain_db: Option<f32>,
     /// Whether peaks beyond 16 bits are turned down by a limiter; otherwise they clip.
     limiter: bool,
+    /// Whether it is a room of the cluster, and not of this node alone.
+    cluster: bool,
     /// From which level on its streams talk, in dB of full scale.
     talking_threshold_dbfs: f32,
     /// How much quiet ends it.
@@ -68,6 +70,7 @@ impl RoomBody {
             peak_dbfs: finite(meter::dbfs(strip.peak())),
             gain_db: finite(strip.gain().db()),
             limiter: strip.limiting() == Limiting::Limiter,
+            cluster: room.cluster().is_some(),
             talking_threshold_dbfs: talking.threshold_dbfs,
             talking_hold_ms: talking.hold.as_millis() as u64,
             mixed_samples: strip.mixed(),
@@ -116,6 +119,10 @@ pub(super) struct OpenRoomBody {
     #[serde(default, deserialize_with = "some")]
     #[schema(value_type = u64, minimum = 0, maximum = 10_000)]
     talking_hold_ms: Option<u64>,
+    /// Whether it is a room of the cluster: on all nodes that open one of this name and these settings, of which gain and
+    /// limiter are fixed. Its mix is behind by the lead of the cluster.
+    #[serde(default)]
+    cluster: bool,
 }
 
 /// Changes to a room. Keys that are left out stay as they are.
@@ -156,6 +163,7 @@ impl TryFrom<ChangeRoomBody> for RoomSettings {
             limiting: asked.limiter.map(limiting),
             talking_threshold_dbfs: asked.talking_threshold_dbfs.map(threshold).transpose()?,
             talking_hold: asked.talking_hold_ms.map(hold).transpose()?,
+            cluster: false,
         })
     }
 }
@@ -167,13 +175,18 @@ impl OpenRoomBody {
             limiter,
             talking_threshold_dbfs,
             talking_hold_ms,
+            cluster,
             ..
         } = self;
-        RoomSettings::try_from(ChangeRoomBody {
+        let settings = RoomSettings::try_from(ChangeRoomBody {
             gain_db,
             limiter,
             talking_threshold_dbfs,
             talking_hold_ms,
+        })?;
+        Ok(RoomSettings {
+            cluster,
+            ..settings
         })
     }
 }
