@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -156,7 +157,12 @@ impl Directory {
 
 /// A room's name as a key of the store, which takes fewer characters.
 pub(super) fn store_key(name: &str) -> String {
-    name.bytes().map(|byte| format!("{byte:02x}")).collect()
+    let mut key = String::with_capacity(2 * name.len());
+    for byte in name.bytes() {
+        // Writing to a string never fails.
+        let _ = write!(key, "{byte:02x}");
+    }
+    key
 }
 
 /// The room of a key.

@@ -48,5 +48,5 @@ pub use self::{
 #[cfg(feature = "cluster")]
 pub use self::{
     nats::Target,
-    thread::{Figures, Own, Start, Thread},
+    thread::{Figures, NoteGap, Own, Start, Thread},
 };

@@ -1,4 +1,4 @@
-//! The connection to NATS: subjects for parts, and the store (JetStream's key-value buckets) for nodes, rooms and streams.
+//! The connection to NATS: subjects for parts, and the store (`JetStream`'s key-value buckets) for nodes, rooms and streams.
 //!
 //! A connection that is lost is given up with all that waits in it, so no stale part is sent after it: the next one begins
 //! from the start.
@@ -245,9 +245,10 @@ async fn agree(store: &Store, room: &ClusterRoom) -> Option<Standing> {
         }
         if let Some(theirs) = store.get(&key).await.ok()? {
             let theirs = String::from_utf8_lossy(&theirs).into_owned();
-            return Some(match theirs == room.settings {
-                true => Standing::Agreed,
-                false => Standing::Differs { theirs },
+            return Some(if theirs == room.settings {
+                Standing::Agreed
+            } else {
+                Standing::Differs { theirs }
             });
         }
     }

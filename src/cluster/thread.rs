@@ -3,6 +3,9 @@
 //! It waits for the mixer's sums, for messages, for the store and for the time, and hands them to [`Node`]. No tick waits for
 //! it: a thread that is late costs parts, which are counted.
 
+mod news;
+mod store;
+
 use std::{
     collections::{BTreeMap, HashMap},
     io,
@@ -14,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::kv::{Entry, Operation};
 use bytes::Bytes;
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -24,12 +26,11 @@ use tokio::{
 use tokio_stream::{Stream, StreamExt as _};
 
 use super::{
-    Alignment, ClusterRoom, Event, Face, Link, Node, Presence, Settings, Standing, Totals,
+    ClusterRoom, Face, Link, Node, Presence, Settings, Standing, Totals,
     alignment::Reading,
-    directory::room_of,
     face::View,
     nats::{Session, Target},
-    presence::{self, Host, PresentRoom, PresentStreams},
+    presence::{self, Host, PresentStreams},
 };
 use crate::{
     audio::{GapReason, MixClock},
@@ -37,6 +38,9 @@ use crate::{
     os::{during, now_ns, realtime_ns},
     queue,
 };
+
+/// A connection, or why there is none.
+type Connection = Result<Box<Session>, String>;
 
 /// From one attempt to connect to the next.
 const RETRY: Duration = Duration::from_millis(250);
@@ -53,14 +57,17 @@ const ROOM_RENEWED_NS: u64 = 3_000_000_000;
 /// Nodes and rooms of others that are kept.
 const OTHERS_MAX: usize = 1024;
 
+/// Takes ticks of a room that lack the node of this name, or differ from it.
+pub type NoteGap = Box<dyn Fn(RoomId, &str, GapReason, Range<u64>) + Send>;
+
 /// What a node says of itself and shows of its streams.
 pub struct Own {
     /// Its ledger, and its streams that have not ended: in all, and by room.
     pub figures: Box<dyn Fn() -> Figures + Send>,
     /// Its streams that have not ended.
     pub streams: Box<dyn Fn() -> PresentStreams + Send>,
-    /// Takes ticks of a room that lack a node, or differ from it.
-    pub gap: Box<dyn Fn(RoomId, &str, GapReason, Range<u64>) + Send>,
+    /// For the sidecars of recordings.
+    pub gap: NoteGap,
 }
 
 /// The figures of a node.
@@ -109,7 +116,7 @@ impl Thread {
         let thread = thread::Builder::new()
             .name("cluster".to_owned())
             .spawn(move || {
-                runtime.block_on(Cluster::new(start, stopped).run());
+                runtime.block_on(Box::pin(Cluster::new(start, stopped).run()));
             })
             .map_err(during("starting a thread"))?;
         Ok(Self { thread, stop })
@@ -150,7 +157,7 @@ struct Cluster {
     renewed: BTreeMap<String, u64>,
     /// The first tick of each room that differs from a node.
     differs: HashMap<(RoomId, Arc<str>), u64>,
-    session: Option<Session>,
+    session: Option<Box<Session>>,
     why_away: Option<String>,
     unsynchronised_messages: u64,
     unsent_messages: u64,
@@ -367,179 +374,6 @@ impl Cluster {
         let _ = self.node.receive(name, payload, now_ns());
     }
 
-    fn take_presence(&mut self, entry: &Entry) {
-        let now = now_ns();
-        if entry.operation != Operation::Put {
-            if self.others.remove(&entry.key).is_some() {
-                self.node.gone(&entry.key);
-            }
-            return;
-        }
-        let Some(presence) = Presence::read(&entry.key, &entry.value) else {
-            return;
-        };
-        if presence.node == self.name {
-            return;
-        }
-        let is_host = presence.boot_id == self.host.boot_id;
-        let are_right = self.is_synchronised && presence.is_synchronised;
-        let may_join = is_host || are_right || self.trusts_clocks;
-        if may_join {
-            self.node
-                .presence(&presence.node, &presence.room_keys(), now);
-        } else {
-            self.node.gone(&presence.node);
-        }
-        let before = self.others.remove(&entry.key);
-        if before.as_ref().is_none_or(|before| before.may_join) && !may_join {
-            tracing::warn!(
-                "node {} is not joined: {} clock is not synchronised; run an NTP client there, or trust clocks with \
-                 --cluster-clock trust",
-                presence.node,
-                if self.is_synchronised {
-                    "its"
-                } else {
-                    "this host's"
-                }
-            );
-        }
-        if self.others.len() < OTHERS_MAX {
-            let streams = before.map(|before| before.streams).unwrap_or_default();
-            self.others.insert(
-                entry.key.clone(),
-                Other {
-                    presence,
-                    seen_ns: now,
-                    may_join,
-                    streams,
-                },
-            );
-        }
-    }
-
-    fn take_room(&mut self, entry: &Entry) {
-        let Some(name) = room_of(&entry.key) else {
-            return;
-        };
-        if self.renewed.len() < OTHERS_MAX || self.renewed.contains_key(&name) {
-            self.renewed.insert(name, now_ns());
-        }
-    }
-
-    fn take_streams(&mut self, entry: Entry) {
-        if let Some(other) = self.others.get_mut(&entry.key) {
-            other.streams = entry.value;
-        }
-    }
-
-    /// Nodes that do not renew their presence are not present.
-    fn forget_absent(&mut self, now: u64) {
-        let lives = presence::LIVES.as_nanos() as u64;
-        let is_absent = |other: &Other| now > other.seen_ns + lives;
-        while let Some(name) = self
-            .others
-            .iter()
-            .find_map(|(name, other)| is_absent(other).then(|| name.clone()))
-        {
-            self.others.remove(&name);
-            self.node.gone(&name);
-        }
-    }
-
-    /// Takes in what the engine has opened and closed.
-    fn look_at_rooms(&mut self) {
-        let rooms = self.face.directory().rooms();
-        let node = &mut self.node;
-        self.open.retain(|id, _| {
-            let is_open = rooms.iter().any(|room| room.room == *id);
-            if !is_open {
-                node.close_room(*id);
-            }
-            is_open
-        });
-        for room in rooms {
-            if self.open.contains_key(&room.room) {
-                continue;
-            }
-            if !node.open_room(room.key, room.room, Arc::clone(&room.strip)) {
-                tracing::error!(
-                    "room {} is of this node alone: there is one like it",
-                    room.name
-                );
-            }
-            match &self.session {
-                Some(session) => session.agree(Arc::clone(&room)),
-                None => room.stand(Standing::Away),
-            }
-            self.open.insert(room.room, room);
-        }
-        // The others are to know at once.
-        self.renew();
-    }
-
-    /// Renews the rooms in the store that no other node has renewed, and asks again about those that differ.
-    fn renew_rooms(&mut self, now: u64) {
-        let Some(session) = &self.session else {
-            return;
-        };
-        self.renewed
-            .retain(|_, renewed| now < *renewed + 4 * ROOM_RENEWED_NS);
-        for room in self.open.values() {
-            let renewed = self.renewed.get(&room.name);
-            match room.standing() {
-                Standing::Agreed => {
-                    if renewed.is_none_or(|renewed| now > renewed + ROOM_RENEWED_NS) {
-                        session.renew_room(room);
-                    }
-                }
-                _ => session.agree(Arc::clone(room)),
-            }
-        }
-    }
-
-    fn presence(&self) -> Presence {
-        let now = now_ns();
-        let figures = (self.own.figures)();
-        let report = self.node.report(now);
-        let alignment = match report.alignment {
-            Alignment::Idle => "idle",
-            Alignment::Listening => "listening",
-            Alignment::Aligned => "aligned",
-            Alignment::Alone(_) => "alone",
-        };
-        let mut rooms: Vec<_> = self.open.values().collect();
-        rooms.sort_by(|one, other| one.name.cmp(&other.name));
-        let rooms = rooms.into_iter().map(|room| PresentRoom {
-            name: room.name.clone(),
-            key: format!("{:016x}", room.key),
-            settings: room.settings.clone(),
-            streams: figures.streams.get(&room.room).copied().unwrap_or(0),
-        });
-        Presence {
-            boot_id: self.host.boot_id.clone(),
-            is_synchronised: self.is_synchronised,
-            alignment: alignment.to_owned(),
-            block: report.block,
-            rooms: rooms.collect(),
-            streams: figures.streams.values().sum(),
-            ledger: figures.ledger,
-            ..presence::present(&self.name, self.node.incarnation())
-        }
-    }
-
-    fn renew(&self) {
-        if let Some(session) = &self.session {
-            session.renew(&self.name, self.presence().write());
-        }
-    }
-
-    fn show_streams(&self) {
-        if let Some(session) = &self.session {
-            let most = session.payload_bytes_max() / 2;
-            session.show_streams(&self.name, (self.own.streams)().write(most));
-        }
-    }
-
     /// Has other threads see how it is.
     fn show(&self, now: u64) {
         let link = match &self.session {
@@ -568,75 +402,7 @@ impl Cluster {
         });
     }
 
-    /// Tells what has happened.
-    fn tell(&mut self) {
-        while let Some(event) = self.node.next_event() {
-            log(&event, &self.open);
-            self.note_gap(&event);
-            self.face.note(event);
-        }
-    }
-
-    /// Has recordings say where they lack a node, or differ from it.
-    fn note_gap(&mut self, event: &Event) {
-        match event {
-            Event::Missing {
-                room,
-                node,
-                first_tick,
-                ticks,
-            } => (self.own.gap)(
-                *room,
-                node,
-                GapReason::Node,
-                *first_tick..first_tick + ticks,
-            ),
-            Event::Differs { room, node, block } => {
-                if let Some(tick) = self.tick_of(*block)
-                    && self.differs.len() < OTHERS_MAX
-                {
-                    self.differs.insert((*room, Arc::clone(node)), tick);
-                }
-            }
-            Event::Same { room, node, block } => {
-                if let Some(to) = self.tick_of(*block) {
-                    self.note_differing(*room, node, to);
-                }
-            }
-            Event::NodeGone { node } => self.end_differing(|other| other == node),
-            Event::Alignment { .. } => self.end_differing(|_| true),
-            _ => {}
-        }
-    }
-
-    fn tick_of(&self, block: u64) -> Option<u64> {
-        self.node.tick_of(block)?.try_into().ok()
-    }
-
-    /// A node is compared with no more.
-    fn end_differing(&mut self, ends: impl Fn(&Arc<str>) -> bool) {
-        let ended: Vec<_> = self
-            .differs
-            .keys()
-            .filter(|(_, node)| ends(node))
-            .cloned()
-            .collect();
-        let finished = self
-            .clock
-            .next_tick(now_ns())
-            .saturating_sub(self.lead_ticks);
-        for (room, node) in ended {
-            self.note_differing(room, &node, finished);
-        }
-    }
-
-    fn note_differing(&mut self, room: RoomId, node: &Arc<str>, to: u64) {
-        if let Some(from) = self.differs.remove(&(room, Arc::clone(node))) {
-            (self.own.gap)(room, node, GapReason::Differs, from..to);
-        }
-    }
-
-    fn begin(&mut self, session: Session) {
+    fn begin(&mut self, session: Box<Session>) {
         tracing::info!(
             "node {} is connected to NATS {}",
             self.name,
@@ -664,7 +430,7 @@ impl Cluster {
     }
 
     /// Gives the connection up with what waits in it, and asks for another.
-    fn lose(&mut self, connected: mpsc::Sender<Result<Session, String>>) {
+    fn lose(&mut self, connected: mpsc::Sender<Connection>) {
         if self.session.take().is_some() {
             self.fail("NATS is away".to_owned());
             tokio::spawn(connect(self.target.clone(), connected));
@@ -673,9 +439,9 @@ impl Cluster {
 }
 
 /// Connects, with patience; each failure is told.
-async fn connect(target: Target, connected: mpsc::Sender<Result<Session, String>>) {
+async fn connect(target: Target, connected: mpsc::Sender<Connection>) {
     loop {
-        let session = target.connect().await;
+        let session = Box::pin(target.connect()).await.map(Box::new);
         let is_done = session.is_ok();
         if connected.send(session).await.is_err() || is_done {
             return;
@@ -699,49 +465,5 @@ async fn is_lost(lost: &mut Option<watch::Receiver<bool>>) {
             let _ = lost.wait_for(|lost| *lost).await;
         }
         None => std::future::pending().await,
-    }
-}
-
-fn log(event: &Event, rooms: &HashMap<RoomId, Arc<ClusterRoom>>) {
-    let name = |room: &RoomId| rooms.get(room).map_or("a closed room", |room| &room.name);
-    match event {
-        Event::Alignment { alignment, .. } => match alignment {
-            Alignment::Alone(off) => tracing::warn!("this node is alone: {off}"),
-            Alignment::Aligned => tracing::info!("this node has joined the cluster"),
-            Alignment::Idle | Alignment::Listening => {}
-        },
-        Event::NodeUp { node, block, .. } => {
-            tracing::info!("node {node} is taken in from block {block} on");
-        }
-        Event::NodeDown {
-            node,
-            rooms,
-            streams,
-            last_block,
-        } => {
-            let rooms: Vec<_> = rooms.iter().map(name).collect();
-            tracing::warn!(
-                "node {node} is down: its last block was {last_block}; {streams} streams of {} are missing",
-                rooms.join(", ")
-            );
-        }
-        Event::NodeGone { node } => tracing::info!("node {node} has left"),
-        Event::NodeOff { node, ahead_ns } => tracing::warn!(
-            "node {node} is refused: its clock is off by {:.1} ms",
-            *ahead_ns as f64 / 1e6
-        ),
-        Event::Differs { room, node, block } => {
-            tracing::warn!(
-                "room {} differs from node {node} since block {block}",
-                name(room)
-            );
-        }
-        Event::Same { room, node, block } => {
-            tracing::info!(
-                "room {} is the same as on node {node} since block {block}",
-                name(room)
-            );
-        }
-        Event::Missing { .. } => {}
     }
 }
