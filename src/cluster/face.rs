@@ -1,4 +1,4 @@
-//! What the thread of the cluster shows to other threads: a view that it makes anew ten times a second, and its news.
+//! The thread of the cluster as other threads see it: a view that it makes anew ten times a second, and its news.
 
 use std::{
     collections::VecDeque,
@@ -55,7 +55,7 @@ pub struct News {
     pub number: u64,
     /// When it was noticed.
     pub at: SystemTime,
-    /// What it is.
+    /// The event.
     pub event: Event,
 }
 

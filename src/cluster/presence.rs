@@ -1,4 +1,4 @@
-//! What a node says of itself to the others: who it is, its rooms and its ledger, as JSON in the store of the cluster.
+//! The presence of a node: its name, rooms and ledger, as JSON in the store of the cluster.
 //!
 //! It is renewed every 300 ms, and a node whose presence is older than a second is not present. Nothing in it is
 //! trusted for the mix: that takes parts alone.

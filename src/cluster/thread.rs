@@ -60,7 +60,7 @@ const OTHERS_MAX: usize = 1024;
 /// Takes ticks of a room that lack the node of this name, or differ from it.
 pub type NoteGap = Box<dyn Fn(RoomId, &str, GapReason, Range<u64>) + Send>;
 
-/// What a node says of itself and shows of its streams.
+/// The node's own figures, for other nodes.
 pub struct Own {
     /// Its ledger, and its streams that have not ended: in all, and by room.
     pub figures: Box<dyn Fn() -> Figures + Send>,
@@ -81,9 +81,9 @@ pub struct Figures {
 
 /// The thread's settings.
 pub struct Start {
-    /// Of the node.
+    /// The settings of the node.
     pub node: Settings,
-    /// Of NATS.
+    /// The NATS servers.
     pub target: Target,
     /// Whether it joins nodes of other hosts though a clock is not synchronised.
     pub trusts_clocks: bool,
@@ -370,7 +370,7 @@ impl Cluster {
             self.unsynchronised_messages += 1;
             return;
         }
-        // What is refused is counted there.
+        // The node counts refusals by kind.
         let _ = self.node.receive(name, payload, now_ns());
     }
 
@@ -429,7 +429,7 @@ impl Cluster {
         }
     }
 
-    /// Gives the connection up with what waits in it, and asks for another.
+    /// Gives the connection up, with all messages that wait in it, and asks for another.
     fn lose(&mut self, connected: mpsc::Sender<Connection>) {
         if self.session.take().is_some() {
             self.fail("NATS is away".to_owned());

@@ -40,7 +40,7 @@ pub struct RoomPart<'a> {
     ///
     /// [`Settings::lead_ticks`]: super::Settings::lead_ticks
     pub finished_crc: u32,
-    /// Nodes of whose parts that block was made, the node itself among them; 0 before the first block.
+    /// Nodes with a part in that block, the node itself among them; 0 before the first block.
     pub finished_nodes: u32,
     /// The sums, interleaved; none if all are zero.
     pub sums: &'a [i32],
@@ -106,7 +106,7 @@ impl<'a> PartMessageMut<'a> {
 /// A message of one tick, read in place.
 #[derive(Debug, Clone, Copy)]
 pub struct PartMessage<'a> {
-    /// The tick whose sums these are.
+    /// The tick of these sums.
     pub tick: u64,
     rooms: u32,
     rest: &'a [u8],

@@ -132,9 +132,9 @@ impl Parts {
 pub(super) struct Shared {
     /// This node's sums.
     pub(super) sums: Lead<Box<[i32]>>,
-    /// Nodes of whose parts the current block is made.
+    /// Nodes with a part in the current block.
     nodes: u32,
-    /// CRC-32 of the last block, and the nodes of whose parts it was made.
+    /// CRC-32 of the last block, and the nodes with a part in it.
     finished: (u32, u32),
     /// Samples mixed before the current block.
     mixed_before: u64,
