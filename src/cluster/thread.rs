@@ -68,6 +68,8 @@ pub struct Own {
     pub streams: Box<dyn Fn() -> PresentStreams + Send>,
     /// For the sidecars of recordings.
     pub gap: NoteGap,
+    /// Blocks have other numbers: recordings begin another file.
+    pub renumbered: Box<dyn Fn() + Send>,
 }
 
 /// The figures of a node.
@@ -157,6 +159,8 @@ struct Cluster {
     renewed: BTreeMap<String, u64>,
     /// The first tick of each room that differs from a node.
     differs: HashMap<(RoomId, Arc<str>), u64>,
+    /// Its rooms went on alone.
+    was_alone: bool,
     session: Option<Box<Session>>,
     why_away: Option<String>,
     unsynchronised_messages: u64,
@@ -197,6 +201,7 @@ impl Cluster {
             others: BTreeMap::new(),
             renewed: BTreeMap::new(),
             differs: HashMap::new(),
+            was_alone: false,
             session: None,
             why_away: None,
             unsynchronised_messages: 0,

@@ -34,7 +34,7 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [Asset; 35] = [
+const ASSETS: [Asset; 36] = [
     asset!("", "index.html", "text/html; charset=utf-8"),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("table.css", "text/css; charset=utf-8"),
@@ -46,6 +46,7 @@ const ASSETS: [Asset; 35] = [
     asset!("api.js"),
     asset!("bar.js"),
     asset!("canvas.js"),
+    asset!("cluster.js"),
     asset!("detail.js"),
     asset!("feed.js"),
     asset!("first.js"),

@@ -231,6 +231,15 @@ impl Handle {
         self.0.cluster.as_ref()
     }
 
+    /// Has recordings of rooms of the cluster go on in other files: blocks have other numbers from here on. Takes a mutex.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        allow(dead_code, reason = "used by the thread of the cluster")
+    )]
+    pub(crate) fn cut_recordings_of_cluster(&self) {
+        self.0.recordings.cut_of_cluster();
+    }
+
     /// Ticks of a room of the cluster that lack a node, or differ from it: for the sidecars of its recordings. Takes a mutex.
     #[cfg_attr(
         not(feature = "cluster"),

@@ -352,6 +352,15 @@ impl Recordings {
         totals
     }
 
+    /// Has all recordings of rooms of the cluster go on in other files.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        allow(dead_code, reason = "used by the thread of the cluster")
+    )]
+    pub(super) fn cut_of_cluster(&self) {
+        self.lock().cut_of_cluster();
+    }
+
     /// No more are started, and no file is opened. The mixer has to close their rings before the next call.
     pub(super) fn close(&self) {
         let mut inner = self.lock();

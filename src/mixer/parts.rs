@@ -157,8 +157,9 @@ impl Shared {
         }
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.sums.iter().map(|sums| size_of_val(&**sums)).sum()
+    pub(super) fn memory_bytes(&self) -> usize {
+        let sums: usize = self.sums.iter().map(|sums| size_of_val(&**sums)).sum();
+        size_of_val(self) + sums
     }
 
     /// A tick begins, before which so many samples were mixed.

@@ -36,7 +36,7 @@ pub struct Room {
     ends: u64,
     is_active: bool,
     /// Only if it is on several nodes.
-    shared: Option<Shared>,
+    shared: Option<Box<Shared>>,
 }
 
 impl Room {
@@ -84,7 +84,7 @@ impl Room {
     pub fn shared(self, settings: &Settings) -> Self {
         assert!(settings.lead_ticks > 0, "a shared room has a lead");
         Self {
-            shared: Some(Shared::new(settings)),
+            shared: Some(Box::new(Shared::new(settings))),
             ..self
         }
     }
@@ -113,7 +113,10 @@ impl Room {
             + size_of::<u32>() * self.contributors.capacity()
             + size_of::<RoomStrip>()
             + self.bus.heap_bytes()
-            + self.shared.as_ref().map_or(0, Shared::heap_bytes)
+            + self
+                .shared
+                .as_ref()
+                .map_or(0, |shared| shared.memory_bytes())
     }
 
     /// Its figures, for any thread, for as long as that keeps them.

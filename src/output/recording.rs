@@ -243,6 +243,11 @@ impl Recorder {
         self.progress.mark(mark)
     }
 
+    /// Has the next samples begin another file, as a limit of its files does; a pipe goes on.
+    pub(crate) fn cut(&self) {
+        self.progress.cut();
+    }
+
     /// The end that its sidecar is to have, if this comes before it: by itself a recording ends because its room was
     /// closed, or its stream ended.
     pub fn end_as(&self, how: EndKind) {

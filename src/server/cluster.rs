@@ -31,7 +31,8 @@ pub(super) fn start(config: &Config, rings: PartRings, handle: &Handle) -> io::R
         block_samples: mixing.block_samples.try_into().map_err(too_large)?,
         lead_ticks: mixing.lead_ticks.try_into().map_err(too_large)?,
     };
-    let (figures, streams, gaps) = (handle.clone(), handle.clone(), handle.clone());
+    let (figures, streams) = (handle.clone(), handle.clone());
+    let (gaps, cut) = (handle.clone(), handle.clone());
     Thread::start(Start {
         node: Settings {
             name: membership.node.clone(),
@@ -57,6 +58,7 @@ pub(super) fn start(config: &Config, rings: PartRings, handle: &Handle) -> io::R
                 streams: streams.running().iter().map(present).collect(),
                 more: 0,
             }),
+            renumbered: Box::new(move || cut.cut_recordings_of_cluster()),
             gap: Box::new(move |room, node, why, ticks| {
                 gaps.note_node_gap(room, node, why, ticks);
             }),

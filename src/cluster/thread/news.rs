@@ -47,7 +47,14 @@ impl Cluster {
                 }
             }
             Event::NodeGone { node } => self.end_differing(|other| other == node),
-            Event::Alignment { .. } => self.end_differing(|_| true),
+            Event::Alignment { alignment, .. } => {
+                self.end_differing(|_| true);
+                let is_alone = matches!(alignment, Alignment::Alone(_));
+                if *alignment == Alignment::Aligned && self.was_alone {
+                    (self.own.renumbered)();
+                }
+                self.was_alone = is_alone || (self.was_alone && *alignment != Alignment::Aligned);
+            }
             _ => {}
         }
     }

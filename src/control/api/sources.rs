@@ -173,7 +173,7 @@ fn level() -> f64 {
 }
 
 /// An integer as JSON Schema has it: 3.0 is one, too.
-fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let is_exact =
         |number: &f64| number.fract() == 0.0 && (0.0..=INTEGER_MAX as f64).contains(number);

@@ -122,6 +122,8 @@ struct ServerBody<'a> {
     uptime_ms: u64,
     /// Whether there is a folder for recordings.
     records: bool,
+    /// Whether the server is a node of a cluster.
+    cluster: bool,
 }
 
 #[derive(Serialize)]
@@ -191,6 +193,7 @@ impl Hello<'_> {
                 ring_bytes: self.settings.ring_bytes,
                 uptime_ms: milliseconds(self.uptime),
                 records: self.settings.recordings.is_some(),
+                cluster: self.settings.cluster.is_some(),
             },
             streams: started(&nobody, self.roster, self.streams),
             rooms: rooms::opened(&Rooms::new(), self.rooms),

@@ -1,6 +1,7 @@
 // The page put together: one feed, one model, and one loop that draws what changed.
 
 import { alert, dismiss } from "./api.js";
+import { Cluster } from "./cluster.js";
 import { Detail } from "./detail.js";
 import { Feed } from "./feed.js";
 import { First } from "./first.js";
@@ -41,6 +42,7 @@ const wave = new Wave(element("wave"));
 const first = new First(model);
 const health = new Health();
 const events = new Events();
+const cluster = new Cluster();
 const talk = new Talk(player, model);
 let recordings = null;
 
@@ -59,6 +61,7 @@ export const feed = new Feed({
     const restarted = again && model.server.instance !== data.server.instance;
     model.hello(data);
     if (!again || restarted) {
+      cluster.hello(data.server.cluster);
       health.forget();
       events.clear();
       learnAccess();

@@ -7,13 +7,25 @@ import { changes, mayChange, onAccess } from "./session.js";
 
 const EVENTS_SHOWN = 100;
 /** Kinds of event that are bad news. */
-const ALARMS = new Set(["first_drop", "stream_burst_discarded", "stream_losing", "stream_stalled", "overload", "recording_error"]);
+const ALARMS = new Set(["first_drop", "stream_burst_discarded", "stream_losing", "stream_stalled", "overload", "recording_error",
+  "node_down", "node_refused", "cluster_alone", "room_differs"]);
 
 const words = ({ event, name, detail }) => {
   if (event === "stream_started") return `${name} started, ${detail}`;
   if (event === "stream_ended") return `${name} ended: ${detail}`;
   if (event === "first_drop") return `${name} dropped its first ${detail}`;
   if (event === "stream_moved") return `${name} moves to the room ${detail}`;
+  const clusters = {
+    node_up: `node ${name} is taken in ${detail}`,
+    node_down: `node ${name} is down: ${detail}`,
+    node_left: `node ${name} has left`,
+    node_refused: `node ${name} is refused: ${detail}`,
+    cluster_joined: "this node has joined the cluster",
+    cluster_alone: `this node is alone: ${detail}`,
+    room_differs: `${name} differs ${detail}`,
+    room_same: `${name} is the same ${detail}`,
+  };
+  if (clusters[event]) return clusters[event];
   return name ? `${name}: ${detail}` : detail;
 };
 

@@ -256,6 +256,15 @@ impl Inner {
         Ok(kept.state())
     }
 
+    /// Has all recordings of rooms of the cluster go on in other files.
+    pub(super) fn cut_of_cluster(&self) {
+        for kept in &self.kept {
+            if kept.recorded.room.cluster().is_some() && kept.recorded.stream_id().is_none() {
+                kept.recorder.cut();
+            }
+        }
+    }
+
     /// Ends what failed, and forgets the oldest beyond what is kept.
     pub(super) fn tend(&mut self, commands: &Sender) {
         let failed = |kept: &&Kept| {

@@ -19,6 +19,7 @@ pub(super) struct Progress {
     is_over: AtomicBool,
     asked: Mutex<Asked>,
     is_asked: AtomicBool,
+    is_cut: AtomicBool,
 }
 
 /// From this index of the mix on a recording is paused, or is not.
@@ -81,6 +82,16 @@ impl Progress {
             self.is_asked.store(true, Ordering::Release);
         }
         has_room
+    }
+
+    /// Has the next samples begin another file.
+    pub(super) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+    }
+
+    /// Whether that was asked for since the last call. Costs a load if it was not.
+    pub(super) fn take_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed) && self.is_cut.swap(false, Ordering::AcqRel)
     }
 
     /// How it is to end, if not by itself. The first is it.

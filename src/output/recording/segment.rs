@@ -74,6 +74,11 @@ impl Segment {
                 .is_none_or(|max| self.audio.bytes_max(then) <= max)
     }
 
+    /// Whether another file may follow it: it has samples, and is a file.
+    pub(super) fn may_end(&self) -> bool {
+        self.pushed > 0 && !self.audio.file().is_stream()
+    }
+
     /// Takes the next samples, of which the first has this index.
     pub(super) fn push(&mut self, index: u64, samples: &[i16], series: &Series) {
         if self.first.is_none() {

@@ -222,8 +222,10 @@ impl Writing {
 
     fn try_write(&mut self, samples: &[i16], gap: Option<GapReason>) -> Result<(), Fault> {
         let limits = self.series.as_ref().map(|series| series.limits);
+        let has_cut = self.progress.take_cut();
         if let State::Open(segment) = &self.state
-            && !segment.fits(samples.len() as u64, &limits.unwrap_or_default())
+            && (!segment.fits(samples.len() as u64, &limits.unwrap_or_default())
+                || (has_cut && segment.may_end()))
         {
             self.cut()?;
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
@@ -11,7 +11,10 @@ use crate::{
         talking::{HOLD_MAX, THRESHOLD_DBFS_MIN},
     },
     control::{
-        api::stream::{gain, some},
+        api::{
+            sources::integer,
+            stream::{gain, some},
+        },
         problem::Problem,
     },
     engine::{Admitted, OpenRoom, RoomSettings, RuleState, finite},
@@ -116,7 +119,7 @@ pub(super) struct OpenRoomBody {
     #[schema(value_type = f64, minimum = -90, maximum = 0)]
     talking_threshold_dbfs: Option<f64>,
     /// How much quiet ends it. As the server's setting if it is left out.
-    #[serde(default, deserialize_with = "some")]
+    #[serde(default, deserialize_with = "some_integer")]
     #[schema(value_type = u64, minimum = 0, maximum = 10_000)]
     talking_hold_ms: Option<u64>,
     /// Whether it is a room of the cluster: on all nodes that open one of this name and these settings, of which gain and
@@ -142,7 +145,7 @@ pub(super) struct ChangeRoomBody {
     #[schema(value_type = f64, minimum = -90, maximum = 0)]
     talking_threshold_dbfs: Option<f64>,
     /// How much quiet ends it.
-    #[serde(default, deserialize_with = "some")]
+    #[serde(default, deserialize_with = "some_integer")]
     #[schema(value_type = u64, minimum = 0, maximum = 10_000)]
     talking_hold_ms: Option<u64>,
 }
@@ -189,6 +192,10 @@ impl OpenRoomBody {
             ..settings
         })
     }
+}
+
+fn some_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    integer(deserializer).map(Some)
 }
 
 fn threshold(dbfs: f64) -> Result<f32, Problem> {

@@ -211,3 +211,22 @@ fn the_sidecar_is_kept_up_to_date_and_has_no_end_before_it() {
     assert_eq!(done.samples, 20_000);
     assert_eq!(done.end.unwrap().how, EndKind::RoomClosed);
 }
+
+#[test]
+fn a_recording_goes_on_in_another_file_when_it_is_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.wav");
+    let (mut writing, progress) = begin(&path, SegmentLimits::default());
+    // Nothing has come that the first file could hold.
+    progress.cut();
+    give_all(&mut writing, &[1; 3 * BLOCK]);
+    progress.cut();
+    give_all(&mut writing, &[2; 2 * BLOCK]);
+    finish(writing);
+    let names = names(folder.path());
+    let held: Vec<_> = names
+        .iter()
+        .map(|name| samples(&folder.path().join(name)))
+        .collect();
+    assert_eq!(held, [vec![1; 3 * BLOCK], vec![2; 2 * BLOCK]], "{names:?}");
+}
