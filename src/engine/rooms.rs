@@ -5,6 +5,7 @@
 
 mod entrance;
 mod error;
+mod of_cluster;
 mod steer;
 
 use std::{
@@ -27,9 +28,9 @@ use crate::{
     cluster::{ClusterRoom, Directory},
     config::{RoomConfig, RoomPolicy},
     mixer::{self, ReaderId, Room, RoomId, RoomStrip},
-    wire::id::is_id,
 };
 
+use self::error::check_name;
 pub use self::{
     error::RoomError,
     steer::{Leave, Move, MovedAt, RoomSettings},
@@ -80,11 +81,6 @@ impl OpenRoom {
     /// Whether it was closed: nothing more is to be heard from it, and another room may have its name. Costs one load.
     pub fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Relaxed)
-    }
-
-    /// The room as the cluster has it; none if it is of this node alone.
-    pub fn cluster(&self) -> Option<&Arc<ClusterRoom>> {
-        self.cluster.as_ref()
     }
 
     fn new(name: &str, id: RoomId, strip: Arc<RoomStrip>, talking: TalkingRule) -> Self {
@@ -148,12 +144,6 @@ impl OpenRoom {
         commands.close_room(self.id)?;
         self.is_closed.store(true, Ordering::Relaxed);
         Ok(())
-    }
-
-    #[cfg(test)]
-    pub(super) fn for_test() -> Self {
-        let talking = TalkingRule::default();
-        Self::new(MAIN_ROOM, RoomId::MAIN, Arc::default(), talking)
     }
 }
 
@@ -299,19 +289,6 @@ impl Rooms {
         Ok((Arc::new(opened), room))
     }
 
-    /// Makes a room that opens one of the cluster.
-    fn share(&self, room: &OpenRoom, start: RoomSettings) -> Result<Arc<ClusterRoom>, RoomError> {
-        let name = room.name.clone();
-        let Some(directory) = &self.directory else {
-            return Err(RoomError::NoCluster { name });
-        };
-        let settings = start.canonical(&self.mixing);
-        let strip = Arc::clone(&room.strip);
-        let shared = directory.open(&name, room.id, settings, strip);
-        let max = directory.rooms_max();
-        shared.ok_or(RoomError::TooManyInCluster { max })
-    }
-
     /// Closes the rooms that streams opened and that have had none for [`EMPTY_FOR`], as far as the mixer takes commands.
     /// `occupied` are the rooms that have streams.
     pub(super) fn close_empty(
@@ -400,14 +377,6 @@ impl Rooms {
         inner.log.moved(at, stream, &room, asked);
         Ok(Some(asked))
     }
-}
-
-fn check_name(name: &str) -> Result<(), RoomError> {
-    if is_id(name) {
-        return Ok(());
-    }
-    let name = name.to_owned();
-    Err(RoomError::Name { name })
 }
 
 impl Inner {

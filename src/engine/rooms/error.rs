@@ -1,7 +1,10 @@
 //! Why a room refuses a command.
 
 use super::MAIN_ROOM;
-use crate::{engine::Busy, wire::id::ID_BYTES_MAX};
+use crate::{
+    engine::Busy,
+    wire::id::{ID_BYTES_MAX, is_id},
+};
 
 /// Why a room is not opened, closed or entered.
 #[derive(Debug, thiserror::Error)]
@@ -82,4 +85,13 @@ pub enum RoomError {
     /// The mixer has too many commands waiting.
     #[error(transparent)]
     Busy(#[from] Busy),
+}
+
+/// Refuses a name that no room can have.
+pub(super) fn check_name(name: &str) -> Result<(), RoomError> {
+    if is_id(name) {
+        return Ok(());
+    }
+    let name = name.to_owned();
+    Err(RoomError::Name { name })
 }

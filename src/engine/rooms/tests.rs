@@ -14,6 +14,13 @@ use crate::{
 
 const AT: Duration = Duration::ZERO;
 
+impl OpenRoom {
+    pub(in crate::engine) fn for_test() -> Self {
+        let talking = TalkingRule::default();
+        Self::new(MAIN_ROOM, RoomId::MAIN, Arc::default(), talking)
+    }
+}
+
 /// A mixer of three rooms, and its rooms by name.
 struct Rig {
     pool: Pool,
