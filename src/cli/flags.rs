@@ -106,7 +106,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
     ]),
     #[cfg(feature = "cluster")]
     ("Cluster", &[
-        Flag("cluster", "nats://HOST:4222", "Mix rooms with other nodes by this NATS server; repeatable", USUAL),
+        Flag("cluster", "nats://HOST:4222", "Mix rooms with other nodes by these NATS servers, with commas between them", USUAL),
         Flag("cluster-name", "NAME", "The name of the cluster", RARE),
         Flag("node", "NAME", "The name of this node [default: the host's]", USUAL),
         Flag("cluster-creds", "FILE", "Credentials for NATS", RARE),

@@ -165,9 +165,15 @@ impl Session {
     /// The name of the server.
     pub(super) fn server(&self) -> String {
         let info = self.client.server_info();
+        // One without a name of its own is called by its id, which says nothing.
+        let name = if info.server_name == info.server_id {
+            String::new()
+        } else {
+            format!("{} at ", info.server_name)
+        };
         format!(
-            "{} ({}:{}, {})",
-            info.server_name, info.host, info.port, info.version
+            "{name}{}:{}, version {}",
+            info.host, info.port, info.version
         )
     }
 

@@ -159,8 +159,13 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     ))
 }
 
+/// The URLs of NATS servers, with commas between them.
+pub(super) fn nats_servers(text: &str) -> Result<Vec<String>, String> {
+    text.split(',').map(nats_server).collect()
+}
+
 /// The URL of a NATS server.
-pub(super) fn nats_server(text: &str) -> Result<String, String> {
+fn nats_server(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("nats://").or(text.strip_prefix("tls://"));
     let is_host = |host: &str| {
         let is_ok = |byte: u8| byte.is_ascii_graphic() && !b"/?#, ".contains(&byte);
@@ -191,6 +196,11 @@ mod tests {
 
     #[test]
     fn a_server_is_a_url_of_nats() {
+        assert_eq!(
+            nats_servers("nats://a,tls://b:1").unwrap(),
+            ["nats://a", "tls://b:1"]
+        );
+        assert!(nats_servers("nats://a,").is_err());
         for good in ["nats://a", "tls://[::1]:4222", "nats://user:pass@b:1"] {
             assert_eq!(nats_server(good).as_deref(), Ok(good));
         }
@@ -222,5 +232,41 @@ mod tests {
         };
         assert_eq!([ticks(40, 20), ticks(41, 20), ticks(5, 10)], [2, 3, 1]);
         assert_eq!(Cluster::default().lead_ticks(&Mix::default()), 0);
+    }
+
+    fn checked(cluster: &Cluster, rooms: &[&str]) -> Result<(), String> {
+        let rooms = rooms.iter().map(|room| RoomConfig::read(room).unwrap());
+        let mix = Mix {
+            room: rooms.collect(),
+            ..Mix::default()
+        };
+        cluster.check(&mix)
+    }
+
+    #[test]
+    fn a_room_of_the_cluster_needs_one_and_is_not_main() {
+        let none = Cluster::default();
+        assert_eq!(checked(&none, &["a", "main"]), Ok(()));
+        let said = checked(&none, &["a", "b,cluster=on"]).unwrap_err();
+        assert!(
+            said.starts_with("--room b,cluster=on needs --cluster"),
+            "{said}"
+        );
+        let node = Cluster {
+            cluster: vec!["nats://a".to_owned()],
+            cluster_rooms_max: 1,
+            ..Cluster::default()
+        };
+        let said = checked(&node, &["main,cluster=on"]).unwrap_err();
+        assert!(said.contains("main is of each node alone"), "{said}");
+        let said = checked(&node, &["a,cluster=on", "b,cluster=on"]).unwrap_err();
+        assert!(said.contains("exceed --cluster-rooms-max 1"), "{said}");
+        let checked = checked(&node, &["a,cluster=on", "b"]);
+        if cfg!(feature = "cluster") {
+            assert_eq!(checked, Ok(()));
+        } else {
+            let said = checked.unwrap_err();
+            assert!(said.contains("--features cluster"), "{said}");
+        }
     }
 }

@@ -199,7 +199,7 @@ leaves! {
     rtp_out: Vec<RtpTarget>, |value| many(value, addresses::rtp_target), |all| texts(all);
     some_room: Option<String>, |value| one(value, room_name).map(Some),
         |name| name.as_deref().map_or(Value::Null, Value::from);
-    nats_servers: Vec<String>, |value| many(value, cluster::nats_server),
+    nats_servers: Vec<String>, |value| Ok(many(value, cluster::nats_servers)?.concat()),
         |all| all.iter().map(String::as_str).collect();
     cluster_name: String, |value| one(value, cluster::name), |name| name.as_str().into();
     some_node: Option<String>, |value| one(value, cluster::name).map(Some),

@@ -71,7 +71,7 @@ export class Cluster {
   #show({ node, lead_ms: lead, nats, clock, nodes, rooms }) {
     const rows = [
       row("NATS", nats.connected ? `${node} is connected to ${nats.server}` : `away: ${nats.error ?? "connecting"}`, !nats.connected),
-      row("Clock", clock.reason ? `alone: ${clock.reason}` : CLOCKS[clock.alignment], clock.alignment === "alone"),
+      row("Clock", clock.reason ? `alone: ${clock.reason}` : `${CLOCKS[clock.alignment]}; the rooms are ${ms(lead)} behind`, clock.alignment === "alone"),
     ];
     if (!clock.synchronised || clock.unsynchronised.length > 0) {
       const others = clock.unsynchronised.join(", ");
