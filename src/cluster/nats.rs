@@ -3,7 +3,7 @@
 //! A connection that is lost is given up with all that waits in it, so no stale part is sent after it: the next one begins
 //! from the start.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{
     Client, ConnectOptions, Event, Subscriber,
@@ -65,7 +65,7 @@ pub(super) struct Session {
 }
 
 impl Target {
-    async fn options(&self, lost: Arc<watch::Sender<bool>>) -> Result<ConnectOptions, String> {
+    fn options(&self, lost: Arc<watch::Sender<bool>>) -> Result<ConnectOptions, String> {
         let mut options = ConnectOptions::new()
             .name(format!("mixpool {}", self.node))
             .no_echo()
@@ -92,11 +92,10 @@ impl Target {
         if let Some(ca) = &self.ca {
             options = options.add_root_certificates(ca.clone());
         }
-        if let Some(creds) = &self.creds {
-            options = options
-                .credentials_file(creds)
-                .await
-                .map_err(|error| format!("--cluster-creds {}: {error}", creds.display()))?;
+        if let Some(file) = &self.creds {
+            let refused = |error| format!("--cluster-creds {}: {error}", file.display());
+            let text = fs::read_to_string(file).map_err(refused)?;
+            options = with_credentials(options, &text).map_err(refused)?;
         }
         Ok(options)
     }
@@ -104,7 +103,7 @@ impl Target {
     /// Connects, and begins to read. Takes some seconds at most.
     pub(super) async fn connect(&self) -> Result<Session, String> {
         let (is_lost, lost) = watch::channel(false);
-        let options = self.options(Arc::new(is_lost)).await?;
+        let options = self.options(Arc::new(is_lost))?;
         let servers = self.servers.as_slice();
         let client = options
             .connect(servers)
@@ -134,6 +133,16 @@ impl Target {
             streams_watch,
             lost,
         })
+    }
+}
+
+/// A file of NATS itself (a token and a key), or one line: `USER:PASSWORD`.
+fn with_credentials(options: ConnectOptions, text: &str) -> io::Result<ConnectOptions> {
+    match text.trim().split_once(':') {
+        Some((user, password)) if !text.contains("-----BEGIN") => {
+            Ok(options.user_and_password(user.to_owned(), password.to_owned()))
+        }
+        _ => options.credentials(text),
     }
 }
 

@@ -166,6 +166,10 @@ pub(super) fn nats_servers(text: &str) -> Result<Vec<String>, String> {
 
 /// The URL of a NATS server.
 fn nats_server(text: &str) -> Result<String, String> {
+    if text.contains('@') {
+        // It would stand in logs, and in the API.
+        return Err("no password in a server's URL; write it into a file, and name that with --cluster-creds".to_owned());
+    }
     let host = text.strip_prefix("nats://").or(text.strip_prefix("tls://"));
     let is_host = |host: &str| {
         let is_ok = |byte: u8| byte.is_ascii_graphic() && !b"/?#, ".contains(&byte);
@@ -201,7 +205,7 @@ mod tests {
             ["nats://a", "tls://b:1"]
         );
         assert!(nats_servers("nats://a,").is_err());
-        for good in ["nats://a", "tls://[::1]:4222", "nats://user:pass@b:1"] {
+        for good in ["nats://a", "tls://[::1]:4222"] {
             assert_eq!(nats_server(good).as_deref(), Ok(good));
         }
         for wrong in [
@@ -209,6 +213,7 @@ mod tests {
             "a:4222",
             "http://a",
             "nats://",
+            "nats://user:pass@b",
             "nats://a/b",
             "nats://a,nats://b",
         ] {
