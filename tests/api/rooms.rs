@@ -57,6 +57,7 @@ fn a_room_opens_is_looked_at_is_lived_in_and_closes() {
         "peak_dbfs": null,
         "gain_db": 0.0,
         "limiter": true,
+        "cluster": false,
         "talking": [],
         "talking_threshold_dbfs": -40.0,
         "talking_hold_ms": 500,

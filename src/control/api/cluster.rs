@@ -19,7 +19,7 @@ use crate::{
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new()
         .routes(routes!(cluster))
-        .routes(routes!(streams))
+        .routes(routes!(cluster_streams))
 }
 
 /// The cluster as this node sees it.
@@ -406,7 +406,7 @@ async fn cluster(Shared(state): Shared<Arc<State>>) -> Result<Json<ClusterBody>,
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn streams(Shared(state): Shared<Arc<State>>) -> Result<Json<StreamsBody>, Problem> {
+async fn cluster_streams(Shared(state): Shared<Arc<State>>) -> Result<Json<StreamsBody>, Problem> {
     let view = face(&state)?.view();
     let nodes = view.streams.into_iter().map(|(node, bytes)| {
         // Nothing has come yet, or it is of another release.
