@@ -48,10 +48,10 @@ const FLAGS: &[(&str, &[Flag])] = &[
     ]),
     ("Synthetic streams", &[
         Flag("synthetic", "N", "Streams to make up", USUAL),
-        Flag("synthetic-rooms", "N", "Rooms over which they are spread, main among them", RARE),
+        Flag("synthetic-rooms", "N", "Rooms that they are spread over", RARE),
         Flag("synthetic-room", "NAME", "The room that all of them are in", RARE),
         Flag("synthetic-first", "N", "The number of the first of them", RARE),
-        Flag("waveform", "KIND", "sine, sweep, white, pink, speech, silence, impulse, or mixed for all in turn",
+        Flag("waveform", "KIND", "sine, sweep, white, pink, speech, silence, impulse, or mixed",
             USUAL | BENCH),
         Flag("seed", "N", "The same seed makes the same samples", RARE),
         Flag("level", "DB", "Level of each in dBFS [default: a mix near -20]", RARE),
@@ -59,7 +59,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("jitter", "TIME", "Largest delay of each frame", RARE),
     ]),
     ("Network; address flags are repeatable, and a port alone is on 127.0.0.1", &[
-        Flag("rtp", "ADDR[,OPTIONS]", "Take RTP; options as 111=opus/48000/2, room=NAME, return=on to send the mix back, interface=eth0 for a multicast group",
+        Flag("rtp", "ADDR[,OPTIONS]", "Take RTP; options as 111=opus/48000/2, room=NAME, return=on, interface=eth0",
             USUAL),
         Flag("rtp-threads", "N", "Threads for each --rtp address", RARE),
         Flag("audiosocket", "ADDR", "Take Asterisk's AudioSocket, and send the mix back; options as ADDR,rate=16000,room=NAME",

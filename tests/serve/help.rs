@@ -7,7 +7,7 @@ use mixpool::config::Config;
 use crate::face::{MIXPOOL, stdout};
 
 /// Keys of the file that are no flags.
-const FILE_ALONE: [&str; 9] = [
+const FILE_ALONE: [&str; 17] = [
     "first_message_timeout",
     "http_connections_max",
     "http_requests_per_second",
@@ -17,6 +17,15 @@ const FILE_ALONE: [&str; 9] = [
     "metrics_rooms_max",
     "talking_hold",
     "talking_threshold",
+    // Flags of a build with clusters.
+    "cluster",
+    "cluster_name",
+    "node",
+    "cluster_creds",
+    "cluster_ca",
+    "cluster_lead",
+    "cluster_clock",
+    "cluster_rooms_max",
 ];
 
 fn help(flag: &str) -> String {
