@@ -48,7 +48,7 @@ impl Log {
         let filter = EnvFilter::builder()
             .with_default_directive(level.into())
             .from_env_lossy();
-        // Its events are told in the words of this program.
+        // The thread of the cluster logs its events.
         #[cfg(feature = "cluster")]
         let filter = match "async_nats=warn".parse() {
             Ok(quieter) => filter.add_directive(quieter),

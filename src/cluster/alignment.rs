@@ -93,6 +93,18 @@ pub enum Alignment {
     Alone(Off),
 }
 
+impl Alignment {
+    /// As the API has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Listening => "listening",
+            Self::Aligned => "aligned",
+            Self::Alone(_) => "alone",
+        }
+    }
+}
+
 /// The state, with the times and origins that belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {

@@ -76,6 +76,7 @@ pub struct Face(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    membership: Membership,
     directory: Directory,
     latest: watch::Sender<u64>,
     inner: Mutex<Inner>,
@@ -93,7 +94,7 @@ impl Face {
     pub(crate) fn new(membership: Membership) -> Self {
         let directory = Directory::new(membership.rooms_max);
         let view = View {
-            membership,
+            membership: membership.clone(),
             link: Link::Away(None),
             is_synchronised: false,
             unsynchronised: Vec::new(),
@@ -104,6 +105,7 @@ impl Face {
             streams: Vec::new(),
         };
         Self(Arc::new(Shared {
+            membership,
             directory,
             latest: watch::Sender::new(0),
             inner: Mutex::new(Inner {
@@ -116,6 +118,11 @@ impl Face {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cluster, and the node in it.
+    pub fn membership(&self) -> &Membership {
+        &self.0.membership
     }
 
     /// The rooms of the cluster that are open here.

@@ -1,4 +1,4 @@
-//! Rooms over many nodes: what a node of a cluster knows of the others, and which of their parts its mixer gets.
+//! Rooms over many nodes: the state of the other nodes, and the parts of theirs that the mixer gets.
 //!
 //! Each node adds up its own streams of a room and sends the partial sum of each block; each adds all parts. Sums are
 //! exact in any order, so nodes with the same parts have the same block, and, once their limiters have forgotten what was

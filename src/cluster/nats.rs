@@ -243,7 +243,7 @@ impl Session {
 
 fn put(store: Store, key: String, value: Vec<u8>) {
     tokio::spawn(async move {
-        // What fails is tried again at the next renewal; a connection that is lost is seen elsewhere.
+        // The next renewal makes up for a failure; the event callback notices a lost connection.
         let _ = store.put(key, value.into()).await;
     });
 }

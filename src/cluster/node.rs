@@ -274,7 +274,7 @@ impl Node {
         }
     }
 
-    /// Blocks have other numbers, or none: what was known by the old ones is forgotten.
+    /// Blocks have other numbers, or none: forgets all state by the old ones.
     fn renumber(&mut self) {
         for (place, peer) in self.peers.iter_mut().enumerate() {
             peer.is_started = false;

@@ -140,32 +140,28 @@ impl Totals {
         }
     }
 
-    /// Samples offered that are in no other term, or more of those than offered, if negative: figures that were read while
-    /// samples moved, and those that cannot be.
-    pub fn in_flight(self) -> i64 {
-        let terms = [
+    /// All terms that offered samples are in.
+    fn terms(self) -> [u64; 6] {
+        [
             self.mixed,
             self.muted,
             self.dropped_full,
             self.dropped_late,
             self.discarded,
             self.in_ring,
-        ];
-        let sum = terms.into_iter().fold(0, u64::saturating_add);
+        ]
+    }
+
+    /// Samples offered that are in no other term, or more of those than offered, if negative: figures that were read while
+    /// samples moved, and those that cannot be.
+    pub fn in_flight(self) -> i64 {
+        let sum = self.terms().into_iter().fold(0, u64::saturating_add);
         self.offered.wrapping_sub(sum) as i64
     }
 
     /// Whether the equation holds: offered is the sum of all other terms.
     pub fn is_closed(&self) -> bool {
-        let terms = [
-            self.mixed,
-            self.muted,
-            self.dropped_full,
-            self.dropped_late,
-            self.discarded,
-            self.in_ring,
-        ];
-        terms.into_iter().try_fold(0_u64, u64::checked_add) == Some(self.offered)
+        self.terms().into_iter().try_fold(0_u64, u64::checked_add) == Some(self.offered)
     }
 }
 

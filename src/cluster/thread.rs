@@ -385,14 +385,15 @@ impl Cluster {
             Some(session) => Link::Connected(session.server()),
             None => Link::Away(self.why_away.clone()),
         };
-        let mut nodes = vec![self.presence()];
+        let report = self.node.report(now);
+        let mut nodes = vec![self.presence(&report)];
         let others = || self.others.values();
         nodes.extend(others().map(|other| other.presence.clone()));
         nodes.sort_by(|one, other| one.node.cmp(&other.node));
         let unsynchronised = others().filter(|other| !other.may_join);
         let streams = others().map(|other| (other.presence.node.clone(), other.streams.clone()));
-        let before = self.face.view();
         self.face.show(View {
+            membership: self.face.membership().clone(),
             link,
             is_synchronised: self.is_synchronised,
             unsynchronised: unsynchronised
@@ -400,10 +401,9 @@ impl Cluster {
                 .collect(),
             unsynchronised_messages: self.unsynchronised_messages,
             unsent_messages: self.unsent_messages,
-            report: Some(self.node.report(now)),
+            report: Some(report),
             nodes,
             streams: streams.collect(),
-            ..before
         });
     }
 

@@ -22,7 +22,7 @@ pub(super) fn start(config: &Config, rings: PartRings, handle: &Handle) -> io::R
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
     let face = handle.cluster().ok_or_else(|| invalid("no cluster"))?;
     let clock = handle.clock().ok_or_else(|| invalid("no clock"))?;
-    let membership = face.view().membership;
+    let membership = face.membership().clone();
     let mixing = *handle.mixing();
     let too_large = |_| invalid("blocks of a cluster are too long");
     let shape = Shape {

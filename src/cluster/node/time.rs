@@ -45,7 +45,7 @@ impl Node {
 
     /// Judges by the time: once a tick, at [`next_judged_ns`](Self::next_judged_ns).
     pub fn poll(&mut self, now_ns: u64) {
-        // While this process stood still no silence can be judged: what came waits in the socket.
+        // While this process stood still no silence can be judged: messages wait in the socket.
         if now_ns > self.polled_ns.saturating_add(self.down_ns() / 2) {
             self.awake_ns = now_ns;
         }

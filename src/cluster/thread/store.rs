@@ -6,7 +6,7 @@ use async_nats::jetstream::kv::{Entry, Operation};
 
 use super::{Cluster, OTHERS_MAX, Other, ROOM_RENEWED_NS};
 use crate::{
-    cluster::{Alignment, Presence, PresentRoom, Standing, directory::room_of, presence},
+    cluster::{Presence, PresentRoom, Report, Standing, directory::room_of, presence},
     os::now_ns,
 };
 
@@ -141,16 +141,8 @@ impl Cluster {
         }
     }
 
-    pub(super) fn presence(&self) -> Presence {
-        let now = now_ns();
+    pub(super) fn presence(&self, report: &Report) -> Presence {
         let figures = (self.own.figures)();
-        let report = self.node.report(now);
-        let alignment = match report.alignment {
-            Alignment::Idle => "idle",
-            Alignment::Listening => "listening",
-            Alignment::Aligned => "aligned",
-            Alignment::Alone(_) => "alone",
-        };
         let mut rooms: Vec<_> = self.open.values().collect();
         rooms.sort_by(|one, other| one.name.cmp(&other.name));
         let rooms = rooms.into_iter().map(|room| PresentRoom {
@@ -162,7 +154,7 @@ impl Cluster {
         Presence {
             boot_id: self.host.boot_id.clone(),
             is_synchronised: self.is_synchronised,
-            alignment: alignment.to_owned(),
+            alignment: report.alignment.name().to_owned(),
             block: report.block,
             rooms: rooms.collect(),
             streams: figures.streams.values().sum(),
@@ -173,7 +165,8 @@ impl Cluster {
 
     pub(super) fn renew(&self) {
         if let Some(session) = &self.session {
-            session.renew(&self.name, self.presence().write());
+            let report = self.node.report(now_ns());
+            session.renew(&self.name, self.presence(&report).write());
         }
     }
 

@@ -190,15 +190,6 @@ struct NodeStreamsBody {
     more: usize,
 }
 
-fn name(alignment: Alignment) -> &'static str {
-    match alignment {
-        Alignment::Idle => "idle",
-        Alignment::Listening => "listening",
-        Alignment::Aligned => "aligned",
-        Alignment::Alone(_) => "alone",
-    }
-}
-
 fn reason(alignment: Alignment) -> Option<String> {
     match alignment {
         Alignment::Alone(off) => Some(off.to_string()),
@@ -347,7 +338,7 @@ impl ClusterBody {
             },
             clock: ClockBody {
                 synchronised: is_synchronised,
-                alignment: report.map_or("idle", |report| name(report.alignment)),
+                alignment: report.map_or("idle", |report| report.alignment.name()),
                 reason: report.and_then(|report| reason(report.alignment)),
                 ahead_ms: report.and_then(|report| report.utc_ahead_ns).map(ms),
                 block: report.and_then(|report| report.block),
