@@ -268,7 +268,7 @@ impl Aligner {
         is_off.then_some(Off::Peers { ahead_ns })
     }
 
-    /// Takes numbers from the peers, if they have some and the clocks agree with them; else from the clocks, in time.
+    /// Takes numbers from the clocks, as far as those agree with the peers; in time, if no peer has any.
     fn listen(&mut self, reading: Reading, around: &mut Around<'_>, since_ns: u64) {
         let (now_ns, clocks) = (reading.monotonic_ns, reading.origin());
         let Some(peers) = median(around.origins, clocks) else {
@@ -288,13 +288,11 @@ impl Aligner {
             // It has waited.
             let since_ns = since_ns.saturating_sub(RETURN_NS);
             self.state = State::Alone { why, since_ns };
-        } else if ahead_ns > self.lead_ns / 2 {
-            // Rather far from its peers than ahead: to follow them would double the time on the way.
-            self.align(clocks, clocks);
         } else {
-            // So much of it may be the way.
+            // Peers that are later may be far; peers that are half a tick earlier may have rounded so. In either case UTC
+            // is right, and nodes that all follow it are a tick apart at most. To follow peers who follow peers adds up.
             let half = self.clock.period_ns as i64 / 2;
-            self.align(clocks.clamp(peers.saturating_sub(half), peers), clocks);
+            self.align(clocks.min(peers.saturating_add(half)), clocks);
         }
     }
 

@@ -211,18 +211,26 @@ fn an_origin_is_the_earliest_of_the_last_two_seconds() {
 
 proptest! {
     #[test]
-    fn a_tick_is_within_half_a_period_of_the_peers_median(
-        peers in prop::collection::vec(-(LEAD as i64)..=LEAD as i64 / 2, 1..9),
+    fn a_tick_is_within_half_a_period_of_utc_unless_all_say_otherwise(
+        peers in prop::collection::vec(-(LEAD as i64)..=LEAD as i64, 1..9),
+        phase_ns in 0..PERIOD,
         tick in 0u64..1 << 32,
     ) {
         let origins: Vec<_> = peers.iter().map(|&later| peer(later)).collect();
-        let aligner = Aligner::aligned(&origins);
+        let mut aligner = aligner();
+        aligner.clock.first_ns += phase_ns;
+        aligner.at(reading(0, 0), &[]);
+        aligner.at(reading(1_000 * MS, 0), &origins);
         let block = aligner.block_of(tick).unwrap();
-        let due = aligner.clock.due_ns(tick) as i64;
-        let peers = median(&mut origins.clone(), peer(0)).unwrap();
-        let theirs = peers + (block * PERIOD) as i64;
-        prop_assert!((-(PERIOD as i64)..=PERIOD as i64 / 2).contains(&(due - theirs)));
         prop_assert_eq!(aligner.tick_of(block), Some(tick as i64));
+        let (period, half) = (PERIOD as i64, PERIOD as i64 / 2);
+        let origin = aligner.clock.due_ns(tick) as i64 - (block * PERIOD) as i64;
+        let peers = median(&mut origins.clone(), peer(0)).unwrap();
+        if peers >= peer(-half) {
+            prop_assert!((-half..=half).contains(&(origin - peer(0))));
+        } else {
+            prop_assert!((0..=period).contains(&(origin - peers)));
+        }
     }
 
     #[test]
