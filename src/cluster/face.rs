@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use tokio::sync::watch;
 
-use super::{Directory, Event, Membership, Off, Presence, Report};
+use super::{Directory, Event, Membership, Off, Presence, Report, Totals};
 
 /// News that is kept, the latest.
 const NEWS_MAX: usize = 1024;
@@ -46,6 +46,14 @@ pub struct View {
     pub nodes: Vec<Presence>,
     /// The streams of each node as JSON, by its name.
     pub streams: Vec<(String, Bytes)>,
+}
+
+impl View {
+    /// The sum of the ledgers of the nodes that are present.
+    pub fn ledger(&self) -> Totals {
+        let ledgers = self.nodes.iter().map(|presence| presence.ledger);
+        ledgers.fold(Totals::default(), Totals::plus)
+    }
 }
 
 /// One piece of news, with its number from 1 on.

@@ -312,12 +312,13 @@ impl Node {
             let Some(number) = self.rooms.number_of(part.room) else {
                 continue;
             };
-            if part.finished_nodes > 0
+            if part.finished_of > 0
                 && let Some(room) = self.rooms.get(number)
             {
                 let peers = &self.peers;
                 let name = |place: usize| peers[place].name.clone();
                 let events = &mut self.events;
+                room.made_of = part.finished_of;
                 room.finish((finished, part.finished_crc), forgets, name, events);
             }
             if !self.is_shared(number) {
@@ -330,7 +331,7 @@ impl Node {
                 streams: part.streams,
                 solos: part.solos.min(u16::MAX.into()) as u16,
                 finished_crc: part.finished_crc,
-                finished_nodes: part.finished_nodes.min(u8::MAX.into()) as u8,
+                finished_nodes: part.finished_of.count_ones() as u8,
             };
             match self.writer.push(&figures, part.sums) {
                 Ok(()) => {}

@@ -84,6 +84,8 @@ pub struct RoomReport {
     pub room: RoomId,
     /// Another node is in it.
     pub is_shared: bool,
+    /// The nodes of which its last block was made, a bit for each: bit 0 is this one, bit `n + 1` the peer of place `n`.
+    pub made_of: u32,
     /// The first block since which all are the same on all nodes in it; none if the last was not, or there are none.
     pub same_since: Option<u64>,
     /// Blocks that differed from that of another node.

@@ -19,6 +19,9 @@ pub(super) struct Room {
     pub(super) id: RoomId,
     pub(super) strip: Arc<RoomStrip>,
     pub(super) own: OwnBlocks,
+    /// The nodes of which the last block was made, as [`RoomPart::finished_of`](crate::mixer::RoomPart::finished_of) has
+    /// them.
+    pub(super) made_of: u32,
     /// By peer.
     pub(super) peers: [Option<Box<Member>>; PEERS_MAX],
 }
@@ -183,6 +186,7 @@ impl Rooms {
             id,
             strip,
             own: OwnBlocks::default(),
+            made_of: 0,
             peers: Default::default(),
         };
         self.by_number.insert(number, room);

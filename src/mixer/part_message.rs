@@ -8,14 +8,14 @@
 //!       | u64  |  u32  | u32  |              |
 //!       +------+-------+------+--------------+-----
 //!
-//!       +------+------------+---------+-------+--------------+-------+--------------+----------------+---------+------+
-//!       | slot | generation | streams | solos | mixed_before | mixed | finished_crc | finished_nodes | samples | sums |
-//!       | u32  |    u32     |   u32   |  u32  |     u64      |  u32  |     u32      |      u32       |   u32   | i32s |
-//!       +------+------------+---------+-------+--------------+-------+--------------+----------------+---------+------+
+//!       +------+------------+---------+-------+--------------+-------+--------------+-------------+---------+------+
+//!       | slot | generation | streams | solos | mixed_before | mixed | finished_crc | finished_of | samples | sums |
+//!       | u32  |    u32     |   u32   |  u32  |     u64      |  u32  |     u32      |     u32     |   u32   | i32s |
+//!       +------+------------+---------+-------+--------------+-------+--------------+-------------+---------+------+
 //! ```
 //!
-//! `mixed_before` is its low and its high half. Sums begin at multiples of 8. All is native endian: a message never leaves the machine. Both ways work in place; they
-//! copy and allocate nothing. Any bytes are taken or refused, without a panic.
+//! `mixed_before` is its low and its high half. Sums begin at multiples of 8. All is native endian: a message never leaves
+//! the machine. Both ways work in place; they copy and allocate nothing. Any bytes are taken or refused, without a panic.
 
 use super::RoomId;
 
@@ -40,8 +40,9 @@ pub struct RoomPart<'a> {
     ///
     /// [`Settings::lead_ticks`]: super::Settings::lead_ticks
     pub finished_crc: u32,
-    /// Nodes with a part in that block, the node itself among them; 0 before the first block.
-    pub finished_nodes: u32,
+    /// Of which nodes that block was made, a bit for each: bit 0 is the node itself, bit `n + 1` the peer whose ring is
+    /// number `n`. 0 before the first block, and in messages to a mixer, which numbers its peers otherwise.
+    pub finished_of: u32,
     /// The sums, interleaved; none if all are zero.
     pub sums: &'a [i32],
 }
@@ -88,7 +89,7 @@ impl<'a> PartMessageMut<'a> {
             (part.mixed_before >> 32) as u32,
             part.mixed,
             part.finished_crc,
-            part.finished_nodes,
+            part.finished_of,
             part.sums.len() as u32,
         ];
         let rest = std::mem::take(&mut self.rest);
@@ -146,7 +147,7 @@ impl<'a> RoomPart<'a> {
             high,
             mixed,
             finished_crc,
-            finished_nodes,
+            finished_of,
             samples,
         ]: [u32; 10] = bytemuck::pod_read_unaligned(head);
         let len = size_of::<i32>().checked_mul(samples as usize)?;
@@ -158,7 +159,7 @@ impl<'a> RoomPart<'a> {
             mixed_before: u64::from(low) | u64::from(high) << 32,
             mixed,
             finished_crc,
-            finished_nodes,
+            finished_of,
             sums: bytemuck::try_cast_slice(&sums[..len]).ok()?,
         };
         Some((part, rest))
@@ -181,7 +182,7 @@ mod tests {
             ),
         ) {
             let parts: Vec<_> = rooms.iter().map(|(words, mixed_before, sums)| {
-                let &[slot, generation, streams, solos, mixed, finished_crc, finished_nodes] = words;
+                let &[slot, generation, streams, solos, mixed, finished_crc, finished_of] = words;
                 RoomPart {
                     room: RoomId { slot, generation },
                     streams,
@@ -189,7 +190,7 @@ mod tests {
                     mixed_before: *mixed_before,
                     mixed,
                     finished_crc,
-                    finished_nodes,
+                    finished_of,
                     sums,
                 }
             }).collect();

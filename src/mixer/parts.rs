@@ -132,8 +132,8 @@ impl Parts {
 pub(super) struct Shared {
     /// This node's sums.
     pub(super) sums: Lead<Box<[i32]>>,
-    /// Nodes with a part in the current block.
-    nodes: u32,
+    /// The nodes with a part in the current block, as [`RoomPart::finished_of`] has them.
+    of: u32,
     /// CRC-32 of the last block, and the nodes with a part in it.
     finished: (u32, u32),
     /// Samples mixed before the current block.
@@ -150,7 +150,7 @@ impl Shared {
         let silence = || vec![0; settings.block()].into();
         Self {
             sums: Lead::new(settings.lead_ticks, silence),
-            nodes: 0,
+            of: 0,
             finished: (0, 0),
             mixed_before: 0,
             solos: [(0, 0); PEERS_MAX],
@@ -165,7 +165,7 @@ impl Shared {
     /// A tick begins, before which so many samples were mixed.
     pub(super) fn begin(&mut self, mixed: u64) {
         self.mixed_before = mixed;
-        self.nodes = 1;
+        self.of = 1;
     }
 
     /// Whether a stream is solo on another node, as of the block that this tick finishes.
@@ -176,7 +176,7 @@ impl Shared {
 
     /// Adds another node's part to the sums of its tick.
     pub(super) fn add(&mut self, peer: usize, tick: u64, part: &RoomPart<'_>, sums: &mut [i32]) {
-        self.nodes += 1;
+        self.of |= 2 << peer;
         self.solos[peer] = (part.solos, tick);
         if part.sums.len() == sums.len() {
             sum::add_sums(sums, part.sums);
@@ -186,7 +186,7 @@ impl Shared {
     /// The block is made.
     pub(super) fn finish(&mut self, samples: &[i16]) {
         let crc = crc32fast::hash(bytemuck::cast_slice(samples));
-        self.finished = (crc, self.nodes);
+        self.finished = (crc, self.of);
     }
 
     pub(super) fn part(&self, room: RoomId, streams: u32, solos: u32, mixed: u64) -> RoomPart<'_> {
@@ -199,7 +199,7 @@ impl Shared {
             mixed_before: self.mixed_before,
             mixed: (mixed - self.mixed_before) as u32,
             finished_crc: self.finished.0,
-            finished_nodes: self.finished.1,
+            finished_of: self.finished.1,
             sums: if sounds { sums } else { &[] },
         }
     }

@@ -255,7 +255,7 @@ fn a_block_without_a_part_is_that_of_the_others() {
 }
 
 #[test]
-fn a_message_says_of_how_many_nodes_the_last_block_was_made() {
+fn a_message_says_of_which_nodes_the_last_block_was_made() {
     let mut two = Two::new(Setup::mono());
     let mut made = Vec::new();
     for tick in 0..12 {
@@ -270,22 +270,21 @@ fn a_message_says_of_how_many_nodes_the_last_block_was_made() {
                 (parts[0].mixed_before, parts[0].mixed as usize),
                 (tick * BLOCK as u64, BLOCK)
             );
-            made.push((parts[0].finished_nodes, parts[0].finished_crc));
+            made.push((parts[0].finished_of, parts[0].finished_crc));
         }
         if tick != 6 {
             two.exchange(&messages);
         }
     }
     for (tick, both) in made.chunks(2).enumerate() {
-        let nodes = match tick {
-            // The seventh part of each is lost.
-            0 | 1 | 8 => 1,
-            _ => 2,
-        };
-        assert_eq!([both[0].0, both[1].0], [nodes, nodes], "tick {tick}");
+        // The seventh part of each is lost.
+        let is_of_both = !matches!(tick, 0 | 1 | 8);
+        // The node itself, and the peer whose ring is number 1 at one, and 0 at the other.
+        let of = if is_of_both { [0b101, 0b11] } else { [1, 1] };
+        assert_eq!([both[0].0, both[1].0], of, "tick {tick}");
         assert_eq!(
             both[0].1 == both[1].1,
-            tick < 2 || nodes == 2 && tick != 9,
+            tick < 2 || is_of_both && tick != 9,
             "tick {tick}"
         );
     }

@@ -328,7 +328,7 @@ impl Node {
                 mixed_before: figures.mixed_before,
                 mixed: figures.mixed,
                 finished_crc: figures.finished_crc,
-                finished_nodes: figures.finished_nodes.into(),
+                finished_of: 0,
                 sums,
             });
         }

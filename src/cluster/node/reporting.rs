@@ -78,6 +78,7 @@ impl Node {
             number,
             room: room.id,
             is_shared: self.is_shared(number),
+            made_of: room.made_of,
             same_since: room.same_since(),
             differing_blocks: room.own.differing(),
             links: members

@@ -155,7 +155,7 @@ impl Desk {
             mixed_before: 4 * tick,
             mixed: 4,
             finished_crc: 9,
-            finished_nodes: 1,
+            finished_of: 1,
             sums,
         });
         self.node.send(bytes).map(<[u8]>::to_vec).collect()

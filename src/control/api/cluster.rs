@@ -122,6 +122,8 @@ struct RoomBody {
     standing: &'static str,
     /// Whether another node is in it.
     shared: bool,
+    /// The nodes of which its last block was made.
+    made_of: Vec<String>,
     /// The first block since which all are the same on all nodes in it.
     same_since: Option<u64>,
     /// Blocks that differed from that of another node.
@@ -248,6 +250,14 @@ impl NodeBody {
     }
 }
 
+/// The names of the nodes of [`RoomReport::made_of`].
+fn made_of(nodes: u32, node: &str, peers: &[PeerReport]) -> Vec<String> {
+    let own = (nodes & 1 > 0).then(|| node.to_owned());
+    let others = peers.iter().filter(|peer| nodes & 2 << peer.place > 0);
+    let others = others.map(|peer| peer.name.as_ref().to_owned());
+    own.into_iter().chain(others).collect()
+}
+
 impl LinkBody {
     fn new(link: &LinkReport, peers: &[PeerReport]) -> Self {
         let node = peers.iter().find(|peer| peer.place == link.place);
@@ -271,7 +281,7 @@ impl LinkBody {
 }
 
 impl RoomBody {
-    fn new(room: &ClusterRoom, report: Option<&Report>) -> Self {
+    fn new(room: &ClusterRoom, node: &str, report: Option<&Report>) -> Self {
         let of = |report: &&RoomReport| report.room == room.room;
         let found = report.and_then(|report| report.rooms.iter().find(of));
         let peers = report.map(|report| &*report.peers).unwrap_or_default();
@@ -285,6 +295,7 @@ impl RoomBody {
                 Standing::Differs { .. } => "differs",
             },
             shared: found.is_some_and(|report| report.is_shared),
+            made_of: made_of(found.map_or(0, |report| report.made_of), node, peers),
             same_since: found.and_then(|report| report.same_since),
             differing_blocks: found.map_or(0, |report| report.differing_blocks),
             links: found
@@ -299,6 +310,8 @@ impl RoomBody {
 
 impl ClusterBody {
     fn new(face: &Face, period_ms: f64) -> Self {
+        let view = face.view();
+        let ledger = view.ledger();
         let View {
             membership,
             link,
@@ -309,7 +322,7 @@ impl ClusterBody {
             report,
             nodes,
             ..
-        } = face.view();
+        } = view;
         let report = report.as_ref();
         let peers = report.map(|report| &*report.peers).unwrap_or_default();
         let present = nodes.iter().map(|presence| {
@@ -320,9 +333,6 @@ impl ClusterBody {
             .iter()
             .filter(|peer| nodes.iter().all(|presence| *presence.node != *peer.name));
         let absent = absent.map(|peer| NodeBody::of(None, Some(peer), false));
-        let ledger = nodes
-            .iter()
-            .fold(Totals::default(), |sum, presence| sum.plus(presence.ledger));
         let (server, error) = match link {
             Link::Connected(server) => (Some(server), None),
             Link::Away(error) => (None, error),
@@ -349,7 +359,7 @@ impl ClusterBody {
                 .directory()
                 .rooms()
                 .iter()
-                .map(|room| RoomBody::new(room, report))
+                .map(|room| RoomBody::new(room, &membership.node, report))
                 .collect(),
             in_flight: ledger.in_flight(),
             ledger,

@@ -39,6 +39,8 @@ pub struct Made {
     pub own: [Own; ROOMS],
     /// The parts that were handed over, by host.
     pub got: [BTreeMap<usize, Vec<i64>>; ROOMS],
+    /// Their senders' places at this node, as `RoomPart::finished_of` has them.
+    pub places: [u32; ROOMS],
 }
 
 /// A message as the test's own reading has it.
