@@ -4,9 +4,12 @@ use super::{
     Scrape,
     page::{BYTES, MESSAGES, Page, SAMPLES, SECONDS},
 };
-use crate::cluster::{Link, LinkReport, PeerReport, PeerState, RoomReport};
+use crate::cluster::{Link, LinkReport, PeerReport, PeerState, Refusal, RoomReport};
 
 const NS_PER_SECOND: f64 = 1e9;
+
+/// Shares of a node's parts, as labels and in thousandths.
+const QUANTILES: [(&str, u64); 2] = [("0.5", 500), ("0.99", 990)];
 
 pub(super) fn write(page: &mut Page, scrape: &Scrape) {
     let Some(face) = scrape.state.handle.cluster() else {
@@ -46,8 +49,36 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         let (room, node) = (name(report), node(link));
         terms(link).map(|(term, count)| ([("room", room), ("node", node), ("term", term)], count))
     });
-    let used = peers.iter().filter(|peer| peer.lead_used.count() > 0);
-    let seconds = |peer: &PeerReport| peer.lead_used.quantile_ns(990) as f64 / NS_PER_SECOND;
+    let used = peers
+        .iter()
+        .filter(|peer| peer.lead_used.count() > 0)
+        .flat_map(|peer| {
+            QUANTILES.map(|(share, per_mille)| {
+                let used_ns = peer.lead_used.quantile_ns(per_mille);
+                let labels = [label(peer), ("quantile", share)];
+                (labels, used_ns as f64 / NS_PER_SECOND)
+            })
+        });
+    let refused = peers.iter().flat_map(|peer| {
+        Refusal::ALL.map(|why| {
+            let labels = [label(peer), ("reason", why.name())];
+            (labels, peer.refused.of(why))
+        })
+    });
+    let ahead = peers.iter().filter_map(|peer| {
+        let ahead_ns = peer.ahead_ns?;
+        Some(([label(peer)], ahead_ns as f64 / NS_PER_SECOND))
+    });
+    let all = view.ledger();
+    let ledger = [
+        ("offered", all.offered),
+        ("mixed", all.mixed),
+        ("muted", all.muted),
+        ("dropped_full", all.dropped_full),
+        ("dropped_late", all.dropped_late),
+        ("discarded", all.discarded),
+        ("in_ring", all.in_ring),
+    ];
     let report = view.report.as_ref();
     families! { page:
         gauge "cluster_connected" None "Whether this node is connected to NATS"
@@ -62,14 +93,20 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
             => report.and_then(|report| report.utc_ahead_ns).map_or(0.0, |ns| ns as f64 / NS_PER_SECOND);
         gauges "cluster_node_up" None "Whether parts of the node come"
             => peers.iter().map(|peer| ([label(peer)], u8::from(peer.state == PeerState::Up)));
-        gauges "cluster_node_lead_used" SECONDS "How much of the lead 99 in 100 of the node's parts did not exceed"
-            => used.map(|peer| ([label(peer)], seconds(peer)));
-        counters "cluster_node_refused" None "Messages and parts of the node that were refused"
-            => peers.iter().map(|peer| ([label(peer)], peer.refused.total()));
+        gauges "cluster_node_ahead" SECONDS "How much earlier than here the node's blocks come, the way included"
+            => ahead;
+        gauges "cluster_node_lead_used" SECONDS "How much of the lead this share of the node's parts did not exceed"
+            => used;
+        counters "cluster_node_refused" None "Messages and parts of the node that were refused, by reason"
+            => refused;
         counters "cluster_link" SAMPLES "Samples that the node has mixed in the room, by their fate here"
             => samples;
         counters "cluster_room_differing_blocks" None "Blocks of the room that differed from that of another node"
             => reports.iter().map(|report| ([("room", name(report))], report.differing_blocks));
+        gauges "cluster_ledger" SAMPLES "Samples of all nodes that are present, by the term of their ledgers"
+            => ledger.map(|(term, count)| ([("term", term)], count));
+        gauge "cluster_in_flight" SAMPLES "Samples offered that were in no other term as a node read its ledger"
+            => all.in_flight();
     }
 }
 

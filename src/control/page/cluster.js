@@ -23,20 +23,30 @@ const row = (key, text, alarm) => {
   return item;
 };
 
-const nodeText = ({ name, streams, rooms, lead_used_p99_ms: used, last_block: last, state }, lead) => {
+const nodeText = ({ name, streams, rooms, ahead_ms: ahead, lead_used_p50_ms: half, lead_used_p99_ms: most, last_block: last, state }, lead) => {
   const inRooms = rooms.map((room) => room.name).join(", ");
   const has = streams === null ? "" : `, ${show.counted(streams, "stream")}${inRooms ? ` in ${inRooms}` : ""}`;
   if (state === "down" || state === "gone") return `${name}${has}; its last block was ${last}`;
-  return `${name}${has}${used === null ? "" : `, needs ${ms(used)} of ${ms(lead)}`}`;
+  const comes = ahead === null ? "" : `; its blocks come ${ms(Math.abs(ahead))} ${ahead < 0 ? "later" : "earlier"} than here`;
+  const needs = most === null ? "" : `; it needs ${ms(most)} of ${ms(lead)}, half of the time ${ms(half)}`;
+  return `${name}${has}${comes}${needs}`;
 };
 
-const roomText = ({ name, standing, shared, same_since: since, differing_blocks: differing, links }) => {
+const ledgerText = ({ offered, mixed, muted, dropped_full: full, dropped_late: late, discarded, in_ring: waiting }, moving) => {
+  const terms = [["mixed", mixed], ["muted", muted], ["dropped, ring full", full], ["dropped late", late], ["discarded", discarded],
+    ["in rings", waiting], ["in flight", moving]];
+  const some = terms.filter(([, count]) => count !== 0).map(([what, count]) => `${show.count(count)} ${what}`);
+  return `${show.counted(offered, "sample")} offered on all nodes: ${some.join(", ") || "none"}`;
+};
+
+const roomText = ({ name, standing, shared, made_of: nodes, same_since: since, differing_blocks: differing, links }) => {
   const missing = links.reduce((sum, { late, lost, refused }) => sum + late + lost + refused, 0);
   const lacks = missing > 0 ? `, ${show.counted(missing, "sample")} of other nodes missing` : "";
   const counted = differing > 0 ? `, ${show.counted(differing, "block")} differed` : "";
   if (standing === "differs") return `${name}: of this node alone, as others have other settings`;
   if (!shared) return `${name}: on this node alone`;
-  return `${name}: ${since === null ? "differs between nodes" : `the same on all nodes since block ${since}`}${counted}${lacks}`;
+  const same = since === null ? "differs between nodes" : `the same on all nodes since block ${since}`;
+  return `${name}: of ${nodes.join(", ") || "none yet"}; ${same}${counted}${lacks}`;
 };
 
 export class Cluster {
@@ -68,7 +78,7 @@ export class Cluster {
     }
   }
 
-  #show({ node, lead_ms: lead, nats, clock, nodes, rooms }) {
+  #show({ node, lead_ms: lead, nats, clock, nodes, rooms, ledger, in_flight: moving }) {
     const rows = [
       row("NATS", nats.connected ? `${node} is connected to ${nats.server}` : `away: ${nats.error ?? "connecting"}`, !nats.connected),
       row("Clock", clock.reason ? `alone: ${clock.reason}` : `${CLOCKS[clock.alignment]}; the rooms are ${ms(lead)} behind`, clock.alignment === "alone"),
@@ -83,6 +93,7 @@ export class Cluster {
     for (const room of rooms) {
       rows.push(row("Room", roomText(room), room.standing === "differs" || (room.shared && room.same_since === null)));
     }
+    rows.push(row("Ledger", ledgerText(ledger, moving)));
     this.#list.replaceChildren(...rows);
   }
 
