@@ -146,14 +146,17 @@ class Node:
                 if line.startswith(b"data:"):
                     self.news.append((time.monotonic(), json.loads(line[5:])))
 
-    def ask(self, path):
+    def read(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         connection.request("GET", path)
         answer = connection.getresponse()
         content = answer.read()
         if answer.status >= 400:
             raise RuntimeError(f"{path}: {answer.status} {content}")
-        return json.loads(content)
+        return content.decode()
+
+    def ask(self, path):
+        return json.loads(self.read(path))
 
     def cluster(self):
         return self.ask("/api/v1/cluster")
@@ -217,6 +220,24 @@ def links_closed(nodes):
     return links, all(link["closed"] for _, _, link in links)
 
 
+def check_metrics(node):
+    """The families that the page names are those of a node, and its equations hold in them."""
+    page = (HERE.parent / "docs/cluster.md").read_text()
+    named = set(re.findall(r"^\| `(mixpool_cluster_\w+)` \|", page, re.M))
+    text = node.read("/metrics")
+    families = set(re.findall(r"^# TYPE (mixpool_cluster_\w+) ", text, re.M))
+    judge(f"the {len(families)} families of metrics are those of docs/cluster.md {sorted(named ^ families)}", named == families)
+    lines = re.findall(r'^mixpool_cluster_link_samples_total{room="(\w+)",node="(\w+)",term="(\w+)"} (\d+)$', text, re.M)
+    links = collections.defaultdict(dict)
+    for room, other, term, count in lines:
+        links[room, other][term] = int(count)
+    closed = [link["claimed"] == sum(link.values()) - link["claimed"] > 0 for link in links.values()]
+    terms = dict(re.findall(r'^mixpool_cluster_ledger_samples{term="(\w+)"} (\d+)$', text, re.M))
+    moving = int(re.search(r"^mixpool_cluster_in_flight_samples (-?\d+)$", text, re.M)[1])
+    is_whole = 2 * int(terms["offered"]) == sum(map(int, terms.values())) + moving
+    judge("metrics have every link's equation, closed, and that of all ledgers", closed and all(closed) and is_whole)
+
+
 def room_flags(folder, name):
     return ["--room", f"conf,cluster=on,record={folder}/{name}.wav", "--synthetic-room", "conf"]
 
@@ -246,6 +267,8 @@ def same(options, folder):
         print(f"    samples that were late, lost or refused: {missing}")
         views = [node.cluster() for node in nodes]
         judge("each node sees all nodes", all(len(view["nodes"]) == options.nodes for view in views))
+        judge("the last block is of all nodes", all(sorted(view["rooms"][0]["made_of"]) == names for view in views))
+        check_metrics(nodes[0])
         streams = nodes[0].ask("/api/v1/cluster/streams")["nodes"]
         judge("each node sees the streams of the others",
               sum(len(one["streams"]) + one["more"] for one in streams) == every - options.streams)

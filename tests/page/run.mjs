@@ -9,6 +9,7 @@ import { mkdirSync } from "node:fs";
 import path from "node:path";
 
 import { close } from "./browser.mjs";
+import * as cluster from "./cluster.mjs";
 import * as first from "./first.mjs";
 import * as rooms from "./rooms.mjs";
 import { ROOT, Server } from "./server.mjs";
@@ -21,7 +22,7 @@ import * as view from "./view.mjs";
 /** No scenario takes longer. */
 const LIMIT_MS = 90_000;
 
-const named = { view, first, steer, rooms, sound, talking, trouble };
+const named = { view, first, steer, rooms, sound, talking, trouble, cluster };
 const files = Object.values(named);
 const known = Object.assign({}, named, ...files);
 const unknown = process.argv.slice(2).filter((name) => !(name in known));

@@ -15,10 +15,10 @@ const running = new Set();
 
 export class Server {
   /** Starts it; resolves when it serves. `address` is where the page is. */
-  static async start(flags, { http = "127.0.0.1:0" } = {}) {
+  static async start(flags, { http = "127.0.0.1:0", program = PROGRAM } = {}) {
     const server = new Server();
     const all = ["serve", "--duration", LIFE, "--http", http, ...flags];
-    server.child = spawn(PROGRAM, all, { stdio: ["ignore", "ignore", "pipe"] });
+    server.child = spawn(program, all, { stdio: ["ignore", "ignore", "pipe"] });
     running.add(server);
     server.log = "";
     server.ended = new Promise((resolve) => server.child.once("exit", resolve));
