@@ -59,11 +59,11 @@ export const a_node_shows_the_others_and_what_is_away = async () => {
     const alarms = (key) => row(key, /./).locator(".alarm").count();
 
     await shows("NATS", "near is connected to");
-    await shows("up", /^upfar, 3 streams in conf; its blocks come .* ms (earlier|later) than here; it needs .* of 300\.0 ms/);
+    await shows("Up", /^Upfar, 3 streams in conf; its blocks come .* ms (earlier|later) than here; it needs .* of 300\.0 ms/);
     await shows("Room", /conf: of near, far; the same on all nodes since block \d+/);
     await shows("Clock", "in step with the other nodes; the rooms are 300.0 ms behind");
     await shows("Ledger", /samples offered on all nodes: .+ mixed/);
-    expect(await alarms(/^(NATS|up|Room)/) === 0, "no alarm");
+    expect(await alarms(/^(NATS|Up|Room)/) === 0, "no alarm");
     const others = card.locator("#cluster-streams-list li");
     await card.getByText("3 streams on other nodes").click();
     await until("the streams of the other", async () => (await others.count()) === 3);
@@ -72,8 +72,8 @@ export const a_node_shows_the_others_and_what_is_away = async () => {
     await page.screenshot({ path: path.join(ROOT, "target/page/cluster.png") });
 
     await far.kill();
-    await shows(/^(down|gone|off|present)/, /far.*; its last block was \d+$/);
-    expect(await alarms(/^(down|gone)/) === 1, "a node that is away is an alarm");
+    await shows(/^(Down|Gone|Off|Present)/, /far.*; its last block was \d+$/);
+    expect(await alarms(/^(Down|Gone)/) === 1, "a node that is away is an alarm");
     await nats.stop();
     await shows("NATS", "away: ");
     expect(await alarms(/^NATS/) === 1, "NATS that is away is an alarm");

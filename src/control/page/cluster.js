@@ -87,13 +87,13 @@ export class Cluster {
       const others = clock.unsynchronised.join(", ");
       rows.push(row("Clock", `${clock.synchronised ? "synchronised" : "not synchronised"}${others ? `; not joined: ${others}` : ""}`, others !== ""));
     }
+    rows.push(row("Ledger", ledgerText(ledger, moving)));
     for (const other of nodes) {
-      if (other.state !== "self") rows.push(row(other.state, nodeText(other, lead), AWAY.has(other.state)));
+      if (other.state !== "self") rows.push(row(show.term(other.state), nodeText(other, lead), AWAY.has(other.state)));
     }
     for (const room of rooms) {
       rows.push(row("Room", roomText(room), room.standing === "differs" || (room.shared && room.same_since === null)));
     }
-    rows.push(row("Ledger", ledgerText(ledger, moving)));
     this.#list.replaceChildren(...rows);
   }
 
