@@ -211,7 +211,7 @@ fn an_origin_is_the_earliest_of_the_last_two_seconds() {
 
 proptest! {
     #[test]
-    fn a_tick_is_within_half_a_period_of_utc_unless_all_say_otherwise(
+    fn a_tick_is_within_half_a_period_of_utc_or_one_of_peers(
         peers in prop::collection::vec(-(LEAD as i64)..=LEAD as i64, 1..9),
         phase_ns in 0..PERIOD,
         tick in 0u64..1 << 32,
