@@ -5,6 +5,7 @@
 
 mod entrance;
 mod error;
+mod listed;
 mod of_cluster;
 mod steer;
 
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     audio::TalkingRule,
     cluster::{ClusterRoom, Directory},
-    config::{RoomConfig, RoomPolicy},
+    config::RoomPolicy,
     mixer::{self, ReaderId, Room, RoomId, RoomStrip},
 };
 
@@ -238,34 +239,6 @@ impl Rooms {
         Ok(opened)
     }
 
-    /// Opens those of these rooms that are not open, all or none. From now on none of them closes for being empty.
-    pub(super) fn open_listed(
-        &self,
-        listed: &[RoomConfig],
-        at: Duration,
-        commands: &Sender,
-    ) -> Result<(), RoomError> {
-        listed.iter().try_for_each(|room| check_name(&room.name))?;
-        let mut inner = self.lock(commands);
-        let is_new = |room: &&RoomConfig| !inner.open.contains_key(&room.name);
-        let new: Vec<_> = listed.iter().filter(is_new).collect();
-        if new.len() > inner.free.len() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            let max = self.mixing.rooms_max;
-            return Err(RoomError::TooMany { max });
-        }
-        let mut places = commands.places(new.len())?;
-        for room in new {
-            let (opened, room) = self.make(&inner, &room.name, room.into())?;
-            places.open_room(room);
-            inner.add(&opened, at);
-        }
-        for room in listed {
-            inner.by_streams.remove(&room.name);
-        }
-        Ok(())
-    }
-
     /// A room of this name, which no other has, and its mixer's part, unless there are as many as there may be.
     fn make(
         &self,
@@ -453,15 +426,6 @@ impl Handle {
     ) -> Result<Arc<OpenRoom>, RoomError> {
         let rooms = &self.shared().streams.rooms;
         rooms.open(name, start, self.uptime(), self.commands())
-    }
-
-    /// Opens those of these rooms that are not open yet, all or none. Takes a mutex, and allocates.
-    ///
-    /// # Errors
-    /// [`RoomError`]: a name, too few places left, or a mixer that is busy.
-    pub fn open_listed_rooms(&self, listed: &[RoomConfig]) -> Result<(), RoomError> {
-        let rooms = &self.shared().streams.rooms;
-        rooms.open_listed(listed, self.uptime(), self.commands())
     }
 
     /// Closes a room without streams: its listeners, recordings and RTP targets end.

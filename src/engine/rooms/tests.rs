@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     audio::Format,
-    config::RoomPolicy,
+    config::{RoomConfig, RoomPolicy},
     engine::{
         RoomChange,
         commands::{self, Commands},
@@ -36,6 +36,15 @@ impl Rig {
     }
 
     fn with(policy: RoomPolicy) -> Self {
+        Self::beside(policy, None)
+    }
+
+    /// On a node of a cluster with so many rooms.
+    fn of_cluster(rooms_max: usize) -> Self {
+        Self::beside(RoomPolicy::Listed, Some(&Directory::new(rooms_max)))
+    }
+
+    fn beside(policy: RoomPolicy, directory: Option<&Directory>) -> Self {
         let (pool, consumer) = Pool::builder().slots(4).ring_bytes(4096).build().unwrap();
         let mixing = mixer::Settings {
             first_block: 0,
@@ -43,10 +52,10 @@ impl Rig {
             block_samples: 160,
             limiting: Limiting::Limiter,
             rooms_max: 3,
-            lead_ticks: 0,
+            lead_ticks: directory.map_or(0, |_| 2),
         };
         let mut mixer = Mixer::new(mixing, consumer);
-        let rooms = Rooms::new(mixing, policy, mixer.main_strip(), None);
+        let rooms = Rooms::new(mixing, policy, mixer.main_strip(), directory);
         let (sender, commands) = commands::channel(&mut mixer, 4, 0);
         Self {
             pool,
@@ -327,6 +336,28 @@ fn listed_rooms_open_all_or_none() {
     let events = rig.rooms.events(0, &rig.sender);
     let names: Vec<_> = events.iter().map(|event| event.room.name()).collect();
     assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn listed_rooms_of_a_cluster_open_all_or_none() {
+    let listed = ["a", "b"].map(|name| RoomConfig {
+        cluster: true,
+        ..room(name)
+    });
+    let open = |rig: &Rig, listed: &[RoomConfig]| rig.rooms.open_listed(listed, AT, &rig.sender);
+    let (small, none) = (Rig::of_cluster(1), Rig::new());
+    let too_many = open(&small, &listed);
+    assert!(matches!(
+        too_many,
+        Err(RoomError::TooManyInCluster { max: 1 })
+    ));
+    let alone = open(&none, &[room("c"), listed[0].clone()]);
+    assert!(matches!(alone, Err(RoomError::NoCluster { .. })));
+    for rig in [&small, &none] {
+        assert!(rig.rooms.events(0, &rig.sender).is_empty());
+    }
+    open(&small, &listed[..1]).unwrap();
+    open(&Rig::of_cluster(2), &listed).unwrap();
 }
 
 #[test]
