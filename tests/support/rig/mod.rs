@@ -4,6 +4,7 @@
 pub mod gaps;
 mod reader;
 mod samples;
+mod setup;
 mod stream;
 mod tracks;
 
@@ -25,6 +26,7 @@ use mixpool::{
 use gaps::StreamGaps;
 pub use reader::{Line, Reader};
 pub use samples::{cut, noise, reference};
+pub use setup::Setup;
 pub use stream::TestStream;
 
 /// Samples per channel of a block: 20 ms at 8 kHz.
@@ -32,118 +34,6 @@ pub const BLOCK: usize = 160;
 
 /// After how many ticks gaps are compared with the accounts.
 const CHECK_TICKS: u64 = 16;
-
-/// The settings of a [`Rig`].
-#[derive(Debug, Clone, Copy)]
-pub struct Setup {
-    pub first_block: u64,
-    pub rate_hz: u32,
-    pub channels: u16,
-    pub limiting: Limiting,
-    pub delay_ticks: u64,
-    pub slots: usize,
-    pub rooms_max: usize,
-    pub ring_bytes: usize,
-    pub block_samples: usize,
-    /// Ticks by which shared rooms are behind.
-    pub lead_ticks: u64,
-}
-
-impl Setup {
-    pub fn mono() -> Self {
-        Self {
-            first_block: 0,
-            rate_hz: 8000,
-            channels: 1,
-            limiting: Limiting::Saturate,
-            delay_ticks: 0,
-            slots: 8,
-            rooms_max: 1,
-            ring_bytes: 1 << 16,
-            block_samples: BLOCK,
-            lead_ticks: 0,
-        }
-    }
-
-    pub fn stereo() -> Self {
-        Self {
-            channels: 2,
-            ..Self::mono()
-        }
-    }
-
-    pub fn limited(self) -> Self {
-        Self {
-            limiting: Limiting::Limiter,
-            ..self
-        }
-    }
-
-    pub fn delay(self, delay_ticks: u64) -> Self {
-        Self {
-            delay_ticks,
-            ..self
-        }
-    }
-
-    pub fn slots(self, slots: usize) -> Self {
-        Self { slots, ..self }
-    }
-
-    /// Room for so many rooms, `main` among them.
-    pub fn rooms(self, rooms_max: usize) -> Self {
-        Self { rooms_max, ..self }
-    }
-
-    pub fn ring(self, ring_bytes: usize) -> Self {
-        Self { ring_bytes, ..self }
-    }
-
-    /// Rooms may be shared: these are so many ticks behind.
-    pub fn lead(self, lead_ticks: u64) -> Self {
-        Self { lead_ticks, ..self }
-    }
-
-    pub fn rig(self) -> Rig {
-        let format = Format::new(self.rate_hz, self.channels).unwrap();
-        let (pool, consumer) = Pool::builder()
-            .slots(self.slots)
-            .ring_bytes(self.ring_bytes)
-            .build()
-            .unwrap();
-        let settings = Settings {
-            first_block: self.first_block,
-            format,
-            block_samples: self.block_samples,
-            limiting: self.limiting,
-            rooms_max: self.rooms_max,
-            lead_ticks: self.lead_ticks,
-        };
-        let mut mixer = Mixer::new(settings, consumer);
-        let mut part_rings = None;
-        if self.lead_ticks > 0 {
-            let (parts, rings) = Parts::new(&settings, self.rooms_max).unwrap();
-            mixer = mixer.with_parts(parts);
-            part_rings = Some(rings);
-        }
-        Rig {
-            pool,
-            mixer,
-            part_rings,
-            settings,
-            delay_ticks: self.delay_ticks,
-            next_tick: Arc::new(self.first_block.into()),
-            readers: Vec::new(),
-            feeds: Vec::new(),
-            format,
-            accounts: Vec::new(),
-            gaps: StreamGaps::new(),
-            output: Vec::new(),
-            made: 0,
-            clipped: 0,
-        }
-    }
-}
 
 /// A pool, its mixer, and all that came out so far.
 pub struct Rig {
@@ -234,25 +124,24 @@ impl Rig {
     /// An admitted stream with a feed of the mix without it, and that feed's number. The rig listens.
     pub fn participant(&mut self, gain: Gain) -> (TestStream, usize) {
         let sender = self.unadmitted();
-        let reader = self.readers.first_mut().expect("the rig listens");
-        let (line, producer) = reader.line();
-        let ring = (producer, reader.pool());
-        let new = sender.input().gain(gain);
-        let new = new.mix_minus(reader.id, ring, &self.settings);
-        self.mixer.apply(Command::Admit(new));
-        (sender, self.note(0, Some(line), None))
+        let line = self.admit_with_return(sender.input().gain(gain));
+        (sender, line)
     }
 
     /// The same in this room.
     pub fn participant_in(&mut self, room: RoomId) -> (TestStream, usize) {
         let sender = self.unadmitted();
+        let line = self.admit_with_return(sender.input().room(room));
+        (sender, line)
+    }
+
+    fn admit_with_return(&mut self, new: NewInput) -> usize {
         let reader = self.readers.first_mut().expect("the rig listens");
         let (line, producer) = reader.line();
         let ring = (producer, reader.pool());
-        let new = sender.input().room(room);
         let new = new.mix_minus(reader.id, ring, &self.settings);
         self.mixer.apply(Command::Admit(new));
-        (sender, self.note(0, Some(line), None))
+        self.note(0, Some(line), None)
     }
 
     /// A stream that is admitted into this room.

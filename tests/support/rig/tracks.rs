@@ -9,13 +9,8 @@ impl Rig {
         let sender = self.unadmitted();
         let stream = sender.lease();
         let (track, number) = self.made_track(stream, of);
-        let reader = self.readers.first_mut().expect("the rig listens");
-        let (line, producer) = reader.line();
-        let ring = (producer, reader.pool());
-        let new = sender.input().room(room).track(track);
-        let new = new.mix_minus(reader.id, ring, &self.settings);
-        self.mixer.apply(Command::Admit(new));
-        (sender, self.note(0, Some(line), None), number)
+        let line = self.admit_with_return(sender.input().room(room).track(track));
+        (sender, line, number)
     }
 
     /// Moves a stream with a track of the new room; that one's number.
