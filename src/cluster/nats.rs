@@ -45,6 +45,8 @@ pub struct Target {
     pub creds: Option<PathBuf>,
     /// The file of certificates that servers have to be signed by.
     pub ca: Option<PathBuf>,
+    /// The files of this node's certificate and of its private key, for servers that ask for one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// A connection with all that a node needs of it.
@@ -91,6 +93,9 @@ impl Target {
             });
         if let Some(ca) = &self.ca {
             options = options.add_root_certificates(ca.clone());
+        }
+        if let Some((certificate, key)) = &self.certificate {
+            options = options.add_client_certificate(certificate.clone(), key.clone());
         }
         if let Some(file) = &self.creds {
             let refused = |error| format!("--cluster-creds {}: {error}", file.display());

@@ -63,6 +63,12 @@ pub struct Cluster {
     /// File of the certificates that NATS servers have to be signed by; those of the host if there is none.
     #[serde(with = "leaf::some_path")]
     pub cluster_ca: Option<PathBuf>,
+    /// File of this node's certificate, for NATS servers that ask for one.
+    #[serde(with = "leaf::some_path")]
+    pub cluster_cert: Option<PathBuf>,
+    /// File of the private key of `cluster_cert`.
+    #[serde(with = "leaf::some_path")]
+    pub cluster_key: Option<PathBuf>,
     /// Time from the tick of a block to its mix, in rooms over several nodes.
     #[serde(with = "leaf::duration")]
     pub cluster_lead: Duration,
@@ -82,6 +88,8 @@ impl Default for Cluster {
             node: None,
             cluster_creds: None,
             cluster_ca: None,
+            cluster_cert: None,
+            cluster_key: None,
             cluster_lead: Duration::from_millis(40),
             cluster_clock: ClusterClock::Synchronised,
             cluster_rooms_max: 64,
@@ -133,6 +141,11 @@ impl Cluster {
             return Err(
                 "--cluster: this mixpool was built without it; build it with `--features cluster`"
                     .to_owned(),
+            );
+        }
+        if self.cluster_cert.is_some() != self.cluster_key.is_some() {
+            return Err(
+                "--cluster-cert and --cluster-key go together: give both, or neither".to_owned(),
             );
         }
         let ticks = self.lead_ticks(mix);
@@ -266,9 +279,18 @@ mod tests {
         assert!(said.contains("main is of each node alone"), "{said}");
         let said = checked(&node, &["a,cluster=on", "b,cluster=on"]).unwrap_err();
         assert!(said.contains("exceed --cluster-rooms-max 1"), "{said}");
+        let half = Cluster {
+            cluster_cert: Some("node.pem".into()),
+            ..node.clone()
+        };
+        let half = checked(&half, &[]).unwrap_err();
         let checked = checked(&node, &["a,cluster=on", "b"]);
         if cfg!(feature = "cluster") {
             assert_eq!(checked, Ok(()));
+            assert!(
+                half.starts_with("--cluster-cert and --cluster-key"),
+                "{half}"
+            );
         } else {
             let said = checked.unwrap_err();
             assert!(said.contains("--features cluster"), "{said}");

@@ -123,6 +123,8 @@ fn unusual() -> Vec<(&'static str, Value)> {
         ("node", text("a-1")),
         ("cluster_creds", text("c")),
         ("cluster_ca", text("ca.pem")),
+        ("cluster_cert", text("a.pem")),
+        ("cluster_key", text("a.key")),
         ("cluster_lead", text("60ms")),
         ("cluster_clock", text("trust")),
         ("cluster_rooms_max", 8.into()),

@@ -48,6 +48,8 @@ pub(super) fn start(config: &Config, rings: PartRings, handle: &Handle) -> io::R
             node: membership.node,
             creds: config.cluster.cluster_creds.clone(),
             ca: config.cluster.cluster_ca.clone(),
+            certificate: (config.cluster.cluster_cert.clone())
+                .zip(config.cluster.cluster_key.clone()),
         },
         trusts_clocks: config.cluster.cluster_clock == ClusterClock::Trust,
         rings,

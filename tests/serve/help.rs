@@ -7,7 +7,7 @@ use mixpool::config::Config;
 use crate::face::{MIXPOOL, stdout};
 
 /// Keys of the file that are no flags.
-const FILE_ALONE: [&str; 17] = [
+const FILE_ALONE: [&str; 19] = [
     "first_message_timeout",
     "http_connections_max",
     "http_requests_per_second",
@@ -23,6 +23,8 @@ const FILE_ALONE: [&str; 17] = [
     "node",
     "cluster_creds",
     "cluster_ca",
+    "cluster_cert",
+    "cluster_key",
     "cluster_lead",
     "cluster_clock",
     "cluster_rooms_max",
