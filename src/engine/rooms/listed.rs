@@ -59,7 +59,7 @@ impl Handle {
     /// Opens those of these rooms that are not open yet, all or none. Takes a mutex, and allocates.
     ///
     /// # Errors
-    /// [`RoomError`]: a name, too few places left, or a mixer that is busy.
+    /// [`RoomError`]: a name, too few places left in the mixer or the cluster, or a mixer that is busy.
     pub fn open_listed_rooms(&self, listed: &[RoomConfig]) -> Result<(), RoomError> {
         let rooms = &self.shared().streams.rooms;
         rooms.open_listed(listed, self.uptime(), self.commands())
