@@ -1,7 +1,7 @@
 //! A thread that writes many recordings, and one beside it that has the disk take those which ended.
 
 use std::{
-    mem,
+    collections::HashMap,
     sync::{
         Arc,
         atomic::AtomicU64,
@@ -147,7 +147,8 @@ impl Writer {
         let thread = Thread {
             reader,
             beginning,
-            recordings: (0..slots).map(|_| None).collect(),
+            recordings: HashMap::with_capacity(slots),
+            begun: 0,
             ended,
         };
         let writer = Self {
@@ -217,8 +218,10 @@ impl Writer {
 struct Thread {
     reader: FeedReader,
     beginning: Receiver<Begin>,
-    /// By the slot of its ring.
-    recordings: Box<[Option<Recording>]>,
+    /// In the order in which they began. Not by the slots of their rings: one that ended before its file was there has
+    /// given its ring to another.
+    recordings: HashMap<u64, Recording>,
+    begun: u64,
     ended: SyncSender<Ended>,
 }
 
@@ -256,13 +259,14 @@ impl Thread {
             ends_by_itself,
             outcome,
         } = begin;
-        let slot = lease.slot();
-        self.recordings[slot] = Some(Recording {
+        let recording = Recording {
             writing,
             ends_by_itself,
             outcome,
-        });
-        self.reader.own_noting(lease, slot as u64, refused);
+        };
+        self.begun += 1;
+        self.recordings.insert(self.begun, recording);
+        self.reader.own_noting(lease, self.begun, refused);
     }
 
     fn write(&mut self) {
@@ -273,14 +277,14 @@ impl Thread {
             ..
         } = self;
         reader.drain(|delivery| match delivery {
-            Delivery::Feed(slot, piece) => {
-                if let Some(recording) = &mut recordings[slot as usize] {
+            Delivery::Feed(number, piece) => {
+                if let Some(recording) = recordings.get_mut(&number) {
                     recording.writing.take(&piece);
                     hand_on(recording.writing.take_ended(), ended);
                 }
             }
-            Delivery::Ended(slot) => {
-                if let Some(recording) = mem::take(&mut recordings[slot as usize]) {
+            Delivery::Ended(number) => {
+                if let Some(recording) = recordings.remove(&number) {
                     let Recording {
                         writing,
                         ends_by_itself,

@@ -176,6 +176,38 @@ fn all_rings_in_use_is_an_error_and_an_ended_one_is_free() {
 }
 
 #[test]
+fn a_ring_that_is_used_again_keeps_its_recordings_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let mut rig = Rig::new();
+    let thread = Open::new(&mut rig, 1, ROOM_BUFFERED);
+    let (mut first, feed) = thread.of_main(&mut rig);
+    rig.mixer.apply(Command::CloseFeed(feed));
+    until(|| {
+        tick(&mut rig);
+        thread.writer.recordings() == 0
+    });
+    let begins = rig.mixer.ticks() as usize;
+    let (mut second, _) = thread.of_main(&mut rig);
+    second.write_to(open(&path("second.wav"), &rig));
+    until(|| {
+        tick(&mut rig);
+        second.progress().first_sample.is_some()
+    });
+    // Its file comes after those of the other.
+    first.write_to(open(&path("first.wav"), &rig));
+    let first = first.wait().unwrap();
+    assert!(first.error.is_none() && first.samples == 0);
+    tick(&mut rig);
+    let ticks = rig.mixer.ticks() as usize - begins;
+    rig.end();
+    let second = second.wait().unwrap();
+    assert!(second.error.is_none(), "{second:?}");
+    assert_eq!(samples(&path("second.wav")), vec![0; ticks * BLOCK]);
+    thread.writer.finish();
+}
+
+#[test]
 fn a_recording_that_never_gets_its_file_holds_up_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
