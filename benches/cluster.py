@@ -433,8 +433,8 @@ def lead(options, folder):
 def certificates(folder):
     """Those of an authority, of a server and of a node, each with its key."""
     def make(name, *flags):
-        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                   "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem", "-subj", f"/CN={name}", *flags]
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                   "-days", "2", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem", "-subj", f"/CN={name}", *flags]
         subprocess.run([str(part) for part in command], check=True, stderr=subprocess.DEVNULL)
 
     make("ca")
