@@ -290,7 +290,8 @@ impl Aligner {
             self.state = State::Alone { why, since_ns };
         } else {
             // Peers that are later may be far; peers that are half a tick earlier may have rounded so. In either case UTC
-            // is right, and nodes that all follow it are a tick apart at most. To follow peers who follow peers adds up.
+            // is right, and nodes that all follow it are a tick apart at most. A node that followed a peer would add its
+            // own rounding to that of the peer.
             let half = self.clock.period_ns as i64 / 2;
             self.align(clocks.min(peers.saturating_add(half)), clocks);
         }

@@ -140,28 +140,32 @@ impl Totals {
         }
     }
 
-    /// All terms that offered samples are in.
-    fn terms(self) -> [u64; 6] {
+    /// All terms that offered samples are in, by their names.
+    pub fn terms(self) -> [(&'static str, u64); 6] {
         [
-            self.mixed,
-            self.muted,
-            self.dropped_full,
-            self.dropped_late,
-            self.discarded,
-            self.in_ring,
+            ("mixed", self.mixed),
+            ("muted", self.muted),
+            ("dropped_full", self.dropped_full),
+            ("dropped_late", self.dropped_late),
+            ("discarded", self.discarded),
+            ("in_ring", self.in_ring),
         ]
+    }
+
+    fn counts(self) -> impl Iterator<Item = u64> {
+        self.terms().into_iter().map(|(_, count)| count)
     }
 
     /// Samples offered that are in no other term, or more of those than offered, if negative: figures that were read while
     /// samples moved, and those that cannot be.
     pub fn in_flight(self) -> i64 {
-        let sum = self.terms().into_iter().fold(0, u64::saturating_add);
+        let sum = self.counts().fold(0, u64::saturating_add);
         self.offered.wrapping_sub(sum) as i64
     }
 
     /// Whether the equation holds: offered is the sum of all other terms.
     pub fn is_closed(&self) -> bool {
-        self.terms().into_iter().try_fold(0_u64, u64::checked_add) == Some(self.offered)
+        self.counts().try_fold(0_u64, u64::checked_add) == Some(self.offered)
     }
 }
 

@@ -40,7 +40,7 @@ pub struct RoomPart<'a> {
     ///
     /// [`Settings::lead_ticks`]: super::Settings::lead_ticks
     pub finished_crc: u32,
-    /// Of which nodes that block was made, a bit for each: bit 0 is the node itself, bit `n + 1` the peer whose ring is
+    /// The nodes with a part in that block, a bit for each: bit 0 is the node itself, bit `n + 1` the peer whose ring is
     /// number `n`. 0 before the first block, and in messages to a mixer, which numbers its peers otherwise.
     pub finished_of: u32,
     /// The sums, interleaved; none if all are zero.

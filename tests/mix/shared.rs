@@ -279,7 +279,7 @@ fn a_message_says_of_which_nodes_the_last_block_was_made() {
     for (tick, both) in made.chunks(2).enumerate() {
         // The seventh part of each is lost.
         let is_of_both = !matches!(tick, 0 | 1 | 8);
-        // The node itself, and the peer whose ring is number 1 at one, and 0 at the other.
+        // Bit 0 is the node itself. At node 0 the other one has ring 1, at node 1 it has ring 0.
         let of = if is_of_both { [0b101, 0b11] } else { [1, 1] };
         assert_eq!([both[0].0, both[1].0], of, "tick {tick}");
         assert_eq!(

@@ -70,15 +70,8 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape) {
         Some(([label(peer)], ahead_ns as f64 / NS_PER_SECOND))
     });
     let all = view.ledger();
-    let ledger = [
-        ("offered", all.offered),
-        ("mixed", all.mixed),
-        ("muted", all.muted),
-        ("dropped_full", all.dropped_full),
-        ("dropped_late", all.dropped_late),
-        ("discarded", all.discarded),
-        ("in_ring", all.in_ring),
-    ];
+    let offered = std::iter::once(("offered", all.offered));
+    let ledger = offered.chain(all.terms());
     let report = view.report.as_ref();
     families! { page:
         gauge "cluster_connected" None "Whether this node is connected to NATS"

@@ -25,7 +25,7 @@ fn bytes_of(samples: &[i16]) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "needs flac, ffmpeg and sox"]
+#[ignore = "needs flac, ffmpeg and sox: .ci/codecs"]
 fn other_programs_read_the_same_samples() {
     let dir = tempfile::tempdir().unwrap();
     for (rate_hz, channels) in [
